@@ -1,0 +1,1 @@
+//! A BuildKit client: endpoints, sessions, solves, progress.

@@ -1,0 +1,1 @@
+//! Every document mlbuild writes: lock files, run records.

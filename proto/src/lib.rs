@@ -1,0 +1,1 @@
+//! BuildKit, fsutil, containerd and gRPC health messages that mlbuild speaks.

@@ -1,0 +1,2 @@
+//! mlbuild
+fn main() {}

@@ -1,0 +1,1 @@
+//! ImageSpec to Dockerfile: templates, bases and compatibility tables.
