@@ -1,1 +1,6 @@
-//! The hall: joins the rooms.
+//! The hall of mlbuild: joins the rooms (`templates`, `buildkit`, `manifests`)
+//! and owns the verbs. The binary `mlbuild` is a thin shell around [`cli::main`].
+
+pub mod config;
+pub mod error;
+pub mod nearest;

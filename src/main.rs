@@ -1,2 +1,2 @@
-//! mlbuild
+//! mlbuild: parse, run, exit code.
 fn main() {}

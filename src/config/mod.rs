@@ -1,0 +1,195 @@
+//! `mlbuild.toml`: what the user writes down about an image.
+//!
+//! This module reads the file into typed values and points at the line of a
+//! mistake. What the values mean together with flags is decided in
+//! [`crate::settings`].
+
+mod read;
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+pub use read::{ConfigError, FILE_NAME, find, parse, read};
+
+/// The whole of `mlbuild.toml`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "mlbuild.toml")]
+pub struct Config {
+    /// What the image is.
+    #[serde(default)]
+    pub image: ImageConfig,
+    /// Base images per accelerator: `cuda`, `rocm`, `cpu`.
+    #[serde(default)]
+    pub accelerator: BTreeMap<AcceleratorKey, AcceleratorConfig>,
+    /// How it is built.
+    #[serde(default)]
+    pub build: BuildConfig,
+    /// Registries: mirrors and plain http.
+    #[serde(default)]
+    pub registry: RegistryConfig,
+}
+
+/// `[image]`: what the image is.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ImageConfig {
+    /// Image reference to build, for example `ghcr.io/me/cracks:latest`; a list gives several tags.
+    #[serde(default, rename = "tag", deserialize_with = "read::one_or_many")]
+    #[schemars(with = "OneOrMany")]
+    pub tags: Vec<String>,
+    /// Built-in template (`python`, `tensorflow`, `pytorch`, `cuda`), or a file or folder.
+    pub template: Option<String>,
+    /// A Dockerfile of your own, instead of a template.
+    pub dockerfile: Option<String>,
+    /// Base image; overrides the accelerator's table.
+    pub base: Option<String>,
+    /// Accelerator: `auto`, `cuda`, `rocm` or `off`.
+    pub gpu: Option<String>,
+    /// Python version, `3.12`.
+    pub python: Option<String>,
+    /// Installer of Python packages: `auto`, `uv` or `pip`.
+    pub installer: Option<String>,
+    /// Requirements files, in order of installation.
+    pub requirements: Option<Vec<String>>,
+    /// Python packages by name, as in a requirements file: `numpy==2.1`.
+    #[serde(default)]
+    pub packages: Vec<String>,
+    /// Debian packages.
+    #[serde(default)]
+    pub apt: Vec<String>,
+    /// Ports to expose.
+    #[serde(default)]
+    pub ports: Vec<u16>,
+    /// Environment of the image.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// Folders put before PATH.
+    #[serde(default)]
+    pub path: Vec<String>,
+    /// Labels of the image.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// Libraries for OpenCV windows.
+    pub gui: Option<bool>,
+    /// Working directory, and where the code goes.
+    pub workdir: Option<String>,
+    /// Copy the project into the image (default: true).
+    pub code: Option<bool>,
+    /// Command to run, as a list of arguments.
+    pub command: Option<Vec<String>>,
+    /// Entry point, as a list of arguments.
+    pub entrypoint: Option<Vec<String>>,
+    /// The user of the image.
+    #[serde(default)]
+    pub user: UserConfig,
+    /// Serve a saved model in TensorFlow Serving's layout.
+    pub serve: Option<ServeConfig>,
+}
+
+/// `[image.user]`: who runs in the container.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UserConfig {
+    /// Login name.
+    pub name: Option<String>,
+    /// Numeric user id.
+    pub uid: Option<i64>,
+    /// Numeric group id; the user id where absent.
+    pub gid: Option<i64>,
+    /// Install sudo and let the user use it without a password.
+    pub sudo: Option<bool>,
+}
+
+/// `[image.serve]`: a model in TensorFlow Serving's layout.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ServeConfig {
+    /// Folder of the project that holds the numbered versions.
+    pub model: String,
+    /// Name of the model in URLs (default: the folder's name).
+    pub name: Option<String>,
+}
+
+/// A key of `[accelerator.KEY]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum AcceleratorKey {
+    /// NVIDIA.
+    Cuda,
+    /// AMD.
+    Rocm,
+    /// No accelerator.
+    Cpu,
+}
+
+/// `[accelerator.KEY]`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AcceleratorConfig {
+    /// Base image for this accelerator.
+    pub base_image: Option<String>,
+}
+
+/// `[build]`: how the image is built. Names are those of `docker buildx build`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BuildConfig {
+    /// Builder address, as `--builder`.
+    pub builder: Option<String>,
+    /// Build arguments.
+    #[serde(default)]
+    pub args: BTreeMap<String, String>,
+    /// Stage to build.
+    pub target: Option<String>,
+    /// Platforms, `linux/amd64`.
+    #[serde(default)]
+    pub platforms: Vec<String>,
+    /// Network of RUN steps: `default`, `none` or `host`.
+    pub network: Option<String>,
+    /// Cache sources, in buildx's `type=…,key=value` form.
+    #[serde(default)]
+    pub cache_from: Vec<String>,
+    /// Cache destinations, in buildx's `type=…,key=value` form.
+    #[serde(default)]
+    pub cache_to: Vec<String>,
+    /// Secrets, in buildx's `id=…,src=…` form.
+    #[serde(default)]
+    pub secrets: Vec<String>,
+    /// Named contexts: `name = "path or reference"`.
+    #[serde(default)]
+    pub contexts: BTreeMap<String, String>,
+    /// Pass the host's package-index settings, proxies and CA bundle to RUN steps (default: true).
+    pub host_network_settings: Option<bool>,
+}
+
+/// `[registry]`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RegistryConfig {
+    /// Hosts, with port, that are reached by plain http.
+    #[serde(default)]
+    pub insecure: Vec<String>,
+    /// Mirrors per host: `"docker.io" = ["mirror.example:5000"]`.
+    #[serde(default)]
+    pub mirrors: BTreeMap<String, Vec<String>>,
+}
+
+/// A string or a list of strings.
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[allow(dead_code)]
+enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+/// The JSON schema of `mlbuild.toml` (draft 2020-12), as published in `docs/mlbuild.schema.json`.
+pub fn schema() -> String {
+    let schema = schemars::schema_for!(Config);
+    let mut text = serde_json::to_string_pretty(&schema).expect("a schema is plain JSON");
+    text.push('\n');
+    text
+}
