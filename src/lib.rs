@@ -2,5 +2,7 @@
 //! and owns the verbs. The binary `mlbuild` is a thin shell around [`cli::main`].
 
 pub mod config;
+pub mod env_vars;
 pub mod error;
 pub mod nearest;
+pub mod pin;

@@ -1,0 +1,87 @@
+//! Every environment variable that mlbuild reads, documented once.
+//!
+//! The table in `docs/environment.md` is written from [`ALL`].
+
+/// Address of the builder, as `--builder`.
+pub const BUILDKIT_HOST: &str = "BUILDKIT_HOST";
+/// Run id of the experiment tracker, used where `--run-id` is not given.
+pub const WANDB_RUN_ID: &str = "WANDB_RUN_ID";
+/// Set by most CI services: no questions are asked, and a private builder is started where none is found.
+pub const CI: &str = "CI";
+/// Seconds since 1970-01-01 that all times in the image are held to.
+pub const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
+/// Switches colours off where it is set to anything but the empty string.
+pub const NO_COLOR: &str = "NO_COLOR";
+/// Default for `--progress`.
+pub const BUILDKIT_PROGRESS: &str = "BUILDKIT_PROGRESS";
+/// Folder for caches and the private builder (default `~/.local/state/mlbuild`).
+pub const MLBUILD_STATE_DIR: &str = "MLBUILD_STATE_DIR";
+
+/// One variable: its name, what it does.
+pub struct EnvVar {
+    /// Name.
+    pub name: &'static str,
+    /// What it does, one sentence.
+    pub about: &'static str,
+}
+
+/// Every variable, in alphabetical order.
+pub const ALL: &[EnvVar] = &[
+    var(BUILDKIT_HOST, "Address of the builder, as `--builder`."),
+    var(BUILDKIT_PROGRESS, "Default for `--progress`."),
+    var(
+        CI,
+        "Set by CI services: nothing is asked, and a private builder is started where none is found.",
+    ),
+    var(
+        "DOCKER_CONFIG",
+        "Folder of Docker's `config.json`: registry credentials and contexts.",
+    ),
+    var("DOCKER_CONTEXT", "Docker context whose builder is used."),
+    var("DOCKER_HOST", "Address of a Docker daemon."),
+    var(
+        "HTTP_PROXY, HTTPS_PROXY, NO_PROXY",
+        "Proxies, used by mlbuild and passed to RUN steps as build-only variables.",
+    ),
+    var(
+        MLBUILD_STATE_DIR,
+        "Folder for caches and the private builder (default: `$XDG_STATE_HOME/mlbuild`, else `~/.local/state/mlbuild`).",
+    ),
+    var(NO_COLOR, "Switches colours off."),
+    var(
+        "PIP_CONFIG_FILE, PIP_INDEX_URL, PIP_EXTRA_INDEX_URL, UV_INDEX_URL, UV_DEFAULT_INDEX",
+        "Package indexes of the host, passed to RUN steps as secrets.",
+    ),
+    var(
+        SOURCE_DATE_EPOCH,
+        "Seconds since 1970-01-01 that the times in an image are held to.",
+    ),
+    var("SSH_AUTH_SOCK", "ssh agent for `--ssh default`."),
+    var(
+        "SSL_CERT_FILE",
+        "CA bundle of the host: used for registries, and passed to RUN steps as a secret.",
+    ),
+    var(
+        WANDB_RUN_ID,
+        "Run id that an image is bound to, where `--run-id` is not given.",
+    ),
+];
+
+const fn var(name: &'static str, about: &'static str) -> EnvVar {
+    EnvVar { name, about }
+}
+
+/// The folder for caches and the private builder.
+///
+/// `MLBUILD_STATE_DIR`, else `$XDG_STATE_HOME/mlbuild`, else
+/// `~/.local/state/mlbuild`; `None` where there is no home folder either.
+pub fn state_dir() -> Option<std::path::PathBuf> {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    if let Some(folder) = set(MLBUILD_STATE_DIR) {
+        return Some(folder.into());
+    }
+    if let Some(folder) = set("XDG_STATE_HOME") {
+        return Some(std::path::Path::new(&folder).join("mlbuild"));
+    }
+    Some(std::path::Path::new(&set("HOME")?).join(".local/state/mlbuild"))
+}

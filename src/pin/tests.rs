@@ -1,0 +1,106 @@
+use super::*;
+
+fn found(text: &str) -> Vec<(String, usize)> {
+    found_with(text, &PinContext::default())
+}
+
+fn found_with(text: &str, context: &PinContext) -> Vec<(String, usize)> {
+    let uses = images(text, context).unwrap();
+    uses.into_iter()
+        .map(|used| (used.reference, used.line))
+        .collect()
+}
+
+fn pinned(text: &str) -> String {
+    let uses = images(text, &PinContext::default()).unwrap();
+    pin(text, &uses, |_| Some("sha256:ab".into()))
+}
+
+#[test]
+fn from_is_pinned_and_keeps_its_tag() {
+    assert_eq!(
+        pinned("# c\nFROM --platform=linux/amd64 python:3.12 AS app\nRUN true\n"),
+        "# c\nFROM --platform=linux/amd64 python:3.12@sha256:ab AS app\nRUN true\n"
+    );
+}
+
+#[test]
+fn a_digest_that_is_written_stays() {
+    let text = "FROM python@sha256:cd\n";
+    assert_eq!(pinned(text), text);
+}
+
+#[test]
+fn stages_scratch_indexes_and_named_contexts_are_no_images() {
+    let text = "FROM a AS one\nFROM One\nFROM scratch\nCOPY --from=0 /x /x\nCOPY --from=one /x /x\nCOPY --from=two /x /x\n";
+    let context = PinContext {
+        named_contexts: BTreeSet::from(["two"]),
+        ..PinContext::default()
+    };
+    assert_eq!(found_with(text, &context), [("a".to_owned(), 1)]);
+}
+
+#[test]
+fn copy_and_mounts_are_found() {
+    let text = "FROM a\nCOPY --chown=1:1 --from=b:1 /x /x\nRUN --mount=type=bind,from=c,target=/c \\\n  --mount=type=cache,target=/d true --mount=from=no\n";
+    assert_eq!(
+        found(text),
+        [("a".into(), 1), ("b:1".into(), 2), ("c".into(), 3)]
+    );
+    assert!(pinned(text).contains("type=bind,from=c@sha256:ab,target=/c"));
+}
+
+#[test]
+fn arguments_are_filled_in() {
+    let text =
+        "ARG TAG=3.12\nARG BASE=\"python:${TAG}-slim\"\nFROM ${BASE}\nFROM x:${NONE:-1}${TAG:+y}\n";
+    assert_eq!(
+        found(text),
+        [("python:3.12-slim".into(), 3), ("x:1y".into(), 4)]
+    );
+    let context = PinContext {
+        build_args: BTreeMap::from([("TAG", "3.13")]),
+        ..PinContext::default()
+    };
+    assert_eq!(found_with(text, &context)[0].0, "python:3.13-slim");
+}
+
+#[test]
+fn an_unset_argument_is_named() {
+    let error = images("ARG BASE\nFROM $BASE\n", &PinContext::default()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "Dockerfile:2: ARG BASE in `FROM $BASE` has no value"
+    );
+}
+
+#[test]
+fn a_platform_argument_is_filled_in_for_one_platform_only() {
+    let text = "FROM app-$TARGETARCH\n";
+    assert_eq!(found(text), []);
+    let context = PinContext {
+        platform: Some("linux/arm64"),
+        ..PinContext::default()
+    };
+    assert_eq!(found_with(text, &context)[0].0, "app-arm64");
+}
+
+#[test]
+fn here_documents_and_continuations_are_passed_over() {
+    let text = "FROM a\nRUN cat <<EOF && cat <<-'TWO'\nFROM no\nEOF\nFROM no\n\tTWO\nRUN a \\\n# comment\n\n  FROM no\nFROM \\\n  b \\\n  AS c\nFROM C\n";
+    assert_eq!(found(text), [("a".into(), 1), ("b".into(), 11)]);
+}
+
+#[test]
+fn the_escape_directive_is_followed() {
+    let text = "# escape=`\nFROM a\nRUN dir C:\\\nFROM `\n b\n";
+    assert_eq!(found(text), [("a".into(), 2), ("b".into(), 4)]);
+}
+
+#[test]
+fn line_ends_of_windows_are_fine() {
+    assert_eq!(
+        pinned("FROM a\r\nRUN b\r\n"),
+        "FROM a@sha256:ab\r\nRUN b\r\n"
+    );
+}
