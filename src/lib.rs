@@ -6,3 +6,4 @@ pub mod env_vars;
 pub mod error;
 pub mod nearest;
 pub mod pin;
+pub mod plan;

@@ -1,0 +1,565 @@
+//! The small languages of buildx's flags: `type=local,dest=out`,
+//! `id=token,src=FILE`, `NAME=WHERE`, sizes and limits.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::{Context, Output, SecretSource, Typed};
+
+/// A flag's value that can't be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{flag} {value}: {reason}")]
+pub struct SpecError {
+    /// The flag, `--secret`.
+    pub flag: &'static str,
+    /// The value as given.
+    pub value: String,
+    /// What is wrong with it and what would be right.
+    pub reason: String,
+}
+
+/// A flag's value on its way to a typed one.
+#[derive(Clone, Copy)]
+pub struct Spec<'a> {
+    flag: &'static str,
+    value: &'a str,
+}
+
+impl<'a> Spec<'a> {
+    /// `value` as given to `flag`.
+    pub fn new(flag: &'static str, value: &'a str) -> Self {
+        Spec { flag, value }
+    }
+
+    fn error(&self, reason: impl Into<String>) -> SpecError {
+        SpecError {
+            flag: self.flag,
+            value: self.value.to_owned(),
+            reason: reason.into(),
+        }
+    }
+
+    /// `NAME=VALUE`.
+    pub fn pair(&self) -> Result<(String, String), SpecError> {
+        match self.value.split_once('=') {
+            Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+            _ => Err(self.error("write NAME=VALUE")),
+        }
+    }
+
+    /// `NAME=VALUE`, or `NAME` to take it from the environment.
+    ///
+    /// `None` where the environment has no such variable, as docker does.
+    pub fn pair_or_env(&self) -> Result<Option<(String, String)>, SpecError> {
+        if self.value.contains('=') {
+            return self.pair().map(Some);
+        }
+        if self.value.is_empty() {
+            return Err(self.error("write NAME=VALUE or NAME"));
+        }
+        match std::env::var(self.value) {
+            Ok(value) => Ok(Some((self.value.to_owned(), value))),
+            Err(std::env::VarError::NotPresent) => Ok(None),
+            Err(std::env::VarError::NotUnicode(_)) => {
+                Err(self.error("the variable's value is not UTF-8"))
+            }
+        }
+    }
+
+    /// The fields of a comma-separated `key=value` line; quotes as in CSV.
+    fn fields(&self) -> Result<Vec<(String, String)>, SpecError> {
+        let mut fields = Vec::new();
+        for field in csv(self.value).ok_or_else(|| self.error("a quote is not closed"))? {
+            let (key, value) = field
+                .split_once('=')
+                .ok_or_else(|| self.error(format!("`{field}` is not key=value")))?;
+            fields.push((key.trim().to_ascii_lowercase(), value.to_owned()));
+        }
+        Ok(fields)
+    }
+
+    /// `type=registry,ref=…`; a value without `=` is a reference in a registry.
+    pub fn cache(&self) -> Result<Typed, SpecError> {
+        if !self.value.contains('=') && !self.value.is_empty() {
+            return Ok(Typed {
+                kind: "registry".into(),
+                attrs: BTreeMap::from([("ref".into(), self.value.to_owned())]),
+            });
+        }
+        let mut attrs: BTreeMap<_, _> = self.fields()?.into_iter().collect();
+        let kind = attrs
+            .remove("type")
+            .ok_or_else(|| self.error("type= is missing, such as type=registry"))?;
+        const KINDS: [&str; 6] = ["registry", "local", "inline", "gha", "s3", "azblob"];
+        if !KINDS.contains(&kind.as_str()) {
+            return Err(self.error(format!(
+                "unknown cache type `{kind}`; there are {}",
+                KINDS.join(", ")
+            )));
+        }
+        let needed = match (kind.as_str(), self.flag) {
+            ("registry", _) => Some("ref"),
+            ("local", "--cache-from") => Some("src"),
+            ("local", _) => Some("dest"),
+            _ => None,
+        };
+        if let Some(needed) = needed.filter(|needed| !attrs.contains_key(*needed)) {
+            return Err(self.error(format!("{needed}= is missing")));
+        }
+        if kind == "gha" {
+            for (key, name) in [
+                ("url", "ACTIONS_CACHE_URL"),
+                ("url_v2", "ACTIONS_RESULTS_URL"),
+                ("token", "ACTIONS_RUNTIME_TOKEN"),
+            ] {
+                if let (false, Ok(value)) = (attrs.contains_key(key), std::env::var(name)) {
+                    attrs.insert(key.into(), value);
+                }
+            }
+        }
+        Ok(Typed { kind, attrs })
+    }
+
+    /// `type=local,dest=out`, or a folder, or `-` for a tar on stdout.
+    pub fn output(&self) -> Result<Output, SpecError> {
+        if self.value == "-" {
+            return Ok(Output {
+                kind: "tar".into(),
+                attrs: BTreeMap::new(),
+                dest: Some("-".into()),
+            });
+        }
+        if !self.value.contains('=') {
+            return Ok(Output {
+                kind: "local".into(),
+                attrs: BTreeMap::new(),
+                dest: Some(self.value.into()),
+            });
+        }
+        let mut attrs: BTreeMap<_, _> = self.fields()?.into_iter().collect();
+        let mut kind = attrs
+            .remove("type")
+            .ok_or_else(|| self.error("type= is missing, such as type=oci"))?;
+        let dest = attrs.remove("dest").map(PathBuf::from);
+        if kind == "registry" {
+            kind = "image".into();
+            attrs.insert("push".into(), "true".into());
+        }
+        match kind.as_str() {
+            "image" if dest.is_some() => Err(self.error("an image has no dest=")),
+            "local" | "tar" | "oci" if dest.is_none() => {
+                Err(self.error(format!("dest= is missing for type={kind}")))
+            }
+            "image" | "local" | "tar" | "oci" | "docker" => Ok(Output { kind, attrs, dest }),
+            _ => Err(self.error(format!(
+                "unknown output type `{kind}`; there are image, registry, docker, oci, local, tar"
+            ))),
+        }
+    }
+
+    /// `id=token,src=FILE`, `id=token,env=NAME` or `id=token`.
+    ///
+    /// An id alone is a variable of that name if there is one, else a file.
+    pub fn secret(&self) -> Result<(String, SecretSource), SpecError> {
+        let (mut id, mut file, mut variable, mut kind) = (None, None, None, None);
+        for (key, value) in self.fields()? {
+            match key.as_str() {
+                "id" => id = Some(value),
+                "src" | "source" => file = Some(value),
+                "env" => variable = Some(value),
+                "type" => kind = Some(value),
+                _ => {
+                    return Err(self.error(format!(
+                        "unknown field `{key}`; there are id, src, env, type"
+                    )));
+                }
+            }
+        }
+        let id = id
+            .or_else(|| file.clone())
+            .filter(|id| !id.is_empty())
+            .ok_or_else(|| self.error("id= is missing"))?;
+        match kind.as_deref() {
+            None | Some("file" | "env") => {}
+            Some(other) => {
+                return Err(self.error(format!("unknown type `{other}`; there are file, env")));
+            }
+        }
+        if kind.as_deref() == Some("env") && variable.is_none() {
+            variable = file.take();
+        }
+        let source = match (file, variable) {
+            (Some(_), Some(_)) => return Err(self.error("src= and env= exclude each other")),
+            (Some(file), None) => SecretSource::File(file.into()),
+            (None, Some(variable)) => SecretSource::Env(variable),
+            (None, None) if std::env::var_os(&id).is_some() => SecretSource::Env(id.clone()),
+            (None, None) => SecretSource::File(id.clone().into()),
+        };
+        match &source {
+            SecretSource::File(path) if !path.is_file() => {
+                Err(self.error(format!("there is no file {}", path.display())))
+            }
+            SecretSource::Env(name) if std::env::var_os(name).is_none() => {
+                Err(self.error(format!("the variable {name} is not set")))
+            }
+            _ => Ok((id, source)),
+        }
+    }
+
+    /// `default`, `ID`, `ID=SOCKET` or `ID=KEY[,KEY…]`.
+    pub fn ssh(&self) -> Result<(String, Vec<PathBuf>), SpecError> {
+        let (id, paths) = self.value.split_once('=').unwrap_or((self.value, ""));
+        let paths: Vec<PathBuf> = paths
+            .split(',')
+            .filter(|path| !path.is_empty())
+            .map(PathBuf::from)
+            .collect();
+        if id.is_empty() {
+            return Err(self.error("write default, or ID=SOCKET or ID=KEY"));
+        }
+        if let Some(missing) = paths.iter().find(|path| !path.exists()) {
+            return Err(self.error(format!("there is no {}", missing.display())));
+        }
+        if paths.is_empty() && std::env::var_os("SSH_AUTH_SOCK").is_none() {
+            return Err(self.error("SSH_AUTH_SOCK is not set: start an agent, or give ID=KEY"));
+        }
+        Ok((id.to_owned(), paths))
+    }
+
+    /// `type=sbom,generator=…`; the rest after `type=` stays one CSV line.
+    pub fn attestation(&self) -> Result<(String, Option<String>), SpecError> {
+        let mut kind = None;
+        let mut disabled = false;
+        let mut rest = Vec::new();
+        for (key, value) in self.fields()? {
+            match key.as_str() {
+                "type" => kind = Some(value),
+                "disabled" => disabled = value == "true",
+                _ => rest.push(format!("{key}={value}")),
+            }
+        }
+        match kind.as_deref() {
+            Some("provenance" | "sbom") => {}
+            _ => return Err(self.error("write type=provenance or type=sbom")),
+        }
+        let kind = kind.unwrap_or_default();
+        Ok((kind, (!disabled).then(|| rest.join(","))))
+    }
+
+    /// The value of `--provenance` or `--sbom`: `true`, `false` or fields.
+    pub fn attestation_switch(&self) -> Result<Option<String>, SpecError> {
+        match self.value {
+            "true" | "1" | "" => Ok(Some(String::new())),
+            "false" | "0" => Ok(None),
+            _ => self.fields().map(|_| Some(self.value.to_owned())),
+        }
+    }
+
+    /// A size in bytes: `64m`, `1g`, `1073741824`. Units are powers of 1024.
+    pub fn size(&self) -> Result<u64, SpecError> {
+        let text = self.value.trim().to_ascii_lowercase();
+        let digits = text
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(text.len());
+        let (number, unit) = text.split_at(digits);
+        let factor = match unit.trim() {
+            "" | "b" => 1u64,
+            "k" | "kb" | "kib" => 1 << 10,
+            "m" | "mb" | "mib" => 1 << 20,
+            "g" | "gb" | "gib" => 1 << 30,
+            "t" | "tb" | "tib" => 1 << 40,
+            _ => return Err(self.error("write a number with k, m or g")),
+        };
+        number
+            .parse::<u64>()
+            .ok()
+            .and_then(|number| number.checked_mul(factor))
+            .ok_or_else(|| self.error("write a number with k, m or g"))
+    }
+
+    /// `name=soft[:hard]`, in the order the frontend wants.
+    pub fn ulimit(&self) -> Result<String, SpecError> {
+        let (name, limits) = self.pair()?;
+        const NAMES: [&str; 15] = [
+            "as",
+            "core",
+            "cpu",
+            "data",
+            "fsize",
+            "locks",
+            "memlock",
+            "msgqueue",
+            "nice",
+            "nofile",
+            "nproc",
+            "rss",
+            "rtprio",
+            "rttime",
+            "sigpending",
+        ];
+        if !NAMES.contains(&name.as_str()) && name != "stack" {
+            return Err(self.error(format!("unknown limit `{name}`")));
+        }
+        let (soft, hard) = limits.split_once(':').unwrap_or((&limits, &limits));
+        for number in [soft, hard] {
+            if number.parse::<i64>().is_err() {
+                return Err(self.error(format!("`{number}` is not a number")));
+            }
+        }
+        Ok(format!("{name}={soft}:{hard}"))
+    }
+
+    /// `host:address` or `host=address`, as the frontend wants it.
+    pub fn add_host(&self) -> Result<String, SpecError> {
+        let (host, address) = self
+            .value
+            .split_once('=')
+            .or_else(|| self.value.split_once(':'))
+            .ok_or_else(|| self.error("write HOST:ADDRESS"))?;
+        let plain = address.trim_matches(['[', ']']);
+        if host.is_empty()
+            || (plain != "host-gateway" && plain.parse::<std::net::IpAddr>().is_err())
+        {
+            return Err(self.error("write HOST:ADDRESS with an IP address, or host-gateway"));
+        }
+        Ok(format!("{host}={plain}"))
+    }
+
+    /// `default`, `none` or `host`.
+    pub fn network(&self) -> Result<Option<String>, SpecError> {
+        match self.value {
+            "default" | "" => Ok(None),
+            "none" | "host" => Ok(Some(self.value.to_owned())),
+            _ => Err(self.error("write default, none or host")),
+        }
+    }
+
+    /// A platform, `os/arch[/variant]`.
+    pub fn platform(&self) -> Result<String, SpecError> {
+        let text = self.value.trim().to_ascii_lowercase();
+        let text = match text.as_str() {
+            "amd64" | "x86_64" => "linux/amd64".to_owned(),
+            "arm64" | "aarch64" => "linux/arm64".to_owned(),
+            _ => text,
+        };
+        let parts: Vec<_> = text.split('/').collect();
+        let word = |part: &&str| {
+            !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        };
+        if !(2..=3).contains(&parts.len()) || !parts.iter().all(word) {
+            return Err(self.error("write os/architecture, such as linux/amd64"));
+        }
+        let os = parts[0];
+        let (architecture, variant) = match (parts[1], parts.get(2).copied()) {
+            ("x86_64" | "x86-64", variant) => ("amd64", variant),
+            ("aarch64", variant) => ("arm64", variant),
+            ("arm64", Some("v8" | "8")) => ("arm64", None),
+            (architecture, variant) => (architecture, variant),
+        };
+        Ok(match variant {
+            Some(variant) => format!("{os}/{architecture}/{variant}"),
+            None => format!("{os}/{architecture}"),
+        })
+    }
+
+    /// A build context: a folder, `-`, a git or http(s) address, `docker-image://`,
+    /// `oci-layout://`. Folders are made absolute.
+    pub fn context(&self) -> Result<Context, SpecError> {
+        let value = self.value;
+        if value == "-" {
+            return Ok(Context::Stdin);
+        }
+        if let Some(rest) = value.strip_prefix("oci-layout://") {
+            let (path, reference) = match rest.split_once('@') {
+                Some((path, digest)) => (path, Some(digest.to_owned())),
+                None => match rest.rsplit_once(':') {
+                    Some((path, tag)) if !tag.contains('/') => (path, Some(tag.to_owned())),
+                    _ => (rest, None),
+                },
+            };
+            let path = self.existing(path)?;
+            if !path.join("oci-layout").is_file() {
+                return Err(self.error(format!("{} is not an OCI layout", path.display())));
+            }
+            return Ok(Context::OciLayout { path, reference });
+        }
+        let remote = [
+            "http://",
+            "https://",
+            "git://",
+            "ssh://",
+            "git@",
+            "docker-image://",
+        ];
+        if remote.iter().any(|prefix| value.starts_with(prefix)) || value.starts_with("github.com/")
+        {
+            return Ok(Context::Remote {
+                url: value.to_owned(),
+            });
+        }
+        let path = self.existing(value)?;
+        if !path.is_dir() {
+            return Err(self.error("it is a file, not a folder"));
+        }
+        Ok(Context::Folder { path })
+    }
+
+    fn existing(&self, path: &str) -> Result<PathBuf, SpecError> {
+        std::fs::canonicalize(path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => self.error("there is no such folder"),
+            _ => self.error(error.to_string()),
+        })
+    }
+}
+
+/// One CSV line (RFC 4180); `None` where a quote is not closed.
+fn csv(line: &str) -> Option<Vec<String>> {
+    let mut fields = vec![String::new()];
+    let mut quoted = false;
+    let mut characters = line.chars().peekable();
+    while let Some(character) = characters.next() {
+        let field = fields.last_mut()?;
+        match character {
+            '"' if quoted && characters.peek() == Some(&'"') => {
+                characters.next();
+                field.push('"');
+            }
+            '"' => quoted = !quoted,
+            ',' if !quoted => fields.push(String::new()),
+            other => field.push(other),
+        }
+    }
+    (!quoted).then_some(fields)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn output(value: &str) -> Result<Output, String> {
+        Spec::new("--output", value)
+            .output()
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn outputs_as_buildx_writes_them() {
+        let folder = output("out").unwrap();
+        assert_eq!(
+            (folder.kind.as_str(), folder.dest),
+            ("local", Some("out".into()))
+        );
+        let registry = output("type=registry,name=a/b").unwrap();
+        assert_eq!(
+            (registry.kind.as_str(), registry.attrs["push"].as_str()),
+            ("image", "true")
+        );
+        let quoted = output(r#"type=oci,"dest=a,b.tar",tar=false"#).unwrap();
+        assert_eq!(quoted.dest, Some("a,b.tar".into()));
+        assert_eq!(quoted.attrs["tar"], "false");
+    }
+
+    #[test]
+    fn wrong_outputs_say_what_is_right() {
+        insta::assert_snapshot!(output("type=oci").unwrap_err(), @"--output type=oci: dest= is missing for type=oci");
+        insta::assert_snapshot!(output("type=ocu,dest=x").unwrap_err(), @"--output type=ocu,dest=x: unknown output type `ocu`; there are image, registry, docker, oci, local, tar");
+        insta::assert_snapshot!(output("dest=x").unwrap_err(), @"--output dest=x: type= is missing, such as type=oci");
+        insta::assert_snapshot!(output("type=oci,\"dest=x").unwrap_err(), @r#"--output type=oci,"dest=x: a quote is not closed"#);
+    }
+
+    #[test]
+    fn caches() {
+        let cache = Spec::new("--cache-from", "a/b:c").cache().unwrap();
+        assert_eq!(
+            (cache.kind.as_str(), cache.attrs["ref"].as_str()),
+            ("registry", "a/b:c")
+        );
+        let error = Spec::new("--cache-to", "type=local").cache().unwrap_err();
+        assert_eq!(error.reason, "dest= is missing");
+        assert!(Spec::new("--cache-to", "type=none").cache().is_err());
+    }
+
+    #[test]
+    fn secrets() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let value = format!("id=a,src={}", file.path().display());
+        let (id, source) = Spec::new("--secret", &value).secret().unwrap();
+        assert_eq!(
+            (id.as_str(), source),
+            ("a", SecretSource::File(file.path().into()))
+        );
+        let (_, source) = Spec::new("--secret", "id=p,env=PATH").secret().unwrap();
+        assert_eq!(source, SecretSource::Env("PATH".into()));
+        let error = Spec::new("--secret", "id=p,env=NO_SUCH_VARIABLE")
+            .secret()
+            .unwrap_err();
+        assert_eq!(error.reason, "the variable NO_SUCH_VARIABLE is not set");
+        assert!(Spec::new("--secret", "src=").secret().is_err());
+        assert!(Spec::new("--secret", "id=a,value=b").secret().is_err());
+    }
+
+    #[test]
+    fn sizes_limits_hosts_and_platforms() {
+        assert_eq!(Spec::new("--shm-size", "1g").size(), Ok(1 << 30));
+        assert!(Spec::new("--shm-size", "g").size().is_err());
+        assert!(
+            Spec::new("--shm-size", "99999999999999999999")
+                .size()
+                .is_err()
+        );
+        assert_eq!(
+            Spec::new("--ulimit", "nofile=5").ulimit().unwrap(),
+            "nofile=5:5"
+        );
+        assert!(Spec::new("--ulimit", "nofiles=5").ulimit().is_err());
+        assert_eq!(
+            Spec::new("--add-host", "a:127.0.0.1").add_host().unwrap(),
+            "a=127.0.0.1"
+        );
+        assert_eq!(
+            Spec::new("--add-host", "a=[::1]").add_host().unwrap(),
+            "a=::1"
+        );
+        assert!(Spec::new("--add-host", "a:b").add_host().is_err());
+        assert_eq!(
+            Spec::new("--platform", "linux/aarch64").platform().unwrap(),
+            "linux/arm64"
+        );
+        assert!(Spec::new("--platform", "linux").platform().is_err());
+    }
+
+    #[test]
+    fn contexts() {
+        let remote = Spec::new("CONTEXT", "https://example.com/a.git#main")
+            .context()
+            .unwrap();
+        assert!(matches!(remote, Context::Remote { .. }));
+        assert!(matches!(
+            Spec::new("CONTEXT", ".").context(),
+            Ok(Context::Folder { .. })
+        ));
+        let error = Spec::new("CONTEXT", "no/such/folder")
+            .context()
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "CONTEXT no/such/folder: there is no such folder"
+        );
+        let error = Spec::new("CONTEXT", "Cargo.toml").context().unwrap_err();
+        assert_eq!(error.reason, "it is a file, not a folder");
+    }
+
+    #[test]
+    fn attestations() {
+        let sbom = Spec::new("--attest", "type=sbom,generator=x")
+            .attestation()
+            .unwrap();
+        assert_eq!(sbom, ("sbom".into(), Some("generator=x".into())));
+        assert_eq!(
+            Spec::new("--provenance", "false").attestation_switch(),
+            Ok(None)
+        );
+        let max = Spec::new("--provenance", "mode=max").attestation_switch();
+        assert_eq!(max, Ok(Some("mode=max".into())));
+    }
+}
