@@ -4,6 +4,7 @@
 pub mod config;
 pub mod env_vars;
 pub mod error;
+pub mod host;
 pub mod nearest;
 pub mod pin;
 pub mod plan;
