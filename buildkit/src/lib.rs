@@ -1,1 +1,3 @@
 //! A BuildKit client: endpoints, sessions, solves, progress.
+
+pub mod fsutil;

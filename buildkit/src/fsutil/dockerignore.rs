@@ -1,0 +1,76 @@
+//! Reads ignore files (`.dockerignore`) into a pattern list.
+//!
+//! One pattern a line; `#` at the start of a line makes a comment; white space
+//! around a pattern is dropped, the path is cleaned, and a leading `/` means
+//! nothing. What the patterns mean is left to [`super::patterns`]. The
+//! behaviour mirrors moby's `ignorefile` reader, which the daemon uses.
+
+use super::gopath;
+
+/// The longest line the daemon's own reader takes, in bytes.
+const MAX_LINE: usize = 64 * 1024;
+
+/// The name of a context's own ignore file.
+pub const DEFAULT_NAME: &str = ".dockerignore";
+
+/// An ignore file that the daemon would refuse.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line} is longer than {MAX_LINE} bytes")]
+pub struct LineTooLong {
+    /// Counted from 1.
+    pub line: usize,
+}
+
+/// The patterns of an ignore file, in order. Bytes that aren't UTF-8 become
+/// U+FFFD, as they do on their way through the daemon.
+pub fn parse(content: &[u8]) -> Result<Vec<String>, LineTooLong> {
+    let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
+    let mut patterns = Vec::new();
+    for (number, line) in content.split(|b| *b == b'\n').enumerate() {
+        if line.len() >= MAX_LINE {
+            return Err(LineTooLong { line: number + 1 });
+        }
+        if line.first() == Some(&b'#') {
+            continue;
+        }
+        let text = gopath::lossy(line);
+        let text = text.trim();
+        if text.is_empty() {
+            continue;
+        }
+        let (sign, text) = match text.strip_prefix('!') {
+            Some(rest) => ("!", rest.trim()),
+            None => ("", text),
+        };
+        let mut path = String::new();
+        if !text.is_empty() {
+            path = gopath::lossy(&gopath::clean(text.as_bytes())).into_owned();
+            if path.len() > 1 && path.starts_with('/') {
+                path.remove(0);
+            }
+        }
+        patterns.push(format!("{sign}{path}"));
+    }
+    Ok(patterns)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_trimmed_cleaned_and_relative() {
+        let text = b"\xef\xbb\xbf# comment\n\n  a/./b/ \r\n/c\n! /d//e\n #kept\n!\n/\n";
+        assert_eq!(
+            parse(text).unwrap(),
+            ["a/b", "c", "!d/e", "#kept", "!", "/"]
+        );
+    }
+
+    #[test]
+    fn a_huge_line_is_refused_as_the_daemon_does() {
+        let mut text = b"a\n".to_vec();
+        text.extend(vec![b'x'; MAX_LINE]);
+        assert_eq!(parse(&text), Err(LineTooLong { line: 2 }));
+    }
+}
