@@ -61,8 +61,10 @@ pub mod packet {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Stat {
-    #[prost(string, tag = "1")]
-    pub path: ::prost::alloc::string::String,
+    /// A string upstream, whose codec never checks that it is UTF-8; file names
+    /// need not be, so it is read and written as the bytes it is.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub path: ::prost::bytes::Bytes,
     /// The bits of Go's os.FileMode, not of st_mode.
     #[prost(uint32, tag = "2")]
     pub mode: u32,
@@ -75,9 +77,10 @@ pub struct Stat {
     /// Nanoseconds since 1970.
     #[prost(int64, tag = "6")]
     pub mod_time: i64,
-    /// A symlink's target, or the earlier path of the same hard link.
-    #[prost(string, tag = "7")]
-    pub linkname: ::prost::alloc::string::String,
+    /// A symlink's target, or the earlier path of the same hard link;
+    /// bytes for the same reason.
+    #[prost(bytes = "bytes", tag = "7")]
+    pub linkname: ::prost::bytes::Bytes,
     #[prost(int64, tag = "8")]
     pub devmajor: i64,
     #[prost(int64, tag = "9")]
