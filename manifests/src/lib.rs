@@ -1,1 +1,16 @@
-//! Every document mlbuild writes: lock files, run records.
+//! Every document mlbuild writes: the lock file, run records, and the forms of
+//! both that travel with an image as OCI referrers.
+//!
+//! This crate knows text, files and their errors. It talks to no daemon and no
+//! registry; who fills the documents in, and when, is the caller's business.
+
+pub mod atomic;
+pub mod document;
+pub mod lock;
+pub mod run_id;
+pub mod run_record;
+mod toml_text;
+
+pub use lock::{ImageKey, LockError, LockFile, LockedImage};
+pub use run_id::{RunId, RunIdError};
+pub use run_record::{Binding, RunRecord, RunRecordError};

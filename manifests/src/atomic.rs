@@ -1,0 +1,50 @@
+//! Files that are there whole or not at all.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// Replaces `path` with `bytes`: written beside it, synced, renamed over it.
+/// A file that exists keeps its permissions; a new one gets the user's umask.
+/// A symbolic link is followed, so that the link itself stays.
+pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+    let temporary = write_beside(&path, bytes)?;
+    if let Ok(old) = fs::metadata(&path) {
+        fs::set_permissions(&temporary, old.permissions())?;
+    }
+    temporary.persist(&path).map_err(|e| e.error)?;
+    sync_folder(&path)
+}
+
+/// Creates `path` with `bytes`; fails with `AlreadyExists` if something is there.
+pub fn create_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let temporary = write_beside(path, bytes)?;
+    temporary.persist_noclobber(path).map_err(|e| e.error)?;
+    sync_folder(path)
+}
+
+/// The folder that holds `path`.
+pub(crate) fn folder_of(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
+        _ => PathBuf::from("."),
+    }
+}
+
+fn write_beside(path: &Path, bytes: &[u8]) -> io::Result<tempfile::TempPath> {
+    use std::os::unix::fs::PermissionsExt;
+
+    let mut file = tempfile::Builder::new()
+        .prefix(".mlbuild-")
+        .suffix(".tmp")
+        .permissions(fs::Permissions::from_mode(0o666))
+        .tempfile_in(folder_of(path))?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    Ok(file.into_temp_path())
+}
+
+fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(folder_of(path))?.sync_all()
+}

@@ -1,0 +1,156 @@
+//! A lock file's text, and the checksum over an entry of it.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use oci_spec::image::Digest;
+use sha2::{Digest as _, Sha256};
+
+use super::{FORMAT_VERSION, LockFile, LockedImage, LockedLayer, LockedPlatform};
+use crate::toml_text::{TomlText, bare_or_quoted, inline, quoted};
+
+/// The last line: a file without it was cut off.
+pub(super) const END: &str = "# end of lock";
+
+/// The whole file.
+pub(super) fn to_toml(lock: &LockFile) -> String {
+    let mut out = TomlText::default();
+    out.comment("Written by mlbuild. Commit this file; don't edit it by hand.");
+    out.plain("version", FORMAT_VERSION);
+    for image in lock.images.values() {
+        out.array_table("image");
+        out.string("checksum", checksum(image));
+        out.push(&entry(image));
+    }
+    out.blank();
+    out.push(END);
+    out.blank();
+    out.finish()
+}
+
+/// sha256 of the entry's text without the checksum itself.
+pub(super) fn checksum(image: &LockedImage) -> Digest {
+    let hash = hex::encode(Sha256::digest(entry(image)));
+    format!("sha256:{hash}")
+        .parse()
+        .expect("64 hexadecimal digits")
+}
+
+/// The entry as it will read back: whole seconds, sorted lists.
+pub(super) fn normalized(mut image: LockedImage) -> LockedImage {
+    image.created = Timestamp::from_second(image.created.as_second()).unwrap_or(image.created);
+    image.bases.sort_by(|a, b| a.reference.cmp(&b.reference));
+    image.bases.dedup_by(|a, b| a.reference == b.reference);
+    if let Some(packages) = &mut image.packages {
+        packages.apt.sort();
+        packages.python.sort();
+    }
+    image.packages = image
+        .packages
+        .filter(|p| !p.apt.is_empty() || !p.python.is_empty());
+    image
+}
+
+fn entry(image: &LockedImage) -> String {
+    let mut out = TomlText::default();
+    out.string("name", &image.name);
+    out.optional("tag", image.tag.as_ref());
+    out.optional("target", image.target.as_ref());
+    out.string("created", image.created);
+
+    let inputs = &image.inputs;
+    out.table("image.inputs");
+    out.string("mlbuild", &inputs.mlbuild);
+    out.optional("template", inputs.template.as_ref());
+    out.optional("spec", inputs.spec.as_ref());
+    out.string("dockerfile", &inputs.dockerfile);
+    out.optional("context", inputs.context.as_ref());
+    out.optional("settings", inputs.settings.as_ref());
+    if !inputs.args.is_empty() {
+        out.table("image.inputs.args");
+        for (name, value) in &inputs.args {
+            out.string(name, value);
+        }
+    }
+
+    for base in &image.bases {
+        out.array_table("image.bases");
+        out.string("reference", &base.reference);
+        out.string("digest", &base.digest);
+        digests(&mut out, "image.bases.platforms", &base.platforms);
+    }
+    if let Some(builder) = &image.builder {
+        out.table("image.builder");
+        out.string("name", &builder.name);
+        out.string("version", &builder.version);
+    }
+    if image.platforms.is_empty() {
+        out.table("image.platforms");
+    }
+    for (name, platform) in &image.platforms {
+        out.table(&format!("image.platforms.{}", bare_or_quoted(name)));
+        platform_lines(&mut out, platform);
+    }
+    if let Some(published) = &image.published {
+        out.table("image.published");
+        out.string("reference", &published.reference);
+        out.string("digest", &published.digest);
+        out.string("media_type", &published.media_type);
+        out.plain("size", published.size);
+    }
+    packages_lines(&mut out, image);
+    out.finish()
+}
+
+fn digests(out: &mut TomlText, table: &str, digests: &BTreeMap<String, Digest>) {
+    out.table(table);
+    for (name, digest) in digests {
+        out.string(name, digest);
+    }
+}
+
+fn platform_lines(out: &mut TomlText, platform: &LockedPlatform) {
+    out.string("manifest", &platform.manifest);
+    out.string("config", &platform.config);
+    out.list("layers", platform.layers.iter().map(layer_line));
+}
+
+fn layer_line(layer: &LockedLayer) -> String {
+    inline(&[
+        ("digest", quoted(layer.digest.as_ref())),
+        ("diff_id", quoted(layer.diff_id.as_ref())),
+        ("size", layer.size.to_string()),
+        ("media_type", quoted(&layer.media_type)),
+    ])
+}
+
+fn packages_lines(out: &mut TomlText, image: &LockedImage) {
+    let Some(packages) = &image.packages else {
+        return;
+    };
+    out.table("image.packages");
+    if !packages.apt.is_empty() {
+        let lines = packages.apt.iter().map(|p| {
+            inline(&[
+                ("name", quoted(&p.name)),
+                ("version", quoted(&p.version)),
+                ("arch", quoted(&p.arch)),
+                ("sha256", quoted(&p.sha256)),
+                ("size", p.size.to_string()),
+            ])
+        });
+        out.list("apt", lines);
+    }
+    if !packages.python.is_empty() {
+        let lines = packages.python.iter().map(|p| {
+            inline(&[
+                ("name", quoted(&p.name)),
+                ("version", quoted(&p.version)),
+                ("file", quoted(&p.file)),
+                ("sha256", quoted(&p.sha256)),
+                ("size", p.size.to_string()),
+            ])
+        });
+        out.list("python", lines);
+    }
+}
