@@ -1,0 +1,232 @@
+//! What can go wrong with a registry, and whose turn it is then.
+
+use oci_spec::distribution::Reference;
+use oci_spec::image::Digest;
+
+use crate::error::{CommandError, Turn};
+use crate::image::LayoutError;
+
+/// A registry operation that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    /// Not an image reference.
+    #[error("`{text}` isn't an image reference: {why}")]
+    InvalidReference {
+        /// The text.
+        text: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Docker's configuration file can't be used.
+    #[error("{path}: {why}")]
+    Configuration {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A credential helper failed.
+    #[error("the credential helper {helper} gave no log-in for {registry}: {why}")]
+    Helper {
+        /// The program.
+        helper: String,
+        /// The registry that was asked for.
+        registry: String,
+        /// What it said.
+        why: String,
+    },
+    /// The registry wants a log-in, or doesn't take the one we have.
+    #[error("{registry} {} for {repository}", if *had_credentials { "refuses the log-in that is stored" } else { "needs a log-in" })]
+    Unauthorized {
+        /// The registry.
+        registry: String,
+        /// The repository.
+        repository: String,
+        /// True if a log-in was sent.
+        had_credentials: bool,
+    },
+    /// The registry knows us and says no.
+    #[error("{registry} doesn't allow us to {action} {repository}: {message}")]
+    Denied {
+        /// The registry.
+        registry: String,
+        /// The repository.
+        repository: String,
+        /// `pull` or `push`.
+        action: &'static str,
+        /// What it said.
+        message: String,
+        /// True if a log-in was sent.
+        had_credentials: bool,
+    },
+    /// There is no such image.
+    #[error("{reference} isn't in the registry")]
+    NotFound {
+        /// What was asked for.
+        reference: String,
+    },
+    /// The registry doesn't take this repository name.
+    #[error("{registry} doesn't take the repository name `{repository}`: {message}")]
+    NameInvalid {
+        /// The registry.
+        registry: String,
+        /// The name.
+        repository: String,
+        /// What it said.
+        message: String,
+    },
+    /// The image exists for other platforms only.
+    #[error("{reference} has no image for {wanted}; it has {}", available.join(", "))]
+    NoSuchPlatform {
+        /// The image.
+        reference: String,
+        /// The platform that was asked for.
+        wanted: String,
+        /// Those that there are.
+        available: Vec<String>,
+    },
+    /// Nobody answers.
+    #[error("the registry {registry} can't be reached: {why}")]
+    Unreachable {
+        /// The registry.
+        registry: String,
+        /// Why.
+        why: String,
+    },
+    /// Its certificate isn't trusted.
+    #[error("the certificate of {registry} isn't trusted: {why}")]
+    Untrusted {
+        /// The registry.
+        registry: String,
+        /// Why.
+        why: String,
+    },
+    /// It speaks plain http where https is needed.
+    #[error("the registry {registry} speaks plain http, and only https is allowed with it")]
+    PlainHttp {
+        /// The registry.
+        registry: String,
+    },
+    /// It went away while we worked, and didn't come back.
+    #[error("the registry {registry} went away during {what} ({attempts} tries): {why}")]
+    Interrupted {
+        /// The registry.
+        registry: String,
+        /// What was being done.
+        what: String,
+        /// How often it was tried.
+        attempts: u32,
+        /// The last failure.
+        why: String,
+    },
+    /// It answered with a failure of its own.
+    #[error("the registry {registry} failed on {what}: {status} {message}")]
+    Server {
+        /// The registry.
+        registry: String,
+        /// What was being done.
+        what: String,
+        /// HTTP status.
+        status: u16,
+        /// What it said.
+        message: String,
+    },
+    /// What came isn't what the digest says.
+    #[error("{what}: expected {expected}, and {registry} has {found}")]
+    DigestMismatch {
+        /// The registry.
+        registry: String,
+        /// What was fetched or pushed.
+        what: String,
+        /// The digest it must have.
+        expected: Digest,
+        /// What it has.
+        found: String,
+    },
+    /// An answer that doesn't follow the distribution specification.
+    #[error("{registry} gave an answer that makes no sense for {what}: {why}")]
+    Malformed {
+        /// The registry.
+        registry: String,
+        /// What was asked.
+        what: String,
+        /// What is wrong with the answer.
+        why: String,
+    },
+    /// The image on disk can't be pushed.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+}
+
+impl RegistryError {
+    /// Reads an image reference, with an error that says what is wrong.
+    pub fn reference(text: &str) -> Result<Reference, RegistryError> {
+        text.parse::<Reference>().map_err(|e| RegistryError::InvalidReference {
+            text: text.to_owned(),
+            why: if text.chars().any(char::is_uppercase) {
+                "a repository name is lower-case".to_owned()
+            } else {
+                e.to_string()
+            },
+        })
+    }
+
+    /// True if the same call may work a little later.
+    pub fn is_passing(&self) -> bool {
+        matches!(
+            self,
+            RegistryError::Unreachable { .. }
+                | RegistryError::Interrupted { .. }
+                | RegistryError::Server { .. }
+        )
+    }
+
+    fn turn(&self) -> Turn {
+        match self {
+            RegistryError::InvalidReference { .. }
+            | RegistryError::NameInvalid { .. }
+            | RegistryError::NoSuchPlatform { .. }
+            | RegistryError::Configuration { .. }
+            | RegistryError::NotFound { .. } => Turn::User,
+            RegistryError::DigestMismatch { .. } | RegistryError::Layout(_) => Turn::Work,
+            _ => Turn::Environment,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            RegistryError::Unauthorized { registry, .. }
+            | RegistryError::Denied { registry, .. } => Some(format!("docker login {registry}")),
+            RegistryError::Helper { registry, .. } => {
+                Some(format!("log in again, or remove the helper for {registry} from config.json"))
+            }
+            RegistryError::NoSuchPlatform { available, .. } => {
+                available.first().map(|p| format!("--platform {p}"))
+            }
+            RegistryError::Untrusted { registry, .. } => Some(format!(
+                "add its CA to the system's, or set SSL_CERT_FILE, or put it into \
+                 /etc/docker/certs.d/{registry}/ca.crt"
+            )),
+            RegistryError::PlainHttp { registry } => {
+                Some(format!("--insecure-registry {registry}, if you trust the network to it"))
+            }
+            RegistryError::Unreachable { registry, .. } => {
+                Some(format!("is `{registry}` the right name, and does it run?"))
+            }
+            RegistryError::Server { message, .. } if message.contains("no space left") => {
+                Some("the registry's disk is full".to_owned())
+            }
+            _ => None,
+        }
+    }
+}
+
+impl From<RegistryError> for CommandError {
+    fn from(error: RegistryError) -> Self {
+        let made = CommandError::new(error.turn(), &error);
+        match error.hint() {
+            Some(hint) => made.hint(hint),
+            None => made,
+        }
+    }
+}
