@@ -5,6 +5,8 @@ pub mod config;
 pub mod env_vars;
 pub mod error;
 pub mod host;
+pub mod image;
 pub mod nearest;
 pub mod pin;
 pub mod plan;
+pub mod registry;

@@ -40,11 +40,16 @@ impl PlatformImage {
         let diff_ids = config.rootfs().diff_ids();
         if diff_ids.len() != parsed.layers().len() {
             let (layers, ids) = (parsed.layers().len(), diff_ids.len());
-            return Err(format!("{layers} layers, and {ids} diff IDs in the configuration"));
+            return Err(format!(
+                "{layers} layers, and {ids} diff IDs in the configuration"
+            ));
         }
         let layers = parsed.layers().iter().zip(diff_ids).map(|(blob, id)| {
             let diff_id = id.parse().map_err(|e| format!("bad diff ID {id}: {e}"))?;
-            Ok(ImageLayer { blob: blob.clone(), diff_id })
+            Ok(ImageLayer {
+                blob: blob.clone(),
+                diff_id,
+            })
         });
         Ok(Self {
             platform: platform_of(&config),
@@ -141,7 +146,8 @@ pub fn is_manifest(kind: &MediaType) -> bool {
 /// True for what builders put beside images in an index: provenance, bills of materials.
 pub fn is_attestation(descriptor: &Descriptor) -> bool {
     let marked = descriptor.annotations().as_ref().is_some_and(|a| {
-        a.get("vnd.docker.reference.type").is_some_and(|t| t == "attestation-manifest")
+        a.get("vnd.docker.reference.type")
+            .is_some_and(|t| t == "attestation-manifest")
     });
     let nowhere = descriptor.platform().as_ref().is_some_and(|p| {
         p.os().to_string() == "unknown" && p.architecture().to_string() == "unknown"

@@ -46,9 +46,16 @@ impl BlobSource {
 impl OciLayout {
     /// Opens a layout: a folder, or a tar of one.
     pub fn open(path: &Path) -> Result<Self, LayoutError> {
-        let read = |source| LayoutError::Read { path: path.to_path_buf(), source };
+        let read = |source| LayoutError::Read {
+            path: path.to_path_buf(),
+            source,
+        };
         let is_folder = std::fs::metadata(path).map_err(read)?.is_dir();
-        let members = if is_folder { None } else { Some(tar_members(path)?) };
+        let members = if is_folder {
+            None
+        } else {
+            Some(tar_members(path)?)
+        };
         let mut layout = Self {
             path: path.to_path_buf(),
             members,
@@ -76,9 +83,10 @@ impl OciLayout {
         let all = self.descriptors();
         match all.first() {
             Some(first) if all.iter().all(|d| d.digest() == first.digest()) => Ok(first),
-            Some(_) => {
-                Err(LayoutError::SeveralImages { path: self.path.clone(), count: all.len() })
-            }
+            Some(_) => Err(LayoutError::SeveralImages {
+                path: self.path.clone(),
+                count: all.len(),
+            }),
             None => Err(self.not_a_layout("index.json lists no image")),
         }
     }
@@ -86,14 +94,20 @@ impl OciLayout {
     /// Where a blob's bytes are. Its size is the file's, not checked against anything.
     pub fn blob(&self, digest: &Digest) -> Result<BlobSource, LayoutError> {
         let name = format!("blobs/{}/{}", digest.algorithm(), digest.digest());
-        let missing =
-            || LayoutError::MissingBlob { path: self.path.clone(), digest: digest.clone() };
+        let missing = || LayoutError::MissingBlob {
+            path: self.path.clone(),
+            digest: digest.clone(),
+        };
         match &self.members {
             Some(members) => members.get(&name).cloned().ok_or_else(missing),
             None => {
                 let path = self.path.join(name);
                 match std::fs::metadata(&path) {
-                    Ok(meta) => Ok(BlobSource { path, offset: 0, size: meta.len() }),
+                    Ok(meta) => Ok(BlobSource {
+                        path,
+                        offset: 0,
+                        size: meta.len(),
+                    }),
                     Err(e) if e.kind() == io::ErrorKind::NotFound => Err(missing()),
                     Err(source) => Err(LayoutError::Read { path, source }),
                 }
@@ -108,8 +122,14 @@ impl OciLayout {
             return Err(self.damaged(descriptor, format!("{} bytes is too large", source.size)));
         }
         let mut bytes = Vec::with_capacity(source.size as usize);
-        let read = |e| LayoutError::Read { path: source.path.clone(), source: e };
-        source.open().and_then(|mut f| f.read_to_end(&mut bytes)).map_err(read)?;
+        let read = |e| LayoutError::Read {
+            path: source.path.clone(),
+            source: e,
+        };
+        source
+            .open()
+            .and_then(|mut f| f.read_to_end(&mut bytes))
+            .map_err(read)?;
         let found = format!("sha256:{}", hex::encode(Sha256::digest(&bytes)));
         if found != descriptor.digest().as_ref() {
             return Err(self.damaged(descriptor, format!("its content has {found}")));
@@ -120,7 +140,10 @@ impl OciLayout {
     /// Reads a whole blob and checks it against its digest and size.
     pub fn verify_blob(&self, descriptor: &Descriptor) -> Result<(), LayoutError> {
         let source = self.checked_size(descriptor)?;
-        let read = |e| LayoutError::Read { path: source.path.clone(), source: e };
+        let read = |e| LayoutError::Read {
+            path: source.path.clone(),
+            source: e,
+        };
         let mut file = source.open().map_err(read)?;
         let (mut hash, mut buffer) = (Sha256::new(), vec![0; PIECE]);
         loop {
@@ -162,7 +185,10 @@ impl OciLayout {
     }
 
     fn not_a_layout(&self, why: impl ToString) -> LayoutError {
-        LayoutError::NotALayout { path: self.path.clone(), why: why.to_string() }
+        LayoutError::NotALayout {
+            path: self.path.clone(),
+            why: why.to_string(),
+        }
     }
 
     fn file(&self, name: &str) -> Result<Vec<u8>, LayoutError> {
@@ -171,25 +197,36 @@ impl OciLayout {
             None => {
                 let path = self.path.join(name);
                 let size = std::fs::metadata(&path).ok().map(|m| m.len());
-                size.map(|size| BlobSource { path, offset: 0, size })
+                size.map(|size| BlobSource {
+                    path,
+                    offset: 0,
+                    size,
+                })
             }
         };
         let source = source.ok_or_else(|| self.not_a_layout(format!("there is no {name}")))?;
         let mut bytes = Vec::new();
-        let mut file = source
-            .open()
-            .map_err(|e| LayoutError::Read { path: source.path.clone(), source: e })?;
+        let mut file = source.open().map_err(|e| LayoutError::Read {
+            path: source.path.clone(),
+            source: e,
+        })?;
         file.by_ref()
             .take(MAX_DOCUMENT)
             .read_to_end(&mut bytes)
-            .map_err(|e| LayoutError::Read { path: source.path.clone(), source: e })?;
+            .map_err(|e| LayoutError::Read {
+                path: source.path.clone(),
+                source: e,
+            })?;
         Ok(bytes)
     }
 }
 
 /// Where each file of a tar lies; contents are skipped, not read.
 fn tar_members(path: &Path) -> Result<BTreeMap<String, BlobSource>, LayoutError> {
-    let read = |source| LayoutError::Read { path: path.to_path_buf(), source };
+    let read = |source| LayoutError::Read {
+        path: path.to_path_buf(),
+        source,
+    };
     let not_a_tar = |e: io::Error| LayoutError::NotALayout {
         path: path.to_path_buf(),
         why: format!("neither a folder nor a tar: {e}"),

@@ -40,7 +40,11 @@ impl CredentialStore {
     /// (`REGISTRY_AUTH_FILE`, else `$XDG_RUNTIME_DIR/containers/auth.json`, else
     /// `~/.config/containers/auth.json`).
     pub fn from_environment() -> Self {
-        let variable = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+        let variable = |name| {
+            std::env::var_os(name)
+                .filter(|v| !v.is_empty())
+                .map(PathBuf::from)
+        };
         let home = variable("HOME");
         let docker = variable("DOCKER_CONFIG")
             .or_else(|| home.as_ref().map(|h| h.join(".docker")))
@@ -55,12 +59,16 @@ impl CredentialStore {
             .flatten()
             .collect(),
         };
-        Self { files: docker.into_iter().chain(podman).collect() }
+        Self {
+            files: docker.into_iter().chain(podman).collect(),
+        }
     }
 
     /// These files only.
     pub fn from_files(files: impl IntoIterator<Item = PathBuf>) -> Self {
-        Self { files: files.into_iter().collect() }
+        Self {
+            files: files.into_iter().collect(),
+        }
     }
 
     /// The log-in for a registry (`docker.io`, `ghcr.io`, `127.0.0.1:5000`).
@@ -97,33 +105,53 @@ fn look_into(file: &Path, text: &[u8], registry: &str) -> Result<Credential, Reg
         other => other,
     };
     match docker_credential::get_credential_from_reader(text, key) {
-        Ok(DockerCredential::UsernamePassword(user, password)) if user.is_empty() && password.is_empty() => {
+        Ok(DockerCredential::UsernamePassword(user, password))
+            if user.is_empty() && password.is_empty() =>
+        {
             Ok(Credential::Anonymous)
         }
-        Ok(DockerCredential::UsernamePassword(user, password)) => {
-            Ok(Credential::Password { user, password: Secret::new(password) })
-        }
+        Ok(DockerCredential::UsernamePassword(user, password)) => Ok(Credential::Password {
+            user,
+            password: Secret::new(password),
+        }),
         Ok(DockerCredential::IdentityToken(token)) => Ok(Credential::Identity(Secret::new(token))),
         Err(E::NoCredentialConfigured | E::ConfigNotFound) => Ok(Credential::Anonymous),
         Err(E::HelperFailure { stdout, stderr, .. }) if is_not_found(&stdout, &stderr) => {
             Ok(Credential::Anonymous)
         }
-        Err(E::HelperFailure { helper, stdout, stderr }) => {
-            let said = if stderr.trim().is_empty() { stdout } else { stderr };
+        Err(E::HelperFailure {
+            helper,
+            stdout,
+            stderr,
+        }) => {
+            let said = if stderr.trim().is_empty() {
+                stdout
+            } else {
+                stderr
+            };
             Err(helper_failed(helper, registry, said.trim()))
         }
         Err(E::HelperCommunicationError) => {
             let helper = helper_name(&config, key);
-            Err(helper_failed(helper, registry, "it can't be started; is it on PATH?"))
+            Err(helper_failed(
+                helper,
+                registry,
+                "it can't be started; is it on PATH?",
+            ))
         }
         Err(E::MalformedHelperResponse) => {
             let helper = helper_name(&config, key);
-            Err(helper_failed(helper, registry, "its answer isn't the JSON that Docker expects"))
+            Err(helper_failed(
+                helper,
+                registry,
+                "its answer isn't the JSON that Docker expects",
+            ))
         }
         Err(E::ConfigReadError) => Err(unusable(file, "`auths` isn't as Docker writes it")),
-        Err(E::CredentialDecodingError) => {
-            Err(unusable(file, format!("the `auth` of {registry} isn't base64 of `user:password`")))
-        }
+        Err(E::CredentialDecodingError) => Err(unusable(
+            file,
+            format!("the `auth` of {registry} isn't base64 of `user:password`"),
+        )),
         Err(E::CredentialMismatchError) => Err(unusable(
             file,
             format!("`auth` of {registry} doesn't fit its `username` and `password`"),
@@ -134,22 +162,35 @@ fn look_into(file: &Path, text: &[u8], registry: &str) -> Result<Credential, Reg
 /// Helpers say so in these words when they hold nothing for a registry.
 fn is_not_found(stdout: &str, stderr: &str) -> bool {
     let said = format!("{stdout}{stderr}").to_lowercase();
-    ["credentials not found", "no credentials server url", "no credentials username"]
-        .iter()
-        .any(|words| said.contains(words))
+    [
+        "credentials not found",
+        "no credentials server url",
+        "no credentials username",
+    ]
+    .iter()
+    .any(|words| said.contains(words))
 }
 
 fn helper_name(config: &serde_json::Value, key: &str) -> String {
-    let name = config["credHelpers"][key].as_str().or(config["credsStore"].as_str());
+    let name = config["credHelpers"][key]
+        .as_str()
+        .or(config["credsStore"].as_str());
     format!("docker-credential-{}", name.unwrap_or("?"))
 }
 
 fn helper_failed(helper: String, registry: &str, why: &str) -> RegistryError {
-    RegistryError::Helper { helper, registry: registry.to_owned(), why: why.to_owned() }
+    RegistryError::Helper {
+        helper,
+        registry: registry.to_owned(),
+        why: why.to_owned(),
+    }
 }
 
 fn unusable(file: &Path, why: impl std::fmt::Display) -> RegistryError {
-    RegistryError::Configuration { path: file.display().to_string(), why: why.to_string() }
+    RegistryError::Configuration {
+        path: file.display().to_string(),
+        why: why.to_string(),
+    }
 }
 
 #[cfg(test)]
@@ -164,7 +205,10 @@ mod tests {
     fn docker_hub_is_found_under_its_old_key() {
         let json = r#"{"auths":{"https://index.docker.io/v1/":{"auth":"bWU6c2VjcmV0"}}}"#;
         let password = Secret::new("secret");
-        let expected = Credential::Password { user: "me".into(), password };
+        let expected = Credential::Password {
+            user: "me".into(),
+            password,
+        };
         assert_eq!(look(json, "docker.io").unwrap(), expected);
         assert_eq!(look(json, "ghcr.io").unwrap(), Credential::Anonymous);
     }
@@ -191,7 +235,10 @@ mod tests {
     fn a_missing_helper_is_named() {
         let json = r#"{"credHelpers":{"ghcr.io":"mlbuild-test-nowhere"}}"#;
         let error = look(json, "ghcr.io").unwrap_err().to_string();
-        assert!(error.contains("docker-credential-mlbuild-test-nowhere"), "{error}");
+        assert!(
+            error.contains("docker-credential-mlbuild-test-nowhere"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -161,14 +161,15 @@ pub enum RegistryError {
 impl RegistryError {
     /// Reads an image reference, with an error that says what is wrong.
     pub fn reference(text: &str) -> Result<Reference, RegistryError> {
-        text.parse::<Reference>().map_err(|e| RegistryError::InvalidReference {
-            text: text.to_owned(),
-            why: if text.chars().any(char::is_uppercase) {
-                "a repository name is lower-case".to_owned()
-            } else {
-                e.to_string()
-            },
-        })
+        text.parse::<Reference>()
+            .map_err(|e| RegistryError::InvalidReference {
+                text: text.to_owned(),
+                why: if text.chars().any(char::is_uppercase) {
+                    "a repository name is lower-case".to_owned()
+                } else {
+                    e.to_string()
+                },
+            })
     }
 
     /// True if the same call may work a little later.
@@ -197,9 +198,9 @@ impl RegistryError {
         match self {
             RegistryError::Unauthorized { registry, .. }
             | RegistryError::Denied { registry, .. } => Some(format!("docker login {registry}")),
-            RegistryError::Helper { registry, .. } => {
-                Some(format!("log in again, or remove the helper for {registry} from config.json"))
-            }
+            RegistryError::Helper { registry, .. } => Some(format!(
+                "log in again, or remove the helper for {registry} from config.json"
+            )),
             RegistryError::NoSuchPlatform { available, .. } => {
                 available.first().map(|p| format!("--platform {p}"))
             }
@@ -207,9 +208,9 @@ impl RegistryError {
                 "add its CA to the system's, or set SSL_CERT_FILE, or put it into \
                  /etc/docker/certs.d/{registry}/ca.crt"
             )),
-            RegistryError::PlainHttp { registry } => {
-                Some(format!("--insecure-registry {registry}, if you trust the network to it"))
-            }
+            RegistryError::PlainHttp { registry } => Some(format!(
+                "--insecure-registry {registry}, if you trust the network to it"
+            )),
             RegistryError::Unreachable { registry, .. } => {
                 Some(format!("is `{registry}` the right name, and does it run?"))
             }

@@ -81,7 +81,9 @@ pub struct Referrer {
 impl Registry {
     /// A client for all registries. Nothing is looked up yet.
     pub fn new(options: RegistryOptions) -> Self {
-        Self { options: std::sync::Arc::new(options) }
+        Self {
+            options: std::sync::Arc::new(options),
+        }
     }
 
     /// What a reference means now: its digest and the manifests of its platforms.

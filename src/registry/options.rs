@@ -44,7 +44,10 @@ impl Retry {
 
 impl Default for Retry {
     fn default() -> Self {
-        Self { attempts: 6, first_wait: Duration::from_millis(250) }
+        Self {
+            attempts: 6,
+            first_wait: Duration::from_millis(250),
+        }
     }
 }
 

@@ -16,7 +16,9 @@ pub fn platform_name(platform: &Platform) -> String {
 pub fn parse_platform(text: &str) -> Option<Platform> {
     let parts: Vec<&str> = text.split('/').collect();
     let word = |s: &str| {
-        !s.is_empty() && s.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'.')
+        !s.is_empty()
+            && s.bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'.')
     };
     if !parts.iter().all(|p| word(p)) {
         return None;
@@ -35,7 +37,9 @@ pub fn parse_platform(text: &str) -> Option<Platform> {
         "i386" | "i686" => ("386", variant),
         arch => (arch, variant),
     };
-    let builder = PlatformBuilder::default().os(Os::from(os)).architecture(Arch::from(arch));
+    let builder = PlatformBuilder::default()
+        .os(Os::from(os))
+        .architecture(Arch::from(arch));
     match normal_variant(arch, variant) {
         Some(variant) => builder.variant(variant).build().ok(),
         None => builder.build().ok(),
