@@ -1,1 +1,15 @@
 //! ImageSpec to Dockerfile: templates, bases and compatibility tables.
+//!
+//! [`compose::compose`] turns a [`spec::ImageSpec`] into a [`dockerfile::Dockerfile`] and says what
+//! it noticed on the way. Nothing here talks to a builder, a registry or the network; the only
+//! files read are the project's own (requirements, lock files) where the caller names a folder.
+
+pub mod compose;
+pub mod dockerfile;
+pub mod spec;
+pub mod value;
+
+pub use compose::{ComposeContext, ComposeError, Composition, SecretUse, Warning, compose};
+pub use spec::{
+    Accelerator, ImageSpec, Installer, PythonSpec, ServingSpec, TemplateName, UserSpec,
+};

@@ -1,0 +1,278 @@
+//! From an [`ImageSpec`] to a Dockerfile.
+//!
+//! One order for every image, so that what changes often comes late: base, packages of the
+//! distribution, Python packages, environment, code, and last one small layer with all that belongs to
+//! the user. Which base and which packages is decided in [`base`] and [`python`]; the files beside
+//! this one each write one part.
+
+mod apt;
+mod base;
+mod python;
+mod user;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use crate::dockerfile::{Copy, Dockerfile, Instruction, RenderError, Word};
+use crate::spec::{Accelerator, ImageSpec};
+use crate::value::{BaseImage, ContainerPath, EnvName};
+
+/// What the caller knows about the world around the spec.
+#[derive(Debug, Clone, Default)]
+pub struct ComposeContext<'a> {
+    /// The build context's folder, where there is one: requirements files are read there.
+    pub project: Option<&'a Path>,
+    /// The accelerator that this host has, for [`Accelerator::Auto`].
+    pub host_accelerator: Option<Accelerator>,
+    /// Bases that settings name per accelerator, before the built-in table.
+    pub accelerator_bases: BTreeMap<Accelerator, BaseImage>,
+    /// Which settings of the host's network the build is given as secrets.
+    pub secrets: BTreeSet<SecretUse>,
+}
+
+/// A setting of the host's network, given to RUN steps as a secret file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SecretUse {
+    /// A bundle of CA certificates, PEM.
+    Ca,
+    /// A `pip.conf`: index URLs, trusted hosts, credentials.
+    PipConf,
+    /// The same for uv, as a `uv.toml`.
+    UvConf,
+    /// An apt configuration file (`Acquire::…`).
+    AptConf,
+    /// An apt source list, one-line format, that replaces the base's own.
+    AptSources,
+}
+
+impl SecretUse {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Ca,
+        Self::PipConf,
+        Self::UvConf,
+        Self::AptConf,
+        Self::AptSources,
+    ];
+
+    /// The secret's id in the build.
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::Ca => "mlbuild-ca",
+            Self::PipConf => "mlbuild-pip-conf",
+            Self::UvConf => "mlbuild-uv-conf",
+            Self::AptConf => "mlbuild-apt-conf",
+            Self::AptSources => "mlbuild-apt-sources",
+        }
+    }
+
+    /// Where a RUN step finds it.
+    pub fn path(self) -> String {
+        format!("/run/secrets/{}", self.id())
+    }
+}
+
+/// Something that the user should know but that doesn't stop the build.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Warning {
+    /// What was noticed.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+/// A composed image.
+#[derive(Debug, Clone)]
+pub struct Composition {
+    /// The Dockerfile, typed.
+    pub dockerfile: Dockerfile,
+    /// The Dockerfile's text.
+    pub text: String,
+    /// The base image that FROM names.
+    pub base: BaseImage,
+    /// What it computes on, with [`Accelerator::Auto`] resolved.
+    pub accelerator: Accelerator,
+    /// What was noticed.
+    pub warnings: Vec<Warning>,
+    /// The secrets that its RUN steps mount, sorted.
+    pub secrets: Vec<SecretUse>,
+}
+
+/// Why a spec can't become a Dockerfile.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ComposeError {
+    /// A value that no Dockerfile can hold.
+    #[error(transparent)]
+    Render(#[from] RenderError),
+    /// Two parts of the spec that can't both hold, or one that can't at all.
+    #[error("{message}; {hint}")]
+    Conflict {
+        /// What can't hold.
+        message: String,
+        /// What to do instead.
+        hint: String,
+    },
+}
+
+impl ComposeError {
+    pub(crate) fn conflict(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Conflict {
+            message: message.into(),
+            hint: hint.into(),
+        }
+    }
+}
+
+/// Composes the Dockerfile of a spec.
+///
+/// # Errors
+/// [`ComposeError`] where the spec contradicts itself or asks for what can't work.
+pub fn compose(spec: &ImageSpec, context: &ComposeContext) -> Result<Composition, ComposeError> {
+    let chosen = base::choose(spec, context)?;
+    let mut composer = Composer {
+        spec,
+        context,
+        file: Dockerfile::default(),
+        warnings: chosen.warnings,
+    };
+    let workdir = composer.workdir();
+    composer.open(&chosen.image);
+    composer.apt_layer(python::wants_python(spec));
+    composer.python_layer();
+    composer.environment(&chosen.env)?;
+    composer.code(&workdir);
+    composer.user_layer(&workdir);
+    composer.close();
+    let text = composer.file.render()?;
+    let secrets = composer.context.secrets.iter().copied();
+    let secrets = secrets
+        .filter(|s| text.contains(&format!("id={}", s.id())))
+        .collect();
+    Ok(Composition {
+        text,
+        dockerfile: composer.file,
+        base: chosen.image,
+        accelerator: chosen.accelerator,
+        warnings: composer.warnings,
+        secrets,
+    })
+}
+
+/// The Dockerfile under way. Each part of the order above appends to it.
+struct Composer<'a> {
+    spec: &'a ImageSpec,
+    context: &'a ComposeContext<'a>,
+    file: Dockerfile,
+    warnings: Vec<Warning>,
+}
+
+/// An environment variable's name that is known to be one.
+fn env_name(name: &str) -> EnvName {
+    name.parse().expect("a plain name")
+}
+
+impl Composer<'_> {
+    fn workdir(&self) -> ContainerPath {
+        let default = || "/app".parse().expect("a plain path");
+        self.spec.workdir.clone().unwrap_or_else(default)
+    }
+
+    /// The base.
+    fn open(&mut self, image: &BaseImage) {
+        self.file.push(Instruction::Comment(header(self.spec)));
+        self.file.push(Instruction::Blank);
+        self.file.push(Instruction::Arg {
+            name: env_name("BASE_IMAGE"),
+            default: Some(image.as_str().into()),
+        });
+        self.file.push(Instruction::From {
+            image: Word::variable(env_name("BASE_IMAGE")),
+            alias: None,
+        });
+        self.file.push(Instruction::User("root".into()));
+        if self.spec.reproducible {
+            self.file.push(Instruction::Arg {
+                name: env_name("SOURCE_DATE_EPOCH"),
+                default: None,
+            });
+        }
+    }
+
+    /// The environment: after the packages, so that an edit of it installs nothing again.
+    fn environment(
+        &mut self,
+        base_env: &BTreeMap<&'static str, String>,
+    ) -> Result<(), ComposeError> {
+        let mut env: BTreeMap<EnvName, Word> = BTreeMap::new();
+        for (name, value) in base_env {
+            env.insert(env_name(name), value.as_str().into());
+        }
+        if self.spec.gui {
+            env.insert(env_name("QT_QPA_PLATFORM"), "xcb".into());
+            env.insert(env_name("QT_X11_NO_MITSHM"), "1".into());
+        }
+        env.insert(env_name("PYTHONUNBUFFERED"), "1".into());
+        for (name, value) in &self.spec.env {
+            if name.as_str() == "PATH" {
+                return Err(ComposeError::conflict(
+                    "PATH can't be replaced: the image's own programs would no longer be found",
+                    "list the folders to add under `path`",
+                ));
+            }
+            env.insert(name.clone(), value.as_str().into());
+        }
+        self.file.section("The environment of the container.");
+        self.file.push(Instruction::Env(env.into_iter().collect()));
+        Ok(())
+    }
+
+    fn code(&mut self, workdir: &ContainerPath) {
+        self.file
+            .section("The code. An edit of it runs nothing above this line again.");
+        self.file
+            .push(Instruction::Workdir(workdir.as_str().into()));
+        if self.spec.copy {
+            self.file.push(Instruction::Copy(Copy {
+                sources: vec![".".into()],
+                destination: format!("{}/", workdir.as_str().trim_end_matches('/')).into(),
+                ..Copy::default()
+            }));
+        }
+    }
+
+    /// Metadata that makes no layer.
+    fn close(&mut self) {
+        let spec = self.spec;
+        let mut last = Vec::new();
+        if !spec.ports.is_empty() {
+            last.push(Instruction::Expose(spec.ports.clone()));
+        }
+        if !spec.labels.is_empty() {
+            let labels = spec.labels.iter();
+            let labels = labels.map(|(k, v)| (k.clone(), Word::literal(v.as_str())));
+            last.push(Instruction::Label(labels.collect()));
+        }
+        if let Some(entrypoint) = &spec.entrypoint {
+            last.push(Instruction::Entrypoint(entrypoint.words()));
+        }
+        if let Some(command) = &spec.command {
+            last.push(Instruction::Cmd(command.words()));
+        }
+        if !last.is_empty() {
+            self.file.push(Instruction::Blank);
+            self.file.instructions.extend(last);
+        }
+    }
+}
+
+fn header(spec: &ImageSpec) -> String {
+    let ids = if spec.user.is_some() {
+        " --build-arg USER_UID=$(id -u) --build-arg USER_GID=$(id -g)"
+    } else {
+        ""
+    };
+    format!(
+        "An ML image from mlbuild's `{}` template. It also builds without mlbuild:\n\n  docker build{ids} -t my-image .",
+        spec.template
+    )
+}

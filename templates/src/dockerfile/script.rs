@@ -1,0 +1,76 @@
+//! The shell side of RUN: lines of POSIX sh, and quoting for what goes into them.
+
+/// Lines of POSIX shell that one RUN executes as a single command line.
+///
+/// Docker joins the lines with nothing but a space's worth of continuation, so each line ends as
+/// a shell would need it to on one line (`;`, `&&`, `then`). A line that begins with `#` is a
+/// comment: Docker drops it before the shell sees anything.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Script(pub(super) Vec<String>);
+
+impl Script {
+    /// A script that stops at the first failing command or unset variable.
+    pub fn strict() -> Self {
+        Self(vec!["set -eu;".into()])
+    }
+
+    /// Appends lines, one per line of the text; blank lines are left out.
+    pub fn lines(&mut self, text: &str) -> &mut Self {
+        let lines = text.lines().map(str::trim_end);
+        self.0
+            .extend(lines.filter(|l| !l.trim().is_empty()).map(str::to_owned));
+        self
+    }
+
+    /// Removes the `;` after the last command.
+    #[must_use]
+    pub fn finish(mut self) -> Self {
+        if let Some(last) = self.0.iter_mut().rev().find(|line| !is_comment(line))
+            && last.ends_with(';')
+            && !last.ends_with(";;")
+        {
+            last.pop();
+        }
+        self
+    }
+}
+
+pub(super) fn is_comment(line: &str) -> bool {
+    line.trim_start().starts_with('#')
+}
+
+/// Quotes text so that a POSIX shell reads it back as one word.
+pub fn shell_quote(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=@+,%".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_last_command_has_no_semicolon() {
+        let mut script = Script::strict();
+        script.lines("echo a;\n\n# why\n");
+        assert_eq!(script.finish().0, ["set -eu;", "echo a", "# why"]);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn a_shell_reads_quoted_text_back(text in "[^\\x00]{0,20}") {
+            let out = std::process::Command::new("sh")
+                .arg("-c")
+                .arg(format!("printf %s {}", shell_quote(&text)))
+                .output()
+                .unwrap();
+            prop_assert_eq!(out.stdout, text.as_bytes());
+        }
+    }
+}
