@@ -1,2 +1,7 @@
-//! mlbuild: parse, run, exit code.
-fn main() {}
+//! The binary: parse, run, exit code. All else is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    mlbuild::cli::main()
+}

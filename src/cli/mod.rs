@@ -1,0 +1,88 @@
+//! The verbs: one file per command. Only here is anything printed.
+
+pub mod image;
+pub mod init;
+pub mod interrupt;
+pub mod output;
+pub mod schema;
+pub mod templates;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::error::{CommandError, CommandResult};
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 done; 1 the build or push failed; 2 the command line or a file \
+is wrong; 3 something is missing (builder, registry); 4 a lock or verification \
+differs.";
+
+/// Make, run and restore ML container images, pinned by digest.
+#[derive(Debug, Parser)]
+#[command(name = "mlbuild", version, after_help = AFTER_HELP, propagate_version = true, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Compose, build, push and lock an image.
+    Image(Box<image::args::ImageArgs>),
+    /// Write an mlbuild.toml from what the folder holds.
+    Init(init::InitArgs),
+    /// List, show, export and check templates.
+    Templates(templates::TemplatesArgs),
+    /// Print the JSON schema of mlbuild.toml.
+    Schema(schema::SchemaArgs),
+}
+
+/// The definition of the command line, for completions, man pages and docs.
+pub fn definition() -> clap::Command {
+    Cli::command()
+}
+
+/// Parses the command line, runs the verb, and says how it went.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // clap's own exit code for wrong usage is 2, which is ours too.
+            let code = u8::try_from(error.exit_code()).unwrap_or(2);
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::error(&error);
+            ExitCode::from(error.turn.exit_code())
+        }
+    }
+}
+
+fn run(cli: Cli) -> CommandResult {
+    match cli.command {
+        Command::Image(args) => wait_for(image::run(*args)),
+        Command::Init(args) => init::run(&args),
+        Command::Templates(args) => templates::run(&args),
+        Command::Schema(args) => schema::run(&args),
+    }
+}
+
+/// Runs a verb that talks to daemons or registries.
+fn wait_for(verb: impl Future<Output = CommandResult>) -> CommandResult {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| CommandError::environment(format!("cannot start threads: {error}")))?;
+    let result = runtime.block_on(verb);
+    // A blocked read of stdin must not keep the process.
+    runtime.shutdown_background();
+    result
+}

@@ -1,0 +1,47 @@
+//! stdout is the answer, stderr the story.
+
+use std::io::{IsTerminal, Write};
+
+use crate::error::{CommandError, CommandResult};
+
+/// Writes the answer and a line end to stdout.
+///
+/// # Errors
+/// Where stdout is closed or full: whoever reads it did not get the answer.
+pub fn answer(text: &str) -> CommandResult {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())
+        .and_then(|()| if text.ends_with('\n') { Ok(()) } else { out.write_all(b"\n") })
+        .and_then(|()| out.flush())
+        .map_err(|error| CommandError::work(format!("cannot write the answer to stdout: {error}")))
+}
+
+/// Writes a line of the story to stderr; a closed stderr is no reason to stop.
+pub fn note(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// Writes a warning to stderr.
+pub fn warning(text: &str) {
+    let (on, off) = colours("\x1b[33m");
+    let _ = writeln!(std::io::stderr(), "{on}warning:{off} {text}");
+}
+
+/// Writes an error and its hints to stderr.
+pub fn error(error: &CommandError) {
+    let (on, off) = colours("\x1b[31m");
+    let mut err = std::io::stderr().lock();
+    let _ = writeln!(err, "{on}error:{off} {}", error.message());
+    for hint in error.hints() {
+        let _ = writeln!(err, "  hint: {hint}");
+    }
+}
+
+fn colours(on: &'static str) -> (&'static str, &'static str) {
+    let no_color = std::env::var_os(crate::env_vars::NO_COLOR).is_some_and(|v| !v.is_empty());
+    if std::io::stderr().is_terminal() && !no_color {
+        (on, "\x1b[0m")
+    } else {
+        ("", "")
+    }
+}
