@@ -3,10 +3,12 @@
 
 pub mod config;
 pub mod env_vars;
+pub mod cli;
 pub mod error;
 pub mod host;
 pub mod image;
 pub mod nearest;
 pub mod pin;
 pub mod plan;
+pub mod settings;
 pub mod registry;

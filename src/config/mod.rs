@@ -4,10 +4,16 @@
 //! mistake. What the values mean together with flags is decided in
 //! [`crate::settings`].
 
+pub mod launch;
 mod read;
 
 use std::collections::BTreeMap;
 
+use mlbuild_templates::value::{
+    AptPackage, BaseImage, Command, ContainerPath, EnvName, EnvValue, Gid, LabelKey, Port,
+    PythonVersion, Uid, UserName,
+};
+use mlbuild_templates::{Accelerator, Installer, ServingSpec};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -45,48 +51,58 @@ pub struct ImageConfig {
     /// A Dockerfile of your own, instead of a template.
     pub dockerfile: Option<String>,
     /// Base image; overrides the accelerator's table.
-    pub base: Option<String>,
-    /// Accelerator: `auto`, `cuda`, `rocm` or `off`.
-    pub gpu: Option<String>,
+    pub base: Option<BaseImage>,
+    /// What the image computes on.
+    pub gpu: Option<Accelerator>,
     /// Python version, `3.12`.
-    pub python: Option<String>,
-    /// Installer of Python packages: `auto`, `uv` or `pip`.
-    pub installer: Option<String>,
-    /// Requirements files, in order of installation.
+    pub python: Option<PythonVersion>,
+    /// What installs Python packages.
+    pub installer: Option<Installer>,
+    /// Requirements files, a `pylock.toml`, or a `pyproject.toml` beside a `uv.lock`.
     pub requirements: Option<Vec<String>>,
     /// Python packages by name, as in a requirements file: `numpy==2.1`.
     #[serde(default)]
     pub packages: Vec<String>,
+    /// Extras of the project that are installed with its `uv.lock`.
+    #[serde(default)]
+    pub extras: Vec<String>,
+    /// Dependency groups of the project that are installed with its `uv.lock`.
+    #[serde(default)]
+    pub groups: Vec<String>,
+    /// Whether packages of the base's own Python are seen too.
+    pub system_site_packages: Option<bool>,
     /// Debian packages.
     #[serde(default)]
-    pub apt: Vec<String>,
+    pub apt: Vec<AptPackage>,
     /// Ports to expose.
     #[serde(default)]
-    pub ports: Vec<u16>,
+    pub ports: Vec<Port>,
     /// Environment of the image.
     #[serde(default)]
-    pub env: BTreeMap<String, String>,
+    pub env: BTreeMap<EnvName, EnvValue>,
     /// Folders put before PATH.
     #[serde(default)]
-    pub path: Vec<String>,
+    pub path: Vec<ContainerPath>,
     /// Labels of the image.
     #[serde(default)]
-    pub labels: BTreeMap<String, String>,
+    pub labels: BTreeMap<LabelKey, EnvValue>,
     /// Libraries for OpenCV windows.
     pub gui: Option<bool>,
     /// Working directory, and where the code goes.
-    pub workdir: Option<String>,
+    pub workdir: Option<ContainerPath>,
     /// Copy the project into the image (default: true).
     pub code: Option<bool>,
-    /// Command to run, as a list of arguments.
-    pub command: Option<Vec<String>>,
-    /// Entry point, as a list of arguments.
-    pub entrypoint: Option<Vec<String>>,
+    /// Command to run: a list of words, or one line for a shell.
+    pub command: Option<Command>,
+    /// Entry point: a list of words, or one line for a shell.
+    pub entrypoint: Option<Command>,
     /// The user of the image.
     #[serde(default)]
     pub user: UserConfig,
     /// Serve a saved model in TensorFlow Serving's layout.
-    pub serve: Option<ServeConfig>,
+    pub serve: Option<ServingSpec>,
+    /// Hold the image's bytes still: SOURCE_DATE_EPOCH reaches RUN steps, bytecode is compiled in a fixed order.
+    pub reproducible: Option<bool>,
 }
 
 /// `[image.user]`: who runs in the container.
@@ -94,23 +110,13 @@ pub struct ImageConfig {
 #[serde(deny_unknown_fields)]
 pub struct UserConfig {
     /// Login name.
-    pub name: Option<String>,
+    pub name: Option<UserName>,
     /// Numeric user id.
-    pub uid: Option<i64>,
+    pub uid: Option<Uid>,
     /// Numeric group id; the user id where absent.
-    pub gid: Option<i64>,
+    pub gid: Option<Gid>,
     /// Install sudo and let the user use it without a password.
     pub sudo: Option<bool>,
-}
-
-/// `[image.serve]`: a model in TensorFlow Serving's layout.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ServeConfig {
-    /// Folder of the project that holds the numbered versions.
-    pub model: String,
-    /// Name of the model in URLs (default: the folder's name).
-    pub name: Option<String>,
 }
 
 /// A key of `[accelerator.KEY]`.
@@ -130,7 +136,7 @@ pub enum AcceleratorKey {
 #[serde(deny_unknown_fields)]
 pub struct AcceleratorConfig {
     /// Base image for this accelerator.
-    pub base_image: Option<String>,
+    pub base_image: Option<BaseImage>,
 }
 
 /// `[build]`: how the image is built. Names are those of `docker buildx build`.
@@ -163,6 +169,8 @@ pub struct BuildConfig {
     pub contexts: BTreeMap<String, String>,
     /// Pass the host's package-index settings, proxies and CA bundle to RUN steps (default: true).
     pub host_network_settings: Option<bool>,
+    /// An apt source list, one-line format, that RUN steps use instead of the base's own.
+    pub apt_sources: Option<String>,
 }
 
 /// `[registry]`.

@@ -175,7 +175,7 @@ mod tests {
         .unwrap();
         let cuda = &config.accelerator[&super::super::AcceleratorKey::Cuda];
         assert_eq!(
-            cuda.base_image.as_deref(),
+            cuda.base_image.as_ref().map(|base| base.as_str()),
             Some("tensorflow/tensorflow:latest-gpu")
         );
     }

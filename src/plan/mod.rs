@@ -169,6 +169,8 @@ pub enum HostSetting {
     PipConfig,
     /// uv's configuration with the host's indexes.
     UvConfig,
+    /// apt's proxies.
+    AptConfig,
     /// apt's sources.
     AptSources,
 }

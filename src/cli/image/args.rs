@@ -64,7 +64,7 @@ pub struct ComposeArgs {
     pub python: Option<String>,
     /// What installs Python packages.
     #[arg(long, value_name = "TOOL")]
-    pub installer: Option<String>,
+    pub installer: Option<InstallerArg>,
     /// Requirements file, pylock.toml, or pyproject.toml beside a uv.lock (repeatable).
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub requirements: Vec<String>,
@@ -114,6 +114,27 @@ pub enum GpuArg {
     Rocm,
     /// None.
     Off,
+}
+
+/// `--installer`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum InstallerArg {
+    /// uv, except where only pip does what is asked.
+    Auto,
+    /// uv.
+    Uv,
+    /// pip.
+    Pip,
+}
+
+impl From<InstallerArg> for mlbuild_templates::Installer {
+    fn from(arg: InstallerArg) -> Self {
+        match arg {
+            InstallerArg::Auto => Self::Auto,
+            InstallerArg::Uv => Self::Uv,
+            InstallerArg::Pip => Self::Pip,
+        }
+    }
 }
 
 /// How it is built.

@@ -1,0 +1,110 @@
+//! Which digest each base image is built from: the lock's, or what the registry says now.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use mlbuild_manifests::lock::{LockedBase, LockedImage};
+use oci_spec::distribution::Reference;
+
+use crate::cli::image::args::Upgrade;
+use crate::error::{CommandError, CommandResult};
+use crate::pin::ImageUse;
+use crate::registry::{Registry, RegistryError, platform_name};
+use crate::settings::{LockMode, LockSettings, parse};
+
+/// The base images of one build.
+#[derive(Debug, Default)]
+pub struct Bases {
+    /// Pins, by reference as the Dockerfile has it.
+    pub pins: BTreeMap<String, LockedBase>,
+    /// Images without a pin: not in any registry that was asked, and why.
+    pub unpinned: BTreeMap<String, String>,
+    /// Pins that moved: reference, old digest, new digest.
+    pub moved: Vec<(String, String, String)>,
+}
+
+impl Bases {
+    /// The digest that a reference is pinned to.
+    pub fn digest(&self, reference: &str) -> Option<String> {
+        self.pins.get(reference).map(|pin| pin.digest.to_string())
+    }
+}
+
+/// The pins that the lock has; nothing is looked up.
+pub fn from_lock(uses: &[ImageUse], locked: Option<&LockedImage>) -> Bases {
+    let mut bases = Bases::default();
+    for reference in unpinned(uses) {
+        if let Some(pin) = locked.and_then(|image| image.base(reference)) {
+            bases.pins.insert(reference.to_owned(), pin.clone());
+        }
+    }
+    bases
+}
+
+/// Pins each base image.
+///
+/// # Errors
+/// [`crate::error::Turn::Difference`] where `--locked` or `--frozen` would have to pin anew;
+/// the registry's errors where an image is refused or isn't there.
+pub async fn resolve(
+    uses: &[ImageUse],
+    locked: Option<&LockedImage>,
+    lock: &LockSettings,
+    pull: bool,
+    registry: &Registry,
+) -> CommandResult<Bases> {
+    let mut bases = from_lock(uses, locked);
+    let upgrade = pull || lock.upgrade.iter().any(|what| matches!(what, Upgrade::All | Upgrade::Base));
+    let wanted: Vec<&str> = unpinned(uses)
+        .into_iter()
+        .filter(|reference| upgrade || !bases.pins.contains_key(*reference))
+        .collect();
+    if lock.mode > LockMode::Free && !wanted.is_empty() {
+        let flag = if lock.mode == LockMode::Frozen { "--frozen" } else { "--locked" };
+        return Err(CommandError::difference(format!(
+            "{flag}: the lock has no pin for {}",
+            wanted.join(", ")
+        ))
+        .hint(format!("run the same command without {flag} once, and commit mlbuild.lock")));
+    }
+    for reference in wanted {
+        let parsed: Reference = parse("base image", reference)?;
+        match look_up(registry, reference, &parsed).await {
+            Ok(pin) => {
+                let old = bases.pins.insert(reference.to_owned(), pin.clone());
+                if let Some(old) = old.filter(|old| old.digest != pin.digest) {
+                    bases.moved.push((reference.to_owned(), old.digest.to_string(), pin.digest.to_string()));
+                }
+            }
+            Err(error) => {
+                let line = uses.iter().find(|used| used.reference == reference).map_or(0, |used| used.line);
+                bases.unpinned.insert(reference.to_owned(), format!("line {line}: {error}"));
+            }
+        }
+    }
+    Ok(bases)
+}
+
+async fn look_up(
+    registry: &Registry,
+    written: &str,
+    reference: &Reference,
+) -> Result<LockedBase, RegistryError> {
+    let resolved = registry.resolve(reference, None).await?;
+    Ok(LockedBase {
+        reference: written.to_owned(),
+        digest: resolved.descriptor.digest().clone(),
+        platforms: resolved
+            .manifests
+            .iter()
+            .map(|(platform, manifest)| (platform_name(platform), manifest.digest().clone()))
+            .collect(),
+    })
+}
+
+/// References that have no digest of their own.
+fn unpinned(uses: &[ImageUse]) -> BTreeSet<&str> {
+    uses.iter()
+        .map(|used| used.reference.as_str())
+        .filter(|reference| !reference.contains('@'))
+        .collect()
+}

@@ -1,0 +1,238 @@
+//! Flags + environment + `mlbuild.toml` → settings, with everything parsed once.
+//!
+//! Flags win over the file. Lists add up where adding makes sense (packages,
+//! ports, labels); a list of requirements files or tags on the command line
+//! replaces the file's.
+
+mod build;
+mod spec;
+
+use std::path::{Path, PathBuf};
+
+use mlbuild_manifests::RunId;
+use oci_spec::distribution::Reference;
+
+pub use build::{BuildSettings, EndpointTls};
+pub use spec::Source;
+
+use crate::cli::image::args::{
+    EngineArg, Format, ImageArgs, LockArgs, Print, ProgressArg, Upgrade,
+};
+use crate::config::{self, Config, ConfigError};
+use crate::env_vars;
+use crate::error::{CommandError, CommandResult};
+use crate::plan::Context;
+use crate::plan::spec::Spec;
+
+/// What `mlbuild image` does, resolved.
+#[derive(Debug, Clone)]
+pub struct ImageSettings {
+    /// Folder of `mlbuild.toml`, the lock and the run records.
+    pub project: PathBuf,
+    /// Main build context.
+    pub context: Context,
+    /// What is built: a spec or a Dockerfile.
+    pub source: Source,
+    /// Names of the image; at least one.
+    pub tags: Vec<Reference>,
+    /// True if the user named the image.
+    pub named: bool,
+    /// How it is built.
+    pub build: BuildSettings,
+    /// What is pinned, and where that is written.
+    pub lock: LockSettings,
+    /// Where the answer goes and how it looks.
+    pub answer: AnswerSettings,
+    /// What the file said of registries.
+    pub insecure: Vec<String>,
+    /// Mirrors per registry host.
+    pub mirrors: std::collections::BTreeMap<String, Vec<String>>,
+}
+
+/// What is pinned.
+#[derive(Debug, Clone)]
+pub struct LockSettings {
+    /// Lock file; `None`: neither read nor written.
+    pub file: Option<PathBuf>,
+    /// How far the pins may move.
+    pub mode: LockMode,
+    /// Pins that are to be moved.
+    pub upgrade: Vec<Upgrade>,
+    /// Run that the image is bound to.
+    pub run_id: RunId,
+    /// Build even if nothing changed.
+    pub no_skip: bool,
+}
+
+/// How far the pins may move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LockMode {
+    /// What is missing is resolved and written.
+    Free,
+    /// `--locked`: nothing may change.
+    Locked,
+    /// `--frozen`: nothing may change, and nothing is looked up.
+    Frozen,
+}
+
+/// Where the answer goes and how it looks.
+#[derive(Debug, Clone)]
+pub struct AnswerSettings {
+    /// Form on stdout.
+    pub format: Format,
+    /// Print something instead of building.
+    pub print: Option<Print>,
+    /// Everything but the build.
+    pub dry_run: bool,
+    /// Write `Dockerfile.cpu` and `Dockerfile.gpu`, and stop.
+    pub write: bool,
+    /// How progress is shown.
+    pub progress: ProgressArg,
+    /// File for the builder's answer.
+    pub metadata_file: Option<PathBuf>,
+    /// File for the digest.
+    pub iidfile: Option<PathBuf>,
+}
+
+/// Resolves what was typed.
+///
+/// # Errors
+/// [`crate::error::Turn::User`] with the flag or the file and line at fault.
+pub fn resolve(args: ImageArgs) -> CommandResult<ImageSettings> {
+    let context = Spec::new("CONTEXT", &args.context).context().map_err(|error| {
+        CommandError::user(error).hint("give a folder, a git or tar URL, or - for a tar on standard input")
+    })?;
+    let project = match &context {
+        Context::Folder { path } => path.clone(),
+        _ => std::env::current_dir()
+            .map_err(|error| CommandError::environment(format!("the current folder: {error}")))?,
+    };
+    let config = read_config(&project)?;
+    let source = spec::resolve(&args.compose, &config, &project, &context)?;
+    let named = !args.output.tags.is_empty() || !config.image.tags.is_empty();
+    let tags = tags(&args.output.tags, &config, &project)?;
+    let build = build::resolve(&args, &config, &tags, named)?;
+    let lock = lock(&args.lock, &project)?;
+    let mut insecure = config.registry.insecure;
+    insecure.extend(args.output.insecure_registries);
+    let progress = match (args.build.quiet, args.build.progress) {
+        (true, _) => ProgressArg::Quiet,
+        (false, style) => style.unwrap_or(ProgressArg::Auto),
+    };
+    Ok(ImageSettings {
+        project,
+        context,
+        source,
+        tags,
+        named,
+        build,
+        lock,
+        answer: AnswerSettings {
+            format: args.output.format,
+            print: args.output.print,
+            dry_run: args.output.dry_run,
+            write: args.compose.write,
+            progress,
+            metadata_file: args.output.metadata_file,
+            iidfile: args.output.iidfile,
+        },
+        insecure,
+        mirrors: config.registry.mirrors,
+    })
+}
+
+/// The folder's `mlbuild.toml`, or an empty one.
+///
+/// # Errors
+/// Where the file is there and can't be used.
+pub fn read_config(project: &Path) -> CommandResult<Config> {
+    let Some(path) = config::find(project) else {
+        return Ok(Config::default());
+    };
+    config::read(&path).map_err(|error| match &error {
+        ConfigError::Invalid { hint: Some(hint), .. } => CommandError::user(&error).hint(hint),
+        _ => CommandError::user(&error),
+    })
+}
+
+fn tags(flags: &[String], config: &Config, project: &Path) -> CommandResult<Vec<Reference>> {
+    let (given, place) = match flags.is_empty() {
+        false => (flags, "--tag"),
+        true => (config.image.tags.as_slice(), "mlbuild.toml: [image] tag"),
+    };
+    if given.is_empty() {
+        let name = format!("{}:latest", folder_slug(project));
+        return Ok(vec![parse("the folder's name", &name)?]);
+    }
+    given
+        .iter()
+        .map(|tag| {
+            let reference: Reference = parse(place, tag)?;
+            if reference.digest().is_some() {
+                return Err(CommandError::user(format!("{place} {tag}: a tag can't name a digest"))
+                    .hint("write NAME:TAG; the digest is what comes out"));
+            }
+            Ok(reference)
+        })
+        .collect()
+}
+
+/// A folder's name as an image name may be: lower-case letters, digits, single separators.
+fn folder_slug(project: &Path) -> String {
+    let name = project.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    let words: Vec<_> = name
+        .split(|c: char| !c.is_ascii_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .collect();
+    match words.is_empty() {
+        true => "image".to_owned(),
+        false => words.join("-"),
+    }
+}
+
+fn lock(args: &LockArgs, project: &Path) -> CommandResult<LockSettings> {
+    let wandb = std::env::var(env_vars::WANDB_RUN_ID).ok();
+    let run_id = RunId::choose(args.run_id.as_deref(), wandb.as_deref())
+        .map_err(|error| CommandError::user(error).hint("give --run-id with letters, digits, `-`, `_` and `.`"))?;
+    Ok(LockSettings {
+        file: (!args.no_lock).then(|| project.join(&args.lock_file)),
+        mode: match (args.locked, args.frozen) {
+            (_, true) => LockMode::Frozen,
+            (true, false) => LockMode::Locked,
+            (false, false) => LockMode::Free,
+        },
+        upgrade: args.upgrade.clone(),
+        run_id,
+        no_skip: args.no_skip,
+    })
+}
+
+/// Parses a value; the error names where it was given.
+pub(crate) fn parse<T>(place: &str, text: &str) -> CommandResult<T>
+where
+    T: std::str::FromStr,
+    T::Err: std::fmt::Display,
+{
+    text.parse()
+        .map_err(|error| CommandError::user(format!("{place} {text}: {error}")))
+}
+
+/// Whether a private builder may be started without asking.
+pub fn engine_allowed(flag: Option<EngineArg>) -> Option<bool> {
+    match flag {
+        Some(EngineArg::Auto) => Some(true),
+        Some(EngineArg::Off) => Some(false),
+        None => std::env::var_os(env_vars::CI).filter(|value| value != "false" && !value.is_empty()).map(|_| true),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_without_a_name_for_images_gets_one() {
+        assert_eq!(folder_slug(Path::new("/x/My Cracks_2")), "my-cracks-2");
+        assert_eq!(folder_slug(Path::new("/")), "image");
+    }
+}

@@ -1,0 +1,258 @@
+//! What the image is: flags and `[image]` → [`ImageSpec`], or a Dockerfile of the user's own.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use mlbuild_templates::value::{BaseImage, EnvName, EnvValue, UserName};
+use mlbuild_templates::{Accelerator, ImageSpec, PythonSpec, ServingSpec, TemplateName, UserSpec};
+
+use super::parse;
+use crate::cli::image::args::{ComposeArgs, GpuArg};
+use crate::config::{AcceleratorKey, Config, ImageConfig, launch};
+use crate::error::{CommandError, CommandResult};
+use crate::plan::Context;
+use crate::plan::spec::Spec;
+
+/// What is built.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// A built-in template, or one of the user's own whose ARGs the spec fills.
+    Composed {
+        /// What the image is.
+        spec: Box<ImageSpec>,
+        /// The user's own template, a Dockerfile with ARGs.
+        template: Option<PathBuf>,
+        /// Base images per accelerator that settings name.
+        accelerator_bases: BTreeMap<Accelerator, BaseImage>,
+    },
+    /// A Dockerfile as it is.
+    Dockerfile {
+        /// Path as given.
+        path: PathBuf,
+        /// True if it lies in the context that the builder fetches.
+        remote: bool,
+    },
+}
+
+const DEFAULT_USER: &str = "ml";
+
+pub(super) fn resolve(
+    args: &ComposeArgs,
+    config: &Config,
+    project: &Path,
+    context: &Context,
+) -> CommandResult<Source> {
+    let image = &config.image;
+    if args.template.is_some() && args.file.is_some() {
+        return Err(CommandError::user("--template and --file exclude each other")
+            .hint("--template composes a Dockerfile, --file builds yours as it is"));
+    }
+    let dockerfile = match (&args.file, &args.template) {
+        (Some(file), _) => Some(file.clone()),
+        (None, Some(_)) => None,
+        (None, None) => image.dockerfile.as_ref().map(|file| project.join(file)),
+    };
+    if let Some(path) = dockerfile {
+        let remote = matches!(context, Context::Remote { .. } | Context::Stdin) && !path.exists();
+        if !remote && !path.is_file() && path.as_os_str() != "-" {
+            return Err(CommandError::user(format!("--file {}: there is no such file", path.display())));
+        }
+        return Ok(Source::Dockerfile { path, remote });
+    }
+    if matches!(context, Context::Remote { .. }) && args.template.is_none() && image.template.is_none() {
+        // As docker does: a remote context brings its own Dockerfile.
+        return Ok(Source::Dockerfile { path: "Dockerfile".into(), remote: true });
+    }
+
+    let (template, own) = template(args.template.as_deref().or(image.template.as_deref()), project)?;
+    let mut spec = from_config(image, template);
+    apply_flags(&mut spec, args, image)?;
+    let mut accelerator_bases = BTreeMap::new();
+    for (key, accelerator) in &config.accelerator {
+        if let Some(base) = &accelerator.base_image {
+            accelerator_bases.insert(accelerator_of(*key), base.clone());
+        }
+    }
+    if let Some(file) = &args.launch_config {
+        if let Some(base) = launch::base_image(file)? {
+            accelerator_bases.insert(Accelerator::Cuda, base.clone());
+            accelerator_bases.insert(Accelerator::Rocm, base);
+        }
+    }
+    Ok(Source::Composed {
+        spec: Box::new(spec),
+        template: own,
+        accelerator_bases,
+    })
+}
+
+fn accelerator_of(key: AcceleratorKey) -> Accelerator {
+    match key {
+        AcceleratorKey::Cuda => Accelerator::Cuda,
+        AcceleratorKey::Rocm => Accelerator::Rocm,
+        AcceleratorKey::Cpu => Accelerator::Off,
+    }
+}
+
+/// A built-in template by name, or a file, or a folder with a Dockerfile.
+fn template(name: Option<&str>, project: &Path) -> CommandResult<(TemplateName, Option<PathBuf>)> {
+    let Some(name) = name else {
+        return Ok((TemplateName::default(), None));
+    };
+    if let Some(known) = TemplateName::ALL.into_iter().find(|known| known.as_str() == name) {
+        return Ok((known, None));
+    }
+    for path in [PathBuf::from(name), project.join(name)] {
+        if path.is_file() {
+            return Ok((TemplateName::default(), Some(path)));
+        }
+        if path.join("Dockerfile").is_file() {
+            return Ok((TemplateName::default(), Some(path.join("Dockerfile"))));
+        }
+    }
+    let known = TemplateName::ALL.map(TemplateName::as_str);
+    let error = CommandError::user(format!(
+        "there is no template `{name}`, nor a file or a folder with a Dockerfile of that name"
+    ));
+    Err(match crate::nearest::nearest(name, known) {
+        Some(near) => error.hint(format!("did you mean `{near}`?")),
+        None => error.hint(format!("built-in templates: {}", known.join(", "))),
+    })
+}
+
+fn from_config(image: &ImageConfig, template: TemplateName) -> ImageSpec {
+    ImageSpec {
+        template,
+        base: image.base.clone(),
+        gpu: image.gpu.unwrap_or_default(),
+        python: PythonSpec {
+            version: image.python.clone(),
+            installer: image.installer.unwrap_or_default(),
+            packages: image.packages.clone(),
+            extras: image.extras.clone(),
+            groups: image.groups.clone(),
+            system_site_packages: image.system_site_packages,
+            ..PythonSpec::default()
+        },
+        apt: image.apt.clone(),
+        gui: image.gui.unwrap_or(false),
+        workdir: image.workdir.clone(),
+        copy: image.code.unwrap_or(true).into(),
+        env: image.env.clone(),
+        path: image.path.clone(),
+        ports: image.ports.clone(),
+        entrypoint: image.entrypoint.clone(),
+        command: image.command.clone(),
+        labels: image.labels.clone(),
+        serving: image.serve.clone(),
+        reproducible: image.reproducible.unwrap_or(false),
+        ..ImageSpec::default()
+    }
+}
+
+fn apply_flags(spec: &mut ImageSpec, args: &ComposeArgs, image: &ImageConfig) -> CommandResult {
+    if let Some(base) = &args.base {
+        spec.base = Some(parse("--base", base)?);
+    }
+    if let Some(gpu) = args.gpu {
+        spec.gpu = match gpu {
+            GpuArg::Auto => Accelerator::Auto,
+            GpuArg::Cuda => Accelerator::Cuda,
+            GpuArg::Rocm => Accelerator::Rocm,
+            GpuArg::Off => Accelerator::Off,
+        };
+    }
+    if let Some(version) = &args.python {
+        spec.python.version = Some(parse("--python", version)?);
+    }
+    if let Some(installer) = args.installer {
+        spec.python.installer = installer.into();
+    }
+    spec.python.packages.extend(args.packages.iter().cloned());
+    for package in &args.apt {
+        spec.apt.push(parse("--apt", package)?);
+    }
+    for pair in &args.env {
+        let Some((name, value)) = Spec::new("--env", pair).pair_or_env().map_err(CommandError::user)? else {
+            continue;
+        };
+        spec.env.insert(parse::<EnvName>("--env", &name)?, parse::<EnvValue>("--env", &value)?);
+    }
+    for folder in &args.path {
+        spec.path.push(parse("--path", folder)?);
+    }
+    for port in &args.ports {
+        spec.ports.push(parse("--port", port)?);
+    }
+    spec.ports.sort();
+    spec.ports.dedup();
+    spec.gui |= args.gui;
+    if let Some(folder) = &args.workdir {
+        spec.workdir = Some(parse("--workdir", folder)?);
+    }
+    if args.no_code {
+        spec.copy = false.into();
+    }
+    if let Some(model) = &args.serve {
+        let name = spec.serving.take().and_then(|serving| serving.name);
+        spec.serving = Some(ServingSpec { model: parse("--serve", model.trim_end_matches('/'))?, name });
+    }
+    spec.user = user(args, image)?;
+    requirements(&mut spec.python, args, image)
+}
+
+/// The user, if any flag or key speaks of one.
+fn user(args: &ComposeArgs, image: &ImageConfig) -> CommandResult<Option<UserSpec>> {
+    let keys = &image.user;
+    let name: Option<UserName> = match &args.user {
+        Some(name) => Some(parse("--user", name)?),
+        None => keys.name.clone(),
+    };
+    let uid = match &args.uid {
+        Some(uid) => Some(parse("--uid", uid)?),
+        None => keys.uid,
+    };
+    let gid = match &args.gid {
+        Some(gid) => Some(parse("--gid", gid)?),
+        None => keys.gid,
+    };
+    let sudo = args.sudo || keys.sudo.unwrap_or(false);
+    if name.is_none() && uid.is_none() && gid.is_none() && !sudo {
+        return Ok(None);
+    }
+    let uid = match uid {
+        Some(uid) => uid,
+        None => parse("uid", "1000")?,
+    };
+    let name = match name {
+        Some(name) => name,
+        None if uid.get() == 0 => parse("user", "root")?,
+        None => parse("user", DEFAULT_USER)?,
+    };
+    Ok(Some(UserSpec { name, uid, gid, sudo }))
+}
+
+/// Sorts what was given as requirements by what kind of file each is.
+fn requirements(python: &mut PythonSpec, args: &ComposeArgs, image: &ImageConfig) -> CommandResult {
+    let (files, place) = match (args.requirements.is_empty(), &image.requirements) {
+        (false, _) => (args.requirements.clone(), "--requirements"),
+        (true, Some(files)) => (files.clone(), "mlbuild.toml: [image] requirements"),
+        (true, None) => return Ok(()),
+    };
+    for file in &files {
+        let name = Path::new(file).file_name().unwrap_or_default().to_string_lossy();
+        let folder = match file.strip_suffix(name.as_ref()).unwrap_or("").trim_end_matches('/') {
+            "" => ".",
+            folder => folder,
+        };
+        let is_pylock = name == "pylock.toml" || (name.starts_with("pylock.") && name.ends_with(".toml"));
+        if is_pylock {
+            python.pylock = Some(parse(place, file)?);
+        } else if name == "uv.lock" || name == "pyproject.toml" {
+            python.project = Some(parse(place, folder)?);
+        } else {
+            python.requirements.push(parse(place, file)?);
+        }
+    }
+    Ok(())
+}
