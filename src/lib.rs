@@ -1,14 +1,14 @@
 //! The hall of mlbuild: joins the rooms (`templates`, `buildkit`, `manifests`)
 //! and owns the verbs. The binary `mlbuild` is a thin shell around [`cli::main`].
 
+pub mod cli;
 pub mod config;
 pub mod env_vars;
-pub mod cli;
 pub mod error;
 pub mod host;
 pub mod image;
 pub mod nearest;
 pub mod pin;
 pub mod plan;
-pub mod settings;
 pub mod registry;
+pub mod settings;

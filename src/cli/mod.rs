@@ -1,11 +1,9 @@
 //! The verbs: one file per command. Only here is anything printed.
 
 pub mod image;
-pub mod init;
 pub mod interrupt;
 pub mod output;
 pub mod schema;
-pub mod templates;
 
 use std::process::ExitCode;
 
@@ -32,10 +30,6 @@ pub struct Cli {
 pub enum Command {
     /// Compose, build, push and lock an image.
     Image(Box<image::args::ImageArgs>),
-    /// Write an mlbuild.toml from what the folder holds.
-    Init(init::InitArgs),
-    /// List, show, export and check templates.
-    Templates(templates::TemplatesArgs),
     /// Print the JSON schema of mlbuild.toml.
     Schema(schema::SchemaArgs),
 }
@@ -68,8 +62,6 @@ pub fn main() -> ExitCode {
 fn run(cli: Cli) -> CommandResult {
     match cli.command {
         Command::Image(args) => wait_for(image::run(*args)),
-        Command::Init(args) => init::run(&args),
-        Command::Templates(args) => templates::run(&args),
         Command::Schema(args) => schema::run(&args),
     }
 }

@@ -11,7 +11,13 @@ use crate::error::{CommandError, CommandResult};
 pub fn answer(text: &str) -> CommandResult {
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes())
-        .and_then(|()| if text.ends_with('\n') { Ok(()) } else { out.write_all(b"\n") })
+        .and_then(|()| {
+            if text.ends_with('\n') {
+                Ok(())
+            } else {
+                out.write_all(b"\n")
+            }
+        })
         .and_then(|()| out.flush())
         .map_err(|error| CommandError::work(format!("cannot write the answer to stdout: {error}")))
 }

@@ -91,18 +91,25 @@ pub(super) fn resolve(
     let mut push = output.push;
     outputs.retain(|out| {
         // An image output with push is what --push says, and takes its attributes there.
-        let is_push = out.kind == "image" && out.attrs.get("push").is_some_and(|value| value == "true");
+        let is_push =
+            out.kind == "image" && out.attrs.get("push").is_some_and(|value| value == "true");
         push |= is_push && out.attrs.len() == 1;
         !(is_push && out.attrs.len() == 1)
     });
     if push && !named {
-        return Err(CommandError::user("--push needs a name for the image")
-            .hint(format!("give -t REGISTRY/{}", tags[0].repository().rsplit('/').next().unwrap_or("NAME"))));
+        return Err(
+            CommandError::user("--push needs a name for the image").hint(format!(
+                "give -t REGISTRY/{}",
+                tags[0].repository().rsplit('/').next().unwrap_or("NAME")
+            )),
+        );
     }
 
     let mut build_args = file.args.clone();
     for arg in &flags.build_args {
-        let pair = Spec::new("--build-arg", arg).pair_or_env().map_err(CommandError::user)?;
+        let pair = Spec::new("--build-arg", arg)
+            .pair_or_env()
+            .map_err(CommandError::user)?;
         build_args.extend(pair);
     }
     let epoch = build_args
@@ -114,19 +121,34 @@ pub(super) fn resolve(
 
     let mut labels = BTreeMap::new();
     for label in &flags.labels {
-        labels.extend([Spec::new("--label", label).pair().map_err(CommandError::user)?]);
+        labels.extend([Spec::new("--label", label)
+            .pair()
+            .map_err(CommandError::user)?]);
     }
     let mut annotations = BTreeMap::new();
     for annotation in &flags.annotations {
-        annotations.extend([Spec::new("--annotation", annotation).pair().map_err(CommandError::user)?]);
+        annotations.extend([Spec::new("--annotation", annotation)
+            .pair()
+            .map_err(CommandError::user)?]);
     }
     let platforms = match flags.platform.is_empty() {
         false => each("--platform", &flags.platform, |spec| spec.platform())?,
-        true => each("mlbuild.toml: [build] platforms", &file.platforms, |spec| spec.platform())?,
+        true => each("mlbuild.toml: [build] platforms", &file.platforms, |spec| {
+            spec.platform()
+        })?,
     };
-    let network = flags.network.as_deref().or(file.network.as_deref()).unwrap_or("default");
-    let network = Spec::new("--network", network).network().map_err(CommandError::user)?;
-    let shm_size = flags.shm_size.as_deref().map(|size| Spec::new("--shm-size", size).size());
+    let network = flags
+        .network
+        .as_deref()
+        .or(file.network.as_deref())
+        .unwrap_or("default");
+    let network = Spec::new("--network", network)
+        .network()
+        .map_err(CommandError::user)?;
+    let shm_size = flags
+        .shm_size
+        .as_deref()
+        .map(|size| Spec::new("--shm-size", size).size());
     let run = RunOptions {
         network,
         add_hosts: each("--add-host", &flags.add_hosts, |spec| spec.add_host())?,
@@ -143,8 +165,12 @@ pub(super) fn resolve(
         contexts.insert(name.clone(), spec.context().map_err(CommandError::user)?);
     }
     for pair in &flags.build_contexts {
-        let (name, place) = Spec::new("--build-context", pair).pair().map_err(CommandError::user)?;
-        let context = Spec::new("--build-context", &place).context().map_err(CommandError::user)?;
+        let (name, place) = Spec::new("--build-context", pair)
+            .pair()
+            .map_err(CommandError::user)?;
+        let context = Spec::new("--build-context", &place)
+            .context()
+            .map_err(CommandError::user)?;
         contexts.insert(name, context);
     }
 
@@ -164,8 +190,16 @@ pub(super) fn resolve(
         annotations,
         run,
         entitlements: entitlements(&flags.allow)?,
-        cache_from: each("--cache-from", file.cache_from.iter().chain(&flags.cache_from), |spec| spec.cache())?,
-        cache_to: each("--cache-to", file.cache_to.iter().chain(&flags.cache_to), |spec| spec.cache())?,
+        cache_from: each(
+            "--cache-from",
+            file.cache_from.iter().chain(&flags.cache_from),
+            |spec| spec.cache(),
+        )?,
+        cache_to: each(
+            "--cache-to",
+            file.cache_to.iter().chain(&flags.cache_to),
+            |spec| spec.cache(),
+        )?,
         no_cache: match (flags.no_cache, flags.no_cache_filter.is_empty()) {
             (true, _) => NoCache::All,
             (false, false) => NoCache::Stages(flags.no_cache_filter.clone()),
@@ -176,7 +210,11 @@ pub(super) fn resolve(
         ssh: ssh.into_iter().collect(),
         contexts,
         attestations: attestations(args)?,
-        source_policy: flags.source_policy_file.as_deref().map(source_policy).transpose()?,
+        source_policy: flags
+            .source_policy_file
+            .as_deref()
+            .map(source_policy)
+            .transpose()?,
         source_date_epoch,
         push,
         load: output.load,
@@ -201,10 +239,14 @@ fn each<'a, T>(
 fn entitlements(allowed: &[String]) -> CommandResult<Vec<String>> {
     const KNOWN: [&str; 3] = ["network.host", "security.insecure", "device"];
     for entitlement in allowed {
-        let name = entitlement.split_once('=').map_or(entitlement.as_str(), |(name, _)| name);
+        let name = entitlement
+            .split_once('=')
+            .map_or(entitlement.as_str(), |(name, _)| name);
         if !KNOWN.contains(&name) {
-            return Err(CommandError::user(format!("--allow {entitlement}: unknown entitlement"))
-                .hint(format!("there are {}", KNOWN.join(", "))));
+            return Err(
+                CommandError::user(format!("--allow {entitlement}: unknown entitlement"))
+                    .hint(format!("there are {}", KNOWN.join(", "))),
+            );
         }
     }
     Ok(allowed.to_vec())
@@ -212,14 +254,17 @@ fn entitlements(allowed: &[String]) -> CommandResult<Vec<String>> {
 
 fn attestations(args: &ImageArgs) -> CommandResult<BTreeMap<String, Option<String>>> {
     let flags = &args.build;
-    let mut all: BTreeMap<_, _> =
-        each("--attest", &flags.attests, |spec| spec.attestation())?.into_iter().collect();
+    let mut all: BTreeMap<_, _> = each("--attest", &flags.attests, |spec| spec.attestation())?
+        .into_iter()
+        .collect();
     for (flag, name, value) in [
         ("--provenance", "provenance", &flags.provenance),
         ("--sbom", "sbom", &flags.sbom),
     ] {
         if let Some(value) = value {
-            let switch = Spec::new(flag, value).attestation_switch().map_err(CommandError::user)?;
+            let switch = Spec::new(flag, value)
+                .attestation_switch()
+                .map_err(CommandError::user)?;
             all.insert(name.to_owned(), switch);
         }
     }
@@ -228,19 +273,28 @@ fn attestations(args: &ImageArgs) -> CommandResult<BTreeMap<String, Option<Strin
 
 fn source_policy(path: &std::path::Path) -> CommandResult<serde_json::Value> {
     let flag = format!("--source-policy-file {}", path.display());
-    let text = std::fs::read(path).map_err(|error| CommandError::user(format!("{flag}: {error}")))?;
+    let text =
+        std::fs::read(path).map_err(|error| CommandError::user(format!("{flag}: {error}")))?;
     serde_json::from_slice(&text).map_err(|error| CommandError::user(format!("{flag}: {error}")))
 }
 
 /// Seconds since 1970-01-01, not in the future: a time to come holds nothing still.
 fn epoch_seconds(text: &str) -> CommandResult<i64> {
     let name = env_vars::SOURCE_DATE_EPOCH;
-    let seconds: i64 = text.parse().ok().filter(|seconds| *seconds >= 0).ok_or_else(|| {
-        CommandError::user(format!("{name}={text}: not a number of seconds since 1970-01-01"))
-    })?;
+    let seconds: i64 = text
+        .parse()
+        .ok()
+        .filter(|seconds| *seconds >= 0)
+        .ok_or_else(|| {
+            CommandError::user(format!(
+                "{name}={text}: not a number of seconds since 1970-01-01"
+            ))
+        })?;
     if seconds > jiff::Timestamp::now().as_second() {
-        return Err(CommandError::user(format!("{name}={text}: it lies in the future"))
-            .hint("times are only held down to the epoch, so a future one changes nothing"));
+        return Err(
+            CommandError::user(format!("{name}={text}: it lies in the future"))
+                .hint("times are only held down to the epoch, so a future one changes nothing"),
+        );
     }
     Ok(seconds)
 }

@@ -99,9 +99,12 @@ pub struct AnswerSettings {
 /// # Errors
 /// [`crate::error::Turn::User`] with the flag or the file and line at fault.
 pub fn resolve(args: ImageArgs) -> CommandResult<ImageSettings> {
-    let context = Spec::new("CONTEXT", &args.context).context().map_err(|error| {
-        CommandError::user(error).hint("give a folder, a git or tar URL, or - for a tar on standard input")
-    })?;
+    let context = Spec::new("CONTEXT", &args.context)
+        .context()
+        .map_err(|error| {
+            CommandError::user(error)
+                .hint("give a folder, a git or tar URL, or - for a tar on standard input")
+        })?;
     let project = match &context {
         Context::Folder { path } => path.clone(),
         _ => std::env::current_dir()
@@ -150,7 +153,9 @@ pub fn read_config(project: &Path) -> CommandResult<Config> {
         return Ok(Config::default());
     };
     config::read(&path).map_err(|error| match &error {
-        ConfigError::Invalid { hint: Some(hint), .. } => CommandError::user(&error).hint(hint),
+        ConfigError::Invalid {
+            hint: Some(hint), ..
+        } => CommandError::user(&error).hint(hint),
         _ => CommandError::user(&error),
     })
 }
@@ -169,8 +174,10 @@ fn tags(flags: &[String], config: &Config, project: &Path) -> CommandResult<Vec<
         .map(|tag| {
             let reference: Reference = parse(place, tag)?;
             if reference.digest().is_some() {
-                return Err(CommandError::user(format!("{place} {tag}: a tag can't name a digest"))
-                    .hint("write NAME:TAG; the digest is what comes out"));
+                return Err(CommandError::user(format!(
+                    "{place} {tag}: a tag can't name a digest"
+                ))
+                .hint("write NAME:TAG; the digest is what comes out"));
             }
             Ok(reference)
         })
@@ -179,7 +186,11 @@ fn tags(flags: &[String], config: &Config, project: &Path) -> CommandResult<Vec<
 
 /// A folder's name as an image name may be: lower-case letters, digits, single separators.
 fn folder_slug(project: &Path) -> String {
-    let name = project.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    let name = project
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .to_lowercase();
     let words: Vec<_> = name
         .split(|c: char| !c.is_ascii_alphanumeric())
         .filter(|word| !word.is_empty())
@@ -192,8 +203,9 @@ fn folder_slug(project: &Path) -> String {
 
 fn lock(args: &LockArgs, project: &Path) -> CommandResult<LockSettings> {
     let wandb = std::env::var(env_vars::WANDB_RUN_ID).ok();
-    let run_id = RunId::choose(args.run_id.as_deref(), wandb.as_deref())
-        .map_err(|error| CommandError::user(error).hint("give --run-id with letters, digits, `-`, `_` and `.`"))?;
+    let run_id = RunId::choose(args.run_id.as_deref(), wandb.as_deref()).map_err(|error| {
+        CommandError::user(error).hint("give --run-id with letters, digits, `-`, `_` and `.`")
+    })?;
     Ok(LockSettings {
         file: (!args.no_lock).then(|| project.join(&args.lock_file)),
         mode: match (args.locked, args.frozen) {
@@ -222,7 +234,9 @@ pub fn engine_allowed(flag: Option<EngineArg>) -> Option<bool> {
     match flag {
         Some(EngineArg::Auto) => Some(true),
         Some(EngineArg::Off) => Some(false),
-        None => std::env::var_os(env_vars::CI).filter(|value| value != "false" && !value.is_empty()).map(|_| true),
+        None => std::env::var_os(env_vars::CI)
+            .filter(|value| value != "false" && !value.is_empty())
+            .map(|_| true),
     }
 }
 

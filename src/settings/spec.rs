@@ -44,8 +44,10 @@ pub(super) fn resolve(
 ) -> CommandResult<Source> {
     let image = &config.image;
     if args.template.is_some() && args.file.is_some() {
-        return Err(CommandError::user("--template and --file exclude each other")
-            .hint("--template composes a Dockerfile, --file builds yours as it is"));
+        return Err(
+            CommandError::user("--template and --file exclude each other")
+                .hint("--template composes a Dockerfile, --file builds yours as it is"),
+        );
     }
     let dockerfile = match (&args.file, &args.template) {
         (Some(file), _) => Some(file.clone()),
@@ -55,16 +57,28 @@ pub(super) fn resolve(
     if let Some(path) = dockerfile {
         let remote = matches!(context, Context::Remote { .. } | Context::Stdin) && !path.exists();
         if !remote && !path.is_file() && path.as_os_str() != "-" {
-            return Err(CommandError::user(format!("--file {}: there is no such file", path.display())));
+            return Err(CommandError::user(format!(
+                "--file {}: there is no such file",
+                path.display()
+            )));
         }
         return Ok(Source::Dockerfile { path, remote });
     }
-    if matches!(context, Context::Remote { .. }) && args.template.is_none() && image.template.is_none() {
+    if matches!(context, Context::Remote { .. })
+        && args.template.is_none()
+        && image.template.is_none()
+    {
         // As docker does: a remote context brings its own Dockerfile.
-        return Ok(Source::Dockerfile { path: "Dockerfile".into(), remote: true });
+        return Ok(Source::Dockerfile {
+            path: "Dockerfile".into(),
+            remote: true,
+        });
     }
 
-    let (template, own) = template(args.template.as_deref().or(image.template.as_deref()), project)?;
+    let (template, own) = template(
+        args.template.as_deref().or(image.template.as_deref()),
+        project,
+    )?;
     let mut spec = from_config(image, template);
     apply_flags(&mut spec, args, image)?;
     let mut accelerator_bases = BTreeMap::new();
@@ -99,7 +113,10 @@ fn template(name: Option<&str>, project: &Path) -> CommandResult<(TemplateName, 
     let Some(name) = name else {
         return Ok((TemplateName::default(), None));
     };
-    if let Some(known) = TemplateName::ALL.into_iter().find(|known| known.as_str() == name) {
+    if let Some(known) = TemplateName::ALL
+        .into_iter()
+        .find(|known| known.as_str() == name)
+    {
         return Ok((known, None));
     }
     for path in [PathBuf::from(name), project.join(name)] {
@@ -173,10 +190,16 @@ fn apply_flags(spec: &mut ImageSpec, args: &ComposeArgs, image: &ImageConfig) ->
         spec.apt.push(parse("--apt", package)?);
     }
     for pair in &args.env {
-        let Some((name, value)) = Spec::new("--env", pair).pair_or_env().map_err(CommandError::user)? else {
+        let Some((name, value)) = Spec::new("--env", pair)
+            .pair_or_env()
+            .map_err(CommandError::user)?
+        else {
             continue;
         };
-        spec.env.insert(parse::<EnvName>("--env", &name)?, parse::<EnvValue>("--env", &value)?);
+        spec.env.insert(
+            parse::<EnvName>("--env", &name)?,
+            parse::<EnvValue>("--env", &value)?,
+        );
     }
     for folder in &args.path {
         spec.path.push(parse("--path", folder)?);
@@ -195,7 +218,10 @@ fn apply_flags(spec: &mut ImageSpec, args: &ComposeArgs, image: &ImageConfig) ->
     }
     if let Some(model) = &args.serve {
         let name = spec.serving.take().and_then(|serving| serving.name);
-        spec.serving = Some(ServingSpec { model: parse("--serve", model.trim_end_matches('/'))?, name });
+        spec.serving = Some(ServingSpec {
+            model: parse("--serve", model.trim_end_matches('/'))?,
+            name,
+        });
     }
     spec.user = user(args, image)?;
     requirements(&mut spec.python, args, image)
@@ -229,7 +255,12 @@ fn user(args: &ComposeArgs, image: &ImageConfig) -> CommandResult<Option<UserSpe
         None if uid.get() == 0 => parse("user", "root")?,
         None => parse("user", DEFAULT_USER)?,
     };
-    Ok(Some(UserSpec { name, uid, gid, sudo }))
+    Ok(Some(UserSpec {
+        name,
+        uid,
+        gid,
+        sudo,
+    }))
 }
 
 /// Sorts what was given as requirements by what kind of file each is.
@@ -240,12 +271,20 @@ fn requirements(python: &mut PythonSpec, args: &ComposeArgs, image: &ImageConfig
         (true, None) => return Ok(()),
     };
     for file in &files {
-        let name = Path::new(file).file_name().unwrap_or_default().to_string_lossy();
-        let folder = match file.strip_suffix(name.as_ref()).unwrap_or("").trim_end_matches('/') {
+        let name = Path::new(file)
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy();
+        let folder = match file
+            .strip_suffix(name.as_ref())
+            .unwrap_or("")
+            .trim_end_matches('/')
+        {
             "" => ".",
             folder => folder,
         };
-        let is_pylock = name == "pylock.toml" || (name.starts_with("pylock.") && name.ends_with(".toml"));
+        let is_pylock =
+            name == "pylock.toml" || (name.starts_with("pylock.") && name.ends_with(".toml"));
         if is_pylock {
             python.pylock = Some(parse(place, file)?);
         } else if name == "uv.lock" || name == "pyproject.toml" {

@@ -154,9 +154,7 @@ impl Pattern {
                 Ok(path.ends_with(suffix) || suffix.strip_prefix(b"/") == Some(path))
             }
             Matcher::Expression(regex) => Ok(regex.is_match(gopath::lossy(path).as_bytes())),
-            Matcher::Invalid => Err(PatternError::Syntax(
-                gopath::lossy(&self.text).into_owned(),
-            )),
+            Matcher::Invalid => Err(PatternError::Syntax(gopath::lossy(&self.text).into_owned())),
         }
     }
 

@@ -81,7 +81,14 @@ pub struct ComposeArgs {
     #[arg(long, value_name = "DIR")]
     pub path: Vec<String>,
     /// Port to expose (repeatable, or separated by commas).
-    #[arg(short, long = "port", visible_alias = "expose", value_name = "PORT", value_delimiter = ',', allow_hyphen_values = true)]
+    #[arg(
+        short,
+        long = "port",
+        visible_alias = "expose",
+        value_name = "PORT",
+        value_delimiter = ',',
+        allow_hyphen_values = true
+    )]
     pub ports: Vec<String>,
     /// Add what OpenCV windows need.
     #[arg(long)]

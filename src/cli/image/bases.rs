@@ -53,18 +53,28 @@ pub async fn resolve(
     registry: &Registry,
 ) -> CommandResult<Bases> {
     let mut bases = from_lock(uses, locked);
-    let upgrade = pull || lock.upgrade.iter().any(|what| matches!(what, Upgrade::All | Upgrade::Base));
+    let upgrade = pull
+        || lock
+            .upgrade
+            .iter()
+            .any(|what| matches!(what, Upgrade::All | Upgrade::Base));
     let wanted: Vec<&str> = unpinned(uses)
         .into_iter()
         .filter(|reference| upgrade || !bases.pins.contains_key(*reference))
         .collect();
     if lock.mode > LockMode::Free && !wanted.is_empty() {
-        let flag = if lock.mode == LockMode::Frozen { "--frozen" } else { "--locked" };
+        let flag = if lock.mode == LockMode::Frozen {
+            "--frozen"
+        } else {
+            "--locked"
+        };
         return Err(CommandError::difference(format!(
             "{flag}: the lock has no pin for {}",
             wanted.join(", ")
         ))
-        .hint(format!("run the same command without {flag} once, and commit mlbuild.lock")));
+        .hint(format!(
+            "run the same command without {flag} once, and commit mlbuild.lock"
+        )));
     }
     for reference in wanted {
         let parsed: Reference = parse("base image", reference)?;
@@ -72,12 +82,21 @@ pub async fn resolve(
             Ok(pin) => {
                 let old = bases.pins.insert(reference.to_owned(), pin.clone());
                 if let Some(old) = old.filter(|old| old.digest != pin.digest) {
-                    bases.moved.push((reference.to_owned(), old.digest.to_string(), pin.digest.to_string()));
+                    bases.moved.push((
+                        reference.to_owned(),
+                        old.digest.to_string(),
+                        pin.digest.to_string(),
+                    ));
                 }
             }
             Err(error) => {
-                let line = uses.iter().find(|used| used.reference == reference).map_or(0, |used| used.line);
-                bases.unpinned.insert(reference.to_owned(), format!("line {line}: {error}"));
+                let line = uses
+                    .iter()
+                    .find(|used| used.reference == reference)
+                    .map_or(0, |used| used.line);
+                bases
+                    .unpinned
+                    .insert(reference.to_owned(), format!("line {line}: {error}"));
             }
         }
     }
