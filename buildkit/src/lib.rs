@@ -1,3 +1,4 @@
 //! A BuildKit client: endpoints, sessions, solves, progress.
 
 pub mod fsutil;
+pub mod progress;

@@ -1,0 +1,529 @@
+//! What a build is doing, for a person or a program to read.
+//!
+//! [`Progress::start`] gives a sender for the daemon's status messages and draws them on its own
+//! thread, so that a slow terminal never keeps the session from answering the daemon.
+//! [`ProgressHandle::finish`] ends the drawing and returns the [`BuildTrace`]: what happened, for
+//! the result, the [failure report](explain) and the warnings.
+//!
+//! Nothing here talks to a daemon, and nothing prints what the caller didn't send.
+
+mod local;
+mod log;
+mod plain;
+mod rawjson;
+mod state;
+mod terminal;
+#[cfg(test)]
+mod testing;
+mod text;
+mod trace;
+mod tty;
+
+use std::{
+    io::{self, IsTerminal, Write},
+    str::FromStr,
+    time::Duration,
+};
+
+use mlbuild_proto::moby::buildkit::v1::StatusResponse;
+use tokio::sync::{mpsc, oneshot};
+
+pub use self::{
+    local::{LocalStep, LocalSteps},
+    log::{LogLine, LogStream, LogTail},
+    state::{State, Step, StepStatus, Task, Warning, WarningSource},
+    terminal::{Size, restore_terminal},
+    text::{human_bytes, human_duration},
+    trace::{BuildTrace, TraceStep},
+};
+use self::{
+    plain::Plain,
+    rawjson::RawJson,
+    state::{Event, Nanos, now},
+    terminal::Looks,
+    tty::{SizeOf, Tty},
+};
+
+/// Time between drawings.
+const TICK: Duration = Duration::from_millis(100);
+/// Status messages that may wait while the terminal is slow.
+const QUEUE: usize = 1024;
+
+/// How progress is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ProgressMode {
+    /// [`Tty`](Self::Tty) on a capable terminal, else [`Plain`](Self::Plain).
+    #[default]
+    Auto,
+    /// A live region at the bottom of a terminal.
+    Tty,
+    /// Lines.
+    Plain,
+    /// One JSON object per status message, in buildx's shape.
+    RawJson,
+    /// Nothing.
+    Quiet,
+}
+
+impl ProgressMode {
+    /// The names that a command line takes, as buildx spells them.
+    pub const NAMES: [&'static str; 5] = ["auto", "tty", "plain", "rawjson", "quiet"];
+}
+
+impl FromStr for ProgressMode {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        match name {
+            "auto" => Ok(Self::Auto),
+            "tty" => Ok(Self::Tty),
+            "plain" => Ok(Self::Plain),
+            "rawjson" => Ok(Self::RawJson),
+            "quiet" | "none" => Ok(Self::Quiet),
+            _ => Err(format!(
+                "unknown progress mode {name:?}: use one of {}",
+                Self::NAMES.join(", ")
+            )),
+        }
+    }
+}
+
+/// Where progress is written.
+pub struct ProgressOutput {
+    out: Box<dyn Write + Send>,
+    is_stderr: bool,
+    is_terminal: bool,
+    size: SizeOf,
+    looks: Looks,
+}
+
+impl ProgressOutput {
+    /// The process's standard error, where the story belongs.
+    pub fn stderr() -> Self {
+        let dumb = std::env::var("TERM").is_ok_and(|t| t == "dumb");
+        Self {
+            out: Box::new(io::stderr()),
+            is_stderr: true,
+            is_terminal: io::stderr().is_terminal() && !dumb,
+            size: Box::new(|| {
+                let (height, width) = console::Term::stderr().size_checked()?;
+                Some(Size {
+                    width: width.into(),
+                    height: height.into(),
+                })
+            }),
+            looks: Looks::from_environment(),
+        }
+    }
+
+    /// Any writer: a file, a pipe, a buffer. It isn't a terminal.
+    pub fn writer(out: impl Write + Send + 'static) -> Self {
+        Self {
+            out: Box::new(out),
+            is_stderr: false,
+            is_terminal: false,
+            size: Box::new(|| None),
+            looks: Looks {
+                color: false,
+                unicode: true,
+            },
+        }
+    }
+
+    /// A writer that behaves as a terminal of the size that `size` tells at each drawing.
+    pub fn terminal(
+        out: impl Write + Send + 'static,
+        size: impl Fn() -> Option<Size> + Send + 'static,
+    ) -> Self {
+        Self {
+            is_terminal: true,
+            size: Box::new(size),
+            ..Self::writer(out)
+        }
+    }
+}
+
+/// One way to tell the state of a build.
+trait Renderer: Send {
+    /// A message was taken into the state.
+    fn update(
+        &mut self,
+        state: &State,
+        response: &StatusResponse,
+        events: &[Event],
+        now: Nanos,
+    ) -> io::Result<()>;
+
+    /// Time passed.
+    fn tick(&mut self, _state: &State, _now: Nanos) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// A line from the caller.
+    fn note(&mut self, state: &State, text: &str, now: Nanos) -> io::Result<()>;
+
+    /// Nothing more will come.
+    fn finish(&mut self, _state: &State, _events: &[Event], _now: Nanos) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Starts progress; see the [module](self).
+pub struct Progress;
+
+impl Progress {
+    /// Starts to tell progress on `output`. Status messages go into the sender, which may be
+    /// cloned.
+    ///
+    /// # Panics
+    /// Where the system gives no thread.
+    pub fn start(
+        mode: ProgressMode,
+        output: ProgressOutput,
+    ) -> (mpsc::Sender<StatusResponse>, ProgressHandle) {
+        let ProgressOutput {
+            out,
+            is_stderr,
+            is_terminal,
+            size,
+            looks,
+        } = output;
+        let mode = match mode {
+            ProgressMode::Auto if is_terminal => ProgressMode::Tty,
+            ProgressMode::Auto => ProgressMode::Plain,
+            chosen => chosen,
+        };
+        let started = now();
+        let (messages, incoming) = mpsc::channel(QUEUE);
+        let (own, incoming_own) = mpsc::unbounded_channel();
+        let (end, ended) = oneshot::channel();
+        let (trace_out, trace) = oneshot::channel();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .expect("a runtime without input and output can be made");
+        // Writing to a terminal blocks while it is paused (Ctrl-S); the runtime must go on.
+        std::thread::Builder::new()
+            .name("progress".into())
+            .spawn(move || {
+                let renderer: Option<Box<dyn Renderer>> = match mode {
+                    ProgressMode::Auto | ProgressMode::Quiet => None,
+                    ProgressMode::Plain => Some(Box::new(Plain::new(out))),
+                    ProgressMode::RawJson => Some(Box::new(RawJson::new(out))),
+                    ProgressMode::Tty => {
+                        Some(Box::new(Tty::new(out, is_stderr, size, looks, started)))
+                    }
+                };
+                let told = Telling {
+                    state: State::default(),
+                    renderer,
+                    started,
+                };
+                let trace = runtime.block_on(told.run(incoming, incoming_own, ended));
+                let _ = trace_out.send(trace);
+            })
+            .expect("a thread can be started");
+        (
+            messages.clone(),
+            ProgressHandle {
+                messages,
+                own,
+                end,
+                trace,
+            },
+        )
+    }
+}
+
+/// What the client itself has to tell. Unlike the builder's messages these are few, and the end
+/// of a step must not be lost.
+pub(crate) enum Own {
+    Note(String),
+    Status(StatusResponse),
+}
+
+/// A progress that is being told. Dropped without [`finish`](Self::finish), it stops soon after;
+/// a process that ends at once calls [`restore_terminal`] first.
+pub struct ProgressHandle {
+    messages: mpsc::Sender<StatusResponse>,
+    own: mpsc::UnboundedSender<Own>,
+    end: oneshot::Sender<()>,
+    trace: oneshot::Receiver<BuildTrace>,
+}
+
+impl ProgressHandle {
+    /// Another sender of status messages.
+    pub fn sender(&self) -> mpsc::Sender<StatusResponse> {
+        self.messages.clone()
+    }
+
+    /// Steps that the client itself takes, shown among the builder's.
+    pub fn local_steps(&self) -> LocalSteps {
+        LocalSteps::new(self.own.clone())
+    }
+
+    /// Writes text above the live region. Other writes to the same terminal would tear it.
+    pub fn note(&self, text: impl Into<String>) {
+        // After a failed write nobody listens, and there is nowhere to write the text to.
+        let _ = self.own.send(Own::Note(text.into()));
+    }
+
+    /// Tells what has been sent so far, stops, and returns what happened. Senders that still
+    /// exist get an error from then on.
+    pub async fn finish(self) -> BuildTrace {
+        drop(self.messages);
+        let _ = self.end.send(());
+        self.trace.await.unwrap_or_default()
+    }
+}
+
+/// What the drawing thread owns.
+struct Telling {
+    state: State,
+    renderer: Option<Box<dyn Renderer>>,
+    started: Nanos,
+}
+
+impl Telling {
+    async fn run(
+        mut self,
+        mut messages: mpsc::Receiver<StatusResponse>,
+        mut own: mpsc::UnboundedReceiver<Own>,
+        mut ended: oneshot::Receiver<()>,
+    ) -> BuildTrace {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                // Also when the handle was dropped.
+                _ = &mut ended => break,
+                Some(own) = own.recv() => self.own(own),
+                Some(message) = messages.recv() => self.message(&message),
+                _ = ticks.tick() => self.tell(|r, state| r.tick(state, now())),
+            }
+        }
+        messages.close();
+        while let Some(message) = messages.recv().await {
+            self.message(&message);
+        }
+        while let Ok(own) = own.try_recv() {
+            self.own(own);
+        }
+        let events = self.state.finish();
+        self.tell(|r, state| r.finish(state, &events, now()));
+        // The cursor comes back before the caller writes anything.
+        self.renderer = None;
+        BuildTrace::new(&self.state, self.started, now())
+    }
+
+    fn message(&mut self, message: &StatusResponse) {
+        let now = now();
+        let events = self.state.apply(message, now);
+        self.tell(|r, state| r.update(state, message, &events, now));
+    }
+
+    fn own(&mut self, own: Own) {
+        match own {
+            Own::Note(text) => self.tell(|r, state| r.note(state, &text, now())),
+            Own::Status(message) => self.message(&message),
+        }
+    }
+
+    /// A reader that went away ends the telling, not the build.
+    fn tell(&mut self, tell: impl FnOnce(&mut dyn Renderer, &State) -> io::Result<()>) {
+        if let Some(renderer) = &mut self.renderer
+            && tell(renderer.as_mut(), &self.state).is_err()
+        {
+            self.renderer = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::{testing::*, *};
+
+    /// A writer that the test can read.
+    #[derive(Clone, Default)]
+    struct Shared(Arc<Mutex<Vec<u8>>>);
+
+    impl Shared {
+        fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        }
+    }
+
+    impl Write for Shared {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// A terminal that is gone.
+    struct Closed;
+
+    impl Write for Closed {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    async fn tell(mode: ProgressMode, output: ProgressOutput) -> BuildTrace {
+        let (sender, handle) = Progress::start(mode, output);
+        for (_, message) in failing_build() {
+            sender.send(message).await.unwrap();
+        }
+        handle.finish().await
+    }
+
+    #[tokio::test]
+    async fn the_trace_is_the_same_however_it_is_told() {
+        for mode in ["auto", "tty", "plain", "rawjson", "quiet"] {
+            let screen = Shared::default();
+            let trace = tell(
+                mode.parse().unwrap(),
+                ProgressOutput::writer(screen.clone()),
+            )
+            .await;
+            assert_eq!(screen.text().is_empty(), mode == "quiet", "{mode}");
+            assert_eq!(trace.cached(), 1);
+            let failed: Vec<_> = trace.failed().collect();
+            assert_eq!(failed.len(), 1);
+            assert_eq!(failed[0].name, "[stage-1 2/2] RUN pip install nump");
+            assert_eq!(failed[0].duration, Duration::from_millis(1400));
+            assert_eq!(
+                failed[0].log.last().unwrap().text,
+                "ERROR: No matching distribution found for nump"
+            );
+            assert_eq!(trace.step_of("apt").unwrap().status, StepStatus::Canceled);
+        }
+    }
+
+    #[tokio::test]
+    async fn auto_means_plain_where_there_is_no_terminal() {
+        let screen = Shared::default();
+        tell(ProgressMode::Auto, ProgressOutput::writer(screen.clone())).await;
+        assert!(
+            screen.text().starts_with("#2 [internal]") || screen.text().starts_with("#1 [1/3]")
+        );
+        assert!(!screen.text().contains('\x1b'));
+        let screen = Shared::default();
+        let size = || {
+            Some(Size {
+                width: 80,
+                height: 24,
+            })
+        };
+        tell(
+            ProgressMode::Auto,
+            ProgressOutput::terminal(screen.clone(), size),
+        )
+        .await;
+        assert!(
+            screen.text().starts_with("\x1b[?25l"),
+            "{:?}",
+            screen.text()
+        );
+        assert!(screen.text().ends_with("\x1b[?25h"), "{:?}", screen.text());
+    }
+
+    #[tokio::test]
+    async fn a_closed_output_does_not_stop_the_build() {
+        for mode in [
+            ProgressMode::Tty,
+            ProgressMode::Plain,
+            ProgressMode::RawJson,
+        ] {
+            assert_eq!(
+                tell(mode, ProgressOutput::writer(Closed))
+                    .await
+                    .failed()
+                    .count(),
+                1
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn the_clients_own_steps_are_told_among_the_builders() {
+        let screen = Shared::default();
+        let (_sender, handle) =
+            Progress::start(ProgressMode::Plain, ProgressOutput::writer(screen.clone()));
+        let steps = handle.local_steps();
+        let push = steps.begin("pushing layers");
+        push.bytes("sha256:0123", 1_000, 2_000);
+        push.bytes("sha256:0123", 1_500, 2_000);
+        push.bytes_done("sha256:0123", 2_000);
+        push.log("retrying once");
+        push.done();
+        steps
+            .begin("pushing manifest")
+            .failed("the registry said no");
+        drop(steps.begin("never ended"));
+        handle.note("a note");
+        let trace = handle.finish().await;
+        let text = screen.text();
+        let times = regex::Regex::new(r"\d+\.\d+s?").unwrap();
+        insta::assert_snapshot!(times.replace_all(&text, "T"), @r"
+        #1 pushing layers
+        #1 sha256:0123 TkB / TkB
+        #1 sha256:0123 TkB / TkB done
+        #1 T retrying once
+        #1 DONE T
+
+        #2 pushing manifest
+        #2 ERROR: the registry said no
+
+        #3 never ended
+        #3 CANCELED
+        a note
+        ");
+        assert_eq!(trace.steps.len(), 3);
+        assert_eq!(trace.steps[2].status, StepStatus::Canceled);
+    }
+
+    #[tokio::test]
+    async fn a_dropped_handle_gives_the_cursor_back() {
+        let screen = Shared::default();
+        let size = || {
+            Some(Size {
+                width: 80,
+                height: 24,
+            })
+        };
+        let (sender, handle) = Progress::start(
+            ProgressMode::Tty,
+            ProgressOutput::terminal(screen.clone(), size),
+        );
+        drop(handle);
+        sender.closed().await;
+        for _ in 0..100 {
+            if screen.text().ends_with("\x1b[?25h") {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("{:?}", screen.text());
+    }
+
+    #[test]
+    fn modes_have_the_names_that_buildx_uses() {
+        assert_eq!("rawjson".parse(), Ok(ProgressMode::RawJson));
+        assert_eq!(
+            "fancy".parse::<ProgressMode>().unwrap_err(),
+            "unknown progress mode \"fancy\": use one of auto, tty, plain, rawjson, quiet"
+        );
+    }
+}
