@@ -1,7 +1,6 @@
 //! What can go wrong with a registry, and whose turn it is then.
 
 use oci_spec::distribution::Reference;
-use oci_spec::image::Digest;
 
 use crate::error::{CommandError, Turn};
 use crate::image::LayoutError;
@@ -139,7 +138,7 @@ pub enum RegistryError {
         /// What was fetched or pushed.
         what: String,
         /// The digest it must have.
-        expected: Digest,
+        expected: String,
         /// What it has.
         found: String,
     },

@@ -9,19 +9,29 @@
 //! Reading images from disk is left to `image`; what the answers are used for, to the
 //! commands.
 
+mod auth;
+mod call;
 mod credentials;
+mod endpoint;
 mod error;
 mod options;
 mod platform;
 mod progress;
+mod pull;
+mod push;
+mod referrers;
 mod secret;
+mod trouble;
+mod upload;
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 
 use oci_spec::distribution::Reference;
-use oci_spec::image::{Descriptor, Digest, Platform};
+use oci_spec::image::{Descriptor, Platform};
 
-use crate::image::{OciLayout, PlatformImage};
+use self::call::Call;
+use self::endpoint::Endpoint;
 
 pub use credentials::{Credential, CredentialStore};
 pub use error::RegistryError;
@@ -34,7 +44,8 @@ pub use secret::Secret;
 /// and access tokens for as long as it lives.
 #[derive(Clone, Debug)]
 pub struct Registry {
-    options: std::sync::Arc<RegistryOptions>,
+    options: Arc<RegistryOptions>,
+    endpoints: Arc<Mutex<BTreeMap<String, Arc<Endpoint>>>>,
 }
 
 /// What a reference meant when the registry was asked.
@@ -82,115 +93,46 @@ impl Registry {
     /// A client for all registries. Nothing is looked up yet.
     pub fn new(options: RegistryOptions) -> Self {
         Self {
-            options: std::sync::Arc::new(options),
+            options: Arc::new(options),
+            endpoints: Arc::default(),
         }
     }
 
-    /// What a reference means now: its digest and the manifests of its platforms.
-    /// Mirrors are asked first. With `platform`, only that one is looked for, and an
-    /// image that lacks it is an error that lists those it has.
-    pub async fn resolve(
-        &self,
-        reference: &Reference,
-        platform: Option<&Platform>,
-    ) -> Result<Resolved, RegistryError> {
-        let _ = (&self.options, reference, platform);
-        todo!()
+    /// The server of a registry, as references name it.
+    fn endpoint(&self, registry: &str) -> Arc<Endpoint> {
+        self.known(registry, || Endpoint::of_registry(registry, &self.options))
     }
 
-    /// What a reference names now, in one round trip; `None` if it isn't there.
-    pub async fn head(&self, reference: &Reference) -> Result<Option<Descriptor>, RegistryError> {
-        let _ = reference;
-        todo!()
+    /// Servers to ask before the registry itself.
+    fn mirrors(&self, registry: &str) -> Vec<Arc<Endpoint>> {
+        let entries = self.options.mirrors.get(registry).into_iter().flatten();
+        let known = |e: &String| {
+            self.known(&format!("mirror {e}"), || {
+                Endpoint::of_mirror(e, &self.options)
+            })
+        };
+        entries.map(known).collect()
     }
 
-    /// True if the reference names this digest now: its tag if it has one, else the digest
-    /// itself in its repository. One round trip (where no token has to be fetched).
-    pub async fn exists(
-        &self,
-        reference: &Reference,
-        digest: &Digest,
-    ) -> Result<bool, RegistryError> {
-        let _ = (reference, digest);
-        todo!()
+    fn known(&self, key: &str, make: impl FnOnce() -> Endpoint) -> Arc<Endpoint> {
+        let mut endpoints = self
+            .endpoints
+            .lock()
+            .expect("nothing panics while it is held");
+        endpoints
+            .entry(key.to_owned())
+            .or_insert_with(|| Arc::new(make()))
+            .clone()
     }
 
-    /// The images behind a reference with configuration and layers, as a lock records them.
-    pub async fn images(
+    /// Sends a call that may be repeated.
+    async fn send(
         &self,
-        reference: &Reference,
-        platform: Option<&Platform>,
-    ) -> Result<Vec<PlatformImage>, RegistryError> {
-        let _ = (reference, platform);
-        todo!()
-    }
-
-    /// The bytes of a manifest or index, checked against its digest.
-    pub async fn pull_manifest(
-        &self,
-        reference: &Reference,
-    ) -> Result<(Descriptor, Vec<u8>), RegistryError> {
-        let _ = reference;
-        todo!()
-    }
-
-    /// The bytes of a small blob (a configuration, a document), checked against its digest.
-    pub async fn pull_blob(
-        &self,
-        reference: &Reference,
-        blob: &Descriptor,
-    ) -> Result<Vec<u8>, RegistryError> {
-        let _ = (reference, blob);
-        todo!()
-    }
-
-    /// Pushes the one image of a layout, with its attestations, and returns what the
-    /// registry confirmed. `mount_from` names repositories of the same registry that may
-    /// have some of the blobs (the base image's).
-    pub async fn push_layout(
-        &self,
-        layout: &OciLayout,
-        reference: &Reference,
-        mount_from: &[String],
-        progress: PushProgress<'_>,
-    ) -> Result<Published, RegistryError> {
-        let _ = (layout, reference, mount_from, progress);
-        todo!()
-    }
-
-    /// Attaches a document to a manifest or index in the reference's repository: an OCI
-    /// artifact with that subject. Where the registry has no referrers API, the fallback
-    /// tag is kept too. Attaching the same bytes twice leaves one.
-    pub async fn attach(
-        &self,
-        reference: &Reference,
-        subject: &Descriptor,
-        artifact_type: &str,
-        document: &[u8],
-        annotations: &BTreeMap<String, String>,
-    ) -> Result<Descriptor, RegistryError> {
-        let _ = (reference, subject, artifact_type, document, annotations);
-        todo!()
-    }
-
-    /// The documents attached to a digest, all or of one type.
-    pub async fn referrers(
-        &self,
-        reference: &Reference,
-        subject: &Digest,
-        artifact_type: Option<&str>,
-    ) -> Result<Vec<Referrer>, RegistryError> {
-        let _ = (reference, subject, artifact_type);
-        todo!()
-    }
-
-    /// The bytes of an attached document.
-    pub async fn pull_attached(
-        &self,
-        reference: &Reference,
-        referrer: &Descriptor,
-    ) -> Result<Vec<u8>, RegistryError> {
-        let _ = (reference, referrer);
-        todo!()
+        endpoint: &Endpoint,
+        call: &Call<'_>,
+    ) -> Result<reqwest::Response, RegistryError> {
+        endpoint
+            .send(call, &self.options.credentials, self.options.retry)
+            .await
     }
 }

@@ -50,5 +50,5 @@ pub enum PushEvent {
     },
 }
 
-/// Hears what a push tells. Must not block.
-pub type PushProgress<'a> = &'a (dyn Fn(PushEvent) + Send + Sync);
+/// Hears what a push tells, from several tasks. Must not block.
+pub type PushProgress = std::sync::Arc<dyn Fn(PushEvent) + Send + Sync>;

@@ -1,0 +1,335 @@
+//! Logging in: challenges, and the tokens that answer them.
+//!
+//! Nothing is sent before the registry asks for it. Tokens are kept per scope until
+//! they expire; one task at a time fetches one.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use reqwest::StatusCode;
+use serde::Deserialize;
+use tokio::sync::{Mutex, OnceCell};
+use url::Url;
+
+use super::call::Scope;
+use super::credentials::{Credential, CredentialStore};
+use super::endpoint::Endpoint;
+use super::error::RegistryError;
+use super::secret::Secret;
+use super::trouble::{Trouble, is_passing, sort};
+
+/// Tokens without a stated life live this long, says the token specification.
+const DEFAULT_LIFE: u64 = 60;
+
+/// What is known of one server's log-in.
+#[derive(Debug, Default)]
+pub(super) struct Login {
+    credential: OnceCell<Credential>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    challenge: Option<Challenge>,
+    /// Bearer tokens by scope.
+    tokens: BTreeMap<String, (Secret, Instant)>,
+}
+
+/// What a registry asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Challenge {
+    Basic,
+    Bearer {
+        realm: String,
+        service: Option<String>,
+        insufficient: bool,
+    },
+}
+
+#[derive(Deserialize)]
+struct TokenAnswer {
+    #[serde(alias = "access_token")]
+    token: Option<String>,
+    expires_in: Option<u64>,
+}
+
+impl Login {
+    /// The header to send without being asked: once it is known what the registry wants.
+    pub(super) async fn header(
+        &self,
+        endpoint: &Endpoint,
+        store: &CredentialStore,
+        scope: &Scope,
+    ) -> Result<Option<Secret>, Trouble> {
+        let mut state = self.state.lock().await;
+        match state.challenge.clone() {
+            None => Ok(None),
+            Some(challenge) => {
+                self.answer(endpoint, store, scope, &mut state, challenge)
+                    .await
+            }
+        }
+    }
+
+    /// The header that answers a 401. `sent` is what the refused call carried: a token that
+    /// another task replaced meanwhile may be tried, the same one not again.
+    pub(super) async fn answer_challenge(
+        &self,
+        endpoint: &Endpoint,
+        store: &CredentialStore,
+        scope: &Scope,
+        challenge: Challenge,
+        sent: Option<&Secret>,
+    ) -> Result<Option<Secret>, Trouble> {
+        let mut state = self.state.lock().await;
+        let key = scope.to_string();
+        if state.tokens.get(&key).map(|(token, _)| token) == sent {
+            state.tokens.remove(&key);
+        }
+        let insufficient = matches!(
+            challenge,
+            Challenge::Bearer {
+                insufficient: true,
+                ..
+            }
+        );
+        state.challenge = Some(challenge.clone());
+        let header = self
+            .answer(endpoint, store, scope, &mut state, challenge)
+            .await?;
+        if header.is_none() || header.as_ref() == sent {
+            return Err(self.refused(scope, insufficient).into());
+        }
+        Ok(header)
+    }
+
+    /// The error for a log-in that isn't enough.
+    pub(super) fn refused(&self, scope: &Scope, insufficient: bool) -> RegistryError {
+        let had = self
+            .credential
+            .get()
+            .is_some_and(|c| *c != Credential::Anonymous);
+        let (registry, repository) = (scope.registry.clone(), scope.repository.clone());
+        if had && insufficient {
+            return RegistryError::Denied {
+                registry,
+                repository,
+                action: scope.action(),
+                message: "the stored log-in isn't enough".to_owned(),
+                had_credentials: true,
+            };
+        }
+        RegistryError::Unauthorized {
+            registry,
+            repository,
+            had_credentials: had,
+        }
+    }
+
+    async fn answer(
+        &self,
+        endpoint: &Endpoint,
+        store: &CredentialStore,
+        scope: &Scope,
+        state: &mut State,
+        challenge: Challenge,
+    ) -> Result<Option<Secret>, Trouble> {
+        let credential = self
+            .credential
+            .get_or_try_init(|| store.get(&endpoint.name))
+            .await?;
+        match challenge {
+            Challenge::Basic => Ok(basic(credential)),
+            Challenge::Bearer { realm, service, .. } => {
+                let key = scope.to_string();
+                if let Some((token, until)) = state.tokens.get(&key)
+                    && *until > Instant::now()
+                {
+                    return Ok(Some(token.clone()));
+                }
+                let (token, life) = self
+                    .fetch(endpoint, credential, &realm, service.as_deref(), scope)
+                    .await?;
+                let header = Secret::new(format!("Bearer {token}"));
+                // A token is not used in its last moments: the call takes time too.
+                let until = Instant::now() + Duration::from_secs(life.saturating_sub(10).max(5));
+                state.tokens.insert(key, (header.clone(), until));
+                Ok(Some(header))
+            }
+        }
+    }
+
+    async fn fetch(
+        &self,
+        endpoint: &Endpoint,
+        credential: &Credential,
+        realm: &str,
+        service: Option<&str>,
+        scope: &Scope,
+    ) -> Result<(String, u64), Trouble> {
+        let nonsense = |why: String| RegistryError::Malformed {
+            registry: endpoint.name.clone(),
+            what: "the access token".to_owned(),
+            why,
+        };
+        let mut url =
+            Url::parse(realm).map_err(|e| nonsense(format!("the token server {realm:?}: {e}")))?;
+        if *credential != Credential::Anonymous && !endpoint.may_log_in_at(&url) {
+            return Err(
+                nonsense(format!("the token server {url} wants log-ins in the clear")).into(),
+            );
+        }
+        let (_, client) = endpoint.base().await?;
+        let scope_text = scope.to_string();
+        let mut fields = vec![("scope", scope_text.as_str())];
+        fields.extend(service.map(|s| ("service", s)));
+        let request = match credential {
+            Credential::Identity(token) => {
+                fields.extend([
+                    ("grant_type", "refresh_token"),
+                    ("client_id", "mlbuild"),
+                    ("refresh_token", token.reveal()),
+                ]);
+                let form = url::form_urlencoded::Serializer::new(String::new())
+                    .extend_pairs(&fields)
+                    .finish();
+                client
+                    .post(url)
+                    .header("content-type", "application/x-www-form-urlencoded")
+                    .body(form)
+            }
+            Credential::Password { .. } | Credential::Anonymous => {
+                url.query_pairs_mut().extend_pairs(&fields);
+                let request = client.get(url);
+                match basic(credential) {
+                    Some(header) => request.header("authorization", header.reveal()),
+                    None => request,
+                }
+            }
+        };
+        let answer = request.send().await.map_err(|e| sort(&endpoint.name, &e))?;
+        let status = answer.status();
+        if is_passing(status) {
+            return Err(Trouble::passing(format!(
+                "its token server answers {status}"
+            )));
+        }
+        if matches!(
+            status,
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::BAD_REQUEST
+        ) {
+            return Err(self.refused(scope, false).into());
+        }
+        if !status.is_success() {
+            return Err(nonsense(format!("its token server answers {status}")).into());
+        }
+        let bytes = answer.bytes().await.map_err(|e| sort(&endpoint.name, &e))?;
+        let answer: TokenAnswer =
+            serde_json::from_slice(&bytes).map_err(|_| nonsense("it isn't JSON".to_owned()))?;
+        let token = answer
+            .token
+            .ok_or_else(|| nonsense("there is no token in it".to_owned()))?;
+        Ok((token, answer.expires_in.unwrap_or(DEFAULT_LIFE)))
+    }
+}
+
+fn basic(credential: &Credential) -> Option<Secret> {
+    let Credential::Password { user, password } = credential else {
+        return None;
+    };
+    let pair = format!("{user}:{}", password.reveal());
+    let encoded = base64::engine::general_purpose::STANDARD.encode(pair);
+    Some(Secret::new(format!("Basic {encoded}")))
+}
+
+impl Challenge {
+    /// Reads `WWW-Authenticate`. Bearer wins where both are offered.
+    pub(super) fn read<'a>(headers: impl Iterator<Item = &'a str>) -> Option<Self> {
+        let mut found = None;
+        for header in headers {
+            let (scheme, rest) = header.trim().split_once(' ').unwrap_or((header.trim(), ""));
+            if scheme.eq_ignore_ascii_case("basic") {
+                found = found.or(Some(Challenge::Basic));
+            } else if scheme.eq_ignore_ascii_case("bearer") {
+                let mut fields = parameters(rest);
+                if let Some(realm) = fields.remove("realm") {
+                    return Some(Challenge::Bearer {
+                        realm,
+                        service: fields.remove("service"),
+                        insufficient: fields
+                            .get("error")
+                            .is_some_and(|e| e == "insufficient_scope"),
+                    });
+                }
+            }
+        }
+        found
+    }
+}
+
+/// `key="value",key=value`: values may hold commas inside quotes.
+fn parameters(text: &str) -> BTreeMap<String, String> {
+    let mut fields = BTreeMap::new();
+    let mut rest = text.trim();
+    while let Some((key, after)) = rest.split_once('=') {
+        let (value, next) = match after.strip_prefix('"') {
+            Some(quoted) => {
+                let mut value = String::new();
+                let mut chars = quoted.char_indices();
+                let mut end = quoted.len();
+                while let Some((i, c)) = chars.next() {
+                    match c {
+                        '\\' => value.extend(chars.next().map(|(_, c)| c)),
+                        '"' => {
+                            end = i + 1;
+                            break;
+                        }
+                        c => value.push(c),
+                    }
+                }
+                (value, &quoted[end..])
+            }
+            None => {
+                let end = after.find(',').unwrap_or(after.len());
+                (after[..end].trim().to_owned(), &after[end..])
+            }
+        };
+        let key = key
+            .trim_start_matches([',', ' '])
+            .trim()
+            .to_ascii_lowercase();
+        fields.insert(key, value);
+        rest = next.trim_start_matches([',', ' ']);
+    }
+    fields
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn challenges_are_read() {
+        let bearer = r#"Bearer realm="https://auth.example/token",service="reg",scope="repository:a/b:pull,push",error="insufficient_scope""#;
+        assert_eq!(
+            Challenge::read([bearer].into_iter()),
+            Some(Challenge::Bearer {
+                realm: "https://auth.example/token".into(),
+                service: Some("reg".into()),
+                insufficient: true,
+            })
+        );
+        assert_eq!(
+            Challenge::read(["basic realm=\"x\""].into_iter()),
+            Some(Challenge::Basic)
+        );
+        let both = ["Basic realm=x", "Bearer realm=https://a/t"];
+        assert!(matches!(
+            Challenge::read(both.into_iter()),
+            Some(Challenge::Bearer { .. })
+        ));
+        assert_eq!(Challenge::read(["Negotiate"].into_iter()), None);
+        assert_eq!(Challenge::read(["Bearer service=\"é"].into_iter()), None);
+    }
+}

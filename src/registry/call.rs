@@ -1,0 +1,248 @@
+//! One call to a registry: sent with the right log-in, repeated where that is allowed.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::StreamExt as _;
+use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use reqwest::{Body, Method, Response, StatusCode};
+use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
+use tokio_util::io::ReaderStream;
+use url::Url;
+
+use super::auth::Challenge;
+use super::credentials::CredentialStore;
+use super::endpoint::Endpoint;
+use super::error::RegistryError;
+use super::options::Retry;
+use super::trouble::{Trouble, is_passing, sort};
+use crate::image::BlobSource;
+
+/// Bytes read from disk at once.
+const PIECE: usize = 256 << 10;
+/// Longest wait that a registry may ask for.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// What a call needs to be allowed to do. Displays as a token scope.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Scope {
+    /// The registry as references name it.
+    pub(super) registry: String,
+    pub(super) repository: String,
+    pub(super) push: bool,
+    /// Repositories that blobs may be mounted from.
+    pub(super) mount_from: Vec<String>,
+}
+
+impl Scope {
+    pub(super) fn action(&self) -> &'static str {
+        if self.push { "push to" } else { "pull from" }
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rights = if self.push { "pull,push" } else { "pull" };
+        write!(f, "repository:{}:{rights}", self.repository)?;
+        for from in &self.mount_from {
+            write!(f, " repository:{from}:pull")?;
+        }
+        Ok(())
+    }
+}
+
+/// Where a call goes.
+pub(super) enum Target<'a> {
+    /// Below `/v2/`.
+    Path(String),
+    /// Where the registry said.
+    Url(&'a Url),
+}
+
+/// What a call carries. It can be sent more than once.
+pub(super) enum CallBody<'a> {
+    Empty,
+    Bytes(Bytes),
+    /// Part of a blob on disk.
+    File {
+        source: &'a BlobSource,
+        from: u64,
+        length: u64,
+        sent: SentBytes,
+    },
+}
+
+/// Hears how many bytes of a body were handed to the connection so far.
+pub(super) type SentBytes = std::sync::Arc<dyn Fn(u64) + Send + Sync>;
+
+/// A call.
+pub(super) struct Call<'a> {
+    pub(super) method: Method,
+    pub(super) target: Target<'a>,
+    pub(super) headers: Vec<(&'static str, String)>,
+    pub(super) body: CallBody<'a>,
+    pub(super) scope: &'a Scope,
+    /// For errors: what is being done.
+    pub(super) what: &'a str,
+}
+
+impl Endpoint {
+    /// Sends a call, again and again while that may help and `retry` allows.
+    /// Any answer that came is returned, failures too.
+    pub(super) async fn send(
+        &self,
+        call: &Call<'_>,
+        store: &CredentialStore,
+        retry: Retry,
+    ) -> Result<Response, RegistryError> {
+        let mut tried = 0;
+        loop {
+            tried += 1;
+            let mut wait = retry.wait(tried);
+            match self.send_once(call, store).await {
+                Ok(answer) if !is_passing(answer.status()) || tried >= retry.attempts => {
+                    return Ok(answer);
+                }
+                Ok(answer) => wait = asked_wait(&answer).unwrap_or(wait),
+                Err(Trouble::Final(error)) => return Err(error),
+                Err(Trouble::Passing { why, connect }) => {
+                    if tried >= retry.attempts || (connect && !self.has_answered()) {
+                        return Err(self.lost(call.what, tried, why));
+                    }
+                }
+            }
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// Sends a call once, logging in if asked to.
+    pub(super) async fn send_once(
+        &self,
+        call: &Call<'_>,
+        store: &CredentialStore,
+    ) -> Result<Response, Trouble> {
+        let mut header = self.login.header(self, store, call.scope).await?;
+        for _ in 0..3 {
+            let mut request = self.request(call).await?;
+            let is_ours = self.is_ours(&request).await?;
+            if let Some(header) = header.as_ref().filter(|_| is_ours) {
+                let mut value: HeaderValue = header
+                    .reveal()
+                    .parse()
+                    .map_err(|_| Trouble::Final(self.login.refused(call.scope, false)))?;
+                value.set_sensitive(true);
+                request.headers_mut().insert(AUTHORIZATION, value);
+            }
+            let (_, client) = self.base().await?;
+            let answer = client
+                .execute(request)
+                .await
+                .map_err(|e| sort(&self.name, &e))?;
+            self.note_answer();
+            if answer.status() != StatusCode::UNAUTHORIZED || !is_ours {
+                return Ok(answer);
+            }
+            let asked = answer.headers().get_all(WWW_AUTHENTICATE);
+            let asked = Challenge::read(asked.iter().filter_map(|v| v.to_str().ok()));
+            let Some(challenge) = asked else {
+                return Err(self.login.refused(call.scope, false).into());
+            };
+            header = self
+                .login
+                .answer_challenge(self, store, call.scope, challenge, header.as_ref())
+                .await?;
+        }
+        Err(self.login.refused(call.scope, true).into())
+    }
+
+    /// The error for a server that is gone.
+    pub(super) fn lost(&self, what: &str, attempts: u32, why: String) -> RegistryError {
+        let registry = self.name.clone();
+        if self.has_answered() {
+            RegistryError::Interrupted {
+                registry,
+                what: what.to_owned(),
+                attempts,
+                why,
+            }
+        } else {
+            RegistryError::Unreachable { registry, why }
+        }
+    }
+
+    /// Uploads may be sent to other hosts, which get no log-in of ours.
+    async fn is_ours(&self, request: &reqwest::Request) -> Result<bool, Trouble> {
+        let (base, _) = self.base().await?;
+        Ok(request.url().origin() == base.origin())
+    }
+
+    async fn request(&self, call: &Call<'_>) -> Result<reqwest::Request, Trouble> {
+        let (base, client) = self.base().await?;
+        let url = match &call.target {
+            Target::Url(url) => (*url).clone(),
+            Target::Path(path) => base.join(&format!("{}{path}", self.prefix)).map_err(|e| {
+                RegistryError::InvalidReference {
+                    text: path.clone(),
+                    why: e.to_string(),
+                }
+            })?,
+        };
+        let mut request = client.request(call.method.clone(), url);
+        for (name, value) in &call.headers {
+            request = request.header(*name, value);
+        }
+        request = match &call.body {
+            CallBody::Empty if call.method == Method::GET || call.method == Method::HEAD => request,
+            CallBody::Empty => request.header(CONTENT_LENGTH, 0),
+            CallBody::Bytes(bytes) => request.body(bytes.clone()),
+            CallBody::File {
+                source,
+                from,
+                length,
+                sent,
+            } => {
+                let body = file_body(source, *from, *length, sent.clone()).await?;
+                request.header(CONTENT_LENGTH, *length).body(body)
+            }
+        };
+        request.build().map_err(|e| sort(&self.name, &e))
+    }
+}
+
+async fn file_body(
+    source: &BlobSource,
+    from: u64,
+    length: u64,
+    sent: SentBytes,
+) -> Result<Body, Trouble> {
+    let unreadable = |e| {
+        let path = source.path.clone();
+        RegistryError::from(crate::image::LayoutError::Read { path, source: e })
+    };
+    let mut file = tokio::fs::File::open(&source.path)
+        .await
+        .map_err(unreadable)?;
+    let start = std::io::SeekFrom::Start(source.offset + from);
+    file.seek(start).await.map_err(unreadable)?;
+    let mut count = from;
+    let stream = ReaderStream::with_capacity(file.take(length), PIECE).inspect(move |piece| {
+        if let Ok(piece) = piece {
+            count += piece.len() as u64;
+            sent(count);
+        }
+    });
+    Ok(Body::wrap_stream(stream))
+}
+
+fn asked_wait(answer: &Response) -> Option<Duration> {
+    let seconds = answer
+        .headers()
+        .get(RETRY_AFTER)?
+        .to_str()
+        .ok()?
+        .trim()
+        .parse()
+        .ok()?;
+    Some(Duration::from_secs(seconds).min(LONGEST_WAIT))
+}

@@ -1,0 +1,403 @@
+//! Asking what a registry has: manifests, and small blobs.
+
+use oci_spec::distribution::Reference;
+use oci_spec::image::{Descriptor, Digest, ImageIndex, ImageManifest, MediaType, Platform};
+use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use reqwest::{Method, Response, StatusCode};
+use sha2::{Digest as _, Sha256};
+
+use super::call::{Call, CallBody, Scope, Target};
+use super::endpoint::Endpoint;
+use super::error::RegistryError;
+use super::platform::{platform_matches, platform_name};
+use super::trouble::{Trouble, is_passing, refusal};
+use super::{Registry, Resolved};
+use crate::image::{PlatformImage, is_attestation, is_index, is_manifest};
+
+/// Largest manifest or document that is taken, in bytes.
+const MAX_DOCUMENT: usize = 4 << 20;
+
+/// Every kind of manifest that is understood.
+const MANIFESTS: &str = "application/vnd.oci.image.index.v1+json, \
+     application/vnd.oci.image.manifest.v1+json, \
+     application/vnd.docker.distribution.manifest.list.v2+json, \
+     application/vnd.docker.distribution.manifest.v2+json";
+
+/// Header in which a registry says which digest it means.
+pub(super) const CONTENT_DIGEST: &str = "docker-content-digest";
+
+impl Registry {
+    /// What a reference names now, in one round trip; `None` if it isn't there.
+    pub async fn head(&self, reference: &Reference) -> Result<Option<Descriptor>, RegistryError> {
+        let endpoint = self.endpoint(reference.registry());
+        self.head_at(&endpoint, reference).await
+    }
+
+    /// True if the reference names this digest now: its tag if it has one, else the digest
+    /// itself in its repository. One round trip (where no token has to be fetched).
+    pub async fn exists(
+        &self,
+        reference: &Reference,
+        digest: &Digest,
+    ) -> Result<bool, RegistryError> {
+        let asked = match reference.tag() {
+            Some(tag) => with_tag(reference, tag),
+            None => reference.clone_with_digest(digest.to_string()),
+        };
+        Ok(self
+            .head(&asked)
+            .await?
+            .is_some_and(|found| found.digest() == digest))
+    }
+
+    /// What a reference means now: its digest and the manifests of its platforms.
+    /// Mirrors are asked first. With `platform`, only that one is looked for, and an
+    /// image that lacks it is an error that lists those it has.
+    pub async fn resolve(
+        &self,
+        reference: &Reference,
+        platform: Option<&Platform>,
+    ) -> Result<Resolved, RegistryError> {
+        let (descriptor, bytes) = self.pull_manifest(reference).await?;
+        let pinned = match reference.tag() {
+            Some(tag) => Reference::with_tag_and_digest(
+                reference.registry().to_owned(),
+                reference.repository().to_owned(),
+                tag.to_owned(),
+                descriptor.digest().to_string(),
+            ),
+            None => reference.clone_with_digest(descriptor.digest().to_string()),
+        };
+        let is_index = is_index(descriptor.media_type());
+        let mut manifests = if is_index {
+            index_platforms(&self.parsed(reference, &bytes)?)
+        } else {
+            let image = self.image_of(reference, descriptor.clone(), &bytes).await?;
+            vec![(image.platform, descriptor.clone())]
+        };
+        if let Some(wanted) = platform {
+            let available: Vec<String> = manifests.iter().map(|(p, _)| platform_name(p)).collect();
+            manifests.retain(|(offered, _)| platform_matches(wanted, offered));
+            if manifests.is_empty() {
+                return Err(RegistryError::NoSuchPlatform {
+                    reference: reference.to_string(),
+                    wanted: platform_name(wanted),
+                    available,
+                });
+            }
+        }
+        Ok(Resolved {
+            reference: pinned,
+            descriptor,
+            is_index,
+            manifests,
+        })
+    }
+
+    /// The images behind a reference with configuration and layers, as a lock records them.
+    pub async fn images(
+        &self,
+        reference: &Reference,
+        platform: Option<&Platform>,
+    ) -> Result<Vec<PlatformImage>, RegistryError> {
+        let resolved = self.resolve(reference, platform).await?;
+        let mut images = Vec::new();
+        for (_, manifest) in resolved.manifests {
+            let exact = reference.clone_with_digest(manifest.digest().to_string());
+            let (found, bytes) = self.pull_manifest(&exact).await?;
+            images.push(self.image_of(reference, found, &bytes).await?);
+        }
+        Ok(images)
+    }
+
+    /// The bytes of a manifest or index, checked against its digest.
+    pub async fn pull_manifest(
+        &self,
+        reference: &Reference,
+    ) -> Result<(Descriptor, Vec<u8>), RegistryError> {
+        for mirror in self.mirrors(reference.registry()) {
+            if let Ok(found) = self.pull_manifest_at(&mirror, reference).await {
+                return Ok(found);
+            }
+        }
+        let endpoint = self.endpoint(reference.registry());
+        self.pull_manifest_at(&endpoint, reference).await
+    }
+
+    /// The bytes of a small blob (a configuration, a document), checked against its digest.
+    pub async fn pull_blob(
+        &self,
+        reference: &Reference,
+        blob: &Descriptor,
+    ) -> Result<Vec<u8>, RegistryError> {
+        for mirror in self.mirrors(reference.registry()) {
+            if let Ok(found) = self.pull_blob_at(&mirror, reference, blob).await {
+                return Ok(found);
+            }
+        }
+        let endpoint = self.endpoint(reference.registry());
+        self.pull_blob_at(&endpoint, reference, blob).await
+    }
+
+    pub(super) async fn head_at(
+        &self,
+        endpoint: &Endpoint,
+        reference: &Reference,
+    ) -> Result<Option<Descriptor>, RegistryError> {
+        let scope = scope_of(reference, false);
+        let what = format!("looking up {reference}");
+        let call = manifest_call(Method::HEAD, reference, &scope, &what);
+        let answer = self.send(endpoint, &call).await?;
+        if answer.status() == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        if !answer.status().is_success() {
+            return Err(self.refused(endpoint, &call, answer).await);
+        }
+        let Some(digest) = stated_digest(&answer) else {
+            // Optional in the specification: then the content has to tell.
+            return self
+                .pull_manifest_at(endpoint, reference)
+                .await
+                .map(|(d, _)| Some(d));
+        };
+        let size = answer
+            .headers()
+            .get(CONTENT_LENGTH)
+            .and_then(|v| v.to_str().ok()?.parse().ok());
+        Ok(Some(Descriptor::new(
+            media_type(&answer),
+            size.unwrap_or(0),
+            digest,
+        )))
+    }
+
+    pub(super) async fn pull_manifest_at(
+        &self,
+        endpoint: &Endpoint,
+        reference: &Reference,
+    ) -> Result<(Descriptor, Vec<u8>), RegistryError> {
+        let scope = scope_of(reference, false);
+        let what = format!("pulling {reference}");
+        let call = manifest_call(Method::GET, reference, &scope, &what);
+        let (answer, bytes) = self.fetch(endpoint, &call).await.map_err(|e| match e {
+            RegistryError::NotFound { .. } => RegistryError::NotFound {
+                reference: reference.to_string(),
+            },
+            other => other,
+        })?;
+        let digest = digest_of(&bytes);
+        if let Some(expected) = reference.digest()
+            && expected != digest.as_ref()
+        {
+            return Err(mismatch(endpoint, &what, expected, &digest));
+        }
+        let mut kind = media_type(&answer);
+        if !is_index(&kind) && !is_manifest(&kind) {
+            // Some registries send a general type; the document names its own.
+            let own: serde_json::Value = self.parsed(reference, &bytes)?;
+            kind = MediaType::from(own["mediaType"].as_str().unwrap_or(kind.as_ref()));
+        }
+        if !is_index(&kind) && !is_manifest(&kind) {
+            return Err(RegistryError::Malformed {
+                registry: endpoint.name.clone(),
+                what,
+                why: format!("it is {kind}, which is no image"),
+            });
+        }
+        Ok((Descriptor::new(kind, bytes.len() as u64, digest), bytes))
+    }
+
+    async fn pull_blob_at(
+        &self,
+        endpoint: &Endpoint,
+        reference: &Reference,
+        blob: &Descriptor,
+    ) -> Result<Vec<u8>, RegistryError> {
+        let scope = scope_of(reference, false);
+        let what = format!("pulling {} of {}", blob.digest(), reference.repository());
+        let path = format!("{}/blobs/{}", reference.repository(), blob.digest());
+        let call = Call {
+            method: Method::GET,
+            target: Target::Path(path),
+            headers: Vec::new(),
+            body: CallBody::Empty,
+            scope: &scope,
+            what: &what,
+        };
+        let (_, bytes) = self.fetch(endpoint, &call).await?;
+        let digest = digest_of(&bytes);
+        if digest != *blob.digest() {
+            return Err(mismatch(endpoint, &what, blob.digest().as_ref(), &digest));
+        }
+        Ok(bytes)
+    }
+
+    /// A successful answer and its body, repeated if the body breaks off.
+    async fn fetch(
+        &self,
+        endpoint: &Endpoint,
+        call: &Call<'_>,
+    ) -> Result<(Response, Vec<u8>), RegistryError> {
+        let mut tried = 0;
+        loop {
+            tried += 1;
+            let mut answer = self.send(endpoint, call).await?;
+            if !answer.status().is_success() {
+                return Err(self.refused(endpoint, call, answer).await);
+            }
+            let mut bytes = Vec::new();
+            let broken = loop {
+                match answer.chunk().await {
+                    Ok(None) => break None,
+                    Ok(Some(piece)) => bytes.extend_from_slice(&piece),
+                    Err(e) => break Some(e.to_string()),
+                }
+                if bytes.len() > MAX_DOCUMENT {
+                    return Err(RegistryError::Malformed {
+                        registry: endpoint.name.clone(),
+                        what: call.what.to_owned(),
+                        why: format!("it is larger than {MAX_DOCUMENT} bytes"),
+                    });
+                }
+            };
+            match broken {
+                None => return Ok((answer, bytes)),
+                Some(why) if tried >= self.options.retry.attempts => {
+                    return Err(endpoint.lost(call.what, tried, why));
+                }
+                Some(_) => tokio::time::sleep(self.options.retry.wait(tried)).await,
+            }
+        }
+    }
+
+    /// The error for an answer that isn't a success, after all tries.
+    pub(super) async fn refused(
+        &self,
+        endpoint: &Endpoint,
+        call: &Call<'_>,
+        answer: Response,
+    ) -> RegistryError {
+        let status = answer.status();
+        match refusal(call.scope, call.what, answer).await {
+            Trouble::Final(error) => error,
+            Trouble::Passing { why, .. } => RegistryError::Server {
+                registry: endpoint.name.clone(),
+                what: call.what.to_owned(),
+                status: status.as_u16(),
+                message: if is_passing(status) {
+                    format!("{why} ({} tries)", self.options.retry.attempts)
+                } else {
+                    why
+                },
+            },
+        }
+    }
+
+    async fn image_of(
+        &self,
+        reference: &Reference,
+        manifest: Descriptor,
+        bytes: &[u8],
+    ) -> Result<PlatformImage, RegistryError> {
+        let parsed: ImageManifest = self.parsed(reference, bytes)?;
+        let config = self.pull_blob(reference, parsed.config()).await?;
+        PlatformImage::join(manifest, bytes, &config).map_err(|why| self.malformed(reference, why))
+    }
+
+    pub(super) fn parsed<T: serde::de::DeserializeOwned>(
+        &self,
+        reference: &Reference,
+        bytes: &[u8],
+    ) -> Result<T, RegistryError> {
+        serde_json::from_slice(bytes).map_err(|e| self.malformed(reference, e.to_string()))
+    }
+
+    fn malformed(&self, reference: &Reference, why: String) -> RegistryError {
+        RegistryError::Malformed {
+            registry: reference.registry().to_owned(),
+            what: reference.to_string(),
+            why,
+        }
+    }
+}
+
+/// The images of an index by platform, attestations left out.
+fn index_platforms(index: &ImageIndex) -> Vec<(Platform, Descriptor)> {
+    let images = index.manifests().iter().filter(|d| !is_attestation(d));
+    images
+        .filter_map(|d| Some((d.platform().clone()?, d.clone())))
+        .collect()
+}
+
+fn manifest_call<'a>(
+    method: Method,
+    reference: &Reference,
+    scope: &'a Scope,
+    what: &'a str,
+) -> Call<'a> {
+    let at = reference.digest().or(reference.tag()).unwrap_or("latest");
+    Call {
+        method,
+        target: Target::Path(format!("{}/manifests/{at}", reference.repository())),
+        headers: vec![("accept", MANIFESTS.to_owned())],
+        body: CallBody::Empty,
+        scope,
+        what,
+    }
+}
+
+pub(super) fn scope_of(reference: &Reference, push: bool) -> Scope {
+    Scope {
+        registry: reference.registry().to_owned(),
+        repository: reference.repository().to_owned(),
+        push,
+        mount_from: Vec::new(),
+    }
+}
+
+/// The same repository with this tag and no digest.
+pub(super) fn with_tag(reference: &Reference, tag: &str) -> Reference {
+    Reference::with_tag(
+        reference.registry().to_owned(),
+        reference.repository().to_owned(),
+        tag.to_owned(),
+    )
+}
+
+/// The digest that the registry says it means.
+pub(super) fn stated_digest(answer: &Response) -> Option<Digest> {
+    answer
+        .headers()
+        .get(CONTENT_DIGEST)?
+        .to_str()
+        .ok()?
+        .parse()
+        .ok()
+}
+
+fn media_type(answer: &Response) -> MediaType {
+    let text = answer
+        .headers()
+        .get(CONTENT_TYPE)
+        .and_then(|v| v.to_str().ok())
+        .unwrap_or("");
+    MediaType::from(text.split(';').next().unwrap_or_default().trim())
+}
+
+/// The sha256 digest of some bytes.
+pub(super) fn digest_of(bytes: &[u8]) -> Digest {
+    let hash = hex::encode(Sha256::digest(bytes));
+    format!("sha256:{hash}")
+        .parse()
+        .expect("64 hexadecimal digits")
+}
+
+fn mismatch(endpoint: &Endpoint, what: &str, expected: &str, found: &Digest) -> RegistryError {
+    RegistryError::DigestMismatch {
+        registry: endpoint.name.clone(),
+        what: what.to_owned(),
+        expected: expected.to_owned(),
+        found: found.to_string(),
+    }
+}

@@ -1,0 +1,229 @@
+//! Documents that belong to an image: OCI artifacts whose `subject` is its manifest.
+//!
+//! Registries without the referrers API get the fallback that the specification
+//! describes: an index under the tag `sha256-<digest>`, kept up to date by clients.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use oci_spec::distribution::Reference;
+use oci_spec::image::{Descriptor, Digest, ImageIndex, ImageManifest, MediaType};
+use reqwest::{Method, StatusCode};
+use serde::Serialize;
+
+use super::call::{Call, CallBody, Target};
+use super::endpoint::Endpoint;
+use super::error::RegistryError;
+use super::pull::{digest_of, scope_of, with_tag};
+use super::{Referrer, Registry};
+
+/// How often a fallback tag that somebody else writes too is written again.
+const FALLBACK_TRIES: u32 = 5;
+
+/// An OCI artifact manifest, in the order in which it is written.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Artifact<'a> {
+    schema_version: u32,
+    media_type: &'a str,
+    artifact_type: &'a str,
+    config: Descriptor,
+    layers: [Descriptor; 1],
+    subject: Descriptor,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    annotations: &'a BTreeMap<String, String>,
+}
+
+/// The fallback index. Descriptors stay JSON, so that what others wrote stays as it is.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct FallbackIndex {
+    schema_version: u32,
+    media_type: &'static str,
+    manifests: Vec<serde_json::Value>,
+}
+
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+
+impl Registry {
+    /// Attaches a document to a manifest or index in the reference's repository: an OCI
+    /// artifact with that subject. Where the registry has no referrers API, the fallback
+    /// tag is kept too. Attaching the same bytes twice leaves one.
+    pub async fn attach(
+        &self,
+        reference: &Reference,
+        subject: &Descriptor,
+        artifact_type: &str,
+        document: &[u8],
+        annotations: &BTreeMap<String, String>,
+    ) -> Result<Descriptor, RegistryError> {
+        let endpoint = self.endpoint(reference.registry());
+        let scope = scope_of(reference, true);
+        let kind = MediaType::from(artifact_type);
+        let document = Bytes::copy_from_slice(document);
+        let layer = self.push_bytes(&endpoint, &scope, kind, document).await?;
+        let empty = Bytes::from_static(b"{}");
+        let config = self
+            .push_bytes(&endpoint, &scope, MediaType::EmptyJSON, empty)
+            .await?;
+        let artifact = Artifact {
+            schema_version: 2,
+            media_type: MANIFEST,
+            artifact_type,
+            config,
+            layers: [layer],
+            subject: Descriptor::new(
+                subject.media_type().clone(),
+                subject.size(),
+                subject.digest().clone(),
+            ),
+            annotations,
+        };
+        let bytes = Bytes::from(serde_json::to_vec(&artifact).expect("string keys only"));
+        let descriptor = Descriptor::new(
+            MediaType::ImageManifest,
+            bytes.len() as u64,
+            digest_of(&bytes),
+        );
+        let at = descriptor.digest().to_string();
+        let handled = self
+            .put_manifest(&endpoint, &scope, &at, &MediaType::ImageManifest, bytes)
+            .await?;
+        if handled.is_none() {
+            let entry = serde_json::json!({
+                "mediaType": MANIFEST,
+                "digest": descriptor.digest(),
+                "size": descriptor.size(),
+                "artifactType": artifact_type,
+                "annotations": annotations,
+            });
+            self.add_to_fallback(&endpoint, reference, subject.digest(), entry)
+                .await?;
+        }
+        Ok(descriptor)
+    }
+
+    /// The documents attached to a digest, all or of one type.
+    pub async fn referrers(
+        &self,
+        reference: &Reference,
+        subject: &Digest,
+        artifact_type: Option<&str>,
+    ) -> Result<Vec<Referrer>, RegistryError> {
+        let endpoint = self.endpoint(reference.registry());
+        let scope = scope_of(reference, false);
+        let what = format!("listing what is attached to {subject}");
+        let path = format!("{}/referrers/{subject}", reference.repository());
+        let call = Call {
+            method: Method::GET,
+            target: Target::Path(path),
+            headers: vec![("accept", INDEX.to_owned())],
+            body: CallBody::Empty,
+            scope: &scope,
+            what: &what,
+        };
+        let answer = self.send(&endpoint, &call).await?;
+        let index: ImageIndex = match answer.status() {
+            StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST | StatusCode::METHOD_NOT_ALLOWED => {
+                let tagged = with_tag(reference, &fallback_tag(subject));
+                match self.pull_manifest_at(&endpoint, &tagged).await {
+                    Ok((_, bytes)) => self.parsed(&tagged, &bytes)?,
+                    Err(RegistryError::NotFound { .. }) => return Ok(Vec::new()),
+                    Err(other) => return Err(other),
+                }
+            }
+            status if status.is_success() => {
+                let bytes = answer
+                    .bytes()
+                    .await
+                    .map_err(|e| endpoint.lost(&what, 1, e.to_string()))?;
+                self.parsed(reference, &bytes)?
+            }
+            _ => return Err(self.refused(&endpoint, &call, answer).await),
+        };
+        let all = index.manifests().iter().map(|d| Referrer {
+            descriptor: d.clone(),
+            artifact_type: d
+                .artifact_type()
+                .as_ref()
+                .map(|t| t.to_string())
+                .unwrap_or_default(),
+            annotations: d
+                .annotations()
+                .clone()
+                .unwrap_or_default()
+                .into_iter()
+                .collect(),
+        });
+        Ok(all
+            .filter(|r| artifact_type.is_none_or(|t| t == r.artifact_type))
+            .collect())
+    }
+
+    /// The bytes of an attached document.
+    pub async fn pull_attached(
+        &self,
+        reference: &Reference,
+        referrer: &Descriptor,
+    ) -> Result<Vec<u8>, RegistryError> {
+        let exact = reference.clone_with_digest(referrer.digest().to_string());
+        let (_, bytes) = self.pull_manifest(&exact).await?;
+        let manifest: ImageManifest = self.parsed(&exact, &bytes)?;
+        match manifest.layers().first() {
+            Some(layer) => self.pull_blob(reference, layer).await,
+            None => Err(RegistryError::Malformed {
+                registry: reference.registry().to_owned(),
+                what: exact.to_string(),
+                why: "the attached document has no content".to_owned(),
+            }),
+        }
+    }
+
+    /// Adds an entry to the fallback index. Two clients may do so at once, and registries
+    /// have no way to tell: what was written is read back, and written again if it was lost.
+    async fn add_to_fallback(
+        &self,
+        endpoint: &Endpoint,
+        reference: &Reference,
+        subject: &Digest,
+        entry: serde_json::Value,
+    ) -> Result<(), RegistryError> {
+        let tag = fallback_tag(subject);
+        let tagged = with_tag(reference, &tag);
+        let scope = scope_of(reference, true);
+        for _ in 0..FALLBACK_TRIES {
+            let mut manifests = match self.pull_manifest_at(endpoint, &tagged).await {
+                Ok((_, bytes)) => {
+                    let index: serde_json::Value = self.parsed(&tagged, &bytes)?;
+                    index["manifests"].as_array().cloned().unwrap_or_default()
+                }
+                Err(RegistryError::NotFound { .. }) => Vec::new(),
+                Err(other) => return Err(other),
+            };
+            if manifests.iter().any(|m| m["digest"] == entry["digest"]) {
+                return Ok(());
+            }
+            manifests.push(entry.clone());
+            let index = FallbackIndex {
+                schema_version: 2,
+                media_type: INDEX,
+                manifests,
+            };
+            let bytes = Bytes::from(serde_json::to_vec(&index).expect("string keys only"));
+            self.put_manifest(endpoint, &scope, &tag, &MediaType::ImageIndex, bytes)
+                .await?;
+        }
+        Err(RegistryError::Malformed {
+            registry: endpoint.name.clone(),
+            what: format!("the tag {tag}"),
+            why: "others keep overwriting it".to_owned(),
+        })
+    }
+}
+
+/// `sha256-<hex>`, cut to a tag's length where the digest is longer.
+fn fallback_tag(subject: &Digest) -> String {
+    let hex: String = subject.digest().chars().take(64).collect();
+    format!("{}-{hex}", subject.algorithm())
+}

@@ -1,0 +1,331 @@
+//! Getting one blob into a registry.
+//!
+//! First it is asked for, then mounted from a neighbour, then sent: in one request,
+//! which every registry takes. If that is cut off, the registry says how far it got,
+//! and the rest follows; from then on in pieces, so that another cut costs one piece.
+//! Registries that refuse pieces (or lose them) get the whole again.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use oci_spec::image::Descriptor;
+use reqwest::header::{LOCATION, RANGE};
+use reqwest::{Method, Response, StatusCode};
+use url::Url;
+
+use super::Registry;
+use super::call::{Call, CallBody, Scope, Target};
+use super::endpoint::Endpoint;
+use super::error::RegistryError;
+use super::progress::PushEvent;
+use super::trouble::{Trouble, refusal};
+use crate::image::BlobSource;
+
+/// Hears what happens to a blob; kept by the body that is being sent.
+pub(super) type Notify = Arc<dyn Fn(PushEvent) + Send + Sync>;
+
+/// Where a blob's bytes come from.
+pub(super) enum BlobBytes<'a> {
+    Disk(&'a BlobSource),
+    Memory(Bytes),
+}
+
+/// One blob on its way.
+pub(super) struct Upload<'a> {
+    pub(super) registry: &'a Registry,
+    pub(super) endpoint: &'a Endpoint,
+    pub(super) scope: &'a Scope,
+    pub(super) blob: &'a Descriptor,
+    pub(super) bytes: BlobBytes<'a>,
+    pub(super) notify: Notify,
+}
+
+/// An upload that the registry has opened.
+struct Session {
+    location: Url,
+    /// Bytes that the registry has.
+    at: u64,
+}
+
+enum Step {
+    Done,
+    Mounted(String),
+    Opened(Session),
+}
+
+impl Upload<'_> {
+    /// Makes sure that the registry has the blob.
+    pub(super) async fn run(&self) -> Result<(), RegistryError> {
+        let digest = self.blob.digest().clone();
+        if self.is_there().await? {
+            (self.notify)(PushEvent::Exists { digest });
+            return Ok(());
+        }
+        let retry = self.registry.options.retry;
+        let what = format!("the upload of {digest}");
+        let (mut session, mut in_pieces, mut tried, mut furthest) = (None, false, 0, 0);
+        loop {
+            let (why, connect) = match self.advance(&mut session, in_pieces, &what).await {
+                Ok(Step::Mounted(from)) => {
+                    (self.notify)(PushEvent::Mounted { digest, from });
+                    return Ok(());
+                }
+                Ok(_) => {
+                    (self.notify)(PushEvent::Uploaded { digest });
+                    return Ok(());
+                }
+                Err(Trouble::Final(error)) => return Err(error),
+                Err(Trouble::Passing { why, connect }) => (why, connect),
+            };
+            tried += 1;
+            if tried >= retry.attempts || (connect && !self.endpoint.has_answered()) {
+                return Err(self.endpoint.lost(&what, tried, why));
+            }
+            let attempt = tried + 1;
+            (self.notify)(PushEvent::Retry {
+                what: what.clone(),
+                why,
+                attempt,
+            });
+            tokio::time::sleep(retry.wait(tried)).await;
+            session = match session {
+                Some(old) => self.look_up(old, &what).await,
+                None => None,
+            };
+            let at = session.as_ref().map_or(0, |s| s.at);
+            (self.notify)(PushEvent::Sent {
+                digest: digest.clone(),
+                bytes: at,
+            });
+            in_pieces = self.endpoint.takes_pieces();
+            if at > furthest {
+                (furthest, tried) = (at, 0);
+            }
+        }
+    }
+
+    async fn is_there(&self) -> Result<bool, RegistryError> {
+        let digest = self.blob.digest();
+        let what = format!("looking for {digest}");
+        let path = format!("{}/blobs/{digest}", self.scope.repository);
+        let call = self.call(Method::HEAD, Target::Path(path), &what);
+        let answer = self.registry.send(self.endpoint, &call).await?;
+        match answer.status() {
+            status if status.is_success() => Ok(true),
+            StatusCode::NOT_FOUND => Ok(false),
+            // Where reading isn't allowed, the upload itself will tell.
+            StatusCode::FORBIDDEN | StatusCode::METHOD_NOT_ALLOWED => Ok(false),
+            _ => Err(self.registry.refused(self.endpoint, &call, answer).await),
+        }
+    }
+
+    /// One try: opens a session if there is none, and sends what is missing.
+    async fn advance(
+        &self,
+        session: &mut Option<Session>,
+        in_pieces: bool,
+        what: &str,
+    ) -> Result<Step, Trouble> {
+        if session.is_none() {
+            match self.open(what).await? {
+                Step::Opened(new) => *session = Some(new),
+                done => return Ok(done),
+            }
+        }
+        let open = session.as_mut().expect("it was opened above");
+        let chunk = self.registry.options.chunk.max(1);
+        if in_pieces {
+            while self.blob.size() - open.at > chunk {
+                match self.send_piece(open, chunk, what).await {
+                    Ok(()) => {}
+                    Err(Trouble::Final(RegistryError::Server {
+                        status, message, ..
+                    })) if matches!(status, 400 | 404 | 405 | 411 | 413 | 416 | 501) => {
+                        self.endpoint.note_refused_pieces();
+                        *session = None;
+                        return Err(Trouble::passing(format!("pieces are refused: {message}")));
+                    }
+                    Err(other) => return Err(other),
+                }
+            }
+        }
+        self.finish(open, what).await.map(|()| Step::Done)
+    }
+
+    /// Opens an upload, or has the blob mounted from a repository nearby.
+    async fn open(&self, what: &str) -> Result<Step, Trouble> {
+        let digest = self.blob.digest();
+        let path = format!("{}/blobs/uploads/", self.scope.repository);
+        let mut opened = None;
+        for from in &self.scope.mount_from {
+            let query: String = url::form_urlencoded::Serializer::new(String::new())
+                .append_pair("mount", digest.as_ref())
+                .append_pair("from", from)
+                .finish();
+            let call = self.call(Method::POST, Target::Path(format!("{path}?{query}")), what);
+            let answer = self.send_once(&call).await?;
+            match answer.status() {
+                StatusCode::CREATED => return Ok(Step::Mounted(from.clone())),
+                StatusCode::ACCEPTED => opened = Some(self.session(answer, 0)?),
+                // A neighbour that we may not read is no neighbour.
+                _ => {}
+            }
+        }
+        if let Some(session) = opened {
+            return Ok(Step::Opened(session));
+        }
+        let call = self.call(Method::POST, Target::Path(path), what);
+        let answer = self.send_once(&call).await?;
+        match answer.status() {
+            StatusCode::CREATED => Ok(Step::Done),
+            StatusCode::ACCEPTED => Ok(Step::Opened(self.session(answer, 0)?)),
+            _ => Err(refusal(self.scope, what, answer).await),
+        }
+    }
+
+    async fn send_piece(&self, open: &mut Session, chunk: u64, what: &str) -> Result<(), Trouble> {
+        let length = chunk.min(self.blob.size() - open.at);
+        let location = open.location.clone();
+        let mut call = self.call(Method::PATCH, Target::Url(&location), what);
+        call.headers = vec![
+            ("content-type", "application/octet-stream".to_owned()),
+            (
+                "content-range",
+                format!("{}-{}", open.at, open.at + length - 1),
+            ),
+        ];
+        call.body = self.body(open.at, length);
+        let answer = self.send_once(&call).await?;
+        if !answer.status().is_success() {
+            return Err(refusal(self.scope, what, answer).await);
+        }
+        *open = self.session(answer, open.at + length)?;
+        Ok(())
+    }
+
+    /// Sends the rest and closes the upload.
+    async fn finish(&self, open: &Session, what: &str) -> Result<(), Trouble> {
+        let digest = self.blob.digest();
+        let mut location = open.location.clone();
+        location
+            .query_pairs_mut()
+            .append_pair("digest", digest.as_ref());
+        let (at, size) = (open.at, self.blob.size());
+        let mut call = self.call(Method::PUT, Target::Url(&location), what);
+        call.headers = vec![("content-type", "application/octet-stream".to_owned())];
+        if at > 0 && at < size {
+            call.headers
+                .push(("content-range", format!("{at}-{}", size - 1)));
+        }
+        call.body = self.body(at, size - at);
+        let answer = self.send_once(&call).await?;
+        if answer.status().is_success() {
+            return Ok(());
+        }
+        let gone = matches!(
+            answer.status(),
+            StatusCode::NOT_FOUND | StatusCode::RANGE_NOT_SATISFIABLE | StatusCode::BAD_REQUEST
+        );
+        match refusal(self.scope, what, answer).await {
+            // A session that was lost, or bytes that were: the retry starts anew.
+            Trouble::Final(error) if gone => Err(Trouble::passing(error)),
+            other => Err(other),
+        }
+    }
+
+    /// How far the registry got; `None` if it knows nothing of the upload any more.
+    async fn look_up(&self, old: Session, what: &str) -> Option<Session> {
+        let call = self.call(Method::GET, Target::Url(&old.location), what);
+        let answer = self.send_once(&call).await.ok()?;
+        if !answer.status().is_success() {
+            return None;
+        }
+        let range = answer
+            .headers()
+            .get(RANGE)?
+            .to_str()
+            .ok()?
+            .trim()
+            .to_owned();
+        let last: u64 = range
+            .trim_start_matches("bytes=")
+            .split_once('-')?
+            .1
+            .parse()
+            .ok()?;
+        // "0-0" means nothing as well as one byte: nothing is safe to assume.
+        let at = if last == 0 { 0 } else { last + 1 };
+        if at > self.blob.size() {
+            return None;
+        }
+        let kept = Session {
+            location: old.location.clone(),
+            at,
+        };
+        Some(self.session(answer, at).unwrap_or(kept))
+    }
+
+    fn session(&self, answer: Response, at: u64) -> Result<Session, Trouble> {
+        let malformed = |why: &str| RegistryError::Malformed {
+            registry: self.endpoint.name.clone(),
+            what: format!("the upload of {}", self.blob.digest()),
+            why: why.to_owned(),
+        };
+        let location = answer.headers().get(LOCATION).and_then(|v| v.to_str().ok());
+        let location = location.ok_or_else(|| malformed("there is no Location"))?;
+        let mut location = answer
+            .url()
+            .join(location)
+            .map_err(|_| malformed("its Location is no address"))?;
+        // Registries behind a proxy that ends TLS don't know their own scheme.
+        let asked = answer.url();
+        if location.host() == asked.host()
+            && location.scheme() == "http"
+            && asked.scheme() == "https"
+        {
+            let _ = location.set_scheme("https");
+        }
+        Ok(Session { location, at })
+    }
+
+    fn body(&self, from: u64, length: u64) -> CallBody<'_> {
+        match &self.bytes {
+            _ if length == 0 => CallBody::Empty,
+            BlobBytes::Memory(bytes) => {
+                CallBody::Bytes(bytes.slice(from as usize..(from + length) as usize))
+            }
+            BlobBytes::Disk(source) => {
+                let (notify, digest) = (self.notify.clone(), self.blob.digest().clone());
+                let sent = Arc::new(move |bytes| {
+                    notify(PushEvent::Sent {
+                        digest: digest.clone(),
+                        bytes,
+                    });
+                });
+                CallBody::File {
+                    source,
+                    from,
+                    length,
+                    sent,
+                }
+            }
+        }
+    }
+
+    fn call<'c>(&'c self, method: Method, target: Target<'c>, what: &'c str) -> Call<'c> {
+        Call {
+            method,
+            target,
+            headers: Vec::new(),
+            body: CallBody::Empty,
+            scope: self.scope,
+            what,
+        }
+    }
+
+    async fn send_once(&self, call: &Call<'_>) -> Result<Response, Trouble> {
+        self.endpoint
+            .send_once(call, &self.registry.options.credentials)
+            .await
+    }
+}
