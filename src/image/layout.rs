@@ -41,6 +41,39 @@ impl BlobSource {
         file.seek(SeekFrom::Start(self.offset))?;
         Ok(file.take(self.size))
     }
+
+    /// Reads all of it and checks it against a digest and size.
+    pub fn verify(&self, descriptor: &Descriptor) -> Result<(), LayoutError> {
+        let read = |source| LayoutError::Read {
+            path: self.path.clone(),
+            source,
+        };
+        let damaged = |why| LayoutError::DamagedBlob {
+            path: self.path.clone(),
+            digest: descriptor.digest().clone(),
+            why,
+        };
+        if self.size != descriptor.size() {
+            return Err(damaged(format!(
+                "{} bytes where {} belong",
+                self.size,
+                descriptor.size()
+            )));
+        }
+        let mut file = self.open().map_err(read)?;
+        let (mut hash, mut buffer) = (Sha256::new(), vec![0; PIECE]);
+        loop {
+            match file.read(&mut buffer).map_err(read)? {
+                0 => break,
+                n => hash.update(&buffer[..n]),
+            }
+        }
+        let found = format!("sha256:{}", hex::encode(hash.finalize()));
+        if found != descriptor.digest().as_ref() {
+            return Err(damaged(format!("its content has {found}")));
+        }
+        Ok(())
+    }
 }
 
 impl OciLayout {
@@ -139,24 +172,7 @@ impl OciLayout {
 
     /// Reads a whole blob and checks it against its digest and size.
     pub fn verify_blob(&self, descriptor: &Descriptor) -> Result<(), LayoutError> {
-        let source = self.checked_size(descriptor)?;
-        let read = |e| LayoutError::Read {
-            path: source.path.clone(),
-            source: e,
-        };
-        let mut file = source.open().map_err(read)?;
-        let (mut hash, mut buffer) = (Sha256::new(), vec![0; PIECE]);
-        loop {
-            match file.read(&mut buffer).map_err(read)? {
-                0 => break,
-                n => hash.update(&buffer[..n]),
-            }
-        }
-        let found = format!("sha256:{}", hex::encode(hash.finalize()));
-        if found != descriptor.digest().as_ref() {
-            return Err(self.damaged(descriptor, format!("its content has {found}")));
-        }
-        Ok(())
+        self.blob(descriptor.digest())?.verify(descriptor)
     }
 
     pub(super) fn malformed(&self, digest: &Digest, why: impl ToString) -> LayoutError {

@@ -118,12 +118,7 @@ impl Registry {
             bytes,
             notify,
         };
-        let sent = upload.run().await;
-        if sent.is_err() {
-            // A registry that keeps refusing a blob may be right about it.
-            tokio::task::block_in_place(|| layout.verify_blob(blob))?;
-        }
-        sent
+        upload.run().await
     }
 
     /// Pushes a small blob from memory.

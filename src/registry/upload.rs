@@ -226,11 +226,26 @@ impl Upload<'_> {
             answer.status(),
             StatusCode::NOT_FOUND | StatusCode::RANGE_NOT_SATISFIABLE | StatusCode::BAD_REQUEST
         );
+        if answer.status() == StatusCode::BAD_REQUEST {
+            self.check_own_bytes().await?;
+        }
         match refusal(self.scope, what, answer).await {
             // A session that was lost, or bytes that were: the retry starts anew.
             Trouble::Final(error) if gone => Err(Trouble::passing(error)),
             other => Err(other),
         }
+    }
+
+    /// A registry that refuses a blob may be right: it may be damaged here.
+    async fn check_own_bytes(&self) -> Result<(), RegistryError> {
+        let BlobBytes::Disk(source) = self.bytes else {
+            return Ok(());
+        };
+        let (source, blob) = (source.clone(), self.blob.clone());
+        tokio::task::spawn_blocking(move || source.verify(&blob))
+            .await
+            .expect("reading a file doesn't panic")?;
+        Ok(())
     }
 
     /// How far the registry got; `None` if it knows nothing of the upload any more.

@@ -18,8 +18,7 @@ use super::{
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawLock {
-    #[allow(dead_code, reason = "read by `format_version`, before anything else")]
-    version: i64,
+    version: Spanned<i64>,
     #[serde(default)]
     image: Vec<RawImage>,
 }
@@ -67,6 +66,12 @@ pub(super) fn parse(bytes: &[u8], path: &Path) -> Result<LockFile, LockError> {
     let at = |span: Option<Range<usize>>| line_of(text, span.map_or(0, |s| s.start));
     let raw: RawLock =
         toml::from_str(text).map_err(|e| invalid(at(e.span()), plain_message(e.message())))?;
+
+    let version = *raw.version.get_ref();
+    if version != i64::from(FORMAT_VERSION) {
+        let message = format!("`version` is {version}; expected {FORMAT_VERSION}");
+        return Err(invalid(at(Some(raw.version.span())), message));
+    }
 
     let mut lock = LockFile::default();
     for raw in raw.image {
@@ -148,19 +153,13 @@ fn refuse_newer(text: &str, path: &Path) -> Result<(), LockError> {
             continue;
         };
         let value = value.split('#').next().unwrap_or_default().trim();
-        let found = value.parse::<i64>().ok().filter(|v| *v >= 1);
-        return match found {
-            Some(found) if found > i64::from(FORMAT_VERSION) => Err(LockError::Newer {
+        return match value.parse::<i64>() {
+            Ok(found) if found > i64::from(FORMAT_VERSION) => Err(LockError::Newer {
                 path: path.to_path_buf(),
                 line: i + 1,
                 found,
             }),
-            Some(_) => Ok(()),
-            None => Err(LockError::Invalid {
-                path: path.to_path_buf(),
-                line: i + 1,
-                message: format!("`version` is {value}; expected {FORMAT_VERSION}"),
-            }),
+            _ => Ok(()),
         };
     }
     Ok(())
