@@ -6,6 +6,19 @@
 //! what a build would send. Carrying packets over gRPC is left to the session.
 
 pub mod dockerignore;
+mod error;
+mod filter;
+mod follow;
 mod gopath;
 pub mod patterns;
 mod regexp;
+pub mod sender;
+mod tree;
+pub mod walk;
+
+pub use error::FsError;
+pub use filter::{Filter, Selection};
+pub use follow::follow_links_in as follow_links;
+pub use sender::{Counters, SendOptions, Source, send};
+pub use tree::Tree;
+pub use walk::Normalise;

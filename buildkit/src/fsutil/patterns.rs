@@ -229,7 +229,8 @@ fn compile(text: &str) -> Matcher {
                 expression.push_str("[^/]");
                 shape = Shape::Expression;
             }
-            '.' | '+' | '(' | ')' | '|' | '{' | '}' | '$' => {
+            // Upstream means to escape `|`, `{` and `}` too, but doesn't.
+            '.' | '+' | '(' | ')' | '$' => {
                 expression.push('\\');
                 expression.push(c);
             }

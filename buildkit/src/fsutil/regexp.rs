@@ -4,7 +4,7 @@
 //! Patterns are defined by way of Go's RE2 syntax: a class such as `[a[b]` or
 //! an escape such as `\d`, `\101` or `\Qa\E` goes through as it is, and there
 //! the two dialects differ. This reads the subset that
-//! [`super::patterns`] can produce (no alternation, no counted repeats) and
+//! [`super::patterns`] can produce (no groups but its own, no lazy repeats) and
 //! writes it with every character and class spelled out.
 
 use std::fmt::Write;
@@ -41,6 +41,18 @@ pub fn translate(go: &str) -> Result<regex::bytes::Regex, Invalid> {
                 out.push(c);
                 repeatable = false;
             }
+            '|' => {
+                out.push(c);
+                repeatable = false;
+            }
+            '{' => match counted(&mut input)? {
+                Some(_) if !was => return Err(Invalid),
+                Some(text) => {
+                    out.push_str(&text);
+                    repeatable = false;
+                }
+                None => literal(c, &mut out),
+            },
             '^' => out.push_str("\\A"),
             '$' => out.push_str("\\z"),
             _ => literal(c, &mut out),
@@ -55,6 +67,32 @@ fn literal(c: char, out: &mut String) {
 
 fn range(low: u32, high: u32, out: &mut String) {
     write!(out, "\\x{{{low:x}}}-\\x{{{high:x}}}").expect("writing to a string");
+}
+
+/// A counted repeat after its `{`: `n}`, `n,}` or `n,m}`, up to 1000. `None`
+/// where it isn't one, and the brace stands for itself.
+fn counted(input: &mut Input<'_>) -> Result<Option<String>, Invalid> {
+    let text: String = input.clone().take_while(|c| *c != '}').collect();
+    let length = text.chars().count();
+    let closed = input.clone().nth(length) == Some('}');
+    let (low, high) = text.split_once(',').unwrap_or((&text, ""));
+    let is_number = |n: &str| {
+        n.bytes().all(|b| b.is_ascii_digit())
+            && !n.is_empty()
+            && (n.len() == 1 || !n.starts_with('0'))
+    };
+    if !closed || !is_number(low) || !(high.is_empty() || is_number(high)) {
+        return Ok(None);
+    }
+    for _ in 0..=length {
+        input.next();
+    }
+    let small = |n: &str| n.parse::<u32>().ok().filter(|n| *n <= 1000).ok_or(Invalid);
+    if !high.is_empty() && small(high)? < small(low)? {
+        return Err(Invalid);
+    }
+    small(low)?;
+    Ok(Some(format!("{{{text}}}")))
 }
 
 /// An escape outside a class; tells whether a repeat may follow.
