@@ -49,6 +49,29 @@ YAML
     registry_start registry-auth
 }
 
+token_server_answers() { curl -fsS --max-time 5 -o /dev/null "http://127.0.0.1:$(port_of token-server)/token"; }
+
+registry_token_up() {
+    local dir=$STATE/registry-token
+    [ -e "$dir/cert.pem" ] || {
+        mkdir -p "$dir"
+        openssl req -x509 -newkey rsa:2048 -nodes -days 3650 -subj '/CN=mlbuild test tokens' \
+            -keyout "$dir/key.pem" -out "$dir/cert.pem" 2> "$STATE/log/token-cert.log"
+    }
+    TOKEN_PASSWORD=$REGISTRY_PASSWORD start token-server python3 "$ENGINES_SRC/token-server.py" \
+        "$(port_of token-server)" "$dir/key.pem" "$dir/cert.pem" "$REGISTRY_USER"
+    wait_for token-server 20 token_server_answers
+    registry_config registry-token << YAML
+auth:
+  token:
+    realm: http://127.0.0.1:$(port_of token-server)/token
+    service: mlbuild-test
+    issuer: mlbuild-test
+    rootcertbundle: $dir/cert.pem
+YAML
+    registry_start registry-token
+}
+
 registry_down() {
     stop "$1"
     rm -rf "${STATE:?}/$1"

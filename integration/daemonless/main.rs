@@ -1,0 +1,6 @@
+//! Tests of the whole program that need no daemon.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod floors;

@@ -1,0 +1,6 @@
+//! Tests against real daemons: `integration/engines/up` brings them up.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod bring_up;

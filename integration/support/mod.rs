@@ -1,0 +1,19 @@
+//! What both integration targets share: where the repository is, and the real
+//! engines that `integration/engines/up` brings up.
+
+#![allow(dead_code, reason = "each target uses a part of it")]
+
+pub mod engines;
+
+use std::path::{Path, PathBuf};
+
+/// The repository's root.
+pub fn repository() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The text of a file of the repository; panics with its name where it can't
+/// be read.
+pub fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
