@@ -5,12 +5,14 @@
 //! [`sender`] and [`receiver`] speak the protocol, and [`fingerprint`] digests
 //! what a build would send. Carrying packets over gRPC is left to the session.
 
+mod destination;
 pub mod dockerignore;
 mod error;
 mod filter;
 mod follow;
 mod gopath;
 pub mod patterns;
+pub mod receiver;
 mod regexp;
 pub mod sender;
 mod tree;
@@ -19,6 +21,7 @@ pub mod walk;
 pub use error::FsError;
 pub use filter::{Filter, Selection};
 pub use follow::follow_links_in as follow_links;
+pub use receiver::receive;
 pub use sender::{Counters, SendOptions, Source, send};
 pub use tree::Tree;
 pub use walk::Normalise;

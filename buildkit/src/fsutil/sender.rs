@@ -49,7 +49,7 @@ pub enum Source {
 pub struct SendOptions {
     /// What to make equal on the way out.
     pub normalise: Normalise,
-    /// Counts what was sent, for whoever shows progress.
+    /// Counts what is sent, for whoever shows progress.
     pub counters: Arc<Counters>,
 }
 
@@ -67,12 +67,24 @@ impl Counters {
         self.entries.load(Ordering::Relaxed)
     }
 
-    /// Files whose content was sent in full.
+    pub(super) fn add_entry(&self) {
+        self.entries.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn add_file(&self) {
+        self.files.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn add_bytes(&self, n: u64) {
+        self.bytes.fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// Files whose content was transferred in full.
     pub fn files(&self) -> u64 {
         self.files.load(Ordering::Relaxed)
     }
 
-    /// Bytes of content sent.
+    /// Bytes of content transferred.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
@@ -183,10 +195,7 @@ impl Shared {
                 content,
             });
         }
-        self.options
-            .counters
-            .entries
-            .fetch_add(1, Ordering::Relaxed);
+        self.options.counters.add_entry();
         self.transmit(Packet {
             r#type: PacketType::PacketStat as i32,
             stat: Some(stat),
@@ -404,22 +413,14 @@ fn read_requested(shared: &Shared) -> Result<(), FsError> {
             }
         }
         shared.transmit(packet(PacketType::PacketData, id, Bytes::new()))?;
-        shared
-            .options
-            .counters
-            .files
-            .fetch_add(1, Ordering::Relaxed);
+        shared.options.counters.add_file();
     }
 }
 
 fn send_chunk(shared: &Shared, id: u32, data: Bytes) -> Result<(), FsError> {
     let length = data.len() as u64;
     shared.transmit(packet(PacketType::PacketData, id, data))?;
-    shared
-        .options
-        .counters
-        .bytes
-        .fetch_add(length, Ordering::Relaxed);
+    shared.options.counters.add_bytes(length);
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use bytes::Bytes;
 use futures::stream;
-use mlbuild_buildkit::fsutil::{Normalise, Selection, SendOptions, Source, send, walk};
+use mlbuild_buildkit::fsutil::{Normalise, Selection, SendOptions, Source, receive, send, walk};
 use mlbuild_proto::fsutil::types::{Packet, Stat};
 use prost::Message;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -177,4 +177,42 @@ async fn a_file_that_cannot_be_read_is_named_on_both_sides() {
         "{error}"
     );
     assert_eq!(relay.await.unwrap(), Some(error));
+}
+
+#[tokio::test]
+async fn we_receive_what_upstream_sends() {
+    let mut random = Random::seeded(7);
+    let options = TreeOptions {
+        specials: false,
+        odd_names: true,
+    };
+    for _ in 0..30 {
+        let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        generate::tree(&mut random, from.path(), options);
+        // Over something else the first time, over itself the second.
+        generate::tree(&mut random, to.path(), options);
+        let extra = to.path().join("kept.txt");
+        std::fs::write(&extra, "mine").unwrap();
+        for _ in 0..2 {
+            let (mut child, inbound, outbound) = peer("send", from.path());
+            receive(to.path(), Default::default(), inbound, outbound)
+                .await
+                .unwrap();
+            assert!(child.wait().await.unwrap().success());
+            let received = contents(to.path());
+            let missing: Vec<_> = contents(from.path())
+                .into_iter()
+                .filter(|entry| !received.contains(entry))
+                .map(|(stat, _)| stat)
+                .collect();
+            assert!(missing.is_empty(), "{missing:#?}\n{received:#?}");
+        }
+        assert_eq!(std::fs::read(&extra).unwrap(), b"mine");
+        assert!(!received_temporaries(to.path()));
+    }
+}
+
+fn received_temporaries(root: &Path) -> bool {
+    let entries = walk::entries(root, &Selection::default(), Normalise::default()).unwrap();
+    entries.iter().any(|s| s.path.ends_with(b".tmp"))
 }
