@@ -14,9 +14,6 @@ use super::error::RegistryError;
 use super::options::RegistryOptions;
 use super::trouble::{Trouble, sort};
 
-/// Where Docker and containerd keep the certificates of single registries.
-const CERTIFICATES: &str = "/etc/docker/certs.d";
-
 /// A server of the distribution API.
 #[derive(Debug)]
 pub(super) struct Endpoint {
@@ -30,6 +27,7 @@ pub(super) struct Endpoint {
     scheme: Option<&'static str>,
     is_loopback: bool,
     is_insecure: bool,
+    certificates: PathBuf,
     base: OnceCell<(Url, Client)>,
     answered: AtomicBool,
     refuses_pieces: AtomicBool,
@@ -80,6 +78,7 @@ impl Endpoint {
             scheme,
             is_loopback: is_loopback(host),
             is_insecure: options.insecure.contains(name) || options.insecure.contains(host),
+            certificates: options.certificates.join(name),
             base: OnceCell::new(),
             answered: AtomicBool::new(false),
             refuses_pieces: AtomicBool::new(false),
@@ -162,7 +161,7 @@ impl Endpoint {
     }
 
     fn own_certificates(&self) -> Vec<Certificate> {
-        let Ok(files) = std::fs::read_dir(PathBuf::from(CERTIFICATES).join(&self.name)) else {
+        let Ok(files) = std::fs::read_dir(&self.certificates) else {
             return Vec::new();
         };
         let paths = files.flatten().map(|f| f.path());

@@ -1,6 +1,7 @@
 //! How registries are reached.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::credentials::CredentialStore;
@@ -14,6 +15,8 @@ pub struct RegistryOptions {
     /// Hosts to ask first when pulling from a host: `docker.io` → `mirror.example:5000`.
     /// An entry is `[http://|https://]host[:port][/prefix]`.
     pub mirrors: BTreeMap<String, Vec<String>>,
+    /// Folder with certificates of single registries: `<host[:port]>/*.crt`.
+    pub certificates: PathBuf,
     /// Where log-ins come from.
     pub credentials: CredentialStore,
     /// How often a call that may be repeated is tried, and how long to wait between.
@@ -56,6 +59,7 @@ impl Default for RegistryOptions {
         Self {
             insecure: BTreeSet::new(),
             mirrors: BTreeMap::new(),
+            certificates: PathBuf::from("/etc/docker/certs.d"),
             credentials: CredentialStore::from_environment(),
             retry: Retry::default(),
             parallel: 4,

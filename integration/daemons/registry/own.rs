@@ -1,0 +1,86 @@
+//! Private registries: the real program, on a port of its own, to kill and to fill up.
+
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::support::engines::Engines;
+
+/// A registry that belongs to one test.
+pub struct Own {
+    /// `127.0.0.1:PORT`.
+    pub host: String,
+    folder: TempDir,
+    child: Option<Child>,
+}
+
+impl Own {
+    /// A registry that asks for nothing and speaks plain http.
+    pub fn start() -> Self {
+        Self::start_with("", |_| {})
+    }
+
+    /// A registry with more lines under `http:`, in a folder that is prepared first.
+    pub fn start_with(http: &str, prepare: impl FnOnce(&Path)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        prepare(folder.path());
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let host = format!("127.0.0.1:{port}");
+        let root = folder.path().display();
+        let config = format!(
+            "version: 0.1\nlog: {{ level: error, accesslog: {{ disabled: true }} }}\n\
+             storage: {{ filesystem: {{ rootdirectory: {root}/data }} }}\n\
+             http:\n  addr: {host}\n{http}"
+        );
+        let config = config.replace("FOLDER", &root.to_string());
+        fs::write(folder.path().join("config.yml"), config).unwrap();
+        let mut own = Self { host, folder, child: None };
+        own.run();
+        own
+    }
+
+    /// Starts it (again) on the same port with the same data.
+    pub fn run(&mut self) {
+        let program = Engines::from_env().bin.join("docker-registry");
+        let log = fs::File::create(self.folder.path().join("log")).unwrap();
+        let child = Command::new(&program)
+            .arg("serve")
+            .arg(self.folder.path().join("config.yml"))
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap_or_else(|e| panic!("{}: {e}", program.display()));
+        self.child = Some(child);
+        let until = Instant::now() + Duration::from_secs(20);
+        while TcpStream::connect(&self.host).is_err() {
+            assert!(Instant::now() < until, "the registry doesn't start: {}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Ends it the hard way.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
