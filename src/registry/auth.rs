@@ -47,10 +47,11 @@ pub(super) enum Challenge {
     },
 }
 
+/// Servers name the token either way, or both for old and new clients.
 #[derive(Deserialize)]
 struct TokenAnswer {
-    #[serde(alias = "access_token")]
     token: Option<String>,
+    access_token: Option<String>,
     expires_in: Option<u64>,
 }
 
@@ -226,7 +227,7 @@ impl Login {
         }
         let bytes = answer.bytes().await.map_err(|e| sort(&endpoint.name, &e))?;
         let answer: TokenAnswer =
-            serde_json::from_slice(&bytes).map_err(|_| nonsense("it isn't JSON".to_owned()))?;
+            serde_json::from_slice(&bytes).map_err(|e| nonsense(e.to_string()))?;
         let token = answer
             .token
             .ok_or_else(|| nonsense("there is no token in it".to_owned()))?;

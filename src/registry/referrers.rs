@@ -4,6 +4,7 @@
 //! describes: an index under the tag `sha256-<digest>`, kept up to date by clients.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use oci_spec::distribution::Reference;
@@ -18,7 +19,7 @@ use super::pull::{digest_of, scope_of, with_tag};
 use super::{Referrer, Registry};
 
 /// How often a fallback tag that somebody else writes too is written again.
-const FALLBACK_TRIES: u32 = 5;
+const FALLBACK_TRIES: u32 = 10;
 
 /// An OCI artifact manifest, in the order in which it is written.
 #[derive(Serialize)]
@@ -180,8 +181,10 @@ impl Registry {
         }
     }
 
-    /// Adds an entry to the fallback index. Two clients may do so at once, and registries
-    /// have no way to tell: what was written is read back, and written again if it was lost.
+    /// Adds an entry to the fallback index. Several clients may do so at once (runs of a
+    /// sweep that share an image), and the last one wins: so what was written is read back
+    /// a little later, when those who began before have written too, and written again if
+    /// it was lost.
     async fn add_to_fallback(
         &self,
         endpoint: &Endpoint,
@@ -193,6 +196,7 @@ impl Registry {
         let tagged = with_tag(reference, &tag);
         let scope = scope_of(reference, true);
         for _ in 0..FALLBACK_TRIES {
+            let began = Instant::now();
             let mut manifests = match self.pull_manifest_at(endpoint, &tagged).await {
                 Ok((_, bytes)) => {
                     let index: serde_json::Value = self.parsed(&tagged, &bytes)?;
@@ -213,6 +217,8 @@ impl Registry {
             let bytes = Bytes::from(serde_json::to_vec(&index).expect("string keys only"));
             self.put_manifest(endpoint, &scope, &tag, &MediaType::ImageIndex, bytes)
                 .await?;
+            // Others take about as long between their look and their writing.
+            tokio::time::sleep(4 * began.elapsed() + uneven_wait()).await;
         }
         Err(RegistryError::Malformed {
             registry: endpoint.name.clone(),
@@ -220,6 +226,14 @@ impl Registry {
             why: "others keep overwriting it".to_owned(),
         })
     }
+}
+
+/// 50 to 250 ms, so that clients that collided don't again.
+fn uneven_wait() -> Duration {
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    Duration::from_millis(50 + u64::from(now.subsec_nanos() / 1000 % 200))
 }
 
 /// `sha256-<hex>`, cut to a tag's length where the digest is longer.

@@ -30,7 +30,10 @@ fn config(registry: &AuthRegistry, password: &str) -> TempDir {
 
 fn client_with(folder: &Path) -> Registry {
     let credentials = CredentialStore::from_files([folder.join("config.json")]);
-    Registry::new(RegistryOptions { credentials, ..options() })
+    Registry::new(RegistryOptions {
+        credentials,
+        ..options()
+    })
 }
 
 #[tokio::test]
@@ -41,9 +44,16 @@ async fn a_stored_log_in_pushes_and_pulls() {
         let to = reference(&registry.host, "secret:v1");
         let near = ["mlbuild-registry-tests/other".to_owned()];
         let with = client_with(config.path());
-        with.push_layout(&made.layout, &to, &near, silent()).await.unwrap();
+        with.push_layout(&made.layout, &to, &near, silent())
+            .await
+            .unwrap();
         // A client that knows nothing yet: challenge, log-in, answer.
-        assert!(client_with(config.path()).exists(&to, &made.top).await.unwrap());
+        assert!(
+            client_with(config.path())
+                .exists(&to, &made.top)
+                .await
+                .unwrap()
+        );
     }
 }
 
@@ -53,7 +63,13 @@ async fn without_a_log_in_it_is_asked_for() {
         let to = reference(&registry.host, "secret:v1");
         let error = client().head(&to).await.unwrap_err();
         assert!(
-            matches!(&error, RegistryError::Unauthorized { had_credentials: false, .. }),
+            matches!(
+                &error,
+                RegistryError::Unauthorized {
+                    had_credentials: false,
+                    ..
+                }
+            ),
             "{error}"
         );
         let error = CommandError::from(error);
@@ -69,7 +85,13 @@ async fn a_wrong_password_is_told_and_not_shown() {
         let to = reference(&registry.host, "secret:v1");
         let error = client_with(config.path()).head(&to).await.unwrap_err();
         assert!(
-            matches!(&error, RegistryError::Unauthorized { had_credentials: true, .. }),
+            matches!(
+                &error,
+                RegistryError::Unauthorized {
+                    had_credentials: true,
+                    ..
+                }
+            ),
             "{error}"
         );
         assert!(!format!("{error:?}").contains("not-the-password"));
@@ -81,11 +103,15 @@ async fn a_wrong_password_is_told_and_not_shown() {
 #[ignore = "needs the environment that its parent test sets"]
 async fn in_a_process_of_its_own() {
     let registry = Engines::from_env().registry_auth;
-    let options =
-        RegistryOptions { credentials: CredentialStore::from_environment(), ..options() };
+    let options = RegistryOptions {
+        credentials: CredentialStore::from_environment(),
+        ..options()
+    };
     let to = reference(&registry.host, "helped:v1");
     let made = image(fresh_seed(), &[10]);
-    let result = Registry::new(options).push_layout(&made.layout, &to, &[], silent()).await;
+    let result = Registry::new(options)
+        .push_layout(&made.layout, &to, &[], silent())
+        .await;
     match result {
         Ok(published) => println!("PUSHED {}", published.descriptor.digest()),
         Err(error) => println!("FAILED {error}"),
@@ -100,7 +126,12 @@ fn run_child(folder: &Path, helper: &str) -> String {
     fs::write(folder.join("config.json"), config).unwrap();
     let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
     let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "registry::auth::in_a_process_of_its_own", "--ignored", "--nocapture"])
+        .args([
+            "--exact",
+            "registry::auth::in_a_process_of_its_own",
+            "--ignored",
+            "--nocapture",
+        ])
         .env("PATH", path)
         .env("DOCKER_CONFIG", folder)
         .env("REGISTRY_AUTH_FILE", folder.join("no-such-file"))
@@ -123,7 +154,10 @@ fn a_helper_on_path_gives_the_log_in() {
 
     let none = "#!/bin/sh\necho 'credentials not found in native keychain'\nexit 1\n";
     let said = run_child(folder.path(), none);
-    assert!(said.contains(&format!("FAILED {host} needs a log-in")), "{said}");
+    assert!(
+        said.contains(&format!("FAILED {host} needs a log-in")),
+        "{said}"
+    );
 
     let broken = "#!/bin/sh\necho 'the keyring is locked' >&2\nexit 1\n";
     let said = run_child(folder.path(), broken);

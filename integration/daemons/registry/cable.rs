@@ -55,7 +55,9 @@ async fn relay(
     cut: Arc<Mutex<Cut>>,
     seen: Arc<Mutex<Vec<Request>>>,
 ) {
-    let Ok(server) = TcpStream::connect(&far).await else { return };
+    let Ok(server) = TcpStream::connect(&far).await else {
+        return;
+    };
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
     let answers = async move {
@@ -64,7 +66,9 @@ async fn relay(
     let requests = async move {
         let (mut buffer, mut now) = (vec![0; 64 << 10], Request::default());
         loop {
-            let Ok(n @ 1..) = from_client.read(&mut buffer).await else { return };
+            let Ok(n @ 1..) = from_client.read(&mut buffer).await else {
+                return;
+            };
             if let Some(next) = parse(&buffer[..n]) {
                 seen.lock().unwrap().push(next.clone());
                 now = next;
@@ -95,8 +99,15 @@ fn parse(piece: &[u8]) -> Option<Request> {
     let mut lines = head.lines();
     let mut words = lines.next()?.split(' ');
     let (method, path) = (words.next()?.to_owned(), words.next()?.to_owned());
-    let range = lines
-        .take_while(|l| !l.is_empty())
-        .find_map(|l| l.to_lowercase().strip_prefix("content-range: ").map(str::to_owned));
-    Some(Request { method, path, range, passed: 0 })
+    let range = lines.take_while(|l| !l.is_empty()).find_map(|l| {
+        l.to_lowercase()
+            .strip_prefix("content-range: ")
+            .map(str::to_owned)
+    });
+    Some(Request {
+        method,
+        path,
+        range,
+        passed: 0,
+    })
 }

@@ -10,7 +10,11 @@ use crate::support::engines::Engines;
 const MIB: usize = 1 << 20;
 
 fn in_pieces_of(chunk: usize) -> Registry {
-    Registry::new(RegistryOptions { chunk: chunk as u64, parallel: 1, ..options() })
+    Registry::new(RegistryOptions {
+        chunk: chunk as u64,
+        parallel: 1,
+        ..options()
+    })
 }
 
 #[tokio::test]
@@ -19,22 +23,31 @@ async fn a_cut_upload_goes_on_in_pieces_and_from_where_it_was() {
     let made = image(fresh_seed(), &[64 * MIB + 5]);
     // The whole is cut in its midst; later the fourth piece is, before it starts.
     let (mut cut_whole, mut cut_piece) = (false, false);
-    let cable = Cable::to(&host, Box::new(move |request| {
-        let whole = request.method == "PUT" && request.passed > 20 * MIB && !cut_whole;
-        let from_24 = format!("{}-", 24 * MIB);
-        let piece = request.method == "PATCH"
-            && request.range.as_ref().is_some_and(|r| r.starts_with(&from_24))
-            && !cut_piece;
-        cut_whole |= whole;
-        cut_piece |= piece;
-        whole || piece
-    }))
+    let cable = Cable::to(
+        &host,
+        Box::new(move |request| {
+            let whole = request.method == "PUT" && request.passed > 20 * MIB && !cut_whole;
+            let from_24 = format!("{}-", 24 * MIB);
+            let piece = request.method == "PATCH"
+                && request
+                    .range
+                    .as_ref()
+                    .is_some_and(|r| r.starts_with(&from_24))
+                && !cut_piece;
+            cut_whole |= whole;
+            cut_piece |= piece;
+            whole || piece
+        }),
+    )
     .await;
 
     let heard = Heard::default();
     let to = reference(&cable.host, "cut:v1");
     let registry = in_pieces_of(8 * MIB);
-    let published = registry.push_layout(&made.layout, &to, &[], heard.listener()).await.unwrap();
+    let published = registry
+        .push_layout(&made.layout, &to, &[], heard.listener())
+        .await
+        .unwrap();
     assert_eq!(published.descriptor.digest(), &made.top);
     assert_eq!(heard.retries(), 2);
 
@@ -45,8 +58,16 @@ async fn a_cut_upload_goes_on_in_pieces_and_from_where_it_was() {
         .filter_map(|r| r.range.as_ref()?.split('-').next()?.parse().ok())
         .collect();
     let expected = [0, 8, 16, 24, 24, 32, 40, 48, 56].map(|n| n * MIB);
-    assert_eq!(starts, expected, "the pieces before the cut aren't sent again");
-    assert!(client().exists(&reference(&host, "cut:v1"), &made.top).await.unwrap());
+    assert_eq!(
+        starts, expected,
+        "the pieces before the cut aren't sent again"
+    );
+    assert!(
+        client()
+            .exists(&reference(&host, "cut:v1"), &made.top)
+            .await
+            .unwrap()
+    );
 }
 
 #[tokio::test]
@@ -55,15 +76,21 @@ async fn a_line_that_is_cut_now_and_then_costs_time_only() {
     let made = image(fresh_seed(), &[3 * MIB, 2 * MIB, 100, 200, 300]);
     let mut left = 3;
     let mut count = 0;
-    let cable = Cable::to(&host, Box::new(move |_| {
-        count += 1;
-        let cut = left > 0 && count % 7 == 0;
-        left -= usize::from(cut);
-        cut
-    }))
+    let cable = Cable::to(
+        &host,
+        Box::new(move |_| {
+            count += 1;
+            let cut = left > 0 && count % 7 == 0;
+            left -= usize::from(cut);
+            cut
+        }),
+    )
     .await;
     let to = reference(&cable.host, "shaky:v1");
-    let published = client().push_layout(&made.layout, &to, &[], silent()).await.unwrap();
+    let published = client()
+        .push_layout(&made.layout, &to, &[], silent())
+        .await
+        .unwrap();
     assert_eq!(published.descriptor.digest(), &made.top);
 }
 
@@ -74,7 +101,16 @@ async fn a_line_that_is_always_cut_ends_in_one_error() {
     let cut = |r: &super::cable::Request| r.method == "PUT" && r.path.contains("/uploads/");
     let cable = Cable::to(&host, Box::new(cut)).await;
     let to = reference(&cable.host, "never:v1");
-    let error = client().push_layout(&made.layout, &to, &[], silent()).await.unwrap_err();
-    assert!(matches!(&error, RegistryError::Interrupted { attempts: 5, .. }), "{error}");
-    assert_eq!(client().head(&reference(&host, "never:v1")).await.unwrap(), None);
+    let error = client()
+        .push_layout(&made.layout, &to, &[], silent())
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(&error, RegistryError::Interrupted { attempts: 5, .. }),
+        "{error}"
+    );
+    assert_eq!(
+        client().head(&reference(&host, "never:v1")).await.unwrap(),
+        None
+    );
 }

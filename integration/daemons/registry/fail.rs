@@ -39,14 +39,23 @@ async fn a_registry_that_dies_in_a_push_leaves_no_half_image() {
     let killer = own.clone();
     let progress = once_in_the_midst(move || killer.lock().unwrap().kill());
     let started = Instant::now();
-    let error = client().push_layout(&made.layout, &to, &[], progress).await.unwrap_err();
-    assert!(matches!(&error, RegistryError::Interrupted { .. }), "{error}");
+    let error = client()
+        .push_layout(&made.layout, &to, &[], progress)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(&error, RegistryError::Interrupted { .. }),
+        "{error}"
+    );
     assert!(started.elapsed() < Duration::from_secs(10));
     assert_eq!(CommandError::from(error).turn, Turn::Environment);
 
     own.lock().unwrap().run();
     assert_eq!(client().head(&to).await.unwrap(), None);
-    client().push_layout(&made.layout, &to, &[], silent()).await.unwrap();
+    client()
+        .push_layout(&made.layout, &to, &[], silent())
+        .await
+        .unwrap();
     assert!(client().exists(&to, &made.top).await.unwrap());
 }
 
@@ -67,7 +76,10 @@ async fn a_registry_that_restarts_in_a_push_gets_the_image() {
         listener(event.clone());
         restart(event);
     });
-    client().push_layout(&made.layout, &to, &[], both).await.unwrap();
+    client()
+        .push_layout(&made.layout, &to, &[], both)
+        .await
+        .unwrap();
     assert!(heard.retries() >= 1);
     assert!(client().exists(&to, &made.top).await.unwrap());
 }
@@ -78,7 +90,10 @@ async fn nobody_there_is_told_at_once() {
     let started = Instant::now();
     let error = client().resolve(&to, None).await.unwrap_err();
     assert!(started.elapsed() < Duration::from_secs(2));
-    assert!(matches!(&error, RegistryError::Unreachable { .. }), "{error}");
+    assert!(
+        matches!(&error, RegistryError::Unreachable { .. }),
+        "{error}"
+    );
     let error = CommandError::from(error);
     assert_eq!(error.turn, Turn::Environment);
     assert!(error.message().contains("127.0.0.1:1"), "{error}");
@@ -95,7 +110,10 @@ impl Small {
             .arg(at)
             .status()
             .unwrap();
-        assert!(status.success(), "a small tmpfs can't be mounted: run the tests as root");
+        assert!(
+            status.success(),
+            "a small tmpfs can't be mounted: run the tests as root"
+        );
         Self(at.to_path_buf())
     }
 }
@@ -112,10 +130,17 @@ async fn a_full_registry_is_told_so() {
     let own = Own::start_with("", |folder| disk = Some(Small::mount(&folder.join("data"))));
     let made = image(fresh_seed(), &[32 * MIB]);
     let to = reference(&own.host, "full:v1");
-    let error = client().push_layout(&made.layout, &to, &[], silent()).await.unwrap_err();
+    let error = client()
+        .push_layout(&made.layout, &to, &[], silent())
+        .await
+        .unwrap_err();
     let error = CommandError::from(error);
     assert_eq!(error.turn, Turn::Environment);
-    assert!(error.message().contains("no space left"), "{error}\n{}", own.log());
+    assert!(
+        error.message().contains("no space left"),
+        "{error}\n{}",
+        own.log()
+    );
     drop(own);
 }
 
@@ -124,8 +149,15 @@ async fn certificates_are_checked() {
     let tls = "  tls:\n    certificate: FOLDER/cert.pem\n    key: FOLDER/key.pem\n";
     let own = Own::start_with(tls, |folder| {
         let made = Command::new("openssl")
-            .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"])
-            .args(["-subj", "/CN=registry", "-addext", "subjectAltName=IP:127.0.0.1"])
+            .args([
+                "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+            ])
+            .args([
+                "-subj",
+                "/CN=registry",
+                "-addext",
+                "subjectAltName=IP:127.0.0.1",
+            ])
             .args(["-addext", "basicConstraints=critical,CA:FALSE"])
             .arg("-keyout")
             .arg(folder.join("key.pem"))
@@ -133,27 +165,43 @@ async fn certificates_are_checked() {
             .arg(folder.join("cert.pem"))
             .output()
             .unwrap();
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        assert!(
+            made.status.success(),
+            "{}",
+            String::from_utf8_lossy(&made.stderr)
+        );
     });
     let to = reference(&own.host, "tls:v1");
     let made = image(fresh_seed(), &[100]);
-    let error = client().push_layout(&made.layout, &to, &[], silent()).await.unwrap_err();
+    let error = client()
+        .push_layout(&made.layout, &to, &[], silent())
+        .await
+        .unwrap_err();
     assert!(matches!(&error, RegistryError::Untrusted { .. }), "{error}");
     let error = CommandError::from(error);
     assert_eq!(error.turn, Turn::Environment);
     assert!(error.hints()[0].contains("SSL_CERT_FILE"), "{error}");
 
     // With any certificate allowed.
-    let insecure = RegistryOptions { insecure: [own.host.clone()].into(), ..options() };
+    let insecure = RegistryOptions {
+        insecure: [own.host.clone()].into(),
+        ..options()
+    };
     let registry = Registry::new(insecure);
-    registry.push_layout(&made.layout, &to, &[], silent()).await.unwrap();
+    registry
+        .push_layout(&made.layout, &to, &[], silent())
+        .await
+        .unwrap();
 
     // With this one trusted for this registry, as Docker has it.
     let certificates = own.folder().join("certs.d");
     let folder = certificates.join(&own.host);
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::copy(own.folder().join("cert.pem"), folder.join("ca.crt")).unwrap();
-    let registry = Registry::new(RegistryOptions { certificates, ..options() });
+    let registry = Registry::new(RegistryOptions {
+        certificates,
+        ..options()
+    });
     assert!(registry.exists(&to, &made.top).await.unwrap());
 }
 
@@ -166,9 +214,15 @@ async fn plain_http_needs_leave_off_loopback() {
     let error = client().head(&to).await.unwrap_err();
     assert!(matches!(&error, RegistryError::PlainHttp { .. }), "{error}");
     let error = CommandError::from(error);
-    assert!(error.hints()[0].contains(&format!("--insecure-registry {host}")), "{error}");
+    assert!(
+        error.hints()[0].contains(&format!("--insecure-registry {host}")),
+        "{error}"
+    );
 
-    let leave = RegistryOptions { insecure: [host].into(), ..options() };
+    let leave = RegistryOptions {
+        insecure: [host].into(),
+        ..options()
+    };
     assert_eq!(Registry::new(leave).head(&to).await.unwrap(), None);
 }
 
@@ -177,12 +231,19 @@ async fn a_damaged_layer_is_found_before_anyone_pulls_it() {
     let host = Engines::from_env().registry;
     let made = image(fresh_seed(), &[MIB]);
     let layer = made.layout.images().unwrap()[0].layers[0].blob.clone();
-    let path = made.folder.path().join("blobs/sha256").join(layer.digest().digest());
+    let path = made
+        .folder
+        .path()
+        .join("blobs/sha256")
+        .join(layer.digest().digest());
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[1000] ^= 1;
     std::fs::write(&path, bytes).unwrap();
     let to = reference(&host, "damaged:v1");
-    let error = client().push_layout(&made.layout, &to, &[], silent()).await.unwrap_err();
+    let error = client()
+        .push_layout(&made.layout, &to, &[], silent())
+        .await
+        .unwrap_err();
     assert!(matches!(&error, RegistryError::Layout(_)), "{error}");
     assert!(error.to_string().contains("is damaged"), "{error}");
     assert_eq!(client().head(&to).await.unwrap(), None);

@@ -32,7 +32,9 @@ pub fn noise(seed: u64, size: usize) -> Vec<u8> {
 
 /// A seed that no earlier run used: registries remember blobs.
 pub fn fresh_seed() -> u64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap();
     now.as_nanos() as u64
 }
 
@@ -120,7 +122,15 @@ fn blob(folder: &Path, kind: &str, bytes: &[u8]) -> Value {
 fn finish(folder: TempDir, top: Value) -> Made {
     let index = json!({ "schemaVersion": 2, "manifests": [top] });
     fs::write(folder.path().join("index.json"), index.to_string()).unwrap();
-    fs::write(folder.path().join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
+    fs::write(
+        folder.path().join("oci-layout"),
+        r#"{"imageLayoutVersion":"1.0.0"}"#,
+    )
+    .unwrap();
     let layout = OciLayout::open(folder.path()).unwrap();
-    Made { layout, folder, top: top["digest"].as_str().unwrap().parse().unwrap() }
+    Made {
+        layout,
+        folder,
+        top: top["digest"].as_str().unwrap().parse().unwrap(),
+    }
 }

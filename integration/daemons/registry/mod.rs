@@ -24,7 +24,10 @@ use oci_spec::distribution::Reference;
 fn options() -> RegistryOptions {
     RegistryOptions {
         credentials: CredentialStore::from_files([]),
-        retry: Retry { attempts: 5, first_wait: Duration::from_millis(20) },
+        retry: Retry {
+            attempts: 5,
+            first_wait: Duration::from_millis(20),
+        },
         ..RegistryOptions::default()
     }
 }
@@ -34,7 +37,9 @@ fn client() -> Registry {
 }
 
 fn reference(host: &str, name: &str) -> Reference {
-    format!("{host}/mlbuild-registry-tests/{name}").parse().unwrap()
+    format!("{host}/mlbuild-registry-tests/{name}")
+        .parse()
+        .unwrap()
 }
 
 /// Collects what a push tells.

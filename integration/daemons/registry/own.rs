@@ -28,7 +28,11 @@ impl Own {
     pub fn start_with(http: &str, prepare: impl FnOnce(&Path)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         prepare(folder.path());
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
         let host = format!("127.0.0.1:{port}");
         let root = folder.path().display();
         let config = format!(
@@ -38,7 +42,11 @@ impl Own {
         );
         let config = config.replace("FOLDER", &root.to_string());
         fs::write(folder.path().join("config.yml"), config).unwrap();
-        let mut own = Self { host, folder, child: None };
+        let mut own = Self {
+            host,
+            folder,
+            child: None,
+        };
         own.run();
         own
     }
@@ -57,7 +65,11 @@ impl Own {
         self.child = Some(child);
         let until = Instant::now() + Duration::from_secs(20);
         while TcpStream::connect(&self.host).is_err() {
-            assert!(Instant::now() < until, "the registry doesn't start: {}", self.log());
+            assert!(
+                Instant::now() < until,
+                "the registry doesn't start: {}",
+                self.log()
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
     }

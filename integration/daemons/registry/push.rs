@@ -17,14 +17,20 @@ async fn big_and_many_layers_arrive_and_are_skipped_the_second_time() {
     let to = reference(&engines.registry, "big:v1");
 
     let heard = Heard::default();
-    let published = client().push_layout(&made.layout, &to, &[], heard.listener()).await.unwrap();
+    let published = client()
+        .push_layout(&made.layout, &to, &[], heard.listener())
+        .await
+        .unwrap();
     assert_eq!(published.descriptor.digest(), &made.top);
     assert_eq!(published.pinned(), format!("{to}@{}", made.top));
     // The empty layer may be in the registry from an earlier run.
     assert!(heard.uploaded() >= sizes.len() && heard.uploaded() <= sizes.len() + 1);
 
     let again = Heard::default();
-    client().push_layout(&made.layout, &to, &[], again.listener()).await.unwrap();
+    client()
+        .push_layout(&made.layout, &to, &[], again.listener())
+        .await
+        .unwrap();
     assert_eq!((again.existing(), again.uploaded()), (sizes.len() + 1, 0));
 
     // Another program reads what we pushed.
@@ -32,7 +38,11 @@ async fn big_and_many_layers_arrive_and_are_skipped_the_second_time() {
         .args(["inspect", "--tls-verify=false", &format!("docker://{to}")])
         .output()
         .unwrap();
-    assert!(skopeo.status.success(), "{}", String::from_utf8_lossy(&skopeo.stderr));
+    assert!(
+        skopeo.status.success(),
+        "{}",
+        String::from_utf8_lossy(&skopeo.stderr)
+    );
     let said: serde_json::Value = serde_json::from_slice(&skopeo.stdout).unwrap();
     assert_eq!(said["Digest"], made.top.to_string());
     assert_eq!(said["Layers"].as_array().unwrap().len(), sizes.len());
@@ -44,14 +54,28 @@ async fn a_neighbour_gives_its_blobs() {
     let made = image(fresh_seed(), &[5 * MIB, 100]);
     let near = reference(&engines.registry, "near:v1");
     let registry = client();
-    registry.push_layout(&made.layout, &near, &[], silent()).await.unwrap();
+    registry
+        .push_layout(&made.layout, &near, &[], silent())
+        .await
+        .unwrap();
 
     let heard = Heard::default();
     let to = reference(&engines.registry, &format!("mounted-{}:v1", fresh_seed()));
-    let from = ["mlbuild-registry-tests/nowhere".to_owned(), near.repository().to_owned()];
-    let published = registry.push_layout(&made.layout, &to, &from, heard.listener()).await.unwrap();
+    let from = [
+        "mlbuild-registry-tests/nowhere".to_owned(),
+        near.repository().to_owned(),
+    ];
+    let published = registry
+        .push_layout(&made.layout, &to, &from, heard.listener())
+        .await
+        .unwrap();
     assert_eq!((heard.mounted(), heard.uploaded()), (3, 0));
-    assert!(registry.exists(&to, published.descriptor.digest()).await.unwrap());
+    assert!(
+        registry
+            .exists(&to, published.descriptor.digest())
+            .await
+            .unwrap()
+    );
 }
 
 #[tokio::test]
@@ -60,7 +84,10 @@ async fn an_index_goes_with_its_platforms_and_attestations() {
     let made = index(fresh_seed());
     let to = reference(&engines.registry, "index:v1");
     let registry = client();
-    let published = registry.push_layout(&made.layout, &to, &[], silent()).await.unwrap();
+    let published = registry
+        .push_layout(&made.layout, &to, &[], silent())
+        .await
+        .unwrap();
     assert_eq!(published.descriptor.digest(), &made.top);
 
     let resolved = registry.resolve(&to, None).await.unwrap();
@@ -69,7 +96,10 @@ async fn an_index_goes_with_its_platforms_and_attestations() {
     let in_registry = registry.images(&to, None).await.unwrap();
     let on_disk = made.layout.images().unwrap();
     let facts = |images: &[mlbuild::image::PlatformImage]| -> Vec<_> {
-        images.iter().map(|i| (i.manifest.digest().clone(), i.layers.clone())).collect()
+        images
+            .iter()
+            .map(|i| (i.manifest.digest().clone(), i.layers.clone()))
+            .collect()
     };
     assert_eq!(facts(&in_registry), facts(&on_disk));
 }
@@ -80,7 +110,10 @@ async fn a_tar_is_pushed_as_it_lies() {
     let made = image(fresh_seed(), &[3 * MIB, 7]);
     let to = reference(&engines.registry, "tar:v1");
     let tar = as_tar(&made);
-    let published = client().push_layout(&tar, &to, &[], silent()).await.unwrap();
+    let published = client()
+        .push_layout(&tar, &to, &[], silent())
+        .await
+        .unwrap();
     assert_eq!(published.descriptor.digest(), &made.top);
 }
 
@@ -89,7 +122,13 @@ async fn without_a_tag_the_digest_is_the_name() {
     let engines = Engines::from_env();
     let made = image(fresh_seed(), &[10]);
     let to = reference(&engines.registry, "untagged").clone_with_digest(made.top.to_string());
-    let published = client().push_layout(&made.layout, &to, &[], silent()).await.unwrap();
-    assert_eq!(published.reference.digest(), Some(made.top.to_string().as_str()));
+    let published = client()
+        .push_layout(&made.layout, &to, &[], silent())
+        .await
+        .unwrap();
+    assert_eq!(
+        published.reference.digest(),
+        Some(made.top.to_string().as_str())
+    );
     assert!(client().exists(&to, &made.top).await.unwrap());
 }
