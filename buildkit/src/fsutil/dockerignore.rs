@@ -5,7 +5,13 @@
 //! nothing. What the patterns mean is left to [`super::patterns`]. The
 //! behaviour mirrors moby's `ignorefile` reader, which the daemon uses.
 
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use super::error::FsError;
 use super::gopath;
+use super::patterns::PatternMatcher;
+use super::tree::Tree;
 
 /// The longest line the daemon's own reader takes, in bytes.
 const MAX_LINE: usize = 64 * 1024;
@@ -51,6 +57,41 @@ pub fn parse(content: &[u8]) -> Result<Vec<String>, LineTooLong> {
         }
         patterns.push(format!("{sign}{path}"));
     }
+    Ok(patterns)
+}
+
+/// The patterns that a build of this context applies: those next to the
+/// Dockerfile (`<Dockerfile>.dockerignore`) if that file exists, else the
+/// context's own. A broken pattern is an error that names the file.
+pub fn of_context(tree: &Tree, dockerfile: Option<&Path>) -> Result<Vec<String>, FsError> {
+    let mut found = None;
+    if let Some(dockerfile) = dockerfile {
+        let mut name = dockerfile.as_os_str().to_owned();
+        name.push(DEFAULT_NAME);
+        match std::fs::read(&name) {
+            Ok(content) => found = Some((gopath::lossy(name.as_bytes()).into_owned(), content)),
+            Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => {
+                return Err(FsError::io("read", name.as_bytes(), e));
+            }
+            Err(_) => {}
+        }
+    }
+    if found.is_none() {
+        let content = tree.read_in_root(DEFAULT_NAME.as_bytes())?;
+        found = content.map(|content| {
+            let path = tree.root().join(DEFAULT_NAME);
+            (path.display().to_string(), content)
+        });
+    }
+    let Some((file, content)) = found else {
+        return Ok(Vec::new());
+    };
+    let broken = |reason: String| FsError::IgnoreFile {
+        file: file.clone(),
+        reason,
+    };
+    let patterns = parse(&content).map_err(|e| broken(e.to_string()))?;
+    PatternMatcher::new(&patterns).map_err(|e| broken(e.to_string()))?;
     Ok(patterns)
 }
 

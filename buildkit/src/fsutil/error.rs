@@ -30,9 +30,17 @@ pub enum FsError {
         /// The pattern at fault.
         source: PatternError,
     },
-    /// A file isn't what it was when it was announced.
+    /// An ignore file that a build would refuse.
+    #[error("{file}: {reason}")]
+    IgnoreFile {
+        /// The ignore file.
+        file: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A file isn't what it was when it was looked at first.
     #[error(
-        "{path} {what} while it was being sent; run the build again once nothing writes to it, \
+        "{path} {what} while it was being read; run the build again once nothing writes to it, \
          or list it in .dockerignore"
     )]
     Changed {

@@ -9,8 +9,10 @@ mod destination;
 pub mod dockerignore;
 mod error;
 mod filter;
+pub mod fingerprint;
 mod follow;
 mod gopath;
+mod hash_cache;
 pub mod patterns;
 pub mod receiver;
 mod regexp;
@@ -20,6 +22,7 @@ pub mod walk;
 
 pub use error::FsError;
 pub use filter::{Filter, Selection};
+pub use fingerprint::{ContextSelection, Fingerprint, fingerprint};
 pub use follow::follow_links_in as follow_links;
 pub use receiver::receive;
 pub use sender::{Counters, SendOptions, Source, send};

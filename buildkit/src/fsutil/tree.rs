@@ -3,9 +3,9 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::mem::MaybeUninit;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +13,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, Stat};
 use rustix::io::Errno;
 
 use super::error::FsError;
+use super::gopath;
 
 /// An open folder.
 #[derive(Debug)]
@@ -104,6 +105,52 @@ impl Tree {
         Ok(rustix::fs::openat(&self.fd, path, flags, Mode::empty())?.into())
     }
 
+    /// A file's content, with symlinks resolved as if the root were `/`.
+    /// `None` where there is no such file, as a daemon would see it.
+    pub(super) fn read_in_root(&self, path: &[u8]) -> Result<Option<Vec<u8>>, FsError> {
+        let mut path = gopath::clean(path);
+        // As many links as the kernel would follow.
+        for _ in 0..40 {
+            let Some((link, rest)) = self.first_link(&path)? else {
+                let mut content = Vec::new();
+                let read = match self.open_file(&path) {
+                    Ok(mut file) if file.metadata().is_ok_and(|m| m.is_file()) => {
+                        file.read_to_end(&mut content)
+                    }
+                    Ok(_) | Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NXIO) => {
+                        return Ok(None);
+                    }
+                    Err(e) => return Err(self.error("open", &path, e)),
+                };
+                read.map_err(|e| FsError::io("read", &path, e))?;
+                return Ok(Some(content));
+            };
+            let target = self.read_link(&path[..link]).unwrap_or_default();
+            let from = match target.starts_with(b"/") {
+                true => target,
+                false => gopath::join(&gopath::dir(&path[..link]), &target),
+            };
+            let rooted = gopath::join(b"/", &gopath::join(&from, &path[rest..]));
+            path = gopath::clean(&rooted[1..]);
+        }
+        Ok(None)
+    }
+
+    /// The first symlink on a path: where its name ends, where the rest begins.
+    fn first_link(&self, path: &[u8]) -> Result<Option<(usize, usize)>, FsError> {
+        for end in (1..=path.len()).filter(|i| *i == path.len() || path[*i] == b'/') {
+            match self.lstat(&path[..end]) {
+                Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink => {
+                    return Ok(Some((end, (end + 1).min(path.len()))));
+                }
+                Ok(_) => {}
+                Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
+                Err(e) => return Err(self.error("read", &path[..end], e)),
+            }
+        }
+        Ok(None)
+    }
+
     /// The extended attributes of an entry itself, not of what it links to,
     /// but for those that only a Mac understands. Values that can't be read
     /// are left out, as the daemon's own tools do.
@@ -135,5 +182,11 @@ impl Tree {
         }
         out.sort();
         Ok(out)
+    }
+}
+
+impl AsFd for Tree {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
     }
 }

@@ -173,7 +173,7 @@ async fn a_file_that_cannot_be_read_is_named_on_both_sides() {
     .unwrap_err()
     .to_string();
     assert!(
-        error.contains("secret.bin disappeared while it was being sent"),
+        error.contains("secret.bin disappeared while it was being read"),
         "{error}"
     );
     assert_eq!(relay.await.unwrap(), Some(error));

@@ -1,0 +1,290 @@
+//! A digest of what a build would be sent of its context.
+//!
+//! Two contexts have the same digest exactly if the daemon would receive the
+//! same entries: names, types, permissions, sizes, contents, links and extended
+//! attributes, after `.dockerignore`. Owners and times aren't part of it, as
+//! the daemon's own cache keys leave them out. The digest goes into locks and
+//! decides whether a build can be skipped, so a wrong match is never accepted:
+//! see [`super::hash_cache`] for when a file isn't read again.
+
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::SystemTime;
+
+use rustix::fs::FileType;
+use rustix::io::Errno;
+use sha2::{Digest, Sha256};
+
+use super::dockerignore;
+use super::error::FsError;
+use super::filter::{Filter, Selection};
+use super::hash_cache::{HashCache, Identity, NewCache, Remembered, trusts};
+use super::tree::Tree;
+use super::walk::{self, Found, Normalise};
+
+/// A build context, as a build would select from it.
+#[derive(Debug, Clone, Default)]
+pub struct ContextSelection {
+    /// The context folder.
+    pub root: PathBuf,
+    /// The Dockerfile on disk, if there is one: `<Dockerfile>.dockerignore`
+    /// next to it takes the place of the context's own ignore file.
+    pub dockerfile: Option<PathBuf>,
+    /// Look only at these paths and what symlinks on their way lead to, as the
+    /// daemon does for the sources of COPY; empty means all that isn't ignored.
+    pub only: Vec<String>,
+    /// What is made equal on the way to the daemon.
+    pub normalise: Normalise,
+}
+
+/// What a context amounts to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fingerprint {
+    /// `sha256:` and 64 hexadecimal digits.
+    pub digest: String,
+    /// Entries: files, folders, links.
+    pub entries: u64,
+    /// Bytes of content.
+    pub bytes: u64,
+    /// Files that had to be read, as the cache didn't know them.
+    pub read: u64,
+}
+
+/// Digests a context. `cache`: a file of this context's own that remembers
+/// content digests; it is made where missing, with its folder.
+pub fn fingerprint(
+    context: &ContextSelection,
+    cache: Option<&Path>,
+) -> Result<Fingerprint, FsError> {
+    // A file that changes meanwhile gets two more chances to come to rest.
+    let mut attempts = 0..3;
+    loop {
+        attempts.next();
+        match attempt(context, cache) {
+            Err(FsError::Changed { .. }) if !attempts.is_empty() => {}
+            result => return result,
+        }
+    }
+}
+
+fn attempt(context: &ContextSelection, cache: Option<&Path>) -> Result<Fingerprint, FsError> {
+    let looked = SystemTime::now();
+    let tree = Tree::open(&context.root)?;
+    let selection = Selection {
+        exclude: dockerignore::of_context(&tree, context.dockerfile.as_deref())?,
+        follow: context.only.clone(),
+        ..Default::default()
+    };
+    let filter = Filter::new(Some(&tree), &selection)?;
+    let cache = cache.filter(|_| trusts(&tree));
+    let device = tree
+        .lstat(b".")
+        .map_err(|e| tree.error("read", b"", e))?
+        .st_dev;
+
+    let mut old = HashCache::read(cache);
+    let mut survey = Survey::default();
+    walk::walk(&tree, &filter, context.normalise, &mut |found| {
+        let identity = Identity::of(found.stat);
+        let known = match identity.device == device {
+            true => old.get(found.path, &identity),
+            false => None,
+        };
+        survey.add(found, identity, known)
+    })?;
+    let read = survey.read_unknown(&tree)?;
+
+    let mut new = NewCache::new(looked);
+    let mut digest = Sha256::new();
+    digest.update(b"mlbuild context 1\n");
+    let mut bytes = 0;
+    for item in &survey.items {
+        let path = survey.path(item);
+        item.digest_into(&mut digest, path);
+        bytes += if item.link.is_empty() { item.size } else { 0 };
+        if item.identity.device == device {
+            new.add(path, &item.identity, &item.what);
+        }
+    }
+    if let Some(path) = cache {
+        new.write(path, &old)?;
+    }
+    Ok(Fingerprint {
+        digest: format!("sha256:{}", hex::encode(digest.finalize())),
+        entries: survey.items.len() as u64,
+        bytes,
+        read,
+    })
+}
+
+/// The entries of a context, in walk order.
+#[derive(Default)]
+struct Survey {
+    paths: Vec<u8>,
+    items: Vec<Item>,
+    /// Items whose content must be read.
+    unknown: Vec<usize>,
+}
+
+struct Item {
+    start: usize,
+    length: usize,
+    mode: u32,
+    size: u64,
+    device: u64,
+    link: Box<[u8]>,
+    identity: Identity,
+    what: Remembered,
+}
+
+impl Item {
+    /// Each field after its length, so that no two entries read alike.
+    fn digest_into(&self, digest: &mut Sha256, path: &[u8]) {
+        let mut header = [0; 48];
+        let numbers = [
+            path.len() as u64,
+            u64::from(self.mode),
+            self.size,
+            self.device,
+            self.link.len() as u64,
+        ];
+        for (place, number) in header.chunks_exact_mut(8).zip(numbers) {
+            place.copy_from_slice(&number.to_le_bytes());
+        }
+        digest.update(header);
+        digest.update(path);
+        digest.update(&self.link);
+        digest.update(self.what.content);
+        digest.update(self.what.xattrs);
+    }
+}
+
+impl Survey {
+    fn path(&self, item: &Item) -> &[u8] {
+        &self.paths[item.start..item.start + item.length]
+    }
+
+    fn add(
+        &mut self,
+        found: &Found<'_>,
+        identity: Identity,
+        known: Option<Remembered>,
+    ) -> Result<(), FsError> {
+        let Some(link) = found.link_name()? else {
+            return Ok(());
+        };
+        let what = match known {
+            Some(what) => what,
+            None => {
+                let Some(xattrs) = found.xattrs()? else {
+                    return Ok(());
+                };
+                if found.kind() == FileType::RegularFile {
+                    self.unknown.push(self.items.len());
+                }
+                Remembered {
+                    content: [0; 32],
+                    xattrs: digest_xattrs(&xattrs),
+                }
+            }
+        };
+        let is_device = matches!(
+            found.kind(),
+            FileType::BlockDevice | FileType::CharacterDevice
+        );
+        self.items.push(Item {
+            start: self.paths.len(),
+            length: found.path.len(),
+            mode: found.mode(),
+            size: found.size() as u64,
+            device: if is_device { found.stat.st_rdev } else { 0 },
+            link: link.into(),
+            identity,
+            what,
+        });
+        self.paths.extend_from_slice(found.path);
+        Ok(())
+    }
+
+    /// Reads what isn't known, on all processors; how many files that were.
+    fn read_unknown(&mut self, tree: &Tree) -> Result<u64, FsError> {
+        let mut unknown = std::mem::take(&mut self.unknown);
+        // Large files first, so that none is left over at the end.
+        unknown.sort_by_key(|i| std::cmp::Reverse(self.items[*i].size));
+        let next = AtomicUsize::new(0);
+        let results = Mutex::new(Vec::with_capacity(unknown.len()));
+        let work = || {
+            let mut buffer = vec![0; 256 * 1024];
+            while let Some(i) = unknown.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let item = &self.items[*i];
+                let result = digest_file(tree, self.path(item), &item.identity, &mut buffer);
+                let failed = result.is_err();
+                results.lock().expect("no panics").push((*i, result));
+                if failed {
+                    next.store(unknown.len(), Ordering::Relaxed);
+                }
+            }
+        };
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        std::thread::scope(|scope| {
+            for _ in 1..threads.min(unknown.len()) {
+                scope.spawn(work);
+            }
+            work();
+        });
+        let results = results.into_inner().expect("no panics");
+        for (i, content) in results {
+            self.items[i].what.content = content?;
+        }
+        Ok(unknown.len() as u64)
+    }
+}
+
+fn digest_xattrs(xattrs: &std::collections::BTreeMap<String, Vec<u8>>) -> [u8; 32] {
+    if xattrs.is_empty() {
+        return [0; 32];
+    }
+    let mut digest = Sha256::new();
+    for (name, value) in xattrs {
+        digest.update((name.len() as u64).to_le_bytes());
+        digest.update((value.len() as u64).to_le_bytes());
+        digest.update(name);
+        digest.update(value);
+    }
+    digest.finalize().into()
+}
+
+/// The digest of a file's content, provided that it stays what it was.
+fn digest_file(
+    tree: &Tree,
+    path: &[u8],
+    identity: &Identity,
+    buffer: &mut [u8],
+) -> Result<[u8; 32], FsError> {
+    let full = || tree.absolute(path).into_os_string().into_encoded_bytes();
+    let file = tree.open_file(path).map_err(|e| match e {
+        Errno::NOENT | Errno::NOTDIR => FsError::changed(&full(), "disappeared"),
+        Errno::LOOP | Errno::NXIO => FsError::changed(&full(), "was replaced"),
+        e => tree.error("open", path, e),
+    })?;
+    let unchanged = || {
+        let stat = rustix::fs::fstat(&file).map_err(|e| tree.error("read", path, e))?;
+        match Identity::of(&stat) == *identity {
+            true => Ok(()),
+            false => Err(FsError::changed(&full(), "was changed")),
+        }
+    };
+    unchanged()?;
+    let mut digest = Sha256::new();
+    loop {
+        match rustix::io::read(&file, &mut *buffer) {
+            Ok(0) => break,
+            Ok(n) => digest.update(&buffer[..n]),
+            Err(Errno::INTR) => {}
+            Err(e) => return Err(tree.error("read", path, e)),
+        }
+    }
+    unchanged()?;
+    Ok(digest.finalize().into())
+}
