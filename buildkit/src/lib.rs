@@ -1,4 +1,49 @@
-//! A BuildKit client: endpoints, sessions, solves, progress.
+//! A BuildKit client: reach a builder, ask what it is, have it build, follow
+//! what it does.
+//!
+//! | step | type | module |
+//! | --- | --- | --- |
+//! | where the builder is | [`Endpoint`] | `endpoint`, `discover` |
+//! | bytes to it | one file per scheme | `transport` |
+//! | a connection, and what is at its end | [`Client`], [`BuilderInfo`] | `client`, `info` |
+//! | what the build may ask of us | [`Session`] | `session`, [`fsutil`] |
+//! | the build | [`SolveOptions`], [`SolveOutput`] | `solve` |
+//! | what happens meanwhile | `StatusResponse` | `mlbuild_proto` |
+//! | why it failed | [`SolveError`] | `error` |
+//!
+//! Composing Dockerfiles, pushing to registries and printing are left to
+//! others.
 
+mod client;
+mod credentials;
+mod discover;
+pub mod docker;
+mod endpoint;
+mod env;
+mod error;
 pub mod fsutil;
+mod gateway;
+mod info;
 pub mod progress;
+mod session;
+mod solve;
+mod tls;
+mod transport;
+
+pub use client::{Client, ConnectError, ConnectOptions, RequestError};
+pub use credentials::{CredentialsError, RegistryCredentials, Secret};
+pub use discover::{DiscoverError, DiscoverOptions, Discovered, Tried, discover};
+pub use endpoint::{DockerTarget, Endpoint, ParseEndpointError, SshTarget};
+pub use env::Env;
+pub use error::{BuildFailure, FailureSource, SolveError};
+pub use gateway::LintWarning;
+pub use info::{BuildKitVersion, BuilderInfo, BuilderKind, Feature, ImageStore, Worker};
+pub use mlbuild_proto::moby::buildkit::v1::StatusResponse;
+pub use mlbuild_proto::moby::buildkit::v1::sourcepolicy;
+pub use session::{
+    AuthOptions, ExportTarget, LocalSource, SecretSource, Session, SessionBuilder, SessionError,
+    SshSource, context_key,
+};
+pub use solve::{CacheOption, DOCKERFILE_FRONTEND, Export, SolveOptions, SolveOutput};
+pub use tls::{TlsError, TlsOptions};
+pub use transport::DialError;

@@ -1,0 +1,328 @@
+//! A connection to a builder, and what the builder is.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use http::Uri;
+use hyper_util::rt::TokioIo;
+use mlbuild_proto::moby::buildkit::v1::control_client::ControlClient;
+use mlbuild_proto::moby::buildkit::v1::types::WorkerRecord;
+use mlbuild_proto::moby::buildkit::v1::{InfoRequest, ListWorkersRequest};
+use tokio::sync::OnceCell;
+use tonic::transport::Channel;
+
+use crate::docker::api::{DockerApi, DockerApiError};
+use crate::endpoint::Endpoint;
+use crate::env::Env;
+use crate::info::{BuildKitVersion, BuilderInfo, BuilderKind, ImageStore, Worker};
+use crate::tls::TlsOptions;
+use crate::transport::{BoxIo, DialError, Dialer, DockerDialer};
+
+/// gRPC's own limit of 4 MiB is too small for some of BuildKit's messages,
+/// which go up to this. Bytes.
+pub(crate) const MAX_MESSAGE: usize = 16 << 20;
+/// HTTP/2 flow-control windows. The protocol's 64 KiB would cost a round trip
+/// per 64 KiB. Bytes.
+pub(crate) const STREAM_WINDOW: u32 = 4 << 20;
+pub(crate) const CONNECTION_WINDOW: u32 = 8 << 20;
+
+/// How to connect.
+#[derive(Clone, Debug)]
+pub struct ConnectOptions {
+    /// TLS for `tcp://`; without it the connection is plain.
+    pub tls: Option<TlsOptions>,
+    /// Where `docker://` looks up hosts and contexts.
+    pub env: Env,
+    /// How long the builder may take to answer at first.
+    pub timeout: Duration,
+}
+
+impl Default for ConnectOptions {
+    fn default() -> Self {
+        Self {
+            tls: None,
+            env: Env::process(),
+            timeout: Duration::from_secs(20),
+        }
+    }
+}
+
+/// Why there is no connection to a builder.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// No byte stream to it.
+    #[error("{source}")]
+    Dial {
+        /// The builder's address.
+        endpoint: String,
+        /// What went wrong.
+        source: DialError,
+    },
+    /// A byte stream, but no BuildKit at its end.
+    #[error("{endpoint}: no BuildKit answers there: {reason}")]
+    NoBuildKit {
+        /// The builder's address.
+        endpoint: String,
+        /// What came instead.
+        reason: String,
+    },
+}
+
+/// Why a question to a connected builder wasn't answered.
+#[derive(Debug, thiserror::Error)]
+pub enum RequestError {
+    /// BuildKit refused.
+    #[error("{call}: {}", crate::error::status_text(.status))]
+    BuildKit {
+        /// The call.
+        call: &'static str,
+        /// What it answered.
+        status: tonic::Status,
+    },
+    /// Docker refused.
+    #[error(transparent)]
+    Docker(#[from] DockerApiError),
+}
+
+/// A connected builder. Clones share the connection.
+#[derive(Clone)]
+pub struct Client {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    endpoint: Endpoint,
+    channel: Channel,
+    workers: Vec<WorkerRecord>,
+    docker: Option<DockerApi>,
+    info: OnceCell<BuilderInfo>,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Client").field(&self.inner.endpoint).finish()
+    }
+}
+
+impl Client {
+    /// Connects, and makes sure that a BuildKit answers. A builder that hangs
+    /// up while it starts is tried three times in all.
+    pub async fn connect(
+        endpoint: &Endpoint,
+        options: &ConnectOptions,
+    ) -> Result<Self, ConnectError> {
+        const PAUSES: [Duration; 2] = [Duration::from_millis(150), Duration::from_millis(600)];
+        let mut pauses = PAUSES.into_iter();
+        loop {
+            match Self::connect_once(endpoint, options).await {
+                Err(ConnectError::Dial { source, .. }) if source.is_transient() => {
+                    match pauses.next() {
+                        Some(pause) => tokio::time::sleep(pause).await,
+                        None => {
+                            return Err(ConnectError::Dial {
+                                endpoint: endpoint.to_string(),
+                                source,
+                            });
+                        }
+                    }
+                }
+                done => return done,
+            }
+        }
+    }
+
+    async fn connect_once(
+        endpoint: &Endpoint,
+        options: &ConnectOptions,
+    ) -> Result<Self, ConnectError> {
+        let dial_error = |source| ConnectError::Dial {
+            endpoint: endpoint.to_string(),
+            source,
+        };
+        let dialer =
+            Dialer::new(endpoint, options.tls.as_ref(), &options.env).map_err(dial_error)?;
+        let (channel, workers, docker) = match dialer {
+            Dialer::Docker(docker) => {
+                let (channel, workers) = connect_docker(endpoint, &docker, options.timeout).await?;
+                let api = DockerApi::new(docker.raw, docker.host);
+                (channel, workers, Some(api))
+            }
+            dialer => {
+                let first = dialer.dial().await.map_err(dial_error)?;
+                let channel = open_channel(&dialer, first);
+                let workers = probe(&channel, options.timeout)
+                    .await
+                    .map_err(|status| no_buildkit(endpoint, &status, &dialer))?;
+                (channel, workers, None)
+            }
+        };
+        Ok(Self {
+            inner: Arc::new(Inner {
+                endpoint: endpoint.clone(),
+                channel,
+                workers,
+                docker,
+                info: OnceCell::new(),
+            }),
+        })
+    }
+
+    /// The builder's address.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.inner.endpoint
+    }
+
+    /// The Docker daemon around the builder, if there is one.
+    pub fn docker(&self) -> Option<&DockerApi> {
+        self.inner.docker.as_ref()
+    }
+
+    pub(crate) fn channel(&self) -> Channel {
+        self.inner.channel.clone()
+    }
+
+    pub(crate) fn control(&self) -> ControlClient<Channel> {
+        control(&self.inner.channel)
+    }
+
+    /// What the builder is. Asked once, then remembered.
+    pub async fn info(&self) -> Result<BuilderInfo, RequestError> {
+        let info = self.inner.info.get_or_try_init(|| self.ask_info()).await?;
+        Ok(info.clone())
+    }
+
+    async fn ask_info(&self) -> Result<BuilderInfo, RequestError> {
+        let (told, kind) = tokio::try_join!(self.told_version(), self.kind())?;
+        let buildkit = BuildKitVersion::parse(&told).or_else(|| match &kind {
+            BuilderKind::Docker { version, .. } => BuildKitVersion::of_docker(version),
+            BuilderKind::Buildkitd => None,
+        });
+        Ok(BuilderInfo {
+            kind,
+            buildkit,
+            buildkit_text: told,
+            workers: self.inner.workers.iter().map(Worker::new).collect(),
+        })
+    }
+
+    async fn kind(&self) -> Result<BuilderKind, RequestError> {
+        let Some(docker) = &self.inner.docker else {
+            return Ok(BuilderKind::Buildkitd);
+        };
+        let (version, info) = tokio::try_join!(docker.version(), docker.info())?;
+        Ok(BuilderKind::Docker {
+            version: version.version,
+            store: match info.uses_containerd_store() {
+                true => ImageStore::Containerd,
+                false => ImageStore::Classic,
+            },
+        })
+    }
+
+    /// The version that the daemon tells; empty before 0.11.
+    async fn told_version(&self) -> Result<String, RequestError> {
+        match self.control().info(InfoRequest {}).await {
+            Ok(info) => {
+                let version = info.into_inner().buildkit_version.unwrap_or_default();
+                Ok(version.version)
+            }
+            Err(status) if status.code() == tonic::Code::Unimplemented => Ok(String::new()),
+            Err(status) => Err(RequestError::BuildKit {
+                call: "Control.Info",
+                status,
+            }),
+        }
+    }
+}
+
+pub(crate) fn control(channel: &Channel) -> ControlClient<Channel> {
+    ControlClient::new(channel.clone())
+        .max_decoding_message_size(MAX_MESSAGE)
+        .max_encoding_message_size(MAX_MESSAGE)
+}
+
+/// Docker from 29.2 on speaks gRPC on its socket directly, and means to drop
+/// the upgrade; older ones know only the upgrade.
+async fn connect_docker(
+    endpoint: &Endpoint,
+    docker: &DockerDialer,
+    timeout: Duration,
+) -> Result<(Channel, Vec<WorkerRecord>), ConnectError> {
+    let dial_error = |source| ConnectError::Dial {
+        endpoint: endpoint.to_string(),
+        source,
+    };
+    // A proxy before an old daemon may stay silent rather than refuse.
+    const DIRECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+    let direct = Dialer::Docker(docker.clone());
+    let first = direct.dial().await.map_err(dial_error)?;
+    let channel = open_channel(&direct, first);
+    if let Ok(workers) = probe(&channel, DIRECT_TIMEOUT.min(timeout)).await {
+        return Ok((channel, workers));
+    }
+
+    let upgraded = Dialer::Docker(DockerDialer {
+        upgrade: true,
+        ..docker.clone()
+    });
+    let first = upgraded
+        .dial()
+        .await
+        .map_err(|source| match direct.stderr() {
+            // A helper program's own words beat "connection closed".
+            Some(stderr) => ConnectError::NoBuildKit {
+                endpoint: endpoint.to_string(),
+                reason: stderr,
+            },
+            None => dial_error(source),
+        })?;
+    let channel = open_channel(&upgraded, first);
+    let workers = probe(&channel, timeout)
+        .await
+        .map_err(|status| no_buildkit(endpoint, &status, &upgraded))?;
+    Ok((channel, workers))
+}
+
+/// Asks for the workers: the cheapest call that every BuildKit answers.
+async fn probe(channel: &Channel, timeout: Duration) -> Result<Vec<WorkerRecord>, tonic::Status> {
+    let mut control = control(channel);
+    let ask = control.list_workers(ListWorkersRequest::default());
+    match tokio::time::timeout(timeout, ask).await {
+        Ok(answer) => Ok(answer?.into_inner().record),
+        Err(_) => Err(tonic::Status::deadline_exceeded(format!(
+            "no answer within {} s",
+            timeout.as_secs_f32()
+        ))),
+    }
+}
+
+fn no_buildkit(endpoint: &Endpoint, status: &tonic::Status, dialer: &Dialer) -> ConnectError {
+    ConnectError::NoBuildKit {
+        endpoint: endpoint.to_string(),
+        reason: dialer
+            .stderr()
+            .unwrap_or_else(|| crate::error::status_text(status)),
+    }
+}
+
+/// A gRPC channel that uses `first`, and dials anew if that breaks.
+fn open_channel(dialer: &Dialer, first: BoxIo) -> Channel {
+    let dialer = dialer.clone();
+    let first = Arc::new(Mutex::new(Some(first)));
+    let connector = tower::service_fn(move |_: Uri| {
+        let dialer = dialer.clone();
+        let first = first.lock().unwrap_or_else(|e| e.into_inner()).take();
+        async move {
+            let io = match first {
+                Some(io) => io,
+                None => dialer.dial().await?,
+            };
+            Ok::<_, DialError>(TokioIo::new(io))
+        }
+    });
+    tonic::transport::Endpoint::from_static("http://buildkit")
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .connect_with_connector_lazy(connector)
+}

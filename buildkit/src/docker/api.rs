@@ -1,0 +1,448 @@
+//! The Docker Engine API, as far as builds need it: what the daemon is, and
+//! its own images (look, tag, push, load). One connection per call.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use bytes::Bytes;
+use futures::{Stream, StreamExt as _, TryStreamExt as _};
+use http::{Method, Request, Response, StatusCode, header};
+use http_body::Frame;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyDataStream, BodyExt as _, Empty, StreamBody};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use serde::Deserialize;
+
+use crate::credentials::RegistryCredentials;
+use crate::docker::context::DockerHost;
+use crate::transport::{DialError, Dialer};
+
+type Body = UnsyncBoxBody<Bytes, std::io::Error>;
+
+/// A Docker daemon's REST API.
+#[derive(Clone, Debug)]
+pub struct DockerApi {
+    dialer: Arc<Dialer>,
+    host: DockerHost,
+}
+
+/// Why a call of Docker's API failed.
+#[derive(Debug, thiserror::Error)]
+pub enum DockerApiError {
+    /// The daemon can't be reached.
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    /// The connection broke.
+    #[error("Docker's API, {call}: {source}")]
+    Connection {
+        /// The call.
+        call: String,
+        /// What broke.
+        source: hyper::Error,
+    },
+    /// The daemon refused, or failed half-way.
+    #[error("Docker's API, {call}: {message}")]
+    Daemon {
+        /// The call.
+        call: String,
+        /// The daemon's own words.
+        message: String,
+    },
+    /// The answer isn't what the API's documentation says.
+    #[error("Docker's API, {call}: unexpected answer: {reason}")]
+    Answer {
+        /// The call.
+        call: String,
+        /// What is strange about it.
+        reason: String,
+    },
+}
+
+/// `GET /version`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct DockerVersion {
+    /// The engine's version, such as `28.5.2`.
+    pub version: String,
+    /// The newest API version it speaks, such as `1.51`.
+    #[serde(default)]
+    pub api_version: String,
+}
+
+/// The parts of `GET /info` that matter to builds.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct DockerInfo {
+    /// Storage driver, such as `overlay2` or `overlayfs`.
+    #[serde(default)]
+    pub driver: String,
+    /// Facts about it, in pairs.
+    #[serde(default)]
+    pub driver_status: Option<Vec<(String, String)>>,
+    /// Names of the OCI runtimes.
+    #[serde(default)]
+    pub runtimes: std::collections::BTreeMap<String, serde_json::Value>,
+}
+
+impl DockerInfo {
+    /// Whether images live in containerd's store rather than in the classic
+    /// graph-driver store.
+    pub fn uses_containerd_store(&self) -> bool {
+        self.driver_status
+            .iter()
+            .flatten()
+            .any(|(key, value)| key == "driver-type" && value.starts_with("io.containerd."))
+    }
+}
+
+/// The parts of an image's description that builds need.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ImageInspect {
+    /// The image ID: the configuration's digest in the classic store, the
+    /// manifest's or index's in containerd's.
+    pub id: String,
+    /// `NAME@DIGEST` for each registry it is known to be in.
+    #[serde(default)]
+    pub repo_digests: Option<Vec<String>>,
+    /// `NAME:TAG` for each tag.
+    #[serde(default)]
+    pub repo_tags: Option<Vec<String>>,
+    /// The manifest's or index's descriptor (containerd's store, API ≥ 1.48).
+    #[serde(default)]
+    pub descriptor: Option<ImageDescriptor>,
+    /// CPU architecture, such as `amd64`.
+    #[serde(default)]
+    pub architecture: String,
+    /// Operating system.
+    #[serde(default)]
+    pub os: String,
+    /// Size in bytes.
+    #[serde(default)]
+    pub size: u64,
+}
+
+/// A descriptor as Docker's API writes it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageDescriptor {
+    /// Media type.
+    pub media_type: String,
+    /// Digest.
+    pub digest: String,
+    /// Size in bytes.
+    pub size: u64,
+}
+
+/// What a push told of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pushed {
+    /// The tag that was pushed.
+    pub tag: String,
+    /// The manifest's or index's digest, as the registry took it.
+    pub digest: String,
+    /// The manifest's size in bytes.
+    pub size: u64,
+}
+
+/// One line of progress from a push or load.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct DockerProgress {
+    /// What is being done, such as `Pushing`.
+    #[serde(default)]
+    pub status: String,
+    /// To which layer.
+    #[serde(default)]
+    pub id: String,
+    /// Free text instead of a status.
+    #[serde(default)]
+    pub stream: String,
+    /// How far it is.
+    #[serde(rename = "progressDetail", default)]
+    pub detail: Option<ProgressDetail>,
+    #[serde(default)]
+    aux: Option<serde_json::Value>,
+    #[serde(rename = "errorDetail", default)]
+    error: Option<ErrorDetail>,
+}
+
+/// Bytes done and to do.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+pub struct ProgressDetail {
+    /// Bytes done.
+    #[serde(default)]
+    pub current: u64,
+    /// Bytes in all; 0 if unknown.
+    #[serde(default)]
+    pub total: u64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct ErrorDetail {
+    #[serde(default)]
+    message: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct PushAux {
+    tag: String,
+    digest: String,
+    #[serde(default)]
+    size: u64,
+}
+
+impl DockerApi {
+    pub(crate) fn new(dialer: Arc<Dialer>, host: DockerHost) -> Self {
+        Self { dialer, host }
+    }
+
+    /// Where the daemon is.
+    pub fn host(&self) -> &DockerHost {
+        &self.host
+    }
+
+    /// The daemon's version.
+    pub async fn version(&self) -> Result<DockerVersion, DockerApiError> {
+        self.get_json("/version").await
+    }
+
+    /// Facts about the daemon.
+    pub async fn info(&self) -> Result<DockerInfo, DockerApiError> {
+        self.get_json("/info").await
+    }
+
+    /// An image by name or ID; `None` if the daemon has no such image.
+    pub async fn image_inspect(&self, name: &str) -> Result<Option<ImageInspect>, DockerApiError> {
+        let call = format!("GET /images/{name}/json");
+        let response = self.call(&call, get(&image_path(name, "json"))).await?;
+        if response.status() == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        let response = accepted(&call, response).await?;
+        parse(&call, &read(&call, response).await?).map(Some)
+    }
+
+    /// Gives the image `source` the name `repository:tag`.
+    pub async fn tag_image(
+        &self,
+        source: &str,
+        repository: &str,
+        tag: &str,
+    ) -> Result<(), DockerApiError> {
+        let call = format!("POST /images/{source}/tag");
+        let query = url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("repo", repository)
+            .append_pair("tag", tag)
+            .finish();
+        let path = format!("{}?{query}", image_path(source, "tag"));
+        let response = self.call(&call, post(&path, empty())).await?;
+        accepted(&call, response).await.map(drop)
+    }
+
+    /// Pushes `repository:tag`, which must be an image of the daemon. The
+    /// daemon does the transfer; `credentials` go to it in a header.
+    pub async fn push_image(
+        &self,
+        repository: &str,
+        tag: &str,
+        credentials: Option<&RegistryCredentials>,
+        mut progress: impl FnMut(&DockerProgress),
+    ) -> Result<Pushed, DockerApiError> {
+        let call = format!("push of {repository}:{tag}");
+        let query = url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("tag", tag)
+            .finish();
+        let path = format!("{}?{query}", image_path(repository, "push"));
+        let auth = credentials
+            .map(RegistryCredentials::to_docker_json)
+            .unwrap_or_else(|| serde_json::json!({}));
+        let auth = base64::engine::general_purpose::URL_SAFE.encode(auth.to_string());
+        let mut request = post(&path, empty());
+        let mut auth = http::HeaderValue::try_from(auth).expect("base64 is a header value");
+        auth.set_sensitive(true);
+        request.headers_mut().insert("X-Registry-Auth", auth);
+        let response = accepted(&call, self.call(&call, request).await?).await?;
+
+        let mut pushed = None;
+        each_line(&call, response, |line| {
+            if let Some(aux) = &line.aux
+                && let Ok(aux) = PushAux::deserialize(aux)
+            {
+                pushed = Some(Pushed {
+                    tag: aux.tag,
+                    digest: aux.digest,
+                    size: aux.size,
+                });
+            }
+            progress(line);
+        })
+        .await?;
+        pushed.ok_or_else(|| DockerApiError::Answer {
+            call,
+            reason: "it names no digest".to_string(),
+        })
+    }
+
+    /// Loads images from a tar stream (Docker's or OCI's layout) and returns
+    /// the daemon's words about each.
+    pub async fn load_image(
+        &self,
+        tar: impl Stream<Item = std::io::Result<Bytes>> + Send + 'static,
+    ) -> Result<Vec<String>, DockerApiError> {
+        let call = "POST /images/load".to_string();
+        let body = StreamBody::new(tar.map_ok(Frame::data)).boxed_unsync();
+        let mut request = post("/images/load?quiet=1", body);
+        request.headers_mut().insert(
+            header::CONTENT_TYPE,
+            http::HeaderValue::from_static("application/x-tar"),
+        );
+        let response = accepted(&call, self.call(&call, request).await?).await?;
+        let mut said = Vec::new();
+        each_line(&call, response, |line| {
+            let text = line.stream.trim();
+            if !text.is_empty() {
+                said.push(text.to_string());
+            }
+        })
+        .await?;
+        Ok(said)
+    }
+
+    async fn get_json<T: serde::de::DeserializeOwned>(
+        &self,
+        path: &str,
+    ) -> Result<T, DockerApiError> {
+        let call = format!("GET {path}");
+        let response = accepted(&call, self.call(&call, get(path)).await?).await?;
+        parse(&call, &read(&call, response).await?)
+    }
+
+    async fn call(
+        &self,
+        call: &str,
+        request: Request<Body>,
+    ) -> Result<Response<Incoming>, DockerApiError> {
+        let io = self.dialer.dial().await?;
+        let broken = |source| DockerApiError::Connection {
+            call: call.to_string(),
+            source,
+        };
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(io))
+            .await
+            .map_err(broken)?;
+        // Ends when the response has been read or dropped.
+        tokio::spawn(connection);
+        sender.send_request(request).await.map_err(broken)
+    }
+}
+
+/// Image names hold slashes and colons that the API takes as they are.
+fn image_path(name: &str, verb: &str) -> String {
+    format!("/images/{name}/{verb}")
+}
+
+fn get(path: &str) -> Request<Body> {
+    request(Method::GET, path, empty())
+}
+
+fn post(path: &str, body: Body) -> Request<Body> {
+    request(Method::POST, path, body)
+}
+
+fn request(method: Method, path: &str, body: Body) -> Request<Body> {
+    Request::builder()
+        .method(method)
+        .uri(path)
+        .header(header::HOST, "docker")
+        .body(body)
+        .unwrap_or_else(|_| unreachable!("image references are URI-safe"))
+}
+
+fn empty() -> Body {
+    Empty::new().map_err(|never| match never {}).boxed_unsync()
+}
+
+async fn accepted(
+    call: &str,
+    response: Response<Incoming>,
+) -> Result<Response<Incoming>, DockerApiError> {
+    #[derive(Deserialize)]
+    struct Message {
+        message: String,
+    }
+    if response.status().is_success() {
+        return Ok(response);
+    }
+    let status = response.status();
+    let body = read(call, response).await?;
+    let message = match serde_json::from_slice::<Message>(&body) {
+        Ok(m) => m.message,
+        Err(_) => format!("{status} {}", String::from_utf8_lossy(&body).trim()),
+    };
+    Err(DockerApiError::Daemon {
+        call: call.to_string(),
+        message,
+    })
+}
+
+async fn read(call: &str, response: Response<Incoming>) -> Result<Bytes, DockerApiError> {
+    match response.into_body().collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(source) => Err(DockerApiError::Connection {
+            call: call.to_string(),
+            source,
+        }),
+    }
+}
+
+fn parse<T: serde::de::DeserializeOwned>(call: &str, body: &[u8]) -> Result<T, DockerApiError> {
+    serde_json::from_slice(body).map_err(|e| DockerApiError::Answer {
+        call: call.to_string(),
+        reason: e.to_string(),
+    })
+}
+
+/// Reads a stream of JSON lines and stops at the first that reports an error.
+async fn each_line(
+    call: &str,
+    response: Response<Incoming>,
+    mut handle: impl FnMut(&DockerProgress),
+) -> Result<(), DockerApiError> {
+    let mut data = BodyDataStream::new(response.into_body());
+    let mut pending = Vec::new();
+    loop {
+        let chunk = data.next().await.transpose();
+        let chunk = chunk.map_err(|source| DockerApiError::Connection {
+            call: call.to_string(),
+            source,
+        })?;
+        let ended = chunk.is_none();
+        pending.extend_from_slice(&chunk.unwrap_or_default());
+        let whole = match ended {
+            true => pending.len(),
+            false => pending
+                .iter()
+                .rposition(|b| *b == b'\n')
+                .map_or(0, |i| i + 1),
+        };
+        for line in pending[..whole].split(|b| *b == b'\n') {
+            if line.iter().all(u8::is_ascii_whitespace) {
+                continue;
+            }
+            let line: DockerProgress = parse(call, line)?;
+            if let Some(error) = line.error {
+                return Err(DockerApiError::Daemon {
+                    call: call.to_string(),
+                    message: error.message,
+                });
+            }
+            handle(&line);
+        }
+        pending.drain(..whole);
+        if ended {
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! What is particular to Docker: which daemon is meant, and the few calls of
+//! its REST API that a builder inside Docker needs besides BuildKit.
+
+pub mod api;
+pub mod context;

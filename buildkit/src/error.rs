@@ -1,0 +1,252 @@
+//! Failed builds: the typed details that BuildKit puts into a failed call's
+//! status, as errors that point at a Dockerfile line.
+
+use base64::Engine as _;
+use mlbuild_proto::google::rpc;
+use prost::Message as _;
+use serde::Deserialize;
+
+use crate::client::RequestError;
+use crate::session::SessionError;
+
+/// Why a solve didn't succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum SolveError {
+    /// The build itself failed: a step, the Dockerfile, an export.
+    #[error("{0}")]
+    Build(BuildFailure),
+    /// The caller cancelled.
+    #[error("the build was cancelled")]
+    Cancelled,
+    /// The connection to the builder broke while it was building.
+    #[error("lost the builder at {endpoint}: {reason}")]
+    Lost {
+        /// The builder's address.
+        endpoint: String,
+        /// What broke.
+        reason: String,
+    },
+    /// What the session should serve can't be served.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// The request makes no sense, or asks for what can't be done.
+    #[error("{0}")]
+    Options(String),
+    /// A result can't be written on this side.
+    #[error("{}: {source}", path.display())]
+    Output {
+        /// Where to.
+        path: std::path::PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A question to the builder failed.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    /// The builder's answer can't be understood.
+    #[error("the builder's answer: {0}")]
+    Answer(String),
+}
+
+/// A failure that the builder reported.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BuildFailure {
+    /// The builder's words, without its own call stack.
+    pub message: String,
+    /// The gRPC code, such as `Unknown` or `NotFound`.
+    pub code: String,
+    /// The digest of the step that failed; `StatusResponse` has its name and logs.
+    pub vertex: Option<String>,
+    /// Where in which source files it comes from, innermost first.
+    pub sources: Vec<FailureSource>,
+}
+
+/// A place in a source file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FailureSource {
+    /// The file's name, such as `Dockerfile`.
+    pub filename: String,
+    /// Its language, such as `Dockerfile`, if told.
+    pub language: String,
+    /// Its whole content.
+    pub content: Vec<u8>,
+    /// First and last lines, counted from 1, both included.
+    pub ranges: Vec<(u32, u32)>,
+}
+
+impl std::fmt::Display for BuildFailure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(source) = self.sources.first()
+            && let Some((line, _)) = source.ranges.first()
+        {
+            write!(f, "{}:{line}: ", source.filename)?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+/// A status in one line for people, without the code where it tells nothing.
+pub(crate) fn status_text(status: &tonic::Status) -> String {
+    use std::error::Error as _;
+    let mut text = status.message().to_string();
+    // tonic says only "transport error"; the reason is behind it.
+    let mut source = status.source();
+    while let Some(error) = source {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            if !text.is_empty() {
+                text.push_str(": ");
+            }
+            text.push_str(&more);
+        }
+        source = error.source();
+    }
+    if text.is_empty() {
+        text = status.code().description().to_string();
+    }
+    text
+}
+
+impl BuildFailure {
+    pub(crate) fn new(status: &tonic::Status) -> Self {
+        let mut failure = Self {
+            message: strip_prefix(status.message()).to_string(),
+            code: format!("{:?}", status.code()),
+            ..Default::default()
+        };
+        let Ok(details) = rpc::Status::decode(status.details()) else {
+            return failure;
+        };
+        for detail in details.details {
+            // The details are Go structures in JSON, named by the type URL.
+            let Some(kind) = detail.type_url.rsplit('/').next() else {
+                continue;
+            };
+            match kind {
+                "errdefs.Vertex+json" => {
+                    if let Ok(vertex) = serde_json::from_slice::<VertexJson>(&detail.value) {
+                        failure.vertex = Some(vertex.digest);
+                    }
+                }
+                "errdefs.Source+json" => {
+                    if let Ok(source) = serde_json::from_slice::<SourceJson>(&detail.value) {
+                        failure.sources.push(source.into());
+                    }
+                }
+                _ => {}
+            }
+        }
+        failure
+    }
+}
+
+/// Go's client wraps errors with these words, and so does the daemon.
+fn strip_prefix(message: &str) -> &str {
+    let mut message = message;
+    for prefix in ["failed to solve: ", "rpc error: code = Unknown desc = "] {
+        while let Some(rest) = message.strip_prefix(prefix) {
+            message = rest;
+        }
+    }
+    message
+}
+
+#[derive(Deserialize)]
+struct VertexJson {
+    #[serde(default)]
+    digest: String,
+}
+
+#[derive(Deserialize)]
+struct SourceJson {
+    info: Option<InfoJson>,
+    #[serde(default)]
+    ranges: Vec<RangeJson>,
+}
+
+#[derive(Default, Deserialize)]
+struct InfoJson {
+    #[serde(default)]
+    filename: String,
+    #[serde(default)]
+    language: String,
+    /// Base64, as Go writes bytes.
+    #[serde(default)]
+    data: String,
+}
+
+#[derive(Deserialize)]
+struct RangeJson {
+    start: Option<PositionJson>,
+    end: Option<PositionJson>,
+}
+
+#[derive(Deserialize)]
+struct PositionJson {
+    #[serde(default)]
+    line: u32,
+}
+
+impl From<SourceJson> for FailureSource {
+    fn from(json: SourceJson) -> Self {
+        let info = json.info.unwrap_or_default();
+        let line = |p: &Option<PositionJson>| p.as_ref().map_or(0, |p| p.line);
+        Self {
+            filename: info.filename,
+            language: info.language,
+            content: base64::engine::general_purpose::STANDARD
+                .decode(info.data)
+                .unwrap_or_default(),
+            ranges: json
+                .ranges
+                .iter()
+                .map(|r| (line(&r.start), line(&r.end).max(line(&r.start))))
+                .filter(|(start, _)| *start > 0)
+                .collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    fn any(kind: &str, json: &str) -> prost_types::Any {
+        prost_types::Any {
+            type_url: format!("github.com/moby/buildkit/{kind}"),
+            value: json.as_bytes().to_vec(),
+        }
+    }
+
+    #[test]
+    fn details_point_at_the_step_and_the_line() {
+        let details = rpc::Status {
+            code: 2,
+            message: String::new(),
+            details: vec![
+                any("stack.Stack+json", r#"{"frames":[{"Name":"main.main"}]}"#),
+                any("errdefs.Vertex+json", r#"{"digest":"sha256:11"}"#),
+                any(
+                    "errdefs.Source+json",
+                    r#"{"info":{"filename":"Dockerfile","data":"RlJPTSB4ClJVTiBmYWxzZQo="},"ranges":[{"start":{"line":2},"end":{"line":2}}]}"#,
+                ),
+            ],
+        };
+        let status = tonic::Status::with_details(
+            tonic::Code::Unknown,
+            "failed to solve: process \"/bin/sh -c false\" did not complete successfully: exit code: 1",
+            Bytes::from(details.encode_to_vec()),
+        );
+        let failure = BuildFailure::new(&status);
+        assert_eq!(failure.vertex.as_deref(), Some("sha256:11"));
+        assert_eq!(failure.sources[0].content, b"FROM x\nRUN false\n");
+        insta::assert_snapshot!(failure, @r#"Dockerfile:2: process "/bin/sh -c false" did not complete successfully: exit code: 1"#);
+    }
+
+    #[test]
+    fn a_status_without_details_is_its_message() {
+        let failure = BuildFailure::new(&tonic::Status::unknown("no such frontend"));
+        assert_eq!(failure.to_string(), "no such frontend");
+    }
+}

@@ -1,0 +1,365 @@
+//! Registry log-ins for the builder. Where a registry uses tokens, the
+//! password stays here: the builder asks for a token, and this end fetches it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant};
+
+use ed25519_dalek::{Signer as _, SigningKey};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use mlbuild_proto::moby::filesync::v1::auth_server;
+use mlbuild_proto::moby::filesync::v1::{
+    CredentialsRequest, CredentialsResponse, FetchTokenRequest, FetchTokenResponse,
+    GetTokenAuthorityRequest, GetTokenAuthorityResponse, VerifyTokenAuthorityRequest,
+    VerifyTokenAuthorityResponse,
+};
+use serde::Deserialize;
+use sha2::Sha256;
+use tonic::{Request, Response, Status};
+
+use super::fill_random;
+use crate::credentials::{CredentialsError, RegistryCredentials};
+use crate::env::Env;
+
+/// Where log-ins come from.
+#[derive(Clone, Debug, Default)]
+pub struct AuthOptions {
+    /// The folder of Docker's `config.json`, with its log-ins and credential
+    /// helpers.
+    pub docker_config: Option<PathBuf>,
+    /// Log-ins by registry host, which win over the folder's.
+    pub credentials: BTreeMap<String, RegistryCredentials>,
+}
+
+impl AuthOptions {
+    /// What Docker's client would use.
+    pub fn from_env(env: &Env) -> Self {
+        Self {
+            docker_config: env.docker_config_dir(),
+            credentials: BTreeMap::new(),
+        }
+    }
+}
+
+/// Some helpers hand out log-ins that last five minutes.
+const REMEMBER: Duration = Duration::from_secs(290);
+/// How long a token is good if the registry doesn't say. Seconds.
+const DEFAULT_EXPIRY: i64 = 60;
+
+pub(super) struct Auth {
+    shared: Arc<Shared>,
+    /// Made at the first token: it loads the system's certificates.
+    http: OnceLock<reqwest::Client>,
+}
+
+struct Shared {
+    options: AuthOptions,
+    /// Helpers are slow, and the builder asks several times per image.
+    known: Mutex<BTreeMap<String, (Instant, Option<RegistryCredentials>)>>,
+    /// Random per host and process: makes the authority's key unguessable by
+    /// the builder.
+    seeds: Mutex<BTreeMap<String, [u8; 16]>>,
+}
+
+impl Auth {
+    pub(super) fn new(options: AuthOptions) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                options,
+                known: Mutex::default(),
+                seeds: Mutex::default(),
+            }),
+            http: OnceLock::new(),
+        }
+    }
+
+    async fn credentials_for(&self, host: &str) -> Result<Option<RegistryCredentials>, Status> {
+        let shared = self.shared.clone();
+        let host = host.to_string();
+        // Helpers are programs, and reading their answer blocks.
+        tokio::task::spawn_blocking(move || shared.lookup(&host))
+            .await
+            .map_err(|e| Status::internal(e.to_string()))?
+            .map_err(|e| Status::failed_precondition(e.to_string()))
+    }
+
+    /// The key that proves to the builder that a later request for the same
+    /// host comes from who made an earlier one, so that tokens may be reused.
+    async fn authority(&self, host: &str, salt: &[u8]) -> Result<SigningKey, Status> {
+        let known = self.credentials_for(host).await?.is_some();
+        let mut mac = Hmac::<Sha256>::new_from_slice(salt)
+            .map_err(|e| Status::invalid_argument(e.to_string()))?;
+        if known {
+            mac.update(&self.shared.seed(host));
+        }
+        Ok(SigningKey::from_bytes(&mac.finalize().into_bytes().into()))
+    }
+}
+
+impl Shared {
+    fn lookup(&self, host: &str) -> Result<Option<RegistryCredentials>, CredentialsError> {
+        if let Some(given) = self.options.credentials.get(host) {
+            return Ok(Some(given.clone()));
+        }
+        let Some(dir) = &self.options.docker_config else {
+            return Ok(None);
+        };
+        // Held while a helper runs: two of them at once may ask the user twice.
+        let mut known = self.known.lock().unwrap_or_else(|e| e.into_inner());
+        if let Some((since, credentials)) = known.get(host)
+            && since.elapsed() < REMEMBER
+        {
+            return Ok(credentials.clone());
+        }
+        let found = RegistryCredentials::lookup(dir, host)?;
+        known.insert(host.to_string(), (Instant::now(), found.clone()));
+        Ok(found)
+    }
+
+    fn seed(&self, host: &str) -> [u8; 16] {
+        let mut seeds = self.seeds.lock().unwrap_or_else(|e| e.into_inner());
+        *seeds.entry(host.to_string()).or_insert_with(|| {
+            let mut seed = [0; 16];
+            fill_random(&mut seed);
+            seed
+        })
+    }
+}
+
+#[tonic::async_trait]
+impl auth_server::Auth for Auth {
+    async fn credentials(
+        &self,
+        request: Request<CredentialsRequest>,
+    ) -> Result<Response<CredentialsResponse>, Status> {
+        let response = match self.credentials_for(&request.get_ref().host).await? {
+            None => CredentialsResponse::default(),
+            Some(RegistryCredentials::Password { username, password }) => CredentialsResponse {
+                username,
+                secret: password.expose().to_string(),
+            },
+            Some(RegistryCredentials::IdentityToken(token)) => CredentialsResponse {
+                username: String::new(),
+                secret: token.expose().to_string(),
+            },
+        };
+        Ok(Response::new(response))
+    }
+
+    async fn fetch_token(
+        &self,
+        request: Request<FetchTokenRequest>,
+    ) -> Result<Response<FetchTokenResponse>, Status> {
+        let request = request.into_inner();
+        let credentials = self.credentials_for(&request.host).await?;
+        let http = self.http.get_or_init(reqwest::Client::new);
+        let token = fetch_token(http, &request, credentials.as_ref()).await?;
+        Ok(Response::new(token))
+    }
+
+    async fn get_token_authority(
+        &self,
+        request: Request<GetTokenAuthorityRequest>,
+    ) -> Result<Response<GetTokenAuthorityResponse>, Status> {
+        let GetTokenAuthorityRequest { host, salt } = request.into_inner();
+        let key = self.authority(&host, &salt).await?;
+        Ok(Response::new(GetTokenAuthorityResponse {
+            public_key: key.verifying_key().to_bytes().to_vec().into(),
+        }))
+    }
+
+    async fn verify_token_authority(
+        &self,
+        request: Request<VerifyTokenAuthorityRequest>,
+    ) -> Result<Response<VerifyTokenAuthorityResponse>, Status> {
+        let request = request.into_inner();
+        let key = self.authority(&request.host, &request.salt).await?;
+        // NaCl's `sign`: the signature, then what was signed.
+        let mut signed = key.sign(&request.payload).to_bytes().to_vec();
+        signed.extend_from_slice(&request.payload);
+        Ok(Response::new(VerifyTokenAuthorityResponse {
+            signed: signed.into(),
+        }))
+    }
+}
+
+#[derive(Deserialize)]
+struct TokenAnswer {
+    #[serde(default)]
+    token: String,
+    #[serde(default)]
+    access_token: String,
+    #[serde(default)]
+    expires_in: i64,
+    #[serde(default)]
+    issued_at: Option<String>,
+}
+
+/// Asks the registry's token service, with OAuth's POST where there is a
+/// log-in, else (or where the service doesn't know POST) with GET.
+async fn fetch_token(
+    http: &reqwest::Client,
+    request: &FetchTokenRequest,
+    credentials: Option<&RegistryCredentials>,
+) -> Result<FetchTokenResponse, Status> {
+    use reqwest::StatusCode;
+    let scope = request.scopes.join(" ");
+    if let Some(credentials) = credentials {
+        let mut form = vec![
+            ("client_id", "mlbuild"),
+            ("service", &request.service),
+            ("scope", &scope),
+        ];
+        match credentials {
+            RegistryCredentials::Password { username, password } => form.extend([
+                ("grant_type", "password"),
+                ("username", username),
+                ("password", password.expose()),
+            ]),
+            RegistryCredentials::IdentityToken(token) => form.extend([
+                ("grant_type", "refresh_token"),
+                ("refresh_token", token.expose()),
+            ]),
+        }
+        let body = url::form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(form)
+            .finish();
+        let answer = http
+            .post(&request.realm)
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(body)
+            .send()
+            .await
+            .map_err(|e| unreachable(&request.realm, e))?;
+        // Google's registry answers 404 to POST, Artifactory 401, others 405.
+        let get_instead = matches!(
+            answer.status(),
+            StatusCode::NOT_FOUND | StatusCode::UNAUTHORIZED | StatusCode::METHOD_NOT_ALLOWED
+        );
+        if !get_instead {
+            return read_token(&request.realm, answer).await;
+        }
+    }
+
+    let mut url = reqwest::Url::parse(&request.realm)
+        .map_err(|e| Status::invalid_argument(format!("token service `{}`: {e}", request.realm)))?;
+    {
+        let mut query = url.query_pairs_mut();
+        if !request.service.is_empty() {
+            query.append_pair("service", &request.service);
+        }
+        for scope in &request.scopes {
+            query.append_pair("scope", scope);
+        }
+    }
+    let mut get = http.get(url);
+    if let Some(RegistryCredentials::Password { username, password }) = credentials {
+        get = get.basic_auth(username, Some(password.expose()));
+    }
+    let answer = get
+        .send()
+        .await
+        .map_err(|e| unreachable(&request.realm, e))?;
+    read_token(&request.realm, answer).await
+}
+
+async fn read_token(realm: &str, answer: reqwest::Response) -> Result<FetchTokenResponse, Status> {
+    let status = answer.status();
+    if !status.is_success() {
+        return Err(Status::unauthenticated(format!(
+            "token service {realm}: {status}; is the log-in right? (`docker login`)"
+        )));
+    }
+    let answer: TokenAnswer = answer
+        .json()
+        .await
+        .map_err(|e| Status::unavailable(format!("token service {realm}: {e}")))?;
+    let token = match answer.token.is_empty() {
+        true => answer.access_token,
+        false => answer.token,
+    };
+    if token.is_empty() {
+        return Err(Status::unauthenticated(format!(
+            "token service {realm}: the answer holds no token"
+        )));
+    }
+    let issued: Option<jiff::Timestamp> = answer.issued_at.and_then(|at| at.parse().ok());
+    Ok(FetchTokenResponse {
+        token,
+        expires_in: match answer.expires_in {
+            0 => DEFAULT_EXPIRY,
+            seconds => seconds,
+        },
+        issued_at: issued.map_or(0, |at| at.as_second()),
+    })
+}
+
+fn unreachable(realm: &str, error: reqwest::Error) -> Status {
+    Status::unavailable(format!(
+        "token service {realm} can't be reached: {}",
+        error.without_url()
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::credentials::Secret;
+    use auth_server::Auth as _;
+    use ed25519_dalek::{Signature, Verifier as _, VerifyingKey};
+
+    fn auth() -> Auth {
+        let login = RegistryCredentials::Password {
+            username: "ana".into(),
+            password: Secret::new("hunter2"),
+        };
+        Auth::new(AuthOptions {
+            docker_config: None,
+            credentials: [("r.example".to_string(), login)].into(),
+        })
+    }
+
+    #[tokio::test]
+    async fn the_authority_signs_with_the_key_it_showed() {
+        let auth = auth();
+        for host in ["r.example", "anonymous.example"] {
+            let salt = bytes::Bytes::from_static(&[7; 32]);
+            let shown = auth
+                .get_token_authority(Request::new(GetTokenAuthorityRequest {
+                    host: host.into(),
+                    salt: salt.clone(),
+                }))
+                .await
+                .unwrap()
+                .into_inner();
+            let signed = auth
+                .verify_token_authority(Request::new(VerifyTokenAuthorityRequest {
+                    host: host.into(),
+                    payload: "proof".into(),
+                    salt,
+                }))
+                .await
+                .unwrap()
+                .into_inner()
+                .signed;
+            let key = VerifyingKey::try_from(&shown.public_key[..]).unwrap();
+            let (signature, payload) = signed.split_at(64);
+            assert_eq!(payload, b"proof");
+            key.verify(payload, &Signature::from_slice(signature).unwrap())
+                .unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_host_without_a_login_is_anonymous() {
+        let ask = Request::new(CredentialsRequest {
+            host: "other.example".into(),
+        });
+        let answer = auth().credentials(ask).await.unwrap().into_inner();
+        assert_eq!(
+            (answer.username, answer.secret),
+            (String::new(), String::new())
+        );
+    }
+}

@@ -1,0 +1,392 @@
+//! One build: the request, the session beside it, the progress, the result.
+
+mod cache;
+mod check;
+mod oci_index;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use base64::Engine as _;
+use mlbuild_proto::moby::buildkit::v1::sourcepolicy::Policy;
+use mlbuild_proto::moby::buildkit::v1::{
+    self as control, CacheOptions, SolveRequest, StatusRequest, StatusResponse,
+};
+use oci_spec::image::Descriptor;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+
+use crate::client::Client;
+use crate::error::{BuildFailure, SolveError, status_text};
+use crate::session::{ExportTarget, RunningSession, Session, SessionError, Targets, new_id};
+
+/// The frontend that reads Dockerfiles, built into every daemon.
+pub const DOCKERFILE_FRONTEND: &str = "dockerfile.v0";
+
+/// How long the progress stream may be silent after the solve has ended. It
+/// usually ends by itself; Go's client waits as long.
+const STATUS_SILENCE: Duration = Duration::from_secs(5);
+/// How long to wait for the daemon's last words after cancelling.
+const CANCEL_WAIT: Duration = Duration::from_secs(2);
+/// How long a solve may go on after its session has broken.
+const SESSION_GRACE: Duration = Duration::from_secs(3);
+
+/// What to build and where the result goes.
+#[derive(Debug)]
+pub struct SolveOptions {
+    /// Names the build to the daemon; must be new. [`SolveOptions::default`]
+    /// makes one up.
+    pub reference: String,
+    /// Which frontend reads the input.
+    pub frontend: String,
+    /// The frontend's options: `filename`, `target`, `build-arg:NAME`,
+    /// `label:NAME`, `platform`, `context:NAME`, `attest:…`, `no-cache` …
+    pub frontend_attrs: BTreeMap<String, String>,
+    /// Results. With none, the build only fills the cache.
+    pub exports: Vec<Export>,
+    /// Caches to look in.
+    pub cache_from: Vec<CacheOption>,
+    /// Caches to write to.
+    pub cache_to: Vec<CacheOption>,
+    /// What the build may do beyond the usual: `network.host`,
+    /// `security.insecure`, `device`.
+    pub entitlements: Vec<String>,
+    /// Rules that pin or forbid sources.
+    pub source_policy: Option<Policy>,
+    /// Leaves no record in the daemon's build history.
+    pub internal: bool,
+}
+
+impl Default for SolveOptions {
+    fn default() -> Self {
+        Self {
+            reference: new_id(),
+            frontend: DOCKERFILE_FRONTEND.to_string(),
+            frontend_attrs: BTreeMap::new(),
+            exports: Vec::new(),
+            cache_from: Vec::new(),
+            cache_to: Vec::new(),
+            entitlements: Vec::new(),
+            source_policy: None,
+            internal: false,
+        }
+    }
+}
+
+/// One result of a build.
+#[derive(Debug)]
+pub struct Export {
+    /// `image`, `moby`, `oci`, `docker`, `local` or `tar`.
+    pub kind: String,
+    /// The exporter's options: `name`, `push`, `compression` …
+    pub attrs: BTreeMap<String, String>,
+    /// Where it goes; `image` and `moby` need none.
+    pub output: Option<ExportTarget>,
+}
+
+/// A cache to read or write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CacheOption {
+    /// `registry`, `local`, `inline`, `gha`, `s3`, `azblob`.
+    pub kind: String,
+    /// Its options: `ref`, `src`, `dest`, `mode` …
+    pub attrs: BTreeMap<String, String>,
+}
+
+/// What a build made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SolveOutput {
+    /// All that the exporters answered.
+    pub exporter_response: BTreeMap<String, String>,
+    /// The image's manifest or index, from `containerimage.descriptor`
+    /// (BuildKit ≥ 0.10). Docker's classic store doesn't tell one.
+    pub descriptor: Option<Descriptor>,
+    /// The configuration's digest, which Docker calls the image ID; absent for
+    /// an index.
+    pub config_digest: Option<String>,
+}
+
+impl SolveOutput {
+    fn new(exporter_response: BTreeMap<String, String>) -> Result<Self, SolveError> {
+        let bad = |why: String| SolveError::Answer(format!("containerimage.descriptor: {why}"));
+        let descriptor = match exporter_response.get("containerimage.descriptor") {
+            None => None,
+            Some(text) => {
+                let json = base64::engine::general_purpose::STANDARD
+                    .decode(text)
+                    .map_err(|e| bad(e.to_string()))?;
+                Some(serde_json::from_slice(&json).map_err(|e| bad(e.to_string()))?)
+            }
+        };
+        let config_digest = exporter_response
+            .get("containerimage.config.digest")
+            .cloned();
+        Ok(Self {
+            exporter_response,
+            descriptor,
+            config_digest,
+        })
+    }
+}
+
+impl Client {
+    /// Builds. `status` gets the daemon's progress messages; its receiver
+    /// should keep reading, or may be dropped. When `cancel` fires, the
+    /// daemon's work is ended, and the call returns
+    /// [`SolveError::Cancelled`].
+    ///
+    /// What the daemon would drop without a word is refused beforehand.
+    pub async fn solve(
+        &self,
+        options: SolveOptions,
+        mut session: Session,
+        status: mpsc::Sender<StatusResponse>,
+        cancel: CancellationToken,
+    ) -> Result<SolveOutput, SolveError> {
+        if cancel.is_cancelled() {
+            return Err(SolveError::Cancelled);
+        }
+        check::refuse_ignored(&options, &self.info().await?)?;
+
+        let reference = options.reference.clone();
+        let prepared = Prepared::new(options, &mut session)?;
+        let mut running =
+            RunningSession::start(session, prepared.targets.clone(), &self.channel()).await?;
+        let progress = Progress::start(self, reference, status);
+
+        let mut control = self.control();
+        let mut solving = Box::pin(control.solve(prepared.request));
+        let outcome = tokio::select! {
+            answer = &mut solving => answer.map_err(Ended::Status),
+            () = cancel.cancelled() => Err(Ended::Cancelled),
+            reason = running.broken() => {
+                // The solve usually fails too, and says more.
+                match tokio::time::timeout(SESSION_GRACE, &mut solving).await {
+                    Ok(answer) => answer.map_err(Ended::Status),
+                    Err(_) => Err(Ended::Session(reason)),
+                }
+            }
+        };
+        // Dropping the call tells the daemon to stop.
+        drop(solving);
+
+        match &outcome {
+            Ok(_) | Err(Ended::Status(_)) => progress.finish().await,
+            // The daemon's last words are that the steps were stopped.
+            Err(_) => drop(tokio::time::timeout(CANCEL_WAIT, progress.finish()).await),
+        }
+        drop(running);
+
+        match outcome {
+            Ok(answer) => {
+                let response = answer.into_inner().exporter_response;
+                let output = SolveOutput::new(response)?;
+                prepared.after.run(&output)?;
+                prepared
+                    .targets
+                    .commit()
+                    .map_err(|(path, e)| SolveError::Output { path, source: e })?;
+                Ok(output)
+            }
+            Err(Ended::Cancelled) => Err(SolveError::Cancelled),
+            Err(Ended::Session(reason)) => Err(SessionError::Refused(reason).into()),
+            Err(Ended::Status(_)) if cancel.is_cancelled() => Err(SolveError::Cancelled),
+            Err(Ended::Status(status)) => Err(self.solve_error(&status)),
+        }
+    }
+
+    /// Sorts a failed call: did the daemon answer, or did the connection break?
+    pub(crate) fn solve_error(&self, status: &Status) -> SolveError {
+        use std::error::Error as _;
+        // Only statuses made on this side have a source.
+        if status.source().is_some() {
+            return SolveError::Lost {
+                endpoint: self.endpoint().to_string(),
+                reason: status_text(status),
+            };
+        }
+        SolveError::Build(BuildFailure::new(status))
+    }
+}
+
+enum Ended {
+    Status(Status),
+    Cancelled,
+    Session(String),
+}
+
+/// A request, where its results go, and what is left to do afterwards.
+struct Prepared {
+    request: SolveRequest,
+    targets: Targets,
+    after: oci_index::Updates,
+}
+
+impl Prepared {
+    fn new(options: SolveOptions, session: &mut Session) -> Result<Self, SolveError> {
+        let targets = Targets::default();
+        let mut after = oci_index::Updates::default();
+        let mut exporters = Vec::new();
+        for (index, mut export) in options.exports.into_iter().enumerate() {
+            match (export.kind.as_str(), export.output) {
+                ("image" | "moby", None) => {}
+                ("local", Some(target @ ExportTarget::Dir(_))) => targets.add(index, target),
+                ("oci" | "docker", Some(ExportTarget::Dir(path))) => {
+                    export.attrs.insert("tar".into(), "false".into());
+                    session.stores_mut().add("export".into(), path.clone());
+                    after.layout(path);
+                }
+                (
+                    "tar" | "oci" | "docker",
+                    Some(target @ (ExportTarget::File(_) | ExportTarget::Writer(_))),
+                ) => targets.add(index, target),
+                (kind, output) => {
+                    return Err(SolveError::Options(match output {
+                        Some(_) => format!("the `{kind}` exporter doesn't write there"),
+                        None => format!("the `{kind}` exporter needs a place to write to"),
+                    }));
+                }
+            }
+            exporters.push(control::Exporter {
+                r#type: export.kind,
+                attrs: export.attrs,
+            });
+        }
+
+        let mut frontend_attrs = options.frontend_attrs;
+        let imports = cache::imports(&options.cache_from, session)?;
+        if !imports.is_empty() {
+            frontend_attrs.insert("cache-imports".into(), cache::to_json(&imports));
+        }
+        let exports = cache::exports(&options.cache_to, session, &mut after)?;
+        let first = exporters.first().cloned().unwrap_or_default();
+        Ok(Self {
+            request: SolveRequest {
+                r#ref: options.reference,
+                exporter_deprecated: first.r#type,
+                exporter_attrs_deprecated: first.attrs,
+                exporters,
+                session: session.id().to_string(),
+                frontend: options.frontend,
+                frontend_attrs,
+                cache: Some(CacheOptions { exports, imports }),
+                entitlements: options.entitlements,
+                source_policy: options.source_policy,
+                internal: options.internal,
+                ..Default::default()
+            },
+            targets,
+            after,
+        })
+    }
+}
+
+/// The daemon's progress on its way to whoever shows it.
+struct Progress {
+    forwarding: JoinHandle<()>,
+    /// Changes with each message.
+    seen: watch::Receiver<u64>,
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.forwarding.abort();
+    }
+}
+
+impl Progress {
+    fn start(client: &Client, reference: String, to: mpsc::Sender<StatusResponse>) -> Self {
+        let (count, seen) = watch::channel(0);
+        let mut control = client.control();
+        let forwarding = tokio::spawn(async move {
+            let request = StatusRequest { r#ref: reference };
+            // A break isn't told: the solve breaks with it.
+            let Ok(answer) = control.status(request).await else {
+                return;
+            };
+            let mut messages = answer.into_inner();
+            while let Ok(Some(message)) = messages.message().await {
+                count.send_modify(|n| *n += 1);
+                if to.send(message).await.is_err() {
+                    return;
+                }
+            }
+        });
+        Self { forwarding, seen }
+    }
+
+    /// Waits for the end, which may come after the solve's, but not for ever.
+    async fn finish(mut self) {
+        loop {
+            let silence = tokio::time::sleep(STATUS_SILENCE);
+            tokio::select! {
+                _ = &mut self.forwarding => return,
+                Ok(()) = self.seen.changed() => {}
+                () = silence => return,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session() -> Session {
+        Session::builder().build().unwrap()
+    }
+
+    fn export(kind: &str, output: Option<ExportTarget>) -> SolveOptions {
+        SolveOptions {
+            exports: vec![Export {
+                kind: kind.into(),
+                attrs: [("name".to_string(), "x".to_string())].into(),
+                output,
+            }],
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn both_exporter_forms_are_filled() {
+        let prepared = Prepared::new(export("image", None), &mut session()).unwrap();
+        let request = prepared.request;
+        assert_eq!(request.exporter_deprecated, "image");
+        assert_eq!(request.exporter_attrs_deprecated["name"], "x");
+        assert_eq!(request.exporters[0].attrs["name"], "x");
+    }
+
+    #[test]
+    fn exporters_and_places_must_fit() {
+        let error = |options| match Prepared::new(options, &mut session()) {
+            Err(error) => error.to_string(),
+            Ok(_) => panic!("accepted"),
+        };
+        let file = || Some(ExportTarget::File("x.tar".into()));
+        assert_eq!(
+            error(export("tar", None)),
+            "the `tar` exporter needs a place to write to"
+        );
+        assert_eq!(
+            error(export("image", file())),
+            "the `image` exporter doesn't write there"
+        );
+        assert_eq!(
+            error(export("local", file())),
+            "the `local` exporter doesn't write there"
+        );
+    }
+
+    #[test]
+    fn the_descriptor_is_decoded() {
+        let json = r#"{"mediaType":"application/vnd.oci.image.index.v1+json","digest":"sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad","size":7}"#;
+        let text = base64::engine::general_purpose::STANDARD.encode(json);
+        let response = [("containerimage.descriptor".to_string(), text)].into();
+        let output = SolveOutput::new(response).unwrap();
+        assert_eq!(output.descriptor.unwrap().size(), 7);
+        let bad = [("containerimage.descriptor".to_string(), "?".to_string())].into();
+        assert!(matches!(SolveOutput::new(bad), Err(SolveError::Answer(_))));
+    }
+}
