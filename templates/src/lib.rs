@@ -6,7 +6,9 @@
 
 pub mod compose;
 pub mod dockerfile;
+pub mod project;
 pub mod spec;
+pub mod tables;
 pub mod value;
 
 pub use compose::{ComposeContext, ComposeError, Composition, SecretUse, Warning, compose};

@@ -9,8 +9,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::value::{
-    AptPackage, BaseImage, Command, ContainerPath, ContextPath, ContextPattern, EnvName, EnvValue,
-    Gid, LabelKey, ModelName, Port, PythonVersion, Uid, UserName,
+    AptPackage, BaseImage, Command, ContainerPath, ContextPath, ContextPattern, CudaVersion,
+    DriverVersion, EnvName, EnvValue, Gid, LabelKey, ModelName, Port, PythonVersion, TorchBackend,
+    Uid, UserName,
 };
 
 /// What an image is.
@@ -22,8 +23,15 @@ pub struct ImageSpec {
     /// The base image. Where absent, the template and the accelerator choose one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub base: Option<BaseImage>,
-    /// What the image computes on.
-    pub gpu: Accelerator,
+    /// What the image computes on. Where absent: `cuda` for the tensorflow, pytorch and cuda
+    /// templates, `off` for python.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gpu: Option<Accelerator>,
+    /// The CUDA release (`12.8`) that the image has to use; what the packages bring where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cuda: Option<CudaVersion>,
+    /// The oldest machine that the image has to run on.
+    pub target: TargetSpec,
     /// Python and its packages.
     pub python: PythonSpec,
     /// Packages of the distribution, installed by apt.
@@ -71,7 +79,9 @@ impl Default for ImageSpec {
         Self {
             template: TemplateName::default(),
             base: None,
-            gpu: Accelerator::default(),
+            gpu: None,
+            cuda: None,
+            target: TargetSpec::default(),
             python: PythonSpec::default(),
             apt: Vec::new(),
             gui: false,
@@ -139,25 +149,25 @@ impl std::fmt::Display for TemplateName {
     }
 }
 
+/// The oldest machine that the image has to run on.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct TargetSpec {
+    /// Its NVIDIA driver, such as `535.104.05`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nvidia_driver: Option<DriverVersion>,
+    /// Its GPU's compute capability, such as `8.6`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compute_capability: Option<CudaVersion>,
+}
+
 /// What the image computes on (`--gpu`).
 #[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Default,
-    Serialize,
-    Deserialize,
-    JsonSchema,
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(rename_all = "kebab-case")]
 pub enum Accelerator {
     /// The processor alone.
-    #[default]
     Off,
     /// What the host has ([`crate::compose::ComposeContext::host_accelerator`]), else CUDA.
     Auto,
@@ -212,10 +222,25 @@ pub struct PythonSpec {
     /// Dependency groups of the project that are installed besides the default ones.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<String>,
-    /// Whether packages of the base's own Python are seen too. Where absent: for bases that are
-    /// known to carry a framework there.
+    /// Where packages are installed. Where absent: into the base's own Python where the base is
+    /// known to carry a framework in it, else into a virtual environment.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub system_site_packages: Option<bool>,
+    pub environment: Option<PythonEnvironment>,
+    /// Which of PyTorch's own indexes torch comes from (`cpu`, `cu126`, `rocm6.4`; needs uv), or
+    /// `index` for whatever the package index has. Where absent: `cpu` for a CPU image on a
+    /// machine that has no package index of its own, else `index`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub torch_backend: Option<TorchBackend>,
+}
+
+/// Where Python packages are installed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum PythonEnvironment {
+    /// A virtual environment at `/opt/venv`.
+    Venv,
+    /// The Python that the base's PATH leads to.
+    Base,
 }
 
 /// What installs Python packages.

@@ -1,42 +1,33 @@
 //! Packages of the distribution: one RUN with cache mounts, leaving no lists and no logs behind.
 
-use super::{Composer, SecretUse};
+use super::{Composer, Decision, SecretUse};
 use crate::dockerfile::{CacheMount, Instruction, Mount, Network, Run, Script, Sharing};
-
-/// What OpenCV's windows (Qt's xcb plugin) load at run time. Debian 13 and Ubuntu 24.04 name the
-/// second `libglib2.0-0t64`, which provides the old name, so that apt takes it under either.
-const GUI_PACKAGES: [&str; 3] = ["libgl1", "libglib2.0-0", "libsm6"];
+use crate::spec::PythonEnvironment;
 
 impl Composer<'_> {
-    /// All packages that apt is asked for, sorted.
-    fn apt_packages(&self) -> Vec<String> {
+    pub(super) fn apt_layer(&mut self, decision: &Decision) {
         let mut packages: Vec<String> = self.spec.apt.iter().map(ToString::to_string).collect();
-        if self.spec.gui {
-            packages.extend(GUI_PACKAGES.map(str::to_owned));
-        }
-        if self.spec.user.as_ref().is_some_and(|user| user.sudo) {
-            packages.push("sudo".into());
-        }
+        packages.extend(decision.apt.iter().map(|package| (*package).to_owned()));
         packages.sort();
         packages.dedup();
-        packages
-    }
-
-    pub(super) fn apt_layer(&mut self, wants_python: bool) {
-        let packages = self.apt_packages();
-        if packages.is_empty() && !wants_python {
+        // What must be there for Python, and what brings it.
+        let python = decision.environment.map(|environment| match environment {
+            PythonEnvironment::Venv => ("-c 'import ensurepip, venv'", "python3 python3-venv"),
+            PythonEnvironment::Base => ("-m pip --version", "python3 python3-pip"),
+        });
+        if packages.is_empty() && python.is_none() {
             return;
         }
         let mut script = Script::strict();
         script.lines(&format!("packages=\"{}\";", packages.join(" ")));
-        if wants_python {
-            script.lines(
+        if let Some((test, package)) = python {
+            script.lines(&format!(
                 r#"
 # Python comes with the base or, where it has none, from its distribution.
-python3 -c 'import ensurepip, venv' 2>/dev/null || packages="$packages python3 python3-venv";
+python3 {test} >/dev/null 2>&1 || packages="$packages {package}";
 if [ -z "$packages" ]; then exit 0; fi;
-"#,
-            );
+"#
+            ));
         }
         script.lines(
             r#"

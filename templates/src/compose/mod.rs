@@ -2,20 +2,28 @@
 //!
 //! One order for every image, so that what changes often comes late: base, packages of the
 //! distribution, Python packages, environment, code, and last one small layer with all that belongs to
-//! the user. Which base and which packages is decided in [`base`] and [`python`]; the files beside
-//! this one each write one part.
+//! the user. What is asked for is read in `inputs`, and what follows from it
+//! decided in `decide`, before a line is written; the other files beside this one each write one
+//! part.
 
 mod apt;
-mod base;
+mod decide;
+mod frameworks;
+mod inputs;
 mod python;
+mod serving;
 mod user;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use crate::dockerfile::{Copy, Dockerfile, Instruction, RenderError, Word};
-use crate::spec::{Accelerator, ImageSpec};
-use crate::value::{BaseImage, ContainerPath, EnvName};
+use decide::Decision;
+
+use crate::dockerfile::{Copy, Dockerfile, Instruction, Mount, RenderError, Word};
+use crate::project::ProjectError;
+use crate::spec::{Accelerator, ImageSpec, Installer};
+use crate::tables::Machine;
+use crate::value::{BaseImage, ContainerPath, EnvName, Port};
 
 /// What the caller knows about the world around the spec.
 #[derive(Debug, Clone, Default)]
@@ -24,6 +32,8 @@ pub struct ComposeContext<'a> {
     pub project: Option<&'a Path>,
     /// The accelerator that this host has, for [`Accelerator::Auto`].
     pub host_accelerator: Option<Accelerator>,
+    /// The machine type that the image is for; of several, the first.
+    pub machine: Machine,
     /// Bases that settings name per accelerator, before the built-in table.
     pub accelerator_bases: BTreeMap<Accelerator, BaseImage>,
     /// Which settings of the host's network the build is given as secrets.
@@ -92,6 +102,12 @@ pub struct Composition {
     pub base: BaseImage,
     /// What it computes on, with [`Accelerator::Auto`] resolved.
     pub accelerator: Accelerator,
+    /// Its Python (`3.12`), as far as it is known before the build.
+    pub python: Option<String>,
+    /// What installs its Python packages; `None` where there are none to install.
+    pub installer: Option<Installer>,
+    /// The CUDA release (`12.8`) that its packages or its base bring, as far as it is known.
+    pub cuda: Option<String>,
     /// What was noticed.
     pub warnings: Vec<Warning>,
     /// The secrets that its RUN steps mount, sorted.
@@ -104,6 +120,9 @@ pub enum ComposeError {
     /// A value that no Dockerfile can hold.
     #[error(transparent)]
     Render(#[from] RenderError),
+    /// A project file that can't be used.
+    #[error(transparent)]
+    Project(#[from] ProjectError),
     /// Two parts of the spec that can't both hold, or one that can't at all.
     #[error("{message}; {hint}")]
     Conflict {
@@ -126,36 +145,25 @@ impl ComposeError {
 /// Composes the Dockerfile of a spec.
 ///
 /// # Errors
-/// [`ComposeError`] where the spec contradicts itself or asks for what can't work.
+/// [`ComposeError`] where the spec contradicts itself, asks for what can't work, or names project
+/// files that can't be read.
 pub fn compose(spec: &ImageSpec, context: &ComposeContext) -> Result<Composition, ComposeError> {
-    let chosen = base::choose(spec, context)?;
-    let mut composer = Composer {
-        spec,
-        context,
-        file: Dockerfile::default(),
-        warnings: chosen.warnings,
-    };
+    let mut warnings = Vec::new();
+    let inputs = inputs::gather(spec, context, &mut warnings)?;
+    if let Some(serving) = &spec.serving {
+        return serving::compose(spec, serving, &inputs, context, warnings);
+    }
+    let decision = decide::decide(spec, context, &inputs, &mut warnings)?;
+    let mut composer = Composer::new(spec, context);
     let workdir = composer.workdir();
-    composer.open(&chosen.image);
-    composer.apt_layer(python::wants_python(spec));
-    composer.python_layer();
-    composer.environment(&chosen.env)?;
+    composer.open(&decision.base);
+    composer.apt_layer(&decision);
+    composer.python_layer(&decision, &inputs);
+    composer.environment(&decision.env, decision.environment.is_some())?;
     composer.code(&workdir);
-    composer.user_layer(&workdir);
-    composer.close();
-    let text = composer.file.render()?;
-    let secrets = composer.context.secrets.iter().copied();
-    let secrets = secrets
-        .filter(|s| text.contains(&format!("id={}", s.id())))
-        .collect();
-    Ok(Composition {
-        text,
-        dockerfile: composer.file,
-        base: chosen.image,
-        accelerator: chosen.accelerator,
-        warnings: composer.warnings,
-        secrets,
-    })
+    composer.user_layer(&[&workdir]);
+    composer.close(&spec.ports);
+    composer.finish(decision, warnings)
 }
 
 /// The Dockerfile under way. Each part of the order above appends to it.
@@ -163,7 +171,6 @@ struct Composer<'a> {
     spec: &'a ImageSpec,
     context: &'a ComposeContext<'a>,
     file: Dockerfile,
-    warnings: Vec<Warning>,
 }
 
 /// An environment variable's name that is known to be one.
@@ -171,7 +178,43 @@ fn env_name(name: &str) -> EnvName {
     name.parse().expect("a plain name")
 }
 
-impl Composer<'_> {
+impl<'a> Composer<'a> {
+    fn new(spec: &'a ImageSpec, context: &'a ComposeContext<'a>) -> Self {
+        Self {
+            spec,
+            context,
+            file: Dockerfile::default(),
+        }
+    }
+
+    fn finish(
+        self,
+        decision: Decision,
+        warnings: Vec<Warning>,
+    ) -> Result<Composition, ComposeError> {
+        let mounted = |secret: &SecretUse| {
+            let is_it = |mount: &Mount| matches!(mount, Mount::Secret { id } if id == secret.id());
+            let runs = self.file.instructions.iter();
+            let mut runs = runs.filter_map(|i| match i {
+                Instruction::Run(run) => Some(run),
+                _ => None,
+            });
+            runs.any(|run| run.mounts.iter().any(is_it))
+        };
+        let secrets = SecretUse::ALL.into_iter().filter(mounted).collect();
+        Ok(Composition {
+            text: self.file.render()?,
+            secrets,
+            base: decision.base,
+            accelerator: decision.accelerator,
+            python: decision.python,
+            installer: decision.environment.map(|_| decision.installer),
+            cuda: decision.cuda,
+            warnings,
+            dockerfile: self.file,
+        })
+    }
+
     fn workdir(&self) -> ContainerPath {
         let default = || "/app".parse().expect("a plain path");
         self.spec.workdir.clone().unwrap_or_else(default)
@@ -202,6 +245,7 @@ impl Composer<'_> {
     fn environment(
         &mut self,
         base_env: &BTreeMap<&'static str, String>,
+        python: bool,
     ) -> Result<(), ComposeError> {
         let mut env: BTreeMap<EnvName, Word> = BTreeMap::new();
         for (name, value) in base_env {
@@ -211,7 +255,9 @@ impl Composer<'_> {
             env.insert(env_name("QT_QPA_PLATFORM"), "xcb".into());
             env.insert(env_name("QT_X11_NO_MITSHM"), "1".into());
         }
-        env.insert(env_name("PYTHONUNBUFFERED"), "1".into());
+        if python {
+            env.insert(env_name("PYTHONUNBUFFERED"), "1".into());
+        }
         for (name, value) in &self.spec.env {
             if name.as_str() == "PATH" {
                 return Err(ComposeError::conflict(
@@ -221,8 +267,16 @@ impl Composer<'_> {
             }
             env.insert(name.clone(), value.as_str().into());
         }
-        self.file.section("The environment of the container.");
-        self.file.push(Instruction::Env(env.into_iter().collect()));
+        let mut env: Vec<(EnvName, Word)> = env.into_iter().collect();
+        if !self.spec.path.is_empty() {
+            let folders: Vec<&str> = self.spec.path.iter().map(ContainerPath::as_str).collect();
+            let path = Word::literal(format!("{}:", folders.join(":")));
+            env.push((env_name("PATH"), path.then_variable(env_name("PATH"))));
+        }
+        if !env.is_empty() {
+            self.file.section("The environment of the container.");
+            self.file.push(Instruction::Env(env));
+        }
         Ok(())
     }
 
@@ -241,11 +295,11 @@ impl Composer<'_> {
     }
 
     /// Metadata that makes no layer.
-    fn close(&mut self) {
+    fn close(&mut self, ports: &[Port]) {
         let spec = self.spec;
         let mut last = Vec::new();
-        if !spec.ports.is_empty() {
-            last.push(Instruction::Expose(spec.ports.clone()));
+        if !ports.is_empty() {
+            last.push(Instruction::Expose(ports.to_vec()));
         }
         if !spec.labels.is_empty() {
             let labels = spec.labels.iter();

@@ -1,77 +1,90 @@
-//! Python packages: one virtual environment at `/opt/venv`, readable by any user.
+//! Python packages: one virtual environment at `/opt/venv` that any user can read, or the base's
+//! own Python where that holds a framework.
 
 use std::collections::BTreeMap;
 
-use super::{Composer, SecretUse, env_name};
+use super::inputs::{Inputs, join};
+use super::{Composer, Decision, SecretUse, env_name};
 use crate::dockerfile::{
     CacheMount, Copy, Instruction, Mount, Network, Run, Script, Sharing, Word, shell_quote,
 };
-use crate::spec::{ImageSpec, Installer};
+use crate::spec::{Installer, PythonEnvironment};
+use crate::tables::bases;
 
 /// Where the inputs (requirements and lock files) are kept in the image.
 const INPUTS: &str = "/opt/mlbuild";
 const VENV: &str = "/opt/venv";
 
-pub(super) fn wants_python(spec: &ImageSpec) -> bool {
-    let python = &spec.python;
-    !(python.requirements.is_empty() && python.packages.is_empty())
-        || python.pylock.is_some()
-        || python.project.is_some()
-        || spec.base.is_none()
-}
-
 impl Composer<'_> {
-    pub(super) fn python_layer(&mut self) {
-        if !wants_python(self.spec) {
+    pub(super) fn python_layer(&mut self, decision: &Decision, inputs: &Inputs) {
+        let Some(environment) = decision.environment else {
             return;
-        }
-        self.file
-            .section("Python packages, in a virtual environment that any user can read.");
-        self.copy_requirements();
-        let mut script = Script::strict();
-        script.lines("umask 022; export HOME=/root PIP_DISABLE_PIP_VERSION_CHECK=1;");
+        };
+        let venv = environment == PythonEnvironment::Venv;
+        self.file.section(if venv {
+            "Python packages, in a virtual environment that any user can read."
+        } else {
+            "Python packages, beside those that the base's own Python holds."
+        });
+        self.copy_inputs(inputs);
         let mut mounts = vec![Mount::Cache(CacheMount {
             id: Some("mlbuild-python".into()),
             target: "/root/.cache".into(),
             sharing: Sharing::Shared,
         })];
-        self.network_settings(&mut mounts, &mut script);
-        script.lines(&format!("python3 -m venv {VENV};"));
-        let what = self.pip_arguments();
+        let mut script = Script::strict();
+        script.lines("umask 022;");
+        script.lines(
+            "export HOME=/root PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore;",
+        );
+        self.network_settings(decision.installer, &mut mounts, &mut script);
+        self.check_version(&mut script);
+        if venv {
+            script.lines(&format!("python3 -m venv {VENV};"));
+        } else {
+            script.lines("export PIP_BREAK_SYSTEM_PACKAGES=1;");
+        }
+        let python = if venv {
+            format!("{VENV}/bin/python")
+        } else {
+            "python3".into()
+        };
+        let what = self.what_to_install(decision, inputs, &mut script);
         if !what.is_empty() {
-            match self.spec.python.installer {
-                Installer::Pip => script.lines(&format!("{VENV}/bin/pip install -q {what};")),
-                Installer::Uv | Installer::Auto => script.lines(&format!(
-                    r#"
-export UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never;
-uv=$(command -v uv || echo /tmp/uv/bin/uv);
-[ -x "$uv" ] || {VENV}/bin/pip install -q --target /tmp/uv uv==0.13.9;
-"$uv" pip install -q --python {VENV}/bin/python {what};
-rm -rf /tmp/uv;
-"#
-                )),
-            };
+            match decision.installer {
+                Installer::Pip => self.by_pip(&python, &what, &mut script),
+                _ => self.by_uv(&python, &what, decision, &mut script),
+            }
+            if venv {
+                self.compile(&mut script);
+            }
         }
         self.file.push(Instruction::Run(Run {
             mounts,
             network: Network::Default,
             script: script.finish(),
         }));
-        let path = Word::literal(format!("{VENV}/bin:")).then_variable(env_name("PATH"));
-        self.file.push(Instruction::Env(vec![
-            (env_name("VIRTUAL_ENV"), VENV.into()),
-            (env_name("PATH"), path),
-        ]));
+        if venv {
+            let path = Word::literal(format!("{VENV}/bin:")).then_variable(env_name("PATH"));
+            self.file.push(Instruction::Env(vec![
+                (env_name("VIRTUAL_ENV"), VENV.into()),
+                (env_name("PATH"), path),
+            ]));
+        }
     }
 
     /// One COPY per folder, so that files that include each other by relative path still do.
-    fn copy_requirements(&mut self) {
+    fn copy_inputs(&mut self, inputs: &Inputs) {
+        let python = &self.spec.python;
+        let mut files: Vec<String> = inputs.files.iter().cloned().collect();
+        files.extend(python.pylock.iter().map(ToString::to_string));
+        if let Some(folder) = &python.project {
+            files.extend(["pyproject.toml", "uv.lock"].map(|name| join(folder.as_str(), name)));
+        }
         let mut folders: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-        for file in &self.spec.python.requirements {
-            folders
-                .entry(file.split().0)
-                .or_default()
-                .push(file.as_str());
+        for file in &files {
+            let folder = file.rsplit_once('/').map_or("", |(folder, _)| folder);
+            folders.entry(folder).or_default().push(file);
         }
         for (folder, files) in folders {
             let slash = if folder.is_empty() { "" } else { "/" };
@@ -83,41 +96,166 @@ rm -rf /tmp/uv;
         }
     }
 
-    fn pip_arguments(&self) -> String {
+    /// Stops where the base's Python isn't the one that was asked for.
+    fn check_version(&self, script: &mut Script) {
+        let Some(version) = &self.spec.python.version else {
+            return;
+        };
+        script.lines(&format!(
+            r#"
+found=$(python3 -c 'import platform; print(platform.python_version())');
+case "$found." in {version}.*) ;; *) echo "mlbuild: Python {version} is asked for, but this base has $found: name another base or version" >&2; exit 1;; esac;
+"#
+        ));
+    }
+
+    /// The arguments of `pip install`; patterns are added to `$@` by the script itself.
+    fn what_to_install(
+        &self,
+        decision: &Decision,
+        inputs: &Inputs,
+        script: &mut Script,
+    ) -> Vec<String> {
         let python = &self.spec.python;
-        let files = python
+        if python.project.is_some() {
+            return vec!["project".into()];
+        }
+        let path = |file: &str| format!("{INPUTS}/{file}");
+        if let Some(file) = &python.pylock {
+            return vec!["-r".into(), shell_quote(&path(file.as_str()))];
+        }
+        let mut what = Vec::new();
+        let (patterns, files): (Vec<&String>, Vec<&String>) = inputs
             .requirements
             .iter()
-            .map(|file| format!("-r {}", shell_quote(&format!("{INPUTS}/{file}"))));
-        let packages = python.packages.iter().map(|p| shell_quote(p));
-        files.chain(packages).collect::<Vec<_>>().join(" ")
+            .partition(|file| file.contains(['*', '?']));
+        for file in files {
+            what.extend(["-r".into(), shell_quote(&path(file))]);
+        }
+        what.extend(
+            python
+                .packages
+                .iter()
+                .chain(&decision.additions)
+                .map(|p| shell_quote(p)),
+        );
+        if !patterns.is_empty() {
+            let patterns: Vec<String> = patterns.into_iter().map(|p| path(p)).collect();
+            script.lines(&format!(
+                r#"for file in {}; do if [ -f "$file" ]; then set -- "$@" -r "$file"; fi; done;"#,
+                patterns.join(" ")
+            ));
+            if what.is_empty() {
+                script.lines("if [ $# = 0 ]; then exit 0; fi;");
+            }
+            what.push("\"$@\"".into());
+        }
+        what
+    }
+
+    fn by_pip(&self, python: &str, what: &[String], script: &mut Script) {
+        if self.spec.python.pylock.is_some() {
+            script.lines(&format!("{python} -m pip install -q 'pip>=25.1';"));
+        }
+        script.lines(&format!(
+            "{python} -m pip install -q --no-compile {};",
+            what.join(" ")
+        ));
+    }
+
+    fn by_uv(&self, python: &str, what: &[String], decision: &Decision, script: &mut Script) {
+        let uv = &bases().uv;
+        script.lines(&format!(
+            r#"
+export UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never UV_NO_INSTALLER_METADATA=1;
+uv=$(command -v uv || echo /tmp/uv/bin/uv);
+[ -x "$uv" ] || {python} -m pip install -q --target /tmp/uv uv=={uv};
+"#
+        ));
+        let venv = decision.environment == Some(PythonEnvironment::Venv);
+        if let Some(folder) = &self.spec.python.project {
+            let flags = |flag: &str, names: &[String]| -> String {
+                names
+                    .iter()
+                    .map(|name| format!(" {flag} {}", shell_quote(name)))
+                    .collect()
+            };
+            let extras = flags("--extra", &self.spec.python.extras);
+            let groups = flags("--group", &self.spec.python.groups);
+            let target = if venv {
+                VENV
+            } else {
+                "$(python3 -c 'import sys; print(sys.prefix)')"
+            };
+            script.lines(&format!(
+                "UV_PROJECT_ENVIRONMENT={target} \"$uv\" sync -q --frozen --inexact --no-install-project --no-default-groups{extras}{groups} --project {};",
+                shell_quote(join_inputs(folder.as_str()).as_str())
+            ));
+        } else {
+            let backend = decision.torch_backend.as_ref();
+            let backend = backend
+                .map(|b| format!(" --torch-backend {b}"))
+                .unwrap_or_default();
+            let system = if venv {
+                ""
+            } else {
+                " --break-system-packages --compile-bytecode"
+            };
+            script.lines(&format!(
+                "\"$uv\" pip install -q --python {python}{system}{backend} {};",
+                what.join(" ")
+            ));
+        }
+        script.lines("rm -rf /tmp/uv;");
+    }
+
+    /// Bytecode that doesn't look at its source's time stamp, so that it stays valid when the
+    /// image's time stamps are set, and for users who can't write it themselves.
+    fn compile(&self, script: &mut Script) {
+        let jobs = if self.spec.reproducible { 1 } else { 0 };
+        script.lines(&format!(
+            "PYTHONHASHSEED=0 {VENV}/bin/python -m compileall -qq -j{jobs} --invalidation-mode unchecked-hash {VENV}/lib || true;"
+        ));
     }
 
     /// Hands the host's index settings and CA to this one step.
-    fn network_settings(&self, mounts: &mut Vec<Mount>, script: &mut Script) {
+    fn network_settings(&self, installer: Installer, mounts: &mut Vec<Mount>, script: &mut Script) {
         for secret in [SecretUse::Ca, SecretUse::PipConf, SecretUse::UvConf] {
-            if !self.context.secrets.contains(&secret) {
+            let used = secret != SecretUse::UvConf || installer != Installer::Pip;
+            if !used || !self.context.secrets.contains(&secret) {
                 continue;
             }
             mounts.push(Mount::Secret {
                 id: secret.id().into(),
             });
             let path = secret.path();
-            let variables: &[&str] = match secret {
-                SecretUse::Ca => &[
-                    "SSL_CERT_FILE",
-                    "PIP_CERT",
-                    "REQUESTS_CA_BUNDLE",
-                    "CURL_CA_BUNDLE",
-                ],
-                SecretUse::PipConf => &["PIP_CONFIG_FILE"],
-                _ => &["UV_CONFIG_FILE"],
+            let exports = match secret {
+                SecretUse::Ca => {
+                    let names = [
+                        "SSL_CERT_FILE",
+                        "PIP_CERT",
+                        "REQUESTS_CA_BUNDLE",
+                        "CURL_CA_BUNDLE",
+                        "GIT_SSL_CAINFO",
+                    ];
+                    format!(
+                        "for name in {}; do export \"$name={path}\"; done",
+                        names.join(" ")
+                    )
+                }
+                SecretUse::PipConf => format!("export PIP_CONFIG_FILE={path}"),
+                _ => format!("export UV_CONFIG_FILE={path}"),
             };
-            let exports: Vec<String> = variables.iter().map(|v| format!("{v}={path}")).collect();
-            script.lines(&format!(
-                "if [ -f {path} ]; then export {}; fi;",
-                exports.join(" ")
-            ));
+            script.lines(&format!("if [ -f {path} ]; then {exports}; fi;"));
         }
     }
+}
+
+fn join_inputs(folder: &str) -> String {
+    join(
+        INPUTS,
+        folder.trim_start_matches("./").trim_end_matches('.'),
+    )
+    .trim_end_matches('/')
+    .to_owned()
 }

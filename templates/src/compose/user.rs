@@ -10,7 +10,8 @@ use crate::dockerfile::{Instruction, Network, Run, Script, Word, shell_quote};
 use crate::value::ContainerPath;
 
 impl Composer<'_> {
-    pub(super) fn user_layer(&mut self, workdir: &ContainerPath) {
+    /// Makes the user, who also gets the given folders (not what is in them).
+    pub(super) fn user_layer(&mut self, folders: &[&ContainerPath]) {
         let Some(user) = &self.spec.user else {
             return;
         };
@@ -61,10 +62,10 @@ chmod 0440 /etc/sudoers.d/mlbuild-user;
 "#,
             );
         }
-        if workdir.as_str() != "/" {
+        for folder in folders.iter().filter(|folder| folder.as_str() != "/") {
             script.lines(&format!(
                 "chown \"$USER_UID:$USER_GID\" {};",
-                shell_quote(workdir.as_str())
+                shell_quote(folder.as_str())
             ));
         }
         self.file.push(Instruction::Run(Run {

@@ -7,13 +7,13 @@ mod command;
 mod ids;
 mod names;
 mod paths;
+mod versions;
 
 pub use command::Command;
 pub use ids::{Gid, Port, Protocol, Uid};
-pub use names::{
-    AptPackage, BaseImage, EnvName, EnvValue, LabelKey, ModelName, PythonVersion, UserName,
-};
+pub use names::{AptPackage, BaseImage, EnvName, EnvValue, LabelKey, ModelName, UserName};
 pub use paths::{ContainerPath, ContextPath, ContextPattern};
+pub use versions::{CudaVersion, DriverVersion, PythonVersion, TorchBackend};
 
 /// A value that can't be used, with the reason and what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

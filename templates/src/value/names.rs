@@ -162,37 +162,6 @@ fn check_model_name(text: &str) -> Result<(), InvalidValue> {
 }
 
 checked_string!(
-    /// A Python version as `3.12` (or `3.12.7`, where a base has exactly that).
-    PythonVersion,
-    check_python_version,
-    pattern = r"^3\.[0-9]{1,2}(\.[0-9]{1,2})?$"
-);
-
-fn check_python_version(text: &str) -> Result<(), InvalidValue> {
-    let parts: Vec<&str> = text.split('.').collect();
-    let number = |p: &str| !p.is_empty() && p.len() <= 2 && p.chars().all(|c| c.is_ascii_digit());
-    if (2..=3).contains(&parts.len()) && parts[0] == "3" && parts[1..].iter().all(|p| number(p)) {
-        return Ok(());
-    }
-    Err(InvalidValue::new(
-        "Python version",
-        text,
-        "isn't a Python 3 version",
-        "write 3.12 (or 3.12.7)",
-    ))
-}
-
-impl PythonVersion {
-    /// The version as `3.MINOR`.
-    pub fn minor(&self) -> String {
-        let mut parts = self.0.split('.');
-        let major = parts.next().unwrap_or("3");
-        let minor = parts.next().unwrap_or("0");
-        format!("{major}.{minor}")
-    }
-}
-
-checked_string!(
     /// A base image as it would be pulled: `ubuntu:24.04`, `nvcr.io/nvidia/tensorflow:21.02-tf2-py3`,
     /// optionally pinned by `@sha256:…`. The text is kept as it was written.
     BaseImage,
@@ -301,13 +270,5 @@ mod tests {
             assert!(value.parse::<EnvValue>().is_ok(), "{value:?}");
         }
         assert!("a\nb".parse::<EnvValue>().is_err());
-    }
-
-    #[test]
-    fn python_versions() {
-        assert_eq!("3.12.7".parse::<PythonVersion>().unwrap().minor(), "3.12");
-        for bad in ["", "3", "2.7", "3.x", "3.12.1.1", "3.12-dev", "312"] {
-            assert!(bad.parse::<PythonVersion>().is_err(), "{bad:?}");
-        }
     }
 }

@@ -1,0 +1,281 @@
+//! TensorFlow and PyTorch: which release will be installed, and whether it fits the Python, the
+//! CUDA, the driver and the GPU that are asked for. What doesn't fit is refused with the nearest
+//! that does.
+
+use pep440_rs::Version;
+
+use super::inputs::Inputs;
+use super::{ComposeContext, ComposeError};
+use crate::project::Wanted;
+use crate::spec::{Accelerator, ImageSpec, TemplateName};
+use crate::tables::{Release, ReleaseTable, cuda, release_table};
+
+/// A framework that the image will hold.
+#[derive(Debug, Clone)]
+pub(super) struct Framework {
+    /// `torch`, `tensorflow` or `tensorflow-cpu`.
+    pub name: &'static str,
+    /// Who asks for it.
+    pub wanted: Wanted,
+    table: &'static ReleaseTable,
+}
+
+type Row = (&'static Version, &'static Release);
+
+/// The frameworks that the inputs ask for or, where they ask for none, the template's own.
+pub(super) fn find(spec: &ImageSpec, inputs: &Inputs) -> Vec<Framework> {
+    let mut found: Vec<Framework> = ["torch", "tensorflow", "tensorflow-cpu"]
+        .into_iter()
+        .filter_map(|name| Framework::new(name, inputs.find(name)?.clone()))
+        .collect();
+    let default = match spec.template {
+        TemplateName::Pytorch => "torch",
+        TemplateName::Tensorflow => "tensorflow",
+        _ => return found,
+    };
+    let has = found.iter().any(|f| f.name.starts_with(default));
+    if !has && !inputs.locked {
+        let wanted = Wanted {
+            name: default.into(),
+            extras: Vec::new(),
+            versions: Some(pep440_rs::VersionSpecifiers::empty()),
+            origin: format!("the {} template", spec.template),
+        };
+        found.extend(Framework::new(default, wanted));
+    }
+    found
+}
+
+impl Framework {
+    fn new(name: &'static str, wanted: Wanted) -> Option<Self> {
+        Some(Self {
+            name,
+            wanted,
+            table: release_table(name)?,
+        })
+    }
+
+    /// Whether nothing but the template asks for it.
+    pub fn is_default(&self) -> bool {
+        self.wanted.origin.starts_with("the ")
+    }
+
+    /// The releases that will do, oldest first.
+    fn releases(&self, context: &ComposeContext) -> Vec<Row> {
+        let Some(versions) = &self.wanted.versions else {
+            return Vec::new();
+        };
+        self.table
+            .on(context.machine)
+            .filter(|(version, _)| versions.contains(version))
+            .collect()
+    }
+
+    /// The release that will be installed: the newest that will do. `None` for releases that the
+    /// table doesn't know, and where it comes from a URL.
+    pub fn release(&self, context: &ComposeContext, python: Option<&str>) -> Option<Row> {
+        let mut rows = self.releases(context).into_iter().rev();
+        rows.find(|(_, release)| python.is_none_or(|p| has_python(release, p)))
+    }
+
+    /// Whether some release that will do has wheels for a Python version, as far as is known.
+    pub fn runs_on(&self, context: &ComposeContext, python: &str) -> bool {
+        let rows = self.releases(context);
+        rows.is_empty() || rows.iter().any(|(_, release)| has_python(release, python))
+    }
+
+    /// The Python versions that some release that will do has wheels for, newest first.
+    pub fn pythons(&self, context: &ComposeContext) -> Vec<String> {
+        let rows = self.releases(context);
+        let mut all: Vec<String> = rows.iter().flat_map(|(_, r)| r.python.clone()).collect();
+        all.sort_by_key(|p| std::cmp::Reverse(minor(p)));
+        all.dedup();
+        all
+    }
+
+    /// Refuses a Python version that no release that will do has wheels for.
+    pub fn check_python(
+        &self,
+        context: &ComposeContext,
+        python: &str,
+        whose: &str,
+    ) -> Result<(), ComposeError> {
+        if self.runs_on(context, python) {
+            return Ok(());
+        }
+        let mut pythons = self.pythons(context);
+        pythons.reverse();
+        let asked = self.asked();
+        let others = self
+            .table
+            .on(context.machine)
+            .filter(|(_, release)| has_python(release, python));
+        let nearest = nearest(
+            self.releases(context).last().map(|row| row.0),
+            others.map(|row| row.0),
+        );
+        let or = nearest.map(|v| {
+            format!(
+                ", or {} {v}, the nearest with wheels for {python}",
+                self.name
+            )
+        });
+        Err(ComposeError::conflict(
+            format!(
+                "{asked} has no wheels for Python {python}{whose}, only for {}",
+                pythons.join(", ")
+            ),
+            format!(
+                "ask for Python {}{}",
+                pythons.last().map_or("3.12", |p| p),
+                or.unwrap_or_default()
+            ),
+        ))
+    }
+
+    /// How it is asked for, with the place.
+    pub fn asked(&self) -> String {
+        let versions = self
+            .wanted
+            .versions
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        format!(
+            "{}{} ({})",
+            self.name,
+            versions.replace(' ', ""),
+            self.wanted.origin
+        )
+    }
+
+    /// Refuses what the release's CUDA can't do: another CUDA, an older driver, a newer GPU.
+    pub fn check_cuda(
+        &self,
+        spec: &ImageSpec,
+        context: &ComposeContext,
+        row: Row,
+    ) -> Result<(), ComposeError> {
+        let (version, release) = row;
+        let Some(built) = release.cuda_version() else {
+            return Ok(());
+        };
+        let name = self.name;
+        let nearest_where = |fits: &dyn Fn(&Version, &str) -> bool| {
+            let rows = self.table.on(context.machine);
+            let rows = rows.filter(|(v, r)| r.cuda_version().is_some_and(|cuda| fits(v, &cuda)));
+            nearest(Some(version), rows.map(|row| row.0)).map(|v| format!("{name} {v}"))
+        };
+        if let Some(asked) = &spec.cuda
+            && spec.template != TemplateName::Cuda
+            && asked.as_str() != built
+        {
+            let near = nearest_where(&|_, cuda| cuda == asked.as_str());
+            let own = (name == "torch").then(|| {
+                let backend = asked.as_str().replace('.', "");
+                format!("take {name} {version} from PyTorch's own index (torch-backend = \"cu{backend}\")")
+            });
+            let choices: Vec<String> = near
+                .map(|n| format!("ask for {n}"))
+                .into_iter()
+                .chain(own)
+                .chain([format!("leave out cuda = \"{asked}\"")])
+                .collect();
+            return Err(ComposeError::conflict(
+                format!(
+                    "{name} {version} ({}) is built for CUDA {built}, not {asked}",
+                    self.wanted.origin
+                ),
+                choices.join(", or "),
+            ));
+        }
+        if let Some(driver) = &spec.target.nvidia_driver {
+            let has: Version = driver.as_str().parse().expect("checked when it was made");
+            let runs = |cuda_version: &str| {
+                cuda()
+                    .oldest_driver(cuda_version)
+                    .is_none_or(|oldest| *oldest <= has)
+            };
+            if !runs(&built) {
+                let oldest = cuda()
+                    .oldest_driver(&built)
+                    .map(ToString::to_string)
+                    .unwrap_or_default();
+                let near = nearest_where(&|_, cuda| runs(cuda));
+                return Err(ComposeError::conflict(
+                    format!(
+                        "{name} {version} ({}) needs CUDA {built} and with it driver {oldest} or newer, not {driver}",
+                        self.wanted.origin
+                    ),
+                    near.map_or("update the driver".into(), |n| {
+                        format!(
+                            "ask for {n}, the nearest that the driver runs, or update the driver"
+                        )
+                    }),
+                ));
+            }
+        }
+        if name == "torch"
+            && let Some(capability) = &spec.target.compute_capability
+        {
+            let has: Version = capability
+                .as_str()
+                .parse()
+                .expect("checked when it was made");
+            if let Some((torch, floor)) = cuda().floor_of_capability(&has)
+                && version < torch
+            {
+                return Err(ComposeError::conflict(
+                    format!(
+                        "torch {version} ({}) has no code for GPUs of compute capability {capability}",
+                        self.wanted.origin
+                    ),
+                    format!("ask for torch {torch} with CUDA {floor}, or newer"),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The requirement to add so that it computes on the accelerator, if the inputs don't say so.
+    pub fn addition(&self, accelerator: Accelerator, release: Option<Row>) -> Vec<String> {
+        let bring_cuda = accelerator == Accelerator::Cuda
+            && self.name == "tensorflow"
+            && !self.wanted.extras.iter().any(|e| e == "and-cuda")
+            && release.is_none_or(|(_, r)| r.cuda.is_some());
+        match (self.is_default(), accelerator) {
+            _ if bring_cuda => vec!["tensorflow[and-cuda]".into()],
+            (true, Accelerator::Off) if self.name == "tensorflow" => vec![
+                // The CPU-only wheels are a third of the size; only x86_64 has them.
+                "tensorflow-cpu; platform_machine == 'x86_64'".into(),
+                "tensorflow; platform_machine != 'x86_64'".into(),
+            ],
+            (true, _) => vec![self.name.into()],
+            (false, _) => Vec::new(),
+        }
+    }
+}
+
+fn has_python(release: &Release, python: &str) -> bool {
+    release.python.iter().any(|p| p == python)
+}
+
+/// `3.9` before `3.10`.
+fn minor(python: &str) -> u32 {
+    python
+        .split('.')
+        .nth(1)
+        .and_then(|m| m.parse().ok())
+        .unwrap_or(0)
+}
+
+/// The version nearest to another in a list that is sorted from old to new: the next newer one,
+/// else the newest of the older ones.
+fn nearest<'v>(
+    to: Option<&Version>,
+    among: impl Iterator<Item = &'v Version>,
+) -> Option<&'v Version> {
+    let among: Vec<&Version> = among.collect();
+    let newer = to.and_then(|to| among.iter().find(|v| **v > to));
+    newer.or(among.last()).copied()
+}

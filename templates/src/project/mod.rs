@@ -1,0 +1,59 @@
+//! What a project's folder holds: requirements files, lock files, and the packages they name.
+//!
+//! Reads files of the build context only; what follows from them is decided in
+//! [`crate::compose`] and by whoever writes a first `mlbuild.toml`.
+
+mod detect;
+mod locks;
+mod requirements;
+
+pub use detect::{ProjectFacts, detect};
+pub use locks::{locked_by_pylock, locked_by_uv};
+pub(crate) use requirements::parse_one;
+pub use requirements::{Requirements, read_requirements};
+
+use std::path::PathBuf;
+
+use pep440_rs::VersionSpecifiers;
+
+/// A package that a file or the spec asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// The name as PEP 503 normalizes it (`opencv-python`).
+    pub name: String,
+    /// The extras, sorted.
+    pub extras: Vec<String>,
+    /// The versions that will do; `None` where it comes from a URL.
+    pub versions: Option<VersionSpecifiers>,
+    /// Where it is asked for: `requirements.txt:3`, or the setting's name.
+    pub origin: String,
+}
+
+/// Why a project file can't be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProjectError {
+    /// The file can't be read.
+    #[error("can't read {}: {reason}; {hint}", path.display())]
+    Unreadable {
+        /// The file, as it was named.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+        /// What to do.
+        hint: String,
+    },
+    /// A line can't be understood.
+    #[error("{file}:{line}: {reason}\n    {text}\n{hint}")]
+    Line {
+        /// The file, relative to the project.
+        file: String,
+        /// The line's number, from 1.
+        line: usize,
+        /// The line.
+        text: String,
+        /// What is wrong with it.
+        reason: String,
+        /// What to write instead.
+        hint: String,
+    },
+}

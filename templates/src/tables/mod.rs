@@ -1,0 +1,15 @@
+//! What ships as data: bases per template and accelerator, and which framework release goes with
+//! which CUDA, cuDNN, ROCm, driver, GPU and Python.
+//!
+//! The tables are files under `data/`; `compatgen/` re-derives those that package metadata can
+//! tell. Choosing by them is left to [`crate::compose`].
+
+mod bases;
+mod cuda;
+mod releases;
+mod rocm;
+
+pub use bases::{Bases, Carries, bases};
+pub use cuda::{CudaBase, CudaTables, cuda};
+pub use releases::{Machine, Release, ReleaseTable, release_table};
+pub use rocm::{RocmImage, rocm};
