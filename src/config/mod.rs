@@ -10,10 +10,10 @@ mod read;
 use std::collections::BTreeMap;
 
 use mlbuild_templates::value::{
-    AptPackage, BaseImage, Command, ContainerPath, EnvName, EnvValue, Gid, LabelKey, Port,
-    PythonVersion, Uid, UserName,
+    AptPackage, BaseImage, Command, ContainerPath, CudaVersion, EnvName, EnvValue, Gid, LabelKey,
+    Port, PythonVersion, TorchBackend, Uid, UserName,
 };
-use mlbuild_templates::{Accelerator, Installer, ServingSpec};
+use mlbuild_templates::{Accelerator, Installer, PythonEnvironment, ServingSpec, TargetSpec};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -69,8 +69,15 @@ pub struct ImageConfig {
     /// Dependency groups of the project that are installed with its `uv.lock`.
     #[serde(default)]
     pub groups: Vec<String>,
-    /// Whether packages of the base's own Python are seen too.
-    pub system_site_packages: Option<bool>,
+    /// Where Python packages go: `venv` (/opt/venv) or `base` (the base's own Python).
+    pub environment: Option<PythonEnvironment>,
+    /// Which of PyTorch's own indexes torch comes from (`cpu`, `cu126`, `rocm6.4`), or `index`.
+    pub torch_backend: Option<TorchBackend>,
+    /// CUDA release that the image has to use, `12.8`.
+    pub cuda: Option<CudaVersion>,
+    /// The oldest machine that the image has to run on.
+    #[serde(default)]
+    pub target: TargetSpec,
     /// Debian packages.
     #[serde(default)]
     pub apt: Vec<AptPackage>,

@@ -141,14 +141,17 @@ fn from_config(image: &ImageConfig, template: TemplateName) -> ImageSpec {
     ImageSpec {
         template,
         base: image.base.clone(),
-        gpu: image.gpu.unwrap_or_default(),
+        gpu: image.gpu,
+        cuda: image.cuda.clone(),
+        target: image.target.clone(),
         python: PythonSpec {
             version: image.python.clone(),
             installer: image.installer.unwrap_or_default(),
             packages: image.packages.clone(),
             extras: image.extras.clone(),
             groups: image.groups.clone(),
-            system_site_packages: image.system_site_packages,
+            environment: image.environment,
+            torch_backend: image.torch_backend.clone(),
             ..PythonSpec::default()
         },
         apt: image.apt.clone(),
@@ -172,12 +175,12 @@ fn apply_flags(spec: &mut ImageSpec, args: &ComposeArgs, image: &ImageConfig) ->
         spec.base = Some(parse("--base", base)?);
     }
     if let Some(gpu) = args.gpu {
-        spec.gpu = match gpu {
+        spec.gpu = Some(match gpu {
             GpuArg::Auto => Accelerator::Auto,
             GpuArg::Cuda => Accelerator::Cuda,
             GpuArg::Rocm => Accelerator::Rocm,
             GpuArg::Off => Accelerator::Off,
-        };
+        });
     }
     if let Some(version) = &args.python {
         spec.python.version = Some(parse("--python", version)?);

@@ -13,5 +13,6 @@ pub mod value;
 
 pub use compose::{ComposeContext, ComposeError, Composition, SecretUse, Warning, compose};
 pub use spec::{
-    Accelerator, ImageSpec, Installer, PythonSpec, ServingSpec, TemplateName, UserSpec,
+    Accelerator, ImageSpec, Installer, PythonEnvironment, PythonSpec, ServingSpec, TargetSpec,
+    TemplateName, UserSpec,
 };

@@ -16,7 +16,7 @@ use crate::value::{
 
 /// What an image is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+#[serde(deny_unknown_fields, default)]
 pub struct ImageSpec {
     /// The built-in template.
     pub template: TemplateName,
@@ -151,7 +151,7 @@ impl std::fmt::Display for TemplateName {
 
 /// The oldest machine that the image has to run on.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+#[serde(deny_unknown_fields, default)]
 pub struct TargetSpec {
     /// Its NVIDIA driver, such as `535.104.05`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -197,7 +197,7 @@ impl std::fmt::Display for Accelerator {
 
 /// Python and its packages.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+#[serde(deny_unknown_fields, default)]
 pub struct PythonSpec {
     /// The version; the newest that the packages have wheels for where absent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -258,7 +258,7 @@ pub enum Installer {
 
 /// The user that the container runs as.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(deny_unknown_fields)]
 pub struct UserSpec {
     /// The name, also of the group.
     pub name: UserName,
@@ -274,7 +274,7 @@ pub struct UserSpec {
 
 /// A TensorFlow Serving image of a saved model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(deny_unknown_fields)]
 pub struct ServingSpec {
     /// The folder of the build context with the saved model: `saved_model.pb` itself, or one
     /// folder per numbered version.

@@ -99,7 +99,7 @@ pub(super) fn decide(
                     framework.name
                 ),
                 hint: Some(
-                    "torch-backend = \"cpu\" takes it from PyTorch's own index, with uv".into(),
+                    "torch_backend = \"cpu\" takes it from PyTorch's own index, with uv".into(),
                 ),
             });
         }
@@ -410,7 +410,7 @@ fn torch_backend(
         }
         if installer != Installer::Uv || inputs.locked {
             return Err(ComposeError::conflict(
-                format!("torch-backend = \"{backend}\" needs uv and no lock file"),
+                format!("torch_backend = \"{backend}\" needs uv and no lock file"),
                 "use installer = \"uv\", or name PyTorch's index in the requirements file or when locking",
             ));
         }

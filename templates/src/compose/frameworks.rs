@@ -173,7 +173,7 @@ impl Framework {
             let near = nearest_where(&|_, cuda| cuda == asked.as_str());
             let own = (name == "torch").then(|| {
                 let backend = asked.as_str().replace('.', "");
-                format!("take {name} {version} from PyTorch's own index (torch-backend = \"cu{backend}\")")
+                format!("take {name} {version} from PyTorch's own index (torch_backend = \"cu{backend}\")")
             });
             let choices: Vec<String> = near
                 .map(|n| format!("ask for {n}"))

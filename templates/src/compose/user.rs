@@ -2,8 +2,8 @@
 //!
 //! The account files are edited by awk rather than by useradd: it is the same on every base, makes
 //! no lastlog of gigabytes for a large id, and takes ids and names that are there already. The new
-//! line goes right below root's, so that a look-up by id finds it before an older account with the
-//! same id, which stays reachable by its name.
+//! line goes right below root's (for id 0: above it), so that a look-up by id finds it before an
+//! older account with the same id, which stays reachable by its name.
 
 use super::{Composer, env_name};
 use crate::dockerfile::{Instruction, Network, Run, Script, Word, shell_quote};
@@ -38,14 +38,14 @@ if [ -x /bin/bash ]; then shell=/bin/bash; else shell=/bin/sh; fi;
 home=/home/$USERNAME;
 [ -s /etc/passwd ] || echo root:x:0:0:root:/root:/bin/sh > /etc/passwd;
 [ -s /etc/group ] || echo root:x:0: > /etc/group;
-# Below root's line, so that a look-up by id finds this account before an older one.
-put() { awk -F: -v name="$USERNAME" -v line="$2" '$1 != name || NR == 1 { print } NR == 1 { print line }' "$1" > /tmp/put && cat /tmp/put > "$1" && rm /tmp/put; };
+# Below root's line (for id 0: above it), so that a look-up by id finds this account first.
+put() { awk -F: -v name="$USERNAME" -v line="$2" -v top="$(($3 == 0))" 'top == 1 { print line; top = 2 } $1 != name { print } top == 0 { print line; top = 2 }' "$1" > /tmp/put && cat /tmp/put > "$1" && rm /tmp/put; };
 if [ "$USERNAME" = root ]; then
 if [ "$USER_UID" != 0 ]; then echo "mlbuild: root is always uid 0, not $USER_UID" >&2; exit 1; fi; home=/root;
 else
-put /etc/passwd "$USERNAME:x:$USER_UID:$USER_GID::$home:$shell";
-put /etc/group "$USERNAME:x:$USER_GID:";
-if [ -s /etc/shadow ]; then put /etc/shadow "$USERNAME:*::0:99999:7:::"; fi;
+put /etc/passwd "$USERNAME:x:$USER_UID:$USER_GID::$home:$shell" "$USER_UID";
+put /etc/group "$USERNAME:x:$USER_GID:" "$USER_GID";
+if [ -s /etc/shadow ]; then put /etc/shadow "$USERNAME:*::0:99999:7:::" 1; fi;
 fi;
 if [ ! -d "$home" ]; then mkdir -p "$home"; if [ -d /etc/skel ]; then cp -R /etc/skel/. "$home"; fi; fi;
 chown -R "$USER_UID:$USER_GID" "$home";

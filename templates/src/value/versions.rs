@@ -86,7 +86,7 @@ fn check_torch_backend(text: &str) -> Result<(), InvalidValue> {
         return Ok(());
     }
     Err(InvalidValue::new(
-        "torch-backend",
+        "torch_backend",
         text,
         "isn't a build of PyTorch",
         "write index, cpu, cu126 or rocm6.4",
