@@ -228,9 +228,8 @@ impl Login {
         let bytes = answer.bytes().await.map_err(|e| sort(&endpoint.name, &e))?;
         let answer: TokenAnswer =
             serde_json::from_slice(&bytes).map_err(|e| nonsense(e.to_string()))?;
-        let token = answer
-            .token
-            .ok_or_else(|| nonsense("there is no token in it".to_owned()))?;
+        let token = answer.token.or(answer.access_token);
+        let token = token.ok_or_else(|| nonsense("there is no token in it".to_owned()))?;
         Ok((token, answer.expires_in.unwrap_or(DEFAULT_LIFE)))
     }
 }

@@ -133,11 +133,12 @@ fn look_into(file: &Path, text: &[u8], registry: &str) -> Result<Credential, Reg
         }
         Err(E::HelperCommunicationError) => {
             let helper = helper_name(&config, key);
-            Err(helper_failed(
-                helper,
-                registry,
-                "it can't be started; is it on PATH?",
-            ))
+            let why = if is_on_path(&helper) {
+                "it ended without listening"
+            } else {
+                "it isn't on PATH"
+            };
+            Err(helper_failed(helper, registry, why))
         }
         Err(E::MalformedHelperResponse) => {
             let helper = helper_name(&config, key);
@@ -176,6 +177,11 @@ fn helper_name(config: &serde_json::Value, key: &str) -> String {
         .as_str()
         .or(config["credsStore"].as_str());
     format!("docker-credential-{}", name.unwrap_or("?"))
+}
+
+fn is_on_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
 fn helper_failed(helper: String, registry: &str, why: &str) -> RegistryError {
@@ -236,7 +242,7 @@ mod tests {
         let json = r#"{"credHelpers":{"ghcr.io":"mlbuild-test-nowhere"}}"#;
         let error = look(json, "ghcr.io").unwrap_err().to_string();
         assert!(
-            error.contains("docker-credential-mlbuild-test-nowhere"),
+            error.contains("docker-credential-mlbuild-test-nowhere") && error.contains("PATH"),
             "{error}"
         );
     }

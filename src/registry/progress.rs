@@ -46,7 +46,7 @@ pub enum PushEvent {
     /// A manifest or index is in place.
     Manifest {
         /// The manifest or index.
-        descriptor: Descriptor,
+        digest: Digest,
     },
 }
 

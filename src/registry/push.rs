@@ -64,7 +64,7 @@ impl Registry {
                     .await?;
             }
             progress(PushEvent::Manifest {
-                descriptor: document.clone(),
+                digest: document.digest().clone(),
             });
         }
         let reference = match reference.tag() {

@@ -233,7 +233,7 @@ fn uneven_wait() -> Duration {
     let now = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default();
-    Duration::from_millis(50 + u64::from(now.subsec_nanos() / 1000 % 200))
+    Duration::from_millis(50 + u64::from(now.subsec_micros() % 200))
 }
 
 /// `sha256-<hex>`, cut to a tag's length where the digest is longer.

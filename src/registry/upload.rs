@@ -139,8 +139,10 @@ impl Upload<'_> {
                 match self.send_piece(open, chunk, what).await {
                     Ok(()) => {}
                     Err(Trouble::Final(RegistryError::Server {
-                        status, message, ..
-                    })) if matches!(status, 400 | 404 | 405 | 411 | 413 | 416 | 501) => {
+                        status: 400 | 404 | 405 | 411 | 413 | 416 | 501,
+                        message,
+                        ..
+                    })) => {
                         self.endpoint.note_refused_pieces();
                         *session = None;
                         return Err(Trouble::passing(format!("pieces are refused: {message}")));

@@ -152,14 +152,15 @@ fn a_helper_on_path_gives_the_log_in() {
     let said = run_child(folder.path(), &helper);
     assert!(said.contains("PUSHED sha256:"), "{said}");
 
-    let none = "#!/bin/sh\necho 'credentials not found in native keychain'\nexit 1\n";
+    let none =
+        "#!/bin/sh\ncat >/dev/null\necho 'credentials not found in native keychain'\nexit 1\n";
     let said = run_child(folder.path(), none);
     assert!(
         said.contains(&format!("FAILED {host} needs a log-in")),
         "{said}"
     );
 
-    let broken = "#!/bin/sh\necho 'the keyring is locked' >&2\nexit 1\n";
+    let broken = "#!/bin/sh\ncat >/dev/null\necho 'the keyring is locked' >&2\nexit 1\n";
     let said = run_child(folder.path(), broken);
     let expected = format!(
         "FAILED the credential helper docker-credential-mlbuild-test gave no log-in for {host}: \

@@ -17,9 +17,9 @@ use crate::support::engines::Engines;
 const MIB: usize = 1 << 20;
 
 /// Does something once, in the midst of an upload.
-fn once_in_the_midst(mut act: impl FnMut() + Send + 'static) -> PushProgress {
+fn once_in_the_midst(act: impl FnMut() + Send + 'static) -> PushProgress {
     let done = Mutex::new(false);
-    let act = Mutex::new(Box::new(move || act()) as Box<dyn FnMut() + Send>);
+    let act = Mutex::new(Box::new(act) as Box<dyn FnMut() + Send>);
     Arc::new(move |event| {
         if let PushEvent::Sent { bytes, .. } = event
             && bytes > 8 << 20
