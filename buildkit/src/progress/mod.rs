@@ -7,6 +7,7 @@
 //!
 //! Nothing here talks to a daemon, and nothing prints what the caller didn't send.
 
+mod hints;
 mod local;
 mod log;
 mod plain;
@@ -29,6 +30,7 @@ use mlbuild_proto::moby::buildkit::v1::StatusResponse;
 use tokio::sync::{mpsc, oneshot};
 
 pub use self::{
+    hints::{Hint, hint},
     local::{LocalStep, LocalSteps},
     log::{LogLine, LogStream, LogTail},
     state::{State, Step, StepStatus, Task, Warning, WarningSource},

@@ -1,0 +1,254 @@
+//! Why a build failed, as a user would like to read it: the step, its last words, the line of the
+//! Dockerfile it came from, and what to do where the cause is a usual one.
+
+use std::{fmt, sync::LazyLock};
+
+use regex::Regex;
+use serde::Serialize;
+
+use super::{
+    BuildTrace, TraceStep,
+    hints::{Hint, hint},
+    log::printable_str,
+    state::StepStatus,
+    text::fit,
+};
+use crate::{BuildFailure, FailureSource};
+
+/// Lines of the log that are shown.
+const LOG_LINES: usize = 20;
+/// Lines of the log that are searched for a usual cause.
+const SEARCHED_LINES: usize = 60;
+/// Lines of the Dockerfile shown before and after the ones at fault.
+const AROUND: usize = 2;
+/// Lines of the Dockerfile that are shown at most.
+const EXCERPT_LINES: usize = 16;
+/// Columns of a step's name that are shown.
+const NAME_WIDTH: usize = 100;
+
+/// A failed build, explained. Its display is a report of several lines without a final newline.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Failure {
+    /// The builder's words, without wrapping that tells nothing.
+    pub message: String,
+    /// What the failed step does, such as `[2/4] RUN make`.
+    pub step: Option<String>,
+    /// The exit code of the step's process.
+    pub exit_code: Option<i32>,
+    /// The last lines that the step wrote.
+    pub last_log_lines: Vec<String>,
+    /// Where it comes from.
+    pub source: Option<Excerpt>,
+    /// What it probably was, and what to do.
+    pub hint: Option<Hint>,
+}
+
+/// A few lines of a source file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Excerpt {
+    /// The file's name, as the builder knows it.
+    pub file: String,
+    /// First line at fault, from 1.
+    pub first_line: usize,
+    /// Last line at fault, from 1.
+    pub last_line: usize,
+    /// The lines at fault with some around them: number and text.
+    pub lines: Vec<(usize, String)>,
+}
+
+/// Joins what the builder said at the end with what was seen on the way.
+pub fn explain(failure: &BuildFailure, trace: &BuildTrace) -> Failure {
+    let step = failure
+        .vertex
+        .as_deref()
+        .and_then(|vertex| trace.step_of(vertex))
+        .or_else(|| trace.failed().next());
+    let tail = |count: usize| step.map(|s| last_lines(s, count)).unwrap_or_default();
+    let message = printable_str(&failure.message).into_owned();
+    Failure {
+        step: step.map(|s| s.name.clone()),
+        exit_code: exit_code(&message).or_else(|| match step.map(|s| &s.status) {
+            Some(StepStatus::Failed(message)) => exit_code(message),
+            _ => None,
+        }),
+        last_log_lines: tail(LOG_LINES),
+        source: failure.sources.iter().find_map(excerpt),
+        hint: hint(&tail(SEARCHED_LINES).join("\n"), &message),
+        message: shorten(&message),
+    }
+}
+
+fn last_lines(step: &TraceStep, count: usize) -> Vec<String> {
+    let skip = step.log.len().saturating_sub(count);
+    step.log[skip..].iter().map(|line| line.text.trim_end().to_owned()).collect()
+}
+
+fn exit_code(message: &str) -> Option<i32> {
+    static CODE: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r"exit code: (\d+)").expect("a valid pattern"));
+    CODE.captures(message)?[1].parse().ok()
+}
+
+/// Drops what only says that something failed, and which internal reference did.
+fn shorten(message: &str) -> String {
+    static NOISE: LazyLock<Regex> = LazyLock::new(|| {
+        let noise = r"failed to solve: |rpc error: code = \w+ desc = |failed to compute cache key: |failed to calculate checksum of ref \S+: |failed to solve with frontend \S+: ";
+        Regex::new(&format!("^(?:{noise})+")).expect("a valid pattern")
+    });
+    NOISE.replace(message, "").into_owned()
+}
+
+fn excerpt(source: &FailureSource) -> Option<Excerpt> {
+    let first_line = source.ranges.iter().map(|r| r.0).min()? as usize;
+    let last_line = source.ranges.iter().map(|r| r.1).max()? as usize;
+    let first = first_line.saturating_sub(AROUND).max(1);
+    let last = last_line.saturating_add(AROUND).min(first.saturating_add(EXCERPT_LINES - 1));
+    let content = String::from_utf8_lossy(&source.content);
+    let mut lines: Vec<(usize, String)> = content
+        .lines()
+        .enumerate()
+        .map(|(index, text)| (index + 1, printable_str(text).into_owned()))
+        .filter(|(number, _)| (first..=last).contains(number))
+        .collect();
+    let blank = |(number, text): &(usize, String)| *number > last_line && text.is_empty();
+    while lines.last().is_some_and(blank) {
+        lines.pop();
+    }
+    let file = printable_str(&source.filename).into_owned();
+    Some(Excerpt { file, first_line, last_line, lines })
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.step, self.exit_code) {
+            (Some(step), Some(code)) => {
+                write!(f, "{} failed with exit code {code}", fit(step, NAME_WIDTH, "…"))?;
+            }
+            (Some(step), None) => {
+                write!(f, "{} failed: {}", fit(step, NAME_WIDTH, "…"), self.message)?;
+            }
+            (None, _) => f.write_str(&self.message)?,
+        }
+        if !self.last_log_lines.is_empty() {
+            f.write_str("\n\nIts last words:")?;
+            for line in &self.last_log_lines {
+                write!(f, "\n  {line}")?;
+            }
+        }
+        if let Some(source) = &self.source {
+            write!(f, "\n\n{source}")?;
+        }
+        if let Some(hint) = &self.hint {
+            write!(f, "\n\n{hint}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Excerpt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.first_line)?;
+        for (number, text) in &self.lines {
+            let mark = if (self.first_line..=self.last_line).contains(number) { '>' } else { ' ' };
+            write!(f, "\n{}", format!(" {mark}{number:>4} | {text}").trim_end())?;
+        }
+        match self.lines.last() {
+            Some((number, _)) if *number < self.last_line => {
+                write!(f, "\n       … to line {}", self.last_line)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Hint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "hint: {}", self.cause)?;
+        for next in &self.next {
+            write!(f, "\n  {next}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::testing::{failing_build, fold, local},
+        *,
+    };
+
+    fn trace() -> BuildTrace {
+        let (mut state, _) = fold(failing_build().into_iter().map(|(_, m)| m));
+        state.finish();
+        BuildTrace::new(&state, local(0.0), local(3.0))
+    }
+
+    fn source(content: &str, lines: (u32, u32)) -> FailureSource {
+        FailureSource {
+            filename: "Dockerfile".into(),
+            language: "Dockerfile".into(),
+            content: content.into(),
+            ranges: vec![lines],
+        }
+    }
+
+    #[test]
+    fn a_failed_command_shows_its_words_its_line_and_what_to_do() {
+        let failure = BuildFailure {
+            message: "process \"/bin/sh -c pip install nump\" did not complete successfully: exit code: 1".into(),
+            vertex: Some("pip".into()),
+            sources: vec![source("FROM debian:12\n\nRUN pip install \\\n    nump\n\n", (3, 4))],
+            ..Default::default()
+        };
+        let explained = explain(&failure, &trace());
+        assert_eq!(explained.exit_code, Some(1));
+        assert_eq!(explained.hint.as_ref().map(|h| h.id), None);
+        insta::assert_snapshot!(explained, @r"");
+    }
+
+    #[test]
+    fn a_missing_file_has_no_log() {
+        let failure = BuildFailure {
+            message: "failed to compute cache key: failed to calculate checksum of ref a3p6::v6yo: \"/data.bin\": not found".into(),
+            vertex: Some("base".into()),
+            sources: vec![source("FROM debian:12\nCOPY data.bin /\n", (2, 2))],
+            ..Default::default()
+        };
+        insta::assert_snapshot!(explain(&failure, &trace()), @r"");
+    }
+
+    #[test]
+    fn without_details_the_failed_step_is_found_in_the_trace() {
+        let failure = BuildFailure { message: "exit code: 1".into(), ..Default::default() };
+        let explained = explain(&failure, &trace());
+        assert_eq!(explained.step.as_deref(), Some("[stage-1 2/2] RUN pip install nump"));
+        assert_eq!(explained.source, None);
+    }
+
+    #[test]
+    fn without_a_step_the_message_is_all() {
+        let failure = BuildFailure {
+            message: "failed to solve: dockerfile parse error on line 2: unknown instruction: RUNN (did you mean RUN?)".into(),
+            sources: vec![source("FROM debian:12\nRUNN true\n", (2, 2))],
+            ..Default::default()
+        };
+        insta::assert_snapshot!(explain(&failure, &BuildTrace::default()), @r"");
+    }
+
+    #[test]
+    fn a_long_instruction_is_cut() {
+        let heredoc: String = (1..=60).map(|i| format!("line {i}\n")).collect();
+        let excerpt = excerpt(&source(&heredoc, (10, 50))).unwrap();
+        assert_eq!(excerpt.lines.first().unwrap().0, 8);
+        assert_eq!(excerpt.lines.len(), EXCERPT_LINES);
+        assert!(excerpt.to_string().ends_with("… to line 50"), "{excerpt}");
+    }
+
+    #[test]
+    fn lines_outside_the_file_are_no_excerpt_lines() {
+        let excerpt = excerpt(&source("FROM x\n", (7, u32::MAX))).unwrap();
+        assert_eq!(excerpt.lines, []);
+        assert!(super::excerpt(&FailureSource::default()).is_none());
+    }
+}
