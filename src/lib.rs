@@ -1,6 +1,7 @@
 //! The hall of mlbuild: joins the rooms (`templates`, `buildkit`, `manifests`)
 //! and owns the verbs. The binary `mlbuild` is a thin shell around [`cli::main`].
 
+pub mod accelerator;
 pub mod cli;
 pub mod config;
 pub mod env_vars;

@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn a_value_of_the_wrong_type_names_its_place() {
-        insta::assert_snapshot!(error("[image]\nports = [5000, \"x\"]\n"), @r#"mlbuild.toml:2:16: invalid type: string "x", expected u16"#);
+        insta::assert_snapshot!(error("[image]\nports = [5000, \"x\"]\n"), @r#"mlbuild.toml:2:9: port "x" isn't a number; give a number from 1 to 65535, optionally with /tcp or /udp"#);
     }
 
     #[test]
