@@ -80,7 +80,10 @@ pub fn explain(failure: &BuildFailure, trace: &BuildTrace) -> Failure {
 
 fn last_lines(step: &TraceStep, count: usize) -> Vec<String> {
     let skip = step.log.len().saturating_sub(count);
-    step.log[skip..].iter().map(|line| line.text.trim_end().to_owned()).collect()
+    step.log[skip..]
+        .iter()
+        .map(|line| line.text.trim_end().to_owned())
+        .collect()
 }
 
 fn exit_code(message: &str) -> Option<i32> {
@@ -102,7 +105,9 @@ fn excerpt(source: &FailureSource) -> Option<Excerpt> {
     let first_line = source.ranges.iter().map(|r| r.0).min()? as usize;
     let last_line = source.ranges.iter().map(|r| r.1).max()? as usize;
     let first = first_line.saturating_sub(AROUND).max(1);
-    let last = last_line.saturating_add(AROUND).min(first.saturating_add(EXCERPT_LINES - 1));
+    let last = last_line
+        .saturating_add(AROUND)
+        .min(first.saturating_add(EXCERPT_LINES - 1));
     let content = String::from_utf8_lossy(&source.content);
     let mut lines: Vec<(usize, String)> = content
         .lines()
@@ -115,14 +120,23 @@ fn excerpt(source: &FailureSource) -> Option<Excerpt> {
         lines.pop();
     }
     let file = printable_str(&source.filename).into_owned();
-    Some(Excerpt { file, first_line, last_line, lines })
+    Some(Excerpt {
+        file,
+        first_line,
+        last_line,
+        lines,
+    })
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.step, self.exit_code) {
             (Some(step), Some(code)) => {
-                write!(f, "{} failed with exit code {code}", fit(step, NAME_WIDTH, "…"))?;
+                write!(
+                    f,
+                    "{} failed with exit code {code}",
+                    fit(step, NAME_WIDTH, "…")
+                )?;
             }
             (Some(step), None) => {
                 write!(f, "{} failed: {}", fit(step, NAME_WIDTH, "…"), self.message)?;
@@ -149,7 +163,11 @@ impl fmt::Display for Excerpt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.file, self.first_line)?;
         for (number, text) in &self.lines {
-            let mark = if (self.first_line..=self.last_line).contains(number) { '>' } else { ' ' };
+            let mark = if (self.first_line..=self.last_line).contains(number) {
+                '>'
+            } else {
+                ' '
+            };
             write!(f, "\n{}", format!(" {mark}{number:>4} | {text}").trim_end())?;
         }
         match self.lines.last() {
@@ -204,7 +222,19 @@ mod tests {
         let explained = explain(&failure, &trace());
         assert_eq!(explained.exit_code, Some(1));
         assert_eq!(explained.hint.as_ref().map(|h| h.id), None);
-        insta::assert_snapshot!(explained, @r"");
+        insta::assert_snapshot!(explained, @r"
+        [stage-1 2/2] RUN pip install nump failed with exit code 1
+
+        Its last words:
+          Collecting nump
+          ERROR: No matching distribution found for nump
+
+        Dockerfile:3
+             1 | FROM debian:12
+             2 |
+         >   3 | RUN pip install \
+         >   4 |     nump
+        ");
     }
 
     #[test]
@@ -215,14 +245,30 @@ mod tests {
             sources: vec![source("FROM debian:12\nCOPY data.bin /\n", (2, 2))],
             ..Default::default()
         };
-        insta::assert_snapshot!(explain(&failure, &trace()), @r"");
+        insta::assert_snapshot!(explain(&failure, &trace()), @r#"
+        [1/3] FROM docker.io/library/debian:12 failed: "/data.bin": not found
+
+        Dockerfile:2
+             1 | FROM debian:12
+         >   2 | COPY data.bin /
+
+        hint: `data.bin` isn't in the build context: it doesn't exist there, or .dockerignore leaves it out
+          ls -l data.bin
+          cat .dockerignore
+        "#);
     }
 
     #[test]
     fn without_details_the_failed_step_is_found_in_the_trace() {
-        let failure = BuildFailure { message: "exit code: 1".into(), ..Default::default() };
+        let failure = BuildFailure {
+            message: "exit code: 1".into(),
+            ..Default::default()
+        };
         let explained = explain(&failure, &trace());
-        assert_eq!(explained.step.as_deref(), Some("[stage-1 2/2] RUN pip install nump"));
+        assert_eq!(
+            explained.step.as_deref(),
+            Some("[stage-1 2/2] RUN pip install nump")
+        );
         assert_eq!(explained.source, None);
     }
 
@@ -233,7 +279,16 @@ mod tests {
             sources: vec![source("FROM debian:12\nRUNN true\n", (2, 2))],
             ..Default::default()
         };
-        insta::assert_snapshot!(explain(&failure, &BuildTrace::default()), @r"");
+        insta::assert_snapshot!(explain(&failure, &BuildTrace::default()), @r"
+        dockerfile parse error on line 2: unknown instruction: RUNN (did you mean RUN?)
+
+        Dockerfile:2
+             1 | FROM debian:12
+         >   2 | RUNN true
+
+        hint: `RUNN` isn't a Dockerfile instruction
+          correct the line: RUN
+        ");
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //!
 //! Nothing here talks to a daemon, and nothing prints what the caller didn't send.
 
+pub mod explain;
 mod hints;
 mod local;
 mod log;
