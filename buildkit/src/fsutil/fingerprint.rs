@@ -19,9 +19,9 @@ use sha2::{Digest, Sha256};
 use super::dockerignore;
 use super::error::FsError;
 use super::filter::{Filter, Selection};
-use super::hash_cache::{HashCache, Identity, NewCache, Remembered, trusts};
+use super::hash_cache::{self, AtRest, HashCache, Identity, Remembered, trusts};
 use super::tree::Tree;
-use super::walk::{self, Found, Normalise};
+use super::walk::{self, Found, Normalise, go_mode};
 
 /// A build context, as a build would select from it.
 #[derive(Debug, Clone, Default)]
@@ -85,30 +85,39 @@ fn attempt(context: &ContextSelection, cache: Option<&Path>) -> Result<Fingerpri
 
     let mut old = HashCache::read(cache);
     let mut survey = Survey::default();
+    let at_rest = AtRest::when(looked);
+    let mut complete = true;
     walk::walk(&tree, &filter, context.normalise, &mut |found| {
         let identity = Identity::of(found.stat);
-        let known = match identity.device == device {
+        // Another device may be one of the file systems not to be trusted.
+        let keep = identity.device == device && at_rest.holds(&identity);
+        let known = match keep {
             true => old.get(found.path, &identity),
             false => None,
         };
-        survey.add(found, identity, known)
+        complete &= known.is_some() || !keep;
+        survey.add(found, identity, known, keep)
     })?;
+    complete &= old.held();
+    drop(old);
     let read = survey.read_unknown(&tree)?;
 
-    let mut new = NewCache::new(looked);
     let mut digest = Sha256::new();
     digest.update(b"mlbuild context 1\n");
     let mut bytes = 0;
     for item in &survey.items {
-        let path = survey.path(item);
-        item.digest_into(&mut digest, path);
-        bytes += if item.link.is_empty() { item.size } else { 0 };
-        if item.identity.device == device {
-            new.add(path, &item.identity, &item.what);
-        }
+        item.digest_into(&mut digest, survey.path(item));
+        let extra = item.extra.as_deref();
+        bytes += if extra.is_some_and(|e| !e.link.is_empty()) {
+            0
+        } else {
+            item.size()
+        };
     }
-    if let Some(path) = cache {
-        new.write(path, &old)?;
+    if let Some(path) = cache.filter(|_| !complete) {
+        let keep = survey.items.iter().filter(|item| item.keep);
+        let entries = keep.map(|item| (survey.path(item), item.identity, item.remembered()));
+        hash_cache::write(path, entries)?;
     }
     Ok(Fingerprint {
         digest: format!("sha256:{}", hex::encode(digest.finalize())),
@@ -127,42 +136,68 @@ struct Survey {
     unknown: Vec<usize>,
 }
 
+/// Kept small: a context may have a hundred thousand of them.
 struct Item {
-    start: usize,
-    length: usize,
+    start: u32,
+    length: u16,
+    /// May be remembered.
+    keep: bool,
     mode: u32,
-    size: u64,
-    device: u64,
-    link: Box<[u8]>,
     identity: Identity,
-    what: Remembered,
+    content: [u8; 32],
+    /// What few entries have.
+    extra: Option<Box<Extra>>,
+}
+
+#[derive(Default, PartialEq)]
+struct Extra {
+    link: Vec<u8>,
+    device: u64,
+    xattrs: [u8; 32],
 }
 
 impl Item {
+    /// Bytes; 0 for folders.
+    fn size(&self) -> u64 {
+        match self.mode & go_mode::DIR {
+            0 => self.identity.size,
+            _ => 0,
+        }
+    }
+
+    fn remembered(&self) -> Remembered {
+        Remembered {
+            content: self.content,
+            xattrs: self.extra.as_deref().map_or([0; 32], |e| e.xattrs),
+        }
+    }
+
     /// Each field after its length, so that no two entries read alike.
     fn digest_into(&self, digest: &mut Sha256, path: &[u8]) {
-        let mut header = [0; 48];
+        let none = Extra::default();
+        let extra = self.extra.as_deref().unwrap_or(&none);
+        let mut header = [0; 40];
         let numbers = [
             path.len() as u64,
             u64::from(self.mode),
-            self.size,
-            self.device,
-            self.link.len() as u64,
+            self.size(),
+            extra.device,
+            extra.link.len() as u64,
         ];
         for (place, number) in header.chunks_exact_mut(8).zip(numbers) {
             place.copy_from_slice(&number.to_le_bytes());
         }
         digest.update(header);
         digest.update(path);
-        digest.update(&self.link);
-        digest.update(self.what.content);
-        digest.update(self.what.xattrs);
+        digest.update(&extra.link);
+        digest.update(self.content);
+        digest.update(extra.xattrs);
     }
 }
 
 impl Survey {
     fn path(&self, item: &Item) -> &[u8] {
-        &self.paths[item.start..item.start + item.length]
+        &self.paths[item.start as usize..item.start as usize + item.length as usize]
     }
 
     fn add(
@@ -170,6 +205,7 @@ impl Survey {
         found: &Found<'_>,
         identity: Identity,
         known: Option<Remembered>,
+        keep: bool,
     ) -> Result<(), FsError> {
         let Some(link) = found.link_name()? else {
             return Ok(());
@@ -193,15 +229,21 @@ impl Survey {
             found.kind(),
             FileType::BlockDevice | FileType::CharacterDevice
         );
-        self.items.push(Item {
-            start: self.paths.len(),
-            length: found.path.len(),
-            mode: found.mode(),
-            size: found.size() as u64,
+        let extra = Extra {
+            link,
             device: if is_device { found.stat.st_rdev } else { 0 },
-            link: link.into(),
+            xattrs: what.xattrs,
+        };
+        self.items.push(Item {
+            start: u32::try_from(self.paths.len()).map_err(|_| {
+                FsError::Protocol("the context's paths take more than 4 GiB".into())
+            })?,
+            length: found.path.len() as u16,
+            keep,
+            mode: found.mode(),
             identity,
-            what,
+            content: what.content,
+            extra: (extra != Extra::default()).then(|| Box::new(extra)),
         });
         self.paths.extend_from_slice(found.path);
         Ok(())
@@ -211,7 +253,7 @@ impl Survey {
     fn read_unknown(&mut self, tree: &Tree) -> Result<u64, FsError> {
         let mut unknown = std::mem::take(&mut self.unknown);
         // Large files first, so that none is left over at the end.
-        unknown.sort_by_key(|i| std::cmp::Reverse(self.items[*i].size));
+        unknown.sort_by_key(|i| std::cmp::Reverse(self.items[*i].size()));
         let next = AtomicUsize::new(0);
         let results = Mutex::new(Vec::with_capacity(unknown.len()));
         let work = || {
@@ -235,7 +277,7 @@ impl Survey {
         });
         let results = results.into_inner().expect("no panics");
         for (i, content) in results {
-            self.items[i].what.content = content?;
+            self.items[i].content = content?;
         }
         Ok(unknown.len() as u64)
     }

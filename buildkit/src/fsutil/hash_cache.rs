@@ -15,7 +15,9 @@
 //! at once do no harm, and it ends with a digest, so that damage shows; a
 //! damaged file counts as an empty one.
 
-use std::io::Write;
+use std::cmp::Ordering;
+use std::fs::File;
+use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -73,10 +75,13 @@ pub(super) struct Remembered {
 }
 
 /// A cache file that was read, to be asked in walk order.
+#[derive(Default)]
 pub(super) struct HashCache {
     bytes: Vec<u8>,
     at: usize,
     end: usize,
+    /// Some entries weren't asked for, or no longer hold.
+    stale: bool,
 }
 
 /// Bytes of an entry besides its path.
@@ -86,21 +91,17 @@ impl HashCache {
     /// Reads a cache file; one that is missing or damaged is empty.
     pub(super) fn read(path: Option<&Path>) -> Self {
         let bytes = path.and_then(|p| std::fs::read(p).ok()).unwrap_or_default();
-        let empty = HashCache {
-            bytes: Vec::new(),
-            at: 0,
-            end: 0,
-        };
         let Some(end) = bytes.len().checked_sub(32) else {
-            return empty;
+            return HashCache::default();
         };
         if !bytes.starts_with(MAGIC) || Sha256::digest(&bytes[..end])[..] != bytes[end..] {
-            return empty;
+            return HashCache::default();
         }
         HashCache {
             bytes,
             at: MAGIC.len(),
             end,
+            stale: false,
         }
     }
 
@@ -112,90 +113,107 @@ impl HashCache {
             let length = u32::from_le_bytes(*entry.first_chunk()?) as usize;
             let fixed = entry.get(4..FIXED)?;
             let name = entry.get(FIXED..FIXED.checked_add(length)?)?;
-            match in_walk_order(name, path) {
-                std::cmp::Ordering::Less => self.at += FIXED + length,
-                std::cmp::Ordering::Greater => return None,
-                std::cmp::Ordering::Equal => {
-                    self.at += FIXED + length;
-                    let same = fixed
-                        .chunks_exact(8)
-                        .zip(identity.fields())
-                        .all(|(bytes, field)| bytes == field.to_le_bytes());
-                    return same.then(|| Remembered {
-                        content: fixed[40..72].try_into().expect("32 bytes"),
-                        xattrs: fixed[72..].try_into().expect("32 bytes"),
-                    });
-                }
+            let order = in_walk_order(name, path);
+            if order == Ordering::Greater {
+                return None;
             }
+            self.at += FIXED + length;
+            if order == Ordering::Equal {
+                let same = fixed
+                    .chunks_exact(8)
+                    .zip(identity.fields())
+                    .all(|(bytes, field)| bytes == field.to_le_bytes());
+                let part = |at: usize| fixed[at..at + 32].try_into().expect("32 bytes");
+                self.stale |= !same;
+                return same.then(|| Remembered {
+                    content: part(40),
+                    xattrs: part(72),
+                });
+            }
+            self.stale = true;
         }
+    }
+
+    /// Whether every entry was asked for and held.
+    pub(super) fn held(&self) -> bool {
+        self.end > 0 && !self.stale && self.at == self.end
     }
 }
 
-fn in_walk_order(a: &[u8], b: &[u8]) -> std::cmp::Ordering {
+fn in_walk_order(a: &[u8], b: &[u8]) -> Ordering {
     let key = |byte: &u8| if *byte == b'/' { 0 } else { *byte };
     a.iter().map(key).cmp(b.iter().map(key))
 }
 
-/// Collects the next cache file.
-pub(super) struct NewCache {
-    bytes: Vec<u8>,
+/// Tells which entries may be remembered.
+#[derive(Clone, Copy)]
+pub(super) struct AtRest {
     /// Files changed at this time or later may still change unseen.
     before: i64,
 }
 
-impl NewCache {
+impl AtRest {
     /// `looked`: a time before the first entry was looked at.
-    pub(super) fn new(looked: SystemTime) -> Self {
+    pub(super) fn when(looked: SystemTime) -> Self {
         let at_rest = looked
             .checked_sub(AT_REST)
             .unwrap_or(SystemTime::UNIX_EPOCH);
         let since = at_rest.duration_since(SystemTime::UNIX_EPOCH);
-        NewCache {
-            bytes: MAGIC.to_vec(),
+        AtRest {
             before: since.map_or(0, |d| d.as_nanos() as i64),
         }
     }
 
-    /// Adds an entry, unless it may still change unseen. In walk order.
-    pub(super) fn add(&mut self, path: &[u8], identity: &Identity, what: &Remembered) {
-        if identity.ctime >= self.before {
-            return;
-        }
-        self.bytes.extend((path.len() as u32).to_le_bytes());
-        for field in identity.fields() {
-            self.bytes.extend(field.to_le_bytes());
-        }
-        self.bytes.extend(what.content);
-        self.bytes.extend(what.xattrs);
-        self.bytes.extend(path);
+    /// Whether a later change of this file is sure to show.
+    pub(super) fn holds(&self, identity: &Identity) -> bool {
+        identity.ctime < self.before
     }
+}
 
-    /// Writes the file, if it isn't there as it is already.
-    pub(super) fn write(mut self, path: &Path, old: &HashCache) -> Result<(), FsError> {
-        if self.bytes == old.bytes[..old.end] {
-            return Ok(());
+/// Writes a cache file of these entries, given in walk order.
+pub(super) fn write<'a>(
+    path: &Path,
+    entries: impl Iterator<Item = (&'a [u8], Identity, Remembered)>,
+) -> Result<(), FsError> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    let temporary = folder.join(format!(".hashes-{}-{}", std::process::id(), unique()));
+    let result =
+        write_to(folder, &temporary, entries).and_then(|()| std::fs::rename(&temporary, path));
+    result.map_err(|e| {
+        let _ = std::fs::remove_file(&temporary);
+        FsError::io(
+            "write the hash cache",
+            path.as_os_str().as_encoded_bytes(),
+            e,
+        )
+    })
+}
+
+fn write_to<'a>(
+    folder: &Path,
+    temporary: &Path,
+    entries: impl Iterator<Item = (&'a [u8], Identity, Remembered)>,
+) -> std::io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    let mut file = BufWriter::with_capacity(64 * 1024, File::create_new(temporary)?);
+    let mut digest = Sha256::new();
+    let mut write = |bytes: &[u8]| {
+        digest.update(bytes);
+        file.write_all(bytes)
+    };
+    write(MAGIC)?;
+    for (path, identity, what) in entries {
+        write(&(path.len() as u32).to_le_bytes())?;
+        for field in identity.fields() {
+            write(&field.to_le_bytes())?;
         }
-        self.bytes.extend(Sha256::digest(&self.bytes));
-        let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
-        let folder = folder.unwrap_or(Path::new("."));
-        let failed = |e| {
-            FsError::io(
-                "write the hash cache",
-                path.as_os_str().as_encoded_bytes(),
-                e,
-            )
-        };
-        std::fs::create_dir_all(folder).map_err(failed)?;
-        let name = format!(".hashes-{}-{}", std::process::id(), unique());
-        let temporary = folder.join(name);
-        let written = std::fs::File::create_new(&temporary)
-            .and_then(|mut file| file.write_all(&self.bytes))
-            .and_then(|()| std::fs::rename(&temporary, path));
-        written.map_err(|e| {
-            let _ = std::fs::remove_file(&temporary);
-            failed(e)
-        })
+        write(&what.content)?;
+        write(&what.xattrs)?;
+        write(path)?;
     }
+    file.write_all(&digest.finalize())?;
+    file.flush()
 }
 
 fn unique() -> u64 {
@@ -241,23 +259,29 @@ mod tests {
 
     fn written(dir: &Path) -> std::path::PathBuf {
         let path = dir.join("cache");
-        let mut new = NewCache::new(SystemTime::now());
-        for name in ["a", "a/b", "a-b"] {
-            new.add(name.as_bytes(), &identity(5), &WHAT);
-        }
-        new.write(&path, &HashCache::read(None)).unwrap();
+        let names: [&[u8]; 3] = [b"a", b"a/b", b"a-b"];
+        let entries = names.into_iter().map(|name| (name, identity(5), WHAT));
+        write(&path, entries).unwrap();
         path
     }
 
     #[test]
     fn entries_hold_for_the_same_file_only() {
         let dir = tempfile::tempdir().unwrap();
-        let mut cache = HashCache::read(Some(&written(dir.path())));
+        let path = written(dir.path());
+        let mut cache = HashCache::read(Some(&path));
         assert_eq!(cache.get(b"a", &identity(6)), None);
         assert_eq!(cache.get(b"a/a", &identity(5)), None);
         assert_eq!(cache.get(b"a/b", &identity(5)), Some(WHAT));
         assert_eq!(cache.get(b"a-b", &identity(5)), Some(WHAT));
         assert_eq!(cache.get(b"b", &identity(5)), None);
+        assert!(!cache.held());
+        let mut cache = HashCache::read(Some(&path));
+        for name in ["a", "a/b", "a-b"] {
+            assert!(!cache.held());
+            cache.get(name.as_bytes(), &identity(5));
+        }
+        assert!(cache.held());
     }
 
     #[test]
@@ -265,13 +289,10 @@ mod tests {
         let now = SystemTime::now();
         let nanoseconds =
             |t: SystemTime| t.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos() as i64;
-        let mut new = NewCache::new(now);
-        let empty = new.bytes.len();
-        new.add(b"fresh", &identity(nanoseconds(now - AT_REST)), &WHAT);
-        new.add(b"future", &identity(nanoseconds(now + AT_REST)), &WHAT);
-        assert_eq!(new.bytes.len(), empty);
-        new.add(b"old", &identity(nanoseconds(now - 2 * AT_REST)), &WHAT);
-        assert!(new.bytes.len() > empty);
+        let at_rest = AtRest::when(now);
+        assert!(!at_rest.holds(&identity(nanoseconds(now - AT_REST))));
+        assert!(!at_rest.holds(&identity(nanoseconds(now + AT_REST))));
+        assert!(at_rest.holds(&identity(nanoseconds(now - 2 * AT_REST))));
     }
 
     #[test]
