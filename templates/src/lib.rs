@@ -4,6 +4,7 @@
 //! it noticed on the way. Nothing here talks to a builder, a registry or the network; the only
 //! files read are the project's own (requirements, lock files) where the caller names a folder.
 
+pub mod builtin;
 pub mod compose;
 pub mod dockerfile;
 pub mod project;

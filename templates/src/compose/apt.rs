@@ -1,6 +1,6 @@
 //! Packages of the distribution: one RUN with cache mounts, leaving no lists and no logs behind.
 
-use super::{Composer, Decision, SecretUse};
+use super::{Composer, Decision, SecretUse, env_name};
 use crate::dockerfile::{CacheMount, Instruction, Mount, Network, Run, Script, Sharing};
 use crate::spec::PythonEnvironment;
 
@@ -19,7 +19,7 @@ impl Composer<'_> {
             return;
         }
         let mut script = Script::strict();
-        script.lines(&format!("packages=\"{}\";", packages.join(" ")));
+        script.lines("packages=\"$APT_PACKAGES\";");
         if let Some((test, package)) = python {
             script.lines(&format!(
                 r#"
@@ -31,21 +31,37 @@ if [ -z "$packages" ]; then exit 0; fi;
         }
         script.lines(
             r#"
-if ! command -v apt-get >/dev/null; then echo "mlbuild: this base has no apt-get to install $packages: choose a Debian or Ubuntu base" >&2; exit 1; fi;
+if ! command -v apt-get >/dev/null; then
+  echo "mlbuild: this base has no apt-get to install $packages: choose a Debian or Ubuntu base" >&2; exit 1;
+fi;
 rm -f /etc/apt/apt.conf.d/docker-clean;
 export DEBIAN_FRONTEND=noninteractive;
-set --;
 "#,
         );
-        let mut mounts: Vec<Mount> = ["/var/cache/apt", "/var/lib/apt/lists"]
-            .map(|target| {
-                Mount::Cache(CacheMount {
-                    id: None,
-                    target: target.into(),
-                    sharing: Sharing::Locked,
-                })
-            })
-            .into();
+        let mut mounts: Vec<Mount> = ["/var/cache/apt", "/var/lib/apt/lists"].map(cache).into();
+        let options = self.apt_options(&mut mounts, &mut script);
+        script.lines(&format!(
+            r#"
+apt-get{options} update -q;
+apt-get{options} install -q -y --no-install-recommends $packages;
+rm -f /var/log/apt/* /var/log/dpkg.log /var/log/alternatives.log /var/cache/ldconfig/aux-cache;
+"#
+        ));
+        self.file.section("Packages of the distribution.");
+        self.file.push(Instruction::Arg {
+            name: env_name("APT_PACKAGES"),
+            default: Some(packages.join(" ").into()),
+        });
+        self.file.push(Instruction::Run(Run {
+            mounts,
+            network: Network::Default,
+            script: script.finish(),
+        }));
+    }
+
+    /// Hands the host's settings for apt to this one step; gives what apt-get's options become.
+    fn apt_options(&self, mounts: &mut Vec<Mount>, script: &mut Script) -> &'static str {
+        let mut options = "";
         for secret in [SecretUse::Ca, SecretUse::AptConf, SecretUse::AptSources] {
             if !self.context.secrets.contains(&secret) {
                 continue;
@@ -55,26 +71,25 @@ set --;
             });
             let path = secret.path();
             let option = match secret {
-                SecretUse::Ca => format!("set -- \"$@\" -o Acquire::https::CAInfo={path}"),
                 SecretUse::AptConf => format!("export APT_CONFIG={path}"),
+                SecretUse::Ca => format!("set -- \"$@\" -o Acquire::https::CAInfo={path}"),
                 _ => format!(
                     "set -- \"$@\" -o Dir::Etc::sourcelist={path} -o Dir::Etc::sourceparts=-"
                 ),
             };
+            if secret != SecretUse::AptConf {
+                options = " \"$@\"";
+            }
             script.lines(&format!("if [ -f {path} ]; then {option}; fi;"));
         }
-        script.lines(
-            r#"
-apt-get "$@" update -q;
-apt-get "$@" install -q -y --no-install-recommends $packages;
-rm -rf /var/log/apt /var/log/dpkg.log /var/log/alternatives.log /var/cache/ldconfig/aux-cache;
-"#,
-        );
-        self.file.section("Packages of the distribution.");
-        self.file.push(Instruction::Run(Run {
-            mounts,
-            network: Network::Default,
-            script: script.finish(),
-        }));
+        options
     }
+}
+
+fn cache(target: &str) -> Mount {
+    Mount::Cache(CacheMount {
+        id: None,
+        target: target.into(),
+        sharing: Sharing::Locked,
+    })
 }

@@ -416,9 +416,7 @@ fn torch_backend(
         }
         return Ok(Some(backend.clone()));
     }
-    let own_index = [SecretUse::PipConf, SecretUse::UvConf]
-        .iter()
-        .any(|s| context.secrets.contains(s));
+    let own_index = context.secrets.contains(&SecretUse::UvConf);
     let torch = frameworks.iter().any(|f| f.name == "torch");
     let cpu = accelerator == Accelerator::Off && torch && installer == Installer::Uv;
     Ok((cpu && !own_index && !inputs.locked).then(|| "cpu".parse().expect("a plain word")))

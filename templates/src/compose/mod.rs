@@ -320,10 +320,9 @@ impl<'a> Composer<'a> {
 }
 
 fn header(spec: &ImageSpec) -> String {
-    let ids = if spec.user.is_some() {
-        " --build-arg USER_UID=$(id -u) --build-arg USER_GID=$(id -g)"
-    } else {
-        ""
+    let ids = match &spec.user {
+        Some(_) => " --build-arg USER_UID=$(id -u) --build-arg USER_GID=$(id -g)",
+        None => "",
     };
     format!(
         "An ML image from mlbuild's `{}` template. It also builds without mlbuild:\n\n  docker build{ids} -t my-image .",

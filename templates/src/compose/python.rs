@@ -104,7 +104,9 @@ impl Composer<'_> {
         script.lines(&format!(
             r#"
 found=$(python3 -c 'import platform; print(platform.python_version())');
-case "$found." in {version}.*) ;; *) echo "mlbuild: Python {version} is asked for, but this base has $found: name another base or version" >&2; exit 1;; esac;
+case "$found." in {version}.*) ;; *)
+  echo "mlbuild: Python {version} is asked for, but this base has $found: name another base or version" >&2; exit 1;;
+esac;
 "#
         ));
     }

@@ -32,22 +32,33 @@ impl Composer<'_> {
         script.lines(
             r#"
 umask 022;
-case "$USERNAME" in ''|[!A-Za-z_]*|*[!A-Za-z0-9_.-]*) echo "mlbuild: USERNAME='$USERNAME' isn't a user name" >&2; exit 1;; esac;
-for id in "$USER_UID" "$USER_GID"; do case "$id" in ''|*[!0-9]*) echo "mlbuild: USER_UID and USER_GID must be whole numbers, not '$id'" >&2; exit 1;; esac; done;
-if [ -x /bin/bash ]; then shell=/bin/bash; else shell=/bin/sh; fi;
-home=/home/$USERNAME;
+case "$USERNAME" in ''|[!A-Za-z_]*|*[!A-Za-z0-9_.-]*)
+  echo "mlbuild: USERNAME='$USERNAME' isn't a user name" >&2; exit 1;;
+esac;
+for id in "$USER_UID" "$USER_GID"; do
+  case "$id" in ''|*[!0-9]*) echo "mlbuild: USER_UID and USER_GID must be whole numbers, not '$id'" >&2; exit 1;; esac;
+done;
+home=/home/$USERNAME; shell=/bin/sh;
+if [ -x /bin/bash ]; then shell=/bin/bash; fi;
 [ -s /etc/passwd ] || echo root:x:0:0:root:/root:/bin/sh > /etc/passwd;
 [ -s /etc/group ] || echo root:x:0: > /etc/group;
-# Below root's line (for id 0: above it), so that a look-up by id finds this account first.
-put() { awk -F: -v name="$USERNAME" -v line="$2" -v top="$(($3 == 0))" 'top == 1 { print line; top = 2 } $1 != name { print } top == 0 { print line; top = 2 }' "$1" > /tmp/put && cat /tmp/put > "$1" && rm /tmp/put; };
+# put FILE LINE ID: below root's line (for id 0: above it), so that a look-up by id finds it first.
+put() {
+  awk -F: -v name="$USERNAME" -v line="$2" -v top="$(($3 == 0))"
+    'top == 1 { print line; top = 2 } $1 != name { print } top == 0 { print line; top = 2 }' "$1" > /tmp/put;
+  cat /tmp/put > "$1"; rm /tmp/put;
+};
 if [ "$USERNAME" = root ]; then
-if [ "$USER_UID" != 0 ]; then echo "mlbuild: root is always uid 0, not $USER_UID" >&2; exit 1; fi; home=/root;
+  home=/root;
+  if [ "$USER_UID" != 0 ]; then echo "mlbuild: root is always uid 0, not $USER_UID" >&2; exit 1; fi;
 else
-put /etc/passwd "$USERNAME:x:$USER_UID:$USER_GID::$home:$shell" "$USER_UID";
-put /etc/group "$USERNAME:x:$USER_GID:" "$USER_GID";
-if [ -s /etc/shadow ]; then put /etc/shadow "$USERNAME:*::0:99999:7:::" 1; fi;
+  put /etc/passwd "$USERNAME:x:$USER_UID:$USER_GID::$home:$shell" "$USER_UID";
+  put /etc/group "$USERNAME:x:$USER_GID:" "$USER_GID";
+  if [ -s /etc/shadow ]; then put /etc/shadow "$USERNAME:*::0:99999:7:::" 1; fi;
 fi;
-if [ ! -d "$home" ]; then mkdir -p "$home"; if [ -d /etc/skel ]; then cp -R /etc/skel/. "$home"; fi; fi;
+if [ ! -d "$home" ]; then
+  mkdir -p "$home"; if [ -d /etc/skel ]; then cp -R /etc/skel/. "$home"; fi;
+fi;
 chown -R "$USER_UID:$USER_GID" "$home";
 "#,
         );
@@ -55,7 +66,9 @@ chown -R "$USER_UID:$USER_GID" "$home";
             script.lines(
                 r#"
 # The sudo group as well, where the base has one.
-awk -F: -v OFS=: -v name="$USERNAME" '$1 == "sudo" { $4 = $4 == "" ? name : $4 "," name } { print }' /etc/group > /tmp/put && cat /tmp/put > /etc/group && rm /tmp/put;
+awk -F: -v OFS=: -v name="$USERNAME"
+  '$1 == "sudo" { $4 = $4 == "" ? name : $4 "," name } { print }' /etc/group > /tmp/put;
+cat /tmp/put > /etc/group; rm /tmp/put;
 mkdir -p /etc/sudoers.d;
 echo "$USERNAME ALL=(ALL) NOPASSWD:ALL" > /etc/sudoers.d/mlbuild-user;
 chmod 0440 /etc/sudoers.d/mlbuild-user;
@@ -73,10 +86,14 @@ chmod 0440 /etc/sudoers.d/mlbuild-user;
             network: Network::Default,
             script: script.finish(),
         }));
-        let path = Word::variable(env_name("PATH"))
-            .then(":/home/")
-            .then_variable(env_name("USERNAME"))
-            .then("/.local/bin");
+        let path = Word::variable(env_name("PATH"));
+        let path = match user.name.as_str() {
+            "root" => path.then(":/root/.local/bin"),
+            _ => {
+                let path = path.then(":/home/").then_variable(env_name("USERNAME"));
+                path.then("/.local/bin")
+            }
+        };
         self.file
             .push(Instruction::Env(vec![(env_name("PATH"), path)]));
         self.file
