@@ -28,7 +28,7 @@ build_base() {
     ref=$(base_ref "$1")
     log=$STATE/log/base-${1%%:*}.log
     on_docker build --progress=plain --provenance=false -t "$ref" - > "$log" 2>&1 ||
-        { tail -n 30 "$log" >&2; die "could not build the base image $ref"; }
+        { tail -n 60 "$log" >&2; die "could not build the base image $ref"; }
     push_base "$ref"
 }
 
@@ -36,7 +36,8 @@ make_python_base() {
     build_base python:3.11-slim << DOCKERFILE
 FROM $(base_ref debian:bookworm)
 ENV LANG=C.UTF-8 PYTHON_VERSION=3.11.2
-RUN apt-get update && apt-get install -y --no-install-recommends python3 python3-venv python3-pip \
+RUN apt-get -o Acquire::Retries=3 update \
+ && apt-get -o Acquire::Retries=3 install -y --no-install-recommends python3 python3-venv python3-pip \
  && rm -rf /var/lib/apt/lists/* /usr/lib/python3*/EXTERNALLY-MANAGED \
  && ln -s /usr/bin/python3 /usr/local/bin/python3 && ln -s /usr/bin/python3 /usr/local/bin/python
 CMD ["python3"]

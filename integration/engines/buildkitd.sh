@@ -72,7 +72,7 @@ buildkitd_up() {
         --addr "unix://$(buildkitd_socket)" --addr "tcp://127.0.0.1:$(port_of buildkitd)" \
         --tlscacert "$STATE/certs/ca.pem" --tlscert "$STATE/certs/server/cert.pem" \
         --tlskey "$STATE/certs/server/key.pem" \
-        --oci-worker-net=host --oci-worker-binary="$BIN/runc" --oci-worker-snapshotter=overlayfs \
+        --otel-socket-path "$RUN/otel.sock" --oci-worker-net=host --oci-worker-binary="$BIN/runc" --oci-worker-snapshotter=overlayfs \
         --containerd-worker=false --allow-insecure-entitlement network.host \
         --allow-insecure-entitlement security.insecure
     wait_for buildkitd 30 "$BIN/buildctl" --addr "unix://$(buildkitd_socket)" debug workers

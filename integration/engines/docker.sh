@@ -26,7 +26,9 @@ docker_answers() { curl -fsS --max-time 5 --unix-socket "$(docker_socket "$1")" 
 
 # docker_up NAME NUMBER PROGRAMS CONTAINERD_STORE(true|false)
 docker_up() {
-    local name=$1 root=$STATE/$1 deb=$STATE/deb/$3 net
+    local name=$1 root=$STATE/$1 deb=$STATE/deb/$3 net key=''
+    # 20.10 would keep a key in /etc/docker; later ones don't know the setting.
+    if [ "$name" = docker20 ]; then key='"deprecated-key-path": "'$root/key.json'",'; fi
     if ! running "$name"; then
         bridge_up "$2"
         net=$(cat "$STATE/net-$(bridge_name "$2")")
@@ -37,6 +39,7 @@ docker_up() {
   "exec-root": "$RUN/$name",
   "pidfile": "$RUN/$name.pid",
   "hosts": ["unix://$(docker_socket "$name")"],
+  $key
   "bridge": "$(bridge_name "$2")",
   "fixed-cidr": "$net.0/24",
   "mtu": $(uplink_mtu),

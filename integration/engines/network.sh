@@ -12,9 +12,11 @@ uplink_mtu() {
 }
 
 free_subnet() {
-    local third
+    local third taken
+    # Not `ip | grep -q`: grep's early end would make ip, and so the pipe, fail.
+    taken=$(ip -o -4 addr; ip -o -4 route)
     for third in $(seq 5 250); do
-        ip -o -4 addr | grep -q " 172\.30\.$third\." || { printf '172.30.%s' "$third"; return; }
+        case $taken in *" 172.30.$third."*) ;; *) printf '172.30.%s' "$third"; return ;; esac
     done
     die "no free 172.30.x.0/24 for a bridge"
 }
