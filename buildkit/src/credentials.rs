@@ -4,7 +4,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use docker_credential::{CredentialRetrievalError, DockerCredential};
+use docker_credential::{CredentialRetrievalError as NotHere, DockerCredential};
 
 /// A text that Debug doesn't show.
 #[derive(Clone, PartialEq, Eq)]
@@ -54,8 +54,10 @@ pub enum CredentialsError {
         reason: String,
     },
     /// A credential helper failed.
-    #[error("the credential helper for {registry} failed: {reason}")]
+    #[error("the credential helper {helper} gave no log-in for {registry}: {reason}")]
     Helper {
+        /// The program.
+        helper: String,
         /// The registry.
         registry: String,
         /// What it said.
@@ -82,21 +84,37 @@ impl RegistryCredentials {
     /// helpers, the credential store. `None` where none is configured. Runs
     /// helper programs, so it blocks.
     pub fn lookup(docker_config: &Path, registry: &str) -> Result<Option<Self>, CredentialsError> {
-        let path = docker_config.join("config.json");
-        let config_error = |reason: String| CredentialsError::Config {
-            path: path.clone(),
+        Self::lookup_in(&docker_config.join("config.json"), registry)
+    }
+
+    /// Like [`Self::lookup`], in a file of any name: Podman's `auth.json` has the same form.
+    pub fn lookup_in(file: &Path, registry: &str) -> Result<Option<Self>, CredentialsError> {
+        let unusable = |reason: String| CredentialsError::Config {
+            path: file.to_path_buf(),
             reason,
         };
-        let file = match std::fs::File::open(&path) {
-            Ok(file) => file,
+        let text = match std::fs::read(file) {
+            Ok(text) => text,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(config_error(e.to_string())),
+            Err(e) => return Err(unusable(e.to_string())),
         };
-        let found = docker_credential::get_credential_from_reader(
-            std::io::BufReader::new(file),
-            configured_name(registry),
-        );
-        match found {
+        if text.iter().all(u8::is_ascii_whitespace) {
+            return Ok(None);
+        }
+        let config: serde_json::Value =
+            serde_json::from_slice(&text).map_err(|e| unusable(e.to_string()))?;
+        let key = configured_name(registry);
+        let helper_failed = |reason: &str| {
+            let name = config["credHelpers"][key]
+                .as_str()
+                .or(config["credsStore"].as_str());
+            CredentialsError::Helper {
+                helper: format!("docker-credential-{}", name.unwrap_or("?")),
+                registry: registry.to_string(),
+                reason: reason.trim().to_string(),
+            }
+        };
+        match docker_credential::get_credential_from_reader(text.as_slice(), key) {
             Ok(DockerCredential::IdentityToken(token)) => {
                 Ok(Some(Self::IdentityToken(Secret::new(token))))
             }
@@ -115,26 +133,59 @@ impl RegistryCredentials {
                     password: Secret::new(password),
                 }))
             }
-            Err(
-                CredentialRetrievalError::NoCredentialConfigured
-                | CredentialRetrievalError::ConfigNotFound,
-            ) => Ok(None),
-            Err(CredentialRetrievalError::HelperFailure { stdout, .. })
-                if stdout.contains("credentials not found") =>
-            {
+            Err(NotHere::NoCredentialConfigured | NotHere::ConfigNotFound) => Ok(None),
+            Err(NotHere::HelperFailure { stdout, stderr, .. }) if has_none(&stdout, &stderr) => {
                 Ok(None)
             }
-            Err(
-                e @ (CredentialRetrievalError::HelperFailure { .. }
-                | CredentialRetrievalError::HelperCommunicationError
-                | CredentialRetrievalError::MalformedHelperResponse),
-            ) => Err(CredentialsError::Helper {
-                registry: registry.to_string(),
-                reason: e.to_string(),
-            }),
-            Err(e) => Err(config_error(e.to_string())),
+            Err(NotHere::HelperFailure { stdout, stderr, .. }) => {
+                let said = if stderr.trim().is_empty() {
+                    stdout
+                } else {
+                    stderr
+                };
+                Err(helper_failed(&said))
+            }
+            Err(NotHere::HelperCommunicationError) => {
+                let CredentialsError::Helper { helper, .. } = helper_failed("") else {
+                    unreachable!("it makes that variant only");
+                };
+                Err(helper_failed(if is_on_path(&helper) {
+                    "it ended without listening"
+                } else {
+                    "it isn't on PATH"
+                }))
+            }
+            Err(NotHere::MalformedHelperResponse) => Err(helper_failed(
+                "its answer isn't the JSON that Docker expects",
+            )),
+            Err(NotHere::ConfigReadError) => {
+                Err(unusable("`auths` isn't as Docker writes it".to_string()))
+            }
+            Err(NotHere::CredentialDecodingError) => Err(unusable(format!(
+                "the `auth` of {registry} isn't base64 of `user:password`"
+            ))),
+            Err(NotHere::CredentialMismatchError) => Err(unusable(format!(
+                "`auth` of {registry} doesn't fit its `username` and `password`"
+            ))),
         }
     }
+}
+
+/// Helpers say so in these words when they hold nothing for a registry.
+fn has_none(stdout: &str, stderr: &str) -> bool {
+    let said = format!("{stdout}{stderr}").to_lowercase();
+    [
+        "credentials not found",
+        "no credentials server url",
+        "no credentials username",
+    ]
+    .iter()
+    .any(|words| said.contains(words))
+}
+
+fn is_on_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
 /// Docker Hub's log-in is filed under an old address.
@@ -179,6 +230,33 @@ mod tests {
         let dir = config("{");
         let error = RegistryCredentials::lookup(dir.path(), "r.example").unwrap_err();
         assert!(error.to_string().contains("config.json"), "{error}");
+    }
+
+    #[test]
+    fn identity_tokens_win_over_passwords() {
+        let dir = config(r#"{"auths":{"r.example":{"auth":"MDA6","identitytoken":"abc"}}}"#);
+        let found = RegistryCredentials::lookup(dir.path(), "r.example").unwrap();
+        let token = RegistryCredentials::IdentityToken(Secret::new("abc"));
+        assert_eq!(found, Some(token));
+    }
+
+    #[test]
+    fn a_bad_entry_is_told_from_a_bad_file() {
+        let dir = config(r#"{"auths":{"r.example":{"auth":"%%"}}}"#);
+        let error = RegistryCredentials::lookup(dir.path(), "r.example").unwrap_err();
+        let expected = "config.json: the `auth` of r.example isn't base64 of `user:password`";
+        assert!(error.to_string().ends_with(expected), "{error}");
+    }
+
+    #[test]
+    fn a_helper_that_is_missing_is_named() {
+        let dir = config(r#"{"credHelpers":{"r.example":"mlbuild-test-nowhere"}}"#);
+        let error = RegistryCredentials::lookup(dir.path(), "r.example").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the credential helper docker-credential-mlbuild-test-nowhere gave no log-in for \
+             r.example: it isn't on PATH"
+        );
     }
 
     #[test]

@@ -7,16 +7,16 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
+use mlbuild_buildkit::{RegistryCredentials, Secret};
 use reqwest::StatusCode;
 use serde::Deserialize;
 use tokio::sync::{Mutex, OnceCell};
 use url::Url;
 
 use super::call::Scope;
-use super::credentials::{Credential, CredentialStore};
+use super::credentials::CredentialStore;
 use super::endpoint::Endpoint;
 use super::error::RegistryError;
-use super::secret::Secret;
 use super::trouble::{Trouble, is_passing, sort};
 
 /// Tokens without a stated life live this long, says the token specification.
@@ -25,7 +25,7 @@ const DEFAULT_LIFE: u64 = 60;
 /// What is known of one server's log-in.
 #[derive(Debug, Default)]
 pub(super) struct Login {
-    credential: OnceCell<Credential>,
+    credential: OnceCell<Option<RegistryCredentials>>,
     state: Mutex<State>,
 }
 
@@ -107,10 +107,7 @@ impl Login {
 
     /// The error for a log-in that isn't enough.
     pub(super) fn refused(&self, scope: &Scope, insufficient: bool) -> RegistryError {
-        let had = self
-            .credential
-            .get()
-            .is_some_and(|c| *c != Credential::Anonymous);
+        let had = self.credential.get().is_some_and(Option::is_some);
         let (registry, repository) = (scope.registry.clone(), scope.repository.clone());
         if had && insufficient {
             return RegistryError::Denied {
@@ -138,8 +135,8 @@ impl Login {
     ) -> Result<Option<Secret>, Trouble> {
         let credential = self
             .credential
-            .get_or_try_init(|| store.get(&endpoint.name))
-            .await?;
+            .get_or_try_init(|| store.get(&endpoint.name));
+        let credential = credential.await?.as_ref();
         match challenge {
             Challenge::Basic => Ok(basic(credential)),
             Challenge::Bearer { realm, service, .. } => {
@@ -164,7 +161,7 @@ impl Login {
     async fn fetch(
         &self,
         endpoint: &Endpoint,
-        credential: &Credential,
+        credential: Option<&RegistryCredentials>,
         realm: &str,
         service: Option<&str>,
         scope: &Scope,
@@ -176,7 +173,7 @@ impl Login {
         };
         let mut url =
             Url::parse(realm).map_err(|e| nonsense(format!("the token server {realm:?}: {e}")))?;
-        if *credential != Credential::Anonymous && !endpoint.may_log_in_at(&url) {
+        if credential.is_some() && !endpoint.may_log_in_at(&url) {
             return Err(
                 nonsense(format!("the token server {url} wants log-ins in the clear")).into(),
             );
@@ -186,11 +183,11 @@ impl Login {
         let mut fields = vec![("scope", scope_text.as_str())];
         fields.extend(service.map(|s| ("service", s)));
         let request = match credential {
-            Credential::Identity(token) => {
+            Some(RegistryCredentials::IdentityToken(token)) => {
                 fields.extend([
                     ("grant_type", "refresh_token"),
                     ("client_id", "mlbuild"),
-                    ("refresh_token", token.reveal()),
+                    ("refresh_token", token.expose()),
                 ]);
                 let form = url::form_urlencoded::Serializer::new(String::new())
                     .extend_pairs(&fields)
@@ -200,11 +197,11 @@ impl Login {
                     .header("content-type", "application/x-www-form-urlencoded")
                     .body(form)
             }
-            Credential::Password { .. } | Credential::Anonymous => {
+            Some(RegistryCredentials::Password { .. }) | None => {
                 url.query_pairs_mut().extend_pairs(&fields);
                 let request = client.get(url);
                 match basic(credential) {
-                    Some(header) => request.header("authorization", header.reveal()),
+                    Some(header) => request.header("authorization", header.expose()),
                     None => request,
                 }
             }
@@ -234,11 +231,11 @@ impl Login {
     }
 }
 
-fn basic(credential: &Credential) -> Option<Secret> {
-    let Credential::Password { user, password } = credential else {
+fn basic(credential: Option<&RegistryCredentials>) -> Option<Secret> {
+    let Some(RegistryCredentials::Password { username, password }) = credential else {
         return None;
     };
-    let pair = format!("{user}:{}", password.reveal());
+    let pair = format!("{username}:{}", password.expose());
     let encoded = base64::engine::general_purpose::STANDARD.encode(pair);
     Some(Secret::new(format!("Basic {encoded}")))
 }

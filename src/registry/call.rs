@@ -128,7 +128,7 @@ impl Endpoint {
             let is_ours = self.is_ours(&request).await?;
             if let Some(header) = header.as_ref().filter(|_| is_ours) {
                 let mut value: HeaderValue = header
-                    .reveal()
+                    .expose()
                     .parse()
                     .map_err(|_| Trouble::Final(self.login.refused(call.scope, false)))?;
                 value.set_sensitive(true);

@@ -1,5 +1,7 @@
 //! What can go wrong with a registry, and whose turn it is then.
 
+use mlbuild_buildkit::CredentialsError;
+use mlbuild_buildkit::docker::api::DockerApiError;
 use oci_spec::distribution::Reference;
 
 use crate::error::{CommandError, Turn};
@@ -16,24 +18,9 @@ pub enum RegistryError {
         /// What is wrong with it.
         why: String,
     },
-    /// Docker's configuration file can't be used.
-    #[error("{path}: {why}")]
-    Configuration {
-        /// The file.
-        path: String,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// A credential helper failed.
-    #[error("the credential helper {helper} gave no log-in for {registry}: {why}")]
-    Helper {
-        /// The program.
-        helper: String,
-        /// The registry that was asked for.
-        registry: String,
-        /// What it said.
-        why: String,
-    },
+    /// The stored log-in can't be read.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
     /// The registry wants a log-in, or doesn't take the one we have.
     #[error("{registry} {} for {repository}", if *had_credentials { "refuses the log-in that is stored" } else { "needs a log-in" })]
     Unauthorized {
@@ -152,6 +139,14 @@ pub enum RegistryError {
         /// What is wrong with the answer.
         why: String,
     },
+    /// Docker couldn't push its image.
+    #[error("Docker couldn't push {reference}: {source}")]
+    Docker {
+        /// The image.
+        reference: String,
+        /// What the daemon said.
+        source: Box<DockerApiError>,
+    },
     /// The image on disk can't be pushed.
     #[error(transparent)]
     Layout(#[from] LayoutError),
@@ -186,7 +181,7 @@ impl RegistryError {
             RegistryError::InvalidReference { .. }
             | RegistryError::NameInvalid { .. }
             | RegistryError::NoSuchPlatform { .. }
-            | RegistryError::Configuration { .. }
+            | RegistryError::Credentials(CredentialsError::Config { .. })
             | RegistryError::NotFound { .. } => Turn::User,
             RegistryError::DigestMismatch { .. } | RegistryError::Layout(_) => Turn::Work,
             _ => Turn::Environment,
@@ -197,7 +192,7 @@ impl RegistryError {
         match self {
             RegistryError::Unauthorized { registry, .. }
             | RegistryError::Denied { registry, .. } => Some(format!("docker login {registry}")),
-            RegistryError::Helper { registry, .. } => Some(format!(
+            RegistryError::Credentials(CredentialsError::Helper { registry, .. }) => Some(format!(
                 "log in again, or remove the helper for {registry} from config.json"
             )),
             RegistryError::NoSuchPlatform { available, .. } => {

@@ -17,10 +17,10 @@ mod error;
 mod options;
 mod platform;
 mod progress;
+mod publish;
 mod pull;
 mod push;
 mod referrers;
-mod secret;
 mod trouble;
 mod upload;
 
@@ -33,12 +33,11 @@ use oci_spec::image::{Descriptor, Platform};
 use self::call::Call;
 use self::endpoint::Endpoint;
 
-pub use credentials::{Credential, CredentialStore};
+pub use credentials::CredentialStore;
 pub use error::RegistryError;
 pub use options::{RegistryOptions, Retry};
 pub use platform::{parse_platform, platform_matches, platform_name};
 pub use progress::{PushEvent, PushProgress};
-pub use secret::Secret;
 
 /// All registries, reached by one set of options. Cheap to clone; keeps connections
 /// and access tokens for as long as it lives.

@@ -276,6 +276,8 @@ impl DockerApi {
                     size: aux.size,
                 });
             }
+            // The containerd store says it in words only.
+            pushed = pushed.take().or_else(|| pushed_in_words(&line.status));
             progress(line);
         })
         .await?;
@@ -336,6 +338,17 @@ impl DockerApi {
         tokio::spawn(connection);
         sender.send_request(request).await.map_err(broken)
     }
+}
+
+/// Reads `TAG: digest: sha256:… size: N`.
+fn pushed_in_words(status: &str) -> Option<Pushed> {
+    let (tag, rest) = status.split_once(": digest: ")?;
+    let (digest, size) = rest.split_once(" size: ")?;
+    Some(Pushed {
+        tag: tag.to_string(),
+        digest: digest.to_string(),
+        size: size.trim().parse().ok()?,
+    })
 }
 
 /// Image names hold slashes and colons that the API takes as they are.

@@ -19,7 +19,7 @@ fn both() -> [AuthRegistry; 2] {
     [engines.registry_auth, engines.registry_token]
 }
 
-fn config(registry: &AuthRegistry, password: &str) -> TempDir {
+pub fn config(registry: &AuthRegistry, password: &str) -> TempDir {
     let pair = format!("{}:{password}", registry.user);
     let auth = base64::engine::general_purpose::STANDARD.encode(pair);
     let folder = tempfile::tempdir().unwrap();
@@ -96,6 +96,85 @@ async fn a_wrong_password_is_told_and_not_shown() {
         );
         assert!(!format!("{error:?}").contains("not-the-password"));
     }
+}
+
+#[tokio::test]
+async fn an_identity_token_buys_access() {
+    let registry = Engines::from_env().registry_token;
+    let answer = reqwest::Client::new()
+        .get(format!("http://{}/v2/", registry.host))
+        .send()
+        .await
+        .unwrap();
+    let challenge = answer.headers()["www-authenticate"].to_str().unwrap();
+    let realm = challenge.split('"').nth(1).unwrap();
+    let answer = reqwest::Client::new()
+        .get(format!("{realm}?service=mlbuild-test&offline_token=true"))
+        .basic_auth(&registry.user, Some(&registry.password))
+        .send()
+        .await
+        .unwrap();
+    let answer: serde_json::Value = answer.json().await.unwrap();
+    let token = answer["refresh_token"].as_str().unwrap();
+
+    let store = |token: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let text = format!(
+            r#"{{"auths":{{"{}":{{"auth":"MDA6","identitytoken":"{token}"}}}}}}"#,
+            registry.host
+        );
+        fs::write(folder.path().join("config.json"), text).unwrap();
+        folder
+    };
+    let made = image(fresh_seed(), &[10]);
+    let to = reference(&registry.host, "identity:v1");
+    let folder = store(token);
+    let with = client_with(folder.path());
+    with.push_layout(&made.layout, &to, &[], silent())
+        .await
+        .unwrap();
+    assert!(with.exists(&to, &made.top).await.unwrap());
+
+    let folder = store("stale");
+    let error = client_with(folder.path()).head(&to).await.unwrap_err();
+    assert!(
+        matches!(
+            &error,
+            RegistryError::Unauthorized {
+                had_credentials: true,
+                ..
+            }
+        ),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn anybody_may_pull_what_is_public_and_not_push_it() {
+    let registry = Engines::from_env().registry_token;
+    let to = format!("{}/public/open:v1", registry.host).parse().unwrap();
+    let made = image(fresh_seed(), &[10]);
+    let folder = config(&registry, &registry.password);
+    let with = client_with(folder.path());
+    with.push_layout(&made.layout, &to, &[], silent())
+        .await
+        .unwrap();
+
+    assert_eq!(client().images(&to, None).await.unwrap().len(), 1);
+    let error = client()
+        .push_layout(&made.layout, &to, &[], silent())
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(
+            &error,
+            RegistryError::Unauthorized {
+                had_credentials: false,
+                ..
+            }
+        ),
+        "{error}"
+    );
 }
 
 /// Run by [`a_helper_on_path_gives_the_log_in`] in a process with its own environment.

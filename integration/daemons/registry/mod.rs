@@ -8,6 +8,7 @@ mod own;
 mod attach;
 mod auth;
 mod cut;
+mod docker;
 mod fail;
 mod push;
 mod resolve;
