@@ -1,84 +1,67 @@
-//! Builds a folder with a builder: `build URL FOLDER [EXPORTER [KEY=VALUE…]]`,
-//! where URL may be `-` to find one. Writes to `dest=…` where an exporter
-//! needs a place. Prints the image's digest.
+//! Builds the Dockerfile of a folder with the builder at hand, tells the progress, and explains a
+//! failure: `cargo run -p mlbuild-buildkit --example build -- FOLDER [auto|tty|plain|rawjson|quiet]`.
 
-use std::collections::BTreeMap;
+use std::process::ExitCode;
 
 use mlbuild_buildkit::{
-    AuthOptions, ConnectOptions, DiscoverOptions, Env, Export, ExportTarget, LocalSource, Session,
-    SolveOptions, StatusResponse, TlsOptions, context_key, discover,
+    AuthOptions, DiscoverOptions, Env, LocalSource, Session, SolveError, SolveOptions, discover,
+    progress::{Progress, ProgressOutput, explain::explain},
 };
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
-    let (Some(url), Some(folder)) = (args.next(), args.next()) else {
-        return Err("usage: build URL FOLDER [EXPORTER [KEY=VALUE…]]".into());
+    let folder = args.next().unwrap_or_else(|| ".".to_owned());
+    let mode = args
+        .next()
+        .unwrap_or_else(|| "auto".to_owned())
+        .parse()
+        .expect("a progress mode");
+    let builder = match discover(&DiscoverOptions::default()).await {
+        Ok(builder) => builder,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::from(3);
+        }
     };
-    let exporter = args.next();
-    let mut attrs: BTreeMap<String, String> = args
-        .filter_map(|a| a.split_once('=').map(|(k, v)| (k.into(), v.into())))
-        .collect();
-
-    let found = discover(&DiscoverOptions {
-        builder: (url != "-").then_some(url),
-        connect: ConnectOptions {
-            tls: std::env::var_os("TLS_DIR").map(|dir| TlsOptions::from_dir(dir.as_ref())),
-            ..Default::default()
-        },
-    })
-    .await?;
-    let info = found.client.info().await?;
-    eprintln!("{} ({}): {info}", found.endpoint, found.how);
-
     let session = Session::builder()
         .local("context", LocalSource::dir(&folder))
         .local("dockerfile", LocalSource::dir(&folder))
         .auth(AuthOptions::from_env(&Env::process()))
-        .shared_key(context_key(folder.as_ref()))
-        .build()?;
-    let exports = exporter.map(|kind| Export {
-        output: attrs.remove("dest").map(|dest| match kind.as_str() {
-            "local" => ExportTarget::Dir(dest.into()),
-            "oci" if dest.ends_with('/') => ExportTarget::Dir(dest.into()),
-            _ => ExportTarget::File(dest.into()),
-        }),
-        kind,
-        attrs,
-    });
-    let options = SolveOptions {
-        exports: exports.into_iter().collect(),
-        ..Default::default()
-    };
-
+        .build()
+        .expect("a readable folder");
     let cancel = CancellationToken::new();
-    let on_interrupt = cancel.clone();
+    let canceled = cancel.clone();
     tokio::spawn(async move {
-        let _ = tokio::signal::ctrl_c().await;
-        on_interrupt.cancel();
-    });
-    let (sender, mut receiver) = mpsc::channel::<StatusResponse>(64);
-    let progress = tokio::spawn(async move {
-        while let Some(message) = receiver.recv().await {
-            for vertex in message.vertexes.iter().filter(|v| v.completed.is_some()) {
-                let cached = if vertex.cached { " (cached)" } else { "" };
-                eprintln!("{}{cached} {}", vertex.name, vertex.error);
-            }
-            for log in message.logs {
-                eprint!("{}", String::from_utf8_lossy(&log.msg));
-            }
+        if tokio::signal::ctrl_c().await.is_ok() {
+            canceled.cancel();
         }
     });
-    let output = found.client.solve(options, session, sender, cancel).await;
-    progress.await?;
-    let output = output?;
-    for (key, value) in &output.exporter_response {
-        eprintln!("{key}: {value}");
+    let (status, progress) = Progress::start(mode, ProgressOutput::stderr());
+    let outcome = builder
+        .client
+        .solve(SolveOptions::default(), session, status, cancel)
+        .await;
+    let trace = progress.finish().await;
+    for warning in &trace.warnings {
+        eprintln!("warning: {warning}");
     }
-    if let Some(descriptor) = output.descriptor {
-        println!("{}", descriptor.digest());
+    match outcome {
+        Ok(output) => {
+            println!("{} steps, {} cached", trace.steps.len(), trace.cached());
+            for (name, value) in output.exporter_response {
+                println!("{name}={value}");
+            }
+            ExitCode::SUCCESS
+        }
+        Err(SolveError::Build(failure)) => {
+            eprintln!("error: {}", explain(&failure, &trace));
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
     }
-    Ok(())
 }

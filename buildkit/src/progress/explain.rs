@@ -1,4 +1,4 @@
-//! Why a build failed, as a user would like to read it: the step, its last words, the line of the
+//! Why a build failed, as a user would like to read it: the step, its last lines, the line of the
 //! Dockerfile it came from, and what to do where the cause is a usual one.
 
 use std::{fmt, sync::LazyLock};
@@ -130,21 +130,14 @@ fn excerpt(source: &FailureSource) -> Option<Excerpt> {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.step, self.exit_code) {
-            (Some(step), Some(code)) => {
-                write!(
-                    f,
-                    "{} failed with exit code {code}",
-                    fit(step, NAME_WIDTH, "…")
-                )?;
-            }
-            (Some(step), None) => {
-                write!(f, "{} failed: {}", fit(step, NAME_WIDTH, "…"), self.message)?;
-            }
+        let step = self.step.as_deref().map(|step| fit(step, NAME_WIDTH, "…"));
+        match (step, self.exit_code) {
+            (Some(step), Some(code)) => write!(f, "step failed with exit code {code}: {step}")?,
+            (Some(step), None) => write!(f, "step failed: {step}\n  {}", self.message)?,
             (None, _) => f.write_str(&self.message)?,
         }
         if !self.last_log_lines.is_empty() {
-            f.write_str("\n\nIts last words:")?;
+            f.write_str("\n\nIts last lines:")?;
             for line in &self.last_log_lines {
                 write!(f, "\n  {line}")?;
             }
@@ -223,9 +216,9 @@ mod tests {
         assert_eq!(explained.exit_code, Some(1));
         assert_eq!(explained.hint.as_ref().map(|h| h.id), None);
         insta::assert_snapshot!(explained, @r"
-        [stage-1 2/2] RUN pip install nump failed with exit code 1
+        step failed with exit code 1: [stage-1 2/2] RUN pip install nump
 
-        Its last words:
+        Its last lines:
           Collecting nump
           ERROR: No matching distribution found for nump
 
@@ -246,7 +239,8 @@ mod tests {
             ..Default::default()
         };
         insta::assert_snapshot!(explain(&failure, &trace()), @r#"
-        [1/3] FROM docker.io/library/debian:12 failed: "/data.bin": not found
+        step failed: [1/3] FROM docker.io/library/debian:12
+          "/data.bin": not found
 
         Dockerfile:2
              1 | FROM debian:12

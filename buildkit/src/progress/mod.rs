@@ -418,9 +418,7 @@ mod tests {
     async fn auto_means_plain_where_there_is_no_terminal() {
         let screen = Shared::default();
         tell(ProgressMode::Auto, ProgressOutput::writer(screen.clone())).await;
-        assert!(
-            screen.text().starts_with("#2 [internal]") || screen.text().starts_with("#1 [1/3]")
-        );
+        assert!(screen.text().contains("#1 [internal] load build context\n"));
         assert!(!screen.text().contains('\x1b'));
         let screen = Shared::default();
         let size = || {
@@ -477,11 +475,13 @@ mod tests {
         drop(steps.begin("never ended"));
         handle.note("a note");
         let trace = handle.finish().await;
-        let text = screen.text();
+        // A tick may come between two counts.
+        let lines = screen.text();
+        let lines: Vec<&str> = lines.lines().filter(|l| !l.ends_with("kB")).collect();
+        let text = lines.join("\n");
         let times = regex::Regex::new(r"\d+\.\d+s?").unwrap();
         insta::assert_snapshot!(times.replace_all(&text, "T"), @r"
         #1 pushing layers
-        #1 sha256:0123 TkB / TkB
         #1 sha256:0123 TkB / TkB done
         #1 T retrying once
         #1 DONE T

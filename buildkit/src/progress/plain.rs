@@ -36,10 +36,16 @@ pub(crate) struct Plain<W> {
     first: bool,
 }
 
-/// Lines of one step that aren't written yet.
+/// What one step has to say that isn't written yet.
 struct Waiting {
     since: Nanos,
-    lines: Vec<String>,
+    lines: Vec<Line>,
+}
+
+enum Line {
+    Log(String),
+    /// The task at this position, as it is when the line is written.
+    Task(usize),
 }
 
 impl<W: Write> Plain<W> {
@@ -54,52 +60,35 @@ impl<W: Write> Plain<W> {
         }
     }
 
-    fn line(&mut self, step: usize, now: Nanos, line: Option<String>) {
-        let waiting = self.waiting.entry(step);
-        waiting
-            .or_insert(Waiting {
-                since: now,
-                lines: Vec::new(),
-            })
-            .lines
-            .extend(line);
-    }
-
     fn take_event(&mut self, state: &State, event: &Event, now: Nanos) {
+        let (Event::Step(index) | Event::Task(index, _) | Event::Log(index, _)) = event else {
+            return;
+        };
+        let step = &state.steps()[*index];
+        if matches!(event, Event::Step(_))
+            && (!step.is_shown() || step.status() == StepStatus::Waiting)
+        {
+            return;
+        }
+        let waiting = self.waiting.entry(*index).or_insert(Waiting {
+            since: now,
+            lines: Vec::new(),
+        });
         match event {
-            Event::Step(index) => {
-                let step = &state.steps()[*index];
-                let status = step.status();
-                if !step.is_shown() || status == StepStatus::Waiting {
-                    return;
-                }
-                if !status.is_finished() {
-                    return self.line(*index, now, None);
-                }
-                let end = (status.clone(), step.elapsed(now));
-                if self.ended.get(index) == Some(&end) {
-                    return;
-                }
-                self.ended.insert(*index, end);
-                self.line(*index, now, Some(ending(&status, step.elapsed(now))));
+            Event::Log(_, log) => {
+                waiting.lines.push(Line::Log(format!(
+                    "{:.3} {}",
+                    log.at.as_secs_f64(),
+                    log.text
+                )));
             }
-            Event::Task(index, position) => {
-                let task = &state.steps()[*index].tasks[*position];
-                let key = (*index, *position);
-                if self
-                    .told
-                    .get(&key)
-                    .is_none_or(|last| worth_telling(last, task))
-                {
-                    self.told.insert(key, task.clone());
-                    self.line(*index, now, Some(task_line(task)));
+            Event::Task(_, task) => {
+                let same = |line: &Line| matches!(line, Line::Task(known) if known == task);
+                if !waiting.lines.iter().any(same) {
+                    waiting.lines.push(Line::Task(*task));
                 }
             }
-            Event::Log(index, log) => {
-                let line = format!("{:.3} {}", log.at.as_secs_f64(), log.text);
-                self.line(*index, now, Some(line));
-            }
-            Event::Warning(_) => {}
+            Event::Step(_) | Event::Warning(_) => {}
         }
     }
 
@@ -108,7 +97,7 @@ impl<W: Write> Plain<W> {
         self.waiting
             .retain(|&step, w| state.steps()[step].is_shown() || !w.lines.is_empty());
         if let Some(current) = self.current {
-            self.write(state, current)?;
+            self.write(state, current, now)?;
         }
         let finished = |step: usize| state.steps()[step].status().is_finished();
         let shown = |step: usize| state.steps()[step].is_shown();
@@ -119,7 +108,7 @@ impl<W: Write> Plain<W> {
             .filter(|&s| shown(s) && finished(s))
             .collect();
         for step in done {
-            self.write(state, step)?;
+            self.write(state, step, now)?;
         }
         let oldest = self
             .waiting
@@ -129,18 +118,42 @@ impl<W: Write> Plain<W> {
         if let Some((&step, waiting)) = oldest
             && (self.current.is_none() || now - waiting.since > HOLD_BACK)
         {
-            self.write(state, step)?;
+            self.write(state, step, now)?;
         }
         self.out.flush()
     }
 
-    /// Writes the lines of one step, with its heading if another step was current.
-    fn write(&mut self, state: &State, index: usize) -> io::Result<()> {
+    /// Writes what one step has to say, with its heading if another step was current.
+    fn write(&mut self, state: &State, index: usize, now: Nanos) -> io::Result<()> {
         let Some(waiting) = self.waiting.remove(&index) else {
             return Ok(());
         };
         let step = &state.steps()[index];
-        let number = step.number;
+        let (number, status) = (step.number, step.status());
+        let mut lines = Vec::new();
+        for line in waiting.lines {
+            match line {
+                Line::Log(text) => lines.push(text),
+                Line::Task(position) => {
+                    let task = &step.tasks[position];
+                    let key = (index, position);
+                    if worth_telling(self.told.get(&key), task) {
+                        self.told.insert(key, task.clone());
+                        lines.push(task_line(task));
+                    }
+                }
+            }
+        }
+        if status.is_finished() {
+            let elapsed = step.elapsed(now);
+            if status.is_news(elapsed, self.ended.get(&index)) || !lines.is_empty() {
+                lines.push(ending(&status, elapsed));
+                self.ended.insert(index, (status.clone(), elapsed));
+            }
+            if lines.is_empty() {
+                return Ok(());
+            }
+        }
         if self.current != Some(index) {
             if let Some(other) = self.current {
                 writeln!(self.out, "#{} ...", state.steps()[other].number)?;
@@ -150,10 +163,10 @@ impl<W: Write> Plain<W> {
             }
             writeln!(self.out, "#{number} {}", step.name)?;
         }
-        for line in waiting.lines {
+        for line in lines {
             writeln!(self.out, "#{number} {line}")?;
         }
-        self.current = (!step.status().is_finished()).then_some(index);
+        self.current = (!status.is_finished()).then_some(index);
         Ok(())
     }
 }
@@ -166,17 +179,19 @@ impl<W: Write + Send> Renderer for Plain<W> {
         events: &[Event],
         now: Nanos,
     ) -> io::Result<()> {
+        // Written at the next tick: what is over by then needs fewer lines.
         for event in events {
             self.take_event(state, event, now);
         }
-        self.flush(state, now)
+        Ok(())
     }
 
     fn tick(&mut self, state: &State, now: Nanos) -> io::Result<()> {
         self.flush(state, now)
     }
 
-    fn note(&mut self, _: &State, text: &str, _: Nanos) -> io::Result<()> {
+    fn note(&mut self, state: &State, text: &str, now: Nanos) -> io::Result<()> {
+        self.flush(state, now)?;
         writeln!(self.out, "{text}")?;
         self.out.flush()
     }
@@ -186,10 +201,10 @@ impl<W: Write + Send> Renderer for Plain<W> {
             self.take_event(state, event, now);
         }
         if let Some(current) = self.current {
-            self.write(state, current)?;
+            self.write(state, current, now)?;
         }
         while let Some(&step) = self.waiting.keys().find(|&&s| state.steps()[s].is_shown()) {
-            self.write(state, step)?;
+            self.write(state, step, now)?;
         }
         self.out.flush()
     }
@@ -204,7 +219,8 @@ fn ending(status: &StepStatus, elapsed: Duration) -> String {
     }
 }
 
-fn worth_telling(last: &Task, task: &Task) -> bool {
+fn worth_telling(last: Option<&Task>, task: &Task) -> bool {
+    let Some(last) = last else { return true };
     if task.completed.is_some() {
         return last.completed != task.completed;
     }
@@ -240,11 +256,11 @@ mod tests {
         let mut plain = Plain::new(Vec::new());
         let mut state = State::default();
         for (time, message) in messages {
-            plain.tick(&state, local(time)).unwrap();
             let events = state.apply(&message, local(time));
             plain
                 .update(&state, &message, &events, local(time))
                 .unwrap();
+            plain.tick(&state, local(time)).unwrap();
         }
         let events = state.finish();
         plain.finish(&state, &events, local(1000.0)).unwrap();
@@ -254,13 +270,13 @@ mod tests {
     #[test]
     fn a_failing_build() {
         insta::assert_snapshot!(tell(failing_build()), @r#"
-        #1 [1/3] FROM docker.io/library/debian:12
-        #1 CACHED
+        #2 [1/3] FROM docker.io/library/debian:12
+        #2 CACHED
 
-        #2 [internal] load build context
-        #2 transferring context: 1.00MB 0.2s
-        #2 transferring context: 209MB / 209MB 0.5s done
-        #2 DONE 0.4s
+        #1 [internal] load build context
+        #1 transferring context: 1.00MB 0.2s
+        #1 transferring context: 209MB / 209MB 0.5s done
+        #1 DONE 0.4s
 
         #3 [2/3] RUN apt-get install -y git
         #3 0.100 Reading package lists...
@@ -302,6 +318,7 @@ mod tests {
         #1 3.000 a3
         #1 4.000 a4
         #1 5.000 a5
+        #1 6.000 a6
         #1 ...
 
         #2 RUN b
@@ -316,7 +333,6 @@ mod tests {
         #2 ...
 
         #1 RUN a
-        #1 6.000 a6
         #1 7.000 a7
         #1 DONE 9.0s
         ");

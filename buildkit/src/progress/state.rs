@@ -37,6 +37,20 @@ pub enum StepStatus {
 }
 
 impl StepStatus {
+    /// Whether a step that ended like this after `elapsed` is worth telling of again, when it was
+    /// told of `before`: vertices are looked up again after they are done, with no work to do.
+    pub(crate) fn is_news(
+        &self,
+        elapsed: Duration,
+        before: Option<&(StepStatus, Duration)>,
+    ) -> bool {
+        let Some((status, told)) = before else {
+            return true;
+        };
+        elapsed.saturating_sub(*told) >= Duration::from_millis(100)
+            || (status != self && matches!(self, Self::Failed(_) | Self::Canceled))
+    }
+
     /// Whether nothing more is expected of the step.
     pub fn is_finished(&self) -> bool {
         !matches!(self, Self::Waiting | Self::Running)
@@ -60,7 +74,7 @@ pub struct Task {
 /// One vertex of the build graph, or one group of them that is shown as one.
 #[derive(Debug)]
 pub struct Step {
-    /// Order of first appearance, from 1; 0 until the step has a name and is shown.
+    /// In which order it began, from 1; 0 until then.
     pub number: usize,
     /// The vertex digest, or the group's id.
     pub digest: String,
@@ -125,7 +139,7 @@ impl Step {
 
     /// Whether a person should see this step.
     pub fn is_shown(&self) -> bool {
-        self.number > 0 && (!self.weak || matches!(self.status(), StepStatus::Failed(_)))
+        !self.members.is_empty() && (!self.weak || matches!(self.status(), StepStatus::Failed(_)))
     }
 
     /// The vertices that the step stands for.
@@ -230,7 +244,7 @@ pub struct State {
     by_digest: HashMap<String, usize>,
     warnings: Vec<Warning>,
     warnings_seen: HashSet<(String, Option<usize>)>,
-    shown: usize,
+    begun: usize,
     /// Local clock minus the daemon's, learnt from the first start seen.
     clock_difference: Option<Nanos>,
 }
@@ -337,9 +351,11 @@ impl State {
             }
             None => step.name = printable_str(&vertex.name).into_owned(),
         }
-        if step.number == 0 {
-            self.shown += 1;
-            step.number = self.shown;
+        if step.number == 0
+            && (vertex.started.is_some() || vertex.completed.is_some() || vertex.cached)
+        {
+            self.begun += 1;
+            step.number = self.begun;
         }
         let member = step.members.entry(vertex.digest.clone()).or_default();
         if !vertex.error.is_empty() {
@@ -537,12 +553,12 @@ mod tests {
         insta::assert_debug_snapshot!(told, @r#"
         [
             (
-                1,
+                2,
                 "[1/3] FROM docker.io/library/debian:12",
                 Cached,
             ),
             (
-                2,
+                1,
                 "[internal] load build context",
                 Done,
             ),

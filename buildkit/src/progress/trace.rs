@@ -10,7 +10,7 @@ use super::{
 /// The story of a build that is over.
 #[derive(Debug, Clone, Default)]
 pub struct BuildTrace {
-    /// Every step that was shown, in order of appearance.
+    /// Every step that began and was shown, in the order in which they began.
     pub steps: Vec<TraceStep>,
     /// What the builder warned of, each once.
     pub warnings: Vec<Warning>,
@@ -21,7 +21,7 @@ pub struct BuildTrace {
 /// One step of a [`BuildTrace`].
 #[derive(Debug, Clone)]
 pub struct TraceStep {
-    /// Order of appearance, from 1; the `#5` of plain progress.
+    /// In which order it began, from 1; the `#5` of plain progress.
     pub number: usize,
     /// The digests of the vertices that it stands for.
     pub vertices: Vec<String>,
@@ -49,8 +49,10 @@ impl BuildTrace {
                 duration: step.elapsed(state.daemon_time(now)),
                 log: step.log.lines().cloned().collect(),
             });
+        let mut steps: Vec<TraceStep> = steps.collect();
+        steps.sort_by_key(|step| step.number);
         Self {
-            steps: steps.collect(),
+            steps,
             warnings: state.warnings().to_vec(),
             duration: Duration::from_nanos((now - started).max(0).unsigned_abs()),
         }
@@ -64,7 +66,7 @@ impl BuildTrace {
             .count()
     }
 
-    /// The steps that failed, in order of appearance.
+    /// The steps that failed, in the order in which they began.
     pub fn failed(&self) -> impl Iterator<Item = &TraceStep> {
         self.steps
             .iter()

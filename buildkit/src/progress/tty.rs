@@ -79,11 +79,7 @@ impl<W: Write> Tty<W> {
             return;
         }
         let elapsed = step.elapsed(now);
-        // A vertex may be looked up again after it is done: that is news only if work was done.
-        if let Some((said, before)) = self.ended.get(&index)
-            && *said == status
-            && elapsed.saturating_sub(*before) < Duration::from_millis(100)
-        {
+        if !status.is_news(elapsed, self.ended.get(&index)) {
             return;
         }
         self.scroll.push(finished_line(
