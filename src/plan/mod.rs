@@ -76,6 +76,9 @@ pub struct PlannedDockerfile {
     pub file_name: String,
     /// Text that is built; line numbers are those of the original.
     pub text: String,
+    /// Text of the `.dockerignore` that belongs to this Dockerfile alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ignore: Option<String>,
     /// SHA-256 of the text before pinning, hex.
     pub sha256: String,
 }

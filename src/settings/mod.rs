@@ -60,6 +60,8 @@ pub struct LockSettings {
     pub upgrade: Vec<Upgrade>,
     /// Run that the image is bound to.
     pub run_id: RunId,
+    /// True if the id was given, by flag or environment.
+    pub run_id_given: bool,
     /// Build even if nothing changed.
     pub no_skip: bool,
 }
@@ -203,6 +205,7 @@ fn folder_slug(project: &Path) -> String {
 
 fn lock(args: &LockArgs, project: &Path) -> CommandResult<LockSettings> {
     let wandb = std::env::var(env_vars::WANDB_RUN_ID).ok();
+    let run_id_given = args.run_id.is_some() || wandb.as_ref().is_some_and(|id| !id.is_empty());
     let run_id = RunId::choose(args.run_id.as_deref(), wandb.as_deref()).map_err(|error| {
         CommandError::user(error).hint("give --run-id with letters, digits, `-`, `_` and `.`")
     })?;
@@ -215,6 +218,7 @@ fn lock(args: &LockArgs, project: &Path) -> CommandResult<LockSettings> {
         },
         upgrade: args.upgrade.clone(),
         run_id,
+        run_id_given,
         no_skip: args.no_skip,
     })
 }

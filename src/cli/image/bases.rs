@@ -6,6 +6,8 @@ use mlbuild_manifests::lock::{LockedBase, LockedImage};
 use oci_spec::distribution::Reference;
 
 use crate::cli::image::args::Upgrade;
+use crate::cli::output;
+use crate::engine::Builder;
 use crate::error::{CommandError, CommandResult};
 use crate::pin::ImageUse;
 use crate::registry::{Registry, RegistryError, platform_name};
@@ -16,8 +18,8 @@ use crate::settings::{LockMode, LockSettings, parse};
 pub struct Bases {
     /// Pins, by reference as the Dockerfile has it.
     pub pins: BTreeMap<String, LockedBase>,
-    /// Images without a pin: not in any registry that was asked, and why.
-    pub unpinned: BTreeMap<String, String>,
+    /// Images without a pin: no registry has them, and why.
+    pub unpinned: BTreeMap<String, CommandError>,
     /// Pins that moved: reference, old digest, new digest.
     pub moved: Vec<(String, String, String)>,
 }
@@ -26,6 +28,36 @@ impl Bases {
     /// The digest that a reference is pinned to.
     pub fn digest(&self, reference: &str) -> Option<String> {
         self.pins.get(reference).map(|pin| pin.digest.to_string())
+    }
+
+    /// # Errors
+    /// The registry's word on the first image that isn't pinned.
+    pub fn refuse_unpinned(&mut self) -> CommandResult {
+        match self.unpinned.pop_first() {
+            Some((_, error)) => Err(error),
+            None => Ok(()),
+        }
+    }
+
+    /// Lets images pass that only the builder's Docker has: made there, never pushed.
+    ///
+    /// # Errors
+    /// The registry's word on an image that Docker doesn't have either.
+    pub async fn accept_local(&mut self, builder: &Builder) -> CommandResult {
+        for reference in self.unpinned.keys().cloned().collect::<Vec<_>>() {
+            let local = match builder.client().docker() {
+                Some(_) => builder.docker_image_id(&reference).await?,
+                None => None,
+            };
+            let Some(id) = local else {
+                return self.refuse_unpinned();
+            };
+            output::warning(&format!(
+                "{reference} is in no registry: this build uses Docker's {id}, and the lock can't pin it"
+            ));
+            self.unpinned.remove(&reference);
+        }
+        Ok(())
     }
 }
 

@@ -1,16 +1,216 @@
 //! `mlbuild image`: from a few flags to a pushed, locked image.
+//!
+//! Compose, pin the bases, see whether anything changed, build, let the
+//! registry confirm, write down. Each step is a file beside this one.
 
+mod answer;
 pub mod args;
 mod bases;
+mod compose;
+mod context;
+mod inputs;
+mod planning;
+mod publish;
+mod skip;
 
-use crate::error::CommandResult;
+use mlbuild_buildkit::progress::{Progress, ProgressOutput};
+use mlbuild_manifests::lock::{ImageKey, LockedImage};
+use oci_spec::distribution::Reference;
+
+use self::answer::Answer;
+use self::args::Print;
+use self::bases::Bases;
+use crate::cli::{interrupt, output};
+use crate::engine::{self, BuildInputs, BuildOutput, Connection};
+use crate::error::{CommandError, CommandResult};
+use crate::host::{self, Host, HostSettings};
+use crate::plan::BuildPlan;
+use crate::registry::{CredentialStore, Registry, RegistryOptions};
+use crate::settings::{self, ImageSettings};
 
 /// Runs the verb.
 ///
 /// # Errors
 /// One error with whose turn it is.
 pub async fn run(args: args::ImageArgs) -> CommandResult {
-    let settings = crate::settings::resolve(args)?;
-    println!("{settings:#?}");
-    Ok(())
+    let settings = settings::resolve(args)?;
+    let host = match settings.build.host_network_settings {
+        true => host::detect(&Host::this()),
+        false => HostSettings::default(),
+    };
+    if settings.answer.write {
+        return output::answer(&compose::write_variants(&settings, &host)?.join("\n"));
+    }
+    let composed = compose::dockerfile(&settings, &host)?;
+    warn_of_secret_args(&settings);
+
+    let key = lock_key(&settings);
+    let locked = match &settings.lock.file {
+        Some(file) => publish::load(file)?.get(&key).cloned(),
+        None => None,
+    };
+    let uses = planning::images(&settings, &composed).map_err(CommandError::user)?;
+    if let Some(what) = settings.answer.print {
+        let pins = bases::from_lock(&uses, locked.as_ref());
+        let plan = planning::plan(&settings, &composed, &uses, &pins);
+        return print(what, &plan, locked.as_ref(), &settings);
+    }
+
+    let registry = Registry::new(registry_options(&settings)?);
+    let mut bases =
+        bases::resolve(&uses, locked.as_ref(), &settings.lock, settings.build.pull, &registry).await?;
+    for (reference, old, new) in &bases.moved {
+        output::note(&format!("{reference} moved: {old} -> {new}"));
+    }
+    let plan = planning::plan(&settings, &composed, &uses, &bases);
+    let job = Job { settings: &settings, plan: &plan, composed: &composed, registry: &registry, host: &host, key: &key };
+    if settings.answer.dry_run {
+        bases.refuse_unpinned()?;
+        return job.dry_run(locked.as_ref());
+    }
+    job.build(locked.as_ref(), &mut bases).await
+}
+
+/// One build with all that was resolved for it.
+struct Job<'a> {
+    settings: &'a ImageSettings,
+    plan: &'a BuildPlan,
+    composed: &'a compose::Composed,
+    registry: &'a Registry,
+    host: &'a HostSettings,
+    key: &'a ImageKey,
+}
+
+impl Job<'_> {
+    async fn build(&self, locked: Option<&LockedImage>, bases: &mut Bases) -> CommandResult {
+        let context = context::Before::look(self.settings, self.plan)?;
+        let inputs = inputs::inputs(self.plan, self.composed, context.digest());
+        let skip = skip::Skip::new(self, &inputs);
+        if let Some(answer) = skip.answer(locked).await? {
+            return answer.print(&self.settings.answer);
+        }
+
+        let cancel = interrupt::token()
+            .map_err(|error| CommandError::environment(format!("cannot listen for Ctrl-C: {error}")))?;
+        let Connection { builder, how } = engine::connect(&self.settings.build).await?;
+        bases.accept_local(&builder).await?;
+        self.note(&format!("building on {how}"));
+        let progress = Progress::start(engine::progress_mode(self.settings.answer.progress), ProgressOutput::stderr());
+        let build = BuildInputs {
+            plan: self.plan,
+            host: self.host,
+            insecure: &self.settings.insecure,
+            events: progress.sender(),
+            cancel: cancel.clone(),
+        };
+        let built = builder.build(&build).await;
+        drop(build);
+        let trace = progress.finish().await;
+        let built = built.map_err(|error| error.explain(&trace, self.plan))?;
+        for warning in &trace.warnings {
+            output::warning(&answer::lint(warning, &self.plan.dockerfile.name));
+        }
+
+        let confirmed = match self.settings.build.push {
+            true => {
+                let tags = self.settings.tags.as_slice();
+                let digest = built.pushed_digest();
+                Some(publish::confirm(self.registry, tags, digest.as_deref()).await?)
+            }
+            false => None,
+        };
+        let mut inputs = inputs;
+        inputs.context = context.unchanged()?;
+        let entry = publish::Entry {
+            settings: self.settings,
+            key: self.key,
+            inputs: inputs.clone(),
+            bases,
+            builder: builder.name_and_version(),
+            confirmed: confirmed.as_ref(),
+        };
+        let lock = entry.write_lock()?;
+        let run = match &confirmed {
+            Some(confirmed) => {
+                Some(publish::bind(self.settings, self.registry, confirmed, lock.as_ref()).await?)
+            }
+            None => None,
+        };
+        skip.remember(&inputs, &built, confirmed.as_ref());
+        self.say_where(&built, &builder);
+        Answer::built(self.settings, &built, confirmed.as_ref(), run).print(&self.settings.answer)
+    }
+
+    /// What would happen, without a builder.
+    fn dry_run(&self, locked: Option<&LockedImage>) -> CommandResult {
+        let context = context::Before::look(self.settings, self.plan)?;
+        let inputs = inputs::inputs(self.plan, self.composed, context.digest());
+        let changed = skip::changed(locked, &inputs);
+        Answer::dry_run(self.plan, &changed).print(&self.settings.answer)
+    }
+
+    /// Where an image without a registry is to be found.
+    fn say_where(&self, built: &BuildOutput, builder: &engine::Builder) {
+        if !self.settings.build.push && built.docker_id.is_none() && self.settings.build.outputs.is_empty() {
+            output::warning(&format!(
+                "the image is in the cache of {} only; push it (--push), load it (--load) or write it (-o)",
+                builder.client().endpoint()
+            ));
+        }
+    }
+
+    fn note(&self, text: &str) {
+        if self.settings.answer.progress != args::ProgressArg::Quiet
+            && self.settings.answer.progress != args::ProgressArg::Rawjson
+        {
+            output::note(text);
+        }
+    }
+}
+
+fn print(what: Print, plan: &BuildPlan, locked: Option<&LockedImage>, settings: &ImageSettings) -> CommandResult {
+    match what {
+        Print::Dockerfile if plan.dockerfile.text.is_empty() => Err(CommandError::user(
+            "the Dockerfile lies in the remote context; only the builder reads it",
+        )),
+        Print::Dockerfile => output::answer(&plan.dockerfile.text),
+        Print::Plan => output::answer(&serde_json::to_string_pretty(plan).expect("a plan is plain data")),
+        Print::Lock => match locked {
+            Some(entry) => output::answer(&mlbuild_manifests::lock::to_toml(entry)),
+            None => Err(CommandError::user(format!(
+                "{} has no entry for {}",
+                settings.lock.file.as_ref().map_or("the lock".into(), |file| file.display().to_string()),
+                settings.tags[0]
+            ))
+            .hint("build the image once: the same command without --print")),
+        },
+    }
+}
+
+fn warn_of_secret_args(settings: &ImageSettings) {
+    for name in settings.build.args.keys().filter(|name| inputs::looks_secret(name)) {
+        output::warning(&format!(
+            "the build argument {name} ends up in the image's history if the Dockerfile uses it; \
+             use --secret id={name},env={name}"
+        ));
+    }
+}
+
+fn registry_options(settings: &ImageSettings) -> CommandResult<RegistryOptions> {
+    Ok(RegistryOptions {
+        insecure: settings.insecure.iter().cloned().collect(),
+        mirrors: settings.mirrors.clone(),
+        credentials: CredentialStore::from_environment()?,
+        ..RegistryOptions::default()
+    })
+}
+
+/// Name, tag and stage: what tells entries of one lock apart.
+fn lock_key(settings: &ImageSettings) -> ImageKey {
+    let reference: &Reference = &settings.tags[0];
+    ImageKey {
+        name: format!("{}/{}", reference.registry(), reference.repository()),
+        tag: reference.tag().map(str::to_owned),
+        target: settings.build.target.clone(),
+    }
 }

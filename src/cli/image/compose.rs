@@ -1,0 +1,210 @@
+//! The Dockerfile of the build: composed from a spec, or the user's own.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
+use std::path::Path;
+
+use mlbuild_templates::{Accelerator, ComposeContext, ComposeError, ImageSpec, SecretUse, compose};
+use sha2::{Digest as _, Sha256};
+
+use crate::cli::output;
+use crate::error::{CommandError, CommandResult};
+use crate::host::HostSettings;
+use crate::plan::{Context, HostSetting, SecretSource};
+use crate::settings::{ImageSettings, Source};
+
+/// A Dockerfile before pinning, and what comes with it.
+#[derive(Debug, Clone, Default)]
+pub struct Composed {
+    /// What errors call it.
+    pub name: String,
+    /// Name of the file, which decides the ignore file that is its own.
+    pub file_name: String,
+    /// The text; empty where the builder fetches it with the context.
+    pub text: String,
+    /// Its own ignore file.
+    pub ignore: Option<String>,
+    /// The template, `python`, where there is one.
+    pub template: Option<String>,
+    /// SHA-256 of the spec, hex.
+    pub spec_sha256: Option<String>,
+    /// Secrets of the host's settings that it mounts.
+    pub secrets: BTreeMap<String, SecretSource>,
+    /// Build arguments that fill a template's ARGs.
+    pub args: BTreeMap<String, String>,
+}
+
+/// Makes the Dockerfile.
+///
+/// # Errors
+/// Where the spec contradicts itself, or the file can't be read.
+pub fn dockerfile(settings: &ImageSettings, host: &HostSettings) -> CommandResult<Composed> {
+    match &settings.source {
+        Source::Dockerfile { path, remote: true } => Ok(Composed {
+            name: path.display().to_string(),
+            file_name: path.display().to_string(),
+            ..Composed::default()
+        }),
+        Source::Dockerfile { path, remote: false } => own(path),
+        Source::Composed { spec, template: None, accelerator_bases } => {
+            composed(settings, host, spec, accelerator_bases)
+        }
+        Source::Composed { spec, template: Some(path), .. } => filled(path, spec),
+    }
+}
+
+/// `Dockerfile.cpu` and `Dockerfile.gpu`, written beside each other.
+///
+/// # Errors
+/// Where one can't be composed or written; then neither is changed.
+pub fn write_variants(settings: &ImageSettings, host: &HostSettings) -> CommandResult<Vec<String>> {
+    let Source::Composed { spec, template: None, accelerator_bases } = &settings.source else {
+        return Err(CommandError::user("--write composes from a built-in template; it has nothing to write for a Dockerfile of your own"));
+    };
+    let gpu = match spec.gpu {
+        Accelerator::Off | Accelerator::Auto => Accelerator::Cuda,
+        named => named,
+    };
+    let mut files = Vec::new();
+    for (suffix, accelerator) in [("cpu", Accelerator::Off), ("gpu", gpu)] {
+        let mut spec = spec.clone();
+        spec.gpu = accelerator;
+        let composed = composed(settings, host, &spec, accelerator_bases)?;
+        files.push((settings.project.join(format!("Dockerfile.{suffix}")), composed.text));
+    }
+    let mut names = Vec::new();
+    for (path, text) in files {
+        mlbuild_manifests::atomic::replace(&path, text.as_bytes())
+            .map_err(|error| CommandError::environment(format!("{}: {error}", path.display())))?;
+        names.push(path.display().to_string());
+    }
+    Ok(names)
+}
+
+fn own(path: &Path) -> CommandResult<Composed> {
+    let flag = format!("--file {}", path.display());
+    let mut bytes = Vec::new();
+    let read = match path.as_os_str() == "-" {
+        true => std::io::stdin().read_to_end(&mut bytes),
+        false => std::fs::File::open(path).and_then(|mut file| file.read_to_end(&mut bytes)),
+    };
+    read.map_err(|error| CommandError::user(format!("{flag}: {error}")))?;
+    let text = String::from_utf8(bytes).map_err(|_| CommandError::user(format!("{flag}: the file is not UTF-8")))?;
+    let file_name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let file_name = if path.as_os_str() == "-" { "Dockerfile".to_owned() } else { file_name };
+    let ignore = path.with_file_name(format!("{file_name}.dockerignore"));
+    Ok(Composed {
+        name: path.display().to_string(),
+        file_name,
+        text,
+        ignore: std::fs::read_to_string(ignore).ok(),
+        ..Composed::default()
+    })
+}
+
+/// A template of the user's own: its ARGs are filled with what the spec says.
+fn filled(path: &Path, spec: &ImageSpec) -> CommandResult<Composed> {
+    let mut composed = own(path)?;
+    composed.template = Some(path.display().to_string());
+    composed.spec_sha256 = Some(hash_spec(spec));
+    composed.args = template_args(spec);
+    Ok(composed)
+}
+
+fn composed(
+    settings: &ImageSettings,
+    host: &HostSettings,
+    spec: &ImageSpec,
+    accelerator_bases: &BTreeMap<Accelerator, mlbuild_templates::value::BaseImage>,
+) -> CommandResult<Composed> {
+    let project = match &settings.context {
+        Context::Folder { path } => Some(path.as_path()),
+        _ => None,
+    };
+    let available: BTreeSet<_> = SecretUse::ALL.into_iter().filter(|used| has(settings, host, *used)).collect();
+    let context = ComposeContext {
+        project,
+        host_accelerator: (spec.gpu == Accelerator::Auto).then(host_accelerator),
+        accelerator_bases: accelerator_bases.clone(),
+        secrets: available,
+    };
+    let done = compose(spec, &context).map_err(|error| match error {
+        ComposeError::Conflict { message, hint } => CommandError::user(message).hint(hint),
+        other => CommandError::user(other),
+    })?;
+    for warning in &done.warnings {
+        output::warning(&warning.message);
+        if let Some(hint) = &warning.hint {
+            output::note(&format!("  hint: {hint}"));
+        }
+    }
+    let secrets = done.secrets.iter().map(|used| (used.id().to_owned(), source(settings, *used))).collect();
+    Ok(Composed {
+        name: format!("template {}", spec.template),
+        file_name: "Dockerfile".into(),
+        text: done.text,
+        ignore: None,
+        template: Some(spec.template.to_string()),
+        spec_sha256: Some(hash_spec(spec)),
+        secrets,
+        args: BTreeMap::new(),
+    })
+}
+
+fn hash_spec(spec: &ImageSpec) -> String {
+    let text = serde_json::to_vec(spec).expect("a spec is plain data");
+    hex::encode(Sha256::digest(text))
+}
+
+/// What a template of the user's own may declare as ARGs.
+fn template_args(spec: &ImageSpec) -> BTreeMap<String, String> {
+    let mut args = BTreeMap::new();
+    if let Some(base) = &spec.base {
+        args.insert("BASE_IMAGE".to_owned(), base.to_string());
+    }
+    if let Some(user) = &spec.user {
+        let gid = user.gid.map_or(user.uid.get(), |gid| gid.get());
+        args.insert("USERNAME".to_owned(), user.name.to_string());
+        args.insert("USER_UID".to_owned(), user.uid.to_string());
+        args.insert("USER_GID".to_owned(), gid.to_string());
+    }
+    if let Some(version) = &spec.python.version {
+        args.insert("PYTHON_VERSION".to_owned(), version.to_string());
+    }
+    args
+}
+
+fn host_accelerator() -> Accelerator {
+    if Path::new("/proc/driver/nvidia/version").exists() {
+        Accelerator::Cuda
+    } else if Path::new("/dev/kfd").exists() {
+        Accelerator::Rocm
+    } else {
+        output::note("no GPU found on this host: --gpu=auto builds for the processor");
+        Accelerator::Off
+    }
+}
+
+fn has(settings: &ImageSettings, host: &HostSettings, used: SecretUse) -> bool {
+    match used {
+        SecretUse::AptSources => settings.build.apt_sources.is_some(),
+        other => host.files.contains_key(&setting(other)),
+    }
+}
+
+fn source(settings: &ImageSettings, used: SecretUse) -> SecretSource {
+    match (used, &settings.build.apt_sources) {
+        (SecretUse::AptSources, Some(file)) => SecretSource::File(settings.project.join(file)),
+        (other, _) => SecretSource::Host(setting(other)),
+    }
+}
+
+fn setting(used: SecretUse) -> HostSetting {
+    match used {
+        SecretUse::Ca => HostSetting::CaBundle,
+        SecretUse::PipConf => HostSetting::PipConfig,
+        SecretUse::UvConf => HostSetting::UvConfig,
+        SecretUse::AptConf => HostSetting::AptConfig,
+        SecretUse::AptSources => HostSetting::AptSources,
+    }
+}

@@ -1,0 +1,103 @@
+//! The digest of the files that a build reads, and whether they stood still meanwhile.
+
+use std::path::PathBuf;
+
+use mlbuild_buildkit::fsutil::fingerprint::{ContextSelection, Fingerprint, fingerprint};
+use oci_spec::image::Digest;
+use sha2::{Digest as _, Sha256};
+
+use crate::env_vars;
+use crate::error::{CommandError, CommandResult};
+use crate::plan::{BuildPlan, Context};
+use crate::settings::ImageSettings;
+
+/// The contexts as they were before the build.
+pub struct Before {
+    folders: Vec<Folder>,
+    digest: Option<Digest>,
+    is_local: bool,
+}
+
+struct Folder {
+    name: String,
+    selection: ContextSelection,
+    cache: Option<PathBuf>,
+}
+
+impl Before {
+    /// Reads the contexts of a plan.
+    ///
+    /// # Errors
+    /// Where a file that the build would send can't be read; it is named.
+    pub fn look(settings: &ImageSettings, plan: &BuildPlan) -> CommandResult<Self> {
+        let mut folders = Vec::new();
+        let mut is_local = true;
+        let main = (String::new(), &plan.context);
+        let named = plan.named_contexts.iter().map(|(name, context)| (name.clone(), context));
+        for (name, context) in std::iter::once(main).chain(named) {
+            match context {
+                Context::Folder { path } => {
+                    let mut selection = ContextSelection::new(path);
+                    if name.is_empty() {
+                        selection.ignore = plan.dockerfile.ignore.clone();
+                    }
+                    folders.push(Folder { cache: cache_file(&name, path), name, selection });
+                }
+                Context::Empty => {}
+                Context::OciLayout { .. } | Context::Stdin | Context::Remote { .. } => is_local = false,
+            }
+        }
+        // With nothing to compare it to and nowhere to write it, nobody needs it.
+        let wanted = settings.lock.file.is_some();
+        let mut before = Before { folders, digest: None, is_local };
+        if wanted {
+            before.digest = before.now()?;
+        }
+        Ok(before)
+    }
+
+    /// The digest of all files; `None` where there are none or they aren't on this machine.
+    pub fn digest(&self) -> Option<Digest> {
+        self.digest.clone()
+    }
+
+    /// True if all that the build reads is on this machine, and so can be compared.
+    pub fn is_local(&self) -> bool {
+        self.is_local
+    }
+
+    /// The digest, if it is the same now as before the build: else nobody knows
+    /// which state of the files was built, and the lock must not name one.
+    ///
+    /// # Errors
+    /// As [`Before::look`].
+    pub fn unchanged(&self) -> CommandResult<Option<Digest>> {
+        match &self.digest {
+            Some(digest) => Ok(self.now()?.filter(|now| now == digest)),
+            None => Ok(None),
+        }
+    }
+
+    fn now(&self) -> CommandResult<Option<Digest>> {
+        if !self.is_local || self.folders.is_empty() {
+            return Ok(None);
+        }
+        let mut hash = Sha256::new();
+        for folder in &self.folders {
+            let found: Fingerprint = fingerprint(&folder.selection, folder.cache.as_deref())
+                .map_err(|error| CommandError::user(crate::error::chain(&error)))?;
+            hash.update(format!("{}\0{}\n", folder.name, found.digest));
+        }
+        let digest = format!("sha256:{}", hex::encode(hash.finalize()));
+        Ok(Some(digest.parse().expect("64 hex digits are a digest")))
+    }
+}
+
+fn cache_file(name: &str, path: &std::path::Path) -> Option<PathBuf> {
+    let mut hash = Sha256::new();
+    hash.update(path.as_os_str().as_encoded_bytes());
+    hash.update([0]);
+    hash.update(name);
+    let key = hex::encode(hash.finalize());
+    Some(env_vars::state_dir()?.join("contexts").join(&key[..32]))
+}

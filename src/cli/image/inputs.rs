@@ -1,0 +1,83 @@
+//! What an image was made from, as the lock records it, and whether that changed.
+
+use std::collections::BTreeMap;
+
+use mlbuild_manifests::lock::Inputs;
+use oci_spec::image::Digest;
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+
+use super::compose::Composed;
+use crate::plan::BuildPlan;
+
+/// What stands in the lock for the value of an argument that may be a secret.
+const HIDDEN: &str = "<not recorded>";
+
+/// The inputs of a plan. `context` is the digest of the selected files, where there are any.
+pub fn inputs(plan: &BuildPlan, composed: &Composed, context: Option<Digest>) -> Inputs {
+    Inputs {
+        mlbuild: env!("CARGO_PKG_VERSION").to_owned(),
+        template: composed.template.clone(),
+        spec: composed.spec_sha256.as_deref().map(sha256),
+        dockerfile: sha256(&plan.dockerfile.sha256),
+        context,
+        settings: Some(sha256(&settings_sha256(plan))),
+        args: plan
+            .build_args
+            .iter()
+            .map(|(name, value)| (name.clone(), shown(name, value).to_owned()))
+            .collect(),
+    }
+}
+
+/// True if an argument's name speaks of a secret: those values go nowhere.
+pub fn looks_secret(name: &str) -> bool {
+    const WORDS: [&str; 7] = ["TOKEN", "SECRET", "PASSWORD", "PASSWD", "API_KEY", "APIKEY", "CREDENTIAL"];
+    let name = name.to_ascii_uppercase();
+    WORDS.iter().any(|word| name.contains(word))
+}
+
+fn shown<'a>(name: &str, value: &'a str) -> &'a str {
+    if looks_secret(name) { HIDDEN } else { value }
+}
+
+/// Hash of everything else that shapes the image: flags that are no file.
+fn settings_sha256(plan: &BuildPlan) -> String {
+    let secrets: BTreeMap<_, _> = plan.secrets.iter().map(|(id, source)| (id, source)).collect();
+    let named: BTreeMap<_, _> = plan.named_contexts.iter().collect();
+    let document = json!({
+        "annotations": plan.annotations,
+        "attestations": plan.attestations,
+        "entitlements": plan.entitlements,
+        "ignore": plan.dockerfile.ignore,
+        "labels": plan.labels,
+        "named_contexts": named,
+        "platforms": plan.platforms,
+        "policy": plan.source_policy,
+        "run": plan.run,
+        "secrets": secrets.keys().collect::<Vec<_>>(),
+        "source_date_epoch": plan.source_date_epoch,
+        "ssh": plan.ssh.keys().collect::<Vec<_>>(),
+        "target": plan.target,
+    });
+    hex::encode(Sha256::digest(document.to_string()))
+}
+
+fn sha256(hex: &str) -> Digest {
+    format!("sha256:{hex}").parse().expect("64 hex digits are a digest")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::looks_secret;
+
+    #[test]
+    fn secret_names() {
+        for name in ["WANDB_API_KEY", "token", "HF_TOKEN", "DB_PASSWORD"] {
+            assert!(looks_secret(name), "{name}");
+        }
+        for name in ["VERSION", "TORCH", "KEYBOARD"] {
+            assert!(!looks_secret(name), "{name}");
+        }
+    }
+}

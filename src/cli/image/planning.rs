@@ -1,0 +1,101 @@
+//! Settings, Dockerfile and pins → the plan.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sha2::{Digest as _, Sha256};
+
+use super::bases::Bases;
+use super::compose::Composed;
+use crate::pin::{self, ExpandError, ImageUse, PinContext};
+use crate::plan::{BuildPlan, Output, PlannedDockerfile};
+use crate::settings::ImageSettings;
+
+/// Build arguments: the template's, then the user's.
+pub fn build_args(settings: &ImageSettings, composed: &Composed) -> BTreeMap<String, String> {
+    let mut args = composed.args.clone();
+    args.extend(settings.build.args.clone());
+    args
+}
+
+/// The images that the Dockerfile names.
+///
+/// # Errors
+/// Where an ARG in a `FROM` has no value.
+pub fn images(settings: &ImageSettings, composed: &Composed) -> Result<Vec<ImageUse>, ExpandError> {
+    let args = build_args(settings, composed);
+    let platform = match settings.build.platforms.as_slice() {
+        [] => Some(NATIVE),
+        [one] => Some(one.as_str()),
+        _ => None,
+    };
+    let context = PinContext {
+        build_args: args.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
+        named_contexts: settings.build.contexts.keys().map(String::as_str).collect::<BTreeSet<_>>(),
+        platform,
+    };
+    pin::images(&composed.text, &context)
+}
+
+#[cfg(target_arch = "x86_64")]
+const NATIVE: &str = "linux/amd64";
+#[cfg(target_arch = "aarch64")]
+const NATIVE: &str = "linux/arm64";
+
+/// The plan.
+pub fn plan(settings: &ImageSettings, composed: &Composed, uses: &[ImageUse], bases: &Bases) -> BuildPlan {
+    let build = &settings.build;
+    let mut secrets = composed.secrets.clone();
+    secrets.extend(build.secrets.clone());
+    let names = uses.iter().map(|used| used.reference.clone());
+    BuildPlan {
+        tags: settings.tags.iter().map(ToString::to_string).collect(),
+        dockerfile: PlannedDockerfile {
+            name: composed.name.clone(),
+            file_name: composed.file_name.clone(),
+            text: pin::pin(&composed.text, uses, |reference| bases.digest(reference)),
+            ignore: composed.ignore.clone(),
+            sha256: hex::encode(Sha256::digest(composed.text.as_bytes())),
+        },
+        context: settings.context.clone(),
+        named_contexts: build.contexts.clone(),
+        bases: names.map(|name| (name.clone(), bases.digest(&name))).collect(),
+        platforms: build.platforms.clone(),
+        target: build.target.clone(),
+        build_args: build_args(settings, composed),
+        labels: build.labels.clone(),
+        annotations: build.annotations.clone(),
+        run: build.run.clone(),
+        entitlements: build.entitlements.clone(),
+        cache_from: build.cache_from.clone(),
+        cache_to: build.cache_to.clone(),
+        no_cache: build.no_cache.clone(),
+        secrets,
+        ssh: build.ssh.clone(),
+        attestations: build.attestations.clone(),
+        outputs: outputs(settings),
+        source_date_epoch: build.source_date_epoch,
+        source_policy: build.source_policy.clone(),
+    }
+}
+
+/// `--push`, `--load` and `--output` as exporters. With none of them the image
+/// goes into the builder's own store, which is Docker's where Docker builds.
+fn outputs(settings: &ImageSettings) -> Vec<Output> {
+    let build = &settings.build;
+    let mut outputs = build.outputs.clone();
+    let mut attrs = BTreeMap::new();
+    for (name, value) in &build.annotations {
+        attrs.insert(format!("annotation.{name}"), value.clone());
+    }
+    if build.push {
+        attrs.insert("push".to_owned(), "true".to_owned());
+    }
+    let image = build.push || (build.outputs.is_empty() && !build.load);
+    if image {
+        outputs.push(Output { kind: "image".into(), attrs, dest: None });
+    }
+    if build.load {
+        outputs.push(Output { kind: "docker".into(), attrs: BTreeMap::new(), dest: None });
+    }
+    outputs
+}

@@ -1,0 +1,224 @@
+//! After the build: what the registry confirms goes into the lock, the run
+//! record and the referrers.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use mlbuild_manifests::document::{Document, LOCK_ARTIFACT_TYPE, RUN_ARTIFACT_TYPE};
+use mlbuild_manifests::lock::{Builder, ImageKey, Inputs, LockedImage, LockedLayer, LockedPlatform, PublishedImage};
+use mlbuild_manifests::run_record::{Binding, FOLDER_NAME, RunImage, RunPlatform, RunRecord};
+use mlbuild_manifests::{LockError, LockFile};
+use oci_spec::distribution::Reference;
+use oci_spec::image::{Descriptor, Digest};
+
+use super::bases::Bases;
+use crate::cli::output;
+use crate::error::{CommandError, CommandResult};
+use crate::image::PlatformImage;
+use crate::registry::{Registry, platform_name};
+use crate::settings::{ImageSettings, LockMode};
+
+/// What the registry has now.
+#[derive(Debug, Clone)]
+pub struct Confirmed {
+    /// The first tag.
+    pub reference: Reference,
+    /// What it names.
+    pub descriptor: Descriptor,
+    /// True if that is an index.
+    pub is_index: bool,
+    /// The images, by platform.
+    pub images: Vec<PlatformImage>,
+}
+
+impl Confirmed {
+    /// `REF@sha256:…`.
+    pub fn pinned(&self) -> String {
+        format!("{}@{}", self.reference, self.descriptor.digest())
+    }
+
+    /// The image as a run record has it.
+    pub fn run_image(&self) -> RunImage {
+        let platforms = self.images.iter().map(|image| {
+            let digests = RunPlatform {
+                manifest: image.manifest.digest().clone(),
+                config: image.config.digest().clone(),
+            };
+            (platform_name(&image.platform), digests)
+        });
+        RunImage {
+            reference: self.reference.to_string(),
+            index: self.is_index.then(|| self.descriptor.digest().clone()),
+            platforms: platforms.collect(),
+        }
+    }
+}
+
+/// Asks the registry what each tag names now. `built` is what the builder says it pushed.
+///
+/// # Errors
+/// Where the registry can't be asked, or names something else.
+pub async fn confirm(
+    registry: &Registry,
+    tags: &[Reference],
+    built: Option<&str>,
+) -> CommandResult<Confirmed> {
+    let mut first = None;
+    for tag in tags {
+        let resolved = registry.resolve(tag, None).await?;
+        let digest = resolved.descriptor.digest().to_string();
+        if let Some(built) = built.filter(|built| *built != digest) {
+            return Err(CommandError::work(format!(
+                "{tag} names {digest} in the registry, but {built} was pushed"
+            ))
+            .hint("someone else pushed the same tag at the same time: build again"));
+        }
+        first.get_or_insert(resolved);
+    }
+    let resolved = first.ok_or_else(|| CommandError::user("--push needs a name for the image"))?;
+    let images = registry.images(&resolved.reference, None).await?;
+    Ok(Confirmed {
+        reference: tags[0].clone(),
+        descriptor: resolved.descriptor,
+        is_index: resolved.is_index,
+        images,
+    })
+}
+
+/// What there is to write down about one build.
+pub struct Entry<'a> {
+    /// Settings.
+    pub settings: &'a ImageSettings,
+    /// Key of the lock's entry.
+    pub key: &'a ImageKey,
+    /// What it was made from.
+    pub inputs: Inputs,
+    /// Base images.
+    pub bases: &'a Bases,
+    /// Builder's name and version.
+    pub builder: (String, String),
+    /// What the registry confirmed; `None` where nothing was pushed.
+    pub confirmed: Option<&'a Confirmed>,
+}
+
+impl Entry<'_> {
+    fn locked(&self) -> LockedImage {
+        let platforms = self.confirmed.map(|confirmed| confirmed.images.iter().map(platform).collect());
+        LockedImage {
+            name: self.key.name.clone(),
+            tag: self.key.tag.clone(),
+            target: self.key.target.clone(),
+            created: Timestamp::now(),
+            inputs: self.inputs.clone(),
+            bases: self.bases.pins.values().cloned().collect(),
+            builder: Some(Builder { name: self.builder.0.clone(), version: self.builder.1.clone() }),
+            platforms: platforms.unwrap_or_default(),
+            published: self.confirmed.map(|confirmed| PublishedImage {
+                reference: confirmed.reference.to_string(),
+                digest: confirmed.descriptor.digest().clone(),
+                media_type: confirmed.descriptor.media_type().to_string(),
+                size: confirmed.descriptor.size(),
+            }),
+            packages: None,
+        }
+    }
+
+    /// Writes the lock, unless `--locked`, `--frozen` or `--no-lock`; returns the entry's checksum.
+    ///
+    /// # Errors
+    /// Where the lock can't be written.
+    pub fn write_lock(&self) -> CommandResult<Option<(Digest, LockedImage)>> {
+        let Some(file) = self.settings.lock.file.as_deref() else {
+            return Ok(None);
+        };
+        if self.settings.lock.mode > LockMode::Free {
+            let lock = load(file)?;
+            let entry = lock.get(self.key).cloned();
+            return Ok(lock.checksum(self.key).zip(entry));
+        }
+        let image = self.locked();
+        let written = LockFile::update(file, |lock| {
+            let keep = lock.get(self.key).filter(|old| same(old, &image)).cloned();
+            if keep.is_none() {
+                lock.insert(image);
+            }
+            lock.checksum(self.key).zip(lock.get(self.key).cloned())
+        });
+        written.map_err(lock_error)
+    }
+}
+
+/// True if the entries differ in nothing but when they were made.
+fn same(old: &LockedImage, new: &LockedImage) -> bool {
+    let mut new = new.clone();
+    new.created = old.created;
+    *old == new
+}
+
+fn platform(image: &PlatformImage) -> (String, LockedPlatform) {
+    let layers = image.layers.iter().map(|layer| LockedLayer {
+        digest: layer.blob.digest().clone(),
+        diff_id: layer.diff_id.clone(),
+        size: layer.blob.size(),
+        media_type: layer.blob.media_type().to_string(),
+    });
+    let locked = LockedPlatform {
+        manifest: image.manifest.digest().clone(),
+        config: image.config.digest().clone(),
+        layers: layers.collect(),
+    };
+    (platform_name(&image.platform), locked)
+}
+
+/// Binds the run to the image: a record on disk, and records beside the image.
+///
+/// # Errors
+/// Where the id is bound to another image, or a record can't be written.
+pub async fn bind(
+    settings: &ImageSettings,
+    registry: &Registry,
+    confirmed: &Confirmed,
+    lock: Option<&(Digest, LockedImage)>,
+) -> CommandResult<String> {
+    let folder = settings.project.join(FOLDER_NAME);
+    let id = settings.lock.run_id.clone();
+    let mut record = RunRecord::new(id.clone(), Timestamp::now(), confirmed.run_image());
+    record.lock = lock.map(|(checksum, _)| checksum.clone());
+    let bound = record.bind(&folder).map_err(|error| {
+        CommandError::user(&error).hint("give another --run-id; a run stays with the image it used")
+    })?;
+    let none = BTreeMap::new();
+    let attach = async {
+        if let Binding::New(_) = &bound {
+            let document = record.to_json();
+            registry
+                .attach(&confirmed.reference, &confirmed.descriptor, RUN_ARTIFACT_TYPE, &document, &none)
+                .await
+                .map_err(|error| error.to_string())?;
+        }
+        if let Some((_, entry)) = lock {
+            let document = entry.to_json();
+            registry
+                .attach(&confirmed.reference, &confirmed.descriptor, LOCK_ARTIFACT_TYPE, &document, &none)
+                .await
+                .map_err(|error| error.to_string())?;
+        }
+        Ok::<_, String>(())
+    };
+    if let Err(error) = attach.await {
+        output::warning(&format!("the run's record is on disk only; the registry did not take it: {error}"));
+    }
+    Ok(id.to_string())
+}
+
+/// The lock file, or an empty one where there is none.
+///
+/// # Errors
+/// Where it is there and can't be used.
+pub fn load(file: &std::path::Path) -> CommandResult<LockFile> {
+    LockFile::load(file).map_err(lock_error)
+}
+
+fn lock_error(error: LockError) -> CommandError {
+    CommandError::user(error)
+}

@@ -1,0 +1,235 @@
+//! Nothing changed since the lock: no solve.
+//!
+//! A build is left out only if every input is what the lock says, every secret
+//! is what it was on this machine, and the registry (or Docker) still has the
+//! very digest under every tag. In doubt, it builds.
+
+use std::path::PathBuf;
+
+use mlbuild_manifests::lock::{Inputs, LockedImage};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::Job;
+use super::answer::Answer;
+use super::inputs::looks_secret;
+use super::publish::{self, Confirmed};
+use crate::engine::{self, BuildOutput};
+use crate::env_vars;
+use crate::error::CommandResult;
+use crate::plan::{NoCache, SecretSource};
+use crate::settings::LockMode;
+
+/// The question whether a build can be left out.
+pub struct Skip<'a> {
+    job: &'a Job<'a>,
+    inputs: &'a Inputs,
+    /// What this machine remembers of the image; `None` where it can't remember.
+    memory_file: Option<PathBuf>,
+    secrets: Option<String>,
+}
+
+/// What this machine remembers of an image: nothing that others need.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Memory {
+    inputs: String,
+    secrets: Option<String>,
+    docker_id: Option<String>,
+    builder: Option<String>,
+}
+
+impl<'a> Skip<'a> {
+    pub fn new(job: &'a Job<'a>, inputs: &'a Inputs) -> Self {
+        Skip { job, inputs, memory_file: memory_file(job), secrets: secrets_tag(job) }
+    }
+
+    /// The answer, if nothing has to be built.
+    ///
+    /// # Errors
+    /// Where a run id is bound to another image.
+    pub async fn answer(&self, locked: Option<&LockedImage>) -> CommandResult<Option<Answer>> {
+        let (settings, plan) = (self.job.settings, self.job.plan);
+        let build = &settings.build;
+        let may = !settings.lock.no_skip
+            && !build.pull
+            && settings.lock.upgrade.is_empty()
+            && plan.no_cache == NoCache::Off
+            && plan.cache_to.is_empty()
+            && build.outputs.is_empty()
+            && settings.lock.mode != LockMode::Frozen
+            && self.inputs.context.is_some();
+        let Some(locked) = locked.filter(|_| may) else {
+            return Ok(None);
+        };
+        if !changed(Some(locked), self.inputs).is_empty() || !self.same_bases(locked) {
+            return Ok(None);
+        }
+        let memory = self.memory();
+        let remembered = memory.as_ref().filter(|memory| memory.inputs == digest_of(self.inputs));
+        if self.has_secrets() {
+            let same = remembered.is_some_and(|memory| memory.secrets.is_some() && memory.secrets == self.secrets);
+            if !same {
+                return Ok(None);
+            }
+        }
+        if build.load || !build.push {
+            let Some(memory) = remembered else { return Ok(None) };
+            if !self.docker_has(memory).await {
+                return Ok(None);
+            }
+            if !build.push {
+                let id = memory.docker_id.clone().unwrap_or_default();
+                return Ok(Some(Answer::unchanged(settings, &id, false, None)));
+            }
+        }
+        let Some(published) = &locked.published else { return Ok(None) };
+        for tag in &settings.tags {
+            if !matches!(self.job.registry.exists(tag, &published.digest).await, Ok(true)) {
+                return Ok(None);
+            }
+        }
+        let run = match settings.lock.run_id_given {
+            true => {
+                let digest = published.digest.to_string();
+                let confirmed = publish::confirm(self.job.registry, &settings.tags, Some(&digest)).await?;
+                let entry = settings.lock.file.as_deref().map(publish::load).transpose()?;
+                let entry = entry.and_then(|lock| lock.checksum(self.job.key).zip(lock.get(self.job.key).cloned()));
+                Some(publish::bind(settings, self.job.registry, &confirmed, entry.as_ref()).await?)
+            }
+            false => None,
+        };
+        Ok(Some(Answer::unchanged(settings, published.digest.as_ref(), true, run)))
+    }
+
+    /// Remembers a build on this machine. Failing to is no error: the next build is then a real one.
+    pub fn remember(&self, inputs: &Inputs, built: &BuildOutput, _confirmed: Option<&Confirmed>) {
+        let Some(file) = &self.memory_file else { return };
+        if inputs.context.is_none() {
+            let _ = std::fs::remove_file(file);
+            return;
+        }
+        let memory = Memory {
+            inputs: digest_of(inputs),
+            secrets: self.secrets.clone(),
+            docker_id: built.docker_id.clone(),
+            builder: self.job.settings.build.builder.clone(),
+        };
+        let folder = file.parent().map(std::fs::create_dir_all);
+        if folder.is_some_and(|made| made.is_ok()) {
+            let text = serde_json::to_vec(&memory).expect("plain data");
+            let _ = mlbuild_manifests::atomic::replace(file, &text);
+        }
+    }
+
+    fn memory(&self) -> Option<Memory> {
+        serde_json::from_slice(&std::fs::read(self.memory_file.as_ref()?).ok()?).ok()
+    }
+
+    fn same_bases(&self, locked: &LockedImage) -> bool {
+        self.job.plan.bases.iter().all(|(reference, digest)| {
+            reference.contains('@')
+                || locked.base(reference).map(|base| base.digest.to_string()).is_some_and(|pin| Some(pin) == *digest)
+        })
+    }
+
+    fn has_secrets(&self) -> bool {
+        !self.job.plan.secrets.is_empty() || self.job.plan.build_args.keys().any(|name| looks_secret(name))
+    }
+
+    async fn docker_has(&self, memory: &Memory) -> bool {
+        let build = &self.job.settings.build;
+        let Some(id) = memory.docker_id.as_ref().filter(|_| memory.builder == build.builder) else {
+            return false;
+        };
+        let Ok(connection) = engine::connect(build).await else { return false };
+        for tag in &self.job.settings.tags {
+            let found = connection.builder.docker_image_id(&tag.to_string()).await;
+            if !matches!(found, Ok(Some(found)) if found == *id) {
+                return false;
+            }
+        }
+        true
+    }
+}
+
+/// Why the image would have to be built again; empty where every input is the lock's.
+pub fn changed(locked: Option<&LockedImage>, inputs: &Inputs) -> Vec<String> {
+    let Some(locked) = locked else {
+        return vec!["the lock has no entry for this image".into()];
+    };
+    let old = &locked.inputs;
+    let mut reasons = Vec::new();
+    for (same, reason) in [
+        (old.template == inputs.template, "the template"),
+        (old.spec == inputs.spec, "the image's settings"),
+        (old.dockerfile == inputs.dockerfile, "the Dockerfile"),
+        (old.context == inputs.context, "the files of the context"),
+        (old.settings == inputs.settings, "the build's settings"),
+        (old.args == inputs.args, "the build arguments"),
+    ] {
+        if !same {
+            reasons.push(format!("{reason} changed"));
+        }
+    }
+    reasons
+}
+
+fn digest_of(inputs: &Inputs) -> String {
+    let text = serde_json::to_vec(inputs).expect("inputs are plain data");
+    hex::encode(Sha256::digest(text))
+}
+
+fn memory_file(job: &Job) -> Option<PathBuf> {
+    let mut hash = Sha256::new();
+    hash.update(job.settings.lock.file.as_ref()?.as_os_str().as_encoded_bytes());
+    hash.update(format!("\0{:?}", job.key));
+    let name = hex::encode(hash.finalize());
+    Some(env_vars::state_dir()?.join("images").join(&name[..32]))
+}
+
+/// A keyed hash of all secret values: it says "the same as last time" on this
+/// machine and nothing anywhere else. `None` where a value or the key can't be read.
+fn secrets_tag(job: &Job) -> Option<String> {
+    let key = local_key()?;
+    let mut hash = Sha256::new();
+    let mut feed = |name: &str, value: &[u8]| {
+        hash.update((name.len() as u64).to_le_bytes());
+        hash.update(name);
+        hash.update((value.len() as u64).to_le_bytes());
+        hash.update(value);
+    };
+    feed("key", &key);
+    for (id, source) in &job.plan.secrets {
+        let value = match source {
+            SecretSource::File(path) => std::fs::read(path).ok()?,
+            SecretSource::Env(name) => std::env::var_os(name)?.into_encoded_bytes(),
+            SecretSource::Host(setting) => job.host.files.get(setting)?.0.clone(),
+        };
+        feed(id, &value);
+    }
+    for (name, value) in &job.plan.build_args {
+        if looks_secret(name) {
+            feed(name, value.as_bytes());
+        }
+    }
+    feed("key", &key);
+    Some(hex::encode(hash.finalize()))
+}
+
+/// A random key of this machine's user, made once.
+fn local_key() -> Option<Vec<u8>> {
+    let file = env_vars::state_dir()?.join("key");
+    if let Ok(key) = std::fs::read(&file) {
+        return Some(key).filter(|key| key.len() == 32);
+    }
+    let mut key = vec![0; 32];
+    std::io::Read::read_exact(&mut std::fs::File::open("/dev/urandom").ok()?, &mut key).ok()?;
+    std::fs::create_dir_all(file.parent()?).ok()?;
+    let mut temporary = tempfile::NamedTempFile::new_in(file.parent()?).ok()?;
+    std::io::Write::write_all(&mut temporary, &key).ok()?;
+    match temporary.persist_noclobber(&file) {
+        Ok(_) => Some(key),
+        // Another mlbuild was quicker: its key counts.
+        Err(_) => std::fs::read(&file).ok().filter(|key| key.len() == 32),
+    }
+}

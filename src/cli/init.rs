@@ -1,0 +1,152 @@
+//! `mlbuild init`: a commented `mlbuild.toml` from what the folder holds.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueHint};
+use mlbuild_templates::project::{ProjectFacts, detect};
+
+use crate::cli::output;
+use crate::config::FILE_NAME;
+use crate::error::{CommandError, CommandResult};
+
+/// Write an mlbuild.toml from what the folder holds.
+///
+/// Requirements files, lock files, frameworks and scripts of the folder are
+/// looked at; what they say is written down, the rest stands there as comments.
+#[derive(Debug, Clone, Args)]
+pub struct InitArgs {
+    /// Folder of the project.
+    #[arg(default_value = ".", value_hint = ValueHint::DirPath)]
+    pub folder: PathBuf,
+    /// Image name to write, such as ghcr.io/me/cracks.
+    #[arg(short, long, value_name = "REFERENCE")]
+    pub tag: Option<String>,
+    /// Replace an mlbuild.toml that is there.
+    #[arg(long)]
+    pub force: bool,
+    /// Print it instead of writing it.
+    #[arg(long)]
+    pub print: bool,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// Where the folder isn't one, or the file is there already.
+pub fn run(args: &InitArgs) -> CommandResult {
+    if !args.folder.is_dir() {
+        return Err(CommandError::user(format!("{}: there is no such folder", args.folder.display())));
+    }
+    if let Some(tag) = &args.tag {
+        crate::settings::parse::<oci_spec::distribution::Reference>("--tag", tag)?;
+    }
+    let facts = detect(&args.folder);
+    for problem in &facts.problems {
+        output::warning(problem);
+    }
+    let text = render(&facts, args.tag.as_deref());
+    if args.print {
+        return output::answer(&text);
+    }
+    let path = args.folder.join(FILE_NAME);
+    let written = match args.force {
+        true => mlbuild_manifests::atomic::replace(&path, text.as_bytes()),
+        false => mlbuild_manifests::atomic::create_new(&path, text.as_bytes()),
+    };
+    written.map_err(|error| match error.kind() {
+        std::io::ErrorKind::AlreadyExists => CommandError::user(format!("{} is there already", path.display()))
+            .hint("mlbuild init --print shows what would be written; --force replaces the file"),
+        _ => CommandError::environment(format!("{}: {error}", path.display())),
+    })?;
+    output::note("next: mlbuild image --print dockerfile");
+    output::answer(&path.display().to_string())
+}
+
+fn render(facts: &ProjectFacts, tag: Option<&str>) -> String {
+    let mut text = String::from("# What `mlbuild image` builds. Flags win over this file.\n# Every key: mlbuild schema\n\n[image]\n");
+    let mut line = |is_set: bool, code: &str, about: &str| {
+        let mark = if is_set { "" } else { "# " };
+        text.push_str(&format!("# {about}\n{mark}{code}\n"));
+    };
+    line(
+        tag.is_some(),
+        &format!("tag = {}", quoted(tag.unwrap_or("registry.example/me/project"))),
+        "Where it is pushed; a list gives several names.",
+    );
+    let template = facts.template.to_string();
+    line(true, &format!("template = {}", quoted(&template)), "python, tensorflow, pytorch, cuda, or a Dockerfile or folder of yours.");
+    line(false, "base = \"python:3.12-slim\"", "Base image; without it the template and the accelerator choose.");
+    line(false, "gpu = \"cuda\"", "auto (what this host has), cuda, rocm or off.");
+    let version = facts.python.as_ref().map_or("3.12".to_owned(), ToString::to_string);
+    line(facts.python.is_some(), &format!("python = {}", quoted(&version)), "Python version.");
+    let inputs = requirements(facts);
+    let shown = if inputs.is_empty() { vec!["requirements.txt".to_owned()] } else { inputs.clone() };
+    line(!inputs.is_empty(), &format!("requirements = {}", list(&shown)), "Requirements files, a pylock.toml, or a pyproject.toml beside its uv.lock.");
+    line(false, "apt = [\"ffmpeg\"]", "Debian packages.");
+    line(facts.gui, "gui = true", "What OpenCV and Qt windows need.");
+    line(false, "ports = [5000, 8001]", "Ports to expose.");
+    let script = facts.scripts.first().map_or("train.py", String::as_str);
+    line(!facts.scripts.is_empty(), &format!("command = {}", list(&["python".to_owned(), script.to_owned()])), "What the container runs.");
+    text.push_str("\n# [image.env]\n# OMP_NUM_THREADS = \"4\"\n\n[image.user]\nname = \"ml\"\n# uid = 1000    # better as a flag: --uid $(id -u)\n");
+    text.push_str("\n# [accelerator.cuda]\n# base_image = \"nvidia/cuda:12.8.1-runtime-ubuntu24.04\"\n");
+    text
+}
+
+fn requirements(facts: &ProjectFacts) -> Vec<String> {
+    if facts.project.is_some() {
+        return vec!["pyproject.toml".into()];
+    }
+    if let Some(lock) = &facts.pylock {
+        return vec![lock.to_string()];
+    }
+    facts.requirements.iter().map(ToString::to_string).collect()
+}
+
+fn quoted(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
+}
+
+fn list(items: &[String]) -> String {
+    let items: Vec<_> = items.iter().map(|item| quoted(item)).collect();
+    format!("[{}]", items.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rendered(files: &[(&str, &str)]) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            std::fs::write(folder.path().join(name), text).unwrap();
+        }
+        render(&detect(folder.path()), None)
+    }
+
+    #[test]
+    fn what_the_folder_holds_is_written_down_and_the_file_is_valid() {
+        let text = rendered(&[
+            ("requirements.txt", "tensorflow==2.18.1\nopencv-python\n"),
+            ("requirements-dev.txt", "pytest\n"),
+            ("train.py", ""),
+        ]);
+        let config = crate::config::parse(&text, std::path::Path::new(FILE_NAME)).unwrap();
+        assert_eq!(config.image.template.as_deref(), Some("tensorflow"));
+        assert_eq!(config.image.gui, Some(true));
+        let requirements = config.image.requirements.unwrap();
+        assert_eq!(requirements, ["requirements-dev.txt", "requirements.txt"]);
+    }
+
+    #[test]
+    fn every_comment_is_valid_too() {
+        let text = rendered(&[]);
+        let uncommented: String = text
+            .lines()
+            .map(|line| match line.strip_prefix("# ") {
+                Some(code) if code.contains(" = ") || code.starts_with('[') => format!("{code}\n"),
+                _ => format!("{line}\n"),
+            })
+            .collect();
+        crate::config::parse(&uncommented, std::path::Path::new(FILE_NAME)).unwrap();
+    }
+}

@@ -1,0 +1,170 @@
+//! How this builder gets the result to where the plan wants it.
+//!
+//! Docker's classic store ignores `push=true` and compression and knows three
+//! exporters; a standalone buildkitd has no image store that Docker sees. Each
+//! gets its own way, and nothing is dropped.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use mlbuild_buildkit::{BuilderInfo, BuilderKind, Export, ExportTarget, Feature, ImageStore};
+
+use crate::error::{CommandError, CommandResult};
+use crate::plan::{BuildPlan, Output};
+
+/// Something to do after the solve.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Delivery {
+    /// Push through Docker's API.
+    DockerPush {
+        /// The tags.
+        tags: Vec<String>,
+    },
+    /// Load into this machine's Docker from another builder.
+    LoadElsewhere {
+        /// The tags.
+        tags: Vec<String>,
+    },
+    /// The image is in the builder's own Docker.
+    InDocker {
+        /// One of its tags.
+        tag: String,
+    },
+}
+
+/// The way of a result.
+#[derive(Debug, Clone)]
+pub struct Route {
+    outputs: Vec<Output>,
+    /// What is done after the solve.
+    pub deliveries: Vec<Delivery>,
+}
+
+impl Route {
+    /// Chooses the exporters of the first solve and what comes after it.
+    ///
+    /// # Errors
+    /// Where the builder has no way to an output.
+    pub fn choose(plan: &BuildPlan, info: &BuilderInfo) -> CommandResult<Self> {
+        let mut route = Route { outputs: Vec::new(), deliveries: Vec::new() };
+        let push = plan.outputs.iter().find(|out| out.kind == "image");
+        let load = plan.outputs.iter().any(|out| out.kind == "docker" && out.dest.is_none());
+        let pushes = push.is_some_and(|out| out.attrs.get("push").is_some_and(|value| value == "true"));
+        let names = plan.tags.join(",");
+        match &info.kind {
+            BuilderKind::Docker { store: ImageStore::Classic, .. } => {
+                if load || push.is_some() {
+                    route.outputs.push(image("moby", &names, push, &["push", "oci-mediatypes"]));
+                    route.deliveries.push(Delivery::InDocker { tag: plan.tags[0].clone() });
+                }
+                if pushes {
+                    route.deliveries.push(Delivery::DockerPush { tags: plan.tags.clone() });
+                }
+            }
+            BuilderKind::Docker { store: ImageStore::Containerd, .. } => {
+                if load {
+                    route.outputs.push(image("moby", &names, push, &[]));
+                    route.deliveries.push(Delivery::InDocker { tag: plan.tags[0].clone() });
+                } else if push.is_some() {
+                    route.outputs.push(image("image", &names, push, &[]));
+                }
+            }
+            BuilderKind::Buildkitd => {
+                if push.is_some() || load {
+                    route.outputs.push(image("image", &names, push, &[]));
+                }
+                if load {
+                    route.deliveries.push(Delivery::LoadElsewhere { tags: plan.tags.clone() });
+                }
+            }
+        }
+        let others = plan.outputs.iter().filter(|out| out.kind != "image" && !(out.kind == "docker" && out.dest.is_none()));
+        for output in others {
+            let feature = match output.kind.as_str() {
+                "oci" => Some(Feature::OciExporter),
+                "docker" => Some(Feature::DockerExporter),
+                _ => None,
+            };
+            if let Some(why) = feature.and_then(|feature| info.missing(feature)) {
+                return Err(CommandError::user(format!("--output type={}: {why}", output.kind)));
+            }
+            let mut output = output.clone();
+            if matches!(output.kind.as_str(), "oci" | "docker") {
+                output.attrs.entry("name".into()).or_insert_with(|| names.clone());
+            }
+            route.outputs.push(output);
+        }
+        if route.outputs.len() > 1 {
+            if let Some(why) = info.missing(Feature::SeveralExporters) {
+                return Err(CommandError::user(format!("several outputs at once: {why}"))
+                    .hint("ask for one output a time"));
+            }
+        }
+        Ok(route)
+    }
+
+    /// The exporters of the first solve.
+    ///
+    /// # Errors
+    /// Where a file or folder can't be written to.
+    pub fn exports(&self, insecure: &[String]) -> CommandResult<Vec<Export>> {
+        self.outputs.iter().map(|output| export(output, insecure)).collect()
+    }
+}
+
+/// An exporter that makes an image of these names in the builder's own store.
+fn image(kind: &str, names: &str, given: Option<&Output>, dropped: &[&str]) -> Output {
+    let mut attrs = given.map(|out| out.attrs.clone()).unwrap_or_default();
+    attrs.insert("name".into(), names.to_owned());
+    // Its default changed between versions, and with it the digest.
+    attrs.entry("oci-mediatypes".into()).or_insert_with(|| "true".into());
+    for key in dropped {
+        attrs.remove(*key);
+    }
+    Output { kind: kind.into(), attrs, dest: None }
+}
+
+fn export(output: &Output, insecure: &[String]) -> CommandResult<Export> {
+    let mut attrs = output.attrs.clone();
+    if attrs.get("push").is_some_and(|value| value == "true") {
+        let names = attrs.get("name").cloned().unwrap_or_default();
+        let plain = |name: &str| {
+            let host = name.split('/').next().unwrap_or("");
+            is_loopback(host) || insecure.iter().any(|known| known == host)
+        };
+        if names.split(',').any(plain) {
+            attrs.insert("registry.insecure".into(), "true".into());
+        }
+    }
+    let target = match (output.kind.as_str(), &output.dest) {
+        ("local", Some(folder)) => {
+            std::fs::create_dir_all(folder)
+                .map_err(|error| CommandError::user(format!("--output {}: {error}", folder.display())))?;
+            Some(ExportTarget::Dir(folder.clone()))
+        }
+        ("oci", Some(folder)) if attrs.get("tar").is_some_and(|value| value == "false") => {
+            std::fs::create_dir_all(folder)
+                .map_err(|error| CommandError::user(format!("--output {}: {error}", folder.display())))?;
+            Some(ExportTarget::Dir(folder.clone()))
+        }
+        (_, Some(file)) if file.as_os_str() == "-" => Some(ExportTarget::Writer(Box::new(tokio::io::stdout()))),
+        (_, Some(file)) => Some(ExportTarget::File(file.clone())),
+        (_, None) => None,
+    };
+    Ok(Export { kind: output.kind.clone(), attrs, output: target })
+}
+
+/// The exporter for `docker load`.
+pub(super) fn docker_tar(tags: &[String], file: &Path) -> Export {
+    Export {
+        kind: "docker".into(),
+        attrs: BTreeMap::from([("name".into(), tags.join(","))]),
+        output: Some(ExportTarget::File(file.to_owned())),
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    name == "localhost"
+        || name.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}

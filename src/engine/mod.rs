@@ -1,0 +1,291 @@
+//! Runs a [`BuildPlan`] on a builder and says what came out.
+//!
+//! The `buildkit` room speaks the protocol; here a plan becomes one or more
+//! solves, in the way that the builder at hand can do them, and what it can't
+//! do is refused before anything runs.
+
+mod check;
+mod connect;
+mod explain;
+mod exports;
+mod request;
+mod source_policy;
+
+use std::collections::BTreeMap;
+
+use mlbuild_buildkit::docker::api::{DockerApi, DockerApiError};
+use mlbuild_buildkit::progress::{BuildTrace, ProgressMode};
+use mlbuild_buildkit::{
+    BuilderInfo, BuilderKind, Client, ImageStore, SolveError, StatusResponse,
+};
+use oci_spec::distribution::Reference;
+use oci_spec::image::Descriptor;
+use tokio::sync::mpsc;
+use tokio_util::io::ReaderStream;
+use tokio_util::sync::CancellationToken;
+
+pub use connect::{Connection, connect};
+pub use exports::{Delivery, Route};
+
+use crate::cli::image::args::ProgressArg;
+use crate::error::{CommandError, CommandResult, chain};
+use crate::host::HostSettings;
+use crate::plan::BuildPlan;
+
+/// A connected builder.
+#[derive(Debug, Clone)]
+pub struct Builder {
+    client: Client,
+    info: BuilderInfo,
+}
+
+/// What a build needs besides its plan.
+pub struct BuildInputs<'a> {
+    /// What is built.
+    pub plan: &'a BuildPlan,
+    /// Values of the host's settings that the plan names.
+    pub host: &'a HostSettings,
+    /// Registry hosts reached by plain http.
+    pub insecure: &'a [String],
+    /// Takes the builder's events.
+    pub events: mpsc::Sender<StatusResponse>,
+    /// Ends the build, also on the daemon.
+    pub cancel: CancellationToken,
+}
+
+/// What came out.
+#[derive(Debug, Clone, Default)]
+pub struct BuildOutput {
+    /// The builder's answer, as it gave it.
+    pub response: BTreeMap<String, String>,
+    /// Manifest or index that the builder made; `None` where its store keeps none.
+    pub descriptor: Option<Descriptor>,
+    /// The image's configuration, where there is one image.
+    pub config_digest: Option<String>,
+    /// Image ID in Docker's store, where the image is there.
+    pub docker_id: Option<String>,
+    /// Digest that Docker's API says it pushed.
+    pub pushed: Option<String>,
+}
+
+impl BuildOutput {
+    /// What the builder says it pushed.
+    pub fn pushed_digest(&self) -> Option<String> {
+        let descriptor = self.descriptor.as_ref().map(|descriptor| descriptor.digest().to_string());
+        self.pushed.clone().or(descriptor)
+    }
+}
+
+impl Builder {
+    /// A connected builder and what it is.
+    ///
+    /// # Errors
+    /// Where it doesn't say what it is.
+    pub async fn new(client: Client) -> CommandResult<Self> {
+        let info = client.info().await.map_err(|error| {
+            CommandError::environment(format!("{}: {error}", client.endpoint()))
+        })?;
+        Ok(Builder { client, info })
+    }
+
+    /// What the builder is.
+    pub fn info(&self) -> &BuilderInfo {
+        &self.info
+    }
+
+    /// The connection.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Name and version for the lock: `buildkitd v0.32.2`, `docker 28.5.2`.
+    pub fn name_and_version(&self) -> (String, String) {
+        match &self.info.kind {
+            BuilderKind::Docker { version, .. } => ("docker".into(), version.clone()),
+            BuilderKind::Buildkitd => ("buildkitd".into(), self.info.buildkit_text.clone()),
+        }
+    }
+
+    /// True if its images live in Docker's classic store, which makes no manifests.
+    pub fn is_classic(&self) -> bool {
+        matches!(&self.info.kind, BuilderKind::Docker { store: ImageStore::Classic, .. })
+    }
+
+    /// Builds.
+    ///
+    /// # Errors
+    /// [`crate::error::Turn::User`] for what this builder can't do, [`crate::error::Turn::Work`]
+    /// for a failed step, [`crate::error::Turn::Environment`] for a builder that went away.
+    pub async fn build(&self, inputs: &BuildInputs<'_>) -> Result<BuildOutput, BuildError> {
+        check::check(inputs.plan, &self.info)?;
+        let route = Route::choose(inputs.plan, &self.info)?;
+        let exports = route.exports(inputs.insecure)?;
+        let mut output = self.solve(inputs, exports).await?;
+        for delivery in &route.deliveries {
+            match delivery {
+                Delivery::DockerPush { tags } => {
+                    output.pushed = Some(self.docker_push(tags, inputs).await?);
+                }
+                Delivery::LoadElsewhere { tags } => {
+                    output.docker_id = self.load_elsewhere(tags, inputs, &output).await?;
+                }
+                Delivery::InDocker { tag } => {
+                    output.docker_id = self.docker_image_id(tag).await?;
+                }
+            }
+        }
+        Ok(output)
+    }
+
+    async fn solve(
+        &self,
+        inputs: &BuildInputs<'_>,
+        exports: Vec<mlbuild_buildkit::Export>,
+    ) -> Result<BuildOutput, BuildError> {
+        let (options, session) = request::prepare(inputs, exports)?;
+        let (events, cancel) = (inputs.events.clone(), inputs.cancel.clone());
+        let solved = self.client.solve(options, session, events, cancel).await?;
+        Ok(BuildOutput {
+            config_digest: solved.config_digest,
+            descriptor: solved.descriptor,
+            response: solved.exporter_response,
+            docker_id: None,
+            pushed: None,
+        })
+    }
+
+    /// Pushes through Docker's API: the classic store's BuildKit says it pushed and doesn't.
+    async fn docker_push(&self, tags: &[String], inputs: &BuildInputs<'_>) -> CommandResult<String> {
+        let docker = self.docker()?;
+        let mut digest = None;
+        for tag in tags {
+            let reference: Reference = crate::settings::parse("tag", tag)?;
+            let credentials = request::registry_credentials(&reference).await?;
+            let (name, label) = docker_name(&reference);
+            let push = docker.push_image(&name, label, credentials.as_ref(), |_| {});
+            let pushed = tokio::select! {
+                pushed = push => pushed,
+                () = inputs.cancel.cancelled() => return Err(cancelled()),
+            };
+            let pushed = pushed.map_err(|error| {
+                CommandError::environment(format!("cannot push {tag}: {}", chain(&error)))
+                    .hint(format!("if it asks for a log-in: docker login {}", reference.registry()))
+            })?;
+            digest = Some(pushed.digest);
+        }
+        digest.ok_or_else(|| CommandError::user("--push needs a name for the image"))
+    }
+
+    /// The id of an image in the Docker around this builder; `None` where it has none of that name.
+    ///
+    /// # Errors
+    /// Where Docker doesn't answer, or the builder isn't Docker's.
+    pub async fn docker_image_id(&self, name: &str) -> CommandResult<Option<String>> {
+        let found = self.docker()?.image_inspect(name).await;
+        found.map(|image| image.map(|image| image.id)).map_err(docker_error)
+    }
+
+    fn docker(&self) -> CommandResult<&DockerApi> {
+        let endpoint = self.client.endpoint();
+        let missing = || CommandError::environment(format!("{endpoint} is not a Docker daemon"));
+        self.client.docker().ok_or_else(missing)
+    }
+
+    /// `--load` from a builder that isn't Docker's: the image goes through a tar, unless
+    /// Docker has it already.
+    async fn load_elsewhere(
+        &self,
+        tags: &[String],
+        inputs: &BuildInputs<'_>,
+        built: &BuildOutput,
+    ) -> Result<Option<String>, BuildError> {
+        let client = connect::local_docker().await?;
+        let target = client.docker().ok_or_else(|| CommandError::environment("no Docker daemon to load into"))?;
+        let digest = built.descriptor.as_ref().map(|descriptor| descriptor.digest().to_string());
+        for id in [&built.config_digest, &digest].into_iter().flatten() {
+            if let Ok(Some(image)) = target.image_inspect(id).await {
+                for tag in tags {
+                    let reference: Reference = crate::settings::parse("tag", tag)?;
+                    let (name, label) = docker_name(&reference);
+                    target.tag_image(&image.id, &name, label).await.map_err(docker_error)?;
+                }
+                return Ok(Some(image.id));
+            }
+        }
+        let fail = |what: &str, error: std::io::Error| CommandError::environment(format!("{what}: {error}"));
+        let folder = tempfile::tempdir().map_err(|error| fail("temporary folder", error))?;
+        let tar = folder.path().join("image.tar");
+        self.solve(inputs, vec![exports::docker_tar(tags, &tar)]).await?;
+        let file = tokio::fs::File::open(&tar).await.map_err(|error| fail("image.tar", error))?;
+        target.load_image(ReaderStream::new(file)).await.map_err(docker_error)?;
+        let image = target.image_inspect(&tags[0]).await.map_err(docker_error)?;
+        Ok(image.map(|image| image.id))
+    }
+}
+
+/// An image's name and tag as Docker's API takes them.
+fn docker_name(reference: &Reference) -> (String, &str) {
+    let name = format!("{}/{}", reference.registry(), reference.repository());
+    (name, reference.tag().unwrap_or("latest"))
+}
+
+/// The display style of a flag, as the `buildkit` room calls it.
+pub fn progress_mode(arg: ProgressArg) -> ProgressMode {
+    match arg {
+        ProgressArg::Auto => ProgressMode::Auto,
+        ProgressArg::Tty => ProgressMode::Tty,
+        ProgressArg::Plain => ProgressMode::Plain,
+        ProgressArg::Rawjson => ProgressMode::RawJson,
+        ProgressArg::Quiet => ProgressMode::Quiet,
+    }
+}
+
+/// A build that did not succeed. What a failed step printed is in the trace of
+/// the progress, so the two are put together when both are there.
+#[derive(Debug)]
+pub enum BuildError {
+    /// Before or after the solve.
+    Command(CommandError),
+    /// The solve.
+    Solve(SolveError),
+}
+
+impl From<CommandError> for BuildError {
+    fn from(error: CommandError) -> Self {
+        BuildError::Command(error)
+    }
+}
+
+impl From<SolveError> for BuildError {
+    fn from(error: SolveError) -> Self {
+        BuildError::Solve(error)
+    }
+}
+
+impl BuildError {
+    /// The error as a person reads it: the step, its last lines, its place in the Dockerfile.
+    pub fn explain(self, trace: &BuildTrace, plan: &BuildPlan) -> CommandError {
+        let error = match self {
+            BuildError::Command(error) => return error,
+            BuildError::Solve(error) => error,
+        };
+        match &error {
+            SolveError::Cancelled => cancelled(),
+            SolveError::Build(failure) => explain::failure(failure, trace, plan),
+            SolveError::Lost { .. } => CommandError::environment(chain(&error))
+                .hint("see whether the builder still runs: mlbuild doctor"),
+            SolveError::Options(_) | SolveError::Session(_) => CommandError::user(chain(&error)),
+            SolveError::Output { .. } | SolveError::Request(_) | SolveError::Answer(_) => {
+                CommandError::environment(chain(&error))
+            }
+        }
+    }
+}
+
+fn cancelled() -> CommandError {
+    CommandError::work("stopped: nothing was pushed or locked")
+}
+
+fn docker_error(error: DockerApiError) -> CommandError {
+    CommandError::environment(format!("Docker: {}", chain(&error)))
+}

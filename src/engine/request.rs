@@ -1,0 +1,205 @@
+//! A plan as the Dockerfile frontend and the session know it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use mlbuild_buildkit::{
+    AuthOptions, CacheOption, Env, Export, LocalSource, RegistryCredentials, Secret,
+    SecretSource as Served, Session, SolveOptions, SshSource, context_key,
+};
+use oci_spec::distribution::Reference;
+
+use super::{BuildInputs, source_policy};
+use crate::error::{CommandError, CommandResult};
+use crate::plan::{BuildPlan, Context, NoCache, SecretSource};
+
+/// The name under which the Dockerfile travels.
+const DOCKERFILE: &str = "dockerfile";
+const CONTEXT: &str = "context";
+
+pub(super) fn prepare(
+    inputs: &BuildInputs<'_>,
+    exports: Vec<Export>,
+) -> CommandResult<(SolveOptions, Session)> {
+    let plan = inputs.plan;
+    let mut attrs = frontend_attrs(plan, inputs);
+    let mut session = Session::builder().auth(AuthOptions::from_env(&Env::process()));
+    session = session.local(DOCKERFILE, LocalSource::Memory(dockerfile_files(plan)));
+    match &plan.context {
+        Context::Folder { path } => {
+            session = session.local(CONTEXT, LocalSource::Dir(path.clone())).shared_key(context_key(path));
+        }
+        Context::Stdin => {
+            let url = session.upload(tokio::io::stdin());
+            attrs.insert(CONTEXT.into(), url);
+            attrs.insert("dockerfilekey".into(), DOCKERFILE.into());
+        }
+        Context::Remote { url } => {
+            attrs.insert(CONTEXT.into(), url.clone());
+            if !plan.dockerfile.text.is_empty() {
+                attrs.insert("dockerfilekey".into(), DOCKERFILE.into());
+            }
+        }
+        Context::OciLayout { .. } => {
+            return Err(CommandError::user("an OCI layout can't be the main context")
+                .hint("name it: --build-context NAME=oci-layout://FOLDER"));
+        }
+        Context::Empty => {
+            session = session.local(CONTEXT, LocalSource::Memory(BTreeMap::new()));
+        }
+    }
+    for (name, context) in &plan.named_contexts {
+        let key = format!("context:{name}");
+        match context {
+            Context::Folder { path } => {
+                attrs.insert(key, format!("local:{name}"));
+                session = session.local(name.clone(), LocalSource::Dir(path.clone()));
+            }
+            Context::Remote { url } => {
+                attrs.insert(key, url.clone());
+            }
+            Context::OciLayout { path, reference } => {
+                let digest = layout_digest(name, path, reference.as_deref())?;
+                attrs.insert(key, format!("oci-layout://{name}@{digest}"));
+                session = session.oci_layout(name, path.clone());
+            }
+            Context::Stdin | Context::Empty => {
+                return Err(CommandError::user(format!("--build-context {name}: give a folder, an address or a layout")));
+            }
+        }
+    }
+    for (id, source) in &plan.secrets {
+        let served = match source {
+            SecretSource::File(path) => Served::File(path.clone()),
+            SecretSource::Env(name) => Served::Env(name.clone()),
+            SecretSource::Host(setting) => match inputs.host.files.get(setting) {
+                Some(value) => Served::Value(Secret::new(String::from_utf8_lossy(&value.0))),
+                None => continue,
+            },
+        };
+        session = session.secret(id.clone(), served);
+    }
+    for (id, paths) in &plan.ssh {
+        let source = match paths.as_slice() {
+            [] => SshSource::Agent(None),
+            paths => SshSource::Paths(paths.to_vec()),
+        };
+        session = session.ssh(id.clone(), source);
+    }
+    let session = session.build().map_err(CommandError::user)?;
+    let options = SolveOptions {
+        frontend_attrs: attrs,
+        exports,
+        cache_from: caches(&plan.cache_from),
+        cache_to: caches(&plan.cache_to),
+        entitlements: entitlements(plan),
+        source_policy: plan.source_policy.as_ref().map(source_policy::read).transpose()?,
+        ..SolveOptions::default()
+    };
+    Ok((options, session))
+}
+
+fn frontend_attrs(plan: &BuildPlan, inputs: &BuildInputs<'_>) -> BTreeMap<String, String> {
+    let mut attrs = BTreeMap::new();
+    let mut set = |key: &str, value: String| attrs.insert(key.to_owned(), value);
+    set("filename", plan.dockerfile.file_name.clone());
+    if let Some(target) = &plan.target {
+        set("target", target.clone());
+    }
+    if !plan.platforms.is_empty() {
+        set("platform", plan.platforms.join(","));
+    }
+    match &plan.no_cache {
+        NoCache::Off => {}
+        NoCache::All => {
+            set("no-cache", String::new());
+        }
+        NoCache::Stages(stages) => {
+            set("no-cache", stages.join(","));
+        }
+    }
+    if let Some(network) = &plan.run.network {
+        set("force-network-mode", network.clone());
+    }
+    if !plan.run.add_hosts.is_empty() {
+        set("add-hosts", plan.run.add_hosts.join(","));
+    }
+    if let Some(size) = plan.run.shm_size {
+        set("shm-size", size.to_string());
+    }
+    if !plan.run.ulimits.is_empty() {
+        set("ulimit", plan.run.ulimits.join(","));
+    }
+    for (name, value) in &plan.labels {
+        set(&format!("label:{name}"), value.clone());
+    }
+    for (name, value) in &inputs.host.proxies {
+        // Predefined ARGs of Dockerfiles: not part of the cache key, not in the history.
+        set(&format!("build-arg:{name}"), String::from_utf8_lossy(&value.0).into_owned());
+    }
+    for (name, value) in &plan.build_args {
+        set(&format!("build-arg:{name}"), value.clone());
+    }
+    if let Some(epoch) = plan.source_date_epoch {
+        set("build-arg:SOURCE_DATE_EPOCH", epoch.to_string());
+    }
+    for (kind, value) in &plan.attestations {
+        if let Some(value) = value {
+            set(&format!("attest:{kind}"), value.clone());
+        }
+    }
+    attrs
+}
+
+/// The Dockerfile, and the ignore file that is its own.
+fn dockerfile_files(plan: &BuildPlan) -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let name = &plan.dockerfile.file_name;
+    files.insert(name.clone(), plan.dockerfile.text.clone().into_bytes());
+    if let Some(ignore) = &plan.dockerfile.ignore {
+        files.insert(format!("{name}.dockerignore"), ignore.clone().into_bytes());
+    }
+    files
+}
+
+fn caches(caches: &[crate::plan::Typed]) -> Vec<CacheOption> {
+    caches
+        .iter()
+        .map(|cache| CacheOption { kind: cache.kind.clone(), attrs: cache.attrs.clone() })
+        .collect()
+}
+
+fn entitlements(plan: &BuildPlan) -> Vec<String> {
+    let mut all = plan.entitlements.clone();
+    if plan.run.network.as_deref() == Some("host") && !all.iter().any(|name| name == "network.host") {
+        all.push("network.host".into());
+    }
+    all
+}
+
+fn layout_digest(name: &str, path: &Path, reference: Option<&str>) -> CommandResult<String> {
+    let layout = crate::image::OciLayout::open(path).map_err(|error| {
+        CommandError::user(format!("--build-context {name}=oci-layout://{}: {error}", path.display()))
+    })?;
+    if let Some(digest) = reference.filter(|reference| reference.starts_with("sha256:")) {
+        return Ok(digest.to_owned());
+    }
+    layout
+        .find(reference)
+        .map(|descriptor| descriptor.digest().to_string())
+        .map_err(|error| CommandError::user(format!("--build-context {name}: {error}")))
+}
+
+/// The log-in for a registry, from Docker's configuration.
+pub(super) async fn registry_credentials(reference: &Reference) -> CommandResult<Option<RegistryCredentials>> {
+    let Some(folder) = Env::process().docker_config_dir() else {
+        return Ok(None);
+    };
+    let registry = reference.registry().to_owned();
+    let name = registry.clone();
+    // Credential helpers are programs that may take their time.
+    let found = tokio::task::spawn_blocking(move || RegistryCredentials::lookup(&folder, &registry)).await;
+    found
+        .map_err(|error| CommandError::environment(format!("{name}: {error}")))?
+        .map_err(|error| CommandError::environment(format!("{name}: {error}")))
+}
