@@ -42,7 +42,11 @@ fn wanted(plan: &BuildPlan) -> Vec<(String, Feature)> {
     if !plan.named_contexts.is_empty() {
         want("--build-context", Feature::NamedContexts);
     }
-    if plan.named_contexts.values().any(|context| matches!(context, Context::OciLayout { .. })) {
+    if plan
+        .named_contexts
+        .values()
+        .any(|context| matches!(context, Context::OciLayout { .. }))
+    {
         want("--build-context oci-layout://", Feature::OciLayoutContexts);
     }
     if plan.source_date_epoch.is_some() {

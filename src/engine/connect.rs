@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use mlbuild_buildkit::{Client, ConnectOptions, DiscoverError, DiscoverOptions, TlsOptions, discover};
+use mlbuild_buildkit::{
+    Client, ConnectOptions, DiscoverError, DiscoverOptions, TlsOptions, discover,
+};
 
 use super::Builder;
 use crate::error::{CommandError, CommandResult};
@@ -35,8 +37,9 @@ pub async fn connect(settings: &BuildSettings) -> CommandResult<Connection> {
             how: format!("{} ({})", found.endpoint, found.how),
         }),
         Err(error @ DiscoverError::Address { .. }) => Err(CommandError::user(error)),
-        Err(error @ DiscoverError::Named { .. }) => Err(CommandError::environment(error)
-            .hint("see what answers here: mlbuild doctor")),
+        Err(error @ DiscoverError::Named { .. }) => {
+            Err(CommandError::environment(error).hint("see what answers here: mlbuild doctor"))
+        }
         Err(error @ DiscoverError::Nowhere { .. }) => Err(CommandError::environment(error)
             .hint("start a private builder: mlbuild engine up, or give --engine=auto")
             .hint("or name one: --builder unix:///run/buildkit/buildkitd.sock")),
@@ -46,10 +49,12 @@ pub async fn connect(settings: &BuildSettings) -> CommandResult<Connection> {
 /// The Docker daemon of this machine, for `--load`.
 pub(super) async fn local_docker() -> CommandResult<Client> {
     let endpoint = "docker://".parse().map_err(CommandError::environment)?;
-    Client::connect(&endpoint, &ConnectOptions::default()).await.map_err(|error| {
-        CommandError::environment(format!("--load: no Docker daemon answers: {error}"))
-            .hint("push instead (--push), or write a file: -o type=oci,dest=image.tar")
-    })
+    Client::connect(&endpoint, &ConnectOptions::default())
+        .await
+        .map_err(|error| {
+            CommandError::environment(format!("--load: no Docker daemon answers: {error}"))
+                .hint("push instead (--push), or write a file: -o type=oci,dest=image.tar")
+        })
 }
 
 fn tls(settings: &BuildSettings) -> CommandResult<Option<TlsOptions>> {
@@ -57,9 +62,16 @@ fn tls(settings: &BuildSettings) -> CommandResult<Option<TlsOptions>> {
     if tls.ca.is_none() && tls.cert.is_none() && tls.key.is_none() {
         return Ok(None);
     }
-    for (flag, file) in [("--tlscacert", &tls.ca), ("--tlscert", &tls.cert), ("--tlskey", &tls.key)] {
+    for (flag, file) in [
+        ("--tlscacert", &tls.ca),
+        ("--tlscert", &tls.cert),
+        ("--tlskey", &tls.key),
+    ] {
         if let Some(file) = file.as_ref().filter(|file: &&PathBuf| !file.is_file()) {
-            return Err(CommandError::user(format!("{flag} {}: there is no such file", file.display())));
+            return Err(CommandError::user(format!(
+                "{flag} {}: there is no such file",
+                file.display()
+            )));
         }
     }
     if tls.cert.is_some() != tls.key.is_some() {

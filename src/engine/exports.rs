@@ -46,25 +46,46 @@ impl Route {
     /// # Errors
     /// Where the builder has no way to an output.
     pub fn choose(plan: &BuildPlan, info: &BuilderInfo) -> CommandResult<Self> {
-        let mut route = Route { outputs: Vec::new(), deliveries: Vec::new() };
+        let mut route = Route {
+            outputs: Vec::new(),
+            deliveries: Vec::new(),
+        };
         let push = plan.outputs.iter().find(|out| out.kind == "image");
-        let load = plan.outputs.iter().any(|out| out.kind == "docker" && out.dest.is_none());
-        let pushes = push.is_some_and(|out| out.attrs.get("push").is_some_and(|value| value == "true"));
+        let load = plan
+            .outputs
+            .iter()
+            .any(|out| out.kind == "docker" && out.dest.is_none());
+        let pushes =
+            push.is_some_and(|out| out.attrs.get("push").is_some_and(|value| value == "true"));
         let names = plan.tags.join(",");
         match &info.kind {
-            BuilderKind::Docker { store: ImageStore::Classic, .. } => {
+            BuilderKind::Docker {
+                store: ImageStore::Classic,
+                ..
+            } => {
                 if load || push.is_some() {
-                    route.outputs.push(image("moby", &names, push, &["push", "oci-mediatypes"]));
-                    route.deliveries.push(Delivery::InDocker { tag: plan.tags[0].clone() });
+                    route
+                        .outputs
+                        .push(image("moby", &names, push, &["push", "oci-mediatypes"]));
+                    route.deliveries.push(Delivery::InDocker {
+                        tag: plan.tags[0].clone(),
+                    });
                 }
                 if pushes {
-                    route.deliveries.push(Delivery::DockerPush { tags: plan.tags.clone() });
+                    route.deliveries.push(Delivery::DockerPush {
+                        tags: plan.tags.clone(),
+                    });
                 }
             }
-            BuilderKind::Docker { store: ImageStore::Containerd, .. } => {
+            BuilderKind::Docker {
+                store: ImageStore::Containerd,
+                ..
+            } => {
                 if load {
                     route.outputs.push(image("moby", &names, push, &[]));
-                    route.deliveries.push(Delivery::InDocker { tag: plan.tags[0].clone() });
+                    route.deliveries.push(Delivery::InDocker {
+                        tag: plan.tags[0].clone(),
+                    });
                 } else if push.is_some() {
                     route.outputs.push(image("image", &names, push, &[]));
                 }
@@ -74,11 +95,16 @@ impl Route {
                     route.outputs.push(image("image", &names, push, &[]));
                 }
                 if load {
-                    route.deliveries.push(Delivery::LoadElsewhere { tags: plan.tags.clone() });
+                    route.deliveries.push(Delivery::LoadElsewhere {
+                        tags: plan.tags.clone(),
+                    });
                 }
             }
         }
-        let others = plan.outputs.iter().filter(|out| out.kind != "image" && !(out.kind == "docker" && out.dest.is_none()));
+        let others = plan
+            .outputs
+            .iter()
+            .filter(|out| out.kind != "image" && !(out.kind == "docker" && out.dest.is_none()));
         for output in others {
             let feature = match output.kind.as_str() {
                 "oci" => Some(Feature::OciExporter),
@@ -86,18 +112,26 @@ impl Route {
                 _ => None,
             };
             if let Some(why) = feature.and_then(|feature| info.missing(feature)) {
-                return Err(CommandError::user(format!("--output type={}: {why}", output.kind)));
+                return Err(CommandError::user(format!(
+                    "--output type={}: {why}",
+                    output.kind
+                )));
             }
             let mut output = output.clone();
             if matches!(output.kind.as_str(), "oci" | "docker") {
-                output.attrs.entry("name".into()).or_insert_with(|| names.clone());
+                output
+                    .attrs
+                    .entry("name".into())
+                    .or_insert_with(|| names.clone());
             }
             route.outputs.push(output);
         }
         if route.outputs.len() > 1 {
             if let Some(why) = info.missing(Feature::SeveralExporters) {
-                return Err(CommandError::user(format!("several outputs at once: {why}"))
-                    .hint("ask for one output a time"));
+                return Err(
+                    CommandError::user(format!("several outputs at once: {why}"))
+                        .hint("ask for one output a time"),
+                );
             }
         }
         Ok(route)
@@ -108,7 +142,10 @@ impl Route {
     /// # Errors
     /// Where a file or folder can't be written to.
     pub fn exports(&self, insecure: &[String]) -> CommandResult<Vec<Export>> {
-        self.outputs.iter().map(|output| export(output, insecure)).collect()
+        self.outputs
+            .iter()
+            .map(|output| export(output, insecure))
+            .collect()
     }
 }
 
@@ -117,11 +154,17 @@ fn image(kind: &str, names: &str, given: Option<&Output>, dropped: &[&str]) -> O
     let mut attrs = given.map(|out| out.attrs.clone()).unwrap_or_default();
     attrs.insert("name".into(), names.to_owned());
     // Its default changed between versions, and with it the digest.
-    attrs.entry("oci-mediatypes".into()).or_insert_with(|| "true".into());
+    attrs
+        .entry("oci-mediatypes".into())
+        .or_insert_with(|| "true".into());
     for key in dropped {
         attrs.remove(*key);
     }
-    Output { kind: kind.into(), attrs, dest: None }
+    Output {
+        kind: kind.into(),
+        attrs,
+        dest: None,
+    }
 }
 
 fn export(output: &Output, insecure: &[String]) -> CommandResult<Export> {
@@ -138,20 +181,28 @@ fn export(output: &Output, insecure: &[String]) -> CommandResult<Export> {
     }
     let target = match (output.kind.as_str(), &output.dest) {
         ("local", Some(folder)) => {
-            std::fs::create_dir_all(folder)
-                .map_err(|error| CommandError::user(format!("--output {}: {error}", folder.display())))?;
+            std::fs::create_dir_all(folder).map_err(|error| {
+                CommandError::user(format!("--output {}: {error}", folder.display()))
+            })?;
             Some(ExportTarget::Dir(folder.clone()))
         }
         ("oci", Some(folder)) if attrs.get("tar").is_some_and(|value| value == "false") => {
-            std::fs::create_dir_all(folder)
-                .map_err(|error| CommandError::user(format!("--output {}: {error}", folder.display())))?;
+            std::fs::create_dir_all(folder).map_err(|error| {
+                CommandError::user(format!("--output {}: {error}", folder.display()))
+            })?;
             Some(ExportTarget::Dir(folder.clone()))
         }
-        (_, Some(file)) if file.as_os_str() == "-" => Some(ExportTarget::Writer(Box::new(tokio::io::stdout()))),
+        (_, Some(file)) if file.as_os_str() == "-" => {
+            Some(ExportTarget::Writer(Box::new(tokio::io::stdout())))
+        }
         (_, Some(file)) => Some(ExportTarget::File(file.clone())),
         (_, None) => None,
     };
-    Ok(Export { kind: output.kind.clone(), attrs, output: target })
+    Ok(Export {
+        kind: output.kind.clone(),
+        attrs,
+        output: target,
+    })
 }
 
 /// The exporter for `docker load`.
@@ -166,5 +217,8 @@ pub(super) fn docker_tar(tags: &[String], file: &Path) -> Export {
 fn is_loopback(host: &str) -> bool {
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
     name == "localhost"
-        || name.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+        || name
+            .trim_matches(['[', ']'])
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
 }

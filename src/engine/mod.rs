@@ -15,9 +15,7 @@ use std::collections::BTreeMap;
 
 use mlbuild_buildkit::docker::api::{DockerApi, DockerApiError};
 use mlbuild_buildkit::progress::{BuildTrace, ProgressMode};
-use mlbuild_buildkit::{
-    BuilderInfo, BuilderKind, Client, ImageStore, SolveError, StatusResponse,
-};
+use mlbuild_buildkit::{BuilderInfo, BuilderKind, Client, ImageStore, SolveError, StatusResponse};
 use oci_spec::distribution::Reference;
 use oci_spec::image::Descriptor;
 use tokio::sync::mpsc;
@@ -71,7 +69,10 @@ pub struct BuildOutput {
 impl BuildOutput {
     /// What the builder says it pushed.
     pub fn pushed_digest(&self) -> Option<String> {
-        let descriptor = self.descriptor.as_ref().map(|descriptor| descriptor.digest().to_string());
+        let descriptor = self
+            .descriptor
+            .as_ref()
+            .map(|descriptor| descriptor.digest().to_string());
         self.pushed.clone().or(descriptor)
     }
 }
@@ -108,7 +109,13 @@ impl Builder {
 
     /// True if its images live in Docker's classic store, which makes no manifests.
     pub fn is_classic(&self) -> bool {
-        matches!(&self.info.kind, BuilderKind::Docker { store: ImageStore::Classic, .. })
+        matches!(
+            &self.info.kind,
+            BuilderKind::Docker {
+                store: ImageStore::Classic,
+                ..
+            }
+        )
     }
 
     /// Builds.
@@ -155,7 +162,11 @@ impl Builder {
     }
 
     /// Pushes through Docker's API: the classic store's BuildKit says it pushed and doesn't.
-    async fn docker_push(&self, tags: &[String], inputs: &BuildInputs<'_>) -> CommandResult<String> {
+    async fn docker_push(
+        &self,
+        tags: &[String],
+        inputs: &BuildInputs<'_>,
+    ) -> CommandResult<String> {
         let docker = self.docker()?;
         let mut digest = None;
         for tag in tags {
@@ -168,8 +179,12 @@ impl Builder {
                 () = inputs.cancel.cancelled() => return Err(cancelled()),
             };
             let pushed = pushed.map_err(|error| {
-                CommandError::environment(format!("cannot push {tag}: {}", chain(&error)))
-                    .hint(format!("if it asks for a log-in: docker login {}", reference.registry()))
+                CommandError::environment(format!("cannot push {tag}: {}", chain(&error))).hint(
+                    format!(
+                        "if it asks for a log-in: docker login {}",
+                        reference.registry()
+                    ),
+                )
             })?;
             digest = Some(pushed.digest);
         }
@@ -182,7 +197,9 @@ impl Builder {
     /// Where Docker doesn't answer, or the builder isn't Docker's.
     pub async fn docker_image_id(&self, name: &str) -> CommandResult<Option<String>> {
         let found = self.docker()?.image_inspect(name).await;
-        found.map(|image| image.map(|image| image.id)).map_err(docker_error)
+        found
+            .map(|image| image.map(|image| image.id))
+            .map_err(docker_error)
     }
 
     fn docker(&self) -> CommandResult<&DockerApi> {
@@ -200,24 +217,40 @@ impl Builder {
         built: &BuildOutput,
     ) -> Result<Option<String>, BuildError> {
         let client = connect::local_docker().await?;
-        let target = client.docker().ok_or_else(|| CommandError::environment("no Docker daemon to load into"))?;
-        let digest = built.descriptor.as_ref().map(|descriptor| descriptor.digest().to_string());
+        let target = client
+            .docker()
+            .ok_or_else(|| CommandError::environment("no Docker daemon to load into"))?;
+        let digest = built
+            .descriptor
+            .as_ref()
+            .map(|descriptor| descriptor.digest().to_string());
         for id in [&built.config_digest, &digest].into_iter().flatten() {
             if let Ok(Some(image)) = target.image_inspect(id).await {
                 for tag in tags {
                     let reference: Reference = crate::settings::parse("tag", tag)?;
                     let (name, label) = docker_name(&reference);
-                    target.tag_image(&image.id, &name, label).await.map_err(docker_error)?;
+                    target
+                        .tag_image(&image.id, &name, label)
+                        .await
+                        .map_err(docker_error)?;
                 }
                 return Ok(Some(image.id));
             }
         }
-        let fail = |what: &str, error: std::io::Error| CommandError::environment(format!("{what}: {error}"));
+        let fail = |what: &str, error: std::io::Error| {
+            CommandError::environment(format!("{what}: {error}"))
+        };
         let folder = tempfile::tempdir().map_err(|error| fail("temporary folder", error))?;
         let tar = folder.path().join("image.tar");
-        self.solve(inputs, vec![exports::docker_tar(tags, &tar)]).await?;
-        let file = tokio::fs::File::open(&tar).await.map_err(|error| fail("image.tar", error))?;
-        target.load_image(ReaderStream::new(file)).await.map_err(docker_error)?;
+        self.solve(inputs, vec![exports::docker_tar(tags, &tar)])
+            .await?;
+        let file = tokio::fs::File::open(&tar)
+            .await
+            .map_err(|error| fail("image.tar", error))?;
+        target
+            .load_image(ReaderStream::new(file))
+            .await
+            .map_err(docker_error)?;
         let image = target.image_inspect(&tags[0]).await.map_err(docker_error)?;
         Ok(image.map(|image| image.id))
     }

@@ -8,6 +8,7 @@ use mlbuild_buildkit::{
     SecretSource as Served, Session, SolveOptions, SshSource, context_key,
 };
 use oci_spec::distribution::Reference;
+use oci_spec::image::Descriptor;
 
 use super::{BuildInputs, source_policy};
 use crate::error::{CommandError, CommandResult};
@@ -27,7 +28,9 @@ pub(super) fn prepare(
     session = session.local(DOCKERFILE, LocalSource::Memory(dockerfile_files(plan)));
     match &plan.context {
         Context::Folder { path } => {
-            session = session.local(CONTEXT, LocalSource::Dir(path.clone())).shared_key(context_key(path));
+            session = session
+                .local(CONTEXT, LocalSource::dir(path.clone()))
+                .shared_key(context_key(path));
         }
         Context::Stdin => {
             let url = session.upload(tokio::io::stdin());
@@ -41,8 +44,10 @@ pub(super) fn prepare(
             }
         }
         Context::OciLayout { .. } => {
-            return Err(CommandError::user("an OCI layout can't be the main context")
-                .hint("name it: --build-context NAME=oci-layout://FOLDER"));
+            return Err(
+                CommandError::user("an OCI layout can't be the main context")
+                    .hint("name it: --build-context NAME=oci-layout://FOLDER"),
+            );
         }
         Context::Empty => {
             session = session.local(CONTEXT, LocalSource::Memory(BTreeMap::new()));
@@ -53,7 +58,7 @@ pub(super) fn prepare(
         match context {
             Context::Folder { path } => {
                 attrs.insert(key, format!("local:{name}"));
-                session = session.local(name.clone(), LocalSource::Dir(path.clone()));
+                session = session.local(name.clone(), LocalSource::dir(path.clone()));
             }
             Context::Remote { url } => {
                 attrs.insert(key, url.clone());
@@ -64,7 +69,9 @@ pub(super) fn prepare(
                 session = session.oci_layout(name, path.clone());
             }
             Context::Stdin | Context::Empty => {
-                return Err(CommandError::user(format!("--build-context {name}: give a folder, an address or a layout")));
+                return Err(CommandError::user(format!(
+                    "--build-context {name}: give a folder, an address or a layout"
+                )));
             }
         }
     }
@@ -79,12 +86,13 @@ pub(super) fn prepare(
         };
         session = session.secret(id.clone(), served);
     }
-    for (id, paths) in &plan.ssh {
-        let source = match paths.as_slice() {
-            [] => SshSource::Agent(None),
-            paths => SshSource::Paths(paths.to_vec()),
-        };
-        session = session.ssh(id.clone(), source);
+    for (id, socket) in &plan.ssh {
+        session = session.ssh(
+            id.clone(),
+            SshSource {
+                socket: socket.clone(),
+            },
+        );
     }
     let session = session.build().map_err(CommandError::user)?;
     let options = SolveOptions {
@@ -93,7 +101,11 @@ pub(super) fn prepare(
         cache_from: caches(&plan.cache_from),
         cache_to: caches(&plan.cache_to),
         entitlements: entitlements(plan),
-        source_policy: plan.source_policy.as_ref().map(source_policy::read).transpose()?,
+        source_policy: plan
+            .source_policy
+            .as_ref()
+            .map(source_policy::read)
+            .transpose()?,
         ..SolveOptions::default()
     };
     Ok((options, session))
@@ -135,7 +147,10 @@ fn frontend_attrs(plan: &BuildPlan, inputs: &BuildInputs<'_>) -> BTreeMap<String
     }
     for (name, value) in &inputs.host.proxies {
         // Predefined ARGs of Dockerfiles: not part of the cache key, not in the history.
-        set(&format!("build-arg:{name}"), String::from_utf8_lossy(&value.0).into_owned());
+        set(
+            &format!("build-arg:{name}"),
+            String::from_utf8_lossy(&value.0).into_owned(),
+        );
     }
     for (name, value) in &plan.build_args {
         set(&format!("build-arg:{name}"), value.clone());
@@ -157,7 +172,10 @@ fn dockerfile_files(plan: &BuildPlan) -> BTreeMap<String, Vec<u8>> {
     let name = &plan.dockerfile.file_name;
     files.insert(name.clone(), plan.dockerfile.text.clone().into_bytes());
     if let Some(ignore) = &plan.dockerfile.ignore {
-        files.insert(format!("{name}.dockerignore"), ignore.clone().into_bytes());
+        files.insert(
+            format!("{name}.dockerignore"),
+            ignore.text.clone().into_bytes(),
+        );
     }
     files
 }
@@ -165,13 +183,17 @@ fn dockerfile_files(plan: &BuildPlan) -> BTreeMap<String, Vec<u8>> {
 fn caches(caches: &[crate::plan::Typed]) -> Vec<CacheOption> {
     caches
         .iter()
-        .map(|cache| CacheOption { kind: cache.kind.clone(), attrs: cache.attrs.clone() })
+        .map(|cache| CacheOption {
+            kind: cache.kind.clone(),
+            attrs: cache.attrs.clone(),
+        })
         .collect()
 }
 
 fn entitlements(plan: &BuildPlan) -> Vec<String> {
     let mut all = plan.entitlements.clone();
-    if plan.run.network.as_deref() == Some("host") && !all.iter().any(|name| name == "network.host") {
+    if plan.run.network.as_deref() == Some("host") && !all.iter().any(|name| name == "network.host")
+    {
         all.push("network.host".into());
     }
     all
@@ -179,26 +201,51 @@ fn entitlements(plan: &BuildPlan) -> Vec<String> {
 
 fn layout_digest(name: &str, path: &Path, reference: Option<&str>) -> CommandResult<String> {
     let layout = crate::image::OciLayout::open(path).map_err(|error| {
-        CommandError::user(format!("--build-context {name}=oci-layout://{}: {error}", path.display()))
+        CommandError::user(format!(
+            "--build-context {name}=oci-layout://{}: {error}",
+            path.display()
+        ))
     })?;
     if let Some(digest) = reference.filter(|reference| reference.starts_with("sha256:")) {
         return Ok(digest.to_owned());
     }
-    layout
-        .find(reference)
-        .map(|descriptor| descriptor.digest().to_string())
-        .map_err(|error| CommandError::user(format!("--build-context {name}: {error}")))
+    let named = |descriptor: &&Descriptor| {
+        let names = descriptor.annotations().as_ref();
+        names
+            .and_then(|names| names.get("org.opencontainers.image.ref.name"))
+            .map(String::as_str)
+            == reference
+    };
+    match (reference, layout.descriptors()) {
+        (None, [only]) => Ok(only.digest().to_string()),
+        (None, several) => Err(CommandError::user(format!(
+            "--build-context {name}: the layout holds {} images; write oci-layout://FOLDER:TAG",
+            several.len()
+        ))),
+        (Some(tag), all) => all
+            .iter()
+            .find(named)
+            .map(|found| found.digest().to_string())
+            .ok_or_else(|| {
+                CommandError::user(format!(
+                    "--build-context {name}: the layout has no image `{tag}`"
+                ))
+            }),
+    }
 }
 
 /// The log-in for a registry, from Docker's configuration.
-pub(super) async fn registry_credentials(reference: &Reference) -> CommandResult<Option<RegistryCredentials>> {
+pub(super) async fn registry_credentials(
+    reference: &Reference,
+) -> CommandResult<Option<RegistryCredentials>> {
     let Some(folder) = Env::process().docker_config_dir() else {
         return Ok(None);
     };
     let registry = reference.registry().to_owned();
     let name = registry.clone();
     // Credential helpers are programs that may take their time.
-    let found = tokio::task::spawn_blocking(move || RegistryCredentials::lookup(&folder, &registry)).await;
+    let found =
+        tokio::task::spawn_blocking(move || RegistryCredentials::lookup(&folder, &registry)).await;
     found
         .map_err(|error| CommandError::environment(format!("{name}: {error}")))?
         .map_err(|error| CommandError::environment(format!("{name}: {error}")))

@@ -77,7 +77,7 @@ struct UpdateFile {
     #[serde(default)]
     identifier: String,
     #[serde(default)]
-    attrs: std::collections::HashMap<String, String>,
+    attrs: std::collections::BTreeMap<String, String>,
 }
 
 /// The policy in a file's JSON.
@@ -104,15 +104,19 @@ fn rule(rule: RuleFile) -> Rule {
         Match::Exact => MatchType::Exact,
         Match::Regex => MatchType::Regex,
     };
-    let constraints = rule.selector.constraints.into_iter().map(|constraint| AttrConstraint {
-        key: constraint.key,
-        value: constraint.value,
-        condition: match constraint.condition {
-            Condition::Equal => AttrMatch::Equal,
-            Condition::NotEqual => AttrMatch::Notequal,
-            Condition::Matches => AttrMatch::Matches,
-        } as i32,
-    });
+    let constraints = rule
+        .selector
+        .constraints
+        .into_iter()
+        .map(|constraint| AttrConstraint {
+            key: constraint.key,
+            value: constraint.value,
+            condition: match constraint.condition {
+                Condition::Equal => AttrMatch::Equal,
+                Condition::NotEqual => AttrMatch::Notequal,
+                Condition::Matches => AttrMatch::Matches,
+            } as i32,
+        });
     Rule {
         action: action as i32,
         selector: Some(Selector {
@@ -120,6 +124,9 @@ fn rule(rule: RuleFile) -> Rule {
             match_type: match_type as i32,
             constraints: constraints.collect(),
         }),
-        updates: rule.updates.map(|update| Update { identifier: update.identifier, attrs: update.attrs }),
+        updates: rule.updates.map(|update| Update {
+            identifier: update.identifier,
+            attrs: update.attrs,
+        }),
     }
 }

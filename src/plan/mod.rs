@@ -52,9 +52,9 @@ pub struct BuildPlan {
     pub no_cache: NoCache,
     /// Secrets of RUN steps: by id, where each comes from.
     pub secrets: BTreeMap<String, SecretSource>,
-    /// ssh agents or keys of RUN steps, by id; no path: the agent of SSH_AUTH_SOCK.
+    /// Sockets of ssh agents for RUN steps, by id.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub ssh: BTreeMap<String, Vec<PathBuf>>,
+    pub ssh: BTreeMap<String, PathBuf>,
     /// Attestations by type, `provenance` or `sbom`; `None` switches one off.
     pub attestations: BTreeMap<String, Option<String>>,
     /// Where the result goes.
@@ -76,11 +76,20 @@ pub struct PlannedDockerfile {
     pub file_name: String,
     /// Text that is built; line numbers are those of the original.
     pub text: String,
-    /// Text of the `.dockerignore` that belongs to this Dockerfile alone.
+    /// What of the context is never sent.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub ignore: Option<String>,
+    pub ignore: Option<IgnoreFile>,
     /// SHA-256 of the text before pinning, hex.
     pub sha256: String,
+}
+
+/// The ignore file that counts, with mlbuild's own lines.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct IgnoreFile {
+    /// What errors call it.
+    pub name: String,
+    /// Patterns as in `.dockerignore`.
+    pub text: String,
 }
 
 /// Where files for `COPY` come from.

@@ -2,6 +2,7 @@
 //! `id=token,src=FILE`, `NAME=WHERE`, sizes and limits.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::PathBuf;
 
 use super::{Context, Output, SecretSource, Typed};
@@ -206,24 +207,28 @@ impl<'a> Spec<'a> {
         }
     }
 
-    /// `default`, `ID`, `ID=SOCKET` or `ID=KEY[,KEY…]`.
-    pub fn ssh(&self) -> Result<(String, Vec<PathBuf>), SpecError> {
-        let (id, paths) = self.value.split_once('=').unwrap_or((self.value, ""));
-        let paths: Vec<PathBuf> = paths
-            .split(',')
-            .filter(|path| !path.is_empty())
-            .map(PathBuf::from)
-            .collect();
+    /// `default`, `ID` or `ID=SOCKET`; without a socket the agent of `SSH_AUTH_SOCK`.
+    pub fn ssh(&self) -> Result<(String, PathBuf), SpecError> {
+        let (id, socket) = self.value.split_once('=').unwrap_or((self.value, ""));
         if id.is_empty() {
-            return Err(self.error("write default, or ID=SOCKET or ID=KEY"));
+            return Err(self.error("write default, or ID=SOCKET"));
         }
-        if let Some(missing) = paths.iter().find(|path| !path.exists()) {
-            return Err(self.error(format!("there is no {}", missing.display())));
+        let socket = match socket {
+            "" => std::env::var_os("SSH_AUTH_SOCK")
+                .map(PathBuf::from)
+                .ok_or_else(|| {
+                    self.error("SSH_AUTH_SOCK is not set: start an agent, or give ID=SOCKET")
+                })?,
+            path => PathBuf::from(path),
+        };
+        match std::fs::metadata(&socket) {
+            Ok(found) if found.file_type().is_socket() => Ok((id.to_owned(), socket)),
+            Ok(_) => {
+                Err(self
+                    .error("it is no agent's socket; for a key: ssh-add KEY, then give default"))
+            }
+            Err(_) => Err(self.error(format!("there is no {}", socket.display()))),
         }
-        if paths.is_empty() && std::env::var_os("SSH_AUTH_SOCK").is_none() {
-            return Err(self.error("SSH_AUTH_SOCK is not set: start an agent, or give ID=KEY"));
-        }
-        Ok((id.to_owned(), paths))
     }
 
     /// `type=sbom,generator=…`; the rest after `type=` stays one CSV line.

@@ -46,7 +46,7 @@ pub struct BuildSettings {
     /// Secrets by id.
     pub secrets: BTreeMap<String, SecretSource>,
     /// ssh by id.
-    pub ssh: BTreeMap<String, Vec<PathBuf>>,
+    pub ssh: BTreeMap<String, PathBuf>,
     /// Further contexts.
     pub contexts: BTreeMap<String, Context>,
     /// Attestations.

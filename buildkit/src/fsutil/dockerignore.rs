@@ -83,14 +83,19 @@ pub fn of_context(tree: &Tree, dockerfile: Option<&Path>) -> Result<Vec<String>,
             (path.display().to_string(), content)
         });
     }
-    let Some((file, content)) = found else {
-        return Ok(Vec::new());
-    };
+    match found {
+        Some((file, content)) => of_text(&file, &content),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// The patterns of an ignore file's content; `file` names it in errors.
+pub fn of_text(file: &str, content: &[u8]) -> Result<Vec<String>, FsError> {
     let broken = |reason: String| FsError::IgnoreFile {
-        file: file.clone(),
+        file: file.to_owned(),
         reason,
     };
-    let patterns = parse(&content).map_err(|e| broken(e.to_string()))?;
+    let patterns = parse(content).map_err(|e| broken(e.to_string()))?;
     PatternMatcher::new(&patterns).map_err(|e| broken(e.to_string()))?;
     Ok(patterns)
 }

@@ -31,6 +31,8 @@ pub struct ContextSelection {
     /// The Dockerfile on disk, if there is one: `<Dockerfile>.dockerignore`
     /// next to it takes the place of the context's own ignore file.
     pub dockerfile: Option<PathBuf>,
+    /// The content of an ignore file and its name for errors, instead of those on disk.
+    pub ignore: Option<(String, String)>,
     /// Look only at these paths and what symlinks on their way lead to, as the
     /// daemon does for the sources of COPY; empty means all that isn't ignored.
     pub only: Vec<String>,
@@ -72,7 +74,10 @@ fn attempt(context: &ContextSelection, cache: Option<&Path>) -> Result<Fingerpri
     let looked = SystemTime::now();
     let tree = Tree::open(&context.root)?;
     let selection = Selection {
-        exclude: dockerignore::of_context(&tree, context.dockerfile.as_deref())?,
+        exclude: match &context.ignore {
+            Some((file, content)) => dockerignore::of_text(file, content.as_bytes())?,
+            None => dockerignore::of_context(&tree, context.dockerfile.as_deref())?,
+        },
         follow: context.only.clone(),
         ..Default::default()
     };

@@ -65,7 +65,12 @@ impl Answer {
     }
 
     /// Nothing had changed.
-    pub fn unchanged(settings: &ImageSettings, digest: &str, pushed: bool, run: Option<String>) -> Self {
+    pub fn unchanged(
+        settings: &ImageSettings,
+        digest: &str,
+        pushed: bool,
+        run: Option<String>,
+    ) -> Self {
         let pinned = pushed.then(|| format!("{}@{digest}", settings.tags[0]));
         Answer {
             text: pinned.clone().unwrap_or_else(|| digest.to_owned()),
@@ -95,7 +100,10 @@ impl Answer {
             text.push_str(&format!("would build: {reason}\n"));
         }
         for (base, digest) in &plan.bases {
-            text.push_str(&format!("base {base}@{}\n", digest.as_deref().unwrap_or("(not pinned)")));
+            text.push_str(&format!(
+                "base {base}@{}\n",
+                digest.as_deref().unwrap_or("(not pinned)")
+            ));
         }
         Answer {
             json: json!({ "action": "dry-run", "changed": changed, "plan": plan }),
@@ -121,13 +129,19 @@ impl Answer {
         match settings.format {
             Format::Text if self.text.is_empty() => Ok(()),
             Format::Text => output::answer(&self.text),
-            Format::Json => output::answer(&serde_json::to_string_pretty(&self.json).expect("plain JSON")),
+            Format::Json => {
+                output::answer(&serde_json::to_string_pretty(&self.json).expect("plain JSON"))
+            }
         }
     }
 }
 
 fn lock_file(settings: &ImageSettings) -> Option<String> {
-    settings.lock.file.as_ref().map(|file| file.display().to_string())
+    settings
+        .lock
+        .file
+        .as_ref()
+        .map(|file| file.display().to_string())
 }
 
 fn write(flag: &str, file: &Path, bytes: &[u8]) -> CommandResult {
@@ -139,8 +153,12 @@ fn write(flag: &str, file: &Path, bytes: &[u8]) -> CommandResult {
 fn metadata_value(key: &str, value: &str) -> Value {
     use base64::Engine as _;
     let decoded = || {
-        let bytes = base64::engine::general_purpose::STANDARD.decode(value).ok()?;
-        serde_json::from_slice::<Value>(&bytes).ok().filter(Value::is_object)
+        let bytes = base64::engine::general_purpose::STANDARD
+            .decode(value)
+            .ok()?;
+        serde_json::from_slice::<Value>(&bytes)
+            .ok()
+            .filter(Value::is_object)
     };
     match key.starts_with("containerimage.") || key.starts_with("buildx.") {
         true => decoded().unwrap_or_else(|| Value::String(value.to_owned())),

@@ -208,7 +208,7 @@ pub struct BuildArgs {
     /// Secret for RUN steps, such as id=token,src=FILE or id=token,env=NAME (repeatable).
     #[arg(long = "secret", value_name = "SPEC")]
     pub secrets: Vec<String>,
-    /// ssh agent or keys for RUN steps: default, or ID=SOCKET|KEY (repeatable).
+    /// ssh agent for RUN steps: default, or ID=SOCKET (repeatable).
     #[arg(long, value_name = "SPEC")]
     pub ssh: Vec<String>,
     /// Further context, such as data=../data or base=docker-image://… (repeatable).

@@ -122,13 +122,7 @@ pub async fn resolve(
                 }
             }
             Err(error) => {
-                let line = uses
-                    .iter()
-                    .find(|used| used.reference == reference)
-                    .map_or(0, |used| used.line);
-                bases
-                    .unpinned
-                    .insert(reference.to_owned(), format!("line {line}: {error}"));
+                bases.unpinned.insert(reference.to_owned(), error.into());
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use mlbuild_templates::{Accelerator, ComposeContext, ComposeError, ImageSpec, SecretUse, compose};
 use sha2::{Digest as _, Sha256};
@@ -22,8 +22,8 @@ pub struct Composed {
     pub file_name: String,
     /// The text; empty where the builder fetches it with the context.
     pub text: String,
-    /// Its own ignore file.
-    pub ignore: Option<String>,
+    /// Where it lies, if it is a file of this machine.
+    pub path: Option<PathBuf>,
     /// The template, `python`, where there is one.
     pub template: Option<String>,
     /// SHA-256 of the spec, hex.
@@ -45,11 +45,20 @@ pub fn dockerfile(settings: &ImageSettings, host: &HostSettings) -> CommandResul
             file_name: path.display().to_string(),
             ..Composed::default()
         }),
-        Source::Dockerfile { path, remote: false } => own(path),
-        Source::Composed { spec, template: None, accelerator_bases } => {
-            composed(settings, host, spec, accelerator_bases)
-        }
-        Source::Composed { spec, template: Some(path), .. } => filled(path, spec),
+        Source::Dockerfile {
+            path,
+            remote: false,
+        } => own(path),
+        Source::Composed {
+            spec,
+            template: None,
+            accelerator_bases,
+        } => composed(settings, host, spec, accelerator_bases),
+        Source::Composed {
+            spec,
+            template: Some(path),
+            ..
+        } => filled(path, spec),
     }
 }
 
@@ -58,8 +67,15 @@ pub fn dockerfile(settings: &ImageSettings, host: &HostSettings) -> CommandResul
 /// # Errors
 /// Where one can't be composed or written; then neither is changed.
 pub fn write_variants(settings: &ImageSettings, host: &HostSettings) -> CommandResult<Vec<String>> {
-    let Source::Composed { spec, template: None, accelerator_bases } = &settings.source else {
-        return Err(CommandError::user("--write composes from a built-in template; it has nothing to write for a Dockerfile of your own"));
+    let Source::Composed {
+        spec,
+        template: None,
+        accelerator_bases,
+    } = &settings.source
+    else {
+        return Err(CommandError::user(
+            "--write composes from a built-in template; it has nothing to write for a Dockerfile of your own",
+        ));
     };
     let gpu = match spec.gpu {
         Accelerator::Off | Accelerator::Auto => Accelerator::Cuda,
@@ -70,7 +86,10 @@ pub fn write_variants(settings: &ImageSettings, host: &HostSettings) -> CommandR
         let mut spec = spec.clone();
         spec.gpu = accelerator;
         let composed = composed(settings, host, &spec, accelerator_bases)?;
-        files.push((settings.project.join(format!("Dockerfile.{suffix}")), composed.text));
+        files.push((
+            settings.project.join(format!("Dockerfile.{suffix}")),
+            composed.text,
+        ));
     }
     let mut names = Vec::new();
     for (path, text) in files {
@@ -89,15 +108,23 @@ fn own(path: &Path) -> CommandResult<Composed> {
         false => std::fs::File::open(path).and_then(|mut file| file.read_to_end(&mut bytes)),
     };
     read.map_err(|error| CommandError::user(format!("{flag}: {error}")))?;
-    let text = String::from_utf8(bytes).map_err(|_| CommandError::user(format!("{flag}: the file is not UTF-8")))?;
-    let file_name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let file_name = if path.as_os_str() == "-" { "Dockerfile".to_owned() } else { file_name };
-    let ignore = path.with_file_name(format!("{file_name}.dockerignore"));
+    let text = String::from_utf8(bytes)
+        .map_err(|_| CommandError::user(format!("{flag}: the file is not UTF-8")))?;
+    let file_name = path
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    let file_name = if path.as_os_str() == "-" {
+        "Dockerfile".to_owned()
+    } else {
+        file_name
+    };
     Ok(Composed {
         name: path.display().to_string(),
         file_name,
         text,
-        ignore: std::fs::read_to_string(ignore).ok(),
+        path: Some(path.to_owned()),
         ..Composed::default()
     })
 }
@@ -121,7 +148,10 @@ fn composed(
         Context::Folder { path } => Some(path.as_path()),
         _ => None,
     };
-    let available: BTreeSet<_> = SecretUse::ALL.into_iter().filter(|used| has(settings, host, *used)).collect();
+    let available: BTreeSet<_> = SecretUse::ALL
+        .into_iter()
+        .filter(|used| has(settings, host, *used))
+        .collect();
     let context = ComposeContext {
         project,
         host_accelerator: (spec.gpu == Accelerator::Auto).then(host_accelerator),
@@ -138,12 +168,16 @@ fn composed(
             output::note(&format!("  hint: {hint}"));
         }
     }
-    let secrets = done.secrets.iter().map(|used| (used.id().to_owned(), source(settings, *used))).collect();
+    let secrets = done
+        .secrets
+        .iter()
+        .map(|used| (used.id().to_owned(), source(settings, *used)))
+        .collect();
     Ok(Composed {
         name: format!("template {}", spec.template),
         file_name: "Dockerfile".into(),
         text: done.text,
-        ignore: None,
+        path: None,
         template: Some(spec.template.to_string()),
         spec_sha256: Some(hash_spec(spec)),
         secrets,

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use mlbuild_buildkit::fsutil::fingerprint::{ContextSelection, Fingerprint, fingerprint};
+use mlbuild_buildkit::fsutil::{ContextSelection, Fingerprint, fingerprint};
 use oci_spec::image::Digest;
 use sha2::{Digest as _, Sha256};
 
@@ -33,23 +33,39 @@ impl Before {
         let mut folders = Vec::new();
         let mut is_local = true;
         let main = (String::new(), &plan.context);
-        let named = plan.named_contexts.iter().map(|(name, context)| (name.clone(), context));
+        let named = plan
+            .named_contexts
+            .iter()
+            .map(|(name, context)| (name.clone(), context));
         for (name, context) in std::iter::once(main).chain(named) {
             match context {
                 Context::Folder { path } => {
-                    let mut selection = ContextSelection::new(path);
-                    if name.is_empty() {
-                        selection.ignore = plan.dockerfile.ignore.clone();
+                    let mut selection = ContextSelection {
+                        root: path.clone(),
+                        ..ContextSelection::default()
+                    };
+                    if let (true, Some(ignore)) = (name.is_empty(), &plan.dockerfile.ignore) {
+                        selection.ignore = Some((ignore.name.clone(), ignore.text.clone()));
                     }
-                    folders.push(Folder { cache: cache_file(&name, path), name, selection });
+                    folders.push(Folder {
+                        cache: cache_file(&name, path),
+                        name,
+                        selection,
+                    });
                 }
                 Context::Empty => {}
-                Context::OciLayout { .. } | Context::Stdin | Context::Remote { .. } => is_local = false,
+                Context::OciLayout { .. } | Context::Stdin | Context::Remote { .. } => {
+                    is_local = false
+                }
             }
         }
         // With nothing to compare it to and nowhere to write it, nobody needs it.
         let wanted = settings.lock.file.is_some();
-        let mut before = Before { folders, digest: None, is_local };
+        let mut before = Before {
+            folders,
+            digest: None,
+            is_local,
+        };
         if wanted {
             before.digest = before.now()?;
         }

@@ -32,7 +32,15 @@ pub fn inputs(plan: &BuildPlan, composed: &Composed, context: Option<Digest>) ->
 
 /// True if an argument's name speaks of a secret: those values go nowhere.
 pub fn looks_secret(name: &str) -> bool {
-    const WORDS: [&str; 7] = ["TOKEN", "SECRET", "PASSWORD", "PASSWD", "API_KEY", "APIKEY", "CREDENTIAL"];
+    const WORDS: [&str; 7] = [
+        "TOKEN",
+        "SECRET",
+        "PASSWORD",
+        "PASSWD",
+        "API_KEY",
+        "APIKEY",
+        "CREDENTIAL",
+    ];
     let name = name.to_ascii_uppercase();
     WORDS.iter().any(|word| name.contains(word))
 }
@@ -43,7 +51,11 @@ fn shown<'a>(name: &str, value: &'a str) -> &'a str {
 
 /// Hash of everything else that shapes the image: flags that are no file.
 fn settings_sha256(plan: &BuildPlan) -> String {
-    let secrets: BTreeMap<_, _> = plan.secrets.iter().map(|(id, source)| (id, source)).collect();
+    let secrets: BTreeMap<_, _> = plan
+        .secrets
+        .iter()
+        .map(|(id, source)| (id, source))
+        .collect();
     let named: BTreeMap<_, _> = plan.named_contexts.iter().collect();
     let document = json!({
         "annotations": plan.annotations,
@@ -64,7 +76,9 @@ fn settings_sha256(plan: &BuildPlan) -> String {
 }
 
 fn sha256(hex: &str) -> Digest {
-    format!("sha256:{hex}").parse().expect("64 hex digits are a digest")
+    format!("sha256:{hex}")
+        .parse()
+        .expect("64 hex digits are a digest")
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ pub mod args;
 mod bases;
 mod compose;
 mod context;
+mod ignore;
 mod inputs;
 mod planning;
 mod publish;
@@ -52,18 +53,31 @@ pub async fn run(args: args::ImageArgs) -> CommandResult {
     let uses = planning::images(&settings, &composed).map_err(CommandError::user)?;
     if let Some(what) = settings.answer.print {
         let pins = bases::from_lock(&uses, locked.as_ref());
-        let plan = planning::plan(&settings, &composed, &uses, &pins);
+        let plan = planning::plan(&settings, &composed, &uses, &pins)?;
         return print(what, &plan, locked.as_ref(), &settings);
     }
 
     let registry = Registry::new(registry_options(&settings)?);
-    let mut bases =
-        bases::resolve(&uses, locked.as_ref(), &settings.lock, settings.build.pull, &registry).await?;
+    let mut bases = bases::resolve(
+        &uses,
+        locked.as_ref(),
+        &settings.lock,
+        settings.build.pull,
+        &registry,
+    )
+    .await?;
     for (reference, old, new) in &bases.moved {
         output::note(&format!("{reference} moved: {old} -> {new}"));
     }
-    let plan = planning::plan(&settings, &composed, &uses, &bases);
-    let job = Job { settings: &settings, plan: &plan, composed: &composed, registry: &registry, host: &host, key: &key };
+    let plan = planning::plan(&settings, &composed, &uses, &bases)?;
+    let job = Job {
+        settings: &settings,
+        plan: &plan,
+        composed: &composed,
+        registry: &registry,
+        host: &host,
+        key: &key,
+    };
     if settings.answer.dry_run {
         bases.refuse_unpinned()?;
         return job.dry_run(locked.as_ref());
@@ -90,17 +104,21 @@ impl Job<'_> {
             return answer.print(&self.settings.answer);
         }
 
-        let cancel = interrupt::token()
-            .map_err(|error| CommandError::environment(format!("cannot listen for Ctrl-C: {error}")))?;
+        let cancel = interrupt::token().map_err(|error| {
+            CommandError::environment(format!("cannot listen for Ctrl-C: {error}"))
+        })?;
         let Connection { builder, how } = engine::connect(&self.settings.build).await?;
         bases.accept_local(&builder).await?;
         self.note(&format!("building on {how}"));
-        let progress = Progress::start(engine::progress_mode(self.settings.answer.progress), ProgressOutput::stderr());
+        let (events, progress) = Progress::start(
+            engine::progress_mode(self.settings.answer.progress),
+            ProgressOutput::stderr(),
+        );
         let build = BuildInputs {
             plan: self.plan,
             host: self.host,
             insecure: &self.settings.insecure,
-            events: progress.sender(),
+            events,
             cancel: cancel.clone(),
         };
         let built = builder.build(&build).await;
@@ -119,7 +137,7 @@ impl Job<'_> {
             }
             false => None,
         };
-        let mut inputs = inputs;
+        let mut inputs = inputs.clone();
         inputs.context = context.unchanged()?;
         let entry = publish::Entry {
             settings: self.settings,
@@ -151,7 +169,10 @@ impl Job<'_> {
 
     /// Where an image without a registry is to be found.
     fn say_where(&self, built: &BuildOutput, builder: &engine::Builder) {
-        if !self.settings.build.push && built.docker_id.is_none() && self.settings.build.outputs.is_empty() {
+        if !self.settings.build.push
+            && built.docker_id.is_none()
+            && self.settings.build.outputs.is_empty()
+        {
             output::warning(&format!(
                 "the image is in the cache of {} only; push it (--push), load it (--load) or write it (-o)",
                 builder.client().endpoint()
@@ -168,18 +189,33 @@ impl Job<'_> {
     }
 }
 
-fn print(what: Print, plan: &BuildPlan, locked: Option<&LockedImage>, settings: &ImageSettings) -> CommandResult {
+fn print(
+    what: Print,
+    plan: &BuildPlan,
+    locked: Option<&LockedImage>,
+    settings: &ImageSettings,
+) -> CommandResult {
     match what {
         Print::Dockerfile if plan.dockerfile.text.is_empty() => Err(CommandError::user(
             "the Dockerfile lies in the remote context; only the builder reads it",
         )),
         Print::Dockerfile => output::answer(&plan.dockerfile.text),
-        Print::Plan => output::answer(&serde_json::to_string_pretty(plan).expect("a plan is plain data")),
+        Print::Plan => {
+            output::answer(&serde_json::to_string_pretty(plan).expect("a plan is plain data"))
+        }
         Print::Lock => match locked {
-            Some(entry) => output::answer(&mlbuild_manifests::lock::to_toml(entry)),
+            Some(entry) => {
+                let mut one = mlbuild_manifests::LockFile::default();
+                one.insert(entry.clone());
+                output::answer(&one.to_toml())
+            }
             None => Err(CommandError::user(format!(
                 "{} has no entry for {}",
-                settings.lock.file.as_ref().map_or("the lock".into(), |file| file.display().to_string()),
+                settings
+                    .lock
+                    .file
+                    .as_ref()
+                    .map_or("the lock".into(), |file| file.display().to_string()),
                 settings.tags[0]
             ))
             .hint("build the image once: the same command without --print")),
@@ -188,7 +224,12 @@ fn print(what: Print, plan: &BuildPlan, locked: Option<&LockedImage>, settings: 
 }
 
 fn warn_of_secret_args(settings: &ImageSettings) {
-    for name in settings.build.args.keys().filter(|name| inputs::looks_secret(name)) {
+    for name in settings
+        .build
+        .args
+        .keys()
+        .filter(|name| inputs::looks_secret(name))
+    {
         output::warning(&format!(
             "the build argument {name} ends up in the image's history if the Dockerfile uses it; \
              use --secret id={name},env={name}"
@@ -200,7 +241,7 @@ fn registry_options(settings: &ImageSettings) -> CommandResult<RegistryOptions> 
     Ok(RegistryOptions {
         insecure: settings.insecure.iter().cloned().collect(),
         mirrors: settings.mirrors.clone(),
-        credentials: CredentialStore::from_environment()?,
+        credentials: CredentialStore::from_environment(),
         ..RegistryOptions::default()
     })
 }

@@ -6,8 +6,10 @@ use sha2::{Digest as _, Sha256};
 
 use super::bases::Bases;
 use super::compose::Composed;
+use super::ignore;
+use crate::error::CommandResult;
 use crate::pin::{self, ExpandError, ImageUse, PinContext};
-use crate::plan::{BuildPlan, Output, PlannedDockerfile};
+use crate::plan::{BuildPlan, Context, Output, PlannedDockerfile};
 use crate::settings::ImageSettings;
 
 /// Build arguments: the template's, then the user's.
@@ -29,8 +31,16 @@ pub fn images(settings: &ImageSettings, composed: &Composed) -> Result<Vec<Image
         _ => None,
     };
     let context = PinContext {
-        build_args: args.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
-        named_contexts: settings.build.contexts.keys().map(String::as_str).collect::<BTreeSet<_>>(),
+        build_args: args
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect(),
+        named_contexts: settings
+            .build
+            .contexts
+            .keys()
+            .map(String::as_str)
+            .collect::<BTreeSet<_>>(),
         platform,
     };
     pin::images(&composed.text, &context)
@@ -42,23 +52,37 @@ const NATIVE: &str = "linux/amd64";
 const NATIVE: &str = "linux/arm64";
 
 /// The plan.
-pub fn plan(settings: &ImageSettings, composed: &Composed, uses: &[ImageUse], bases: &Bases) -> BuildPlan {
+///
+/// # Errors
+/// Where the context's ignore file can't be read.
+pub fn plan(
+    settings: &ImageSettings,
+    composed: &Composed,
+    uses: &[ImageUse],
+    bases: &Bases,
+) -> CommandResult<BuildPlan> {
     let build = &settings.build;
+    let ignore = match &settings.context {
+        Context::Folder { path } => Some(ignore::effective(path, composed.path.as_deref())?),
+        _ => None,
+    };
     let mut secrets = composed.secrets.clone();
     secrets.extend(build.secrets.clone());
     let names = uses.iter().map(|used| used.reference.clone());
-    BuildPlan {
+    Ok(BuildPlan {
         tags: settings.tags.iter().map(ToString::to_string).collect(),
         dockerfile: PlannedDockerfile {
             name: composed.name.clone(),
             file_name: composed.file_name.clone(),
             text: pin::pin(&composed.text, uses, |reference| bases.digest(reference)),
-            ignore: composed.ignore.clone(),
+            ignore,
             sha256: hex::encode(Sha256::digest(composed.text.as_bytes())),
         },
         context: settings.context.clone(),
         named_contexts: build.contexts.clone(),
-        bases: names.map(|name| (name.clone(), bases.digest(&name))).collect(),
+        bases: names
+            .map(|name| (name.clone(), bases.digest(&name)))
+            .collect(),
         platforms: build.platforms.clone(),
         target: build.target.clone(),
         build_args: build_args(settings, composed),
@@ -75,7 +99,7 @@ pub fn plan(settings: &ImageSettings, composed: &Composed, uses: &[ImageUse], ba
         outputs: outputs(settings),
         source_date_epoch: build.source_date_epoch,
         source_policy: build.source_policy.clone(),
-    }
+    })
 }
 
 /// `--push`, `--load` and `--output` as exporters. With none of them the image
@@ -92,10 +116,18 @@ fn outputs(settings: &ImageSettings) -> Vec<Output> {
     }
     let image = build.push || (build.outputs.is_empty() && !build.load);
     if image {
-        outputs.push(Output { kind: "image".into(), attrs, dest: None });
+        outputs.push(Output {
+            kind: "image".into(),
+            attrs,
+            dest: None,
+        });
     }
     if build.load {
-        outputs.push(Output { kind: "docker".into(), attrs: BTreeMap::new(), dest: None });
+        outputs.push(Output {
+            kind: "docker".into(),
+            attrs: BTreeMap::new(),
+            dest: None,
+        });
     }
     outputs
 }

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use mlbuild_manifests::document::{Document, LOCK_ARTIFACT_TYPE, RUN_ARTIFACT_TYPE};
-use mlbuild_manifests::lock::{Builder, ImageKey, Inputs, LockedImage, LockedLayer, LockedPlatform, PublishedImage};
+use mlbuild_manifests::lock::{
+    Builder, ImageKey, Inputs, LockedImage, LockedLayer, LockedPlatform, PublishedImage,
+};
 use mlbuild_manifests::run_record::{Binding, FOLDER_NAME, RunImage, RunPlatform, RunRecord};
 use mlbuild_manifests::{LockError, LockFile};
 use oci_spec::distribution::Reference;
@@ -103,7 +105,9 @@ pub struct Entry<'a> {
 
 impl Entry<'_> {
     fn locked(&self) -> LockedImage {
-        let platforms = self.confirmed.map(|confirmed| confirmed.images.iter().map(platform).collect());
+        let platforms = self
+            .confirmed
+            .map(|confirmed| confirmed.images.iter().map(platform).collect());
         LockedImage {
             name: self.key.name.clone(),
             tag: self.key.tag.clone(),
@@ -111,7 +115,10 @@ impl Entry<'_> {
             created: Timestamp::now(),
             inputs: self.inputs.clone(),
             bases: self.bases.pins.values().cloned().collect(),
-            builder: Some(Builder { name: self.builder.0.clone(), version: self.builder.1.clone() }),
+            builder: Some(Builder {
+                name: self.builder.0.clone(),
+                version: self.builder.1.clone(),
+            }),
             platforms: platforms.unwrap_or_default(),
             published: self.confirmed.map(|confirmed| PublishedImage {
                 reference: confirmed.reference.to_string(),
@@ -192,21 +199,35 @@ pub async fn bind(
         if let Binding::New(_) = &bound {
             let document = record.to_json();
             registry
-                .attach(&confirmed.reference, &confirmed.descriptor, RUN_ARTIFACT_TYPE, &document, &none)
+                .attach(
+                    &confirmed.reference,
+                    &confirmed.descriptor,
+                    RUN_ARTIFACT_TYPE,
+                    &document,
+                    &none,
+                )
                 .await
                 .map_err(|error| error.to_string())?;
         }
         if let Some((_, entry)) = lock {
             let document = entry.to_json();
             registry
-                .attach(&confirmed.reference, &confirmed.descriptor, LOCK_ARTIFACT_TYPE, &document, &none)
+                .attach(
+                    &confirmed.reference,
+                    &confirmed.descriptor,
+                    LOCK_ARTIFACT_TYPE,
+                    &document,
+                    &none,
+                )
                 .await
                 .map_err(|error| error.to_string())?;
         }
         Ok::<_, String>(())
     };
     if let Err(error) = attach.await {
-        output::warning(&format!("the run's record is on disk only; the registry did not take it: {error}"));
+        output::warning(&format!(
+            "the run's record is on disk only; the registry did not take it: {error}"
+        ));
     }
     Ok(id.to_string())
 }

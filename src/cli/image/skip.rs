@@ -40,7 +40,12 @@ struct Memory {
 
 impl<'a> Skip<'a> {
     pub fn new(job: &'a Job<'a>, inputs: &'a Inputs) -> Self {
-        Skip { job, inputs, memory_file: memory_file(job), secrets: secrets_tag(job) }
+        Skip {
+            job,
+            inputs,
+            memory_file: memory_file(job),
+            secrets: secrets_tag(job),
+        }
     }
 
     /// The answer, if nothing has to be built.
@@ -65,15 +70,20 @@ impl<'a> Skip<'a> {
             return Ok(None);
         }
         let memory = self.memory();
-        let remembered = memory.as_ref().filter(|memory| memory.inputs == digest_of(self.inputs));
+        let remembered = memory
+            .as_ref()
+            .filter(|memory| memory.inputs == digest_of(self.inputs));
         if self.has_secrets() {
-            let same = remembered.is_some_and(|memory| memory.secrets.is_some() && memory.secrets == self.secrets);
+            let same = remembered
+                .is_some_and(|memory| memory.secrets.is_some() && memory.secrets == self.secrets);
             if !same {
                 return Ok(None);
             }
         }
         if build.load || !build.push {
-            let Some(memory) = remembered else { return Ok(None) };
+            let Some(memory) = remembered else {
+                return Ok(None);
+            };
             if !self.docker_has(memory).await {
                 return Ok(None);
             }
@@ -82,28 +92,49 @@ impl<'a> Skip<'a> {
                 return Ok(Some(Answer::unchanged(settings, &id, false, None)));
             }
         }
-        let Some(published) = &locked.published else { return Ok(None) };
+        let Some(published) = &locked.published else {
+            return Ok(None);
+        };
         for tag in &settings.tags {
-            if !matches!(self.job.registry.exists(tag, &published.digest).await, Ok(true)) {
+            if !matches!(
+                self.job.registry.exists(tag, &published.digest).await,
+                Ok(true)
+            ) {
                 return Ok(None);
             }
         }
         let run = match settings.lock.run_id_given {
             true => {
                 let digest = published.digest.to_string();
-                let confirmed = publish::confirm(self.job.registry, &settings.tags, Some(&digest)).await?;
-                let entry = settings.lock.file.as_deref().map(publish::load).transpose()?;
-                let entry = entry.and_then(|lock| lock.checksum(self.job.key).zip(lock.get(self.job.key).cloned()));
+                let confirmed =
+                    publish::confirm(self.job.registry, &settings.tags, Some(&digest)).await?;
+                let entry = settings
+                    .lock
+                    .file
+                    .as_deref()
+                    .map(publish::load)
+                    .transpose()?;
+                let entry = entry.and_then(|lock| {
+                    lock.checksum(self.job.key)
+                        .zip(lock.get(self.job.key).cloned())
+                });
                 Some(publish::bind(settings, self.job.registry, &confirmed, entry.as_ref()).await?)
             }
             false => None,
         };
-        Ok(Some(Answer::unchanged(settings, published.digest.as_ref(), true, run)))
+        Ok(Some(Answer::unchanged(
+            settings,
+            published.digest.as_ref(),
+            true,
+            run,
+        )))
     }
 
     /// Remembers a build on this machine. Failing to is no error: the next build is then a real one.
     pub fn remember(&self, inputs: &Inputs, built: &BuildOutput, _confirmed: Option<&Confirmed>) {
-        let Some(file) = &self.memory_file else { return };
+        let Some(file) = &self.memory_file else {
+            return;
+        };
         if inputs.context.is_none() {
             let _ = std::fs::remove_file(file);
             return;
@@ -128,20 +159,35 @@ impl<'a> Skip<'a> {
     fn same_bases(&self, locked: &LockedImage) -> bool {
         self.job.plan.bases.iter().all(|(reference, digest)| {
             reference.contains('@')
-                || locked.base(reference).map(|base| base.digest.to_string()).is_some_and(|pin| Some(pin) == *digest)
+                || locked
+                    .base(reference)
+                    .map(|base| base.digest.to_string())
+                    .is_some_and(|pin| Some(pin) == *digest)
         })
     }
 
     fn has_secrets(&self) -> bool {
-        !self.job.plan.secrets.is_empty() || self.job.plan.build_args.keys().any(|name| looks_secret(name))
+        !self.job.plan.secrets.is_empty()
+            || self
+                .job
+                .plan
+                .build_args
+                .keys()
+                .any(|name| looks_secret(name))
     }
 
     async fn docker_has(&self, memory: &Memory) -> bool {
         let build = &self.job.settings.build;
-        let Some(id) = memory.docker_id.as_ref().filter(|_| memory.builder == build.builder) else {
+        let Some(id) = memory
+            .docker_id
+            .as_ref()
+            .filter(|_| memory.builder == build.builder)
+        else {
             return false;
         };
-        let Ok(connection) = engine::connect(build).await else { return false };
+        let Ok(connection) = engine::connect(build).await else {
+            return false;
+        };
         for tag in &self.job.settings.tags {
             let found = connection.builder.docker_image_id(&tag.to_string()).await;
             if !matches!(found, Ok(Some(found)) if found == *id) {
@@ -181,7 +227,14 @@ fn digest_of(inputs: &Inputs) -> String {
 
 fn memory_file(job: &Job) -> Option<PathBuf> {
     let mut hash = Sha256::new();
-    hash.update(job.settings.lock.file.as_ref()?.as_os_str().as_encoded_bytes());
+    hash.update(
+        job.settings
+            .lock
+            .file
+            .as_ref()?
+            .as_os_str()
+            .as_encoded_bytes(),
+    );
     hash.update(format!("\0{:?}", job.key));
     let name = hex::encode(hash.finalize());
     Some(env_vars::state_dir()?.join("images").join(&name[..32]))

@@ -1,0 +1,47 @@
+//! What of the context is never sent: the project's ignore file, and mlbuild's own files.
+//!
+//! The lock and the run records change with every build; sent along, they
+//! would make every build differ from the one before.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::{CommandError, CommandResult};
+use crate::plan::IgnoreFile;
+
+/// Never part of an image unless an ignore file says `!mlbuild.lock`.
+const OWN_FILES: &str = "mlbuild.lock\nmlbuild.runs\n";
+
+/// For a composed image whose project has no ignore file: what nobody wants in an image.
+const USUAL: &str = ".git\n.venv\nvenv\n**/__pycache__\n**/.ipynb_checkpoints\n.mypy_cache\n.pytest_cache\n.ruff_cache\nwandb\n";
+
+/// The ignore file that counts for a context folder: the Dockerfile's own, else
+/// the context's, else (for composed images) a usual one.
+///
+/// # Errors
+/// Where a file is there and can't be read.
+pub fn effective(root: &Path, dockerfile: Option<&Path>) -> CommandResult<IgnoreFile> {
+    let own = dockerfile.map(|file| {
+        let mut name = file.as_os_str().to_owned();
+        name.push(".dockerignore");
+        PathBuf::from(name)
+    });
+    for file in own.into_iter().chain([root.join(".dockerignore")]) {
+        match std::fs::read(&file) {
+            Ok(bytes) => {
+                let text = String::from_utf8_lossy(&bytes);
+                // Ours come first, so that a line of the project can take them back.
+                return Ok(IgnoreFile {
+                    name: file.display().to_string(),
+                    text: format!("{OWN_FILES}{}", text.trim_start_matches('\u{feff}')),
+                });
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(CommandError::user(format!("{}: {error}", file.display()))),
+        }
+    }
+    let usual = if dockerfile.is_none() { USUAL } else { "" };
+    Ok(IgnoreFile {
+        name: ".dockerignore".into(),
+        text: format!("{OWN_FILES}{usual}"),
+    })
+}
