@@ -35,7 +35,10 @@ pub struct InitArgs {
 /// Where the folder isn't one, or the file is there already.
 pub fn run(args: &InitArgs) -> CommandResult {
     if !args.folder.is_dir() {
-        return Err(CommandError::user(format!("{}: there is no such folder", args.folder.display())));
+        return Err(CommandError::user(format!(
+            "{}: there is no such folder",
+            args.folder.display()
+        )));
     }
     if let Some(tag) = &args.tag {
         crate::settings::parse::<oci_spec::distribution::Reference>("--tag", tag)?;
@@ -54,8 +57,10 @@ pub fn run(args: &InitArgs) -> CommandResult {
         false => mlbuild_manifests::atomic::create_new(&path, text.as_bytes()),
     };
     written.map_err(|error| match error.kind() {
-        std::io::ErrorKind::AlreadyExists => CommandError::user(format!("{} is there already", path.display()))
-            .hint("mlbuild init --print shows what would be written; --force replaces the file"),
+        std::io::ErrorKind::AlreadyExists => {
+            CommandError::user(format!("{} is there already", path.display()))
+                .hint("mlbuild init --print shows what would be written; --force replaces the file")
+        }
         _ => CommandError::environment(format!("{}: {error}", path.display())),
     })?;
     output::note("next: mlbuild image --print dockerfile");
@@ -63,32 +68,73 @@ pub fn run(args: &InitArgs) -> CommandResult {
 }
 
 fn render(facts: &ProjectFacts, tag: Option<&str>) -> String {
-    let mut text = String::from("# What `mlbuild image` builds. Flags win over this file.\n# Every key: mlbuild schema\n\n[image]\n");
+    let mut text = String::from(
+        "# What `mlbuild image` builds. Flags win over this file.\n# Every key: mlbuild schema\n\n[image]\n",
+    );
     let mut line = |is_set: bool, code: &str, about: &str| {
         let mark = if is_set { "" } else { "# " };
         text.push_str(&format!("# {about}\n{mark}{code}\n"));
     };
     line(
         tag.is_some(),
-        &format!("tag = {}", quoted(tag.unwrap_or("registry.example/me/project"))),
+        &format!(
+            "tag = {}",
+            quoted(tag.unwrap_or("registry.example/me/project"))
+        ),
         "Where it is pushed; a list gives several names.",
     );
     let template = facts.template.to_string();
-    line(true, &format!("template = {}", quoted(&template)), "python, tensorflow, pytorch, cuda, or a Dockerfile or folder of yours.");
-    line(false, "base = \"python:3.12-slim\"", "Base image; without it the template and the accelerator choose.");
-    line(false, "gpu = \"cuda\"", "auto (what this host has), cuda, rocm or off.");
-    let version = facts.python.as_ref().map_or("3.12".to_owned(), ToString::to_string);
-    line(facts.python.is_some(), &format!("python = {}", quoted(&version)), "Python version.");
+    line(
+        true,
+        &format!("template = {}", quoted(&template)),
+        "python, tensorflow, pytorch, cuda, or a Dockerfile or folder of yours.",
+    );
+    line(
+        false,
+        "base = \"python:3.12-slim\"",
+        "Base image; without it the template and the accelerator choose.",
+    );
+    line(
+        false,
+        "gpu = \"cuda\"",
+        "auto (what this host has), cuda, rocm or off.",
+    );
+    let version = facts
+        .python
+        .as_ref()
+        .map_or("3.12".to_owned(), ToString::to_string);
+    line(
+        facts.python.is_some(),
+        &format!("python = {}", quoted(&version)),
+        "Python version.",
+    );
     let inputs = requirements(facts);
-    let shown = if inputs.is_empty() { vec!["requirements.txt".to_owned()] } else { inputs.clone() };
-    line(!inputs.is_empty(), &format!("requirements = {}", list(&shown)), "Requirements files, a pylock.toml, or a pyproject.toml beside its uv.lock.");
+    let shown = if inputs.is_empty() {
+        vec!["requirements.txt".to_owned()]
+    } else {
+        inputs.clone()
+    };
+    line(
+        !inputs.is_empty(),
+        &format!("requirements = {}", list(&shown)),
+        "Requirements files, a pylock.toml, or a pyproject.toml beside its uv.lock.",
+    );
     line(false, "apt = [\"ffmpeg\"]", "Debian packages.");
     line(facts.gui, "gui = true", "What OpenCV and Qt windows need.");
     line(false, "ports = [5000, 8001]", "Ports to expose.");
     let script = facts.scripts.first().map_or("train.py", String::as_str);
-    line(!facts.scripts.is_empty(), &format!("command = {}", list(&["python".to_owned(), script.to_owned()])), "What the container runs.");
+    line(
+        !facts.scripts.is_empty(),
+        &format!(
+            "command = {}",
+            list(&["python".to_owned(), script.to_owned()])
+        ),
+        "What the container runs.",
+    );
     text.push_str("\n# [image.env]\n# OMP_NUM_THREADS = \"4\"\n\n[image.user]\nname = \"ml\"\n# uid = 1000    # better as a flag: --uid $(id -u)\n");
-    text.push_str("\n# [accelerator.cuda]\n# base_image = \"nvidia/cuda:12.8.1-runtime-ubuntu24.04\"\n");
+    text.push_str(
+        "\n# [accelerator.cuda]\n# base_image = \"nvidia/cuda:12.8.1-runtime-ubuntu24.04\"\n",
+    );
     text
 }
 

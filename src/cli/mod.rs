@@ -1,6 +1,7 @@
 //! The verbs: one file per command. Only here is anything printed.
 
 pub mod image;
+pub mod init;
 pub mod interrupt;
 pub mod output;
 pub mod schema;
@@ -30,6 +31,8 @@ pub struct Cli {
 pub enum Command {
     /// Compose, build, push and lock an image.
     Image(Box<image::args::ImageArgs>),
+    /// Write an mlbuild.toml from what the folder holds.
+    Init(init::InitArgs),
     /// Print the JSON schema of mlbuild.toml.
     Schema(schema::SchemaArgs),
 }
@@ -62,6 +65,7 @@ pub fn main() -> ExitCode {
 fn run(cli: Cli) -> CommandResult {
     match cli.command {
         Command::Image(args) => wait_for(image::run(*args)),
+        Command::Init(args) => init::run(&args),
         Command::Schema(args) => schema::run(&args),
     }
 }

@@ -1,17 +1,30 @@
 //! A failed step as a person reads it.
 
 use mlbuild_buildkit::BuildFailure;
-use mlbuild_buildkit::progress::BuildTrace;
+use mlbuild_buildkit::progress::{BuildTrace, explain::explain};
 
 use crate::error::CommandError;
 use crate::plan::BuildPlan;
 
-/// The failure with the step's last lines and its place in the Dockerfile.
+/// The failure with the step's last lines, its place in the Dockerfile, and a
+/// hint where the cause is a usual one.
 pub(super) fn failure(
     failure: &BuildFailure,
     trace: &BuildTrace,
     plan: &BuildPlan,
 ) -> CommandError {
-    let _ = (trace, plan);
-    CommandError::work(&failure.message)
+    let mut told = explain(failure, trace);
+    if let Some(source) = &mut told.source {
+        // The builder knows the file by the name it travelled under.
+        source.file.clone_from(&plan.dockerfile.name);
+    }
+    let hint = told.hint.take();
+    let mut error = CommandError::work(&told);
+    if let Some(hint) = hint {
+        error = error.hint(hint.cause);
+        for next in hint.next {
+            error = error.hint(next);
+        }
+    }
+    error
 }

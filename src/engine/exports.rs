@@ -81,7 +81,7 @@ impl Route {
                 store: ImageStore::Containerd,
                 ..
             } => {
-                if load {
+                if load || (push.is_some() && !pushes) {
                     route.outputs.push(image("moby", &names, push, &[]));
                     route.deliveries.push(Delivery::InDocker {
                         tag: plan.tags[0].clone(),
@@ -94,7 +94,7 @@ impl Route {
                 if push.is_some() || load {
                     route.outputs.push(image("image", &names, push, &[]));
                 }
-                if load {
+                if load || (push.is_some() && !pushes) {
                     route.deliveries.push(Delivery::LoadElsewhere {
                         tags: plan.tags.clone(),
                     });
@@ -126,13 +126,13 @@ impl Route {
             }
             route.outputs.push(output);
         }
-        if route.outputs.len() > 1 {
-            if let Some(why) = info.missing(Feature::SeveralExporters) {
-                return Err(
-                    CommandError::user(format!("several outputs at once: {why}"))
-                        .hint("ask for one output a time"),
-                );
-            }
+        if route.outputs.len() > 1
+            && let Some(why) = info.missing(Feature::SeveralExporters)
+        {
+            return Err(
+                CommandError::user(format!("several outputs at once: {why}"))
+                    .hint("ask for one output a time"),
+            );
         }
         Ok(route)
     }

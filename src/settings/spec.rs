@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use mlbuild_templates::project::{ProjectFacts, detect};
 use mlbuild_templates::value::{BaseImage, EnvName, EnvValue, UserName};
 use mlbuild_templates::{Accelerator, ImageSpec, PythonSpec, ServingSpec, TemplateName, UserSpec};
 
@@ -75,23 +76,25 @@ pub(super) fn resolve(
         });
     }
 
-    let (template, own) = template(
-        args.template.as_deref().or(image.template.as_deref()),
-        project,
-    )?;
+    let facts = match context {
+        Context::Folder { path } => detect(path),
+        _ => ProjectFacts::default(),
+    };
+    let name = args.template.as_deref().or(image.template.as_deref());
+    let (template, own) = template(name, project, facts.template)?;
     let mut spec = from_config(image, template);
-    apply_flags(&mut spec, args, image)?;
+    apply_flags(&mut spec, args, image, &facts)?;
     let mut accelerator_bases = BTreeMap::new();
     for (key, accelerator) in &config.accelerator {
         if let Some(base) = &accelerator.base_image {
             accelerator_bases.insert(accelerator_of(*key), base.clone());
         }
     }
-    if let Some(file) = &args.launch_config {
-        if let Some(base) = launch::base_image(file)? {
-            accelerator_bases.insert(Accelerator::Cuda, base.clone());
-            accelerator_bases.insert(Accelerator::Rocm, base);
-        }
+    if let Some(file) = &args.launch_config
+        && let Some(base) = launch::base_image(file)?
+    {
+        accelerator_bases.insert(Accelerator::Cuda, base.clone());
+        accelerator_bases.insert(Accelerator::Rocm, base);
     }
     Ok(Source::Composed {
         spec: Box::new(spec),
@@ -109,9 +112,15 @@ fn accelerator_of(key: AcceleratorKey) -> Accelerator {
 }
 
 /// A built-in template by name, or a file, or a folder with a Dockerfile.
-fn template(name: Option<&str>, project: &Path) -> CommandResult<(TemplateName, Option<PathBuf>)> {
+///
+/// Without a name it is the one that fits what the folder asks for.
+fn template(
+    name: Option<&str>,
+    project: &Path,
+    fitting: TemplateName,
+) -> CommandResult<(TemplateName, Option<PathBuf>)> {
     let Some(name) = name else {
-        return Ok((TemplateName::default(), None));
+        return Ok((fitting, None));
     };
     if let Some(known) = TemplateName::ALL
         .into_iter()
@@ -157,7 +166,7 @@ fn from_config(image: &ImageConfig, template: TemplateName) -> ImageSpec {
         apt: image.apt.clone(),
         gui: image.gui.unwrap_or(false),
         workdir: image.workdir.clone(),
-        copy: image.code.unwrap_or(true).into(),
+        copy: image.code.unwrap_or(true),
         env: image.env.clone(),
         path: image.path.clone(),
         ports: image.ports.clone(),
@@ -170,7 +179,12 @@ fn from_config(image: &ImageConfig, template: TemplateName) -> ImageSpec {
     }
 }
 
-fn apply_flags(spec: &mut ImageSpec, args: &ComposeArgs, image: &ImageConfig) -> CommandResult {
+fn apply_flags(
+    spec: &mut ImageSpec,
+    args: &ComposeArgs,
+    image: &ImageConfig,
+    facts: &ProjectFacts,
+) -> CommandResult {
     if let Some(base) = &args.base {
         spec.base = Some(parse("--base", base)?);
     }
@@ -212,12 +226,13 @@ fn apply_flags(spec: &mut ImageSpec, args: &ComposeArgs, image: &ImageConfig) ->
     }
     spec.ports.sort();
     spec.ports.dedup();
-    spec.gui |= args.gui;
+    // OpenCV's window libraries are needed even to import it.
+    spec.gui = args.gui || image.gui.unwrap_or(facts.gui);
     if let Some(folder) = &args.workdir {
         spec.workdir = Some(parse("--workdir", folder)?);
     }
     if args.no_code {
-        spec.copy = false.into();
+        spec.copy = false;
     }
     if let Some(model) = &args.serve {
         let name = spec.serving.take().and_then(|serving| serving.name);
@@ -227,7 +242,7 @@ fn apply_flags(spec: &mut ImageSpec, args: &ComposeArgs, image: &ImageConfig) ->
         });
     }
     spec.user = user(args, image)?;
-    requirements(&mut spec.python, args, image)
+    requirements(&mut spec.python, args, image, facts)
 }
 
 /// The user, if any flag or key speaks of one.
@@ -267,11 +282,27 @@ fn user(args: &ComposeArgs, image: &ImageConfig) -> CommandResult<Option<UserSpe
 }
 
 /// Sorts what was given as requirements by what kind of file each is.
-fn requirements(python: &mut PythonSpec, args: &ComposeArgs, image: &ImageConfig) -> CommandResult {
+///
+/// Where nothing was given, what the folder holds is used: a uv.lock, else a
+/// pylock.toml, else its requirements files.
+fn requirements(
+    python: &mut PythonSpec,
+    args: &ComposeArgs,
+    image: &ImageConfig,
+    facts: &ProjectFacts,
+) -> CommandResult {
     let (files, place) = match (args.requirements.is_empty(), &image.requirements) {
         (false, _) => (args.requirements.clone(), "--requirements"),
         (true, Some(files)) => (files.clone(), "mlbuild.toml: [image] requirements"),
-        (true, None) => return Ok(()),
+        (true, None) => {
+            python.version = python.version.take().or_else(|| facts.python.clone());
+            match (&facts.project, &facts.pylock) {
+                (Some(project), _) => python.project = Some(project.clone()),
+                (None, Some(pylock)) => python.pylock = Some(pylock.clone()),
+                (None, None) => python.requirements.clone_from(&facts.requirements),
+            }
+            return Ok(());
+        }
     };
     for file in &files {
         let name = Path::new(file)

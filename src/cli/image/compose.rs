@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use mlbuild_templates::tables::Machine;
 use mlbuild_templates::{Accelerator, ComposeContext, ComposeError, ImageSpec, SecretUse, compose};
 use sha2::{Digest as _, Sha256};
 
+use crate::accelerator;
 use crate::cli::output;
 use crate::error::{CommandError, CommandResult};
 use crate::host::HostSettings;
@@ -78,13 +80,13 @@ pub fn write_variants(settings: &ImageSettings, host: &HostSettings) -> CommandR
         ));
     };
     let gpu = match spec.gpu {
-        Accelerator::Off | Accelerator::Auto => Accelerator::Cuda,
-        named => named,
+        Some(named @ (Accelerator::Cuda | Accelerator::Rocm)) => named,
+        Some(Accelerator::Off | Accelerator::Auto) | None => Accelerator::Cuda,
     };
     let mut files = Vec::new();
     for (suffix, accelerator) in [("cpu", Accelerator::Off), ("gpu", gpu)] {
         let mut spec = spec.clone();
-        spec.gpu = accelerator;
+        spec.gpu = Some(accelerator);
         let composed = composed(settings, host, &spec, accelerator_bases)?;
         files.push((
             settings.project.join(format!("Dockerfile.{suffix}")),
@@ -154,7 +156,8 @@ fn composed(
         .collect();
     let context = ComposeContext {
         project,
-        host_accelerator: (spec.gpu == Accelerator::Auto).then(host_accelerator),
+        host_accelerator: (spec.gpu == Some(Accelerator::Auto)).then(host_accelerator),
+        machine: machine(settings),
         accelerator_bases: accelerator_bases.clone(),
         secrets: available,
     };
@@ -208,10 +211,25 @@ fn template_args(spec: &ImageSpec) -> BTreeMap<String, String> {
     args
 }
 
+/// The machine type of the first platform, or of this machine.
+fn machine(settings: &ImageSettings) -> Machine {
+    let platform = settings
+        .build
+        .platforms
+        .first()
+        .map_or(std::env::consts::ARCH, String::as_str);
+    match platform {
+        "aarch64" => Machine::Aarch64,
+        arm if arm.contains("arm64") => Machine::Aarch64,
+        _ => Machine::X86_64,
+    }
+}
+
 fn host_accelerator() -> Accelerator {
-    if Path::new("/proc/driver/nvidia/version").exists() {
+    let found = accelerator::detect(&accelerator::Host::this(accelerator::Runtime::Docker(None)));
+    if found.nvidia.is_some() {
         Accelerator::Cuda
-    } else if Path::new("/dev/kfd").exists() {
+    } else if found.rocm.is_some() {
         Accelerator::Rocm
     } else {
         output::note("no GPU found on this host: --gpu=auto builds for the processor");

@@ -77,11 +77,6 @@ impl Before {
         self.digest.clone()
     }
 
-    /// True if all that the build reads is on this machine, and so can be compared.
-    pub fn is_local(&self) -> bool {
-        self.is_local
-    }
-
     /// The digest, if it is the same now as before the build: else nobody knows
     /// which state of the files was built, and the lock must not name one.
     ///

@@ -1,7 +1,5 @@
 //! What an image was made from, as the lock records it, and whether that changed.
 
-use std::collections::BTreeMap;
-
 use mlbuild_manifests::lock::Inputs;
 use oci_spec::image::Digest;
 use serde_json::json;
@@ -51,23 +49,17 @@ fn shown<'a>(name: &str, value: &'a str) -> &'a str {
 
 /// Hash of everything else that shapes the image: flags that are no file.
 fn settings_sha256(plan: &BuildPlan) -> String {
-    let secrets: BTreeMap<_, _> = plan
-        .secrets
-        .iter()
-        .map(|(id, source)| (id, source))
-        .collect();
-    let named: BTreeMap<_, _> = plan.named_contexts.iter().collect();
     let document = json!({
         "annotations": plan.annotations,
         "attestations": plan.attestations,
         "entitlements": plan.entitlements,
         "ignore": plan.dockerfile.ignore,
         "labels": plan.labels,
-        "named_contexts": named,
+        "named_contexts": plan.named_contexts,
         "platforms": plan.platforms,
         "policy": plan.source_policy,
         "run": plan.run,
-        "secrets": secrets.keys().collect::<Vec<_>>(),
+        "secrets": plan.secrets.keys().collect::<Vec<_>>(),
         "source_date_epoch": plan.source_date_epoch,
         "ssh": plan.ssh.keys().collect::<Vec<_>>(),
         "target": plan.target,
