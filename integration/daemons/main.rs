@@ -4,4 +4,5 @@
 mod support;
 
 mod bring_up;
+mod goldens;
 mod registry;

@@ -1,0 +1,40 @@
+# An ML image from mlbuild's `pytorch` template. It also builds without mlbuild:
+#
+#   docker build -t my-image .
+
+ARG BASE_IMAGE=rocm/pytorch:rocm7.2.4_ubuntu24.04_py3.12_pytorch_release_2.9.1
+FROM ${BASE_IMAGE}
+USER root
+
+# Packages of the distribution.
+ARG APT_PACKAGES=""
+RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
+    --mount=type=cache,target=/var/lib/apt/lists,sharing=locked \
+    set -eu; \
+    packages="$APT_PACKAGES"; \
+    # Python comes with the base or, where it has none, from its distribution.
+    python3 -m pip --version >/dev/null 2>&1 || packages="$packages python3 python3-pip"; \
+    if [ -z "$packages" ]; then exit 0; fi; \
+    if ! command -v apt-get >/dev/null; then \
+      echo "mlbuild: this base has no apt-get to install $packages: choose a Debian or Ubuntu base" >&2; exit 1; \
+    fi; \
+    rm -f /etc/apt/apt.conf.d/docker-clean; \
+    export DEBIAN_FRONTEND=noninteractive; \
+    apt-get update -q; \
+    apt-get install -q -y --no-install-recommends $packages; \
+    rm -f /var/log/apt/* /var/log/dpkg.log /var/log/alternatives.log /var/cache/ldconfig/aux-cache
+
+# Python packages, beside those that the base's own Python holds.
+RUN --mount=type=cache,id=mlbuild-python,target=/root/.cache \
+    set -eu; \
+    umask 022; \
+    export HOME=/root PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore; \
+    export PIP_BREAK_SYSTEM_PACKAGES=1; \
+    python3 -m pip install -q --no-compile torch==2.9.1 einops
+
+# The environment of the container.
+ENV PYTHONUNBUFFERED=1
+
+# The code. An edit of it runs nothing above this line again.
+WORKDIR /app
+COPY . /app/
