@@ -226,6 +226,37 @@ fn edits_in_the_same_tick_show() {
     }
 }
 
+/// The daemon can't see such an edit; the key tells it to start over.
+#[test]
+fn an_edit_in_disguise_changes_the_transfer_key() {
+    let context = Context::new();
+    context.write("f", "0000");
+    context.write("g", "0000");
+    let first = context.cached().transfer_key;
+    context.write("g", "00000");
+    assert_eq!(context.cached().transfer_key, first, "an honest edit");
+    edit_in_place(&context.path("f"), b"1111");
+    let second = context.cached().transfer_key;
+    assert_ne!(second, first);
+    assert_eq!(context.cached().transfer_key, second);
+    come_to_rest();
+    assert_eq!(context.cached().transfer_key, second);
+    assert_eq!(context.cached().read, 0);
+    edit_in_place(&context.path("f"), b"2222");
+    assert_ne!(context.cached().transfer_key, second);
+    // A lost cache must not lead back to a key that was used.
+    fs::remove_file(context.cache()).unwrap();
+    let fresh = context.cached().transfer_key;
+    assert!(fresh != first && fresh != second);
+    // Without times, the content alone tells.
+    let mut selection = context.selection();
+    selection.normalise.mtime = Some(0);
+    let one = fingerprint(&selection, Some(&context.cache())).unwrap();
+    context.write("f", "3333");
+    let two = fingerprint(&selection, Some(&context.cache())).unwrap();
+    assert_ne!(one.transfer_key, two.transfer_key);
+}
+
 #[test]
 fn what_is_ignored_does_not_count() {
     let context = Context::new();

@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 use super::dockerignore;
 use super::error::FsError;
 use super::filter::{Filter, Selection};
-use super::hash_cache::{self, AtRest, HashCache, Identity, Remembered, trusts};
+use super::hash_cache::{self, Answer, AtRest, Entry, HashCache, Identity, Remembered, trusts};
 use super::tree::Tree;
 use super::walk::{self, Found, Normalise, go_mode};
 
@@ -45,6 +45,10 @@ pub struct ContextSelection {
 pub struct Fingerprint {
     /// `sha256:` and 64 hexadecimal digits.
     pub digest: String,
+    /// Belongs into the session's shared key, next to the context's path. The
+    /// daemon keeps what it was sent under a key and asks only for files whose
+    /// size or time changed; this part changes where that would miss an edit.
+    pub transfer_key: String,
     /// Entries: files, folders, links.
     pub entries: u64,
     /// Bytes of content.
@@ -82,50 +86,57 @@ fn attempt(context: &ContextSelection, cache: Option<&Path>) -> Result<Fingerpri
         ..Default::default()
     };
     let filter = Filter::new(Some(&tree), &selection)?;
-    let cache = cache.filter(|_| trusts(&tree));
-    let device = tree
-        .lstat(b".")
-        .map_err(|e| tree.error("read", b"", e))?
-        .st_dev;
+    let root = tree.lstat(b".").map_err(|e| tree.error("read", b"", e))?;
+    // Another device may be one of the file systems not to be trusted.
+    let device = trusts(&tree).then_some(root.st_dev);
+    let at_rest = AtRest::when(looked);
 
     let mut old = HashCache::read(cache);
     let mut survey = Survey::default();
-    let at_rest = AtRest::when(looked);
-    let mut complete = true;
     walk::walk(&tree, &filter, context.normalise, &mut |found| {
         let identity = Identity::of(found.stat);
-        // Another device may be one of the file systems not to be trusted.
-        let keep = identity.device == device && at_rest.holds(&identity);
-        let known = match keep {
-            true => old.get(found.path, &identity),
-            false => None,
+        let trusted = device == Some(identity.device) && at_rest.holds(&identity);
+        let answer = match old.get(found.path, &identity) {
+            Answer::Same(what) if !trusted => Answer::Looked(what.content),
+            answer => answer,
         };
-        complete &= known.is_some() || !keep;
-        survey.add(found, identity, known, keep)
+        survey.add(found, identity, answer, trusted)
     })?;
-    complete &= old.held();
+    let (old_digest, generation) = (old.digest(), old.generation());
     drop(old);
     let read = survey.read_unknown(&tree)?;
+    // A lost count must not begin again where a daemon has seen it before.
+    let now = || {
+        looked
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default()
+    };
+    let generation = generation.unwrap_or_else(|| now().as_nanos() as u64);
+    let generation = generation + u64::from(survey.disguised());
 
     let mut digest = Sha256::new();
     digest.update(b"mlbuild context 1\n");
     let mut bytes = 0;
     for item in &survey.items {
         item.digest_into(&mut digest, survey.path(item));
-        let extra = item.extra.as_deref();
-        bytes += if extra.is_some_and(|e| !e.link.is_empty()) {
-            0
-        } else {
-            item.size()
-        };
+        if item.extra.as_deref().is_none_or(|e| e.link.is_empty()) {
+            bytes += item.size();
+        }
     }
-    if let Some(path) = cache.filter(|_| !complete) {
-        let keep = survey.items.iter().filter(|item| item.keep);
-        let entries = keep.map(|item| (survey.path(item), item.identity, item.remembered()));
-        hash_cache::write(path, entries)?;
+    if let Some(path) = cache {
+        let entries = survey.items.iter().map(|item| survey.entry(item));
+        hash_cache::write(path, old_digest, generation, entries)?;
     }
+    let digest = format!("sha256:{}", hex::encode(digest.finalize()));
+    // Where nothing tells one file from another of its size, only the digest
+    // does.
+    let transfer_key = match cache.is_some() && context.normalise.mtime.is_none() {
+        true => format!("{generation:x}"),
+        false => digest.clone(),
+    };
     Ok(Fingerprint {
-        digest: format!("sha256:{}", hex::encode(digest.finalize())),
+        digest,
+        transfer_key,
         entries: survey.items.len() as u64,
         bytes,
         read,
@@ -139,14 +150,16 @@ struct Survey {
     items: Vec<Item>,
     /// Items whose content must be read.
     unknown: Vec<usize>,
+    /// Items whose size and time are what they were, with the content then.
+    looked: Vec<(usize, [u8; 32])>,
 }
 
 /// Kept small: a context may have a hundred thousand of them.
 struct Item {
     start: u32,
     length: u16,
-    /// May be remembered.
-    keep: bool,
+    /// May be taken for the same from now on, see [`AtRest`].
+    trusted: bool,
     mode: u32,
     identity: Identity,
     content: [u8; 32],
@@ -209,15 +222,18 @@ impl Survey {
         &mut self,
         found: &Found<'_>,
         identity: Identity,
-        known: Option<Remembered>,
-        keep: bool,
+        answer: Answer,
+        trusted: bool,
     ) -> Result<(), FsError> {
         let Some(link) = found.link_name()? else {
             return Ok(());
         };
-        let what = match known {
-            Some(what) => what,
-            None => {
+        if let Answer::Looked(content) = answer {
+            self.looked.push((self.items.len(), content));
+        }
+        let what = match answer {
+            Answer::Same(what) => what,
+            Answer::Looked(_) | Answer::Unknown => {
                 let Some(xattrs) = found.xattrs()? else {
                     return Ok(());
                 };
@@ -244,7 +260,7 @@ impl Survey {
                 FsError::Protocol("the context's paths take more than 4 GiB".into())
             })?,
             length: found.path.len() as u16,
-            keep,
+            trusted,
             mode: found.mode(),
             identity,
             content: what.content,
@@ -252,6 +268,22 @@ impl Survey {
         });
         self.paths.extend_from_slice(found.path);
         Ok(())
+    }
+
+    fn entry<'a>(&'a self, item: &'a Item) -> Entry<'a> {
+        Entry {
+            path: self.path(item),
+            identity: item.identity,
+            what: item.remembered(),
+            trusted: item.trusted,
+        }
+    }
+
+    /// Whether a file's content changed, but not its size nor its time.
+    fn disguised(&self) -> bool {
+        self.looked
+            .iter()
+            .any(|(i, content)| self.items[*i].content != *content)
     }
 
     /// Reads what isn't known, on all processors; how many files that were.

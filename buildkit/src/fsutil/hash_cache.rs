@@ -14,6 +14,10 @@
 //! The file is written whole under another name and renamed, so that two runs
 //! at once do no harm, and it ends with a digest, so that damage shows; a
 //! damaged file counts as an empty one.
+//!
+//! It also counts generations. A daemon takes a file for unchanged if its size
+//! and modification time are what they were; where the content isn't, a new
+//! generation begins, and the daemon must be given the context afresh.
 
 use std::cmp::Ordering;
 use std::fs::File;
@@ -74,24 +78,43 @@ pub(super) struct Remembered {
     pub xattrs: [u8; 32],
 }
 
+/// An entry of the cache.
+pub(super) struct Entry<'a> {
+    pub path: &'a [u8],
+    pub identity: Identity,
+    pub what: Remembered,
+    /// The same identity means the same content.
+    pub trusted: bool,
+}
+
+/// What the cache has to say about an entry.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// It is what it was.
+    Same(Remembered),
+    /// A file of this size and modification time had this content.
+    Looked([u8; 32]),
+    Unknown,
+}
+
 /// A cache file that was read, to be asked in walk order.
 #[derive(Default)]
 pub(super) struct HashCache {
     bytes: Vec<u8>,
     at: usize,
     end: usize,
-    /// Some entries weren't asked for, or no longer hold.
-    stale: bool,
 }
 
+/// Bytes before the first entry: the magic line and the generation.
+const HEADER: usize = MAGIC.len() + 8;
 /// Bytes of an entry besides its path.
-const FIXED: usize = 4 + 5 * 8 + 32 + 32;
+const FIXED: usize = 4 + 1 + 5 * 8 + 32 + 32;
 
 impl HashCache {
     /// Reads a cache file; one that is missing or damaged is empty.
     pub(super) fn read(path: Option<&Path>) -> Self {
         let bytes = path.and_then(|p| std::fs::read(p).ok()).unwrap_or_default();
-        let Some(end) = bytes.len().checked_sub(32) else {
+        let Some(end) = bytes.len().checked_sub(32).filter(|end| *end >= HEADER) else {
             return HashCache::default();
         };
         if !bytes.starts_with(MAGIC) || Sha256::digest(&bytes[..end])[..] != bytes[end..] {
@@ -99,45 +122,70 @@ impl HashCache {
         }
         HashCache {
             bytes,
-            at: MAGIC.len(),
+            at: HEADER,
             end,
-            stale: false,
         }
+    }
+
+    /// The generation, if there is a cache.
+    pub(super) fn generation(&self) -> Option<u64> {
+        let bytes = self.bytes.get(MAGIC.len()..)?;
+        Some(u64::from_le_bytes(*bytes.first_chunk()?))
+    }
+
+    /// The digest at the file's end.
+    pub(super) fn digest(&self) -> Option<[u8; 32]> {
+        self.bytes[self.end..].try_into().ok()
     }
 
     /// What is remembered of an entry. Ask in walk order: entries before this
     /// one are left behind.
-    pub(super) fn get(&mut self, path: &[u8], identity: &Identity) -> Option<Remembered> {
-        loop {
-            let entry = self.bytes[..self.end].get(self.at..)?;
-            let length = u32::from_le_bytes(*entry.first_chunk()?) as usize;
-            let fixed = entry.get(4..FIXED)?;
-            let name = entry.get(FIXED..FIXED.checked_add(length)?)?;
-            let order = in_walk_order(name, path);
+    pub(super) fn get(&mut self, path: &[u8], identity: &Identity) -> Answer {
+        while let Some(entry) = entry_at(&self.bytes[..self.end], self.at) {
+            let order = in_walk_order(entry.path, path);
             if order == Ordering::Greater {
-                return None;
+                break;
             }
-            self.at += FIXED + length;
+            let then = entry.identity;
+            self.at += FIXED + entry.path.len();
             if order == Ordering::Equal {
-                let same = fixed
-                    .chunks_exact(8)
-                    .zip(identity.fields())
-                    .all(|(bytes, field)| bytes == field.to_le_bytes());
-                let part = |at: usize| fixed[at..at + 32].try_into().expect("32 bytes");
-                self.stale |= !same;
-                return same.then(|| Remembered {
-                    content: part(40),
-                    xattrs: part(72),
-                });
+                if entry.trusted && then == *identity {
+                    return Answer::Same(entry.what);
+                }
+                let looks_same = (then.size, then.mtime) == (identity.size, identity.mtime);
+                if looks_same && entry.what.content != [0; 32] {
+                    return Answer::Looked(entry.what.content);
+                }
+                break;
             }
-            self.stale = true;
         }
+        Answer::Unknown
     }
+}
 
-    /// Whether every entry was asked for and held.
-    pub(super) fn held(&self) -> bool {
-        self.end > 0 && !self.stale && self.at == self.end
-    }
+fn entry_at(bytes: &[u8], at: usize) -> Option<Entry<'_>> {
+    let bytes = bytes.get(at..)?;
+    let length = u32::from_le_bytes(*bytes.first_chunk()?) as usize;
+    let number = |i: usize| {
+        let field = bytes.get(5 + i * 8..)?.first_chunk()?;
+        Some(u64::from_le_bytes(*field))
+    };
+    let digest = |at: usize| bytes.get(at..)?.first_chunk().copied();
+    Some(Entry {
+        path: bytes.get(FIXED..FIXED.checked_add(length)?)?,
+        identity: Identity {
+            device: number(0)?,
+            inode: number(1)?,
+            size: number(2)?,
+            mtime: number(3)? as i64,
+            ctime: number(4)? as i64,
+        },
+        what: Remembered {
+            content: digest(45)?,
+            xattrs: digest(77)?,
+        },
+        trusted: bytes[4] == 1,
+    })
 }
 
 fn in_walk_order(a: &[u8], b: &[u8]) -> Ordering {
@@ -145,7 +193,7 @@ fn in_walk_order(a: &[u8], b: &[u8]) -> Ordering {
     a.iter().map(key).cmp(b.iter().map(key))
 }
 
-/// Tells which entries may be remembered.
+/// Tells which entries may be trusted from now on.
 #[derive(Clone, Copy)]
 pub(super) struct AtRest {
     /// Files changed at this time or later may still change unseen.
@@ -170,50 +218,63 @@ impl AtRest {
     }
 }
 
-/// Writes a cache file of these entries, given in walk order.
+/// Writes a cache file of these entries, given in walk order, unless `old` is
+/// just that file.
 pub(super) fn write<'a>(
     path: &Path,
-    entries: impl Iterator<Item = (&'a [u8], Identity, Remembered)>,
+    old: Option<[u8; 32]>,
+    generation: u64,
+    entries: impl Iterator<Item = Entry<'a>> + Clone,
 ) -> Result<(), FsError> {
+    let mut digest = Sha256::new();
+    encode(generation, entries.clone(), |bytes| {
+        digest.update(bytes);
+        Ok(())
+    })
+    .expect("a digest takes anything");
+    let digest: [u8; 32] = digest.finalize().into();
+    if old == Some(digest) {
+        return Ok(());
+    }
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
     let temporary = folder.join(format!(".hashes-{}-{}", std::process::id(), unique()));
-    let result =
-        write_to(folder, &temporary, entries).and_then(|()| std::fs::rename(&temporary, path));
-    result.map_err(|e| {
+    let written = || {
+        std::fs::create_dir_all(folder)?;
+        let mut file = BufWriter::with_capacity(64 * 1024, File::create_new(&temporary)?);
+        encode(generation, entries, |bytes| file.write_all(bytes))?;
+        file.write_all(&digest)?;
+        file.flush()?;
+        std::fs::rename(&temporary, path)
+    };
+    written().map_err(|e| {
         let _ = std::fs::remove_file(&temporary);
-        FsError::io(
-            "write the hash cache",
-            path.as_os_str().as_encoded_bytes(),
-            e,
-        )
+        let name = path.as_os_str().as_encoded_bytes();
+        FsError::io("write the hash cache", name, e)
     })
 }
 
-fn write_to<'a>(
-    folder: &Path,
-    temporary: &Path,
-    entries: impl Iterator<Item = (&'a [u8], Identity, Remembered)>,
+fn encode<'a>(
+    generation: u64,
+    entries: impl Iterator<Item = Entry<'a>>,
+    mut write: impl FnMut(&[u8]) -> std::io::Result<()>,
 ) -> std::io::Result<()> {
-    std::fs::create_dir_all(folder)?;
-    let mut file = BufWriter::with_capacity(64 * 1024, File::create_new(temporary)?);
-    let mut digest = Sha256::new();
-    let mut write = |bytes: &[u8]| {
-        digest.update(bytes);
-        file.write_all(bytes)
-    };
     write(MAGIC)?;
-    for (path, identity, what) in entries {
-        write(&(path.len() as u32).to_le_bytes())?;
-        for field in identity.fields() {
-            write(&field.to_le_bytes())?;
+    write(&generation.to_le_bytes())?;
+    for entry in entries {
+        let mut fixed = [0; FIXED];
+        fixed[..4].copy_from_slice(&(entry.path.len() as u32).to_le_bytes());
+        fixed[4] = u8::from(entry.trusted);
+        let fields = fixed[5..45].chunks_exact_mut(8);
+        for (place, field) in fields.zip(entry.identity.fields()) {
+            place.copy_from_slice(&field.to_le_bytes());
         }
-        write(&what.content)?;
-        write(&what.xattrs)?;
-        write(path)?;
+        fixed[45..77].copy_from_slice(&entry.what.content);
+        fixed[77..].copy_from_slice(&entry.what.xattrs);
+        write(&fixed)?;
+        write(entry.path)?;
     }
-    file.write_all(&digest.finalize())?;
-    file.flush()
+    Ok(())
 }
 
 fn unique() -> u64 {
@@ -259,29 +320,33 @@ mod tests {
 
     fn written(dir: &Path) -> std::path::PathBuf {
         let path = dir.join("cache");
-        let names: [&[u8]; 3] = [b"a", b"a/b", b"a-b"];
-        let entries = names.into_iter().map(|name| (name, identity(5), WHAT));
-        write(&path, entries).unwrap();
+        let names: [(&[u8], bool); 4] =
+            [(b"a", true), (b"a/b", true), (b"a-b", true), (b"c", false)];
+        let entries = names.into_iter().map(|(path, trusted)| Entry {
+            path,
+            identity: identity(5),
+            what: WHAT,
+            trusted,
+        });
+        write(&path, None, 17, entries).unwrap();
         path
     }
 
     #[test]
     fn entries_hold_for_the_same_file_only() {
         let dir = tempfile::tempdir().unwrap();
-        let path = written(dir.path());
-        let mut cache = HashCache::read(Some(&path));
-        assert_eq!(cache.get(b"a", &identity(6)), None);
-        assert_eq!(cache.get(b"a/a", &identity(5)), None);
-        assert_eq!(cache.get(b"a/b", &identity(5)), Some(WHAT));
-        assert_eq!(cache.get(b"a-b", &identity(5)), Some(WHAT));
-        assert_eq!(cache.get(b"b", &identity(5)), None);
-        assert!(!cache.held());
-        let mut cache = HashCache::read(Some(&path));
-        for name in ["a", "a/b", "a-b"] {
-            assert!(!cache.held());
-            cache.get(name.as_bytes(), &identity(5));
-        }
-        assert!(cache.held());
+        let mut cache = HashCache::read(Some(&written(dir.path())));
+        assert_eq!(cache.generation(), Some(17));
+        assert_eq!(cache.get(b"a", &identity(6)), Answer::Looked(WHAT.content));
+        assert_eq!(cache.get(b"a/a", &identity(5)), Answer::Unknown);
+        assert_eq!(cache.get(b"a/b", &identity(5)), Answer::Same(WHAT));
+        let larger = Identity {
+            size: 9,
+            ..identity(5)
+        };
+        assert_eq!(cache.get(b"a-b", &larger), Answer::Unknown);
+        assert_eq!(cache.get(b"c", &identity(5)), Answer::Looked(WHAT.content));
+        assert_eq!(cache.get(b"d", &identity(5)), Answer::Unknown);
     }
 
     #[test]
