@@ -4,3 +4,4 @@
 mod support;
 
 mod floors;
+mod image_layout;

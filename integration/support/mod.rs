@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each target uses a part of it")]
 
 pub mod engines;
+pub mod layouts;
 
 use std::path::{Path, PathBuf};
 

@@ -70,22 +70,12 @@ impl Registry {
         };
         let is_index = is_index(descriptor.media_type());
         let mut manifests = if is_index {
-            index_platforms(&self.parsed(reference, &bytes)?)
+            self.index_platforms(reference, &bytes).await?
         } else {
             let image = self.image_of(reference, descriptor.clone(), &bytes).await?;
             vec![(image.platform, descriptor.clone())]
         };
-        if let Some(wanted) = platform {
-            let available: Vec<String> = manifests.iter().map(|(p, _)| platform_name(p)).collect();
-            manifests.retain(|(offered, _)| platform_matches(wanted, offered));
-            if manifests.is_empty() {
-                return Err(RegistryError::NoSuchPlatform {
-                    reference: reference.to_string(),
-                    wanted: platform_name(wanted),
-                    available,
-                });
-            }
-        }
+        choose(reference, platform, &mut manifests)?;
         Ok(Resolved {
             reference: pinned,
             descriptor,
@@ -100,12 +90,19 @@ impl Registry {
         reference: &Reference,
         platform: Option<&Platform>,
     ) -> Result<Vec<PlatformImage>, RegistryError> {
-        let resolved = self.resolve(reference, platform).await?;
+        let (descriptor, bytes) = self.pull_manifest(reference).await?;
         let mut images = Vec::new();
-        for (_, manifest) in resolved.manifests {
-            let exact = reference.clone_with_digest(manifest.digest().to_string());
-            let (found, bytes) = self.pull_manifest(&exact).await?;
-            images.push(self.image_of(reference, found, &bytes).await?);
+        if is_index(descriptor.media_type()) {
+            let mut manifests = self.index_platforms(reference, &bytes).await?;
+            choose(reference, platform, &mut manifests)?;
+            for (_, manifest) in manifests {
+                images.push(self.image_at(reference, &manifest).await?);
+            }
+        } else {
+            let image = self.image_of(reference, descriptor, &bytes).await?;
+            let mut only = vec![(image.platform.clone(), image)];
+            choose(reference, platform, &mut only)?;
+            images.extend(only.into_iter().map(|(_, image)| image));
         }
         Ok(images)
     }
@@ -294,6 +291,35 @@ impl Registry {
         }
     }
 
+    /// The images of an index by platform, attestations left out.
+    async fn index_platforms(
+        &self,
+        reference: &Reference,
+        bytes: &[u8],
+    ) -> Result<Vec<(Platform, Descriptor)>, RegistryError> {
+        let index: ImageIndex = self.parsed(reference, bytes)?;
+        let mut found = Vec::new();
+        for manifest in index.manifests().iter().filter(|d| !is_attestation(d)) {
+            // An index need not say: then the image's configuration does.
+            let platform = match manifest.platform() {
+                Some(platform) => platform.clone(),
+                None => self.image_at(reference, manifest).await?.platform,
+            };
+            found.push((platform, manifest.clone()));
+        }
+        Ok(found)
+    }
+
+    async fn image_at(
+        &self,
+        reference: &Reference,
+        manifest: &Descriptor,
+    ) -> Result<PlatformImage, RegistryError> {
+        let exact = reference.clone_with_digest(manifest.digest().to_string());
+        let (found, bytes) = self.pull_manifest(&exact).await?;
+        self.image_of(reference, found, &bytes).await
+    }
+
     async fn image_of(
         &self,
         reference: &Reference,
@@ -322,12 +348,23 @@ impl Registry {
     }
 }
 
-/// The images of an index by platform, attestations left out.
-fn index_platforms(index: &ImageIndex) -> Vec<(Platform, Descriptor)> {
-    let images = index.manifests().iter().filter(|d| !is_attestation(d));
-    images
-        .filter_map(|d| Some((d.platform().clone()?, d.clone())))
-        .collect()
+/// Keeps what is for the platform that was asked for; all of it if none was.
+fn choose<T>(
+    reference: &Reference,
+    wanted: Option<&Platform>,
+    found: &mut Vec<(Platform, T)>,
+) -> Result<(), RegistryError> {
+    let Some(wanted) = wanted else { return Ok(()) };
+    let available: Vec<String> = found.iter().map(|(p, _)| platform_name(p)).collect();
+    found.retain(|(offered, _)| platform_matches(wanted, offered));
+    if found.is_empty() {
+        return Err(RegistryError::NoSuchPlatform {
+            reference: reference.to_string(),
+            wanted: platform_name(wanted),
+            available,
+        });
+    }
+    Ok(())
 }
 
 fn manifest_call<'a>(

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::layouts::{fresh_seed, image};
 use super::{client, reference, silent};
 use crate::support::engines::Engines;
+use crate::support::layouts::{fresh_seed, image};
 
 const RUN: &str = "application/vnd.mlbuild.run.v1+json";
 const LOCK: &str = "application/vnd.mlbuild.lock.v1+json";

@@ -10,9 +10,9 @@ use mlbuild::error::{CommandError, Turn};
 use mlbuild::registry::{CredentialStore, Registry, RegistryError, RegistryOptions};
 use tempfile::TempDir;
 
-use super::layouts::{fresh_seed, image};
 use super::{client, options, reference, silent};
 use crate::support::engines::{AuthRegistry, Engines};
+use crate::support::layouts::{fresh_seed, image};
 
 fn both() -> [AuthRegistry; 2] {
     let engines = Engines::from_env();

@@ -3,9 +3,9 @@
 use mlbuild::registry::{Registry, RegistryError, RegistryOptions};
 
 use super::cable::Cable;
-use super::layouts::{fresh_seed, image};
 use super::{Heard, client, options, reference, silent};
 use crate::support::engines::Engines;
+use crate::support::layouts::{fresh_seed, image};
 
 const MIB: usize = 1 << 20;
 

@@ -7,9 +7,9 @@ use mlbuild_buildkit::{Client, ConnectOptions};
 use oci_spec::distribution::Reference;
 
 use super::auth::config;
-use super::layouts::fresh_seed;
 use super::{client, options, reference};
 use crate::support::engines::Engines;
+use crate::support::layouts::fresh_seed;
 
 fn docker(engines: &Engines, host: &str, arguments: &[&str]) {
     let output = Command::new(engines.bin.join("docker"))

@@ -9,10 +9,10 @@ use mlbuild::error::{CommandError, Turn};
 use mlbuild::registry::{PushEvent, PushProgress, Registry, RegistryError, RegistryOptions};
 use oci_spec::distribution::Reference;
 
-use super::layouts::{fresh_seed, image};
 use super::own::Own;
 use super::{Heard, client, options, reference, silent};
 use crate::support::engines::Engines;
+use crate::support::layouts::{fresh_seed, image};
 
 const MIB: usize = 1 << 20;
 

@@ -2,7 +2,6 @@
 //! private ones that a test may kill, fill up or put a bad line in front of.
 
 mod cable;
-mod layouts;
 mod own;
 
 mod attach;

@@ -2,9 +2,9 @@
 
 use std::process::Command;
 
-use super::layouts::{as_tar, fresh_seed, image, index};
 use super::{Heard, client, reference, silent};
 use crate::support::engines::Engines;
+use crate::support::layouts::{as_tar, fresh_seed, image, index};
 
 const MIB: usize = 1 << 20;
 

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use mlbuild::registry::{Registry, RegistryError, RegistryOptions, parse_platform};
 use oci_spec::distribution::Reference;
 
-use super::layouts::{fresh_seed, image, index};
 use super::{client, options, reference, silent};
 use crate::support::engines::Engines;
+use crate::support::layouts::{fresh_seed, image, index};
 
 #[tokio::test]
 async fn a_moved_tag_is_noticed_and_the_digest_stays() {
