@@ -119,7 +119,7 @@ pub(super) fn decide(
     })
 }
 
-pub(super) fn accelerator(spec: &ImageSpec, context: &ComposeContext) -> Accelerator {
+pub(crate) fn accelerator(spec: &ImageSpec, context: &ComposeContext) -> Accelerator {
     let default = match spec.template {
         TemplateName::Python => Accelerator::Off,
         _ => Accelerator::Cuda,

@@ -18,6 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use decide::Decision;
+pub(crate) use decide::accelerator as resolve_accelerator;
 
 use crate::dockerfile::{Copy, Dockerfile, Instruction, Mount, RenderError, Word};
 use crate::project::ProjectError;

@@ -1,0 +1,298 @@
+//! What is likely to go wrong with a template, beyond what BuildKit's own linter looks at: layers
+//! that a code edit rebuilds, parameters that never arrive, users that break.
+
+use parse_dockerfile::{Command, Instruction, RunInstruction, Source};
+
+use super::OwnTemplate;
+use super::parse::{TemplateError, line_of, parse};
+
+/// One finding.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Finding {
+    /// The line, from 1.
+    pub line: usize,
+    /// The rule's name.
+    pub rule: &'static str,
+    /// What was found.
+    pub message: String,
+    /// What to write instead.
+    pub hint: String,
+}
+
+/// Looks at a template's text. An empty list means that nothing was found.
+///
+/// # Errors
+/// Where it isn't a Dockerfile.
+pub fn lint_template(text: &str) -> Result<Vec<Finding>, TemplateError> {
+    let template = OwnTemplate::parse(text)?;
+    let parsed = parse(text)?;
+    let mut linter = Linter {
+        text,
+        findings: Vec::new(),
+        code_copied: None,
+    };
+    for instruction in &parsed.instructions {
+        linter.instruction(instruction);
+    }
+    linter.args(&template, &parsed.instructions);
+    linter.findings.sort_by_key(|finding| finding.line);
+    Ok(linter.findings)
+}
+
+struct Linter<'a> {
+    text: &'a str,
+    findings: Vec<Finding>,
+    /// The line of the COPY that brought the whole context into the stage.
+    code_copied: Option<usize>,
+}
+
+/// Parts of names whose values are secrets.
+const SECRETS: [&str; 5] = ["PASSWORD", "TOKEN", "SECRET", "API_KEY", "CREDENTIAL"];
+
+impl Linter<'_> {
+    fn find(&mut self, offset: usize, rule: &'static str, message: impl Into<String>, hint: &str) {
+        self.findings.push(Finding {
+            line: line_of(self.text, offset),
+            rule,
+            message: message.into(),
+            hint: hint.to_owned(),
+        });
+    }
+
+    fn instruction(&mut self, instruction: &Instruction) {
+        match instruction {
+            Instruction::From(from) => {
+                self.code_copied = None;
+                let image = from.image.value.as_ref();
+                let name = image.rsplit('/').next().unwrap_or(image);
+                let floats = !name.contains([':', '@', '$']) || name.ends_with(":latest");
+                if floats && image != "scratch" {
+                    self.find(
+                        from.image.span.start,
+                        "floating-base",
+                        format!("{image} is another image every few weeks"),
+                        "name a version: debian:12, python:3.12-slim-bookworm",
+                    );
+                }
+            }
+            Instruction::Copy(copy)
+                if copy.options.iter().all(|flag| flag.name.value != "from") =>
+            {
+                let whole = |source: &Source| matches!(source, Source::Path(path) if path.value == "." || path.value == "./");
+                if copy.src.iter().any(whole) {
+                    self.code_copied
+                        .get_or_insert(line_of(self.text, copy.copy.span.start));
+                }
+            }
+            Instruction::Run(run) => self.run(run),
+            Instruction::Env(env) => {
+                let names = env.arguments.value.to_uppercase();
+                self.secret(env.env.span.start, &names);
+            }
+            Instruction::Arg(arg) => {
+                let names = arg.arguments.value.to_uppercase();
+                self.secret(arg.arg.span.start, &names);
+            }
+            _ => {}
+        }
+    }
+
+    fn secret(&mut self, offset: usize, names: &str) {
+        let name = names.split('=').next().unwrap_or(names);
+        if SECRETS.iter().any(|part| name.contains(part)) {
+            self.find(
+                offset,
+                "secret-in-image",
+                format!(
+                    "{} would stay in the image's configuration or history",
+                    name.trim()
+                ),
+                "mount it for the one step that needs it: RUN --mount=type=secret,id=NAME",
+            );
+        }
+    }
+
+    fn run(&mut self, run: &RunInstruction) {
+        let Command::Shell(shell) = &run.arguments else {
+            return;
+        };
+        let script: &str = shell.value;
+        let at = run.run.span.start;
+        let installs = [
+            "pip install",
+            "pip3 install",
+            "uv sync",
+            "conda install",
+            "mamba install",
+        ];
+        let installs_python = installs.iter().any(|command| script.contains(command));
+        let installs_apt = script.contains("apt-get install") || script.contains("apt install");
+        if let (Some(line), true) = (self.code_copied, installs_python || installs_apt) {
+            self.find(
+                at,
+                "code-before-packages",
+                format!("packages are installed after all the code is copied (line {line}): every edit installs them again"),
+                "copy the requirements files first, install, and copy the code last",
+            );
+        }
+        let cached = run.options.iter().any(|flag| {
+            flag.value
+                .as_ref()
+                .is_some_and(|value| value.value.contains("type=cache"))
+        });
+        if installs_apt && !script.contains("update") {
+            self.find(
+                at,
+                "apt-without-update",
+                "installs from package lists that the base doesn't have",
+                "write apt-get update && apt-get install in one RUN",
+            );
+        }
+        if installs_apt && !cached && !script.contains("/var/lib/apt/lists") {
+            self.find(
+                at,
+                "apt-lists-left",
+                "leaves the package lists in the layer",
+                "add --mount=type=cache,target=/var/lib/apt/lists,sharing=locked, or rm -rf /var/lib/apt/lists/*",
+            );
+        }
+        if installs_apt
+            && !["-y", "--yes", "-qq"]
+                .iter()
+                .any(|yes| script.contains(yes))
+        {
+            self.find(
+                at,
+                "apt-asks",
+                "waits for an answer that nobody gives",
+                "add -y",
+            );
+        }
+        if script.contains("useradd") && script.split_whitespace().all(|word| !is_no_log(word)) {
+            self.find(
+                at,
+                "useradd-lastlog",
+                "useradd writes a lastlog as large as the user id",
+                "add -l (--no-log-init)",
+            );
+        }
+        if run.here_docs.iter().len() > 0 {
+            self.find(
+                at,
+                "heredoc",
+                "Docker before 23.0 takes no here-documents",
+                "join the lines with && \\",
+            );
+        }
+    }
+
+    /// ARGs that stand before FROM aren't seen after it, unless they are declared again.
+    fn args(&mut self, template: &OwnTemplate, instructions: &[Instruction]) {
+        let from = instructions.iter().find_map(|i| match i {
+            Instruction::From(from) => Some(from.from.span.start),
+            _ => None,
+        });
+        let Some(from) = from else {
+            return;
+        };
+        let first = line_of(self.text, from);
+        for arg in template.args.iter().filter(|arg| arg.line < first) {
+            let again = template
+                .args
+                .iter()
+                .any(|other| other.name == arg.name && other.line > first);
+            let used = [format!("${}", arg.name), format!("${{{}", arg.name)];
+            let lines = self.text.lines().enumerate().skip(first);
+            let not_from = |line: &str| !line.trim_start().to_uppercase().starts_with("FROM ");
+            let mut uses =
+                lines.filter(|(_, line)| not_from(line) && used.iter().any(|u| mentions(line, u)));
+            if let (Some((number, _)), false) = (uses.next(), again) {
+                self.findings.push(Finding {
+                    line: number + 1,
+                    rule: "arg-out-of-scope",
+                    message: format!(
+                        "{} is declared before FROM (line {}) and is empty here",
+                        arg.name, arg.line
+                    ),
+                    hint: format!("declare it again after FROM: ARG {}", arg.name),
+                });
+            }
+        }
+    }
+}
+
+/// Whether a line uses a variable, not one whose name goes on.
+fn mentions(line: &str, used: &str) -> bool {
+    line.match_indices(used).any(|(at, _)| {
+        let next = line[at + used.len()..].chars().next();
+        !next.is_some_and(|c| c.is_ascii_alphanumeric() || c == '_')
+    })
+}
+
+fn is_no_log(word: &str) -> bool {
+    word == "--no-log-init"
+        || (word.starts_with('-') && !word.starts_with("--") && word.contains('l'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rules(text: &str) -> Vec<(usize, &'static str)> {
+        lint_template(text)
+            .unwrap()
+            .iter()
+            .map(|f| (f.line, f.rule))
+            .collect()
+    }
+
+    #[test]
+    fn each_rule_speaks() {
+        assert_eq!(rules("FROM debian\n"), [(1, "floating-base")]);
+        assert_eq!(
+            rules("FROM registry:5000/debian:latest\n"),
+            [(1, "floating-base")]
+        );
+        assert_eq!(
+            rules("FROM a:1\nCOPY . /app\nRUN pip install -r /app/requirements.txt\n"),
+            [(3, "code-before-packages")]
+        );
+        assert_eq!(
+            rules("FROM a:1\nRUN apt-get install git\n"),
+            [
+                (2, "apt-without-update"),
+                (2, "apt-lists-left"),
+                (2, "apt-asks")
+            ]
+        );
+        assert_eq!(
+            rules("FROM a:1\nRUN useradd -m -u 1 x\n"),
+            [(2, "useradd-lastlog")]
+        );
+        assert_eq!(
+            rules("FROM a:1\nARG WANDB_API_KEY\nENV HF_TOKEN=x\n"),
+            [(2, "secret-in-image"), (3, "secret-in-image")]
+        );
+        assert_eq!(
+            rules("ARG V=1\nARG W=2\nFROM a:$V\nARG W\nRUN echo $V $W $VX\n"),
+            [(5, "arg-out-of-scope")]
+        );
+        assert_eq!(
+            rules("FROM a:1\nRUN <<EOF\necho hi\nEOF\n"),
+            [(2, "heredoc")]
+        );
+    }
+
+    #[test]
+    fn the_seeds_dockerfile_has_only_what_it_has() {
+        let text = "FROM nvcr.io/nvidia/tensorflow:21.02-tf2-py3\nCOPY requirements.txt .\nARG USERNAME=vorph\nRUN groupadd -g 1 -o $USERNAME\nRUN useradd -m -u 1 -g 1 -o -s /bin/bash $USERNAME\nUSER $USERNAME\nRUN /bin/bash -c \"pip install -r requirements.txt\"\nEXPOSE 5000\n";
+        assert_eq!(rules(text), [(5, "useradd-lastlog")]);
+    }
+
+    #[test]
+    fn the_built_in_templates_are_clean() {
+        for template in crate::builtin::list() {
+            assert_eq!(rules(template.text), [], "{}", template.name);
+        }
+    }
+}
