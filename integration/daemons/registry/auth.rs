@@ -3,13 +3,14 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::Command;
 
 use base64::Engine as _;
 use mlbuild::error::{CommandError, Turn};
 use mlbuild::registry::{CredentialStore, Registry, RegistryError, RegistryOptions};
+use oci_spec::distribution::Reference;
 use tempfile::TempDir;
 
+use super::child::push_with;
 use super::{client, options, reference, silent};
 use crate::support::engines::{AuthRegistry, Engines};
 use crate::support::layouts::{fresh_seed, image};
@@ -177,70 +178,48 @@ async fn anybody_may_pull_what_is_public_and_not_push_it() {
     );
 }
 
-/// Run by [`a_helper_on_path_gives_the_log_in`] in a process with its own environment.
-#[tokio::test]
-#[ignore = "needs the environment that its parent test sets"]
-async fn in_a_process_of_its_own() {
-    let registry = Engines::from_env().registry_auth;
-    let options = RegistryOptions {
-        credentials: CredentialStore::from_environment(),
-        ..options()
-    };
-    let to = reference(&registry.host, "helped:v1");
-    let made = image(fresh_seed(), &[10]);
-    let result = Registry::new(options)
-        .push_layout(&made.layout, &to, &[], silent())
-        .await;
-    match result {
-        Ok(published) => println!("PUSHED {}", published.descriptor.digest()),
-        Err(error) => println!("FAILED {error}"),
-    }
-}
-
-fn run_child(folder: &Path, helper: &str) -> String {
+fn with_helper(folder: &Path, to: &Reference, helper: &str) -> String {
     let program = folder.join("docker-credential-mlbuild-test");
     fs::write(&program, helper).unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
     let config = r#"{"credsStore":"mlbuild-test"}"#;
     fs::write(folder.join("config.json"), config).unwrap();
     let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "registry::auth::in_a_process_of_its_own",
-            "--ignored",
-            "--nocapture",
-        ])
-        .env("PATH", path)
-        .env("DOCKER_CONFIG", folder)
-        .env("REGISTRY_AUTH_FILE", folder.join("no-such-file"))
-        .output()
-        .unwrap();
-    String::from_utf8_lossy(&output.stdout).into_owned()
+    let nowhere = folder.join("no-such-file").display().to_string();
+    let folder = folder.display().to_string();
+    push_with(
+        to,
+        &[
+            ("PATH", &path),
+            ("DOCKER_CONFIG", &folder),
+            ("REGISTRY_AUTH_FILE", &nowhere),
+        ],
+    )
 }
 
 #[test]
 fn a_helper_on_path_gives_the_log_in() {
     let registry = Engines::from_env().registry_auth;
+    let to = reference(&registry.host, "helped:v1");
     let folder = tempfile::tempdir().unwrap();
     let (host, user, password) = (&registry.host, &registry.user, &registry.password);
     let helper = format!(
         "#!/bin/sh\nread -r asked\n[ \"$1 $asked\" = 'get {host}' ] || exit 1\n\
          echo '{{\"ServerURL\":\"{host}\",\"Username\":\"{user}\",\"Secret\":\"{password}\"}}'\n"
     );
-    let said = run_child(folder.path(), &helper);
+    let said = with_helper(folder.path(), &to, &helper);
     assert!(said.contains("PUSHED sha256:"), "{said}");
 
     let none =
         "#!/bin/sh\ncat >/dev/null\necho 'credentials not found in native keychain'\nexit 1\n";
-    let said = run_child(folder.path(), none);
+    let said = with_helper(folder.path(), &to, none);
     assert!(
         said.contains(&format!("FAILED {host} needs a log-in")),
         "{said}"
     );
 
     let broken = "#!/bin/sh\ncat >/dev/null\necho 'the keyring is locked' >&2\nexit 1\n";
-    let said = run_child(folder.path(), broken);
+    let said = with_helper(folder.path(), &to, broken);
     let expected = format!(
         "FAILED the credential helper docker-credential-mlbuild-test gave no log-in for {host}: \
          the keyring is locked"

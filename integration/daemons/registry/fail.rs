@@ -9,6 +9,7 @@ use mlbuild::error::{CommandError, Turn};
 use mlbuild::registry::{PushEvent, PushProgress, Registry, RegistryError, RegistryOptions};
 use oci_spec::distribution::Reference;
 
+use super::child::push_with;
 use super::own::Own;
 use super::{Heard, client, options, reference, silent};
 use crate::support::engines::Engines;
@@ -203,6 +204,12 @@ async fn certificates_are_checked() {
         ..options()
     });
     assert!(registry.exists(&to, &made.top).await.unwrap());
+
+    // With the system's own way to trust one, and a proxy that loopback doesn't need.
+    let certificate = own.folder().join("cert.pem").display().to_string();
+    let proxy = ("HTTPS_PROXY", "http://127.0.0.1:1");
+    let said = push_with(&to, &[("SSL_CERT_FILE", certificate.as_str()), proxy]);
+    assert!(said.contains("PUSHED sha256:"), "{said}");
 }
 
 #[tokio::test]

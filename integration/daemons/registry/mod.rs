@@ -2,6 +2,7 @@
 //! private ones that a test may kill, fill up or put a bad line in front of.
 
 mod cable;
+mod child;
 mod own;
 
 mod attach;
