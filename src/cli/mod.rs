@@ -1,5 +1,6 @@
 //! The verbs: one file per command. Only here is anything printed.
 
+pub mod engine;
 pub mod image;
 pub mod init;
 pub mod interrupt;
@@ -31,6 +32,8 @@ pub struct Cli {
 pub enum Command {
     /// Compose, build, push and lock an image.
     Image(Box<image::args::ImageArgs>),
+    /// Start, show or remove a private builder.
+    Engine(engine::EngineArgs),
     /// Write an mlbuild.toml from what the folder holds.
     Init(init::InitArgs),
     /// Print the JSON schema of mlbuild.toml.
@@ -65,6 +68,7 @@ pub fn main() -> ExitCode {
 fn run(cli: Cli) -> CommandResult {
     match cli.command {
         Command::Image(args) => wait_for(image::run(*args)),
+        Command::Engine(args) => wait_for(engine::run(args)),
         Command::Init(args) => init::run(&args),
         Command::Schema(args) => schema::run(&args),
     }

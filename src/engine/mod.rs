@@ -8,6 +8,7 @@ mod check;
 mod connect;
 mod explain;
 mod exports;
+pub mod private;
 mod request;
 mod source_policy;
 

@@ -23,12 +23,16 @@ pub(super) async fn answers(launch: &Launch) -> bool {
 
 /// Whether a client is connected or a container runs.
 pub(super) async fn is_busy(launch: &Launch) -> bool {
-    let table = tokio::fs::read_to_string("/proc/net/unix").await.unwrap_or_default();
+    let table = tokio::fs::read_to_string("/proc/net/unix")
+        .await
+        .unwrap_or_default();
     if connections(&table, &launch.socket) > 0 {
         return true;
     }
     launch.kind == Kind::Dockerd
-        && get(&launch.socket, "/containers/json").await.is_some_and(|list| list.trim() != "[]")
+        && get(&launch.socket, "/containers/json")
+            .await
+            .is_some_and(|list| list.trim() != "[]")
 }
 
 /// Established connections to a socket, in the text of `/proc/net/unix`.
@@ -53,7 +57,9 @@ async fn get(socket: &Path, path: &str) -> Option<String> {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.ok()?;
         let (head, body) = answer.split_once("\r\n\r\n")?;
-        head.split_whitespace().nth(1).filter(|code| *code == "200")?;
+        head.split_whitespace()
+            .nth(1)
+            .filter(|code| *code == "200")?;
         Some(body.to_owned())
     };
     tokio::time::timeout(PATIENCE, exchange).await.ok()?
@@ -67,7 +73,12 @@ mod tests {
     async fn counts_the_connections_to_one_socket() {
         let folder = tempfile::tempdir().expect("a folder");
         let socket = folder.path().join("s");
-        let count = || connections(&std::fs::read_to_string("/proc/net/unix").expect("Linux"), &socket);
+        let count = || {
+            connections(
+                &std::fs::read_to_string("/proc/net/unix").expect("Linux"),
+                &socket,
+            )
+        };
         let listener = tokio::net::UnixListener::bind(&socket).expect("bound");
         assert_eq!(count(), 0);
         let client = UnixStream::connect(&socket).await.expect("connected");

@@ -89,13 +89,19 @@ mod tests {
 
     fn archive(folder: &Path) -> (PathBuf, String) {
         let path = folder.join("buildkit.tar.gz");
-        let gzip = flate2::write::GzEncoder::new(File::create(&path).expect("made"), flate2::Compression::fast());
+        let gzip = flate2::write::GzEncoder::new(
+            File::create(&path).expect("made"),
+            flate2::Compression::fast(),
+        );
         let mut tar = tar::Builder::new(gzip);
         let mut header = tar::Header::new_gnu();
         header.set_size(4);
         header.set_mode(0o755);
-        tar.append_data(&mut header, "bin/buildkitd", &b"#!ok"[..]).expect("added");
-        tar.into_inner().and_then(flate2::write::GzEncoder::finish).expect("written");
+        tar.append_data(&mut header, "bin/buildkitd", &b"#!ok"[..])
+            .expect("added");
+        tar.into_inner()
+            .and_then(flate2::write::GzEncoder::finish)
+            .expect("written");
         let hash = sha256_of(&path).expect("hashed");
         (path, hash)
     }
@@ -106,17 +112,32 @@ mod tests {
         let (path, hash) = archive(folder.path());
         let place = folder.path().join("programs/a");
         let from = format!("file://{}", path.display());
-        let error = fetch(&from, &"0".repeat(64), &place).await.expect_err("refused");
+        let error = fetch(&from, &"0".repeat(64), &place)
+            .await
+            .expect_err("refused");
         assert!(error.to_string().contains(&hash), "{error}");
         assert!(!place.exists());
         fetch(&from, &hash, &place).await.expect("taken");
-        assert_eq!(std::fs::read(place.join("bin/buildkitd")).expect("there"), b"#!ok");
+        assert_eq!(
+            std::fs::read(place.join("bin/buildkitd")).expect("there"),
+            b"#!ok"
+        );
     }
 
     #[tokio::test]
     async fn an_archive_that_is_not_there_is_named() {
         let folder = tempfile::tempdir().expect("a folder");
-        let error = fetch("/no/such.tar.gz", &"0".repeat(64), &folder.path().join("p/a")).await;
-        assert!(error.expect_err("refused").to_string().starts_with("/no/such.tar.gz: "));
+        let error = fetch(
+            "/no/such.tar.gz",
+            &"0".repeat(64),
+            &folder.path().join("p/a"),
+        )
+        .await;
+        assert!(
+            error
+                .expect_err("refused")
+                .to_string()
+                .starts_with("/no/such.tar.gz: ")
+        );
     }
 }

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Containers need Linux.
-    #[error("a private builder needs Linux; on this machine name one with --builder or start Docker")]
+    #[error(
+        "a private builder needs Linux; on this machine name one with --builder or start Docker"
+    )]
     NotLinux,
     /// Neither `MLBUILD_STATE_DIR`, `XDG_STATE_HOME` nor `HOME` is set.
     #[error("no folder for the private builder: set HOME or MLBUILD_STATE_DIR")]
@@ -71,5 +73,8 @@ impl Error {
 }
 
 fn list(tried: &[(&'static str, String)]) -> String {
-    tried.iter().map(|(name, reason)| format!("\n  {name}: {reason}")).collect()
+    tried
+        .iter()
+        .map(|(name, reason)| format!("\n  {name}: {reason}"))
+        .collect()
 }

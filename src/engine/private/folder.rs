@@ -88,7 +88,11 @@ impl Folder {
     /// Where the environment names no home.
     pub fn default_place() -> Result<Self, Error> {
         let state = crate::env_vars::state_dir().ok_or(Error::NoFolder)?;
-        Ok(Self::at(std::path::absolute(state).map_err(|_| Error::NoFolder)?.join("engine")))
+        Ok(Self::at(
+            std::path::absolute(state)
+                .map_err(|_| Error::NoFolder)?
+                .join("engine"),
+        ))
     }
 
     /// The folder itself.
@@ -197,7 +201,11 @@ impl Folder {
         let text = String::from_utf8_lossy(&text);
         let lines: Vec<&str> = text.lines().collect();
         let tail = &lines[lines.len().saturating_sub(12)..];
-        tail.iter().map(|line| format!("  | {line}\n")).collect::<String>().trim_end().to_owned()
+        tail.iter()
+            .map(|line| format!("  | {line}\n"))
+            .collect::<String>()
+            .trim_end()
+            .to_owned()
     }
 }
 
@@ -213,7 +221,10 @@ pub(super) fn private_folder(path: &Path) -> Result<(), Error> {
     let metadata = std::fs::symlink_metadata(path).map_err(Error::file(path))?;
     if !metadata.is_dir() || metadata.uid() != rustix::process::geteuid().as_raw() {
         let reason = "a folder of this user's was expected".to_owned();
-        return Err(Error::State { path: path.to_owned(), reason });
+        return Err(Error::State {
+            path: path.to_owned(),
+            reason,
+        });
     }
     std::fs::set_permissions(path, PermissionsExt::from_mode(0o700)).map_err(Error::file(path))
 }
@@ -226,15 +237,20 @@ pub(super) fn write(path: &Path, text: &str) -> Result<(), Error> {
 }
 
 pub(super) fn write_toml(path: &Path, value: &impl Serialize) -> Result<(), Error> {
-    write(path, &toml::to_string(value).expect("plain tables can be written"))
+    write(
+        path,
+        &toml::to_string(value).expect("plain tables can be written"),
+    )
 }
 
 fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Error> {
     match std::fs::read_to_string(path) {
-        Ok(text) => toml::from_str(&text).map(Some).map_err(|error| Error::State {
-            path: path.to_owned(),
-            reason: error.message().to_owned(),
-        }),
+        Ok(text) => toml::from_str(&text)
+            .map(Some)
+            .map_err(|error| Error::State {
+                path: path.to_owned(),
+                reason: error.message().to_owned(),
+            }),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Error::file(path)(error)),
     }
@@ -250,7 +266,10 @@ mod tests {
         assert_eq!(short.sockets(), short.root().join("run"));
         let long = Folder::at(format!("/home/{}/engine", "a".repeat(120)));
         assert!(long.sockets().as_os_str().len() <= MAX_SOCKET_FOLDER);
-        assert_ne!(long.sockets(), Folder::at(format!("/home/{}", "b".repeat(120))).sockets());
+        assert_ne!(
+            long.sockets(),
+            Folder::at(format!("/home/{}", "b".repeat(120))).sockets()
+        );
     }
 
     #[test]
@@ -260,6 +279,9 @@ mod tests {
         assert_eq!(folder.launch().expect("no file is fine"), None);
         std::fs::write(folder.launch_file(), "kind = 3\n").expect("written");
         let error = folder.launch().expect_err("refused").to_string();
-        assert!(error.contains("launch.toml") && error.contains("engine down"), "{error}");
+        assert!(
+            error.contains("launch.toml") && error.contains("engine down"),
+            "{error}"
+        );
     }
 }

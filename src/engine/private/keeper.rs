@@ -39,7 +39,13 @@ pub async fn keep(folder: &Folder) -> Result<(), Error> {
             log: folder.log_tail(),
         });
     };
-    folder::write_toml(&folder.running_file(), &Running { keeper, daemon: process })?;
+    folder::write_toml(
+        &folder.running_file(),
+        &Running {
+            keeper,
+            daemon: process,
+        },
+    )?;
 
     tokio::select! {
         _ = daemon.wait() => {}
@@ -103,6 +109,10 @@ async fn idle(folder: &Folder, launch: &Launch) -> Option<File> {
 
 /// Time since the builder was asked for or seen at work.
 fn unused_for(folder: &Folder, seen: SystemTime) -> Duration {
-    let asked = folder.used().metadata().and_then(|m| m.modified()).unwrap_or(seen);
+    let asked = folder
+        .used()
+        .metadata()
+        .and_then(|m| m.modified())
+        .unwrap_or(seen);
     seen.max(asked).elapsed().unwrap_or_default()
 }

@@ -23,11 +23,15 @@ pub(super) async fn prepare(
     let (socket, config) = match programs.kind {
         Kind::Dockerd => {
             let socket = sockets.join("docker.sock");
-            (socket.clone(), dockerd_config(folder, &sockets, &socket, options))
+            (
+                socket.clone(),
+                dockerd_config(folder, &sockets, &socket, options),
+            )
         }
         Kind::Buildkitd => {
             let socket = sockets.join("buildkitd.sock");
-            let config = buildkitd_config(folder, &sockets, &socket, programs, options, without_root);
+            let config =
+                buildkitd_config(folder, &sockets, &socket, programs, options, without_root);
             (socket, config)
         }
     };
@@ -104,7 +108,9 @@ fn buildkitd_config(
 
 /// `buildkitd … v0.32.2 …` or `Docker version 26.1.5+dfsg1, build …`.
 async fn version(daemon: &Path) -> String {
-    let output = process_output(daemon, &["--version"]).await.unwrap_or_default();
+    let output = process_output(daemon, &["--version"])
+        .await
+        .unwrap_or_default();
     output
         .split_whitespace()
         .map(|word| word.trim_start_matches('v').trim_end_matches(','))

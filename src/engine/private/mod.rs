@@ -125,7 +125,9 @@ pub async fn up(
     }
     let _lock = {
         let folder = folder.clone();
-        tokio::task::spawn_blocking(move || folder.lock()).await.expect("locking does not panic")?
+        tokio::task::spawn_blocking(move || folder.lock())
+            .await
+            .expect("locking does not panic")?
     };
     folder.touch_used()?;
     if let Some((launch, _)) = running(folder)? {
@@ -136,7 +138,12 @@ pub async fn up(
     let programs = source::programs(folder, &options.source, without_root, tell).await?;
     let launch = launch::prepare(folder, &programs, options, without_root).await?;
     folder::write_toml(&folder.launch_file(), &launch)?;
-    tell(&format!("starting a private {} {} ({})", launch.kind.program(), launch.version, launch.source));
+    tell(&format!(
+        "starting a private {} {} ({})",
+        launch.kind.program(),
+        launch.version,
+        launch.source
+    ));
     let keeper = start_keeper(folder, options)?;
     wait_until_it_answers(folder, &launch, Some(keeper)).await?;
     folder.touch_used()?;
@@ -225,14 +232,19 @@ async fn wait_until_it_answers(
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
-        return Err(Error::DidNotStart { reason, log: folder.log_tail() });
+        return Err(Error::DidNotStart {
+            reason,
+            log: folder.log_tail(),
+        });
     }
     Ok(())
 }
 
 /// What a daemon that was killed left mounted.
 async fn unmount_below(place: &Path) {
-    let table = tokio::fs::read_to_string("/proc/mounts").await.unwrap_or_default();
+    let table = tokio::fs::read_to_string("/proc/mounts")
+        .await
+        .unwrap_or_default();
     let prefix = format!("{}/", place.display());
     let mut mounts: Vec<&str> = table
         .lines()
@@ -253,13 +265,19 @@ async fn remove(folder: &Folder, place: &Path) -> Result<(), Error> {
     if error.kind() == std::io::ErrorKind::NotFound {
         return Ok(());
     }
-    let rootlesskit = folder.launch().ok().flatten().filter(|launch| launch.rootless);
+    let rootlesskit = folder
+        .launch()
+        .ok()
+        .flatten()
+        .filter(|launch| launch.rootless);
     if let Some(launch) = rootlesskit {
         let place = place.display().to_string();
         let _ = process_output(Path::new(&launch.command[0]), &["rm", "-rf", &place]).await;
     }
     match std::fs::remove_dir_all(place) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::file(place)(error)),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::file(place)(error))
+        }
         _ => Ok(()),
     }
 }
@@ -273,5 +291,8 @@ async fn process_output(program: &Path, arguments: &[&str]) -> Option<String> {
         .output()
         .await
         .ok()?;
-    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    output
+        .status
+        .success()
+        .then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }

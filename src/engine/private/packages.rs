@@ -19,7 +19,11 @@ pub(super) async fn fetch(
     rootless: bool,
     tell: &(dyn Fn(&str) + Sync),
 ) -> Result<(), String> {
-    let done = place.join(if rootless { ".whole-rootless" } else { ".whole" });
+    let done = place.join(if rootless {
+        ".whole-rootless"
+    } else {
+        ".whole"
+    });
     if done.exists() {
         return Ok(());
     }
@@ -31,7 +35,8 @@ pub(super) async fn fetch(
     let result = fetch_into(pin, os, &work, rootless, tell).await;
     let result = result.and_then(|()| {
         let _ = std::fs::remove_dir_all(place);
-        std::fs::rename(work.join("root"), place).map_err(|e| format!("{}: {e}", place.display()))?;
+        std::fs::rename(work.join("root"), place)
+            .map_err(|e| format!("{}: {e}", place.display()))?;
         std::fs::write(&done, "").map_err(|e| format!("{}: {e}", done.display()))
     });
     let _ = std::fs::remove_dir_all(&work);
@@ -55,11 +60,16 @@ async fn fetch_into(
             continue;
         }
         tell(&format!("fetching {} from {mirror}", names.join(", ")));
-        let apt = Apt::new(&work.join(format!("apt{number}")), &sources(pin, os, fetch, &mirror)).await?;
+        let apt = Apt::new(
+            &work.join(format!("apt{number}")),
+            &sources(pin, os, fetch, &mirror),
+        )
+        .await?;
         let debs = work.join(format!("debs{number}"));
         make_folder(&debs)?;
         apt.run(&["update"], work).await?;
-        apt.run(&[&["download"], names.as_slice()].concat(), &debs).await?;
+        apt.run(&[&["download"], names.as_slice()].concat(), &debs)
+            .await?;
         unpack(&debs, &work.join("root")).await?;
     }
     Ok(())
@@ -78,7 +88,12 @@ fn sources(pin: &PackagePin, os: &OsRelease, fetch: &Fetch, mirror: &str) -> Str
 /// The mirror that the machine's own apt uses for this archive.
 async fn mirror(pin: &PackagePin) -> String {
     let targets = Command::new("apt-get")
-        .args(["indextargets", "--format", "$(LABEL)\t$(REPO_URI)", "Created-By: Packages"])
+        .args([
+            "indextargets",
+            "--format",
+            "$(LABEL)\t$(REPO_URI)",
+            "Created-By: Packages",
+        ])
         .stdin(Stdio::null())
         .output()
         .await;
@@ -102,12 +117,19 @@ struct Apt {
 
 impl Apt {
     async fn new(root: &Path, sources: &str) -> Result<Self, String> {
-        for inner in ["lists/partial", "archives/partial", "etc/sources.list.d", "etc/trusted.gpg.d"] {
+        for inner in [
+            "lists/partial",
+            "archives/partial",
+            "etc/sources.list.d",
+            "etc/trusted.gpg.d",
+        ] {
             make_folder(&root.join(inner))?;
         }
         let write = |name: &str, text: &str| {
             let path = root.join(name);
-            folder::write(&path, text).map_err(|error| error.to_string()).map(|()| path)
+            folder::write(&path, text)
+                .map_err(|error| error.to_string())
+                .map(|()| path)
         };
         write("status", "")?;
         write("etc/sources.list.d/mlbuild.sources", sources)?;
@@ -124,12 +146,18 @@ impl Apt {
              Acquire::Languages \"none\";\nAPT::Sandbox::User \"\";\n",
             String::from_utf8_lossy(&settings.stdout),
         );
-        Ok(Self { config: write("apt.conf", &config)? })
+        Ok(Self {
+            config: write("apt.conf", &config)?,
+        })
     }
 
     async fn run(&self, arguments: &[&str], folder: &Path) -> Result<(), String> {
         let mut command = Command::new("apt-get");
-        command.arg("-q").args(arguments).env("APT_CONFIG", &self.config).current_dir(folder);
+        command
+            .arg("-q")
+            .args(arguments)
+            .env("APT_CONFIG", &self.config)
+            .current_dir(folder);
         quietly(command).await
     }
 }
@@ -138,7 +166,9 @@ async fn unpack(debs: &Path, root: &Path) -> Result<(), String> {
     make_folder(root)?;
     let entries = std::fs::read_dir(debs).map_err(|e| format!("{}: {e}", debs.display()))?;
     for entry in entries {
-        let deb = entry.map_err(|e| format!("{}: {e}", debs.display()))?.path();
+        let deb = entry
+            .map_err(|e| format!("{}: {e}", debs.display()))?
+            .path();
         let mut command = Command::new("dpkg-deb");
         command.arg("-x").arg(&deb).arg(root);
         quietly(command).await?;
@@ -148,7 +178,11 @@ async fn unpack(debs: &Path, root: &Path) -> Result<(), String> {
 
 /// Runs a program; where it fails, the error is its last words.
 async fn quietly(mut command: Command) -> Result<(), String> {
-    let name = command.as_std().get_program().to_string_lossy().into_owned();
+    let name = command
+        .as_std()
+        .get_program()
+        .to_string_lossy()
+        .into_owned();
     let output = command
         .stdin(Stdio::null())
         .env("LC_ALL", "C.UTF-8")
@@ -160,7 +194,10 @@ async fn quietly(mut command: Command) -> Result<(), String> {
         return Ok(());
     }
     let words = String::from_utf8_lossy(&output.stderr);
-    let last: Vec<&str> = words.lines().filter(|line| !line.trim().is_empty()).collect();
+    let last: Vec<&str> = words
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .collect();
     let last = last[last.len().saturating_sub(3)..].join("; ");
     Err(format!("{name}: {last}"))
 }

@@ -20,7 +20,7 @@ pub struct Pins {
 pub struct ArchivePin {
     /// Version, without `v`.
     pub version: String,
-    /// URL with `{arch}` in it.
+    /// URL with `{version}` and `{arch}` in it.
     pub url: String,
     /// sha256 in hexadecimal, by `amd64` and `arm64`.
     pub sha256: BTreeMap<String, String>,
@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn the_shipped_data_is_whole() {
         let pins = Pins::shipped();
-        assert!(pins.archive.url.contains(&pins.archive.version));
+        assert!(pins.archive.url.contains("{version}"));
         assert!(pins.archive.url.contains("{arch}"));
         for (arch, hash) in &pins.archive.sha256 {
             assert_eq!(hex::decode(hash).map(|h| h.len()), Ok(32), "{arch}");
@@ -134,12 +134,21 @@ mod tests {
     fn a_machine_gets_its_own_distribution_s_packages() {
         let pins = Pins::shipped();
         let twelve = OsRelease::parse(BOOKWORM);
-        assert_eq!((twelve.id.as_str(), twelve.codename.as_str()), ("debian", "bookworm"));
+        assert_eq!(
+            (twelve.id.as_str(), twelve.codename.as_str()),
+            ("debian", "bookworm")
+        );
         let suites = |os: &OsRelease| pins.packages_for(os).map(|pin| pin.fetch[0].suites.clone());
         assert_eq!(suites(&twelve), Some(vec!["trixie".to_owned()]));
-        let thirteen = OsRelease { version: "13".into(), ..twelve.clone() };
+        let thirteen = OsRelease {
+            version: "13".into(),
+            ..twelve.clone()
+        };
         assert_eq!(suites(&thirteen), Some(vec!["{codename}".to_owned()]));
-        let other = OsRelease { id: "fedora".into(), ..twelve };
+        let other = OsRelease {
+            id: "fedora".into(),
+            ..twelve
+        };
         assert_eq!(suites(&other), None);
     }
 }

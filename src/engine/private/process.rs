@@ -58,10 +58,19 @@ mod tests {
 
     #[tokio::test]
     async fn a_process_is_known_by_its_start_too() {
-        let mut child = std::process::Command::new("sleep").arg("60").spawn().expect("sleep");
+        let mut child = std::process::Command::new("sleep")
+            .arg("60")
+            .spawn()
+            .expect("sleep");
         let id = ProcessId::of(child.id()).expect("it runs");
         assert!(id.is_alive());
-        assert!(!ProcessId { started: id.started + 1, ..id }.is_alive());
+        assert!(
+            !ProcessId {
+                started: id.started + 1,
+                ..id
+            }
+            .is_alive()
+        );
         id.stop(Duration::from_secs(5)).await;
         assert!(!id.is_alive());
         child.wait().expect("reaped");

@@ -31,7 +31,9 @@ pub(super) fn wrap(
 fn check() -> Result<(), Error> {
     for tool in ["newuidmap", "newgidmap"] {
         if which(tool).is_none() {
-            return Err(Error::Rootless(format!("{tool}; next: sudo apt-get install uidmap")));
+            return Err(Error::Rootless(format!(
+                "{tool}; next: sudo apt-get install uidmap"
+            )));
         }
     }
     let uid = rustix::process::getuid().as_raw();
@@ -47,7 +49,10 @@ fn check() -> Result<(), Error> {
     for (setting, off) in [
         ("/proc/sys/kernel/unprivileged_userns_clone", "0"),
         ("/proc/sys/user/max_user_namespaces", "0"),
-        ("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1"),
+        (
+            "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
+            "1",
+        ),
     ] {
         if read(setting).trim() == off {
             return Err(Error::Rootless(format!(
@@ -79,7 +84,10 @@ fn has_range(file: &str, uid: u32, name: Option<&str>) -> bool {
             return false;
         };
         (Some(who) == name || who.parse() == Ok(uid))
-            && count.trim().parse::<u64>().is_ok_and(|count| count >= 65536)
+            && count
+                .trim()
+                .parse::<u64>()
+                .is_ok_and(|count| count >= 65536)
     })
 }
 
@@ -91,9 +99,17 @@ mod tests {
     fn ranges_are_found_by_name_and_by_id() {
         let passwd = "root:x:0:0::/root:/bin/sh\nada:x:1000:1000::/home/ada:/bin/sh\n";
         assert_eq!(user_name(passwd, 1000).as_deref(), Some("ada"));
-        assert!(has_range("bob:1:65536\nada:100000:65536\n", 1000, Some("ada")));
+        assert!(has_range(
+            "bob:1:65536\nada:100000:65536\n",
+            1000,
+            Some("ada")
+        ));
         assert!(has_range("1000:100000:70000\n", 1000, Some("ada")));
-        assert!(!has_range("ada:100000:100\nbob:1:65536\n", 1000, Some("ada")));
+        assert!(!has_range(
+            "ada:100000:100\nbob:1:65536\n",
+            1000,
+            Some("ada")
+        ));
         assert!(!has_range("", 1000, None));
     }
 }

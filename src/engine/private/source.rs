@@ -61,7 +61,9 @@ pub(super) async fn programs(
     let pins = Pins::shipped();
     match source {
         Source::Path => on_path().map_err(named("path")),
-        Source::Packages => from_packages(folder, &pins, rootless, tell).await.map_err(named("packages")),
+        Source::Packages => from_packages(folder, &pins, rootless, tell)
+            .await
+            .map_err(named("packages")),
         Source::Archive(archive) => from_archive(folder, archive, tell).await,
         Source::Auto => {
             let mut tried = Vec::new();
@@ -92,9 +94,17 @@ fn named(name: &'static str) -> impl FnOnce(String) -> Error {
 /// The release that `pins.toml` names, for this machine.
 fn pinned_archive(pins: &Pins) -> Result<Archive, String> {
     let arch = architecture();
-    let sha256 = pins.archive.sha256.get(arch).ok_or(format!("none is pinned for {arch}"))?;
+    let sha256 = pins
+        .archive
+        .sha256
+        .get(arch)
+        .ok_or(format!("none is pinned for {arch}"))?;
     Ok(Archive {
-        from: pins.archive.url.replace("{arch}", arch),
+        from: pins
+            .archive
+            .url
+            .replace("{arch}", arch)
+            .replace("{version}", &pins.archive.version),
         sha256: sha256.clone(),
     })
 }
@@ -130,13 +140,23 @@ async fn from_packages(
     let place = folder.programs().join("packages");
     packages::fetch(pin, &os, &place, rootless, tell).await?;
     let daemon = place.join("usr/sbin/dockerd");
-    let daemon = if daemon.exists() { daemon } else { place.join("usr/bin/dockerd") };
+    let daemon = if daemon.exists() {
+        daemon
+    } else {
+        place.join("usr/bin/dockerd")
+    };
     let bins = [place.join("usr/bin"), place.join("usr/sbin")];
-    let find = |name: &str| bins.iter().map(|bin| bin.join(name)).find(|program| program.exists());
+    let find = |name: &str| {
+        bins.iter()
+            .map(|bin| bin.join(name))
+            .find(|program| program.exists())
+    };
     let missing = |name: &str| format!("the packages held no {name}");
     Ok(Programs {
         kind: Kind::Dockerd,
-        daemon: Some(daemon).filter(|d| d.exists()).ok_or_else(|| missing("dockerd"))?,
+        daemon: Some(daemon)
+            .filter(|d| d.exists())
+            .ok_or_else(|| missing("dockerd"))?,
         runtime: find("runc").ok_or_else(|| missing("runc"))?,
         rootlesskit: find("rootlesskit").or_else(|| which("rootlesskit")),
         client: find("docker"),
@@ -162,8 +182,14 @@ async fn from_archive(
 ) -> Result<Programs, Error> {
     let sha256 = archive.sha256.to_ascii_lowercase();
     if hex::decode(&sha256).map(|hash| hash.len()) != Ok(32) {
-        let reason = format!("`{}` is no sha256: 64 hexadecimal digits are", archive.sha256);
-        return Err(Error::Source { name: "archive", reason });
+        let reason = format!(
+            "`{}` is no sha256: 64 hexadecimal digits are",
+            archive.sha256
+        );
+        return Err(Error::Source {
+            name: "archive",
+            reason,
+        });
     }
     let place = folder.programs().join(format!("archive-{}", &sha256[..16]));
     if !place.exists() {
@@ -200,5 +226,6 @@ pub(super) fn which(name: &str) -> Option<PathBuf> {
 
 fn is_program(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
-    path.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+    path.metadata()
+        .is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
 }
