@@ -1,5 +1,6 @@
 //! The verbs: one file per command. Only here is anything printed.
 
+pub mod doctor;
 pub mod engine;
 pub mod image;
 pub mod init;
@@ -36,6 +37,8 @@ pub enum Command {
     Engine(engine::EngineArgs),
     /// Write an mlbuild.toml from what the folder holds.
     Init(init::InitArgs),
+    /// Check the builder, registries, GPUs, display, disk and network.
+    Doctor(doctor::DoctorArgs),
     /// Print the JSON schema of mlbuild.toml.
     Schema(schema::SchemaArgs),
 }
@@ -70,6 +73,7 @@ fn run(cli: Cli) -> CommandResult {
         Command::Image(args) => wait_for(image::run(*args)),
         Command::Engine(args) => wait_for(engine::run(args)),
         Command::Init(args) => init::run(&args),
+        Command::Doctor(args) => wait_for(doctor::run(args)),
         Command::Schema(args) => schema::run(&args),
     }
 }

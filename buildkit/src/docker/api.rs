@@ -213,6 +213,11 @@ impl DockerApi {
         self.get_json("/info").await
     }
 
+    /// All facts about the daemon, as it tells them.
+    pub async fn info_json(&self) -> Result<serde_json::Value, DockerApiError> {
+        self.get_json("/info").await
+    }
+
     /// An image by name or ID; `None` if the daemon has no such image.
     pub async fn image_inspect(&self, name: &str) -> Result<Option<ImageInspect>, DockerApiError> {
         let call = format!("GET /images/{name}/json");
