@@ -4,5 +4,6 @@
 mod support;
 
 mod bring_up;
+mod filesync;
 mod goldens;
 mod registry;
