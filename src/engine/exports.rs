@@ -214,6 +214,15 @@ pub(super) fn docker_tar(tags: &[String], file: &Path) -> Export {
     }
 }
 
+/// The exporter that writes the result's files into a folder.
+pub(super) fn files(folder: &Path) -> Export {
+    Export {
+        kind: "local".into(),
+        attrs: BTreeMap::new(),
+        output: Some(ExportTarget::Dir(folder.to_owned())),
+    }
+}
+
 fn is_loopback(host: &str) -> bool {
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
     name == "localhost"

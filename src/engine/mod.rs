@@ -9,6 +9,7 @@ mod connect;
 mod explain;
 mod exports;
 pub mod private;
+mod packages;
 mod request;
 mod source_policy;
 
@@ -17,6 +18,7 @@ use std::collections::BTreeMap;
 use mlbuild_buildkit::docker::api::{DockerApi, DockerApiError};
 use mlbuild_buildkit::progress::{BuildTrace, ProgressMode};
 use mlbuild_buildkit::{BuilderInfo, BuilderKind, Client, ImageStore, SolveError, StatusResponse};
+use mlbuild_manifests::lock::LockedPackages;
 use oci_spec::distribution::Reference;
 use oci_spec::image::Descriptor;
 use tokio::sync::mpsc;
@@ -160,6 +162,32 @@ impl Builder {
             docker_id: None,
             pushed: None,
         })
+    }
+
+    /// Lists the packages of the image that a plan makes: one more step on its last
+    /// stage, exported as files. `None` where the image has nothing to list them with.
+    ///
+    /// # Errors
+    /// Those of a build: the image's own steps run too where they aren't cached.
+    pub async fn packages(
+        &self,
+        inputs: &BuildInputs<'_>,
+    ) -> Result<Option<LockedPackages>, BuildError> {
+        let Some(plan) = packages::plan(inputs.plan) else {
+            return Ok(None);
+        };
+        let folder = tempfile::tempdir()
+            .map_err(|error| CommandError::environment(format!("temporary folder: {error}")))?;
+        let asked = BuildInputs {
+            plan: &plan,
+            host: inputs.host,
+            insecure: inputs.insecure,
+            events: inputs.events.clone(),
+            cancel: inputs.cancel.clone(),
+        };
+        self.solve(&asked, vec![exports::files(folder.path())])
+            .await?;
+        Ok(packages::read(folder.path()))
     }
 
     /// Pushes through Docker's API: the classic store's BuildKit says it pushed and doesn't.

@@ -121,6 +121,25 @@ pub fn pin(text: &str, uses: &[ImageUse], digest_of: impl Fn(&str) -> Option<Str
     pinned
 }
 
+/// The text with its last stage named, and that name.
+pub fn name_last_stage(text: &str) -> Option<(String, String)> {
+    const NAME: &str = "mlbuild-last-stage";
+    let statements = statements(text);
+    let last = statements
+        .iter()
+        .rfind(|statement| statement.keyword == "FROM")?;
+    match last.words.as_slice() {
+        [.., keyword, name] if keyword.text.eq_ignore_ascii_case("as") => {
+            Some((text.to_owned(), name.text.clone()))
+        }
+        [.., image] => {
+            let (before, after) = text.split_at(image.end);
+            Some((format!("{before} AS {NAME}{after}"), NAME.to_owned()))
+        }
+        [] => None,
+    }
+}
+
 fn push_plain(
     found: &mut Vec<ImageUse>,
     stages: &[String],

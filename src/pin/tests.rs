@@ -104,3 +104,15 @@ fn line_ends_of_windows_are_fine() {
         "FROM a@sha256:ab\r\nRUN b\r\n"
     );
 }
+
+#[test]
+fn the_last_stage_gets_a_name_if_it_has_none() {
+    let (text, name) = name_last_stage("FROM a AS b\nFROM --platform=x c\nRUN d\n").unwrap();
+    assert_eq!(
+        text,
+        "FROM a AS b\nFROM --platform=x c AS mlbuild-last-stage\nRUN d\n"
+    );
+    assert_eq!(name, "mlbuild-last-stage");
+    let (text, name) = name_last_stage("FROM a as b\n").unwrap();
+    assert_eq!((text.as_str(), name.as_str()), ("FROM a as b\n", "b"));
+}

@@ -166,7 +166,7 @@ pub struct PublishedImage {
     pub size: u64,
 }
 
-/// Packages that a build installs, pinned.
+/// Packages that an image holds. Where their files are known, they are pinned by hash.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LockedPackages {
@@ -178,7 +178,7 @@ pub struct LockedPackages {
     pub python: Vec<PythonPackage>,
 }
 
-/// A pinned Debian package.
+/// A Debian package.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AptPackage {
@@ -188,13 +188,15 @@ pub struct AptPackage {
     pub version: String,
     /// Architecture (`amd64`, `all`).
     pub arch: String,
-    /// Hash of the .deb.
-    pub sha256: String,
+    /// Hash of the .deb, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
     /// Size of the .deb in bytes.
-    pub size: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
 }
 
-/// A pinned Python distribution.
+/// A Python distribution.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PythonPackage {
@@ -202,10 +204,13 @@ pub struct PythonPackage {
     pub name: String,
     /// Version.
     pub version: String,
-    /// File name of the wheel or source archive.
-    pub file: String,
+    /// File name of the wheel or source archive, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
     /// Hash of the file.
-    pub sha256: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
     /// Size of the file in bytes.
-    pub size: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
 }

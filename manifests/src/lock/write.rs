@@ -131,25 +131,27 @@ fn packages_lines(out: &mut TomlText, image: &LockedImage) {
     out.table("image.packages");
     if !packages.apt.is_empty() {
         let lines = packages.apt.iter().map(|p| {
-            inline(&[
-                ("name", quoted(&p.name)),
-                ("version", quoted(&p.version)),
-                ("arch", quoted(&p.arch)),
-                ("sha256", quoted(&p.sha256)),
-                ("size", p.size.to_string()),
-            ])
+            let known = [
+                Some(("name", quoted(&p.name))),
+                Some(("version", quoted(&p.version))),
+                Some(("arch", quoted(&p.arch))),
+                p.sha256.as_ref().map(|hash| ("sha256", quoted(hash))),
+                p.size.map(|size| ("size", size.to_string())),
+            ];
+            inline(&known.into_iter().flatten().collect::<Vec<_>>())
         });
         out.list("apt", lines);
     }
     if !packages.python.is_empty() {
         let lines = packages.python.iter().map(|p| {
-            inline(&[
-                ("name", quoted(&p.name)),
-                ("version", quoted(&p.version)),
-                ("file", quoted(&p.file)),
-                ("sha256", quoted(&p.sha256)),
-                ("size", p.size.to_string()),
-            ])
+            let known = [
+                Some(("name", quoted(&p.name))),
+                Some(("version", quoted(&p.version))),
+                p.file.as_ref().map(|file| ("file", quoted(file))),
+                p.sha256.as_ref().map(|hash| ("sha256", quoted(hash))),
+                p.size.map(|size| ("size", size.to_string())),
+            ];
+            inline(&known.into_iter().flatten().collect::<Vec<_>>())
         });
         out.list("python", lines);
     }

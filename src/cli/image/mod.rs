@@ -10,24 +10,28 @@ mod compose;
 mod context;
 mod ignore;
 mod inputs;
+mod moved;
 mod planning;
 mod publish;
 mod skip;
 
 use mlbuild_buildkit::progress::{Progress, ProgressOutput};
-use mlbuild_manifests::lock::{ImageKey, LockedImage};
+use mlbuild_manifests::lock::{ImageKey, LockedImage, LockedPackages};
 use oci_spec::distribution::Reference;
 
 use self::answer::Answer;
 use self::args::Print;
 use self::bases::Bases;
+use self::publish::Confirmed;
 use crate::cli::{interrupt, output};
-use crate::engine::{self, BuildInputs, BuildOutput, Connection};
+use crate::engine::{self, BuildError, BuildInputs, BuildOutput, Builder, Connection};
 use crate::error::{CommandError, CommandResult};
 use crate::host::{self, Host, HostSettings};
 use crate::plan::BuildPlan;
 use crate::registry::{CredentialStore, Registry, RegistryOptions};
-use crate::settings::{self, ImageSettings};
+use crate::settings::{self, ImageSettings, LockMode};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 /// Runs the verb.
 ///
@@ -121,8 +125,7 @@ impl Job<'_> {
             events,
             cancel: cancel.clone(),
         };
-        let built = builder.build(&build).await;
-        drop(build);
+        let built = self.solve(&builder, build, locked).await;
         let trace = progress.finish().await;
         let built = built.map_err(|error| error.explain(&trace, self.plan))?;
         for warning in &trace.warnings {
@@ -137,6 +140,9 @@ impl Job<'_> {
             }
             false => None,
         };
+        let packages = self
+            .packages(&builder, &built, confirmed.as_ref(), locked, &cancel)
+            .await;
         let mut inputs = inputs.clone();
         inputs.context = context.unchanged()?;
         let entry = publish::Entry {
@@ -146,6 +152,7 @@ impl Job<'_> {
             bases,
             builder: builder.name_and_version(),
             confirmed: confirmed.as_ref(),
+            packages,
         };
         let lock = entry.write_lock()?;
         let run = match &confirmed {
@@ -159,6 +166,72 @@ impl Job<'_> {
         Answer::built(self.settings, &built, confirmed.as_ref(), run).print(&self.settings.answer)
     }
 
+    /// Builds; with `--locked`, only once the packages are seen to be the lock's.
+    async fn solve(
+        &self,
+        builder: &Builder,
+        build: BuildInputs<'_>,
+        locked: Option<&LockedImage>,
+    ) -> Result<BuildOutput, BuildError> {
+        let pinned = locked.and_then(|locked| locked.packages.as_ref());
+        if let Some(old) = pinned.filter(|_| self.settings.lock.mode > LockMode::Free)
+            && let Some(new) = builder.packages(&build).await?
+        {
+            let moved = moved::packages(old, &new);
+            if !moved.is_empty() {
+                return Err(CommandError::difference(format!(
+                    "--locked: the packages would change:\n  {}",
+                    moved.join("\n  ")
+                ))
+                .hint("to take the new ones, build once without --locked and commit mlbuild.lock")
+                .into());
+            }
+        }
+        builder.build(&build).await
+    }
+
+    /// The packages of the image: the lock's where the image is the same, else asked of it.
+    ///
+    /// That they can't be listed is no failure of the build.
+    async fn packages(
+        &self,
+        builder: &Builder,
+        built: &BuildOutput,
+        confirmed: Option<&Confirmed>,
+        locked: Option<&LockedImage>,
+        cancel: &CancellationToken,
+    ) -> Option<LockedPackages> {
+        if self.settings.lock.file.is_none() || self.settings.lock.mode > LockMode::Free {
+            return None;
+        }
+        let old = locked.and_then(|locked| locked.packages.clone());
+        let mut configs = confirmed.iter().flat_map(|confirmed| &confirmed.images);
+        let is_locked = |config: String| {
+            locked.is_some_and(|l| l.platforms.values().any(|p| p.config.to_string() == config))
+        };
+        let same = built.config_digest.clone().is_some_and(is_locked)
+            || configs.any(|image| is_locked(image.config.digest().to_string()));
+        if same && old.is_some() {
+            return old;
+        }
+        let (events, mut unread) = mpsc::channel(64);
+        tokio::spawn(async move { while unread.recv().await.is_some() {} });
+        let build = BuildInputs {
+            plan: self.plan,
+            host: self.host,
+            insecure: &self.settings.insecure,
+            events,
+            cancel: cancel.clone(),
+        };
+        let new = builder.packages(&build).await.ok().flatten();
+        if let (Some(old), Some(new), false) = (&old, &new, self.settings.lock.upgrade.is_empty()) {
+            for line in moved::packages(old, new) {
+                output::note(&line);
+            }
+        }
+        new
+    }
+
     /// What would happen, without a builder.
     fn dry_run(&self, locked: Option<&LockedImage>) -> CommandResult {
         let context = context::Before::look(self.settings, self.plan)?;
@@ -168,7 +241,7 @@ impl Job<'_> {
     }
 
     /// Where an image without a registry is to be found.
-    fn say_where(&self, built: &BuildOutput, builder: &engine::Builder) {
+    fn say_where(&self, built: &BuildOutput, builder: &Builder) {
         if !self.settings.build.push
             && built.docker_id.is_none()
             && self.settings.build.outputs.is_empty()

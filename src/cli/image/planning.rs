@@ -7,9 +7,10 @@ use sha2::{Digest as _, Sha256};
 use super::bases::Bases;
 use super::compose::Composed;
 use super::ignore;
+use crate::cli::image::args::Upgrade;
 use crate::error::CommandResult;
 use crate::pin::{self, ExpandError, ImageUse, PinContext};
-use crate::plan::{BuildPlan, Context, Output, PlannedDockerfile};
+use crate::plan::{BuildPlan, Context, NoCache, Output, PlannedDockerfile};
 use crate::settings::ImageSettings;
 
 /// Build arguments: the template's, then the user's.
@@ -92,7 +93,7 @@ pub fn plan(
         entitlements: build.entitlements.clone(),
         cache_from: build.cache_from.clone(),
         cache_to: build.cache_to.clone(),
-        no_cache: build.no_cache.clone(),
+        no_cache: no_cache(settings),
         secrets,
         ssh: build.ssh.clone(),
         attestations: build.attestations.clone(),
@@ -100,6 +101,15 @@ pub fn plan(
         source_date_epoch: build.source_date_epoch,
         source_policy: build.source_policy.clone(),
     })
+}
+
+/// Packages only move when the steps that install them run again.
+fn no_cache(settings: &ImageSettings) -> NoCache {
+    let moves = |what: &Upgrade| matches!(what, Upgrade::All | Upgrade::Apt | Upgrade::Python);
+    match settings.lock.upgrade.iter().any(moves) {
+        true => NoCache::All,
+        false => settings.build.no_cache.clone(),
+    }
 }
 
 /// `--push`, `--load` and `--output` as exporters. With none of them the image

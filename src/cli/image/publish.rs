@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use mlbuild_manifests::document::{Document, LOCK_ARTIFACT_TYPE, RUN_ARTIFACT_TYPE};
 use mlbuild_manifests::lock::{
-    Builder, ImageKey, Inputs, LockedImage, LockedLayer, LockedPlatform, PublishedImage,
+    Builder, ImageKey, Inputs, LockedImage, LockedLayer, LockedPackages, LockedPlatform,
+    PublishedImage,
 };
 use mlbuild_manifests::run_record::{Binding, FOLDER_NAME, RunImage, RunPlatform, RunRecord};
 use mlbuild_manifests::{LockError, LockFile};
@@ -101,6 +102,8 @@ pub struct Entry<'a> {
     pub builder: (String, String),
     /// What the registry confirmed; `None` where nothing was pushed.
     pub confirmed: Option<&'a Confirmed>,
+    /// Packages of the image, where they could be listed.
+    pub packages: Option<LockedPackages>,
 }
 
 impl Entry<'_> {
@@ -126,7 +129,7 @@ impl Entry<'_> {
                 media_type: confirmed.descriptor.media_type().to_string(),
                 size: confirmed.descriptor.size(),
             }),
-            packages: None,
+            packages: self.packages.clone(),
         }
     }
 
