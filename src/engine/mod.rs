@@ -8,8 +8,8 @@ mod check;
 mod connect;
 mod explain;
 mod exports;
-pub mod private;
 mod packages;
+pub mod private;
 mod request;
 mod source_policy;
 
