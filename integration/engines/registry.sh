@@ -7,6 +7,17 @@ fetch_registry() {
     ln -sfn "$STATE/deb/registry/usr/bin/docker-registry" "$BIN/docker-registry"
 }
 
+# A registry of the newest specification (with referrers, and uploads that resume
+# anywhere), pinned in olareg/go.{mod,sum}. Tests start their own.
+build_olareg() {
+    local go
+    go=$(go_tool)
+    (cd "$ENGINES_SRC/olareg" && CGO_ENABLED=0 GOBIN=$BIN GOTOOLCHAIN=local GOFLAGS=-mod=readonly \
+        "$go" install -trimpath -ldflags '-s -w' github.com/olareg/olareg/cmd/olareg) \
+        > "$STATE/log/build-olareg.log" 2>&1 ||
+        { tail -n 20 "$STATE/log/build-olareg.log" >&2; die "could not build olareg"; }
+}
+
 REGISTRY_USER=mluser
 REGISTRY_PASSWORD=ml-pass-123
 

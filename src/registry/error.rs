@@ -22,7 +22,14 @@ pub enum RegistryError {
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
     /// The registry wants a log-in, or doesn't take the one we have.
-    #[error("{registry} {} for {repository}", if *had_credentials { "refuses the log-in that is stored" } else { "needs a log-in" })]
+    #[error(
+        "{registry} {}",
+        if *had_credentials {
+            format!("refuses the stored log-in for {repository}")
+        } else {
+            format!("needs a log-in for {repository}, or has no such repository")
+        }
+    )]
     Unauthorized {
         /// The registry.
         registry: String,
@@ -208,6 +215,13 @@ impl RegistryError {
             RegistryError::Unreachable { registry, .. } => {
                 Some(format!("is `{registry}` the right name, and does it run?"))
             }
+            RegistryError::Server {
+                registry,
+                status: 429,
+                ..
+            } => Some(format!(
+                "anonymous use is limited more: docker login {registry}; or set a mirror"
+            )),
             RegistryError::Server { message, .. } if message.contains("no space left") => {
                 Some("the registry's disk is full".to_owned())
             }

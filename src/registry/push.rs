@@ -45,8 +45,20 @@ impl Registry {
         let mut scope = scope_of(reference, true);
         scope.mount_from = mount_from.to_vec();
         scope.mount_from.retain(|from| *from != scope.repository);
-        self.push_blobs(layout, &endpoint, &scope, &blobs, &progress)
-            .await?;
+        let pushed = self
+            .push_blobs(layout, &endpoint, &scope, &blobs, &progress)
+            .await;
+        match pushed {
+            // Some token servers refuse the whole for a neighbour that we may not read.
+            Err(RegistryError::Unauthorized { .. } | RegistryError::Denied { .. })
+                if !scope.mount_from.is_empty() =>
+            {
+                scope.mount_from.clear();
+                self.push_blobs(layout, &endpoint, &scope, &blobs, &progress)
+                    .await?;
+            }
+            other => other?,
+        }
 
         scope.mount_from.clear();
         for (document, _) in all.iter().filter(|(_, is_document)| *is_document) {

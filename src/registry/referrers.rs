@@ -8,9 +8,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use oci_spec::distribution::Reference;
-use oci_spec::image::{Descriptor, Digest, ImageIndex, ImageManifest, MediaType};
+use oci_spec::image::{Descriptor, Digest, ImageManifest, MediaType};
 use reqwest::{Method, StatusCode};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::call::{Call, CallBody, Target};
 use super::endpoint::Endpoint;
@@ -33,6 +33,12 @@ struct Artifact<'a> {
     subject: Descriptor,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     annotations: &'a BTreeMap<String, String>,
+}
+
+/// What a registry lists: an index, whose list some write as `null` when it is empty.
+#[derive(Deserialize)]
+struct ReferrerList {
+    manifests: Option<Vec<Descriptor>>,
 }
 
 /// The fallback index. Descriptors stay JSON, so that what others wrote stays as it is.
@@ -125,7 +131,7 @@ impl Registry {
             what: &what,
         };
         let answer = self.send(&endpoint, &call).await?;
-        let index: ImageIndex = match answer.status() {
+        let index: ReferrerList = match answer.status() {
             StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST | StatusCode::METHOD_NOT_ALLOWED => {
                 let tagged = with_tag(reference, &fallback_tag(subject));
                 match self.pull_manifest_at(&endpoint, &tagged).await {
@@ -143,7 +149,7 @@ impl Registry {
             }
             _ => return Err(self.refused(&endpoint, &call, answer).await),
         };
-        let all = index.manifests().iter().map(|d| Referrer {
+        let all = index.manifests.iter().flatten().map(|d| Referrer {
             descriptor: d.clone(),
             artifact_type: d
                 .artifact_type()

@@ -1,7 +1,8 @@
-//! Documents attached to an image, in a registry that has no referrers API.
+//! Documents attached to an image, in registries with and without the referrers API.
 
 use std::collections::BTreeMap;
 
+use super::own::Own;
 use super::{client, reference, silent};
 use crate::support::engines::Engines;
 use crate::support::layouts::{fresh_seed, image};
@@ -11,9 +12,22 @@ const LOCK: &str = "application/vnd.mlbuild.lock.v1+json";
 
 #[tokio::test]
 async fn documents_are_attached_once_and_read_back() {
-    let host = Engines::from_env().registry;
+    attach_and_read(&Engines::from_env().registry).await;
+}
+
+#[tokio::test]
+async fn a_registry_with_referrers_gets_no_fallback_tag() {
+    let own = Own::newest();
+    let subject = attach_and_read(&own.host).await;
+    let tag = subject.replace(':', "-");
+    let tagged = reference(&own.host, &format!("attached:{tag}"));
+    assert_eq!(client().head(&tagged).await.unwrap(), None);
+}
+
+/// Returns the digest that documents were attached to.
+async fn attach_and_read(host: &str) -> String {
     let registry = client();
-    let to = reference(&host, "attached:v1");
+    let to = reference(host, "attached:v1");
     let made = image(fresh_seed(), &[10]);
     let published = registry
         .push_layout(&made.layout, &to, &[], silent())
@@ -56,6 +70,7 @@ async fn documents_are_attached_once_and_read_back() {
         registry.exists(&to, &made.top).await.unwrap(),
         "the image itself is as it was"
     );
+    made.top.to_string()
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! A bad line: a TCP relay in front of a real registry that cuts connections.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -26,6 +27,7 @@ pub struct Cable {
     /// `127.0.0.1:PORT` of the near end.
     pub host: String,
     seen: Arc<Mutex<Vec<Request>>>,
+    passed: Arc<AtomicUsize>,
 }
 
 impl Cable {
@@ -34,13 +36,26 @@ impl Cable {
         let near = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let host = near.local_addr().unwrap().to_string();
         let seen = Arc::new(Mutex::new(Vec::new()));
+        let passed = Arc::new(AtomicUsize::new(0));
+        let count = passed.clone();
         let (far, cut, log) = (registry.to_owned(), Arc::new(Mutex::new(cut)), seen.clone());
         tokio::spawn(async move {
             while let Ok((client, _)) = near.accept().await {
-                tokio::spawn(relay(client, far.clone(), cut.clone(), log.clone()));
+                tokio::spawn(relay(
+                    client,
+                    far.clone(),
+                    cut.clone(),
+                    log.clone(),
+                    count.clone(),
+                ));
             }
         });
-        Self { host, seen }
+        Self { host, seen, passed }
+    }
+
+    /// Bytes that clients sent and that went through.
+    pub fn passed(&self) -> usize {
+        self.passed.load(Ordering::Relaxed)
     }
 
     /// The requests that came, in order, those that were cut too.
@@ -54,6 +69,7 @@ async fn relay(
     far: String,
     cut: Arc<Mutex<Cut>>,
     seen: Arc<Mutex<Vec<Request>>>,
+    count: Arc<AtomicUsize>,
 ) {
     let Ok(server) = TcpStream::connect(&far).await else {
         return;
@@ -77,6 +93,7 @@ async fn relay(
                 return;
             }
             now.passed += n;
+            count.fetch_add(n, Ordering::Relaxed);
             if to_server.write_all(&buffer[..n]).await.is_err() {
                 return;
             }

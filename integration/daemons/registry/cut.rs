@@ -3,6 +3,7 @@
 use mlbuild::registry::{Registry, RegistryError, RegistryOptions};
 
 use super::cable::Cable;
+use super::own::Own;
 use super::{Heard, client, options, reference, silent};
 use crate::support::engines::Engines;
 use crate::support::layouts::{fresh_seed, image};
@@ -68,6 +69,31 @@ async fn a_cut_upload_goes_on_in_pieces_and_from_where_it_was() {
             .await
             .unwrap()
     );
+}
+
+#[tokio::test]
+async fn where_the_registry_keeps_every_byte_none_is_sent_twice() {
+    let own = Own::newest();
+    let made = image(fresh_seed(), &[32 * MIB]);
+    let mut cuts = 0;
+    let cable = Cable::to(
+        &own.host,
+        Box::new(move |request| {
+            let due = request.passed > 5 * MIB && cuts < 3;
+            cuts += usize::from(due);
+            due
+        }),
+    )
+    .await;
+    let to = reference(&cable.host, "kept:v1");
+    let registry = in_pieces_of(8 * MIB);
+    let published = registry
+        .push_layout(&made.layout, &to, &[], silent())
+        .await
+        .unwrap();
+    assert_eq!(published.descriptor.digest(), &made.top);
+    let passed = cable.passed();
+    assert!(passed < 34 * MIB, "{passed} bytes for 32 MiB");
 }
 
 #[tokio::test]

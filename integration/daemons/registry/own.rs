@@ -15,25 +15,20 @@ pub struct Own {
     /// `127.0.0.1:PORT`.
     pub host: String,
     folder: TempDir,
+    arguments: Vec<String>,
     child: Option<Child>,
 }
 
 impl Own {
-    /// A registry that asks for nothing and speaks plain http.
+    /// Distribution 2.8, which asks for nothing and speaks plain http.
     pub fn start() -> Self {
         Self::start_with("", |_| {})
     }
 
-    /// A registry with more lines under `http:`, in a folder that is prepared first.
+    /// Distribution with more lines under `http:`, in a folder that is prepared first.
     pub fn start_with(http: &str, prepare: impl FnOnce(&Path)) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let (folder, host) = place();
         prepare(folder.path());
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
-        let host = format!("127.0.0.1:{port}");
         let root = folder.path().display();
         let config = format!(
             "version: 0.1\nlog: {{ level: error, accesslog: {{ disabled: true }} }}\n\
@@ -42,9 +37,27 @@ impl Own {
         );
         let config = config.replace("FOLDER", &root.to_string());
         fs::write(folder.path().join("config.yml"), config).unwrap();
+        let arguments = ["docker-registry", "serve", &format!("{root}/config.yml")];
+        Self::run_first(folder, host.clone(), &arguments)
+    }
+
+    /// A registry of the newest specification: referrers, and uploads that resume anywhere.
+    pub fn newest() -> Self {
+        let (folder, host) = place();
+        let (address, port) = host.split_once(':').unwrap();
+        let root = folder.path().display().to_string();
+        let arguments = [
+            "olareg", "serve", "--addr", address, "--port", port, "--dir", &root,
+        ];
+        Self::run_first(folder, host.clone(), &arguments)
+    }
+
+    fn run_first(folder: TempDir, host: String, arguments: &[&str]) -> Self {
+        let arguments = arguments.iter().map(|a| (*a).to_owned()).collect();
         let mut own = Self {
             host,
             folder,
+            arguments,
             child: None,
         };
         own.run();
@@ -53,11 +66,10 @@ impl Own {
 
     /// Starts it (again) on the same port with the same data.
     pub fn run(&mut self) {
-        let program = Engines::from_env().bin.join("docker-registry");
+        let program = Engines::from_env().bin.join(&self.arguments[0]);
         let log = fs::File::create(self.folder.path().join("log")).unwrap();
         let child = Command::new(&program)
-            .arg("serve")
-            .arg(self.folder.path().join("config.yml"))
+            .args(&self.arguments[1..])
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
@@ -89,6 +101,16 @@ impl Own {
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
+}
+
+/// A folder, and an address nobody listens on.
+fn place() -> (TempDir, String) {
+    let port = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    (tempfile::tempdir().unwrap(), format!("127.0.0.1:{port}"))
 }
 
 impl Drop for Own {
