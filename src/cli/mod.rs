@@ -1,10 +1,12 @@
 //! The verbs: one file per command. Only here is anything printed.
 
+pub mod completions;
 pub mod doctor;
 pub mod engine;
 pub mod image;
 pub mod init;
 pub mod interrupt;
+pub mod man;
 pub mod output;
 pub mod schema;
 
@@ -39,6 +41,10 @@ pub enum Command {
     Init(init::InitArgs),
     /// Check the builder, registries, GPUs, display, disk and network.
     Doctor(doctor::DoctorArgs),
+    /// Print completions for a shell.
+    Completions(completions::CompletionsArgs),
+    /// Write manual pages into a folder.
+    Man(man::ManArgs),
     /// Print the JSON schema of mlbuild.toml.
     Schema(schema::SchemaArgs),
 }
@@ -74,6 +80,8 @@ fn run(cli: Cli) -> CommandResult {
         Command::Engine(args) => wait_for(engine::run(args)),
         Command::Init(args) => init::run(&args),
         Command::Doctor(args) => wait_for(doctor::run(args)),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
         Command::Schema(args) => schema::run(&args),
     }
 }
