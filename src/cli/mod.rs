@@ -30,22 +30,16 @@ pub struct Cli {
     pub command: Command,
 }
 
-/// The verbs.
+/// The verbs. A comment here would replace the help, which stands on each verb's arguments.
+#[allow(missing_docs)]
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Compose, build, push and lock an image.
     Image(Box<image::args::ImageArgs>),
-    /// Start, show or remove a private builder.
     Engine(engine::EngineArgs),
-    /// Write an mlbuild.toml from what the folder holds.
     Init(init::InitArgs),
-    /// Check the builder, registries, GPUs, display, disk and network.
     Doctor(doctor::DoctorArgs),
-    /// Print completions for a shell.
     Completions(completions::CompletionsArgs),
-    /// Write manual pages into a folder.
     Man(man::ManArgs),
-    /// Print the JSON schema of mlbuild.toml.
     Schema(schema::SchemaArgs),
 }
 
