@@ -31,7 +31,8 @@ pub(crate) const CONNECTION_WINDOW: u32 = 8 << 20;
 pub struct ConnectOptions {
     /// TLS for `tcp://`; without it the connection is plain.
     pub tls: Option<TlsOptions>,
-    /// Where `docker://` looks up hosts and contexts.
+    /// Where `docker://` looks up hosts and contexts, and what helper programs
+    /// (ssh, docker, kubectl) are started with.
     pub env: Env,
     /// How long the builder may take to answer at first.
     pub timeout: Duration,
@@ -298,11 +299,27 @@ async fn probe(channel: &Channel, timeout: Duration) -> Result<Vec<WorkerRecord>
 }
 
 fn no_buildkit(endpoint: &Endpoint, status: &tonic::Status, dialer: &Dialer) -> ConnectError {
+    let mut reason = match dialer.stderr() {
+        // A helper program's own words beat "connection closed".
+        Some(stderr) => stderr,
+        None => crate::error::status_text(status),
+    };
+    match (endpoint, dialer) {
+        (Endpoint::Tcp { .. }, Dialer::Tcp { tls: None, .. }) => {
+            reason.push_str("; if it wants TLS, give a CA file, a certificate and a key");
+        }
+        // What an HTTP/1.1 answer is to an HTTP/2 client.
+        (Endpoint::Unix(path), _) if reason.contains("frame") => {
+            reason.push_str(&format!(
+                "; if this is Docker's socket, write docker://{}",
+                path.display()
+            ));
+        }
+        _ => {}
+    }
     ConnectError::NoBuildKit {
         endpoint: endpoint.to_string(),
-        reason: dialer
-            .stderr()
-            .unwrap_or_else(|| crate::error::status_text(status)),
+        reason,
     }
 }
 

@@ -36,6 +36,11 @@ impl Env {
         (!value.is_empty()).then_some(value)
     }
 
+    /// All variables, for helper programs.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&OsString, &OsString)> {
+        self.vars.iter()
+    }
+
     /// Where Docker's client keeps its configuration: `DOCKER_CONFIG`, or
     /// `.docker` in the home folder.
     pub fn docker_config_dir(&self) -> Option<PathBuf> {

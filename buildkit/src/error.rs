@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use crate::client::RequestError;
 use crate::session::SessionError;
+use crate::transport::DialError;
 
 /// Why a solve didn't succeed.
 #[derive(Debug, thiserror::Error)]
@@ -85,26 +86,24 @@ impl std::fmt::Display for BuildFailure {
     }
 }
 
-/// A status in one line for people, without the code where it tells nothing.
+/// A status in one line for people. Where the call broke on this side, tonic's
+/// own words ("transport error") tell nothing; the reason is behind them.
 pub(crate) fn status_text(status: &tonic::Status) -> String {
     use std::error::Error as _;
-    let mut text = status.message().to_string();
-    // tonic says only "transport error"; the reason is behind it.
+    let mut deepest = None;
     let mut source = status.source();
     while let Some(error) = source {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            if !text.is_empty() {
-                text.push_str(": ");
-            }
-            text.push_str(&more);
+        deepest = Some(error);
+        if error.is::<DialError>() {
+            break;
         }
         source = error.source();
     }
-    if text.is_empty() {
-        text = status.code().description().to_string();
+    match (deepest, status.message()) {
+        (Some(error), _) => error.to_string(),
+        (None, "") => status.code().description().to_string(),
+        (None, message) => message.to_string(),
     }
-    text
 }
 
 impl BuildFailure {

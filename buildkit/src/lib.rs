@@ -23,6 +23,7 @@ mod env;
 mod error;
 pub mod fsutil;
 mod gateway;
+mod history;
 mod info;
 pub mod progress;
 mod session;

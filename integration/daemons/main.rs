@@ -4,6 +4,7 @@
 mod support;
 
 mod bring_up;
+mod buildkit;
 mod filesync;
 mod goldens;
 mod registry;

@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 
 use super::{BoxIo, DialError};
+use crate::env::Env;
 
 /// How much of a program's stderr is kept: enough for an error, bounded for a
 /// long build. Bytes.
@@ -73,9 +74,11 @@ impl Stderr {
     }
 }
 
-pub(super) fn dial(command: &ChildCommand, stderr: &Stderr) -> Result<BoxIo, DialError> {
+pub(super) fn dial(command: &ChildCommand, env: &Env, stderr: &Stderr) -> Result<BoxIo, DialError> {
     let mut child = Command::new(&command.program)
         .args(&command.args)
+        .env_clear()
+        .envs(env.iter())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

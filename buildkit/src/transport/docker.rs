@@ -7,9 +7,10 @@ use hyper_util::rt::TokioIo;
 
 use super::{BoxIo, DIAL_TIMEOUT, DialError, Dialer, ssh, tcp};
 use crate::docker::context::DockerHost;
+use crate::env::Env;
 
 /// The way to the daemon's socket itself.
-pub(crate) fn raw_dialer(host: &DockerHost) -> Result<Dialer, DialError> {
+pub(crate) fn raw_dialer(host: &DockerHost, env: &Env) -> Result<Dialer, DialError> {
     Ok(match host {
         DockerHost::Unix(path) => Dialer::Unix(path.clone()),
         DockerHost::Tcp { host, port, tls } => Dialer::Tcp {
@@ -21,7 +22,7 @@ pub(crate) fn raw_dialer(host: &DockerHost) -> Result<Dialer, DialError> {
                 None => None,
             },
         },
-        DockerHost::Ssh(target) => Dialer::child(ssh::docker(target)),
+        DockerHost::Ssh(target) => Dialer::child(ssh::docker(target), env),
     })
 }
 

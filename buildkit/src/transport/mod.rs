@@ -129,6 +129,7 @@ pub(crate) enum Dialer {
     Docker(DockerDialer),
     Child {
         command: ChildCommand,
+        env: Env,
         stderr: Stderr,
     },
 }
@@ -163,32 +164,36 @@ impl Dialer {
             Endpoint::Docker(target) => {
                 let host = DockerHost::resolve(target, env)?;
                 Self::Docker(DockerDialer {
-                    raw: Arc::new(docker::raw_dialer(&host)?),
+                    raw: Arc::new(docker::raw_dialer(&host, env)?),
                     host,
                     upgrade: false,
                 })
             }
             Endpoint::DockerContainer { name, context } => {
-                Self::child(docker_container::command(name, context.as_deref()))
+                Self::child(docker_container::command(name, context.as_deref()), env)
             }
             Endpoint::KubePod {
                 pod,
                 context,
                 namespace,
                 container,
-            } => Self::child(kube_pod::command(
-                pod,
-                context.as_deref(),
-                namespace.as_deref(),
-                container.as_deref(),
-            )),
-            Endpoint::Ssh(target) => Self::child(ssh::buildctl(target)),
+            } => Self::child(
+                kube_pod::command(
+                    pod,
+                    context.as_deref(),
+                    namespace.as_deref(),
+                    container.as_deref(),
+                ),
+                env,
+            ),
+            Endpoint::Ssh(target) => Self::child(ssh::buildctl(target), env),
         })
     }
 
-    pub(crate) fn child(command: ChildCommand) -> Self {
+    pub(crate) fn child(command: ChildCommand, env: &Env) -> Self {
         Self::Child {
             command,
+            env: env.clone(),
             stderr: Stderr::default(),
         }
     }
@@ -206,7 +211,11 @@ impl Dialer {
                     Ok(io)
                 }
             }
-            Self::Child { command, stderr } => child::dial(command, stderr),
+            Self::Child {
+                command,
+                env,
+                stderr,
+            } => child::dial(command, env, stderr),
         }
     }
 
