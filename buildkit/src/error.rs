@@ -56,9 +56,11 @@ pub struct BuildFailure {
     pub message: String,
     /// The gRPC code, such as `Unknown` or `NotFound`.
     pub code: String,
-    /// The digest of the step that failed; `StatusResponse` has its name and logs.
+    /// The digest of the step that failed, if one did; `StatusResponse` has its
+    /// name and logs.
     pub vertex: Option<String>,
-    /// Where in which source files it comes from, innermost first.
+    /// Where in which source files it comes from, innermost first; BuildKit
+    /// before 0.9 doesn't tell.
     pub sources: Vec<FailureSource>,
 }
 
@@ -196,14 +198,26 @@ impl From<SourceJson> for FailureSource {
             content: base64::engine::general_purpose::STANDARD
                 .decode(info.data)
                 .unwrap_or_default(),
-            ranges: json
-                .ranges
-                .iter()
-                .map(|r| (line(&r.start), line(&r.end).max(line(&r.start))))
-                .filter(|(start, _)| *start > 0)
-                .collect(),
+            ranges: merged(
+                json.ranges
+                    .iter()
+                    .map(|r| (line(&r.start), line(&r.end).max(line(&r.start))))
+                    .filter(|(start, _)| *start > 0),
+            ),
         }
     }
+}
+
+/// Some daemons tell each line of an instruction by itself.
+fn merged(ranges: impl Iterator<Item = (u32, u32)>) -> Vec<(u32, u32)> {
+    let mut merged: Vec<(u32, u32)> = Vec::new();
+    for (start, end) in ranges {
+        match merged.last_mut() {
+            Some(last) if (last.0..=last.1 + 1).contains(&start) => last.1 = last.1.max(end),
+            _ => merged.push((start, end)),
+        }
+    }
+    merged
 }
 
 #[cfg(test)]
@@ -241,6 +255,12 @@ mod tests {
         assert_eq!(failure.vertex.as_deref(), Some("sha256:11"));
         assert_eq!(failure.sources[0].content, b"FROM x\nRUN false\n");
         insta::assert_snapshot!(failure, @r#"Dockerfile:2: process "/bin/sh -c false" did not complete successfully: exit code: 1"#);
+    }
+
+    #[test]
+    fn neighbouring_lines_are_one_range() {
+        let lines = [(3, 3), (4, 5), (9, 9)].into_iter();
+        assert_eq!(merged(lines), [(3, 5), (9, 9)]);
     }
 
     #[test]

@@ -11,6 +11,15 @@ use tonic::Status;
 
 use crate::client::{Client, MAX_MESSAGE, RequestError};
 
+/// One attestation of a build: what is stated, and in which vocabulary.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Attestation {
+    /// Names the vocabulary, such as `https://slsa.dev/provenance/v1`.
+    pub predicate_type: String,
+    /// The statement's predicate.
+    pub predicate: serde_json::Value,
+}
+
 impl Client {
     /// The record of a finished build by its reference; `None` if there is
     /// none. BuildKit ≥ 0.11; internal builds leave no record.
@@ -44,12 +53,9 @@ impl Client {
         Ok(found)
     }
 
-    /// A finished build's attestations (in-toto statements): provenance, SBOM.
-    /// Empty if it has none.
-    pub async fn attestations(
-        &self,
-        reference: &str,
-    ) -> Result<Vec<serde_json::Value>, RequestError> {
+    /// A finished build's attestations (provenance, SBOM); empty if it has
+    /// none.
+    pub async fn attestations(&self, reference: &str) -> Result<Vec<Attestation>, RequestError> {
         let Some(record) = self.build_record(reference).await? else {
             return Ok(Vec::new());
         };
@@ -57,17 +63,20 @@ impl Client {
             .result
             .into_iter()
             .chain(record.results.into_values());
-        let mut statements = Vec::new();
-        for descriptor in results.flat_map(|r| r.attestations) {
+        let mut attestations = Vec::new();
+        for mut descriptor in results.flat_map(|r| r.attestations) {
             let bytes = self.read_content(&descriptor.digest).await?;
-            statements.push(serde_json::from_slice(&bytes).map_err(|e| {
-                RequestError::BuildKit {
-                    call: "Content.Read",
-                    status: Status::data_loss(format!("{}: {e}", descriptor.digest)),
-                }
-            })?);
+            let predicate = serde_json::from_slice(&bytes).map_err(|e| RequestError::BuildKit {
+                call: "Content.Read",
+                status: Status::data_loss(format!("{}: {e}", descriptor.digest)),
+            })?;
+            let predicate_type = descriptor.annotations.remove("in-toto.io/predicate-type");
+            attestations.push(Attestation {
+                predicate_type: predicate_type.unwrap_or_default(),
+                predicate,
+            });
         }
-        Ok(statements)
+        Ok(attestations)
     }
 
     /// A blob of the daemon's own store.

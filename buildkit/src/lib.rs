@@ -38,6 +38,7 @@ pub use endpoint::{DockerTarget, Endpoint, ParseEndpointError, SshTarget};
 pub use env::Env;
 pub use error::{BuildFailure, FailureSource, SolveError};
 pub use gateway::LintWarning;
+pub use history::Attestation;
 pub use info::{BuildKitVersion, BuilderInfo, BuilderKind, Feature, ImageStore, Worker};
 pub use mlbuild_proto::moby::buildkit::v1::StatusResponse;
 pub use mlbuild_proto::moby::buildkit::v1::sourcepolicy;

@@ -172,11 +172,13 @@ impl Client {
         // Dropping the call tells the daemon to stop.
         drop(solving);
 
-        match &outcome {
+        let failed_step = match &outcome {
             Ok(_) | Err(Ended::Status(_)) => progress.finish().await,
             // The daemon's last words are that the steps were stopped.
-            Err(_) => drop(tokio::time::timeout(CANCEL_WAIT, progress.finish()).await),
-        }
+            Err(_) => tokio::time::timeout(CANCEL_WAIT, progress.finish())
+                .await
+                .unwrap_or_default(),
+        };
         drop(running);
 
         match outcome {
@@ -193,7 +195,14 @@ impl Client {
             Err(Ended::Cancelled) => Err(SolveError::Cancelled),
             Err(Ended::Session(reason)) => Err(SessionError::Refused(reason).into()),
             Err(Ended::Status(_)) if cancel.is_cancelled() => Err(SolveError::Cancelled),
-            Err(Ended::Status(status)) => Err(self.solve_error(&status)),
+            Err(Ended::Status(status)) => {
+                let mut error = self.solve_error(&status);
+                if let SolveError::Build(failure) = &mut error {
+                    // Old daemons say it only in the progress.
+                    failure.vertex = failure.vertex.take().or(failed_step);
+                }
+                Err(error)
+            }
         }
     }
 
@@ -286,8 +295,8 @@ impl Prepared {
 /// The daemon's progress on its way to whoever shows it.
 struct Progress {
     forwarding: JoinHandle<()>,
-    /// Changes with each message.
-    seen: watch::Receiver<u64>,
+    /// Changes with each message; holds the first step that failed.
+    seen: watch::Receiver<Option<String>>,
 }
 
 impl Drop for Progress {
@@ -298,7 +307,7 @@ impl Drop for Progress {
 
 impl Progress {
     fn start(client: &Client, reference: String, to: mpsc::Sender<StatusResponse>) -> Self {
-        let (count, seen) = watch::channel(0);
+        let (tell, seen) = watch::channel(None);
         let mut control = client.control();
         let forwarding = tokio::spawn(async move {
             let request = StatusRequest { r#ref: reference };
@@ -308,7 +317,12 @@ impl Progress {
             };
             let mut messages = answer.into_inner();
             while let Ok(Some(message)) = messages.message().await {
-                count.send_modify(|n| *n += 1);
+                let failed = message.vertexes.iter().find(|v| !v.error.is_empty());
+                tell.send_modify(|first| {
+                    if first.is_none() {
+                        *first = failed.map(|v| v.digest.clone());
+                    }
+                });
                 if to.send(message).await.is_err() {
                     return;
                 }
@@ -318,15 +332,17 @@ impl Progress {
     }
 
     /// Waits for the end, which may come after the solve's, but not for ever.
-    async fn finish(mut self) {
+    /// Returns the first step that failed.
+    async fn finish(mut self) -> Option<String> {
         loop {
             let silence = tokio::time::sleep(STATUS_SILENCE);
             tokio::select! {
-                _ = &mut self.forwarding => return,
+                _ = &mut self.forwarding => break,
                 Ok(()) = self.seen.changed() => {}
-                () = silence => return,
+                () = silence => break,
             }
         }
+        self.seen.borrow().clone()
     }
 }
 

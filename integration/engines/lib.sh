@@ -47,7 +47,8 @@ start() {
     local name=$1 pid
     shift
     ! running "$name" || return 0
-    setsid "$@" > "$STATE/log/$name.log" 2>&1 < /dev/null 9>&- &
+    # Not in the caller's folder: it may be gone before the engine is.
+    setsid env -C "$STATE" "$@" > "$STATE/log/$name.log" 2>&1 < /dev/null 9>&- &
     pid=$!
     printf '%s %s\n' "$pid" "$(start_time "$pid")" > "$STATE/pids/$name"
 }

@@ -184,6 +184,28 @@ struct ErrorDetail {
     message: String,
 }
 
+impl DockerProgress {
+    /// The result of a push: in fields of its own, or, where images live in
+    /// containerd's store, in the text `TAG: digest: DIGEST size: N`.
+    fn pushed(&self) -> Option<Pushed> {
+        if let Some(aux) = &self.aux {
+            let aux = PushAux::deserialize(aux).ok()?;
+            return Some(Pushed {
+                tag: aux.tag,
+                digest: aux.digest,
+                size: aux.size,
+            });
+        }
+        let (tag, rest) = self.status.split_once(": digest: ")?;
+        let (digest, size) = rest.split_once(" size: ")?;
+        Some(Pushed {
+            tag: tag.to_string(),
+            digest: digest.to_string(),
+            size: size.trim().parse().ok()?,
+        })
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct PushAux {
@@ -272,14 +294,8 @@ impl DockerApi {
 
         let mut pushed = None;
         each_line(&call, response, |line| {
-            if let Some(aux) = &line.aux
-                && let Ok(aux) = PushAux::deserialize(aux)
-            {
-                pushed = Some(Pushed {
-                    tag: aux.tag,
-                    digest: aux.digest,
-                    size: aux.size,
-                });
+            if let Some(told) = line.pushed() {
+                pushed = Some(told);
             }
             // The containerd store says it in words only.
             pushed = pushed.take().or_else(|| pushed_in_words(&line.status));
@@ -462,5 +478,24 @@ async fn each_line(
         if ended {
             return Ok(());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_push_is_understood_in_both_forms() {
+        let fields = r#"{"progressDetail":{},"aux":{"Tag":"1","Digest":"sha256:aa","Size":7}}"#;
+        let text = r#"{"status":"1: digest: sha256:aa size: 7"}"#;
+        for line in [fields, text] {
+            let line: DockerProgress = serde_json::from_str(line).unwrap();
+            let pushed = line.pushed().unwrap();
+            assert_eq!((pushed.digest.as_str(), pushed.size), ("sha256:aa", 7));
+        }
+        let other: DockerProgress =
+            serde_json::from_str(r#"{"status":"Preparing","id":"a"}"#).unwrap();
+        assert_eq!(other.pushed(), None);
     }
 }

@@ -1,12 +1,11 @@
 //! Builds that fail, are cancelled, or lose their builder.
 
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use mlbuild_buildkit::{Client, ConnectOptions, LocalSource, SolveError};
-use tempfile::TempDir;
+use mlbuild_buildkit::{LocalSource, SolveError};
 
-use super::{Build, all_builders, buildkitd, endpoint, folder};
+use super::own::Buildkitd;
+use super::{Build, all_builders, buildkitd, folder};
 use crate::support::engines::Engines;
 
 #[tokio::test]
@@ -32,8 +31,11 @@ async fn a_failing_step_points_at_its_line() {
             failure.message.contains("exit code: 7"),
             "{name}: {failure:?}"
         );
-        assert_eq!(failure.sources[0].ranges[0], (3, 4), "{name}: {failure:?}");
-        assert_eq!(failure.sources[0].content, text.as_bytes(), "{name}");
+        // The old one doesn't tell where.
+        if name != "Docker 20.10" {
+            assert_eq!(failure.sources[0].ranges, [(3, 4)], "{name}: {failure:?}");
+            assert_eq!(failure.sources[0].content, text.as_bytes(), "{name}");
+        }
         let step = failure.vertex.unwrap_or_else(|| panic!("{name}: no step"));
         let step = vertexes.iter().find(|v| v.digest == step).unwrap();
         assert!(step.name.contains("RUN echo before"), "{name}: {step:?}");
@@ -53,7 +55,10 @@ async fn a_bad_dockerfile_points_at_its_line() {
             error.contains("nknown instruction: COPI"),
             "{name}: {error}"
         );
-        assert!(error.starts_with("Dockerfile:2: "), "{name}: {error}");
+        assert!(
+            error.starts_with("Dockerfile:2: ") || error.contains("parse error line 2"),
+            "{name}: {error}"
+        );
     }
 }
 
@@ -143,51 +148,6 @@ async fn a_build_that_is_cancelled_before_it_starts_does_nothing() {
     assert!(matches!(build.run().await.error(), SolveError::Cancelled));
 }
 
-/// A buildkitd of the test's own, to be killed.
-struct Buildkitd {
-    child: Child,
-    dir: TempDir,
-}
-
-impl Buildkitd {
-    async fn start(engines: &Engines) -> (Self, Client) {
-        let dir = tempfile::tempdir().unwrap();
-        let socket = format!("unix://{}", dir.path().join("b.sock").display());
-        let child = Command::new(engines.bin.join("buildkitd"))
-            .arg("--root")
-            .arg(dir.path().join("root"))
-            .args(["--addr", &socket, "--oci-worker-net=host"])
-            .args([
-                "--oci-worker-snapshotter=native",
-                "--containerd-worker=false",
-            ])
-            .arg(format!(
-                "--oci-worker-binary={}",
-                engines.bin.join("runc").display()
-            ))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("buildkitd runs");
-        let started = Self { child, dir };
-        let since = Instant::now();
-        loop {
-            match Client::connect(&endpoint(&socket), &ConnectOptions::default()).await {
-                Ok(client) => return (started, client),
-                Err(e) => assert!(since.elapsed() < Duration::from_secs(20), "{e}"),
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    }
-}
-
-impl Drop for Buildkitd {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 #[tokio::test]
 async fn a_builder_that_dies_is_told_and_soon() {
     let engines = Engines::from_env();
@@ -201,7 +161,7 @@ async fn a_builder_that_dies_is_told_and_soon() {
     let build = build.attr("context", &url);
     let running = async {
         tokio::time::sleep(Duration::from_millis(700)).await;
-        buildkitd.child.kill().unwrap();
+        buildkitd.kill();
         Instant::now()
     };
     let (outcome, killed) = tokio::join!(build.run(), running);

@@ -4,6 +4,7 @@
 mod exports;
 mod failures;
 mod features;
+mod own;
 mod session;
 mod transports;
 

@@ -143,7 +143,6 @@ impl<'a> Container<'a> {
             "run",
             "-d",
             "--rm",
-            "--init",
             "--name",
             &container.name,
             "--network",
