@@ -43,9 +43,7 @@ pub(super) async fn prepare(
     };
     let mut command = vec![text(&programs.daemon), flag.to_owned(), text(&file)];
     if without_root {
-        if programs.kind == Kind::Buildkitd {
-            command.push("--rootless".to_owned());
-        }
+        command.push("--rootless".to_owned());
         command = rootless::wrap(programs, &sockets, command)?;
     }
     Ok(Launch {

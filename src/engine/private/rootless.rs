@@ -5,6 +5,15 @@ use std::path::Path;
 use super::error::Error;
 use super::source::{Programs, which};
 
+/// Run inside the namespaces, before the daemon.
+///
+/// The copy of /run is of links to what was there: those to a Docker's or a
+/// containerd's own folders would lead where only root may write. And told of
+/// rootlesskit, Docker asks it for a network driver, and up to 28 breaks over
+/// there being none; `--rootless` tells it what it must know.
+const FRESH_RUN: &str = r#"rm -f /run/docker /run/containerd /run/buildkit /run/runc /run/xtables.lock; \
+       unset ROOTLESSKIT_STATE_DIR; exec "$@""#;
+
 /// Puts rootlesskit before a daemon's command line. The network stays the
 /// machine's own, so no helper for one is needed.
 pub(super) fn wrap(
@@ -23,6 +32,7 @@ pub(super) fn wrap(
         "--copy-up=/run".to_owned(),
         "--propagation=rslave".to_owned(),
     ];
+    wrapped.extend(["sh", "-c", FRESH_RUN, "sh"].map(str::to_owned));
     wrapped.extend(command);
     Ok(wrapped)
 }
