@@ -44,6 +44,8 @@ pub struct Builder {
 pub struct BuildInputs<'a> {
     /// What is built.
     pub plan: &'a BuildPlan,
+    /// Tells the folders' states apart where a builder can't; may be empty.
+    pub transfer_key: &'a str,
     /// Values of the host's settings that the plan names.
     pub host: &'a HostSettings,
     /// Registry hosts reached by plain http.
@@ -180,6 +182,7 @@ impl Builder {
             .map_err(|error| CommandError::environment(format!("temporary folder: {error}")))?;
         let asked = BuildInputs {
             plan: &plan,
+            transfer_key: inputs.transfer_key,
             host: inputs.host,
             insecure: inputs.insecure,
             events: inputs.events.clone(),

@@ -30,7 +30,7 @@ pub(super) fn prepare(
         Context::Folder { path } => {
             session = session
                 .local(CONTEXT, LocalSource::dir(path.clone()))
-                .shared_key(context_key(path));
+                .shared_key(context_key(path) + inputs.transfer_key);
         }
         Context::Stdin => {
             let url = session.upload(tokio::io::stdin());

@@ -15,6 +15,7 @@ use crate::settings::ImageSettings;
 pub struct Before {
     folders: Vec<Folder>,
     digest: Option<Digest>,
+    transfer_key: String,
     is_local: bool,
 }
 
@@ -64,10 +65,12 @@ impl Before {
         let mut before = Before {
             folders,
             digest: None,
+            transfer_key: String::new(),
             is_local,
         };
-        if wanted {
-            before.digest = before.now()?;
+        if wanted && let Some((digest, key)) = before.now()? {
+            before.digest = Some(digest);
+            before.transfer_key = key;
         }
         Ok(before)
     }
@@ -77,6 +80,12 @@ impl Before {
         self.digest.clone()
     }
 
+    /// Belongs into the session's shared key: without it, a builder that has these
+    /// folders already would miss an edit that keeps a file's size and time.
+    pub fn transfer_key(&self) -> &str {
+        &self.transfer_key
+    }
+
     /// The digest, if it is the same now as before the build: else nobody knows
     /// which state of the files was built, and the lock must not name one.
     ///
@@ -84,23 +93,27 @@ impl Before {
     /// As [`Before::look`].
     pub fn unchanged(&self) -> CommandResult<Option<Digest>> {
         match &self.digest {
-            Some(digest) => Ok(self.now()?.filter(|now| now == digest)),
+            Some(digest) => Ok(self.now()?.map(|(now, _)| now).filter(|now| now == digest)),
             None => Ok(None),
         }
     }
 
-    fn now(&self) -> CommandResult<Option<Digest>> {
+    /// The digest now, and the transfer key.
+    fn now(&self) -> CommandResult<Option<(Digest, String)>> {
         if !self.is_local || self.folders.is_empty() {
             return Ok(None);
         }
         let mut hash = Sha256::new();
+        let mut keys = Sha256::new();
         for folder in &self.folders {
             let found: Fingerprint = fingerprint(&folder.selection, folder.cache.as_deref())
                 .map_err(|error| CommandError::user(crate::error::chain(&error)))?;
             hash.update(format!("{}\0{}\n", folder.name, found.digest));
+            keys.update(format!("{}\0{}\n", folder.name, found.transfer_key));
         }
         let digest = format!("sha256:{}", hex::encode(hash.finalize()));
-        Ok(Some(digest.parse().expect("64 hex digits are a digest")))
+        let digest = digest.parse().expect("64 hex digits are a digest");
+        Ok(Some((digest, hex::encode(&keys.finalize()[..8]))))
     }
 }
 

@@ -120,6 +120,7 @@ impl Job<'_> {
         );
         let build = BuildInputs {
             plan: self.plan,
+            transfer_key: context.transfer_key(),
             host: self.host,
             insecure: &self.settings.insecure,
             events,
@@ -140,8 +141,9 @@ impl Job<'_> {
             }
             false => None,
         };
+        let key = context.transfer_key();
         let packages = self
-            .packages(&builder, &built, confirmed.as_ref(), locked, &cancel)
+            .packages(&builder, &built, confirmed.as_ref(), locked, &cancel, key)
             .await;
         let mut inputs = inputs.clone();
         inputs.context = context.unchanged()?;
@@ -200,6 +202,7 @@ impl Job<'_> {
         confirmed: Option<&Confirmed>,
         locked: Option<&LockedImage>,
         cancel: &CancellationToken,
+        transfer_key: &str,
     ) -> Option<LockedPackages> {
         if self.settings.lock.file.is_none() || self.settings.lock.mode > LockMode::Free {
             return None;
@@ -218,6 +221,7 @@ impl Job<'_> {
         tokio::spawn(async move { while unread.recv().await.is_some() {} });
         let build = BuildInputs {
             plan: self.plan,
+            transfer_key,
             host: self.host,
             insecure: &self.settings.insecure,
             events,
