@@ -9,6 +9,7 @@ pub mod interrupt;
 pub mod man;
 pub mod output;
 pub mod schema;
+pub mod templates;
 
 use std::process::ExitCode;
 
@@ -37,6 +38,7 @@ pub enum Command {
     Image(Box<image::args::ImageArgs>),
     Engine(engine::EngineArgs),
     Init(init::InitArgs),
+    Templates(templates::TemplatesArgs),
     Doctor(doctor::DoctorArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
@@ -73,6 +75,7 @@ fn run(cli: Cli) -> CommandResult {
         Command::Image(args) => wait_for(image::run(*args)),
         Command::Engine(args) => wait_for(engine::run(args)),
         Command::Init(args) => init::run(&args),
+        Command::Templates(args) => templates::run(&args),
         Command::Doctor(args) => wait_for(doctor::run(args)),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),

@@ -1,5 +1,6 @@
 //! Finding the builder, or starting a private one.
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use mlbuild_buildkit::{
@@ -7,8 +8,10 @@ use mlbuild_buildkit::{
 };
 
 use super::Builder;
-use crate::error::{CommandError, CommandResult};
-use crate::settings::BuildSettings;
+use super::private::{self, Folder};
+use crate::cli::output;
+use crate::error::{CommandError, CommandResult, chain};
+use crate::settings::{BuildSettings, engine_allowed};
 
 /// A builder and how it was found.
 #[derive(Debug)]
@@ -40,10 +43,64 @@ pub async fn connect(settings: &BuildSettings) -> CommandResult<Connection> {
         Err(error @ DiscoverError::Named { .. }) => {
             Err(CommandError::environment(error).hint("see what answers here: mlbuild doctor"))
         }
-        Err(error @ DiscoverError::Nowhere { .. }) => Err(CommandError::environment(error)
-            .hint("start a private builder: mlbuild engine up, or give --engine=auto")
-            .hint("or name one: --builder unix:///run/buildkit/buildkitd.sock")),
+        Err(error @ DiscoverError::Nowhere { .. }) => private_builder(settings, &error).await,
     }
+}
+
+/// The private builder: the one that runs, or one that is started because the user said so.
+async fn private_builder(
+    settings: &BuildSettings,
+    nowhere: &DiscoverError,
+) -> CommandResult<Connection> {
+    let fail = |error: private::Error| CommandError::environment(chain(&error));
+    let folder = Folder::default_place().map_err(fail)?;
+    let running = private::status(&folder).await.map_err(fail)?;
+    if running.is_none() && !may_start(settings)? {
+        return Err(CommandError::environment(nowhere)
+            .hint("start a private builder: mlbuild engine up, or give --engine=auto")
+            .hint("or name one: --builder unix:///run/buildkit/buildkitd.sock"));
+    }
+    let engine = match running {
+        Some(engine) => engine,
+        None => private::up(&folder, &private::Options::default(), &output::note)
+            .await
+            .map_err(fail)?,
+    };
+    let endpoint = engine.endpoint.parse().map_err(CommandError::environment)?;
+    let client = Client::connect(&endpoint, &ConnectOptions::default())
+        .await
+        .map_err(|error| {
+            CommandError::environment(format!("the private builder: {}", chain(&error)))
+                .hint("start it anew: mlbuild engine down, then mlbuild engine up")
+        })?;
+    let mut builder = Builder::new(client).await?;
+    builder.default_network = engine.needs_host_network.then(|| "host".to_owned());
+    Ok(Connection {
+        builder,
+        how: format!("{} (private builder)", engine.endpoint),
+    })
+}
+
+/// Whether a private builder may be started: by flag, in CI, or by the answer on a terminal.
+fn may_start(settings: &BuildSettings) -> CommandResult<bool> {
+    if let Some(told) = engine_allowed(settings.engine) {
+        return Ok(told);
+    }
+    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+        return Ok(false);
+    }
+    eprint!(
+        "No builder was found. Start a private one? It is fetched once (about 100 MB), keeps to your \
+         own folder, and goes with `mlbuild engine down`. [Y/n] "
+    );
+    let mut answer = String::new();
+    std::io::stdin()
+        .read_line(&mut answer)
+        .map_err(|error| CommandError::environment(format!("stdin: {error}")))?;
+    Ok(matches!(
+        answer.trim().to_lowercase().as_str(),
+        "" | "y" | "yes"
+    ))
 }
 
 /// The Docker daemon of this machine, for `--load`.

@@ -38,6 +38,8 @@ use crate::plan::BuildPlan;
 pub struct Builder {
     client: Client,
     info: BuilderInfo,
+    /// Network of RUN steps where the plan says nothing.
+    default_network: Option<String>,
 }
 
 /// What a build needs besides its plan.
@@ -91,7 +93,11 @@ impl Builder {
         let info = client.info().await.map_err(|error| {
             CommandError::environment(format!("{}: {error}", client.endpoint()))
         })?;
-        Ok(Builder { client, info })
+        Ok(Builder {
+            client,
+            info,
+            default_network: None,
+        })
     }
 
     /// What the builder is.
@@ -154,7 +160,8 @@ impl Builder {
         inputs: &BuildInputs<'_>,
         exports: Vec<mlbuild_buildkit::Export>,
     ) -> Result<BuildOutput, BuildError> {
-        let (options, session) = request::prepare(inputs, exports)?;
+        let (options, session) =
+            request::prepare(inputs, exports, self.default_network.as_deref())?;
         let (events, cancel) = (inputs.events.clone(), inputs.cancel.clone());
         let solved = self.client.solve(options, session, events, cancel).await?;
         Ok(BuildOutput {

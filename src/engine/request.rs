@@ -21,9 +21,11 @@ const CONTEXT: &str = "context";
 pub(super) fn prepare(
     inputs: &BuildInputs<'_>,
     exports: Vec<Export>,
+    default_network: Option<&str>,
 ) -> CommandResult<(SolveOptions, Session)> {
     let plan = inputs.plan;
-    let mut attrs = frontend_attrs(plan, inputs);
+    let network = plan.run.network.as_deref().or(default_network);
+    let mut attrs = frontend_attrs(plan, inputs, network);
     let mut session = Session::builder().auth(AuthOptions::from_env(&Env::process()));
     session = session.local(DOCKERFILE, LocalSource::Memory(dockerfile_files(plan)));
     match &plan.context {
@@ -100,7 +102,7 @@ pub(super) fn prepare(
         exports,
         cache_from: caches(&plan.cache_from),
         cache_to: caches(&plan.cache_to),
-        entitlements: entitlements(plan),
+        entitlements: entitlements(plan, network),
         source_policy: plan
             .source_policy
             .as_ref()
@@ -111,7 +113,11 @@ pub(super) fn prepare(
     Ok((options, session))
 }
 
-fn frontend_attrs(plan: &BuildPlan, inputs: &BuildInputs<'_>) -> BTreeMap<String, String> {
+fn frontend_attrs(
+    plan: &BuildPlan,
+    inputs: &BuildInputs<'_>,
+    network: Option<&str>,
+) -> BTreeMap<String, String> {
     let mut attrs = BTreeMap::new();
     let mut set = |key: &str, value: String| attrs.insert(key.to_owned(), value);
     set("filename", plan.dockerfile.file_name.clone());
@@ -130,8 +136,8 @@ fn frontend_attrs(plan: &BuildPlan, inputs: &BuildInputs<'_>) -> BTreeMap<String
             set("no-cache", stages.join(","));
         }
     }
-    if let Some(network) = &plan.run.network {
-        set("force-network-mode", network.clone());
+    if let Some(network) = network {
+        set("force-network-mode", network.to_owned());
     }
     if !plan.run.add_hosts.is_empty() {
         set("add-hosts", plan.run.add_hosts.join(","));
@@ -190,10 +196,9 @@ fn caches(caches: &[crate::plan::Typed]) -> Vec<CacheOption> {
         .collect()
 }
 
-fn entitlements(plan: &BuildPlan) -> Vec<String> {
+fn entitlements(plan: &BuildPlan, network: Option<&str>) -> Vec<String> {
     let mut all = plan.entitlements.clone();
-    if plan.run.network.as_deref() == Some("host") && !all.iter().any(|name| name == "network.host")
-    {
+    if network == Some("host") && !all.iter().any(|name| name == "network.host") {
         all.push("network.host".into());
     }
     all

@@ -1,11 +1,15 @@
 //! The Dockerfile of the build: composed from a spec, or the user's own.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use mlbuild_templates::own::{OwnTemplate, TemplateError};
 use mlbuild_templates::tables::Machine;
-use mlbuild_templates::{Accelerator, ComposeContext, ComposeError, ImageSpec, SecretUse, compose};
+use mlbuild_templates::value::BaseImage;
+use mlbuild_templates::{
+    Accelerator, ComposeContext, ComposeError, ImageSpec, SecretUse, Warning, compose,
+};
 use sha2::{Digest as _, Sha256};
 
 use crate::accelerator;
@@ -53,14 +57,19 @@ pub fn dockerfile(settings: &ImageSettings, host: &HostSettings) -> CommandResul
         } => own(path),
         Source::Composed {
             spec,
-            template: None,
+            template,
             accelerator_bases,
-        } => composed(settings, host, spec, accelerator_bases),
-        Source::Composed {
-            spec,
-            template: Some(path),
-            ..
-        } => filled(path, spec),
+        } => {
+            let around = Surroundings {
+                settings,
+                host,
+                accelerator_bases,
+            };
+            match template {
+                None => around.composed(spec),
+                Some(path) => around.filled(path, spec),
+            }
+        }
     }
 }
 
@@ -83,11 +92,16 @@ pub fn write_variants(settings: &ImageSettings, host: &HostSettings) -> CommandR
         Some(named @ (Accelerator::Cuda | Accelerator::Rocm)) => named,
         Some(Accelerator::Off | Accelerator::Auto) | None => Accelerator::Cuda,
     };
+    let around = Surroundings {
+        settings,
+        host,
+        accelerator_bases,
+    };
     let mut files = Vec::new();
     for (suffix, accelerator) in [("cpu", Accelerator::Off), ("gpu", gpu)] {
         let mut spec = spec.clone();
         spec.gpu = Some(accelerator);
-        let composed = composed(settings, host, &spec, accelerator_bases)?;
+        let composed = around.composed(&spec)?;
         files.push((
             settings.project.join(format!("Dockerfile.{suffix}")),
             composed.text,
@@ -131,84 +145,96 @@ fn own(path: &Path) -> CommandResult<Composed> {
     })
 }
 
-/// A template of the user's own: its ARGs are filled with what the spec says.
-fn filled(path: &Path, spec: &ImageSpec) -> CommandResult<Composed> {
-    let mut composed = own(path)?;
-    composed.template = Some(path.display().to_string());
-    composed.spec_sha256 = Some(hash_spec(spec));
-    composed.args = template_args(spec);
-    Ok(composed)
+/// What a spec is composed with, and the settings of the host that it may mount.
+struct Surroundings<'a> {
+    settings: &'a ImageSettings,
+    host: &'a HostSettings,
+    accelerator_bases: &'a BTreeMap<Accelerator, BaseImage>,
 }
 
-fn composed(
-    settings: &ImageSettings,
-    host: &HostSettings,
-    spec: &ImageSpec,
-    accelerator_bases: &BTreeMap<Accelerator, mlbuild_templates::value::BaseImage>,
-) -> CommandResult<Composed> {
-    let project = match &settings.context {
-        Context::Folder { path } => Some(path.as_path()),
-        _ => None,
-    };
-    let available: BTreeSet<_> = SecretUse::ALL
-        .into_iter()
-        .filter(|used| has(settings, host, *used))
-        .collect();
-    let context = ComposeContext {
-        project,
-        host_accelerator: (spec.gpu == Some(Accelerator::Auto)).then(host_accelerator),
-        machine: machine(settings),
-        accelerator_bases: accelerator_bases.clone(),
-        secrets: available,
-    };
-    let done = compose(spec, &context).map_err(|error| match error {
+impl Surroundings<'_> {
+    fn context(&self, spec: &ImageSpec) -> ComposeContext<'_> {
+        let has = |used: &SecretUse| match used {
+            SecretUse::AptSources => self.settings.build.apt_sources.is_some(),
+            other => self.host.files.contains_key(&setting(*other)),
+        };
+        ComposeContext {
+            project: match &self.settings.context {
+                Context::Folder { path } => Some(path.as_path()),
+                _ => None,
+            },
+            host_accelerator: (spec.gpu == Some(Accelerator::Auto)).then(host_accelerator),
+            machine: machine(self.settings),
+            accelerator_bases: self.accelerator_bases.clone(),
+            secrets: SecretUse::ALL.into_iter().filter(has).collect(),
+        }
+    }
+
+    /// Secrets by id. A template of one's own mounts those it knows; the others go unused.
+    fn secrets(&self, uses: impl IntoIterator<Item = SecretUse>) -> BTreeMap<String, SecretSource> {
+        let source = |used| match (used, &self.settings.build.apt_sources) {
+            (SecretUse::AptSources, Some(file)) => {
+                SecretSource::File(self.settings.project.join(file))
+            }
+            (other, _) => SecretSource::Host(setting(other)),
+        };
+        uses.into_iter()
+            .map(|used| (used.id().to_owned(), source(used)))
+            .collect()
+    }
+
+    fn composed(&self, spec: &ImageSpec) -> CommandResult<Composed> {
+        let done = compose(spec, &self.context(spec)).map_err(sorted)?;
+        warn(&done.warnings);
+        Ok(Composed {
+            name: format!("template {}", spec.template),
+            file_name: "Dockerfile".into(),
+            text: done.text,
+            path: None,
+            template: Some(spec.template.to_string()),
+            spec_sha256: Some(hash_spec(spec)),
+            secrets: self.secrets(done.secrets),
+            args: BTreeMap::new(),
+        })
+    }
+
+    /// A template of the user's own: its ARGs are filled with what the spec says.
+    fn filled(&self, path: &Path, spec: &ImageSpec) -> CommandResult<Composed> {
+        let mut composed = own(path)?;
+        let broken =
+            |error: TemplateError| CommandError::user(format!("{}: {error}", path.display()));
+        let template = OwnTemplate::parse(&composed.text).map_err(broken)?;
+        let context = self.context(spec);
+        let filled = template.fill(spec, &context).map_err(sorted)?;
+        warn(&filled.warnings);
+        composed.template = Some(path.display().to_string());
+        composed.spec_sha256 = Some(hash_spec(spec));
+        composed.args = filled.args;
+        let mounted = |used: &SecretUse| composed.text.contains(used.id());
+        composed.secrets = self.secrets(context.secrets.iter().copied().filter(mounted));
+        Ok(composed)
+    }
+}
+
+fn sorted(error: ComposeError) -> CommandError {
+    match error {
         ComposeError::Conflict { message, hint } => CommandError::user(message).hint(hint),
         other => CommandError::user(other),
-    })?;
-    for warning in &done.warnings {
+    }
+}
+
+fn warn(warnings: &[Warning]) {
+    for warning in warnings {
         output::warning(&warning.message);
         if let Some(hint) = &warning.hint {
             output::note(&format!("  hint: {hint}"));
         }
     }
-    let secrets = done
-        .secrets
-        .iter()
-        .map(|used| (used.id().to_owned(), source(settings, *used)))
-        .collect();
-    Ok(Composed {
-        name: format!("template {}", spec.template),
-        file_name: "Dockerfile".into(),
-        text: done.text,
-        path: None,
-        template: Some(spec.template.to_string()),
-        spec_sha256: Some(hash_spec(spec)),
-        secrets,
-        args: BTreeMap::new(),
-    })
 }
 
 fn hash_spec(spec: &ImageSpec) -> String {
     let text = serde_json::to_vec(spec).expect("a spec is plain data");
     hex::encode(Sha256::digest(text))
-}
-
-/// What a template of the user's own may declare as ARGs.
-fn template_args(spec: &ImageSpec) -> BTreeMap<String, String> {
-    let mut args = BTreeMap::new();
-    if let Some(base) = &spec.base {
-        args.insert("BASE_IMAGE".to_owned(), base.to_string());
-    }
-    if let Some(user) = &spec.user {
-        let gid = user.gid.map_or(user.uid.get(), |gid| gid.get());
-        args.insert("USERNAME".to_owned(), user.name.to_string());
-        args.insert("USER_UID".to_owned(), user.uid.to_string());
-        args.insert("USER_GID".to_owned(), gid.to_string());
-    }
-    if let Some(version) = &spec.python.version {
-        args.insert("PYTHON_VERSION".to_owned(), version.to_string());
-    }
-    args
 }
 
 /// The machine type of the first platform, or of this machine.
@@ -234,20 +260,6 @@ fn host_accelerator() -> Accelerator {
     } else {
         output::note("no GPU found on this host: --gpu=auto builds for the processor");
         Accelerator::Off
-    }
-}
-
-fn has(settings: &ImageSettings, host: &HostSettings, used: SecretUse) -> bool {
-    match used {
-        SecretUse::AptSources => settings.build.apt_sources.is_some(),
-        other => host.files.contains_key(&setting(other)),
-    }
-}
-
-fn source(settings: &ImageSettings, used: SecretUse) -> SecretSource {
-    match (used, &settings.build.apt_sources) {
-        (SecretUse::AptSources, Some(file)) => SecretSource::File(settings.project.join(file)),
-        (other, _) => SecretSource::Host(setting(other)),
     }
 }
 
