@@ -11,6 +11,7 @@ use mlbuild_manifests::run_record::{
     GitState, RunCommand, RunHost, RunImage, RunOutcome, RunPlatform,
 };
 use mlbuild_manifests::{Binding, LockedImage, RunId, RunRecord, RunRecordError};
+use proptest::prelude::*;
 use support::{digest, full};
 
 fn image(manifest: u8, index: Option<u8>) -> RunImage {
@@ -203,4 +204,23 @@ fn documents_read_back() {
         error.starts_with("the attached application/vnd.mlbuild.run.v1+json document"),
         "{error}"
     );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn what_is_written_reads_back(
+        argv in prop::collection::vec("(?s).{0,20}", 0..4),
+        patch in prop::option::of("(?s).{0,60}"),
+        exit_code in any::<i32>(),
+    ) {
+        let mut record = full_record();
+        record.command.as_mut().unwrap().argv = argv;
+        record.git.as_mut().unwrap().patch = patch;
+        record.outcome.as_mut().unwrap().exit_code = exit_code;
+        let text = record.to_toml();
+        prop_assert_eq!(&RunRecord::parse(&text, Path::new("x")).unwrap(), &record);
+        prop_assert_eq!(RunRecord::from_json(&record.to_json()).unwrap(), record);
+    }
 }

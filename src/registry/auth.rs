@@ -115,7 +115,6 @@ impl Login {
                 repository,
                 action: scope.action(),
                 message: "the stored log-in isn't enough".to_owned(),
-                had_credentials: true,
             };
         }
         RegistryError::Unauthorized {

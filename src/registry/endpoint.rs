@@ -30,6 +30,7 @@ pub(super) struct Endpoint {
     certificates: PathBuf,
     base: OnceCell<(Url, Client)>,
     answered: AtomicBool,
+    is_down: AtomicBool,
     refuses_pieces: AtomicBool,
 }
 
@@ -81,6 +82,7 @@ impl Endpoint {
             certificates: options.certificates.join(name),
             base: OnceCell::new(),
             answered: AtomicBool::new(false),
+            is_down: AtomicBool::new(false),
             refuses_pieces: AtomicBool::new(false),
         }
     }
@@ -189,6 +191,15 @@ impl Endpoint {
     /// True once it has answered anything: then a refused connection may be a restart.
     pub(super) fn has_answered(&self) -> bool {
         self.answered.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn note_down(&self) {
+        self.is_down.store(true, Ordering::Relaxed);
+    }
+
+    /// True once nobody was found there: a mirror isn't waited for twice.
+    pub(super) fn is_down(&self) -> bool {
+        self.is_down.load(Ordering::Relaxed)
     }
 
     pub(super) fn note_refused_pieces(&self) {

@@ -49,8 +49,6 @@ pub enum RegistryError {
         action: &'static str,
         /// What it said.
         message: String,
-        /// True if a log-in was sent.
-        had_credentials: bool,
     },
     /// There is no such image.
     #[error("{reference} isn't in the registry")]
@@ -197,8 +195,17 @@ impl RegistryError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            RegistryError::Unauthorized { registry, .. }
-            | RegistryError::Denied { registry, .. } => Some(format!("docker login {registry}")),
+            RegistryError::Unauthorized { registry, .. } => {
+                Some(format!("docker login {registry}"))
+            }
+            RegistryError::Denied {
+                registry,
+                action,
+                repository,
+                ..
+            } => Some(format!(
+                "docker login {registry}, as someone who may {action} {repository}"
+            )),
             RegistryError::Credentials(CredentialsError::Helper { registry, .. }) => Some(format!(
                 "log in again, or remove the helper for {registry} from config.json"
             )),

@@ -110,7 +110,7 @@ impl Registry {
                 Endpoint::of_mirror(e, &self.options)
             })
         };
-        entries.map(known).collect()
+        entries.map(known).filter(|m| !m.is_down()).collect()
     }
 
     fn known(&self, key: &str, make: impl FnOnce() -> Endpoint) -> Arc<Endpoint> {

@@ -113,8 +113,10 @@ impl Registry {
         reference: &Reference,
     ) -> Result<(Descriptor, Vec<u8>), RegistryError> {
         for mirror in self.mirrors(reference.registry()) {
-            if let Ok(found) = self.pull_manifest_at(&mirror, reference).await {
-                return Ok(found);
+            match self.pull_manifest_at(&mirror, reference).await {
+                Ok(found) => return Ok(found),
+                Err(RegistryError::Unreachable { .. }) => mirror.note_down(),
+                Err(_) => {}
             }
         }
         let endpoint = self.endpoint(reference.registry());

@@ -122,7 +122,6 @@ pub(super) async fn refusal(scope: &Scope, what: &str, answer: Response) -> Trou
             repository,
             action: scope.action(),
             message: said,
-            had_credentials: false,
         }
     } else if status == StatusCode::NOT_FOUND {
         RegistryError::NotFound {

@@ -110,8 +110,18 @@ impl Upload<'_> {
         let path = format!("{}/blobs/{digest}", self.scope.repository);
         let call = self.call(Method::HEAD, Target::Path(path), &what);
         let answer = self.registry.send(self.endpoint, &call).await?;
+        let (base, _) = self
+            .endpoint
+            .base()
+            .await
+            .map_err(|trouble| match trouble {
+                Trouble::Final(error) => error,
+                Trouble::Passing { why, .. } => self.endpoint.lost(&what, 1, why),
+            })?;
         match answer.status() {
             status if status.is_success() => Ok(true),
+            // Sent on to a storage service, whose signed address may be for GET only: it is there.
+            _ if answer.url().origin() != base.origin() => Ok(true),
             StatusCode::NOT_FOUND => Ok(false),
             // Where reading isn't allowed, the upload itself will tell.
             StatusCode::FORBIDDEN | StatusCode::METHOD_NOT_ALLOWED => Ok(false),
