@@ -53,6 +53,10 @@ pub const ALL: &[EnvVar] = &[
         "Package indexes of the host, passed to RUN steps as secrets.",
     ),
     var(
+        "REGISTRY_AUTH_FILE",
+        "Podman's registry credentials (default: its `auth.json`), used where Docker's hold none.",
+    ),
+    var(
         SOURCE_DATE_EPOCH,
         "Seconds since 1970-01-01 that the times in an image are held to.",
     ),
