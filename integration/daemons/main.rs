@@ -8,3 +8,4 @@ mod buildkit;
 mod filesync;
 mod goldens;
 mod registry;
+mod templates;
