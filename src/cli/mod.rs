@@ -35,6 +35,7 @@ pub struct Cli {
 #[allow(missing_docs)]
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    #[command(visible_alias = "build")]
     Image(Box<image::args::ImageArgs>),
     Engine(engine::EngineArgs),
     Init(init::InitArgs),

@@ -219,6 +219,11 @@ impl RegistryError {
             RegistryError::PlainHttp { registry } => Some(format!(
                 "--insecure-registry {registry}, if you trust the network to it"
             )),
+            RegistryError::Unreachable { registry, .. } if registry == "docker.io" => Some(
+                "in a closed network, name an image that can be reached (--base), or a mirror \
+                 in mlbuild.toml: [registry.mirrors] \"docker.io\" = [\"mirror.example:5000\"]"
+                    .to_owned(),
+            ),
             RegistryError::Unreachable { registry, .. } => {
                 Some(format!("is `{registry}` the right name, and does it run?"))
             }

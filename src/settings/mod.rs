@@ -175,6 +175,16 @@ fn tags(flags: &[String], config: &Config, project: &Path) -> CommandResult<Vec<
         .iter()
         .map(|tag| {
             let reference: Reference = parse(place, tag)?;
+            let repository = reference.repository();
+            if repository.chars().any(|c| c.is_ascii_uppercase()) {
+                return Err(CommandError::user(format!(
+                    "{place} {tag}: the name of an image has no upper-case letters"
+                ))
+                .hint(format!(
+                    "write {}",
+                    tag.replace(repository, &repository.to_lowercase())
+                )));
+            }
             if reference.digest().is_some() {
                 return Err(CommandError::user(format!(
                     "{place} {tag}: a tag can't name a digest"

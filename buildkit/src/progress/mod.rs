@@ -98,7 +98,11 @@ pub struct ProgressOutput {
     is_terminal: bool,
     size: SizeOf,
     looks: Looks,
+    titles: TitleOf,
 }
+
+/// Gives the title of a step from its name, where there is a better one for people.
+type TitleOf = Box<dyn Fn(&str) -> Option<String> + Send>;
 
 impl ProgressOutput {
     /// The process's standard error, where the story belongs.
@@ -116,6 +120,7 @@ impl ProgressOutput {
                 })
             }),
             looks: Looks::from_environment(),
+            titles: Box::new(|_| None),
         }
     }
 
@@ -130,6 +135,17 @@ impl ProgressOutput {
                 color: false,
                 unicode: true,
             },
+            titles: Box::new(|_| None),
+        }
+    }
+
+    /// Shows a step under the title that `title_of` gives for its name, on a terminal and in
+    /// plain lines. Failure reports and rawjson keep the name.
+    #[must_use]
+    pub fn with_titles(self, title_of: impl Fn(&str) -> Option<String> + Send + 'static) -> Self {
+        Self {
+            titles: Box::new(title_of),
+            ..self
         }
     }
 
@@ -190,6 +206,7 @@ impl Progress {
             is_terminal,
             size,
             looks,
+            titles,
         } = output;
         let mode = match mode {
             ProgressMode::Auto if is_terminal => ProgressMode::Tty,
@@ -221,6 +238,7 @@ impl Progress {
                     state: State::default(),
                     renderer,
                     started,
+                    titles,
                 };
                 let trace = runtime.block_on(told.run(incoming, incoming_own, ended));
                 let _ = trace_out.send(trace);
@@ -285,6 +303,7 @@ struct Telling {
     state: State,
     renderer: Option<Box<dyn Renderer>>,
     started: Nanos,
+    titles: TitleOf,
 }
 
 impl Telling {
@@ -323,6 +342,12 @@ impl Telling {
     fn message(&mut self, message: &StatusResponse) {
         let now = now();
         let events = self.state.apply(message, now);
+        for event in &events {
+            if let Event::Step(step) = event {
+                let title = (self.titles)(&self.state.steps()[*step].name);
+                self.state.set_title(*step, title);
+            }
+        }
         self.tell(|r, state| r.update(state, message, &events, now));
     }
 

@@ -161,7 +161,7 @@ impl<W: Write> Plain<W> {
             if !std::mem::take(&mut self.first) {
                 writeln!(self.out)?;
             }
-            writeln!(self.out, "#{number} {}", step.name)?;
+            writeln!(self.out, "#{number} {}", step.shown_name())?;
         }
         for line in lines {
             writeln!(self.out, "#{number} {line}")?;

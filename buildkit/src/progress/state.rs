@@ -80,6 +80,8 @@ pub struct Step {
     pub digest: String,
     /// What the step does, for example `[2/4] RUN make`.
     pub name: String,
+    /// What a person reads in place of the name, if the caller knows better.
+    pub(crate) title: Option<String>,
     /// What it counts, in order of appearance.
     pub tasks: Vec<Task>,
     /// The last lines that it wrote.
@@ -106,6 +108,7 @@ impl Step {
             number: 0,
             digest: digest.to_owned(),
             name: String::new(),
+            title: None,
             tasks: Vec::new(),
             log: LogTail::default(),
             members: BTreeMap::new(),
@@ -113,6 +116,11 @@ impl Step {
             stderr: LineBuffer::default(),
             weak: false,
         }
+    }
+
+    /// What a person reads: the title, else the name.
+    pub fn shown_name(&self) -> &str {
+        self.title.as_deref().unwrap_or(&self.name)
     }
 
     /// Where the step stands.
@@ -253,6 +261,11 @@ impl State {
     /// All steps, in order of appearance, also those not shown.
     pub fn steps(&self) -> &[Step] {
         &self.steps
+    }
+
+    /// Gives a step its title.
+    pub(crate) fn set_title(&mut self, step: usize, title: Option<String>) {
+        self.steps[step].title = title;
     }
 
     /// The builder's warnings, each once.

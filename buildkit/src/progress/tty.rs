@@ -217,7 +217,7 @@ fn finished_line(
     };
     row(
         &looks.paint(color, symbol),
-        &step.name,
+        step.shown_name(),
         name_style,
         &word,
         width,
@@ -275,7 +275,14 @@ fn live_region(
     for step in &running[..named] {
         let symbol = looks.paint(CYAN, spinner(now, looks));
         let elapsed = human_duration(step.elapsed(time));
-        lines.push(row(&symbol, &step.name, BOLD, &elapsed, width, looks));
+        lines.push(row(
+            &symbol,
+            step.shown_name(),
+            BOLD,
+            &elapsed,
+            width,
+            looks,
+        ));
         let tasks = step.tasks.iter().filter(|t| t.completed.is_none());
         for task in tasks.take(TASK_ROWS.min(extra)) {
             lines.push(task_row(task, width, looks));

@@ -14,9 +14,11 @@ mod moved;
 mod planning;
 mod publish;
 mod skip;
+mod titles;
 
 use mlbuild_buildkit::progress::{Progress, ProgressOutput};
 use mlbuild_manifests::lock::{ImageKey, LockedImage, LockedPackages};
+use mlbuild_manifests::run_record::FOLDER_NAME;
 use oci_spec::distribution::Reference;
 
 use self::answer::Answer;
@@ -105,6 +107,7 @@ impl Job<'_> {
         let inputs = inputs::inputs(self.plan, self.composed, context.digest());
         let skip = skip::Skip::new(self, &inputs);
         if let Some(answer) = skip.answer(locked).await? {
+            self.note("nothing changed since the lock: not built again (--no-skip builds)");
             return answer.print(&self.settings.answer);
         }
 
@@ -116,7 +119,7 @@ impl Job<'_> {
         self.note(&format!("building on {how}"));
         let (events, progress) = Progress::start(
             engine::progress_mode(self.settings.answer.progress),
-            ProgressOutput::stderr(),
+            self.progress_output(),
         );
         let build = BuildInputs {
             plan: self.plan,
@@ -165,6 +168,7 @@ impl Job<'_> {
         };
         skip.remember(&inputs, &built, confirmed.as_ref());
         self.say_where(&built, &builder);
+        self.say_written(run.as_deref());
         Answer::built(self.settings, &built, confirmed.as_ref(), run).print(&self.settings.answer)
     }
 
@@ -236,6 +240,17 @@ impl Job<'_> {
         new
     }
 
+    /// Where progress goes; the steps of a composed image have titles.
+    fn progress_output(&self) -> ProgressOutput {
+        let output = ProgressOutput::stderr();
+        match self.composed.template {
+            Some(_) if self.composed.path.is_none() => {
+                output.with_titles(titles::titles(&self.composed.text))
+            }
+            _ => output,
+        }
+    }
+
     /// What would happen, without a builder.
     fn dry_run(&self, locked: Option<&LockedImage>) -> CommandResult {
         let context = context::Before::look(self.settings, self.plan)?;
@@ -254,6 +269,18 @@ impl Job<'_> {
                 "the image is in the cache of {} only; push it (--push), load it (--load) or write it (-o)",
                 builder.client().endpoint()
             ));
+        }
+    }
+
+    /// What was written beside the image.
+    fn say_written(&self, run: Option<&str>) {
+        let lock = &self.settings.lock;
+        if let Some(file) = lock.file.as_ref().filter(|_| lock.mode == LockMode::Free) {
+            let name = file.strip_prefix(&self.settings.project).unwrap_or(file);
+            self.note(&format!("locked in {}", name.display()));
+        }
+        if let Some(run) = run {
+            self.note(&format!("run {run} is bound to it in {FOLDER_NAME}/"));
         }
     }
 

@@ -167,6 +167,16 @@ impl FromStr for Port {
             Some((number, "udp")) => (number, Protocol::Udp),
             Some(_) => return Err(bad("has an unknown protocol")),
         };
+        if let Some((_, inside)) = number.rsplit_once(':') {
+            return Err(InvalidValue::new(
+                "port",
+                text,
+                "names a port of the host",
+                format!(
+                    "give {inside} alone: an image knows its own ports, and `docker run -p {text}` maps them"
+                ),
+            ));
+        }
         let digits = number.strip_prefix('-').unwrap_or(number);
         if digits.is_empty() || !digits.chars().all(|c| c.is_ascii_digit()) {
             return Err(bad("isn't a number"));
