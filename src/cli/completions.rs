@@ -10,13 +10,12 @@ use crate::error::{CommandError, CommandResult};
 ///
 /// Each shell reads them from its own place:
 ///
-///   bash: mlbuild completions bash > ~/.local/share/bash-completion/completions/mlbuild
+/// bash: `mlbuild completions bash > ~/.local/share/bash-completion/completions/mlbuild`
 ///
-///   zsh: mlbuild completions zsh > "${fpath[1]}/_mlbuild"
+/// zsh: `mlbuild completions zsh > "${fpath[1]}/_mlbuild"`
 ///
-///   fish: mlbuild completions fish > ~/.config/fish/completions/mlbuild.fish
+/// fish: `mlbuild completions fish > ~/.config/fish/completions/mlbuild.fish`
 #[derive(Debug, Clone, Args)]
-#[command(verbatim_doc_comment)]
 pub struct CompletionsArgs {
     /// The shell.
     pub shell: Shell,

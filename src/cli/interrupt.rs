@@ -1,7 +1,10 @@
 //! Ctrl-C: the first cancels the work, also on the daemon; the second exits at once.
 
+use mlbuild_buildkit::progress::restore_terminal;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+
+use super::output;
 
 /// What a shell reports for a process that SIGINT ended.
 const INTERRUPTED: i32 = 130;
@@ -22,11 +25,10 @@ pub fn token() -> std::io::Result<CancellationToken> {
                 _ = terminate.recv() => {}
             }
             if cancelled.is_cancelled() {
-                // Shows the cursor again, which a progress display may have hidden.
-                eprint!("\x1b[?25h");
+                restore_terminal();
                 std::process::exit(INTERRUPTED);
             }
-            eprintln!("\nstopping (press Ctrl-C again to exit at once)");
+            output::note("stopping (press Ctrl-C again to exit at once)");
             cancelled.cancel();
         }
     });

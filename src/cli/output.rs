@@ -1,6 +1,9 @@
 //! stdout is the answer, stderr the story.
 
 use std::io::{IsTerminal, Write};
+use std::sync::{Mutex, PoisonError};
+
+use mlbuild_buildkit::progress::Notes;
 
 use crate::error::{CommandError, CommandResult};
 
@@ -22,15 +25,26 @@ pub fn answer(text: &str) -> CommandResult {
         .map_err(|error| CommandError::work(format!("cannot write the answer to stdout: {error}")))
 }
 
+/// The progress that is being drawn on stderr: what is written beside it would tear it.
+static DRAWN: Mutex<Option<Notes>> = Mutex::new(None);
+
+/// Has the story written above a progress as long as that is drawn.
+pub fn tell_above(notes: Option<Notes>) {
+    *DRAWN.lock().unwrap_or_else(PoisonError::into_inner) = notes;
+}
+
 /// Writes a line of the story to stderr; a closed stderr is no reason to stop.
 pub fn note(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
+    let drawn = DRAWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if !drawn.as_ref().is_some_and(|notes| notes.write(text)) {
+        let _ = writeln!(std::io::stderr(), "{text}");
+    }
 }
 
 /// Writes a warning to stderr.
 pub fn warning(text: &str) {
     let (on, off) = colours("\x1b[33m");
-    let _ = writeln!(std::io::stderr(), "{on}warning:{off} {text}");
+    note(&format!("{on}warning:{off} {text}"));
 }
 
 /// Writes an error and its hints to stderr.

@@ -19,12 +19,8 @@ pub(super) fn failure(
         source.file.clone_from(&plan.dockerfile.name);
     }
     let hint = told.hint.take();
-    let mut error = CommandError::work(&told);
-    if let Some(hint) = hint {
-        error = error.hint(hint.cause);
-        for next in hint.next {
-            error = error.hint(next);
-        }
-    }
-    error
+    let error = CommandError::work(&told);
+    let Some(hint) = hint else { return error };
+    let next = hint.next.iter().map(|next| format!("\n    {next}"));
+    error.hint(format!("{}{}", hint.cause, next.collect::<String>()))
 }

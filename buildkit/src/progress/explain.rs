@@ -11,7 +11,7 @@ use super::{
     hints::{Hint, hint},
     log::printable_str,
     state::StepStatus,
-    text::fit,
+    text::{brief, fit},
 };
 use crate::{BuildFailure, FailureSource};
 
@@ -130,7 +130,8 @@ fn excerpt(source: &FailureSource) -> Option<Excerpt> {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let step = self.step.as_deref().map(|step| fit(step, NAME_WIDTH, "…"));
+        let step = self.step.as_deref().map(brief);
+        let step = step.as_deref().map(|step| fit(step, NAME_WIDTH, "…"));
         match (step, self.exit_code) {
             (Some(step), Some(code)) => write!(f, "step failed with exit code {code}: {step}")?,
             (Some(step), None) => write!(f, "step failed: {step}\n  {}", self.message)?,

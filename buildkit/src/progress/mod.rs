@@ -213,6 +213,7 @@ impl Progress {
             ProgressMode::Auto => ProgressMode::Plain,
             chosen => chosen,
         };
+        let shows_notes = !matches!(mode, ProgressMode::Quiet | ProgressMode::RawJson);
         let started = now();
         let (messages, incoming) = mpsc::channel(QUEUE);
         let (own, incoming_own) = mpsc::unbounded_channel();
@@ -249,6 +250,7 @@ impl Progress {
             ProgressHandle {
                 messages,
                 own,
+                shows_notes,
                 end,
                 trace,
             },
@@ -268,6 +270,7 @@ pub(crate) enum Own {
 pub struct ProgressHandle {
     messages: mpsc::Sender<StatusResponse>,
     own: mpsc::UnboundedSender<Own>,
+    shows_notes: bool,
     end: oneshot::Sender<()>,
     trace: oneshot::Receiver<BuildTrace>,
 }
@@ -289,12 +292,34 @@ impl ProgressHandle {
         let _ = self.own.send(Own::Note(text.into()));
     }
 
+    /// A way to write such notes that may be given away and outlives the progress; `None` where
+    /// they aren't shown, and where nothing can be torn: [`Quiet`](ProgressMode::Quiet) and
+    /// [`RawJson`](ProgressMode::RawJson).
+    pub fn notes(&self) -> Option<Notes> {
+        self.shows_notes.then(|| Notes {
+            own: self.own.clone(),
+        })
+    }
+
     /// Tells what has been sent so far, stops, and returns what happened. Senders that still
     /// exist get an error from then on.
     pub async fn finish(self) -> BuildTrace {
         drop(self.messages);
         let _ = self.end.send(());
         self.trace.await.unwrap_or_default()
+    }
+}
+
+/// Writes above the live region of a progress, while there is one.
+#[derive(Clone)]
+pub struct Notes {
+    own: mpsc::UnboundedSender<Own>,
+}
+
+impl Notes {
+    /// Writes text; false where the progress is over and the caller may write it itself.
+    pub fn write(&self, text: impl Into<String>) -> bool {
+        self.own.send(Own::Note(text.into())).is_ok()
     }
 }
 
@@ -329,7 +354,8 @@ impl Telling {
         while let Some(message) = messages.recv().await {
             self.message(&message);
         }
-        while let Ok(own) = own.try_recv() {
+        own.close();
+        while let Some(own) = own.recv().await {
             self.own(own);
         }
         let events = self.state.finish();

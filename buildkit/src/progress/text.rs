@@ -43,6 +43,37 @@ pub(crate) fn fit<'a>(text: &'a str, width: usize, ellipsis: &str) -> Cow<'a, st
     console::truncate_str(text, width, ellipsis)
 }
 
+/// A step's name with what tells a person little taken out: the flags of RUN, runs of spaces,
+/// most of a digest.
+pub(crate) fn brief(name: &str) -> String {
+    let mut words = Vec::new();
+    let mut flags = false;
+    for word in name.split_whitespace() {
+        flags = (flags && word.starts_with("--")) || word == "RUN";
+        let is_flag = |flag: &str| word.starts_with(flag);
+        if !(flags
+            && ["--mount=", "--network=", "--security=", "--device="]
+                .into_iter()
+                .any(is_flag))
+        {
+            words.push(short_digest(word));
+        }
+    }
+    words.join(" ")
+}
+
+/// `sha256:` and twelve characters are enough to tell digests apart.
+pub(crate) fn short_digest(text: &str) -> Cow<'_, str> {
+    let Some(at) = text.find("sha256:").map(|at| at + "sha256:".len()) else {
+        return Cow::Borrowed(text);
+    };
+    let digits = text[at..].bytes().take_while(u8::is_ascii_hexdigit).count();
+    if digits < 64 {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(format!("{}{}", &text[..at + 12], &text[at + 64..]))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,5 +106,27 @@ mod tests {
         assert_eq!(fit("plainer", 5, "…"), "plai…");
         assert_eq!(fit("日本語のテスト", 8, "…"), "日本語…");
         assert_eq!(fit("anything", 0, "…"), "");
+    }
+
+    #[test]
+    fn names_are_told_without_mounts_and_digests() {
+        let digest = "0123456789abcdef".repeat(4);
+        let run =
+            "[2/4] RUN --mount=type=cache,target=/c     --network=none uv pip install --mount=x";
+        assert_eq!(brief(run), "[2/4] RUN uv pip install --mount=x");
+        assert_eq!(
+            brief("[1/4] RUN --mount=a apt update   &&   true"),
+            "[1/4] RUN apt update && true"
+        );
+        assert_eq!(brief("COPY --link a b"), "COPY --link a b");
+        assert_eq!(
+            brief(&format!("FROM r/x:1@sha256:{digest}")),
+            "FROM r/x:1@sha256:0123456789ab"
+        );
+        assert_eq!(
+            short_digest(&format!("extracting sha256:{digest} é")),
+            "extracting sha256:0123456789ab é"
+        );
+        assert_eq!(short_digest("sha256:0123"), "sha256:0123");
     }
 }

@@ -13,7 +13,7 @@ use super::{
     Renderer,
     state::{Event, Nanos, State, Step, StepStatus, Task},
     terminal::{Cursor, Looks, Size},
-    text::{fit, human_bytes, human_duration},
+    text::{brief, fit, human_bytes, human_duration, short_digest},
 };
 
 /// Most rows that the live region takes.
@@ -231,7 +231,8 @@ fn row(symbol: &str, name: &str, style: &str, right: &str, width: usize, looks: 
     let right = if width < 24 { "" } else { right };
     let right_width = console::measure_text_width(right);
     let room = width.saturating_sub(4 + right_width + usize::from(right_width > 0));
-    let name = fit(name, room, looks.ellipsis());
+    let name = brief(name);
+    let name = fit(&name, room, looks.ellipsis());
     let pad = room.saturating_sub(console::measure_text_width(&name)) + 1;
     let name = if style.is_empty() {
         name.into_owned()
@@ -321,7 +322,7 @@ fn task_row(task: &Task, width: usize, looks: Looks) -> String {
         (current, 0) => human_bytes(current),
         (current, total) => format!("{} / {}", human_bytes(current), human_bytes(total)),
     };
-    let id = short_id(&task.id);
+    let id = short_digest(&task.id);
     let bar = if width >= 60 && task.total > 0 {
         let share = (task.current as f64 / task.total as f64).clamp(0.0, 1.0);
         let full = (share * 20.0) as usize;
@@ -343,20 +344,6 @@ fn task_row(task: &Task, width: usize, looks: Looks) -> String {
     );
     let text = format!("   {} {bar}{counts}", fit(&id, room, looks.ellipsis()));
     fit(text.trim_end(), width.saturating_sub(1), "").into_owned()
-}
-
-/// `sha256:` and twelve characters are enough to tell layers apart.
-fn short_id(id: &str) -> String {
-    match id.find("sha256:").map(|at| at + "sha256:".len()) {
-        Some(at)
-            if id.len() >= at + 64
-                && id.is_char_boundary(at + 12)
-                && id.is_char_boundary(at + 64) =>
-        {
-            format!("{}{}", &id[..at + 12], &id[at + 64..])
-        }
-        _ => id.to_owned(),
-    }
 }
 
 fn summary_line(state: &State, total: Duration, width: usize, looks: Looks) -> String {

@@ -121,6 +121,7 @@ impl Job<'_> {
             engine::progress_mode(self.settings.answer.progress),
             self.progress_output(),
         );
+        output::tell_above(progress.notes());
         let build = BuildInputs {
             plan: self.plan,
             transfer_key: context.transfer_key(),
