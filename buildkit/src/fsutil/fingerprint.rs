@@ -5,7 +5,8 @@
 //! attributes, after `.dockerignore`. Owners and times aren't part of it, as
 //! the daemon's own cache keys leave them out. The digest goes into locks and
 //! decides whether a build can be skipped, so a wrong match is never accepted:
-//! see [`super::hash_cache`] for when a file isn't read again.
+//! see [`super::hash_cache`] for when a file isn't read again. Contents are
+//! hashed with BLAKE3, which keeps up with the disk where SHA-256 doesn't.
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -355,11 +356,13 @@ fn digest_file(
         }
     };
     unchanged()?;
-    let mut digest = Sha256::new();
+    let mut digest = blake3::Hasher::new();
     loop {
         match rustix::io::read(&file, &mut *buffer) {
             Ok(0) => break,
-            Ok(n) => digest.update(&buffer[..n]),
+            Ok(n) => {
+                digest.update(&buffer[..n]);
+            }
             Err(Errno::INTR) => {}
             Err(e) => return Err(tree.error("read", path, e)),
         }

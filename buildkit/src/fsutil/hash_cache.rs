@@ -72,7 +72,7 @@ impl Identity {
 /// What is remembered of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Remembered {
-    /// SHA-256 of the content; zeros for what has none.
+    /// BLAKE3 of the content; zeros for what has none.
     pub content: [u8; 32],
     /// SHA-256 of the extended attributes; zeros for none.
     pub xattrs: [u8; 32],
