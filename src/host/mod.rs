@@ -5,6 +5,7 @@
 //! build-only arguments. This module finds them and writes the files that the
 //! mounts show; what mounts them is decided by the templates.
 
+mod apt;
 mod pip;
 
 use std::collections::BTreeMap;
@@ -76,11 +77,16 @@ impl Host {
 ///   `CURL_CA_BUNDLE` name one, or where the machine's administrator added
 ///   certificates to the system's bundle.
 /// - pip and uv indexes: pip's configuration files and variables, uv's variables.
+/// - apt's proxies: `Acquire::…::Proxy` lines of its configuration.
 /// - proxies: the usual variables in either case.
 pub fn detect(host: &Host) -> HostSettings {
     let mut settings = HostSettings::default();
     if let Some(bundle) = ca_bundle(host) {
         settings.files.insert(HostSetting::CaBundle, Hidden(bundle));
+    }
+    if let Some(text) = apt::proxies(host) {
+        let setting = HostSetting::AptConfig;
+        settings.files.insert(setting, Hidden(text.into_bytes()));
     }
     let indexes = pip::indexes(host);
     if let Some(text) = indexes.pip_conf() {
@@ -220,6 +226,31 @@ mod tests {
         default = true
         "#);
         assert!(!format!("{settings:?}").contains("u:p"));
+    }
+
+    #[test]
+    fn apt_proxies_are_taken_and_the_rest_of_its_settings_is_not() {
+        let (_root, host) = host(
+            &[
+                (
+                    "etc/apt/apt.conf.d/10proxy",
+                    "// the company's\nAcquire::http::Proxy \"http://u:p@proxy:3128\";\nAPT::Install-Recommends \"0\";\n",
+                ),
+                (
+                    "etc/apt/apt.conf.d/backup.bak",
+                    "Acquire::http::Proxy \"http://old\";\n",
+                ),
+                (
+                    "etc/apt/apt.conf",
+                    "Acquire::https::Proxy::deb.example \"DIRECT\";\n",
+                ),
+            ],
+            &[],
+        );
+        insta::assert_snapshot!(text(&detect(&host), HostSetting::AptConfig), @r#"
+        Acquire::http::Proxy "http://u:p@proxy:3128";
+        Acquire::https::Proxy::deb.example "DIRECT";
+        "#);
     }
 
     #[test]

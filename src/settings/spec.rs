@@ -196,6 +196,15 @@ fn apply_flags(
             GpuArg::Off => Accelerator::Off,
         });
     }
+    if let Some(version) = &args.cuda {
+        spec.cuda = Some(parse("--cuda", version)?);
+    }
+    if let Some(version) = &args.nvidia_driver {
+        spec.target.nvidia_driver = Some(parse("--nvidia-driver", version)?);
+    }
+    if let Some(version) = &args.compute_capability {
+        spec.target.compute_capability = Some(parse("--compute-capability", version)?);
+    }
     if let Some(version) = &args.python {
         spec.python.version = Some(parse("--python", version)?);
     }

@@ -44,6 +44,15 @@ pub struct ComposeArgs {
     /// Use a GPU: `auto` looks at this host; `--gpu` alone is `cuda`.
     #[arg(long, value_name = "KIND", num_args = 0..=1, require_equals = true, default_missing_value = "cuda")]
     pub gpu: Option<GpuArg>,
+    /// CUDA version that the image needs, such as 12.8.
+    #[arg(long, value_name = "VERSION")]
+    pub cuda: Option<String>,
+    /// NVIDIA driver of the oldest machine that the image has to run on, such as 535.104.05.
+    #[arg(long, value_name = "VERSION")]
+    pub nvidia_driver: Option<String>,
+    /// Compute capability of the GPU that the image has to run on, such as 9.0.
+    #[arg(long, value_name = "VERSION")]
+    pub compute_capability: Option<String>,
     /// Launch configuration whose `builder.accelerator.base_image` is the base.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub launch_config: Option<PathBuf>,
