@@ -15,7 +15,7 @@ use super::endpoint::Endpoint;
 use super::error::RegistryError;
 use super::progress::{PushEvent, PushProgress};
 use super::pull::{digest_of, scope_of, stated_digest, with_tag};
-use super::upload::{BlobBytes, Notify, Upload};
+use super::upload::{BlobBytes, Notify, Upload, upload_location};
 use super::{Published, Registry};
 use crate::image::OciLayout;
 
@@ -89,6 +89,33 @@ impl Registry {
             reference,
             descriptor,
         })
+    }
+
+    /// Asks whether the registry would let us push there, before a long build finds out:
+    /// opens an upload and gives it up again.
+    pub async fn check_push(&self, reference: &Reference) -> Result<(), RegistryError> {
+        let endpoint = self.endpoint(reference.registry());
+        let scope = scope_of(reference, true);
+        let what = format!("asking to push to {}", scope.repository);
+        let mut call = Call {
+            method: Method::POST,
+            target: Target::Path(format!("{}/blobs/uploads/", scope.repository)),
+            headers: Vec::new(),
+            body: CallBody::Empty,
+            scope: &scope,
+            what: &what,
+        };
+        let answer = self.send(&endpoint, &call).await?;
+        if !answer.status().is_success() {
+            return Err(self.refused(&endpoint, &call, answer).await);
+        }
+        if let Ok(location) = upload_location(&answer) {
+            call.method = Method::DELETE;
+            call.target = Target::Url(&location);
+            // Registries throw old uploads away by themselves, too.
+            let _ = endpoint.send_once(&call, &self.options.credentials).await;
+        }
+        Ok(())
     }
 
     async fn push_blobs(

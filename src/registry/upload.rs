@@ -293,25 +293,11 @@ impl Upload<'_> {
     }
 
     fn session(&self, answer: Response, at: u64) -> Result<Session, Trouble> {
-        let malformed = |why: &str| RegistryError::Malformed {
+        let location = upload_location(&answer).map_err(|why| RegistryError::Malformed {
             registry: self.endpoint.name.clone(),
             what: format!("the upload of {}", self.blob.digest()),
             why: why.to_owned(),
-        };
-        let location = answer.headers().get(LOCATION).and_then(|v| v.to_str().ok());
-        let location = location.ok_or_else(|| malformed("there is no Location"))?;
-        let mut location = answer
-            .url()
-            .join(location)
-            .map_err(|_| malformed("its Location is no address"))?;
-        // Registries behind a proxy that ends TLS don't know their own scheme.
-        let asked = answer.url();
-        if location.host() == asked.host()
-            && location.scheme() == "http"
-            && asked.scheme() == "https"
-        {
-            let _ = location.set_scheme("https");
-        }
+        })?;
         Ok(Session { location, at })
     }
 
@@ -355,4 +341,19 @@ impl Upload<'_> {
             .send_once(call, &self.registry.options.credentials)
             .await
     }
+}
+
+/// Where an upload goes on, as the registry's answer says.
+pub(super) fn upload_location(answer: &Response) -> Result<Url, &'static str> {
+    let location = answer.headers().get(LOCATION).and_then(|v| v.to_str().ok());
+    let location = location.ok_or("there is no Location")?;
+    let asked = answer.url();
+    let mut location = asked
+        .join(location)
+        .map_err(|_| "its Location is no address")?;
+    // Registries behind a proxy that ends TLS don't know their own scheme.
+    if location.host() == asked.host() && location.scheme() == "http" && asked.scheme() == "https" {
+        let _ = location.set_scheme("https");
+    }
+    Ok(location)
 }

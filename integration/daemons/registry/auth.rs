@@ -80,6 +80,34 @@ async fn without_a_log_in_it_is_asked_for() {
 }
 
 #[tokio::test]
+async fn who_may_push_is_asked_before_a_build() {
+    for registry in both() {
+        let to = reference(&registry.host, "asked:v1");
+        let error = client().check_push(&to).await.unwrap_err();
+        assert!(
+            matches!(&error, RegistryError::Unauthorized { .. }),
+            "{error}"
+        );
+        let config = config(&registry, &registry.password);
+        client_with(config.path()).check_push(&to).await.unwrap();
+    }
+    let token = Engines::from_env().registry_token;
+    let public = format!("{}/public/open:v1", token.host).parse().unwrap();
+    let error = client().check_push(&public).await.unwrap_err();
+    assert!(
+        matches!(&error, RegistryError::Unauthorized { .. }),
+        "{error}"
+    );
+    let open = reference(&Engines::from_env().registry, "asked:v1");
+    client().check_push(&open).await.unwrap();
+    assert_eq!(
+        client().head(&open).await.unwrap(),
+        None,
+        "nothing is left there"
+    );
+}
+
+#[tokio::test]
 async fn a_wrong_password_is_told_and_not_shown() {
     for registry in both() {
         let config = config(&registry, "not-the-password");

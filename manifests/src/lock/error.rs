@@ -28,8 +28,8 @@ pub enum LockError {
     /// Conflict markers of a merge.
     #[error(
         "{}:{}: merge conflict (markers in lines {}); take either side \
-         (`git checkout --ours -- FILE` or `--theirs`), then build again",
-        path.display(), lines.first().unwrap_or(&1), join(lines)
+         (`git checkout --ours -- {}` or `--theirs`), then build again",
+        path.display(), lines.first().unwrap_or(&1), join(lines), path.display()
     )]
     Conflict {
         /// The lock file.
