@@ -6,7 +6,7 @@
 //! (`BASE_IMAGE`, `APT_PACKAGES`, `USERNAME`, `USER_UID`, `USER_GID`), and installs the
 //! `requirements*.txt` that it finds in the build context.
 
-use crate::compose::{ComposeContext, ComposeError, Composition, compose};
+use crate::compose::{ComposeContext, ComposeError, Composition, SecretUse, compose};
 use crate::spec::{ImageSpec, PythonSpec, TemplateName, UserSpec};
 
 /// A built-in template.
@@ -71,12 +71,17 @@ pub fn default_spec(name: TemplateName) -> ImageSpec {
     }
 }
 
-/// The template's Dockerfile, composed anew.
+/// The template's Dockerfile, composed anew. It can take the host's CA bundle and package index as
+/// secrets (`docker build --secret id=mlbuild-ca,src=FILE`), and does without where none is given.
 ///
 /// # Errors
 /// None for the built-in templates; the type is [`compose`]'s.
 pub fn compose_default(name: TemplateName) -> Result<Composition, ComposeError> {
-    compose(&default_spec(name), &ComposeContext::default())
+    let context = ComposeContext {
+        secrets: [SecretUse::Ca, SecretUse::PipConf, SecretUse::UvConf].into(),
+        ..ComposeContext::default()
+    };
+    compose(&default_spec(name), &context)
 }
 
 #[cfg(test)]

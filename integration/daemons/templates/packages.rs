@@ -1,6 +1,8 @@
 //! Packages: Python where the base has none, files that include each other, windows, serving.
 
 use super::Workshop;
+use crate::support::engines::Engines;
+use crate::support::repository;
 
 #[test]
 fn a_base_without_python_gets_one() {
@@ -124,4 +126,74 @@ fn a_model_is_laid_out_for_serving() {
     }
     let output = workshop.image("templates-serving", &["--base", &base, "--serve", "export"]);
     assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn the_built_in_files_need_no_mlbuild() {
+    let engines = Engines::from_env();
+    let base = format!("BASE_IMAGE={}", engines.python_base);
+    for (name, endpoint) in engines.dockers() {
+        let workshop = Workshop::on(
+            engines.clone(),
+            endpoint.to_owned(),
+            &[("train.py", "print('trained')\n")],
+        );
+        for template in ["python", "cuda"] {
+            let file =
+                repository().join(format!("templates/data/dockerfiles/{template}.Dockerfile"));
+            let mut command = workshop.docker_command(&["build", "-q", "-t", "templates-alone"]);
+            command
+                .env("DOCKER_BUILDKIT", "1")
+                .arg("-f")
+                .arg(file)
+                .args(["--build-arg", &base]);
+            command
+                .args([
+                    "--build-arg",
+                    "USER_UID=1234",
+                    "--build-arg",
+                    "USERNAME=vorph",
+                ])
+                .arg(workshop.path());
+            let output = command.output().expect("docker build");
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{name}, {template}: {said}");
+            let said = workshop.sh("templates-alone", "id -un; id -u; id -g; python train.py");
+            assert_eq!(said, "vorph\n1234\n1000\ntrained", "{name}, {template}");
+        }
+    }
+}
+
+#[test]
+fn a_template_of_ones_own_is_filled_from_the_same_settings() {
+    let text = "ARG BASE_IMAGE=debian:12\nFROM $BASE_IMAGE\nARG USERNAME=vorph\nARG USER_UID=1000\nARG USER_GID=1000\n\
+                RUN groupadd -g $USER_GID -o $USERNAME && useradd -l -m -u $USER_UID -g $USER_GID -o -s /bin/bash $USERNAME\n\
+                USER $USERNAME\n";
+    let workshop = Workshop::new(&[("team.Dockerfile", text)]);
+    let base = workshop.engines.base.clone();
+    let arguments = [
+        "--template",
+        "team.Dockerfile",
+        "--base",
+        &base,
+        "--user",
+        "me",
+        "--uid",
+        "1234",
+        "--gid",
+        "100",
+        "-p",
+        "5000",
+    ];
+    let output = workshop.image("templates-own", &arguments);
+    let story = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{story}");
+    assert!(
+        story.contains("the template decides about ports itself"),
+        "{story}"
+    );
+    assert_eq!(
+        workshop.sh("templates-own", "id -un; id -u; id -g"),
+        "me\n1234\n100"
+    );
 }

@@ -10,6 +10,7 @@ USER root
 ARG APT_PACKAGES=""
 RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
     --mount=type=cache,target=/var/lib/apt/lists,sharing=locked \
+    --mount=type=secret,id=mlbuild-ca \
     set -eu; \
     packages="$APT_PACKAGES"; \
     # Python comes with the base or, where it has none, from its distribution.
@@ -20,16 +21,23 @@ RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
     fi; \
     rm -f /etc/apt/apt.conf.d/docker-clean; \
     export DEBIAN_FRONTEND=noninteractive; \
-    apt-get update -q; \
-    apt-get install -q -y --no-install-recommends $packages; \
+    if [ -f /run/secrets/mlbuild-ca ]; then set -- "$@" -o Acquire::https::CAInfo=/run/secrets/mlbuild-ca; fi; \
+    apt-get "$@" update -q; \
+    apt-get "$@" install -q -y --no-install-recommends $packages; \
     rm -f /var/log/apt/* /var/log/dpkg.log /var/log/alternatives.log /var/cache/ldconfig/aux-cache
 
 # Python packages, in a virtual environment that any user can read.
 COPY requirements*.txt /opt/mlbuild/
 RUN --mount=type=cache,id=mlbuild-python,target=/root/.cache \
+    --mount=type=secret,id=mlbuild-ca \
+    --mount=type=secret,id=mlbuild-pip-conf \
+    --mount=type=secret,id=mlbuild-uv-conf \
     set -eu; \
     umask 022; \
     export HOME=/root PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore; \
+    if [ -f /run/secrets/mlbuild-ca ]; then for name in SSL_CERT_FILE PIP_CERT REQUESTS_CA_BUNDLE CURL_CA_BUNDLE GIT_SSL_CAINFO; do export "$name=/run/secrets/mlbuild-ca"; done; fi; \
+    if [ -f /run/secrets/mlbuild-pip-conf ]; then export PIP_CONFIG_FILE=/run/secrets/mlbuild-pip-conf; fi; \
+    if [ -f /run/secrets/mlbuild-uv-conf ]; then export UV_CONFIG_FILE=/run/secrets/mlbuild-uv-conf; fi; \
     python3 -m venv /opt/venv; \
     for file in /opt/mlbuild/requirements*.txt; do if [ -f "$file" ]; then set -- "$@" -r "$file"; fi; done; \
     export UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never UV_NO_INSTALLER_METADATA=1; \

@@ -71,8 +71,17 @@ pub(super) fn decide(
             framework.check_python(context, python, stand.whose.as_deref().unwrap_or(""))?;
         }
         let row = framework.release(context, stand.python.as_deref());
-        if !inputs.locked {
-            additions.extend(framework.addition(accelerator, row));
+        let adds = framework.addition(accelerator, row);
+        match (&inputs.hashed, inputs.locked) {
+            (_, true) => {}
+            (Some(origin), false) if !adds.is_empty() => warnings.push(Warning {
+                message: format!(
+                    "{} isn't added: {origin} pins a hash, so every package has to",
+                    adds.join(" and ")
+                ),
+                hint: Some("add it to the requirements files, with its hash".into()),
+            }),
+            _ => additions.extend(adds),
         }
         let from_index = torch_backend.is_none() || framework.name != "torch";
         let Some((version, release)) = row.filter(|_| from_index) else {

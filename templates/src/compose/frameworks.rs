@@ -222,15 +222,18 @@ impl Framework {
                 .as_str()
                 .parse()
                 .expect("checked when it was made");
+            let number = |text: &str| text.parse::<Version>().expect("MAJOR.MINOR");
             if let Some((torch, floor)) = cuda().floor_of_capability(&has)
-                && version < torch
+                && (version < torch || number(&built) < *floor)
             {
+                let near = nearest_where(&|v, cuda| v >= torch && number(cuda) >= *floor);
+                let near = near.unwrap_or(format!("torch {torch} with CUDA {floor}"));
                 return Err(ComposeError::conflict(
                     format!(
-                        "torch {version} ({}) has no code for GPUs of compute capability {capability}",
+                        "torch {version} ({}) with CUDA {built} has no code for GPUs of compute capability {capability}",
                         self.wanted.origin
                     ),
-                    format!("ask for torch {torch} with CUDA {floor}, or newer"),
+                    format!("ask for {near} or newer"),
                 ));
             }
         }

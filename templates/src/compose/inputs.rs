@@ -24,6 +24,8 @@ pub(super) struct Inputs {
     pub vcs: BTreeSet<String>,
     /// Whether a lock file decides the versions.
     pub locked: bool,
+    /// The first requirements line that pins a hash; then nothing can be added without one.
+    pub hashed: Option<String>,
 }
 
 impl Inputs {
@@ -121,11 +123,21 @@ fn read_files(
         wanted,
         files,
         vcs,
+        hashed,
         credentials,
     } = read_requirements(project, &inputs.requirements)?;
     inputs.wanted.extend(wanted);
     inputs.files = files;
     inputs.vcs = vcs;
+    if let (Some(origin), Some(package)) = (&hashed, python.packages.first()) {
+        return Err(ComposeError::conflict(
+            format!(
+                "{origin} pins a hash, so every package has to, but {package} is asked for without one"
+            ),
+            "add it to the requirements files, with its hash",
+        ));
+    }
+    inputs.hashed = hashed;
     for origin in credentials {
         warnings.push(Warning {
             message: format!(

@@ -20,6 +20,8 @@ pub struct Requirements {
     pub files: BTreeSet<String>,
     /// Lines that fetch from a version control system, as `git`.
     pub vcs: BTreeSet<String>,
+    /// The first line that pins a hash, as `requirements.txt:3`: then every package has to.
+    pub hashed: Option<String>,
     /// Lines that hold a user name or password in a URL, as `requirements.txt:3`.
     pub credentials: Vec<String>,
 }
@@ -157,6 +159,9 @@ impl Reader<'_> {
         constraint: bool,
     ) -> Result<(), ProjectError> {
         // Options of one requirement (--hash=…) follow it.
+        if text.contains(" --hash=") {
+            self.found.hashed.get_or_insert(at.origin());
+        }
         let text = text.split(" --").next().unwrap_or(text).trim();
         if let Some((vcs, _)) = text
             .rsplit_once("+")
@@ -411,6 +416,7 @@ mod tests {
             ]
         );
         assert_eq!(found.vcs.iter().collect::<Vec<_>>(), ["git"]);
+        assert_eq!(found.hashed.as_deref(), Some("requirements/train.txt:5"));
         assert!(found.credentials.is_empty());
     }
 
