@@ -7,5 +7,6 @@ mod bring_up;
 mod buildkit;
 mod filesync;
 mod goldens;
+mod progress;
 mod registry;
 mod templates;

@@ -100,7 +100,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         id: "base-unauthorized",
-        pattern: r"source metadata for (?P<ref>(?P<host>[^/\s:]+(?::\d+)?)\S*?): .*(?:401 Unauthorized|403 Forbidden|authorization failed|access denied|insufficient_scope|authentication required|\bdenied)",
+        pattern: r"(?:source metadata for|failed to create LLB definition:) (?P<ref>(?P<host>[^/\s:]+(?::\d+)?)\S*?): .*(?:401 Unauthorized|403 Forbidden|authorization failed|access denied|insufficient_scope|authentication required|\bdenied)",
         cause: "the registry doesn't let you pull ${ref}: you aren't logged in, or the image doesn't exist",
         next: &[
             "docker login ${host}",
@@ -109,10 +109,10 @@ const RULES: &[Rule] = &[
     },
     Rule {
         id: "base-not-found",
-        pattern: r"source metadata for (?P<ref>\S+?): .*(?:not found|manifest unknown|404)",
-        cause: "there is no image ${ref}",
+        pattern: r"source metadata for (?P<ref>\S+?): .*(?:not found|manifest unknown|404)|failed to create LLB definition: (?P<old>\S+?): (?:not found|manifest unknown)",
+        cause: "there is no image ${ref}${old}",
         next: &[
-            "docker buildx imagetools inspect ${ref}",
+            "docker buildx imagetools inspect ${ref}${old}",
             "mlbuild image --base IMAGE …",
         ],
     },
@@ -358,9 +358,9 @@ const RULES: &[Rule] = &[
     // The Dockerfile and the context.
     Rule {
         id: "copy-source-missing",
-        pattern: r#"failed to calculate checksum of ref \S+: "/?(?P<path>[^"]+)": not found"#,
-        cause: "`${path}` isn't in the build context: it doesn't exist there, or .dockerignore leaves it out",
-        next: &["ls -l ${path}", "cat .dockerignore"],
+        pattern: r#"failed to calculate checksum of ref \S+: "/?(?P<path>[^"]+)": not found|failed to compute cache key: "/?(?P<old>[^"]+)" not found"#,
+        cause: "`${path}${old}` isn't in the build context: it doesn't exist there, or .dockerignore leaves it out",
+        next: &["ls -l ${path}${old}", "cat .dockerignore"],
     },
     Rule {
         id: "copy-from-missing",

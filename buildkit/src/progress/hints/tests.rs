@@ -70,6 +70,11 @@ const REAL: &[(&str, &str, &str)] = &[
     (
         "base-not-found",
         "",
+        "failed to create LLB definition: 127.0.0.1:23139/no/such:1: not found",
+    ),
+    (
+        "base-not-found",
+        "",
         "127.0.0.1:23139/nosuch:1.0: failed to resolve source metadata for 127.0.0.1:23139/nosuch:1.0: 127.0.0.1:23139/nosuch:1.0: not found",
     ),
     (
@@ -250,6 +255,11 @@ const REAL: &[(&str, &str, &str)] = &[
     (
         "copy-source-missing",
         "",
+        "failed to compute cache key: \"/data.bin\" not found: not found",
+    ),
+    (
+        "copy-source-missing",
+        "",
         "failed to compute cache key: failed to calculate checksum of ref a3p6sqwg7gm9fkuoemx6lqo5c::v6yo2jk9otiv1rd479660kifl: \"/data.bin\": not found",
     ),
     (
@@ -403,6 +413,10 @@ fn hints_name_what_the_user_named() {
       docker login 127.0.0.1:27785
       docker buildx imagetools inspect 127.0.0.1:27785/private:1.0
 
+    there is no image 127.0.0.1:23139/no/such:1
+      docker buildx imagetools inspect 127.0.0.1:23139/no/such:1
+      mlbuild image --base IMAGE …
+
     there is no image 127.0.0.1:23139/nosuch:1.0
       docker buildx imagetools inspect 127.0.0.1:23139/nosuch:1.0
       mlbuild image --base IMAGE …
@@ -539,6 +553,10 @@ fn hints_name_what_the_user_named() {
 
     the distribution no longer has (or never had) version 99 of bash
       apt-cache policy bash    # in the base image
+
+    `data.bin` isn't in the build context: it doesn't exist there, or .dockerignore leaves it out
+      ls -l data.bin
+      cat .dockerignore
 
     `data.bin` isn't in the build context: it doesn't exist there, or .dockerignore leaves it out
       ls -l data.bin
