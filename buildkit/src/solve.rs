@@ -148,7 +148,12 @@ impl Client {
         if cancel.is_cancelled() {
             return Err(SolveError::Cancelled);
         }
-        check::refuse_ignored(&options, &self.info().await?)?;
+        let wanted = check::wanted(&options);
+        // Asking what the builder is costs milliseconds that a plain build
+        // needn't spend.
+        if !wanted.is_empty() {
+            check::refuse_ignored(&wanted, &self.info().await?)?;
+        }
 
         let reference = options.reference.clone();
         let prepared = Prepared::new(options, &mut session)?;

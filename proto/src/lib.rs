@@ -76,12 +76,6 @@ pub mod pb {
     package!("pb");
 }
 
-/// Typed error details.
-#[allow(missing_docs, clippy::all)]
-pub mod errdefs {
-    package!("errdefs");
-}
-
 /// Copying file trees.
 #[allow(missing_docs, clippy::all)]
 pub mod fsutil {

@@ -4,9 +4,12 @@ use super::SolveOptions;
 use crate::error::SolveError;
 use crate::info::{BuilderInfo, Feature};
 
-pub(super) fn refuse_ignored(options: &SolveOptions, info: &BuilderInfo) -> Result<(), SolveError> {
-    for (what, feature) in wanted(options) {
-        if let Some(reason) = info.missing(feature) {
+/// Something that a request asks for, in the user's words, and what it needs.
+pub(super) type Wanted = (String, Feature);
+
+pub(super) fn refuse_ignored(wanted: &[Wanted], info: &BuilderInfo) -> Result<(), SolveError> {
+    for (what, feature) in wanted {
+        if let Some(reason) = info.missing(*feature) {
             return Err(SolveError::Options(format!(
                 "{what} isn't possible with this builder: {reason}"
             )));
@@ -16,7 +19,7 @@ pub(super) fn refuse_ignored(options: &SolveOptions, info: &BuilderInfo) -> Resu
 }
 
 /// What the request asks for beyond the oldest builder.
-fn wanted(options: &SolveOptions) -> Vec<(String, Feature)> {
+pub(super) fn wanted(options: &SolveOptions) -> Vec<Wanted> {
     let mut wanted = Vec::new();
     for export in &options.exports {
         let feature = match export.kind.as_str() {
@@ -108,8 +111,8 @@ mod tests {
             }],
             ..Default::default()
         };
-        assert!(refuse_ignored(&push("false"), &info).is_ok());
-        let error = refuse_ignored(&push("true"), &info).unwrap_err();
+        assert!(refuse_ignored(&wanted(&push("false")), &info).is_ok());
+        let error = refuse_ignored(&wanted(&push("true")), &info).unwrap_err();
         assert!(
             error
                 .to_string()

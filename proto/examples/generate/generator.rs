@@ -36,7 +36,6 @@ const MIRRORS: &[Mirror] = &[
         version: "v1.11.1",
         paths: &["services/content/v1/content.proto"],
     },
-    buildkit("errdefs.proto", &["solver/errdefs/errdefs.proto"]),
     Mirror {
         file: "fsutil.types.proto",
         project: "github.com/tonistiigi/fsutil",

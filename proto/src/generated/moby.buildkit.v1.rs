@@ -186,59 +186,6 @@ pub struct InfoResponse {
     pub buildkit_version: ::core::option::Option<types::BuildkitVersion>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct DiskUsageRequest {
-    #[prost(string, repeated, tag = "1")]
-    pub filter: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-}
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct DiskUsageResponse {
-    #[prost(message, repeated, tag = "1")]
-    pub record: ::prost::alloc::vec::Vec<UsageRecord>,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct PruneRequest {
-    #[prost(string, repeated, tag = "1")]
-    pub filter: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    #[prost(bool, tag = "2")]
-    pub all: bool,
-    /// Nanoseconds.
-    #[prost(int64, tag = "3")]
-    pub keep_duration: i64,
-    /// Bytes, as the next two.
-    #[prost(int64, tag = "4")]
-    pub reserved_space: i64,
-    #[prost(int64, tag = "5")]
-    pub max_used_space: i64,
-    #[prost(int64, tag = "6")]
-    pub min_free_space: i64,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct UsageRecord {
-    #[prost(string, tag = "1")]
-    pub id: ::prost::alloc::string::String,
-    #[prost(bool, tag = "2")]
-    pub mutable: bool,
-    #[prost(bool, tag = "3")]
-    pub in_use: bool,
-    /// Bytes.
-    #[prost(int64, tag = "4")]
-    pub size: i64,
-    #[prost(message, optional, tag = "6")]
-    pub created_at: ::core::option::Option<::prost_types::Timestamp>,
-    #[prost(message, optional, tag = "7")]
-    pub last_used_at: ::core::option::Option<::prost_types::Timestamp>,
-    #[prost(int64, tag = "8")]
-    pub usage_count: i64,
-    #[prost(string, tag = "9")]
-    pub description: ::prost::alloc::string::String,
-    #[prost(string, tag = "10")]
-    pub record_type: ::prost::alloc::string::String,
-    #[prost(bool, tag = "11")]
-    pub shared: bool,
-    #[prost(string, repeated, tag = "12")]
-    pub parents: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct BuildHistoryRequest {
     #[prost(bool, tag = "1")]
     pub active_only: bool,
@@ -448,54 +395,6 @@ pub mod control_client {
             self.inner = self.inner.max_encoding_message_size(limit);
             self
         }
-        pub async fn disk_usage(
-            &mut self,
-            request: impl tonic::IntoRequest<super::DiskUsageRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::DiskUsageResponse>,
-            tonic::Status,
-        > {
-            self.inner
-                .ready()
-                .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
-            let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/moby.buildkit.v1.Control/DiskUsage",
-            );
-            let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("moby.buildkit.v1.Control", "DiskUsage"));
-            self.inner.unary(req, path, codec).await
-        }
-        pub async fn prune(
-            &mut self,
-            request: impl tonic::IntoRequest<super::PruneRequest>,
-        ) -> std::result::Result<
-            tonic::Response<tonic::codec::Streaming<super::UsageRecord>>,
-            tonic::Status,
-        > {
-            self.inner
-                .ready()
-                .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
-            let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/moby.buildkit.v1.Control/Prune",
-            );
-            let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("moby.buildkit.v1.Control", "Prune"));
-            self.inner.server_streaming(req, path, codec).await
-        }
         pub async fn solve(
             &mut self,
             request: impl tonic::IntoRequest<super::SolveRequest>,
@@ -651,23 +550,6 @@ pub mod control_server {
     /// Generated trait containing gRPC methods that should be implemented for use with ControlServer.
     #[async_trait]
     pub trait Control: std::marker::Send + std::marker::Sync + 'static {
-        async fn disk_usage(
-            &self,
-            request: tonic::Request<super::DiskUsageRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::DiskUsageResponse>,
-            tonic::Status,
-        >;
-        /// Server streaming response type for the Prune method.
-        type PruneStream: tonic::codegen::tokio_stream::Stream<
-                Item = std::result::Result<super::UsageRecord, tonic::Status>,
-            >
-            + std::marker::Send
-            + 'static;
-        async fn prune(
-            &self,
-            request: tonic::Request<super::PruneRequest>,
-        ) -> std::result::Result<tonic::Response<Self::PruneStream>, tonic::Status>;
         async fn solve(
             &self,
             request: tonic::Request<super::SolveRequest>,
@@ -793,95 +675,6 @@ pub mod control_server {
         }
         fn call(&mut self, req: http::Request<B>) -> Self::Future {
             match req.uri().path() {
-                "/moby.buildkit.v1.Control/DiskUsage" => {
-                    #[allow(non_camel_case_types)]
-                    struct DiskUsageSvc<T: Control>(pub Arc<T>);
-                    impl<T: Control> tonic::server::UnaryService<super::DiskUsageRequest>
-                    for DiskUsageSvc<T> {
-                        type Response = super::DiskUsageResponse;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::DiskUsageRequest>,
-                        ) -> Self::Future {
-                            let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as Control>::disk_usage(&inner, request).await
-                            };
-                            Box::pin(fut)
-                        }
-                    }
-                    let accept_compression_encodings = self.accept_compression_encodings;
-                    let send_compression_encodings = self.send_compression_encodings;
-                    let max_decoding_message_size = self.max_decoding_message_size;
-                    let max_encoding_message_size = self.max_encoding_message_size;
-                    let inner = self.inner.clone();
-                    let fut = async move {
-                        let method = DiskUsageSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
-                        let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
-                        let res = grpc.unary(method, req).await;
-                        Ok(res)
-                    };
-                    Box::pin(fut)
-                }
-                "/moby.buildkit.v1.Control/Prune" => {
-                    #[allow(non_camel_case_types)]
-                    struct PruneSvc<T: Control>(pub Arc<T>);
-                    impl<
-                        T: Control,
-                    > tonic::server::ServerStreamingService<super::PruneRequest>
-                    for PruneSvc<T> {
-                        type Response = super::UsageRecord;
-                        type ResponseStream = T::PruneStream;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::ResponseStream>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::PruneRequest>,
-                        ) -> Self::Future {
-                            let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as Control>::prune(&inner, request).await
-                            };
-                            Box::pin(fut)
-                        }
-                    }
-                    let accept_compression_encodings = self.accept_compression_encodings;
-                    let send_compression_encodings = self.send_compression_encodings;
-                    let max_decoding_message_size = self.max_decoding_message_size;
-                    let max_encoding_message_size = self.max_encoding_message_size;
-                    let inner = self.inner.clone();
-                    let fut = async move {
-                        let method = PruneSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
-                        let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
-                        let res = grpc.server_streaming(method, req).await;
-                        Ok(res)
-                    };
-                    Box::pin(fut)
-                }
                 "/moby.buildkit.v1.Control/Solve" => {
                     #[allow(non_camel_case_types)]
                     struct SolveSvc<T: Control>(pub Arc<T>);
