@@ -9,6 +9,7 @@ use mlbuild_proto::moby::buildkit::v1::control_client::ControlClient;
 use mlbuild_proto::moby::buildkit::v1::types::WorkerRecord;
 use mlbuild_proto::moby::buildkit::v1::{InfoRequest, ListWorkersRequest};
 use tokio::sync::OnceCell;
+use tokio::task::JoinHandle;
 use tonic::transport::Channel;
 
 use crate::docker::api::{DockerApi, DockerApiError};
@@ -96,8 +97,12 @@ struct Inner {
     channel: Channel,
     workers: Vec<WorkerRecord>,
     docker: Option<DockerApi>,
+    /// Asked while the connection is made: Docker takes its time.
+    docker_kind: Mutex<Option<AskedKind>>,
     info: OnceCell<BuilderInfo>,
 }
+
+type AskedKind = JoinHandle<Result<BuilderKind, DockerApiError>>;
 
 impl std::fmt::Debug for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -142,10 +147,12 @@ impl Client {
         };
         let dialer =
             Dialer::new(endpoint, options.tls.as_ref(), &options.env).map_err(dial_error)?;
+        let mut docker_kind = None;
         let (channel, workers, docker) = match dialer {
             Dialer::Docker(docker) => {
+                let api = DockerApi::new(docker.raw.clone(), docker.host.clone());
+                docker_kind = Some(tokio::spawn(ask_docker_kind(api.clone())));
                 let (channel, workers) = connect_docker(endpoint, &docker, options.timeout).await?;
-                let api = DockerApi::new(docker.raw, docker.host);
                 (channel, workers, Some(api))
             }
             dialer => {
@@ -163,6 +170,7 @@ impl Client {
                 channel,
                 workers,
                 docker,
+                docker_kind: Mutex::new(docker_kind),
                 info: OnceCell::new(),
             }),
         })
@@ -210,14 +218,16 @@ impl Client {
         let Some(docker) = &self.inner.docker else {
             return Ok(BuilderKind::Buildkitd);
         };
-        let (version, info) = tokio::try_join!(docker.version(), docker.info())?;
-        Ok(BuilderKind::Docker {
-            version: version.version,
-            store: match info.uses_containerd_store() {
-                true => ImageStore::Containerd,
-                false => ImageStore::Classic,
-            },
-        })
+        let asked = match self.inner.docker_kind.lock() {
+            Ok(mut asked) => asked.take(),
+            Err(_) => None,
+        };
+        if let Some(asked) = asked
+            && let Ok(Ok(kind)) = asked.await
+        {
+            return Ok(kind);
+        }
+        Ok(ask_docker_kind(docker.clone()).await?)
     }
 
     /// The version that the daemon tells; empty before 0.11.
@@ -240,6 +250,17 @@ pub(crate) fn control(channel: &Channel) -> ControlClient<Channel> {
     ControlClient::new(channel.clone())
         .max_decoding_message_size(MAX_MESSAGE)
         .max_encoding_message_size(MAX_MESSAGE)
+}
+
+async fn ask_docker_kind(docker: DockerApi) -> Result<BuilderKind, DockerApiError> {
+    let (version, info) = tokio::try_join!(docker.version(), docker.info())?;
+    Ok(BuilderKind::Docker {
+        version: version.version,
+        store: match info.uses_containerd_store() {
+            true => ImageStore::Containerd,
+            false => ImageStore::Classic,
+        },
+    })
 }
 
 /// Docker from 29.2 on speaks gRPC on its socket directly, and means to drop

@@ -3,31 +3,29 @@
 mod cache;
 mod check;
 mod oci_index;
+mod progress;
+mod request;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use base64::Engine as _;
+use mlbuild_proto::moby::buildkit::v1::StatusResponse;
 use mlbuild_proto::moby::buildkit::v1::sourcepolicy::Policy;
-use mlbuild_proto::moby::buildkit::v1::{
-    self as control, CacheOptions, SolveRequest, StatusRequest, StatusResponse,
-};
 use oci_spec::image::Descriptor;
-use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use crate::client::Client;
 use crate::error::{BuildFailure, SolveError, status_text};
-use crate::session::{ExportTarget, RunningSession, Session, SessionError, Targets, new_id};
+use crate::session::{ExportTarget, RunningSession, Session, SessionError, new_id};
+use progress::Progress;
+use request::Prepared;
 
 /// The frontend that reads Dockerfiles, built into every daemon.
 pub const DOCKERFILE_FRONTEND: &str = "dockerfile.v0";
 
-/// How long the progress stream may be silent after the solve has ended. It
-/// usually ends by itself; Go's client waits as long.
-const STATUS_SILENCE: Duration = Duration::from_secs(5);
 /// How long to wait for the daemon's last words after cancelling.
 const CANCEL_WAIT: Duration = Duration::from_secs(2);
 /// How long a solve may go on after its session has broken.
@@ -231,174 +229,9 @@ enum Ended {
     Session(String),
 }
 
-/// A request, where its results go, and what is left to do afterwards.
-struct Prepared {
-    request: SolveRequest,
-    targets: Targets,
-    after: oci_index::Updates,
-}
-
-impl Prepared {
-    fn new(options: SolveOptions, session: &mut Session) -> Result<Self, SolveError> {
-        let targets = Targets::default();
-        let mut after = oci_index::Updates::default();
-        let mut exporters = Vec::new();
-        for (index, mut export) in options.exports.into_iter().enumerate() {
-            match (export.kind.as_str(), export.output) {
-                ("image" | "moby", None) => {}
-                ("local", Some(target @ ExportTarget::Dir(_))) => targets.add(index, target),
-                ("oci" | "docker", Some(ExportTarget::Dir(path))) => {
-                    export.attrs.insert("tar".into(), "false".into());
-                    session.stores_mut().add("export".into(), path.clone());
-                    after.layout(path);
-                }
-                (
-                    "tar" | "oci" | "docker",
-                    Some(target @ (ExportTarget::File(_) | ExportTarget::Writer(_))),
-                ) => targets.add(index, target),
-                (kind, output) => {
-                    return Err(SolveError::Options(match output {
-                        Some(_) => format!("the `{kind}` exporter doesn't write there"),
-                        None => format!("the `{kind}` exporter needs a place to write to"),
-                    }));
-                }
-            }
-            exporters.push(control::Exporter {
-                r#type: export.kind,
-                attrs: export.attrs,
-            });
-        }
-
-        let mut frontend_attrs = options.frontend_attrs;
-        let imports = cache::imports(&options.cache_from, session)?;
-        if !imports.is_empty() {
-            frontend_attrs.insert("cache-imports".into(), cache::to_json(&imports));
-        }
-        let exports = cache::exports(&options.cache_to, session, &mut after)?;
-        let first = exporters.first().cloned().unwrap_or_default();
-        Ok(Self {
-            request: SolveRequest {
-                r#ref: options.reference,
-                exporter_deprecated: first.r#type,
-                exporter_attrs_deprecated: first.attrs,
-                exporters,
-                session: session.id().to_string(),
-                frontend: options.frontend,
-                frontend_attrs,
-                cache: Some(CacheOptions { exports, imports }),
-                entitlements: options.entitlements,
-                source_policy: options.source_policy,
-                internal: options.internal,
-                ..Default::default()
-            },
-            targets,
-            after,
-        })
-    }
-}
-
-/// The daemon's progress on its way to whoever shows it.
-struct Progress {
-    forwarding: JoinHandle<()>,
-    /// Changes with each message; holds the first step that failed.
-    seen: watch::Receiver<Option<String>>,
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        self.forwarding.abort();
-    }
-}
-
-impl Progress {
-    fn start(client: &Client, reference: String, to: mpsc::Sender<StatusResponse>) -> Self {
-        let (tell, seen) = watch::channel(None);
-        let mut control = client.control();
-        let forwarding = tokio::spawn(async move {
-            let request = StatusRequest { r#ref: reference };
-            // A break isn't told: the solve breaks with it.
-            let Ok(answer) = control.status(request).await else {
-                return;
-            };
-            let mut messages = answer.into_inner();
-            while let Ok(Some(message)) = messages.message().await {
-                let failed = message.vertexes.iter().find(|v| !v.error.is_empty());
-                tell.send_modify(|first| {
-                    if first.is_none() {
-                        *first = failed.map(|v| v.digest.clone());
-                    }
-                });
-                if to.send(message).await.is_err() {
-                    return;
-                }
-            }
-        });
-        Self { forwarding, seen }
-    }
-
-    /// Waits for the end, which may come after the solve's, but not for ever.
-    /// Returns the first step that failed.
-    async fn finish(mut self) -> Option<String> {
-        loop {
-            let silence = tokio::time::sleep(STATUS_SILENCE);
-            tokio::select! {
-                _ = &mut self.forwarding => break,
-                Ok(()) = self.seen.changed() => {}
-                () = silence => break,
-            }
-        }
-        self.seen.borrow().clone()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn session() -> Session {
-        Session::builder().build().unwrap()
-    }
-
-    fn export(kind: &str, output: Option<ExportTarget>) -> SolveOptions {
-        SolveOptions {
-            exports: vec![Export {
-                kind: kind.into(),
-                attrs: [("name".to_string(), "x".to_string())].into(),
-                output,
-            }],
-            ..Default::default()
-        }
-    }
-
-    #[test]
-    fn both_exporter_forms_are_filled() {
-        let prepared = Prepared::new(export("image", None), &mut session()).unwrap();
-        let request = prepared.request;
-        assert_eq!(request.exporter_deprecated, "image");
-        assert_eq!(request.exporter_attrs_deprecated["name"], "x");
-        assert_eq!(request.exporters[0].attrs["name"], "x");
-    }
-
-    #[test]
-    fn exporters_and_places_must_fit() {
-        let error = |options| match Prepared::new(options, &mut session()) {
-            Err(error) => error.to_string(),
-            Ok(_) => panic!("accepted"),
-        };
-        let file = || Some(ExportTarget::File("x.tar".into()));
-        assert_eq!(
-            error(export("tar", None)),
-            "the `tar` exporter needs a place to write to"
-        );
-        assert_eq!(
-            error(export("image", file())),
-            "the `image` exporter doesn't write there"
-        );
-        assert_eq!(
-            error(export("local", file())),
-            "the `local` exporter doesn't write there"
-        );
-    }
 
     #[test]
     fn the_descriptor_is_decoded() {
