@@ -3,6 +3,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod commands_shown;
+mod config_page;
 mod docs;
 mod floors;
 mod image_layout;

@@ -5,6 +5,7 @@ mod support;
 
 mod bring_up;
 mod buildkit;
+mod examples;
 mod filesync;
 mod goldens;
 mod progress;
