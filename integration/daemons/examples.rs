@@ -27,12 +27,14 @@ fn copy_files(from: &Path, to: &Path) {
 
 /// Runs `mlbuild image` in a folder, on the current Docker; returns its stdout.
 fn image(engines: &Engines, folder: &Path, arguments: &[&str]) -> String {
+    // Not in the folder: what mlbuild remembers is no part of the project.
+    let state = tempfile::tempdir().expect("a folder");
     let output = Command::new(env!("CARGO_BIN_EXE_mlbuild"))
         .arg("image")
         .args(arguments)
         .current_dir(folder)
         .env("DOCKER_HOST", &engines.docker_containerd)
-        .env("MLBUILD_STATE_DIR", folder.join(".state"))
+        .env("MLBUILD_STATE_DIR", state.path())
         .env_remove("BUILDKIT_HOST")
         .env_remove("WANDB_RUN_ID")
         .output()
