@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::process::Command;
 
 use base64::Engine as _;
 use mlbuild::error::{CommandError, Turn};
@@ -105,6 +106,51 @@ async fn who_may_push_is_asked_before_a_build() {
         None,
         "nothing is left there"
     );
+}
+
+#[test]
+fn a_build_that_could_not_be_pushed_is_not_begun() {
+    let engines = Engines::from_env();
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(
+        folder.path().join("Dockerfile"),
+        format!("FROM {}\n", engines.base),
+    )
+    .unwrap();
+    for (host, message, hint) in [
+        (
+            engines.registry_auth.host.as_str(),
+            "needs a log-in for app",
+            "docker login",
+        ),
+        (
+            "127.0.0.1:1",
+            "the registry 127.0.0.1:1 can't be reached",
+            "does it run?",
+        ),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_mlbuild"))
+            .args([
+                "image",
+                "-f",
+                "Dockerfile",
+                "--push",
+                "--builder",
+                &engines.buildkitd,
+            ])
+            .args(["--progress", "plain", "-t", &format!("{host}/app:v1"), "."])
+            .current_dir(folder.path())
+            .env("DOCKER_CONFIG", folder.path())
+            .env("REGISTRY_AUTH_FILE", folder.path().join("no-such-file"))
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{said}");
+        assert!(said.contains(message) && said.contains(hint), "{said}");
+        assert!(!said.contains("load build definition"), "{said}");
+        assert!(output.stdout.is_empty());
+        assert!(!folder.path().join("mlbuild.lock").exists());
+    }
 }
 
 #[tokio::test]

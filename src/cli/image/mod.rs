@@ -116,6 +116,12 @@ impl Job<'_> {
         })?;
         let Connection { builder, how } = engine::connect(&self.settings.build).await?;
         bases.accept_local(&builder).await?;
+        if self.settings.build.push {
+            // A refusal is better known before a long build than after it.
+            for tag in &self.settings.tags {
+                self.registry.check_push(tag).await?;
+            }
+        }
         self.note(&format!("building on {how}"));
         let (events, progress) = Progress::start(
             engine::progress_mode(self.settings.answer.progress),
