@@ -7,6 +7,7 @@ pub mod config;
 pub mod engine;
 pub mod env_vars;
 pub mod error;
+pub mod flags;
 pub mod host;
 pub mod image;
 pub mod nearest;

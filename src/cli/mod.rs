@@ -36,7 +36,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     #[command(visible_alias = "build")]
-    Image(Box<image::args::ImageArgs>),
+    Image(Box<crate::flags::ImageArgs>),
     Engine(engine::EngineArgs),
     Init(init::InitArgs),
     Templates(templates::TemplatesArgs),

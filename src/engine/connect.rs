@@ -1,6 +1,5 @@
 //! Finding the builder, or starting a private one.
 
-use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use mlbuild_buildkit::{
@@ -9,9 +8,8 @@ use mlbuild_buildkit::{
 
 use super::Builder;
 use super::private::{self, Folder};
-use crate::cli::output;
 use crate::error::{CommandError, CommandResult, chain};
-use crate::settings::{BuildSettings, engine_allowed};
+use crate::settings::BuildSettings;
 
 /// A builder and how it was found.
 #[derive(Debug)]
@@ -22,11 +20,19 @@ pub struct Connection {
     pub how: String,
 }
 
+/// What only a person can say, and what a person should hear meanwhile.
+pub struct Consent<'a> {
+    /// Whether a private builder may be started where none is found.
+    pub may_start: &'a (dyn Fn() -> CommandResult<bool> + Sync),
+    /// Hears each longer step.
+    pub tell: &'a (dyn Fn(&str) + Sync),
+}
+
 /// Connects to the builder that settings name, or to the one that is found.
 ///
 /// # Errors
 /// [`crate::error::Turn::Environment`] with all that was tried.
-pub async fn connect(settings: &BuildSettings) -> CommandResult<Connection> {
+pub async fn connect(settings: &BuildSettings, consent: &Consent<'_>) -> CommandResult<Connection> {
     let options = DiscoverOptions {
         builder: settings.builder.clone(),
         connect: ConnectOptions {
@@ -43,26 +49,26 @@ pub async fn connect(settings: &BuildSettings) -> CommandResult<Connection> {
         Err(error @ DiscoverError::Named { .. }) => {
             Err(CommandError::environment(error).hint("see what answers here: mlbuild doctor"))
         }
-        Err(error @ DiscoverError::Nowhere { .. }) => private_builder(settings, &error).await,
+        Err(error @ DiscoverError::Nowhere { .. }) => private_builder(consent, &error).await,
     }
 }
 
 /// The private builder: the one that runs, or one that is started because the user said so.
 async fn private_builder(
-    settings: &BuildSettings,
+    consent: &Consent<'_>,
     nowhere: &DiscoverError,
 ) -> CommandResult<Connection> {
     let fail = |error: private::Error| CommandError::environment(chain(&error));
     let folder = Folder::default_place().map_err(fail)?;
     let running = private::status(&folder).await.map_err(fail)?;
-    if running.is_none() && !may_start(settings)? {
+    if running.is_none() && !(consent.may_start)()? {
         return Err(CommandError::environment(nowhere)
             .hint("start a private builder: mlbuild engine up, or give --engine=auto")
             .hint("or name one: --builder unix:///run/buildkit/buildkitd.sock"));
     }
     let engine = match running {
         Some(engine) => engine,
-        None => private::up(&folder, &private::Options::default(), &output::note)
+        None => private::up(&folder, &private::Options::default(), consent.tell)
             .await
             .map_err(fail)?,
     };
@@ -79,28 +85,6 @@ async fn private_builder(
         builder,
         how: format!("{} (private builder)", engine.endpoint),
     })
-}
-
-/// Whether a private builder may be started: by flag, in CI, or by the answer on a terminal.
-fn may_start(settings: &BuildSettings) -> CommandResult<bool> {
-    if let Some(told) = engine_allowed(settings.engine) {
-        return Ok(told);
-    }
-    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
-        return Ok(false);
-    }
-    eprint!(
-        "No builder was found. Start a private one? It is fetched once (about 100 MB), keeps to your \
-         own folder, and goes with `mlbuild engine down`. [Y/n] "
-    );
-    let mut answer = String::new();
-    std::io::stdin()
-        .read_line(&mut answer)
-        .map_err(|error| CommandError::environment(format!("stdin: {error}")))?;
-    Ok(matches!(
-        answer.trim().to_lowercase().as_str(),
-        "" | "y" | "yes"
-    ))
 }
 
 /// The Docker daemon of this machine, for `--load`.

@@ -25,11 +25,11 @@ use tokio::sync::mpsc;
 use tokio_util::io::ReaderStream;
 use tokio_util::sync::CancellationToken;
 
-pub use connect::{Connection, connect};
+pub use connect::{Connection, Consent, connect};
 pub use exports::{Delivery, Route};
 
-use crate::cli::image::args::ProgressArg;
 use crate::error::{CommandError, CommandResult, chain};
+use crate::flags::ProgressArg;
 use crate::host::HostSettings;
 use crate::plan::BuildPlan;
 

@@ -1,14 +1,12 @@
 //! A plan as the Dockerfile frontend and the session know it.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use mlbuild_buildkit::{
     AuthOptions, CacheOption, Env, Export, LocalSource, RegistryCredentials, Secret,
     SecretSource as Served, Session, SolveOptions, SshSource, context_key,
 };
 use oci_spec::distribution::Reference;
-use oci_spec::image::Descriptor;
 
 use super::{BuildInputs, source_policy};
 use crate::error::{CommandError, CommandResult};
@@ -66,7 +64,7 @@ pub(super) fn prepare(
                 attrs.insert(key, url.clone());
             }
             Context::OciLayout { path, reference } => {
-                let digest = layout_digest(name, path, reference.as_deref())?;
+                let digest = reference.as_deref().unwrap_or_default();
                 attrs.insert(key, format!("oci-layout://{name}@{digest}"));
                 session = session.oci_layout(name, path.clone());
             }
@@ -202,41 +200,6 @@ fn entitlements(plan: &BuildPlan, network: Option<&str>) -> Vec<String> {
         all.push("network.host".into());
     }
     all
-}
-
-fn layout_digest(name: &str, path: &Path, reference: Option<&str>) -> CommandResult<String> {
-    let layout = crate::image::OciLayout::open(path).map_err(|error| {
-        CommandError::user(format!(
-            "--build-context {name}=oci-layout://{}: {error}",
-            path.display()
-        ))
-    })?;
-    if let Some(digest) = reference.filter(|reference| reference.starts_with("sha256:")) {
-        return Ok(digest.to_owned());
-    }
-    let named = |descriptor: &&Descriptor| {
-        let names = descriptor.annotations().as_ref();
-        names
-            .and_then(|names| names.get("org.opencontainers.image.ref.name"))
-            .map(String::as_str)
-            == reference
-    };
-    match (reference, layout.descriptors()) {
-        (None, [only]) => Ok(only.digest().to_string()),
-        (None, several) => Err(CommandError::user(format!(
-            "--build-context {name}: the layout holds {} images; write oci-layout://FOLDER:TAG",
-            several.len()
-        ))),
-        (Some(tag), all) => all
-            .iter()
-            .find(named)
-            .map(|found| found.digest().to_string())
-            .ok_or_else(|| {
-                CommandError::user(format!(
-                    "--build-context {name}: the layout has no image `{tag}`"
-                ))
-            }),
-    }
 }
 
 /// The log-in for a registry, from Docker's configuration.

@@ -112,7 +112,7 @@ pub enum Context {
     OciLayout {
         /// Folder with `oci-layout`.
         path: PathBuf,
-        /// `tag`, or `sha256:…`; none: the only image.
+        /// `sha256:…` in a plan; as typed it may be a tag, or nothing for the only image.
         reference: Option<String>,
     },
     /// No files at all.

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use oci_spec::distribution::Reference;
 
-use crate::cli::image::args::{EngineArg, ImageArgs};
 use crate::config::Config;
 use crate::env_vars;
 use crate::error::{CommandError, CommandResult};
+use crate::flags::{EngineArg, ImageArgs};
 use crate::plan::spec::Spec;
 use crate::plan::{Context, NoCache, Output, RunOptions, SecretSource, SpecError, Typed};
 

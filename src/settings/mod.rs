@@ -15,12 +15,10 @@ use oci_spec::distribution::Reference;
 pub use build::{BuildSettings, EndpointTls};
 pub use spec::Source;
 
-use crate::cli::image::args::{
-    EngineArg, Format, ImageArgs, LockArgs, Print, ProgressArg, Upgrade,
-};
 use crate::config::{self, Config, ConfigError};
 use crate::env_vars;
 use crate::error::{CommandError, CommandResult};
+use crate::flags::{EngineArg, Format, ImageArgs, LockArgs, Print, ProgressArg, Upgrade};
 use crate::plan::Context;
 use crate::plan::spec::Spec;
 

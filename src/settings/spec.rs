@@ -8,9 +8,9 @@ use mlbuild_templates::value::{BaseImage, EnvName, EnvValue, UserName};
 use mlbuild_templates::{Accelerator, ImageSpec, PythonSpec, ServingSpec, TemplateName, UserSpec};
 
 use super::parse;
-use crate::cli::image::args::{ComposeArgs, GpuArg};
 use crate::config::{AcceleratorKey, Config, ImageConfig, launch};
 use crate::error::{CommandError, CommandResult};
+use crate::flags::{ComposeArgs, GpuArg};
 use crate::plan::Context;
 use crate::plan::spec::Spec;
 

@@ -16,7 +16,8 @@ use clap::{Args, ValueHint};
 use mlbuild_buildkit::{ConnectOptions, DiscoverOptions, TlsOptions};
 use serde::Serialize;
 
-use super::{image::args::Format, output};
+use super::output;
+use crate::flags::Format;
 use crate::{
     accelerator,
     env_vars::NO_COLOR,

@@ -5,11 +5,11 @@ use std::path::Path;
 use mlbuild_buildkit::progress::Warning;
 use serde_json::{Value, json};
 
-use super::args::Format;
 use super::publish::Confirmed;
 use crate::cli::output;
 use crate::engine::BuildOutput;
 use crate::error::{CommandError, CommandResult};
+use crate::flags::Format;
 use crate::plan::BuildPlan;
 use crate::settings::{AnswerSettings, ImageSettings};
 

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use mlbuild_manifests::lock::{LockedBase, LockedImage};
 use oci_spec::distribution::Reference;
 
-use crate::cli::image::args::Upgrade;
 use crate::cli::output;
 use crate::engine::Builder;
 use crate::error::{CommandError, CommandResult};
+use crate::flags::Upgrade;
 use crate::pin::ImageUse;
 use crate::registry::{Registry, RegistryError, platform_name};
 use crate::settings::{LockMode, LockSettings, parse};

@@ -4,12 +4,13 @@
 //! registry confirm, write down. Each step is a file beside this one.
 
 mod answer;
-pub mod args;
 mod bases;
 mod compose;
+mod consent;
 mod context;
 mod ignore;
 mod inputs;
+mod layouts;
 mod moved;
 mod planning;
 mod publish;
@@ -22,12 +23,12 @@ use mlbuild_manifests::run_record::FOLDER_NAME;
 use oci_spec::distribution::Reference;
 
 use self::answer::Answer;
-use self::args::Print;
 use self::bases::Bases;
 use self::publish::Confirmed;
 use crate::cli::{interrupt, output};
 use crate::engine::{self, BuildError, BuildInputs, BuildOutput, Builder, Connection};
 use crate::error::{CommandError, CommandResult};
+use crate::flags::{ImageArgs, Print, ProgressArg};
 use crate::host::{self, Host, HostSettings};
 use crate::plan::BuildPlan;
 use crate::registry::{CredentialStore, Registry, RegistryOptions};
@@ -39,7 +40,7 @@ use tokio_util::sync::CancellationToken;
 ///
 /// # Errors
 /// One error with whose turn it is.
-pub async fn run(args: args::ImageArgs) -> CommandResult {
+pub async fn run(args: ImageArgs) -> CommandResult {
     let settings = settings::resolve(args)?;
     let host = match settings.build.host_network_settings {
         true => host::detect(&Host::this()),
@@ -114,7 +115,7 @@ impl Job<'_> {
         let cancel = interrupt::token().map_err(|error| {
             CommandError::environment(format!("cannot listen for Ctrl-C: {error}"))
         })?;
-        let Connection { builder, how } = engine::connect(&self.settings.build).await?;
+        let Connection { builder, how } = consent::connect(&self.settings.build).await?;
         bases.accept_local(&builder).await?;
         if self.settings.build.push {
             // A refusal is better known before a long build than after it.
@@ -292,8 +293,8 @@ impl Job<'_> {
     }
 
     fn note(&self, text: &str) {
-        if self.settings.answer.progress != args::ProgressArg::Quiet
-            && self.settings.answer.progress != args::ProgressArg::Rawjson
+        if self.settings.answer.progress != ProgressArg::Quiet
+            && self.settings.answer.progress != ProgressArg::Rawjson
         {
             output::note(text);
         }

@@ -6,9 +6,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::bases::Bases;
 use super::compose::Composed;
-use super::ignore;
-use crate::cli::image::args::Upgrade;
+use super::{ignore, layouts};
 use crate::error::CommandResult;
+use crate::flags::Upgrade;
 use crate::pin::{self, ExpandError, ImageUse, PinContext};
 use crate::plan::{BuildPlan, Context, NoCache, Output, PlannedDockerfile};
 use crate::settings::ImageSettings;
@@ -80,7 +80,7 @@ pub fn plan(
             sha256: hex::encode(Sha256::digest(composed.text.as_bytes())),
         },
         context: settings.context.clone(),
-        named_contexts: build.contexts.clone(),
+        named_contexts: layouts::resolve(&build.contexts)?,
         bases: names
             .map(|name| (name.clone(), bases.digest(&name)))
             .collect(),

@@ -12,9 +12,10 @@ use sha2::{Digest as _, Sha256};
 
 use super::Job;
 use super::answer::Answer;
+use super::consent;
 use super::inputs::looks_secret;
 use super::publish::{self, Confirmed};
-use crate::engine::{self, BuildOutput};
+use crate::engine::BuildOutput;
 use crate::env_vars;
 use crate::error::CommandResult;
 use crate::plan::{NoCache, SecretSource};
@@ -185,7 +186,7 @@ impl<'a> Skip<'a> {
         else {
             return false;
         };
-        let Ok(connection) = engine::connect(build).await else {
+        let Ok(connection) = consent::connect_quietly(build).await else {
             return false;
         };
         for tag in &self.job.settings.tags {

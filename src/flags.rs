@@ -1,4 +1,5 @@
-//! The flags of `mlbuild image`, as typed. Their doc comments are the help text.
+//! The flags of `mlbuild image`, as typed. Their doc comments are the help text; what they mean
+//! together with `mlbuild.toml` is decided in [`crate::settings`].
 
 use std::path::PathBuf;
 
