@@ -1,7 +1,12 @@
 //! What is rendered reads back as the same values: by a Dockerfile parser for the instructions,
 //! and by the rules of Docker's word lexer for what is inside them.
 
-use mlbuild_templates::dockerfile::{Copy, Dockerfile, Instruction, Run, Script, Word};
+use std::time::Duration;
+
+use mlbuild_templates::dockerfile::{
+    CacheMount, Copy, Dockerfile, Healthcheck, Instruction, Mount, Network, Run, Script, Sharing,
+    Word,
+};
 use parse_dockerfile::{Command, Instruction as Parsed, Source};
 use proptest::prelude::*;
 
@@ -141,4 +146,88 @@ fn a_line_break_in_a_value_is_refused() {
         instructions: vec![env],
     };
     insta::assert_snapshot!(file.render().unwrap_err(), @r#"ENV can't hold "a\nb": a Dockerfile has no way to write a line break inside a value"#);
+}
+
+#[test]
+fn every_kind_of_instruction_is_read_by_the_parser() {
+    let run = Run {
+        mounts: vec![
+            Mount::Cache(CacheMount {
+                id: Some("c".into()),
+                target: "/c".into(),
+                sharing: Sharing::Private,
+            }),
+            Mount::Secret { id: "s".into() },
+            Mount::Bind {
+                from: Some("base".into()),
+                source: Some("/a".into()),
+                target: "/b".into(),
+            },
+            Mount::Tmpfs {
+                target: "/tmp".into(),
+            },
+            Mount::Ssh,
+        ],
+        network: Network::None,
+        script: Script::strict(),
+    };
+    let copy = Copy {
+        from: Some("base".into()),
+        chown: Some("1:2".into()),
+        chmod: Some("0644".into()),
+        link: true,
+        sources: vec!["a".into(), "b".into()],
+        destination: "/c/".into(),
+    };
+    let check = Healthcheck::Command {
+        interval: Some(Duration::from_secs(30)),
+        timeout: None,
+        words: vec!["true".into()],
+    };
+    let file = Dockerfile {
+        instructions: vec![
+            Instruction::Comment("one\n\ntwo".into()),
+            Instruction::From {
+                image: "a:1".into(),
+                alias: Some("base".into()),
+            },
+            Instruction::Run(run),
+            Instruction::Copy(copy),
+            Instruction::Shell(vec!["/bin/bash".into(), "-c".into()]),
+            Instruction::Stopsignal("SIGINT".into()),
+            Instruction::Volume(vec!["/data".into()]),
+            Instruction::Healthcheck(check),
+            Instruction::Healthcheck(Healthcheck::None),
+            Instruction::Label([("a.b/c".parse().unwrap(), "d e".into())].into()),
+            Instruction::Expose(vec!["1/udp".parse().unwrap()]),
+            Instruction::Entrypoint(vec!["a\nb".into()]),
+        ],
+    };
+    let text = file.render().unwrap();
+    assert_eq!(
+        parse_dockerfile::parse(&text).unwrap().instructions.len(),
+        11
+    );
+    insta::assert_snapshot!(text, @r#"
+    # one
+    #
+    # two
+    FROM a:1 AS base
+    RUN --network=none \
+        --mount=type=cache,id=c,target=/c,sharing=private \
+        --mount=type=secret,id=s \
+        --mount=type=bind,from=base,source=/a,target=/b \
+        --mount=type=tmpfs,target=/tmp \
+        --mount=type=ssh \
+        set -eu;
+    COPY --from=base --chown=1:2 --chmod=0644 --link a b /c/
+    SHELL ["/bin/bash", "-c"]
+    STOPSIGNAL SIGINT
+    VOLUME ["/data"]
+    HEALTHCHECK --interval=30000ms CMD ["true"]
+    HEALTHCHECK NONE
+    LABEL a.b/c="d e"
+    EXPOSE 1/udp
+    ENTRYPOINT ["a\nb"]
+    "#);
 }

@@ -12,6 +12,7 @@ mod frameworks;
 mod inputs;
 mod python;
 mod serving;
+mod stand;
 mod user;
 
 use std::collections::{BTreeMap, BTreeSet};
