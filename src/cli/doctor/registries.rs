@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use oci_client::Reference;
+use oci_spec::distribution::Reference;
 use serde::Deserialize;
 
 use super::Finding;
