@@ -180,7 +180,15 @@ pub async fn down(folder: &Folder) -> Result<bool, Error> {
     let sockets = folder.sockets();
     for place in [sockets.as_path(), folder.root()] {
         unmount_below(place).await;
-        remove(folder, place).await?;
+    }
+    remove_foreign(folder).await;
+    for place in [sockets.as_path(), folder.root()] {
+        match std::fs::remove_dir_all(place) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::file(place)(error));
+            }
+            _ => {}
+        }
     }
     if rustix::process::geteuid().is_root() {
         // Where containerd's shims meet it: remove_dir takes only empty ones.
@@ -257,28 +265,18 @@ async fn unmount_below(place: &Path) {
     }
 }
 
-/// Removes a folder. Without root, parts of the cache belong to other ids of
-/// the user's: those go from inside the user namespace that made them.
-async fn remove(folder: &Folder, place: &Path) -> Result<(), Error> {
-    let first = std::fs::remove_dir_all(place);
-    let Err(error) = first else { return Ok(()) };
-    if error.kind() == std::io::ErrorKind::NotFound {
-        return Ok(());
-    }
-    let rootlesskit = folder
+/// Without root, parts of the cache belong to other ids of the user's: they go
+/// from inside a user namespace like the one that made them.
+async fn remove_foreign(folder: &Folder) {
+    if let Some(launch) = folder
         .launch()
         .ok()
         .flatten()
-        .filter(|launch| launch.rootless);
-    if let Some(launch) = rootlesskit {
-        let place = place.display().to_string();
-        let _ = process_output(Path::new(&launch.command[0]), &["rm", "-rf", &place]).await;
-    }
-    match std::fs::remove_dir_all(place) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(Error::file(place)(error))
-        }
-        _ => Ok(()),
+        .filter(|launch| launch.rootless)
+    {
+        let places = [folder.data(), folder.sockets()].map(|place| place.display().to_string());
+        let arguments = ["rm", "-rf", &places[0], &places[1]];
+        let _ = process_output(Path::new(&launch.command[0]), &arguments).await;
     }
 }
 
