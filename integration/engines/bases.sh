@@ -6,7 +6,14 @@
 
 base_ref() { printf '127.0.0.1:%s/%s' "$(port_of registry)" "$1"; }
 
-on_docker() { DOCKER_CONFIG=$STATE/docker-config "$BIN/docker" -H "unix://$(docker_socket containerd)" "$@"; }
+# The Docker that makes them: ours, or the one that ./quickstart names.
+on_docker() {
+    if [ -n "${MLBUILD_BASES_DOCKER:-}" ]; then
+        "${MLBUILD_BASES_CLIENT:-docker}" -H "$MLBUILD_BASES_DOCKER" "$@"
+    else
+        DOCKER_CONFIG=$STATE/docker-config "$BIN/docker" -H "unix://$(docker_socket containerd)" "$@"
+    fi
+}
 
 make_rootfs() {
     mmdebstrap --quiet --variant=minbase --include=ca-certificates bookworm "$STATE/debian.tar" "$(debian_mirror)" \
@@ -22,26 +29,19 @@ make_debian_base() {
     push_base "$(base_ref debian:bookworm)"
 }
 
-# build_base NAME: the Dockerfile comes on stdin.
+# build_base NAME FLAG...: the Dockerfile comes on stdin.
 build_base() {
     local ref log
     ref=$(base_ref "$1")
     log=$STATE/log/base-${1%%:*}.log
-    on_docker build --progress=plain --provenance=false -t "$ref" - > "$log" 2>&1 ||
+    shift
+    on_docker build --progress=plain --provenance=false "$@" -t "$ref" - > "$log" 2>&1 ||
         { tail -n 60 "$log" >&2; die "could not build the base image $ref"; }
     push_base "$ref"
 }
 
 make_python_base() {
-    build_base python:3.11-slim << DOCKERFILE
-FROM $(base_ref debian:bookworm)
-ENV LANG=C.UTF-8 PYTHON_VERSION=3.11.2
-RUN apt-get -o Acquire::Retries=3 update \
- && apt-get -o Acquire::Retries=3 install -y --no-install-recommends python3 python3-venv python3-pip \
- && rm -rf /var/lib/apt/lists/* /usr/lib/python3*/EXTERNALLY-MANAGED \
- && ln -s /usr/bin/python3 /usr/local/bin/python3 && ln -s /usr/bin/python3 /usr/local/bin/python
-CMD ["python3"]
-DOCKERFILE
+    build_base python:3.11-slim --build-arg "BASE=$(base_ref debian:bookworm)" < "$ENGINES_SRC/python-base.Dockerfile"
 }
 
 make_ubuntu_base() {
