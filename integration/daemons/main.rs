@@ -9,5 +9,6 @@ mod examples;
 mod filesync;
 mod goldens;
 mod progress;
+mod private_engine;
 mod registry;
 mod templates;
