@@ -26,6 +26,9 @@ pub(crate) const MAX_MESSAGE: usize = 16 << 20;
 /// per 64 KiB. Bytes.
 pub(crate) const STREAM_WINDOW: u32 = 4 << 20;
 pub(crate) const CONNECTION_WINDOW: u32 = 8 << 20;
+/// Headers carry a .dockerignore's patterns one way and a failed build's whole
+/// Dockerfile the other; the usual 16 KiB is too small for both. Bytes.
+pub(crate) const MAX_HEADERS: u32 = 16 << 20;
 
 /// How to connect.
 #[derive(Clone, Debug)]
@@ -362,5 +365,6 @@ fn open_channel(dialer: &Dialer, first: BoxIo) -> Channel {
     tonic::transport::Endpoint::from_static("http://buildkit")
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
+        .http2_max_header_list_size(MAX_HEADERS)
         .connect_with_connector_lazy(connector)
 }

@@ -141,15 +141,21 @@ impl BuildFailure {
     }
 }
 
-/// Go's client wraps errors with these words, and so does the daemon.
-fn strip_prefix(message: &str) -> &str {
-    let mut message = message;
-    for prefix in ["failed to solve: ", "rpc error: code = Unknown desc = "] {
-        while let Some(rest) = message.strip_prefix(prefix) {
-            message = rest;
+/// Drops what Go's libraries put before an error, as often as they do:
+/// `failed to solve: `, `rpc error: code = Unknown desc = `.
+fn strip_prefix(mut message: &str) -> &str {
+    loop {
+        let rest = message.strip_prefix("failed to solve: ").or_else(|| {
+            let (_, rest) = message
+                .strip_prefix("rpc error: code = ")?
+                .split_once(" desc = ")?;
+            Some(rest)
+        });
+        match rest {
+            Some(rest) => message = rest,
+            None => return message,
         }
     }
-    message
 }
 
 #[derive(Deserialize)]
@@ -255,6 +261,13 @@ mod tests {
         assert_eq!(failure.vertex.as_deref(), Some("sha256:11"));
         assert_eq!(failure.sources[0].content, b"FROM x\nRUN false\n");
         insta::assert_snapshot!(failure, @r#"Dockerfile:2: process "/bin/sh -c false" did not complete successfully: exit code: 1"#);
+    }
+
+    #[test]
+    fn what_go_puts_before_an_error_is_dropped() {
+        let text = "failed to solve: rpc error: code = Internal desc = rpc error: code = Unknown desc = no";
+        assert_eq!(strip_prefix(text), "no");
+        assert_eq!(strip_prefix("rpc error: odd"), "rpc error: odd");
     }
 
     #[test]

@@ -20,7 +20,7 @@ use tonic::transport::Channel;
 use tonic::{Request, Streaming};
 
 use super::{Session, SessionError, Targets};
-use crate::client::{CONNECTION_WINDOW, STREAM_WINDOW, control};
+use crate::client::{CONNECTION_WINDOW, MAX_HEADERS, STREAM_WINDOW, control};
 use crate::error::status_text;
 
 /// Largest message that we put into the tunnel. Bytes.
@@ -87,6 +87,7 @@ impl RunningSession {
                     let served = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
                         .initial_stream_window_size(STREAM_WINDOW)
                         .initial_connection_window_size(CONNECTION_WINDOW)
+                        .max_header_list_size(MAX_HEADERS)
                         .serve_connection(TokioIo::new(tunnel), TowerToHyperService::new(routes))
                         .await;
                     match served {

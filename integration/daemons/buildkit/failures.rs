@@ -63,6 +63,22 @@ async fn a_bad_dockerfile_points_at_its_line() {
 }
 
 #[tokio::test]
+async fn a_long_dockerfile_comes_back_whole_in_the_error() {
+    let comments = "# This line is here to make the file long.\n".repeat(3000);
+    let text = format!("{comments}FROM scratch\nCOPY gone /\n");
+    let dir = folder(&[("Dockerfile", &text)]);
+    for (name, client) in all_builders().await {
+        let SolveError::Build(failure) = Build::new(&client, dir.path()).run().await.error() else {
+            panic!("{name}: not a build failure");
+        };
+        assert!(failure.message.contains("gone"), "{name}: {failure}");
+        if name != "Docker 20.10" {
+            assert_eq!(failure.sources[0].ranges, [(3002, 3002)], "{name}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_missing_dockerfile_is_named() {
     let dir = folder(&[("a", "")]);
     for (name, client) in all_builders().await {

@@ -282,6 +282,29 @@ async fn named_contexts_are_folders_images_and_layouts() {
     assert!(read(&out, "debian_version").starts_with("12"));
 }
 
+#[tokio::test]
+async fn an_ignore_file_may_be_very_long() {
+    // Its patterns come back to us as headers of one call.
+    let patterns: String = (0..3000)
+        .map(|n| format!("some/rather/long/pattern-{n}\n"))
+        .collect();
+    let dir = folder(&[
+        ("Dockerfile", "FROM scratch\nCOPY some /\n"),
+        (".dockerignore", &patterns),
+        ("some/rather/long/pattern-2999", "ignored"),
+        ("some/rather/long/pattern-3000", "kept"),
+    ]);
+    for (name, client) in all_builders().await {
+        let out = Build::new(&client, dir.path()).files().await;
+        let folder = out.path().join("rather/long");
+        let names: Vec<_> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|e| e.unwrap().file_name())
+            .collect();
+        assert_eq!(names, ["pattern-3000"], "{name}");
+    }
+}
+
 fn tar_of(files: &[(&str, &str)]) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
     for (path, content) in files {
