@@ -21,6 +21,7 @@ use crate::error::{CommandError, CommandResult};
 use crate::flags::{EngineArg, Format, ImageArgs, LockArgs, Print, ProgressArg, Upgrade};
 use crate::plan::Context;
 use crate::plan::spec::Spec;
+use crate::registry::RegistryError;
 
 /// What `mlbuild image` does, resolved.
 #[derive(Debug, Clone)]
@@ -172,7 +173,8 @@ fn tags(flags: &[String], config: &Config, project: &Path) -> CommandResult<Vec<
     given
         .iter()
         .map(|tag| {
-            let reference: Reference = parse(place, tag)?;
+            let reference = RegistryError::reference(tag)
+                .map_err(|error| CommandError::user(format!("{place}: {error}")))?;
             let repository = reference.repository();
             if repository.chars().any(|c| c.is_ascii_uppercase()) {
                 return Err(CommandError::user(format!(
