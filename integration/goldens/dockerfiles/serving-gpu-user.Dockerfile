@@ -1,4 +1,4 @@
-# An ML image from mlbuild's `python` template. It also builds without mlbuild:
+# A model server by mlbuild. It also builds without mlbuild:
 #
 #   docker build --build-arg USER_UID=$(id -u) --build-arg USER_GID=$(id -g) -t my-image .
 

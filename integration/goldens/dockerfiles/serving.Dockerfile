@@ -1,4 +1,4 @@
-# An ML image from mlbuild's `python` template. It also builds without mlbuild:
+# A model server by mlbuild. It also builds without mlbuild:
 #
 #   docker build -t my-image .
 

@@ -66,7 +66,10 @@ pub fn dockerfile(settings: &ImageSettings, host: &HostSettings) -> CommandResul
                 accelerator_bases,
             };
             match template {
-                None => around.composed(spec),
+                None => {
+                    around.note_of_dockerfile(spec);
+                    around.composed(spec)
+                }
                 Some(path) => around.filled(path, spec),
             }
         }
@@ -153,6 +156,17 @@ struct Surroundings<'a> {
 }
 
 impl Surroundings<'_> {
+    /// A Dockerfile that lies there and isn't asked for: whoever comes from `docker build` expects it.
+    fn note_of_dockerfile(&self, spec: &ImageSpec) {
+        let project = &self.settings.project;
+        if project.join("Dockerfile").is_file() && crate::config::find(project).is_none() {
+            output::note(&format!(
+                "composing from the `{}` template; to build the Dockerfile that is here: -f Dockerfile",
+                spec.template
+            ));
+        }
+    }
+
     fn context(&self, spec: &ImageSpec) -> ComposeContext<'_> {
         let has = |used: &SecretUse| match used {
             SecretUse::AptSources => self.settings.build.apt_sources.is_some(),

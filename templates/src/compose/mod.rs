@@ -326,8 +326,9 @@ fn header(spec: &ImageSpec) -> String {
         Some(_) => " --build-arg USER_UID=$(id -u) --build-arg USER_GID=$(id -g)",
         None => "",
     };
-    format!(
-        "An ML image from mlbuild's `{}` template. It also builds without mlbuild:\n\n  docker build{ids} -t my-image .",
-        spec.template
-    )
+    let what = match &spec.serving {
+        Some(_) => "A model server by mlbuild.".to_owned(),
+        None => format!("An ML image from mlbuild's `{}` template.", spec.template),
+    };
+    format!("{what} It also builds without mlbuild:\n\n  docker build{ids} -t my-image .")
 }

@@ -21,7 +21,7 @@ pub(super) fn compose(
     if !inputs.is_empty() {
         return Err(ComposeError::conflict(
             "a serving image holds the model server alone, but Python packages are asked for",
-            "leave the packages out, or describe an image of your own without [serving]",
+            "leave the packages out, or describe an image of your own without --serve or [image.serve]",
         ));
     }
     let accelerator = match spec.gpu {
@@ -45,7 +45,7 @@ pub(super) fn compose(
         None => folder.parse().map_err(|_| {
             ComposeError::conflict(
                 format!("the folder name {folder:?} can't be a model's name"),
-                "give the model a name: name = \"...\" under [serving]",
+                "give the model a name: name = \"...\" under [image.serve]",
             )
         })?,
     };
