@@ -8,7 +8,7 @@ mod buildkit;
 mod examples;
 mod filesync;
 mod goldens;
-mod progress;
 mod private_engine;
+mod progress;
 mod registry;
 mod templates;
