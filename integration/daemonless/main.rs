@@ -7,4 +7,5 @@ mod commands_shown;
 mod config_page;
 mod docs;
 mod floors;
+mod image;
 mod image_layout;

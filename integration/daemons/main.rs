@@ -8,6 +8,8 @@ mod buildkit;
 mod examples;
 mod filesync;
 mod goldens;
+mod image;
+mod progress;
 mod private_engine;
 mod progress;
 mod registry;

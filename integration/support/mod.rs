@@ -4,7 +4,9 @@
 #![allow(dead_code, reason = "each target uses a part of it")]
 
 pub mod engines;
+pub mod http;
 pub mod layouts;
+pub mod mlbuild;
 
 use std::path::{Path, PathBuf};
 

@@ -185,8 +185,16 @@ impl RunRecord {
         }
     }
 
-    /// Refuses if the run of `self` is bound to another image, before anything is built
-    /// or pushed for it. `Ok(None)`: not bound yet.
+    /// Refuses, as [`RunRecord::bind`] would, if the run is bound to another image;
+    /// writes nothing.
+    pub fn check(&self, folder: &Path) -> Result<(), RunRecordError> {
+        match Self::find(folder, &self.id)? {
+            Some(old) => self.same_image_as(&old, &Self::path(folder, &self.id)),
+            None => Ok(()),
+        }
+    }
+
+    /// The record of a run. `Ok(None)`: not bound yet.
     pub fn find(folder: &Path, id: &RunId) -> Result<Option<Self>, RunRecordError> {
         let path = Self::path(folder, id);
         if path.exists() {

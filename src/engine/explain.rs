@@ -19,7 +19,11 @@ pub(super) fn failure(
         source.file.clone_from(&plan.dockerfile.name);
     }
     let hint = told.hint.take();
-    let error = CommandError::work(&told);
+    // What the builder could not push, the registry refused or didn't take.
+    let error = match told.message.contains("failed to push ") {
+        true => CommandError::environment(&told),
+        false => CommandError::work(&told),
+    };
     let Some(hint) = hint else { return error };
     let next = hint.next.iter().map(|next| format!("\n    {next}"));
     error.hint(format!("{}{}", hint.cause, next.collect::<String>()))

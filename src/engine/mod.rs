@@ -110,6 +110,19 @@ impl Builder {
         &self.client
     }
 
+    /// The platforms of a build: the plan's, else the builder's own.
+    pub fn target_platforms(&self, plan: &BuildPlan) -> Vec<String> {
+        if !plan.platforms.is_empty() {
+            return plan.platforms.clone();
+        }
+        let own = self
+            .info
+            .workers
+            .first()
+            .and_then(|worker| worker.platforms.first());
+        own.cloned().into_iter().collect()
+    }
+
     /// Name and version for the lock: `buildkitd v0.32.2`, `docker 28.5.2`.
     pub fn name_and_version(&self) -> (String, String) {
         match &self.info.kind {

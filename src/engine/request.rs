@@ -35,7 +35,9 @@ pub(super) fn prepare(
         Context::Stdin => {
             let url = session.upload(tokio::io::stdin());
             attrs.insert(CONTEXT.into(), url);
-            attrs.insert("dockerfilekey".into(), DOCKERFILE.into());
+            if !plan.dockerfile.text.is_empty() {
+                attrs.insert("dockerfilekey".into(), DOCKERFILE.into());
+            }
         }
         Context::Remote { url } => {
             attrs.insert(CONTEXT.into(), url.clone());

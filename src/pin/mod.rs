@@ -21,6 +21,8 @@ pub struct ImageUse {
     pub reference: String,
     /// Line, from 1.
     pub line: usize,
+    /// True if a stage runs on it, on the platform that is built: a `FROM` without `--platform`.
+    pub is_base: bool,
     start: usize,
     end: usize,
 }
@@ -50,11 +52,11 @@ pub fn images(text: &str, context: &PinContext) -> Result<Vec<ImageUse>, ExpandE
             "ARG" if !in_stage => variables.declare(&statement),
             "FROM" => {
                 in_stage = true;
-                let Some(image) = statement
+                let flags = statement
                     .words
                     .iter()
-                    .find(|word| !word.text.starts_with("--"))
-                else {
+                    .take_while(|word| word.text.starts_with("--"));
+                let Some(image) = statement.words.get(flags.clone().count()) else {
                     continue;
                 };
                 if let Some(reference) = expand(&image.text, &variables, statement.line)? {
@@ -66,6 +68,12 @@ pub fn images(text: &str, context: &PinContext) -> Result<Vec<ImageUse>, ExpandE
                         image,
                         statement.line,
                     );
+                    let names_platform = flags
+                        .clone()
+                        .any(|flag| flag.text.starts_with("--platform="));
+                    if let Some(image) = found.last_mut().filter(|last| last.start == image.start) {
+                        image.is_base = !names_platform;
+                    }
                 }
                 let words: Vec<_> = statement.words.iter().map(|w| w.text.as_str()).collect();
                 let name = match words.as_slice() {
@@ -170,6 +178,7 @@ fn push(
         found.push(ImageUse {
             reference,
             line,
+            is_base: false,
             start: word.start,
             end: word.end,
         });

@@ -199,3 +199,12 @@ pub struct Output {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dest: Option<PathBuf>,
 }
+
+impl Output {
+    /// True if the result is written to stdout.
+    pub fn is_stdout(&self) -> bool {
+        self.dest
+            .as_deref()
+            .is_some_and(|dest| dest.as_os_str() == "-")
+    }
+}

@@ -137,14 +137,12 @@ pub(super) fn resolve(
             spec.platform()
         })?,
     };
-    let network = flags
-        .network
-        .as_deref()
-        .or(file.network.as_deref())
-        .unwrap_or("default");
-    let network = Spec::new("--network", network)
-        .network()
-        .map_err(CommandError::user)?;
+    let network = match (&flags.network, &file.network) {
+        (Some(mode), _) => Spec::new("--network", mode),
+        (None, Some(mode)) => Spec::new("mlbuild.toml: [build] network", mode),
+        (None, None) => Spec::new("--network", "default"),
+    };
+    let network = network.network().map_err(CommandError::user)?;
     let shm_size = flags
         .shm_size
         .as_deref()

@@ -56,7 +56,16 @@ pub(super) fn resolve(
         (None, None) => image.dockerfile.as_ref().map(|file| project.join(file)),
     };
     if let Some(path) = dockerfile {
-        let remote = matches!(context, Context::Remote { .. } | Context::Stdin) && !path.exists();
+        // As docker does: a path without a leading slash is one in the context.
+        let remote = matches!(context, Context::Remote { .. } | Context::Stdin)
+            && path.is_relative()
+            && path.as_os_str() != "-";
+        if path.as_os_str() == "-" && *context == Context::Stdin {
+            return Err(
+                CommandError::user("--file - and CONTEXT - both read standard input")
+                    .hint("put the Dockerfile into the tar, and give its path there with --file"),
+            );
+        }
         if !remote && !path.is_file() && path.as_os_str() != "-" {
             return Err(CommandError::user(format!(
                 "--file {}: there is no such file",
@@ -65,11 +74,11 @@ pub(super) fn resolve(
         }
         return Ok(Source::Dockerfile { path, remote });
     }
-    if matches!(context, Context::Remote { .. })
+    if matches!(context, Context::Remote { .. } | Context::Stdin)
         && args.template.is_none()
         && image.template.is_none()
     {
-        // As docker does: a remote context brings its own Dockerfile.
+        // As docker does: such a context brings its own Dockerfile.
         return Ok(Source::Dockerfile {
             path: "Dockerfile".into(),
             remote: true,
@@ -80,7 +89,11 @@ pub(super) fn resolve(
         Context::Folder { path } => detect(path),
         _ => ProjectFacts::default(),
     };
-    let name = args.template.as_deref().or(image.template.as_deref());
+    let name = match (&args.template, &image.template) {
+        (Some(name), _) => Some(("--template", name.as_str())),
+        (None, Some(name)) => Some(("mlbuild.toml: [image] template", name.as_str())),
+        (None, None) => None,
+    };
     let (template, own) = template(name, project, facts.template)?;
     let mut spec = from_config(image, template);
     apply_flags(&mut spec, args, image, &facts)?;
@@ -115,11 +128,11 @@ fn accelerator_of(key: AcceleratorKey) -> Accelerator {
 ///
 /// Without a name it is the one that fits what the folder asks for.
 fn template(
-    name: Option<&str>,
+    name: Option<(&str, &str)>,
     project: &Path,
     fitting: TemplateName,
 ) -> CommandResult<(TemplateName, Option<PathBuf>)> {
-    let Some(name) = name else {
+    let Some((place, name)) = name else {
         return Ok((fitting, None));
     };
     if let Some(known) = TemplateName::ALL
@@ -138,7 +151,7 @@ fn template(
     }
     let known = TemplateName::ALL.map(TemplateName::as_str);
     let error = CommandError::user(format!(
-        "there is no template `{name}`, nor a file or a folder with a Dockerfile of that name"
+        "{place}: there is no template `{name}`, nor a file or a folder with a Dockerfile of that name"
     ));
     Err(match crate::nearest::nearest(name, known) {
         Some(near) => error.hint(format!("did you mean `{near}`?")),
@@ -220,12 +233,15 @@ fn apply_flags(
             .pair_or_env()
             .map_err(CommandError::user)?
         else {
-            continue;
+            return Err(CommandError::user(format!(
+                "--env {pair}: no variable of that name is set here"
+            ))
+            .hint(format!("write --env {pair}=VALUE")));
         };
-        spec.env.insert(
-            parse::<EnvName>("--env", &name)?,
-            parse::<EnvValue>("--env", &value)?,
-        );
+        let value: EnvValue = value
+            .parse()
+            .map_err(|error| CommandError::user(format!("--env {name}: {error}")))?;
+        spec.env.insert(parse::<EnvName>("--env", &name)?, value);
     }
     for folder in &args.path {
         spec.path.push(parse("--path", folder)?);

@@ -101,10 +101,10 @@ async fn nobody_there_is_told_at_once() {
 }
 
 /// A folder on a small file system of its own, until dropped.
-struct Small(std::path::PathBuf);
+pub struct Small(std::path::PathBuf);
 
 impl Small {
-    fn mount(at: &Path) -> Self {
+    pub fn mount(at: &Path) -> Self {
         std::fs::create_dir_all(at).unwrap();
         let status = Command::new("mount")
             .args(["-t", "tmpfs", "-o", "size=8m", "tmpfs"])

@@ -3,13 +3,13 @@
 
 mod cable;
 mod child;
-mod own;
+pub mod own;
 
 mod attach;
 mod auth;
 mod cut;
 mod docker;
-mod fail;
+pub mod fail;
 mod push;
 mod resolve;
 

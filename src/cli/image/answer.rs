@@ -10,7 +10,7 @@ use crate::cli::output;
 use crate::engine::BuildOutput;
 use crate::error::{CommandError, CommandResult};
 use crate::flags::Format;
-use crate::plan::BuildPlan;
+use crate::plan::{BuildPlan, Output};
 use crate::settings::{AnswerSettings, ImageSettings};
 
 /// What is printed at the end.
@@ -22,6 +22,8 @@ pub struct Answer {
     id: Option<String>,
     /// What `--metadata-file` holds.
     metadata: Option<Value>,
+    /// True if an output went to stdout: a word after its last byte would spoil it.
+    stdout_is_taken: bool,
 }
 
 impl Answer {
@@ -61,6 +63,7 @@ impl Answer {
             id: digest,
             metadata: Some(Value::Object(metadata)),
             text,
+            stdout_is_taken: settings.build.outputs.iter().any(Output::is_stdout),
         }
     }
 
@@ -87,6 +90,7 @@ impl Answer {
             }),
             id: Some(digest.to_owned()),
             metadata: Some(json!({ "containerimage.digest": digest })),
+            stdout_is_taken: false,
         }
     }
 
@@ -110,6 +114,7 @@ impl Answer {
             id: None,
             metadata: None,
             text,
+            stdout_is_taken: false,
         }
     }
 
@@ -127,6 +132,7 @@ impl Answer {
             write("--metadata-file", file, text.as_bytes())?;
         }
         match settings.format {
+            _ if self.stdout_is_taken => Ok(()),
             Format::Text if self.text.is_empty() => Ok(()),
             Format::Text => output::answer(&self.text),
             Format::Json => {

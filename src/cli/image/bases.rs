@@ -30,6 +30,34 @@ impl Bases {
         self.pins.get(reference).map(|pin| pin.digest.to_string())
     }
 
+    /// Refuses images that are for other platforms than what is built: builders
+    /// take an image without an index as it is, and its programs can't run.
+    ///
+    /// # Errors
+    /// The first such image, with the platforms it is for.
+    pub fn check_platforms(&self, uses: &[ImageUse], platforms: &[String]) -> CommandResult {
+        for used in uses.iter().filter(|used| used.is_base) {
+            let Some(pin) = self.pins.get(&used.reference) else {
+                continue;
+            };
+            let has: Vec<&str> = pin.platforms.keys().map(String::as_str).collect();
+            let missing = platforms.iter().find(|wanted| {
+                !has.iter()
+                    .any(|has| os_and_machine(has) == os_and_machine(wanted))
+            });
+            if let Some(missing) = missing.filter(|_| !has.is_empty()) {
+                return Err(CommandError::user(format!(
+                    "the base image {} (line {} of the Dockerfile) is for {}, and this build is for {missing}",
+                    used.reference,
+                    used.line,
+                    has.join(", ")
+                ))
+                .hint(format!("name one that is for {missing}, or build for it: --platform {}", has[0])));
+            }
+        }
+        Ok(())
+    }
+
     /// # Errors
     /// The registry's word on the first image that isn't pinned.
     pub fn refuse_unpinned(&mut self) -> CommandResult {
@@ -122,7 +150,12 @@ pub async fn resolve(
                 }
             }
             Err(error) => {
-                bases.unpinned.insert(reference.to_owned(), error.into());
+                let line = uses.iter().find(|used| used.reference == reference);
+                let line = line.map_or(0, |used| used.line);
+                let error = CommandError::from(error).hint(format!(
+                    "line {line} of the Dockerfile names it (mlbuild image --print dockerfile)"
+                ));
+                bases.unpinned.insert(reference.to_owned(), error);
             }
         }
     }
@@ -144,6 +177,12 @@ async fn look_up(
             .map(|(platform, manifest)| (platform_name(platform), manifest.digest().clone()))
             .collect(),
     })
+}
+
+/// `linux/amd64` of `linux/amd64/v3`.
+fn os_and_machine(platform: &str) -> (&str, &str) {
+    let mut parts = platform.split('/');
+    (parts.next().unwrap_or(""), parts.next().unwrap_or(""))
 }
 
 /// References that have no digest of their own.

@@ -81,6 +81,7 @@ pub async fn run(args: ImageArgs) -> CommandResult {
         settings: &settings,
         plan: &plan,
         composed: &composed,
+        uses: &uses,
         registry: &registry,
         host: &host,
         key: &key,
@@ -97,6 +98,7 @@ struct Job<'a> {
     settings: &'a ImageSettings,
     plan: &'a BuildPlan,
     composed: &'a compose::Composed,
+    uses: &'a [crate::pin::ImageUse],
     registry: &'a Registry,
     host: &'a HostSettings,
     key: &'a ImageKey,
@@ -117,6 +119,7 @@ impl Job<'_> {
         })?;
         let Connection { builder, how } = consent::connect(&self.settings.build).await?;
         bases.accept_local(&builder).await?;
+        bases.check_platforms(self.uses, &builder.target_platforms(self.plan))?;
         if self.settings.build.push {
             // A refusal is better known before a long build than after it.
             for tag in &self.settings.tags {
@@ -152,6 +155,9 @@ impl Job<'_> {
             }
             false => None,
         };
+        if let Some(confirmed) = &confirmed {
+            publish::check_run(self.settings, confirmed)?;
+        }
         let key = context.transfer_key();
         let packages = self
             .packages(&builder, &built, confirmed.as_ref(), locked, &cancel, key)

@@ -9,7 +9,9 @@ use mlbuild_manifests::lock::{
     Builder, ImageKey, Inputs, LockedImage, LockedLayer, LockedPackages, LockedPlatform,
     PublishedImage,
 };
-use mlbuild_manifests::run_record::{Binding, FOLDER_NAME, RunImage, RunPlatform, RunRecord};
+use mlbuild_manifests::run_record::{
+    Binding, FOLDER_NAME, RunImage, RunPlatform, RunRecord, RunRecordError,
+};
 use mlbuild_manifests::{LockError, LockFile};
 use oci_spec::distribution::Reference;
 use oci_spec::image::{Descriptor, Digest};
@@ -148,7 +150,10 @@ impl Entry<'_> {
         }
         let image = self.locked();
         let written = LockFile::update(file, |lock| {
-            let keep = lock.get(self.key).filter(|old| same(old, &image)).cloned();
+            let keep = lock
+                .get(self.key)
+                .filter(|old| says_enough(old, &image))
+                .cloned();
             if keep.is_none() {
                 lock.insert(image);
             }
@@ -158,10 +163,16 @@ impl Entry<'_> {
     }
 }
 
-/// True if the entries differ in nothing but when they were made.
-fn same(old: &LockedImage, new: &LockedImage) -> bool {
+/// True if the old entry says all that the new one does: they differ in nothing
+/// but when they were made, or the same inputs were now built without a push.
+fn says_enough(old: &LockedImage, new: &LockedImage) -> bool {
     let mut new = new.clone();
     new.created = old.created;
+    if new.published.is_none() && old.inputs.context.is_some() {
+        new.published.clone_from(&old.published);
+        new.platforms.clone_from(&old.platforms);
+        new.builder.clone_from(&old.builder);
+    }
     *old == new
 }
 
@@ -180,6 +191,21 @@ fn platform(image: &PlatformImage) -> (String, LockedPlatform) {
     (platform_name(&image.platform), locked)
 }
 
+/// Refuses an id that is bound to another image, before anything is written down.
+///
+/// # Errors
+/// As [`bind`].
+pub fn check_run(settings: &ImageSettings, confirmed: &Confirmed) -> CommandResult {
+    let id = settings.lock.run_id.clone();
+    RunRecord::new(id, Timestamp::now(), confirmed.run_image())
+        .check(&settings.project.join(FOLDER_NAME))
+        .map_err(binding_error)
+}
+
+fn binding_error(error: RunRecordError) -> CommandError {
+    CommandError::user(error).hint("give another --run-id; a run stays with the image it used")
+}
+
 /// Binds the run to the image: a record on disk, and records beside the image.
 ///
 /// # Errors
@@ -190,13 +216,12 @@ pub async fn bind(
     confirmed: &Confirmed,
     lock: Option<&(Digest, LockedImage)>,
 ) -> CommandResult<String> {
-    let folder = settings.project.join(FOLDER_NAME);
     let id = settings.lock.run_id.clone();
     let mut record = RunRecord::new(id.clone(), Timestamp::now(), confirmed.run_image());
     record.lock = lock.map(|(checksum, _)| checksum.clone());
-    let bound = record.bind(&folder).map_err(|error| {
-        CommandError::user(&error).hint("give another --run-id; a run stays with the image it used")
-    })?;
+    let bound = record
+        .bind(&settings.project.join(FOLDER_NAME))
+        .map_err(binding_error)?;
     let none = BTreeMap::new();
     let attach = async {
         if let Binding::New(_) = &bound {

@@ -37,6 +37,8 @@ struct Memory {
     secrets: Option<String>,
     docker_id: Option<String>,
     builder: Option<String>,
+    /// What was pushed with these secrets.
+    pushed: Option<String>,
 }
 
 impl<'a> Skip<'a> {
@@ -96,6 +98,12 @@ impl<'a> Skip<'a> {
         let Some(published) = &locked.published else {
             return Ok(None);
         };
+        // The lock doesn't know secrets: what it names must be what was made with these.
+        let made_with_these =
+            |memory: &Memory| memory.pushed.as_deref() == Some(published.digest.as_ref());
+        if self.has_secrets() && !remembered.is_some_and(made_with_these) {
+            return Ok(None);
+        }
         for tag in &settings.tags {
             if !matches!(
                 self.job.registry.exists(tag, &published.digest).await,
@@ -132,7 +140,7 @@ impl<'a> Skip<'a> {
     }
 
     /// Remembers a build on this machine. Failing to is no error: the next build is then a real one.
-    pub fn remember(&self, inputs: &Inputs, built: &BuildOutput, _confirmed: Option<&Confirmed>) {
+    pub fn remember(&self, inputs: &Inputs, built: &BuildOutput, confirmed: Option<&Confirmed>) {
         let Some(file) = &self.memory_file else {
             return;
         };
@@ -145,6 +153,7 @@ impl<'a> Skip<'a> {
             secrets: self.secrets.clone(),
             docker_id: built.docker_id.clone(),
             builder: self.job.settings.build.builder.clone(),
+            pushed: confirmed.map(|confirmed| confirmed.descriptor.digest().to_string()),
         };
         let folder = file.parent().map(std::fs::create_dir_all);
         if folder.is_some_and(|made| made.is_ok()) {

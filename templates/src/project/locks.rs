@@ -32,7 +32,9 @@ fn locked(project: &Path, file: &str, key: &str) -> Result<Vec<Wanted>, ProjectE
     let text = std::fs::read_to_string(project.join(file))
         .map_err(|error| unreadable(error.to_string()))?;
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
-        unreadable(error.to_string().trim().replace('\n', " "))
+        let before = error.span().and_then(|span| text.get(..span.start));
+        let line = before.unwrap_or("").matches('\n').count() + 1;
+        unreadable(format!("line {line}: {}", error.message()))
     })?;
     let packages = table.get(key).and_then(toml::Value::as_array);
     let packages = packages.into_iter().flatten().filter_map(|package| {

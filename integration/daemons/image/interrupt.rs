@@ -1,0 +1,202 @@
+//! Ctrl-C, and readers that go away.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::{builders, buildkitd, image, small, unique};
+use crate::support::engines::Engines;
+use crate::support::mlbuild::Project;
+
+fn signal(child: &Child, name: &str) {
+    let sent = Command::new("kill")
+        .args(["-s", name, &child.id().to_string()])
+        .status()
+        .unwrap();
+    assert!(sent.success());
+}
+
+/// True while a process with this word in its command line runs; the daemons
+/// of the tests are on this machine.
+fn is_running(word: &str) -> bool {
+    std::fs::read_dir("/proc").unwrap().flatten().any(|entry| {
+        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).replace('\0', " ");
+        line.trim_end().ends_with(word)
+    })
+}
+
+fn wait_until(what: &str, limit: Duration, mut done: impl FnMut() -> bool) {
+    let until = Instant::now() + limit;
+    while !done() {
+        assert!(Instant::now() < until, "{what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// A build that sleeps for a time of its own.
+fn sleeper(engines: &Engines) -> (Project, String) {
+    let seconds = 100_000 + u32::from(rand_u16());
+    let dockerfile = format!("FROM {}\nRUN sleep {seconds}\n", engines.base);
+    (
+        Project::new(&[("Dockerfile", &dockerfile)]),
+        format!("sleep {seconds}"),
+    )
+}
+
+fn rand_u16() -> u16 {
+    let mut bytes = [0; 2];
+    std::fs::File::open("/dev/urandom")
+        .unwrap()
+        .read_exact(&mut bytes)
+        .unwrap();
+    u16::from_ne_bytes(bytes)
+}
+
+#[test]
+fn ctrl_c_ends_the_build_on_the_daemon_too() {
+    let engines = Engines::from_env();
+    for builder in builders(&engines) {
+        let (project, sleep) = sleeper(&engines);
+        let tag = unique(&engines.registry, "stopped");
+        let args = [
+            "-f",
+            "Dockerfile",
+            "-t",
+            &tag,
+            "--push",
+            "--progress",
+            "plain",
+        ];
+        let child = project
+            .command(image(&builder.flags, &args))
+            .spawn()
+            .unwrap();
+        wait_until(builder.name, Duration::from_secs(30), || is_running(&sleep));
+        signal(&child, "INT");
+        let output = child.wait_with_output().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{}: {told}", builder.name);
+        assert!(
+            told.contains("stopping (press Ctrl-C again to exit at once)"),
+            "{told}"
+        );
+        assert!(
+            told.ends_with("error: stopped: nothing was pushed or locked\n"),
+            "{}: {told}",
+            builder.name
+        );
+        assert!(output.stdout.is_empty());
+        wait_until(
+            &format!("{}: {sleep} still runs", builder.name),
+            Duration::from_secs(15),
+            || !is_running(&sleep),
+        );
+        assert_eq!(project.names(), ["Dockerfile"], "{}", builder.name);
+    }
+}
+
+#[test]
+fn a_second_ctrl_c_exits_at_once() {
+    let engines = Engines::from_env();
+    let (project, sleep) = sleeper(&engines);
+    // A daemon that has stopped answering: nobody there confirms the cancellation.
+    let args = ["-f", "Dockerfile", "-t", "a:1", "--progress", "plain"];
+    let mut child = project
+        .command(image(&buildkitd(&engines), &args))
+        .spawn()
+        .unwrap();
+    wait_until("the step starts", Duration::from_secs(30), || {
+        is_running(&sleep)
+    });
+    signal(&child, "INT");
+    let mut told = BufReader::new(child.stderr.take().unwrap()).lines();
+    while !told.next().unwrap().unwrap().contains("stopping") {}
+    let started = Instant::now();
+    signal(&child, "INT");
+    let status = child.wait().unwrap();
+    assert!(started.elapsed() < Duration::from_millis(500));
+    // 130: at once; 1: the daemon was quicker than the second signal.
+    assert!(matches!(status.code(), Some(130 | 1)), "{status:?}");
+    wait_until("the step goes", Duration::from_secs(15), || {
+        !is_running(&sleep)
+    });
+}
+
+#[test]
+fn a_reader_that_went_away_is_told_of() {
+    let (engines, project) = small("closed");
+    let tag = unique(&engines.registry, "closed");
+    let args = ["-f", "Dockerfile", "-t", &tag, "--push", "--quiet"];
+    let mut child = project
+        .command(image(&buildkitd(&engines), &args))
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(
+        told,
+        "error: cannot write the answer to stdout: Broken pipe (os error 32)\n"
+    );
+    // The work was done, and is written down: nobody has to do it again.
+    assert_eq!(project.runs().len(), 1);
+    let mut again = project.command(image(
+        &buildkitd(&engines),
+        &[&args[..], &["--format", "json"]].concat(),
+    ));
+    let json = crate::support::mlbuild::Ran::of(&mut again).json();
+    assert_eq!(json["action"], "unchanged");
+
+    // A closed stderr is no reason to stop.
+    project.write("data.txt", "more");
+    let mut child = project
+        .command(image(
+            &buildkitd(&engines),
+            &[
+                "-f",
+                "Dockerfile",
+                "-t",
+                &tag,
+                "--push",
+                "--progress",
+                "plain",
+            ],
+        ))
+        .spawn()
+        .unwrap();
+    drop(child.stderr.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert!(!output.stdout.is_empty());
+}
+
+#[test]
+fn a_tar_into_a_reader_that_goes_away_is_one_error() {
+    let (engines, project) = small("half a tar");
+    let args = [
+        "-f",
+        "Dockerfile",
+        "--no-lock",
+        "--quiet",
+        "-o",
+        "type=tar,dest=-",
+    ];
+    let mut child = project
+        .command(image(&buildkitd(&engines), &args))
+        .spawn()
+        .unwrap();
+    let mut some = [0; 4096];
+    let mut out = child.stdout.take().unwrap();
+    out.read_exact(&mut some).unwrap();
+    drop(out);
+    let output = child.wait_with_output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(matches!(output.status.code(), Some(1 | 3)), "{told}");
+    insta::assert_snapshot!(project.filtered(&told), @"
+    error: step failed: exporting to client tarball
+      the result can't be written: Broken pipe (os error 32)
+    ");
+}

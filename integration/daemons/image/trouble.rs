@@ -1,0 +1,461 @@
+//! Builders and registries that refuse, die or are full; what can't be read;
+//! each is one clear error, and nothing is left half-written.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::{builders, buildkitd, image, small, unique};
+use crate::registry::fail::Small;
+use crate::registry::own::Own;
+use crate::support::engines::Engines;
+use crate::support::http;
+use crate::support::mlbuild::{Project, Ran};
+
+const UNTOUCHED: [&str; 2] = ["Dockerfile", "data.txt"];
+
+/// A buildkitd that belongs to one test.
+struct OwnBuildkitd {
+    folder: tempfile::TempDir,
+    child: Child,
+}
+
+impl OwnBuildkitd {
+    fn start(engines: &Engines) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = std::env::var("PATH").unwrap();
+        let config = format!("[registry.\"{}\"]\n  http = true\n", engines.registry);
+        fs::write(folder.path().join("buildkitd.toml"), config).unwrap();
+        let child = Command::new(engines.bin.join("buildkitd"))
+            .env("PATH", format!("{}:{path}", engines.bin.display()))
+            .arg("--config")
+            .arg(folder.path().join("buildkitd.toml"))
+            .arg("--root")
+            .arg(folder.path().join("data"))
+            .arg("--addr")
+            .arg(format!("unix://{}", folder.path().join("sock").display()))
+            .arg("--otel-socket-path")
+            .arg(folder.path().join("otel"))
+            .args(["--oci-worker-net=host", "--containerd-worker=false"])
+            .arg(format!(
+                "--oci-worker-binary={}",
+                engines.bin.join("runc").display()
+            ))
+            .stdout(Stdio::null())
+            .stderr(fs::File::create(folder.path().join("log")).unwrap())
+            .spawn()
+            .unwrap();
+        let own = Self { folder, child };
+        let until = Instant::now() + Duration::from_secs(30);
+        while std::os::unix::net::UnixStream::connect(own.folder.path().join("sock")).is_err() {
+            let log = fs::read_to_string(own.folder.path().join("log")).unwrap();
+            assert!(Instant::now() < until, "buildkitd doesn't start: {log}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        own
+    }
+
+    fn flags(&self) -> Vec<String> {
+        let socket = self.folder.path().join("sock");
+        vec!["--builder".into(), format!("unix://{}", socket.display())]
+    }
+}
+
+impl Drop for OwnBuildkitd {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        // What it had mounted goes before its folder.
+        let under = self.folder.path().to_string_lossy().into_owned();
+        let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+        let points = mounts.lines().filter_map(|line| line.split(' ').nth(1));
+        for point in points.filter(|point| point.starts_with(&under)) {
+            let _ = Command::new("umount").arg("-l").arg(point).status();
+        }
+    }
+}
+
+#[test]
+fn a_builder_that_dies_in_a_build_is_one_error() {
+    let engines = Engines::from_env();
+    let mut own = OwnBuildkitd::start(&engines);
+    // No RUN: the step would outlive its daemon. The context never ends instead.
+    let project = Project::new(&[("Dockerfile", "FROM scratch\nCOPY . /\n")]);
+    let file = fs::File::create(project.path("big")).unwrap();
+    file.set_len(64 << 30).unwrap();
+    let tag = unique(&engines.registry, "dies");
+    let args = [
+        "-f",
+        "Dockerfile",
+        "-t",
+        &tag,
+        "--push",
+        "--progress",
+        "plain",
+        "--no-lock",
+    ];
+    let mut child = project.command(image(&own.flags(), &args)).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let begun = lines
+        .by_ref()
+        .map(Result::unwrap)
+        .find(|line| line.contains("transferring context"));
+    assert!(begun.is_some());
+    own.child.kill().unwrap();
+    own.child.wait().unwrap();
+    let started = Instant::now();
+    let rest: Vec<_> = lines.map(Result::unwrap).collect();
+    let status = child.wait().unwrap();
+    assert!(
+        started.elapsed() < Duration::from_secs(15),
+        "{:?}",
+        started.elapsed()
+    );
+    let from = rest
+        .iter()
+        .position(|line| line.starts_with("error:"))
+        .expect("an error");
+    let told = rest[from..].join("\n");
+    assert_eq!(status.code(), Some(3), "{told}");
+    let told = told.replace(&own.folder.path().display().to_string(), "[OWN]");
+    insta::assert_snapshot!(project.filtered(&told), @"
+    error: lost the builder at unix://[OWN]/sock: transport error: connection error: connection reset
+      hint: see whether the builder still runs: mlbuild doctor
+    ");
+    assert_eq!(project.names(), ["Dockerfile", "big"]);
+}
+
+#[test]
+fn a_failing_step_names_its_line_and_leaves_nothing() {
+    let engines = Engines::from_env();
+    for builder in builders(&engines) {
+        let dockerfile = format!(
+            "FROM {}\n\nRUN echo before && \\\n    false\n",
+            engines.base
+        );
+        let project = Project::new(&[("Dockerfile", &dockerfile), ("data.txt", "x")]);
+        let tag = unique(&engines.registry, "fails");
+        let args = ["-f", "Dockerfile", "-t", &tag, "--push", "--quiet"];
+        let ran = project.run(image(&builder.flags, &args));
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(project.filtered(ran.refusal(1)), @"
+            error: step failed with exit code 1: [2/2] RUN echo before &&     false
+
+            Its last lines:
+              before
+            ");
+        }
+        assert_eq!(project.names(), UNTOUCHED);
+    }
+}
+
+#[test]
+fn a_registry_that_asks_for_a_login() {
+    let engines = Engines::from_env();
+    let mut said = String::new();
+    for builder in builders(&engines) {
+        let (_, project) = small("login");
+        let tag = unique(&engines.registry_auth.host, "login");
+        let args = ["-f", "Dockerfile", "-t", &tag, "--push", "--quiet"];
+        let ran = project.run(image(&builder.flags, &args));
+        let told = project
+            .filtered(ran.refusal(3))
+            .replace(super::name_and_tag(&tag).0, "NAME");
+        said += &format!("{}: {told}", builder.name);
+        assert_eq!(project.names(), UNTOUCHED, "{}", builder.name);
+
+        // The wrong password, then the right one.
+        let login = |password: &str| {
+            use base64::Engine as _;
+            let user = &engines.registry_auth.user;
+            let auth =
+                base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
+            let config =
+                serde_json::json!({ "auths": { &engines.registry_auth.host: { "auth": auth } } });
+            fs::create_dir_all(project.home().join(".docker")).unwrap();
+            fs::write(
+                project.home().join(".docker/config.json"),
+                config.to_string(),
+            )
+            .unwrap();
+        };
+        login("wrong-s3cr3t");
+        let ran = project.run(image(&builder.flags, &args));
+        assert!(!ran.refusal(3).contains("s3cr3t"), "{}", ran.stderr);
+        login(&engines.registry_auth.password);
+        let ran = project.run(image(&builder.flags, &args));
+        assert!(
+            ran.answer().starts_with(&format!("{tag}@sha256:")),
+            "{}",
+            builder.name
+        );
+    }
+    insta::assert_snapshot!(said, @"
+    docker-containerd: error: step failed: exporting to image
+      failed to push [REGISTRY]/NAME:v1: unexpected status from HEAD request to http://[REGISTRY]/v2/NAME/blobs/sha256:[DIGEST]: 401 Unauthorized
+      hint: the registry doesn't let you push [REGISTRY]/NAME:v1
+      hint: docker login [REGISTRY]
+    docker-classic: error: cannot push [REGISTRY]/NAME:v1: Docker's API, push of [REGISTRY]/NAME:v1: no basic auth credentials
+      hint: if it asks for a log-in: docker login [REGISTRY]
+    docker-20: error: cannot push [REGISTRY]/NAME:v1: Docker's API, push of [REGISTRY]/NAME:v1: no basic auth credentials
+      hint: if it asks for a log-in: docker login [REGISTRY]
+    buildkitd: error: step failed: exporting to image
+      failed to push [REGISTRY]/NAME:v1: unexpected status from HEAD request to http://[REGISTRY]/v2/NAME/blobs/sha256:[DIGEST]: 401 Unauthorized
+      hint: the registry doesn't let you push [REGISTRY]/NAME:v1
+      hint: docker login [REGISTRY]
+    buildkitd-tcp: error: step failed: exporting to image
+      failed to push [REGISTRY]/NAME:v1: unexpected status from HEAD request to http://[REGISTRY]/v2/NAME/blobs/sha256:[DIGEST]: 401 Unauthorized
+      hint: the registry doesn't let you push [REGISTRY]/NAME:v1
+      hint: docker login [REGISTRY]
+    ");
+}
+
+#[test]
+fn a_registry_that_nobody_answers_for_is_full_or_dies() {
+    let engines = Engines::from_env();
+    let mut said = String::new();
+    for builder in builders(&engines) {
+        let mut disk = None;
+        let full = Own::start_with("", |folder| disk = Some(Small::mount(&folder.join("data"))));
+        for (what, host) in [("nobody", "127.0.0.1:1"), ("full", full.host.as_str())] {
+            let (_, project) = small("trouble");
+            let tag = unique(host, "trouble");
+            let args = ["-f", "Dockerfile", "-t", &tag, "--push", "--quiet"];
+            let started = Instant::now();
+            let ran = project.run(image(&builder.flags, &args));
+            assert!(
+                started.elapsed() < Duration::from_secs(60),
+                "{} {what}",
+                builder.name
+            );
+            let told = project
+                .filtered(ran.refusal(3))
+                .replace(super::name_and_tag(&tag).0, "NAME");
+            said += &format!("{} {what}: {told}", builder.name);
+            assert_eq!(project.names(), UNTOUCHED, "{} {what}", builder.name);
+        }
+        drop(full);
+        drop(disk);
+    }
+    insta::assert_snapshot!(said, @"");
+}
+
+#[test]
+fn a_base_that_no_registry_has() {
+    let engines = Engines::from_env();
+    let mut said = String::new();
+    for base in [
+        format!("{}/e2e/no-such-image:v1", engines.registry),
+        "127.0.0.1:1/nobody/there:v1".to_owned(),
+        format!("{}@sha256:{}", engines.base, "0".repeat(64)),
+        "UPPER/Case".to_owned(),
+    ] {
+        let project = Project::new(&[("Dockerfile", &format!("FROM {base}\n"))]);
+        let ran = project.run(image(
+            &buildkitd(&engines),
+            &["-f", "Dockerfile", "-t", "a:1", "--quiet"],
+        ));
+        assert!(matches!(ran.code, Some(1..=3)), "{ran:?}");
+        said += &format!("{}: {}", ran.code.unwrap(), project.filtered(&ran.stderr));
+        assert_eq!(project.names(), ["Dockerfile"]);
+    }
+    insta::assert_snapshot!(said, @"
+    2: error: [REGISTRY]/e2e/no-such-image:v1 isn't in the registry
+      hint: line 1 of the Dockerfile names it (mlbuild image --print dockerfile)
+    3: error: the registry [REGISTRY] can't be reached: Connection refused (os error 111)
+      hint: is `[REGISTRY]` the right name, and does it run?
+      hint: line 1 of the Dockerfile names it (mlbuild image --print dockerfile)
+    1: error: step failed: [internal] load metadata for [REGISTRY]/debian:bookworm@sha256:0000000000000000000000000000000…
+      [REGISTRY]/debian:bookworm@sha256:[DIGEST]: failed to resolve source metadata for [REGISTRY]/debian:bookworm@sha256:[DIGEST]: [REGISTRY]/debian:bookworm@sha256:[DIGEST]: not found
+
+    Dockerfile:1
+     >   1 | FROM [REGISTRY]/debian:bookworm@sha256:[DIGEST]
+      hint: there is no image [REGISTRY]/debian:bookworm@sha256:[DIGEST]
+      hint: docker buildx imagetools inspect [REGISTRY]/debian:bookworm@sha256:[DIGEST]
+      hint: mlbuild image --base IMAGE …
+    2: error: base image UPPER/Case: invalid reference format
+    ");
+}
+
+#[test]
+fn a_base_for_another_platform() {
+    let engines = Engines::from_env();
+    // An image that is for another machine, though nothing in it is.
+    let maker = Project::new(&[("Dockerfile", "FROM scratch\nCOPY Dockerfile /\n")]);
+    let base = unique(&engines.registry, "arm");
+    let (name, label) = super::name_and_tag(&base);
+    let args = ["-f", "Dockerfile", "-t", &base, "--push", "--no-lock"];
+    maker.run(image(&buildkitd(&engines), &args)).answer();
+    let (_, manifest) = http::manifest(&engines.registry, name, label);
+    let index = serde_json::json!({
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.index.v1+json",
+        "manifests": [{
+            "mediaType": manifest["mediaType"],
+            "digest": http::manifest(&engines.registry, name, label).0,
+            "size": manifest.to_string().len(),
+            "platform": { "os": "linux", "architecture": "arm64" },
+        }],
+    });
+    let media_type = index["mediaType"].as_str().unwrap();
+    http::put_manifest(
+        &engines.registry,
+        name,
+        label,
+        media_type,
+        index.to_string().as_bytes(),
+    );
+    for builder in builders(&engines) {
+        let project = Project::new(&[("Dockerfile", &format!("FROM {base}\n"))]);
+        let args = ["-f", "Dockerfile", "-t", "a:1", "--quiet"];
+        let ran = project.run(image(&builder.flags, &args));
+        let told = project.filtered(ran.refusal(2)).replace(name, "NAME");
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(told, @"
+            error: the base image [REGISTRY]/NAME:v1 (line 1 of the Dockerfile) is for linux/arm64, and this build is for linux/amd64
+              hint: name one that is for linux/amd64, or build for it: --platform linux/arm64
+            ");
+        }
+        assert_eq!(project.names(), ["Dockerfile"], "{}", builder.name);
+    }
+}
+
+#[test]
+fn names_that_arent_utf8_and_links_in_a_circle() {
+    let engines = Engines::from_env();
+    let (_, project) = small("odd names");
+    let odd = std::ffi::OsStr::from_bytes(b"odd-\xff-name");
+    fs::write(project.path("").join(odd), "odd").unwrap();
+    symlink("loop-b", project.path("loop-a")).unwrap();
+    symlink("loop-a", project.path("loop-b")).unwrap();
+    symlink("..", project.path("up")).unwrap();
+    project.write("Dockerfile", "FROM scratch\nCOPY . /\n");
+    let args = ["-f", "Dockerfile", "-t", "a:1", "--quiet", "-o", "../out"];
+    project.run(image(&buildkitd(&engines), &args)).answer();
+    let out = project.outside().join("out");
+    assert_eq!(fs::read_to_string(out.join(odd)).unwrap(), "odd");
+    assert_eq!(
+        fs::read_link(out.join("loop-a")).unwrap().to_str(),
+        Some("loop-b")
+    );
+    assert_eq!(fs::read_link(out.join("up")).unwrap().to_str(), Some(".."));
+
+    // A Dockerfile that is such a link.
+    let ran = project.run(image(
+        &buildkitd(&engines),
+        &["-f", "loop-a", "-t", "a:1", "--quiet"],
+    ));
+    insta::assert_snapshot!(project.filtered(ran.refusal(2)), @"");
+}
+
+#[test]
+fn a_file_that_may_not_be_read() {
+    let engines = Engines::from_env();
+    let (_, project) = small("private");
+    project.write("sub/private.txt", "x");
+    fs::set_permissions(
+        project.path("sub/private.txt"),
+        fs::Permissions::from_mode(0o600),
+    )
+    .unwrap();
+    project.write("Dockerfile", "FROM scratch\nCOPY . /\n");
+    for folder in ["", "../home", "../state"] {
+        std::os::unix::fs::chown(project.path("").join(folder), Some(65534), Some(65534)).unwrap();
+    }
+    fs::set_permissions(project.outside(), fs::Permissions::from_mode(0o755)).unwrap();
+    // The program where anyone may run it: a build folder need not be open to all.
+    let program = project.outside().join("mlbuild");
+    fs::copy(env!("CARGO_BIN_EXE_mlbuild"), &program).unwrap();
+    let tcp = builders(&engines).pop().unwrap();
+    let mut flags = tcp.flags.clone();
+    for (at, name) in [(3, "ca.pem"), (5, "cert.pem"), (7, "key.pem")] {
+        let copy = project.outside().join(name);
+        fs::copy(&flags[at], &copy).unwrap();
+        std::os::unix::fs::chown(&copy, Some(65534), Some(65534)).unwrap();
+        flags[at] = copy.to_string_lossy().into_owned();
+    }
+    let run = || {
+        let args = image(
+            &flags,
+            &[
+                "-f",
+                "Dockerfile",
+                "-t",
+                "a:1",
+                "--quiet",
+                "-o",
+                "type=oci,dest=a.tar",
+            ],
+        );
+        let original = project.command(&args);
+        let mut command = Command::new(&program);
+        command
+            .args(&args)
+            .env_clear()
+            .current_dir(project.path(""))
+            .uid(65534)
+            .gid(65534);
+        for (name, value) in original.get_envs() {
+            command.env(name, value.unwrap());
+        }
+        Ran::of(&mut command)
+    };
+    let ran = run();
+    insta::assert_snapshot!(project.filtered(ran.refusal(2)), @"error: cannot open /project/sub/private.txt: Permission denied (os error 13)");
+    assert_eq!(project.names(), ["Dockerfile", "data.txt", "sub"]);
+    // Left out, it is no trouble.
+    project.write(".dockerignore", "sub/private.txt\n");
+    run().answer();
+}
+
+#[test]
+fn certificates_of_a_builder() {
+    let engines = Engines::from_env();
+    let (_, project) = small("certificates");
+    let ca = engines
+        .buildkitd_certs
+        .join("ca.pem")
+        .to_string_lossy()
+        .into_owned();
+    let mut said = String::new();
+    for flags in [
+        &[][..],
+        &["--tlscacert", &ca],
+        &["--tlscacert", "missing.pem"],
+        &["--tlscacert", &ca, "--tlscert", "data.txt"],
+        &["--tlscacert", "data.txt"],
+    ] {
+        let args = [
+            &[
+                "image",
+                "-f",
+                "Dockerfile",
+                "-t",
+                "a:1",
+                "--builder",
+                &engines.buildkitd_tcp,
+            ][..],
+            flags,
+        ]
+        .concat();
+        let ran = project.run(args);
+        assert!(matches!(ran.code, Some(2 | 3)), "{ran:?}");
+        let told = project.filtered(&ran.stderr).replace(&ca, "CA");
+        said += &format!("{}: {told}", ran.code.unwrap());
+        assert_eq!(project.names(), UNTOUCHED);
+    }
+    insta::assert_snapshot!(said, @"
+    3: error: the builder from --builder doesn't answer: tcp://[REGISTRY]: no BuildKit answers there: transport error: connection error: stream closed because of a broken pipe
+      hint: see what answers here: mlbuild doctor
+    3: error: the builder from --builder doesn't answer: tcp://[REGISTRY]: no BuildKit answers there: transport error: connection error: received fatal alert: CertificateRequired
+      hint: see what answers here: mlbuild doctor
+    2: error: --tlscacert missing.pem: there is no such file
+    2: error: --tlscert and --tlskey belong together
+    3: error: the builder from --builder doesn't answer: CA file data.txt: no certificate in it
+      hint: see what answers here: mlbuild doctor
+    ");
+}
