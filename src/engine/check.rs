@@ -4,9 +4,11 @@
 use mlbuild_buildkit::{BuilderInfo, Feature};
 
 use crate::error::{CommandError, CommandResult};
+use crate::host::HostSettings;
 use crate::plan::{BuildPlan, Context};
 
-pub(super) fn check(plan: &BuildPlan, info: &BuilderInfo) -> CommandResult {
+pub(super) fn check(plan: &BuildPlan, host: &HostSettings, info: &BuilderInfo) -> CommandResult {
+    check_provenance(plan, host)?;
     for (flag, feature) in wanted(plan) {
         if let Some(why) = info.missing(feature) {
             return Err(CommandError::user(format!("{flag}: {why}"))
@@ -24,6 +26,24 @@ pub(super) fn check(plan: &BuildPlan, info: &BuilderInfo) -> CommandResult {
         }
     }
     Ok(())
+}
+
+/// Full provenance records every build argument, proxies with their passwords included.
+fn check_provenance(plan: &BuildPlan, host: &HostSettings) -> CommandResult {
+    let provenance = plan.attestations.get("provenance").and_then(Option::as_ref);
+    let is_full = provenance.is_some_and(|value| !value.contains("mode=min"));
+    let with_login = host
+        .proxies
+        .iter()
+        .find(|(_, value)| value.0.contains(&b'@'));
+    match with_login.filter(|_| is_full) {
+        Some((name, _)) => Err(CommandError::user(format!(
+            "--provenance: the attestation would record {name} with its password"
+        ))
+        .hint("give --provenance=mode=min, which records no arguments")
+        .hint("or keep the proxy from RUN steps: --no-host-network-settings")),
+        None => Ok(()),
+    }
 }
 
 /// Features that the plan needs, with the flag that asks for each.

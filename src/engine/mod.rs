@@ -148,7 +148,7 @@ impl Builder {
     /// [`crate::error::Turn::User`] for what this builder can't do, [`crate::error::Turn::Work`]
     /// for a failed step, [`crate::error::Turn::Environment`] for a builder that went away.
     pub async fn build(&self, inputs: &BuildInputs<'_>) -> Result<BuildOutput, BuildError> {
-        check::check(inputs.plan, &self.info)?;
+        check::check(inputs.plan, inputs.host, &self.info)?;
         let route = Route::choose(inputs.plan, &self.info)?;
         let exports = route.exports(inputs.insecure)?;
         let mut output = self.solve(inputs, exports).await?;

@@ -6,7 +6,7 @@ use std::io::Read;
 use mlbuild_manifests::lock::ImageKey;
 use serde_json::Value;
 
-use super::{Builder, builders, image, name_and_tag, small, unique};
+use super::{Builder, builders, image, name_and_tag, small, tiny, unique};
 use crate::support::engines::Engines;
 use crate::support::http;
 
@@ -189,7 +189,7 @@ fn attestations_are_made_or_refused() {
 fn a_platform_that_the_builder_cant_run_is_refused() {
     let engines = Engines::from_env();
     for builder in builders(&engines) {
-        let (_, project) = small("other");
+        let (_, project) = tiny("other");
         let tag = unique(&engines.registry, "other");
         let args = [
             "-f",
