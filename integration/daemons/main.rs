@@ -9,7 +9,6 @@ mod examples;
 mod filesync;
 mod goldens;
 mod image;
-mod progress;
 mod private_engine;
 mod progress;
 mod registry;
