@@ -144,7 +144,7 @@ impl Outcome {
     }
 
     fn error(self) -> SolveError {
-        self.result.err().expect("the build must fail")
+        self.result.expect_err("the build must fail")
     }
 
     /// All that the steps wrote.
