@@ -58,7 +58,7 @@ fn names_that_arent_known() {
     $ image --base "Not A Name"
     error: --base Not A Name: base image "Not A Name" isn't an image reference (invalid reference format); write it as docker pull would take it: ubuntu:24.04 or registry.example.com/team/base@sha256:...
     $ image -t me/UPPER:v1
-    error: --tag me/UPPER:v1: invalid reference format
+    error: --tag: `me/UPPER:v1` isn't an image reference: a repository name is lower-case
     $ image -t a:v1@sha256:0000000000000000000000000000000000000000000000000000000000000000
     error: --tag a:v1@sha256:[DIGEST]: a tag can't name a digest
       hint: write NAME:TAG; the digest is what comes out
