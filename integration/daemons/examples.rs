@@ -91,10 +91,29 @@ fn a_dockerfile_of_ones_own_goes_through_the_same_lock() {
     assert_eq!(image(&engines, project.path(), &locked), pinned);
 }
 
+/// `uv lock`, with a uv from the machine's own package index.
+fn lock_with_uv(project: &Path) {
+    let tools = tempfile::tempdir().expect("a folder");
+    let run = |command: &mut Command| {
+        let output = command.output().expect("the program starts");
+        let story = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{command:?}: {story}");
+    };
+    run(Command::new("python3")
+        .args(["-m", "pip", "install", "-q", "--target"])
+        .arg(tools.path())
+        .arg("uv"));
+    run(Command::new(tools.path().join("bin/uv"))
+        .args(["lock", "-q"])
+        .env("UV_PYTHON_DOWNLOADS", "never")
+        .current_dir(project));
+}
+
 #[test]
 fn a_project_with_a_uv_lock_gets_the_locked_packages() {
     let engines = Engines::from_env();
     let project = example("pytorch-uv");
+    lock_with_uv(project.path());
     // The group with torch is gigabytes; what predicts needs NumPy alone.
     let file = project.path().join("mlbuild.toml");
     let text = std::fs::read_to_string(&file).expect("mlbuild.toml");

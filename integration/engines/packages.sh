@@ -20,9 +20,10 @@ install_tools() {
 debian_mirror() {
     local uri
     # shellcheck disable=SC2016 # $(REPO_URI) is apt's own placeholder
-    uri=$(apt-get indextargets --format '$(REPO_URI) $(LABEL)' 'Created-By: Packages' 2>/dev/null |
-        awk '$2 == "Debian" { print $1; exit }')
-    printf %s "${uri:-}"
+    uri=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE)' 'Created-By: Packages' 2>/dev/null |
+        awk '$2 == "bookworm" { print $1; exit }')
+    [ -n "$uri" ] || die "apt's sources on this machine name no Debian 12 archive"
+    printf %s "$uri"
 }
 
 # apt_suite SUITE ARGS...: apt-get that knows SUITE alone, in our own folder,

@@ -50,7 +50,7 @@ async fn fetch_into(
     rootless: bool,
     tell: &(dyn Fn(&str) + Sync),
 ) -> Result<(), String> {
-    let mirror = mirror(pin).await;
+    let mirror = mirror(pin, os).await?;
     for (number, fetch) in pin.fetch.iter().enumerate() {
         let mut names: Vec<&str> = fetch.names.iter().map(String::as_str).collect();
         if rootless {
@@ -85,28 +85,41 @@ fn sources(pin: &PackagePin, os: &OsRelease, fetch: &Fetch, mirror: &str) -> Str
     )
 }
 
-/// The mirror that the machine's own apt uses for this archive.
-async fn mirror(pin: &PackagePin) -> String {
+/// The mirror that the machine's own apt uses for this archive: the one with its label, or
+/// (before the first `apt-get update`, when apt knows no labels) the one of its own release.
+async fn mirror(pin: &PackagePin, os: &OsRelease) -> Result<String, String> {
     let targets = Command::new("apt-get")
         .args([
             "indextargets",
             "--format",
-            "$(LABEL)\t$(REPO_URI)",
+            "$(LABEL)\t$(RELEASE)\t$(REPO_URI)",
             "Created-By: Packages",
         ])
         .stdin(Stdio::null())
         .output()
-        .await;
-    targets
-        .ok()
-        .and_then(|output| {
-            String::from_utf8_lossy(&output.stdout)
-                .lines()
-                .filter_map(|line| line.split_once('\t'))
-                .find(|(label, _)| *label == pin.label)
-                .map(|(_, uri)| uri.trim_end_matches('/').to_owned())
+        .await
+        .map_err(|error| format!("apt-get: {error}"))?;
+    let text = String::from_utf8_lossy(&targets.stdout);
+    let lines: Vec<Vec<&str>> = text
+        .lines()
+        .map(|line| line.split('\t').collect())
+        .collect();
+    let labelled = lines
+        .iter()
+        .find(|line| line.first() == Some(&pin.label.as_str()));
+    let released = lines
+        .iter()
+        .find(|line| line.get(1) == Some(&os.codename.as_str()));
+    labelled
+        .or(released)
+        .and_then(|line| line.get(2))
+        .map(|uri| uri.trim_end_matches('/').to_owned())
+        .ok_or_else(|| {
+            format!(
+                "apt's sources on this machine name no {} archive",
+                pin.label
+            )
         })
-        .unwrap_or_else(|| pin.mirror.clone())
 }
 
 /// apt-get with folders and sources of our own, and the machine's settings for

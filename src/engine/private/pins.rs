@@ -35,8 +35,6 @@ pub struct PackagePin {
     /// `VERSION_ID` of os-release; any where absent.
     #[serde(default)]
     pub release: Option<String>,
-    /// The archive's address, where the machine's own apt names none.
-    pub mirror: String,
     /// `Label` of the archive's Release file, to find it among the machine's sources.
     pub label: String,
     /// Keyring that signs the archive.
