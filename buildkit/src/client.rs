@@ -332,8 +332,12 @@ fn no_buildkit(endpoint: &Endpoint, status: &tonic::Status, dialer: &Dialer) -> 
         (Endpoint::Tcp { .. }, Dialer::Tcp { tls: None, .. }) => {
             reason.push_str("; if it wants TLS, give a CA file, a certificate and a key");
         }
-        // What an HTTP/1.1 answer is to an HTTP/2 client.
-        (Endpoint::Unix(path), _) if reason.contains("frame") => {
+        // What an HTTP/1.1 answer is to an HTTP/2 client, or what is left of it.
+        (Endpoint::Unix(path), _)
+            if ["frame", "broken pipe", "closed", "reset"]
+                .iter()
+                .any(|word| reason.contains(word)) =>
+        {
             reason.push_str(&format!(
                 "; if this is Docker's socket, write docker://{}",
                 path.display()

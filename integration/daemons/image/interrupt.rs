@@ -195,8 +195,16 @@ fn a_tar_into_a_reader_that_goes_away_is_one_error() {
     let output = child.wait_with_output().unwrap();
     let told = String::from_utf8(output.stderr).unwrap();
     assert!(matches!(output.status.code(), Some(1 | 3)), "{told}");
-    insta::assert_snapshot!(project.filtered(&told), @"
-    error: step failed: exporting to client tarball
-      the result can't be written: Broken pipe (os error 32)
-    ");
+    // Which of its writes the builder was at differs.
+    let told = project.filtered(&told);
+    assert!(
+        told.starts_with("error: step failed: exporting to client tarball\n"),
+        "{told}"
+    );
+    assert!(
+        told.trim_end()
+            .ends_with("the result can't be written: Broken pipe (os error 32)"),
+        "{told}"
+    );
+    assert_eq!(told.matches("error: ").count(), 1, "{told}");
 }

@@ -122,10 +122,17 @@ fn a_builder_that_dies_in_a_build_is_one_error() {
     let told = rest[from..].join("\n");
     assert_eq!(status.code(), Some(3), "{told}");
     let told = told.replace(&own.folder.path().display().to_string(), "[OWN]");
-    insta::assert_snapshot!(project.filtered(&told), @"
-    error: lost the builder at unix://[OWN]/sock: transport error: connection error: connection reset
-      hint: see whether the builder still runs: mlbuild doctor
-    ");
+    let told = project.filtered(&told);
+    // How the connection broke is the system's word, and differs.
+    assert!(
+        told.starts_with("error: lost the builder at unix://[OWN]/sock: "),
+        "{told}"
+    );
+    assert!(
+        told.trim_end()
+            .ends_with("hint: see whether the builder still runs: mlbuild doctor"),
+        "{told}"
+    );
     assert_eq!(project.names(), ["Dockerfile", "big"]);
 }
 
@@ -145,7 +152,7 @@ fn a_failing_step_names_its_line_and_leaves_nothing() {
         let (what, place) = told.split_at(told.find("\nDockerfile:3").unwrap_or(told.len()));
         assert_eq!(
             what,
-            "error: step failed with exit code 1: [2/2] RUN echo before &&     false\n\n\
+            "error: step failed with exit code 1: [2/2] RUN echo before && false\n\n\
              Its last lines:\n  before\n",
             "{}",
             builder.name
@@ -247,7 +254,6 @@ fn a_base_that_no_registry_has() {
     for base in [
         format!("{}/e2e/no-such-image:v1", engines.registry),
         "127.0.0.1:1/nobody/there:v1".to_owned(),
-        format!("{}@sha256:{}", engines.base, "0".repeat(64)),
         "UPPER/Case".to_owned(),
     ] {
         let project = Project::new(&[("Dockerfile", &format!("FROM {base}\n"))]);
@@ -265,16 +271,18 @@ fn a_base_that_no_registry_has() {
     3: error: the registry [REGISTRY] can't be reached: Connection refused (os error 111)
       hint: is `[REGISTRY]` the right name, and does it run?
       hint: line 1 of the Dockerfile names it (mlbuild image --print dockerfile)
-    1: error: step failed: [internal] load metadata for [REGISTRY]/debian:bookworm@sha256:0000000000000000000000000000000…
-      [REGISTRY]/debian:bookworm@sha256:[DIGEST]: failed to resolve source metadata for [REGISTRY]/debian:bookworm@sha256:[DIGEST]: [REGISTRY]/debian:bookworm@sha256:[DIGEST]: not found
-
-    Dockerfile:1
-     >   1 | FROM [REGISTRY]/debian:bookworm@sha256:[DIGEST]
-      hint: there is no image [REGISTRY]/debian:bookworm@sha256:[DIGEST]
-      hint: docker buildx imagetools inspect [REGISTRY]/debian:bookworm@sha256:[DIGEST]
-      hint: mlbuild image --base IMAGE …
     2: error: base image UPPER/Case: invalid reference format
     ");
+
+    // A digest is only the builder's to look for.
+    let base = format!("{}@sha256:{}", engines.base, "0".repeat(64));
+    let project = Project::new(&[("Dockerfile", &format!("FROM {base}\n"))]);
+    let flags = ["-f", "Dockerfile", "-t", "a:1", "--quiet"];
+    let ran = project.run(image(&buildkitd(&engines), &flags));
+    let told = ran.refusal(1);
+    assert!(told.contains(&format!("{base}: not found")), "{told}");
+    assert!(told.contains("Dockerfile:1\n >   1 | FROM "), "{told}");
+    assert_eq!(project.names(), ["Dockerfile"]);
 }
 
 #[test]
@@ -345,7 +353,7 @@ fn names_that_arent_utf8_and_links_in_a_circle() {
         &buildkitd(&engines),
         &["-f", "loop-a", "-t", "a:1", "--quiet"],
     ));
-    insta::assert_snapshot!(project.filtered(ran.refusal(2)), @"");
+    insta::assert_snapshot!(project.filtered(ran.refusal(2)), @"error: --file loop-a: there is no such file");
 }
 
 #[test]
@@ -444,14 +452,25 @@ fn certificates_of_a_builder() {
         said += &format!("{}: {told}", ran.code.unwrap());
         assert_eq!(project.names(), UNTOUCHED);
     }
-    insta::assert_snapshot!(said, @"
-    3: error: the builder from --builder doesn't answer: tcp://[REGISTRY]: no BuildKit answers there: transport error: connection error: stream closed because of a broken pipe
-      hint: see what answers here: mlbuild doctor
-    3: error: the builder from --builder doesn't answer: tcp://[REGISTRY]: no BuildKit answers there: transport error: connection error: received fatal alert: CertificateRequired
-      hint: see what answers here: mlbuild doctor
-    2: error: --tlscacert missing.pem: there is no such file
-    2: error: --tlscert and --tlskey belong together
-    3: error: the builder from --builder doesn't answer: CA file data.txt: no certificate in it
-      hint: see what answers here: mlbuild doctor
-    ");
+    // How a refused handshake ends is the system's word, and differs.
+    let lines: Vec<_> = said
+        .lines()
+        .filter(|line| !line.starts_with("  hint: "))
+        .collect();
+    let asked = "3: error: the builder from --builder doesn't answer: tcp://[REGISTRY]: no BuildKit answers there: ";
+    assert!(lines[0].starts_with(asked), "{said}");
+    assert!(
+        lines[0].contains("if it wants TLS, give a CA file, a certificate and a key"),
+        "{said}"
+    );
+    assert!(lines[1].starts_with(asked), "{said}");
+    assert_eq!(
+        lines[2..],
+        [
+            "2: error: --tlscacert missing.pem: there is no such file",
+            "2: error: --tlscert and --tlskey belong together",
+            "3: error: the builder from --builder doesn't answer: CA file data.txt: no certificate in it",
+        ],
+        "{said}"
+    );
 }
