@@ -12,4 +12,5 @@ mod image;
 mod private_engine;
 mod progress;
 mod registry;
+mod servers;
 mod templates;

@@ -2,14 +2,14 @@
 //! log-ins.
 
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::process::Command;
 
 use mlbuild_buildkit::{ExportTarget, LocalSource, Secret, SecretSource, SshSource};
 use tempfile::TempDir;
 
 use super::own::Buildkitd;
 use super::{Build, all_builders, buildkitd, docker_config, folder, read};
+use crate::servers::{GitDaemon, SshAgent};
 use crate::support::engines::Engines;
 
 fn with_base(text: &str) -> String {
@@ -61,62 +61,9 @@ async fn a_required_secret_that_nobody_gave_is_named() {
     }
 }
 
-/// A real ssh-agent with one key.
-struct Agent {
-    child: Child,
-    dir: TempDir,
-    fingerprint: String,
-}
-
-impl Agent {
-    fn start() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let socket = dir.path().join("agent.sock");
-        let child = Command::new("ssh-agent")
-            .args(["-D", "-a"])
-            .arg(&socket)
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("ssh-agent runs");
-        for _ in 0..100 {
-            if socket.exists() {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        let key = dir.path().join("key");
-        let run = |program: &str, arguments: &[&str]| {
-            let output = Command::new(program)
-                .args(arguments)
-                .arg(&key)
-                .env("SSH_AUTH_SOCK", &socket)
-                .output()
-                .unwrap();
-            assert!(output.status.success(), "{program}: {output:?}");
-            String::from_utf8(output.stdout).unwrap()
-        };
-        run("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f"]);
-        run("ssh-add", &["-q"]);
-        let shown = run("ssh-keygen", &["-l", "-f"]);
-        let fingerprint = shown.split(' ').nth(1).unwrap().to_string();
-        Self {
-            child,
-            dir,
-            fingerprint,
-        }
-    }
-}
-
-impl Drop for Agent {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 #[tokio::test]
 async fn an_ssh_agent_is_forwarded_for_reading_only() {
-    let agent = Agent::start();
+    let agent = SshAgent::start();
     let text = with_base(
         "FROM BASE\nCOPY ssh-add /usr/bin/\n\
          RUN --mount=type=ssh ssh-add -l && ! ssh-add -D\n\
@@ -124,7 +71,7 @@ async fn an_ssh_agent_is_forwarded_for_reading_only() {
     );
     let dir = folder(&[("Dockerfile", &text)]);
     std::fs::copy("/usr/bin/ssh-add", dir.path().join("ssh-add")).expect("openssh-client");
-    let socket = agent.dir.path().join("agent.sock");
+    let socket = agent.socket();
     for (name, client) in all_builders().await {
         let source = SshSource {
             socket: socket.clone(),
@@ -388,36 +335,13 @@ async fn a_context_may_be_a_git_url() {
     git(repository.path(), &["init", "-q", "-b", "main"]);
     git(repository.path(), &["add", "-A"]);
     git(repository.path(), &["commit", "-q", "-m", "first"]);
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    drop(listener);
-    let mut daemon = Command::new("git")
-        .args([
-            "daemon",
-            "--export-all",
-            "--reuseaddr",
-            "--listen=127.0.0.1",
-        ])
-        .arg(format!("--port={port}"))
-        .arg(format!("--base-path={}", repository.path().display()))
-        .arg(repository.path())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    for _ in 0..100 {
-        if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    let daemon = GitDaemon::start(repository.path());
     let empty = folder(&[]);
     let (_own, client) = Buildkitd::start(&Engines::from_env()).await;
     let out = Build::new(&client, empty.path())
-        .attr("context", &format!("git://127.0.0.1:{port}/.git#main:sub"))
+        .attr("context", &daemon.url(".git#main:sub"))
         .files()
         .await;
-    let _ = daemon.kill();
-    let _ = daemon.wait();
     assert_eq!(read(&out, "word"), "git");
 }
 
