@@ -6,11 +6,19 @@ use std::path::{Path, PathBuf};
 
 /// Replaces `path` with `bytes`: written beside it, synced, renamed over it.
 /// A file that exists keeps its permissions; a new one gets the user's umask.
-/// A symbolic link is followed, so that the link itself stays.
+/// A symbolic link is followed, so that the link itself stays; a device or pipe
+/// (`/dev/stdout`, `/dev/null`) is written to.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+    let old = fs::metadata(&path).ok();
+    if old.as_ref().is_some_and(|old| !old.is_file()) {
+        return fs::OpenOptions::new()
+            .write(true)
+            .open(&path)?
+            .write_all(bytes);
+    }
     let temporary = write_beside(&path, bytes)?;
-    if let Ok(old) = fs::metadata(&path) {
+    if let Some(old) = old {
         fs::set_permissions(&temporary, old.permissions())?;
     }
     temporary.persist(&path).map_err(|e| e.error)?;
@@ -47,4 +55,26 @@ fn write_beside(path: &Path, bytes: &[u8]) -> io::Result<tempfile::TempPath> {
 
 fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(folder_of(path))?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::FileTypeExt;
+
+    use super::*;
+
+    #[test]
+    fn a_pipe_stays_a_pipe() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.unwrap().success());
+        let reader = {
+            let pipe = pipe.clone();
+            std::thread::spawn(move || fs::read_to_string(pipe).unwrap())
+        };
+        replace(&pipe, b"words").unwrap();
+        assert_eq!(reader.join().unwrap(), "words");
+        assert!(fs::metadata(&pipe).unwrap().file_type().is_fifo());
+    }
 }

@@ -112,7 +112,16 @@ impl FileSend {
                 copy(messages, writer).await?;
                 Ok(nothing())
             }
+            ExportTarget::File(path) if is_special(&path) => {
+                let failed =
+                    |e: std::io::Error| Status::aborted(format!("{}: {e}", path.display()));
+                let to = tokio::fs::OpenOptions::new().write(true).open(&path).await;
+                copy(messages, to.map_err(failed)?).await?;
+                Ok(nothing())
+            }
             ExportTarget::File(path) => {
+                // Through a symbolic link, so that the link itself stays.
+                let path = std::fs::canonicalize(&path).unwrap_or(path);
                 let file = self.receive_file(&path, messages).await?;
                 lock(&self.targets.written).push((file, path));
                 Ok(nothing())
@@ -141,6 +150,11 @@ impl FileSend {
         copy(messages, writer).await?;
         Ok(file)
     }
+}
+
+/// True for a device or pipe, such as `/dev/null`: it is written to and never replaced.
+fn is_special(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir())
 }
 
 type RawResponse = Response<BoxStream<'static, Result<Bytes, Status>>>;
