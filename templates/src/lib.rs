@@ -9,6 +9,7 @@ pub mod compose;
 pub mod dockerfile;
 pub mod own;
 pub mod project;
+pub mod reference;
 pub mod spec;
 pub mod tables;
 pub mod value;

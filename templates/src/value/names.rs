@@ -1,6 +1,7 @@
 //! Names: users, environment variables, packages, labels, images.
 
 use super::{InvalidValue, checked_string};
+use crate::reference;
 
 checked_string!(
     /// A user name that a shell, `/etc/passwd` and sudoers all read as one plain word.
@@ -176,7 +177,7 @@ fn check_base_image(text: &str) -> Result<(), InvalidValue> {
             "name a base such as debian:12-slim, or build your own Dockerfile with -f",
         );
     }
-    match text.parse::<oci_spec::distribution::Reference>() {
+    match reference::parse(text) {
         Ok(_) => Ok(()),
         Err(error) => bad(
             format!("isn't an image reference ({error})"),
@@ -188,7 +189,7 @@ fn check_base_image(text: &str) -> Result<(), InvalidValue> {
 impl BaseImage {
     /// The reference, with the registry and tag that the text leaves out filled in.
     pub fn reference(&self) -> oci_spec::distribution::Reference {
-        self.0.parse().expect("checked when it was made")
+        reference::parse(&self.0).expect("checked when it was made")
     }
 
     /// The same image pinned to a manifest or index digest (`sha256:…`). A pin that is there
