@@ -218,7 +218,7 @@ pub struct BuildArgs {
     /// Secret for RUN steps, such as id=token,src=FILE or id=token,env=NAME (repeatable).
     #[arg(long = "secret", value_name = "SPEC")]
     pub secrets: Vec<String>,
-    /// ssh agent for RUN steps: default, or ID=SOCKET (repeatable).
+    /// ssh keys for RUN steps: default, ID=SOCKET or ID=KEYFILE[,KEYFILE] (repeatable).
     #[arg(long, value_name = "SPEC")]
     pub ssh: Vec<String>,
     /// Further context, such as data=../data or base=docker-image://… (repeatable).

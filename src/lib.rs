@@ -10,6 +10,7 @@ pub mod error;
 pub mod flags;
 pub mod host;
 pub mod image;
+pub mod loopback;
 pub mod nearest;
 pub mod pin;
 pub mod plan;

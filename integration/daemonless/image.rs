@@ -56,7 +56,7 @@ fn names_that_arent_known() {
     $ image -f Dockerfil
     error: --file Dockerfil: there is no such file
     $ image --base "Not A Name"
-    error: --base Not A Name: base image "Not A Name" isn't an image reference (invalid reference format); write it as docker pull would take it: ubuntu:24.04 or registry.example.com/team/base@sha256:...
+    error: --base Not A Name: base image "Not A Name" isn't an image reference (a name is [HOST[:PORT]/]NAME of lower-case letters, digits and single separators); write it as docker pull would take it: ubuntu:24.04 or registry.example.com/team/base@sha256:...
     $ image -t me/UPPER:v1
     error: --tag: `me/UPPER:v1` isn't an image reference: a repository name is lower-case
     $ image -t a:v1@sha256:0000000000000000000000000000000000000000000000000000000000000000
@@ -248,6 +248,10 @@ fn ports_and_variables_that_cant_be() {
         &["--cache-to", "type=tape"],
         &["-o", "type=floppy"],
         &["-o", "type=oci"],
+        &["-t", "host.example/a", "-o", "type=image", "-o", "type=registry"],
+        &["-t", "host.example/a", "-o", "type=image,name=host.example/b"],
+        &["-t", "host.example/a", "-o", "type=image,push=true,push-by-digest=true"],
+        &["-o", "type=image,push=true,compression=zstd"],
         &["--attest", "type=horoscope"],
     ]), @r#"
     $ image --port 0
@@ -293,6 +297,18 @@ fn ports_and_variables_that_cant_be() {
     error: --output type=floppy: unknown output type `floppy`; there are image, registry, docker, oci, local, tar
     $ image -o type=oci
     error: --output type=oci: dest= is missing for type=oci
+    $ image -t host.example/a -o type=image -o type=registry
+    error: --output: type=image is there twice
+      hint: put its attributes into one: --output type=image,push=true,…
+    $ image -t host.example/a -o type=image,name=host.example/b
+    error: --output name=host.example/b: the image is host.example/a:latest
+      hint: name it with -t host.example/b
+    $ image -t host.example/a -o type=image,push=true,push-by-digest=true
+    error: --output push-by-digest=: mlbuild pushes by tag, and prints the digest
+      hint: leave it out
+    $ image -o type=image,push=true,compression=zstd
+    error: --push needs a name for the image
+      hint: give -t REGISTRY/project
     $ image --attest type=horoscope
     error: --attest type=horoscope: write type=provenance or type=sbom
     "#);

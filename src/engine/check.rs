@@ -5,6 +5,7 @@ use mlbuild_buildkit::{BuilderInfo, Feature};
 
 use crate::error::{CommandError, CommandResult};
 use crate::host::HostSettings;
+use crate::pin::runs_on_target;
 use crate::plan::{BuildPlan, Context};
 
 pub(super) fn check(plan: &BuildPlan, host: &HostSettings, info: &BuilderInfo) -> CommandResult {
@@ -15,7 +16,11 @@ pub(super) fn check(plan: &BuildPlan, host: &HostSettings, info: &BuilderInfo) -
                 .hint("name another builder with --builder, or leave the flag out"));
         }
     }
-    let known = info.platforms();
+    let known = match runs_on_target(&plan.dockerfile.text) {
+        true => info.platforms(),
+        // Files can be copied for any platform.
+        false => Vec::new(),
+    };
     for platform in &plan.platforms {
         if !known.is_empty() && !known.contains(&platform.as_str()) {
             return Err(CommandError::environment(format!(

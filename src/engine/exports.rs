@@ -1,7 +1,8 @@
 //! How this builder gets the result to where the plan wants it.
 //!
 //! Docker's classic store ignores `push=true` and compression and knows three
-//! exporters; a standalone buildkitd has no image store that Docker sees. Each
+//! exporters: there the image is only kept, and its Docker is to push it
+//! afterwards. A standalone buildkitd has no image store that Docker sees. Each
 //! gets its own way, and nothing is dropped.
 
 use std::collections::BTreeMap;
@@ -10,16 +11,12 @@ use std::path::Path;
 use mlbuild_buildkit::{BuilderInfo, BuilderKind, Export, ExportTarget, Feature, ImageStore};
 
 use crate::error::{CommandError, CommandResult};
+use crate::loopback::is_loopback;
 use crate::plan::{BuildPlan, Output};
 
 /// Something to do after the solve.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Delivery {
-    /// Push through Docker's API.
-    DockerPush {
-        /// The tags.
-        tags: Vec<String>,
-    },
     /// Load into this machine's Docker from another builder.
     LoadElsewhere {
         /// The tags.
@@ -69,11 +66,6 @@ impl Route {
                         .push(image("moby", &names, push, &["push", "oci-mediatypes"]));
                     route.deliveries.push(Delivery::InDocker {
                         tag: plan.tags[0].clone(),
-                    });
-                }
-                if pushes {
-                    route.deliveries.push(Delivery::DockerPush {
-                        tags: plan.tags.clone(),
                     });
                 }
             }
@@ -221,13 +213,4 @@ pub(super) fn files(folder: &Path) -> Export {
         attrs: BTreeMap::new(),
         output: Some(ExportTarget::Dir(folder.to_owned())),
     }
-}
-
-fn is_loopback(host: &str) -> bool {
-    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-    name == "localhost"
-        || name
-            .trim_matches(['[', ']'])
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
 }

@@ -12,13 +12,16 @@ mod packages;
 pub mod private;
 mod request;
 mod source_policy;
+mod ssh_agent;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use mlbuild_buildkit::docker::api::{DockerApi, DockerApiError};
 use mlbuild_buildkit::progress::{BuildTrace, ProgressMode};
 use mlbuild_buildkit::{BuilderInfo, BuilderKind, Client, ImageStore, SolveError, StatusResponse};
 use mlbuild_manifests::lock::LockedPackages;
+use mlbuild_templates::reference;
 use oci_spec::distribution::Reference;
 use oci_spec::image::Descriptor;
 use tokio::sync::mpsc;
@@ -27,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use connect::{Connection, Consent, connect};
 pub use exports::{Delivery, Route};
+pub use ssh_agent::SshAgents;
 
 use crate::error::{CommandError, CommandResult, chain};
 use crate::flags::ProgressArg;
@@ -43,6 +47,7 @@ pub struct Builder {
 }
 
 /// What a build needs besides its plan.
+#[derive(Clone)]
 pub struct BuildInputs<'a> {
     /// What is built.
     pub plan: &'a BuildPlan,
@@ -50,6 +55,8 @@ pub struct BuildInputs<'a> {
     pub transfer_key: &'a str,
     /// Values of the host's settings that the plan names.
     pub host: &'a HostSettings,
+    /// Sockets of ssh agents, by id.
+    pub ssh: &'a BTreeMap<String, PathBuf>,
     /// Registry hosts reached by plain http.
     pub insecure: &'a [String],
     /// Takes the builder's events.
@@ -69,18 +76,13 @@ pub struct BuildOutput {
     pub config_digest: Option<String>,
     /// Image ID in Docker's store, where the image is there.
     pub docker_id: Option<String>,
-    /// Digest that Docker's API says it pushed.
-    pub pushed: Option<String>,
 }
 
 impl BuildOutput {
-    /// What the builder says it pushed.
-    pub fn pushed_digest(&self) -> Option<String> {
-        let descriptor = self
-            .descriptor
-            .as_ref()
-            .map(|descriptor| descriptor.digest().to_string());
-        self.pushed.clone().or(descriptor)
+    /// The digest that the builder gave its result.
+    pub fn digest(&self) -> Option<String> {
+        let descriptor = self.descriptor.as_ref();
+        descriptor.map(|descriptor| descriptor.digest().to_string())
     }
 }
 
@@ -154,9 +156,6 @@ impl Builder {
         let mut output = self.solve(inputs, exports).await?;
         for delivery in &route.deliveries {
             match delivery {
-                Delivery::DockerPush { tags } => {
-                    output.pushed = Some(self.docker_push(tags, inputs).await?);
-                }
                 Delivery::LoadElsewhere { tags } => {
                     output.docker_id = self.load_elsewhere(tags, inputs, &output).await?;
                 }
@@ -182,7 +181,6 @@ impl Builder {
             descriptor: solved.descriptor,
             response: solved.exporter_response,
             docker_id: None,
-            pushed: None,
         })
     }
 
@@ -202,45 +200,11 @@ impl Builder {
             .map_err(|error| CommandError::environment(format!("temporary folder: {error}")))?;
         let asked = BuildInputs {
             plan: &plan,
-            transfer_key: inputs.transfer_key,
-            host: inputs.host,
-            insecure: inputs.insecure,
-            events: inputs.events.clone(),
-            cancel: inputs.cancel.clone(),
+            ..inputs.clone()
         };
         self.solve(&asked, vec![exports::files(folder.path())])
             .await?;
         Ok(packages::read(folder.path()))
-    }
-
-    /// Pushes through Docker's API: the classic store's BuildKit says it pushed and doesn't.
-    async fn docker_push(
-        &self,
-        tags: &[String],
-        inputs: &BuildInputs<'_>,
-    ) -> CommandResult<String> {
-        let docker = self.docker()?;
-        let mut digest = None;
-        for tag in tags {
-            let reference: Reference = crate::settings::parse("tag", tag)?;
-            let credentials = request::registry_credentials(&reference).await?;
-            let (name, label) = docker_name(&reference);
-            let push = docker.push_image(&name, label, credentials.as_ref(), |_| {});
-            let pushed = tokio::select! {
-                pushed = push => pushed,
-                () = inputs.cancel.cancelled() => return Err(cancelled()),
-            };
-            let pushed = pushed.map_err(|error| {
-                CommandError::environment(format!("cannot push {tag}: {}", chain(&error))).hint(
-                    format!(
-                        "if it asks for a log-in: docker login {}",
-                        reference.registry()
-                    ),
-                )
-            })?;
-            digest = Some(pushed.digest);
-        }
-        digest.ok_or_else(|| CommandError::user("--push needs a name for the image"))
     }
 
     /// The id of an image in the Docker around this builder; `None` where it has none of that name.
@@ -254,7 +218,11 @@ impl Builder {
             .map_err(docker_error)
     }
 
-    fn docker(&self) -> CommandResult<&DockerApi> {
+    /// The Docker around this builder.
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub fn docker(&self) -> CommandResult<&DockerApi> {
         let endpoint = self.client.endpoint();
         let missing = || CommandError::environment(format!("{endpoint} is not a Docker daemon"));
         self.client.docker().ok_or_else(missing)
@@ -272,14 +240,13 @@ impl Builder {
         let target = client
             .docker()
             .ok_or_else(|| CommandError::environment("no Docker daemon to load into"))?;
-        let digest = built
-            .descriptor
-            .as_ref()
-            .map(|descriptor| descriptor.digest().to_string());
-        for id in [&built.config_digest, &digest].into_iter().flatten() {
+        for id in [&built.config_digest, &built.digest()]
+            .into_iter()
+            .flatten()
+        {
             if let Ok(Some(image)) = target.image_inspect(id).await {
                 for tag in tags {
-                    let reference: Reference = crate::settings::parse("tag", tag)?;
+                    let reference = reference::parse(tag).map_err(CommandError::user)?;
                     let (name, label) = docker_name(&reference);
                     target
                         .tag_image(&image.id, &name, label)
@@ -367,7 +334,8 @@ impl BuildError {
     }
 }
 
-fn cancelled() -> CommandError {
+/// What a build that was stopped says.
+pub fn cancelled() -> CommandError {
     CommandError::work("stopped: nothing was pushed or locked")
 }
 

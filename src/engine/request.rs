@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 
 use mlbuild_buildkit::{
-    AuthOptions, CacheOption, Env, Export, LocalSource, RegistryCredentials, Secret,
-    SecretSource as Served, Session, SolveOptions, SshSource, context_key,
+    AuthOptions, CacheOption, Env, Export, LocalSource, Secret, SecretSource as Served, Session,
+    SolveOptions, SshSource, context_key,
 };
-use oci_spec::distribution::Reference;
 
 use super::{BuildInputs, source_policy};
 use crate::error::{CommandError, CommandResult};
@@ -88,13 +87,9 @@ pub(super) fn prepare(
         };
         session = session.secret(id.clone(), served);
     }
-    for (id, socket) in &plan.ssh {
-        session = session.ssh(
-            id.clone(),
-            SshSource {
-                socket: socket.clone(),
-            },
-        );
+    for (id, socket) in inputs.ssh {
+        let socket = socket.clone();
+        session = session.ssh(id.clone(), SshSource { socket });
     }
     let session = session.build().map_err(CommandError::user)?;
     let options = SolveOptions {
@@ -202,21 +197,4 @@ fn entitlements(plan: &BuildPlan, network: Option<&str>) -> Vec<String> {
         all.push("network.host".into());
     }
     all
-}
-
-/// The log-in for a registry, from Docker's configuration.
-pub(super) async fn registry_credentials(
-    reference: &Reference,
-) -> CommandResult<Option<RegistryCredentials>> {
-    let Some(folder) = Env::process().docker_config_dir() else {
-        return Ok(None);
-    };
-    let registry = reference.registry().to_owned();
-    let name = registry.clone();
-    // Credential helpers are programs that may take their time.
-    let found =
-        tokio::task::spawn_blocking(move || RegistryCredentials::lookup(&folder, &registry)).await;
-    found
-        .map_err(|error| CommandError::environment(format!("{name}: {error}")))?
-        .map_err(|error| CommandError::environment(format!("{name}: {error}")))
 }

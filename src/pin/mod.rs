@@ -148,6 +148,20 @@ pub fn name_last_stage(text: &str) -> Option<(String, String)> {
     }
 }
 
+/// True if a step runs a program of the target platform: one in a stage that isn't
+/// held to another platform by `FROM --platform=`.
+pub fn runs_on_target(text: &str) -> bool {
+    let mut is_target = true;
+    for statement in statements(text) {
+        match statement.keyword.as_str() {
+            "FROM" => is_target = flag_values(&statement, "--platform=").is_empty(),
+            "RUN" if is_target => return true,
+            _ => {}
+        }
+    }
+    false
+}
+
 fn push_plain(
     found: &mut Vec<ImageUse>,
     stages: &[String],

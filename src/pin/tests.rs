@@ -116,3 +116,19 @@ fn the_last_stage_gets_a_name_if_it_has_none() {
     let (text, name) = name_last_stage("FROM a as b\n").unwrap();
     assert_eq!((text.as_str(), name.as_str()), ("FROM a as b\n", "b"));
 }
+
+#[test]
+fn what_runs_on_the_target_platform() {
+    for text in [
+        "FROM a\nRUN b\n",
+        "FROM --platform=x a\nRUN b\nFROM c\nrun d\n",
+    ] {
+        assert!(runs_on_target(text), "{text}");
+    }
+    for text in [
+        "FROM scratch\nCOPY a /\n",
+        "FROM --platform=$BUILDPLATFORM a\nRUN b\nFROM scratch\nCOPY --from=0 /b /\n",
+    ] {
+        assert!(!runs_on_target(text), "{text}");
+    }
+}

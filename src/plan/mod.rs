@@ -52,9 +52,9 @@ pub struct BuildPlan {
     pub no_cache: NoCache,
     /// Secrets of RUN steps: by id, where each comes from.
     pub secrets: BTreeMap<String, SecretSource>,
-    /// Sockets of ssh agents for RUN steps, by id.
+    /// ssh keys for RUN steps, by id.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub ssh: BTreeMap<String, PathBuf>,
+    pub ssh: BTreeMap<String, SshKeys>,
     /// Attestations by type, `provenance` or `sbom`; `None` switches one off.
     pub attestations: BTreeMap<String, Option<String>>,
     /// Where the result goes.
@@ -90,6 +90,16 @@ pub struct IgnoreFile {
     pub name: String,
     /// Patterns as in `.dockerignore`.
     pub text: String,
+}
+
+/// Who signs with ssh keys for a RUN step; the keys themselves never reach the builder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SshKeys {
+    /// The socket of an agent that runs.
+    Agent(PathBuf),
+    /// Files of private keys, for an agent that lives as long as the build.
+    Files(Vec<PathBuf>),
 }
 
 /// Where files for `COPY` come from.

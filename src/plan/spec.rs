@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::PathBuf;
 
-use super::{Context, Output, SecretSource, Typed};
+use super::{Context, Output, SecretSource, SshKeys, Typed};
 
 /// A flag's value that can't be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -207,28 +207,37 @@ impl<'a> Spec<'a> {
         }
     }
 
-    /// `default`, `ID` or `ID=SOCKET`; without a socket the agent of `SSH_AUTH_SOCK`.
-    pub fn ssh(&self) -> Result<(String, PathBuf), SpecError> {
-        let (id, socket) = self.value.split_once('=').unwrap_or((self.value, ""));
+    /// `default`, `ID`, `ID=SOCKET` or `ID=KEY[,KEY…]`; with nothing named, the agent of
+    /// `SSH_AUTH_SOCK`.
+    pub fn ssh(&self) -> Result<(String, SshKeys), SpecError> {
+        let (id, named) = self.value.split_once('=').unwrap_or((self.value, ""));
         if id.is_empty() {
-            return Err(self.error("write default, or ID=SOCKET"));
+            return Err(self.error("write default, ID=SOCKET or ID=KEYFILE"));
         }
-        let socket = match socket {
-            "" => std::env::var_os("SSH_AUTH_SOCK")
-                .map(PathBuf::from)
-                .ok_or_else(|| {
-                    self.error("SSH_AUTH_SOCK is not set: start an agent, or give ID=SOCKET")
-                })?,
-            path => PathBuf::from(path),
-        };
-        match std::fs::metadata(&socket) {
-            Ok(found) if found.file_type().is_socket() => Ok((id.to_owned(), socket)),
-            Ok(_) => {
-                Err(self
-                    .error("it is no agent's socket; for a key: ssh-add KEY, then give default"))
+        let paths: Vec<PathBuf> = match (named, std::env::var_os("SSH_AUTH_SOCK")) {
+            ("", Some(socket)) => vec![socket.into()],
+            ("", None) => {
+                return Err(self.error(
+                    "SSH_AUTH_SOCK is not set: start an agent, or give ID=SOCKET or ID=KEYFILE",
+                ));
             }
-            Err(_) => Err(self.error(format!("there is no {}", socket.display()))),
+            (named, _) => named.split(',').map(PathBuf::from).collect(),
+        };
+        let kind = |path: &PathBuf| match std::fs::metadata(path) {
+            Ok(found) => Ok(found.file_type()),
+            Err(_) => Err(self.error(format!("there is no {}", path.display()))),
+        };
+        if let [socket] = paths.as_slice()
+            && kind(socket)?.is_socket()
+        {
+            return Ok((id.to_owned(), SshKeys::Agent(socket.clone())));
         }
+        for path in &paths {
+            if !kind(path)?.is_file() {
+                return Err(self.error(format!("{} is no key file", path.display())));
+            }
+        }
+        Ok((id.to_owned(), SshKeys::Files(paths)))
     }
 
     /// `type=sbom,generator=…`; the rest after `type=` stays one CSV line.

@@ -1,6 +1,5 @@
 //! One server of the distribution API: its address, its connections, its log-in.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -13,6 +12,7 @@ use super::auth::Login;
 use super::error::RegistryError;
 use super::options::RegistryOptions;
 use super::trouble::{Trouble, sort};
+use crate::loopback::is_loopback;
 
 /// A server of the distribution API.
 #[derive(Debug)]
@@ -211,37 +211,9 @@ impl Endpoint {
     }
 }
 
-fn is_loopback(host: &str) -> bool {
-    let name = match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or_default(),
-        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
-    };
-    name == "localhost" || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn loopback_is_told_by_name_or_address() {
-        assert!(
-            [
-                "localhost",
-                "localhost:5000",
-                "127.0.0.1:5000",
-                "127.9.9.9",
-                "[::1]:5000"
-            ]
-            .iter()
-            .all(|h| is_loopback(h))
-        );
-        assert!(
-            ["ghcr.io", "10.0.0.1:5000", "localhost.example"]
-                .iter()
-                .all(|h| !is_loopback(h))
-        );
-    }
 
     #[test]
     fn mirrors_have_scheme_and_prefix() {

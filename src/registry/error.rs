@@ -2,6 +2,7 @@
 
 use mlbuild_buildkit::CredentialsError;
 use mlbuild_buildkit::docker::api::DockerApiError;
+use mlbuild_templates::reference;
 use oci_spec::distribution::Reference;
 
 use crate::error::{CommandError, Turn};
@@ -160,15 +161,10 @@ pub enum RegistryError {
 impl RegistryError {
     /// Reads an image reference, with an error that says what is wrong.
     pub fn reference(text: &str) -> Result<Reference, RegistryError> {
-        text.parse::<Reference>()
-            .map_err(|e| RegistryError::InvalidReference {
-                text: text.to_owned(),
-                why: if text.chars().any(char::is_uppercase) {
-                    "a repository name is lower-case".to_owned()
-                } else {
-                    e.to_string()
-                },
-            })
+        reference::parse(text).map_err(|error| RegistryError::InvalidReference {
+            text: text.to_owned(),
+            why: error.to_string(),
+        })
     }
 
     /// True if the same call may work a little later.

@@ -5,12 +5,13 @@ use std::path::PathBuf;
 
 use oci_spec::distribution::Reference;
 
+use super::{each, outputs};
 use crate::config::Config;
 use crate::env_vars;
 use crate::error::{CommandError, CommandResult};
 use crate::flags::{EngineArg, ImageArgs};
 use crate::plan::spec::Spec;
-use crate::plan::{Context, NoCache, Output, RunOptions, SecretSource, SpecError, Typed};
+use crate::plan::{Context, NoCache, Output, RunOptions, SecretSource, SshKeys, Typed};
 
 /// How the image is built.
 #[derive(Debug, Clone)]
@@ -46,7 +47,7 @@ pub struct BuildSettings {
     /// Secrets by id.
     pub secrets: BTreeMap<String, SecretSource>,
     /// ssh by id.
-    pub ssh: BTreeMap<String, PathBuf>,
+    pub ssh: BTreeMap<String, SshKeys>,
     /// Further contexts.
     pub contexts: BTreeMap<String, Context>,
     /// Attestations.
@@ -59,7 +60,9 @@ pub struct BuildSettings {
     pub push: bool,
     /// Load into Docker.
     pub load: bool,
-    /// Further outputs.
+    /// Exporter attributes of the image, where `--output` names an image.
+    pub image: Option<BTreeMap<String, String>>,
+    /// Outputs into files.
     pub outputs: Vec<Output>,
     /// Pass the host's network settings to RUN steps.
     pub host_network_settings: bool,
@@ -87,16 +90,8 @@ pub(super) fn resolve(
     named: bool,
 ) -> CommandResult<BuildSettings> {
     let (flags, file, output) = (&args.build, &config.build, &args.output);
-    let mut outputs = each("--output", &output.outputs, |spec| spec.output())?;
-    let mut push = output.push;
-    outputs.retain(|out| {
-        // An image output with push is what --push says, and takes its attributes there.
-        let is_push =
-            out.kind == "image" && out.attrs.get("push").is_some_and(|value| value == "true");
-        push |= is_push && out.attrs.len() == 1;
-        !(is_push && out.attrs.len() == 1)
-    });
-    if push && !named {
+    let outputs = outputs::resolve(output, tags)?;
+    if outputs.push && !named {
         return Err(
             CommandError::user("--push needs a name for the image").hint(format!(
                 "give -t REGISTRY/{}",
@@ -214,24 +209,14 @@ pub(super) fn resolve(
             .map(source_policy)
             .transpose()?,
         source_date_epoch,
-        push,
+        push: outputs.push,
         load: output.load,
-        outputs,
+        image: outputs.image,
+        outputs: outputs.others,
         host_network_settings: !args.compose.no_host_network_settings
             && file.host_network_settings.unwrap_or(true),
         apt_sources: file.apt_sources.as_ref().map(PathBuf::from),
     })
-}
-
-fn each<'a, T>(
-    flag: &'static str,
-    values: impl IntoIterator<Item = &'a String>,
-    parse: impl Fn(Spec<'_>) -> Result<T, SpecError>,
-) -> CommandResult<Vec<T>> {
-    values
-        .into_iter()
-        .map(|value| parse(Spec::new(flag, value)).map_err(CommandError::user))
-        .collect()
 }
 
 fn entitlements(allowed: &[String]) -> CommandResult<Vec<String>> {

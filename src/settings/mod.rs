@@ -5,6 +5,7 @@
 //! replaces the file's.
 
 mod build;
+mod outputs;
 mod spec;
 
 use std::path::{Path, PathBuf};
@@ -19,8 +20,8 @@ use crate::config::{self, Config, ConfigError};
 use crate::env_vars;
 use crate::error::{CommandError, CommandResult};
 use crate::flags::{EngineArg, Format, ImageArgs, LockArgs, Print, ProgressArg, Upgrade};
-use crate::plan::Context;
 use crate::plan::spec::Spec;
+use crate::plan::{Context, SpecError};
 use crate::registry::RegistryError;
 
 /// What `mlbuild image` does, resolved.
@@ -168,23 +169,13 @@ fn tags(flags: &[String], config: &Config, project: &Path) -> CommandResult<Vec<
     };
     if given.is_empty() {
         let name = format!("{}:latest", folder_slug(project));
-        return Ok(vec![parse("the folder's name", &name)?]);
+        return Ok(vec![RegistryError::reference(&name)?]);
     }
     given
         .iter()
         .map(|tag| {
             let reference = RegistryError::reference(tag)
                 .map_err(|error| CommandError::user(format!("{place}: {error}")))?;
-            let repository = reference.repository();
-            if repository.chars().any(|c| c.is_ascii_uppercase()) {
-                return Err(CommandError::user(format!(
-                    "{place} {tag}: the name of an image has no upper-case letters"
-                ))
-                .hint(format!(
-                    "write {}",
-                    tag.replace(repository, &repository.to_lowercase())
-                )));
-            }
             if reference.digest().is_some() {
                 return Err(CommandError::user(format!(
                     "{place} {tag}: a tag can't name a digest"
@@ -252,6 +243,18 @@ pub fn engine_allowed(flag: Option<EngineArg>) -> Option<bool> {
             .filter(|value| value != "false" && !value.is_empty())
             .map(|_| true),
     }
+}
+
+/// Reads each value of a repeatable flag.
+fn each<'a, T>(
+    flag: &'static str,
+    values: impl IntoIterator<Item = &'a String>,
+    parse: impl Fn(Spec<'_>) -> Result<T, SpecError>,
+) -> CommandResult<Vec<T>> {
+    values
+        .into_iter()
+        .map(|value| parse(Spec::new(flag, value)).map_err(CommandError::user))
+        .collect()
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use super::{builders, buildkitd, image, name_and_tag, tar_entries, unique};
+use crate::servers::{GitDaemon, SshAgent};
 use crate::support::engines::Engines;
 use crate::support::http;
 use crate::support::mlbuild::{Project, Ran};
@@ -200,39 +201,12 @@ fn a_git_address() {
     git(&["init", "-q", "-b", "main"]);
     git(&["add", "."]);
     git(&["commit", "-qm", "first"]);
-    let port = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
-    let mut daemon = Command::new("git")
-        .args([
-            "daemon",
-            "--export-all",
-            "--reuseaddr",
-            "--listen=127.0.0.1",
-        ])
-        .arg(format!("--port={port}"))
-        .arg(format!("--base-path={}", project.outside().display()))
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let until = std::time::Instant::now() + std::time::Duration::from_secs(10);
-    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-        assert!(
-            std::time::Instant::now() < until,
-            "git daemon doesn't start"
-        );
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
-    let url = format!("git://127.0.0.1:{port}/repo#main");
+    let daemon = GitDaemon::start(project.outside());
+    let url = daemon.url("repo#main");
     let ran = project.run(image(
         &buildkitd(&engines),
         &[&url, "--no-lock", "-o", "out"],
     ));
-    // git daemon serves from a child of its own for each connection; this ends the listener.
-    daemon.kill().unwrap();
-    daemon.wait().unwrap();
     ran.answer();
     assert_eq!(project.read("out/a.txt"), "from git");
 }
@@ -339,44 +313,11 @@ fn labels_and_caches() {
 }
 
 #[test]
-fn an_ssh_agent() {
+fn ssh_keys_by_agent_and_by_file() {
     let engines = Engines::from_env();
     let project = Project::new(&[]);
-    let socket = project.outside().join("agent.sock");
-    let mut agent = Command::new("ssh-agent")
-        .args(["-D", "-a"])
-        .arg(&socket)
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
-    let key = project.outside().join("key");
-    let made = Command::new("ssh-keygen")
-        .args([
-            "-q",
-            "-t",
-            "ed25519",
-            "-N",
-            "",
-            "-C",
-            "key-of-the-test",
-            "-f",
-        ])
-        .arg(&key)
-        .status()
-        .unwrap();
-    assert!(made.success());
-    let until = std::time::Instant::now() + std::time::Duration::from_secs(10);
-    while !socket.exists() {
-        assert!(std::time::Instant::now() < until, "ssh-agent doesn't start");
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
-    let added = Command::new("ssh-add")
-        .arg("-q")
-        .arg(&key)
-        .env("SSH_AUTH_SOCK", &socket)
-        .status()
-        .unwrap();
-    assert!(added.success());
+    let agent = SshAgent::start();
+    let socket = agent.socket();
     // The base has no ssh-add: ask the agent for its keys in the protocol's own bytes.
     let dockerfile = format!(
         "FROM {}\nRUN --mount=type=ssh,required=true python3 -c \"\
@@ -403,6 +344,7 @@ fn an_ssh_agent() {
     let mut command = project.command(image(&buildkitd(&engines), &args));
     let ran = Ran::of(command.env("SSH_AUTH_SOCK", &socket));
     let named = format!("default={}", socket.display());
+    let key = format!("default={}", agent.key().display());
     let args = [
         "-f",
         "Dockerfile",
@@ -414,6 +356,17 @@ fn an_ssh_agent() {
         &named,
     ];
     let by_path = project.run(image(&buildkitd(&engines), &args));
+    let by_key = [
+        "-f",
+        "Dockerfile",
+        "--no-lock",
+        "--no-cache",
+        "-o",
+        "out4",
+        "--ssh",
+        &key,
+    ];
+    let by_key = project.run(image(&buildkitd(&engines), &by_key));
     let without = [
         "-f",
         "Dockerfile",
@@ -425,17 +378,19 @@ fn an_ssh_agent() {
         "default",
     ];
     let without = project.run(image(&buildkitd(&engines), &without));
-    agent.kill().unwrap();
-    agent.wait().unwrap();
-    for (ran, file) in [(ran, "out/keys.txt"), (by_path, "out2/keys.txt")] {
+    for (ran, file) in [
+        (ran, "out/keys.txt"),
+        (by_path, "out2/keys.txt"),
+        (by_key, "out4/keys.txt"),
+    ] {
         ran.answer();
         let keys = std::fs::read(project.path(file)).unwrap();
         assert!(
-            String::from_utf8_lossy(&keys).contains("key-of-the-test"),
+            String::from_utf8_lossy(&keys).contains(SshAgent::COMMENT),
             "{keys:?}"
         );
     }
-    insta::assert_snapshot!(project.filtered(without.refusal(2)), @"error: --ssh default: SSH_AUTH_SOCK is not set: start an agent, or give ID=SOCKET");
+    insta::assert_snapshot!(project.filtered(without.refusal(2)), @"error: --ssh default: SSH_AUTH_SOCK is not set: start an agent, or give ID=SOCKET or ID=KEYFILE");
 }
 
 #[test]
@@ -507,4 +462,37 @@ fn a_tar_output_holds_what_the_image_does() {
         .map(|(name, _)| name)
         .collect();
     assert_eq!(names, ["Dockerfile", "a b.txt", "ü"]);
+}
+
+#[test]
+fn a_key_that_ssh_add_refuses_is_named() {
+    let project = Project::new(&[("Dockerfile", "FROM scratch\n"), ("no-key", "words")]);
+    let locked = project.outside().join("locked");
+    let made = Command::new("ssh-keygen")
+        .args(["-q", "-t", "ed25519", "-N", "a passphrase", "-f"])
+        .arg(&locked)
+        .status()
+        .unwrap();
+    assert!(made.success());
+    for key in ["no-key", locked.to_str().unwrap()] {
+        let ssh = format!("default={key}");
+        // No builder is asked: the key comes first.
+        let args = [
+            "--builder",
+            "unix:///missing.sock",
+            "-f",
+            "Dockerfile",
+            "--ssh",
+            &ssh,
+        ];
+        let mut command = project.command(["image"].iter().chain(&args));
+        command.env_remove("DISPLAY").stdin(Stdio::null());
+        let ran = Ran::of(&mut command);
+        let told = ran.refusal(2);
+        assert!(
+            told.starts_with(&format!("error: --ssh default={key}: ssh-add: ")),
+            "{told}"
+        );
+        assert!(told.contains("hint: a key with a passphrase"), "{told}");
+    }
 }

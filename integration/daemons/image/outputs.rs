@@ -1,5 +1,6 @@
 //! Every place an image can go, and the files that say what came out.
 
+use std::os::unix::fs::FileTypeExt;
 use std::process::Command;
 
 use serde_json::Value;
@@ -74,6 +75,40 @@ fn load_prints_the_id_that_docker_has() {
         docker_rmi(&engines, docker, &tag);
         docker_rmi(&engines, docker, &second);
     }
+}
+
+#[test]
+fn a_pushed_image_takes_the_exporter_s_attributes() {
+    let (engines, project) = tiny("zstd");
+    let tag = unique(&engines.registry, "zstd");
+    let (name, _) = name_and_tag(&tag);
+    let gzip = ["-f", "Dockerfile", "-t", &tag, "--push"];
+    project.run(image(&buildkitd(&engines), &gzip)).answer();
+    let zstd = [
+        "-f",
+        "Dockerfile",
+        "-t",
+        &tag,
+        "-o",
+        "type=registry,compression=zstd,force-compression=true",
+    ];
+    let ran = project.run(image(&buildkitd(&engines), &zstd));
+    let digest = ran.answer().strip_prefix(&format!("{tag}@")).unwrap();
+    let (_, manifest) = http::manifest(&engines.registry, name, digest);
+    assert_eq!(
+        manifest["layers"][0]["mediaType"],
+        "application/vnd.oci.image.layer.v1.tar+zstd"
+    );
+    let lock = project.lock();
+    let published = lock.images().next().unwrap().published.as_ref().unwrap();
+    assert_eq!(published.digest.to_string(), digest);
+    // The attributes are inputs: the same again is skipped, without them it isn't.
+    let again = project.run(image(&buildkitd(&engines), &zstd));
+    assert_eq!(again.answer(), ran.answer());
+    assert!(again.stderr.contains("nothing changed"), "{}", again.stderr);
+    let back = project.run(image(&buildkitd(&engines), &gzip));
+    assert_ne!(back.answer(), ran.answer());
+    assert!(!back.stderr.contains("nothing changed"), "{}", back.stderr);
 }
 
 #[test]
@@ -253,4 +288,43 @@ fn a_local_build_keeps_what_the_lock_says_of_the_push() {
     let changed = project.lock();
     let entry = changed.images().next().unwrap();
     assert!(entry.published.is_none() && entry.platforms.is_empty());
+}
+
+#[test]
+fn a_pipe_is_written_to_and_stays() {
+    let (engines, project) = tiny("through a pipe");
+    let pipes = ["tar", "metadata"].map(|name| {
+        let pipe = project.outside().join(name);
+        assert!(
+            Command::new("mkfifo")
+                .arg(&pipe)
+                .status()
+                .unwrap()
+                .success()
+        );
+        pipe
+    });
+    let readers = pipes
+        .clone()
+        .map(|pipe| std::thread::spawn(move || std::fs::read(pipe).unwrap()));
+    let [tar, metadata] = pipes.clone().map(|pipe| pipe.display().to_string());
+    let output = format!("type=tar,dest={tar}");
+    let args = [
+        "-f",
+        "Dockerfile",
+        "--no-lock",
+        "-o",
+        &output,
+        "--metadata-file",
+        &metadata,
+    ];
+    project.run(image(&buildkitd(&engines), &args)).answer();
+    let [tar, metadata] = readers.map(|reader| reader.join().unwrap());
+    let files = tar_entries(&tar);
+    let file = files.iter().find(|(name, _)| name == "data.txt").unwrap();
+    assert_eq!(file.1, b"through a pipe");
+    serde_json::from_slice::<Value>(&metadata).unwrap();
+    for pipe in pipes {
+        assert!(std::fs::metadata(pipe).unwrap().file_type().is_fifo());
+    }
 }

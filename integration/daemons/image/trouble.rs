@@ -2,14 +2,16 @@
 //! each is one clear error, and nothing is left half-written.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::{builders, buildkitd, image, small, unique};
+use crate::registry::cable::{Cable, Request};
 use crate::registry::fail::Small;
 use crate::registry::own::Own;
 use crate::support::engines::Engines;
@@ -247,6 +249,46 @@ fn a_registry_that_nobody_answers_for_or_that_is_full() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_that_dies_in_a_push() {
+    let engines = Engines::from_env();
+    // Docker's classic store tries again for a minute by itself, so it has no turn here.
+    let direct = builders(&engines)
+        .into_iter()
+        .filter(|builder| builder.has_manifests);
+    for builder in direct {
+        let own = Arc::new(Mutex::new(Own::start()));
+        let (host, dying) = (own.lock().unwrap().host.clone(), own.clone());
+        let mut died = false;
+        let dies = move |request: &Request| {
+            let is_upload = matches!(request.method.as_str(), "PATCH" | "PUT");
+            if is_upload && request.passed > 1 << 20 && !std::mem::replace(&mut died, true) {
+                dying.lock().unwrap().kill();
+            }
+            false
+        };
+        let line = Cable::to(&host, Box::new(dies)).await;
+        let project = Project::new(&[("Dockerfile", "FROM scratch\nCOPY noise /\n")]);
+        let mut noise = vec![0; 16 << 20];
+        let mut random = fs::File::open("/dev/urandom").unwrap();
+        random.read_exact(&mut noise).unwrap();
+        fs::write(project.path("noise"), noise).unwrap();
+        let tag = unique(&line.host, "dies");
+        let args = ["-f", "Dockerfile", "-t", &tag, "--push", "--quiet"];
+        let push = || tokio::task::block_in_place(|| project.run(image(&builder.flags, &args)));
+
+        let ran = push();
+        let told = ran.refusal(3);
+        assert!(told.starts_with("error: "), "{}: {told}", builder.name);
+        assert!(told.contains(&line.host), "{}: {told}", builder.name);
+        let names = project.names();
+        assert_eq!(names, ["Dockerfile", "noise"], "{}", builder.name);
+
+        own.lock().unwrap().run();
+        assert!(push().answer().starts_with(&tag), "{}", builder.name);
+    }
+}
+
 #[test]
 fn a_base_that_no_registry_has() {
     let engines = Engines::from_env();
@@ -271,7 +313,7 @@ fn a_base_that_no_registry_has() {
     3: error: the registry [REGISTRY] can't be reached: Connection refused (os error 111)
       hint: is `[REGISTRY]` the right name, and does it run?
       hint: line 1 of the Dockerfile names it (mlbuild image --print dockerfile)
-    2: error: base image UPPER/Case: invalid reference format
+    2: error: base image UPPER/Case: a repository name is lower-case
     ");
 
     // A digest is only the builder's to look for.

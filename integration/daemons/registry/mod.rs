@@ -1,7 +1,7 @@
 //! Our registry client against real registries: those that the engines bring up, and
 //! private ones that a test may kill, fill up or put a bad line in front of.
 
-mod cable;
+pub mod cable;
 mod child;
 pub mod own;
 

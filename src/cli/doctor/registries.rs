@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use oci_spec::distribution::Reference;
+use mlbuild_templates::reference;
 use serde::Deserialize;
 
 use super::Finding;
@@ -127,7 +127,7 @@ fn on_path(host: &Host, program: &str) -> bool {
 /// Asks for an image that isn't there: "no such image" means that we are let in.
 async fn asked(registry: &Registry, name: &str) -> Finding {
     let image = format!("{name}/mlbuild-doctor/none:none");
-    let reference: Reference = match image.parse() {
+    let reference = match reference::parse(&image) {
         Ok(reference) => reference,
         Err(_) => {
             return Finding::fail(

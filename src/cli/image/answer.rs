@@ -37,7 +37,7 @@ impl Answer {
         let digest = confirmed
             .map(|confirmed| confirmed.descriptor.digest().to_string())
             .or_else(|| built.docker_id.clone())
-            .or_else(|| built.pushed_digest());
+            .or_else(|| built.digest());
         let text = match (confirmed, &built.docker_id) {
             (Some(confirmed), _) => confirmed.pinned(),
             (None, Some(id)) => id.clone(),

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mlbuild_manifests::lock::{LockedBase, LockedImage};
+use mlbuild_templates::reference;
 use oci_spec::distribution::Reference;
 
 use crate::cli::output;
@@ -11,7 +12,7 @@ use crate::error::{CommandError, CommandResult};
 use crate::flags::Upgrade;
 use crate::pin::ImageUse;
 use crate::registry::{Registry, RegistryError, platform_name};
-use crate::settings::{LockMode, LockSettings, parse};
+use crate::settings::{LockMode, LockSettings};
 
 /// The base images of one build.
 #[derive(Debug, Default)]
@@ -137,7 +138,8 @@ pub async fn resolve(
         )));
     }
     for reference in wanted {
-        let parsed: Reference = parse("base image", reference)?;
+        let parsed = reference::parse(reference)
+            .map_err(|error| CommandError::user(format!("base image {reference}: {error}")))?;
         match look_up(registry, reference, &parsed).await {
             Ok(pin) => {
                 let old = bases.pins.insert(reference.to_owned(), pin.clone());

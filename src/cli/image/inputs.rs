@@ -1,5 +1,7 @@
 //! What an image was made from, as the lock records it, and whether that changed.
 
+use std::collections::BTreeMap;
+
 use mlbuild_manifests::lock::Inputs;
 use oci_spec::image::Digest;
 use serde_json::json;
@@ -49,7 +51,7 @@ fn shown<'a>(name: &str, value: &'a str) -> &'a str {
 
 /// Hash of everything else that shapes the image: flags that are no file.
 fn settings_sha256(plan: &BuildPlan) -> String {
-    let document = json!({
+    let mut document = json!({
         "annotations": plan.annotations,
         "attestations": plan.attestations,
         "entitlements": plan.entitlements,
@@ -64,7 +66,20 @@ fn settings_sha256(plan: &BuildPlan) -> String {
         "ssh": plan.ssh.keys().collect::<Vec<_>>(),
         "target": plan.target,
     });
+    // Compression and the like; annotations are above.
+    let exporter: BTreeMap<_, _> = image_attrs(plan).collect();
+    if !exporter.is_empty() {
+        document["exporter"] = json!(exporter);
+    }
     hex::encode(Sha256::digest(document.to_string()))
+}
+
+/// What the user asked of the image's exporter.
+fn image_attrs(plan: &BuildPlan) -> impl Iterator<Item = (&String, &String)> {
+    let images = plan.outputs.iter().filter(|output| output.kind == "image");
+    images
+        .flat_map(|output| &output.attrs)
+        .filter(|(name, _)| *name != "push" && !name.starts_with("annotation."))
 }
 
 fn sha256(hex: &str) -> Digest {

@@ -8,6 +8,7 @@ mod bases;
 mod compose;
 mod consent;
 mod context;
+mod docker_push;
 mod ignore;
 mod inputs;
 mod layouts;
@@ -24,7 +25,6 @@ use oci_spec::distribution::Reference;
 
 use self::answer::Answer;
 use self::bases::Bases;
-use self::publish::Confirmed;
 use crate::cli::{interrupt, output};
 use crate::engine::{self, BuildError, BuildInputs, BuildOutput, Builder, Connection};
 use crate::error::{CommandError, CommandResult};
@@ -34,7 +34,6 @@ use crate::plan::BuildPlan;
 use crate::registry::{CredentialStore, Registry, RegistryOptions};
 use crate::settings::{self, ImageSettings, LockMode};
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
 /// Runs the verb.
 ///
@@ -117,6 +116,7 @@ impl Job<'_> {
         let cancel = interrupt::token().map_err(|error| {
             CommandError::environment(format!("cannot listen for Ctrl-C: {error}"))
         })?;
+        let ssh = engine::SshAgents::start(&self.plan.ssh)?;
         let Connection { builder, how } = consent::connect(&self.settings.build).await?;
         bases.accept_local(&builder).await?;
         bases.check_platforms(self.uses, &builder.target_platforms(self.plan))?;
@@ -136,13 +136,24 @@ impl Job<'_> {
             plan: self.plan,
             transfer_key: context.transfer_key(),
             host: self.host,
+            ssh: ssh.sockets(),
             insecure: &self.settings.insecure,
             events,
             cancel: cancel.clone(),
         };
-        let built = self.solve(&builder, build, locked).await;
+        let built = self.solve(&builder, &build, locked).await;
+        let pushed = match &built {
+            Ok(_) if self.settings.build.push && builder.is_classic() => {
+                let (tags, steps) = (&self.settings.tags, progress.local_steps());
+                let push = docker_push::push(&builder, self.registry, tags, &steps, &cancel);
+                push.await.map(Some)
+            }
+            Ok(built) => Ok(built.digest()),
+            Err(_) => Ok(None),
+        };
         let trace = progress.finish().await;
         let built = built.map_err(|error| error.explain(&trace, self.plan))?;
+        let pushed = pushed?;
         for warning in &trace.warnings {
             output::warning(&answer::lint(warning, &self.plan.dockerfile.name));
         }
@@ -150,18 +161,14 @@ impl Job<'_> {
         let confirmed = match self.settings.build.push {
             true => {
                 let tags = self.settings.tags.as_slice();
-                let digest = built.pushed_digest();
-                Some(publish::confirm(self.registry, tags, digest.as_deref()).await?)
+                Some(publish::confirm(self.registry, tags, pushed.as_deref()).await?)
             }
             false => None,
         };
         if let Some(confirmed) = &confirmed {
             publish::check_run(self.settings, confirmed)?;
         }
-        let key = context.transfer_key();
-        let packages = self
-            .packages(&builder, &built, confirmed.as_ref(), locked, &cancel, key)
-            .await;
+        let packages = self.packages(&builder, &built, &skip, locked, build).await;
         let mut inputs = inputs.clone();
         inputs.context = context.unchanged()?;
         let entry = publish::Entry {
@@ -171,7 +178,7 @@ impl Job<'_> {
             bases,
             builder: builder.name_and_version(),
             confirmed: confirmed.as_ref(),
-            packages,
+            packages: packages.clone(),
         };
         let lock = entry.write_lock()?;
         let run = match &confirmed {
@@ -180,7 +187,7 @@ impl Job<'_> {
             }
             None => None,
         };
-        skip.remember(&inputs, &built, confirmed.as_ref());
+        skip.remember(&inputs, &built, confirmed.as_ref(), packages);
         self.say_where(&built, &builder);
         self.say_written(run.as_deref());
         Answer::built(self.settings, &built, confirmed.as_ref(), run).print(&self.settings.answer)
@@ -190,12 +197,12 @@ impl Job<'_> {
     async fn solve(
         &self,
         builder: &Builder,
-        build: BuildInputs<'_>,
+        build: &BuildInputs<'_>,
         locked: Option<&LockedImage>,
     ) -> Result<BuildOutput, BuildError> {
         let pinned = locked.and_then(|locked| locked.packages.as_ref());
         if let Some(old) = pinned.filter(|_| self.settings.lock.mode > LockMode::Free)
-            && let Some(new) = builder.packages(&build).await?
+            && let Some(new) = builder.packages(build).await?
         {
             let moved = moved::packages(old, &new);
             if !moved.is_empty() {
@@ -207,45 +214,41 @@ impl Job<'_> {
                 .into());
             }
         }
-        builder.build(&build).await
+        builder.build(build).await
     }
 
-    /// The packages of the image: the lock's where the image is the same, else asked of it.
+    /// The packages of the image: those that are known where the image is, else asked of it.
     ///
     /// That they can't be listed is no failure of the build.
     async fn packages(
         &self,
         builder: &Builder,
         built: &BuildOutput,
-        confirmed: Option<&Confirmed>,
+        skip: &skip::Skip<'_>,
         locked: Option<&LockedImage>,
-        cancel: &CancellationToken,
-        transfer_key: &str,
+        build: BuildInputs<'_>,
     ) -> Option<LockedPackages> {
         if self.settings.lock.file.is_none() || self.settings.lock.mode > LockMode::Free {
             return None;
         }
+        if let Some(known) = skip.packages_of(built) {
+            return known;
+        }
         let old = locked.and_then(|locked| locked.packages.clone());
-        let mut configs = confirmed.iter().flat_map(|confirmed| &confirmed.images);
-        let is_locked = |config: String| {
-            locked.is_some_and(|l| l.platforms.values().any(|p| p.config.to_string() == config))
+        let is_locked = |config: &String| {
+            locked.is_some_and(|l| {
+                l.platforms
+                    .values()
+                    .any(|p| p.config.to_string() == *config)
+            })
         };
-        let same = built.config_digest.clone().is_some_and(is_locked)
-            || configs.any(|image| is_locked(image.config.digest().to_string()));
-        if same && old.is_some() {
+        if old.is_some() && built.config_digest.as_ref().is_some_and(is_locked) {
             return old;
         }
         let (events, mut unread) = mpsc::channel(64);
         tokio::spawn(async move { while unread.recv().await.is_some() {} });
-        let build = BuildInputs {
-            plan: self.plan,
-            transfer_key,
-            host: self.host,
-            insecure: &self.settings.insecure,
-            events,
-            cancel: cancel.clone(),
-        };
-        let new = builder.packages(&build).await.ok().flatten();
+        let quiet = BuildInputs { events, ..build };
+        let new = builder.packages(&quiet).await.ok().flatten();
         if let (Some(old), Some(new), false) = (&old, &new, self.settings.lock.upgrade.is_empty()) {
             for line in moved::packages(old, new) {
                 output::note(&line);

@@ -117,15 +117,15 @@ fn no_cache(settings: &ImageSettings) -> NoCache {
 fn outputs(settings: &ImageSettings) -> Vec<Output> {
     let build = &settings.build;
     let mut outputs = build.outputs.clone();
-    let mut attrs = BTreeMap::new();
+    let mut attrs = build.image.clone().unwrap_or_default();
     for (name, value) in &build.annotations {
         attrs.insert(format!("annotation.{name}"), value.clone());
     }
     if build.push {
         attrs.insert("push".to_owned(), "true".to_owned());
     }
-    let image = build.push || (build.outputs.is_empty() && !build.load);
-    if image {
+    let asked = build.push || build.image.is_some();
+    if asked || (build.outputs.is_empty() && !build.load) {
         outputs.push(Output {
             kind: "image".into(),
             attrs,

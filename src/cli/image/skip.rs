@@ -6,7 +6,7 @@
 
 use std::path::PathBuf;
 
-use mlbuild_manifests::lock::{Inputs, LockedImage};
+use mlbuild_manifests::lock::{Inputs, LockedImage, LockedPackages};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -31,7 +31,7 @@ pub struct Skip<'a> {
 }
 
 /// What this machine remembers of an image: nothing that others need.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Memory {
     inputs: String,
     secrets: Option<String>,
@@ -39,6 +39,9 @@ struct Memory {
     builder: Option<String>,
     /// What was pushed with these secrets.
     pushed: Option<String>,
+    /// The image's configuration, and the packages that it was asked for.
+    config: Option<String>,
+    packages: Option<LockedPackages>,
 }
 
 impl<'a> Skip<'a> {
@@ -140,7 +143,13 @@ impl<'a> Skip<'a> {
     }
 
     /// Remembers a build on this machine. Failing to is no error: the next build is then a real one.
-    pub fn remember(&self, inputs: &Inputs, built: &BuildOutput, confirmed: Option<&Confirmed>) {
+    pub fn remember(
+        &self,
+        inputs: &Inputs,
+        built: &BuildOutput,
+        confirmed: Option<&Confirmed>,
+        packages: Option<LockedPackages>,
+    ) {
         let Some(file) = &self.memory_file else {
             return;
         };
@@ -154,12 +163,21 @@ impl<'a> Skip<'a> {
             docker_id: built.docker_id.clone(),
             builder: self.job.settings.build.builder.clone(),
             pushed: confirmed.map(|confirmed| confirmed.descriptor.digest().to_string()),
+            config: built.config_digest.clone(),
+            packages,
         };
         let folder = file.parent().map(std::fs::create_dir_all);
         if folder.is_some_and(|made| made.is_ok()) {
             let text = serde_json::to_vec(&memory).expect("plain data");
             let _ = mlbuild_manifests::atomic::replace(file, &text);
         }
+    }
+
+    /// The packages of an image that was asked for them before; the inner `None` where it
+    /// has nothing to list them with.
+    pub fn packages_of(&self, built: &BuildOutput) -> Option<Option<LockedPackages>> {
+        let memory = self.memory()?;
+        (memory.config.is_some() && memory.config == built.config_digest).then_some(memory.packages)
     }
 
     fn memory(&self) -> Option<Memory> {

@@ -1,0 +1,125 @@
+//! The ssh agents of a build: those that run, and one of the build's own for key files.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::error::{CommandError, CommandResult};
+use crate::plan::SshKeys;
+
+/// How long an agent may take to listen.
+const START: Duration = Duration::from_secs(10);
+
+/// Sockets of agents by id. Agents that were started here end with the value, or, where
+/// mlbuild is killed, within ten seconds.
+#[derive(Debug, Default)]
+pub struct SshAgents {
+    sockets: BTreeMap<String, PathBuf>,
+    _own: Vec<OwnAgent>,
+}
+
+impl SshAgents {
+    /// Starts what a plan needs. A key's passphrase is asked for on the terminal.
+    ///
+    /// # Errors
+    /// Where OpenSSH isn't there, or can't use a key.
+    pub fn start(ssh: &BTreeMap<String, SshKeys>) -> CommandResult<Self> {
+        let mut agents = Self::default();
+        for (id, keys) in ssh {
+            let socket = match keys {
+                SshKeys::Agent(socket) => socket.clone(),
+                SshKeys::Files(files) => {
+                    let own = OwnAgent::start()?;
+                    own.add(id, files)?;
+                    let socket = own.socket();
+                    agents._own.push(own);
+                    socket
+                }
+            };
+            agents.sockets.insert(id.clone(), socket);
+        }
+        Ok(agents)
+    }
+
+    /// The socket of each id.
+    pub fn sockets(&self) -> &BTreeMap<String, PathBuf> {
+        &self.sockets
+    }
+}
+
+/// `ssh-agent COMMAND` lives as long as its command, and `cat` as long as somebody
+/// holds its input open.
+#[derive(Debug)]
+struct OwnAgent {
+    command: Child,
+    folder: TempDir,
+}
+
+impl OwnAgent {
+    fn start() -> CommandResult<Self> {
+        let folder = tempfile::tempdir()
+            .map_err(|error| CommandError::environment(format!("temporary folder: {error}")))?;
+        let command = Command::new("ssh-agent")
+            .arg("-a")
+            .arg(socket_in(folder.path()))
+            .arg("cat")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(|error| missing("ssh-agent", &error))?;
+        let agent = Self { command, folder };
+        let until = Instant::now() + START;
+        while !agent.socket().exists() {
+            if Instant::now() > until {
+                return Err(CommandError::environment("ssh-agent doesn't start"));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(agent)
+    }
+
+    fn socket(&self) -> PathBuf {
+        socket_in(self.folder.path())
+    }
+
+    fn add(&self, id: &str, files: &[PathBuf]) -> CommandResult {
+        let added = Command::new("ssh-add")
+            .arg("-q")
+            .args(files)
+            .env("SSH_AUTH_SOCK", self.socket())
+            .output()
+            .map_err(|error| missing("ssh-add", &error))?;
+        if added.status.success() {
+            return Ok(());
+        }
+        let said = String::from_utf8_lossy(&added.stderr);
+        let why = said.lines().rfind(|line| !line.trim().is_empty());
+        let names: Vec<_> = files.iter().map(|f| f.display().to_string()).collect();
+        Err(CommandError::user(format!(
+            "--ssh {id}={}: ssh-add: {}",
+            names.join(","),
+            why.unwrap_or("it can't use the key")
+        ))
+        .hint("a key with a passphrase: ssh-add it to your agent, and give --ssh default"))
+    }
+}
+
+impl Drop for OwnAgent {
+    fn drop(&mut self) {
+        drop(self.command.stdin.take());
+        let _ = self.command.wait();
+    }
+}
+
+fn socket_in(folder: &Path) -> PathBuf {
+    folder.join("agent.sock")
+}
+
+fn missing(program: &str, error: &std::io::Error) -> CommandError {
+    CommandError::environment(format!("--ssh with a key file: {program}: {error}"))
+        .hint("apt install openssh-client")
+}
