@@ -15,4 +15,5 @@ pub mod nearest;
 pub mod pin;
 pub mod plan;
 pub mod registry;
+pub mod runtime;
 pub mod settings;

@@ -1,0 +1,28 @@
+//! Starting containers: everything that can be said about it, typed, in [`RunSpec`].
+//!
+//! One table of flags ([`FLAGS`]) is read by the parser, the renderers, `mlbuild.toml` and the
+//! documents. Which runtime is there, which digest an image has and which GPU is free are asked
+//! elsewhere; nothing here talks to a daemon.
+
+mod devcontainer;
+mod error;
+mod flag;
+mod options;
+mod parse;
+mod render;
+mod spec;
+mod table;
+mod value;
+
+pub use devcontainer::devcontainer;
+pub use error::RunSpecError;
+pub use flag::{Flag, Kind, Owner, RuntimeCli};
+pub use options::{Options, Setting};
+pub use parse::{Parsed, parse};
+pub use render::{LeftOut, Rendered, shell_line};
+pub use spec::RunSpec;
+pub use table::{FLAGS, find, nearest};
+pub use value::{Assignment, Device, Mount, Publish, Ulimit, Value, Volume};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,96 @@
+//! What is started.
+
+use std::path::Path;
+
+use super::options::Options;
+use super::value::{Assignment, Value};
+
+/// Everything that is said about starting a container.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RunSpec {
+    /// The image, as it was named.
+    pub image: String,
+    /// The command and its arguments; empty: the image's own.
+    pub command: Vec<String>,
+    /// The flags of `docker run`, typed.
+    pub options: Options,
+}
+
+impl RunSpec {
+    /// The variables that are set or passed on by name; those in files are not among them.
+    pub fn env(&self) -> impl Iterator<Item = &Assignment> {
+        self.options.all("env").filter_map(|value| match value {
+            Value::Assignment(assignment) => Some(assignment),
+            _ => None,
+        })
+    }
+
+    /// Whether a variable is set or passed on by name.
+    pub fn has_env(&self, name: &str) -> bool {
+        self.env().any(|variable| variable.name == name)
+    }
+
+    /// Folders, volumes and files in memory, as `source:target[:options]`.
+    pub fn mounts(&self) -> Vec<String> {
+        let shown = |value: &Value| match value {
+            Value::Volume(volume) => Some(volume.to_string()),
+            Value::Mount(mount) => Some(mount.as_volume()),
+            _ => None,
+        };
+        self.options
+            .iter()
+            .filter_map(|s| shown(&s.value))
+            .collect()
+    }
+
+    /// Sources of bind mounts on this machine, as far as they are named by path.
+    pub fn bind_sources(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.options.iter().filter_map(|s| {
+            let source = match &s.value {
+                Value::Volume(volume) => volume.source.as_deref(),
+                Value::Mount(mount) if mount.kind == "bind" => mount.source.as_deref(),
+                _ => None,
+            };
+            let source = source.filter(|source| source.starts_with('/'))?;
+            Some((s.flag.name, source))
+        })
+    }
+
+    /// Makes sources of bind mounts that begin with `.` or `~/` absolute, which not every runtime
+    /// does itself.
+    pub fn anchor(&mut self, folder: &Path, home: Option<&Path>) {
+        self.options.each_value(|value| {
+            let source = match value {
+                Value::Volume(volume) => &mut volume.source,
+                Value::Mount(mount) if mount.kind == "bind" => &mut mount.source,
+                _ => return,
+            };
+            let Some(text) = source else { return };
+            let relative = matches!(text.as_str(), "." | "..")
+                || text.starts_with("./")
+                || text.starts_with("../");
+            let path = match (text.strip_prefix("~/"), home) {
+                (Some(rest), Some(home)) => home.join(rest),
+                _ if relative => normalized(&folder.join(&*text)),
+                _ => return,
+            };
+            *text = path.to_string_lossy().into_owned();
+        });
+    }
+}
+
+/// The path without `.` and `..`, as text: the last part need not exist.
+fn normalized(path: &Path) -> std::path::PathBuf {
+    use std::path::Component;
+    let mut clean = std::path::PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                clean.pop();
+            }
+            part => clean.push(part),
+        }
+    }
+    clean
+}

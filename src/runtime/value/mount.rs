@@ -1,0 +1,187 @@
+//! `--mount type=bind,source=DIR,target=DIR`: one line of comma-separated values (RFC 4180).
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::nearest::nearest;
+
+/// A mount.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mount {
+    /// `bind`, `volume`, `tmpfs` and the like.
+    pub kind: String,
+    /// A path of the host, or a volume's name.
+    pub source: Option<String>,
+    /// The path in the container.
+    pub target: String,
+    /// True if it can't be written to.
+    pub readonly: bool,
+    /// Everything else, in order.
+    pub options: Vec<(String, Option<String>)>,
+}
+
+const KINDS: [&str; 6] = ["bind", "volume", "tmpfs", "image", "npipe", "cluster"];
+
+impl Mount {
+    /// As `--volume` would say it: `source:target[:ro]`.
+    pub fn as_volume(&self) -> String {
+        let source = self.source.as_deref().unwrap_or(&self.kind);
+        let mode = if self.readonly { ":ro" } else { "" };
+        format!("{source}:{}{mode}", self.target)
+    }
+}
+
+impl FromStr for Mount {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut mount = Self {
+            kind: "volume".to_owned(),
+            source: None,
+            target: String::new(),
+            readonly: false,
+            options: Vec::new(),
+        };
+        for field in fields(text)? {
+            let (key, value) = match field.split_once('=') {
+                Some((key, value)) => (key.trim(), Some(value.to_owned())),
+                None => (field.trim(), None),
+            };
+            let key = key.to_lowercase();
+            let given = || {
+                value
+                    .clone()
+                    .ok_or_else(|| format!("`{key}` needs a value: {key}=…"))
+            };
+            match key.as_str() {
+                "" => return Err("a comma too many".to_owned()),
+                "type" => mount.kind = given()?.to_lowercase(),
+                "source" | "src" => mount.source = Some(given()?),
+                "target" | "destination" | "dst" => mount.target = given()?,
+                "readonly" | "ro" => {
+                    mount.readonly = super::check::boolean(value.as_deref().unwrap_or("true"))
+                        .map_err(|why| format!("{key}: {why}"))?;
+                }
+                _ => mount.options.push((key.clone(), value.clone())),
+            }
+        }
+        if !KINDS.contains(&mount.kind.as_str()) {
+            let known = match nearest(&mount.kind, KINDS) {
+                Some(kind) => format!("did you mean type={kind}?"),
+                None => format!("there are {}", KINDS.join(", ")),
+            };
+            return Err(format!("unknown type `{}`; {known}", mount.kind));
+        }
+        if mount.target.is_empty() {
+            return Err("it names no target; add target=DIR".to_owned());
+        }
+        Ok(mount)
+    }
+}
+
+impl fmt::Display for Mount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&quoted(&format!("type={}", self.kind)))?;
+        if let Some(source) = &self.source {
+            write!(f, ",{}", quoted(&format!("source={source}")))?;
+        }
+        write!(f, ",{}", quoted(&format!("target={}", self.target)))?;
+        if self.readonly {
+            f.write_str(",readonly")?;
+        }
+        for (key, value) in &self.options {
+            let field = match value {
+                Some(value) => format!("{key}={value}"),
+                None => key.clone(),
+            };
+            write!(f, ",{}", quoted(&field))?;
+        }
+        Ok(())
+    }
+}
+
+fn quoted(field: &str) -> String {
+    if field.contains([',', '"', '\n', '\r']) || field.starts_with(' ') {
+        format!("\"{}\"", field.replace('"', "\"\""))
+    } else {
+        field.to_owned()
+    }
+}
+
+/// The fields of one line; a field in quotes may hold commas, and quotes doubled.
+fn fields(text: &str) -> Result<Vec<String>, String> {
+    let mut fields = Vec::new();
+    let mut rest = text;
+    loop {
+        let Some(quoted) = rest.strip_prefix('"') else {
+            let (field, after) = match rest.split_once(',') {
+                Some((field, after)) => (field, Some(after)),
+                None => (rest, None),
+            };
+            if field.contains('"') {
+                return Err(format!("a quote inside `{field}`; quote the whole field"));
+            }
+            fields.push(field.to_owned());
+            match after {
+                Some(after) => rest = after,
+                None => return Ok(fields),
+            }
+            continue;
+        };
+        let mut field = String::new();
+        let mut tail = quoted;
+        loop {
+            let (before, after) = tail.split_once('"').ok_or("a quote isn't closed")?;
+            field.push_str(before);
+            tail = after;
+            match after.strip_prefix('"') {
+                Some(after) => {
+                    field.push('"');
+                    tail = after;
+                }
+                None => break,
+            }
+        }
+        fields.push(field);
+        match tail.strip_prefix(',') {
+            Some(after) => rest = after,
+            None if tail.is_empty() => return Ok(fields),
+            None => return Err(format!("`{tail}` stands after a closing quote")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_of_a_key_means_the_same() {
+        let a: Mount = "type=bind,src=/data,dst=/d,ro".parse().unwrap();
+        let b: Mount = "type=bind,source=/data,destination=/d,readonly=true"
+            .parse()
+            .unwrap();
+        assert_eq!(a, b);
+        assert_eq!(a.to_string(), "type=bind,source=/data,target=/d,readonly");
+    }
+
+    #[test]
+    fn a_comma_in_a_path_is_quoted_as_docker_wants_it() {
+        let mount: Mount = r#"type=bind,"source=/a,""b""",target=/d"#.parse().unwrap();
+        assert_eq!(mount.source.as_deref(), Some(r#"/a,"b""#));
+        assert_eq!(
+            mount.to_string(),
+            r#"type=bind,"source=/a,""b""",target=/d"#
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        let wrong = |text: &str| text.parse::<Mount>().unwrap_err();
+        insta::assert_snapshot!(wrong("type=bnd,source=/a,target=/b"), @"unknown type `bnd`; did you mean type=bind?");
+        insta::assert_snapshot!(wrong("type=bind,source=/a"), @"it names no target; add target=DIR");
+        insta::assert_snapshot!(wrong("type=bind,source,target=/b"), @"`source` needs a value: source=…");
+        insta::assert_snapshot!(wrong("type=bind,\"source=/a,target=/b"), @"a quote isn't closed");
+        insta::assert_snapshot!(wrong("type=bind,readonly=maybe,target=/b"), @"readonly: write true or false");
+    }
+}
