@@ -45,6 +45,18 @@ impl Runtime {
         })
     }
 
+    /// The request for all GPUs as far as the daemon itself tells of them: for one on another
+    /// machine, whose files can't be read.
+    pub fn told(&self) -> Option<GpuRequest> {
+        let cdi = ["nvidia.com/gpu=all", "amd.com/gpu=all"];
+        match cdi.into_iter().find(|device| self.discovered(device)) {
+            Some(device) => Some(GpuRequest::Cdi {
+                device: device.to_owned(),
+            }),
+            None => self.has_oci_runtime("nvidia").then_some(GpuRequest::Gpus),
+        }
+    }
+
     /// Whether an OCI runtime of this name is configured.
     pub(super) fn has_oci_runtime(&self, name: &str) -> bool {
         let Self::Docker(Some(info)) = self else {
@@ -98,18 +110,12 @@ pub enum GpuRequest {
 }
 
 impl GpuRequest {
-    /// The arguments, as Docker, Podman and nerdctl all take them.
+    /// The arguments for all GPUs, as Docker, Podman and nerdctl all take them.
     pub fn args(&self) -> Vec<String> {
         match self {
             Self::Cdi { device } => vec!["--device".into(), device.clone()],
             Self::Gpus => vec!["--gpus".into(), "all".into()],
-            Self::OciRuntime => {
-                vec![
-                    "--runtime=nvidia".into(),
-                    "-e".into(),
-                    "NVIDIA_VISIBLE_DEVICES=all".into(),
-                ]
-            }
+            Self::OciRuntime => visible_to_nvidia("all"),
             Self::Devices { devices, groups } => {
                 let devices = devices
                     .iter()
@@ -121,6 +127,36 @@ impl GpuRequest {
             }
         }
     }
+
+    /// The arguments for the GPUs of these numbers or UUIDs, or for all; `None` where single ones
+    /// can't be asked for.
+    pub fn args_for(&self, ids: Option<&[String]>) -> Option<Vec<String>> {
+        let Some(ids) = ids else {
+            return Some(self.args());
+        };
+        match self {
+            Self::Cdi { device } => {
+                let kind = device.split('=').next().unwrap_or(device);
+                let one = |id: &String| ["--device".to_owned(), format!("{kind}={id}")];
+                Some(ids.iter().flat_map(one).collect())
+            }
+            // Docker reads the value as a line of comma-separated values.
+            Self::Gpus => Some(vec![
+                "--gpus".into(),
+                format!("\"device={}\"", ids.join(",")),
+            ]),
+            Self::OciRuntime => Some(visible_to_nvidia(&ids.join(","))),
+            Self::Devices { .. } => None,
+        }
+    }
+}
+
+fn visible_to_nvidia(which: &str) -> Vec<String> {
+    vec![
+        "--runtime=nvidia".into(),
+        "-e".into(),
+        format!("NVIDIA_VISIBLE_DEVICES={which}"),
+    ]
 }
 
 impl fmt::Display for GpuRequest {

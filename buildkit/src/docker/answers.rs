@@ -64,6 +64,18 @@ pub struct ImageInspect {
     /// Size in bytes.
     #[serde(default)]
     pub size: u64,
+    /// How its containers are started.
+    #[serde(default)]
+    pub config: Option<ImageConfig>,
+}
+
+/// How an image's containers are started.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ImageConfig {
+    /// Environment, as `NAME=VALUE`.
+    #[serde(default)]
+    pub env: Option<Vec<String>>,
 }
 
 /// A descriptor as Docker's API writes it.

@@ -16,11 +16,14 @@ use serde::Deserialize;
 
 use crate::credentials::RegistryCredentials;
 use crate::docker::context::DockerHost;
+use crate::endpoint::DockerTarget;
+use crate::env::Env;
+use crate::transport::docker::raw_dialer;
 use crate::transport::{DialError, Dialer};
 
 pub use super::answers::{
-    DockerInfo, DockerProgress, DockerVersion, ImageDescriptor, ImageInspect, ProgressDetail,
-    Pushed,
+    DockerInfo, DockerProgress, DockerVersion, ImageConfig, ImageDescriptor, ImageInspect,
+    ProgressDetail, Pushed,
 };
 
 type Body = UnsyncBoxBody<Bytes, std::io::Error>;
@@ -67,6 +70,16 @@ pub enum DockerApiError {
 impl DockerApi {
     pub(crate) fn new(dialer: Arc<Dialer>, host: DockerHost) -> Self {
         Self { dialer, host }
+    }
+
+    /// The daemon that `target` means in this environment. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// Where the address, its context or its TLS files can't be read.
+    pub fn of(target: &DockerTarget, env: &Env) -> Result<Self, DialError> {
+        let host = DockerHost::resolve(target, env)?;
+        let dialer = Arc::new(raw_dialer(&host, env)?);
+        Ok(Self::new(dialer, host))
     }
 
     /// Where the daemon is.
