@@ -6,6 +6,16 @@
 pub const BUILDKIT_HOST: &str = "BUILDKIT_HOST";
 /// Run id of the experiment tracker, used where `--run-id` is not given.
 pub const WANDB_RUN_ID: &str = "WANDB_RUN_ID";
+/// Key of the experiment tracker, handed to containers that `mlbuild run` starts.
+pub const WANDB_API_KEY: &str = "WANDB_API_KEY";
+/// Address of the experiment tracker's own server.
+pub const WANDB_BASE_URL: &str = "WANDB_BASE_URL";
+/// In a container that `mlbuild run` started: its pinned image, as the experiment tracker records it.
+pub const WANDB_DOCKER: &str = "WANDB_DOCKER";
+/// In a container that `mlbuild run` started: its pinned image.
+pub const MLBUILD_IMAGE: &str = "MLBUILD_IMAGE";
+/// In a container that `mlbuild run` started: its run id.
+pub const MLBUILD_RUN_ID: &str = "MLBUILD_RUN_ID";
 /// Set by most CI services: no questions are asked, and a private builder is started where none is found.
 pub const CI: &str = "CI";
 /// Seconds since 1970-01-01 that all times in the image are held to.
@@ -44,8 +54,16 @@ pub const ALL: &[EnvVar] = &[
         "Proxies, used by mlbuild and passed to RUN steps as build-only variables.",
     ),
     var(
+        "MLBUILD_RUN_ID, MLBUILD_IMAGE, WANDB_DOCKER",
+        "Set by `mlbuild run` inside the container: the run id, and the pinned image.",
+    ),
+    var(
         MLBUILD_STATE_DIR,
         "Folder for caches and the private builder (default: `$XDG_STATE_HOME/mlbuild`, else `~/.local/state/mlbuild`).",
+    ),
+    var(
+        "NETRC",
+        "File of log-ins (default: `~/.netrc`) that `mlbuild run` takes the tracker's key from where `WANDB_API_KEY` is not set.",
     ),
     var(NO_COLOR, "Switches colours off."),
     var(
@@ -66,8 +84,16 @@ pub const ALL: &[EnvVar] = &[
         "CA bundle of the host: used for registries, and passed to RUN steps as a secret.",
     ),
     var(
+        WANDB_API_KEY,
+        "Key of the experiment tracker: `mlbuild run` hands it to the container.",
+    ),
+    var(
+        WANDB_BASE_URL,
+        "The tracker's own server: its host's entry in netrc holds the key.",
+    ),
+    var(
         WANDB_RUN_ID,
-        "Run id that an image is bound to, where `--run-id` is not given.",
+        "Run id of an image or a run, where `--run-id` is not given.",
     ),
 ];
 

@@ -15,6 +15,9 @@ pub enum Turn {
     Environment,
     /// A verification found a difference, or a lock would have changed: exit code 4.
     Difference,
+    /// The container runtime couldn't have the image or start the container: exit code 125, as
+    /// `docker run` has it.
+    Runtime,
 }
 
 impl Turn {
@@ -25,6 +28,7 @@ impl Turn {
             Turn::User => 2,
             Turn::Environment => 3,
             Turn::Difference => 4,
+            Turn::Runtime => 125,
         }
     }
 }
@@ -69,6 +73,11 @@ impl CommandError {
     /// Something that had to be the same is not.
     pub fn difference(message: impl fmt::Display) -> Self {
         Self::new(Turn::Difference, message)
+    }
+
+    /// The container runtime couldn't do it.
+    pub fn runtime(message: impl fmt::Display) -> Self {
+        Self::new(Turn::Runtime, message)
     }
 
     /// Adds a line that says what to type next.
@@ -122,9 +131,15 @@ mod tests {
 
     #[test]
     fn exit_codes_are_those_documented() {
-        let codes =
-            [Turn::Work, Turn::User, Turn::Environment, Turn::Difference].map(Turn::exit_code);
-        assert_eq!(codes, [1, 2, 3, 4]);
+        let codes = [
+            Turn::Work,
+            Turn::User,
+            Turn::Environment,
+            Turn::Difference,
+            Turn::Runtime,
+        ]
+        .map(Turn::exit_code);
+        assert_eq!(codes, [1, 2, 3, 4, 125]);
     }
 
     #[test]

@@ -11,8 +11,9 @@ use crate::support::{read, repository};
 const HEAD: &str = "\
 # mlbuild.toml
 
-What `mlbuild image` builds, written down. It lies in the project's folder. `mlbuild init`
-writes one from what the folder holds, with every usual key in it. Flags win over the file.
+What `mlbuild image` builds and how `mlbuild run` starts it, written down. It lies in the project's
+folder. `mlbuild init` writes one from what the folder holds, with every usual key in it. Flags win
+over the file.
 
 An unknown key is an error that names the line and the nearest known key. Editors that know
 TOML schemas complete and check the file with [mlbuild.schema.json](mlbuild.schema.json), which
@@ -35,11 +36,17 @@ name = \"ml\"
 
 [accelerator.cuda]
 base_image = \"tensorflow/tensorflow:2.18.0-gpu\"
+
+[run]
+volume = \".:/app\"
+env = [\"HF_TOKEN\"]
+rm = true
+shm-size = \"8g\"
 ```
 ";
 
 /// Each table of the file: its heading, and the definition it has in the schema.
-const TABLES: [(&str, &str); 7] = [
+const TABLES: [(&str, &str); 8] = [
     ("[image]", "ImageConfig"),
     ("[image.user]", "UserConfig"),
     ("[image.target]", "TargetSpec"),
@@ -50,6 +57,7 @@ const TABLES: [(&str, &str); 7] = [
     ),
     ("[build]", "BuildConfig"),
     ("[registry]", "RegistryConfig"),
+    ("[run]", "RunConfig"),
 ];
 
 #[test]

@@ -10,3 +10,4 @@ mod docs;
 mod floors;
 mod image;
 mod image_layout;
+mod run;

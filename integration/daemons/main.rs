@@ -12,5 +12,6 @@ mod image;
 mod private_engine;
 mod progress;
 mod registry;
+mod run;
 mod servers;
 mod templates;

@@ -8,6 +8,7 @@ pub mod init;
 pub mod interrupt;
 pub mod man;
 pub mod output;
+pub mod run;
 pub mod schema;
 pub mod templates;
 
@@ -20,7 +21,7 @@ use crate::error::{CommandError, CommandResult};
 const AFTER_HELP: &str = "\
 Exit codes: 0 done; 1 the build or push failed; 2 the command line or a file \
 is wrong; 3 something is missing (builder, registry); 4 a lock or verification \
-differs.";
+differs. mlbuild run: the container's own, and 125 to 127 as docker run.";
 
 /// Make, run and restore ML container images, pinned by digest.
 #[derive(Debug, Parser)]
@@ -37,6 +38,7 @@ pub struct Cli {
 pub enum Command {
     #[command(visible_alias = "build")]
     Image(Box<crate::flags::ImageArgs>),
+    Run(run::RunArgs),
     Engine(engine::EngineArgs),
     Init(init::InitArgs),
     Templates(templates::TemplatesArgs),
@@ -48,7 +50,7 @@ pub enum Command {
 
 /// The definition of the command line, for completions, man pages and docs.
 pub fn definition() -> clap::Command {
-    Cli::command()
+    Cli::command().mut_subcommand("run", run::documented)
 }
 
 /// Parses the command line, runs the verb, and says how it went.
@@ -56,23 +58,32 @@ pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
+            // What clap knows of `run` has none of its flags.
+            if std::env::args().skip(1).eq(["help", "run"]) {
+                return finish(run::run(&run::RunArgs {
+                    words: vec!["--help".into()],
+                }));
+            }
             // clap's own exit code for wrong usage is 2, which is ours too.
             let code = u8::try_from(error.exit_code()).unwrap_or(2);
             let _ = error.print();
             return ExitCode::from(code);
         }
     };
-    match run(cli) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            output::error(&error);
-            ExitCode::from(error.turn.exit_code())
-        }
-    }
+    finish(execute(cli))
 }
 
-fn run(cli: Cli) -> CommandResult {
+fn finish(result: CommandResult<u8>) -> ExitCode {
+    ExitCode::from(result.unwrap_or_else(|error| {
+        output::error(&error);
+        error.turn.exit_code()
+    }))
+}
+
+/// Runs the verb; returns the exit code, which only a container's end makes other than 0.
+fn execute(cli: Cli) -> CommandResult<u8> {
     match cli.command {
+        Command::Run(args) => return run::run(&args),
         Command::Image(args) => wait_for(image::run(*args)),
         Command::Engine(args) => wait_for(engine::run(args)),
         Command::Init(args) => init::run(&args),
@@ -82,10 +93,11 @@ fn run(cli: Cli) -> CommandResult {
         Command::Man(args) => man::run(&args),
         Command::Schema(args) => schema::run(&args),
     }
+    .map(|()| 0)
 }
 
 /// Runs a verb that talks to daemons or registries.
-fn wait_for(verb: impl Future<Output = CommandResult>) -> CommandResult {
+fn wait_for<T>(verb: impl Future<Output = CommandResult<T>>) -> CommandResult<T> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

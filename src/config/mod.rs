@@ -1,4 +1,4 @@
-//! `mlbuild.toml`: what the user writes down about an image.
+//! `mlbuild.toml`: what the user writes down about an image and its runs.
 //!
 //! This module reads the file into typed values and points at the line of a
 //! mistake. What the values mean together with flags is decided in
@@ -6,6 +6,7 @@
 
 pub mod launch;
 mod read;
+mod run;
 
 use std::collections::BTreeMap;
 
@@ -18,6 +19,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use read::{ConfigError, FILE_NAME, find, parse, read};
+pub use run::RunConfig;
 
 /// The whole of `mlbuild.toml`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
@@ -36,6 +38,9 @@ pub struct Config {
     /// Registries: mirrors and plain http.
     #[serde(default)]
     pub registry: RegistryConfig,
+    /// How its containers are started.
+    #[serde(default)]
+    pub run: RunConfig,
 }
 
 /// `[image]`: what the image is.

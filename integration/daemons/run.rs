@@ -1,0 +1,480 @@
+//! `mlbuild run` with real Dockers: it has to be `docker run` to whoever calls it, and what it adds
+//! has to be there inside.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::support::engines::Engines;
+use crate::support::mlbuild::{Project, Ran};
+
+/// One Docker, and a project to start containers from.
+struct Setting {
+    engines: Engines,
+    host: String,
+    project: Project,
+}
+
+impl Setting {
+    fn new(host: impl FnOnce(&Engines) -> &str) -> Self {
+        let engines = Engines::from_env();
+        Self {
+            host: host(&engines).to_owned(),
+            project: Project::new(&[]),
+            engines,
+        }
+    }
+
+    fn path(&self) -> String {
+        let path = std::env::var("PATH").unwrap_or_default();
+        format!("{}:{path}", self.engines.bin.display())
+    }
+
+    /// `mlbuild run` with arguments, not yet started.
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = self.project.command(["run"].iter().chain(args));
+        command
+            .env("PATH", self.path())
+            .env("DOCKER_HOST", &self.host);
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Ran {
+        Ran::of(&mut self.command(args))
+    }
+
+    /// The program's output in the base image.
+    fn shell(&self, flags: &[&str], script: &str) -> Ran {
+        let tail = [self.engines.base.as_str(), "sh", "-c", script];
+        self.run(&[&["--rm"], flags, &tail].concat())
+    }
+
+    #[track_caller]
+    fn docker(&self, args: &[&str]) -> String {
+        let output = Command::new(self.engines.bin.join("docker"))
+            .args(["--host", &self.host])
+            .args(args)
+            .output()
+            .unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "docker {args:?}: {stderr}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    /// A new image in the daemon's store alone, whose file /what holds `text`.
+    fn local_image(&self, name: &str, text: &str) -> String {
+        let id = ulid::Ulid::r#gen().to_string().to_lowercase();
+        let image = format!("{}/run/{name}-{id}:v1", self.engines.registry);
+        self.docker(&["pull", "--quiet", &self.engines.base]);
+        let script = format!("echo {text} > /what");
+        let container = format!("{name}-{id}");
+        self.docker(&[
+            "run",
+            "--name",
+            &container,
+            &self.engines.base,
+            "sh",
+            "-c",
+            &script,
+        ]);
+        self.docker(&[
+            "commit",
+            "--change",
+            "CMD [\"cat\", \"/what\"]",
+            &container,
+            &image,
+        ]);
+        self.docker(&["rm", &container]);
+        image
+    }
+}
+
+fn every_docker() -> Vec<(&'static str, Setting)> {
+    let names = Engines::from_env()
+        .dockers()
+        .map(|(name, host)| (name, host.to_owned()));
+    let setting = |(name, host): (&'static str, String)| {
+        let mut setting = Setting::new(|engines| &engines.registry);
+        setting.host = host;
+        (name, setting)
+    };
+    names.into_iter().map(setting).collect()
+}
+
+fn classic() -> Setting {
+    Setting::new(|engines| &engines.docker_classic)
+}
+
+#[test]
+fn the_program_is_told_its_run_and_gets_what_it_needs() {
+    let digest = regex::Regex::new("@sha256:[0-9a-f]{64}").unwrap();
+    for (name, setting) in every_docker() {
+        let script = "echo $MLBUILD_RUN_ID $MLBUILD_IMAGE; test $WANDB_DOCKER = $MLBUILD_IMAGE; \
+                      df -k --output=size /dev/shm | tail -1 | tr -d ' '; ulimit -s";
+        let ran = setting.shell(&["--run-id", "exp-7"], script);
+        let repository = setting.engines.base.rsplit_once(':').unwrap().0;
+        let said = digest
+            .replace_all(ran.answer(), "@DIGEST")
+            .replace(repository, "BASE");
+        assert_eq!(said, "exp-7 BASE@DIGEST\n1048576\n65536", "{name}");
+        assert!(ran.stderr.contains("run exp-7: "), "{name}: {}", ran.stderr);
+
+        let ran = setting.shell(
+            &["--no-defaults", "-e", "WANDB_DOCKER=mine"],
+            "echo $WANDB_DOCKER; df -k --output=size /dev/shm | tail -1",
+        );
+        assert_eq!(
+            ran.answer().split_whitespace().collect::<Vec<_>>(),
+            ["mine", "65536"],
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn exit_codes_are_dockers() {
+    for (name, setting) in every_docker() {
+        assert_eq!(setting.shell(&[], "exit 42").code, Some(42), "{name}");
+        assert_eq!(
+            setting.shell(&[], "sh -c 'kill -9 $$'; exit $?").code,
+            Some(137),
+            "{name}"
+        );
+        let base = setting.engines.base.clone();
+        assert_eq!(
+            setting.run(&["--rm", &base, "no-such-program"]).code,
+            Some(127),
+            "{name}"
+        );
+        assert_eq!(
+            setting.run(&["--rm", &base, "/etc"]).code,
+            Some(126),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn standard_streams_are_the_containers() {
+    let setting = classic();
+    let base = setting.engines.base.clone();
+    let mut command = setting.command(&["--rm", "-i", &base, "sh", "-c", "cat; echo err >&2"]);
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"hello").unwrap();
+    let ran = Ran::from(child.wait_with_output().unwrap());
+    assert_eq!(ran.stdout, "hello");
+    assert!(ran.stderr.ends_with("err\n"), "{}", ran.stderr);
+}
+
+#[test]
+fn the_image_stays_the_same_when_its_tag_moves() {
+    for (name, setting) in every_docker() {
+        let image = setting.local_image("moves", "first");
+        setting.docker(&["push", &image]);
+        let id = setting.run(&["-d", &image, "sh", "-c", "sleep 1; cat /what"]);
+        let id = id.answer();
+        let started = setting.docker(&["inspect", "--format", "{{.Config.Image}}", id]);
+        let repository = image.rsplit_once(':').unwrap().0;
+        assert!(
+            started.starts_with(&format!("{repository}@sha256:")),
+            "{name}: {started}"
+        );
+        // The tag now means another image, here and in the registry.
+        let other = setting.local_image("other", "second");
+        setting.docker(&["tag", &other, &image]);
+        setting.docker(&["push", &image]);
+        assert_eq!(setting.run(&["--rm", &started]).answer(), "first", "{name}");
+        assert_eq!(setting.run(&["--rm", &image]).answer(), "second", "{name}");
+        assert_eq!(setting.docker(&["wait", id]), "0", "{name}");
+        assert_eq!(setting.docker(&["logs", id]), "first", "{name}");
+        setting.docker(&["rm", id]);
+    }
+}
+
+#[test]
+fn a_missing_image_is_pulled_and_keeps_its_tag() {
+    for (name, setting) in every_docker() {
+        let image = setting.local_image("pulled", "far");
+        setting.docker(&["push", &image]);
+        setting.docker(&["rmi", &image]);
+        let refused = setting.run(&["--rm", "--pull=never", &image]);
+        assert!(
+            refused.refusal(125).contains("--pull=never forbids"),
+            "{name}: {refused:?}"
+        );
+        let ran = setting.run(&["--rm", &image, "sh", "-c", "cat /what; echo $MLBUILD_IMAGE"]);
+        assert!(
+            ran.answer().starts_with("far\n") && ran.answer().contains("@sha256:"),
+            "{name}: {ran:?}"
+        );
+        setting.docker(&["image", "inspect", &image]);
+    }
+}
+
+#[test]
+fn an_image_that_was_never_pushed_starts_and_says_so() {
+    let setting = classic();
+    let image = setting.local_image("local", "here");
+    let ran = setting.run(&["--rm", &image, "sh", "-c", "cat /what; echo $WANDB_DOCKER"]);
+    let id = setting.docker(&["image", "inspect", "--format", "{{.Id}}", &image]);
+    assert_eq!(ran.answer(), format!("here\n{id}"));
+    assert!(
+        ran.stderr.contains(&format!("{image} was never pushed")),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[test]
+fn detached_it_prints_the_id_alone() {
+    for (name, setting) in every_docker() {
+        let base = setting.engines.base.clone();
+        let ran = setting.run(&["-d", &base, "sh", "-c", "exit 5"]);
+        let id = ran.answer();
+        assert!(
+            id.len() == 64 && id.bytes().all(|b| b.is_ascii_hexdigit()),
+            "{name}: {id}"
+        );
+        assert_eq!(setting.docker(&["wait", id]), "5", "{name}");
+        setting.docker(&["rm", id]);
+    }
+}
+
+/// Starts a program that prints `ready`, and waits for that word.
+fn ready(command: &mut Command) -> (Child, BufReader<std::process::ChildStdout>) {
+    let mut child = command.spawn().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("ready") {
+        line.clear();
+        assert!(
+            out.read_line(&mut line).unwrap() > 0,
+            "it ended before it was ready"
+        );
+    }
+    (child, out)
+}
+
+const TRAPS: &str = "trap 'echo term; exit 7' TERM; trap 'n=$((n+1)); echo int $n' INT; \
+                     trap 'echo usr1' USR1; echo ready; while :; do sleep 0.1; done";
+
+#[test]
+fn signals_reach_the_program_once() {
+    for (name, setting) in every_docker() {
+        let base = setting.engines.base.clone();
+        let (mut child, mut out) = ready(&mut setting.command(&["--rm", &base, "sh", "-c", TRAPS]));
+        let pid = Pid::from_child(&child);
+        let mut heard = String::new();
+        for (signal, word) in [
+            (Signal::INT, "int 1"),
+            (Signal::USR1, "usr1"),
+            (Signal::INT, "int 2"),
+        ] {
+            kill_process(pid, signal).unwrap();
+            heard.clear();
+            out.read_line(&mut heard).unwrap();
+            assert_eq!(heard.trim(), word, "{name}");
+        }
+        kill_process(pid, Signal::TERM).unwrap();
+        heard.clear();
+        out.read_to_string(&mut heard).unwrap();
+        assert_eq!(heard.trim(), "term", "{name}");
+        assert_eq!(child.wait().unwrap().code(), Some(7), "{name}");
+    }
+}
+
+/// Runs a line under a terminal of its own.
+fn under_a_terminal(setting: &Setting, line: &[&str]) -> Command {
+    let mlbuild = setting.command(line);
+    let words = [mlbuild.get_program()]
+        .into_iter()
+        .chain(mlbuild.get_args());
+    let words: Vec<_> = words.map(|word| word.to_str().unwrap()).collect();
+    let mut script = Command::new("script");
+    script
+        .args([
+            "--quiet",
+            "--return",
+            "--command",
+            &shlex::try_join(words).unwrap(),
+            "/dev/null",
+        ])
+        .current_dir(setting.project.path(""))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    for (name, value) in mlbuild.get_envs() {
+        script.env(name, value.unwrap_or_default());
+    }
+    script
+}
+
+#[test]
+fn a_terminal_is_the_containers_and_ctrl_c_arrives_once() {
+    let setting = classic();
+    let base = setting.engines.base.clone();
+    // With -t the container has a terminal of its own; without, Ctrl-C is the host's signal.
+    for flags in [&["-it"][..], &["-i"][..]] {
+        let tail = [base.as_str(), "sh", "-c", TRAPS];
+        let mut command = under_a_terminal(&setting, &[&["--rm"], flags, &tail].concat());
+        let (mut child, mut out) = ready(&mut command);
+        let mut keys = child.stdin.take().unwrap();
+        for _ in 0..2 {
+            keys.write_all(b"\x03").unwrap();
+            std::thread::sleep(Duration::from_millis(500));
+        }
+        // `script` hands its child's end on.
+        let mlbuild = children(child.id());
+        kill_process(
+            Pid::from_raw(mlbuild[0].cast_signed()).unwrap(),
+            Signal::TERM,
+        )
+        .unwrap();
+        let mut heard = String::new();
+        out.read_to_string(&mut heard).unwrap();
+        // The terminal shows the key itself, too.
+        let heard = heard.replace("^C", "");
+        let words: Vec<_> = heard.split_whitespace().collect();
+        assert_eq!(
+            words,
+            ["int", "1", "int", "2", "term"],
+            "{flags:?}: {heard}"
+        );
+        assert_eq!(child.wait().unwrap().code(), Some(7), "{flags:?}");
+    }
+    let mut command = under_a_terminal(
+        &setting,
+        &[
+            "--rm",
+            "-it",
+            &base,
+            "sh",
+            "-c",
+            "test -t 0 && test -t 1 && echo terminal",
+        ],
+    );
+    assert!(Ran::of(&mut command).answer().contains("terminal"));
+}
+
+/// The processes that a process started.
+fn children(parent: u32) -> Vec<u32> {
+    let path = format!("/proc/{parent}/task/{parent}/children");
+    let text = std::fs::read_to_string(path).unwrap();
+    text.split_whitespace()
+        .map(|pid| pid.parse().unwrap())
+        .collect()
+}
+
+#[test]
+fn the_trackers_key_stands_on_no_command_line() {
+    let setting = classic();
+    let base = setting.engines.base.clone();
+    let key = "0123456789abcdef";
+    let netrc = setting.project.home().join(".netrc");
+    std::fs::write(
+        netrc,
+        format!("machine api.wandb.ai login user password {key}\n"),
+    )
+    .unwrap();
+    let script = "echo ready; echo $WANDB_API_KEY; sleep 2";
+    let (mut child, mut out) = ready(&mut setting.command(&["--rm", &base, "sh", "-c", script]));
+    let docker = children(child.id());
+    assert_eq!(docker.len(), 1);
+    let line = std::fs::read(format!("/proc/{}/cmdline", docker[0])).unwrap();
+    let line = String::from_utf8_lossy(&line).replace('\0', " ");
+    assert!(
+        line.contains("--env=WANDB_API_KEY ") && !line.contains(key),
+        "{line}"
+    );
+    let mut said = String::new();
+    out.read_to_string(&mut said).unwrap();
+    assert_eq!(said.trim(), key);
+    assert!(child.wait().unwrap().success());
+    assert_eq!(
+        setting
+            .shell(&["--no-defaults"], "echo [$WANDB_API_KEY]")
+            .answer(),
+        "[]"
+    );
+}
+
+#[test]
+fn trouble() {
+    let setting = classic();
+    let missing = format!("{}/run/not-there:v1", setting.engines.registry);
+    let base = setting.engines.base.clone();
+    let mut said = String::new();
+    let mut note = |line: &[&str], code: i32, command: &mut Command| {
+        let ran = Ran::of(command);
+        let stderr = ran
+            .refusal(code)
+            .replace(&missing, "MISSING")
+            .replace(&base, "BASE");
+        said += &format!(
+            "$ mlbuild run {}\n{}",
+            line.join(" "),
+            setting.project.filtered(&stderr)
+        );
+    };
+    note(&["MISSING"], 125, &mut setting.command(&[&missing]));
+    let mut down = setting.command(&["--runtime-cli=docker", &base]);
+    note(
+        &["(no daemon)"],
+        3,
+        down.env("DOCKER_HOST", "unix:///nowhere/docker.sock"),
+    );
+    insta::assert_snapshot!(said, @r"
+    $ mlbuild run MISSING
+    pulling MISSING
+    error: docker can't pull MISSING: manifest for MISSING not found: manifest unknown: manifest unknown
+      hint: is the name right? docker image ls lists what is here; mlbuild image --push puts one there
+    $ mlbuild run (no daemon)
+    error: nothing here starts containers; tried:
+      docker: unix:///nowhere/docker.sock: /nowhere/docker.sock: no such socket
+      hint: install Docker or Podman, or start it: sudo systemctl start docker
+    ");
+
+    // On a machine without a GPU, where these tests run.
+    let ran = setting.run(&["--gpu=required", &base]);
+    assert!(ran.refusal(3).contains("no GPU"), "{}", ran.stderr);
+    let ran = setting.shell(&["--gpu=auto"], "echo started");
+    assert_eq!(ran.answer(), "started");
+
+    let mount = "type=bind,source=/no/such/folder,target=/x";
+    let ran = setting.run(&["--rm", "--mount", mount, &base, "true"]);
+    assert!(
+        ran.refusal(125).contains("/no/such/folder"),
+        "{}",
+        ran.stderr
+    );
+    let source = setting.project.outside().join("new");
+    let volume = format!("{}:/x", source.display());
+    let ran = setting.run(&["--rm", "-v", &volume, &base, "true"]);
+    assert_eq!(ran.code, Some(0));
+    assert!(
+        ran.stderr
+            .contains("there is no such folder; docker makes an empty one"),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[test]
+fn ended_by_a_signal_it_leaves_no_client_behind() {
+    let setting = classic();
+    let base = setting.engines.base.clone();
+    let (mut child, _out) = ready(&mut setting.command(&["--rm", &base, "sh", "-c", TRAPS]));
+    let client = children(child.id())[0];
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    child.wait().unwrap();
+    let since = Instant::now();
+    while std::path::Path::new(&format!("/proc/{client}")).exists() {
+        assert!(
+            since.elapsed() < Duration::from_secs(10),
+            "docker's client still runs"
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}

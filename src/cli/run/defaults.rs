@@ -1,0 +1,116 @@
+//! What machine learning usually needs of a container. Everything that is said by a flag or in
+//! `mlbuild.toml` wins over it.
+
+use std::path::Path;
+
+use mlbuild_manifests::LockFile;
+use rustix::process::{Resource, getrlimit};
+
+use super::image::PinnedImage;
+use crate::runtime::{Options, RunSpec};
+
+/// Docker's 64 MiB are too little for the workers of PyTorch's DataLoader.
+const SHM: &str = "1g";
+/// Name, value, and the resource that not everybody may raise above their own limit.
+const LIMITS: [(&str, i64, Resource); 2] = [
+    ("memlock", -1, Resource::Memlock),
+    ("stack", 64 << 20, Resource::Stack),
+];
+/// TensorFlow takes the whole GPU otherwise; XLA's auto-tuning otherwise takes memory beside it.
+const TENSORFLOW: [(&str, &str); 2] = [
+    ("TF_FORCE_GPU_ALLOW_GROWTH", "true"),
+    ("XLA_FLAGS", "--xla_gpu_autotune_level=2"),
+];
+
+/// Everything that is added for this image.
+pub(super) fn of(
+    spec: &RunSpec,
+    may_raise: bool,
+    gpu: bool,
+    image: &PinnedImage,
+    folder: &Path,
+) -> Options {
+    let mut options = limits(spec, may_raise);
+    if gpu && has_tensorflow(image, folder) {
+        for (name, value) in TENSORFLOW {
+            if !image.has_env(name) {
+                options.add("env", &format!("{name}={value}"));
+            }
+        }
+    }
+    options
+}
+
+/// The size of /dev/shm, and limits of memory.
+pub(super) fn limits(spec: &RunSpec, may_raise: bool) -> Options {
+    let mut options = Options::default();
+    // A /dev/shm that is shared has its size already.
+    if matches!(
+        spec.options.text("ipc"),
+        None | Some("" | "private" | "shareable")
+    ) {
+        options.add("shm-size", SHM);
+    }
+    for (name, value, resource) in LIMITS {
+        if may_raise || may_have(value, getrlimit(resource).maximum) {
+            options.add("ulimit", &format!("{name}={value}"));
+        }
+    }
+    options
+}
+
+/// `None` is no limit.
+fn may_have(wanted: i64, allowed: Option<u64>) -> bool {
+    match (u64::try_from(wanted), allowed) {
+        (_, None) => true,
+        (Ok(wanted), Some(allowed)) => wanted <= allowed,
+        (Err(_), Some(_)) => false,
+    }
+}
+
+/// Whether the image holds TensorFlow, as far as its environment, its name or the lock tell.
+fn has_tensorflow(image: &PinnedImage, folder: &Path) -> bool {
+    let tells = |name: &str| name.starts_with("TF_") || name.contains("TENSORFLOW");
+    if image.env_names().any(tells) || image.asked.contains("tensorflow") {
+        return true;
+    }
+    let Ok(lock) = LockFile::load(&folder.join(mlbuild_manifests::lock::FILE_NAME)) else {
+        return false;
+    };
+    let of_it = lock
+        .images()
+        .filter(|locked| image.is(&locked.name, locked.tag.as_deref()));
+    of_it.flat_map(|locked| &locked.packages).any(|packages| {
+        packages
+            .python
+            .iter()
+            .any(|p| p.name.starts_with("tensorflow"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn added(line: &str) -> String {
+        let spec = crate::runtime::parse(&shlex::split(line).unwrap())
+            .unwrap()
+            .spec;
+        let options = spec.options.clone().over(limits(&spec, true));
+        let all = RunSpec { options, ..spec };
+        all.argv(crate::runtime::RuntimeCli::Docker).form[2..].join(" ")
+    }
+
+    #[test]
+    fn any_flag_turns_its_default_off() {
+        insta::assert_snapshot!(added("img"), @"--shm-size=1g --ulimit=memlock=-1 --ulimit=stack=67108864 img");
+        insta::assert_snapshot!(added("--shm-size=8g img"), @"--ulimit=memlock=-1 --ulimit=stack=67108864 --shm-size=8g img");
+        insta::assert_snapshot!(added("--ulimit stack=1 --ipc=host img"), @"--ulimit=memlock=-1 --ulimit=stack=1 --ipc=host img");
+    }
+
+    #[test]
+    fn without_root_limits_stay_below_ones_own() {
+        assert!(may_have(-1, None) && may_have(5, Some(5)));
+        assert!(!may_have(-1, Some(1 << 40)) && !may_have(6, Some(5)));
+    }
+}

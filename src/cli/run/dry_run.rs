@@ -1,0 +1,35 @@
+//! `--dry-run`: what would be started, as far as no daemon has to be asked. The digest, the GPU
+//! and the run id belong to a run, and aren't in it.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::defaults;
+use super::own::{Format, OwnFlags};
+use crate::cli::output;
+use crate::error::CommandResult;
+use crate::runtime::{self, RunSpec, RuntimeCli};
+
+pub(super) fn print(mut spec: RunSpec, own: &OwnFlags, folder: &Path) -> CommandResult {
+    if own.defaults {
+        let usual = defaults::limits(&spec, true);
+        spec.options = spec.options.over(usual);
+    }
+    if own.format == Format::Devcontainer {
+        let rendered = runtime::devcontainer(&spec, folder);
+        for part in &rendered.left_out {
+            output::warning(&format!("left out: {}: {}", part.what, part.why));
+        }
+        return output::answer(&format!("{:#}", rendered.form));
+    }
+    let rendered = spec.argv(own.cli.unwrap_or(RuntimeCli::Docker));
+    super::refuse_left_out(&rendered.left_out)?;
+    output::answer(&match own.format {
+        Format::Json => format!(
+            "{:#}",
+            json!({"image": spec.image, "command": spec.command, "argv": rendered.form})
+        ),
+        _ => runtime::shell_line(&rendered.form),
+    })
+}

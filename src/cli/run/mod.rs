@@ -1,0 +1,179 @@
+//! `mlbuild run`: `docker run` that knows what it started.
+//!
+//! | step | file |
+//! | --- | --- |
+//! | flags, the image by grammar, `[run]` of `mlbuild.toml` | `runtime::parse`, `own` |
+//! | which of docker, podman and nerdctl | `runtime_cli` |
+//! | the image, by digest | `image` |
+//! | GPUs | `gpu` |
+//! | what machine learning usually needs, and the tracker's variables | `defaults`, `inside`, `credentials` |
+//! | the container, to its end | `child` |
+
+mod child;
+mod credentials;
+mod defaults;
+mod dry_run;
+mod gpu;
+mod help;
+mod image;
+mod inside;
+mod own;
+mod runtime_cli;
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use mlbuild_manifests::RunId;
+
+use self::child::Outcome;
+use self::gpu::GpuUse;
+use self::image::PinnedImage;
+use self::own::OwnFlags;
+use self::runtime_cli::Found;
+use super::output;
+use crate::env_vars;
+use crate::error::{CommandError, CommandResult};
+use crate::runtime::{self, LeftOut, RunSpec};
+
+pub use help::documented;
+
+/// Run a container as docker run does, from a pinned image, with the GPU and a run id.
+///
+/// Takes every flag of `docker run`; the first word that is no flag is the image. The image is
+/// resolved to its digest first and started from that. The exit code is the container's.
+#[derive(Debug, Clone, Args)]
+#[command(disable_help_flag = true, disable_version_flag = true)]
+pub struct RunArgs {
+    /// Flags, the image, the command.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub words: Vec<String>,
+}
+
+/// Everything that is known when the container is about to start.
+struct Start<'a> {
+    run_id: RunId,
+    /// What is started, with the pinned image and everything that was added.
+    spec: RunSpec,
+    /// The words of the command, the program's name first.
+    argv: Vec<String>,
+    image: PinnedImage,
+    gpu: GpuUse,
+    found: &'a Found,
+}
+
+/// Runs the verb; returns the exit code.
+///
+/// # Errors
+/// Where the line or `mlbuild.toml` is wrong, no runtime answers, the image can't be had, or a GPU
+/// is required and there is none.
+pub fn run(args: &RunArgs) -> CommandResult<u8> {
+    let parsed = runtime::parse(&args.words)?;
+    if parsed.own.is_on("help") {
+        return output::answer(&help::text()).map(|()| 0);
+    }
+    let folder = std::env::current_dir()
+        .map_err(|error| CommandError::environment(format!("the current folder: {error}")))?;
+    let config = crate::settings::read_config(&folder)?;
+    let (config_options, config_own) = config.run.0.by_owner();
+    let own = OwnFlags::read(&parsed.own.over(config_own))?;
+    let mut spec = parsed.spec;
+    spec.options = spec.options.over(config_options);
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    spec.anchor(&folder, home.as_deref());
+    if own.dry_run {
+        return dry_run::print(spec, &own, &folder).map(|()| 0);
+    }
+    let run_id = own.run_id()?;
+    let (found, image) = super::wait_for(async {
+        let found = runtime_cli::find(own.cli).await?;
+        let image = image::pin(&found, &spec).await?;
+        Ok((found, image))
+    })?;
+    start(spec, &own, run_id, &found, image, &folder)
+}
+
+/// From here on everything is known; nothing is asked any more.
+fn start(
+    mut spec: RunSpec,
+    own: &OwnFlags,
+    run_id: RunId,
+    found: &Found,
+    image: PinnedImage,
+    folder: &Path,
+) -> CommandResult<u8> {
+    let gpu = gpu::request(found, &own.gpu, &spec)?;
+    let mut options = spec.options.over(gpu.options());
+    let mut secrets = Vec::new();
+    if own.defaults {
+        spec.options = options;
+        let usual = defaults::of(
+            &spec,
+            found.may_raise_limits(),
+            gpu.is_given(),
+            &image,
+            folder,
+        );
+        options = spec.options.over(usual);
+        if let Some(key) = credentials::tracker_key(options.all("env")) {
+            options.add("env", env_vars::WANDB_API_KEY);
+            secrets.push((env_vars::WANDB_API_KEY, key));
+        }
+    }
+    let options = options.over(inside::variables(&run_id, &image));
+    // The image is there by now, and named by digest.
+    spec.options = options.without(&["pull", "quiet"]);
+    spec.image.clone_from(&image.start);
+    let rendered = spec.argv(found.cli);
+    refuse_left_out(&rendered.left_out)?;
+    warn_of_missing_sources(&spec, found);
+    let start = Start {
+        run_id,
+        spec,
+        argv: rendered.form,
+        image,
+        gpu,
+        found,
+    };
+    tell(&start);
+    let outcome = child::run(&start, secrets)?;
+    if let Outcome::Detached { answer } = &outcome {
+        output::answer(answer)?;
+    }
+    Ok(outcome.exit_code())
+}
+
+/// The story: which run this is, of which image, on which GPU.
+fn tell(start: &Start) {
+    output::note(&format!("run {}: {}", start.run_id, start.image.pinned));
+    if let Some(line) = start.gpu.told() {
+        output::note(&line);
+    }
+}
+
+/// What the chosen runtime can't do isn't dropped without a word.
+fn refuse_left_out(left_out: &[LeftOut]) -> CommandResult {
+    if left_out.is_empty() {
+        return Ok(());
+    }
+    let lines: Vec<_> = left_out
+        .iter()
+        .map(|l| format!("{}: {}", l.what, l.why))
+        .collect();
+    Err(CommandError::user(lines.join("\n"))
+        .hint("leave it out, or start it with --runtime-cli docker"))
+}
+
+/// `-v` of a folder that isn't there makes an empty one that belongs to root: rarely what is meant.
+fn warn_of_missing_sources(spec: &RunSpec, found: &Found) {
+    if !found.is_local() {
+        return;
+    }
+    for (flag, source) in spec.bind_sources() {
+        if flag == "volume" && !Path::new(source).exists() {
+            output::warning(&format!(
+                "--volume {source}: there is no such folder; {} makes an empty one",
+                found.cli
+            ));
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Which of docker, podman and nerdctl starts the container.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use mlbuild_buildkit::docker::api::DockerApi;
+use mlbuild_buildkit::docker::context::DockerHost;
+use mlbuild_buildkit::{DockerTarget, Env};
+use serde_json::Value;
+
+use crate::accelerator;
+use crate::error::{CommandError, CommandResult};
+use crate::runtime::RuntimeCli;
+
+/// A daemon that says nothing for so long doesn't answer.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A runtime that can be used.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) cli: RuntimeCli,
+    pub(super) program: PathBuf,
+    /// The daemon, where the runtime is Docker.
+    pub(super) docker: Option<Daemon>,
+}
+
+/// Docker's daemon, and what it says of itself.
+#[derive(Debug)]
+pub(super) struct Daemon {
+    pub(super) api: DockerApi,
+    info: Value,
+}
+
+impl Found {
+    /// Whether containers run on this machine.
+    pub(super) fn is_local(&self) -> bool {
+        let on_socket = |daemon: &Daemon| matches!(daemon.api.host(), DockerHost::Unix(_));
+        self.docker.as_ref().is_none_or(on_socket)
+    }
+
+    /// Whether a container can be given more than this process may have itself: not by a user
+    /// without root, and not by root in a container that may not raise limits.
+    pub(super) fn may_raise_limits(&self) -> bool {
+        let rootless = match &self.docker {
+            Some(daemon) => {
+                let options = daemon.info["SecurityOptions"].as_array();
+                let options = options.into_iter().flatten().filter_map(Value::as_str);
+                options
+                    .into_iter()
+                    .any(|option| option.contains("name=rootless"))
+            }
+            None => !rustix::process::geteuid().is_root(),
+        };
+        !rootless && (!self.is_local() || machine_raises_limits())
+    }
+
+    /// The runtime as GPU detection knows it.
+    pub(super) fn accelerator(&self) -> accelerator::Runtime {
+        match self.cli {
+            RuntimeCli::Docker => {
+                accelerator::Runtime::Docker(self.docker.as_ref().map(|d| d.info.clone()))
+            }
+            RuntimeCli::Podman => accelerator::Runtime::Podman(None),
+            RuntimeCli::Nerdctl => accelerator::Runtime::Nerdctl,
+        }
+    }
+}
+
+/// The runtime that was asked for, else the first that can be used.
+///
+/// # Errors
+/// Where none can, with what was tried.
+pub(super) async fn find(asked: Option<RuntimeCli>) -> CommandResult<Found> {
+    let mut tried = Vec::new();
+    for cli in RuntimeCli::ALL {
+        if asked.is_some_and(|asked| asked != cli) {
+            continue;
+        }
+        match look(cli).await {
+            Ok(found) => return Ok(found),
+            Err(why) => tried.push(format!("\n  {cli}: {why}")),
+        }
+    }
+    let hint = match tried.iter().any(|line| line.contains("permission denied")) {
+        true => "sudo usermod -aG docker \"$USER\" && newgrp docker",
+        false => "install Docker or Podman, or start it: sudo systemctl start docker",
+    };
+    let message = format!("nothing here starts containers; tried:{}", tried.concat());
+    Err(CommandError::environment(message).hint(hint))
+}
+
+async fn look(cli: RuntimeCli) -> Result<Found, String> {
+    let program = on_path(cli.program()).ok_or("no such program on PATH")?;
+    // Podman has no daemon, and nerdctl says itself what it lacks.
+    let docker = match cli {
+        RuntimeCli::Docker => Some(daemon().await?),
+        _ => None,
+    };
+    Ok(Found {
+        cli,
+        program,
+        docker,
+    })
+}
+
+/// Asks the daemon that docker's own client would talk to.
+async fn daemon() -> Result<Daemon, String> {
+    let api = DockerApi::of(&DockerTarget::Current, &Env::process()).map_err(|e| e.to_string())?;
+    match tokio::time::timeout(PATIENCE, api.info_json()).await {
+        Ok(Ok(info)) => Ok(Daemon { api, info }),
+        Ok(Err(error)) => Err(format!("{}: {error}", api.host())),
+        Err(_) => Err(format!(
+            "{}: no answer in {} s",
+            api.host(),
+            PATIENCE.as_secs()
+        )),
+    }
+}
+
+/// Whether root may raise limits on this machine (`CAP_SYS_RESOURCE` in the bounding set).
+fn machine_raises_limits() -> bool {
+    const SYS_RESOURCE: u64 = 1 << 24;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let bounds = status.lines().find_map(|line| line.strip_prefix("CapBnd:"));
+    let bounds = bounds.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok());
+    bounds.is_none_or(|bounds| bounds & SYS_RESOURCE != 0)
+}
+
+fn on_path(program: &str) -> Option<PathBuf> {
+    let folders = std::env::var_os("PATH")?;
+    let is_program = |path: &PathBuf| {
+        path.metadata()
+            .is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+    };
+    std::env::split_paths(&folders)
+        .map(|folder| folder.join(program))
+        .find(is_program)
+}
