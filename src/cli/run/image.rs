@@ -8,6 +8,7 @@ use std::os::fd::AsFd as _;
 use std::process::{Command, Stdio};
 
 use mlbuild_buildkit::docker::api::ImageInspect;
+use mlbuild_templates::reference;
 use oci_spec::distribution::Reference;
 
 use super::runtime_cli::Found;
@@ -42,7 +43,7 @@ impl PinnedImage {
 
     /// Whether it was asked for by this name (`registry/repository`) and tag.
     pub(super) fn is(&self, name: &str, tag: Option<&str>) -> bool {
-        self.asked.parse::<Reference>().is_ok_and(|reference| {
+        reference::parse(&self.asked).is_ok_and(|reference| {
             let same = format!("{}/{}", reference.registry(), reference.repository()) == name;
             same && (reference.digest().is_some() || reference.tag() == tag)
         })
@@ -55,7 +56,10 @@ impl PinnedImage {
 /// Where the name is none, or the image can't be had.
 pub(super) async fn pin(found: &Found, spec: &RunSpec) -> CommandResult<PinnedImage> {
     let asked = &spec.image;
-    RegistryError::reference(asked)?;
+    reference::parse(asked).map_err(|why| RegistryError::InvalidReference {
+        text: asked.clone(),
+        why: why.to_string(),
+    })?;
     let pull = spec.options.text("pull").unwrap_or("missing");
     let mut held = match pull {
         "always" => None,
@@ -153,7 +157,7 @@ fn not_pulled(found: &Found, image: &str, said: &str) -> CommandError {
     let said = said.trim_start_matches("Error response from daemon: ");
     let error = CommandError::runtime(format!("{} can't pull {image}: {said}", found.cli));
     let said = said.to_lowercase();
-    let registry = image.parse::<Reference>().map(|r| r.registry().to_owned());
+    let registry = reference::parse(image).map(|r| r.registry().to_owned());
     match registry {
         Ok(registry) if ["denied", "unauthorized", "authentication", "no basic auth"].iter().any(|word| said.contains(word)) => {
             error.hint(format!("is the name right? Otherwise: {} login {registry}", found.cli))
@@ -175,10 +179,10 @@ fn not_started(found: &Found, error: &io::Error) -> CommandError {
 
 /// Chooses among the digests that the store knows the image by.
 fn pinned(asked: &str, held: &ImageInspect) -> PinnedImage {
-    let reference = asked.parse::<Reference>().ok();
+    let named_as = reference::parse(asked).ok();
     let is_same = |entry: &&String| {
-        let entry = entry.parse::<Reference>().ok();
-        reference.as_ref().zip(entry).is_some_and(|(asked, entry)| {
+        let entry = reference::parse(entry).ok();
+        named_as.as_ref().zip(entry).is_some_and(|(asked, entry)| {
             asked.registry() == entry.registry() && asked.repository() == entry.repository()
         })
     };
@@ -190,7 +194,7 @@ fn pinned(asked: &str, held: &ImageInspect) -> PinnedImage {
         .flatten()
         .filter(in_registry)
         .collect();
-    let digest = reference.as_ref().and_then(Reference::digest);
+    let digest = named_as.as_ref().and_then(Reference::digest);
     let is_asked = |entry: &&&String| digest.is_some_and(|digest| entry.ends_with(digest));
     // The same image may be known by several names: by any of them it is the same.
     let named = known
