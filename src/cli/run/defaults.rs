@@ -7,7 +7,8 @@ use mlbuild_manifests::LockFile;
 use rustix::process::{Resource, getrlimit};
 
 use super::image::PinnedImage;
-use crate::runtime::{Options, RunSpec};
+use super::runtime_cli::Found;
+use crate::runtime::{Options, RunSpec, RuntimeCli};
 
 /// Docker's 64 MiB are too little for the workers of PyTorch's DataLoader.
 const SHM: &str = "1g";
@@ -25,12 +26,12 @@ const TENSORFLOW: [(&str, &str); 2] = [
 /// Everything that is added for this image.
 pub(super) fn of(
     spec: &RunSpec,
-    may_raise: bool,
+    found: &Found,
     gpu: bool,
     image: &PinnedImage,
     folder: &Path,
 ) -> Options {
-    let mut options = limits(spec, may_raise);
+    let mut options = limits(spec, found.cli, found.may_raise_limits());
     if gpu && has_tensorflow(image, folder) {
         for (name, value) in TENSORFLOW {
             if !image.has_env(name) {
@@ -41,8 +42,9 @@ pub(super) fn of(
     options
 }
 
-/// The size of /dev/shm, and limits of memory.
-pub(super) fn limits(spec: &RunSpec, may_raise: bool) -> Options {
+/// The size of /dev/shm, and limits of memory. Those that this machine doesn't let containers have
+/// are left out; all of them with Podman there, which raises others as soon as one is given.
+pub(super) fn limits(spec: &RunSpec, cli: RuntimeCli, may_raise: bool) -> Options {
     let mut options = Options::default();
     // A /dev/shm that is shared has its size already.
     if matches!(
@@ -52,7 +54,8 @@ pub(super) fn limits(spec: &RunSpec, may_raise: bool) -> Options {
         options.add("shm-size", SHM);
     }
     for (name, value, resource) in LIMITS {
-        if may_raise || may_have(value, getrlimit(resource).maximum) {
+        let may_have = cli != RuntimeCli::Podman && may_have(value, getrlimit(resource).maximum);
+        if may_raise || may_have {
             options.add("ulimit", &format!("{name}={value}"));
         }
     }
@@ -96,9 +99,12 @@ mod tests {
         let spec = crate::runtime::parse(&shlex::split(line).unwrap())
             .unwrap()
             .spec;
-        let options = spec.options.clone().over(limits(&spec, true));
+        let options = spec
+            .options
+            .clone()
+            .over(limits(&spec, RuntimeCli::Docker, true));
         let all = RunSpec { options, ..spec };
-        all.argv(crate::runtime::RuntimeCli::Docker).form[2..].join(" ")
+        all.argv(RuntimeCli::Docker).form[2..].join(" ")
     }
 
     #[test]
@@ -112,5 +118,14 @@ mod tests {
     fn without_root_limits_stay_below_ones_own() {
         assert!(may_have(-1, None) && may_have(5, Some(5)));
         assert!(!may_have(-1, Some(1 << 40)) && !may_have(6, Some(5)));
+    }
+
+    #[test]
+    fn podman_is_given_no_limits_where_none_can_be_raised() {
+        let ulimits = |may_raise| {
+            let options = limits(&RunSpec::default(), RuntimeCli::Podman, may_raise);
+            options.all("ulimit").count()
+        };
+        assert_eq!((ulimits(true), ulimits(false)), (2, 0));
     }
 }

@@ -12,8 +12,9 @@ use crate::error::CommandResult;
 use crate::runtime::{self, RunSpec, RuntimeCli};
 
 pub(super) fn print(mut spec: RunSpec, own: &OwnFlags, folder: &Path) -> CommandResult {
+    let cli = own.cli.unwrap_or(RuntimeCli::Docker);
     if own.defaults {
-        let usual = defaults::limits(&spec, true);
+        let usual = defaults::limits(&spec, cli, true);
         spec.options = spec.options.over(usual);
     }
     if own.format == Format::Devcontainer {
@@ -23,7 +24,7 @@ pub(super) fn print(mut spec: RunSpec, own: &OwnFlags, folder: &Path) -> Command
         }
         return output::answer(&format!("{:#}", rendered.form));
     }
-    let rendered = spec.argv(own.cli.unwrap_or(RuntimeCli::Docker));
+    let rendered = spec.argv(cli);
     super::refuse_left_out(&rendered.left_out)?;
     output::answer(&match own.format {
         Format::Json => format!(

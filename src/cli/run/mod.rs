@@ -106,13 +106,7 @@ fn start(
     let mut secrets = Vec::new();
     if own.defaults {
         spec.options = options;
-        let usual = defaults::of(
-            &spec,
-            found.may_raise_limits(),
-            gpu.is_given(),
-            &image,
-            folder,
-        );
+        let usual = defaults::of(&spec, found, gpu.is_given(), &image, folder);
         options = spec.options.over(usual);
         if let Some(key) = credentials::tracker_key(options.all("env")) {
             options.add("env", env_vars::WANDB_API_KEY);
