@@ -7,12 +7,14 @@ use std::path::{Path, PathBuf};
 
 use mlbuild_manifests::{LockError, LockFile};
 use proptest::prelude::*;
-use support::{digest, full, small};
+use support::{derived, digest, full, small};
 
-fn sample() -> (PathBuf, String) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/samples/v1.lock");
+fn sample(name: &str, lock: &LockFile) -> (PathBuf, String) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/samples")
+        .join(name);
     if std::env::var_os("UPDATE_SAMPLES").is_some() {
-        fs::write(&path, both().to_toml()).unwrap();
+        fs::write(&path, lock.to_toml()).unwrap();
     }
     let text = fs::read_to_string(&path).unwrap();
     (path, text)
@@ -38,9 +40,20 @@ fn line_of(text: &str, start: &str) -> usize {
 
 #[test]
 fn the_sample_of_version_1_reads_and_writes_back_the_same() {
-    let (path, text) = sample();
+    let (path, text) = sample("v1.lock", &both());
     let lock = LockFile::load(&path).unwrap();
     assert_eq!(lock, both());
+    assert_eq!(lock.to_toml(), text);
+}
+
+#[test]
+fn the_sample_of_version_2_reads_and_writes_back_the_same() {
+    let mut with_derived = both();
+    with_derived.insert(derived("ghcr.io/acme/cracks"));
+    let (path, text) = sample("v2.lock", &with_derived);
+    assert!(text.contains("\nversion = 2\n"), "{text}");
+    let lock = LockFile::load(&path).unwrap();
+    assert_eq!(lock, with_derived);
     assert_eq!(lock.to_toml(), text);
 }
 
@@ -130,8 +143,8 @@ fn every_cut_is_noticed() {
 
 #[test]
 fn a_newer_format_is_told_even_if_nothing_else_of_it_is_known() {
-    insta::assert_snapshot!(error("# hello\nversion = 2 # new\n{{{\n"), @"mlbuild.lock:2: made by a newer mlbuild: format 2, and this version reads up to 1; update mlbuild");
-    insta::assert_snapshot!(error("version = 0\n# end of lock\n"), @"mlbuild.lock:1: `version` is 0; expected 1");
+    insta::assert_snapshot!(error("# hello\nversion = 3 # new\n{{{\n"), @"mlbuild.lock:2: made by a newer mlbuild: format 3, and this version reads up to 2; update mlbuild");
+    insta::assert_snapshot!(error("version = 0\n# end of lock\n"), @"mlbuild.lock:1: `version` is 0; expected 1 to 2");
     assert!(error("version = \"x\"\n# end of lock\n").starts_with("mlbuild.lock:1: invalid type"));
 }
 

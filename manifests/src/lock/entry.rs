@@ -45,6 +45,10 @@ pub struct LockedImage {
     pub target: Option<String>,
     /// When the entry was made; written in whole seconds, UTC.
     pub created: Timestamp,
+    /// What it was derived from without a build; then everything but `platforms` and
+    /// `published` is that image's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub derived: Option<Derived>,
     /// What the image was made from.
     pub inputs: Inputs,
     /// Base images, each with what its reference meant at lock time.
@@ -77,6 +81,20 @@ impl LockedImage {
     pub fn base(&self, reference: &str) -> Option<&LockedBase> {
         self.bases.iter().find(|b| b.reference == reference)
     }
+}
+
+/// How an image came out of another one without a build: it was given to another user.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Derived {
+    /// The other image, with its digest: `ghcr.io/acme/cracks:v1@sha256:…`.
+    pub from: String,
+    /// User id that it has now.
+    pub uid: u32,
+    /// Group id that it has now.
+    pub gid: u32,
+    /// Login name that it has now.
+    pub name: String,
 }
 
 /// What an image was made from. Two builds with equal inputs ask for the same image.

@@ -16,7 +16,8 @@
 //! 6. **No secrets, no paths of the machine, no network** to read or check it.
 //!
 //! The format is numbered (`version`); samples of each number stay in `tests/samples`.
-//! A new optional key needs a new number too, because older readers refuse it.
+//! A new optional key needs a new number too, because older readers refuse it. A file has
+//! the lowest number that holds what is in it: 2 where an entry is `derived`, else 1.
 //!
 //! When to look things up, and what to do with what changed, is left to the caller.
 
@@ -32,15 +33,15 @@ use std::path::Path;
 use oci_spec::image::Digest;
 
 pub use entry::{
-    AptPackage, Builder, ImageKey, Inputs, LockedBase, LockedImage, LockedLayer, LockedPackages,
-    LockedPlatform, PublishedImage, PythonPackage,
+    AptPackage, Builder, Derived, ImageKey, Inputs, LockedBase, LockedImage, LockedLayer,
+    LockedPackages, LockedPlatform, PublishedImage, PythonPackage,
 };
 pub use error::LockError;
 
 /// The lock file's usual name.
 pub const FILE_NAME: &str = "mlbuild.lock";
-/// The format that this version writes, and the newest it reads.
-pub const FORMAT_VERSION: u32 = 1;
+/// The newest format that this version reads and writes.
+pub const FORMAT_VERSION: u32 = 2;
 
 /// The lock file in memory.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -10,8 +10,8 @@ use toml::Spanned;
 
 use super::write::{END, checksum, normalized};
 use super::{
-    Builder, FORMAT_VERSION, Inputs, LockError, LockFile, LockedBase, LockedImage, LockedPackages,
-    LockedPlatform, PublishedImage,
+    Builder, Derived, FORMAT_VERSION, Inputs, LockError, LockFile, LockedBase, LockedImage,
+    LockedPackages, LockedPlatform, PublishedImage,
 };
 
 /// The file as TOML holds it.
@@ -32,6 +32,7 @@ struct RawImage {
     tag: Option<String>,
     target: Option<String>,
     created: Timestamp,
+    derived: Option<Derived>,
     inputs: Inputs,
     #[serde(default)]
     bases: Vec<LockedBase>,
@@ -68,8 +69,8 @@ pub(super) fn parse(bytes: &[u8], path: &Path) -> Result<LockFile, LockError> {
         toml::from_str(text).map_err(|e| invalid(at(e.span()), plain_message(e.message())))?;
 
     let version = *raw.version.get_ref();
-    if version != i64::from(FORMAT_VERSION) {
-        let message = format!("`version` is {version}; expected {FORMAT_VERSION}");
+    if !(1..=i64::from(FORMAT_VERSION)).contains(&version) {
+        let message = format!("`version` is {version}; expected 1 to {FORMAT_VERSION}");
         return Err(invalid(at(Some(raw.version.span())), message));
     }
 
@@ -105,6 +106,7 @@ impl RawImage {
             tag: self.tag,
             target: self.target,
             created: self.created,
+            derived: self.derived,
             inputs: self.inputs,
             bases: self.bases,
             builder: self.builder,

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use oci_spec::image::Digest;
 use sha2::{Digest as _, Sha256};
 
-use super::{FORMAT_VERSION, LockFile, LockedImage, LockedLayer, LockedPlatform};
+use super::{LockFile, LockedImage, LockedLayer, LockedPlatform};
 use crate::toml_text::{TomlText, bare_or_quoted, inline, quoted};
 
 /// The last line: a file without it was cut off.
@@ -16,7 +16,7 @@ pub(super) const END: &str = "# end of lock";
 pub(super) fn to_toml(lock: &LockFile) -> String {
     let mut out = TomlText::default();
     out.comment("Written by mlbuild. Commit this file; don't edit it by hand.");
-    out.plain("version", FORMAT_VERSION);
+    out.plain("version", version(lock));
     for image in lock.images.values() {
         out.array_table("image");
         out.string("checksum", checksum(image));
@@ -26,6 +26,16 @@ pub(super) fn to_toml(lock: &LockFile) -> String {
     out.push(END);
     out.blank();
     out.finish()
+}
+
+/// The lowest format that holds what the lock says: older readers then still read it.
+fn version(lock: &LockFile) -> u32 {
+    let is_derived = |image: &LockedImage| image.derived.is_some();
+    if lock.images.values().any(is_derived) {
+        2
+    } else {
+        1
+    }
 }
 
 /// sha256 of the entry's text without the checksum itself.
@@ -57,6 +67,15 @@ fn entry(image: &LockedImage) -> String {
     out.optional("tag", image.tag.as_ref());
     out.optional("target", image.target.as_ref());
     out.string("created", image.created);
+    if let Some(derived) = &image.derived {
+        let fields = [
+            ("from", quoted(&derived.from)),
+            ("uid", derived.uid.to_string()),
+            ("gid", derived.gid.to_string()),
+            ("name", quoted(&derived.name)),
+        ];
+        out.plain("derived", inline(&fields));
+    }
 
     let inputs = &image.inputs;
     out.table("image.inputs");

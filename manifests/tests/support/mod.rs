@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use mlbuild_manifests::LockedImage;
 use mlbuild_manifests::lock::{
-    AptPackage, Builder, Inputs, LockedBase, LockedLayer, LockedPackages, LockedPlatform,
+    AptPackage, Builder, Derived, Inputs, LockedBase, LockedLayer, LockedPackages, LockedPlatform,
     PublishedImage, PythonPackage,
 };
 use oci_spec::image::Digest;
@@ -24,6 +24,7 @@ pub fn full(name: &str) -> LockedImage {
         tag: Some("v1".to_owned()),
         target: Some("serve".to_owned()),
         created: "2026-03-01T12:00:00Z".parse().unwrap(),
+        derived: None,
         inputs: Inputs {
             mlbuild: "0.1.0".to_owned(),
             template: Some("tensorflow".to_owned()),
@@ -84,6 +85,7 @@ pub fn small(name: &str) -> LockedImage {
         tag: None,
         target: None,
         created: "2026-03-01T12:00:00Z".parse().unwrap(),
+        derived: None,
         inputs: Inputs {
             mlbuild: "0.1.0".to_owned(),
             template: None,
@@ -98,6 +100,20 @@ pub fn small(name: &str) -> LockedImage {
         platforms: BTreeMap::from([("linux/amd64".to_owned(), platform(0x10))]),
         published: None,
         packages: None,
+    }
+}
+
+/// An entry of an image that was given to another user.
+pub fn derived(name: &str) -> LockedImage {
+    LockedImage {
+        derived: Some(Derived {
+            from: format!("{name}:v1@{}", digest(0x40)),
+            uid: 2000,
+            gid: 100,
+            name: "vorph".to_owned(),
+        }),
+        tag: Some("v1-uid2000".to_owned()),
+        ..full(name)
     }
 }
 

@@ -118,6 +118,7 @@ impl Entry<'_> {
             tag: self.key.tag.clone(),
             target: self.key.target.clone(),
             created: Timestamp::now(),
+            derived: None,
             inputs: self.inputs.clone(),
             bases: self.bases.pins.values().cloned().collect(),
             builder: Some(Builder {
@@ -176,7 +177,8 @@ fn says_enough(old: &LockedImage, new: &LockedImage) -> bool {
     *old == new
 }
 
-fn platform(image: &PlatformImage) -> (String, LockedPlatform) {
+/// The image for one platform as a lock has it, with the platform's name.
+pub fn platform(image: &PlatformImage) -> (String, LockedPlatform) {
     let layers = image.layers.iter().map(|layer| LockedLayer {
         digest: layer.blob.digest().clone(),
         diff_id: layer.diff_id.clone(),
@@ -268,6 +270,7 @@ pub fn load(file: &std::path::Path) -> CommandResult<LockFile> {
     LockFile::load(file).map_err(lock_error)
 }
 
-fn lock_error(error: LockError) -> CommandError {
+/// What is wrong with a lock, for people.
+pub fn lock_error(error: LockError) -> CommandError {
     CommandError::user(error)
 }

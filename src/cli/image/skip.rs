@@ -231,6 +231,9 @@ pub fn changed(locked: Option<&LockedImage>, inputs: &Inputs) -> Vec<String> {
     let Some(locked) = locked else {
         return vec!["the lock has no entry for this image".into()];
     };
+    if locked.derived.is_some() {
+        return vec!["the lock's image was given to another user".into()];
+    }
     let old = &locked.inputs;
     let mut reasons = Vec::new();
     for (same, reason) in [
