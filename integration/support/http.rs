@@ -53,6 +53,31 @@ pub fn put_manifest(host: &str, name: &str, tag: &str, media_type: &str, body: &
     assert!(answer[9..].starts_with("201"), "{answer}");
 }
 
+/// Puts a blob in place; returns its digest.
+pub fn put_blob(host: &str, name: &str, body: &[u8]) -> String {
+    let digest = sha256(body);
+    let opened = request("POST", host, &format!("/v2/{name}/blobs/uploads/"));
+    let location = opened
+        .headers
+        .lines()
+        .find_map(|line| line.strip_prefix("Location: "))
+        .unwrap_or_else(|| panic!("{}", opened.headers));
+    let path = &location[location.find("/v2/").unwrap()..];
+    let join = if path.contains('?') { '&' } else { '?' };
+    let length = body.len();
+    let mut stream = TcpStream::connect(host).unwrap();
+    write!(
+        stream,
+        "PUT {path}{join}digest={digest} HTTP/1.0\r\nHost: {host}\r\nContent-Type: application/octet-stream\r\nContent-Length: {length}\r\n\r\n"
+    )
+    .unwrap();
+    stream.write_all(body).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer[9..].starts_with("201"), "{answer}");
+    digest
+}
+
 /// A document that a registry has, with its digest; panics where it has none.
 pub fn get(host: &str, path: &str) -> (String, Vec<u8>) {
     let answer = request("GET", host, path);

@@ -71,7 +71,7 @@ mod tests {
     fn every_command_has_a_page() {
         let pages = pages(super::super::definition()).unwrap();
         let names: Vec<&str> = pages.iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(names[0], "mlbuild-completions.1");
+        assert_eq!(names[0], "mlbuild-adopt.1");
         assert!(
             names.contains(&"mlbuild.1") && names.contains(&"mlbuild-image.1"),
             "{names:?}"

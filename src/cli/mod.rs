@@ -1,5 +1,6 @@
 //! The verbs: one file per command. Only here is anything printed.
 
+pub mod adopt;
 pub mod completions;
 pub mod doctor;
 pub mod engine;
@@ -39,6 +40,7 @@ pub enum Command {
     #[command(visible_alias = "build")]
     Image(Box<crate::flags::ImageArgs>),
     Run(run::RunArgs),
+    Adopt(adopt::AdoptArgs),
     Engine(engine::EngineArgs),
     Init(init::InitArgs),
     Templates(templates::TemplatesArgs),
@@ -85,6 +87,7 @@ fn execute(cli: Cli) -> CommandResult<u8> {
     match cli.command {
         Command::Run(args) => return run::run(&args),
         Command::Image(args) => wait_for(image::run(*args)),
+        Command::Adopt(args) => wait_for(adopt::run(args)),
         Command::Engine(args) => wait_for(engine::run(args)),
         Command::Init(args) => init::run(&args),
         Command::Templates(args) => templates::run(&args),

@@ -1,12 +1,15 @@
-//! Images on disk: reads OCI image layouts (a folder or a tar of one, as builders
-//! export them), lists their images and layers, and checks every blob against its
-//! digest. Blobs are streamed; only manifests and configurations are held in memory.
+//! Images: reads OCI image layouts (a folder or a tar of one, as builders export them),
+//! lists their images and layers, and checks every blob against its digest; reads what
+//! layers hold, and writes them for another owner. Blobs are streamed; only manifests,
+//! configurations and small layers are held in memory.
 //!
 //! Sending an image anywhere is left to `registry`.
 
 mod error;
 mod inspect;
+pub mod layer;
 mod layout;
+pub mod reown;
 
 pub use error::LayoutError;
 pub use inspect::{ImageLayer, PlatformImage, is_attestation, is_index, is_manifest};

@@ -135,6 +135,16 @@ pub enum RegistryError {
         /// What it has.
         found: String,
     },
+    /// It has a layer in one repository, and doesn't lend it to another.
+    #[error("{registry} doesn't lend the layer {digest} to {repository}")]
+    NotMounted {
+        /// The registry.
+        registry: String,
+        /// The layer.
+        digest: String,
+        /// The repository that needs it.
+        repository: String,
+    },
     /// An answer that doesn't follow the distribution specification.
     #[error("{registry} gave an answer that makes no sense for {what}: {why}")]
     Malformed {
@@ -230,6 +240,10 @@ impl RegistryError {
             } => Some(format!(
                 "anonymous use is limited more: docker login {registry}; or set a mirror"
             )),
+            RegistryError::NotMounted { .. } => Some(
+                "name a tag in the repository that the image is in: its layers are there"
+                    .to_owned(),
+            ),
             RegistryError::Server { message, .. } if message.contains("no space left") => {
                 Some("the registry's disk is full".to_owned())
             }

@@ -12,6 +12,7 @@
 mod auth;
 mod call;
 mod credentials;
+mod derive;
 mod endpoint;
 mod error;
 mod options;
@@ -34,6 +35,7 @@ use self::call::Call;
 use self::endpoint::Endpoint;
 
 pub use credentials::CredentialStore;
+pub use derive::DerivedImage;
 pub use error::RegistryError;
 pub use options::{RegistryOptions, Retry};
 pub use platform::{parse_platform, platform_matches, platform_name};

@@ -129,13 +129,23 @@ impl Registry {
         reference: &Reference,
         blob: &Descriptor,
     ) -> Result<Vec<u8>, RegistryError> {
+        self.pull_blob_up_to(reference, blob, MAX_DOCUMENT).await
+    }
+
+    /// As [`Registry::pull_blob`], for a blob of at most this many bytes.
+    pub async fn pull_blob_up_to(
+        &self,
+        reference: &Reference,
+        blob: &Descriptor,
+        limit: usize,
+    ) -> Result<Vec<u8>, RegistryError> {
         for mirror in self.mirrors(reference.registry()) {
-            if let Ok(found) = self.pull_blob_at(&mirror, reference, blob).await {
+            if let Ok(found) = self.pull_blob_at(&mirror, reference, blob, limit).await {
                 return Ok(found);
             }
         }
         let endpoint = self.endpoint(reference.registry());
-        self.pull_blob_at(&endpoint, reference, blob).await
+        self.pull_blob_at(&endpoint, reference, blob, limit).await
     }
 
     pub(super) async fn head_at(
@@ -179,7 +189,8 @@ impl Registry {
         let scope = scope_of(reference, false);
         let what = format!("pulling {reference}");
         let call = manifest_call(Method::GET, reference, &scope, &what);
-        let (answer, bytes) = self.fetch(endpoint, &call).await.map_err(|e| match e {
+        let fetched = self.fetch(endpoint, &call, MAX_DOCUMENT).await;
+        let (answer, bytes) = fetched.map_err(|e| match e {
             RegistryError::NotFound { .. } => RegistryError::NotFound {
                 reference: reference.to_string(),
             },
@@ -212,6 +223,7 @@ impl Registry {
         endpoint: &Endpoint,
         reference: &Reference,
         blob: &Descriptor,
+        limit: usize,
     ) -> Result<Vec<u8>, RegistryError> {
         let scope = scope_of(reference, false);
         let what = format!("pulling {} of {}", blob.digest(), reference.repository());
@@ -224,7 +236,7 @@ impl Registry {
             scope: &scope,
             what: &what,
         };
-        let (_, bytes) = self.fetch(endpoint, &call).await?;
+        let (_, bytes) = self.fetch(endpoint, &call, limit).await?;
         let digest = digest_of(&bytes);
         if digest != *blob.digest() {
             return Err(mismatch(endpoint, &what, blob.digest().as_ref(), &digest));
@@ -237,6 +249,7 @@ impl Registry {
         &self,
         endpoint: &Endpoint,
         call: &Call<'_>,
+        limit: usize,
     ) -> Result<(Response, Vec<u8>), RegistryError> {
         let mut tried = 0;
         loop {
@@ -252,11 +265,11 @@ impl Registry {
                     Ok(Some(piece)) => bytes.extend_from_slice(&piece),
                     Err(e) => break Some(e.to_string()),
                 }
-                if bytes.len() > MAX_DOCUMENT {
+                if bytes.len() > limit {
                     return Err(RegistryError::Malformed {
                         registry: endpoint.name.clone(),
                         what: call.what.to_owned(),
-                        why: format!("it is larger than {MAX_DOCUMENT} bytes"),
+                        why: format!("it is larger than {limit} bytes"),
                     });
                 }
             };

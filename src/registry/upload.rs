@@ -104,6 +104,30 @@ impl Upload<'_> {
         }
     }
 
+    /// Has the blob mounted from a repository nearby, unless it is there; never sends it.
+    pub(super) async fn mount(&self) -> Result<(), RegistryError> {
+        if self.is_there().await? {
+            return Ok(());
+        }
+        let digest = self.blob.digest();
+        let what = format!("mounting {digest}");
+        match self.open(&what).await {
+            Ok(Step::Opened(session)) => {
+                // Registries throw old uploads away by themselves, too.
+                let call = self.call(Method::DELETE, Target::Url(&session.location), &what);
+                let _ = self.send_once(&call).await;
+                Err(RegistryError::NotMounted {
+                    registry: self.endpoint.name.clone(),
+                    digest: digest.to_string(),
+                    repository: self.scope.repository.clone(),
+                })
+            }
+            Ok(_) => Ok(()),
+            Err(Trouble::Final(error)) => Err(error),
+            Err(Trouble::Passing { why, .. }) => Err(self.endpoint.lost(&what, 1, why)),
+        }
+    }
+
     async fn is_there(&self) -> Result<bool, RegistryError> {
         let digest = self.blob.digest();
         let what = format!("looking for {digest}");

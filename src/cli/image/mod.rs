@@ -14,7 +14,7 @@ mod inputs;
 mod layouts;
 mod moved;
 mod planning;
-mod publish;
+pub(super) mod publish;
 mod skip;
 mod titles;
 

@@ -1,0 +1,271 @@
+//! `mlbuild adopt`: gives an image to another user, without a builder and without its big layers.
+//!
+//! Read the small documents and the last layer, write them anew, push, write down. Each step is
+//! a file beside this one; what is written is decided in [`crate::image::reown`].
+
+mod derive;
+mod record;
+mod source;
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueHint};
+use mlbuild_templates::value::{Gid, Uid, UserName};
+use oci_spec::distribution::Reference;
+use serde_json::json;
+
+use self::derive::Adopted;
+use crate::cli::output;
+use crate::error::{CommandError, CommandResult};
+use crate::flags::Format;
+use crate::image::reown::NewOwner;
+use crate::registry::{
+    CredentialStore, Published, Registry, RegistryError, RegistryOptions, platform_name,
+};
+use crate::settings;
+
+/// Give an image in a registry to another user, without building it.
+///
+/// Writes the image's last layer and its configuration for other ids and pushes them; all other
+/// layers are used as they are, and not downloaded. Prints REFERENCE@DIGEST as the registry
+/// confirmed it. For images whose last layer holds all that belongs to their user, as those of
+/// mlbuild's templates do.
+#[derive(Debug, Clone, Args)]
+pub struct AdoptArgs {
+    /// Image in a registry.
+    #[arg(value_name = "REFERENCE")]
+    pub image: String,
+    /// User id that it gets.
+    #[arg(long, value_name = "ID", allow_hyphen_values = true)]
+    pub uid: String,
+    /// Group id that it gets (default: the user id).
+    #[arg(long, value_name = "ID", allow_hyphen_values = true)]
+    pub gid: Option<String>,
+    /// Login name that it gets (default: the one it has).
+    #[arg(long, visible_aliases = ["user", "username"], value_name = "NAME")]
+    pub name: Option<String>,
+    /// Name of the new image, in the same registry (default: the old name with the tag TAG-uidID).
+    #[arg(short, long, value_name = "REFERENCE")]
+    pub tag: Option<String>,
+    /// Registry host that is reached by plain http (repeatable).
+    #[arg(long = "insecure-registry", value_name = "HOST[:PORT]")]
+    pub insecure_registries: Vec<String>,
+    /// Lock file that gets an entry, where it is there.
+    #[arg(long = "lock", value_name = "FILE", default_value = "mlbuild.lock", value_hint = ValueHint::FilePath)]
+    pub lock_file: PathBuf,
+    /// Write no lock.
+    #[arg(long)]
+    pub no_lock: bool,
+    /// Form of the answer on stdout.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: Format,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// An image that can't be given away safely, or a registry that doesn't take it.
+pub async fn run(args: AdoptArgs) -> CommandResult {
+    let to = owner(&args)?;
+    let from = RegistryError::reference(&args.image)?;
+    let target = target(args.tag.as_deref(), &from, &to)?;
+    let project = std::env::current_dir()
+        .map_err(|error| CommandError::environment(format!("the current folder: {error}")))?;
+    let config = settings::read_config(&project)?.registry;
+    let insecure = config.insecure.into_iter().chain(args.insecure_registries);
+    let registry = Registry::new(RegistryOptions {
+        insecure: insecure.collect(),
+        mirrors: config.mirrors,
+        credentials: CredentialStore::from_environment(),
+        ..RegistryOptions::default()
+    });
+
+    let source = source::fetch(&registry, &from).await?;
+    let adopted = derive::derive(&source, &from, &to)?;
+    if adopted.is_unchanged() && target.repository() != from.repository() {
+        return Err(CommandError::user(format!(
+            "{from} belongs to uid {} already: there is nothing to write",
+            to.uid
+        ))
+        .hint("name a tag in the same repository, or copy the image"));
+    }
+    let published = registry
+        .push_derived(&adopted.image, &from, &target)
+        .await?;
+    tell(&from, &adopted);
+    let lock = project.join(&args.lock_file);
+    let lock = match !args.no_lock && lock.exists() {
+        true => record::record(&lock, &registry, &from, &source, &adopted, &published).await?,
+        false => None,
+    };
+    answer(
+        args.format,
+        &from,
+        &source,
+        &adopted,
+        &published,
+        lock.as_deref(),
+    )
+}
+
+fn owner(args: &AdoptArgs) -> CommandResult<NewOwner> {
+    let uid: Uid = settings::parse("--uid", &args.uid)?;
+    let gid: Option<Gid> = match &args.gid {
+        Some(gid) => Some(settings::parse("--gid", gid)?),
+        None => None,
+    };
+    let name: Option<UserName> = match &args.name {
+        Some(name) => Some(settings::parse("--name", name)?),
+        None => None,
+    };
+    if name.as_ref().is_some_and(|name| name.as_str() == "root") {
+        return Err(CommandError::user("--name root: root is there already")
+            .hint("to run as root, no other image is needed: docker run --user 0"));
+    }
+    Ok(NewOwner {
+        uid: uid.get(),
+        gid: gid.map_or(uid.get(), Gid::get),
+        name: name.map(|name| name.as_str().to_owned()),
+    })
+}
+
+/// Where the new image goes: what was asked for, or a tag of its own beside the old one.
+fn target(asked: Option<&str>, from: &Reference, to: &NewOwner) -> CommandResult<Reference> {
+    let Some(asked) = asked else {
+        let group = match to.gid == to.uid {
+            true => String::new(),
+            false => format!("-gid{}", to.gid),
+        };
+        let tag = match from.tag() {
+            Some(tag) => format!("{tag}-uid{}{group}", to.uid),
+            None => format!("uid{}{group}", to.uid),
+        };
+        let (registry, repository) = (from.registry(), from.repository());
+        return Ok(Reference::with_tag(registry.into(), repository.into(), tag));
+    };
+    let target = RegistryError::reference(asked)
+        .map_err(|error| CommandError::from(error).hint("write -t NAME:TAG"))?;
+    if target.digest().is_some() {
+        return Err(
+            CommandError::user(format!("-t {asked}: a tag can't name a digest"))
+                .hint("write NAME:TAG; the digest is what comes out"),
+        );
+    }
+    if target.registry() != from.registry() {
+        return Err(CommandError::user(format!(
+            "-t {asked}: the layers of {from} are in {}, and adopt moves none",
+            from.registry()
+        ))
+        .hint(format!(
+            "adopt it in {}, then copy the image to {}",
+            from.registry(),
+            target.registry()
+        )));
+    }
+    Ok(target)
+}
+
+/// What was done, and what could not be.
+fn tell(from: &Reference, adopted: &Adopted) {
+    for platform in &adopted.platforms {
+        let name = platform_name(&platform.image.platform);
+        let Some(new) = &platform.reowned else {
+            output::note(&format!("{name}: it belongs to that user already"));
+            continue;
+        };
+        let (was, now) = (&new.was, &new.now);
+        let kept: u64 = new.kept.iter().map(oci_spec::image::Descriptor::size).sum();
+        output::note(&format!(
+            "{name}: {} ({}:{}) is now {} ({}:{}); {} entries of the last layer written anew, \
+             {} layers ({} MB) used as they are",
+            was.name,
+            was.uid,
+            was.gid,
+            now.name,
+            now.uid,
+            now.gid,
+            new.changed,
+            new.kept.len(),
+            kept / 1_000_000
+        ));
+        if !new.is_template {
+            output::warning(&format!(
+                "{from} wasn't made by mlbuild's templates: what its other layers have of uid {} \
+                 stays that user's; they were not read",
+                was.uid
+            ));
+        }
+        if !new.mentions.is_empty() {
+            output::warning(&format!(
+                "these files name the old home folder: {}",
+                new.mentions.join(", ")
+            ));
+        }
+    }
+    if adopted.dropped > 0 {
+        output::note("its attestations tell of the old image, and were left out");
+    }
+}
+
+fn answer(
+    format: Format,
+    from: &Reference,
+    source: &source::Source,
+    adopted: &Adopted,
+    published: &Published,
+    lock: Option<&Path>,
+) -> CommandResult {
+    if format == Format::Text {
+        return output::answer(&published.pinned());
+    }
+    let platforms = adopted.platforms.iter().map(|platform| {
+        let image = &platform.image;
+        let user = platform.reowned.as_ref().map(|new| {
+            json!({ "name": new.now.name, "uid": new.now.uid, "gid": new.now.gid, "home": new.now.home })
+        });
+        let about = json!({
+            "manifest": image.manifest.digest(),
+            "config": image.config.digest(),
+            "layer": image.layers.last().map(|layer| layer.blob.digest()),
+            "user": user,
+            "from_template": platform.reowned.as_ref().map(|new| new.is_template),
+        });
+        (platform_name(&image.platform), about)
+    });
+    let answer = json!({
+        "action": if adopted.is_unchanged() { "unchanged" } else { "adopted" },
+        "image": published.reference.to_string(),
+        "pinned": published.pinned(),
+        "digest": published.descriptor.digest(),
+        "from": format!("{}@{}", source::name(from), source.top.descriptor.digest()),
+        "platforms": platforms.collect::<serde_json::Map<_, _>>(),
+        "lock": lock,
+    });
+    output::answer(&serde_json::to_string_pretty(&answer).expect("plain JSON"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_image_gets_a_tag_of_its_own() {
+        let of = |from: &str, asked, (uid, gid)| {
+            let from = RegistryError::reference(from).unwrap();
+            let to = NewOwner {
+                uid,
+                gid,
+                name: None,
+            };
+            target(asked, &from, &to).map(|t| t.to_string()).ok()
+        };
+        let ok = |text: &str| Some(text.to_owned());
+        assert_eq!(of("h:1/a:v1", None, (5, 5)), ok("h:1/a:v1-uid5"));
+        assert_eq!(of("h:1/a:v1", None, (5, 6)), ok("h:1/a:v1-uid5-gid6"));
+        let digest = format!("h:1/a@sha256:{}", "0".repeat(64));
+        assert_eq!(of(&digest, None, (5, 5)), ok("h:1/a:uid5"));
+        assert_eq!(of("h:1/a:v1", Some("h:1/b:x"), (5, 5)), ok("h:1/b:x"));
+        assert_eq!(of("h:1/a:v1", Some("h:2/b:x"), (5, 5)), None);
+        assert_eq!(of("h:1/a:v1", Some(&digest), (5, 5)), None);
+    }
+}
