@@ -4,7 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use mlbuild::image::OciLayout;
-use oci_spec::image::Digest;
+use mlbuild::image::layer::Packing;
+use oci_spec::image::{Digest, MediaType};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
@@ -69,6 +70,61 @@ pub fn index(seed: u64) -> Made {
     let index = json!({ "schemaVersion": 2, "mediaType": kind, "manifests": manifests });
     let top = document(path, kind, &index);
     finish(folder, top)
+}
+
+/// One image for linux/amd64 of these steps and layers, with a configuration's settings.
+pub fn built(layers: &[(&str, Vec<u8>)], packing: Packing, settings: Value) -> Made {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut blobs, mut ids, mut history) = (Vec::new(), Vec::new(), Vec::new());
+    for (step, tar) in layers {
+        let kind = match packing {
+            Packing::Plain => MediaType::ImageLayer,
+            Packing::Gzip => MediaType::ImageLayerGzip,
+            Packing::Zstd => MediaType::ImageLayerZstd,
+        };
+        let (bytes, layer) = packing.pack(tar.clone(), kind.clone());
+        blobs.push(blob(folder.path(), kind.as_ref(), &bytes));
+        ids.push(layer.diff_id.to_string());
+        history.push(json!({ "created_by": step }));
+    }
+    let config = json!({ "architecture": "amd64", "os": "linux", "config": settings,
+        "rootfs": { "type": "layers", "diff_ids": ids }, "history": history });
+    let config = document(
+        folder.path(),
+        "application/vnd.oci.image.config.v1+json",
+        &config,
+    );
+    let top = manifest(folder.path(), config, blobs);
+    finish(folder, top)
+}
+
+/// The same image as older Dockers save it.
+pub fn as_docker_archive(layers: &[Vec<u8>], settings: Value) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let ids = layers
+        .iter()
+        .map(|tar| format!("sha256:{}", hex::encode(Sha256::digest(tar))));
+    let config = json!({ "architecture": "amd64", "os": "linux", "config": settings,
+        "rootfs": { "type": "layers", "diff_ids": ids.collect::<Vec<_>>() } });
+    let file = fs::File::create(folder.path().join("saved.tar")).unwrap();
+    let mut archive = tar::Builder::new(file);
+    let mut add = |name: &str, bytes: &[u8]| {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        archive.append_data(&mut header, name, bytes).unwrap();
+    };
+    let names: Vec<_> = (0..layers.len())
+        .map(|n| format!("{n}/layer.tar"))
+        .collect();
+    for (name, tar) in names.iter().zip(layers) {
+        add(name, tar);
+    }
+    add("config.json", config.to_string().as_bytes());
+    let list = json!([{ "Config": "config.json", "RepoTags": null, "Layers": names }]);
+    add("manifest.json", list.to_string().as_bytes());
+    archive.finish().unwrap();
+    folder
 }
 
 /// The same layout as a tar.

@@ -2,6 +2,7 @@
 
 pub mod adopt;
 pub mod completions;
+pub mod diff;
 pub mod doctor;
 pub mod engine;
 pub mod image;
@@ -41,6 +42,7 @@ pub enum Command {
     Image(Box<crate::flags::ImageArgs>),
     Run(run::RunArgs),
     Adopt(adopt::AdoptArgs),
+    Diff(diff::DiffArgs),
     Engine(engine::EngineArgs),
     Init(init::InitArgs),
     Templates(templates::TemplatesArgs),
@@ -88,6 +90,7 @@ fn execute(cli: Cli) -> CommandResult<u8> {
         Command::Run(args) => return run::run(&args),
         Command::Image(args) => wait_for(image::run(*args)),
         Command::Adopt(args) => wait_for(adopt::run(args)),
+        Command::Diff(args) => wait_for(diff::run(args)),
         Command::Engine(args) => wait_for(engine::run(args)),
         Command::Init(args) => init::run(&args),
         Command::Templates(args) => templates::run(&args),

@@ -156,7 +156,7 @@ pub fn is_attestation(descriptor: &Descriptor) -> bool {
 }
 
 /// The platform a configuration says it is for.
-fn platform_of(config: &ImageConfiguration) -> Platform {
+pub(super) fn platform_of(config: &ImageConfiguration) -> Platform {
     let builder = PlatformBuilder::default()
         .os(config.os().clone())
         .architecture(config.architecture().clone());

@@ -238,7 +238,7 @@ impl OciLayout {
 }
 
 /// Where each file of a tar lies; contents are skipped, not read.
-fn tar_members(path: &Path) -> Result<BTreeMap<String, BlobSource>, LayoutError> {
+pub(super) fn tar_members(path: &Path) -> Result<BTreeMap<String, BlobSource>, LayoutError> {
     let read = |source| LayoutError::Read {
         path: path.to_path_buf(),
         source,
@@ -248,13 +248,20 @@ fn tar_members(path: &Path) -> Result<BTreeMap<String, BlobSource>, LayoutError>
         why: format!("neither a folder nor a tar: {e}"),
     };
     let mut archive = tar::Archive::new(File::open(path).map_err(read)?);
-    let mut members = BTreeMap::new();
+    let (mut members, mut links) = (BTreeMap::new(), Vec::new());
     for entry in archive.entries_with_seek().map_err(not_a_tar)? {
         let entry = entry.map_err(not_a_tar)?;
+        let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        if let (true, Some(to)) = (
+            entry.header().entry_type().is_symlink(),
+            entry.link_name_bytes(),
+        ) {
+            let to = String::from_utf8_lossy(&to).into_owned();
+            links.push((name.trim_start_matches("./").to_owned(), to));
+        }
         if !entry.header().entry_type().is_file() {
             continue;
         }
-        let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
         let source = BlobSource {
             path: path.to_path_buf(),
             offset: entry.raw_file_position(),
@@ -262,5 +269,25 @@ fn tar_members(path: &Path) -> Result<BTreeMap<String, BlobSource>, LayoutError>
         };
         members.insert(name.trim_start_matches("./").to_owned(), source);
     }
+    // Older Dockers write a layer that occurs twice as a link to the first one.
+    for (name, to) in links {
+        if let Some(source) = members.get(&beside(&name, &to)).cloned() {
+            members.entry(name).or_insert(source);
+        }
+    }
     Ok(members)
+}
+
+/// Where a link in a tar leads, by the names alone.
+fn beside(name: &str, to: &str) -> String {
+    let mut parts: Vec<&str> = name.split('/').collect();
+    parts.pop();
+    for part in to.split('/') {
+        match part {
+            ".." => drop(parts.pop()),
+            "" | "." => {}
+            part => parts.push(part),
+        }
+    }
+    parts.join("/")
 }

@@ -5,12 +5,15 @@
 //!
 //! Sending an image anywhere is left to `registry`.
 
+mod archive;
+pub mod compare;
 mod error;
 mod inspect;
 pub mod layer;
 mod layout;
 pub mod reown;
 
+pub use archive::DockerArchive;
 pub use error::LayoutError;
 pub use inspect::{ImageLayer, PlatformImage, is_attestation, is_index, is_manifest};
 pub use layout::{BlobSource, OciLayout};

@@ -22,6 +22,7 @@ mod publish;
 mod pull;
 mod push;
 mod referrers;
+mod stream;
 mod trouble;
 mod upload;
 
@@ -40,6 +41,7 @@ pub use error::RegistryError;
 pub use options::{RegistryOptions, Retry};
 pub use platform::{parse_platform, platform_matches, platform_name};
 pub use progress::{PushEvent, PushProgress};
+pub use stream::BlobStream;
 
 /// All registries, reached by one set of options. Cheap to clone; keeps connections
 /// and access tokens for as long as it lives.

@@ -1,0 +1,174 @@
+//! Where the two images are: a registry, an OCI layout, or an archive of Docker's.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+use std::path::Path;
+
+use futures::future::try_join_all;
+use oci_spec::distribution::Reference;
+use serde_json::Value;
+use tokio::runtime::Handle;
+
+use crate::error::{CommandError, CommandResult, Turn};
+use crate::image::compare::LayerStore;
+use crate::image::layer::{LayerError, LayerProblem};
+use crate::image::{DockerArchive, ImageLayer, LayoutError, OciLayout, PlatformImage};
+use crate::registry::{Registry, RegistryError, platform_name};
+
+/// An image that is there to be read.
+pub struct Opened {
+    /// As it was given.
+    pub name: String,
+    /// By platform.
+    pub images: BTreeMap<String, OpenedImage>,
+    store: Store,
+}
+
+/// The documents of an image for one platform.
+pub struct OpenedImage {
+    /// Its digests.
+    pub image: PlatformImage,
+    /// Its configuration.
+    pub config: Value,
+    /// Its manifest, where it has one.
+    pub manifest: Option<Value>,
+}
+
+enum Store {
+    Registry(Registry, Reference, Handle),
+    Layout(Box<OciLayout>),
+    Archive(Box<DockerArchive>),
+}
+
+impl LayerStore for Opened {
+    fn open(&self, layer: &ImageLayer) -> io::Result<Box<dyn Read + Send + '_>> {
+        Ok(match &self.store {
+            Store::Registry(registry, reference, runtime) => {
+                let stream = registry.open_blob(reference, &layer.blob, runtime);
+                Box::new(stream.map_err(io::Error::other)?)
+            }
+            Store::Layout(layout) => {
+                let source = layout.blob(layer.blob.digest());
+                Box::new(source.map_err(io::Error::other)?.open()?)
+            }
+            Store::Archive(archive) => {
+                let source = archive.layer(&layer.diff_id);
+                Box::new(source.map_err(io::Error::other)?.open()?)
+            }
+        })
+    }
+}
+
+/// Finds an image and reads its documents.
+///
+/// # Errors
+/// An image that isn't there, or makes no sense.
+pub async fn open(name: &str, registry: &Registry) -> CommandResult<Opened> {
+    match path(name) {
+        Some(path) => on_disk(name, Path::new(path)),
+        None => in_registry(name, registry).await,
+    }
+}
+
+/// The path that an argument names; `None` for a reference.
+fn path(name: &str) -> Option<&str> {
+    if let Some(path) = name.strip_prefix("oci-layout://") {
+        return Some(path);
+    }
+    let is_path = name.starts_with(['/', '.']) || name.ends_with(".tar");
+    is_path.then_some(name)
+}
+
+async fn in_registry(name: &str, registry: &Registry) -> CommandResult<Opened> {
+    let reference = RegistryError::reference(name).map_err(|error| {
+        let error = CommandError::from(error);
+        match Path::new(name).exists() {
+            true => error.hint(format!("for the path, write ./{name}")),
+            false => error,
+        }
+    })?;
+    let images = registry.images(&reference, None).await?;
+    let opened = images.into_iter().map(|image| {
+        let reference = &reference;
+        async move {
+            let exact = reference.clone_with_digest(image.manifest.digest().to_string());
+            let (_, manifest) = registry.pull_manifest(&exact).await?;
+            let config = registry.pull_blob(reference, &image.config).await?;
+            Ok::<_, CommandError>(OpenedImage {
+                config: parsed(name, &config)?,
+                manifest: Some(parsed(name, &manifest)?),
+                image,
+            })
+        }
+    });
+    let images = try_join_all(opened).await?;
+    let store = Store::Registry(registry.clone(), reference, Handle::current());
+    Ok(opened_as(name, images, store))
+}
+
+fn on_disk(name: &str, path: &Path) -> CommandResult<Opened> {
+    let fail = |error: LayoutError| CommandError::new(turn(&error), error);
+    let layout = match OciLayout::open(path) {
+        Ok(layout) => layout,
+        // Older Dockers save images in a form of their own.
+        Err(LayoutError::NotALayout { .. }) if path.is_file() => {
+            let archive = DockerArchive::open(path).map_err(fail)?;
+            let image = OpenedImage {
+                image: archive.image.clone(),
+                config: parsed(name, &archive.config)?,
+                manifest: None,
+            };
+            return Ok(opened_as(
+                name,
+                vec![image],
+                Store::Archive(Box::new(archive)),
+            ));
+        }
+        Err(error) => return Err(fail(error)),
+    };
+    let mut images = Vec::new();
+    for image in layout.images().map_err(fail)? {
+        let document = |descriptor| layout.document(descriptor).map_err(fail);
+        images.push(OpenedImage {
+            config: parsed(name, &document(&image.config)?)?,
+            manifest: Some(parsed(name, &document(&image.manifest)?)?),
+            image,
+        });
+    }
+    Ok(opened_as(name, images, Store::Layout(Box::new(layout))))
+}
+
+fn opened_as(name: &str, images: Vec<OpenedImage>, store: Store) -> Opened {
+    let named = images
+        .into_iter()
+        .map(|i| (platform_name(&i.image.platform), i));
+    Opened {
+        name: name.to_owned(),
+        images: named.collect(),
+        store,
+    }
+}
+
+/// A path that isn't there is the user's to mend; a damaged image is nobody's.
+fn turn(error: &LayoutError) -> Turn {
+    match error {
+        LayoutError::DamagedBlob { .. } | LayoutError::MissingBlob { .. } => Turn::Work,
+        _ => Turn::User,
+    }
+}
+
+fn parsed(name: &str, bytes: &[u8]) -> CommandResult<Value> {
+    serde_json::from_slice(bytes).map_err(|error| CommandError::work(format!("{name}: {error}")))
+}
+
+/// The error of a layer, with the registry's own where that is what went wrong.
+pub fn layer_error(error: LayerError) -> CommandError {
+    if let LayerProblem::Read(inner) = &*error.problem
+        && inner
+            .get_ref()
+            .is_some_and(|inner| inner.is::<RegistryError>())
+    {
+        return CommandError::environment(error);
+    }
+    CommandError::work(error)
+}
