@@ -102,6 +102,7 @@ struct Inner {
     docker: Option<DockerApi>,
     /// Asked while the connection is made: Docker takes its time.
     docker_kind: Mutex<Option<AskedKind>>,
+    session_door: Option<DockerDialer>,
     info: OnceCell<BuilderInfo>,
 }
 
@@ -151,11 +152,14 @@ impl Client {
         let dialer =
             Dialer::new(endpoint, options.tls.as_ref(), &options.env).map_err(dial_error)?;
         let mut docker_kind = None;
+        let mut session_door = None;
         let (channel, workers, docker) = match dialer {
             Dialer::Docker(docker) => {
                 let api = DockerApi::new(docker.raw.clone(), docker.host.clone());
                 docker_kind = Some(tokio::spawn(ask_docker_kind(api.clone())));
-                let (channel, workers) = connect_docker(endpoint, &docker, options.timeout).await?;
+                let (channel, workers, is_upgraded) =
+                    connect_docker(endpoint, &docker, options.timeout).await?;
+                session_door = is_upgraded.then_some(docker);
                 (channel, workers, Some(api))
             }
             dialer => {
@@ -174,6 +178,7 @@ impl Client {
                 workers,
                 docker,
                 docker_kind: Mutex::new(docker_kind),
+                session_door,
                 info: OnceCell::new(),
             }),
         })
@@ -187,6 +192,11 @@ impl Client {
     /// The Docker daemon around the builder, if there is one.
     pub fn docker(&self) -> Option<&DockerApi> {
         self.inner.docker.as_ref()
+    }
+
+    /// The way to a connection for a session alone, where the builder has one.
+    pub(crate) fn session_door(&self) -> Option<DockerDialer> {
+        self.inner.session_door.clone()
     }
 
     pub(crate) fn channel(&self) -> Channel {
@@ -267,12 +277,12 @@ async fn ask_docker_kind(docker: DockerApi) -> Result<BuilderKind, DockerApiErro
 }
 
 /// Docker from 29.2 on speaks gRPC on its socket directly, and means to drop
-/// the upgrade; older ones know only the upgrade.
+/// the upgrade; older ones know only the upgrade. True for those.
 async fn connect_docker(
     endpoint: &Endpoint,
     docker: &DockerDialer,
     timeout: Duration,
-) -> Result<(Channel, Vec<WorkerRecord>), ConnectError> {
+) -> Result<(Channel, Vec<WorkerRecord>, bool), ConnectError> {
     let dial_error = |source| ConnectError::Dial {
         endpoint: endpoint.to_string(),
         source,
@@ -284,7 +294,7 @@ async fn connect_docker(
     let first = direct.dial().await.map_err(dial_error)?;
     let channel = open_channel(&direct, first);
     if let Ok(workers) = probe(&channel, DIRECT_TIMEOUT.min(timeout)).await {
-        return Ok((channel, workers));
+        return Ok((channel, workers, false));
     }
 
     let upgraded = Dialer::Docker(DockerDialer {
@@ -306,7 +316,7 @@ async fn connect_docker(
     let workers = probe(&channel, timeout)
         .await
         .map_err(|status| no_buildkit(endpoint, &status, &upgraded))?;
-    Ok((channel, workers))
+    Ok((channel, workers, true))
 }
 
 /// Asks for the workers: the cheapest call that every BuildKit answers.

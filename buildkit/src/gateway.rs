@@ -161,7 +161,7 @@ impl Client {
             .local("context", source)
             .build()?;
         let session_id = session.id().to_string();
-        let _running = RunningSession::start(session, Targets::default(), &self.channel()).await?;
+        let _running = RunningSession::start(session, Targets::default(), self)?;
 
         let reference = new_id();
         let mut control = self.control();

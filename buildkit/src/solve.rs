@@ -155,8 +155,7 @@ impl Client {
 
         let reference = options.reference.clone();
         let prepared = Prepared::new(options, &mut session)?;
-        let mut running =
-            RunningSession::start(session, prepared.targets.clone(), &self.channel()).await?;
+        let mut running = RunningSession::start(session, prepared.targets.clone(), self)?;
         let progress = Progress::start(self, reference, status);
 
         let mut control = self.control();

@@ -1,7 +1,7 @@
 //! `docker://`: the BuildKit inside a Docker daemon. Newer daemons speak
 //! gRPC on their socket as it is; older ones after an HTTP/1.1 upgrade.
 
-use http::{Request, StatusCode, header};
+use http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Empty};
 use hyper_util::rt::TokioIo;
 
@@ -26,8 +26,14 @@ pub(crate) fn raw_dialer(host: &DockerHost, env: &Env) -> Result<Dialer, DialErr
     })
 }
 
-/// Asks the daemon to speak HTTP/2 with its BuildKit on this connection.
-pub(super) async fn upgrade(io: BoxIo, host: &DockerHost) -> Result<BoxIo, DialError> {
+/// Asks the daemon to speak HTTP/2 with its BuildKit on this connection: on `/grpc` as its
+/// server, on `/session` as its client.
+pub(super) async fn upgrade(
+    io: BoxIo,
+    host: &DockerHost,
+    path: &'static str,
+    headers: HeaderMap,
+) -> Result<BoxIo, DialError> {
     let fail = |reason: String| DialError::NoUpgrade {
         address: host.to_string(),
         reason,
@@ -36,12 +42,13 @@ pub(super) async fn upgrade(io: BoxIo, host: &DockerHost) -> Result<BoxIo, DialE
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(io)).await?;
         tokio::spawn(connection.with_upgrades());
-        let request = Request::post("/grpc")
+        let mut request = Request::post(path)
             .header(header::HOST, "docker")
             .header(header::CONNECTION, "Upgrade")
             .header(header::UPGRADE, "h2c")
             .body(Empty::<bytes::Bytes>::new())
             .expect("a constant request");
+        request.headers_mut().extend(headers);
         sender.send_request(request).await
     };
     let response = match tokio::time::timeout(DIAL_TIMEOUT, ask).await {

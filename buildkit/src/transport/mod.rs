@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderMap;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::docker::context::{DockerContextError, DockerHost};
@@ -144,6 +145,14 @@ pub(crate) struct DockerDialer {
     pub(crate) upgrade: bool,
 }
 
+impl DockerDialer {
+    /// Opens a byte stream on which the daemon's BuildKit is the client of a session.
+    pub(crate) async fn session(&self, headers: HeaderMap) -> Result<BoxIo, DialError> {
+        let io = Box::pin(self.raw.dial()).await?;
+        docker::upgrade(io, &self.host, "/session", headers).await
+    }
+}
+
 impl Dialer {
     /// Makes a dialer; reads TLS files and Docker contexts, but opens nothing.
     pub(crate) fn new(
@@ -206,7 +215,7 @@ impl Dialer {
             Self::Docker(docker) => {
                 let io = Box::pin(docker.raw.dial()).await?;
                 if docker.upgrade {
-                    docker::upgrade(io, &docker.host).await
+                    docker::upgrade(io, &docker.host, "/grpc", HeaderMap::new()).await
                 } else {
                     Ok(io)
                 }
