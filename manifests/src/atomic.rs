@@ -32,8 +32,51 @@ pub fn create_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     sync_folder(path)
 }
 
+/// A file that is whole on disk beside `path`, and not yet there under its name. Dropped, it
+/// leaves nothing.
+pub(crate) struct Prepared {
+    temporary: tempfile::TempPath,
+    path: PathBuf,
+}
+
+impl Prepared {
+    /// Writes `bytes` beside `path`.
+    pub(crate) fn beside(path: &Path, bytes: &[u8]) -> io::Result<Self> {
+        Ok(Self {
+            temporary: write_beside(path, bytes)?,
+            path: path.to_path_buf(),
+        })
+    }
+
+    /// Gives it its name, in place of what is there.
+    pub(crate) fn persist(self) -> io::Result<()> {
+        self.temporary.persist(&self.path).map_err(|e| e.error)?;
+        sync_folder(&self.path)
+    }
+}
+
+/// Holds off others who want to change `path` too, until dropped. The lock is taken on the
+/// *folder*: the file itself is replaced by each writer, and a second file would lie about in
+/// the user's repository. File systems that can't lock a folder (NFS) get that second file.
+pub(crate) fn guard(path: &Path) -> io::Result<File> {
+    let folder = folder_of(path);
+    let handle = File::open(&folder)?;
+    if handle.lock().is_ok() {
+        return Ok(handle);
+    }
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let beside = folder.join(format!(".{name}.guard"));
+    let handle = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(beside)?;
+    handle.lock()?;
+    Ok(handle)
+}
+
 /// The folder that holds `path`.
-pub(crate) fn folder_of(path: &Path) -> PathBuf {
+fn folder_of(path: &Path) -> PathBuf {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
         _ => PathBuf::from("."),

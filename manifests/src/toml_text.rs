@@ -30,12 +30,9 @@ impl TomlText {
     }
 
     pub(crate) fn string(&mut self, key: &str, value: impl Display) {
-        let _ = writeln!(
-            self.text,
-            "{} = {}",
-            bare_or_quoted(key),
-            quoted(&value.to_string())
-        );
+        self.key(key);
+        push_quoted(&mut self.text, &value.to_string());
+        self.text.push('\n');
     }
 
     pub(crate) fn optional(&mut self, key: &str, value: Option<&impl Display>) {
@@ -46,19 +43,31 @@ impl TomlText {
 
     /// A number or a boolean: anything TOML writes without quotes.
     pub(crate) fn plain(&mut self, key: &str, value: impl Display) {
-        let _ = writeln!(self.text, "{} = {value}", bare_or_quoted(key));
+        self.key(key);
+        let _ = writeln!(self.text, "{value}");
+    }
+
+    fn key(&mut self, key: &str) {
+        match is_bare(key) {
+            true => self.text.push_str(key),
+            false => push_quoted(&mut self.text, key),
+        }
+        self.text.push_str(" = ");
     }
 
     /// One item per line, so that a change touches one line.
     pub(crate) fn list(&mut self, key: &str, items: impl IntoIterator<Item = String>) {
         let mut items = items.into_iter().peekable();
+        self.key(key);
         if items.peek().is_none() {
-            let _ = writeln!(self.text, "{} = []", bare_or_quoted(key));
+            self.text.push_str("[]\n");
             return;
         }
-        let _ = writeln!(self.text, "{} = [", bare_or_quoted(key));
+        self.text.push_str("[\n");
         for item in items {
-            let _ = writeln!(self.text, "  {item},");
+            self.text.push_str("  ");
+            self.text.push_str(&item);
+            self.text.push_str(",\n");
         }
         self.text.push_str("]\n");
     }
@@ -81,29 +90,44 @@ pub(crate) fn inline(fields: &[(&str, String)]) -> String {
 /// A TOML basic string.
 pub(crate) fn quoted(value: &str) -> String {
     let mut out = String::with_capacity(value.len() + 2);
+    push_quoted(&mut out, value);
+    out
+}
+
+fn push_quoted(out: &mut String, value: &str) {
     out.push('"');
-    for c in value.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\t' => out.push_str("\\t"),
-            '\r' => out.push_str("\\r"),
-            c if c.is_control() => {
-                let _ = write!(out, "\\u{:04X}", c as u32);
-            }
-            c => out.push(c),
-        }
+    let is_plain = |b: u8| (b' '..0x7f).contains(&b) && b != b'"' && b != b'\\';
+    if value.bytes().all(is_plain) {
+        out.push_str(value);
+    } else {
+        value.chars().for_each(|c| push_escaped(out, c));
     }
     out.push('"');
-    out
+}
+
+fn push_escaped(out: &mut String, c: char) {
+    match c {
+        '"' => out.push_str("\\\""),
+        '\\' => out.push_str("\\\\"),
+        '\n' => out.push_str("\\n"),
+        '\t' => out.push_str("\\t"),
+        '\r' => out.push_str("\\r"),
+        c if c.is_control() => {
+            let _ = write!(out, "\\u{:04X}", c as u32);
+        }
+        c => out.push(c),
+    }
 }
 
 /// A key as TOML wants it: bare where that is allowed.
 pub(crate) fn bare_or_quoted(key: &str) -> String {
-    let bare = !key.is_empty()
-        && key
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
-    if bare { key.to_owned() } else { quoted(key) }
+    match is_bare(key) {
+        true => key.to_owned(),
+        false => quoted(key),
+    }
+}
+
+fn is_bare(key: &str) -> bool {
+    let is_bare = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+    !key.is_empty() && key.bytes().all(is_bare)
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use mlbuild_manifests::document::Document;
 use mlbuild_manifests::run_record::{
-    GitState, RunCommand, RunHost, RunImage, RunOutcome, RunPlatform,
+    GitState, RunCommand, RunHost, RunImage, RunOutcome, RunPlatform, RunStatus, sha256,
 };
 use mlbuild_manifests::{Binding, LockedImage, RunId, RunRecord, RunRecordError};
 use proptest::prelude::*;
@@ -18,6 +18,7 @@ fn image(manifest: u8, index: Option<u8>) -> RunImage {
     RunImage {
         reference: "ghcr.io/acme/cracks:v1".to_owned(),
         index: index.map(digest),
+        image_id: None,
         platforms: BTreeMap::from([(
             "linux/amd64".to_owned(),
             RunPlatform {
@@ -33,48 +34,245 @@ fn record(manifest: u8, index: Option<u8>) -> RunRecord {
     RunRecord::new("exp-7".parse().unwrap(), created, image(manifest, index))
 }
 
+const PATCH: &[u8] = b"diff --git a/a b/a\n";
+
 fn full_record() -> RunRecord {
     let mut record = record(1, Some(2));
     record.lock = Some(digest(3));
     record.git = Some(GitState {
-        commit: "0123456789abcdef".to_owned(),
+        remote: Some("https://git.example/acme/cracks.git".to_owned()),
+        commit: Some("0123456789abcdef".to_owned()),
+        branch: Some("main".to_owned()),
+        folder: Some("training".to_owned()),
         dirty: true,
-        patch: Some("--- a\n+++ b\n".to_owned()),
+        changes: Some(sha256(PATCH)),
+        left_out: vec![".env: it looks like a secret".to_owned()],
+        patch: None,
     });
     record.command = Some(RunCommand {
+        program: Some("docker".to_owned()),
+        options: [
+            "--rm",
+            "-e",
+            "WANDB_API_KEY",
+            "-v",
+            "/home/ann/cracks/data:/data:ro",
+        ]
+        .map(str::to_owned)
+        .to_vec(),
         argv: vec![
             "python".to_owned(),
             "train.py".to_owned(),
             "--name=a b".to_owned(),
         ],
         environment: vec!["WANDB_API_KEY".to_owned()],
-        mounts: vec!["./data:/data:ro".to_owned()],
+        mounts: vec!["/home/ann/cracks/data:/data:ro".to_owned()],
         accelerator: Some("cuda".to_owned()),
+        project: Some("/home/ann/cracks".to_owned()),
     });
     record.host = Some(RunHost {
         name: "node7".to_owned(),
         platform: "linux/amd64".to_owned(),
         runtime: Some("docker 28.5.2".to_owned()),
-        devices: vec!["NVIDIA L4, driver 580.82".to_owned()],
+        driver: Some("580.82".to_owned()),
+        devices: vec!["NVIDIA L4".to_owned()],
     });
     record.outcome = Some(RunOutcome {
+        status: RunStatus::Finished,
         started: "2026-03-01T12:00:00Z".parse().unwrap(),
-        ended: "2026-03-01T13:00:00Z".parse().unwrap(),
-        exit_code: 0,
+        ended: Some("2026-03-01T13:00:00Z".parse().unwrap()),
+        exit_code: Some(137),
+        signal: Some("SIGKILL".to_owned()),
     });
     record
 }
 
+fn started(id: &str) -> RunRecord {
+    let mut record = full_record();
+    record.id = id.parse().unwrap();
+    record.outcome = Some(RunOutcome {
+        status: RunStatus::Started,
+        started: "2026-03-01T12:00:00Z".parse().unwrap(),
+        ended: None,
+        exit_code: None,
+        signal: None,
+    });
+    record
+}
+
+fn never_pushed() -> RunRecord {
+    let mut record = started("local-1");
+    record.image.index = None;
+    record.image.platforms = BTreeMap::new();
+    record.image.image_id = Some(digest(8));
+    record
+}
+
+fn sample(name: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/samples")
+        .join(name)
+}
+
+/// A sample reads as the file name that a run of this id has.
+fn read_sample(name: &str) -> (RunRecord, String) {
+    let path = sample(name);
+    let text = fs::read_to_string(&path).unwrap();
+    (RunRecord::parse(&text, &path).unwrap(), text)
+}
+
 #[test]
 fn the_sample_of_version_1_reads_and_writes_back_the_same() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/samples/v1.run.toml");
-    if std::env::var_os("UPDATE_SAMPLES").is_some() {
-        fs::write(&path, full_record().to_toml()).unwrap();
-    }
-    let text = fs::read_to_string(&path).unwrap();
-    let read = RunRecord::load(&path).unwrap();
-    assert_eq!(read, full_record());
+    let (read, text) = read_sample("v1.run.toml");
     assert_eq!(read.to_toml(), text);
+    assert_eq!(read.status(), RunStatus::Finished);
+    let git = read.git.unwrap();
+    assert_eq!(git.commit.as_deref(), Some("0123456789abcdef"));
+    assert_eq!(git.patch.as_deref(), Some("--- a\n+++ b\n"));
+    let outcome = read.outcome.unwrap();
+    assert_eq!((outcome.exit_code, outcome.signal), (Some(0), None));
+}
+
+#[test]
+fn the_samples_of_version_2_read_and_write_back_the_same() {
+    for (name, record) in [
+        ("v2.run.toml", full_record()),
+        ("v2-started.run.toml", never_pushed()),
+        ("v2-bound.run.toml", record(1, Some(2))),
+    ] {
+        if std::env::var_os("UPDATE_SAMPLES").is_some() {
+            fs::write(sample(name), record.to_toml()).unwrap();
+        }
+        let (read, text) = read_sample(name);
+        assert_eq!(read, record, "{name}");
+        assert_eq!(read.to_toml(), text, "{name}");
+    }
+}
+
+#[test]
+fn a_run_starts_once_and_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().join("mlbuild.runs");
+    let mut record = started("exp-8");
+    let path = record.start(&folder, Some(PATCH)).unwrap();
+    assert_eq!(RunRecord::load(&path).unwrap().status(), RunStatus::Started);
+    assert_eq!(record.load_patch(&folder).unwrap().unwrap(), PATCH);
+
+    // Another run of that id changes neither the record nor the patch.
+    let error = started("exp-8").start(&folder, Some(b"other")).unwrap_err();
+    assert!(matches!(error, RunRecordError::Taken { .. }), "{error}");
+    assert_eq!(record.load_patch(&folder).unwrap().unwrap(), PATCH);
+
+    record.outcome = full_record().outcome;
+    record.replace(&folder).unwrap();
+    assert_eq!(RunRecord::load(&path).unwrap(), record);
+    assert_eq!(
+        fs::read_dir(&folder).unwrap().count(),
+        2,
+        "a record and its patch, nothing half-written"
+    );
+
+    fs::write(RunRecord::patch_path(&folder, &record.id), b"changed").unwrap();
+    let error = record.load_patch(&folder).unwrap_err();
+    assert!(
+        matches!(error, RunRecordError::PatchDiffers { .. }),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_bound_run_may_start_with_its_image_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let bound = record(1, Some(2));
+    bound.bind(folder.path()).unwrap();
+    let mut other = started("exp-7");
+    other.image = image(5, None);
+    let error = other.start(folder.path(), None).unwrap_err();
+    assert!(
+        matches!(error, RunRecordError::BoundElsewhere { .. }),
+        "{error}"
+    );
+    assert_eq!(
+        RunRecord::find(folder.path(), &bound.id).unwrap(),
+        Some(bound)
+    );
+
+    let starts: Vec<_> = std::thread::scope(|scope| {
+        let all: Vec<_> = (0..8)
+            .map(|_| scope.spawn(|| started("exp-7").start(folder.path(), None)))
+            .collect();
+        all.into_iter().map(|t| t.join().unwrap()).collect()
+    });
+    let won = starts.iter().filter(|r| r.is_ok()).count();
+    let taken = starts
+        .iter()
+        .filter(|r| matches!(r, Err(RunRecordError::Taken { .. })));
+    assert_eq!((won, taken.count()), (1, 7));
+}
+
+/// Twenty threads start and end fifty runs each, in one folder, while others do the same.
+#[test]
+fn of_1000_concurrent_runs_none_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().join("mlbuild.runs");
+    std::thread::scope(|scope| {
+        for thread in 0..20 {
+            let folder = &folder;
+            scope.spawn(move || {
+                let mut runs: Vec<_> = (0..50)
+                    .map(|n| started(&format!("run-{thread}-{n}")))
+                    .collect();
+                for run in &runs {
+                    run.start(folder, Some(PATCH)).unwrap();
+                }
+                for run in &mut runs {
+                    run.outcome = full_record().outcome;
+                    run.replace(folder).unwrap();
+                }
+            });
+        }
+    });
+    let mut seen = 0;
+    for entry in fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        match path.extension().and_then(|e| e.to_str()) {
+            Some("toml") => {
+                let record = RunRecord::load(&path).unwrap();
+                assert_eq!(record.status(), RunStatus::Finished);
+                assert_eq!(record.load_patch(&folder).unwrap().unwrap(), PATCH);
+                seen += 1;
+            }
+            Some("patch") => {}
+            _ => panic!("{} was left behind", path.display()),
+        }
+    }
+    assert_eq!(seen, 1000);
+}
+
+#[test]
+fn a_record_cut_off_anywhere_is_seen() {
+    let text = full_record().to_toml();
+    let path = Path::new("mlbuild.runs/exp-7.toml");
+    for end in 0..text.len() - 1 {
+        let error = RunRecord::parse(&text[..end], path)
+            .unwrap_err()
+            .to_string();
+        assert!(error.starts_with("mlbuild.runs/exp-7.toml:"), "{error}");
+    }
+    let error = RunRecord::parse(&text[..text.len() - 2], path).unwrap_err();
+    insta::assert_snapshot!(error, @"mlbuild.runs/exp-7.toml:65: the record is cut off: its last line isn't `# end of record`; take it back from version control, or pull it from the registry");
+}
+
+#[test]
+fn a_record_under_another_name_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("exp-9.toml");
+    fs::write(&path, full_record().to_toml()).unwrap();
+    let error = RunRecord::load(&path).unwrap_err().to_string();
+    assert!(
+        error.ends_with("exp-9.toml:3: it is the record of run exp-7; its file is exp-7.toml"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -145,13 +343,15 @@ fn what_does_not_belong_in_a_record_is_named_by_line() {
         "{}",
         read(&bad)
     );
-    let newer = read(&text.replace("version = 1", "version = 2\nnews = true"));
-    assert!(
-        newer.contains("made by a newer mlbuild: format 2"),
-        "{newer}"
-    );
+    for news in ["version = 3\nnews = true", "version = 3"] {
+        let newer = read(&text.replace("version = 2", news));
+        assert!(
+            newer.starts_with("exp-7.toml:2: made by a newer mlbuild: format 3"),
+            "{newer}"
+        );
+    }
     assert!(read("version = 1\nid = \"../x\"").contains("../x"));
-    assert!(read("").contains("version"));
+    assert!(read("").contains("cut off"));
 }
 
 #[test]
@@ -204,6 +404,8 @@ fn documents_read_back() {
         error.starts_with("the attached application/vnd.mlbuild.run.v1+json document"),
         "{error}"
     );
+    let newer = RunRecord::from_json(b"{\"version\": 3, \"news\": true}").unwrap_err();
+    assert!(newer.to_string().contains("format 3"), "{newer}");
 }
 
 proptest! {
@@ -212,12 +414,12 @@ proptest! {
     #[test]
     fn what_is_written_reads_back(
         argv in prop::collection::vec("(?s).{0,20}", 0..4),
-        patch in prop::option::of("(?s).{0,60}"),
-        exit_code in any::<i32>(),
+        branch in prop::option::of("(?s).{0,60}"),
+        exit_code in prop::option::of(any::<i32>()),
     ) {
         let mut record = full_record();
         record.command.as_mut().unwrap().argv = argv;
-        record.git.as_mut().unwrap().patch = patch;
+        record.git.as_mut().unwrap().branch = branch;
         record.outcome.as_mut().unwrap().exit_code = exit_code;
         let text = record.to_toml();
         prop_assert_eq!(&RunRecord::parse(&text, Path::new("x")).unwrap(), &record);

@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use mlbuild_manifests::document::{Document, LOCK_ARTIFACT_TYPE, RUN_ARTIFACT_TYPE};
+use mlbuild_manifests::document::{
+    Document, LOCK_ARTIFACT_TYPE, RUN_ARTIFACT_TYPE, RUN_ID_ANNOTATION,
+};
 use mlbuild_manifests::lock::{
     Builder, ImageKey, Inputs, LockedImage, LockedLayer, LockedPackages, LockedPlatform,
     PublishedImage,
@@ -54,6 +56,7 @@ impl Confirmed {
         RunImage {
             reference: self.reference.to_string(),
             index: self.is_index.then(|| self.descriptor.digest().clone()),
+            image_id: None,
             platforms: platforms.collect(),
         }
     }
@@ -225,6 +228,7 @@ pub async fn bind(
         .bind(&settings.project.join(FOLDER_NAME))
         .map_err(binding_error)?;
     let none = BTreeMap::new();
+    let named = BTreeMap::from([(RUN_ID_ANNOTATION.to_owned(), id.to_string())]);
     let attach = async {
         if let Binding::New(_) = &bound {
             let document = record.to_json();
@@ -234,7 +238,7 @@ pub async fn bind(
                     &confirmed.descriptor,
                     RUN_ARTIFACT_TYPE,
                     &document,
-                    &none,
+                    &named,
                 )
                 .await
                 .map_err(|error| error.to_string())?;

@@ -1,0 +1,121 @@
+//! `mlbuild.runs/<run-id>.toml`: one file per run.
+//!
+//! A record binds a run to the exact image it used, and says what ran there. One file per
+//! run merges without conflicts. The image part is written when the image is made, or when
+//! the run starts; a run that mlbuild starts itself fills in the others, first with `status
+//! = "started"`, and once more when it has ended. The same record travels with the image as
+//! an OCI referrer, so that a run can be restored on another machine.
+//!
+//! What the code held beyond its commit lies beside the record, in `<run-id>.patch`, and the
+//! record has its SHA-256. A file of its own, because it then is what `git apply` takes, byte
+//! for byte: a patch may hold text that isn't UTF-8, and in TOML it would be one line that
+//! nobody can review. Listing thousands of runs reads no patches either. Both files are new
+//! in each run, so that they merge like any new file.
+//!
+//! Names of environment variables are recorded, never their values.
+//!
+//! The format is numbered (`version`); samples of each number stay in `tests/samples`. A new
+//! optional key needs a new number too, because older readers refuse it.
+
+mod error;
+mod files;
+mod parts;
+mod quick;
+mod text;
+
+use jiff::Timestamp;
+use oci_spec::image::Digest;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::RunId;
+use crate::document::{Document, DocumentError, RUN_ARTIFACT_TYPE};
+
+pub use error::RunRecordError;
+pub use files::Binding;
+pub use parts::{GitState, RunCommand, RunHost, RunImage, RunOutcome, RunPlatform, RunStatus};
+
+/// The folder that records are kept in, beside the lock file.
+pub const FOLDER_NAME: &str = "mlbuild.runs";
+/// The format that this version writes, and the newest it reads.
+pub const FORMAT_VERSION: u32 = 2;
+
+/// One run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunRecord {
+    /// Format number.
+    pub version: u32,
+    /// The run's id, also the file's name.
+    pub id: RunId,
+    /// When the run was bound to the image; whole seconds, UTC.
+    pub created: Timestamp,
+    /// Checksum of the image's entry in the lock file at that time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lock: Option<Digest>,
+    /// The image.
+    pub image: RunImage,
+    /// The code's state in version control.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub git: Option<GitState>,
+    /// What was started, and how.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<RunCommand>,
+    /// The machine it ran on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<RunHost>,
+    /// How it went.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<RunOutcome>,
+}
+
+impl RunRecord {
+    /// A record that binds a run to an image and says no more yet.
+    pub fn new(id: RunId, created: Timestamp, image: RunImage) -> Self {
+        Self {
+            version: FORMAT_VERSION,
+            id,
+            created: whole_seconds(created),
+            lock: None,
+            image,
+            git: None,
+            command: None,
+            host: None,
+            outcome: None,
+        }
+    }
+
+    /// How far the run got.
+    pub fn status(&self) -> RunStatus {
+        self.outcome
+            .as_ref()
+            .map_or(RunStatus::Bound, |outcome| outcome.status)
+    }
+}
+
+impl Document for RunRecord {
+    const ARTIFACT_TYPE: &'static str = RUN_ARTIFACT_TYPE;
+
+    fn from_json(bytes: &[u8]) -> Result<Self, DocumentError> {
+        match serde_json::from_slice::<text::Stated>(bytes) {
+            Ok(stated) if stated.version > FORMAT_VERSION => Err(DocumentError::Newer {
+                artifact_type: RUN_ARTIFACT_TYPE,
+                found: stated.version,
+                newest: FORMAT_VERSION,
+            }),
+            _ => DocumentError::parse(bytes),
+        }
+    }
+}
+
+/// A time as records hold it.
+pub fn whole_seconds(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(time)
+}
+
+/// The digest of a patch.
+pub fn sha256(bytes: &[u8]) -> Digest {
+    format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
+        .parse()
+        .expect("64 hex digits are a digest")
+}

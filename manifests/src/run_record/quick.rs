@@ -1,0 +1,202 @@
+//! A quick way to read what [`RunRecord::to_toml`] wrote: thousands of records are listed at
+//! once, and a TOML parser takes most of that time.
+//!
+//! It reads line by line in the order of the writer, and gives up on anything that it doesn't
+//! expect. What it read is written again and compared: so it is either right, or the TOML
+//! parser has its turn.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use super::{
+    GitState, RunCommand, RunHost, RunImage, RunOutcome, RunPlatform, RunRecord, RunStatus,
+};
+
+/// The record, if the text is exactly what is written for it.
+pub(super) fn read(text: &str) -> Option<RunRecord> {
+    let mut lines = Lines { rest: text };
+    let record = lines.record()?;
+    (record.to_toml() == text).then_some(record)
+}
+
+struct Lines<'a> {
+    rest: &'a str,
+}
+
+impl<'a> Lines<'a> {
+    fn record(&mut self) -> Option<RunRecord> {
+        self.skip();
+        Some(RunRecord {
+            version: self.plain("version")?,
+            id: self.value("id")?,
+            created: self.value("created")?,
+            lock: self.value("lock"),
+            image: self.image()?,
+            git: self.table("git").and_then(|()| self.git()),
+            command: self.table("command").and_then(|()| self.command()),
+            host: self.table("host").and_then(|()| self.host()),
+            outcome: self.table("outcome").and_then(|()| self.outcome()),
+        })
+    }
+
+    fn image(&mut self) -> Option<RunImage> {
+        self.table("image")?;
+        let reference = self.value("reference")?;
+        let index = self.value("index");
+        if self.rest.starts_with('#') {
+            self.skip();
+        }
+        let image_id = self.value("image_id");
+        let mut platforms = BTreeMap::new();
+        while let Some(after) = self.rest.strip_prefix("\n[image.platforms.\"") {
+            let (name, after) = after.split_once("\"]\n")?;
+            self.rest = after;
+            let platform = RunPlatform {
+                manifest: self.value("manifest")?,
+                config: self.value("config")?,
+            };
+            platforms.insert(name.to_owned(), platform);
+        }
+        Some(RunImage {
+            reference,
+            index,
+            image_id,
+            platforms,
+        })
+    }
+
+    fn git(&mut self) -> Option<GitState> {
+        Some(GitState {
+            remote: self.value("remote"),
+            commit: self.value("commit"),
+            branch: self.value("branch"),
+            folder: self.value("folder"),
+            dirty: self.plain("dirty")?,
+            changes: self.value("changes"),
+            left_out: self.list("left_out"),
+            patch: self.value("patch"),
+        })
+    }
+
+    fn command(&mut self) -> Option<RunCommand> {
+        Some(RunCommand {
+            program: self.value("program"),
+            options: self.list("options"),
+            argv: self.list("argv"),
+            environment: self.list("environment"),
+            mounts: self.list("mounts"),
+            accelerator: self.value("accelerator"),
+            project: self.value("project"),
+        })
+    }
+
+    fn host(&mut self) -> Option<RunHost> {
+        Some(RunHost {
+            name: self.value("name")?,
+            platform: self.value("platform")?,
+            runtime: self.value("runtime"),
+            driver: self.value("driver"),
+            devices: self.list("devices"),
+        })
+    }
+
+    fn outcome(&mut self) -> Option<RunOutcome> {
+        let status: String = self.value("status")?;
+        let all = [RunStatus::Bound, RunStatus::Started, RunStatus::Finished];
+        Some(RunOutcome {
+            status: all.into_iter().find(|known| known.as_str() == status)?,
+            started: self.value("started")?,
+            ended: self.value("ended"),
+            exit_code: self.plain("exit_code"),
+            signal: self.value("signal"),
+        })
+    }
+
+    fn skip(&mut self) {
+        self.rest = self.rest.split_once('\n').map_or("", |(_, rest)| rest);
+    }
+
+    /// Goes past `[name]` if it comes next.
+    fn table(&mut self, name: &str) -> Option<()> {
+        let rest = self.rest.strip_prefix("\n[")?.strip_prefix(name)?;
+        self.rest = rest.strip_prefix("]\n")?;
+        Some(())
+    }
+
+    /// What stands after `key = ` if that comes next, and what comes after its line.
+    fn next(&self, key: &str) -> Option<(&'a str, &'a str)> {
+        let rest = self.rest.strip_prefix(key)?.strip_prefix(" = ")?;
+        rest.split_once('\n')
+    }
+
+    fn plain<T: FromStr>(&mut self, key: &str) -> Option<T> {
+        let (value, rest) = self.next(key)?;
+        let value = value.parse().ok()?;
+        self.rest = rest;
+        Some(value)
+    }
+
+    fn value<T: FromStr>(&mut self, key: &str) -> Option<T> {
+        let (value, rest) = self.next(key)?;
+        let value = unquoted(value)?.parse().ok()?;
+        self.rest = rest;
+        Some(value)
+    }
+
+    fn list(&mut self, key: &str) -> Vec<String> {
+        let mut items = Vec::new();
+        let Some(("[", mut rest)) = self.next(key) else {
+            return items;
+        };
+        while let Some((line, after)) = rest.split_once('\n') {
+            rest = after;
+            let item = line.strip_prefix("  ").and_then(|l| l.strip_suffix(','));
+            match item.and_then(unquoted) {
+                Some(item) => items.push(item.to_owned()),
+                None => break,
+            }
+        }
+        self.rest = rest;
+        items
+    }
+}
+
+/// A string without escapes.
+fn unquoted(value: &str) -> Option<&str> {
+    let inside = value.strip_prefix('"')?.strip_suffix('"')?;
+    (!inside.contains(['\\', '"'])).then_some(inside)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::read;
+
+    const FULL: &str = include_str!("../../tests/samples/v2.run.toml");
+
+    #[test]
+    fn what_is_written_is_read_the_quick_way() {
+        for text in [
+            FULL,
+            include_str!("../../tests/samples/v2-started.run.toml"),
+            include_str!("../../tests/samples/v2-bound.run.toml"),
+        ] {
+            assert_eq!(read(text), Some(toml::from_str(text).unwrap()));
+        }
+    }
+
+    #[test]
+    fn all_else_is_left_to_the_parser() {
+        for (from, to) in [
+            ("dirty = true", "dirty  = true"),
+            ("exit_code = 137", "exit_code = 0137"),
+            ("\"NVIDIA L4\"", "\"NVIDIA \\\"L4\\\"\""),
+            ("program = \"docker\"\n", "program = \"docker\"\nmore = 1\n"),
+            ("[host]", "[hosts]"),
+            ("# end of record\n", ""),
+            ("status = \"finished\"", "status = \"over\""),
+        ] {
+            assert!(FULL.contains(from));
+            assert_eq!(read(&FULL.replace(from, to)), None, "{to}");
+        }
+    }
+}
