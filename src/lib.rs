@@ -14,6 +14,7 @@ pub mod loopback;
 pub mod nearest;
 pub mod pin;
 pub mod plan;
+pub mod records;
 pub mod registry;
 pub mod runtime;
 pub mod settings;

@@ -9,13 +9,14 @@ use regex::Regex;
 use crate::support::{read, repository};
 
 /// Modules of the hall that stand beside each other between `cli` and `plan`.
-const MIDDLE: [&str; 6] = [
+const MIDDLE: [&str; 7] = [
     "engine",
     "registry",
     "image",
     "runtime",
     "display",
     "accelerator",
+    "records",
 ];
 
 #[test]

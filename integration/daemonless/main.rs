@@ -11,4 +11,5 @@ mod docs;
 mod floors;
 mod image;
 mod image_layout;
+mod records;
 mod run;

@@ -14,6 +14,7 @@ mod image;
 mod private_engine;
 mod progress;
 mod registry;
+mod restore;
 mod run;
 mod servers;
 mod templates;

@@ -10,7 +10,9 @@ pub mod init;
 pub mod interrupt;
 pub mod man;
 pub mod output;
+pub mod restore;
 pub mod run;
+pub mod runs;
 pub mod schema;
 pub mod templates;
 
@@ -43,6 +45,8 @@ pub enum Command {
     Run(run::RunArgs),
     Adopt(adopt::AdoptArgs),
     Diff(diff::DiffArgs),
+    Restore(restore::RestoreArgs),
+    Runs(runs::RunsArgs),
     Engine(engine::EngineArgs),
     Init(init::InitArgs),
     Templates(templates::TemplatesArgs),
@@ -91,6 +95,8 @@ fn execute(cli: Cli) -> CommandResult<u8> {
         Command::Image(args) => wait_for(image::run(*args)),
         Command::Adopt(args) => wait_for(adopt::run(args)),
         Command::Diff(args) => wait_for(diff::run(args)),
+        Command::Restore(args) => wait_for(restore::run(args)),
+        Command::Runs(args) => wait_for(runs::run(args)),
         Command::Engine(args) => wait_for(engine::run(args)),
         Command::Init(args) => init::run(&args),
         Command::Templates(args) => templates::run(&args),

@@ -22,7 +22,22 @@ pub fn answer(text: &str) -> CommandResult {
             }
         })
         .and_then(|()| out.flush())
-        .map_err(|error| CommandError::work(format!("cannot write the answer to stdout: {error}")))
+        .map_err(not_written)
+}
+
+/// Writes bytes to stdout as they are.
+///
+/// # Errors
+/// As [`answer`].
+pub fn answer_bytes(bytes: &[u8]) -> CommandResult {
+    let mut out = std::io::stdout().lock();
+    out.write_all(bytes)
+        .and_then(|()| out.flush())
+        .map_err(not_written)
+}
+
+fn not_written(error: std::io::Error) -> CommandError {
+    CommandError::work(format!("cannot write the answer to stdout: {error}"))
 }
 
 /// The progress that is being drawn on stderr: what is written beside it would tear it.

@@ -29,7 +29,7 @@ struct Artifact<'a> {
     media_type: &'a str,
     artifact_type: &'a str,
     config: Descriptor,
-    layers: [Descriptor; 1],
+    layers: Vec<Descriptor>,
     subject: Descriptor,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     annotations: &'a BTreeMap<String, String>,
@@ -65,11 +65,28 @@ impl Registry {
         document: &[u8],
         annotations: &BTreeMap<String, String>,
     ) -> Result<Descriptor, RegistryError> {
+        let blobs = [(artifact_type, document)];
+        self.attach_blobs(reference, subject, artifact_type, &blobs, annotations)
+            .await
+    }
+
+    /// As [`Registry::attach`], with several blobs and their media types: the document first,
+    /// then what belongs to it.
+    pub async fn attach_blobs(
+        &self,
+        reference: &Reference,
+        subject: &Descriptor,
+        artifact_type: &str,
+        blobs: &[(&str, &[u8])],
+        annotations: &BTreeMap<String, String>,
+    ) -> Result<Descriptor, RegistryError> {
         let endpoint = self.endpoint(reference.registry());
         let scope = scope_of(reference, true);
-        let kind = MediaType::from(artifact_type);
-        let document = Bytes::copy_from_slice(document);
-        let layer = self.push_bytes(&endpoint, &scope, kind, document).await?;
+        let mut layers = Vec::new();
+        for (media_type, bytes) in blobs {
+            let (kind, bytes) = (MediaType::from(*media_type), Bytes::copy_from_slice(bytes));
+            layers.push(self.push_bytes(&endpoint, &scope, kind, bytes).await?);
+        }
         let empty = Bytes::from_static(b"{}");
         let config = self
             .push_bytes(&endpoint, &scope, MediaType::EmptyJSON, empty)
@@ -79,7 +96,7 @@ impl Registry {
             media_type: MANIFEST,
             artifact_type,
             config,
-            layers: [layer],
+            layers,
             subject: Descriptor::new(
                 subject.media_type().clone(),
                 subject.size(),
@@ -174,17 +191,35 @@ impl Registry {
         reference: &Reference,
         referrer: &Descriptor,
     ) -> Result<Vec<u8>, RegistryError> {
+        let (_, document) = self
+            .pull_attached_blobs(reference, referrer)
+            .await?
+            .swap_remove(0);
+        Ok(document)
+    }
+
+    /// The blobs of an attached document with their media types: at least one.
+    pub async fn pull_attached_blobs(
+        &self,
+        reference: &Reference,
+        referrer: &Descriptor,
+    ) -> Result<Vec<(String, Vec<u8>)>, RegistryError> {
         let exact = reference.clone_with_digest(referrer.digest().to_string());
         let (_, bytes) = self.pull_manifest(&exact).await?;
         let manifest: ImageManifest = self.parsed(&exact, &bytes)?;
-        match manifest.layers().first() {
-            Some(layer) => self.pull_blob(reference, layer).await,
-            None => Err(RegistryError::Malformed {
+        let mut blobs = Vec::new();
+        for layer in manifest.layers() {
+            let bytes = self.pull_blob(reference, layer).await?;
+            blobs.push((layer.media_type().to_string(), bytes));
+        }
+        if blobs.is_empty() {
+            return Err(RegistryError::Malformed {
                 registry: reference.registry().to_owned(),
                 what: exact.to_string(),
                 why: "the attached document has no content".to_owned(),
-            }),
+            });
         }
+        Ok(blobs)
     }
 
     /// Adds an entry to the fallback index. Several clients may do so at once (runs of a

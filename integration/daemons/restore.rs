@@ -1,0 +1,408 @@
+//! A run of one clone restored in another: only git and the registry are common.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use mlbuild::records::{RunExit, RunStart, Snapshot, StartedRun, this_host};
+use mlbuild_manifests::RunRecord;
+use mlbuild_manifests::run_record::{RunCommand, RunImage, RunPlatform};
+use tempfile::TempDir;
+
+use crate::image::{name_and_tag, unique};
+use crate::support::engines::Engines;
+use crate::support::http;
+use crate::support::mlbuild::Ran;
+use crate::support::repository::Repository;
+
+/// Two clones of one repository, and an image in the registry.
+struct Stage {
+    engines: Engines,
+    folder: TempDir,
+    first: Repository,
+    second: Repository,
+    /// `HOST/NAME:TAG`
+    image: String,
+    docker: String,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let engines = Engines::from_env();
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        Repository::at(&root, &root).git(&["init", "-q", "--bare", "-b", "main", "origin.git"]);
+        let from = format!("file://{}", root.join("origin.git").display());
+        let first = Repository::clone_of(&from, &root.join("first"), &root, &[]);
+        first.write(
+            "run.sh",
+            "echo committed; cat /app/notes.txt; echo \"$@\"; exit 7\n",
+        );
+        first.write("notes.txt", "committed\n");
+        first.commit("first");
+        first.git(&["push", "-q", "origin", "HEAD:main"]);
+        let second = Repository::clone_of(&from, &root.join("second"), &root, &[]);
+        let image = unique(&engines.registry, "restore");
+        let stage = Self {
+            docker: engines.docker_containerd.clone(),
+            engines,
+            folder,
+            first,
+            second,
+            image,
+        };
+        stage.docker(&["pull", "-q", &stage.engines.base]);
+        stage.docker(&["tag", &stage.engines.base, &stage.image]);
+        stage.docker(&["push", "-q", &stage.image]);
+        stage
+    }
+
+    fn root(&self) -> PathBuf {
+        self.folder.path().canonicalize().unwrap()
+    }
+
+    #[track_caller]
+    fn docker(&self, args: &[&str]) -> String {
+        let output = Command::new(self.engines.bin.join("docker"))
+            .args(["--host", &self.docker])
+            .args(args)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "docker {args:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    /// `mlbuild` in a clone, with Docker on PATH.
+    fn command(&self, clone: &Repository, args: &[&str]) -> Command {
+        let path = std::env::var("PATH").unwrap_or_default();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mlbuild"));
+        command
+            .args(args)
+            .env_clear()
+            .env("PATH", format!("{}:{path}", self.engines.bin.display()))
+            .env("HOME", self.root())
+            .env("DOCKER_HOST", &self.docker)
+            .env("MLBUILD_STATE_DIR", self.root().join("state"))
+            .current_dir(&clone.folder)
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn mlbuild(&self, clone: &Repository, args: &[&str]) -> Ran {
+        Ran::of(&mut self.command(clone, args))
+    }
+
+    /// The image as the registry has it.
+    fn published(&self) -> RunImage {
+        let (name, tag) = name_and_tag(&self.image);
+        let (digest, manifest) = http::manifest(&self.engines.registry, name, tag);
+        let (index, manifest, text) = match manifest["manifests"].as_array() {
+            None => (None, digest, manifest),
+            Some(all) => {
+                let of_platform = all
+                    .iter()
+                    .find(|m| m["platform"]["architecture"] == "amd64");
+                let inner = of_platform.unwrap()["digest"].as_str().unwrap().to_owned();
+                let (_, text) = http::manifest(&self.engines.registry, name, &inner);
+                (Some(digest), inner, text)
+            }
+        };
+        let platform = RunPlatform {
+            manifest: manifest.parse().unwrap(),
+            config: text["config"]["digest"].as_str().unwrap().parse().unwrap(),
+        };
+        RunImage {
+            reference: self.image.clone(),
+            index: index.map(|digest| digest.parse().unwrap()),
+            image_id: None,
+            platforms: [("linux/amd64".to_owned(), platform)].into(),
+        }
+    }
+
+    /// Starts a run in the first clone, as `mlbuild run` writes it down.
+    fn start(&self, id: &str, image: RunImage) -> StartedRun {
+        let project = &self.first.folder;
+        let mount = format!("{}:/app", project.display());
+        let words = |words: &[&str]| words.iter().map(|&w| w.to_owned()).collect::<Vec<_>>();
+        RunStart {
+            id: id.parse().unwrap(),
+            lock: None,
+            image,
+            code: Snapshot::take(project).unwrap(),
+            command: RunCommand {
+                program: Some("docker".to_owned()),
+                options: words(&["--rm", "-e", "LR=0.1", "-v", &mount, "-w", "/app"]),
+                argv: words(&["sh", "run.sh", "a b", "$HOME", "it's"]),
+                environment: words(&["LR"]),
+                mounts: vec![mount],
+                accelerator: None,
+                project: Some(project.to_str().unwrap().to_owned()),
+            },
+            host: this_host(),
+        }
+        .write(project)
+        .unwrap()
+    }
+}
+
+#[test]
+fn a_run_of_one_clone_runs_again_in_another() {
+    let stage = Stage::new();
+    stage.first.write("notes.txt", "never committed\n");
+    let run = stage.start("exp-7", stage.published());
+    let pushed = stage.mlbuild(&stage.first, &["runs", "push", "exp-7"]);
+    assert!(pushed.answer().starts_with("exp-7 "), "{pushed:?}");
+    // Pushed again when it has ended: the later record counts.
+    let ended = run.finish(RunExit::of_code(7)).unwrap();
+    stage
+        .mlbuild(&stage.first, &["runs", "push", "--all"])
+        .answer();
+    // The image's tag moves on; the run's image stays, and is named by its digest.
+    let exact = stage.mlbuild(
+        &stage.first,
+        &["restore", "exp-7", "--no-code", "--format", "json"],
+    );
+    let exact = exact.json()["image"].as_str().unwrap().to_owned();
+    stage.docker(&["pull", "-q", &stage.engines.python_base]);
+    stage.docker(&["tag", &stage.engines.python_base, &stage.image]);
+    stage.docker(&["push", "-q", &stage.image]);
+
+    let from = ["restore", "exp", "--from", &exact];
+    let digest = ended.image.digest().unwrap().to_string();
+    assert!(exact.ends_with(&format!("@{digest}")), "{exact}");
+
+    let ran = stage.mlbuild(&stage.second, &[&from[..], &["--exec"]].concat());
+    assert_eq!(ran.code, Some(7), "{ran:?}");
+    assert_eq!(ran.stdout, "committed\nnever committed\na b $HOME it's\n");
+    assert!(
+        ran.stderr.contains("on branch mlbuild/exp-7"),
+        "{}",
+        ran.stderr
+    );
+    assert!(
+        ran.stderr.contains("the run had values for LR"),
+        "{}",
+        ran.stderr
+    );
+    let mounted = format!("-v {}:/app", stage.second.folder.display());
+    assert!(ran.stderr.contains(&mounted), "{}", ran.stderr);
+    assert_eq!(stage.second.read("notes.txt"), "never committed\n");
+
+    // Pulled, the record and its patch are what they were.
+    let pull = ["runs", "pull", &exact];
+    assert_eq!(stage.mlbuild(&stage.second, &pull).answer(), "exp-7");
+    let folder = stage.second.folder.join("mlbuild.runs");
+    let pulled = RunRecord::find(&folder, &ended.id).unwrap().unwrap();
+    assert_eq!(pulled, ended);
+    assert!(pulled.load_patch(&folder).unwrap().is_some());
+    let again = stage.mlbuild(&stage.second, &pull);
+    assert_eq!(
+        (again.answer(), again.stderr.as_str()),
+        ("", "1 of them were here already\n")
+    );
+}
+
+#[test]
+fn an_image_that_is_gone_is_noticed_before_anything_is_touched() {
+    let stage = Stage::new();
+    let mut image = stage.published();
+    let missing: oci_spec::image::Digest = format!("sha256:{}", "ab".repeat(32)).parse().unwrap();
+    image.index = None;
+    image.platforms.get_mut("linux/amd64").unwrap().manifest = missing;
+    drop(stage.start("gone", image));
+    let before = stage.first.git(&["for-each-ref"]);
+    let ran = stage.mlbuild(&stage.first, &["restore", "gone"]);
+    let said = ran.refusal(2);
+    assert!(
+        said.contains("the image of run gone can't be had"),
+        "{said}"
+    );
+    assert!(said.contains("nothing was changed"), "{said}");
+    assert_eq!(stage.first.git(&["for-each-ref"]), before);
+    let push = stage.mlbuild(&stage.first, &["runs", "push", "gone"]);
+    assert!(
+        push.refusal(2).contains("isn't in the registry"),
+        "{}",
+        push.stderr
+    );
+}
+
+#[test]
+fn an_image_that_was_never_pushed_restores_where_it_is() {
+    let mut stage = Stage::new();
+    let id = stage.docker(&[
+        "image",
+        "inspect",
+        "--format",
+        "{{.Id}}",
+        &stage.engines.base,
+    ]);
+    let image = RunImage {
+        reference: stage.engines.base.clone(),
+        index: None,
+        image_id: Some(id.parse().unwrap()),
+        platforms: Default::default(),
+    };
+    let run = stage.start("local", image);
+    run.finish(RunExit::of_code(0)).unwrap();
+    let shown = ["restore", "local", "--no-code", "--format", "json"];
+    let json = stage.mlbuild(&stage.first, &shown).json();
+    assert_eq!(json["image"], id.as_str());
+    let push = stage.mlbuild(&stage.first, &["runs", "push", "local"]);
+    assert!(
+        push.refusal(2).contains("was never pushed"),
+        "{}",
+        push.stderr
+    );
+
+    // Another daemon doesn't have it under that ID.
+    stage.docker = stage.engines.docker_20.clone();
+    let ran = stage.mlbuild(&stage.first, &shown);
+    let said = ran.refusal(2);
+    assert!(
+        said.contains("never pushed, and docker doesn't have it here"),
+        "{said}"
+    );
+    assert!(said.contains(&id), "{said}");
+}
+
+#[test]
+fn a_terminal_gets_a_shell_with_the_command_in_its_history() {
+    let stage = Stage::new();
+    drop(stage.start("exp-8", stage.published()));
+    let program = env!("CARGO_BIN_EXE_mlbuild");
+    let line = format!("{program} restore exp-8 --no-code");
+    std::fs::write(
+        stage.root().join(".bashrc"),
+        "PS1='> '; echo own start-up\n",
+    )
+    .unwrap();
+    let mut command = Command::new("script");
+    command
+        .args(["-qec", &line, "/dev/null"])
+        .envs(
+            stage
+                .command(&stage.first, &[])
+                .get_envs()
+                .filter_map(|(k, v)| Some((k, v?))),
+        )
+        .env("SHELL", "/bin/bash")
+        .env("TMPDIR", stage.root())
+        .current_dir(&stage.first.folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    use std::io::Write as _;
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(b"history | tail -n 2\nexit\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    drop(stdin);
+    let text = String::from_utf8_lossy(&output.stdout).replace('\r', "");
+    assert!(text.contains("own start-up"), "{text}");
+    let command = "-w /app";
+    let listed = text
+        .lines()
+        .filter(|l| l.contains("docker run") && l.contains(command));
+    assert_eq!(
+        listed.count(),
+        2,
+        "once printed, once in the history: {text}"
+    );
+    let left = std::fs::read_dir(stage.root()).unwrap();
+    let left = left.filter(|e| {
+        let name = e.as_ref().unwrap().file_name();
+        name.to_string_lossy().starts_with("mlbuild-restore")
+    });
+    assert_eq!(left.count(), 0, "the start-up file removes itself");
+}
+
+#[test]
+fn a_run_of_weights_and_biases() {
+    let stage = Stage::new();
+    let commit = stage.first.head();
+    stage.first.write("notes.txt", "from W&B\n");
+    let patch = stage.first.git(&["diff", "HEAD"]) + "\n";
+    let exact = format!(
+        "{}@{}",
+        stage.image.rsplit_once(':').unwrap().0,
+        stage.published().digest().unwrap()
+    );
+    let files = stage.root().join("files");
+    std::fs::create_dir(&files).unwrap();
+    std::fs::write(files.join("diff.patch"), patch).unwrap();
+    let metadata = |docker: &str| {
+        let text = serde_json::json!({
+            "os": "Linux", "python": "3.11", "docker": docker,
+            "git": { "remote": stage.first.git(&["remote", "get-url", "origin"]), "commit": commit },
+            "program": "/app/run.sh", "codePath": "run.sh", "executable": "/bin/sh",
+            "args": ["--lr", "0.1 x"],
+        });
+        std::fs::write(files.join("wandb-metadata.json"), text.to_string()).unwrap();
+    };
+    let file = files.join("wandb-metadata.json");
+    let restore = [
+        "restore",
+        "acme/cracks:1abc2def",
+        "--wandb-metadata",
+        file.to_str().unwrap(),
+    ];
+
+    metadata(&stage.image);
+    let tag = stage.mlbuild(&stage.second, &restore);
+    assert!(
+        tag.refusal(2).contains("is a tag, which may have moved"),
+        "{}",
+        tag.stderr
+    );
+    metadata(&exact);
+    let ran = stage.mlbuild(&stage.second, &restore);
+    let mount = format!("{}:/app", stage.second.folder.display());
+    assert_eq!(
+        ran.answer(),
+        format!("docker run --rm -it -v {mount} -w /app {exact} sh run.sh --lr '0.1 x'")
+    );
+    assert_eq!(stage.second.read("notes.txt"), "from W&B\n");
+    let branch = stage.second.git(&["rev-parse", "--abbrev-ref", "HEAD"]);
+    assert_eq!(branch, "mlbuild/1abc2def");
+}
+
+#[test]
+fn a_run_that_nobody_knows_is_looked_for_in_the_registry_too() {
+    let stage = Stage::new();
+    let unknown = stage.mlbuild(&stage.second, &["restore", "exp-9"]);
+    assert!(
+        unknown
+            .refusal(2)
+            .contains("or name its image: --from IMAGE"),
+        "{}",
+        unknown.stderr
+    );
+    let from = stage.mlbuild(&stage.second, &["restore", "exp-9", "--from", &stage.image]);
+    assert!(
+        from.refusal(2)
+            .contains("no run `exp-9` is recorded here or attached to")
+    );
+    let pull = stage.mlbuild(&stage.second, &["runs", "pull", &stage.image, "exp-9"]);
+    assert!(
+        pull.refusal(2).contains("no run `exp-9` is attached to"),
+        "{}",
+        pull.stderr
+    );
+    let registry = stage.mlbuild(&stage.second, &["restore", "exp-9", "--from", "registry"]);
+    assert!(
+        registry
+            .refusal(2)
+            .contains("names no image that was pushed")
+    );
+    for id in ["two-1", "two-2"] {
+        drop(stage.start(id, stage.published()));
+    }
+    stage
+        .mlbuild(&stage.first, &["runs", "push", "--all"])
+        .answer();
+    let both = stage.mlbuild(&stage.second, &["restore", "two", "--from", &stage.image]);
+    assert!(
+        both.refusal(2).contains("`two` could be two-1, two-2"),
+        "{}",
+        both.stderr
+    );
+}

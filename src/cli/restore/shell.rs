@@ -1,0 +1,83 @@
+//! A shell whose newest command is the one that starts the run: up-arrow and return.
+
+use std::io::{IsTerminal, Write};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::cli::output;
+use crate::error::CommandError;
+
+/// True if a person sits there.
+pub fn is_wanted() -> bool {
+    std::io::stdin().is_terminal() && std::io::stdout().is_terminal()
+}
+
+/// Becomes the user's shell in `folder`; returns only where that fails.
+pub fn start(line: &str, folder: &Path) -> CommandError {
+    let shell = std::env::var("SHELL")
+        .ok()
+        .filter(|shell| !shell.is_empty());
+    let shell = shell.unwrap_or_else(|| "/bin/sh".to_owned());
+    let name = Path::new(&shell).file_name().unwrap_or_default();
+    let mut command = Command::new(&shell);
+    command.current_dir(folder);
+    let prepared = match name.to_string_lossy().as_ref() {
+        "bash" => bash(line).map(|file| {
+            command.arg("--rcfile").arg(file).arg("-i");
+        }),
+        "zsh" => zsh(line).map(|folder| {
+            command.env("ZDOTDIR", folder).arg("-i");
+        }),
+        // Others read no such file: the line is printed, and can be copied.
+        _ => Ok(()),
+    };
+    if let Err(error) = prepared {
+        return CommandError::environment(format!(
+            "{shell}: its start-up file can't be written: {error}"
+        ));
+    }
+    output::note("a shell with that command in its history; leave it with exit");
+    let error = command.exec();
+    CommandError::environment(format!("{shell}: can't be started: {error}"))
+}
+
+/// What bash reads in place of `~/.bashrc`. It removes itself. From `set -o history` on, each
+/// line would be an entry; `history -s` takes its own place.
+fn bash(line: &str) -> std::io::Result<PathBuf> {
+    let (mut file, path) = tempfile::Builder::new()
+        .prefix("mlbuild-restore-")
+        .tempfile()?
+        .keep()
+        .map_err(|kept| kept.error)?;
+    let own = quoted(&path.to_string_lossy());
+    let line = quoted(line);
+    writeln!(
+        file,
+        "[ -f ~/.bashrc ] && . ~/.bashrc\nrm -f -- {own}\nset -o history\nhistory -s -- {line}"
+    )?;
+    Ok(path)
+}
+
+/// A folder whose `.zshrc` zsh reads in place of the user's, which it reads first.
+fn zsh(line: &str) -> std::io::Result<PathBuf> {
+    let folder = tempfile::Builder::new()
+        .prefix("mlbuild-restore-")
+        .tempdir()?
+        .keep();
+    let own = quoted(&folder.to_string_lossy());
+    let line = quoted(line);
+    let before = std::env::var("ZDOTDIR").unwrap_or_default();
+    let before = quoted(&before);
+    let text = format!(
+        "ZDOTDIR={before}\n[ -n \"$ZDOTDIR\" ] || unset ZDOTDIR\n\
+         [ -f \"${{ZDOTDIR:-$HOME}}/.zshrc\" ] && . \"${{ZDOTDIR:-$HOME}}/.zshrc\"\n\
+         print -s -- {line}\nrm -rf -- {own}\n"
+    );
+    std::fs::write(folder.join(".zshrc"), text)?;
+    Ok(folder)
+}
+
+fn quoted(word: &str) -> String {
+    crate::runtime::shell_line(&[word.to_owned()])
+}

@@ -1,0 +1,198 @@
+//! What changed between two runs.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+
+use mlbuild_manifests::RunRecord;
+use mlbuild_manifests::lock::{LockedImage, LockedPackages};
+use serde::Serialize;
+
+/// One of the two runs.
+#[derive(Clone, Copy, Debug)]
+pub struct Side<'a> {
+    /// Its record.
+    pub record: &'a RunRecord,
+    /// Its image's entry in the lock, where it was found.
+    pub lock: Option<&'a LockedImage>,
+}
+
+/// One thing that differs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Difference {
+    /// What it belongs to: `image`, `packages`, `code`, …
+    pub area: &'static str,
+    /// What it is.
+    pub what: String,
+    /// In the first run; `None` where it wasn't there.
+    pub old: Option<String>,
+    /// In the second run; `None` where it isn't there any more.
+    pub new: Option<String>,
+}
+
+/// All differences, those of one area together. `line` makes one line of arguments.
+pub fn compare(old: Side<'_>, new: Side<'_>, line: fn(&[String]) -> String) -> Vec<Difference> {
+    let mut found = Found::default();
+    found.image(old.record, new.record);
+    if let (Some(old), Some(new)) = (old.lock, new.lock) {
+        found.lock(old, new);
+    } else {
+        found.values("lock", "entry", &old.record.lock, &new.record.lock);
+    }
+    found.code(old.record, new.record);
+    found.command(old.record, new.record, line);
+    found.host(old.record, new.record);
+    found.0
+}
+
+#[derive(Default)]
+struct Found(Vec<Difference>);
+
+impl Found {
+    fn values<T: Display + PartialEq>(
+        &mut self,
+        area: &'static str,
+        what: impl Display,
+        old: &Option<T>,
+        new: &Option<T>,
+    ) {
+        if old != new {
+            self.0.push(Difference {
+                area,
+                what: what.to_string(),
+                old: old.as_ref().map(ToString::to_string),
+                new: new.as_ref().map(ToString::to_string),
+            });
+        }
+    }
+
+    fn maps(
+        &mut self,
+        area: &'static str,
+        what: &str,
+        old: &BTreeMap<String, String>,
+        new: &BTreeMap<String, String>,
+    ) {
+        let mut names: Vec<&String> = old.keys().chain(new.keys()).collect();
+        names.sort_unstable();
+        names.dedup();
+        for name in names {
+            let what = format!("{what} {name}");
+            let (old, new) = (old.get(name).cloned(), new.get(name).cloned());
+            self.values(area, what.trim(), &old, &new);
+        }
+    }
+
+    /// Lists of which only the members matter.
+    fn sets(&mut self, area: &'static str, what: &str, old: &[String], new: &[String]) {
+        for gone in old.iter().filter(|item| !new.contains(item)) {
+            self.values(area, what, &Some(gone.clone()), &None);
+        }
+        for added in new.iter().filter(|item| !old.contains(item)) {
+            self.values(area, what, &None, &Some(added.clone()));
+        }
+    }
+
+    fn image(&mut self, old: &RunRecord, new: &RunRecord) {
+        let (old, new) = (&old.image, &new.image);
+        let references = (Some(&old.reference), Some(&new.reference));
+        self.values("image", "reference", &references.0, &references.1);
+        self.values("image", "image ID", &old.image_id, &new.image_id);
+        let manifests = |image: &mlbuild_manifests::run_record::RunImage| {
+            let each = image.platforms.iter();
+            each.map(|(name, p)| (name.clone(), p.manifest.to_string()))
+                .collect()
+        };
+        self.maps("image", "", &manifests(old), &manifests(new));
+    }
+
+    fn lock(&mut self, old: &LockedImage, new: &LockedImage) {
+        let bases = |image: &LockedImage| {
+            let each = image.bases.iter();
+            each.map(|base| (base.reference.clone(), base.digest.to_string()))
+                .collect()
+        };
+        self.maps("base", "", &bases(old), &bases(new));
+        self.packages(old.packages.as_ref(), new.packages.as_ref());
+        let (a, b) = (&old.inputs, &new.inputs);
+        self.values("lock", "template", &a.template, &b.template);
+        self.values("lock", "the image's settings", &a.spec, &b.spec);
+        let dockerfiles = (Some(&a.dockerfile), Some(&b.dockerfile));
+        self.values("lock", "the Dockerfile", &dockerfiles.0, &dockerfiles.1);
+        self.values("lock", "the files of the context", &a.context, &b.context);
+        self.values("lock", "the build's settings", &a.settings, &b.settings);
+        self.maps("lock", "build argument", &a.args, &b.args);
+        let versions = (Some(&a.mlbuild), Some(&b.mlbuild));
+        self.values("lock", "mlbuild", &versions.0, &versions.1);
+    }
+
+    fn packages(&mut self, old: Option<&LockedPackages>, new: Option<&LockedPackages>) {
+        let (Some(old), Some(new)) = (old, new) else {
+            if old.is_some() != new.is_some() {
+                let listed = |side: Option<&LockedPackages>| side.map(|_| "listed");
+                self.values("packages", "all", &listed(old), &listed(new));
+            }
+            return;
+        };
+        let python = |all: &LockedPackages| {
+            let each = all.python.iter();
+            each.map(|p| (p.name.clone(), p.version.clone())).collect()
+        };
+        let apt = |all: &LockedPackages| {
+            let each = all.apt.iter();
+            each.map(|p| (format!("{}:{}", p.name, p.arch), p.version.clone()))
+                .collect()
+        };
+        self.maps("packages", "python", &python(old), &python(new));
+        self.maps("packages", "apt", &apt(old), &apt(new));
+    }
+
+    fn code(&mut self, old: &RunRecord, new: &RunRecord) {
+        let (a, b) = (
+            old.git.clone().unwrap_or_default(),
+            new.git.clone().unwrap_or_default(),
+        );
+        self.values("code", "repository", &a.remote, &b.remote);
+        self.values("code", "commit", &a.commit, &b.commit);
+        self.values("code", "branch", &a.branch, &b.branch);
+        self.values("code", "folder", &a.folder, &b.folder);
+        self.values("code", "uncommitted changes", &a.changes, &b.changes);
+        self.sets("code", "not recorded", &a.left_out, &b.left_out);
+    }
+
+    fn command(&mut self, old: &RunRecord, new: &RunRecord, line: fn(&[String]) -> String) {
+        let (a, b) = (
+            old.command.clone().unwrap_or_default(),
+            new.command.clone().unwrap_or_default(),
+        );
+        let line = |argv: &[String]| (!argv.is_empty()).then(|| line(argv));
+        self.values("command", "command", &line(&a.argv), &line(&b.argv));
+        self.values("command", "options", &line(&a.options), &line(&b.options));
+        self.sets("command", "variable", &a.environment, &b.environment);
+        self.sets("command", "mount", &a.mounts, &b.mounts);
+        self.values("command", "started with", &a.program, &b.program);
+    }
+
+    fn host(&mut self, old: &RunRecord, new: &RunRecord) {
+        let accelerator = |record: &RunRecord| record.command.as_ref()?.accelerator.clone();
+        self.values("gpu", "asked for", &accelerator(old), &accelerator(new));
+        let (a, b) = (
+            old.host.clone().unwrap_or_default(),
+            new.host.clone().unwrap_or_default(),
+        );
+        let devices = |devices: &[String]| (!devices.is_empty()).then(|| devices.join(", "));
+        self.values("gpu", "model", &devices(&a.devices), &devices(&b.devices));
+        self.values("gpu", "driver", &a.driver, &b.driver);
+        let word = |word: &str| (!word.is_empty()).then(|| word.to_owned());
+        self.values("host", "name", &word(&a.name), &word(&b.name));
+        self.values("host", "platform", &word(&a.platform), &word(&b.platform));
+        self.values("host", "runtime", &a.runtime, &b.runtime);
+        let exit = |record: &RunRecord| record.outcome.as_ref().and_then(|o| o.exit_code);
+        self.values(
+            "outcome",
+            "status",
+            &Some(old.status().as_str()),
+            &Some(new.status().as_str()),
+        );
+        self.values("outcome", "exit code", &exit(old), &exit(new));
+    }
+}

@@ -1,0 +1,173 @@
+//! One run: written down before it starts, finished when it has ended.
+
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use mlbuild_manifests::run_record::{
+    FOLDER_NAME, RunCommand, RunHost, RunImage, RunOutcome, RunRecordError, RunStatus,
+    whole_seconds,
+};
+use mlbuild_manifests::{RunId, RunRecord};
+use oci_spec::image::Digest;
+
+use super::Snapshot;
+
+/// What is known of a run before its container starts.
+#[derive(Clone, Debug)]
+pub struct RunStart {
+    /// Its id.
+    pub id: RunId,
+    /// Checksum of the image's entry in the lock.
+    pub lock: Option<Digest>,
+    /// Its image.
+    pub image: RunImage,
+    /// The code, where it is in a git repository.
+    pub code: Option<Snapshot>,
+    /// What is started. Values of variables in its options are left out when it is written.
+    pub command: RunCommand,
+    /// Where.
+    pub host: RunHost,
+}
+
+/// A run whose record says that it started.
+#[derive(Clone, Debug)]
+#[must_use = "a run that isn't finished looks as if it had crashed"]
+pub struct StartedRun {
+    record: RunRecord,
+    folder: PathBuf,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunExit {
+    /// The container's exit code, where it is known.
+    pub code: Option<i32>,
+    /// The signal that ended it (`SIGKILL`), where that is known.
+    pub signal: Option<String>,
+}
+
+impl RunExit {
+    /// An end with this exit code.
+    pub fn of_code(code: i32) -> Self {
+        Self {
+            code: Some(code),
+            signal: None,
+        }
+    }
+}
+
+impl RunStart {
+    /// Writes the record with the status `started` into the project's folder of records.
+    ///
+    /// # Errors
+    /// Where the id was started before or is bound to another image, or a file can't be written.
+    pub fn write(self, project: &Path) -> Result<StartedRun, RunRecordError> {
+        let now = whole_seconds(Timestamp::now());
+        let mut record = RunRecord::new(self.id, now, self.image);
+        record.lock = self.lock;
+        let (state, patch) = match self.code {
+            Some(code) => (Some(code.state), code.patch),
+            None => (None, None),
+        };
+        record.git = state;
+        record.command = Some(RunCommand {
+            options: without_values(&self.command.options),
+            ..self.command
+        });
+        record.host = Some(self.host);
+        record.outcome = Some(RunOutcome {
+            status: RunStatus::Started,
+            started: now,
+            ended: None,
+            exit_code: None,
+            signal: None,
+        });
+        let folder = project.join(FOLDER_NAME);
+        record.start(&folder, patch.as_deref())?;
+        Ok(StartedRun { record, folder })
+    }
+}
+
+impl StartedRun {
+    /// The record as it stands.
+    pub fn record(&self) -> &RunRecord {
+        &self.record
+    }
+
+    /// Writes down how the run ended, in one step. Returns the finished record.
+    ///
+    /// # Errors
+    /// Where the file can't be written; the record then still says `started`.
+    pub fn finish(mut self, exit: RunExit) -> Result<RunRecord, RunRecordError> {
+        let outcome = self.record.outcome.as_mut().expect("set when it started");
+        outcome.status = RunStatus::Finished;
+        outcome.ended = Some(whole_seconds(Timestamp::now()));
+        outcome.exit_code = exit.code;
+        outcome.signal = exit.signal;
+        self.record.replace(&self.folder)?;
+        Ok(self.record)
+    }
+}
+
+/// Docker's options with `-e NAME=value` cut to `-e NAME`: values may be secrets.
+fn without_values(options: &[String]) -> Vec<String> {
+    let mut is_variable = false;
+    let name_of = |variable: &str| variable.split('=').next().unwrap_or_default().to_owned();
+    let cut = |option: &String| {
+        if std::mem::take(&mut is_variable) {
+            return name_of(option);
+        }
+        if let Some(variable) = option.strip_prefix("--env=") {
+            return format!("--env={}", name_of(variable));
+        }
+        // `-e`, `-eNAME=value`, `-ite`: short flags without a value may stand before it.
+        let short = option
+            .strip_prefix('-')
+            .filter(|rest| !rest.starts_with('-'));
+        let before =
+            |rest: &str| rest.len() - rest.trim_start_matches(['d', 'i', 't', 'P', 'q']).len();
+        if let Some(rest) = short
+            && let Some(variable) = rest[before(rest)..].strip_prefix('e')
+        {
+            is_variable = variable.is_empty();
+            let flags = &option[..option.len() - variable.len()];
+            return format!("{flags}{}", name_of(variable));
+        }
+        is_variable = option == "--env";
+        option.clone()
+    };
+    options.iter().map(cut).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_values;
+
+    #[test]
+    fn values_of_variables_are_not_recorded() {
+        let given = [
+            "-it",
+            "-e",
+            "A=1",
+            "--env",
+            "B=2",
+            "--env=C=3",
+            "-eD=4",
+            "-ite",
+            "E=5",
+            "-e",
+            "F",
+            "--name",
+            "x=y",
+            "--env-file",
+            "a=b",
+            "-v",
+            "/e=1:/x",
+        ];
+        let cut = without_values(&given.map(str::to_owned));
+        assert_eq!(
+            cut.join(" "),
+            "-it -e A --env B --env=C -eD -ite E -e F --name x=y --env-file a=b -v /e=1:/x"
+        );
+    }
+}
