@@ -113,6 +113,7 @@ impl Stage {
         RunImage {
             reference: self.image.clone(),
             index: index.map(|digest| digest.parse().unwrap()),
+            digest: None,
             image_id: None,
             platforms: [("linux/amd64".to_owned(), platform)].into(),
         }
@@ -130,7 +131,7 @@ impl Stage {
             code: Snapshot::take(project).unwrap(),
             command: RunCommand {
                 program: Some("docker".to_owned()),
-                options: words(&["--rm", "-e", "LR=0.1", "-v", &mount, "-w", "/app"]),
+                options: words(&["--rm", "-e", "LR=0.0625", "-v", &mount, "-w", "/app"]),
                 argv: words(&["sh", "run.sh", "a b", "$HOME", "it's"]),
                 environment: words(&["LR"]),
                 mounts: vec![mount],
@@ -167,7 +168,7 @@ fn a_run_of_one_clone_runs_again_in_another() {
     stage.docker(&["push", "-q", &stage.image]);
 
     let from = ["restore", "exp", "--from", &exact];
-    let digest = ended.image.digest().unwrap().to_string();
+    let digest = ended.image.pinned().unwrap().to_string();
     assert!(exact.ends_with(&format!("@{digest}")), "{exact}");
 
     let ran = stage.mlbuild(&stage.second, &[&from[..], &["--exec"]].concat());
@@ -238,9 +239,8 @@ fn an_image_that_was_never_pushed_restores_where_it_is() {
     ]);
     let image = RunImage {
         reference: stage.engines.base.clone(),
-        index: None,
         image_id: Some(id.parse().unwrap()),
-        platforms: Default::default(),
+        ..RunImage::default()
     };
     let run = stage.start("local", image);
     run.finish(RunExit::of_code(0)).unwrap();
@@ -324,7 +324,7 @@ fn a_run_of_weights_and_biases() {
     let exact = format!(
         "{}@{}",
         stage.image.rsplit_once(':').unwrap().0,
-        stage.published().digest().unwrap()
+        stage.published().pinned().unwrap()
     );
     let files = stage.root().join("files");
     std::fs::create_dir(&files).unwrap();
@@ -405,4 +405,121 @@ fn a_run_that_nobody_knows_is_looked_for_in_the_registry_too() {
         "{}",
         both.stderr
     );
+}
+
+/// All of it by the commands that a person types.
+#[test]
+fn what_mlbuild_run_started_is_restored_elsewhere() {
+    let stage = Stage::new();
+    stage.first.write("notes.txt", "never committed\n");
+    let line = [
+        "run",
+        "--run-id",
+        "exp-1",
+        "--rm",
+        "-v",
+        ".:/app",
+        "-w",
+        "/app",
+        "-e",
+        "LR=0.0625",
+        &stage.image,
+        "sh",
+        "run.sh",
+        "a b",
+        "$HOME",
+        "it's",
+    ];
+    let ran = stage.mlbuild(&stage.first, &line);
+    let expected = "committed\nnever committed\na b $HOME it's\n";
+    assert_eq!(
+        (ran.code, ran.stdout.as_str()),
+        (Some(7), expected),
+        "{ran:?}"
+    );
+
+    let show = stage.mlbuild(&stage.first, &["runs", "show", "exp-1", "--format", "json"]);
+    let record = show.json();
+    assert_eq!(record["status"], "finished");
+    assert_eq!(record["outcome"]["exit_code"], 7);
+    assert_eq!(record["git"]["commit"], stage.first.head());
+    assert_eq!(record["command"]["argv"][3], "$HOME");
+    assert!(
+        record["command"]["environment"]
+            .as_array()
+            .unwrap()
+            .contains(&"LR".into())
+    );
+    assert!(
+        !record.to_string().contains("0.0625"),
+        "values aren't recorded: {record:#}"
+    );
+    assert!(
+        record["host"]["runtime"]
+            .as_str()
+            .unwrap()
+            .starts_with("docker ")
+    );
+
+    let taken = stage.mlbuild(&stage.first, &line);
+    assert!(
+        taken.refusal(2).contains("run exp-1 was started before"),
+        "{}",
+        taken.stderr
+    );
+
+    let pushed = stage.mlbuild(&stage.first, &["runs", "push", "exp-1"]);
+    let image = pushed.answer().split_once(' ').unwrap().1.to_owned();
+    let again = ["restore", "exp-1", "--from", &image, "--exec"];
+    let ran = stage.mlbuild(&stage.second, &again);
+    assert_eq!(
+        (ran.code, ran.stdout.as_str()),
+        (Some(7), expected),
+        "{ran:?}"
+    );
+    assert!(
+        ran.stderr.contains("the run had values for LR, which"),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[test]
+fn a_crash_leaves_a_record_that_says_started() {
+    let stage = Stage::new();
+    let line = [
+        "run",
+        "--run-id",
+        "exp-2",
+        "--rm",
+        "-i",
+        &stage.image,
+        "sh",
+        "-c",
+        "echo ready; cat",
+    ];
+    let mut command = stage.command(&stage.first, &line);
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut word = [0; 6];
+    use std::io::Read as _;
+    child.stdout.take().unwrap().read_exact(&mut word).unwrap();
+    // Nothing can be done at SIGKILL.
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let list = stage.mlbuild(
+        &stage.first,
+        &["runs", "list", "--status", "started", "--format", "json"],
+    );
+    assert_eq!(list.json()["runs"][0]["id"], "exp-2");
+
+    let line = ["run", "--no-record", "--rm", &stage.image, "true"];
+    stage.mlbuild(&stage.first, &line).answer();
+    let count = std::fs::read_dir(stage.first.folder.join("mlbuild.runs"))
+        .unwrap()
+        .count();
+    assert_eq!(count, 1);
 }

@@ -18,6 +18,7 @@ fn image(manifest: u8, index: Option<u8>) -> RunImage {
     RunImage {
         reference: "ghcr.io/acme/cracks:v1".to_owned(),
         index: index.map(digest),
+        digest: None,
         image_id: None,
         platforms: BTreeMap::from([(
             "linux/amd64".to_owned(),
@@ -135,8 +136,12 @@ fn the_sample_of_version_1_reads_and_writes_back_the_same() {
 
 #[test]
 fn the_samples_of_version_2_read_and_write_back_the_same() {
+    let mut unasked = record(1, None);
+    unasked.image.platforms.clear();
+    unasked.image.digest = Some(digest(2));
     for (name, record) in [
         ("v2.run.toml", full_record()),
+        ("v2-digest.run.toml", unasked),
         ("v2-started.run.toml", never_pushed()),
         ("v2-bound.run.toml", record(1, Some(2))),
     ] {
@@ -197,6 +202,16 @@ fn a_bound_run_may_start_with_its_image_only() {
         Some(bound)
     );
 
+    // What was asked for is known by its index alone; the record keeps what it knew.
+    let started = |id| {
+        let mut run = started(id);
+        run.image = RunImage {
+            reference: "ghcr.io/acme/cracks:v1".to_owned(),
+            digest: Some(digest(2)),
+            ..RunImage::default()
+        };
+        run
+    };
     let starts: Vec<_> = std::thread::scope(|scope| {
         let all: Vec<_> = (0..8)
             .map(|_| scope.spawn(|| started("exp-7").start(folder.path(), None)))
@@ -208,6 +223,9 @@ fn a_bound_run_may_start_with_its_image_only() {
         .iter()
         .filter(|r| matches!(r, Err(RunRecordError::Taken { .. })));
     assert_eq!((won, taken.count()), (1, 7));
+    let id = "exp-7".parse().unwrap();
+    let kept = RunRecord::find(folder.path(), &id).unwrap().unwrap();
+    assert_eq!(kept.image, image(1, Some(2)));
 }
 
 /// Twenty threads start and end fifty runs each, in one folder, while others do the same.
@@ -222,7 +240,7 @@ fn of_1000_concurrent_runs_none_is_lost() {
                 let mut runs: Vec<_> = (0..50)
                     .map(|n| started(&format!("run-{thread}-{n}")))
                     .collect();
-                for run in &runs {
+                for run in &mut runs {
                     run.start(folder, Some(PATCH)).unwrap();
                 }
                 for run in &mut runs {

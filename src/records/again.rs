@@ -30,7 +30,7 @@ pub fn exact_image(record: &RunRecord) -> Option<String> {
         return Some(id.to_string());
     }
     let reference: Reference = image.reference.parse().ok()?;
-    let digest = image.digest()?.to_string();
+    let digest = image.pinned()?.to_string();
     Some(reference.clone_with_digest(digest).to_string())
 }
 

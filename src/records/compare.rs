@@ -96,6 +96,7 @@ impl Found {
         let (old, new) = (&old.image, &new.image);
         let references = (Some(&old.reference), Some(&new.reference));
         self.values("image", "reference", &references.0, &references.1);
+        self.values("image", "digest", &old.digest, &new.digest);
         self.values("image", "image ID", &old.image_id, &new.image_id);
         let manifests = |image: &mlbuild_manifests::run_record::RunImage| {
             let each = image.platforms.iter();

@@ -30,8 +30,10 @@ mod compare;
 mod git;
 mod locks;
 mod patch;
+mod remotes;
 mod run;
 mod snapshot;
+mod status;
 mod store;
 
 use std::path::{Path, PathBuf};
@@ -53,12 +55,18 @@ const SIGNS: [&str; 3] = [
     mlbuild_manifests::lock::FILE_NAME,
 ];
 
-/// The project that a folder belongs to: the nearest one, from `start` upwards, that holds
-/// records, `mlbuild.toml` or `mlbuild.lock`; else `start` itself.
+/// The project that a folder belongs to: the nearest one, from `start` up to the top of its
+/// repository, that holds records, `mlbuild.toml` or `mlbuild.lock`; else `start` itself.
 pub fn project_folder(start: &Path) -> PathBuf {
-    let is_project = |folder: &&Path| SIGNS.iter().any(|name| folder.join(name).exists());
-    let found = start.ancestors().find(is_project);
-    found.unwrap_or(start).to_path_buf()
+    for folder in start.ancestors() {
+        if SIGNS.iter().any(|name| folder.join(name).exists()) {
+            return folder.to_path_buf();
+        }
+        if folder.join(".git").exists() {
+            break;
+        }
+    }
+    start.to_path_buf()
 }
 
 /// This machine's name and platform. What runs containers, and its GPUs, are for the caller

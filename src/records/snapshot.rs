@@ -3,14 +3,14 @@
 //! Nothing of the repository is changed for it: what isn't tracked is put into an index of
 //! our own, in a temporary file.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use mlbuild_manifests::run_record::{FOLDER_NAME, GitState, sha256};
-use url::Url;
+use mlbuild_manifests::run_record::{GitState, sha256};
 
 use super::git::{Git, GitError};
 use super::patch::{self, Kept, MAX_FILE};
+use super::remotes::remote;
+use super::status::{Status, without_records};
 
 /// Most files that aren't tracked and still go into a patch.
 const MAX_UNTRACKED: usize = 1000;
@@ -71,87 +71,6 @@ impl Snapshot {
         };
         state.changes = patch.as_deref().map(sha256);
         Ok(Some(Snapshot { state, patch }))
-    }
-}
-
-/// Where the records are kept doesn't belong to the code's state: each run adds to it.
-fn without_records() -> String {
-    format!(":(top,exclude,glob)**/{FOLDER_NAME}/**")
-}
-
-/// What `git status` says.
-#[derive(Debug, Default, PartialEq)]
-pub(super) struct Status {
-    pub(super) commit: Option<String>,
-    pub(super) branch: Option<String>,
-    /// Tracked files that were changed, added or deleted.
-    pub(super) tracked: Vec<String>,
-    pub(super) untracked: Vec<String>,
-    /// Submodules with changes inside.
-    submodules: Vec<String>,
-    has_conflicts: bool,
-}
-
-impl Status {
-    /// Asks git, which must be at the repository's top.
-    pub(super) fn read(git: &Git) -> Result<Self, GitError> {
-        let records = without_records();
-        let answer = git.bytes(
-            &[
-                "status",
-                "--porcelain=v2",
-                "--branch",
-                "-z",
-                "--no-renames",
-                "--untracked-files=all",
-                "--ignore-submodules=none",
-                "--",
-                ":/",
-                &records,
-            ],
-            b"",
-        )?;
-        Ok(Self::parse(&answer))
-    }
-
-    /// Reads `git status --porcelain=v2 --branch -z --no-renames`.
-    fn parse(answer: &[u8]) -> Self {
-        let mut status = Self::default();
-        for line in answer.split(|&b| b == 0) {
-            let line = String::from_utf8_lossy(line);
-            let (kind, rest) = line.split_once(' ').unwrap_or((&line, ""));
-            match kind {
-                "#" => match rest.split_once(' ') {
-                    Some(("branch.oid", oid)) if oid != "(initial)" => {
-                        status.commit = Some(oid.to_owned());
-                    }
-                    Some(("branch.head", name)) if name != "(detached)" => {
-                        status.branch = Some(name.to_owned());
-                    }
-                    _ => {}
-                },
-                // Each kind has its number of fields before the path.
-                "1" | "u" => {
-                    let fields = if kind == "u" { 10 } else { 8 };
-                    let Some(path) = rest.splitn(fields, ' ').nth(fields - 1) else {
-                        continue;
-                    };
-                    status.has_conflicts |= kind == "u";
-                    let submodule = rest.split(' ').nth(1).unwrap_or_default();
-                    if submodule.ends_with("U") || submodule.get(2..3) == Some("M") {
-                        status.submodules.push(path.to_owned());
-                    }
-                    status.tracked.push(path.to_owned());
-                }
-                "?" => status.untracked.push(rest.to_owned()),
-                _ => {}
-            }
-        }
-        status
-    }
-
-    pub(super) fn is_dirty(&self) -> bool {
-        !self.tracked.is_empty() || !self.untracked.is_empty()
     }
 }
 
@@ -257,59 +176,6 @@ fn copy_with_time(from: &Path, to: &Path) -> std::io::Result<()> {
         .set_modified(modified)
 }
 
-/// The address of the branch's remote, else of `origin`, else of the first one.
-fn remote(git: &Git, branch: Option<&str>) -> Result<Option<String>, GitError> {
-    let remotes = remotes(git)?;
-    let of_branch = match branch {
-        // Fails where the branch follows none.
-        Some(branch) => git
-            .text(&["config", &format!("branch.{branch}.remote")])
-            .ok(),
-        None => None,
-    };
-    let chosen = of_branch
-        .and_then(|name| remotes.get(&name))
-        .or_else(|| remotes.get("origin"))
-        .or_else(|| remotes.values().next());
-    Ok(chosen.cloned())
-}
-
-/// The remotes of a repository, by name, without log-ins in their addresses.
-pub(super) fn remotes(git: &Git) -> Result<BTreeMap<String, String>, GitError> {
-    let pattern = r"^remote\..*\.url$";
-    let answer = match git.bytes(&["config", "-z", "--get-regexp", pattern], b"") {
-        Ok(answer) => answer,
-        // There is none.
-        Err(GitError::Failed { .. }) => return Ok(BTreeMap::new()),
-        Err(other) => return Err(other),
-    };
-    let answer = String::from_utf8_lossy(&answer).into_owned();
-    let remotes = answer.split('\0').filter_map(|entry| {
-        let (key, url) = entry.split_once('\n')?;
-        let name = key.strip_prefix("remote.")?.strip_suffix(".url")?;
-        Some((name.to_owned(), without_log_in(url)))
-    });
-    Ok(remotes.collect())
-}
-
-/// An address without what logs in: tokens stand in user names, passwords and queries.
-pub(super) fn without_log_in(address: &str) -> String {
-    let Ok(mut url) = Url::parse(address) else {
-        // `git@host:path`, or a path: neither holds a password.
-        return address.to_owned();
-    };
-    if !url.has_host() {
-        return address.to_owned();
-    }
-    let _ = url.set_password(None);
-    if matches!(url.scheme(), "http" | "https") {
-        let _ = url.set_username("");
-    }
-    url.set_query(None);
-    url.set_fragment(None);
-    url.to_string()
-}
-
 /// A list that a person can read.
 fn shortened(mut left_out: Vec<String>) -> Vec<String> {
     let more = left_out.len().saturating_sub(MAX_NAMED);
@@ -323,52 +189,6 @@ fn shortened(mut left_out: Vec<String>) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn addresses_lose_their_log_ins() {
-        for (with, without) in [
-            (
-                "https://ann:token@git.example/a/b.git",
-                "https://git.example/a/b.git",
-            ),
-            (
-                "https://token@git.example/a/b.git?private_token=x",
-                "https://git.example/a/b.git",
-            ),
-            ("ssh://git@git.example/a/b", "ssh://git@git.example/a/b"),
-            ("git@git.example:a/b.git", "git@git.example:a/b.git"),
-            ("../origin.git", "../origin.git"),
-            ("file:///srv/origin.git", "file:///srv/origin.git"),
-        ] {
-            assert_eq!(without_log_in(with), without);
-        }
-    }
-
-    #[test]
-    fn a_status_is_read_field_by_field() {
-        let answer = "# branch.oid abc\0# branch.head main\0# branch.ab +1 -0\0\
-            1 .M N... 100644 100644 100644 aa bb a file\0\
-            1 .M S.MU 160000 160000 160000 aa bb sub\0\
-            1 .M SC.. 160000 160000 160000 aa bb moved\0\
-            u UU N... 100644 100644 100644 100644 aa bb cc both ways\0\
-            ? new file\0? nested/\0";
-        let status = Status::parse(answer.as_bytes());
-        assert_eq!(
-            status,
-            Status {
-                commit: Some("abc".to_owned()),
-                branch: Some("main".to_owned()),
-                tracked: ["a file", "sub", "moved", "both ways"]
-                    .map(str::to_owned)
-                    .to_vec(),
-                untracked: ["new file", "nested/"].map(str::to_owned).to_vec(),
-                submodules: vec!["sub".to_owned()],
-                has_conflicts: true,
-            }
-        );
-        let none = Status::parse(b"# branch.oid (initial)\0# branch.head (detached)\0");
-        assert_eq!(none, Status::default());
-    }
 
     #[test]
     fn many_left_out_files_are_counted() {

@@ -116,6 +116,7 @@ pub static FLAGS: &[Flag] = &[
         .own(),
     Flag::one("runtime-cli", Kind::OneOf(&["docker", "podman", "nerdctl"]), "docker|podman|nerdctl", "What starts the container; by default the first that answers.").own(),
     Flag::switch("no-defaults", "Leave out what mlbuild adds for machine learning: /dev/shm of 1g, memlock and stack limits, TensorFlow's and XLA's variables, the tracker's key.").own(),
+    Flag::switch("no-record", "Write no record of the run into mlbuild.runs.").own(),
     Flag::one("run-id", WORDS, "ID", "Id of the run; otherwise WANDB_RUN_ID, or a new one.").own().not_in_config(),
     Flag::switch("dry-run", "Print what would be started; no daemon is asked and the image keeps its tag.").own().not_in_config(),
     Flag::one("format", Kind::OneOf(&["text", "json", "devcontainer"]), "text|json|devcontainer", "How --dry-run prints: a command line, JSON, or a devcontainer.json.").own().not_in_config(),

@@ -26,6 +26,7 @@ pub fn published(byte: u8) -> RunImage {
     RunImage {
         reference: "registry.example/acme/cracks:v1".to_owned(),
         index: None,
+        digest: None,
         image_id: None,
         platforms: [("linux/amd64".to_owned(), platform)].into(),
     }

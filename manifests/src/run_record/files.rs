@@ -47,11 +47,16 @@ impl RunRecord {
     }
 
     /// Writes the record of a run that is about to start, and its patch. An id that is only
-    /// bound, and to the same image, is taken over; one that was started is an error.
+    /// bound, and to the same image, is taken over, with what it says of the image; one that
+    /// was started is an error.
     ///
     /// # Errors
     /// Where the id is taken or bound to another image, or a file can't be written.
-    pub fn start(&self, folder: &Path, patch: Option<&[u8]>) -> Result<PathBuf, RunRecordError> {
+    pub fn start(
+        &mut self,
+        folder: &Path,
+        patch: Option<&[u8]>,
+    ) -> Result<PathBuf, RunRecordError> {
         let path = Self::path(folder, &self.id);
         std::fs::create_dir_all(folder).map_err(|e| write_error(folder, e))?;
         // The patch is whole on disk before the record speaks of it, and gets its name only
@@ -61,8 +66,7 @@ impl RunRecord {
             .map(|bytes| atomic::Prepared::beside(&patch_path, bytes))
             .transpose()
             .map_err(|e| write_error(&patch_path, e))?;
-        let text = self.to_toml();
-        match atomic::create_new(&path, text.as_bytes()) {
+        match atomic::create_new(&path, self.to_toml().as_bytes()) {
             Ok(()) => {}
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
                 let _guard = atomic::guard(&path).map_err(|e| write_error(&path, e))?;
@@ -72,6 +76,11 @@ impl RunRecord {
                     return Err(RunRecordError::Taken { id, path });
                 }
                 self.same_image_as(&old, &path)?;
+                if self.image.platforms.is_empty() {
+                    self.image = old.image;
+                }
+                self.lock = self.lock.take().or(old.lock);
+                let text = self.to_toml();
                 atomic::replace(&path, text.as_bytes()).map_err(|e| write_error(&path, e))?;
             }
             Err(source) => return Err(write_error(&path, source)),

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// The image a run is bound to. Index, manifest and configuration have each a digest of
 /// their own; Docker's classic store shows the configuration's where others show the
 /// manifest's.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunImage {
     /// Reference by which it was asked for, without digest.
@@ -17,6 +17,10 @@ pub struct RunImage {
     /// Index digest, if the reference names an index.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub index: Option<Digest>,
+    /// What the reference named, where nobody asked whether that is an index or a manifest;
+    /// then there are no `platforms`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Digest>,
     /// Image ID in the store of the machine that ran it. Set where no registry was seen to
     /// hold the image; then there are no `platforms`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -165,12 +169,9 @@ impl RunImage {
         if let Some(id) = &self.image_id {
             return format!("{} (image ID {id}, never pushed)", self.reference);
         }
-        let manifests: Vec<String> = self
-            .platforms
-            .values()
-            .map(|p| p.manifest.to_string())
-            .collect();
-        format!("{}@{}", self.reference, manifests.join(", "))
+        let manifests = self.platforms.values().map(|p| &p.manifest);
+        let digests: Vec<&str> = manifests.chain(&self.digest).map(AsRef::as_ref).collect();
+        format!("{}@{}", self.reference, digests.join(", "))
     }
 
     /// True if a run of one is a run of the other: the same manifests, or the same image in
@@ -182,17 +183,31 @@ impl RunImage {
                 .map(|(name, p)| (name.clone(), p.manifest.clone()))
                 .collect()
         };
-        self.image_id == other.image_id && manifests(self) == manifests(other)
+        if self.image_id != other.image_id {
+            return false;
+        }
+        match (&self.digest, &other.digest) {
+            (Some(digest), _) => other.has(digest),
+            (None, Some(digest)) => self.has(digest),
+            (None, None) => manifests(self) == manifests(other),
+        }
+    }
+
+    fn has(&self, digest: &Digest) -> bool {
+        let mut manifests = self.platforms.values().map(|p| &p.manifest);
+        self.index.as_ref() == Some(digest)
+            || self.digest.as_ref() == Some(digest)
+            || manifests.any(|manifest| manifest == digest)
     }
 
     /// True if a registry was seen to hold it.
     pub fn is_published(&self) -> bool {
-        self.digest().is_some() && self.image_id.is_none()
+        self.pinned().is_some() && self.image_id.is_none()
     }
 
-    /// The digest to ask a registry for: the index, else the only manifest.
-    pub fn digest(&self) -> Option<&Digest> {
+    /// The digest to ask a registry for: the index, else the manifest.
+    pub fn pinned(&self) -> Option<&Digest> {
         let manifest = self.platforms.values().next().map(|p| &p.manifest);
-        self.index.as_ref().or(manifest)
+        self.index.as_ref().or(self.digest.as_ref()).or(manifest)
     }
 }

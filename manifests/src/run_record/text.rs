@@ -73,10 +73,11 @@ impl RunImage {
         out.table("image");
         out.string("reference", &self.reference);
         out.optional("index", self.index.as_ref());
+        out.optional("digest", self.digest.as_ref());
         if let Some(id) = &self.image_id {
             out.comment("Never pushed: only the machine that ran it has this image.");
             out.string("image_id", id);
-        } else if self.platforms.is_empty() {
+        } else if self.platforms.is_empty() && self.digest.is_none() {
             out.table("image.platforms");
         }
         for (name, platform) in &self.platforms {

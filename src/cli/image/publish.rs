@@ -56,6 +56,7 @@ impl Confirmed {
         RunImage {
             reference: self.reference.to_string(),
             index: self.is_index.then(|| self.descriptor.digest().clone()),
+            digest: None,
             image_id: None,
             platforms: platforms.collect(),
         }

@@ -19,6 +19,7 @@ use serde_json::json;
 use super::runs::ProjectArgs;
 use super::runs::attached::{Attached, RegistryArgs};
 use crate::cli::output;
+use crate::env_vars;
 use crate::error::{CommandError, CommandResult};
 use crate::flags::Format;
 use crate::records::{Again, PROGRAMS};
@@ -142,7 +143,15 @@ fn say_of_command(record: &mlbuild_manifests::RunRecord) {
         );
         return;
     };
-    let is_unset = |name: &&String| std::env::var_os(name.as_str()).is_none();
+    // What mlbuild run tells of the run belongs to that run.
+    const TOLD: [&str; 3] = [
+        env_vars::MLBUILD_RUN_ID,
+        env_vars::MLBUILD_IMAGE,
+        env_vars::WANDB_DOCKER,
+    ];
+    let is_unset = |name: &&String| {
+        std::env::var_os(name.as_str()).is_none() && !TOLD.contains(&name.as_str())
+    };
     let unset: Vec<&str> = command
         .environment
         .iter()

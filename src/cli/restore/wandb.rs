@@ -1,6 +1,5 @@
 //! Runs that Weights & Biases recorded: `wandb-metadata.json`, with the image in `docker`.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -106,8 +105,7 @@ fn image(pointer: &str) -> CommandResult<RunImage> {
     })?;
     Ok(RunImage {
         reference: format!("{}/{}", reference.registry(), reference.repository()),
-        index: Some(digest),
-        image_id: None,
-        platforms: BTreeMap::new(),
+        digest: Some(digest),
+        ..RunImage::default()
     })
 }

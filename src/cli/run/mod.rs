@@ -7,6 +7,7 @@
 //! | the image, by digest | `image` |
 //! | GPUs | `gpu` |
 //! | what machine learning usually needs, and the tracker's variables | `defaults`, `inside`, `credentials` |
+//! | the run on paper | `record` |
 //! | the container, to its end | `child` |
 
 mod child;
@@ -18,6 +19,7 @@ mod help;
 mod image;
 mod inside;
 mod own;
+mod record;
 mod runtime_cli;
 
 use std::path::{Path, PathBuf};
@@ -29,6 +31,7 @@ use self::child::Outcome;
 use self::gpu::GpuUse;
 use self::image::PinnedImage;
 use self::own::OwnFlags;
+use self::record::Paper;
 use self::runtime_cli::Found;
 use super::output;
 use crate::env_vars;
@@ -84,12 +87,13 @@ pub fn run(args: &RunArgs) -> CommandResult<u8> {
         return dry_run::print(spec, &own, &folder).map(|()| 0);
     }
     let run_id = own.run_id()?;
+    let paper = own.record.then(|| Paper::begin(&folder));
     let (found, image) = super::wait_for(async {
         let found = runtime_cli::find(own.cli).await?;
         let image = image::pin(&found, &spec).await?;
         Ok((found, image))
     })?;
-    start(spec, &own, run_id, &found, image, &folder)
+    start(spec, &own, run_id, &found, image, paper, &folder)
 }
 
 /// From here on everything is known; nothing is asked any more.
@@ -99,6 +103,7 @@ fn start(
     run_id: RunId,
     found: &Found,
     image: PinnedImage,
+    paper: Option<Paper>,
     folder: &Path,
 ) -> CommandResult<u8> {
     let gpu = gpu::request(found, &own.gpu, &spec)?;
@@ -129,7 +134,12 @@ fn start(
         found,
     };
     tell(&start);
-    let outcome = child::run(&start, secrets)?;
+    let run = paper.map(|paper| paper.write(&start)).transpose()?;
+    let outcome = child::run(&start, secrets);
+    if let Some(run) = run {
+        record::finish(run, &outcome);
+    }
+    let outcome = outcome?;
     if let Outcome::Detached { answer } = &outcome {
         output::answer(answer)?;
     }

@@ -13,6 +13,7 @@ pub(super) struct OwnFlags {
     pub(super) cli: Option<RuntimeCli>,
     pub(super) defaults: bool,
     pub(super) dry_run: bool,
+    pub(super) record: bool,
     pub(super) format: Format,
     run_id: Option<String>,
 }
@@ -61,6 +62,7 @@ impl OwnFlags {
             }),
             defaults: !own.is_on("no-defaults"),
             dry_run,
+            record: !own.is_on("no-record"),
             format,
             run_id: own.text("run-id").map(str::to_owned),
         })

@@ -55,6 +55,15 @@ impl Found {
         !rootless && (!self.is_local() || machine_raises_limits())
     }
 
+    /// The runtime, with its version where the daemon says it.
+    pub(super) fn name_and_version(&self) -> String {
+        let info = self.docker.as_ref().map(|daemon| &daemon.info);
+        match info.and_then(|info| info["ServerVersion"].as_str()) {
+            Some(version) => format!("{} {version}", self.cli),
+            None => self.cli.to_string(),
+        }
+    }
+
     /// The runtime as GPU detection knows it.
     pub(super) fn accelerator(&self) -> accelerator::Runtime {
         match self.cli {

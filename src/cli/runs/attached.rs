@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 
 use clap::Args;
-use mlbuild_manifests::RunRecord;
 use mlbuild_manifests::document::{
-    Document, PATCH_MEDIA_TYPE, RUN_ARTIFACT_TYPE, RUN_ID_ANNOTATION,
+    Document, LOCK_ARTIFACT_TYPE, PATCH_MEDIA_TYPE, RUN_ARTIFACT_TYPE, RUN_ID_ANNOTATION,
 };
 use mlbuild_manifests::run_record::sha256;
+use mlbuild_manifests::{LockedImage, RunRecord};
 use oci_spec::distribution::Reference;
 use oci_spec::image::Digest;
 
 use crate::cli::output;
 use crate::error::{CommandError, CommandResult};
-use crate::records::exact_image;
+use crate::records::{exact_image, has_checksum};
 use crate::registry::{Registry, RegistryError, RegistryOptions};
 
 /// How registries are reached.
@@ -122,6 +122,23 @@ pub async fn find(
         }
     }
     Ok(found.into_values().collect())
+}
+
+/// The lock's entry that a run was started with, as it was attached to its image. `None`:
+/// it isn't, or the registry can't be asked.
+pub async fn lock_entry(registry: &Registry, record: &RunRecord) -> Option<LockedImage> {
+    let checksum = record.lock.as_ref()?;
+    let image: Reference = exact_image(record)?.parse().ok()?;
+    let digest = record.image.pinned()?;
+    let all = registry.referrers(&image, digest, Some(LOCK_ARTIFACT_TYPE));
+    for referrer in all.await.ok()? {
+        let document = registry.pull_attached(&image, &referrer.descriptor).await;
+        let entry = LockedImage::from_json(&document.ok()?).ok();
+        if let Some(entry) = entry.filter(|entry| has_checksum(entry, checksum)) {
+            return Some(entry);
+        }
+    }
+    None
 }
 
 fn read(blobs: &[(String, Vec<u8>)]) -> Result<Attached, String> {

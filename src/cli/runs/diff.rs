@@ -4,14 +4,16 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use clap::Args;
-use mlbuild_manifests::RunRecord;
+use mlbuild_manifests::{LockedImage, RunRecord};
 use serde_json::json;
 
+use super::attached::{self, RegistryArgs};
 use super::{ProjectArgs, short, short_commit};
 use crate::cli::output;
 use crate::error::CommandResult;
 use crate::flags::Format;
 use crate::records::{Difference, Git, Side, compare, entry_of};
+use crate::registry::Registry;
 use crate::runtime::shell_line;
 
 /// Values longer than this, in characters, stand below each other.
@@ -29,6 +31,9 @@ pub struct DiffArgs {
     /// Id of the second run, or its beginning.
     #[arg(value_name = "B")]
     pub new: String,
+    /// How registries are reached.
+    #[command(flatten)]
+    pub registry: RegistryArgs,
     /// Where the records are.
     #[command(flatten)]
     pub project: ProjectArgs,
@@ -45,12 +50,16 @@ pub async fn run(args: &DiffArgs) -> CommandResult {
     let store = args.project.store()?;
     let (old, new) = (store.find(&args.old)?, store.find(&args.new)?);
     let project = args.project.folder()?;
-    let locks = (entry_of(&old, &project), entry_of(&new, &project));
+    let registry = args.registry.client(&project)?;
+    let locks = (
+        lock(&old, &project, &registry).await,
+        lock(&new, &project, &registry).await,
+    );
     let is_known = |record: &RunRecord, found: bool| found || record.lock.is_none();
     for (record, found) in [(&old, locks.0.is_some()), (&new, locks.1.is_some())] {
         if !is_known(record, found) && old.lock != new.lock {
             output::note(&format!(
-                "packages aren't compared: neither mlbuild.lock nor its history has the entry of {}",
+                "packages aren't compared: neither mlbuild.lock, nor its history, nor the registry has the entry of {}",
                 record.id
             ));
         }
@@ -84,6 +93,14 @@ pub async fn run(args: &DiffArgs) -> CommandResult {
             let heading = format!("{} -> {}\n", old.id, new.id);
             output::answer(&(heading + &text(&found, between.as_deref())))
         }
+    }
+}
+
+/// The lock's entry of a run: from this machine, else from the registry.
+async fn lock(record: &RunRecord, project: &Path, registry: &Registry) -> Option<LockedImage> {
+    match entry_of(record, project) {
+        Some(entry) => Some(entry),
+        None => attached::lock_entry(registry, record).await,
     }
 }
 

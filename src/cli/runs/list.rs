@@ -141,7 +141,10 @@ impl ListArgs {
         let image = |wanted: &String| {
             let image = &record.image;
             let manifests = image.platforms.values().map(|p| &p.manifest);
-            let mut digests = manifests.chain(&image.index).chain(&image.image_id);
+            let mut digests = manifests
+                .chain(&image.index)
+                .chain(&image.digest)
+                .chain(&image.image_id);
             holds(&image.reference, wanted) || digests.any(|d| holds(d.as_ref(), wanted))
         };
         let commit = |wanted: &String| {
@@ -195,11 +198,13 @@ fn table(records: &[RunRecord]) -> String {
         .collect();
     let mut text = String::new();
     for row in &rows {
-        let cells = row.iter().zip(&widths);
-        let line: String = cells
-            .map(|(cell, width)| format!("{cell:<width$}  "))
-            .collect();
-        text.push_str(line.trim_end());
+        let start = text.len();
+        for (cell, width) in row.iter().zip(&widths) {
+            let space = width + 2 - cell.chars().count();
+            text.push_str(cell);
+            text.extend(std::iter::repeat_n(' ', space));
+        }
+        text.truncate(start + text[start..].trim_end().len());
         text.push('\n');
     }
     text

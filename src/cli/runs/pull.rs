@@ -83,6 +83,6 @@ fn write(folder: &Path, run: &Attached) -> Result<bool, RunRecordError> {
             record.check(folder)?;
             record.replace(folder).map(|()| true)
         }
-        _ => record.start(folder, patch).map(|_| true),
+        _ => record.clone().start(folder, patch).map(|_| true),
     }
 }

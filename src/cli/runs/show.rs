@@ -116,6 +116,7 @@ fn text(record: &RunRecord) -> String {
 fn image(lines: &mut Lines, image: &RunImage) {
     lines.add("image", &image.reference);
     lines.maybe("index", image.index.as_ref());
+    lines.maybe("digest", image.digest.as_ref());
     for (platform, digests) in &image.platforms {
         lines.add("manifest", format!("{} {platform}", digests.manifest));
         lines.add("config", format!("{} {platform}", digests.config));

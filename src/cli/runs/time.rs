@@ -41,7 +41,7 @@ mod tests {
     fn times_are_read_or_refused() {
         let now = Timestamp::now();
         let day = now - parse("1d").unwrap();
-        assert_eq!(day.get_seconds() / 10, 86_400 / 10);
+        assert!((86_390..=86_400).contains(&day.get_seconds()), "{day}");
         assert!(parse("2w").unwrap() < parse("12h").unwrap());
         assert_eq!(
             parse("2026-03-01T12:00:00Z").unwrap().to_string(),

@@ -1,0 +1,189 @@
+//! The run on paper: written down before the container starts, and finished when it has ended.
+
+use std::path::{Path, PathBuf};
+use std::thread::{self, JoinHandle};
+
+use mlbuild_manifests::LockFile;
+use mlbuild_manifests::lock::{FILE_NAME, LockedImage};
+use mlbuild_manifests::run_record::{RunCommand, RunHost, RunImage, RunPlatform, RunRecordError};
+use oci_spec::distribution::Reference;
+use oci_spec::image::Digest;
+use signal_hook::low_level::signal_name;
+
+use super::Start;
+use super::child::Outcome;
+use super::gpu::GpuUse;
+use super::image::PinnedImage;
+use crate::cli::output;
+use crate::error::{CommandError, CommandResult};
+use crate::records::{
+    GitError, RunExit, RunStart, Snapshot, StartedRun, project_folder, this_host,
+};
+
+/// What is asked of git while the runtime is asked for the image.
+pub(super) struct Paper {
+    project: PathBuf,
+    code: JoinHandle<Result<Option<Snapshot>, GitError>>,
+}
+
+impl Paper {
+    /// Begins to look at the code of the project that `folder` belongs to.
+    pub(super) fn begin(folder: &Path) -> Self {
+        let project = project_folder(folder);
+        let here = project.clone();
+        Self {
+            project,
+            code: thread::spawn(move || Snapshot::take(&here)),
+        }
+    }
+
+    /// Writes down that the run starts.
+    ///
+    /// # Errors
+    /// Where the id is taken, or the record can't be written.
+    pub(super) fn write(self, start: &Start) -> CommandResult<StartedRun> {
+        let code = self.code.join().expect("looking at the code doesn't panic");
+        let code = code.unwrap_or_else(|error| {
+            output::warning(&format!("the code's state isn't recorded: {error}"));
+            None
+        });
+        for left_out in code.iter().flat_map(|code| &code.state.left_out) {
+            output::warning(&format!("not recorded: {left_out}"));
+        }
+        let lock = LockFile::load(&self.project.join(FILE_NAME)).unwrap_or_default();
+        let (image, entry) = image(&start.image, &lock);
+        let run = RunStart {
+            id: start.run_id.clone(),
+            lock: entry.and_then(|entry| lock.checksum(&entry.key())),
+            image,
+            code,
+            command: command(start, &self.project),
+            host: host(start),
+        };
+        run.write(&self.project).map_err(|error| match &error {
+            RunRecordError::Write { .. } => {
+                CommandError::environment(error).hint("to start it without a record: --no-record")
+            }
+            _ => CommandError::user(error),
+        })
+    }
+}
+
+/// Writes down how the run ended. That this fails is no failure of the run.
+pub(super) fn finish(run: StartedRun, outcome: &CommandResult<Outcome>) {
+    let exit = match outcome {
+        Ok(Outcome::Exited(code)) => RunExit::of_code(*code),
+        Ok(Outcome::Killed(signal)) => RunExit {
+            code: Some(128 + signal),
+            signal: signal_name(*signal).map(str::to_owned),
+        },
+        // It runs on, and nobody waits for its end.
+        Ok(Outcome::Detached { .. }) => return,
+        Err(_) => RunExit::default(),
+    };
+    if let Err(error) = run.finish(exit) {
+        output::warning(&format!("the end of the run isn't recorded: {error}"));
+    }
+}
+
+/// The image as records have it: what the lock says of its digest, else the digest alone.
+fn image<'a>(pinned: &PinnedImage, lock: &'a LockFile) -> (RunImage, Option<&'a LockedImage>) {
+    let mut image = RunImage {
+        reference: pinned.asked.clone(),
+        ..RunImage::default()
+    };
+    let Some((name, digest)) = pinned.start.split_once('@') else {
+        image.image_id = pinned.start.parse().ok();
+        return (image, None);
+    };
+    image.reference = reference(&pinned.asked, name);
+    let Ok(digest) = digest.parse::<Digest>() else {
+        return (image, None);
+    };
+    let is_of = |entry: &&LockedImage| {
+        let published = entry.published.as_ref().map(|published| &published.digest);
+        published == Some(&digest) || entry.platforms.values().any(|p| p.manifest == digest)
+    };
+    let entry = lock.images().find(is_of);
+    for (platform, digests) in entry.iter().flat_map(|entry| &entry.platforms) {
+        let digests = RunPlatform {
+            manifest: digests.manifest.clone(),
+            config: digests.config.clone(),
+        };
+        image.platforms.insert(platform.clone(), digests);
+    }
+    let is_manifest = image.platforms.values().any(|p| p.manifest == digest);
+    match (image.platforms.is_empty(), is_manifest) {
+        (true, _) => image.digest = Some(digest),
+        (false, true) => {}
+        (false, false) => image.index = Some(digest),
+    }
+    (image, entry)
+}
+
+/// The name that was asked for, where the digest is one of its repository; else that repository.
+fn reference(asked: &str, name: &str) -> String {
+    let parse = |text: &str| text.parse::<Reference>().ok();
+    let Some((asked, name)) = parse(asked).zip(parse(name)) else {
+        return name.to_owned();
+    };
+    let place = |r: &Reference| format!("{}/{}", r.registry(), r.repository());
+    match asked.tag() {
+        Some(tag) if place(&asked) == place(&name) => format!("{}:{tag}", place(&asked)),
+        _ => place(&name),
+    }
+}
+
+fn command(start: &Start, project: &Path) -> RunCommand {
+    let spec = &start.spec;
+    // `docker run …options… image …command…`
+    let end = start.argv.len() - spec.command.len() - 1;
+    RunCommand {
+        program: Some(start.found.cli.program().to_owned()),
+        options: start.argv[2..end].to_vec(),
+        argv: spec.command.clone(),
+        environment: spec.env().map(|variable| variable.name.clone()).collect(),
+        mounts: spec.mounts(),
+        accelerator: match &start.gpu {
+            GpuUse::Given { found, .. } if found.nvidia.is_some() => Some("cuda".to_owned()),
+            GpuUse::Given { found, .. } if found.rocm.is_some() => Some("rocm".to_owned()),
+            _ => None,
+        },
+        project: Some(project.to_string_lossy().into_owned()),
+    }
+}
+
+fn host(start: &Start) -> RunHost {
+    let mut host = this_host();
+    host.runtime = Some(start.found.name_and_version());
+    if let GpuUse::Given { found, .. } = &start.gpu {
+        if let Some(nvidia) = &found.nvidia {
+            host.driver.clone_from(&nvidia.driver);
+            host.devices = nvidia.gpus.iter().map(|gpu| gpu.name.clone()).collect();
+        } else if let Some(rocm) = &found.rocm {
+            host.driver.clone_from(&rocm.driver);
+            host.devices = rocm
+                .gpus
+                .iter()
+                .map(|gpu| format!("AMD {}", gpu.target))
+                .collect();
+        }
+    }
+    host
+}
+
+#[cfg(test)]
+mod tests {
+    use super::reference;
+
+    #[test]
+    fn the_name_that_was_asked_for_stays_where_the_digest_is_its() {
+        let asked = "docker.io/library/debian:12";
+        assert_eq!(reference("debian:12", "debian"), asked);
+        assert_eq!(reference("mine:v1", "debian"), "docker.io/library/debian");
+        assert_eq!(
+            reference("127.0.0.1:5000/a/b:v1", "127.0.0.1:5000/a/b"),
+            "127.0.0.1:5000/a/b:v1"
+        );
+    }
+}
