@@ -36,14 +36,23 @@ pub(super) struct Content {
     pub(super) start: Vec<u8>,
 }
 
-/// Reads a content to its end. Keeps its first `keep` bytes.
-pub(super) fn read(content: &mut dyn Read, is_pyc: bool, keep: usize) -> io::Result<Content> {
+/// Room to read with: one for many files, because most of them are small.
+pub(super) fn buffer() -> Vec<u8> {
+    vec![0; PIECE]
+}
+
+/// Reads a content to its end, by way of a [`buffer`]. Keeps its first `keep` bytes.
+pub(super) fn read(
+    content: &mut dyn Read,
+    is_pyc: bool,
+    keep: usize,
+    buffer: &mut [u8],
+) -> io::Result<Content> {
     let (mut all, mut code) = (Sha256::new(), Sha256::new());
     let keep = if is_pyc { PYC_HEADER } else { keep };
     let mut start = Vec::new();
-    let mut buffer = vec![0; PIECE];
     loop {
-        let piece = match content.read(&mut buffer)? {
+        let piece = match content.read(buffer)? {
             0 => break,
             n => &buffer[..n],
         };

@@ -115,7 +115,8 @@ pub(super) fn complete<'a>(
             if entry.path != status {
                 return Ok(ControlFlow::Continue(()));
             }
-            let seen = super::hashed::read(content, false, MAX_STATUS)?;
+            let seen =
+                super::hashed::read(content, false, MAX_STATUS, &mut super::hashed::buffer())?;
             versions = Some(self::status(&String::from_utf8_lossy(&seen.start)));
             Ok(ControlFlow::Break(()))
         })?;

@@ -54,7 +54,7 @@ pub(super) struct Table {
 impl Table {
     /// Reads layers of an image, lowest first.
     pub(super) fn read(side: &Side<'_>, layers: Range<usize>) -> Result<Self, LayerError> {
-        let mut table = Self::default();
+        let (mut table, mut buffer) = (Self::default(), hashed::buffer());
         for at in layers {
             let layer = &side.image.layers[at];
             let limits = LayerLimits::for_blob(layer.blob.size());
@@ -62,7 +62,7 @@ impl Table {
             let blob = side.open(layer)?;
             let totals = read_layer(blob, layer, &limits, &mut |entry, content| {
                 order += 1;
-                table.add(entry, content, at as u16, order)?;
+                table.add(entry, content, (at as u16, order), &mut buffer)?;
                 Ok(ControlFlow::Continue(()))
             })?;
             table.unpacked += totals.unpacked;
@@ -82,8 +82,8 @@ impl Table {
         &mut self,
         entry: &LayerEntry,
         content: &mut dyn std::io::Read,
-        layer: u16,
-        order: u32,
+        (layer, order): (u16, u32),
+        buffer: &mut [u8],
     ) -> std::io::Result<()> {
         let path = &entry.path;
         match entry.kind {
@@ -100,7 +100,7 @@ impl Table {
         let is_pyc = path.as_bytes().ends_with(b".pyc");
         let keep = packages::keeps(path);
         let seen = match entry.kind {
-            EntryKind::File => hashed::read(content, is_pyc, keep)?,
+            EntryKind::File => hashed::read(content, is_pyc, keep, buffer)?,
             _ => hashed::Content::default(),
         };
         if keep > 0 {

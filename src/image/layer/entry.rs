@@ -134,7 +134,12 @@ impl Ord for EntryPath {
             b'/' => 0,
             other => u16::from(*other) + 1,
         };
-        self.0.iter().map(key).cmp(other.0.iter().map(key))
+        // Paths begin alike, as a rule: whole pieces of that are compared at once.
+        const PIECE: usize = 16;
+        let pieces = self.0.chunks_exact(PIECE).zip(other.0.chunks_exact(PIECE));
+        let alike = PIECE * pieces.take_while(|(a, b)| a == b).count();
+        let (a, b) = (&self.0[alike..], &other.0[alike..]);
+        a.iter().map(key).cmp(b.iter().map(key))
     }
 }
 

@@ -159,5 +159,9 @@ mod tests {
         paths.sort();
         let text: Vec<_> = paths.iter().map(ToString::to_string).collect();
         assert_eq!(text, ["/", "/a", "/a/b", "/a/b/c", "/a-b", "/a.b"]);
+        let long = "l".repeat(40);
+        let below = EntryPath::from(format!("{long}/b").as_str());
+        let beside = EntryPath::from(format!("{long}-b").as_str());
+        assert!(EntryPath::from(long.as_str()) < below && below < beside);
     }
 }
