@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use mlbuild_manifests::RunRecord;
 use mlbuild_manifests::run_record::RunCommand;
-use oci_spec::distribution::Reference;
+use mlbuild_templates::reference;
 
 /// Programs that start containers the way that records have it.
 pub const PROGRAMS: [&str; 3] = ["docker", "podman", "nerdctl"];
@@ -29,7 +29,7 @@ pub fn exact_image(record: &RunRecord) -> Option<String> {
     if let Some(id) = &image.image_id {
         return Some(id.to_string());
     }
-    let reference: Reference = image.reference.parse().ok()?;
+    let reference = reference::parse(&image.reference).ok()?;
     let digest = image.pinned()?.to_string();
     Some(reference.clone_with_digest(digest).to_string())
 }

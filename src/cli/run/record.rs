@@ -6,6 +6,7 @@ use std::thread::{self, JoinHandle};
 use mlbuild_manifests::LockFile;
 use mlbuild_manifests::lock::{FILE_NAME, LockedImage};
 use mlbuild_manifests::run_record::{RunCommand, RunHost, RunImage, RunPlatform, RunRecordError};
+use mlbuild_templates::reference;
 use oci_spec::distribution::Reference;
 use oci_spec::image::Digest;
 use signal_hook::low_level::signal_name;
@@ -123,7 +124,7 @@ fn image<'a>(pinned: &PinnedImage, lock: &'a LockFile) -> (RunImage, Option<&'a 
 
 /// The name that was asked for, where the digest is one of its repository; else that repository.
 fn reference(asked: &str, name: &str) -> String {
-    let parse = |text: &str| text.parse::<Reference>().ok();
+    let parse = |text: &str| reference::parse(text).ok();
     let Some((asked, name)) = parse(asked).zip(parse(name)) else {
         return name.to_owned();
     };

@@ -8,6 +8,7 @@ use mlbuild_manifests::document::{
 };
 use mlbuild_manifests::run_record::sha256;
 use mlbuild_manifests::{LockedImage, RunRecord};
+use mlbuild_templates::reference;
 use oci_spec::distribution::Reference;
 use oci_spec::image::Digest;
 
@@ -128,7 +129,7 @@ pub async fn find(
 /// it isn't, or the registry can't be asked.
 pub async fn lock_entry(registry: &Registry, record: &RunRecord) -> Option<LockedImage> {
     let checksum = record.lock.as_ref()?;
-    let image: Reference = exact_image(record)?.parse().ok()?;
+    let image = reference::parse(&exact_image(record)?).ok()?;
     let digest = record.image.pinned()?;
     let all = registry.referrers(&image, digest, Some(LOCK_ARTIFACT_TYPE));
     for referrer in all.await.ok()? {
