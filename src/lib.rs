@@ -12,6 +12,7 @@ pub mod host;
 pub mod image;
 pub mod loopback;
 pub mod nearest;
+pub mod on_path;
 pub mod pin;
 pub mod plan;
 pub mod records;

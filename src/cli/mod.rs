@@ -10,6 +10,7 @@ pub mod init;
 pub mod interrupt;
 pub mod man;
 pub mod output;
+pub mod registry_args;
 pub mod restore;
 pub mod run;
 pub mod runs;

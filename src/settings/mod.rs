@@ -109,8 +109,7 @@ pub fn resolve(args: ImageArgs) -> CommandResult<ImageSettings> {
         })?;
     let project = match &context {
         Context::Folder { path } => path.clone(),
-        _ => std::env::current_dir()
-            .map_err(|error| CommandError::environment(format!("the current folder: {error}")))?,
+        _ => current_folder()?,
     };
     let config = read_config(&project)?;
     let source = spec::resolve(&args.compose, &config, &project, &context)?;
@@ -160,6 +159,15 @@ pub fn read_config(project: &Path) -> CommandResult<Config> {
         } => CommandError::user(&error).hint(hint),
         _ => CommandError::user(&error),
     })
+}
+
+/// The folder that mlbuild was started in.
+///
+/// # Errors
+/// Where it is gone.
+pub fn current_folder() -> CommandResult<PathBuf> {
+    std::env::current_dir()
+        .map_err(|error| CommandError::environment(format!("the current folder: {error}")))
 }
 
 fn tags(flags: &[String], config: &Config, project: &Path) -> CommandResult<Vec<Reference>> {

@@ -16,12 +16,11 @@ use serde_json::json;
 
 use self::derive::Adopted;
 use crate::cli::output;
+use crate::cli::registry_args::RegistryArgs;
 use crate::error::{CommandError, CommandResult};
 use crate::flags::Format;
 use crate::image::reown::NewOwner;
-use crate::registry::{
-    CredentialStore, Published, Registry, RegistryError, RegistryOptions, platform_name,
-};
+use crate::registry::{Published, RegistryError, platform_name};
 use crate::settings;
 
 /// Give an image in a registry to another user, without building it.
@@ -47,9 +46,9 @@ pub struct AdoptArgs {
     /// Name of the new image, in the same registry (default: the old name with the tag TAG-uidID).
     #[arg(short, long, value_name = "REFERENCE")]
     pub tag: Option<String>,
-    /// Registry host that is reached by plain http (repeatable).
-    #[arg(long = "insecure-registry", value_name = "HOST[:PORT]")]
-    pub insecure_registries: Vec<String>,
+    /// How registries are reached.
+    #[command(flatten)]
+    pub registry: RegistryArgs,
     /// Lock file that gets an entry, where it is there.
     #[arg(long = "lock", value_name = "FILE", default_value = "mlbuild.lock", value_hint = ValueHint::FilePath)]
     pub lock_file: PathBuf,
@@ -69,16 +68,8 @@ pub async fn run(args: AdoptArgs) -> CommandResult {
     let to = owner(&args)?;
     let from = RegistryError::reference(&args.image)?;
     let target = target(args.tag.as_deref(), &from, &to)?;
-    let project = std::env::current_dir()
-        .map_err(|error| CommandError::environment(format!("the current folder: {error}")))?;
-    let config = settings::read_config(&project)?.registry;
-    let insecure = config.insecure.into_iter().chain(args.insecure_registries);
-    let registry = Registry::new(RegistryOptions {
-        insecure: insecure.collect(),
-        mirrors: config.mirrors,
-        credentials: CredentialStore::from_environment(),
-        ..RegistryOptions::default()
-    });
+    let project = settings::current_folder()?;
+    let registry = args.registry.client(&project)?;
 
     let source = source::fetch(&registry, &from).await?;
     let adopted = derive::derive(&source, &from, &to)?;

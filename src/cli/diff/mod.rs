@@ -10,10 +10,11 @@ use serde_json::{Map, Value, json};
 
 use self::source::Opened;
 use crate::cli::output;
+use crate::cli::registry_args::RegistryArgs;
 use crate::error::{CommandError, CommandResult, Turn};
 use crate::flags::Format;
 use crate::image::compare::{Comparison, Side, compare};
-use crate::registry::{CredentialStore, Registry, RegistryOptions, parse_platform, platform_name};
+use crate::registry::{parse_platform, platform_name};
 use crate::settings;
 
 /// Compare two images: configuration, sizes, layers, packages and files.
@@ -32,9 +33,9 @@ pub struct DiffArgs {
     /// Compare this platform only (default: all that both have).
     #[arg(long, value_name = "PLATFORM")]
     pub platform: Option<String>,
-    /// Registry host that is reached by plain http (repeatable).
-    #[arg(long = "insecure-registry", value_name = "HOST[:PORT]")]
-    pub insecure_registries: Vec<String>,
+    /// How registries are reached.
+    #[command(flatten)]
+    pub registry: RegistryArgs,
     /// Form of the answer on stdout.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: Format,
@@ -55,16 +56,8 @@ pub async fn run(args: DiffArgs) -> CommandResult {
                 },
             )?),
         };
-    let folder = std::env::current_dir()
-        .map_err(|error| CommandError::environment(format!("the current folder: {error}")))?;
-    let config = settings::read_config(&folder)?.registry;
-    let insecure = config.insecure.into_iter().chain(args.insecure_registries);
-    let registry = Registry::new(RegistryOptions {
-        insecure: insecure.collect(),
-        mirrors: config.mirrors,
-        credentials: CredentialStore::from_environment(),
-        ..RegistryOptions::default()
-    });
+    let folder = settings::current_folder()?;
+    let registry = args.registry.client(&folder)?;
     let (first, second) = tokio::try_join!(
         source::open(&args.first, &registry),
         source::open(&args.second, &registry)

@@ -31,7 +31,7 @@ use crate::error::{CommandError, CommandResult};
 use crate::flags::{ImageArgs, Print, ProgressArg};
 use crate::host::{self, Host, HostSettings};
 use crate::plan::BuildPlan;
-use crate::registry::{CredentialStore, Registry, RegistryOptions};
+use crate::registry::{Registry, RegistryOptions};
 use crate::settings::{self, ImageSettings, LockMode};
 use tokio::sync::mpsc;
 
@@ -63,7 +63,7 @@ pub async fn run(args: ImageArgs) -> CommandResult {
         return print(what, &plan, locked.as_ref(), &settings);
     }
 
-    let registry = Registry::new(registry_options(&settings)?);
+    let registry = Registry::new(registry_options(&settings));
     let mut bases = bases::resolve(
         &uses,
         locked.as_ref(),
@@ -358,13 +358,12 @@ fn warn_of_secret_args(settings: &ImageSettings) {
     }
 }
 
-fn registry_options(settings: &ImageSettings) -> CommandResult<RegistryOptions> {
-    Ok(RegistryOptions {
+fn registry_options(settings: &ImageSettings) -> RegistryOptions {
+    RegistryOptions {
         insecure: settings.insecure.iter().cloned().collect(),
         mirrors: settings.mirrors.clone(),
-        credentials: CredentialStore::from_environment(),
         ..RegistryOptions::default()
-    })
+    }
 }
 
 /// Name, tag and stage: what tells entries of one lock apart.

@@ -16,12 +16,14 @@ use std::process::Command;
 use clap::{Args, ValueHint};
 use serde_json::json;
 
+use super::registry_args::RegistryArgs;
 use super::runs::ProjectArgs;
-use super::runs::attached::{Attached, RegistryArgs};
+use super::runs::attached::Attached;
 use crate::cli::output;
 use crate::env_vars;
 use crate::error::{CommandError, CommandResult};
 use crate::flags::Format;
+use crate::on_path;
 use crate::records::{Again, PROGRAMS};
 use crate::runtime::shell_line;
 
@@ -186,8 +188,7 @@ fn program(args: &RestoreArgs, recorded: Option<&str>) -> String {
 }
 
 fn is_on_path(name: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|folder| folder.join(name).is_file())
+    on_path::find(name).is_some()
 }
 
 /// Becomes the container's program, so that terminal, signals and exit code are its own.

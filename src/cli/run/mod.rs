@@ -74,8 +74,7 @@ pub fn run(args: &RunArgs) -> CommandResult<u8> {
     if parsed.own.is_on("help") {
         return output::answer(&help::text()).map(|()| 0);
     }
-    let folder = std::env::current_dir()
-        .map_err(|error| CommandError::environment(format!("the current folder: {error}")))?;
+    let folder = crate::settings::current_folder()?;
     let config = crate::settings::read_config(&folder)?;
     let (config_options, config_own) = config.run.0.by_owner();
     let own = OwnFlags::read(&parsed.own.over(config_own))?;

@@ -1,6 +1,5 @@
 //! Which of docker, podman and nerdctl starts the container.
 
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use serde_json::Value;
 
 use crate::accelerator;
 use crate::error::{CommandError, CommandResult};
+use crate::on_path;
 use crate::runtime::RuntimeCli;
 
 /// A daemon that says nothing for so long doesn't answer.
@@ -100,7 +100,7 @@ pub(super) async fn find(asked: Option<RuntimeCli>) -> CommandResult<Found> {
 }
 
 async fn look(cli: RuntimeCli) -> Result<Found, String> {
-    let program = on_path(cli.program()).ok_or("no such program on PATH")?;
+    let program = on_path::find(cli.program()).ok_or("no such program on PATH")?;
     // Podman has no daemon, and nerdctl says itself what it lacks.
     let docker = match cli {
         RuntimeCli::Docker => Some(daemon().await?),
@@ -134,15 +134,4 @@ fn machine_raises_limits() -> bool {
     let bounds = status.lines().find_map(|line| line.strip_prefix("CapBnd:"));
     let bounds = bounds.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok());
     bounds.is_none_or(|bounds| bounds & SYS_RESOURCE != 0)
-}
-
-fn on_path(program: &str) -> Option<PathBuf> {
-    let folders = std::env::var_os("PATH")?;
-    let is_program = |path: &PathBuf| {
-        path.metadata()
-            .is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
-    };
-    std::env::split_paths(&folders)
-        .map(|folder| folder.join(program))
-        .find(is_program)
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use clap::Args;
 use mlbuild_manifests::document::{
     Document, LOCK_ARTIFACT_TYPE, PATCH_MEDIA_TYPE, RUN_ARTIFACT_TYPE, RUN_ID_ANNOTATION,
 };
@@ -15,31 +14,7 @@ use oci_spec::image::Digest;
 use crate::cli::output;
 use crate::error::{CommandError, CommandResult};
 use crate::records::{exact_image, has_checksum};
-use crate::registry::{Registry, RegistryError, RegistryOptions};
-
-/// How registries are reached.
-#[derive(Debug, Clone, Default, Args)]
-pub struct RegistryArgs {
-    /// Registry that may speak plain http or show any certificate (repeatable).
-    #[arg(long = "insecure-registry", value_name = "HOST")]
-    pub insecure: Vec<String>,
-}
-
-impl RegistryArgs {
-    /// A client; mirrors are those of the project's `mlbuild.toml`.
-    ///
-    /// # Errors
-    /// Where `mlbuild.toml` can't be used.
-    pub fn client(&self, project: &std::path::Path) -> CommandResult<Registry> {
-        let config = crate::settings::read_config(project)?;
-        let insecure = config.registry.insecure.iter().chain(&self.insecure);
-        Ok(Registry::new(RegistryOptions {
-            insecure: insecure.cloned().collect(),
-            mirrors: config.registry.mirrors.clone(),
-            ..RegistryOptions::default()
-        }))
-    }
-}
+use crate::registry::{Registry, RegistryError};
 
 /// A record that was attached to an image, with its patch.
 #[derive(Clone, Debug)]

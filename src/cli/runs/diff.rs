@@ -7,9 +7,10 @@ use clap::Args;
 use mlbuild_manifests::{LockedImage, RunRecord};
 use serde_json::json;
 
-use super::attached::{self, RegistryArgs};
+use super::attached;
 use super::{ProjectArgs, short, short_commit};
 use crate::cli::output;
+use crate::cli::registry_args::RegistryArgs;
 use crate::error::CommandResult;
 use crate::flags::Format;
 use crate::records::{Difference, Git, Side, compare, entry_of};

@@ -8,8 +8,9 @@ use mlbuild_manifests::run_record::RunRecordError;
 use serde_json::json;
 
 use super::ProjectArgs;
-use super::attached::{self, Attached, RegistryArgs};
+use super::attached::{self, Attached};
 use crate::cli::output;
+use crate::cli::registry_args::RegistryArgs;
 use crate::error::{CommandError, CommandResult};
 use crate::flags::Format;
 use crate::registry::RegistryError;

@@ -7,8 +7,9 @@ use mlbuild_manifests::RunRecord;
 use serde_json::json;
 
 use super::ProjectArgs;
-use super::attached::{self, RegistryArgs};
+use super::attached;
 use crate::cli::output;
+use crate::cli::registry_args::RegistryArgs;
 use crate::error::{CommandError, CommandResult};
 use crate::flags::Format;
 use crate::records::Git;

@@ -217,15 +217,11 @@ async fn from_archive(
 
 /// A program on PATH, or where a system keeps those that are not on everyone's.
 pub(super) fn which(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .chain(["/usr/sbin", "/sbin", "/usr/local/bin"].map(PathBuf::from))
-        .map(|folder| folder.join(name))
-        .find(|program| is_program(program))
-}
-
-fn is_program(path: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    path.metadata()
-        .is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+    let elsewhere = || {
+        ["/usr/sbin", "/sbin", "/usr/local/bin"]
+            .map(|folder| Path::new(folder).join(name))
+            .into_iter()
+            .find(|path| crate::on_path::is_program(path))
+    };
+    crate::on_path::find(name).or_else(elsewhere)
 }

@@ -1,0 +1,33 @@
+//! The flags of commands that ask registries, and the client that they make.
+
+use std::path::Path;
+
+use clap::Args;
+
+use crate::error::CommandResult;
+use crate::registry::{Registry, RegistryOptions};
+use crate::settings;
+
+/// How registries are reached.
+#[derive(Debug, Clone, Default, Args)]
+pub struct RegistryArgs {
+    /// Registry host that may speak plain http or show any certificate (repeatable).
+    #[arg(long = "insecure-registry", value_name = "HOST[:PORT]")]
+    pub insecure: Vec<String>,
+}
+
+impl RegistryArgs {
+    /// A client; mirrors and further hosts are those of the project's `mlbuild.toml`.
+    ///
+    /// # Errors
+    /// Where `mlbuild.toml` can't be used.
+    pub fn client(&self, project: &Path) -> CommandResult<Registry> {
+        let config = settings::read_config(project)?.registry;
+        let insecure = self.insecure.iter().cloned().chain(config.insecure);
+        Ok(Registry::new(RegistryOptions {
+            insecure: insecure.collect(),
+            mirrors: config.mirrors,
+            ..RegistryOptions::default()
+        }))
+    }
+}
