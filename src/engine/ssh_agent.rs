@@ -15,7 +15,7 @@ const START: Duration = Duration::from_secs(10);
 
 /// Sockets of agents by id. Agents that were started here end with the value, or, where
 /// mlbuild is killed, within ten seconds.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct SshAgents {
     sockets: BTreeMap<String, PathBuf>,
     _own: Vec<OwnAgent>,
@@ -27,7 +27,7 @@ impl SshAgents {
     /// # Errors
     /// Where OpenSSH isn't there, or can't use a key.
     pub fn start(ssh: &BTreeMap<String, SshKeys>) -> CommandResult<Self> {
-        let mut agents = Self::default();
+        let (mut sockets, mut started) = (BTreeMap::new(), Vec::new());
         for (id, keys) in ssh {
             let socket = match keys {
                 SshKeys::Agent(socket) => socket.clone(),
@@ -35,13 +35,16 @@ impl SshAgents {
                     let own = OwnAgent::start()?;
                     own.add(id, files)?;
                     let socket = own.socket();
-                    agents._own.push(own);
+                    started.push(own);
                     socket
                 }
             };
-            agents.sockets.insert(id.clone(), socket);
+            sockets.insert(id.clone(), socket);
         }
-        Ok(agents)
+        Ok(Self {
+            sockets,
+            _own: started,
+        })
     }
 
     /// The socket of each id.

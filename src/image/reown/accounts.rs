@@ -271,26 +271,13 @@ fn joined(lines: &[impl AsRef<[u8]>]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::change;
     use super::*;
 
     const PASSWD: &[u8] = b"root:x:0:0:root:/root:/bin/bash\nml:x:1000:100::/home/ml:/bin/bash\n\
         daemon:x:1:1:daemon:/usr/sbin:/usr/sbin/nologin\nme:x:7:7::/:/bin/sh\n";
     const GROUP: &[u8] =
         b"root:x:0:\nml:x:100:\ndaemon:x:1:\nsudo:x:27:a,ml\nusers:x:100:\nmlx:x:8:mlx\n";
-
-    fn change(name: &str, uid: u64, gid: u64) -> Change {
-        let account = |name: &str, uid, gid| Account {
-            name: name.to_owned(),
-            uid,
-            gid,
-            home: Some(format!("/home/{name}")),
-        };
-        Change {
-            was: account("ml", 1000, 100),
-            now: account(name, uid, gid),
-            has_own_group: true,
-        }
-    }
 
     fn text(change: &Change, path: &str, text: &[u8]) -> String {
         let new = change.account_file(path.as_bytes(), text).unwrap();

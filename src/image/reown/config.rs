@@ -164,22 +164,12 @@ fn history(config: &mut Value, change: &Change, is_template: bool) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Account;
+    use super::super::tests;
     use super::*;
     use serde_json::json;
 
     fn to(name: &str) -> Change {
-        let account = |name: &str, uid, gid| Account {
-            name: name.to_owned(),
-            uid,
-            gid,
-            home: Some(format!("/home/{name}")),
-        };
-        Change {
-            was: account("ml", 1000, 100),
-            now: account(name, 2000, 2001),
-            has_own_group: true,
-        }
+        tests::change(name, 2000, 2001)
     }
 
     fn template(env: &str) -> Value {

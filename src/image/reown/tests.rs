@@ -10,6 +10,21 @@ use crate::image::layer::{EntryKind, EntryPath, LayerEntry, Mtime, descriptor, w
 
 const PASSWD: &str = "root:x:0:0:root:/root:/bin/bash\nml:x:1000:1000::/home/ml:/bin/bash\n";
 
+/// What belongs to `ml`, 1000:100, is given to another.
+pub(super) fn change(name: &str, uid: u64, gid: u64) -> Change {
+    let account = |name: &str, uid, gid| Account {
+        name: name.to_owned(),
+        uid,
+        gid,
+        home: Some(format!("/home/{name}")),
+    };
+    Change {
+        was: account("ml", 1000, 100),
+        now: account(name, uid, gid),
+        has_own_group: true,
+    }
+}
+
 /// An image, as a registry would have it.
 struct Made {
     image: PlatformImage,
