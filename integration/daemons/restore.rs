@@ -13,6 +13,7 @@ use crate::support::engines::Engines;
 use crate::support::http;
 use crate::support::mlbuild::Ran;
 use crate::support::repository::Repository;
+use crate::support::terminal::Terminal;
 
 /// Two clones of one repository, and an image in the registry.
 struct Stage {
@@ -269,34 +270,19 @@ fn an_image_that_was_never_pushed_restores_where_it_is() {
 fn a_terminal_gets_a_shell_with_the_command_in_its_history() {
     let stage = Stage::new();
     drop(stage.start("exp-8", stage.published()));
-    let program = env!("CARGO_BIN_EXE_mlbuild");
-    let line = format!("{program} restore exp-8 --no-code");
     std::fs::write(
         stage.root().join(".bashrc"),
         "PS1='> '; echo own start-up\n",
     )
     .unwrap();
-    let mut command = Command::new("script");
+    let mut command = stage.command(&stage.first, &["restore", "exp-8", "--no-code"]);
     command
-        .args(["-qec", &line, "/dev/null"])
-        .envs(
-            stage
-                .command(&stage.first, &[])
-                .get_envs()
-                .filter_map(|(k, v)| Some((k, v?))),
-        )
         .env("SHELL", "/bin/bash")
-        .env("TMPDIR", stage.root())
-        .current_dir(&stage.first.folder)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    use std::io::Write as _;
-    let mut stdin = child.stdin.take().unwrap();
-    stdin.write_all(b"history | tail -n 2\nexit\n").unwrap();
-    let output = child.wait_with_output().unwrap();
-    drop(stdin);
-    let text = String::from_utf8_lossy(&output.stdout).replace('\r', "");
+        .env("TMPDIR", stage.root());
+    let mut terminal = Terminal::start(&command);
+    let mut text = terminal.until("> ");
+    terminal.type_in("history | tail -n 2\nexit\n");
+    text += &terminal.finish().0;
     assert!(text.contains("own start-up"), "{text}");
     let command = "-w /app";
     let listed = text

@@ -9,6 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::engines::Engines;
 use crate::support::mlbuild::{Project, Ran};
+use crate::support::terminal::Terminal;
 
 /// One Docker, and a project to start containers from.
 struct Setting {
@@ -285,32 +286,6 @@ fn signals_reach_the_program_once() {
     }
 }
 
-/// Runs a line under a terminal of its own.
-fn under_a_terminal(setting: &Setting, line: &[&str]) -> Command {
-    let mlbuild = setting.command(line);
-    let words = [mlbuild.get_program()]
-        .into_iter()
-        .chain(mlbuild.get_args());
-    let words: Vec<_> = words.map(|word| word.to_str().unwrap()).collect();
-    let mut script = Command::new("script");
-    script
-        .args([
-            "--quiet",
-            "--return",
-            "--command",
-            &shlex::try_join(words).unwrap(),
-            "/dev/null",
-        ])
-        .current_dir(setting.project.path(""))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    for (name, value) in mlbuild.get_envs() {
-        script.env(name, value.unwrap_or_default());
-    }
-    script
-}
-
 #[test]
 fn a_terminal_is_the_containers_and_ctrl_c_arrives_once() {
     let setting = classic();
@@ -318,44 +293,22 @@ fn a_terminal_is_the_containers_and_ctrl_c_arrives_once() {
     // With -t the container has a terminal of its own; without, Ctrl-C is the host's signal.
     for flags in [&["-it"][..], &["-i"][..]] {
         let tail = [base.as_str(), "sh", "-c", TRAPS];
-        let mut command = under_a_terminal(&setting, &[&["--rm"], flags, &tail].concat());
-        let (mut child, mut out) = ready(&mut command);
-        let mut keys = child.stdin.take().unwrap();
-        for _ in 0..2 {
-            keys.write_all(b"\x03").unwrap();
-            std::thread::sleep(Duration::from_millis(500));
+        let line = [&["--rm"], flags, &tail].concat();
+        let mut terminal = Terminal::start(&setting.command(&line));
+        terminal.until("ready");
+        for heard in ["int 1", "int 2"] {
+            terminal.type_in("\x03");
+            terminal.until(heard);
         }
-        // `script` hands its child's end on.
-        let mlbuild = children(child.id());
-        kill_process(
-            Pid::from_raw(mlbuild[0].cast_signed()).unwrap(),
-            Signal::TERM,
-        )
-        .unwrap();
-        let mut heard = String::new();
-        out.read_to_string(&mut heard).unwrap();
-        // The terminal shows the key itself, too.
-        let heard = heard.replace("^C", "");
-        let words: Vec<_> = heard.split_whitespace().collect();
-        assert_eq!(
-            words,
-            ["int", "1", "int", "2", "term"],
-            "{flags:?}: {heard}"
-        );
-        assert_eq!(child.wait().unwrap().code(), Some(7), "{flags:?}");
+        kill_process(Pid::from_child(&terminal.child), Signal::TERM).unwrap();
+        let (heard, status) = terminal.finish();
+        assert_eq!(heard.trim(), "term", "{flags:?}");
+        assert_eq!(status.code(), Some(7), "{flags:?}");
     }
-    let mut command = under_a_terminal(
-        &setting,
-        &[
-            "--rm",
-            "-it",
-            &base,
-            "sh",
-            "-c",
-            "test -t 0 && test -t 1 && echo terminal",
-        ],
-    );
-    assert!(Ran::of(&mut command).answer().contains("terminal"));
+    let asks = "test -t 0 && test -t 1 && echo terminal";
+    let line = ["--rm", "-it", &base, "sh", "-c", asks];
+    let (said, _) = Terminal::start(&setting.command(&line)).finish();
+    assert!(said.contains("terminal"), "{said}");
 }
 
 /// The processes that a process started.

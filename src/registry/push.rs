@@ -204,10 +204,19 @@ impl Registry {
             scope,
             what: &what,
         };
-        let answer = self.send(endpoint, &call).await?;
-        if !answer.status().is_success() {
-            return Err(self.refused(endpoint, &call, answer).await);
-        }
+        let mut tried = 0;
+        let answer = loop {
+            tried += 1;
+            let answer = self.send(endpoint, &call).await?;
+            if answer.status().is_success() {
+                break answer;
+            }
+            let refused = self.refused(endpoint, &call, answer).await;
+            if tried >= self.options.retry.attempts || !is_blob_in_the_making(&refused) {
+                return Err(refused);
+            }
+            tokio::time::sleep(self.options.retry.wait(tried)).await;
+        };
         let subject = answer
             .headers()
             .get("oci-subject")
@@ -242,4 +251,12 @@ impl Registry {
         }
         Ok(subject)
     }
+}
+
+/// True where a registry doesn't know a blob that it has just taken. Distribution 2.8 writes the
+/// file that makes a blob part of a repository in place: while somebody else uploads the same
+/// blob, it is empty for a moment.
+fn is_blob_in_the_making(refused: &RegistryError) -> bool {
+    matches!(refused, RegistryError::Server { status: 400 | 404, message, .. }
+        if message.contains("blob unknown"))
 }
