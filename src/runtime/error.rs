@@ -1,6 +1,6 @@
 //! What can be wrong with a command line of `mlbuild run`.
 
-use super::table;
+use super::flag::Flag;
 use crate::error::CommandError;
 
 /// A command line that can't be read.
@@ -11,6 +11,10 @@ pub enum RunSpecError {
     UnknownFlag {
         /// The name, without dashes.
         name: String,
+        /// The name nearest to it.
+        near: Option<&'static str>,
+        /// The verb that was typed.
+        verb: &'static str,
     },
     /// No flag has this letter.
     #[error("unknown flag -{short}{}", if word.chars().count() > 2 { format!(" in {word}") } else { String::new() })]
@@ -19,24 +23,30 @@ pub enum RunSpecError {
         short: char,
         /// The word it stands in.
         word: String,
+        /// The long name that the word is, after one dash only.
+        meant: Option<&'static str>,
+        /// The verb that was typed.
+        verb: &'static str,
     },
     /// Not written as flags are.
     #[error("`{word}` isn't a flag")]
     Malformed {
         /// The word.
         word: String,
+        /// The verb that was typed.
+        verb: &'static str,
     },
     /// A flag at the end that needs a value.
-    #[error("--{flag} needs a value")]
+    #[error("{flag} needs a value")]
     MissingValue {
-        /// The flag's long name.
-        flag: &'static str,
+        /// The flag.
+        flag: &'static Flag,
     },
     /// A value that the flag doesn't take.
-    #[error("--{flag} {value}: {why}")]
+    #[error("{flag} {value}: {why}")]
     Value {
-        /// The flag's long name.
-        flag: &'static str,
+        /// The flag.
+        flag: &'static Flag,
         /// The value.
         value: String,
         /// What is wrong with it, and what to write.
@@ -55,33 +65,21 @@ pub enum RunSpecError {
 impl RunSpecError {
     /// What to type instead.
     pub fn hint(&self) -> String {
+        let did_you_mean = |name: Option<&str>, verb: &str| match name {
+            Some(name) => format!("did you mean `--{name}`?"),
+            None => format!("mlbuild {verb} --help lists the flags"),
+        };
         match self {
-            Self::UnknownFlag { name } => did_you_mean(name),
-            Self::UnknownShort { word, .. } => {
-                // `-rm` for `--rm`: a long name after one dash.
-                let name = word.trim_start_matches('-');
-                let name = name.split('=').next().unwrap_or_default();
-                match table::find(name) {
-                    Some(flag) => format!("did you mean `--{}`?", flag.name),
-                    None => SEE.to_owned(),
-                }
-            }
+            Self::UnknownFlag { near, verb, .. } => did_you_mean(*near, verb),
+            Self::UnknownShort { meant, verb, .. } => did_you_mean(*meant, verb),
             Self::MissingValue { flag } | Self::Value { flag, .. } => {
-                let value = table::find(flag).map_or("", |flag| flag.value_name);
-                format!("write --{flag} {value}").trim_end().to_owned()
+                format!("write {flag} {}", flag.value_name)
+                    .trim_end()
+                    .to_owned()
             }
             Self::NoImage { .. } => "write mlbuild run [FLAGS] IMAGE [COMMAND]".to_owned(),
-            Self::Malformed { .. } => SEE.to_owned(),
+            Self::Malformed { verb, .. } => did_you_mean(None, verb),
         }
-    }
-}
-
-const SEE: &str = "mlbuild run --help lists the flags";
-
-fn did_you_mean(name: &str) -> String {
-    match table::nearest(name) {
-        Some(name) => format!("did you mean `--{name}`?"),
-        None => SEE.to_owned(),
     }
 }
 

@@ -102,14 +102,14 @@ pub struct Flag {
 
 impl Flag {
     /// A flag that is there or not.
-    pub(super) const fn switch(name: &'static str, about: &'static str) -> Self {
+    pub const fn switch(name: &'static str, about: &'static str) -> Self {
         let mut flag = Self::one(name, Kind::Bool, "", about);
         flag.bare = Some("true");
         flag
     }
 
     /// A flag with one value.
-    pub(super) const fn one(
+    pub const fn one(
         name: &'static str,
         kind: Kind,
         value_name: &'static str,
@@ -131,7 +131,7 @@ impl Flag {
     }
 
     /// A flag that each use adds a value to.
-    pub(super) const fn list(
+    pub const fn list(
         name: &'static str,
         kind: Kind,
         value_name: &'static str,
@@ -142,7 +142,8 @@ impl Flag {
         flag
     }
 
-    pub(super) const fn short(mut self, short: char) -> Self {
+    /// With a short name.
+    pub const fn short(mut self, short: char) -> Self {
         self.short = Some(short);
         self
     }
@@ -152,7 +153,8 @@ impl Flag {
         self
     }
 
-    pub(super) const fn bare(mut self, value: &'static str) -> Self {
+    /// With a value that it has when it is written without one.
+    pub const fn bare(mut self, value: &'static str) -> Self {
         self.bare = Some(value);
         self
     }
@@ -162,12 +164,14 @@ impl Flag {
         self
     }
 
-    pub(super) const fn own(mut self) -> Self {
+    /// As one of mlbuild's own.
+    pub const fn own(mut self) -> Self {
         self.owner = Owner::Mlbuild;
         self
     }
 
-    pub(super) const fn not_in_config(mut self) -> Self {
+    /// As one that `[run]` may not set.
+    pub const fn not_in_config(mut self) -> Self {
         self.in_config = false;
         self
     }

@@ -18,10 +18,10 @@ pub use devcontainer::devcontainer;
 pub use error::RunSpecError;
 pub use flag::{Flag, Kind, Owner, RuntimeCli};
 pub use options::{Options, Setting};
-pub use parse::{Parsed, parse};
+pub use parse::{Grammar, Parsed, RUN, parse};
 pub use render::{LeftOut, Rendered, shell_line};
 pub use spec::RunSpec;
-pub use table::{FLAGS, find, nearest};
+pub use table::{FLAGS, find};
 pub use value::{Assignment, Device, Mount, Publish, Ulimit, Value, Volume};
 
 #[cfg(test)]

@@ -9,7 +9,8 @@ use super::error::RunSpecError;
 use super::flag::Flag;
 use super::options::{Options, Setting};
 use super::spec::RunSpec;
-use super::table::{find, find_short};
+use super::table::FLAGS;
+use crate::nearest::nearest;
 
 /// A command line, read.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,49 +21,86 @@ pub struct Parsed {
     pub own: Options,
 }
 
+/// The line of a verb that starts containers.
+#[derive(Debug, Clone, Copy)]
+pub struct Grammar {
+    /// The verb.
+    pub verb: &'static str,
+    /// Its flags beside those of [`FLAGS`].
+    pub more: &'static [Flag],
+}
+
+/// The grammar of `mlbuild run`.
+pub const RUN: Grammar = Grammar {
+    verb: "run",
+    more: &[],
+};
+
 /// Reads the words after `run`.
 ///
 /// # Errors
 /// [`RunSpecError`]: a flag that isn't known or has no good value, or no image. `--help` needs
 /// none: then the image is empty.
 pub fn parse<S: AsRef<str>>(words: &[S]) -> Result<Parsed, RunSpecError> {
-    let mut reader = Reader {
-        words: words.iter().map(AsRef::as_ref).collect(),
-        next: 0,
-        options: Options::default(),
-        taken: None,
-    };
-    let image = reader.flags()?;
-    let command = reader.words[reader.next..]
-        .iter()
-        .map(|&word| word.to_owned())
-        .collect();
-    let (options, own) = reader.options.by_owner();
-    let image = match image {
-        Some(image) => image,
-        None if own.is_on("help") => String::new(),
-        None => {
-            return Err(RunSpecError::NoImage {
-                taken: reader.taken,
-            });
-        }
-    };
-    Ok(Parsed {
-        spec: RunSpec {
+    let (parsed, taken) = RUN.read(words)?;
+    match parsed.spec.image.is_empty() && !parsed.own.is_on("help") {
+        true => Err(RunSpecError::NoImage { taken }),
+        false => Ok(parsed),
+    }
+}
+
+/// A flag that took a word of its own as its value.
+type Taken = Option<(&'static str, String)>;
+
+impl Grammar {
+    /// Reads the words after the verb. A line without an image leaves it empty.
+    ///
+    /// # Errors
+    /// [`RunSpecError`]: a flag that isn't known or has no good value.
+    pub fn parse<S: AsRef<str>>(self, words: &[S]) -> Result<Parsed, RunSpecError> {
+        self.read(words).map(|(parsed, _)| parsed)
+    }
+
+    /// All flags of the verb.
+    pub fn flags(self) -> impl Iterator<Item = &'static Flag> {
+        self.more.iter().chain(FLAGS)
+    }
+
+    fn read<S: AsRef<str>>(self, words: &[S]) -> Result<(Parsed, Taken), RunSpecError> {
+        let mut reader = Reader {
+            grammar: self,
+            words: words.iter().map(AsRef::as_ref).collect(),
+            next: 0,
+            options: Options::default(),
+            taken: None,
+        };
+        let image = reader.flags()?.unwrap_or_default();
+        let command = reader.words[reader.next..]
+            .iter()
+            .map(|&word| word.to_owned())
+            .collect();
+        let (options, own) = reader.options.by_owner();
+        let spec = RunSpec {
             image,
             command,
             options,
-        },
-        own,
-    })
+        };
+        Ok((Parsed { spec, own }, reader.taken))
+    }
+
+    fn find(self, name: &str) -> Option<&'static Flag> {
+        self.flags()
+            .find(|flag| flag.name == name || flag.alias == Some(name))
+    }
 }
 
 struct Reader<'a> {
+    grammar: Grammar,
     words: Vec<&'a str>,
     next: usize,
     options: Options,
     /// The last flag whose value was a word of its own.
-    taken: Option<(&'static str, String)>,
+    taken: Taken,
 }
 
 impl<'a> Reader<'a> {
@@ -93,11 +131,17 @@ impl<'a> Reader<'a> {
         if name.is_empty() || name.starts_with('-') {
             return Err(RunSpecError::Malformed {
                 word: word.to_owned(),
+                verb: self.grammar.verb,
             });
         }
-        let flag = find(name).ok_or_else(|| RunSpecError::UnknownFlag {
-            name: name.to_owned(),
-        })?;
+        let flag = self
+            .grammar
+            .find(name)
+            .ok_or_else(|| RunSpecError::UnknownFlag {
+                name: name.to_owned(),
+                near: nearest(name, self.grammar.flags().map(|flag| flag.name)),
+                verb: self.grammar.verb,
+            })?;
         match (value, flag.bare) {
             (Some(value), _) | (None, Some(value)) => self.set(flag, value),
             (None, None) => self.set_next(flag),
@@ -108,10 +152,7 @@ impl<'a> Reader<'a> {
     fn letters(&mut self, word: &'a str) -> Result<(), RunSpecError> {
         let mut rest = &word[1..];
         while let Some(short) = rest.chars().next() {
-            let flag = find_short(short).ok_or_else(|| RunSpecError::UnknownShort {
-                short,
-                word: word.to_owned(),
-            })?;
+            let flag = self.short(short, word)?;
             rest = &rest[short.len_utf8()..];
             match (rest.strip_prefix('='), flag.bare) {
                 // An equals sign with nothing after it is itself the value.
@@ -124,17 +165,31 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
+    fn short(&self, short: char, word: &str) -> Result<&'static Flag, RunSpecError> {
+        let mut flags = self.grammar.flags();
+        let found = flags.find(|flag| flag.short == Some(short));
+        found.ok_or_else(|| {
+            // `-rm` for `--rm`: a long name after one dash.
+            let name = word.trim_start_matches('-');
+            let name = name.split('=').next().unwrap_or_default();
+            RunSpecError::UnknownShort {
+                short,
+                word: word.to_owned(),
+                meant: self.grammar.find(name).map(|flag| flag.name),
+                verb: self.grammar.verb,
+            }
+        })
+    }
+
     fn set_next(&mut self, flag: &'static Flag) -> Result<(), RunSpecError> {
-        let value = self
-            .word()
-            .ok_or(RunSpecError::MissingValue { flag: flag.name })?;
+        let value = self.word().ok_or(RunSpecError::MissingValue { flag })?;
         self.taken = Some((flag.name, value.to_owned()));
         self.set(flag, value)
     }
 
     fn set(&mut self, flag: &'static Flag, value: &str) -> Result<(), RunSpecError> {
         let setting = Setting::parse(flag, value).map_err(|why| RunSpecError::Value {
-            flag: flag.name,
+            flag,
             value: value.to_owned(),
             why,
         })?;

@@ -129,14 +129,3 @@ pub fn find(name: &str) -> Option<&'static Flag> {
         .iter()
         .find(|flag| flag.name == name || flag.alias == Some(name))
 }
-
-/// The flag with this short name.
-pub(super) fn find_short(short: char) -> Option<&'static Flag> {
-    FLAGS.iter().find(|flag| flag.short == Some(short))
-}
-
-/// The long name nearest to one that is unknown.
-pub fn nearest(name: &str) -> Option<&'static str> {
-    let names = FLAGS.iter().map(|flag| flag.name);
-    crate::nearest::nearest(name, names)
-}

@@ -11,7 +11,7 @@ use crate::cli::output;
 use crate::error::CommandResult;
 use crate::runtime::{self, RunSpec, RuntimeCli};
 
-pub(super) fn print(mut spec: RunSpec, own: &OwnFlags, folder: &Path) -> CommandResult {
+pub(in crate::cli) fn print(mut spec: RunSpec, own: &OwnFlags, folder: &Path) -> CommandResult {
     let cli = own.cli.unwrap_or(RuntimeCli::Docker);
     if own.defaults {
         let usual = defaults::limits(&spec, cli, true);

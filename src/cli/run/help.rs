@@ -2,16 +2,16 @@
 
 use clap::{Arg, ArgAction, Command, ValueHint};
 
-use crate::runtime::{FLAGS, Flag, Kind, Owner};
+use crate::runtime::{Flag, Grammar, Kind, Owner};
 
-/// `mlbuild run` with every flag, for what is read and not parsed: the line itself is read by
-/// [`crate::runtime::parse`], by docker's grammar.
-pub fn documented(raw: Command) -> Command {
-    let mut command = Command::new("run")
+/// A verb that starts containers with every flag, for what is read and not parsed: the line itself
+/// is read by its [`Grammar`], which is docker's.
+pub(in crate::cli) fn documented(raw: Command, grammar: Grammar, usage: &str) -> Command {
+    let mut command = Command::new(grammar.verb)
         .disable_help_flag(true)
         .disable_version_flag(true)
-        .override_usage("mlbuild run [FLAGS] IMAGE [COMMAND] [ARG]...")
-        .args(FLAGS.iter().map(arg))
+        .override_usage(format!("mlbuild {} [FLAGS] {usage}", grammar.verb))
+        .args(grammar.flags().map(arg))
         .arg(Arg::new("IMAGE").help("The image"))
         .arg(
             Arg::new("COMMAND")
@@ -29,12 +29,12 @@ pub fn documented(raw: Command) -> Command {
     }
 }
 
-/// What `mlbuild run --help` prints.
-pub(super) fn text() -> String {
+/// What `--help` prints for such a verb.
+pub(in crate::cli) fn text(grammar: Grammar) -> String {
     let mut all = crate::cli::definition();
     all.build();
-    let run = all.find_subcommand_mut("run").expect("a verb");
-    run.render_long_help().to_string()
+    let verb = all.find_subcommand_mut(grammar.verb).expect("a verb");
+    verb.render_long_help().to_string()
 }
 
 fn arg(flag: &'static Flag) -> Arg {

@@ -19,30 +19,30 @@ use crate::runtime::{RunSpec, RuntimeCli};
 
 /// An image that can't become another one.
 #[derive(Debug)]
-pub(super) struct PinnedImage {
+pub(in crate::cli) struct PinnedImage {
     /// As it was named.
-    pub(super) asked: String,
+    pub(in crate::cli) asked: String,
     /// What the runtime is told to start.
-    pub(super) start: String,
+    pub(in crate::cli) start: String,
     /// For people and trackers: `name@sha256:…`, or the image ID where no registry has it.
-    pub(super) pinned: String,
+    pub(in crate::cli) pinned: String,
     env: Vec<String>,
 }
 
 impl PinnedImage {
     /// Names of the variables that the image sets.
-    pub(super) fn env_names(&self) -> impl Iterator<Item = &str> {
+    pub(in crate::cli) fn env_names(&self) -> impl Iterator<Item = &str> {
         let name = |line: &'_ String| line.split('=').next().unwrap_or_default().len();
         self.env.iter().map(move |line| &line[..name(line)])
     }
 
     /// Whether the image sets a variable.
-    pub(super) fn has_env(&self, name: &str) -> bool {
+    pub(in crate::cli) fn has_env(&self, name: &str) -> bool {
         self.env_names().any(|known| known == name)
     }
 
     /// Whether it was asked for by this name (`registry/repository`) and tag.
-    pub(super) fn is(&self, name: &str, tag: Option<&str>) -> bool {
+    pub(in crate::cli) fn is(&self, name: &str, tag: Option<&str>) -> bool {
         reference::parse(&self.asked).is_ok_and(|reference| {
             let same = format!("{}/{}", reference.registry(), reference.repository()) == name;
             same && (reference.digest().is_some() || reference.tag() == tag)
@@ -54,7 +54,7 @@ impl PinnedImage {
 ///
 /// # Errors
 /// Where the name is none, or the image can't be had.
-pub(super) async fn pin(found: &Found, spec: &RunSpec) -> CommandResult<PinnedImage> {
+pub(in crate::cli) async fn pin(found: &Found, spec: &RunSpec) -> CommandResult<PinnedImage> {
     let asked = &spec.image;
     reference::parse(asked).map_err(|why| RegistryError::InvalidReference {
         text: asked.clone(),

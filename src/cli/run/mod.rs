@@ -13,14 +13,14 @@
 mod child;
 mod credentials;
 mod defaults;
-mod dry_run;
+pub(super) mod dry_run;
 mod gpu;
-mod help;
-mod image;
+pub(super) mod help;
+pub(super) mod image;
 mod inside;
-mod own;
-mod record;
-mod runtime_cli;
+pub(super) mod own;
+pub(super) mod record;
+pub(super) mod runtime_cli;
 
 use std::path::{Path, PathBuf};
 
@@ -38,8 +38,6 @@ use crate::env_vars;
 use crate::error::{CommandError, CommandResult};
 use crate::runtime::{self, LeftOut, RunSpec};
 
-pub use help::documented;
-
 /// Run a container as docker run does, from a pinned image, with the GPU and a run id.
 ///
 /// Takes every flag of `docker run`; the first word that is no flag is the image. The image is
@@ -50,6 +48,11 @@ pub struct RunArgs {
     /// Flags, the image, the command.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub words: Vec<String>,
+}
+
+/// The verb with every flag.
+pub fn documented(raw: clap::Command) -> clap::Command {
+    help::documented(raw, runtime::RUN, "IMAGE [COMMAND] [ARG]...")
 }
 
 /// Everything that is known when the container is about to start.
@@ -72,7 +75,7 @@ struct Start<'a> {
 pub fn run(args: &RunArgs) -> CommandResult<u8> {
     let parsed = runtime::parse(&args.words)?;
     if parsed.own.is_on("help") {
-        return output::answer(&help::text()).map(|()| 0);
+        return output::answer(&help::text(runtime::RUN)).map(|()| 0);
     }
     let folder = crate::settings::current_folder()?;
     let config = crate::settings::read_config(&folder)?;
@@ -95,8 +98,8 @@ pub fn run(args: &RunArgs) -> CommandResult<u8> {
     start(spec, &own, run_id, &found, image, paper, &folder)
 }
 
-/// From here on everything is known; nothing is asked any more.
-fn start(
+/// From here on everything is known; nothing is asked any more. Returns the exit code.
+pub(super) fn start(
     mut spec: RunSpec,
     own: &OwnFlags,
     run_id: RunId,

@@ -8,19 +8,19 @@ use crate::nearest::nearest;
 use crate::runtime::{Options, RuntimeCli};
 
 /// mlbuild's own flags.
-pub(super) struct OwnFlags {
-    pub(super) gpu: GpuWish,
-    pub(super) cli: Option<RuntimeCli>,
-    pub(super) defaults: bool,
-    pub(super) dry_run: bool,
-    pub(super) record: bool,
-    pub(super) format: Format,
+pub(in crate::cli) struct OwnFlags {
+    pub(in crate::cli) gpu: GpuWish,
+    pub(in crate::cli) cli: Option<RuntimeCli>,
+    pub(in crate::cli) defaults: bool,
+    pub(in crate::cli) dry_run: bool,
+    pub(in crate::cli) record: bool,
+    pub(in crate::cli) format: Format,
     run_id: Option<String>,
 }
 
 /// `--format`.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Format {
+pub(in crate::cli) enum Format {
     Text,
     Json,
     Devcontainer,
@@ -28,7 +28,7 @@ pub(super) enum Format {
 
 /// `--gpu`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum GpuWish {
+pub(in crate::cli) enum GpuWish {
     /// All, if there are any.
     Auto,
     /// All; none is an error.
@@ -40,7 +40,7 @@ pub(super) enum GpuWish {
 }
 
 impl OwnFlags {
-    pub(super) fn read(own: &Options) -> CommandResult<Self> {
+    pub(in crate::cli) fn read(own: &Options) -> CommandResult<Self> {
         let dry_run = own.is_on("dry-run");
         let format = match own.text("format") {
             None | Some("text") => Format::Text,
@@ -69,7 +69,7 @@ impl OwnFlags {
     }
 
     /// `--run-id`, else the tracker's, else a new one.
-    pub(super) fn run_id(&self) -> CommandResult<RunId> {
+    pub(in crate::cli) fn run_id(&self) -> CommandResult<RunId> {
         let wandb = std::env::var(env_vars::WANDB_RUN_ID).ok();
         RunId::choose(self.run_id.as_deref(), wandb.as_deref()).map_err(|error| {
             CommandError::user(error).hint("give --run-id with letters, digits, `-`, `_` and `.`")

@@ -22,14 +22,14 @@ use crate::records::{
 };
 
 /// What is asked of git while the runtime is asked for the image.
-pub(super) struct Paper {
+pub(in crate::cli) struct Paper {
     project: PathBuf,
     code: JoinHandle<Result<Option<Snapshot>, GitError>>,
 }
 
 impl Paper {
     /// Begins to look at the code of the project that `folder` belongs to.
-    pub(super) fn begin(folder: &Path) -> Self {
+    pub(in crate::cli) fn begin(folder: &Path) -> Self {
         let project = project_folder(folder);
         let here = project.clone();
         Self {

@@ -18,30 +18,30 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A runtime that can be used.
 #[derive(Debug)]
-pub(super) struct Found {
-    pub(super) cli: RuntimeCli,
-    pub(super) program: PathBuf,
+pub(in crate::cli) struct Found {
+    pub(in crate::cli) cli: RuntimeCli,
+    pub(in crate::cli) program: PathBuf,
     /// The daemon, where the runtime is Docker.
-    pub(super) docker: Option<Daemon>,
+    pub(in crate::cli) docker: Option<Daemon>,
 }
 
 /// Docker's daemon, and what it says of itself.
 #[derive(Debug)]
-pub(super) struct Daemon {
-    pub(super) api: DockerApi,
+pub(in crate::cli) struct Daemon {
+    pub(in crate::cli) api: DockerApi,
     info: Value,
 }
 
 impl Found {
     /// Whether containers run on this machine.
-    pub(super) fn is_local(&self) -> bool {
+    pub(in crate::cli) fn is_local(&self) -> bool {
         let on_socket = |daemon: &Daemon| matches!(daemon.api.host(), DockerHost::Unix(_));
         self.docker.as_ref().is_none_or(on_socket)
     }
 
     /// Whether a container can be given more than this process may have itself: not by a user
     /// without root, and not by root in a container that may not raise limits.
-    pub(super) fn may_raise_limits(&self) -> bool {
+    pub(in crate::cli) fn may_raise_limits(&self) -> bool {
         let rootless = match &self.docker {
             Some(daemon) => {
                 let options = daemon.info["SecurityOptions"].as_array();
@@ -56,7 +56,7 @@ impl Found {
     }
 
     /// The runtime, with its version where the daemon says it.
-    pub(super) fn name_and_version(&self) -> String {
+    pub(in crate::cli) fn name_and_version(&self) -> String {
         let info = self.docker.as_ref().map(|daemon| &daemon.info);
         match info.and_then(|info| info["ServerVersion"].as_str()) {
             Some(version) => format!("{} {version}", self.cli),
@@ -65,7 +65,7 @@ impl Found {
     }
 
     /// The runtime as GPU detection knows it.
-    pub(super) fn accelerator(&self) -> accelerator::Runtime {
+    pub(in crate::cli) fn accelerator(&self) -> accelerator::Runtime {
         match self.cli {
             RuntimeCli::Docker => {
                 accelerator::Runtime::Docker(self.docker.as_ref().map(|d| d.info.clone()))
@@ -80,7 +80,7 @@ impl Found {
 ///
 /// # Errors
 /// Where none can, with what was tried.
-pub(super) async fn find(asked: Option<RuntimeCli>) -> CommandResult<Found> {
+pub(in crate::cli) async fn find(asked: Option<RuntimeCli>) -> CommandResult<Found> {
     let mut tried = Vec::new();
     for cli in RuntimeCli::ALL {
         if asked.is_some_and(|asked| asked != cli) {
