@@ -11,6 +11,7 @@ mod examples;
 mod filesync;
 mod goldens;
 mod image;
+mod inspect;
 mod private_engine;
 mod progress;
 mod registry;

@@ -7,6 +7,7 @@ pub mod doctor;
 pub mod engine;
 pub mod image;
 pub mod init;
+pub mod inspect;
 pub mod interrupt;
 pub mod man;
 pub mod output;
@@ -46,6 +47,7 @@ pub enum Command {
     Run(run::RunArgs),
     Adopt(adopt::AdoptArgs),
     Diff(diff::DiffArgs),
+    Inspect(inspect::InspectArgs),
     Restore(restore::RestoreArgs),
     Runs(runs::RunsArgs),
     Engine(engine::EngineArgs),
@@ -96,6 +98,7 @@ fn execute(cli: Cli) -> CommandResult<u8> {
         Command::Image(args) => wait_for(image::run(*args)),
         Command::Adopt(args) => wait_for(adopt::run(args)),
         Command::Diff(args) => wait_for(diff::run(args)),
+        Command::Inspect(args) => wait_for(inspect::run(args)),
         Command::Restore(args) => wait_for(restore::run(args)),
         Command::Runs(args) => wait_for(runs::run(args)),
         Command::Engine(args) => wait_for(engine::run(args)),

@@ -7,13 +7,16 @@
 
 mod archive;
 pub mod compare;
+mod contents;
 mod error;
 mod inspect;
+mod installed;
 pub mod layer;
 mod layout;
 pub mod reown;
 
 pub use archive::DockerArchive;
+pub use contents::{Account, Contents};
 pub use error::LayoutError;
 pub use inspect::{ImageLayer, PlatformImage, is_attestation, is_index, is_manifest};
 pub use layout::{BlobSource, OciLayout};

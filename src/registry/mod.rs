@@ -17,6 +17,7 @@ mod endpoint;
 mod error;
 mod options;
 mod platform;
+mod presence;
 mod progress;
 mod publish;
 mod pull;

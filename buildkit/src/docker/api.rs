@@ -104,13 +104,38 @@ impl DockerApi {
 
     /// An image by name or ID; `None` if the daemon has no such image.
     pub async fn image_inspect(&self, name: &str) -> Result<Option<ImageInspect>, DockerApiError> {
-        let call = format!("GET /images/{name}/json");
-        let response = self.call(&call, get(&image_path(name, "json"))).await?;
-        if response.status() == StatusCode::NOT_FOUND {
-            return Ok(None);
-        }
-        let response = accepted(&call, response).await?;
-        parse(&call, &read(&call, response).await?).map(Some)
+        self.get_if_there(&image_path(name, "json")).await
+    }
+
+    /// As [`DockerApi::image_inspect`], all that the daemon tells.
+    pub async fn image_json(
+        &self,
+        name: &str,
+    ) -> Result<Option<serde_json::Value>, DockerApiError> {
+        self.get_if_there(&image_path(name, "json")).await
+    }
+
+    /// A container by name or ID, all that the daemon tells; `None` if it has no such container.
+    pub async fn container_json(
+        &self,
+        name: &str,
+    ) -> Result<Option<serde_json::Value>, DockerApiError> {
+        self.get_if_there(&format!("/containers/{name}/json")).await
+    }
+
+    /// The containers with all of these labels (`NAME` or `NAME=VALUE`), newest first; those that
+    /// ended too where `all` is set.
+    pub async fn containers(
+        &self,
+        labels: &[String],
+        all: bool,
+    ) -> Result<Vec<serde_json::Value>, DockerApiError> {
+        let filters = serde_json::json!({ "label": labels }).to_string();
+        let query = url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("all", if all { "1" } else { "0" })
+            .append_pair("filters", &filters)
+            .finish();
+        self.get_json(&format!("/containers/json?{query}")).await
     }
 
     /// Gives the image `source` the name `repository:tag`.
@@ -193,6 +218,20 @@ impl DockerApi {
         })
         .await?;
         Ok(said)
+    }
+
+    /// `None` where the daemon says that there is none.
+    async fn get_if_there<T: serde::de::DeserializeOwned>(
+        &self,
+        path: &str,
+    ) -> Result<Option<T>, DockerApiError> {
+        let call = format!("GET {path}");
+        let response = self.call(&call, get(path)).await?;
+        if response.status() == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        let response = accepted(&call, response).await?;
+        parse(&call, &read(&call, response).await?).map(Some)
     }
 
     async fn get_json<T: serde::de::DeserializeOwned>(

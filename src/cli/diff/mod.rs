@@ -1,7 +1,7 @@
 //! `mlbuild diff`: what differs between two images, and why.
 
-mod source;
-mod text;
+pub(super) mod source;
+pub(super) mod text;
 
 use std::collections::BTreeSet;
 

@@ -7,6 +7,7 @@ use std::path::Path;
 use futures::future::try_join_all;
 use oci_spec::distribution::Reference;
 use serde_json::Value;
+use tempfile::TempDir;
 use tokio::runtime::Handle;
 
 use crate::error::{CommandError, CommandResult, Turn};
@@ -22,6 +23,8 @@ pub struct Opened {
     /// By platform.
     pub images: BTreeMap<String, OpenedImage>,
     store: Store,
+    /// Holds the file that it is read from, and goes with this.
+    _folder: Option<TempDir>,
 }
 
 /// The documents of an image for one platform.
@@ -71,7 +74,7 @@ pub async fn open(name: &str, registry: &Registry) -> CommandResult<Opened> {
 }
 
 /// The path that an argument names; `None` for a reference.
-fn path(name: &str) -> Option<&str> {
+pub fn path(name: &str) -> Option<&str> {
     if let Some(path) = name.strip_prefix("oci-layout://") {
         return Some(path);
     }
@@ -112,17 +115,7 @@ fn on_disk(name: &str, path: &Path) -> CommandResult<Opened> {
         Ok(layout) => layout,
         // Older Dockers save images in a form of their own.
         Err(LayoutError::NotALayout { .. }) if path.is_file() => {
-            let archive = DockerArchive::open(path).map_err(fail)?;
-            let image = OpenedImage {
-                image: archive.image.clone(),
-                config: parsed(name, &archive.config)?,
-                manifest: None,
-            };
-            return Ok(opened_as(
-                name,
-                vec![image],
-                Store::Archive(Box::new(archive)),
-            ));
+            return archive(name, DockerArchive::open(path).map_err(fail)?);
         }
         Err(error) => return Err(fail(error)),
     };
@@ -138,6 +131,40 @@ fn on_disk(name: &str, path: &Path) -> CommandResult<Opened> {
     Ok(opened_as(name, images, Store::Layout(Box::new(layout))))
 }
 
+/// What a runtime wrote into `folder`. Of what it wrote as a layout, parts may be missing: those of
+/// platforms that it doesn't have.
+///
+/// # Errors
+/// Where it makes no sense.
+pub fn open_saved(name: &str, folder: TempDir) -> CommandResult<Opened> {
+    let file = folder.path().join(SAVED);
+    let opened = match (on_disk(name, &file), DockerArchive::open(&file)) {
+        (Ok(layout), _) => layout,
+        (Err(_), Ok(saved)) => archive(name, saved)?,
+        (Err(error), Err(_)) => return Err(error),
+    };
+    Ok(Opened {
+        _folder: Some(folder),
+        ..opened
+    })
+}
+
+/// The file's name in the folder of [`open_saved`].
+pub const SAVED: &str = "image.tar";
+
+fn archive(name: &str, archive: DockerArchive) -> CommandResult<Opened> {
+    let image = OpenedImage {
+        image: archive.image.clone(),
+        config: parsed(name, &archive.config)?,
+        manifest: None,
+    };
+    Ok(opened_as(
+        name,
+        vec![image],
+        Store::Archive(Box::new(archive)),
+    ))
+}
+
 fn opened_as(name: &str, images: Vec<OpenedImage>, store: Store) -> Opened {
     let named = images
         .into_iter()
@@ -146,6 +173,7 @@ fn opened_as(name: &str, images: Vec<OpenedImage>, store: Store) -> Opened {
         name: name.to_owned(),
         images: named.collect(),
         store,
+        _folder: None,
     }
 }
 

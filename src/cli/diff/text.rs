@@ -20,7 +20,7 @@ pub fn count(n: u64, what: &str) -> String {
 }
 
 /// All of it.
-pub fn report(first: &str, second: &str, report: &Report) -> String {
+pub(super) fn report(first: &str, second: &str, report: &Report) -> String {
     let mut out = String::new();
     let verdict = if report.is_same() {
         "same"
@@ -208,7 +208,8 @@ fn value(value: &Option<Value>) -> String {
     }
 }
 
-fn bytes(n: u64) -> String {
+/// A size for people.
+pub fn bytes(n: u64) -> String {
     match n {
         0..10_000 => format!("{n} bytes"),
         10_000..10_000_000 => format!("{:.1} kB", n as f64 / 1e3),

@@ -64,6 +64,20 @@ impl Found {
         }
     }
 
+    /// Whether its image IDs are digests of manifests, and not of configurations.
+    pub(in crate::cli) fn ids_are_manifests(&self) -> bool {
+        let status = self
+            .docker
+            .as_ref()
+            .map(|daemon| &daemon.info["DriverStatus"]);
+        let pairs = status.and_then(Value::as_array).into_iter().flatten();
+        let is_containerds = |pair: &Value| {
+            let word = |at: usize| pair[at].as_str().unwrap_or_default();
+            word(0) == "driver-type" && word(1).starts_with("io.containerd.")
+        };
+        self.cli == RuntimeCli::Nerdctl || pairs.into_iter().any(is_containerds)
+    }
+
     /// The runtime as GPU detection knows it.
     pub(in crate::cli) fn accelerator(&self) -> accelerator::Runtime {
         match self.cli {

@@ -5,7 +5,8 @@ use std::ops::{ControlFlow, Range};
 
 use super::Side;
 use super::hashed::{self, Hash, Pyc};
-use super::packages::{self, Packages};
+use super::packages::Packages;
+use crate::image::installed;
 use crate::image::layer::{
     EntryKind, EntryPath, LayerEntry, LayerError, LayerLimits, Mtime, read_layer,
 };
@@ -98,7 +99,7 @@ impl Table {
             _ => {}
         }
         let is_pyc = path.as_bytes().ends_with(b".pyc");
-        let keep = packages::keeps(path);
+        let keep = installed::keeps(path);
         let seen = match entry.kind {
             EntryKind::File => hashed::read(content, is_pyc, keep, buffer)?,
             _ => hashed::Content::default(),
