@@ -10,6 +10,7 @@ pub mod error;
 pub mod flags;
 pub mod host;
 pub mod image;
+pub mod inputs;
 pub mod loopback;
 pub mod nearest;
 pub mod on_path;

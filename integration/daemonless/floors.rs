@@ -9,7 +9,7 @@ use regex::Regex;
 use crate::support::{read, repository};
 
 /// Modules of the hall that stand beside each other between `cli` and `plan`.
-const MIDDLE: [&str; 7] = [
+const MIDDLE: [&str; 8] = [
     "engine",
     "registry",
     "image",
@@ -17,6 +17,7 @@ const MIDDLE: [&str; 7] = [
     "display",
     "accelerator",
     "records",
+    "inputs",
 ];
 
 #[test]

@@ -12,6 +12,7 @@ mod filesync;
 mod goldens;
 mod image;
 mod inspect;
+mod lock;
 mod private_engine;
 mod progress;
 mod registry;

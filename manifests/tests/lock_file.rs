@@ -5,9 +5,10 @@ mod support;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use mlbuild_manifests::lock::Pins;
 use mlbuild_manifests::{LockError, LockFile};
 use proptest::prelude::*;
-use support::{derived, digest, full, small};
+use support::{derived, digest, full, pinned, small};
 
 fn sample(name: &str, lock: &LockFile) -> (PathBuf, String) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -55,6 +56,47 @@ fn the_sample_of_version_2_reads_and_writes_back_the_same() {
     let lock = LockFile::load(&path).unwrap();
     assert_eq!(lock, with_derived);
     assert_eq!(lock.to_toml(), text);
+}
+
+#[test]
+fn the_sample_of_version_3_reads_and_writes_back_the_same() {
+    let mut with_pins = both();
+    with_pins.insert(pinned("ghcr.io/acme/cracks"));
+    let (path, text) = sample("v3.lock", &with_pins);
+    assert!(text.contains("\nversion = 3\n"), "{text}");
+    let lock = LockFile::load(&path).unwrap();
+    assert_eq!(lock, with_pins);
+    assert_eq!(lock.to_toml(), text);
+}
+
+#[test]
+fn pins_that_lead_out_of_a_folder_or_into_a_shell_are_refused() {
+    let refused = |change: &dyn Fn(&mut Pins)| {
+        let mut image = pinned("app");
+        let build = image.build.as_mut().unwrap();
+        change(build.platforms.get_mut("linux/amd64").unwrap());
+        let mut lock = LockFile::default();
+        lock.insert(image);
+        error(&lock.to_toml())
+    };
+    let said = [
+        refused(&|pins| pins.apt[0].path = "pool/../../etc/passwd".into()),
+        refused(&|pins| pins.apt[0].path = "/etc/passwd".into()),
+        refused(&|pins| pins.apt[0].name = "tree; reboot".into()),
+        refused(&|pins| pins.python_packages[0].file = "../six.whl".into()),
+        refused(&|pins| pins.python_packages[0].version = "1 --index-url x".into()),
+        refused(&|pins| pins.python_packages[0].sha256 = "AB".into()),
+        refused(&|pins| pins.requested = vec!["$(reboot)".into()]),
+    ];
+    insta::assert_snapshot!(said.join("\n"), @r#"
+    mlbuild.lock:5: app:pinned (target serve): `path` "pool/../../etc/passwd" leads out of its archive
+    mlbuild.lock:5: app:pinned (target serve): `path` "/etc/passwd" leads out of its archive
+    mlbuild.lock:5: app:pinned (target serve): `name` "tree; reboot" can't be used
+    mlbuild.lock:5: app:pinned (target serve): `file` "../six.whl" can't be used
+    mlbuild.lock:5: app:pinned (target serve): `version` "1 --index-url x" can't be used
+    mlbuild.lock:5: app:pinned (target serve): `sha256` "AB" isn't 64 hexadecimal digits
+    mlbuild.lock:5: app:pinned (target serve): `requested` "$(reboot)" can't be used
+    "#);
 }
 
 #[test]
@@ -143,8 +185,8 @@ fn every_cut_is_noticed() {
 
 #[test]
 fn a_newer_format_is_told_even_if_nothing_else_of_it_is_known() {
-    insta::assert_snapshot!(error("# hello\nversion = 3 # new\n{{{\n"), @"mlbuild.lock:2: made by a newer mlbuild: format 3, and this version reads up to 2; update mlbuild");
-    insta::assert_snapshot!(error("version = 0\n# end of lock\n"), @"mlbuild.lock:1: `version` is 0; expected 1 to 2");
+    insta::assert_snapshot!(error("# hello\nversion = 4 # new\n{{{\n"), @"mlbuild.lock:2: made by a newer mlbuild: format 4, and this version reads up to 3; update mlbuild");
+    insta::assert_snapshot!(error("version = 0\n# end of lock\n"), @"mlbuild.lock:1: `version` is 0; expected 1 to 3");
     assert!(error("version = \"x\"\n# end of lock\n").starts_with("mlbuild.lock:1: invalid type"));
 }
 

@@ -9,6 +9,7 @@ pub mod image;
 pub mod init;
 pub mod inspect;
 pub mod interrupt;
+pub mod lock;
 pub mod man;
 pub mod output;
 pub mod registry_args;
@@ -44,6 +45,7 @@ pub struct Cli {
 pub enum Command {
     #[command(visible_alias = "build")]
     Image(Box<crate::flags::ImageArgs>),
+    Lock(Box<lock::LockVerbArgs>),
     Run(run::RunArgs),
     Adopt(adopt::AdoptArgs),
     Diff(diff::DiffArgs),
@@ -96,6 +98,7 @@ fn execute(cli: Cli) -> CommandResult<u8> {
     match cli.command {
         Command::Run(args) => return run::run(&args),
         Command::Image(args) => wait_for(image::run(*args)),
+        Command::Lock(args) => wait_for(lock::run(*args)),
         Command::Adopt(args) => wait_for(adopt::run(args)),
         Command::Diff(args) => wait_for(diff::run(args)),
         Command::Inspect(args) => wait_for(inspect::run(args)),

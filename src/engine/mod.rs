@@ -184,6 +184,20 @@ impl Builder {
         })
     }
 
+    /// Builds a plan and writes the files of its last stage into a folder.
+    ///
+    /// # Errors
+    /// As [`Builder::build`].
+    pub async fn files(
+        &self,
+        inputs: &BuildInputs<'_>,
+        folder: &std::path::Path,
+    ) -> Result<(), BuildError> {
+        check::check(inputs.plan, inputs.host, &self.info)?;
+        self.solve(inputs, vec![exports::files(folder)]).await?;
+        Ok(())
+    }
+
     /// Lists the packages of the image that a plan makes: one more step on its last
     /// stage, exported as files. `None` where the image has nothing to list them with.
     ///

@@ -1,11 +1,15 @@
 //! A plan as the Dockerfile frontend and the session know it.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
+use mlbuild_buildkit::fsutil::SendOptions;
 use mlbuild_buildkit::{
     AuthOptions, CacheOption, Env, Export, LocalSource, Secret, SecretSource as Served, Session,
     SolveOptions, SshSource, context_key,
 };
+
+use mlbuild_templates::compose::INPUTS_CONTEXT;
 
 use super::{BuildInputs, source_policy};
 use crate::error::{CommandError, CommandResult};
@@ -28,7 +32,7 @@ pub(super) fn prepare(
     match &plan.context {
         Context::Folder { path } => {
             session = session
-                .local(CONTEXT, LocalSource::dir(path.clone()))
+                .local(CONTEXT, folder(path, plan))
                 .shared_key(context_key(path) + inputs.transfer_key);
         }
         Context::Stdin => {
@@ -59,7 +63,12 @@ pub(super) fn prepare(
         match context {
             Context::Folder { path } => {
                 attrs.insert(key, format!("local:{name}"));
-                session = session.local(name.clone(), LocalSource::dir(path.clone()));
+                // A locked build's inputs are told apart by their times.
+                let source = match name == INPUTS_CONTEXT {
+                    true => LocalSource::dir(path.clone()),
+                    false => folder(path, plan),
+                };
+                session = session.local(name.clone(), source);
             }
             Context::Remote { url } => {
                 attrs.insert(key, url.clone());
@@ -106,6 +115,16 @@ pub(super) fn prepare(
         ..SolveOptions::default()
     };
     Ok((options, session))
+}
+
+fn folder(path: &Path, plan: &BuildPlan) -> LocalSource {
+    LocalSource::Dir {
+        path: path.to_owned(),
+        options: SendOptions {
+            normalise: plan.normalise(),
+            ..SendOptions::default()
+        },
+    }
 }
 
 fn frontend_attrs(

@@ -7,6 +7,7 @@ pub mod spec;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use mlbuild_buildkit::fsutil::Normalise;
 use serde::Serialize;
 
 pub use spec::SpecError;
@@ -62,6 +63,10 @@ pub struct BuildPlan {
     /// Seconds since 1970-01-01 that times are held to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source_date_epoch: Option<i64>,
+    /// True if nothing but names and contents of files may reach the image: they are sent with
+    /// the same times and modes from everywhere.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub same_bits: bool,
     /// BuildKit source policy, JSON as given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source_policy: Option<serde_json::Value>,
@@ -208,6 +213,22 @@ pub struct Output {
     /// File or folder for exporters that send the result here; `-` is stdout.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dest: Option<PathBuf>,
+}
+
+impl BuildPlan {
+    /// What is made equal of files on their way to the builder.
+    pub fn normalise(&self) -> Normalise {
+        match self.same_bits {
+            true => Normalise {
+                mtime: self
+                    .source_date_epoch
+                    .map(|s| s.saturating_mul(1_000_000_000)),
+                modes: true,
+                hard_links: true,
+            },
+            false => Normalise::default(),
+        }
+    }
 }
 
 impl Output {

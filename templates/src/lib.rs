@@ -14,7 +14,9 @@ pub mod spec;
 pub mod tables;
 pub mod value;
 
-pub use compose::{ComposeContext, ComposeError, Composition, SecretUse, Warning, compose};
+pub use compose::{
+    ComposeContext, ComposeError, Composition, PackageRequest, SecretUse, Warning, compose,
+};
 pub use spec::{
     Accelerator, ImageSpec, Installer, PythonEnvironment, PythonSpec, ServingSpec, TargetSpec,
     TemplateName, UserSpec,

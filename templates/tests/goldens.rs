@@ -17,6 +17,9 @@ struct Golden {
     /// The settings of the host's network that the build is given.
     #[serde(default)]
     secrets: BTreeSet<String>,
+    /// Whether packages come from recorded files.
+    #[serde(default)]
+    locked: bool,
 }
 
 fn folder() -> PathBuf {
@@ -48,6 +51,7 @@ fn composed(golden: &Golden) -> String {
     });
     let context = ComposeContext {
         secrets: secrets.collect(),
+        locked: golden.locked,
         ..ComposeContext::default()
     };
     assert_eq!(
@@ -89,7 +93,7 @@ fn no_golden_is_left_without_a_spec() {
 
 #[test]
 fn a_parser_reads_every_golden_and_nothing_new_is_needed_to_build_it() {
-    for (path, golden) in goldens() {
+    for (path, golden) in goldens().into_iter().filter(|(_, g)| !g.locked) {
         let text = composed(&golden);
         let parsed =
             parse_dockerfile::parse(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));

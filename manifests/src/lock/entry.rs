@@ -7,6 +7,8 @@ use jiff::Timestamp;
 use oci_spec::image::Digest;
 use serde::{Deserialize, Serialize};
 
+use super::LockedBuild;
+
 /// What tells two entries of one lock file apart.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ImageKey {
@@ -65,6 +67,9 @@ pub struct LockedImage {
     /// Pinned packages, where they were recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub packages: Option<LockedPackages>,
+    /// What a locked build is made from, where `mlbuild lock` resolved it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build: Option<LockedBuild>,
 }
 
 impl LockedImage {

@@ -17,10 +17,12 @@
 //!
 //! The format is numbered (`version`); samples of each number stay in `tests/samples`.
 //! A new optional key needs a new number too, because older readers refuse it. A file has
-//! the lowest number that holds what is in it: 2 where an entry is `derived`, else 1.
+//! the lowest number that holds what is in it: 3 where an entry has a `build`, 2 where one is
+//! `derived`, else 1.
 //!
 //! When to look things up, and what to do with what changed, is left to the caller.
 
+mod build;
 mod entry;
 mod error;
 mod read;
@@ -32,6 +34,7 @@ use std::path::Path;
 
 use oci_spec::image::Digest;
 
+pub use build::{LockedBuild, PinnedDeb, PinnedFile, Pins};
 pub use entry::{
     AptPackage, Builder, Derived, ImageKey, Inputs, LockedBase, LockedImage, LockedLayer,
     LockedPackages, LockedPlatform, PublishedImage, PythonPackage,
@@ -41,7 +44,7 @@ pub use error::LockError;
 /// The lock file's usual name.
 pub const FILE_NAME: &str = "mlbuild.lock";
 /// The newest format that this version reads and writes.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 3;
 
 /// The lock file in memory.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -10,8 +10,8 @@ use toml::Spanned;
 
 use super::write::{END, checksum, normalized};
 use super::{
-    Builder, Derived, FORMAT_VERSION, Inputs, LockError, LockFile, LockedBase, LockedImage,
-    LockedPackages, LockedPlatform, PublishedImage,
+    Builder, Derived, FORMAT_VERSION, Inputs, LockError, LockFile, LockedBase, LockedBuild,
+    LockedImage, LockedPackages, LockedPlatform, PublishedImage,
 };
 
 /// The file as TOML holds it.
@@ -40,6 +40,7 @@ struct RawImage {
     platforms: BTreeMap<String, LockedPlatform>,
     published: Option<PublishedImage>,
     packages: Option<LockedPackages>,
+    build: Option<LockedBuild>,
 }
 
 pub(super) fn parse(bytes: &[u8], path: &Path) -> Result<LockFile, LockError> {
@@ -89,6 +90,9 @@ pub(super) fn parse(bytes: &[u8], path: &Path) -> Result<LockFile, LockError> {
                 computed,
             });
         }
+        if let Some(why) = image.build.as_ref().and_then(|build| build.check().err()) {
+            return Err(invalid(line, format!("{key}: {why}")));
+        }
         if lock.insert(image).is_some() {
             return Err(invalid(
                 line,
@@ -113,6 +117,7 @@ impl RawImage {
             platforms: self.platforms,
             published: self.published,
             packages: self.packages,
+            build: self.build,
         };
         (image, self.checksum)
     }

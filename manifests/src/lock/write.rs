@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use oci_spec::image::Digest;
 use sha2::{Digest as _, Sha256};
 
-use super::{LockFile, LockedImage, LockedLayer, LockedPlatform};
+use super::{LockFile, LockedBuild, LockedImage, LockedLayer, LockedPlatform, PinnedFile, Pins};
 use crate::toml_text::{TomlText, bare_or_quoted, inline, quoted};
 
 /// The last line: a file without it was cut off.
@@ -30,8 +30,10 @@ pub(super) fn to_toml(lock: &LockFile) -> String {
 
 /// The lowest format that holds what the lock says: older readers then still read it.
 fn version(lock: &LockFile) -> u32 {
-    let is_derived = |image: &LockedImage| image.derived.is_some();
-    if lock.images.values().any(is_derived) {
+    let any = |is: fn(&LockedImage) -> bool| lock.images.values().any(is);
+    if any(|image| image.build.is_some()) {
+        3
+    } else if any(|image| image.derived.is_some()) {
         2
     } else {
         1
@@ -58,6 +60,16 @@ pub(super) fn normalized(mut image: LockedImage) -> LockedImage {
     image.packages = image
         .packages
         .filter(|p| !p.apt.is_empty() || !p.python.is_empty());
+    for pins in image
+        .build
+        .iter_mut()
+        .flat_map(|b| b.platforms.values_mut())
+    {
+        pins.requested.sort();
+        pins.requested.dedup();
+        pins.apt.sort();
+        pins.python_packages.sort();
+    }
     image
 }
 
@@ -118,6 +130,9 @@ fn entry(image: &LockedImage) -> String {
         out.plain("size", published.size);
     }
     packages_lines(&mut out, image);
+    if let Some(build) = &image.build {
+        build_lines(&mut out, build);
+    }
     out.finish()
 }
 
@@ -174,4 +189,67 @@ fn packages_lines(out: &mut TomlText, image: &LockedImage) {
         });
         out.list("python", lines);
     }
+}
+
+fn build_lines(out: &mut TomlText, build: &LockedBuild) {
+    out.table("image.build");
+    out.string("request", &build.request);
+    out.plain("epoch", build.epoch);
+    out.string("media_types", &build.media_types);
+    out.string("compression", &build.compression);
+    out.plain("level", build.level);
+    out.optional("vendored", build.vendored.as_ref());
+    if build.platforms.is_empty() {
+        out.table("image.build.platforms");
+    }
+    for (name, pins) in &build.platforms {
+        out.table(&format!("image.build.platforms.{}", bare_or_quoted(name)));
+        pins_lines(out, pins);
+    }
+}
+
+fn pins_lines(out: &mut TomlText, pins: &Pins) {
+    out.optional("python", pins.python.as_ref());
+    out.optional("pip", pins.pip.as_ref());
+    if let Some(uv) = &pins.uv {
+        out.plain("uv", file_line(uv));
+    }
+    if !pins.requested.is_empty() {
+        out.list("requested", pins.requested.iter().map(|name| quoted(name)));
+    }
+    if !pins.apt.is_empty() {
+        let lines = pins.apt.iter().map(|deb| {
+            inline(&[
+                ("name", quoted(&deb.name)),
+                ("version", quoted(&deb.version)),
+                ("arch", quoted(&deb.arch)),
+                ("sha256", quoted(&deb.sha256)),
+                ("size", deb.size.to_string()),
+                ("suite", quoted(&deb.suite)),
+                ("component", quoted(&deb.component)),
+                ("path", quoted(&deb.path)),
+            ])
+        });
+        out.list("apt", lines);
+    }
+    if !pins.python_packages.is_empty() {
+        out.list(
+            "python_packages",
+            pins.python_packages.iter().map(file_line),
+        );
+    }
+}
+
+fn file_line(file: &PinnedFile) -> String {
+    let flag = |name, is: bool| is.then(|| (name, "true".to_owned()));
+    let fields = [
+        Some(("name", quoted(&file.name))),
+        Some(("version", quoted(&file.version))),
+        Some(("file", quoted(&file.file))),
+        Some(("sha256", quoted(&file.sha256))),
+        Some(("size", file.size.to_string())),
+        flag("source", file.source),
+        flag("build_only", file.build_only),
+    ];
+    inline(&fields.into_iter().flatten().collect::<Vec<_>>())
 }

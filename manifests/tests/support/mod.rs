@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use mlbuild_manifests::LockedImage;
 use mlbuild_manifests::lock::{
-    AptPackage, Builder, Derived, Inputs, LockedBase, LockedLayer, LockedPackages, LockedPlatform,
-    PublishedImage, PythonPackage,
+    AptPackage, Builder, Derived, Inputs, LockedBase, LockedBuild, LockedLayer, LockedPackages,
+    LockedPlatform, PinnedDeb, PinnedFile, Pins, PublishedImage, PythonPackage,
 };
 use oci_spec::image::Digest;
 
@@ -75,6 +75,7 @@ pub fn full(name: &str) -> LockedImage {
                 size: Some(16_600_000),
             }],
         }),
+        build: None,
     }
 }
 
@@ -100,6 +101,50 @@ pub fn small(name: &str) -> LockedImage {
         platforms: BTreeMap::from([("linux/amd64".to_owned(), platform(0x10))]),
         published: None,
         packages: None,
+        build: None,
+    }
+}
+
+/// An entry whose packages are pinned.
+pub fn pinned(name: &str) -> LockedImage {
+    let file = |name: &str, byte: &str, source| PinnedFile {
+        name: name.to_owned(),
+        version: "1.17.0".to_owned(),
+        file: format!("{name}-1.17.0.whl"),
+        sha256: byte.repeat(32),
+        size: 11050,
+        source,
+        build_only: false,
+    };
+    let pins = Pins {
+        python: Some("3.12.4".to_owned()),
+        pip: Some("24.0".to_owned()),
+        uv: Some(file("uv", "0a", false)),
+        requested: vec!["tree".to_owned()],
+        apt: vec![PinnedDeb {
+            name: "tree".to_owned(),
+            version: "1:2.1.0-1".to_owned(),
+            arch: "amd64".to_owned(),
+            sha256: "0b".repeat(32),
+            size: 52464,
+            suite: "bookworm".to_owned(),
+            component: "main".to_owned(),
+            path: "pool/main/t/tree/tree_2.1.0-1_amd64.deb".to_owned(),
+        }],
+        python_packages: vec![file("old", "0c", true), file("six", "0d", false)],
+    };
+    LockedImage {
+        tag: Some("pinned".to_owned()),
+        build: Some(LockedBuild {
+            request: digest(0x50),
+            epoch: 1_700_000_000,
+            media_types: "oci".to_owned(),
+            compression: "zstd".to_owned(),
+            level: 3,
+            vendored: Some(digest(0x51)),
+            platforms: BTreeMap::from([("linux/amd64".to_owned(), pins)]),
+        }),
+        ..full(name)
     }
 }
 

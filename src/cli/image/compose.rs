@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use mlbuild_templates::compose::INPUTS_CONTEXT;
 use mlbuild_templates::own::{OwnTemplate, TemplateError};
 use mlbuild_templates::tables::Machine;
 use mlbuild_templates::value::BaseImage;
 use mlbuild_templates::{
-    Accelerator, ComposeContext, ComposeError, ImageSpec, SecretUse, Warning, compose,
+    Accelerator, ComposeContext, ComposeError, ImageSpec, PackageRequest, SecretUse, Warning,
+    compose,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -38,6 +40,10 @@ pub struct Composed {
     pub secrets: BTreeMap<String, SecretSource>,
     /// Build arguments that fill a template's ARGs.
     pub args: BTreeMap<String, String>,
+    /// Contexts that it mounts, besides those of the settings.
+    pub contexts: BTreeMap<String, Context>,
+    /// The packages that it asks for; `None` where that stands in a Dockerfile of the user's own.
+    pub request: Option<PackageRequest>,
 }
 
 /// Makes the Dockerfile.
@@ -74,6 +80,39 @@ pub fn dockerfile(settings: &ImageSettings, host: &HostSettings) -> CommandResul
             }
         }
     }
+}
+
+/// The locked form of a composed Dockerfile: packages come from `inputs`, a folder, and nothing of
+/// this machine plays a part. `None` for Dockerfiles of the user's own.
+///
+/// # Errors
+/// As [`dockerfile`].
+pub fn locked(settings: &ImageSettings, inputs: &Path) -> CommandResult<Option<Composed>> {
+    let Source::Composed {
+        spec,
+        template: None,
+        accelerator_bases,
+    } = &settings.source
+    else {
+        return Ok(None);
+    };
+    let host = HostSettings::default();
+    let around = Surroundings {
+        settings,
+        host: &host,
+        accelerator_bases,
+    };
+    let context = ComposeContext {
+        secrets: Default::default(),
+        locked: true,
+        ..around.context(spec)
+    };
+    let mut composed = around.composed_in(spec, &context)?;
+    let path = inputs.to_owned();
+    composed
+        .contexts
+        .insert(INPUTS_CONTEXT.into(), Context::Folder { path });
+    Ok(Some(composed))
 }
 
 /// `Dockerfile.cpu` and `Dockerfile.gpu`, written beside each other.
@@ -181,25 +220,28 @@ impl Surroundings<'_> {
             machine: machine(self.settings),
             accelerator_bases: self.accelerator_bases.clone(),
             secrets: SecretUse::ALL.into_iter().filter(has).collect(),
+            locked: false,
         }
     }
 
     /// Secrets by id. A template of one's own mounts those it knows; the others go unused.
     fn secrets(&self, uses: impl IntoIterator<Item = SecretUse>) -> BTreeMap<String, SecretSource> {
-        let source = |used| match (used, &self.settings.build.apt_sources) {
-            (SecretUse::AptSources, Some(file)) => {
-                SecretSource::File(self.settings.project.join(file))
-            }
-            (other, _) => SecretSource::Host(setting(other)),
-        };
-        uses.into_iter()
-            .map(|used| (used.id().to_owned(), source(used)))
-            .collect()
+        let source =
+            |used: SecretUse| Some((used.id().to_owned(), secret_source(self.settings, used)?));
+        let uses = uses.into_iter();
+        uses.filter_map(source).collect()
     }
 
     fn composed(&self, spec: &ImageSpec) -> CommandResult<Composed> {
-        let done = compose(spec, &self.context(spec)).map_err(sorted)?;
-        warn(&done.warnings);
+        self.composed_in(spec, &self.context(spec))
+    }
+
+    fn composed_in(&self, spec: &ImageSpec, context: &ComposeContext) -> CommandResult<Composed> {
+        let done = compose(spec, context).map_err(sorted)?;
+        // The locked form follows the open one, which has said it already.
+        if !context.locked {
+            warn(&done.warnings);
+        }
         Ok(Composed {
             name: format!("template {}", spec.template),
             file_name: "Dockerfile".into(),
@@ -209,6 +251,8 @@ impl Surroundings<'_> {
             spec_sha256: Some(hash_spec(spec)),
             secrets: self.secrets(done.secrets),
             args: BTreeMap::new(),
+            contexts: BTreeMap::new(),
+            request: Some(done.request),
         })
     }
 
@@ -274,6 +318,17 @@ fn host_accelerator() -> Accelerator {
     } else {
         output::note("no GPU found on this host: --gpu=auto builds for the processor");
         Accelerator::Off
+    }
+}
+
+/// Where a setting of the host's network comes from; `None` where the project names no such file.
+pub fn secret_source(settings: &ImageSettings, used: SecretUse) -> Option<SecretSource> {
+    match used {
+        SecretUse::AptSources => {
+            let file = settings.build.apt_sources.as_ref()?;
+            Some(SecretSource::File(settings.project.join(file)))
+        }
+        other => Some(SecretSource::Host(setting(other))),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use mlbuild_buildkit::fsutil::{ContextSelection, Fingerprint, fingerprint};
+use mlbuild_templates::compose::INPUTS_CONTEXT;
 use oci_spec::image::Digest;
 use sha2::{Digest as _, Sha256};
 
@@ -39,10 +40,15 @@ impl Before {
             .iter()
             .map(|(name, context)| (name.clone(), context));
         for (name, context) in std::iter::once(main).chain(named) {
+            // Known by its pins.
+            if name == INPUTS_CONTEXT {
+                continue;
+            }
             match context {
                 Context::Folder { path } => {
                     let mut selection = ContextSelection {
                         root: path.clone(),
+                        normalise: plan.normalise(),
                         ..ContextSelection::default()
                     };
                     if let (true, Some(ignore)) = (name.is_empty(), &plan.dockerfile.ignore) {

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use mlbuild_manifests::lock::Inputs;
+use mlbuild_templates::compose::INPUTS_CONTEXT;
 use oci_spec::image::Digest;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use super::compose::Composed;
-use crate::plan::BuildPlan;
+use crate::plan::{BuildPlan, Context};
 
 /// What stands in the lock for the value of an argument that may be a secret.
 const HIDDEN: &str = "<not recorded>";
@@ -51,13 +52,15 @@ fn shown<'a>(name: &str, value: &'a str) -> &'a str {
 
 /// Hash of everything else that shapes the image: flags that are no file.
 fn settings_sha256(plan: &BuildPlan) -> String {
+    let mut named_contexts = plan.named_contexts.clone();
+    let inputs = named_contexts.remove(INPUTS_CONTEXT);
     let mut document = json!({
         "annotations": plan.annotations,
         "attestations": plan.attestations,
         "entitlements": plan.entitlements,
         "ignore": plan.dockerfile.ignore,
         "labels": plan.labels,
-        "named_contexts": plan.named_contexts,
+        "named_contexts": named_contexts,
         "platforms": plan.platforms,
         "policy": plan.source_policy,
         "run": plan.run,
@@ -66,6 +69,14 @@ fn settings_sha256(plan: &BuildPlan) -> String {
         "ssh": plan.ssh.keys().collect::<Vec<_>>(),
         "target": plan.target,
     });
+    // The folder's place is this machine's business, its name says what is in it.
+    if let Some(Context::Folder { path }) = &inputs {
+        let id = path
+            .parent()
+            .and_then(|p| p.file_name())
+            .unwrap_or_default();
+        document["inputs"] = json!(id.to_string_lossy());
+    }
     // Compression and the like; annotations are above.
     let exporter: BTreeMap<_, _> = image_attrs(plan).collect();
     if !exporter.is_empty() {

@@ -4,27 +4,31 @@
 //! registry confirm, write down. Each step is a file beside this one.
 
 mod answer;
-mod bases;
-mod compose;
-mod consent;
-mod context;
+pub(super) mod bases;
+pub(super) mod compose;
+pub(super) mod consent;
+pub(super) mod context;
 mod docker_push;
 mod ignore;
-mod inputs;
+pub(super) mod inputs;
 mod layouts;
+pub(super) mod locked;
 mod moved;
-mod planning;
+pub(super) mod planning;
 pub(super) mod publish;
 mod skip;
 mod titles;
 
 use mlbuild_buildkit::progress::{Progress, ProgressOutput};
-use mlbuild_manifests::lock::{ImageKey, LockedImage, LockedPackages};
+use mlbuild_manifests::lock::{ImageKey, LockedBuild, LockedImage, LockedPackages};
 use mlbuild_manifests::run_record::FOLDER_NAME;
 use oci_spec::distribution::Reference;
 
 use self::answer::Answer;
 use self::bases::Bases;
+use self::locked::LockedPlan;
+use crate::cli::lock::Locker;
+use crate::cli::lock::provide::provide;
 use crate::cli::{interrupt, output};
 use crate::engine::{self, BuildError, BuildInputs, BuildOutput, Builder, Connection};
 use crate::error::{CommandError, CommandResult};
@@ -59,7 +63,13 @@ pub async fn run(args: ImageArgs) -> CommandResult {
     let uses = planning::images(&settings, &composed).map_err(CommandError::user)?;
     if let Some(what) = settings.answer.print {
         let pins = bases::from_lock(&uses, locked.as_ref());
-        let plan = planning::plan(&settings, &composed, &uses, &pins)?;
+        let from_pins = locked
+            .as_ref()
+            .map(|entry| locked::from_entry(&settings, entry));
+        let plan = match from_pins.transpose()?.flatten() {
+            Some(locked) => locked.plan,
+            None => planning::plan(&settings, &composed, &uses, &pins)?,
+        };
         return print(what, &plan, locked.as_ref(), &settings);
     }
 
@@ -75,12 +85,30 @@ pub async fn run(args: ImageArgs) -> CommandResult {
     for (reference, old, new) in &bases.moved {
         output::note(&format!("{reference} moved: {old} -> {new}"));
     }
-    let plan = planning::plan(&settings, &composed, &uses, &bases)?;
+    let locker = Locker {
+        settings: &settings,
+        host: &host,
+        composed: &composed,
+        bases: &bases,
+    };
+    let pinned = locker.pins_of(locked.as_ref()).await?;
+    let (from_pins, build) = match &pinned {
+        Some(build) => (locked::plan(&settings, build, &bases)?, Some(build)),
+        None => (None, None),
+    };
+    let open = match &from_pins {
+        Some(_) => None,
+        None => Some(planning::plan(&settings, &composed, &uses, &bases)?),
+    };
     let job = Job {
         settings: &settings,
-        plan: &plan,
-        composed: &composed,
-        uses: &uses,
+        plan: match (&from_pins, &open) {
+            (Some(locked), _) => &locked.plan,
+            (None, open) => open.as_ref().expect("one of them is there"),
+        },
+        composed: from_pins.as_ref().map_or(&composed, |l| &l.composed),
+        uses: from_pins.as_ref().map_or(&uses, |l| &l.uses),
+        pinned: from_pins.as_ref().zip(build),
         registry: &registry,
         host: &host,
         key: &key,
@@ -98,6 +126,8 @@ struct Job<'a> {
     plan: &'a BuildPlan,
     composed: &'a compose::Composed,
     uses: &'a [crate::pin::ImageUse],
+    /// What it is built from, where packages are pinned.
+    pinned: Option<(&'a LockedPlan, &'a LockedBuild)>,
     registry: &'a Registry,
     host: &'a HostSettings,
     key: &'a ImageKey,
@@ -120,6 +150,9 @@ impl Job<'_> {
         let Connection { builder, how } = consent::connect(&self.settings.build).await?;
         bases.accept_local(&builder).await?;
         bases.check_platforms(self.uses, &builder.target_platforms(self.plan))?;
+        if let Some((locked, pins)) = self.pinned {
+            provide(self.settings, self.host, &builder, locked, pins).await?;
+        }
         if self.settings.build.push {
             // A refusal is better known before a long build than after it.
             for tag in &self.settings.tags {
@@ -132,10 +165,15 @@ impl Job<'_> {
             self.progress_output(),
         );
         output::tell_above(progress.notes());
+        let nothing = HostSettings::default();
         let build = BuildInputs {
             plan: self.plan,
             transfer_key: context.transfer_key(),
-            host: self.host,
+            host: if self.pinned.is_some() {
+                &nothing
+            } else {
+                self.host
+            },
             ssh: ssh.sockets(),
             insecure: &self.settings.insecure,
             events,
@@ -179,6 +217,7 @@ impl Job<'_> {
             builder: builder.name_and_version(),
             confirmed: confirmed.as_ref(),
             packages: packages.clone(),
+            build: self.pinned.map(|(_, build)| build.clone()),
         };
         let lock = entry.write_lock()?;
         let run = match &confirmed {
@@ -200,8 +239,9 @@ impl Job<'_> {
         build: &BuildInputs<'_>,
         locked: Option<&LockedImage>,
     ) -> Result<BuildOutput, BuildError> {
-        let pinned = locked.and_then(|locked| locked.packages.as_ref());
-        if let Some(old) = pinned.filter(|_| self.settings.lock.mode > LockMode::Free)
+        let listed = locked.and_then(|locked| locked.packages.as_ref());
+        let listed = listed.filter(|_| self.pinned.is_none());
+        if let Some(old) = listed.filter(|_| self.settings.lock.mode > LockMode::Free)
             && let Some(new) = builder.packages(build).await?
         {
             let moved = moved::packages(old, &new);
@@ -358,7 +398,7 @@ fn warn_of_secret_args(settings: &ImageSettings) {
     }
 }
 
-fn registry_options(settings: &ImageSettings) -> RegistryOptions {
+pub(super) fn registry_options(settings: &ImageSettings) -> RegistryOptions {
     RegistryOptions {
         insecure: settings.insecure.iter().cloned().collect(),
         mirrors: settings.mirrors.clone(),
@@ -367,7 +407,7 @@ fn registry_options(settings: &ImageSettings) -> RegistryOptions {
 }
 
 /// Name, tag and stage: what tells entries of one lock apart.
-fn lock_key(settings: &ImageSettings) -> ImageKey {
+pub(super) fn lock_key(settings: &ImageSettings) -> ImageKey {
     let reference: &Reference = &settings.tags[0];
     ImageKey {
         name: format!("{}/{}", reference.registry(), reference.repository()),

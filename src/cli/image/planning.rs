@@ -40,6 +40,7 @@ pub fn images(settings: &ImageSettings, composed: &Composed) -> Result<Vec<Image
             .build
             .contexts
             .keys()
+            .chain(composed.contexts.keys())
             .map(String::as_str)
             .collect::<BTreeSet<_>>(),
         platform,
@@ -48,9 +49,9 @@ pub fn images(settings: &ImageSettings, composed: &Composed) -> Result<Vec<Image
 }
 
 #[cfg(target_arch = "x86_64")]
-const NATIVE: &str = "linux/amd64";
+pub const NATIVE: &str = "linux/amd64";
 #[cfg(target_arch = "aarch64")]
-const NATIVE: &str = "linux/arm64";
+pub const NATIVE: &str = "linux/arm64";
 
 /// The plan.
 ///
@@ -69,6 +70,8 @@ pub fn plan(
     };
     let mut secrets = composed.secrets.clone();
     secrets.extend(build.secrets.clone());
+    let mut named_contexts = layouts::resolve(&build.contexts)?;
+    named_contexts.extend(composed.contexts.clone());
     let names = uses.iter().map(|used| used.reference.clone());
     Ok(BuildPlan {
         tags: settings.tags.iter().map(ToString::to_string).collect(),
@@ -80,7 +83,7 @@ pub fn plan(
             sha256: hex::encode(Sha256::digest(composed.text.as_bytes())),
         },
         context: settings.context.clone(),
-        named_contexts: layouts::resolve(&build.contexts)?,
+        named_contexts,
         bases: names
             .map(|name| (name.clone(), bases.digest(&name)))
             .collect(),
@@ -99,6 +102,7 @@ pub fn plan(
         attestations: build.attestations.clone(),
         outputs: outputs(settings),
         source_date_epoch: build.source_date_epoch,
+        same_bits: false,
         source_policy: build.source_policy.clone(),
     })
 }

@@ -8,8 +8,8 @@ use mlbuild_manifests::document::{
     Document, LOCK_ARTIFACT_TYPE, RUN_ARTIFACT_TYPE, RUN_ID_ANNOTATION,
 };
 use mlbuild_manifests::lock::{
-    Builder, ImageKey, Inputs, LockedImage, LockedLayer, LockedPackages, LockedPlatform,
-    PublishedImage,
+    Builder, ImageKey, Inputs, LockedBuild, LockedImage, LockedLayer, LockedPackages,
+    LockedPlatform, PublishedImage,
 };
 use mlbuild_manifests::run_record::{
     Binding, FOLDER_NAME, RunImage, RunPlatform, RunRecord, RunRecordError,
@@ -110,6 +110,8 @@ pub struct Entry<'a> {
     pub confirmed: Option<&'a Confirmed>,
     /// Packages of the image, where they could be listed.
     pub packages: Option<LockedPackages>,
+    /// What it was built from, where that was pinned.
+    pub build: Option<LockedBuild>,
 }
 
 impl Entry<'_> {
@@ -137,6 +139,7 @@ impl Entry<'_> {
                 size: confirmed.descriptor.size(),
             }),
             packages: self.packages.clone(),
+            build: self.build.clone(),
         }
     }
 

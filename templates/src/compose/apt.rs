@@ -5,11 +5,20 @@ use crate::dockerfile::{CacheMount, Instruction, Mount, Network, Run, Script, Sh
 use crate::spec::PythonEnvironment;
 
 impl Composer<'_> {
-    pub(super) fn apt_layer(&mut self, decision: &Decision) {
+    /// What is asked for, sorted.
+    pub(super) fn apt_packages(&self, decision: &Decision) -> Vec<String> {
         let mut packages: Vec<String> = self.spec.apt.iter().map(ToString::to_string).collect();
         packages.extend(decision.apt.iter().map(|package| (*package).to_owned()));
         packages.sort();
         packages.dedup();
+        packages
+    }
+
+    pub(super) fn apt_layer(&mut self, decision: &Decision) {
+        if self.context.locked {
+            return self.locked_apt_layer(decision);
+        }
+        let packages = self.apt_packages(decision);
         // What must be there for Python, and what brings it.
         let python = decision.environment.map(|environment| match environment {
             PythonEnvironment::Venv => ("-c 'import ensurepip, venv'", "python3 python3-venv"),

@@ -10,7 +10,9 @@ mod apt;
 mod decide;
 mod frameworks;
 mod inputs;
+mod locked;
 mod python;
+mod request;
 mod serving;
 mod stand;
 mod user;
@@ -20,6 +22,7 @@ use std::path::Path;
 
 use decide::Decision;
 pub(crate) use decide::accelerator as resolve_accelerator;
+pub use request::{INPUTS_CONTEXT, PackageRequest, REQUEST_CONTEXT, resolve_dockerfile};
 
 use crate::dockerfile::{Copy, Dockerfile, Instruction, Mount, RenderError, Word};
 use crate::project::ProjectError;
@@ -40,6 +43,8 @@ pub struct ComposeContext<'a> {
     pub accelerator_bases: BTreeMap<Accelerator, BaseImage>,
     /// Which settings of the host's network the build is given as secrets.
     pub secrets: BTreeSet<SecretUse>,
+    /// Whether packages come from recorded files alone, without a network.
+    pub locked: bool,
 }
 
 /// A setting of the host's network, given to RUN steps as a secret file.
@@ -114,6 +119,8 @@ pub struct Composition {
     pub warnings: Vec<Warning>,
     /// The secrets that its RUN steps mount, sorted.
     pub secrets: Vec<SecretUse>,
+    /// The packages that it asks for.
+    pub request: PackageRequest,
 }
 
 /// Why a spec can't become a Dockerfile.
@@ -165,7 +172,8 @@ pub fn compose(spec: &ImageSpec, context: &ComposeContext) -> Result<Composition
     composer.code(&workdir);
     composer.user_layer(&[&workdir]);
     composer.close(&spec.ports);
-    composer.finish(decision, warnings)
+    let request = composer.request(&decision, &inputs);
+    composer.finish(decision, request, warnings)
 }
 
 /// The Dockerfile under way. Each part of the order above appends to it.
@@ -192,6 +200,7 @@ impl<'a> Composer<'a> {
     fn finish(
         self,
         decision: Decision,
+        request: PackageRequest,
         warnings: Vec<Warning>,
     ) -> Result<Composition, ComposeError> {
         let mounted = |secret: &SecretUse| {
@@ -213,6 +222,7 @@ impl<'a> Composer<'a> {
             installer: decision.environment.map(|_| decision.installer),
             cuda: decision.cuda,
             warnings,
+            request,
             dockerfile: self.file,
         })
     }
@@ -224,7 +234,8 @@ impl<'a> Composer<'a> {
 
     /// The base.
     fn open(&mut self, image: &BaseImage) {
-        self.file.push(Instruction::Comment(header(self.spec)));
+        self.file
+            .push(Instruction::Comment(header(self.spec, self.context.locked)));
         self.file.push(Instruction::Blank);
         self.file.push(Instruction::Arg {
             name: env_name("BASE_IMAGE"),
@@ -235,7 +246,7 @@ impl<'a> Composer<'a> {
             alias: None,
         });
         self.file.push(Instruction::User("root".into()));
-        if self.spec.reproducible {
+        if self.spec.reproducible || self.context.locked {
             self.file.push(Instruction::Arg {
                 name: env_name("SOURCE_DATE_EPOCH"),
                 default: None,
@@ -321,7 +332,7 @@ impl<'a> Composer<'a> {
     }
 }
 
-fn header(spec: &ImageSpec) -> String {
+fn header(spec: &ImageSpec, locked: bool) -> String {
     let ids = match &spec.user {
         Some(_) => " --build-arg USER_UID=$(id -u) --build-arg USER_GID=$(id -g)",
         None => "",
@@ -330,5 +341,10 @@ fn header(spec: &ImageSpec) -> String {
         Some(_) => "A model server by mlbuild.".to_owned(),
         None => format!("An ML image from mlbuild's `{}` template.", spec.template),
     };
+    if locked {
+        return format!(
+            "{what} Locked: packages come from the files of\n`{INPUTS_CONTEXT}` alone, and no step has a network."
+        );
+    }
     format!("{what} It also builds without mlbuild:\n\n  docker build{ids} -t my-image .")
 }

@@ -27,6 +27,9 @@ impl Composer<'_> {
             "Python packages, beside those that the base's own Python holds."
         });
         self.copy_inputs(inputs);
+        if self.context.locked {
+            return self.locked_python_layer(environment);
+        }
         let mut mounts = vec![Mount::Cache(CacheMount {
             id: Some("mlbuild-python".into()),
             target: "/root/.cache".into(),
@@ -73,14 +76,20 @@ impl Composer<'_> {
         }
     }
 
-    /// One COPY per folder, so that files that include each other by relative path still do.
-    fn copy_inputs(&mut self, inputs: &Inputs) {
+    /// The files that say which packages there are.
+    pub(super) fn input_files(&self, inputs: &Inputs) -> Vec<String> {
         let python = &self.spec.python;
         let mut files: Vec<String> = inputs.files.iter().cloned().collect();
         files.extend(python.pylock.iter().map(ToString::to_string));
         if let Some(folder) = &python.project {
             files.extend(["pyproject.toml", "uv.lock"].map(|name| join(folder.as_str(), name)));
         }
+        files
+    }
+
+    /// One COPY per folder, so that files that include each other by relative path still do.
+    fn copy_inputs(&mut self, inputs: &Inputs) {
+        let files = self.input_files(inputs);
         let mut folders: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for file in &files {
             let folder = file.rsplit_once('/').map_or("", |(folder, _)| folder);
@@ -97,7 +106,7 @@ impl Composer<'_> {
     }
 
     /// Stops where the base's Python isn't the one that was asked for.
-    fn check_version(&self, script: &mut Script) {
+    pub(super) fn check_version(&self, script: &mut Script) {
         let Some(version) = &self.spec.python.version else {
             return;
         };

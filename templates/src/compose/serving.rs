@@ -5,7 +5,9 @@ use std::path::Path;
 
 use super::decide::{Decision, accelerator_env};
 use super::inputs::Inputs;
-use super::{ComposeContext, ComposeError, Composer, Composition, Warning, env_name};
+use super::{
+    ComposeContext, ComposeError, Composer, Composition, PackageRequest, Warning, env_name,
+};
 use crate::dockerfile::{Copy, Instruction, Word};
 use crate::spec::{Accelerator, ImageSpec, Installer, ServingSpec};
 use crate::tables::bases;
@@ -93,7 +95,7 @@ pub(super) fn compose(
         env,
         cuda: None,
     };
-    composer.finish(decision, warnings)
+    composer.finish(decision, PackageRequest::default(), warnings)
 }
 
 /// Whether the model's folder holds one folder per version rather than one saved model.

@@ -83,7 +83,10 @@ chmod 0440 /etc/sudoers.d/mlbuild-user;
         }
         self.file.push(Instruction::Run(Run {
             mounts: Vec::new(),
-            network: Network::Default,
+            network: match self.context.locked {
+                true => Network::None,
+                false => Network::Default,
+            },
             script: script.finish(),
         }));
         let path = Word::variable(env_name("PATH"));

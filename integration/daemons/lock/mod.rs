@@ -1,0 +1,54 @@
+//! `mlbuild lock`, and builds from what it pinned.
+
+mod same_bits;
+
+use std::path::Path;
+
+use crate::image::{Builder, builders};
+use crate::support::engines::Engines;
+use crate::support::mlbuild::{Project, Ran};
+
+/// A project with one Debian and one Python package.
+pub fn project() -> Project {
+    Project::new(&[
+        ("requirements.txt", "six==1.17.0\n"),
+        ("train.py", "import six\nprint(six.__version__)\n"),
+    ])
+}
+
+/// `VERB`, the builder's flags, what the image is, then the given flags.
+pub fn words(verb: &str, builder: &Builder, base: &str, more: &[&str]) -> Vec<String> {
+    let mut all = vec![verb.to_owned()];
+    all.extend_from_slice(&builder.flags);
+    let image = ["--base", base, "--apt", "tree", "--uid", "1000"];
+    all.extend(image.iter().chain(more).map(|&word| word.to_owned()));
+    all
+}
+
+/// Runs in a project, with the machine's own package indexes and certificates.
+pub fn run(project: &Project, words: &[String]) -> Ran {
+    let mut command = project.command(words);
+    for name in ["SSL_CERT_FILE", "PIP_INDEX_URL", "PIP_CONFIG_FILE"] {
+        command.envs(std::env::var_os(name).map(|value| (name, value)));
+    }
+    Ran::of(&mut command)
+}
+
+/// A builder of the engines.
+pub fn builder(engines: &Engines, name: &str) -> Builder {
+    let mut all = builders(engines).into_iter();
+    all.find(|builder| builder.name == name).unwrap()
+}
+
+/// The configuration of the one image of a layout folder.
+pub fn config(layout: &Path) -> serde_json::Value {
+    let json = |path: &Path| -> serde_json::Value {
+        serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+    };
+    let blob = |descriptor: &serde_json::Value| {
+        let digest = descriptor["digest"].as_str().unwrap().replace(':', "/");
+        json(&layout.join("blobs").join(digest))
+    };
+    let manifest = blob(&json(&layout.join("index.json"))["manifests"][0]);
+    blob(&manifest["config"])
+}

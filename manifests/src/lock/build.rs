@@ -1,0 +1,189 @@
+//! What a locked build is made from: every package by the hash of its file, and the settings
+//! that shape bytes. Where a file came from is said without the host: `path` is relative to
+//! whatever archive has it.
+
+use std::collections::BTreeMap;
+
+use oci_spec::image::Digest;
+use serde::{Deserialize, Serialize};
+
+/// The recorded inputs of a locked build. The same of these gives the same image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockedBuild {
+    /// Hash of what was asked for: base, packages, contents of requirements files. Where it
+    /// differs now, the pins are for something else.
+    pub request: Digest,
+    /// Seconds since 1970-01-01 that no time in the image is past.
+    pub epoch: i64,
+    /// Media types of manifest and layers: `oci`.
+    pub media_types: String,
+    /// What compresses the layers: `zstd` or `gzip`.
+    pub compression: String,
+    /// Its level.
+    pub level: i32,
+    /// Manifest of the packages kept beside the image, where they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vendored: Option<Digest>,
+    /// The packages, by platform (`linux/amd64`).
+    #[serde(default)]
+    pub platforms: BTreeMap<String, Pins>,
+}
+
+/// The packages for one platform.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pins {
+    /// Version of the image's Python, where it has packages to install.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub python: Option<String>,
+    /// Version of its pip.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pip: Option<String>,
+    /// The wheel of uv, which installs the Python packages and doesn't stay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uv: Option<PinnedFile>,
+    /// Debian packages that are asked for; the others come with them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub requested: Vec<String>,
+    /// Debian packages that the base lacks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub apt: Vec<PinnedDeb>,
+    /// Python packages.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub python_packages: Vec<PinnedFile>,
+}
+
+/// A Debian package.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PinnedDeb {
+    /// Package name.
+    pub name: String,
+    /// Full version.
+    pub version: String,
+    /// Architecture (`amd64`, `all`).
+    pub arch: String,
+    /// Hash of the .deb, hex, as the signed package list has it.
+    pub sha256: String,
+    /// Size of the .deb in bytes.
+    pub size: u64,
+    /// Suite by its code name (`bookworm`).
+    pub suite: String,
+    /// Component (`main`).
+    pub component: String,
+    /// Place in the archive (`pool/main/…`).
+    pub path: String,
+}
+
+/// A file with a Python package.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PinnedFile {
+    /// Name of the package, normalized.
+    pub name: String,
+    /// Version.
+    pub version: String,
+    /// Name of the file.
+    pub file: String,
+    /// Its hash, hex.
+    pub sha256: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// True for a source archive: what is built from it may differ between machines.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub source: bool,
+    /// True for what a source archive needs to be built, and the image doesn't hold.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub build_only: bool,
+}
+
+impl PinnedDeb {
+    /// The name of its file among the inputs.
+    pub fn file(&self) -> String {
+        let version = self.version.replace(':', "%3a");
+        format!("{}_{version}_{}.deb", self.name, self.arch)
+    }
+}
+
+impl Pins {
+    /// Files of Python packages, uv's included.
+    pub fn python_files(&self) -> impl Iterator<Item = &PinnedFile> {
+        self.uv.iter().chain(&self.python_packages)
+    }
+
+    /// Hash and size of every file, in the lock's order.
+    pub fn files(&self) -> impl Iterator<Item = (&str, u64)> {
+        let debs = self.apt.iter().map(|deb| (deb.sha256.as_str(), deb.size));
+        debs.chain(self.python_files().map(|f| (f.sha256.as_str(), f.size)))
+    }
+}
+
+impl LockedBuild {
+    /// Refuses values that could not have been written: they become names of files and words of
+    /// scripts.
+    pub(super) fn check(&self) -> Result<(), String> {
+        if self.epoch < 0 {
+            return Err(format!("`epoch` is {}; it can't be negative", self.epoch));
+        }
+        for (name, allowed) in [
+            ("media_types", &["oci"][..]),
+            ("compression", &["zstd", "gzip"][..]),
+        ] {
+            let value = match name {
+                "media_types" => &self.media_types,
+                _ => &self.compression,
+            };
+            if !allowed.contains(&value.as_str()) {
+                return Err(format!("`{name}` is {value:?}; there are {allowed:?}"));
+            }
+        }
+        self.platforms.values().try_for_each(Pins::check)
+    }
+}
+
+impl Pins {
+    fn check(&self) -> Result<(), String> {
+        for deb in &self.apt {
+            word("name", &deb.name)?;
+            word("version", &deb.version)?;
+            word("arch", &deb.arch)?;
+            hash(&deb.sha256)?;
+            let parts = deb.path.split('/');
+            if deb.path.starts_with('/') || parts.clone().any(|part| part == "..") {
+                return Err(format!("`path` {:?} leads out of its archive", deb.path));
+            }
+            parts
+                .filter(|part| !part.is_empty())
+                .try_for_each(|part| word("path", part))?;
+        }
+        for name in &self.requested {
+            word("requested", name)?;
+        }
+        for file in self.python_files() {
+            word("name", &file.name)?;
+            word("version", &file.version)?;
+            word("file", &file.file)?;
+            hash(&file.sha256)?;
+        }
+        Ok(())
+    }
+}
+
+/// Letters, digits and the few signs that names and versions of packages have.
+fn word(key: &str, value: &str) -> Result<(), String> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "._+-~:%!".contains(c);
+    let starts_plain = value.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
+    if starts_plain && value.chars().all(is_plain) {
+        return Ok(());
+    }
+    Err(format!("`{key}` {value:?} can't be used"))
+}
+
+fn hash(value: &str) -> Result<(), String> {
+    let is_hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+    match value.len() == 64 && value.bytes().all(is_hex) {
+        true => Ok(()),
+        false => Err(format!("`sha256` {value:?} isn't 64 hexadecimal digits")),
+    }
+}

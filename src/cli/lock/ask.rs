@@ -1,0 +1,142 @@
+//! Putting a question to a base image on a builder: which packages, or where are these.
+
+use std::path::Path;
+
+use mlbuild_buildkit::Feature;
+use mlbuild_buildkit::progress::{Progress, ProgressOutput};
+use mlbuild_templates::compose::{REQUEST_CONTEXT, resolve_dockerfile};
+use mlbuild_templates::{PackageRequest, SecretUse};
+use tempfile::TempDir;
+
+use crate::cli::image::compose::secret_source;
+use crate::cli::image::locked::files;
+use crate::cli::{interrupt, output};
+use crate::engine::{self, BuildInputs, Builder};
+use crate::error::{CommandError, CommandResult};
+use crate::host::HostSettings;
+use crate::plan::{BuildPlan, Context, NoCache, PlannedDockerfile};
+use crate::settings::ImageSettings;
+
+/// Who is asked, and about what.
+pub struct Question<'a> {
+    /// Settings of the image.
+    pub settings: &'a ImageSettings,
+    /// The host's network, for this one step.
+    pub host: &'a HostSettings,
+    /// The packages that are asked for.
+    pub request: &'a PackageRequest,
+    /// The base image, with its digest.
+    pub base: &'a str,
+    /// The platform.
+    pub platform: &'a str,
+}
+
+impl Question<'_> {
+    /// Asks; `more` are further files of the question. The answer is a folder.
+    ///
+    /// # Errors
+    /// Where the builder can't, or a package can't be had.
+    pub async fn ask(&self, builder: &Builder, more: &[(&str, String)]) -> CommandResult<TempDir> {
+        if let Some(why) = builder.info().missing(Feature::NamedContexts) {
+            return Err(CommandError::environment(format!(
+                "pinned packages are mounted into the build: {why}"
+            ))
+            .hint("name another builder with --builder, or start one: mlbuild engine up"));
+        }
+        let question = self.written(more)?;
+        let answer = temporary()?;
+        let plan = self.plan(question.path())?;
+        let cancel = interrupt::token().map_err(|error| {
+            CommandError::environment(format!("cannot listen for Ctrl-C: {error}"))
+        })?;
+        let (events, progress) = Progress::start(
+            engine::progress_mode(self.settings.answer.progress),
+            ProgressOutput::stderr(),
+        );
+        output::tell_above(progress.notes());
+        let inputs = BuildInputs {
+            plan: &plan,
+            transfer_key: "",
+            host: self.host,
+            ssh: &Default::default(),
+            insecure: &self.settings.insecure,
+            events,
+            cancel,
+        };
+        let asked = builder.files(&inputs, answer.path()).await;
+        drop(inputs);
+        let trace = progress.finish().await;
+        asked.map_err(|error| error.explain(&trace, &plan))?;
+        Ok(answer)
+    }
+
+    /// The question as files.
+    fn written(&self, more: &[(&str, String)]) -> CommandResult<TempDir> {
+        let folder = temporary()?;
+        let write = |name: &str, content: &[u8]| {
+            let path = folder.path().join(name);
+            let parent = path.parent().unwrap_or(folder.path());
+            std::fs::create_dir_all(parent)
+                .and_then(|()| std::fs::write(&path, content))
+                .map_err(|error| CommandError::environment(format!("{}: {error}", path.display())))
+        };
+        write("files/.keep", b"")?;
+        for (name, content) in files(self.settings, self.request)? {
+            write(&format!("files/{name}"), &content)?;
+        }
+        for (name, text) in self.request.question() {
+            write(name, text.as_bytes())?;
+        }
+        for (name, text) in more {
+            write(name, text.as_bytes())?;
+        }
+        Ok(folder)
+    }
+
+    fn plan(&self, question: &Path) -> CommandResult<BuildPlan> {
+        let build = &self.settings.build;
+        let text = resolve_dockerfile(self.base).map_err(CommandError::user)?;
+        let context = Context::Folder {
+            path: question.to_owned(),
+        };
+        let secrets = SecretUse::ALL
+            .into_iter()
+            .filter_map(|used| Some((used.id().to_owned(), secret_source(self.settings, used)?)));
+        Ok(BuildPlan {
+            tags: Vec::new(),
+            dockerfile: PlannedDockerfile {
+                name: "the search for packages".into(),
+                file_name: "Dockerfile".into(),
+                sha256: String::new(),
+                text,
+                ignore: None,
+            },
+            context: Context::Empty,
+            named_contexts: [(REQUEST_CONTEXT.to_owned(), context)].into(),
+            bases: Default::default(),
+            platforms: vec![self.platform.to_owned()],
+            target: None,
+            build_args: Default::default(),
+            labels: Default::default(),
+            annotations: Default::default(),
+            run: build.run.clone(),
+            entitlements: build.entitlements.clone(),
+            cache_from: Vec::new(),
+            cache_to: Vec::new(),
+            // What an index offers moves.
+            no_cache: NoCache::All,
+            secrets: secrets.collect(),
+            ssh: Default::default(),
+            attestations: Default::default(),
+            outputs: Vec::new(),
+            source_date_epoch: None,
+            same_bits: false,
+            source_policy: None,
+        })
+    }
+}
+
+fn temporary() -> CommandResult<TempDir> {
+    tempfile::tempdir()
+        .map_err(|error| CommandError::environment(format!("temporary folder: {error}")))
+}

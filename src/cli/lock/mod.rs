@@ -1,0 +1,330 @@
+//! `mlbuild lock`: finds out which packages an image gets, and pins them by hash.
+
+mod ask;
+mod epoch;
+pub(super) mod provide;
+
+use std::collections::BTreeMap;
+
+use clap::Args;
+use jiff::Timestamp;
+use mlbuild_manifests::lock::{LockedBuild, LockedImage, Pins};
+use mlbuild_manifests::{ImageKey, LockFile};
+use serde_json::json;
+
+use self::ask::Question;
+use crate::cli::image::bases::{self, Bases};
+use crate::cli::image::compose::{self, Composed};
+use crate::cli::image::locked::{self, store_error};
+use crate::cli::image::{consent, context, inputs, lock_key, planning, publish, registry_options};
+use crate::cli::output;
+use crate::engine::Builder;
+use crate::error::{CommandError, CommandResult};
+use crate::flags::{Format, ImageArgs, Upgrade};
+use crate::host::{self, Host, HostSettings};
+use crate::inputs::{Store, read_answer};
+use crate::registry::Registry;
+use crate::settings::{self, ImageSettings, LockMode};
+
+/// Pin every package of an image by hash, without building it.
+///
+/// The flags are those of `mlbuild image`. Packages are resolved inside the base image, for the
+/// platform that is built, and kept on this machine. From then on `mlbuild image` installs these
+/// and no others, without a network. With --locked nothing is resolved: it says whether the lock
+/// still fits the project.
+#[derive(Debug, Clone, Args)]
+pub struct LockVerbArgs {
+    /// What the image is.
+    #[command(flatten)]
+    pub image: ImageArgs,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// One error with whose turn it is.
+pub async fn run(args: LockVerbArgs) -> CommandResult {
+    refuse_flags_of_a_build(&args.image)?;
+    let settings = settings::resolve(args.image)?;
+    let host = match settings.build.host_network_settings {
+        true => host::detect(&Host::this()),
+        false => HostSettings::default(),
+    };
+    let registry = Registry::new(registry_options(&settings));
+    let key = lock_key(&settings);
+    let file = settings.lock.file.clone().expect("--no-lock was refused");
+    let old = publish::load(&file)?.get(&key).cloned();
+    let composed = compose::dockerfile(&settings, &host)?;
+    let uses = planning::images(&settings, &composed).map_err(CommandError::user)?;
+    let mut bases = bases::resolve(
+        &uses,
+        old.as_ref(),
+        &settings.lock,
+        settings.build.pull,
+        &registry,
+    )
+    .await?;
+    bases.refuse_unpinned()?;
+    for (reference, old, new) in &bases.moved {
+        output::note(&format!("{reference} moved: {old} -> {new}"));
+    }
+    let locker = Locker {
+        settings: &settings,
+        host: &host,
+        composed: &composed,
+        bases: &bases,
+    };
+    let build = match locker.fits(old.as_ref())? {
+        true => old
+            .as_ref()
+            .and_then(|old| old.build.clone())
+            .expect("it fits"),
+        false => {
+            locker.refuse_locked(old.as_ref())?;
+            let connection = consent::connect(&settings.build).await?;
+            locker.resolve(&connection.builder, old.as_ref()).await?
+        }
+    };
+    if settings.lock.mode == LockMode::Free {
+        write(&settings, &key, &bases, &build)?;
+    }
+    answer(&settings, &file, &key, &build)
+}
+
+/// Flags that only a build has a use for.
+fn refuse_flags_of_a_build(args: &ImageArgs) -> CommandResult {
+    let out = &args.output;
+    let given = [
+        ("--push", out.push),
+        ("--load", out.load),
+        ("--output", !out.outputs.is_empty()),
+        ("--metadata-file", out.metadata_file.is_some()),
+        ("--iidfile", out.iidfile.is_some()),
+        ("--print", out.print.is_some()),
+        ("--dry-run", out.dry_run),
+        ("--write", args.compose.write),
+        ("--no-lock", args.lock.no_lock),
+        ("--run-id", args.lock.run_id.is_some()),
+        ("--no-skip", args.lock.no_skip),
+    ];
+    match given.iter().find(|(_, given)| *given) {
+        Some((flag, _)) => Err(CommandError::user(format!(
+            "{flag}: mlbuild lock only pins, it builds nothing"
+        ))
+        .hint("build with mlbuild image, and the same other flags")),
+        None => Ok(()),
+    }
+}
+
+/// What decides which packages an image gets.
+pub struct Locker<'a> {
+    /// Settings.
+    pub settings: &'a ImageSettings,
+    /// The host's network.
+    pub host: &'a HostSettings,
+    /// The Dockerfile in its open form.
+    pub composed: &'a Composed,
+    /// Base images.
+    pub bases: &'a Bases,
+}
+
+impl Locker<'_> {
+    /// True if the entry's packages are those that are asked for now, and none is to move.
+    ///
+    /// # Errors
+    /// Where a file of the project can't be read.
+    pub fn fits(&self, entry: Option<&LockedImage>) -> CommandResult<bool> {
+        let Some(build) = entry.and_then(|entry| entry.build.as_ref()) else {
+            return Ok(false);
+        };
+        let moves = |what: &Upgrade| matches!(what, Upgrade::All | Upgrade::Apt | Upgrade::Python);
+        if self.settings.lock.upgrade.iter().any(moves) {
+            return Ok(false);
+        }
+        let asked = &self.settings.build.platforms;
+        Ok(asked.iter().all(|name| build.platforms.contains_key(name))
+            && build.request == self.request()?)
+    }
+
+    /// What a build is made from: the entry's pins, or new ones where the project asks for other
+    /// packages now. `None` where the lock pins none.
+    ///
+    /// # Errors
+    /// With `--locked` and `--frozen`, where the pins don't fit.
+    pub async fn pins_of(&self, entry: Option<&LockedImage>) -> CommandResult<Option<LockedBuild>> {
+        let is_pinned = entry.is_some_and(|entry| entry.build.is_some());
+        let is_composed = self.composed.request.is_some();
+        if !is_pinned || !is_composed {
+            return Ok(None);
+        }
+        if self.fits(entry)? {
+            return Ok(entry.and_then(|entry| entry.build.clone()));
+        }
+        self.refuse_locked(entry)?;
+        output::note("other packages are asked for than the lock pins: pinning anew");
+        let connection = consent::connect(&self.settings.build).await?;
+        self.resolve(&connection.builder, entry).await.map(Some)
+    }
+
+    /// # Errors
+    /// [`crate::error::Turn::Difference`] with `--locked` and `--frozen`.
+    pub fn refuse_locked(&self, entry: Option<&LockedImage>) -> CommandResult {
+        let flag = match self.settings.lock.mode {
+            LockMode::Free => return Ok(()),
+            LockMode::Locked => "--locked",
+            LockMode::Frozen => "--frozen",
+        };
+        let why = match entry.and_then(|entry| entry.build.as_ref()) {
+            Some(_) => {
+                "the lock doesn't fit the project: its packages were pinned for another base, other packages or other requirements"
+            }
+            None => "the lock pins no packages for this image",
+        };
+        Err(CommandError::difference(format!("{flag}: {why}"))
+            .hint("pin them, with the image's flags: mlbuild lock; then commit mlbuild.lock"))
+    }
+
+    fn request(&self) -> CommandResult<oci_spec::image::Digest> {
+        let request = self.composed.request.as_ref().ok_or_else(|| {
+            CommandError::user("a Dockerfile of your own says itself which packages it installs: there is nothing to pin")
+                .hint("use a built-in template: mlbuild templates list")
+        })?;
+        locked::request_digest(self.settings, request, self.bases)
+    }
+
+    /// Resolves everything anew.
+    ///
+    /// # Errors
+    /// Where a package can't be had.
+    pub async fn resolve(
+        &self,
+        builder: &Builder,
+        old: Option<&LockedImage>,
+    ) -> CommandResult<LockedBuild> {
+        let digest = self.request()?;
+        let request = self.composed.request.as_ref().expect("it has a digest");
+        let store = Store::open().map_err(store_error)?;
+        let uses = planning::images(self.settings, self.composed).map_err(CommandError::user)?;
+        let plan = planning::plan(self.settings, self.composed, &uses, self.bases)?;
+        let names = builder.target_platforms(&plan);
+        self.bases.check_platforms(&uses, &names)?;
+        let base = provide::base(&uses, &plan)?;
+        let (mut platforms, mut newest) = (BTreeMap::new(), 0);
+        for name in names {
+            let mut pins = Pins::default();
+            if !request.is_empty() {
+                let question = Question {
+                    settings: self.settings,
+                    host: self.host,
+                    request,
+                    base: &base,
+                    platform: &name,
+                };
+                let folder = question.ask(builder, &[]).await?;
+                let answer = read_answer(folder.path(), &store).map_err(store_error)?;
+                newest = newest.max(answer.newest);
+                pins = answer.pins;
+            }
+            for file in pins.python_packages.iter().filter(|file| file.source) {
+                output::warning(&format!(
+                    "{} {} has no wheel for {name}: its source archive is pinned, and what is built from it may differ between machines",
+                    file.name, file.version
+                ));
+            }
+            platforms.insert(name, pins);
+        }
+        let given = self.settings.build.source_date_epoch;
+        let mut build = LockedBuild {
+            request: digest,
+            epoch: epoch::choose(given, &self.settings.project, newest),
+            media_types: "oci".into(),
+            compression: "zstd".into(),
+            level: 3,
+            vendored: None,
+            platforms,
+        };
+        if let Some(old) = old.and_then(|old| old.build.as_ref()) {
+            // The same packages at another time are no news.
+            let same = old.platforms == build.platforms && given.is_none_or(|g| g == old.epoch);
+            if same && old.epoch >= newest {
+                build.epoch = old.epoch;
+                build.vendored.clone_from(&old.vendored);
+            }
+        }
+        Ok(build)
+    }
+}
+
+/// Writes the entry, unless it says all this already.
+///
+/// # Errors
+/// Where the lock can't be written.
+pub fn write(
+    settings: &ImageSettings,
+    key: &ImageKey,
+    bases: &Bases,
+    build: &LockedBuild,
+) -> CommandResult {
+    let file = settings.lock.file.as_deref().expect("there is a lock");
+    let locked = locked::plan(settings, build, bases)?;
+    let locked = locked.ok_or_else(|| CommandError::user("there is nothing to pin"))?;
+    let context = context::Before::look(settings, &locked.plan)?;
+    let entry = LockedImage {
+        name: key.name.clone(),
+        tag: key.tag.clone(),
+        target: key.target.clone(),
+        created: Timestamp::now(),
+        derived: None,
+        inputs: inputs::inputs(&locked.plan, &locked.composed, context.digest()),
+        bases: bases.pins.values().cloned().collect(),
+        builder: None,
+        platforms: BTreeMap::new(),
+        published: None,
+        packages: None,
+        build: Some(build.clone()),
+    };
+    let written = LockFile::update(file, |lock| {
+        let keep = lock.get(key).is_some_and(|old| {
+            old.build == entry.build && old.bases == entry.bases && old.derived.is_none()
+        });
+        if !keep {
+            lock.insert(entry);
+        }
+    });
+    written.map_err(publish::lock_error)
+}
+
+fn answer(
+    settings: &ImageSettings,
+    file: &std::path::Path,
+    key: &ImageKey,
+    build: &LockedBuild,
+) -> CommandResult {
+    let mut said = BTreeMap::new();
+    for (platform, pins) in &build.platforms {
+        let bytes: u64 = pins.files().map(|(_, size)| size).sum();
+        let (apt, python) = (pins.apt.len(), pins.python_packages.len());
+        output::note(&format!(
+            "{key} for {platform}: {apt} Debian and {python} Python packages, {} MB",
+            bytes.div_ceil(1_000_000)
+        ));
+        said.insert(
+            platform,
+            json!({ "apt": apt, "python": python, "bytes": bytes }),
+        );
+    }
+    match settings.answer.format {
+        Format::Text => output::answer(&file.display().to_string()),
+        Format::Json => output::answer(
+            &serde_json::to_string_pretty(&json!({
+                "lock": file.display().to_string(),
+                "image": settings.tags[0].to_string(),
+                "request": build.request,
+                "epoch": build.epoch,
+                "vendored": build.vendored,
+                "platforms": said,
+            }))
+            .expect("plain JSON"),
+        ),
+    }
+}

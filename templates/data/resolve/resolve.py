@@ -1,0 +1,248 @@
+"""Resolves Python packages to files and downloads them; see resolve.sh, which starts it.
+
+Runs on the base's own Python, from 3.8 on, with nothing but pip beside it.
+"""
+
+import glob
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+from urllib.parse import unquote, urlsplit
+
+OUT = "/mlbuild-out"
+TORCH = "https://download.pytorch.org/whl/"
+
+
+def stop(text):
+    sys.exit("mlbuild: " + text)
+
+
+def run(*words, **more):
+    done = subprocess.run(words, **more)
+    if done.returncode != 0:
+        sys.exit(done.returncode)
+    return done
+
+
+def lines(name):
+    path = "/mlbuild/" + name
+    if not os.path.exists(path):
+        return []
+    with open(path) as file:
+        return [line.rstrip("\n") for line in file if line.strip()]
+
+
+def canonical(name):
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def pip(*words):
+    run(sys.executable, "-m", "pip", *words)
+
+
+def new_pip():
+    """`pip install --report` came with 22.2."""
+    import pip as old
+
+    if tuple(int(n) for n in re.findall(r"\d+", old.__version__)[:2]) < (22, 3):
+        pip("install", "-q", "--target", "/tmp/pip", "pip")
+        os.environ["PYTHONPATH"] = "/tmp/pip"
+        sys.path.insert(0, "/tmp/pip")
+        sys.modules.pop("pip")
+
+
+def download(folder, requirements, *flags):
+    """Files for requirement lines, each with its hash."""
+    if not requirements:
+        return
+    with open("/tmp/download.txt", "w") as file:
+        file.write("\n".join(requirements) + "\n")
+    pip("download", "-q", "--no-deps", "-d", folder, *flags, "-r", "/tmp/download.txt")
+
+
+def uv_program():
+    """uv from its wheel, which is an input of the build as well."""
+    target = "/tmp/uv"
+    import zipfile
+
+    zipfile.ZipFile(glob.glob(OUT + "/uv/*.whl")[0]).extractall(target)
+    program = glob.glob(target + "/*.data/scripts/uv")[0]
+    os.chmod(program, 0o755)
+    return program
+
+
+def load_toml(path):
+    try:
+        import tomllib
+    except ImportError:
+        from pip._vendor import tomli as tomllib
+    with open(path, "rb") as file:
+        return tomllib.load(file)
+
+
+def file_of(url, sha256, name, version):
+    parts = urlsplit(url)
+    file = unquote(parts.path.rsplit("/", 1)[-1])
+    kind = "wheel" if file.endswith(".whl") else "source"
+    return {"kind": kind, "name": canonical(name), "version": version, "file": file, "url": url, "sha256": sha256}
+
+
+def from_pylock(path):
+    from pip._vendor.packaging import markers, tags, utils
+
+    order = {tag: at for at, tag in reversed(list(enumerate(tags.sys_tags())))}
+
+    def rank(wheel):
+        file = unquote(urlsplit(wheel.get("url") or "").path.rsplit("/", 1)[-1])
+        try:
+            supported = utils.parse_wheel_filename(wheel.get("name") or file)[3]
+        except Exception:
+            return None
+        ranks = [order[tag] for tag in supported if tag in order]
+        return min(ranks) if ranks else None
+
+    for package in load_toml(path).get("packages", []):
+        name, version = package["name"], package.get("version", "")
+        if package.get("marker"):
+            if not markers.Marker(package["marker"]).evaluate({"extra": ""}):
+                continue
+        if "vcs" in package or "directory" in package:
+            stop("%s comes from a repository or a folder: only released files can be pinned; name a version of it" % name)
+        wheels = [(rank(wheel), at, wheel) for at, wheel in enumerate(package.get("wheels", []))]
+        wheels = sorted((r, at, wheel) for r, at, wheel in wheels if r is not None)
+        chosen = wheels[0][2] if wheels else package.get("sdist") or package.get("archive")
+        if not chosen:
+            stop("%s %s has no file for this Python" % (name, version))
+        if not chosen.get("url"):
+            stop("%s %s names no address: lock the project again" % (name, version))
+        yield file_of(chosen["url"], chosen["hashes"]["sha256"], name, version)
+
+
+def from_report(path):
+    with open(path) as file:
+        report = json.load(file)
+    for package in report["install"]:
+        info, meta = package["download_info"], package["metadata"]
+        if "archive_info" not in info:
+            stop("%s comes from a repository or a folder: only released files can be pinned; name a version of it" % meta["name"])
+        archive = info["archive_info"]
+        sha256 = archive.get("hashes", {}).get("sha256") or archive.get("hash", "").partition("sha256=")[2]
+        yield file_of(info["url"], sha256, meta["name"], meta["version"])
+
+
+def compiled(uv, requirements, flags=()):
+    with open("/tmp/requirements.in", "w") as file:
+        file.write("\n".join(requirements) + "\n")
+    os.chdir("/mlbuild/files")
+    run(uv, "pip", "compile", "-q", "--no-header", "--format", "pylock.toml", "--python", sys.executable,
+        "-o", "/tmp/pylock.toml", *flags, "/tmp/requirements.in", stdout=subprocess.DEVNULL)
+    return list(from_pylock("/tmp/pylock.toml"))
+
+
+def resolve(uv):
+    files = ["-r /mlbuild/files/" + name for name in lines("requirements")]
+    packages = lines("packages")
+    settings = os.environ
+    if settings["PROJECT"]:
+        flags = [word for name in lines("extras") for word in ("--extra", name)]
+        flags += [word for name in lines("groups") for word in ("--group", name)]
+        run(uv, "export", "-q", "--frozen", "--no-emit-project", "--no-default-groups", "--no-header",
+            "--format", "pylock.toml", "-o", "/tmp/pylock.toml", *flags,
+            "--project", os.path.join("/mlbuild/files", settings["PROJECT"]), stdout=subprocess.DEVNULL)
+        return list(from_pylock("/tmp/pylock.toml"))
+    if settings["PYLOCK"]:
+        return list(from_pylock(os.path.join("/mlbuild/files", settings["PYLOCK"])))
+    if not files and not packages:
+        return []
+    if settings["RESOLVER"] == "uv":
+        backend = settings["TORCH_BACKEND"]
+        return compiled(uv, files + packages, ["--torch-backend", backend] if backend else [])
+    with open("/tmp/requirements.in", "w") as file:
+        file.write("\n".join(files + packages) + "\n")
+    pip("install", "-q", "--dry-run", "--report", "/tmp/report.json", "-r", "/tmp/requirements.in")
+    return list(from_report("/tmp/report.json"))
+
+
+def needs_of(path):
+    """What a source archive says it needs to be built."""
+    import tarfile
+    import zipfile
+
+    text = None
+    if path.endswith(".zip"):
+        archive = zipfile.ZipFile(path)
+        for name in archive.namelist():
+            if re.fullmatch(r"[^/]+/pyproject\.toml", name):
+                text = archive.read(name)
+    else:
+        with tarfile.open(path) as archive:
+            for member in archive:
+                if re.fullmatch(r"(\./)?[^/]+/pyproject\.toml", member.name):
+                    text = archive.extractfile(member).read()
+    needs = ["setuptools", "wheel"]
+    if text is not None:
+        with open("/tmp/pyproject.toml", "wb") as file:
+            file.write(text)
+        needs += load_toml("/tmp/pyproject.toml").get("build-system", {}).get("requires", [])
+    return needs
+
+
+def main():
+    if os.path.exists("/mlbuild/python.pins"):
+        fetch()
+        return
+    new_pip()
+    import pip as used
+
+    with open(OUT + "/facts", "a") as file:
+        file.write("python\t%s\npip\t%s\n" % (platform.python_version(), used.__version__))
+    pip("download", "-q", "--no-deps", "--only-binary", ":all:", "-d", OUT + "/uv", "uv==" + os.environ["UV_VERSION"])
+    uv = uv_program()
+    found = resolve(uv)
+    download(OUT + "/wheels", ["%(name)s @ %(url)s#sha256=%(sha256)s" % f for f in found])
+    needs = [need for f in found if f["kind"] == "source" for need in needs_of(OUT + "/wheels/" + f["file"])]
+    if needs:
+        have = {(f["name"], f["version"]) for f in found}
+        builders = [f for f in compiled(uv, needs) if (f["name"], f["version"]) not in have]
+        for f in builders:
+            if f["kind"] == "source":
+                stop("%s, which a source archive needs to be built, has no wheel" % f["name"])
+            f["kind"] = "build"
+        download(OUT + "/wheels", ["%(name)s @ %(url)s#sha256=%(sha256)s" % f for f in builders])
+        found += builders
+    program = os.path.basename(glob.glob(OUT + "/uv/*.whl")[0])
+    rows = [{"kind": "uv", "name": "uv", "version": os.environ["UV_VERSION"], "file": program, "sha256": ""}]
+    with open(OUT + "/python.tsv", "w") as file:
+        for f in rows + found:
+            file.write("%(kind)s\t%(name)s\t%(version)s\t%(file)s\t%(sha256)s\n" % f)
+
+
+def fetch():
+    """Files that are pinned already: /mlbuild/python.pins has FOLDER NAME VERSION SHA256 KIND."""
+    for folder in ("uv", "wheels"):
+        for line in lines("python.pins"):
+            where, name, version, sha256, kind = line.split("\t")
+            if where != folder:
+                continue
+            flags = ["--require-hashes"]
+            flags += ["--no-binary", ":all:"] if kind == "source" else ["--only-binary", ":all:"]
+            local = version.partition("+")[2]
+            if re.fullmatch(r"cpu|cu\d+|rocm[\d.]+|xpu", local):
+                flags += ["--extra-index-url", TORCH + local]
+            with open("/tmp/download.txt", "w") as file:
+                file.write("%s==%s --hash=sha256:%s\n" % (name, version, sha256))
+            words = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", OUT + "/" + folder]
+            done = subprocess.run(words + flags + ["-r", "/tmp/download.txt"], stderr=subprocess.PIPE)
+            if done.returncode != 0:
+                said = done.stderr.decode(errors="replace")
+                got = re.search(r"Got\s+([0-9a-f]{64})", said)
+                with open(OUT + "/missing", "a") as file:
+                    file.write("%s %s%s\n" % (name, version, "\t" + got.group(1) if got else ""))
+                if not got:
+                    sys.stderr.write(said)
+
+
+main()

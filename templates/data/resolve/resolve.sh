@@ -1,0 +1,132 @@
+# Finds out which packages an image gets, and fetches them, inside the base image itself.
+#
+# Reads /mlbuild (settings, files of the project; pins where packages that are known already have
+# to be fetched), and leaves everything in /mlbuild-out:
+#   debs/, apt.tsv       packages of the distribution: file, name, version, arch, sha256, size,
+#                        suite, component, path; from the package lists that apt has verified
+#   wheels/, python.tsv  Python packages: kind, name, version, file, sha256
+#   requested, facts     what apt is asked for; versions of Python and pip
+#   missing              what no source has any more
+set -eu
+umask 022
+out=/mlbuild-out
+mkdir -p $out/debs/partial $out/wheels $out/uv
+: > $out/apt.tsv; : > $out/python.tsv; : > $out/facts; : > $out/missing; : > $out/requested
+# shellcheck source=/dev/null
+. /mlbuild/settings
+
+say() { echo "mlbuild: $*" >&2; }
+
+packages=$APT
+python=python3
+case $ENVIRONMENT in
+    venv) python3 -c 'import ensurepip, venv' > /dev/null 2>&1 || packages="$packages python3 python3-venv" ;;
+    base) python3 -m pip --version > /dev/null 2>&1 || packages="$packages python3 python3-pip" ;;
+esac
+packages=$(echo $packages | tr ' ' '\n' | sort -u | tr '\n' ' ')
+
+apt_settings() {
+    set --
+    if [ -f /run/secrets/mlbuild-apt-conf ]; then export APT_CONFIG=/run/secrets/mlbuild-apt-conf; fi
+    options="-o APT::Sandbox::User=root -o Acquire::Retries=2 -o Acquire::Languages=none"
+    if [ -f /run/secrets/mlbuild-ca ]; then options="$options -o Acquire::https::CAInfo=/run/secrets/mlbuild-ca"; fi
+    if [ -f /run/secrets/mlbuild-apt-sources ]; then
+        options="$options -o Dir::Etc::sourcelist=/run/secrets/mlbuild-apt-sources -o Dir::Etc::sourceparts=-"
+    fi
+    export DEBIAN_FRONTEND=noninteractive
+}
+
+# The package lists that apt has, as FILE|SUITE|COMPONENT|URI.
+lists() {
+    # shellcheck disable=SC2016 # apt's own placeholders
+    apt-get $options indextargets --format '$(FILENAME)|$(CODENAME)|$(COMPONENT)|$(REPO_URI)' 'Created-By: Packages'
+}
+
+# Resolves $packages and downloads what the base lacks.
+apt_resolve() {
+    apt-get $options update -q
+    apt-get $options -o Dir::Cache::archives=$out/debs install -q -y --no-install-recommends --download-only $packages
+    echo $packages > $out/requested
+    for deb in $out/debs/*.deb; do
+        [ -e "$deb" ] || continue
+        sha256sum "$deb"
+    done | sed 's,/.*/,,' > /tmp/debs.sums
+    # What the verified lists say of files with these hashes.
+    : > /tmp/known
+    lists | while IFS='|' read -r list suite component _; do
+        [ -f "$list" ] || continue
+        /usr/lib/apt/apt-helper $options cat-file "$list" | awk -v OFS='\t' -v suite="$suite" -v component="$component" '
+            FILENAME == ARGV[1] { file[$1] = $2; next }
+            /^Package: / { name = $2 } /^Version: / { version = $2 } /^Architecture: / { arch = $2 }
+            /^Filename: / { path = $2 } /^Size: / { size = $2 } /^SHA256: / { sha = $2 }
+            /^$/ { give() } END { give() }
+            function give() {
+                if (sha in file && !(sha in done)) {
+                    sub(/^\.\//, "", path)
+                    print file[sha], name, version, arch, sha, size, (suite == "" ? "none" : suite), (component == "" ? "none" : component), path
+                    done[sha] = 1
+                }
+                sha = ""
+            }' /tmp/debs.sums - >> /tmp/known
+    done
+    sort -u -t "$(printf '\t')" -k1,1 /tmp/known > $out/apt.tsv
+    cut -f1 $out/apt.tsv > /tmp/told
+    while read -r sum file; do
+        if ! grep -qxF "$file" /tmp/told; then
+            say "apt downloaded $file with sha256 $sum, which no verified package list names"
+            exit 1
+        fi
+    done < /tmp/debs.sums
+}
+
+# Fetches the files of /mlbuild/apt.pins (FILE PATH) from whichever source has them.
+apt_fetch() {
+    # shellcheck disable=SC2016 # apt's own placeholder
+    apt-get $options indextargets --no-release-info --format '$(REPO_URI)' | sort -u > /tmp/sources
+    while read -r file path; do
+        for source in $(cat /tmp/sources); do
+            if /usr/lib/apt/apt-helper $options download-file "${source%/}/$path" "$out/debs/$file" > /tmp/said 2>&1; then continue 2; fi
+        done
+        rm -f "$out/debs/$file"
+        echo "$file" >> $out/missing
+        cat /tmp/said >&2
+    done < /mlbuild/apt.pins
+}
+
+if [ -n "$(echo $packages)" ]; then
+    if ! command -v apt-get > /dev/null; then
+        say "this base has no apt-get to install $packages: choose a Debian or Ubuntu base"
+        exit 1
+    fi
+    apt_settings
+    if [ -e /mlbuild/apt.pins ]; then apt_fetch; else apt_resolve; fi
+    rm -rf $out/debs/partial $out/debs/lock
+    # Python's resolver runs in the base as it will be.
+    if [ -n "$ENVIRONMENT" ] && [ ! -s $out/missing ] && ls $out/debs/*.deb > /dev/null 2>&1; then
+        apt-get $options install -q -y --no-install-recommends $out/debs/*.deb > /tmp/said 2>&1 || { cat /tmp/said >&2; exit 1; }
+    fi
+fi
+rm -rf $out/debs/partial
+
+if [ -n "$ENVIRONMENT" ] && [ ! -s $out/missing ]; then
+    if [ -f /run/secrets/mlbuild-ca ]; then
+        for name in SSL_CERT_FILE PIP_CERT REQUESTS_CA_BUNDLE CURL_CA_BUNDLE GIT_SSL_CAINFO; do export "$name=/run/secrets/mlbuild-ca"; done
+    fi
+    if [ -f /run/secrets/mlbuild-pip-conf ]; then export PIP_CONFIG_FILE=/run/secrets/mlbuild-pip-conf; fi
+    if [ -f /run/secrets/mlbuild-uv-conf ]; then export UV_CONFIG_FILE=/run/secrets/mlbuild-uv-conf; fi
+    export HOME=/root PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore UV_PYTHON_DOWNLOADS=never PYTHONDONTWRITEBYTECODE=1
+    if [ -n "$PYTHON_VERSION" ]; then
+        found=$(python3 -c 'import platform; print(platform.python_version())')
+        case "$found." in "$PYTHON_VERSION".*) ;; *)
+            say "Python $PYTHON_VERSION is asked for, but this base has $found: name another base or version"
+            exit 1 ;;
+        esac
+    fi
+    if [ "$ENVIRONMENT" = venv ]; then
+        python3 -m venv /tmp/venv
+        python=/tmp/venv/bin/python
+    else
+        export PIP_BREAK_SYSTEM_PACKAGES=1
+    fi
+    $python /mlbuild/resolve.py
+fi

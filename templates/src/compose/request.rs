@@ -1,0 +1,190 @@
+//! Which packages an image asks for, and how they are looked for inside its base.
+//!
+//! The looking itself is two scripts (`templates/data/resolve/`); who starts them, and keeps what
+//! they find, is the caller's business.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use super::inputs::Inputs;
+use super::{Composer, Decision, SecretUse, env_name};
+use crate::dockerfile::{
+    CacheMount, Copy, Dockerfile, Instruction, Mount, Network, RenderError, Run, Script, Sharing,
+    Word, shell_quote,
+};
+use crate::spec::{Installer, PythonEnvironment};
+use crate::tables::bases;
+
+/// The named context with the inputs of a locked build.
+pub const INPUTS_CONTEXT: &str = "mlbuild-inputs";
+/// The named context with the question.
+pub const REQUEST_CONTEXT: &str = "mlbuild-request";
+
+/// What is asked for: the same for everybody who has the project.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct PackageRequest {
+    /// Packages of the distribution.
+    pub apt: Vec<String>,
+    /// Where Python packages go; `None` for an image without Python.
+    pub environment: Option<PythonEnvironment>,
+    /// The Python version that is asked for.
+    pub python: Option<String>,
+    /// Whether pip decides, which sees what the base's Python holds; else uv.
+    pub by_pip: bool,
+    /// Requirements files.
+    pub requirements: Vec<String>,
+    /// Packages besides.
+    pub packages: Vec<String>,
+    /// A `pylock.toml`.
+    pub pylock: Option<String>,
+    /// The folder of a `uv.lock`.
+    pub project: Option<String>,
+    /// Extras of that project.
+    pub extras: Vec<String>,
+    /// Dependency groups of that project.
+    pub groups: Vec<String>,
+    /// Files of the project that have to be looked at.
+    pub files: BTreeSet<String>,
+    /// PyTorch's index as the spec names it.
+    pub torch_backend: Option<String>,
+    /// The index that is used on this machine; its own package index may come first.
+    #[serde(skip)]
+    pub torch_backend_here: Option<String>,
+}
+
+impl PackageRequest {
+    /// True where nothing has to be looked for.
+    pub fn is_empty(&self) -> bool {
+        self.apt.is_empty() && self.environment.is_none()
+    }
+
+    /// The files of [`REQUEST_CONTEXT`], but for those of the project, which go below `files/`.
+    pub fn question(&self) -> Vec<(&'static str, String)> {
+        let list = |values: &[String]| values.iter().map(|v| format!("{v}\n")).collect::<String>();
+        let text = |value: &Option<String>| shell_quote(value.as_deref().unwrap_or_default());
+        let environment = match self.environment {
+            None => "",
+            Some(PythonEnvironment::Venv) => "venv",
+            Some(PythonEnvironment::Base) => "base",
+        };
+        let settings = [
+            ("APT", shell_quote(&self.apt.join(" "))),
+            ("ENVIRONMENT", shell_quote(environment)),
+            ("PYTHON_VERSION", text(&self.python)),
+            ("RESOLVER", if self.by_pip { "pip" } else { "uv" }.into()),
+            ("PYLOCK", text(&self.pylock)),
+            ("PROJECT", text(&self.project)),
+            ("TORCH_BACKEND", text(&self.torch_backend_here)),
+            ("UV_VERSION", shell_quote(&bases().uv)),
+        ];
+        let settings = settings.map(|(name, value)| format!("export {name}={value}\n"));
+        vec![
+            (
+                "resolve.sh",
+                include_str!("../../data/resolve/resolve.sh").into(),
+            ),
+            (
+                "resolve.py",
+                include_str!("../../data/resolve/resolve.py").into(),
+            ),
+            ("settings", settings.concat()),
+            ("requirements", list(&self.requirements)),
+            ("packages", list(&self.packages)),
+            ("extras", list(&self.extras)),
+            ("groups", list(&self.groups)),
+        ]
+    }
+}
+
+/// The Dockerfile that puts the question to a base, and gives the answer as files.
+///
+/// # Errors
+/// Where the base can't be written into a Dockerfile.
+pub fn resolve_dockerfile(base: &str) -> Result<String, RenderError> {
+    let mut file = Dockerfile::default();
+    let stage = "mlbuild-resolve";
+    file.push(Instruction::Arg {
+        name: env_name("BASE_IMAGE"),
+        default: Some(base.into()),
+    });
+    file.push(Instruction::From {
+        image: Word::variable(env_name("BASE_IMAGE")),
+        alias: Some(stage.into()),
+    });
+    file.push(Instruction::User("root".into()));
+    let mut mounts = vec![
+        bind(REQUEST_CONTEXT, None, "/mlbuild"),
+        cache(None, "/var/lib/apt/lists", Sharing::Locked),
+        cache(Some("mlbuild-python"), "/root/.cache", Sharing::Shared),
+    ];
+    mounts.extend(SecretUse::ALL.map(|secret| Mount::Secret {
+        id: secret.id().into(),
+    }));
+    let mut script = Script::strict();
+    script.lines("sh /mlbuild/resolve.sh;");
+    file.push(Instruction::Run(Run {
+        mounts,
+        network: Network::Default,
+        script: script.finish(),
+    }));
+    file.push(Instruction::From {
+        image: "scratch".into(),
+        alias: None,
+    });
+    file.push(Instruction::Copy(Copy {
+        from: Some(stage.into()),
+        sources: vec!["/mlbuild-out".into()],
+        destination: "/".into(),
+        ..Copy::default()
+    }));
+    file.render()
+}
+
+pub(super) fn bind(from: &str, source: Option<&str>, target: &str) -> Mount {
+    Mount::Bind {
+        from: Some(from.into()),
+        source: source.map(str::to_owned),
+        target: target.into(),
+    }
+}
+
+fn cache(id: Option<&str>, target: &str, sharing: Sharing) -> Mount {
+    Mount::Cache(CacheMount {
+        id: id.map(str::to_owned),
+        target: target.into(),
+        sharing,
+    })
+}
+
+impl Composer<'_> {
+    pub(super) fn request(&self, decision: &Decision, inputs: &Inputs) -> PackageRequest {
+        let python = &self.spec.python;
+        let apt = self.apt_packages(decision);
+        let Some(environment) = decision.environment else {
+            return PackageRequest {
+                apt,
+                ..PackageRequest::default()
+            };
+        };
+        let locked = python.pylock.is_some() || python.project.is_some();
+        let mut packages = python.packages.clone();
+        packages.extend(decision.additions.iter().cloned());
+        PackageRequest {
+            apt,
+            environment: Some(environment),
+            python: python.version.as_ref().map(ToString::to_string),
+            by_pip: !locked
+                && (decision.installer == Installer::Pip || environment == PythonEnvironment::Base),
+            requirements: inputs.requirements.clone(),
+            packages,
+            pylock: python.pylock.as_ref().map(ToString::to_string),
+            project: python.project.as_ref().map(ToString::to_string),
+            extras: python.extras.clone(),
+            groups: python.groups.clone(),
+            files: self.input_files(inputs).into_iter().collect(),
+            torch_backend: python.torch_backend.as_ref().map(ToString::to_string),
+            torch_backend_here: decision.torch_backend.as_ref().map(ToString::to_string),
+        }
+    }
+}
