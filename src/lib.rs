@@ -4,6 +4,7 @@
 pub mod accelerator;
 pub mod cli;
 pub mod config;
+pub mod display;
 pub mod engine;
 pub mod env_vars;
 pub mod error;
