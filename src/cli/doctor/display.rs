@@ -1,149 +1,86 @@
-//! The display that windows would appear on: its socket, its cookie, and whether it is open to
-//! everybody.
-
-use std::{
-    io::{Read as _, Write as _},
-    os::unix::net::UnixStream,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+//! The display that windows would appear on: whether its cookie opens it, and who else is let in.
 
 use super::Finding;
+use crate::display::find::{self, Trouble};
+use crate::display::server::Access;
+use crate::display::{Surroundings, wayland};
 use crate::host::Host;
 
 const AREA: &str = "display";
 
 /// Looks at `DISPLAY`, `XAUTHORITY` and `WAYLAND_DISPLAY`.
 pub(super) fn check(host: &Host) -> Vec<Finding> {
-    let set = |name: &str| {
-        host.env
-            .get(name)
-            .map(String::as_str)
-            .filter(|v| !v.is_empty())
+    let host = Surroundings {
+        root: host.root.clone(),
+        env: host.env.clone(),
     };
     let mut findings = Vec::new();
-    match set("DISPLAY") {
-        Some(display) => findings.extend(x11(host, display, set("XAUTHORITY"), set("HOME"))),
-        None => findings.push(Finding::ok(
+    match find::x11(&host) {
+        Ok(display) => {
+            let cookie = match (&display.cookie, find::cookie_file(&host)) {
+                (Some(_), Some(file)) => format!("the cookie in {} opens it", file.display()),
+                _ => "it asks for no cookie".to_owned(),
+            };
+            let message = format!("X11 at DISPLAY={}: {cookie}", display.name);
+            findings.push(Finding::ok(AREA, message));
+            // Over ssh the answer is about the far machine, which asks for the cookie anyway.
+            let server = find::open(&host, &display)
+                .ok()
+                .filter(|_| display.name.host.is_none());
+            if let Some(access) = server.and_then(|mut server| server.access().ok()) {
+                findings.extend(too_open(&access));
+            }
+        }
+        Err(Trouble::Unset) => findings.push(Finding::ok(
             AREA,
             "DISPLAY is not set: containers can't show X11 windows",
         )),
+        Err(trouble) => findings.push(Finding::warn(AREA, trouble.to_string(), trouble.hint())),
     }
-    if let Some(name) = set("WAYLAND_DISPLAY") {
-        let socket = match set("XDG_RUNTIME_DIR") {
-            Some(folder) => Path::new(folder).join(name),
-            None => PathBuf::from(name),
-        };
-        findings.push(if at(host, &socket).exists() {
-            Finding::ok(AREA, format!("Wayland at {}", socket.display()))
-        } else {
-            let message = format!(
-                "WAYLAND_DISPLAY names {}, and there is no such socket",
-                socket.display()
-            );
-            Finding::warn(AREA, message, "unset WAYLAND_DISPLAY")
+    if host.var("WAYLAND_DISPLAY").is_some() {
+        findings.push(match wayland::socket(&host) {
+            Ok(socket) => Finding::ok(AREA, format!("Wayland at {}", socket.display())),
+            Err(error) => Finding::warn(AREA, error.to_string(), "unset WAYLAND_DISPLAY"),
         });
     }
     findings
 }
 
-fn at(host: &Host, path: &Path) -> PathBuf {
-    host.root.join(path.strip_prefix("/").unwrap_or(path))
-}
-
-fn x11(host: &Host, display: &str, authority: Option<&str>, home: Option<&str>) -> Vec<Finding> {
-    let Some((server, number)) = parse(display) else {
-        let message = format!("DISPLAY={display} is not a display");
-        return vec![Finding::warn(AREA, message, "export DISPLAY=:0")];
-    };
-    let mut findings = Vec::new();
-    if server.is_empty() || server == "unix" {
-        let socket = PathBuf::from(format!("/tmp/.X11-unix/X{number}"));
-        if !at(host, &socket).exists() {
-            let message = format!("DISPLAY={display}, but there is no {}", socket.display());
-            return vec![Finding::warn(
-                AREA,
-                message,
-                "ls /tmp/.X11-unix    # the displays there are",
-            )];
-        }
-        findings.push(match lets_anybody_in(&at(host, &socket)) {
-            Ok(true) => Finding::warn(
-                AREA,
-                format!("the X server at DISPLAY={display} lets you in without a cookie; xhost says who else"),
-                "xhost    # \"access control disabled\" means everybody\nxhost -    # asks for cookies again",
-            ),
-            Ok(false) => Finding::ok(AREA, format!("X11 at DISPLAY={display}, which asks for a cookie")),
-            Err(error) => Finding::warn(
-                AREA,
-                format!("nothing answers at {}: {error}", socket.display()),
-                "ls /tmp/.X11-unix    # the displays there are",
-            ),
-        });
-    } else {
-        findings.push(Finding::ok(
+/// Whether programs of other users can see the display and read its keys.
+fn too_open(access: &Access) -> Option<Finding> {
+    if !access.controlled {
+        return Some(Finding::warn(
             AREA,
-            format!("X11 at DISPLAY={display}, over TCP (ssh forwarding?)"),
+            "the display is open to everybody: xhost + was typed",
+            "xhost -",
         ));
     }
-    findings.push(cookie(host, authority, home));
-    findings
-}
-
-/// `host:display.screen`.
-fn parse(display: &str) -> Option<(&str, u32)> {
-    let (server, rest) = display.rsplit_once(':')?;
-    let number = rest.split('.').next()?.parse().ok()?;
-    Some((server, number))
-}
-
-/// Begins an X11 connection without a cookie; the first byte of the answer says whether that does.
-fn lets_anybody_in(socket: &Path) -> std::io::Result<bool> {
-    let mut stream = UnixStream::connect(socket)?;
-    stream.set_read_timeout(Some(Duration::from_secs(2)))?;
-    // Little-endian, protocol 11.0, no authorization name or data.
-    stream.write_all(&[b'l', 0, 11, 0, 0, 0, 0, 0, 0, 0, 0, 0])?;
-    let mut answer = [0];
-    stream.read_exact(&mut answer)?;
-    Ok(answer[0] == 1)
-}
-
-fn cookie(host: &Host, authority: Option<&str>, home: Option<&str>) -> Finding {
-    let path = match (authority, home) {
-        (Some(path), _) => PathBuf::from(path),
-        (None, Some(home)) => Path::new(home).join(".Xauthority"),
-        (None, None) => {
-            return Finding::warn(
-                AREA,
-                "no XAUTHORITY and no home folder",
-                "export XAUTHORITY=FILE",
-            );
-        }
-    };
-    match std::fs::read(at(host, &path)) {
-        Ok(bytes) if bytes.is_empty() => Finding::warn(
+    let wide: Vec<String> = access
+        .guests
+        .iter()
+        .filter(|guest| guest.is_wide())
+        .map(ToString::to_string)
+        .collect();
+    (!wide.is_empty()).then(|| {
+        let fix: Vec<String> = wide.iter().map(|guest| format!("xhost -{guest}")).collect();
+        Finding::warn(
             AREA,
-            format!("{} holds no cookie", path.display()),
-            "xauth list",
-        ),
-        Ok(_) => Finding::ok(AREA, format!("cookies in {}", path.display())),
-        Err(error) => Finding::warn(
-            AREA,
-            format!("the cookies in {} can't be read: {error}", path.display()),
-            "xauth info    # names the file; export XAUTHORITY=FILE",
-        ),
-    }
+            format!(
+                "the display is open to every program of {}",
+                wide.join(", ")
+            ),
+            fix.join("\n"),
+        )
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::net::UnixListener;
-
     use super::{super::text, *};
+    use crate::display::server::Guest;
 
-    fn host(env: &[(&str, &str)]) -> (tempfile::TempDir, Host) {
+    fn said(env: &[(&str, &str)]) -> String {
         let root = tempfile::tempdir().unwrap();
-        std::fs::create_dir_all(root.path().join("tmp/.X11-unix")).unwrap();
         let env = env
             .iter()
             .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
@@ -152,70 +89,46 @@ mod tests {
             root: root.path().to_owned(),
             env,
         };
-        (root, host)
-    }
-
-    /// A server that answers the beginning of a connection with one byte.
-    fn server(host: &Host, answer: u8) {
-        let socket = UnixListener::bind(host.root.join("tmp/.X11-unix/X7")).unwrap();
-        std::thread::spawn(move || {
-            let (mut stream, _) = socket.accept().unwrap();
-            let mut request = [0; 12];
-            stream.read_exact(&mut request).unwrap();
-            stream.write_all(&[answer; 8]).unwrap();
-        });
+        text(&check(&host), false)
     }
 
     #[test]
     fn without_a_display_nothing_is_wrong() {
-        let (_root, host) = host(&[]);
-        insta::assert_snapshot!(text(&check(&host), false), @r"display  ok   DISPLAY is not set: containers can't show X11 windows");
-    }
-
-    #[test]
-    fn a_closed_server_with_a_cookie() {
-        let (root, host) = host(&[("DISPLAY", ":7.0"), ("XAUTHORITY", "/cookie")]);
-        std::fs::write(root.path().join("cookie"), "x").unwrap();
-        server(&host, 0);
-        insta::assert_snapshot!(text(&check(&host), false), @r"
-        display  ok   X11 at DISPLAY=:7.0, which asks for a cookie
-                 ok   cookies in /cookie
-        ");
-    }
-
-    #[test]
-    fn an_open_server_is_told() {
-        let (_root, host) = host(&[("DISPLAY", "unix:7"), ("HOME", "/home")]);
-        server(&host, 1);
-        insta::assert_snapshot!(text(&check(&host), false), @r#"
-        display  warn the X server at DISPLAY=unix:7 lets you in without a cookie; xhost says who else
-                      → xhost    # "access control disabled" means everybody
-                      → xhost -    # asks for cookies again
-                 warn the cookies in /home/.Xauthority can't be read: No such file or directory (os error 2)
-                      → xauth info    # names the file; export XAUTHORITY=FILE
-        "#);
+        insta::assert_snapshot!(said(&[]), @"display  ok   DISPLAY is not set: containers can't show X11 windows");
     }
 
     #[test]
     fn a_display_that_is_not_there() {
-        let (_root, host) = host(&[
+        let env = [
             ("DISPLAY", ":3"),
             ("WAYLAND_DISPLAY", "wayland-0"),
             ("XDG_RUNTIME_DIR", "/run/user/7"),
-        ]);
-        insta::assert_snapshot!(text(&check(&host), false), @r"
-        display  warn DISPLAY=:3, but there is no /tmp/.X11-unix/X3
-                      → ls /tmp/.X11-unix    # the displays there are
+        ];
+        insta::assert_snapshot!(said(&env), @r"
+        display  warn DISPLAY=:3, but there is no socket /tmp/.X11-unix/X3
+                      → no display runs here; over ssh: log in with ssh -X
                  warn WAYLAND_DISPLAY names /run/user/7/wayland-0, and there is no such socket
                       → unset WAYLAND_DISPLAY
         ");
     }
 
     #[test]
-    fn displays_are_parsed() {
-        assert_eq!(parse(":0"), Some(("", 0)));
-        assert_eq!(parse("localhost:10.0"), Some(("localhost", 10)));
-        assert_eq!(parse("[::1]:5"), Some(("[::1]", 5)));
-        assert_eq!(parse("zero"), None);
+    fn an_open_display_is_told() {
+        let told = |controlled, guests: &[Guest]| {
+            let access = Access {
+                controlled,
+                guests: guests.to_vec(),
+            };
+            too_open(&access).map(|finding| text(&[finding], false))
+        };
+        assert_eq!(told(true, &[Guest::user(1000)]), None);
+        insta::assert_snapshot!(told(false, &[]).unwrap(), @r"
+        display  warn the display is open to everybody: xhost + was typed
+                      → xhost -
+        ");
+        insta::assert_snapshot!(told(true, &[Guest::everybody_here()]).unwrap(), @r"
+        display  warn the display is open to every program of local:
+                      → xhost -local:
+        ");
     }
 }
