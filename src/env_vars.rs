@@ -44,6 +44,10 @@ pub const ALL: &[EnvVar] = &[
         "Set by CI services: nothing is asked, and a private builder is started where none is found.",
     ),
     var(
+        "DISPLAY, XAUTHORITY",
+        "The display that `mlbuild gui-run` shows windows on, and the file with its cookie (default: `~/.Xauthority`).",
+    ),
+    var(
         "DOCKER_CONFIG",
         "Folder of Docker's `config.json`: registry credentials and contexts.",
     ),
@@ -71,6 +75,10 @@ pub const ALL: &[EnvVar] = &[
         "Package indexes of the host, passed to RUN steps as secrets.",
     ),
     var(
+        "PULSE_SERVER",
+        "Socket of the sound server for `--audio` (default: in `XDG_RUNTIME_DIR`).",
+    ),
+    var(
         "REGISTRY_AUTH_FILE",
         "Podman's registry credentials (default: its `auth.json`), used where Docker's hold none.",
     ),
@@ -94,6 +102,14 @@ pub const ALL: &[EnvVar] = &[
     var(
         WANDB_RUN_ID,
         "Run id of an image or a run, where `--run-id` is not given.",
+    ),
+    var(
+        "WAYLAND_DISPLAY",
+        "The Wayland socket for `mlbuild gui-run --wayland`, in `XDG_RUNTIME_DIR` or by path.",
+    ),
+    var(
+        "XDG_RUNTIME_DIR",
+        "Folder of the session: its sockets, and the private folder of a `mlbuild gui-run` (default: `/tmp`).",
     ),
 ];
 

@@ -10,6 +10,7 @@ mod diff;
 mod examples;
 mod filesync;
 mod goldens;
+mod gui_run;
 mod image;
 mod inspect;
 mod lock;

@@ -138,6 +138,7 @@ impl Stage {
                 mounts: vec![mount],
                 accelerator: None,
                 project: Some(project.to_str().unwrap().to_owned()),
+                display: None,
             },
             host: this_host(),
         }

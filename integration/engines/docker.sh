@@ -6,12 +6,15 @@
 
 fetch_docker() { extract trixie docker docker.io docker-cli docker-buildx containerd; }
 fetch_docker20() { extract bookworm docker20 docker.io containerd runc; }
+# What `docker run --init` starts; their links to it lead nowhere without it.
+fetch_init() { extract bookworm init tini; }
 
 # One folder on PATH for people and tests: clients, and runc for the daemons.
 link_clients() {
     ln -sfn "$STATE/deb/docker/usr/bin/docker" "$BIN/docker"
     ln -sfn "$STATE/deb/docker/usr/libexec/docker/cli-plugins/docker-buildx" "$BIN/docker-buildx"
     ln -sfn "$STATE/deb/docker20/usr/sbin/runc" "$BIN/runc"
+    ln -sfn "$STATE/deb/init/usr/bin/tini-static" "$BIN/docker-init"
     ln -sfn "$(command -v skopeo)" "$BIN/skopeo"
     # `docker buildx` finds its plugin through a configuration folder of ours.
     mkdir -p "$STATE/docker-config/cli-plugins"

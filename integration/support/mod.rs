@@ -8,7 +8,9 @@ pub mod http;
 pub mod layouts;
 pub mod mlbuild;
 pub mod repository;
+pub mod sshd;
 pub mod terminal;
+pub mod xvfb;
 
 use std::path::{Path, PathBuf};
 

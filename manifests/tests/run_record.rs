@@ -70,6 +70,7 @@ fn full_record() -> RunRecord {
         mounts: vec!["/home/ann/cracks/data:/data:ro".to_owned()],
         accelerator: Some("cuda".to_owned()),
         project: Some("/home/ann/cracks".to_owned()),
+        display: Some("isolated".to_owned()),
     });
     record.host = Some(RunHost {
         name: "node7".to_owned(),

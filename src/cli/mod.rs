@@ -5,6 +5,7 @@ pub mod completions;
 pub mod diff;
 pub mod doctor;
 pub mod engine;
+pub mod gui_run;
 pub mod image;
 pub mod init;
 pub mod inspect;
@@ -47,6 +48,7 @@ pub enum Command {
     Image(Box<crate::flags::ImageArgs>),
     Lock(Box<lock::LockVerbArgs>),
     Run(run::RunArgs),
+    GuiRun(gui_run::GuiRunArgs),
     Adopt(adopt::AdoptArgs),
     Diff(diff::DiffArgs),
     Inspect(inspect::InspectArgs),
@@ -63,7 +65,9 @@ pub enum Command {
 
 /// The definition of the command line, for completions, man pages and docs.
 pub fn definition() -> clap::Command {
-    Cli::command().mut_subcommand("run", run::documented)
+    Cli::command()
+        .mut_subcommand("run", run::documented)
+        .mut_subcommand("gui-run", gui_run::documented)
 }
 
 /// Parses the command line, runs the verb, and says how it went.
@@ -71,11 +75,15 @@ pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // What clap knows of `run` has none of its flags.
-            if std::env::args().skip(1).eq(["help", "run"]) {
-                return finish(run::run(&run::RunArgs {
-                    words: vec!["--help".into()],
-                }));
+            // What clap knows of these verbs has none of their flags.
+            let words = || vec!["--help".into()];
+            let asked: Vec<String> = std::env::args().skip(1).collect();
+            match asked.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+                ["help", "run"] => return finish(run::run(&run::RunArgs { words: words() })),
+                ["help", "gui-run"] => {
+                    return finish(gui_run::run(&gui_run::GuiRunArgs { words: words() }));
+                }
+                _ => {}
             }
             // clap's own exit code for wrong usage is 2, which is ours too.
             let code = u8::try_from(error.exit_code()).unwrap_or(2);
@@ -97,6 +105,7 @@ fn finish(result: CommandResult<u8>) -> ExitCode {
 fn execute(cli: Cli) -> CommandResult<u8> {
     match cli.command {
         Command::Run(args) => return run::run(&args),
+        Command::GuiRun(args) => return gui_run::run(&args),
         Command::Image(args) => wait_for(image::run(*args)),
         Command::Lock(args) => wait_for(lock::run(*args)),
         Command::Adopt(args) => wait_for(adopt::run(args)),

@@ -6,8 +6,13 @@ use mlbuild_manifests::RunRecord;
 use mlbuild_manifests::run_record::RunCommand;
 use mlbuild_templates::reference;
 
+use crate::env_vars::{MLBUILD_IMAGE, MLBUILD_RUN_ID, WANDB_DOCKER};
+
 /// Programs that start containers the way that records have it.
 pub const PROGRAMS: [&str; 3] = ["docker", "podman", "nerdctl"];
+
+/// What a run was told of itself, which another run isn't.
+pub const TOLD: [&str; 3] = [MLBUILD_RUN_ID, MLBUILD_IMAGE, WANDB_DOCKER];
 
 /// A run to be started again.
 #[derive(Clone, Copy, Debug)]
@@ -46,10 +51,31 @@ impl Again<'_> {
             Some((from, to)) => replace_path(option, &from, &to),
             None => option.clone(),
         };
-        let start = [self.program.to_owned(), "run".to_owned()];
+        // What a window needs is of one session, and mlbuild gives it anew.
+        let (start, is_told): (Vec<String>, fn(&&String) -> bool) = match &recorded.display {
+            Some(access) => (
+                vec![
+                    "mlbuild".to_owned(),
+                    "gui-run".to_owned(),
+                    format!("--display-access={access}"),
+                    format!("--runtime-cli={}", self.program),
+                ],
+                |option| {
+                    TOLD.iter()
+                        .any(|name| option.strip_prefix("--env=") == Some(name))
+                },
+            ),
+            None => (vec![self.program.to_owned(), "run".to_owned()], |_| false),
+        };
         start
             .into_iter()
-            .chain(recorded.options.iter().map(moved))
+            .chain(
+                recorded
+                    .options
+                    .iter()
+                    .filter(|option| !is_told(option))
+                    .map(moved),
+            )
             .chain([self.image.to_owned()])
             .chain(recorded.argv.iter().cloned())
             .collect()
@@ -110,7 +136,34 @@ fn replace_path(option: &str, from: &str, to: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::replace_path;
+    use mlbuild_manifests::RunRecord;
+    use mlbuild_manifests::run_record::{RunCommand, RunImage};
+
+    use super::{Again, replace_path};
+
+    #[test]
+    fn a_run_with_windows_gets_its_display_anew() {
+        let id = "exp-7".parse().unwrap();
+        let mut record = RunRecord::new(id, jiff::Timestamp::UNIX_EPOCH, RunImage::default());
+        record.command = Some(RunCommand {
+            options: ["--rm", "--env=MLBUILD_RUN_ID", "--env=LR"]
+                .map(str::to_owned)
+                .to_vec(),
+            argv: vec!["show.py".to_owned()],
+            display: Some("uid".to_owned()),
+            ..RunCommand::default()
+        });
+        let again = Again {
+            record: &record,
+            program: "podman",
+            image: "img",
+            project: "/p".as_ref(),
+        };
+        assert_eq!(
+            again.command().join(" "),
+            "mlbuild gui-run --display-access=uid --runtime-cli=podman --rm --env=LR img show.py"
+        );
+    }
 
     #[test]
     fn only_whole_paths_are_replaced() {

@@ -171,6 +171,7 @@ impl Found {
         self.sets("command", "variable", &a.environment, &b.environment);
         self.sets("command", "mount", &a.mounts, &b.mounts);
         self.values("command", "started with", &a.program, &b.program);
+        self.values("command", "display", &a.display, &b.display);
     }
 
     fn host(&mut self, old: &RunRecord, new: &RunRecord) {

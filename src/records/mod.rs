@@ -40,7 +40,7 @@ use std::path::{Path, PathBuf};
 
 use mlbuild_manifests::run_record::{FOLDER_NAME, RunHost};
 
-pub use again::{Again, PROGRAMS, exact_image};
+pub use again::{Again, PROGRAMS, TOLD, exact_image};
 pub use compare::{Difference, Side, compare};
 pub use git::{Git, GitError};
 pub use locks::{entry_of, has_checksum};

@@ -59,6 +59,8 @@ pub enum RunSpecError {
     NoImage {
         /// The last flag with a value in a word of its own, which may have been meant as the image.
         taken: Option<(&'static str, String)>,
+        /// The verb that was typed.
+        verb: &'static str,
     },
 }
 
@@ -77,7 +79,7 @@ impl RunSpecError {
                     .trim_end()
                     .to_owned()
             }
-            Self::NoImage { .. } => "write mlbuild run [FLAGS] IMAGE [COMMAND]".to_owned(),
+            Self::NoImage { verb, .. } => format!("write mlbuild {verb} [FLAGS] IMAGE [COMMAND]"),
             Self::Malformed { verb, .. } => did_you_mean(None, verb),
         }
     }

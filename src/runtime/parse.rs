@@ -42,11 +42,7 @@ pub const RUN: Grammar = Grammar {
 /// [`RunSpecError`]: a flag that isn't known or has no good value, or no image. `--help` needs
 /// none: then the image is empty.
 pub fn parse<S: AsRef<str>>(words: &[S]) -> Result<Parsed, RunSpecError> {
-    let (parsed, taken) = RUN.read(words)?;
-    match parsed.spec.image.is_empty() && !parsed.own.is_on("help") {
-        true => Err(RunSpecError::NoImage { taken }),
-        false => Ok(parsed),
-    }
+    RUN.parse_with_image(words)
 }
 
 /// A flag that took a word of its own as its value.
@@ -59,6 +55,21 @@ impl Grammar {
     /// [`RunSpecError`]: a flag that isn't known or has no good value.
     pub fn parse<S: AsRef<str>>(self, words: &[S]) -> Result<Parsed, RunSpecError> {
         self.read(words).map(|(parsed, _)| parsed)
+    }
+
+    /// Reads the words after a verb that needs an image.
+    ///
+    /// # Errors
+    /// [`RunSpecError`], also where there is none. `--help` needs none: then the image is empty.
+    pub fn parse_with_image<S: AsRef<str>>(self, words: &[S]) -> Result<Parsed, RunSpecError> {
+        let (parsed, taken) = self.read(words)?;
+        match parsed.spec.image.is_empty() && !parsed.own.is_on("help") {
+            true => Err(RunSpecError::NoImage {
+                taken,
+                verb: self.verb,
+            }),
+            false => Ok(parsed),
+        }
     }
 
     /// All flags of the verb.

@@ -1,17 +1,16 @@
 //! Each way to a builder, to its end: connect, build something small, or say
 //! clearly why not.
 
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::path::Path;
+use std::process::Command;
 
 use mlbuild_buildkit::{
     Client, ConnectError, ConnectOptions, DiscoverOptions, TlsOptions, discover,
 };
-use tempfile::TempDir;
 
 use super::{Build, connect, docker, endpoint, env, folder, read, tls};
 use crate::support::engines::Engines;
+use crate::support::sshd::Sshd;
 
 async fn builds(client: &Client) {
     let dir = folder(&[
@@ -229,105 +228,21 @@ async fn kube_pod_says_what_kubectl_says() {
     assert!(told, "{error}");
 }
 
-/// An sshd on loopback that lets one key in, and an `ssh` on a PATH that knows
-/// where it is.
-struct Sshd {
-    child: Child,
-    /// Keys and configurations; `bin` is for the PATH.
-    dir: TempDir,
-    port: u16,
-}
-
-impl Sshd {
-    fn start(engines: &Engines) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let at = |name: &str| dir.path().join(name);
-        for key in ["host", "user"] {
-            let made = Command::new("ssh-keygen")
-                .args(["-q", "-t", "ed25519", "-N", "", "-f"])
-                .arg(at(key))
-                .status();
-            assert!(made.expect("ssh-keygen runs").success());
-        }
-        std::fs::copy(at("user.pub"), at("authorized_keys")).unwrap();
-        // Free now, and nobody else's soon.
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        drop(listener);
-        let show = |path: PathBuf| path.display().to_string();
-        let config = format!(
-            "ListenAddress 127.0.0.1\nPort {port}\nHostKey {}\nAuthorizedKeysFile {}\n\
-             PidFile none\nUsePAM no\nStrictModes no\nPasswordAuthentication no\n\
-             PermitRootLogin prohibit-password\n\
-             SetEnv PATH={} DOCKER_HOST={}\n",
-            show(at("host")),
-            show(at("authorized_keys")),
-            path_with(engines, None),
-            engines.docker_classic,
-        );
-        std::fs::write(at("sshd_config"), config).unwrap();
-        let client = format!(
-            "IdentityFile {}\nIdentitiesOnly yes\nUserKnownHostsFile {}\n\
-             StrictHostKeyChecking accept-new\nLogLevel ERROR\n",
-            show(at("user")),
-            show(at("known_hosts")),
-        );
-        std::fs::write(at("ssh_config"), client).unwrap();
-        let ssh = format!(
-            "#!/bin/sh\nexec /usr/bin/ssh -F {} \"$@\"\n",
-            show(at("ssh_config"))
-        );
-        std::fs::create_dir(at("bin")).unwrap();
-        std::fs::write(at("bin/ssh"), ssh).unwrap();
-        let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        std::fs::set_permissions(at("bin/ssh"), executable).unwrap();
-
-        // sshd wants it, and a machine without one doesn't have it.
-        std::fs::create_dir_all("/run/sshd").unwrap();
-        let child = Command::new(sshd(engines))
-            .args(["-D", "-e", "-f"])
-            .arg(at("sshd_config"))
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("sshd runs");
-        for _ in 0..100 {
-            if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        Self { child, dir, port }
+fn ssh_options(sshd: &Sshd, engines: &Engines, more: &[(&str, &str)]) -> ConnectOptions {
+    let path = path_with(engines, Some(&sshd.dir.path().join("bin")));
+    let mut vars = vec![("PATH", path.as_str())];
+    vars.extend(more);
+    ConnectOptions {
+        env: env(&vars),
+        ..Default::default()
     }
-
-    fn options(&self, engines: &Engines, more: &[(&str, &str)]) -> ConnectOptions {
-        let path = path_with(engines, Some(&self.dir.path().join("bin")));
-        let mut vars = vec![("PATH", path.as_str())];
-        vars.extend(more);
-        ConnectOptions {
-            env: env(&vars),
-            ..Default::default()
-        }
-    }
-}
-
-impl Drop for Sshd {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn sshd(engines: &Engines) -> PathBuf {
-    let places = [engines.bin.join("sshd"), "/usr/sbin/sshd".into()];
-    let found = places.into_iter().find(|p| p.is_file());
-    found.expect("no sshd: run integration/engines/up again, which fetches one")
 }
 
 #[tokio::test]
 async fn ssh_leads_to_buildkitd_and_to_docker() {
     let engines = Engines::from_env();
-    let sshd = Sshd::start(&engines);
-    let options = sshd.options(&engines, &[]);
+    let sshd = Sshd::start(&engines, &engines.docker_classic, "");
+    let options = ssh_options(&sshd, &engines, &[]);
     let socket = engines.buildkitd.replace("unix://", "");
     let url = format!("ssh://root@127.0.0.1:{}{socket}", sshd.port);
     builds(&Client::connect(&endpoint(&url), &options).await.unwrap()).await;
@@ -338,7 +253,7 @@ async fn ssh_leads_to_buildkitd_and_to_docker() {
     assert!(error.contains("buildkitd.sock"), "{error}");
 
     let docker_host = format!("ssh://root@127.0.0.1:{}", sshd.port);
-    let options = sshd.options(&engines, &[("DOCKER_HOST", &docker_host)]);
+    let options = ssh_options(&sshd, &engines, &[("DOCKER_HOST", &docker_host)]);
     let client = Client::connect(&endpoint("docker://"), &options)
         .await
         .unwrap();
@@ -349,10 +264,10 @@ async fn ssh_leads_to_buildkitd_and_to_docker() {
 #[tokio::test]
 async fn ssh_without_a_key_is_refused_at_once() {
     let engines = Engines::from_env();
-    let sshd = Sshd::start(&engines);
+    let sshd = Sshd::start(&engines, &engines.docker_classic, "");
     std::fs::remove_file(sshd.dir.path().join("authorized_keys")).unwrap();
     let url = format!("ssh://root@127.0.0.1:{}", sshd.port);
-    let error = refused(&url, &sshd.options(&engines, &[])).await;
+    let error = refused(&url, &ssh_options(&sshd, &engines, &[])).await;
     assert!(error.contains("Permission denied"), "{error}");
 }
 

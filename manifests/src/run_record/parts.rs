@@ -93,6 +93,9 @@ pub struct RunCommand {
     /// Folder of the project on the machine that ran it: where mounts of the project point to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project: Option<String>,
+    /// How it got to the display, where `mlbuild gui-run` started it (`isolated`, `uid`, `as-me`, `xhost`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display: Option<String>,
 }
 
 /// The machine a run ran on.

@@ -92,6 +92,7 @@ impl<'a> Lines<'a> {
             mounts: self.list("mounts"),
             accelerator: self.value("accelerator"),
             project: self.value("project"),
+            display: self.value("display"),
         })
     }
 

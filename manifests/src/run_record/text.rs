@@ -112,6 +112,7 @@ impl RunCommand {
         list_if_any(out, "mounts", &self.mounts);
         out.optional("accelerator", self.accelerator.as_ref());
         out.optional("project", self.project.as_ref());
+        out.optional("display", self.display.as_ref());
     }
 }
 

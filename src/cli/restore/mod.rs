@@ -20,11 +20,10 @@ use super::registry_args::RegistryArgs;
 use super::runs::ProjectArgs;
 use super::runs::attached::Attached;
 use crate::cli::output;
-use crate::env_vars;
 use crate::error::{CommandError, CommandResult};
 use crate::flags::Format;
 use crate::on_path;
-use crate::records::{Again, PROGRAMS};
+use crate::records::{Again, PROGRAMS, TOLD};
 use crate::runtime::shell_line;
 
 /// Bring back a run: its code, its image and its command.
@@ -145,12 +144,6 @@ fn say_of_command(record: &mlbuild_manifests::RunRecord) {
         );
         return;
     };
-    // What mlbuild run tells of the run belongs to that run.
-    const TOLD: [&str; 3] = [
-        env_vars::MLBUILD_RUN_ID,
-        env_vars::MLBUILD_IMAGE,
-        env_vars::WANDB_DOCKER,
-    ];
     let is_unset = |name: &&String| {
         std::env::var_os(name.as_str()).is_none() && !TOLD.contains(&name.as_str())
     };

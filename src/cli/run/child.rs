@@ -1,6 +1,7 @@
 //! The container's start and end: the runtime runs as a child with this process's terminal, and
 //! signals reach it as if it had been started by hand.
 
+use std::io::{Read, Write};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
@@ -42,25 +43,57 @@ impl Outcome {
     }
 }
 
-/// Starts it and waits for its end. `secrets` go to the child's environment only.
+/// Signals that are held back from here on, so that none ends this process and leaves behind what it
+/// has set up. Those that come before the container starts keep it from starting.
+pub(in crate::cli) struct Signals(SignalsInfo<WithOrigin>);
+
+impl Signals {
+    /// Holds them.
+    ///
+    /// # Errors
+    /// Where the system refuses.
+    pub(in crate::cli) fn hold() -> CommandResult<Self> {
+        let held = SignalsInfo::<WithOrigin>::new(PASSED_ON);
+        held.map(Self)
+            .map_err(|error| CommandError::environment(format!("signals: {error}")))
+    }
+}
+
+/// Starts it and waits for its end. What the program prints to stderr goes to `ear`, too.
 ///
 /// # Errors
 /// Where the runtime's program can't be started.
-pub(super) fn run(start: &Start, secrets: Vec<(&str, String)>) -> CommandResult<Outcome> {
+pub(super) fn run(
+    start: &Start,
+    argv: &[String],
+    signals: Signals,
+    ear: Option<Box<dyn Write + Send>>,
+) -> CommandResult<Outcome> {
     let failed = |error: std::io::Error| {
         let program = start.found.program.display();
         CommandError::environment(format!("{program} can't be started: {error}"))
     };
     let mut command = Command::new(&start.found.program);
-    command.args(&start.argv[1..]).envs(secrets);
+    let secrets = start.secrets.iter().map(|(name, value)| (name, value));
+    command.args(&argv[1..]).envs(secrets);
     let detached = start.spec.options.is_on("detach");
     if detached {
         command.stdout(Stdio::piped());
     }
-    // Before the child is there, so that no signal ends this process and leaves that.
-    let mut signals = SignalsInfo::<WithOrigin>::new(PASSED_ON).map_err(failed)?;
+    if ear.is_some() {
+        command.stderr(Stdio::piped());
+    }
+    let Signals(mut signals) = signals;
+    if let Some(origin) = signals.pending().next() {
+        return Ok(Outcome::Killed(origin.signal));
+    }
     let handle = signals.handle();
-    let child = command.spawn().map_err(failed)?;
+    let mut child = command.spawn().map_err(failed)?;
+    let hearing = child
+        .stderr
+        .take()
+        .zip(ear)
+        .map(|(said, ear)| thread::spawn(move || overhear(said, ear)));
     let pid = Pid::from_child(&child);
     let passing = thread::spawn(move || {
         for origin in &mut signals {
@@ -70,12 +103,26 @@ pub(super) fn run(start: &Start, secrets: Vec<(&str, String)>) -> CommandResult<
     let ended = wait(child, detached);
     handle.close();
     let _ = passing.join();
+    if let Some(hearing) = hearing {
+        let _ = hearing.join();
+    }
     let (status, printed) = ended.map_err(failed)?;
     Ok(match (status.code(), status.signal()) {
         (Some(0), _) if detached => Outcome::Detached { answer: printed },
         (Some(code), _) => Outcome::Exited(code),
         (None, signal) => Outcome::Killed(signal.unwrap_or(0)),
     })
+}
+
+/// Hands on what was said, and lets the ear hear it after that.
+fn overhear(mut said: impl Read, mut ear: impl Write) {
+    let mut piece = [0; 8192];
+    while let Ok(length @ 1..) = said.read(&mut piece) {
+        // A closed stderr is no reason to stop the program.
+        let _ = std::io::stderr().write_all(&piece[..length]);
+        let _ = ear.write_all(&piece[..length]);
+    }
+    let _ = ear.flush();
 }
 
 fn wait(child: Child, detached: bool) -> std::io::Result<(ExitStatus, String)> {

@@ -8,7 +8,7 @@ use crate::runtime::{Device, Options, RunSpec, RuntimeCli, Value};
 
 /// What became of the wish for a GPU.
 #[derive(Debug)]
-pub(super) enum GpuUse {
+pub(in crate::cli) enum GpuUse {
     /// None was wanted.
     Off,
     /// The flags of `docker run` ask for one themselves.
@@ -24,7 +24,7 @@ pub(super) enum GpuUse {
 }
 
 impl GpuUse {
-    pub(super) fn is_given(&self) -> bool {
+    pub(in crate::cli) fn is_given(&self) -> bool {
         matches!(self, Self::Given { .. } | Self::ByFlags)
     }
 
@@ -151,7 +151,8 @@ fn asks_itself(options: &Options) -> bool {
         })
 }
 
-fn selinux_enforces() -> bool {
+/// Whether this machine keeps containers from files that weren't labelled for them.
+pub(in crate::cli) fn selinux_enforces() -> bool {
     std::fs::read_to_string("/sys/fs/selinux/enforce").is_ok_and(|text| text.trim() == "1")
 }
 

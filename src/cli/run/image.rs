@@ -36,6 +36,14 @@ impl PinnedImage {
         self.env.iter().map(move |line| &line[..name(line)])
     }
 
+    /// The value of a variable that the image sets.
+    pub(in crate::cli) fn env(&self, name: &str) -> Option<&str> {
+        let value = |line: &'_ String| line.strip_prefix(name)?.strip_prefix('=').map(str::len);
+        self.env
+            .iter()
+            .find_map(|line| Some(&line[line.len() - value(line)?..]))
+    }
+
     /// Whether the image sets a variable.
     pub(in crate::cli) fn has_env(&self, name: &str) -> bool {
         self.env_names().any(|known| known == name)

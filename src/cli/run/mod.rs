@@ -10,11 +10,11 @@
 //! | the run on paper | `record` |
 //! | the container, to its end | `child` |
 
-mod child;
+pub(super) mod child;
 mod credentials;
 mod defaults;
 pub(super) mod dry_run;
-mod gpu;
+pub(super) mod gpu;
 pub(super) mod help;
 pub(super) mod image;
 mod inside;
@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use mlbuild_manifests::RunId;
 
-use self::child::Outcome;
+use self::child::{Outcome, Signals};
 use self::gpu::GpuUse;
 use self::image::PinnedImage;
 use self::own::OwnFlags;
@@ -36,7 +36,7 @@ use self::runtime_cli::Found;
 use super::output;
 use crate::env_vars;
 use crate::error::{CommandError, CommandResult};
-use crate::runtime::{self, LeftOut, RunSpec};
+use crate::runtime::{self, LeftOut, Options, RunSpec};
 
 /// Run a container as docker run does, from a pinned image, with the GPU and a run id.
 ///
@@ -56,15 +56,28 @@ pub fn documented(raw: clap::Command) -> clap::Command {
 }
 
 /// Everything that is known when the container is about to start.
-struct Start<'a> {
+pub(super) struct Start<'a> {
     run_id: RunId,
     /// What is started, with the pinned image and everything that was added.
-    spec: RunSpec,
+    pub(super) spec: RunSpec,
     /// The words of the command, the program's name first.
     argv: Vec<String>,
-    image: PinnedImage,
-    gpu: GpuUse,
-    found: &'a Found,
+    pub(super) image: PinnedImage,
+    pub(super) gpu: GpuUse,
+    pub(super) found: &'a Found,
+    /// Variables that go to the runtime's environment only.
+    secrets: Vec<(&'static str, String)>,
+}
+
+/// What the verb gives the container for this run alone.
+#[derive(Default)]
+pub(super) struct Beside {
+    /// Flags that the record doesn't have: what they name is gone when the run is over.
+    pub(super) options: Options,
+    /// The way to the display, for the record.
+    pub(super) display: Option<String>,
+    /// Reads what the program prints to stderr, beside the terminal.
+    pub(super) ear: Option<Box<dyn std::io::Write + Send>>,
 }
 
 /// Runs the verb; returns the exit code.
@@ -100,7 +113,7 @@ pub fn run(args: &RunArgs) -> CommandResult<u8> {
 
 /// From here on everything is known; nothing is asked any more. Returns the exit code.
 pub(super) fn start(
-    mut spec: RunSpec,
+    spec: RunSpec,
     own: &OwnFlags,
     run_id: RunId,
     found: &Found,
@@ -108,6 +121,19 @@ pub(super) fn start(
     paper: Option<Paper>,
     folder: &Path,
 ) -> CommandResult<u8> {
+    let start = ready(spec, own, run_id, found, image, folder)?;
+    go(start, paper, Signals::hold()?, Beside::default())
+}
+
+/// Everything that is known without starting anything.
+pub(super) fn ready<'a>(
+    mut spec: RunSpec,
+    own: &OwnFlags,
+    run_id: RunId,
+    found: &'a Found,
+    image: PinnedImage,
+    folder: &Path,
+) -> CommandResult<Start<'a>> {
     let gpu = gpu::request(found, &own.gpu, &spec)?;
     let mut options = spec.options.over(gpu.options());
     let mut secrets = Vec::new();
@@ -127,17 +153,34 @@ pub(super) fn start(
     let rendered = spec.argv(found.cli);
     refuse_left_out(&rendered.left_out)?;
     warn_of_missing_sources(&spec, found);
-    let start = Start {
+    Ok(Start {
         run_id,
         spec,
         argv: rendered.form,
         image,
         gpu,
         found,
-    };
+        secrets,
+    })
+}
+
+/// Writes the record, starts the container and waits for its end. Returns the exit code.
+pub(super) fn go(
+    start: Start,
+    paper: Option<Paper>,
+    signals: Signals,
+    beside: Beside,
+) -> CommandResult<u8> {
     tell(&start);
-    let run = paper.map(|paper| paper.write(&start)).transpose()?;
-    let outcome = child::run(&start, secrets);
+    let whole = RunSpec {
+        options: start.spec.options.clone().over(beside.options),
+        ..start.spec.clone()
+    };
+    let rendered = whole.argv(start.found.cli);
+    refuse_left_out(&rendered.left_out)?;
+    let written = |paper: Paper| paper.write(&start, beside.display);
+    let run = paper.map(written).transpose()?;
+    let outcome = child::run(&start, &rendered.form, signals, beside.ear);
     if let Some(run) = run {
         record::finish(run, &outcome);
     }

@@ -42,7 +42,7 @@ impl Paper {
     ///
     /// # Errors
     /// Where the id is taken, or the record can't be written.
-    pub(super) fn write(self, start: &Start) -> CommandResult<StartedRun> {
+    pub(super) fn write(self, start: &Start, display: Option<String>) -> CommandResult<StartedRun> {
         let code = self.code.join().expect("looking at the code doesn't panic");
         let code = code.unwrap_or_else(|error| {
             output::warning(&format!("the code's state isn't recorded: {error}"));
@@ -58,7 +58,10 @@ impl Paper {
             lock: entry.and_then(|entry| lock.checksum(&entry.key())),
             image,
             code,
-            command: command(start, &self.project),
+            command: RunCommand {
+                display,
+                ..command(start, &self.project)
+            },
             host: host(start),
         };
         run.write(&self.project).map_err(|error| match &error {
@@ -151,6 +154,7 @@ fn command(start: &Start, project: &Path) -> RunCommand {
             _ => None,
         },
         project: Some(project.to_string_lossy().into_owned()),
+        display: None,
     }
 }
 

@@ -42,17 +42,40 @@ impl Found {
     /// Whether a container can be given more than this process may have itself: not by a user
     /// without root, and not by root in a container that may not raise limits.
     pub(in crate::cli) fn may_raise_limits(&self) -> bool {
-        let rootless = match &self.docker {
-            Some(daemon) => {
-                let options = daemon.info["SecurityOptions"].as_array();
-                let options = options.into_iter().flatten().filter_map(Value::as_str);
-                options
-                    .into_iter()
-                    .any(|option| option.contains("name=rootless"))
-            }
+        !self.is_rootless() && (!self.is_local() || machine_raises_limits())
+    }
+
+    /// Whether it is a user without root.
+    pub(in crate::cli) fn is_rootless(&self) -> bool {
+        match &self.docker {
+            Some(_) => self.has_security_option("name=rootless"),
             None => !rustix::process::geteuid().is_root(),
-        };
-        !rootless && (!self.is_local() || machine_raises_limits())
+        }
+    }
+
+    /// Whether a uid of a container is the same uid outside.
+    pub(in crate::cli) fn keeps_uids(&self) -> bool {
+        !self.is_rootless() && !self.has_security_option("name=userns")
+    }
+
+    fn has_security_option(&self, wanted: &str) -> bool {
+        let info = self.docker.as_ref().map(|daemon| &daemon.info);
+        let options = info.and_then(|info| info["SecurityOptions"].as_array());
+        let options = options.into_iter().flatten().filter_map(Value::as_str);
+        options.into_iter().any(|option| option.contains(wanted))
+    }
+
+    /// Whether it can put a small init before the program.
+    pub(in crate::cli) fn has_init(&self) -> bool {
+        let info = self.docker.as_ref().map(|daemon| &daemon.info);
+        // What Docker says where it found no docker-init.
+        info.is_none_or(|info| info["InitCommit"]["ID"] != "N/A")
+    }
+
+    /// Whether containers live in a virtual machine, which can't mount sockets of this one.
+    pub(in crate::cli) fn is_in_a_vm(&self) -> bool {
+        let info = self.docker.as_ref().map(|daemon| &daemon.info);
+        info.is_some_and(|info| info["OperatingSystem"] == "Docker Desktop")
     }
 
     /// The runtime, with its version where the daemon says it.

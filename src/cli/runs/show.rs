@@ -103,6 +103,7 @@ fn text(record: &RunRecord) -> String {
         lines.each("variables", &command.environment);
         lines.each("mounts", &command.mounts);
         lines.maybe("gpu", command.accelerator.as_ref());
+        lines.maybe("display", command.display.as_ref());
     }
     if let Some(host) = &record.host {
         lines.add("host", format!("{}, {}", host.name, host.platform));

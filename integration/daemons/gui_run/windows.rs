@@ -1,0 +1,122 @@
+//! Windows that appear, and those that may not.
+
+use super::{Desk, Window, show, volume};
+use crate::support::mlbuild::Ran;
+use crate::support::repository;
+
+#[test]
+fn a_window_of_opencv_appears_with_every_pixel() {
+    let desk = Desk::new();
+    let volume = volume();
+    let window = Window::open(&mut desk.command(&show(&[], &volume)));
+    let frame = desk.xvfb.wait_for(&window.picture);
+    // For a person to look at.
+    frame.save(&repository().join(".state/screenshots/gui-run.png"));
+    assert!(!desk.is_clean());
+    let ran = window.close();
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("mlbuild: "), "{}", ran.stderr);
+    assert!(desk.is_clean(), "the cookie is gone");
+
+    // The record doesn't have what was of this session.
+    let name = desk.project.runs().remove(0);
+    let record = desk.project.read(&format!("mlbuild.runs/{name}"));
+    assert!(record.contains("display = \"isolated\""), "{record}");
+    assert!(
+        !record.contains("mlbuild-gui-") && !record.contains("X11-unix"),
+        "{record}"
+    );
+    // It is restored at another.
+    let run = name.trim_end_matches(".toml");
+    let again = Ran::of(&mut desk.verb(&["restore", run, "--no-shell", "--no-code"]));
+    let line = again.answer();
+    assert!(
+        line.starts_with("mlbuild gui-run --display-access=isolated --runtime-cli=docker "),
+        "{line}"
+    );
+    assert!(
+        line.contains(" --rm ") && !line.contains("DISPLAY=") && !line.contains("MLBUILD_RUN_ID"),
+        "{line}"
+    );
+}
+
+#[test]
+fn without_the_cookie_no_window_appears_and_it_is_explained() {
+    let desk = Desk::new();
+    let volume = volume();
+    let before = desk.xvfb.frame();
+    // On stdout is the picture.
+    let mut command = desk.command(&show(&["-e", "XAUTHORITY=/nowhere"], &volume));
+    let ran = Ran::of(command.stdout(std::process::Stdio::null()));
+    // Qt aborts.
+    assert_eq!(ran.code, Some(134), "{}", ran.stderr);
+    let said = &ran.stderr;
+    let refused = said.find("Authorization required, but no authorization protocol specified");
+    let explained = said.find("mlbuild: the display refused the program");
+    assert!(refused.is_some() && refused < explained, "{said}");
+    assert!(said.contains("mlbuild: Qt found no display"), "{said}");
+    assert!(desk.xvfb.frame() == before);
+    assert!(desk.is_clean());
+}
+
+#[test]
+fn as_uid_1000055_a_window_appears() {
+    let mut desk = Desk::new();
+    let volume = volume();
+    // Isolated, as any user of the container.
+    let window = Window::open(&mut desk.command(&show(&["--user", "1000055"], &volume)));
+    desk.xvfb.wait_for(&window.picture);
+    assert_eq!(window.close().code, Some(0));
+
+    // As a user of this machine who has that uid, and may use Docker.
+    desk.xvfb = crate::support::xvfb::Xvfb::start();
+    super::give(desk.project.outside(), 1_000_055, 0);
+    super::give(desk.xvfb.authority().parent().unwrap(), 1_000_055, 0);
+    for way in ["--display-access=uid", "--display-access=as-me"] {
+        use std::os::unix::process::CommandExt as _;
+        let mut command = desk.command(&show(&[way], &volume));
+        let window = Window::open(command.uid(1_000_055).gid(0).env("USER", "ann"));
+        desk.xvfb.wait_for(&window.picture);
+        let ran = window.close();
+        assert_eq!(ran.code, Some(0), "{way}: {}", ran.stderr);
+        assert!(desk.is_clean(), "{way}");
+    }
+}
+
+#[test]
+fn what_the_image_lacks_is_said_before_its_program_fails() {
+    let workshop = crate::templates::Workshop::new(&[]);
+    let remove = "find /usr/lib -name 'libSM.so.6*' -delete";
+    let name = format!(
+        "gui-run-lacks-{}",
+        ulid::Ulid::r#gen().to_string().to_lowercase()
+    );
+    workshop.docker(&[
+        "run",
+        "--name",
+        &name,
+        "--user",
+        "0",
+        super::opencv(),
+        "sh",
+        "-c",
+        remove,
+    ]);
+    workshop.docker(&["commit", &name, &name]);
+    workshop.docker(&["rm", &name]);
+    let desk = Desk::new();
+    let mut seen = Vec::new();
+    for _ in 0..2 {
+        let started = std::time::Instant::now();
+        let ran = desk.run(&["--rm", &name, "true"]);
+        seen.push(started.elapsed());
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        let lacks = "warning: the image has no libSM.so.6 (libsm6), which cv2 needs for windows\n  hint: mlbuild image --gui";
+        assert!(ran.stderr.contains(lacks), "{}", ran.stderr);
+    }
+    workshop.docker(&["rmi", &name]);
+    // What was seen is kept.
+    assert!(seen[1] < seen[0], "{seen:?}");
+    let ran = desk.run(&["--rm", super::opencv(), "true"]);
+    assert!(!ran.stderr.contains("warning"), "{}", ran.stderr);
+}
