@@ -13,6 +13,7 @@ mod inspect;
 mod installed;
 pub mod layer;
 mod layout;
+pub mod pack;
 pub mod reown;
 
 pub use archive::DockerArchive;

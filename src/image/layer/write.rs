@@ -3,7 +3,7 @@
 //! Headers are those of POSIX (ustar), with PAX records where a value doesn't fit, as
 //! containerd and Docker write them.
 
-use std::io::Write as _;
+use std::io::{self, Read, Write};
 
 use flate2::{Compression, GzBuilder};
 use oci_spec::image::MediaType;
@@ -18,6 +18,8 @@ use crate::image::ImageLayer;
 const GZIP_LEVEL: u32 = 6;
 /// zstd's usual level, pinned.
 const ZSTD_LEVEL: i32 = 3;
+/// Bytes of content on their way at once.
+const PIECE: usize = 64 << 10;
 /// Largest id that a header's seven octal digits hold.
 const MAX_ID: u64 = 0o7777777;
 /// Largest size or time that eleven octal digits hold.
@@ -65,47 +67,97 @@ impl Packing {
 
 /// The tar of these entries, in this order. Content is taken for files only.
 pub fn write_tar(entries: &[(LayerEntry, Vec<u8>)]) -> Vec<u8> {
-    let mut tar = Vec::new();
+    let mut tar = TarWriter::new(Vec::new());
     for (entry, content) in entries {
-        let content = match entry.kind {
-            EntryKind::File => content.as_slice(),
-            _ => &[],
+        let size = content.len() as u64;
+        let written = tar.append(entry, size, &mut content.as_slice());
+        written.expect("memory can be written");
+    }
+    tar.finish().expect("memory can be written")
+}
+
+/// Writes a tar entry by entry.
+pub struct TarWriter<W> {
+    inner: W,
+    buffer: Vec<u8>,
+}
+
+impl<W: Write> TarWriter<W> {
+    /// A tar that goes into `inner`.
+    pub fn new(inner: W) -> Self {
+        Self {
+            inner,
+            buffer: vec![0; PIECE],
+        }
+    }
+
+    /// Writes an entry; of a file also `size` bytes of content.
+    ///
+    /// # Errors
+    /// Those of `inner` and of `content`, and where that has fewer bytes.
+    pub fn append(
+        &mut self,
+        entry: &LayerEntry,
+        size: u64,
+        content: &mut dyn Read,
+    ) -> io::Result<()> {
+        let size = match entry.kind {
+            EntryKind::File => size,
+            _ => 0,
         };
         let path = written(entry);
-        let records = records(entry, &path, content.len() as u64);
+        let records = records(entry, &path, size);
         if !records.is_empty() {
-            let name = extension_name(&path);
-            let header = header(&Fields {
-                path: &name,
+            let extension = header(&Fields {
+                path: &extension_name(&path),
                 kind: b'x',
                 size: records.len() as u64,
                 ..Fields::default()
             });
-            append(&mut tar, &header, &records);
+            self.inner.write_all(&extension)?;
+            self.inner.write_all(&records)?;
+            self.pad(records.len() as u64)?;
         }
-        let fields = Fields {
+        self.inner.write_all(&header(&Fields {
             path: &path,
             kind: kind(entry.kind),
             mode: entry.mode,
             uid: entry.uid,
             gid: entry.gid,
-            size: content.len() as u64,
+            size,
             mtime: u64::try_from(entry.mtime.seconds).unwrap_or(0),
             link: entry.link.as_deref().unwrap_or_default(),
             uname: &entry.uname,
             gname: &entry.gname,
             device: entry.device.unwrap_or_default(),
-        };
-        append(&mut tar, &header(&fields), content);
+        }))?;
+        let mut left = size;
+        while left > 0 {
+            let most = usize::try_from(left).map_or(PIECE, |left| left.min(PIECE));
+            match content.read(&mut self.buffer[..most])? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                n => {
+                    self.inner.write_all(&self.buffer[..n])?;
+                    left -= n as u64;
+                }
+            }
+        }
+        self.pad(size)
     }
-    tar.resize(tar.len() + 2 * BLOCK, 0);
-    tar
-}
 
-fn append(tar: &mut Vec<u8>, header: &[u8; BLOCK], content: &[u8]) {
-    tar.extend_from_slice(header);
-    tar.extend_from_slice(content);
-    tar.resize(tar.len().next_multiple_of(BLOCK), 0);
+    /// Writes the end.
+    ///
+    /// # Errors
+    /// Those of `inner`.
+    pub fn finish(mut self) -> io::Result<W> {
+        self.inner.write_all(&[0; 2 * BLOCK])?;
+        Ok(self.inner)
+    }
+
+    fn pad(&mut self, written: u64) -> io::Result<()> {
+        let rest = written.next_multiple_of(BLOCK as u64) - written;
+        self.inner.write_all(&[0; BLOCK][..rest as usize])
+    }
 }
 
 fn kind(kind: EntryKind) -> u8 {

@@ -1,0 +1,225 @@
+//! One layer: read, checked and written again.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use flate2::GzBuilder;
+use oci_spec::image::{Descriptor, Digest, MediaType};
+use sha2::{Digest as _, Sha256};
+use tempfile::NamedTempFile;
+use zstd::stream::raw::CParameter;
+
+use super::folder::{PackedFolder, at};
+use super::{PackError, PackOptions};
+use crate::image::ImageLayer;
+use crate::image::compare::Side;
+use crate::image::layer::{LayerEntry, LayerLimits, Mtime, TarWriter, read_layer};
+
+/// Threads that compress one layer.
+const WORKERS: u32 = 2;
+
+/// How layers are compressed. The compressors are part of this program, so the same level gives
+/// the same bytes everywhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// zstd of a level from 1 to 22; in several threads, which doesn't change the result.
+    Zstd(i32),
+    /// gzip of a level from 1 to 9, for what can't read zstd: Docker before 23, old registries' tools.
+    Gzip(u32),
+    /// None.
+    None,
+}
+
+impl Compression {
+    fn media_type(self) -> MediaType {
+        match self {
+            Compression::Zstd(_) => MediaType::ImageLayerZstd,
+            Compression::Gzip(_) => MediaType::ImageLayerGzip,
+            Compression::None => MediaType::ImageLayer,
+        }
+    }
+}
+
+/// A layer as it was written.
+pub(super) struct Packed {
+    pub(super) layer: ImageLayer,
+    pub(super) unpacked: u64,
+    pub(super) clamped: u64,
+}
+
+pub(super) fn pack(
+    side: &Side<'_>,
+    layer: &ImageLayer,
+    options: &PackOptions,
+    into: &PackedFolder,
+) -> Result<Packed, PackError> {
+    let blobs = into.blobs();
+    let mut file = NamedTempFile::new_in(&blobs).map_err(at(&blobs))?;
+    let (mut clamped, mut failed) = (0, None);
+    let sink = Sink::new(file.as_file_mut(), options.compression).map_err(at(&blobs))?;
+    let mut tar = TarWriter::new(sink);
+    let limits = LayerLimits::for_blob(layer.blob.size());
+    let totals = read_layer(side.open(layer)?, layer, &limits, &mut |entry, content| {
+        let (entry, was_later) = canonical(entry, options.epoch);
+        clamped += u64::from(was_later);
+        match tar.append(&entry, entry.size, content) {
+            Ok(()) => Ok(ControlFlow::Continue(())),
+            // Whose error it is can only be told apart here: reading goes on without us.
+            Err(error) if tar_failed(&error) => {
+                failed = Some(error);
+                Ok(ControlFlow::Break(()))
+            }
+            Err(error) => Err(error),
+        }
+    })?;
+    if let Some(error) = failed {
+        return Err(at(&blobs)(error));
+    }
+    let written = tar.finish().and_then(Sink::finish).map_err(at(&blobs))?;
+    let media_type = options.compression.media_type();
+    let blob = Descriptor::new(media_type, written.size, written.digest);
+    keep(file, &into.blob(blob.digest()))?;
+    Ok(Packed {
+        layer: ImageLayer {
+            blob,
+            diff_id: written.diff_id,
+        },
+        unpacked: totals.unpacked,
+        clamped,
+    })
+}
+
+/// What an entry says that doesn't hang on the machine it was made on: whole seconds, none after
+/// the epoch, owners by number.
+fn canonical(entry: &LayerEntry, epoch: i64) -> (LayerEntry, bool) {
+    let mut entry = entry.clone();
+    let is_later = (entry.mtime.seconds, entry.mtime.nanos) > (epoch, 0);
+    entry.mtime = Mtime {
+        seconds: entry.mtime.seconds.min(epoch),
+        nanos: 0,
+    };
+    entry.uname.clear();
+    entry.gname.clear();
+    (entry, is_later)
+}
+
+fn keep(file: NamedTempFile, path: &Path) -> Result<(), PackError> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let readable = std::fs::Permissions::from_mode(0o644);
+    file.as_file().set_permissions(readable).map_err(at(path))?;
+    file.persist(path).map_err(|error| at(path)(error.error))?;
+    Ok(())
+}
+
+/// An error of writing, marked so that it can be told from one of reading.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+struct SinkError(io::Error);
+
+fn tar_failed(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<SinkError>())
+}
+
+/// The tar's bytes on their way: hashed, compressed, hashed again, written.
+struct Sink<'a> {
+    diff_id: Sha256,
+    packer: Packer<Hashed<'a>>,
+}
+
+enum Packer<W: Write> {
+    Zstd(zstd::stream::write::Encoder<'static, W>),
+    Gzip(flate2::write::GzEncoder<W>),
+    None(W),
+}
+
+/// What a sink came to.
+struct Written {
+    diff_id: Digest,
+    digest: Digest,
+    size: u64,
+}
+
+impl<'a> Sink<'a> {
+    fn new(file: &'a mut File, compression: Compression) -> io::Result<Self> {
+        let out = Hashed {
+            file: BufWriter::with_capacity(256 << 10, file),
+            hash: Sha256::new(),
+            size: 0,
+        };
+        let packer = match compression {
+            Compression::Zstd(level) => {
+                let mut encoder = zstd::stream::write::Encoder::new(out, level)?;
+                // With one worker or with ten, the bytes are the same; without any they aren't.
+                encoder.set_parameter(CParameter::NbWorkers(WORKERS))?;
+                encoder.include_checksum(true)?;
+                Packer::Zstd(encoder)
+            }
+            Compression::Gzip(level) => {
+                let level = flate2::Compression::new(level);
+                Packer::Gzip(GzBuilder::new().mtime(0).write(out, level))
+            }
+            Compression::None => Packer::None(out),
+        };
+        Ok(Self {
+            diff_id: Sha256::new(),
+            packer,
+        })
+    }
+
+    fn finish(self) -> io::Result<Written> {
+        let mut out = match self.packer {
+            Packer::Zstd(encoder) => encoder.finish()?,
+            Packer::Gzip(encoder) => encoder.finish()?,
+            Packer::None(out) => out,
+        };
+        out.file.flush()?;
+        Ok(Written {
+            diff_id: digest(self.diff_id),
+            digest: digest(out.hash),
+            size: out.size,
+        })
+    }
+}
+
+impl Write for Sink<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = match &mut self.packer {
+            Packer::Zstd(encoder) => encoder.write(bytes),
+            Packer::Gzip(encoder) => encoder.write(bytes),
+            Packer::None(out) => out.write(bytes),
+        };
+        let written = written.map_err(|error| io::Error::other(SinkError(error)))?;
+        self.diff_id.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+struct Hashed<'a> {
+    file: BufWriter<&'a mut File>,
+    hash: Sha256,
+    size: u64,
+}
+
+impl Write for Hashed<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.hash.update(&bytes[..written]);
+        self.size += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+fn digest(hash: Sha256) -> Digest {
+    let text = format!("sha256:{}", hex::encode(hash.finalize()));
+    text.parse().expect("64 hexadecimal digits")
+}

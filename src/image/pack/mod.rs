@@ -1,0 +1,234 @@
+//! The final bytes of an image: what a builder made, written by mlbuild.
+//!
+//! Two builders, and two versions of one, agree on what is in a layer, but not on how it is
+//! compressed, nor on the text of the history. So the layers of the base stay as they are; the
+//! others are read, checked, and written anew by one tar writer and one compressor, both part of
+//! this program; configuration, history and manifest are written here too. The digest then
+//! depends on what the image holds alone.
+
+mod config;
+mod folder;
+mod json;
+mod layer;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use oci_spec::image::{Descriptor, MediaType};
+use serde_json::{Value, json};
+
+use super::compare::Side;
+use super::layer::LayerError;
+use super::{ImageLayer, PlatformImage};
+
+pub use folder::PackedFolder;
+pub use layer::Compression;
+
+/// How images are written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PackOptions {
+    /// Seconds since 1970-01-01 that no time in the image lies after; also when the image says
+    /// it was created.
+    pub epoch: i64,
+    /// How layers are compressed.
+    pub compression: Compression,
+    /// Annotations of each manifest.
+    pub annotations: Vec<(String, String)>,
+}
+
+/// The base of an image, as its registry has it.
+#[derive(Clone, Debug)]
+pub struct PackBase {
+    /// Its layers.
+    pub image: PlatformImage,
+    /// Its configuration.
+    pub config: Value,
+}
+
+/// An image that was written.
+#[derive(Clone, Debug)]
+pub struct PackedImage {
+    /// Its digests and layers.
+    pub image: PlatformImage,
+    /// How many of its layers, from the lowest, are the base's; their blobs are not in the folder.
+    pub base_layers: usize,
+    /// Bytes of tar that were read and written.
+    pub unpacked: u64,
+    /// Entries whose time lay after the epoch, and doesn't any more.
+    pub clamped: u64,
+}
+
+/// Why an image can't be written.
+#[derive(Debug, thiserror::Error)]
+pub enum PackError {
+    /// A layer can't be read.
+    #[error(transparent)]
+    Layer(#[from] LayerError),
+    /// The folder can't be written to.
+    #[error("{}: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// Writes an image into a folder: the layers that are not `base`'s, configuration and manifest.
+///
+/// Several layers are written at once. The result doesn't depend on how many.
+///
+/// # Errors
+/// A layer that can't be read, and a folder that can't be written to.
+pub fn pack(
+    side: &Side<'_>,
+    base: Option<&PackBase>,
+    options: &PackOptions,
+    into: &PackedFolder,
+) -> Result<PackedImage, PackError> {
+    let base = base.filter(|base| is_below(&base.image.layers, &side.image.layers));
+    let base_layers = base.map_or(0, |base| base.image.layers.len());
+    let own = pack_layers(side, base_layers, options, into)?;
+    let mut layers: Vec<ImageLayer> = Vec::new();
+    for layer in base.iter().flat_map(|base| &base.image.layers) {
+        layers.push(in_oci_terms(layer));
+    }
+    layers.extend(own.iter().map(|packed| packed.layer.clone()));
+    let config = config::write(side, base.map(|base| &base.config), &layers, options.epoch);
+    let config = into.document(&config, MediaType::ImageConfig)?;
+    let manifest = into.document(
+        &manifest(&config, &layers, &options.annotations),
+        MediaType::ImageManifest,
+    )?;
+    Ok(PackedImage {
+        image: PlatformImage {
+            platform: side.image.platform.clone(),
+            manifest,
+            config,
+            layers,
+        },
+        base_layers,
+        unpacked: own.iter().map(|packed| packed.unpacked).sum(),
+        clamped: own.iter().map(|packed| packed.clamped).sum(),
+    })
+}
+
+/// True if an image begins with these layers.
+fn is_below(base: &[ImageLayer], layers: &[ImageLayer]) -> bool {
+    let mut pairs = base.iter().zip(layers);
+    base.len() <= layers.len() && pairs.all(|(a, b)| a.diff_id == b.diff_id)
+}
+
+/// The base of these that most of an image's layers come from.
+pub fn base_of<'a>(side: &Side<'_>, candidates: &'a [PackBase]) -> Option<&'a PackBase> {
+    let below = |base: &&PackBase| is_below(&base.image.layers, &side.image.layers);
+    let found = candidates.iter().filter(below);
+    found.max_by_key(|base| base.image.layers.len())
+}
+
+fn pack_layers(
+    side: &Side<'_>,
+    from: usize,
+    options: &PackOptions,
+    into: &PackedFolder,
+) -> Result<Vec<layer::Packed>, PackError> {
+    let own = &side.image.layers[from..];
+    let slots: Vec<Mutex<Option<_>>> = own.iter().map(|_| Mutex::default()).collect();
+    // The largest first, so that the last one to finish is a small one.
+    let mut order: Vec<usize> = (0..own.len()).collect();
+    order.sort_by_key(|at| std::cmp::Reverse(own[*at].blob.size()));
+    let next = AtomicUsize::new(0);
+    let work = || {
+        while let Some(&at) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let packed = layer::pack(side, &own[at], options, into);
+            let is_bad = packed.is_err();
+            *slots[at].lock().expect("nobody panics") = Some(packed);
+            if is_bad {
+                next.store(order.len(), Ordering::Relaxed);
+            }
+        }
+    };
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..cores.clamp(1, 4) {
+            scope.spawn(work);
+        }
+    });
+    let done = slots.into_iter();
+    let mut packed = Vec::new();
+    let mut all = done.map(|slot| slot.into_inner().expect("nobody panics"));
+    while let Some(Some(one)) = all.next() {
+        packed.push(one?);
+    }
+    // What stopped the others stands behind the first that wasn't begun.
+    for one in all.flatten() {
+        one?;
+    }
+    Ok(packed)
+}
+
+/// The same layer under its name in OCI manifests, which is what it is put into.
+fn in_oci_terms(layer: &ImageLayer) -> ImageLayer {
+    let kind = match layer.blob.media_type().as_ref() {
+        "application/vnd.docker.image.rootfs.diff.tar.gzip" => MediaType::ImageLayerGzip,
+        "application/vnd.docker.image.rootfs.diff.tar.zstd" => MediaType::ImageLayerZstd,
+        "application/vnd.docker.image.rootfs.diff.tar" => MediaType::ImageLayer,
+        other => MediaType::from(other),
+    };
+    let blob = Descriptor::new(kind, layer.blob.size(), layer.blob.digest().clone());
+    ImageLayer {
+        blob,
+        diff_id: layer.diff_id.clone(),
+    }
+}
+
+/// A manifest's bytes.
+fn manifest(
+    config: &Descriptor,
+    layers: &[ImageLayer],
+    annotations: &[(String, String)],
+) -> Vec<u8> {
+    let named = |blob: &Descriptor| {
+        json!({
+            "mediaType": blob.media_type().to_string(),
+            "digest": blob.digest().to_string(),
+            "size": blob.size(),
+        })
+    };
+    let mut manifest = json!({
+        "schemaVersion": 2,
+        "mediaType": MediaType::ImageManifest.to_string(),
+        "config": named(config),
+        "layers": layers.iter().map(|layer| named(&layer.blob)).collect::<Vec<_>>(),
+    });
+    if !annotations.is_empty() {
+        let all = annotations.iter().cloned();
+        manifest["annotations"] = all.map(|(k, v)| (k, Value::from(v))).collect();
+    }
+    json::canonical(&manifest)
+}
+
+/// The index of images for several platforms, in this order.
+///
+/// # Errors
+/// [`PackError::Write`].
+pub fn index(images: &[PackedImage], into: &PackedFolder) -> Result<Descriptor, PackError> {
+    let entries = images.iter().map(|packed| {
+        let manifest = &packed.image.manifest;
+        json!({
+            "mediaType": manifest.media_type().to_string(),
+            "digest": manifest.digest().to_string(),
+            "size": manifest.size(),
+            "platform": packed.image.platform,
+        })
+    });
+    let index = json!({
+        "schemaVersion": 2,
+        "mediaType": MediaType::ImageIndex.to_string(),
+        "manifests": entries.collect::<Vec<_>>(),
+    });
+    into.document(&json::canonical(&index), MediaType::ImageIndex)
+}

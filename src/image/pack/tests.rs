@@ -1,0 +1,331 @@
+//! Images of two made-up builders, which agree on what is in a layer and on nothing else.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use oci_spec::image::{MediaType, PlatformBuilder};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::image::compare::{LayerStore, Pair, compare};
+use crate::image::layer::{EntryKind, EntryPath, LayerEntry, Mtime, Packing, write_tar};
+
+const EPOCH: i64 = 1_700_000_000;
+
+/// Blobs by digest.
+#[derive(Default)]
+struct Blobs(BTreeMap<String, Arc<Vec<u8>>>);
+
+impl LayerStore for Blobs {
+    fn open(&self, layer: &ImageLayer) -> io::Result<Box<dyn Read + Send + '_>> {
+        let blob = self.0.get(layer.blob.digest().as_ref());
+        let blob = blob.ok_or(io::ErrorKind::NotFound)?;
+        Ok(Box::new(blob.as_slice()))
+    }
+}
+
+fn entry(path: &str, kind: EntryKind, mtime: i64) -> (LayerEntry, Vec<u8>) {
+    let entry = LayerEntry {
+        path: EntryPath::from(path),
+        kind,
+        mode: 0o755,
+        uid: 1000,
+        gid: 1000,
+        uname: Vec::new(),
+        gname: Vec::new(),
+        mtime: Mtime {
+            seconds: mtime,
+            nanos: 0,
+        },
+        size: 0,
+        link: None,
+        device: None,
+        xattrs: BTreeMap::from([(b"user.note".to_vec(), b"kept".to_vec())]),
+    };
+    (entry, Vec::new())
+}
+
+fn file(path: &str, mtime: i64, content: Vec<u8>) -> (LayerEntry, Vec<u8>) {
+    let (mut entry, _) = entry(path, EntryKind::File, mtime);
+    entry.size = content.len() as u64;
+    (entry, content)
+}
+
+type Entries = Vec<(LayerEntry, Vec<u8>)>;
+
+fn own() -> Entries {
+    let mut hard = entry("app/again", EntryKind::HardLink, EPOCH + 50);
+    hard.0.link = Some(b"app/train.py".to_vec());
+    let noise: Vec<u8> = (0..100_000u32)
+        .map(|n| (n.wrapping_mul(2_654_435_761) >> 23) as u8)
+        .collect();
+    vec![
+        entry("app", EntryKind::Folder, EPOCH + 50),
+        entry("app/.gone", EntryKind::Whiteout, EPOCH + 50),
+        entry("app/new", EntryKind::Opaque, EPOCH + 50),
+        file(
+            "app/old.txt",
+            EPOCH - 9_000,
+            b"older than the epoch".to_vec(),
+        ),
+        file("app/train.py", EPOCH + 50, b"print('hello')\n".to_vec()),
+        hard,
+        file("app/weights.bin", EPOCH + 50, noise),
+    ]
+}
+
+/// How a builder writes things.
+struct Habits {
+    packing: Packing,
+    /// How much later than the other one it ran, in seconds.
+    later: i64,
+    names: bool,
+    nanos: u32,
+    ports: &'static str,
+    mark: &'static str,
+}
+
+const ONE: Habits = Habits {
+    packing: Packing::Gzip,
+    later: 0,
+    names: true,
+    nanos: 123_000_000,
+    ports: "map[5000/tcp:{} 8001/tcp:{}]",
+    mark: " # buildkit",
+};
+const OTHER: Habits = Habits {
+    packing: Packing::Zstd,
+    later: 40_000,
+    names: false,
+    nanos: 0,
+    ports: "[5000/tcp 8001/tcp]",
+    mark: "",
+};
+
+struct Made {
+    image: PlatformImage,
+    config: Value,
+    blobs: Blobs,
+}
+
+impl Made {
+    fn side(&self) -> Side<'_> {
+        Side {
+            image: self.image.clone(),
+            config: self.config.clone(),
+            manifest: Some(json!({})),
+            store: &self.blobs,
+        }
+    }
+}
+
+fn built(habits: &Habits, own: Entries) -> Made {
+    let base = vec![file("etc/os-release", 5, b"ID=debian\n".to_vec())];
+    let own = own.into_iter().map(|(mut entry, content)| {
+        if entry.mtime.seconds > EPOCH {
+            entry.mtime.seconds += habits.later;
+            entry.mtime.nanos = habits.nanos;
+        }
+        if habits.names {
+            entry.uname = b"builder".to_vec();
+        }
+        (entry, content)
+    });
+    let (mut blobs, mut layers) = (Blobs::default(), Vec::new());
+    for (entries, packing) in [(base, Packing::Gzip), (own.collect(), habits.packing)] {
+        let kind = match packing {
+            Packing::Zstd => MediaType::ImageLayerZstd,
+            _ => MediaType::ImageLayerGzip,
+        };
+        let (bytes, layer) = packing.pack(write_tar(&entries), kind);
+        blobs
+            .0
+            .insert(layer.blob.digest().to_string(), Arc::new(bytes));
+        layers.push(layer);
+    }
+    let config = json!({
+        "architecture": "amd64", "os": "linux", "moby.buildkit.buildinfo.v1": "e30=",
+        "created": format!("2026-01-01T00:00:{:02}Z", habits.later % 60),
+        "config": {"User": "ml", "Env": ["PATH=/bin"], "ArgsEscaped": habits.names, "Labels": null},
+        "history": [
+            {"created": "2020-01-01T00:00:00Z", "created_by": "debian"},
+            {"created_by": format!("COPY . /app{}", habits.mark), "comment": "buildkit.dockerfile.v0"},
+            {"created_by": format!("EXPOSE {}", habits.ports), "empty_layer": true},
+        ],
+    });
+    let named = MediaType::ImageConfig;
+    let document = crate::image::layer::descriptor(config.to_string().as_bytes(), named);
+    let platform = PlatformBuilder::default().architecture("amd64").os("linux");
+    Made {
+        image: PlatformImage {
+            platform: platform.build().unwrap(),
+            manifest: document.clone(),
+            config: document,
+            layers,
+        },
+        config,
+        blobs,
+    }
+}
+
+fn base(made: &Made) -> PackBase {
+    let mut image = made.image.clone();
+    image.layers.truncate(1);
+    let history = json!([{"created": "2020-01-01T00:00:00Z", "created_by": "debian"}]);
+    PackBase {
+        image,
+        config: json!({"history": history}),
+    }
+}
+
+fn options() -> PackOptions {
+    PackOptions {
+        epoch: EPOCH,
+        compression: Compression::Zstd(3),
+        annotations: Vec::new(),
+    }
+}
+
+fn packed(made: &Made, options: &PackOptions) -> (tempfile::TempDir, PackedImage) {
+    let folder = tempfile::tempdir().unwrap();
+    let into = PackedFolder::create(folder.path()).unwrap();
+    let packed = pack(&made.side(), Some(&base(made)), options, &into).unwrap();
+    (folder, packed)
+}
+
+#[test]
+fn two_builders_give_one_digest() {
+    let one = built(&ONE, own());
+    let other = built(&OTHER, own());
+    assert_ne!(one.image.layers[1].diff_id, other.image.layers[1].diff_id);
+    for compression in [
+        Compression::Zstd(3),
+        Compression::Gzip(6),
+        Compression::None,
+    ] {
+        let options = PackOptions {
+            compression,
+            ..options()
+        };
+        let (_a, first) = packed(&one, &options);
+        let (_b, second) = packed(&other, &options);
+        assert_eq!(
+            first.image.manifest, second.image.manifest,
+            "{compression:?}"
+        );
+        assert_eq!(first.base_layers, 1);
+        assert_eq!(first.image.layers[0], one.image.layers[0]);
+        assert_eq!(first.clamped, 6);
+    }
+}
+
+#[test]
+fn what_is_in_it_stays_as_it_was() {
+    let made = built(&ONE, own());
+    let (folder, packed) = packed(&made, &options());
+    let read = |layer: &ImageLayer| {
+        let path = folder
+            .path()
+            .join("blobs/sha256")
+            .join(layer.blob.digest().digest());
+        std::fs::read(path).unwrap()
+    };
+    let mut blobs = Blobs(made.blobs.0.clone());
+    let own = &packed.image.layers[1];
+    blobs
+        .0
+        .insert(own.blob.digest().to_string(), Arc::new(read(own)));
+    let config: Value = serde_json::from_slice(
+        &std::fs::read(
+            folder
+                .path()
+                .join("blobs/sha256")
+                .join(packed.image.config.digest().digest()),
+        )
+        .unwrap(),
+    )
+    .unwrap();
+    assert_eq!(
+        config,
+        json!({
+            "architecture": "amd64", "os": "linux", "created": "2023-11-14T22:13:20Z",
+            "config": {"User": "ml", "Env": ["PATH=/bin"]},
+            "rootfs": {"type": "layers", "diff_ids": packed.image.layers.iter().map(|l| l.diff_id.to_string()).collect::<Vec<_>>()},
+            "history": [
+                {"created": "2020-01-01T00:00:00Z", "created_by": "debian"},
+                {"created": "2023-11-14T22:13:20Z", "created_by": "COPY . /app"},
+                {"created": "2023-11-14T22:13:20Z", "created_by": "EXPOSE 5000/tcp 8001/tcp", "empty_layer": true},
+            ],
+        })
+    );
+    let after = Side {
+        image: packed.image.clone(),
+        config,
+        manifest: Some(json!({})),
+        store: &blobs,
+    };
+    let compared = compare(&made.side(), &after).unwrap();
+    let fields: std::collections::BTreeSet<_> = compared.layers[0]
+        .files
+        .iter()
+        .flat_map(|file| &file.fields)
+        .map(|field| field.field.as_str())
+        .collect();
+    assert_eq!(
+        fields.into_iter().collect::<Vec<_>>(),
+        ["mtime", "owner-name"]
+    );
+    assert_eq!(compared.layers.len(), 1);
+    assert_ne!(compared.unpacked, Pair::default());
+    // A second time, nothing is left to change.
+    let again = Made {
+        image: after.image.clone(),
+        config: after.config.clone(),
+        blobs: Blobs(blobs.0.clone()),
+    };
+    let into = tempfile::tempdir().unwrap();
+    let into = PackedFolder::create(into.path()).unwrap();
+    let twice = pack(&again.side(), Some(&base(&made)), &options(), &into).unwrap();
+    assert_eq!(twice.image.manifest, packed.image.manifest);
+    assert_eq!(twice.clamped, 0);
+}
+
+#[test]
+fn another_content_is_another_digest() {
+    let made = built(&ONE, own());
+    let (_a, first) = packed(&made, &options());
+    let mut changed = own();
+    changed[4].1[0] ^= 1;
+    let (_b, second) = packed(&built(&ONE, changed), &options());
+    assert_ne!(first.image.manifest, second.image.manifest);
+}
+
+#[test]
+fn a_damaged_layer_is_refused_and_leaves_no_image() {
+    let mut made = built(&ONE, own());
+    let digest = made.image.layers[1].blob.digest().to_string();
+    let mut bytes = made.blobs.0[&digest].to_vec();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x10;
+    made.blobs.0.insert(digest, Arc::new(bytes));
+    let folder = tempfile::tempdir().unwrap();
+    let into = PackedFolder::create(folder.path()).unwrap();
+    let failed = pack(&made.side(), Some(&base(&made)), &options(), &into);
+    assert!(matches!(failed, Err(PackError::Layer(_))), "{failed:?}");
+    assert_eq!(std::fs::read_dir(into.blobs()).unwrap().count(), 0);
+}
+
+#[test]
+fn another_base_is_no_base() {
+    let made = built(&ONE, own());
+    let mut other = base(&made);
+    other.image.layers[0] = made.image.layers[1].clone();
+    assert!(base_of(&made.side(), &[other]).is_none());
+    assert!(base_of(&made.side(), &[base(&made)]).is_some());
+    let folder = tempfile::tempdir().unwrap();
+    let into = PackedFolder::create(folder.path()).unwrap();
+    let packed = pack(&made.side(), None, &options(), &into).unwrap();
+    assert_eq!(packed.base_layers, 0);
+    assert_eq!(std::fs::read_dir(into.blobs()).unwrap().count(), 4);
+}
