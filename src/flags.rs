@@ -290,6 +290,9 @@ pub struct OutputArgs {
     /// Other output, such as type=oci,dest=image.tar or a folder for the files (repeatable).
     #[arg(short, long = "output", value_name = "SPEC")]
     pub outputs: Vec<String>,
+    /// Write the image's final bytes here, so that its digest depends on what it holds and not on the builder: zstd (the default), gzip or none, each with :LEVEL.
+    #[arg(long, value_name = "COMPRESSION", num_args = 0..=1, default_missing_value = "zstd", require_equals = true)]
+    pub repack: Option<String>,
     /// Registry host that is reached by plain http (repeatable).
     #[arg(long = "insecure-registry", value_name = "HOST[:PORT]")]
     pub insecure_registries: Vec<String>,

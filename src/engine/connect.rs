@@ -88,7 +88,7 @@ async fn private_builder(
 }
 
 /// The Docker daemon of this machine, for `--load`.
-pub(super) async fn local_docker() -> CommandResult<Client> {
+pub async fn local_docker() -> CommandResult<Client> {
     let endpoint = "docker://".parse().map_err(CommandError::environment)?;
     Client::connect(&endpoint, &ConnectOptions::default())
         .await

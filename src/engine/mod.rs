@@ -7,6 +7,7 @@
 mod check;
 mod connect;
 mod explain;
+mod export;
 mod exports;
 mod packages;
 pub mod private;
@@ -28,7 +29,7 @@ use tokio::sync::mpsc;
 use tokio_util::io::ReaderStream;
 use tokio_util::sync::CancellationToken;
 
-pub use connect::{Connection, Consent, connect};
+pub use connect::{Connection, Consent, connect, local_docker};
 pub use exports::{Delivery, Route};
 pub use ssh_agent::SshAgents;
 

@@ -2,6 +2,7 @@
 //!
 //! A plan holds no secret: secrets are named by id and by where they come from.
 
+mod repack;
 pub mod spec;
 
 use std::collections::BTreeMap;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 use mlbuild_buildkit::fsutil::Normalise;
 use serde::Serialize;
 
+pub use repack::{Compression, Repack};
 pub use spec::SpecError;
 
 /// Everything that a build is asked for.
@@ -67,6 +69,9 @@ pub struct BuildPlan {
     /// the same times and modes from everywhere.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub same_bits: bool,
+    /// How mlbuild writes the final bytes; absent: the builder writes them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repack: Option<Repack>,
     /// BuildKit source policy, JSON as given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source_policy: Option<serde_json::Value>,

@@ -17,12 +17,12 @@ use super::progress::{PushEvent, PushProgress};
 use super::pull::{digest_of, scope_of, stated_digest, with_tag};
 use super::upload::{BlobBytes, Notify, Upload, upload_location};
 use super::{Published, Registry};
-use crate::image::OciLayout;
+use crate::image::{LayoutError, OciLayout};
 
 impl Registry {
     /// Pushes the one image of a layout, with its attestations, and returns what the
     /// registry confirmed. `mount_from` names repositories of the same registry that may
-    /// have some of the blobs (the base image's).
+    /// have some of the blobs (the base image's); blobs that the layout lacks must be there.
     pub async fn push_layout(
         &self,
         layout: &OciLayout,
@@ -144,20 +144,25 @@ impl Registry {
         blob: &Descriptor,
         notify: Notify,
     ) -> Result<(), RegistryError> {
-        let source = layout.blob(blob.digest())?;
-        if source.size != blob.size() {
-            layout.verify_blob(blob)?;
-        }
-        let bytes = BlobBytes::Disk(&source);
-        let upload = Upload {
+        let upload = |bytes| Upload {
             registry: self,
             endpoint,
             scope,
             blob,
             bytes,
-            notify,
+            notify: notify.clone(),
         };
-        upload.run().await
+        let source = match layout.blob(blob.digest()) {
+            // A layer of the base, which the registry may have.
+            Err(LayoutError::MissingBlob { .. }) => {
+                return upload(BlobBytes::Memory(Bytes::new())).mount().await;
+            }
+            other => other?,
+        };
+        if source.size != blob.size() {
+            layout.verify_blob(blob)?;
+        }
+        upload(BlobBytes::Disk(&source)).run().await
     }
 
     /// Pushes a small blob from memory.

@@ -11,7 +11,9 @@ use crate::env_vars;
 use crate::error::{CommandError, CommandResult};
 use crate::flags::{EngineArg, ImageArgs};
 use crate::plan::spec::Spec;
-use crate::plan::{Context, NoCache, Output, RunOptions, SecretSource, SshKeys, Typed};
+use crate::plan::{
+    Compression, Context, NoCache, Output, RunOptions, SecretSource, SshKeys, Typed,
+};
 
 /// How the image is built.
 #[derive(Debug, Clone)]
@@ -56,6 +58,8 @@ pub struct BuildSettings {
     pub source_policy: Option<serde_json::Value>,
     /// Seconds since 1970-01-01.
     pub source_date_epoch: Option<i64>,
+    /// How mlbuild writes the final bytes, where it does.
+    pub repack: Option<Compression>,
     /// Push to the registry.
     pub push: bool,
     /// Load into Docker.
@@ -209,6 +213,7 @@ pub(super) fn resolve(
             .map(source_policy)
             .transpose()?,
         source_date_epoch,
+        repack: repack(output.repack.as_deref(), file.repack.as_deref())?,
         push: outputs.push,
         load: output.load,
         image: outputs.image,
@@ -252,6 +257,20 @@ fn attestations(args: &ImageArgs) -> CommandResult<BTreeMap<String, Option<Strin
         }
     }
     Ok(all)
+}
+
+/// The flag, else the file's setting; `false` in either switches it off.
+fn repack(flag: Option<&str>, file: Option<&str>) -> CommandResult<Option<Compression>> {
+    let (place, text) = match (flag, file) {
+        (Some(text), _) => ("--repack", text),
+        (None, Some(text)) => ("mlbuild.toml: [build] repack", text),
+        (None, None) => return Ok(None),
+    };
+    if text == "false" {
+        return Ok(None);
+    }
+    let parsed = text.parse().map(Some);
+    parsed.map_err(|why: String| CommandError::user(format!("{place}={text}: {why}")))
 }
 
 fn source_policy(path: &std::path::Path) -> CommandResult<serde_json::Value> {

@@ -234,6 +234,40 @@ impl DockerApi {
         parse(&call, &read(&call, response).await?).map(Some)
     }
 
+    /// Writes an image as `docker save` does.
+    pub async fn save_image(
+        &self,
+        id: &str,
+        into: &mut (impl tokio::io::AsyncWrite + Unpin),
+    ) -> Result<(), DockerApiError> {
+        use tokio::io::AsyncWriteExt as _;
+        let call = format!("GET /images/{id}/get");
+        let response = self.call(&call, get(&image_path(id, "get"))).await?;
+        let mut data = BodyDataStream::new(accepted(&call, response).await?.into_body());
+        while let Some(piece) = data.next().await {
+            let piece = piece.map_err(|source| DockerApiError::Connection {
+                call: call.clone(),
+                source,
+            })?;
+            let written = into.write_all(&piece).await;
+            written.map_err(|error| DockerApiError::Answer {
+                call: call.clone(),
+                reason: format!("it can't be written: {error}"),
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Removes an image, but not what it was made from.
+    pub async fn remove_image(&self, id: &str) -> Result<(), DockerApiError> {
+        let call = format!("DELETE /images/{id}");
+        let path = format!("/images/{id}?noprune=true");
+        let response = self
+            .call(&call, request(Method::DELETE, &path, empty()))
+            .await?;
+        accepted(&call, response).await.map(drop)
+    }
+
     async fn get_json<T: serde::de::DeserializeOwned>(
         &self,
         path: &str,

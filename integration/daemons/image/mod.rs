@@ -5,6 +5,7 @@ mod interrupt;
 mod locks;
 mod matrix;
 mod outputs;
+mod repack;
 mod secrets;
 mod skip;
 mod trouble;

@@ -1,6 +1,5 @@
 //! `mlbuild diff`: what differs between two images, and why.
 
-pub(super) mod source;
 pub(super) mod text;
 
 use std::collections::BTreeSet;
@@ -8,12 +7,12 @@ use std::collections::BTreeSet;
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use self::source::Opened;
+use crate::cli::opened::{self, Opened};
 use crate::cli::output;
 use crate::cli::registry_args::RegistryArgs;
 use crate::error::{CommandError, CommandResult, Turn};
 use crate::flags::Format;
-use crate::image::compare::{Comparison, Side, compare};
+use crate::image::compare::{Comparison, compare};
 use crate::registry::{parse_platform, platform_name};
 use crate::settings;
 
@@ -59,8 +58,8 @@ pub async fn run(args: DiffArgs) -> CommandResult {
     let folder = settings::current_folder()?;
     let registry = args.registry.client(&folder)?;
     let (first, second) = tokio::try_join!(
-        source::open(&args.first, &registry),
-        source::open(&args.second, &registry)
+        opened::open(&args.first, &registry),
+        opened::open(&args.second, &registry)
     )?;
     let work = move || Report::make(&first, &second, platform.as_deref());
     let report = tokio::task::spawn_blocking(work)
@@ -109,8 +108,8 @@ impl Report {
         }
         let mut platforms = Vec::new();
         for name in a.intersection(&b) {
-            let sides = (side(first, name), side(second, name));
-            let compared = compare(&sides.0, &sides.1).map_err(source::layer_error)?;
+            let sides = (first.side(name), second.side(name));
+            let compared = compare(&sides.0, &sides.1).map_err(opened::layer_error)?;
             platforms.push((name.clone(), compared));
         }
         Ok(Self {
@@ -158,15 +157,5 @@ impl Report {
             "only_in_second": self.only_second,
             "platforms": platforms.collect::<Map<_, _>>(),
         })
-    }
-}
-
-fn side<'a>(opened: &'a Opened, platform: &str) -> Side<'a> {
-    let image = &opened.images[platform];
-    Side {
-        image: image.image.clone(),
-        config: image.config.clone(),
-        manifest: image.manifest.clone(),
-        store: opened,
     }
 }

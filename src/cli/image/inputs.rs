@@ -77,6 +77,9 @@ fn settings_sha256(plan: &BuildPlan) -> String {
             .unwrap_or_default();
         document["inputs"] = json!(id.to_string_lossy());
     }
+    if let Some(repack) = &plan.repack {
+        document["repack"] = json!(repack);
+    }
     // Compression and the like; annotations are above.
     let exporter: BTreeMap<_, _> = image_attrs(plan).collect();
     if !exporter.is_empty() {

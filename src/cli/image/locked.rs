@@ -12,7 +12,7 @@ use super::planning;
 use crate::error::{CommandError, CommandResult};
 use crate::inputs::{Store, StoreError, View};
 use crate::pin::ImageUse;
-use crate::plan::{BuildPlan, Context};
+use crate::plan::{BuildPlan, Compression, Context, Repack};
 use crate::settings::ImageSettings;
 
 /// What is built from a lock entry's pins, for one platform.
@@ -70,6 +70,11 @@ pub fn plan(
     let mut plan = planning::plan(settings, &composed, &uses, bases)?;
     plan.same_bits = true;
     plan.source_date_epoch = Some(build.epoch);
+    let compression = Compression::new(&build.compression, Some(build.level));
+    plan.repack = Some(Repack {
+        epoch: build.epoch,
+        compression: compression.map_err(|why| CommandError::user(format!("the lock: {why}")))?,
+    });
     plan.platforms = vec![platform.to_owned()];
     // A proxy or a log-in can't reach a step without a network, and must not shape it.
     plan.run.network = None;

@@ -14,12 +14,13 @@ pub(super) mod inputs;
 mod layouts;
 pub(super) mod locked;
 mod moved;
+pub(super) mod packing;
 pub(super) mod planning;
 pub(super) mod publish;
 mod skip;
 mod titles;
 
-use mlbuild_buildkit::progress::{Progress, ProgressOutput};
+use mlbuild_buildkit::progress::{LocalSteps, Progress, ProgressOutput};
 use mlbuild_manifests::lock::{ImageKey, LockedBuild, LockedImage, LockedPackages};
 use mlbuild_manifests::run_record::FOLDER_NAME;
 use oci_spec::distribution::Reference;
@@ -179,10 +180,15 @@ impl Job<'_> {
             events,
             cancel: cancel.clone(),
         };
-        let built = self.solve(&builder, &build, locked).await;
+        let steps = progress.local_steps();
+        let built = self.solve(&builder, &build, locked, &steps).await;
         let pushed = match &built {
-            Ok(_) if self.settings.build.push && builder.is_classic() => {
-                let (tags, steps) = (&self.settings.tags, progress.local_steps());
+            Ok(_)
+                if self.settings.build.push
+                    && builder.is_classic()
+                    && self.plan.repack.is_none() =>
+            {
+                let tags = &self.settings.tags;
                 let push = docker_push::push(&builder, self.registry, tags, &steps, &cancel);
                 push.await.map(Some)
             }
@@ -238,6 +244,7 @@ impl Job<'_> {
         builder: &Builder,
         build: &BuildInputs<'_>,
         locked: Option<&LockedImage>,
+        steps: &LocalSteps,
     ) -> Result<BuildOutput, BuildError> {
         let listed = locked.and_then(|locked| locked.packages.as_ref());
         let listed = listed.filter(|_| self.pinned.is_none());
@@ -254,7 +261,10 @@ impl Job<'_> {
                 .into());
             }
         }
-        builder.build(build).await
+        match self.plan.repack {
+            Some(repack) => packing::build(self, builder, build, repack, steps).await,
+            None => builder.build(build).await,
+        }
     }
 
     /// The packages of the image: those that are known where the image is, else asked of it.

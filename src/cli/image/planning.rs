@@ -6,7 +6,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::bases::Bases;
 use super::compose::Composed;
-use super::{ignore, layouts};
+use super::{ignore, layouts, packing};
+use crate::env_vars;
 use crate::error::CommandResult;
 use crate::flags::Upgrade;
 use crate::pin::{self, ExpandError, ImageUse, PinContext};
@@ -72,6 +73,13 @@ pub fn plan(
     secrets.extend(build.secrets.clone());
     let mut named_contexts = layouts::resolve(&build.contexts)?;
     named_contexts.extend(composed.contexts.clone());
+    let repack = packing::repack(settings)?;
+    let mut args = build_args(settings, composed);
+    if let Some(repack) = &repack {
+        // For what RUN steps write: dates in files can't be held back afterwards.
+        let name = env_vars::SOURCE_DATE_EPOCH.to_owned();
+        args.entry(name).or_insert_with(|| repack.epoch.to_string());
+    }
     let names = uses.iter().map(|used| used.reference.clone());
     Ok(BuildPlan {
         tags: settings.tags.iter().map(ToString::to_string).collect(),
@@ -89,7 +97,7 @@ pub fn plan(
             .collect(),
         platforms: build.platforms.clone(),
         target: build.target.clone(),
-        build_args: build_args(settings, composed),
+        build_args: args,
         labels: build.labels.clone(),
         annotations: build.annotations.clone(),
         run: build.run.clone(),
@@ -101,8 +109,10 @@ pub fn plan(
         ssh: build.ssh.clone(),
         attestations: build.attestations.clone(),
         outputs: outputs(settings),
-        source_date_epoch: build.source_date_epoch,
+        // As an argument it reaches RUN steps on every builder, and that is all it is needed for.
+        source_date_epoch: build.source_date_epoch.filter(|_| repack.is_none()),
         same_bits: false,
+        repack,
         source_policy: build.source_policy.clone(),
     })
 }

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::cli::diff::source::{self, Opened};
+use crate::cli::opened::{self, Opened};
 use crate::cli::output;
 use crate::cli::run::runtime_cli::{self, Found as Runtime};
 use crate::error::{CommandError, CommandResult};
@@ -124,7 +124,7 @@ impl Held {
         let folder = made.map_err(|error| {
             CommandError::environment(format!("no room for a copy of {name}: {error}"))
         })?;
-        let file = folder.path().join(source::SAVED);
+        let file = folder.path().join(opened::SAVED);
         output::note(&format!("{} copies {name} out of its store", runtime.cli));
         let output = Command::new(&runtime.program)
             .args(["image", "save", "--output"])
@@ -137,7 +137,7 @@ impl Held {
             let said = String::from_utf8_lossy(&output.stderr);
             return Err(failed(runtime, said.trim()));
         }
-        source::open_saved(name, folder)
+        opened::open_saved(name, folder)
     }
 }
 

@@ -7,7 +7,7 @@ use oci_spec::image::Descriptor;
 
 use super::local::Local;
 use super::report::{RegistryFacts, Report};
-use crate::cli::diff::source::{self, Opened};
+use crate::cli::opened::{self, Opened};
 use crate::error::{CommandError, CommandResult};
 use crate::registry::{Registry, RegistryError};
 
@@ -41,7 +41,7 @@ pub(super) async fn look(name: &str, registry: &Registry) -> CommandResult<Remot
     };
     // By digest from here on: the tag may move meanwhile.
     let exact = reference.clone_with_digest(top.digest().to_string());
-    Ok(match source::open(&exact.to_string(), registry).await {
+    Ok(match opened::open(&exact.to_string(), registry).await {
         Ok(opened) => Remote::Found(Box::new(Found {
             reference,
             top,

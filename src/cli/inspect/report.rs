@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::local::{Held, LocalFacts};
 use super::remote::Found;
-use crate::cli::diff::source::Opened;
+use crate::cli::opened::Opened;
 use crate::error::{CommandError, CommandResult};
 use crate::image::{Account, Contents, is_index};
 

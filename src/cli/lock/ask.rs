@@ -131,6 +131,7 @@ impl Question<'_> {
             outputs: Vec::new(),
             source_date_epoch: None,
             same_bits: false,
+            repack: None,
             source_policy: None,
         })
     }

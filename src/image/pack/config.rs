@@ -91,13 +91,23 @@ fn history(
     (with_layer.count() == layers).then_some(history)
 }
 
-/// A step's text without what differs between versions of BuildKit: its mark at the end, and the
-/// form of a list of ports.
+/// A step's text without what differs between versions of BuildKit: its mark at the end, an
+/// argument's value, flags of COPY, and the form of a list of ports.
 fn step_text(text: &str) -> String {
     let text = text.strip_suffix(" # buildkit").unwrap_or(text);
-    let Some(ports) = text.strip_prefix("EXPOSE ") else {
-        return text.to_owned();
-    };
+    let (name, rest) = text.split_once(' ').unwrap_or((text, ""));
+    match name {
+        "ARG" => format!("ARG {}", rest.split('=').next().unwrap_or_default()),
+        "COPY" | "ADD" => {
+            let words = rest.split(' ').skip_while(|word| word.starts_with("--"));
+            format!("{name} {}", words.collect::<Vec<_>>().join(" "))
+        }
+        "EXPOSE" => ports(rest),
+        _ => text.to_owned(),
+    }
+}
+
+fn ports(ports: &str) -> String {
     let inner = ports
         .strip_prefix("map[")
         .or_else(|| ports.strip_prefix('['));
@@ -126,6 +136,11 @@ mod tests {
             assert_eq!(step_text(text), "EXPOSE 5000/tcp 8001/tcp");
         }
         assert_eq!(step_text("COPY . /app # buildkit"), "COPY . /app");
+        assert_eq!(
+            step_text("COPY --chmod=0755 --link a b /app"),
+            "COPY a b /app"
+        );
+        assert_eq!(step_text("ARG DATE=17"), step_text("ARG DATE"));
         assert_eq!(step_text("USER ml"), "USER ml");
     }
 }

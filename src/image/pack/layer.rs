@@ -1,5 +1,6 @@
 //! One layer: read, checked and written again.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::ops::ControlFlow;
@@ -15,30 +16,19 @@ use super::folder::{PackedFolder, at};
 use super::{PackError, PackOptions};
 use crate::image::ImageLayer;
 use crate::image::compare::Side;
-use crate::image::layer::{LayerEntry, LayerLimits, Mtime, TarWriter, read_layer};
+use crate::image::layer::{
+    EntryKind, EntryPath, LayerEntry, LayerLimits, Mtime, TarWriter, read_layer,
+};
+use crate::plan::Compression;
 
 /// Threads that compress one layer.
 const WORKERS: u32 = 2;
 
-/// How layers are compressed. The compressors are part of this program, so the same level gives
-/// the same bytes everywhere.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Compression {
-    /// zstd of a level from 1 to 22; in several threads, which doesn't change the result.
-    Zstd(i32),
-    /// gzip of a level from 1 to 9, for what can't read zstd: Docker before 23, old registries' tools.
-    Gzip(u32),
-    /// None.
-    None,
-}
-
-impl Compression {
-    fn media_type(self) -> MediaType {
-        match self {
-            Compression::Zstd(_) => MediaType::ImageLayerZstd,
-            Compression::Gzip(_) => MediaType::ImageLayerGzip,
-            Compression::None => MediaType::ImageLayer,
-        }
+fn media_type(compression: Compression) -> MediaType {
+    match compression {
+        Compression::Zstd(_) => MediaType::ImageLayerZstd,
+        Compression::Gzip(_) => MediaType::ImageLayerGzip,
+        Compression::None => MediaType::ImageLayer,
     }
 }
 
@@ -52,17 +42,21 @@ pub(super) struct Packed {
 pub(super) fn pack(
     side: &Side<'_>,
     layer: &ImageLayer,
+    unchanged: &BTreeSet<EntryPath>,
     options: &PackOptions,
     into: &PackedFolder,
 ) -> Result<Packed, PackError> {
     let blobs = into.blobs();
     let mut file = NamedTempFile::new_in(&blobs).map_err(at(&blobs))?;
     let (mut clamped, mut failed) = (0, None);
-    let sink = Sink::new(file.as_file_mut(), options.compression).map_err(at(&blobs))?;
+    let sink = Sink::new(file.as_file_mut(), options.repack.compression).map_err(at(&blobs))?;
     let mut tar = TarWriter::new(sink);
     let limits = LayerLimits::for_blob(layer.blob.size());
     let totals = read_layer(side.open(layer)?, layer, &limits, &mut |entry, content| {
-        let (entry, was_later) = canonical(entry, options.epoch);
+        if unchanged.contains(&entry.path) {
+            return Ok(ControlFlow::Continue(()));
+        }
+        let (entry, was_later) = canonical(entry, options.repack.epoch);
         clamped += u64::from(was_later);
         match tar.append(&entry, entry.size, content) {
             Ok(()) => Ok(ControlFlow::Continue(())),
@@ -78,7 +72,7 @@ pub(super) fn pack(
         return Err(at(&blobs)(error));
     }
     let written = tar.finish().and_then(Sink::finish).map_err(at(&blobs))?;
-    let media_type = options.compression.media_type();
+    let media_type = media_type(options.repack.compression);
     let blob = Descriptor::new(media_type, written.size, written.digest);
     keep(file, &into.blob(blob.digest()))?;
     Ok(Packed {
@@ -92,7 +86,7 @@ pub(super) fn pack(
 }
 
 /// What an entry says that doesn't hang on the machine it was made on: whole seconds, none after
-/// the epoch, owners by number.
+/// the epoch, owners by number; of a whiteout nothing but the path.
 fn canonical(entry: &LayerEntry, epoch: i64) -> (LayerEntry, bool) {
     let mut entry = entry.clone();
     let is_later = (entry.mtime.seconds, entry.mtime.nanos) > (epoch, 0);
@@ -102,6 +96,12 @@ fn canonical(entry: &LayerEntry, epoch: i64) -> (LayerEntry, bool) {
     };
     entry.uname.clear();
     entry.gname.clear();
+    if matches!(entry.kind, EntryKind::Whiteout | EntryKind::Opaque) {
+        entry.mtime = Mtime::default();
+        (entry.mode, entry.uid, entry.gid) = (0, 0, 0);
+        entry.xattrs.clear();
+        return (entry, false);
+    }
     (entry, is_later)
 }
 

@@ -12,7 +12,9 @@ mod json;
 mod layer;
 #[cfg(test)]
 mod tests;
+mod unchanged;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,20 +25,20 @@ use serde_json::{Value, json};
 use super::compare::Side;
 use super::layer::LayerError;
 use super::{ImageLayer, PlatformImage};
+use crate::plan::Repack;
 
 pub use folder::PackedFolder;
-pub use layer::Compression;
 
 /// How images are written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PackOptions {
-    /// Seconds since 1970-01-01 that no time in the image lies after; also when the image says
-    /// it was created.
-    pub epoch: i64,
-    /// How layers are compressed.
-    pub compression: Compression,
+    /// The time that nothing lies after, which is also when the image says it was created; and
+    /// the compression.
+    pub repack: Repack,
+    /// True where layers may hold files that are as they were below (Docker's classic store).
+    pub drops_unchanged: bool,
     /// Annotations of each manifest.
-    pub annotations: Vec<(String, String)>,
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// The base of an image, as its registry has it.
@@ -97,7 +99,12 @@ pub fn pack(
         layers.push(in_oci_terms(layer));
     }
     layers.extend(own.iter().map(|packed| packed.layer.clone()));
-    let config = config::write(side, base.map(|base| &base.config), &layers, options.epoch);
+    let config = config::write(
+        side,
+        base.map(|base| &base.config),
+        &layers,
+        options.repack.epoch,
+    );
     let config = into.document(&config, MediaType::ImageConfig)?;
     let manifest = into.document(
         &manifest(&config, &layers, &options.annotations),
@@ -123,9 +130,12 @@ fn is_below(base: &[ImageLayer], layers: &[ImageLayer]) -> bool {
 }
 
 /// The base of these that most of an image's layers come from.
-pub fn base_of<'a>(side: &Side<'_>, candidates: &'a [PackBase]) -> Option<&'a PackBase> {
+pub fn base_of<'a>(
+    side: &Side<'_>,
+    candidates: impl Iterator<Item = &'a PackBase>,
+) -> Option<&'a PackBase> {
     let below = |base: &&PackBase| is_below(&base.image.layers, &side.image.layers);
-    let found = candidates.iter().filter(below);
+    let found = candidates.filter(below);
     found.max_by_key(|base| base.image.layers.len())
 }
 
@@ -136,6 +146,10 @@ fn pack_layers(
     into: &PackedFolder,
 ) -> Result<Vec<layer::Packed>, PackError> {
     let own = &side.image.layers[from..];
+    let unchanged = match options.drops_unchanged {
+        true => unchanged::find(side, from)?,
+        false => vec![BTreeSet::new(); own.len()],
+    };
     let slots: Vec<Mutex<Option<_>>> = own.iter().map(|_| Mutex::default()).collect();
     // The largest first, so that the last one to finish is a small one.
     let mut order: Vec<usize> = (0..own.len()).collect();
@@ -143,7 +157,7 @@ fn pack_layers(
     let next = AtomicUsize::new(0);
     let work = || {
         while let Some(&at) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let packed = layer::pack(side, &own[at], options, into);
+            let packed = layer::pack(side, &own[at], &unchanged[at], options, into);
             let is_bad = packed.is_err();
             *slots[at].lock().expect("nobody panics") = Some(packed);
             if is_bad {
@@ -189,7 +203,7 @@ fn in_oci_terms(layer: &ImageLayer) -> ImageLayer {
 fn manifest(
     config: &Descriptor,
     layers: &[ImageLayer],
-    annotations: &[(String, String)],
+    annotations: &BTreeMap<String, String>,
 ) -> Vec<u8> {
     let named = |blob: &Descriptor| {
         json!({
@@ -205,8 +219,7 @@ fn manifest(
         "layers": layers.iter().map(|layer| named(&layer.blob)).collect::<Vec<_>>(),
     });
     if !annotations.is_empty() {
-        let all = annotations.iter().cloned();
-        manifest["annotations"] = all.map(|(k, v)| (k, Value::from(v))).collect();
+        manifest["annotations"] = json!(annotations);
     }
     json::canonical(&manifest)
 }

@@ -1,4 +1,4 @@
-//! Where the two images are: a registry, an OCI layout, or an archive of Docker's.
+//! An image to be read, wherever it is: a registry, an OCI layout, or an archive of Docker's.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -11,9 +11,9 @@ use tempfile::TempDir;
 use tokio::runtime::Handle;
 
 use crate::error::{CommandError, CommandResult, Turn};
-use crate::image::compare::LayerStore;
+use crate::image::compare::{LayerStore, Side};
 use crate::image::layer::{LayerError, LayerProblem};
-use crate::image::{DockerArchive, ImageLayer, LayoutError, OciLayout, PlatformImage};
+use crate::image::{BlobSource, DockerArchive, ImageLayer, LayoutError, OciLayout, PlatformImage};
 use crate::registry::{Registry, RegistryError, platform_name};
 
 /// An image that is there to be read.
@@ -35,6 +35,27 @@ pub struct OpenedImage {
     pub config: Value,
     /// Its manifest, where it has one.
     pub manifest: Option<Value>,
+}
+
+impl Opened {
+    /// The image for one platform, which it must have.
+    pub fn side(&self, platform: &str) -> Side<'_> {
+        let image = &self.images[platform];
+        Side {
+            image: image.image.clone(),
+            config: image.config.clone(),
+            manifest: image.manifest.clone(),
+            store: self,
+        }
+    }
+
+    /// Where a layer lies on this disk as it is; `None` for an image elsewhere.
+    pub fn blob_on_disk(&self, layer: &ImageLayer) -> Option<BlobSource> {
+        match &self.store {
+            Store::Layout(layout) => layout.blob(layer.blob.digest()).ok(),
+            _ => None,
+        }
+    }
 }
 
 enum Store {
@@ -109,7 +130,11 @@ async fn in_registry(name: &str, registry: &Registry) -> CommandResult<Opened> {
     Ok(opened_as(name, images, store))
 }
 
-fn on_disk(name: &str, path: &Path) -> CommandResult<Opened> {
+/// Reads the documents of an image on disk.
+///
+/// # Errors
+/// As [`open`].
+pub fn on_disk(name: &str, path: &Path) -> CommandResult<Opened> {
     let fail = |error: LayoutError| CommandError::new(turn(&error), error);
     let layout = match OciLayout::open(path) {
         Ok(layout) => layout,

@@ -1,0 +1,250 @@
+//! A packed image on its way to a registry, into Docker, or into a file.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use mlbuild_buildkit::docker::api::DockerApi;
+use mlbuild_buildkit::progress::LocalSteps;
+use oci_spec::distribution::Reference;
+use oci_spec::image::Descriptor;
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use tempfile::NamedTempFile;
+use tokio::runtime::Handle;
+use tokio_util::io::ReaderStream;
+
+use super::{Repacked, pack_error};
+use crate::error::{CommandError, CommandResult, chain};
+use crate::image::OciLayout;
+use crate::plan::Output;
+use crate::registry::{PushEvent, Registry, RegistryError};
+
+impl Repacked {
+    /// Pushes it under each tag. Layers of a base that is in the same registry stay there.
+    ///
+    /// # Errors
+    /// The registry's.
+    pub async fn push(
+        &self,
+        registry: &Registry,
+        tags: &[Reference],
+        steps: &LocalSteps,
+    ) -> CommandResult {
+        self.into.name(&self.top, None).map_err(pack_error)?;
+        for tag in tags {
+            let beside = |base: &&Reference| base.registry() == tag.registry();
+            let near = self.bases.iter().flatten().filter(beside);
+            let near: Vec<String> = near.map(|base| base.repository().to_owned()).collect();
+            let step = Arc::new(steps.begin(format!("pushing {tag}")));
+            let told = step.clone();
+            let progress = Arc::new(move |event| {
+                if let PushEvent::Sent { digest, bytes } = event {
+                    told.bytes(digest.as_ref(), bytes, 0);
+                }
+            });
+            let layout = self.layout()?;
+            let pushed = registry
+                .push_layout(&layout, tag, &near, progress.clone())
+                .await;
+            let pushed = match pushed {
+                // Layers of a base that the registry doesn't have, or doesn't lend.
+                Err(RegistryError::NotMounted { .. }) => {
+                    self.fetch_base(registry)?;
+                    registry
+                        .push_layout(&layout, tag, &near, progress.clone())
+                        .await
+                }
+                other => other,
+            };
+            drop(progress);
+            if let Err(error) = pushed {
+                if let Some(step) = Arc::into_inner(step) {
+                    step.failed(&error.to_string());
+                }
+                return Err(error.into());
+            }
+            if let Some(step) = Arc::into_inner(step) {
+                step.done();
+            }
+        }
+        Ok(())
+    }
+
+    /// Loads it into Docker under each tag; returns the image ID there.
+    ///
+    /// # Errors
+    /// Docker's.
+    pub async fn load(
+        &self,
+        registry: &Registry,
+        docker: &DockerApi,
+        tags: &[String],
+        steps: &LocalSteps,
+    ) -> CommandResult<Option<String>> {
+        let step = steps.begin("loading into Docker");
+        let file = self.folder.path().join("load.tar");
+        self.archive(registry, tags, &file)?;
+        let open = tokio::fs::File::open(&file).await;
+        let open = open.map_err(|error| unwritable(&file, &error))?;
+        let failed = |error| CommandError::environment(format!("Docker: {}", chain(&error)));
+        let loaded = docker.load_image(ReaderStream::new(open)).await;
+        let _ = std::fs::remove_file(&file);
+        loaded.map_err(failed)?;
+        let image = docker.image_inspect(&tags[0]).await.map_err(failed)?;
+        step.done();
+        Ok(image.map(|image| image.id))
+    }
+
+    /// Writes it where `-o type=oci` asks for it: a folder, or a tar.
+    ///
+    /// # Errors
+    /// A place that can't be written to.
+    pub fn write(&self, registry: &Registry, tags: &[String], output: &Output) -> CommandResult {
+        let Some(dest) = &output.dest else {
+            return Ok(());
+        };
+        if output.is_stdout() {
+            let file = self.folder.path().join("out.tar");
+            self.archive(registry, tags, &file)?;
+            let copied =
+                File::open(&file).and_then(|mut f| io::copy(&mut f, &mut io::stdout().lock()));
+            return copied
+                .map(drop)
+                .map_err(|error| unwritable(Path::new("stdout"), &error));
+        }
+        if output.attrs.get("tar").is_none_or(|tar| tar != "false") {
+            return self.archive(registry, tags, dest);
+        }
+        self.complete(registry, tags)?;
+        let from = self.into.path();
+        let blobs = dest.join("blobs/sha256");
+        std::fs::create_dir_all(&blobs).map_err(|error| unwritable(&blobs, &error))?;
+        for entry in self.files()? {
+            let to = dest.join(&entry);
+            std::fs::copy(from.join(&entry), &to).map_err(|error| unwritable(&to, &error))?;
+        }
+        Ok(())
+    }
+
+    /// A tar that both `docker load` and readers of OCI layouts take.
+    fn archive(&self, registry: &Registry, tags: &[String], file: &Path) -> CommandResult {
+        self.complete(registry, tags)?;
+        let fail = |error: io::Error| unwritable(file, &error);
+        let folder = file.parent().filter(|p| !p.as_os_str().is_empty());
+        let temporary = NamedTempFile::new_in(folder.unwrap_or(Path::new("."))).map_err(fail)?;
+        let mut tar = tar::Builder::new(io::BufWriter::new(temporary));
+        let mut append = |name: &str, size: u64, from: &mut dyn Read| {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(size);
+            header.set_mode(0o644);
+            tar.append_data(&mut header, name, from)
+        };
+        for name in self.files()? {
+            let path = self.into.path().join(&name);
+            let mut from = File::open(&path).map_err(fail)?;
+            let size = from.metadata().map_err(fail)?.len();
+            append(&name, size, &mut from).map_err(fail)?;
+        }
+        if let [one] = self.images.as_slice() {
+            let path = |blob: &Descriptor| format!("blobs/sha256/{}", blob.digest().digest());
+            let manifest = json!([{
+                "Config": path(&one.image.config),
+                "RepoTags": tags,
+                "Layers": one.image.layers.iter().map(|l| path(&l.blob)).collect::<Vec<_>>(),
+            }]);
+            let text = manifest.to_string();
+            append("manifest.json", text.len() as u64, &mut text.as_bytes()).map_err(fail)?;
+        }
+        let written = tar.into_inner().and_then(|file| Ok(file.into_inner()?));
+        let written = written.map_err(fail)?;
+        use std::os::unix::fs::PermissionsExt as _;
+        let readable = std::fs::Permissions::from_mode(0o644);
+        written.as_file().set_permissions(readable).map_err(fail)?;
+        written.persist(file).map_err(|error| fail(error.error))?;
+        Ok(())
+    }
+
+    /// Files of the layout, by their paths in it.
+    fn files(&self) -> CommandResult<Vec<String>> {
+        let blobs = self.into.blobs();
+        let fail = |error: io::Error| unwritable(&blobs, &error);
+        let mut names = vec!["oci-layout".to_owned(), "index.json".to_owned()];
+        for entry in std::fs::read_dir(&blobs).map_err(fail)? {
+            let name = entry.map_err(fail)?.file_name();
+            names.push(format!("blobs/sha256/{}", name.to_string_lossy()));
+        }
+        names[2..].sort();
+        Ok(names)
+    }
+
+    /// Makes the layout whole.
+    fn complete(&self, registry: &Registry, tags: &[String]) -> CommandResult {
+        self.into
+            .name(&self.top, tags.first().map(String::as_str))
+            .map_err(pack_error)?;
+        self.fetch_base(registry)
+    }
+
+    fn layout(&self) -> CommandResult<OciLayout> {
+        for (layer, _) in self.base_layers() {
+            self.link_from_builder(layer)?;
+        }
+        OciLayout::open(self.into.path()).map_err(CommandError::work)
+    }
+
+    /// A layer of the base as the builder gave it, where that is the very blob.
+    fn link_from_builder(&self, layer: &crate::image::ImageLayer) -> CommandResult<bool> {
+        let path = self.into.blob(layer.blob.digest());
+        if path.exists() {
+            return Ok(true);
+        }
+        let Some(source) = self.export.blob_on_disk(layer) else {
+            return Ok(false);
+        };
+        source.verify(&layer.blob).map_err(CommandError::work)?;
+        std::fs::hard_link(&source.path, &path).map_err(|error| unwritable(&path, &error))?;
+        Ok(true)
+    }
+
+    /// Brings the base's layers that the builder didn't give.
+    fn fetch_base(&self, registry: &Registry) -> CommandResult {
+        for (layer, base) in self.base_layers() {
+            if self.link_from_builder(layer)? {
+                continue;
+            }
+            let base = base.expect("layers of a base have one");
+            let path = self.into.blob(layer.blob.digest());
+            let fail = |error: io::Error| unwritable(&path, &error);
+            let fetch = || {
+                let mut stream = registry.open_blob(base, &layer.blob, &Handle::current())?;
+                let mut file = NamedTempFile::new_in(self.into.blobs()).map_err(fail)?;
+                let (mut hash, mut piece) = (Sha256::new(), vec![0; 256 << 10]);
+                loop {
+                    let read = stream.read(&mut piece).map_err(CommandError::environment)?;
+                    if read == 0 {
+                        break;
+                    }
+                    hash.update(&piece[..read]);
+                    file.write_all(&piece[..read]).map_err(fail)?;
+                }
+                let found = format!("sha256:{}", hex::encode(hash.finalize()));
+                if found != layer.blob.digest().as_ref() {
+                    return Err(CommandError::work(format!(
+                        "{base}: the layer {} came as {found}",
+                        layer.blob.digest()
+                    )));
+                }
+                file.persist(&path).map_err(|error| fail(error.error))?;
+                Ok(())
+            };
+            tokio::task::block_in_place(fetch)?;
+        }
+        Ok(())
+    }
+}
+
+fn unwritable(path: &Path, error: &io::Error) -> CommandError {
+    CommandError::environment(format!("{}: {error}", path.display()))
+}

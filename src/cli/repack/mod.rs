@@ -1,0 +1,145 @@
+//! An image whose final bytes mlbuild writes: out of the builder, packed anew, and from there to
+//! wherever it is wanted.
+
+mod bases;
+mod deliver;
+
+use mlbuild_buildkit::progress::LocalSteps;
+use oci_spec::distribution::Reference;
+use oci_spec::image::Descriptor;
+use tempfile::TempDir;
+
+pub use bases::{Base, bases};
+
+use super::opened::{self, Opened};
+use crate::engine::{BuildError, BuildInputs, BuildOutput, Builder};
+use crate::env_vars;
+use crate::error::{CommandError, CommandResult, Turn};
+use crate::image::ImageLayer;
+use crate::image::pack::{self, PackError, PackOptions, PackedFolder, PackedImage};
+
+/// An image that was packed, in a folder that goes with it.
+pub struct Repacked {
+    /// Its manifest, or the index of several.
+    pub top: Descriptor,
+    /// By platform, in the order of their names.
+    pub images: Vec<PackedImage>,
+    /// What the builder made.
+    export: Opened,
+    into: PackedFolder,
+    /// Where the base of each image is.
+    bases: Vec<Option<Reference>>,
+    folder: TempDir,
+}
+
+/// Builds and packs.
+///
+/// # Errors
+/// Those of the build; a layer that can't be read; a disk that is full.
+pub async fn build(
+    builder: &Builder,
+    inputs: &BuildInputs<'_>,
+    bases: &[Base],
+    options: &PackOptions,
+    steps: &LocalSteps,
+) -> Result<(BuildOutput, Repacked), BuildError> {
+    let folder = work_folder()?;
+    let (mut output, path) = builder.export(inputs, folder.path()).await?;
+    let step = steps.begin("writing the image");
+    let packed = tokio::task::block_in_place(|| pack_all(&path, folder, bases, options));
+    let packed = match packed {
+        Ok(packed) => packed,
+        Err(error) => {
+            step.failed(&error.to_string());
+            return Err(error.into());
+        }
+    };
+    step.done();
+    output.response.clear();
+    let told = [
+        (
+            "containerimage.digest",
+            Some(packed.top.digest().to_string()),
+        ),
+        ("containerimage.config.digest", packed.config_digest()),
+    ];
+    for (key, value) in told {
+        output
+            .response
+            .extend(value.map(|value| (key.to_owned(), value)));
+    }
+    output.config_digest = packed.config_digest();
+    output.descriptor = Some(packed.top.clone());
+    Ok((output, packed))
+}
+
+fn pack_all(
+    path: &std::path::Path,
+    folder: TempDir,
+    bases: &[Base],
+    options: &PackOptions,
+) -> CommandResult<Repacked> {
+    let export = opened::on_disk("the builder's image", path)?;
+    let into = PackedFolder::create(&folder.path().join("image")).map_err(pack_error)?;
+    let (mut images, mut found) = (Vec::new(), Vec::new());
+    for platform in export.images.keys() {
+        let side = export.side(platform);
+        let of_platform = bases.iter().filter(|base| base.platform() == *platform);
+        let base = pack::base_of(&side, of_platform.map(|base| &base.pack));
+        images.push(pack::pack(&side, base, options, &into).map_err(pack_error)?);
+        let is_it = |one: &&Base| base.is_some_and(|base| std::ptr::eq(base, &one.pack));
+        found.push(bases.iter().find(is_it).map(|base| base.reference.clone()));
+    }
+    let top = match images.as_slice() {
+        [one] => one.image.manifest.clone(),
+        several => pack::index(several, &into).map_err(pack_error)?,
+    };
+    Ok(Repacked {
+        top,
+        images,
+        export,
+        into,
+        bases: found,
+        folder,
+    })
+}
+
+impl Repacked {
+    fn config_digest(&self) -> Option<String> {
+        match self.images.as_slice() {
+            [one] => Some(one.image.config.digest().to_string()),
+            _ => None,
+        }
+    }
+
+    /// The layers of bases, with where each is.
+    fn base_layers(&self) -> impl Iterator<Item = (&ImageLayer, Option<&Reference>)> {
+        let pairs = self.images.iter().zip(&self.bases);
+        pairs.flat_map(|(packed, base)| {
+            let layers = &packed.image.layers[..packed.base_layers];
+            layers.iter().map(move |layer| (layer, base.as_ref()))
+        })
+    }
+}
+
+/// Room for an image: where other state is, since temporary folders are often in memory.
+fn work_folder() -> CommandResult<TempDir> {
+    let fail = |error: std::io::Error| {
+        CommandError::environment(format!("a folder to write the image in: {error}"))
+    };
+    match env_vars::state_dir() {
+        Some(state) => {
+            let folder = state.join("packing");
+            std::fs::create_dir_all(&folder).map_err(fail)?;
+            TempDir::new_in(folder).map_err(fail)
+        }
+        None => TempDir::new().map_err(fail),
+    }
+}
+
+fn pack_error(error: PackError) -> CommandError {
+    match error {
+        PackError::Layer(error) => opened::layer_error(error),
+        PackError::Write { .. } => CommandError::new(Turn::Environment, error),
+    }
+}
