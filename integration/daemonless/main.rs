@@ -6,6 +6,7 @@ mod support;
 mod architecture;
 mod commands_shown;
 mod config_page;
+mod dev;
 mod diff;
 mod docs;
 mod floors;

@@ -34,6 +34,10 @@ pub struct Engines {
     pub ubuntu_base: String,
     /// The folder with `docker`, `docker-buildx`, `buildctl` and `skopeo`.
     pub bin: PathBuf,
+    /// The folder with Podman's `podman`.
+    pub podman: PathBuf,
+    /// The devcontainer CLI.
+    pub devcontainer: PathBuf,
     /// A Docker configuration folder in which `docker buildx` is found.
     pub docker_config: PathBuf,
 }
@@ -76,6 +80,8 @@ impl Engines {
             python_base: variable("MLBUILD_TEST_PYTHON_BASE"),
             ubuntu_base: variable("MLBUILD_TEST_UBUNTU_BASE"),
             bin: variable("MLBUILD_TEST_BIN").into(),
+            podman: variable("MLBUILD_TEST_PODMAN").into(),
+            devcontainer: variable("MLBUILD_TEST_DEVCONTAINER").into(),
             docker_config: variable("MLBUILD_TEST_DOCKER_CONFIG").into(),
         }
     }

@@ -2,6 +2,8 @@
 
 pub mod adopt;
 pub mod completions;
+pub mod dev;
+pub mod devcontainer;
 pub mod diff;
 pub mod doctor;
 pub mod engine;
@@ -14,6 +16,7 @@ pub mod lock;
 pub mod man;
 mod opened;
 pub mod output;
+pub mod project_image;
 pub mod registry_args;
 mod repack;
 pub mod restore;
@@ -51,6 +54,8 @@ pub enum Command {
     Lock(Box<lock::LockVerbArgs>),
     Run(run::RunArgs),
     GuiRun(gui_run::GuiRunArgs),
+    Dev(dev::DevArgs),
+    Devcontainer(devcontainer::DevcontainerArgs),
     Adopt(adopt::AdoptArgs),
     Diff(diff::DiffArgs),
     Inspect(inspect::InspectArgs),
@@ -70,6 +75,8 @@ pub fn definition() -> clap::Command {
     Cli::command()
         .mut_subcommand("run", run::documented)
         .mut_subcommand("gui-run", gui_run::documented)
+        .mut_subcommand("dev", dev::documented)
+        .mut_subcommand("devcontainer", devcontainer::documented)
 }
 
 /// Parses the command line, runs the verb, and says how it went.
@@ -84,6 +91,11 @@ pub fn main() -> ExitCode {
                 ["help", "run"] => return finish(run::run(&run::RunArgs { words: words() })),
                 ["help", "gui-run"] => {
                     return finish(gui_run::run(&gui_run::GuiRunArgs { words: words() }));
+                }
+                ["help", "dev"] => return finish(dev::run(&dev::DevArgs { words: words() })),
+                ["help", "devcontainer"] => {
+                    let args = devcontainer::DevcontainerArgs { words: words() };
+                    return finish(devcontainer::run(&args).map(|()| 0));
                 }
                 _ => {}
             }
@@ -108,6 +120,8 @@ fn execute(cli: Cli) -> CommandResult<u8> {
     match cli.command {
         Command::Run(args) => return run::run(&args),
         Command::GuiRun(args) => return gui_run::run(&args),
+        Command::Dev(args) => return dev::run(&args),
+        Command::Devcontainer(args) => devcontainer::run(&args),
         Command::Image(args) => wait_for(image::run(*args)),
         Command::Lock(args) => wait_for(lock::run(*args)),
         Command::Adopt(args) => wait_for(adopt::run(args)),

@@ -6,25 +6,19 @@ use std::process::{Command, Stdio};
 use mlbuild_manifests::atomic;
 use sha2::{Digest as _, Sha256};
 
-use super::flags::GuiFlags;
 use crate::cli::run::image::PinnedImage;
 use crate::cli::run::runtime_cli::Found;
 use crate::display::image::{Inside, SCRIPT};
 use crate::env_vars;
 use crate::runtime::RunSpec;
 
-/// Looks with the image's own shell, with no network and no rights. `None` where it has none.
-pub(super) fn inside(
+/// Looks as `user` with the image's own shell, with no network and no rights. `None` where it has none.
+pub(in crate::cli) fn inside(
     found: &Found,
     image: &PinnedImage,
     spec: &RunSpec,
-    flags: &GuiFlags,
+    user: Option<&str>,
 ) -> Option<Inside> {
-    // As whom it runs is part of what is asked.
-    let user = spec
-        .options
-        .text("user")
-        .filter(|_| !flags.access.is_host_user());
     let kept = kept(image, user);
     let seen = kept.as_ref().and_then(|file| std::fs::read(file).ok());
     if let Some(inside) = seen.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {

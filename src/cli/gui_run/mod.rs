@@ -14,7 +14,7 @@
 mod access;
 mod ear;
 mod flags;
-mod look;
+pub(super) mod look;
 mod session;
 mod setup;
 
@@ -97,7 +97,9 @@ pub fn run(args: &GuiRunArgs) -> CommandResult<u8> {
         let image = image::pin(&found, &spec).await?;
         Ok((found, image))
     })?;
-    let inside = look::inside(&found, &image, &spec, &flags);
+    let as_given = |_: &&str| !flags.access.is_host_user();
+    let user = spec.options.text("user").filter(as_given);
+    let inside = look::inside(&found, &image, &spec, user);
     session::check_user(&host, &session, &flags, &spec, inside.as_ref(), &found)?;
     tell_what_it_lacks(inside.as_ref());
     warn_of_weaker(&flags, &spec);

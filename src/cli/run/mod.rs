@@ -12,7 +12,7 @@
 
 pub(super) mod child;
 mod credentials;
-mod defaults;
+pub(super) mod defaults;
 pub(super) mod dry_run;
 pub(super) mod gpu;
 pub(super) mod help;
@@ -66,7 +66,7 @@ pub(super) struct Start<'a> {
     pub(super) gpu: GpuUse,
     pub(super) found: &'a Found,
     /// Variables that go to the runtime's environment only.
-    secrets: Vec<(&'static str, String)>,
+    pub(super) secrets: Vec<(&'static str, String)>,
 }
 
 /// What the verb gives the container for this run alone.
