@@ -239,6 +239,13 @@ fn detached_it_prints_the_id_alone() {
             "{name}: {id}"
         );
         assert_eq!(setting.docker(&["wait", id]), "5", "{name}");
+        // Nobody waited for its end but Docker, which is asked.
+        let mut list = setting.project.command(["runs", "list", "--format=json"]);
+        list.env("PATH", setting.path())
+            .env("DOCKER_HOST", &setting.host);
+        let listed = Ran::of(&mut list).json();
+        assert_eq!(listed["runs"][0]["outcome"]["exit_code"], 5, "{name}");
+        assert!(listed["runs"][0]["outcome"]["ended"].is_string(), "{name}");
         setting.docker(&["rm", id]);
     }
 }

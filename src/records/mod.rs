@@ -44,7 +44,7 @@ pub use again::{Again, PROGRAMS, TOLD, exact_image};
 pub use compare::{Difference, Side, compare};
 pub use git::{Git, GitError};
 pub use locks::{entry_of, has_checksum};
-pub use run::{RunExit, RunStart, StartedRun};
+pub use run::{RunExit, RunStart, StartedRun, finish_later};
 pub use snapshot::Snapshot;
 pub use store::{Listing, Store, StoreError};
 

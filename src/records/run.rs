@@ -109,6 +109,27 @@ impl StartedRun {
     }
 }
 
+/// Writes down how a run ended that nobody waited for.
+///
+/// # Errors
+/// Where the file can't be written; the record then still says `started`.
+pub fn finish_later(
+    mut record: RunRecord,
+    folder: &Path,
+    exit: RunExit,
+    ended: Timestamp,
+) -> Result<(), RunRecordError> {
+    let Some(outcome) = &mut record.outcome else {
+        return Ok(());
+    };
+    outcome.status = RunStatus::Finished;
+    // A clock that was set back meanwhile doesn't make it end before it started.
+    outcome.ended = Some(whole_seconds(ended).max(outcome.started));
+    outcome.exit_code = exit.code;
+    outcome.signal = exit.signal;
+    record.replace(folder)
+}
+
 /// Docker's options with `-e NAME=value` cut to `-e NAME`: values may be secrets.
 fn without_values(options: &[String]) -> Vec<String> {
     let mut is_variable = false;

@@ -1,16 +1,19 @@
 //! The records of a project, found again.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::thread;
 
 use mlbuild_manifests::RunRecord;
-use mlbuild_manifests::run_record::{FOLDER_NAME, RunRecordError};
+use mlbuild_manifests::run_record::{FOLDER_NAME, RunRecordError, RunSummary};
 
 use crate::nearest::nearest;
 
 /// Records are read by this many threads at most: more than a disk answers at once.
 const MOST_THREADS: usize = 8;
+/// Room for most records, in bytes.
+const BUFFER: usize = 64 << 10;
 /// Candidates that are named where a prefix is ambiguous.
 const MOST_NAMED: usize = 10;
 
@@ -20,11 +23,11 @@ pub struct Store {
     folder: PathBuf,
 }
 
-/// All records of a project.
-#[derive(Debug, Default)]
-pub struct Listing {
+/// All records of a project, or what was read of each.
+#[derive(Debug)]
+pub struct Listing<T> {
     /// Those that can be read, by id.
-    pub records: Vec<RunRecord>,
+    pub records: Vec<T>,
     /// What is wrong with the others.
     pub unreadable: Vec<RunRecordError>,
 }
@@ -105,15 +108,42 @@ impl Store {
     ///
     /// # Errors
     /// Where the folder can't be read.
-    pub fn all(&self) -> Result<Listing, StoreError> {
+    pub fn all(&self) -> Result<Listing<RunRecord>, StoreError> {
+        self.each(|_, path| RunRecord::load(path))
+    }
+
+    /// What a list shows of every record, read in a fraction of the time.
+    ///
+    /// # Errors
+    /// As [`Store::all`].
+    pub fn summaries(&self) -> Result<Listing<RunSummary>, StoreError> {
+        self.each(|buffer, path| {
+            let read = read_into(buffer, path);
+            let text = read.map_err(|source| RunRecordError::Read {
+                path: path.to_path_buf(),
+                source,
+            })?;
+            RunSummary::parse(text, path)
+        })
+    }
+
+    /// Reads every record by several threads, each with a buffer of its own.
+    fn each<T: Send>(
+        &self,
+        read: impl Fn(&mut Vec<u8>, &Path) -> Result<T, RunRecordError> + Sync,
+    ) -> Result<Listing<T>, StoreError> {
         let ids = self.ids()?;
         let threads = thread::available_parallelism().map_or(1, |n| n.get().min(MOST_THREADS));
         let part = ids.len().div_ceil(threads).max(1);
-        let load = |id: &String| RunRecord::load(&self.folder.join(format!("{id}.toml")));
+        let work = |ids: &[String]| -> Vec<_> {
+            let mut buffer = vec![0; BUFFER];
+            let load = |id| read(&mut buffer, &self.folder.join(format!("{id}.toml")));
+            ids.iter().map(load).collect()
+        };
         let parts: Vec<Vec<_>> = thread::scope(|scope| {
             let readers: Vec<_> = ids
                 .chunks(part)
-                .map(|ids| scope.spawn(move || ids.iter().map(load).collect()))
+                .map(|ids| scope.spawn(move || work(ids)))
                 .collect();
             let join = |reader: thread::ScopedJoinHandle<'_, _>| reader.join();
             readers
@@ -121,7 +151,10 @@ impl Store {
                 .map(|reader| join(reader).expect("reading a record doesn't panic"))
                 .collect()
         });
-        let mut listing = Listing::default();
+        let mut listing = Listing {
+            records: Vec::with_capacity(ids.len()),
+            unreadable: Vec::new(),
+        };
         for read in parts.into_iter().flatten() {
             match read {
                 Ok(record) => listing.records.push(record),
@@ -155,6 +188,23 @@ impl Store {
             }),
         }
     }
+}
+
+/// A file's text. Of a small one, three calls: open, read, close.
+fn read_into<'a>(buffer: &'a mut Vec<u8>, path: &Path) -> io::Result<&'a str> {
+    let mut file = File::open(path)?;
+    let mut length = 0;
+    loop {
+        let n = file.read(&mut buffer[length..])?;
+        length += n;
+        // What is shorter than was asked for is the end.
+        if length < buffer.len() {
+            break;
+        }
+        buffer.resize(buffer.len() * 2, 0);
+    }
+    str::from_utf8(&buffer[..length])
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
 fn named(candidates: &[String]) -> String {

@@ -21,6 +21,7 @@ mod error;
 mod files;
 mod parts;
 mod quick;
+mod summary;
 mod text;
 
 use jiff::Timestamp;
@@ -34,6 +35,7 @@ use crate::document::{Document, DocumentError, RUN_ARTIFACT_TYPE};
 pub use error::RunRecordError;
 pub use files::Binding;
 pub use parts::{GitState, RunCommand, RunHost, RunImage, RunOutcome, RunPlatform, RunStatus};
+pub use summary::RunSummary;
 
 /// The folder that records are kept in, beside the lock file.
 pub const FOLDER_NAME: &str = "mlbuild.runs";

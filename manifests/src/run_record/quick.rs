@@ -9,8 +9,10 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use super::{
-    GitState, RunCommand, RunHost, RunImage, RunOutcome, RunPlatform, RunRecord, RunStatus,
+    FORMAT_VERSION, GitState, RunCommand, RunHost, RunImage, RunOutcome, RunPlatform, RunRecord,
+    RunStatus, RunSummary,
 };
+use crate::RunId;
 
 /// What comes after the last table.
 const AFTER: &str = "\n# end of record\n";
@@ -20,6 +22,13 @@ pub(super) fn read(text: &str) -> Option<RunRecord> {
     let mut lines = Lines { rest: text };
     let record = lines.record()?;
     (lines.rest == AFTER).then_some(record)
+}
+
+/// What is listed of the record, if the text is written as `to_toml` writes it.
+pub(super) fn summary(text: &str) -> Option<RunSummary> {
+    let mut lines = Lines { rest: text };
+    let summary = lines.summary()?;
+    (lines.rest == AFTER).then_some(summary)
 }
 
 struct Lines<'a> {
@@ -39,6 +48,79 @@ impl<'a> Lines<'a> {
             command: self.table("command").and_then(|()| self.command()),
             host: self.table("host").and_then(|()| self.host()),
             outcome: self.table("outcome").and_then(|()| self.outcome()),
+        })
+    }
+
+    /// As [`Lines::record`], with what isn't listed passed over.
+    fn summary(&mut self) -> Option<RunSummary> {
+        self.skip();
+        let version: u32 = self.plain("version")?;
+        if version > FORMAT_VERSION {
+            return None;
+        }
+        let id: RunId = self.value("id")?;
+        let created = self.value("created")?;
+        self.text("lock");
+        self.table("image")?;
+        let reference = self.text("reference")?.to_owned();
+        self.text("index");
+        self.text("digest");
+        if self.rest.starts_with('#') {
+            self.skip();
+        }
+        self.text("image_id");
+        while let Some(after) = self.rest.strip_prefix("\n[image.platforms.\"") {
+            self.rest = after.split_once("\"]\n")?.1;
+            self.text("manifest")?;
+            self.text("config")?;
+        }
+        let (mut commit, mut dirty) = (None, None);
+        if self.table("git").is_some() {
+            self.text("remote");
+            commit = self.text("commit").map(str::to_owned);
+            self.text("branch");
+            self.text("folder");
+            dirty = Some(self.plain("dirty")?);
+            self.text("changes");
+            self.pass_list("left_out");
+            self.text("patch");
+        }
+        let mut argv = None;
+        if self.table("command").is_some() {
+            self.text("program");
+            self.pass_list("options");
+            argv = Some(self.list("argv"));
+            self.pass_list("environment");
+            self.pass_list("mounts");
+            self.text("accelerator");
+            self.text("project");
+            self.text("display");
+        }
+        let mut host = None;
+        if self.table("host").is_some() {
+            host = Some(self.text("name")?.to_owned());
+            self.text("platform")?;
+            self.text("runtime");
+            self.text("driver");
+            self.pass_list("devices");
+        }
+        let outcome = match self.table("outcome") {
+            Some(()) => Some(self.outcome()?),
+            None => None,
+        };
+        Some(RunSummary {
+            id: id.into(),
+            created,
+            reference,
+            commit,
+            dirty,
+            argv,
+            host,
+            status: outcome.as_ref().map_or(RunStatus::Bound, |o| o.status),
+            started: outcome.as_ref().map(|o| o.started),
+            ended: outcome.as_ref().and_then(|o| o.ended),
+            exit_code: outcome.as_ref().and_then(|o| o.exit_code),
+            signal: outcome.and_then(|o| o.signal),
         })
     }
 
@@ -149,10 +231,43 @@ impl<'a> Lines<'a> {
         Some(value)
     }
 
+    /// A string, as it stands in the text.
+    fn text(&mut self, key: &str) -> Option<&'a str> {
+        let (value, rest) = self.next(key)?;
+        let value = unquoted(value)?;
+        self.rest = rest;
+        Some(value)
+    }
+
+    fn pass_list(&mut self, key: &str) {
+        let rest = match self.next(key) {
+            Some(("[", rest)) => rest,
+            Some(("[]", rest)) => {
+                self.rest = rest;
+                return;
+            }
+            _ => return,
+        };
+        // A line of a list is indented: the first that isn't ends it, or ends the quick way.
+        let is_item = |line: &str| {
+            let item = line.strip_prefix("  ").and_then(|l| l.strip_suffix(','));
+            item.and_then(unquoted).is_some()
+        };
+        self.rest = match rest.split_once("\n]\n") {
+            Some((items, after)) if items.lines().all(is_item) => after,
+            _ => "",
+        };
+    }
+
     fn list(&mut self, key: &str) -> Vec<String> {
         let mut items = Vec::new();
-        let Some(("[", mut rest)) = self.next(key) else {
-            return items;
+        let mut rest = match self.next(key) {
+            Some(("[", rest)) => rest,
+            Some(("[]", rest)) => {
+                self.rest = rest;
+                return items;
+            }
+            _ => return items,
         };
         while let Some((line, after)) = rest.split_once('\n') {
             rest = after;
@@ -181,7 +296,7 @@ fn unquoted(value: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::read;
+    use super::{RunRecord, RunSummary, read, summary};
 
     const FULL: &str = include_str!("../../tests/samples/v2.run.toml");
 
@@ -193,7 +308,9 @@ mod tests {
             include_str!("../../tests/samples/v2-bound.run.toml"),
             include_str!("../../tests/samples/v2-digest.run.toml"),
         ] {
-            assert_eq!(read(text), Some(toml::from_str(text).unwrap()));
+            let record: RunRecord = toml::from_str(text).unwrap();
+            assert_eq!(summary(text), Some(RunSummary::of(&record)));
+            assert_eq!(read(text), Some(record));
         }
     }
 
@@ -211,7 +328,9 @@ mod tests {
             ("status = \"finished\"", "status = \"over\""),
         ] {
             assert!(FULL.contains(from));
-            assert_eq!(read(&FULL.replace(from, to)), None, "{to}");
+            let changed = FULL.replace(from, to);
+            assert_eq!(read(&changed), None, "{to}");
+            assert_eq!(summary(&changed), None, "{to}");
         }
     }
 }

@@ -11,6 +11,7 @@
 //! | the container, to its end | `child` |
 
 pub(super) mod child;
+pub(super) mod containers;
 mod credentials;
 pub(super) mod defaults;
 pub(super) mod dry_run;
@@ -172,8 +173,10 @@ pub(super) fn go(
     beside: Beside,
 ) -> CommandResult<u8> {
     tell(&start);
+    let mut options = beside.options;
+    options.add("label", &format!("{}={}", containers::LABEL, start.run_id));
     let whole = RunSpec {
-        options: start.spec.options.clone().over(beside.options),
+        options: start.spec.options.clone().over(options),
         ..start.spec.clone()
     };
     let rendered = whole.argv(start.found.cli);

@@ -1,15 +1,18 @@
 //! `mlbuild runs list`.
 
+use std::cmp::Ordering;
+
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use mlbuild_manifests::RunRecord;
-use mlbuild_manifests::run_record::{RunRecordError, RunStatus};
+use mlbuild_manifests::run_record::{RunRecordError, RunStatus, RunSummary};
 use serde_json::json;
 
-use super::{ProjectArgs, as_json, duration, ending, lasted, short_commit, time};
+use super::{ProjectArgs, as_json, ended, ending, lasted, short_commit, time};
 use crate::cli::output;
 use crate::error::CommandResult;
 use crate::flags::Format;
+use crate::records::Store;
 use crate::runtime::shell_line;
 
 /// Most characters of a command in the table.
@@ -70,9 +73,8 @@ pub enum StatusArg {
 
 impl StatusArg {
     /// True for a run that is so.
-    pub fn is_of(self, record: &RunRecord) -> bool {
-        let status = record.status();
-        let code = record.outcome.as_ref().and_then(|o| o.exit_code);
+    pub fn is_of(self, run: &RunSummary) -> bool {
+        let (status, code) = (run.status, run.exit_code);
         match self {
             StatusArg::Bound => status == RunStatus::Bound,
             StatusArg::Started => status == RunStatus::Started,
@@ -99,47 +101,82 @@ pub enum SortArg {
     Status,
 }
 
+/// A run, and the rest of its record where that is needed.
+struct Entry {
+    run: RunSummary,
+    record: Option<RunRecord>,
+}
+
 /// Runs the verb.
 ///
 /// # Errors
 /// Where the folder can't be read. A record that can't be is named in a warning.
-pub fn run(args: &ListArgs) -> CommandResult {
-    let listing = args.project.store()?.all()?;
-    for error in &listing.unreadable {
+pub async fn run(args: &ListArgs) -> CommandResult {
+    let store = args.project.store()?;
+    let mut unreadable = Vec::new();
+    let mut entries = read(args, &store, &mut unreadable)?;
+    if ended::complete(&store, entries.iter().map(|entry| &entry.run)).await > 0 {
+        unreadable.clear();
+        entries = read(args, &store, &mut unreadable)?;
+    }
+    for error in &unreadable {
         output::warning(&error.to_string());
     }
-    let mut records = listing.records;
-    records.retain(|record| args.wants(record));
-    sort(&mut records, args.sort);
+    entries.retain(|entry| args.wants(entry));
+    sort(&mut entries, args.sort);
     if args.reverse {
-        records.reverse();
+        entries.reverse();
     }
-    records.truncate(args.limit.unwrap_or(usize::MAX));
+    entries.truncate(args.limit.unwrap_or(usize::MAX));
     match args.format {
         Format::Json => {
+            let records = entries.iter().filter_map(|entry| entry.record.as_ref());
             let answer = json!({
-                "runs": records.iter().map(as_json).collect::<Vec<_>>(),
-                "unreadable": listing.unreadable.iter().map(unreadable).collect::<Vec<_>>(),
+                "runs": records.map(as_json).collect::<Vec<_>>(),
+                "unreadable": unreadable.iter().map(shown).collect::<Vec<_>>(),
             });
             output::answer(&format!("{answer:#}"))
         }
-        Format::Text if records.is_empty() => {
+        Format::Text if entries.is_empty() => {
             output::note("no runs");
             Ok(())
         }
-        Format::Text => output::answer(&table(&records)),
+        Format::Text => output::answer(&table(&entries)),
     }
 }
 
-fn unreadable(error: &RunRecordError) -> serde_json::Value {
+/// Whole records only where they are asked for.
+fn read(
+    args: &ListArgs,
+    store: &Store,
+    unreadable: &mut Vec<RunRecordError>,
+) -> CommandResult<Vec<Entry>> {
+    if args.format == Format::Json || args.image.is_some() {
+        let listing = store.all()?;
+        unreadable.extend(listing.unreadable);
+        let whole = |record: RunRecord| Entry {
+            run: RunSummary::of(&record),
+            record: Some(record),
+        };
+        return Ok(listing.records.into_iter().map(whole).collect());
+    }
+    let listing = store.summaries()?;
+    unreadable.extend(listing.unreadable);
+    let listed = |run| Entry { run, record: None };
+    Ok(listing.records.into_iter().map(listed).collect())
+}
+
+fn shown(error: &RunRecordError) -> serde_json::Value {
     json!({ "file": error.path(), "message": error.to_string() })
 }
 
 impl ListArgs {
-    fn wants(&self, record: &RunRecord) -> bool {
+    fn wants(&self, Entry { run, record }: &Entry) -> bool {
         let holds = |text: &str, wanted: &str| text.contains(wanted);
         let image = |wanted: &String| {
-            let image = &record.image;
+            let Some(RunRecord { image, .. }) = record else {
+                return false;
+            };
             let manifests = image.platforms.values().map(|p| &p.manifest);
             let mut digests = manifests
                 .chain(&image.index)
@@ -148,50 +185,46 @@ impl ListArgs {
             holds(&image.reference, wanted) || digests.any(|d| holds(d.as_ref(), wanted))
         };
         let commit = |wanted: &String| {
-            let git = record.git.as_ref();
-            let commit = git.and_then(|git| git.commit.as_ref());
+            let commit = run.commit.as_ref();
             commit.is_some_and(|commit| commit.starts_with(wanted.as_str()))
         };
         let command = |wanted: &String| {
-            let command = record.command.as_ref();
-            command.is_some_and(|command| holds(&shell_line(&command.argv), wanted))
+            let argv = run.argv.as_ref();
+            argv.is_some_and(|argv| holds(&shell_line(argv), wanted))
         };
-        let host = |wanted: &String| record.host.as_ref().is_some_and(|h| h.name == *wanted);
-        self.status.is_none_or(|status| status.is_of(record))
+        self.status.is_none_or(|status| status.is_of(run))
             && self.image.as_ref().is_none_or(image)
             && self.commit.as_ref().is_none_or(commit)
             && self.command.as_ref().is_none_or(command)
-            && self.host.as_ref().is_none_or(host)
-            && self.since.is_none_or(|since| when(record) >= since)
+            && (self.host.is_none() || self.host == run.host)
+            && self.since.is_none_or(|since| run.when() >= since)
     }
-}
-
-/// When a run started, or was bound to its image.
-pub fn when(record: &RunRecord) -> Timestamp {
-    let outcome = record.outcome.as_ref();
-    outcome.map_or(record.created, |outcome| outcome.started)
 }
 
 /// Runs that are equal otherwise stand newest first.
-fn sort(records: &mut [RunRecord], by: SortArg) {
-    records.sort_by(|a, b| when(b).cmp(&when(a)).then_with(|| b.id.cmp(&a.id)));
-    match by {
-        SortArg::Created => {}
-        SortArg::Duration => records.sort_by_key(|r| std::cmp::Reverse(duration(r))),
-        SortArg::Id => records.sort_by(|a, b| a.id.cmp(&b.id)),
-        SortArg::Image => records.sort_by(|a, b| a.image.reference.cmp(&b.image.reference)),
-        SortArg::Status => records.sort_by_key(|r| r.status()),
-    }
+fn sort(entries: &mut [Entry], by: SortArg) {
+    let newest =
+        |a: &RunSummary, b: &RunSummary| b.when().cmp(&a.when()).then_with(|| b.id.cmp(&a.id));
+    entries.sort_by(|Entry { run: a, .. }, Entry { run: b, .. }| {
+        let first = match by {
+            SortArg::Created => Ordering::Equal,
+            SortArg::Duration => b.duration().cmp(&a.duration()),
+            SortArg::Id => a.id.cmp(&b.id),
+            SortArg::Image => a.reference.cmp(&b.reference),
+            SortArg::Status => a.status.cmp(&b.status),
+        };
+        first.then_with(|| newest(a, b))
+    });
 }
 
-fn table(records: &[RunRecord]) -> String {
+fn table(entries: &[Entry]) -> String {
     let mut rows = vec![
         [
             "RUN", "STARTED", "STATUS", "TOOK", "IMAGE", "CODE", "COMMAND",
         ]
         .map(str::to_owned),
     ];
-    rows.extend(records.iter().map(row));
+    rows.extend(entries.iter().map(|entry| row(&entry.run)));
     let widths: Vec<usize> = (0..rows[0].len())
         .map(|column| rows.iter().map(|r| r[column].chars().count()).max())
         .map(|width| width.unwrap_or(0))
@@ -210,24 +243,23 @@ fn table(records: &[RunRecord]) -> String {
     text
 }
 
-fn row(record: &RunRecord) -> [String; 7] {
-    let code = record.git.as_ref().map_or(String::new(), |git| {
-        let commit = git.commit.as_deref().map_or("none", short_commit);
-        format!("{commit}{}", if git.dirty { "+" } else { "" })
+fn row(run: &RunSummary) -> [String; 7] {
+    let code = run.dirty.map_or(String::new(), |dirty| {
+        let commit = run.commit.as_deref().map_or("none", short_commit);
+        format!("{commit}{}", if dirty { "+" } else { "" })
     });
-    let command = record.command.as_ref();
-    let line = command.map_or(String::new(), |command| shell_line(&command.argv));
+    let line = run.argv.as_deref().map_or(String::new(), shell_line);
     let one_line = line.replace('\n', " ");
     let mut shown: String = one_line.chars().take(COMMAND).collect();
     if one_line.chars().count() > COMMAND {
         shown.push('…');
     }
     [
-        record.id.to_string(),
-        when(record).strftime("%Y-%m-%d %H:%M").to_string(),
-        ending(record),
-        duration(record).map_or(String::new(), lasted),
-        record.image.reference.clone(),
+        run.id.clone(),
+        run.when().strftime("%Y-%m-%d %H:%M").to_string(),
+        ending(run),
+        run.duration().map_or(String::new(), lasted),
+        run.reference.clone(),
         code,
         shown,
     ]

@@ -2,6 +2,7 @@
 
 pub mod attached;
 mod diff;
+pub mod ended;
 mod list;
 mod prune;
 mod pull;
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueHint};
 use mlbuild_manifests::RunRecord;
+use mlbuild_manifests::run_record::RunSummary;
 use serde_json::{Value, json};
 
 use crate::error::{CommandError, CommandResult};
@@ -93,8 +95,8 @@ fn absolute(folder: &Path) -> CommandResult<PathBuf> {
 /// Where a run isn't known, or a record can't be read or written.
 pub async fn run(args: RunsArgs) -> CommandResult {
     match args.command {
-        RunsCommand::List(args) => list::run(&args),
-        RunsCommand::Show(args) => show::run(&args),
+        RunsCommand::List(args) => list::run(&args).await,
+        RunsCommand::Show(args) => show::run(&args).await,
         RunsCommand::Diff(args) => diff::run(&args).await,
         RunsCommand::Prune(args) => prune::run(&args),
         RunsCommand::Push(args) => push::run(&args).await,
@@ -152,23 +154,14 @@ fn lasted(seconds: i64) -> String {
     }
 }
 
-/// Seconds from start to end; `None` where the run hasn't ended.
-fn duration(record: &RunRecord) -> Option<i64> {
-    let outcome = record.outcome.as_ref()?;
-    Some(outcome.ended?.as_second() - outcome.started.as_second())
-}
-
 /// How a run went, in a word or two.
-fn ending(record: &RunRecord) -> String {
-    let Some(outcome) = &record.outcome else {
-        return record.status().as_str().to_owned();
-    };
-    match (&outcome.signal, outcome.exit_code, outcome.ended) {
-        (_, _, None) => record.status().as_str().to_owned(),
+fn ending(run: &RunSummary) -> String {
+    match (&run.signal, run.exit_code, run.ended) {
+        (_, _, None) => run.status.as_str().to_owned(),
         (Some(signal), ..) => signal.clone(),
         (None, Some(0), _) => "ok".to_owned(),
         (None, Some(code), _) => format!("exit {code}"),
-        (None, None, _) => record.status().as_str().to_owned(),
+        (None, None, _) => run.status.as_str().to_owned(),
     }
 }
 

@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use jiff::Timestamp;
-use mlbuild_manifests::RunRecord;
+use mlbuild_manifests::run_record::RunSummary;
+use mlbuild_manifests::{RunId, RunRecord};
 use serde_json::json;
 
-use super::list::{StatusArg, when};
+use super::list::StatusArg;
 use super::{ProjectArgs, time};
 use crate::cli::output;
 use crate::error::{CommandError, CommandResult};
@@ -47,13 +48,13 @@ pub fn run(args: &PruneArgs) -> CommandResult {
             .hint("mlbuild runs prune --keep 100 --dry-run"));
     }
     let store = args.project.store()?;
-    let listing = store.all()?;
+    let listing = store.summaries()?;
     for error in &listing.unreadable {
         output::warning(&format!("kept: {error}"));
     }
     let mut records = listing.records;
     records.retain(|record| args.wants(record));
-    records.sort_by(|a, b| when(b).cmp(&when(a)).then_with(|| b.id.cmp(&a.id)));
+    records.sort_by(|a, b| b.when().cmp(&a.when()).then_with(|| b.id.cmp(&a.id)));
     let removed = records.split_off(args.keep.unwrap_or(0).min(records.len()));
     for record in removed.iter().filter(|_| !args.dry_run) {
         remove(store.folder(), record)?;
@@ -76,25 +77,26 @@ pub fn run(args: &PruneArgs) -> CommandResult {
 }
 
 impl PruneArgs {
-    fn wants(&self, record: &RunRecord) -> bool {
+    fn wants(&self, run: &RunSummary) -> bool {
         let by_status = match self.status {
-            Some(status) => status.is_of(record),
-            None => !StatusArg::Started.is_of(record),
+            Some(status) => status.is_of(run),
+            None => !StatusArg::Started.is_of(run),
         };
-        by_status && self.older_than.is_none_or(|time| when(record) < time)
+        by_status && self.older_than.is_none_or(|time| run.when() < time)
     }
 }
 
 /// The record first: a patch that nobody speaks of is no harm, a record without its patch is.
-fn remove(folder: &Path, record: &RunRecord) -> CommandResult {
+fn remove(folder: &Path, run: &RunSummary) -> CommandResult {
     let fail = |path: PathBuf| {
         move |error: std::io::Error| {
             CommandError::environment(format!("{}: can't be removed: {error}", path.display()))
         }
     };
-    let path = RunRecord::path(folder, &record.id);
+    let id: RunId = run.id.parse().map_err(CommandError::user)?;
+    let path = RunRecord::path(folder, &id);
     std::fs::remove_file(&path).map_err(fail(path))?;
-    let patch = RunRecord::patch_path(folder, &record.id);
+    let patch = RunRecord::patch_path(folder, &id);
     match std::fs::remove_file(&patch) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(fail(patch)(error)),
         _ => Ok(()),

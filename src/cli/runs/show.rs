@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 
 use clap::Args;
 use mlbuild_manifests::RunRecord;
-use mlbuild_manifests::run_record::{GitState, RunImage};
+use mlbuild_manifests::run_record::{GitState, RunImage, RunSummary};
 
-use super::{ProjectArgs, as_json, duration, ending, lasted};
+use super::{ProjectArgs, as_json, ended, ending, lasted};
 use crate::cli::output;
 use crate::error::{CommandError, CommandResult};
 use crate::flags::Format;
@@ -33,9 +33,12 @@ pub struct ShowArgs {
 ///
 /// # Errors
 /// Where the run isn't known, or its record or patch can't be read.
-pub fn run(args: &ShowArgs) -> CommandResult {
+pub async fn run(args: &ShowArgs) -> CommandResult {
     let store = args.project.store()?;
-    let record = store.find(&args.run)?;
+    let mut record = store.find(&args.run)?;
+    if ended::complete(&store, [&RunSummary::of(&record)]).await > 0 {
+        record = store.find(record.id.as_str())?;
+    }
     if args.patch {
         let patch = record
             .load_patch(store.folder())
@@ -80,12 +83,13 @@ impl Lines {
 fn text(record: &RunRecord) -> String {
     let mut lines = Lines::default();
     lines.add("run", &record.id);
-    lines.add("status", ending(record));
+    let summary = RunSummary::of(record);
+    lines.add("status", ending(&summary));
     match &record.outcome {
         Some(outcome) => {
             lines.add("started", outcome.started);
             lines.maybe("ended", outcome.ended);
-            lines.maybe("took", duration(record).map(lasted));
+            lines.maybe("took", summary.duration().map(lasted));
         }
         None => lines.add("bound", record.created),
     }

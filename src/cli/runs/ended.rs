@@ -1,0 +1,51 @@
+//! Runs that were left in the background: nobody waited for their end, but the runtime knows it.
+
+use mlbuild_manifests::RunRecord;
+use mlbuild_manifests::run_record::{RunStatus, RunSummary};
+
+use crate::cli::output;
+use crate::cli::run::containers;
+use crate::cli::run::runtime_cli;
+use crate::records::{RunExit, Store, finish_later, this_host};
+use crate::runtime::RuntimeCli;
+
+/// Completes the records of this machine's detached runs that have ended; returns how many.
+/// Where the runtime doesn't answer, or has removed the container, a record stays as it is.
+pub async fn complete<'a>(store: &Store, runs: impl IntoIterator<Item = &'a RunSummary>) -> usize {
+    let here = this_host().name;
+    let may_be = |run: &&RunSummary| {
+        run.status == RunStatus::Started && run.host.as_deref() == Some(here.as_str())
+    };
+    let mut completed = 0;
+    for run in runs.into_iter().filter(may_be) {
+        let Ok(record) = store.find(&run.id) else {
+            continue;
+        };
+        if was_detached(&record) {
+            completed += usize::from(complete_one(store, record).await.is_some());
+        }
+    }
+    completed
+}
+
+fn was_detached(record: &RunRecord) -> bool {
+    let options = record.command.iter().flat_map(|command| &command.options);
+    options.into_iter().any(|option| option == "--detach")
+}
+
+async fn complete_one(store: &Store, record: RunRecord) -> Option<()> {
+    let program = record.command.as_ref()?.program.as_deref();
+    let cli = RuntimeCli::ALL
+        .into_iter()
+        .find(|cli| Some(cli.program()) == program)?;
+    let found = runtime_cli::find(Some(cli)).await.ok()?;
+    let end = containers::end_of(&found, &record.id).await?;
+    let exit = RunExit::of_code(end.code);
+    match finish_later(record, store.folder(), exit, end.at) {
+        Ok(()) => Some(()),
+        Err(error) => {
+            output::warning(&format!("the end of a run isn't recorded: {error}"));
+            None
+        }
+    }
+}
