@@ -1,6 +1,6 @@
 //! Which of docker, podman and nerdctl starts the container.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mlbuild_buildkit::docker::api::DockerApi;
@@ -67,9 +67,20 @@ impl Found {
 
     /// Whether it can put a small init before the program.
     pub(in crate::cli) fn has_init(&self) -> bool {
-        let info = self.docker.as_ref().map(|daemon| &daemon.info);
-        // What Docker says where it found no docker-init.
-        info.is_none_or(|info| info["InitCommit"]["ID"] != "N/A")
+        // Podman looks for it there, and refuses to start anything where it isn't.
+        const CATATONIT: [&str; 5] = [
+            "/usr/libexec/podman/catatonit",
+            "/usr/lib/podman/catatonit",
+            "/usr/local/libexec/podman/catatonit",
+            "/usr/local/lib/podman/catatonit",
+            "/usr/bin/catatonit",
+        ];
+        match (&self.docker, self.cli) {
+            // What Docker says where it found no docker-init.
+            (Some(daemon), _) => daemon.info["InitCommit"]["ID"] != "N/A",
+            (None, RuntimeCli::Podman) => CATATONIT.iter().any(|file| Path::new(file).exists()),
+            (None, _) => on_path::find("tini").is_some(),
+        }
     }
 
     /// Whether containers live in a virtual machine, which can't mount sockets of this one.
