@@ -15,6 +15,7 @@ mod gui_run;
 mod image;
 mod inspect;
 mod lock;
+mod podman;
 mod private_engine;
 mod progress;
 mod registry;
