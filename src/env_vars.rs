@@ -24,6 +24,8 @@ pub const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
 pub const NO_COLOR: &str = "NO_COLOR";
 /// Default for `--progress`.
 pub const BUILDKIT_PROGRESS: &str = "BUILDKIT_PROGRESS";
+/// Set by `mlbuild gui-run --detach` for the process that it leaves behind.
+pub const MLBUILD_GUI_KEEPER: &str = "MLBUILD_GUI_KEEPER";
 /// Folder for caches and the private builder (default `~/.local/state/mlbuild`).
 pub const MLBUILD_STATE_DIR: &str = "MLBUILD_STATE_DIR";
 
@@ -56,6 +58,10 @@ pub const ALL: &[EnvVar] = &[
     var(
         "HTTP_PROXY, HTTPS_PROXY, NO_PROXY",
         "Proxies, used by mlbuild and passed to RUN steps as build-only variables.",
+    ),
+    var(
+        MLBUILD_GUI_KEEPER,
+        "Set by `mlbuild gui-run --detach` for the process that it leaves behind to take the cookie away.",
     ),
     var(
         "MLBUILD_RUN_ID, MLBUILD_IMAGE, WANDB_DOCKER",

@@ -8,6 +8,7 @@ pub mod http;
 pub mod layouts;
 pub mod mlbuild;
 pub mod repository;
+pub mod session;
 pub mod sshd;
 pub mod terminal;
 pub mod xvfb;

@@ -6,7 +6,7 @@
 //! when the terminal is free again.
 
 use std::io::{self, Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -43,24 +43,35 @@ fn explain(explanations: &[Explanation]) {
     }
 }
 
-/// An ear for stderr, or a follower of the log, which adds `--cidfile`.
-pub(super) fn for_run(
-    start: &Start,
-    set_up: &SetUp,
-    options: &mut Options,
-) -> (Option<Box<dyn Write + Send>>, Option<Follower>) {
-    if !start.spec.options.is_on("tty") {
-        return (Some(Box::new(Ear(Listener::default()))), None);
+/// The file that the container's id is written to, where it is needed: adds `--cidfile`.
+pub(super) fn id_file(start: &Start, set_up: &SetUp, options: &mut Options) -> Option<PathBuf> {
+    let given = &start.spec.options;
+    if !given.is_on("tty") && !given.is_on("detach") {
+        return None;
     }
-    let file = match start.spec.options.text("cidfile") {
+    Some(match given.text("cidfile") {
         Some(file) => PathBuf::from(file),
         None => {
             let file = set_up.folder.path("container");
             options.add("cidfile", &file.to_string_lossy());
             file
         }
-    };
-    (None, Some(Follower::of(start.found.program.clone(), file)))
+    })
+}
+
+/// An ear for stderr, or a follower of the log; neither where nobody waits for the program.
+pub(super) fn for_run(
+    start: &Start,
+    id_file: Option<&Path>,
+) -> (Option<Box<dyn Write + Send>>, Option<Follower>) {
+    match id_file {
+        _ if start.spec.options.is_on("detach") => (None, None),
+        None => (Some(Box::new(Ear(Listener::default()))), None),
+        Some(file) => {
+            let follower = Follower::of(start.found.program.clone(), file.to_owned());
+            (None, Some(follower))
+        }
+    }
 }
 
 /// Follows the log of a container.

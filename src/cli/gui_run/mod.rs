@@ -8,12 +8,14 @@
 //! | cookie, relay, xhost: set up, and undone at the end | `setup` |
 //! | the flags that give all that to the container | `access` |
 //! | what the program says, explained | `ear` |
+//! | with `-d`: who undoes it | `keeper` |
 //!
 //! Everything else is `run`'s.
 
 mod access;
 mod ear;
 mod flags;
+mod keeper;
 pub(super) mod look;
 mod session;
 mod setup;
@@ -78,6 +80,9 @@ pub fn run(args: &GuiRunArgs) -> CommandResult<u8> {
     let home = std::env::var_os("HOME").map(PathBuf::from);
     spec.anchor(&folder, home.as_deref());
     refuse_contradictions(&flags, &own, &spec)?;
+    if spec.options.is_on("detach") && !own.dry_run && !keeper::is_this() {
+        return keeper::start(&args.words);
+    }
     let host = Surroundings::this();
     let session = Session::find(&host, &flags, own.dry_run)?;
     if own.dry_run {
@@ -127,7 +132,10 @@ fn shown(
     let set_up = SetUp::make(host, session, flags, &start, inside)?;
     let plan = Plan::of(session, flags, &start, set_up.files.clone());
     let mut options = plan.options(start.found.cli);
-    let (ear, follower) = ear::for_run(&start, &set_up, &mut options);
+    let detached = start.spec.options.is_on("detach");
+    let program = start.found.program.clone();
+    let id_file = ear::id_file(&start, &set_up, &mut options);
+    let (ear, follower) = ear::for_run(&start, id_file.as_deref());
     let beside = Beside {
         options,
         display: Some(flags.access.word().to_owned()),
@@ -137,18 +145,15 @@ fn shown(
     if let Some(follower) = follower {
         follower.tell();
     }
+    if let (true, Ok(0), Some(file)) = (detached, &code, &id_file) {
+        keeper::stay(&program, file);
+    }
     drop(set_up);
     code
 }
 
 /// What can't be meant.
 fn refuse_contradictions(flags: &GuiFlags, own: &OwnFlags, spec: &RunSpec) -> CommandResult {
-    if spec.options.is_on("detach") {
-        return Err(CommandError::user(
-            "--detach: mlbuild gui-run stays as long as the window, to take its cookie away at the end",
-        )
-        .hint("leave --detach out, and end the line with &"));
-    }
     if flags.access.is_host_user() && spec.options.has("user") {
         return Err(CommandError::user(format!(
             "--user and --display-access={} both say who the program runs as",

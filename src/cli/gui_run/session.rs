@@ -109,22 +109,23 @@ pub(super) fn check_user(
 ) -> CommandResult {
     let own = rustix::process::geteuid().as_raw();
     let uid = inside.and_then(|inside| inside.uid);
-    let is_other = !flags.access.is_host_user()
-        && found.keeps_uids()
-        && uid.is_some_and(|uid| uid != own && uid != 0);
+    let is_other =
+        !flags.access.is_host_user() && found.keeps_uids() && uid.is_some_and(|uid| uid != own);
+    // Root opens the sockets of others, as long as it has its capabilities.
+    let is_kept_out = is_other && (uid != Some(0) || flags.access == Access::Isolated);
     let told = || match spec.options.text("user") {
         Some(user) => format!("--user {user}"),
         None => format!("uid {}", uid.unwrap_or_default()),
     };
     let to_type = "--display-access=uid runs it as you";
-    if session.wayland.is_some() && is_other {
+    if session.wayland.is_some() && is_kept_out {
         return Err(CommandError::user(format!(
             "the Wayland socket opens to your uid, {own}, and the program runs as {}",
             told()
         ))
         .hint(to_type));
     }
-    if session.sound.is_some() && is_other {
+    if session.sound.is_some() && is_kept_out {
         return Err(CommandError::user(format!(
             "the sound server opens to your uid, {own}, and the program runs as {}",
             told()
@@ -141,8 +142,7 @@ pub(super) fn check_user(
     let everybody = access.is_none_or(|access| {
         !access.controlled || access.guests.iter().any(|guest| guest.is_wide())
     });
-    let root_here = own != 0 && uid == Some(0) && !flags.access.is_host_user();
-    match (flags.access, everybody, is_other || root_here) {
+    match (flags.access, everybody, is_other) {
         (Access::Xhost, ..) | (_, false, false) => {}
         (_, true, _) => output::warning(&format!(
             "the display {} lets everybody in without a cookie; xhost - closes it",
