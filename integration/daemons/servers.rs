@@ -68,6 +68,39 @@ impl GitDaemon {
     }
 }
 
+/// Serves a folder by http, as mirrors of package archives do.
+pub struct WebServer {
+    _server: Server,
+    /// `127.0.0.1:PORT`.
+    pub host: String,
+}
+
+impl WebServer {
+    pub fn start(folder: &Path) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let host = listener.local_addr().unwrap().to_string();
+        drop(listener);
+        let port = host.rsplit(':').next().unwrap();
+        let server = Server::start(
+            Command::new("python3")
+                .args([
+                    "-m",
+                    "http.server",
+                    port,
+                    "--bind",
+                    "127.0.0.1",
+                    "--directory",
+                ])
+                .arg(folder),
+            || TcpStream::connect(&host).is_ok(),
+        );
+        Self {
+            _server: server,
+            host,
+        }
+    }
+}
+
 /// A real ssh-agent with one new key.
 pub struct SshAgent {
     _server: Server,

@@ -14,6 +14,7 @@ pub mod inspect;
 pub mod interrupt;
 pub mod lock;
 pub mod man;
+pub mod mirror;
 mod opened;
 pub mod output;
 pub mod project_image;
@@ -52,6 +53,7 @@ pub enum Command {
     #[command(visible_alias = "build")]
     Image(Box<crate::flags::ImageArgs>),
     Lock(Box<lock::LockVerbArgs>),
+    Mirror(mirror::MirrorArgs),
     Run(run::RunArgs),
     GuiRun(gui_run::GuiRunArgs),
     Dev(dev::DevArgs),
@@ -124,6 +126,7 @@ fn execute(cli: Cli) -> CommandResult<u8> {
         Command::Devcontainer(args) => devcontainer::run(&args),
         Command::Image(args) => wait_for(image::run(*args)),
         Command::Lock(args) => wait_for(lock::run(*args)),
+        Command::Mirror(args) => wait_for(mirror::run(args)),
         Command::Adopt(args) => wait_for(adopt::run(args)),
         Command::Diff(args) => wait_for(diff::run(args)),
         Command::Inspect(args) => wait_for(inspect::run(args)),

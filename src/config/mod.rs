@@ -194,6 +194,8 @@ pub struct RegistryConfig {
     /// Hosts, with port, that are reached by plain http.
     #[serde(default)]
     pub insecure: Vec<String>,
+    /// Where copies of base images go, and come from where the original is gone: `registry.example/mirror`.
+    pub mirror: Option<String>,
     /// Mirrors per host: `"docker.io" = ["mirror.example:5000"]`.
     #[serde(default)]
     pub mirrors: BTreeMap<String, Vec<String>>,

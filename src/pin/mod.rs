@@ -107,21 +107,19 @@ pub fn images(text: &str, context: &PinContext) -> Result<Vec<ImageUse>, ExpandE
     Ok(found)
 }
 
-/// The text with each image that `digest_of` knows a digest for pinned to it.
+/// The text with each image that `written` knows replaced by what it says: the image with its digest.
 ///
 /// An image that already has a digest is left as written.
-pub fn pin(text: &str, uses: &[ImageUse], digest_of: impl Fn(&str) -> Option<String>) -> String {
+pub fn pin(text: &str, uses: &[ImageUse], written: impl Fn(&str) -> Option<String>) -> String {
     let mut pinned = String::with_capacity(text.len() + 80 * uses.len());
     let mut done = 0;
     for image in uses {
         if image.reference.contains('@') {
             continue;
         }
-        if let Some(digest) = digest_of(&image.reference) {
+        if let Some(written) = written(&image.reference) {
             pinned.push_str(&text[done..image.start]);
-            pinned.push_str(&image.reference);
-            pinned.push('@');
-            pinned.push_str(&digest);
+            pinned.push_str(&written);
             done = image.end;
         }
     }

@@ -13,7 +13,7 @@ fn found_with(text: &str, context: &PinContext) -> Vec<(String, usize)> {
 
 fn pinned(text: &str) -> String {
     let uses = images(text, &PinContext::default()).unwrap();
-    pin(text, &uses, |_| Some("sha256:ab".into()))
+    pin(text, &uses, |name| Some(format!("{name}@sha256:ab")))
 }
 
 #[test]

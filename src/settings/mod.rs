@@ -45,6 +45,8 @@ pub struct ImageSettings {
     pub answer: AnswerSettings,
     /// What the file said of registries.
     pub insecure: Vec<String>,
+    /// Where copies of base images are kept.
+    pub mirror: Option<String>,
     /// Mirrors per registry host.
     pub mirrors: std::collections::BTreeMap<String, Vec<String>>,
 }
@@ -141,6 +143,7 @@ pub fn resolve(args: ImageArgs) -> CommandResult<ImageSettings> {
             iidfile: args.output.iidfile,
         },
         insecure,
+        mirror: config.registry.mirror,
         mirrors: config.registry.mirrors,
     })
 }

@@ -1,5 +1,8 @@
 //! `mlbuild lock`, and builds from what it pinned.
 
+mod archive;
+mod base_gone;
+mod moved_on;
 mod same_bits;
 
 use std::path::Path;

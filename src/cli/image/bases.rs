@@ -21,6 +21,8 @@ pub struct Bases {
     pub pins: BTreeMap<String, LockedBase>,
     /// Images without a pin: no registry has them, and why.
     pub unpinned: BTreeMap<String, CommandError>,
+    /// What is written in a reference's place, with its digest: copies of images that are gone.
+    pub stand_ins: BTreeMap<String, String>,
     /// Pins that moved: reference, old digest, new digest.
     pub moved: Vec<(String, String, String)>,
 }
@@ -29,6 +31,12 @@ impl Bases {
     /// The digest that a reference is pinned to.
     pub fn digest(&self, reference: &str) -> Option<String> {
         self.pins.get(reference).map(|pin| pin.digest.to_string())
+    }
+
+    /// A reference as it is built: pinned, or its stand-in.
+    pub fn written(&self, reference: &str) -> Option<String> {
+        let pinned = || Some(format!("{reference}@{}", self.digest(reference)?));
+        self.stand_ins.get(reference).cloned().or_else(pinned)
     }
 
     /// Refuses images that are for other platforms than what is built: builders

@@ -10,6 +10,7 @@ use super::bases::Bases;
 use super::compose::{self, Composed};
 use super::planning;
 use crate::error::{CommandError, CommandResult};
+use crate::host::{self, Host, HostSettings};
 use crate::inputs::{Store, StoreError, View};
 use crate::pin::ImageUse;
 use crate::plan::{BuildPlan, Compression, Context, Repack};
@@ -27,10 +28,16 @@ pub struct LockedPlan {
     pub plan: BuildPlan,
     /// The packages that it mounts.
     pub view: View,
+    /// The base that they are installed on, with its digest.
+    pub base: Option<String>,
+    /// True if no step may see anything of this machine: the build then gets an empty
+    /// [`HostSettings`]. False for a Dockerfile of the user's own.
+    pub offline: bool,
 }
 
 /// The plan of a locked build: everything comes from the entry and the project's settings, nothing
-/// from this machine. `None` for a Dockerfile of the user's own, whose packages can't be pinned.
+/// from this machine. A Dockerfile of the user's own fetches itself what it installs: then bases,
+/// times and modes alone are held. `None` for an entry without a build.
 ///
 /// # Errors
 /// Where the entry has no pins for the platform, its epoch lies in the future, or the settings
@@ -47,7 +54,7 @@ pub fn from_entry(
         pins: pins.collect(),
         ..Bases::default()
     };
-    plan(settings, build, &bases)
+    plan(settings, build, &bases).map(Some)
 }
 
 /// As [`from_entry`], for pins that may not be in a lock yet.
@@ -58,13 +65,20 @@ pub fn plan(
     settings: &ImageSettings,
     build: &LockedBuild,
     bases: &Bases,
-) -> CommandResult<Option<LockedPlan>> {
+) -> CommandResult<LockedPlan> {
     check_epoch(build.epoch)?;
     let (platform, pins) = pins(settings, build)?;
     let store = Store::open().map_err(store_error)?;
     let view = View::of(&store, pins);
-    let Some(composed) = compose::locked(settings, &view.folder())? else {
-        return Ok(None);
+    let (composed, offline) = match compose::locked(settings, &view.folder())? {
+        Some(composed) => (composed, true),
+        None => {
+            let host = match settings.build.host_network_settings {
+                true => host::detect(&Host::this()),
+                false => HostSettings::default(),
+            };
+            (compose::dockerfile(settings, &host)?, false)
+        }
     };
     let uses = planning::images(settings, &composed).map_err(CommandError::user)?;
     let mut plan = planning::plan(settings, &composed, &uses, bases)?;
@@ -76,15 +90,30 @@ pub fn plan(
         compression: compression.map_err(|why| CommandError::user(format!("the lock: {why}")))?,
     });
     plan.platforms = vec![platform.to_owned()];
-    // A proxy or a log-in can't reach a step without a network, and must not shape it.
-    plan.run.network = None;
-    Ok(Some(LockedPlan {
+    if offline {
+        // Its steps have none anyway; so a builder needs no leave for the host's.
+        plan.run.network = None;
+    }
+    for (original, copy) in &bases.stand_ins {
+        // Whoever asks for the base's own layers asks where they are.
+        if plan.bases.remove(original).is_some() {
+            plan.bases.insert(copy.clone(), None);
+        }
+    }
+    let used = uses.iter().find(|used| used.is_base);
+    let base = used.and_then(|used| match used.reference.contains('@') {
+        true => Some(used.reference.clone()),
+        false => bases.written(&used.reference),
+    });
+    Ok(LockedPlan {
         platform: platform.to_owned(),
         composed,
         uses,
         plan,
         view,
-    }))
+        base,
+        offline,
+    })
 }
 
 /// The pins of the platform that is built.
@@ -97,13 +126,7 @@ fn pins<'a>(
         ([one], _) => one.as_str(),
         ([], [only]) => only,
         ([], _) => planning::NATIVE,
-        (several, _) => {
-            return Err(CommandError::user(format!(
-                "a locked image is built for one platform at a time, not for {}",
-                several.join(" and ")
-            ))
-            .hint("give one --platform"));
-        }
+        ([first, ..], _) => first.as_str(),
     };
     let found = build.platforms.get_key_value(wanted);
     found
@@ -142,7 +165,7 @@ fn check_epoch(epoch: i64) -> CommandResult {
 /// Where such a file can't be read.
 pub fn request_digest(
     settings: &ImageSettings,
-    request: &PackageRequest,
+    composed: &Composed,
     bases: &Bases,
 ) -> CommandResult<Digest> {
     let mut hash = Sha256::new();
@@ -151,12 +174,18 @@ pub fn request_digest(
         .iter()
         .map(|(name, pin)| (name, pin.digest.to_string()))
         .collect();
-    hash.update(json!({ "request": request, "bases": pins }).to_string());
-    for (name, content) in files(settings, request)? {
-        hash.update(format!(
-            "\0{name}\0{}\0",
-            hex::encode(Sha256::digest(content))
-        ));
+    match &composed.request {
+        Some(request) => {
+            hash.update(json!({ "request": request, "bases": pins }).to_string());
+            for (name, content) in files(settings, request)? {
+                let content = hex::encode(Sha256::digest(content));
+                hash.update(format!("\0{name}\0{content}\0"));
+            }
+        }
+        None => {
+            let text = hex::encode(Sha256::digest(&composed.text));
+            hash.update(json!({ "dockerfile": text, "bases": pins }).to_string());
+        }
     }
     let digest = format!("sha256:{}", hex::encode(hash.finalize()));
     Ok(digest.parse().expect("64 hex digits are a digest"))

@@ -29,7 +29,8 @@ use self::answer::Answer;
 use self::bases::Bases;
 use self::locked::LockedPlan;
 use crate::cli::lock::Locker;
-use crate::cli::lock::provide::provide;
+use crate::cli::lock::provide::Fetch;
+use crate::cli::mirror;
 use crate::cli::{interrupt, output};
 use crate::engine::{self, BuildError, BuildInputs, BuildOutput, Builder, Connection};
 use crate::error::{CommandError, CommandResult};
@@ -92,11 +93,26 @@ pub async fn run(args: ImageArgs) -> CommandResult {
         composed: &composed,
         bases: &bases,
     };
-    let pinned = locker.pins_of(locked.as_ref()).await?;
-    let (from_pins, build) = match &pinned {
-        Some(build) => (locked::plan(&settings, build, &bases)?, Some(build)),
-        None => (None, None),
-    };
+    if settings.answer.dry_run && !locker.fits_or_pins_nothing(locked.as_ref())? {
+        locker.refuse_locked(locked.as_ref())?;
+        return output::answer("would pin packages anew, and build");
+    }
+    let build = locker.pins_of(locked.as_ref(), &registry).await?;
+    let build = build.as_ref();
+    if let (Some(_), [_, _, ..]) = (build, settings.build.platforms.as_slice()) {
+        return Err(CommandError::user(format!(
+            "a locked image is built for one platform at a time, not for {}",
+            settings.build.platforms.join(" and ")
+        ))
+        .hint("give one --platform, and a tag for each"));
+    }
+    if let (Some(mirror), Some(build)) = (&settings.mirror, build)
+        && let Some(platform) = build.platforms.keys().next()
+    {
+        mirror::stand_ins(&registry, mirror, &mut bases, platform).await?;
+    }
+    let from_pins = build.map(|build| locked::plan(&settings, build, &bases));
+    let from_pins = from_pins.transpose()?;
     let open = match &from_pins {
         Some(_) => None,
         None => Some(planning::plan(&settings, &composed, &uses, &bases)?),
@@ -152,7 +168,13 @@ impl Job<'_> {
         bases.accept_local(&builder).await?;
         bases.check_platforms(self.uses, &builder.target_platforms(self.plan))?;
         if let Some((locked, pins)) = self.pinned {
-            provide(self.settings, self.host, &builder, locked, pins).await?;
+            let fetch = Fetch {
+                settings: self.settings,
+                host: self.host,
+                registry: self.registry,
+                builder: &builder,
+            };
+            fetch.provide(locked, pins).await?;
         }
         if self.settings.build.push {
             // A refusal is better known before a long build than after it.
@@ -170,10 +192,9 @@ impl Job<'_> {
         let build = BuildInputs {
             plan: self.plan,
             transfer_key: context.transfer_key(),
-            host: if self.pinned.is_some() {
-                &nothing
-            } else {
-                self.host
+            host: match self.pinned {
+                Some((locked, _)) if locked.offline => &nothing,
+                _ => self.host,
             },
             ssh: ssh.sockets(),
             insecure: &self.settings.insecure,

@@ -86,7 +86,7 @@ pub fn plan(
         dockerfile: PlannedDockerfile {
             name: composed.name.clone(),
             file_name: composed.file_name.clone(),
-            text: pin::pin(&composed.text, uses, |reference| bases.digest(reference)),
+            text: pin::pin(&composed.text, uses, |reference| bases.written(reference)),
             ignore,
             sha256: hex::encode(Sha256::digest(composed.text.as_bytes())),
         },

@@ -2,7 +2,9 @@
 
 mod ask;
 mod epoch;
+pub(super) mod parcel;
 pub(super) mod provide;
+mod vendor;
 
 use std::collections::BTreeMap;
 
@@ -12,11 +14,15 @@ use mlbuild_manifests::lock::{LockedBuild, LockedImage, Pins};
 use mlbuild_manifests::{ImageKey, LockFile};
 use serde_json::json;
 
+use mlbuild_templates::PackageRequest;
+
 use self::ask::Question;
+use self::provide::Fetch;
 use crate::cli::image::bases::{self, Bases};
 use crate::cli::image::compose::{self, Composed};
 use crate::cli::image::locked::{self, store_error};
 use crate::cli::image::{consent, context, inputs, lock_key, planning, publish, registry_options};
+use crate::cli::mirror;
 use crate::cli::output;
 use crate::engine::Builder;
 use crate::error::{CommandError, CommandResult};
@@ -37,6 +43,9 @@ pub struct LockVerbArgs {
     /// What the image is.
     #[command(flatten)]
     pub image: ImageArgs,
+    /// Keep the packages beside the image in its registry too, for when their archives have moved on.
+    #[arg(long, help_heading = "What is pinned")]
+    pub vendor: bool,
 }
 
 /// Runs the verb.
@@ -45,6 +54,7 @@ pub struct LockVerbArgs {
 /// One error with whose turn it is.
 pub async fn run(args: LockVerbArgs) -> CommandResult {
     refuse_flags_of_a_build(&args.image)?;
+    let vendor = args.vendor;
     let settings = settings::resolve(args.image)?;
     let host = match settings.build.host_network_settings {
         true => host::detect(&Host::this()),
@@ -74,18 +84,36 @@ pub async fn run(args: LockVerbArgs) -> CommandResult {
         composed: &composed,
         bases: &bases,
     };
-    let build = match locker.fits(old.as_ref())? {
-        true => old
-            .as_ref()
-            .and_then(|old| old.build.clone())
-            .expect("it fits"),
-        false => {
-            locker.refuse_locked(old.as_ref())?;
+    let fits = locker.fits(old.as_ref())?;
+    if !fits {
+        locker.refuse_locked(old.as_ref())?;
+    }
+    if vendor && !settings.named {
+        return Err(
+            CommandError::user("--vendor needs a name for the image, in a registry")
+                .hint("give -t REGISTRY/NAME:TAG"),
+        );
+    }
+    let earlier = old.as_ref().and_then(|old| old.build.clone());
+    let mut build = match earlier.clone().filter(|_| fits) {
+        Some(build) => build,
+        None => {
             let connection = consent::connect(&settings.build).await?;
             locker.resolve(&connection.builder, old.as_ref()).await?
         }
     };
+    let was_vendored = earlier.is_some_and(|build| build.vendored.is_some());
     if settings.lock.mode == LockMode::Free {
+        if vendor || (was_vendored && build.vendored.is_none()) {
+            locker.vendor(&mut build, &registry).await?;
+        }
+        if let Some(mirror) = &settings.mirror {
+            for base in bases.pins.values() {
+                for platform in build.platforms.keys() {
+                    mirror::copy(&registry, mirror, base, platform).await?;
+                }
+            }
+        }
         write(&settings, &key, &bases, &build)?;
     }
     answer(&settings, &file, &key, &build)
@@ -151,19 +179,51 @@ impl Locker<'_> {
     ///
     /// # Errors
     /// With `--locked` and `--frozen`, where the pins don't fit.
-    pub async fn pins_of(&self, entry: Option<&LockedImage>) -> CommandResult<Option<LockedBuild>> {
-        let is_pinned = entry.is_some_and(|entry| entry.build.is_some());
-        let is_composed = self.composed.request.is_some();
-        if !is_pinned || !is_composed {
+    pub async fn pins_of(
+        &self,
+        entry: Option<&LockedImage>,
+        registry: &Registry,
+    ) -> CommandResult<Option<LockedBuild>> {
+        let Some(old) = entry.and_then(|entry| entry.build.as_ref()) else {
             return Ok(None);
-        }
+        };
         if self.fits(entry)? {
             return Ok(entry.and_then(|entry| entry.build.clone()));
         }
         self.refuse_locked(entry)?;
         output::note("other packages are asked for than the lock pins: pinning anew");
         let connection = consent::connect(&self.settings.build).await?;
-        self.resolve(&connection.builder, entry).await.map(Some)
+        let mut new = self.resolve(&connection.builder, entry).await?;
+        if old.vendored.is_some() && new.vendored.is_none() {
+            self.vendor(&mut new, registry).await?;
+        }
+        Ok(Some(new))
+    }
+
+    /// True if a build of the entry would pin nothing anew.
+    ///
+    /// # Errors
+    /// As [`Locker::fits`].
+    pub fn fits_or_pins_nothing(&self, entry: Option<&LockedImage>) -> CommandResult<bool> {
+        Ok(entry.is_none_or(|entry| entry.build.is_none()) || self.fits(entry)?)
+    }
+
+    /// Keeps the packages beside the image.
+    async fn vendor(&self, build: &mut LockedBuild, registry: &Registry) -> CommandResult {
+        let locked = locked::plan(self.settings, build, self.bases)?;
+        if !locked.view.missing().is_empty() {
+            let connection = consent::connect(&self.settings.build).await?;
+            let fetch = Fetch {
+                settings: self.settings,
+                host: self.host,
+                registry,
+                builder: &connection.builder,
+            };
+            fetch.provide(&locked, build).await?;
+        }
+        let kept = vendor::keep(registry, &self.settings.tags[0], build).await?;
+        build.vendored = Some(kept);
+        Ok(())
     }
 
     /// # Errors
@@ -185,11 +245,7 @@ impl Locker<'_> {
     }
 
     fn request(&self) -> CommandResult<oci_spec::image::Digest> {
-        let request = self.composed.request.as_ref().ok_or_else(|| {
-            CommandError::user("a Dockerfile of your own says itself which packages it installs: there is nothing to pin")
-                .hint("use a built-in template: mlbuild templates list")
-        })?;
-        locked::request_digest(self.settings, request, self.bases)
+        locked::request_digest(self.settings, self.composed, self.bases)
     }
 
     /// Resolves everything anew.
@@ -202,13 +258,26 @@ impl Locker<'_> {
         old: Option<&LockedImage>,
     ) -> CommandResult<LockedBuild> {
         let digest = self.request()?;
-        let request = self.composed.request.as_ref().expect("it has a digest");
+        let nothing = PackageRequest::default();
+        let request = self.composed.request.as_ref().unwrap_or(&nothing);
+        if self.composed.request.is_none() {
+            output::warning(
+                "bases, times and modes are pinned; a Dockerfile of your own says itself what its steps fetch",
+            );
+        }
         let store = Store::open().map_err(store_error)?;
         let uses = planning::images(self.settings, self.composed).map_err(CommandError::user)?;
         let plan = planning::plan(self.settings, self.composed, &uses, self.bases)?;
         let names = builder.target_platforms(&plan);
         self.bases.check_platforms(&uses, &names)?;
-        let base = provide::base(&uses, &plan)?;
+        let base = uses
+            .iter()
+            .find(|used| used.is_base)
+            .map(|used| &used.reference);
+        let base = base.and_then(|name| match name.contains('@') {
+            true => Some(name.clone()),
+            false => self.bases.written(name),
+        });
         let (mut platforms, mut newest) = (BTreeMap::new(), 0);
         for name in names {
             let mut pins = Pins::default();
@@ -217,7 +286,7 @@ impl Locker<'_> {
                     settings: self.settings,
                     host: self.host,
                     request,
-                    base: &base,
+                    base: base.as_deref().unwrap_or("scratch"),
                     platform: &name,
                 };
                 let folder = question.ask(builder, &[]).await?;
@@ -267,7 +336,6 @@ pub fn write(
 ) -> CommandResult {
     let file = settings.lock.file.as_deref().expect("there is a lock");
     let locked = locked::plan(settings, build, bases)?;
-    let locked = locked.ok_or_else(|| CommandError::user("there is nothing to pin"))?;
     let context = context::Before::look(settings, &locked.plan)?;
     let entry = LockedImage {
         name: key.name.clone(),

@@ -3,61 +3,63 @@
 use mlbuild_manifests::lock::{LockedBuild, Pins};
 
 use super::ask::Question;
+use super::vendor;
 use crate::cli::image::locked::{LockedPlan, store_error};
 use crate::cli::output;
 use crate::engine::Builder;
 use crate::error::{CommandError, CommandResult};
 use crate::host::HostSettings;
 use crate::inputs::{Store, read_fetched};
-use crate::pin::ImageUse;
+use crate::registry::Registry;
 use crate::settings::ImageSettings;
 
-/// Makes the folder that a locked build mounts. What is missing is fetched by hash.
-///
-/// # Errors
-/// [`crate::error::Turn::Difference`] for a file that isn't the pinned one, both hashes shown;
-/// where nobody has a file any more, its name.
-pub async fn provide(
-    settings: &ImageSettings,
-    host: &HostSettings,
-    builder: &Builder,
-    locked: &LockedPlan,
-    build: &LockedBuild,
-) -> CommandResult {
-    let pins = &build.platforms[&locked.platform];
-    let missing = locked.view.missing().len();
-    if missing > 0 {
-        output::note(&format!("fetching {missing} pinned packages"));
-        let request = locked.composed.request.as_ref();
-        let question = Question {
-            settings,
-            host,
-            request: request.expect("a composed image has one"),
-            base: &base(&locked.uses, &locked.plan)?,
-            platform: &locked.platform,
-        };
-        fetch(&question, builder, pins).await?;
-    }
-    locked.view.make().map(drop).map_err(store_error)
+/// What fetches packages, and for whom.
+#[derive(Clone, Copy)]
+pub struct Fetch<'a> {
+    /// Settings of the image.
+    pub settings: &'a ImageSettings,
+    /// The host's network.
+    pub host: &'a HostSettings,
+    /// Registries: the image's may have its packages.
+    pub registry: &'a Registry,
+    /// Asks the archives, from inside the base.
+    pub builder: &'a Builder,
 }
 
-/// The base that packages are installed on, with its digest.
-///
-/// # Errors
-/// Where it isn't pinned.
-pub fn base(uses: &[ImageUse], plan: &crate::plan::BuildPlan) -> CommandResult<String> {
-    let reference = uses
-        .iter()
-        .find(|used| used.is_base)
-        .map(|used| &used.reference);
-    let reference = reference.ok_or_else(|| CommandError::user("the image has no base"))?;
-    match plan.bases.get(reference).and_then(Option::as_ref) {
-        Some(digest) => Ok(format!("{reference}@{digest}")),
-        None if reference.contains('@') => Ok(reference.clone()),
-        None => Err(CommandError::difference(format!(
-            "the lock has no pin for the base {reference}"
-        ))
-        .hint("pin it: mlbuild lock, with the image's flags")),
+impl Fetch<'_> {
+    /// Makes the folder that a locked build mounts. What this machine lacks comes from beside the
+    /// image where the lock says so, else from the archives and indexes that the machine has set up.
+    ///
+    /// # Errors
+    /// [`crate::error::Turn::Difference`] for a file that isn't the pinned one, both hashes shown;
+    /// where nobody has a file any more, its name.
+    pub async fn provide(&self, locked: &LockedPlan, build: &LockedBuild) -> CommandResult {
+        let pins = &build.platforms[&locked.platform];
+        if build.vendored.is_some() && !locked.view.missing().is_empty() {
+            let image = &self.settings.tags[0];
+            let taken = vendor::fetch(self.registry, image, pins).await?;
+            output::note(&format!(
+                "{taken} pinned packages came from beside the image"
+            ));
+        }
+        let missing = locked.view.missing().len();
+        if missing > 0 {
+            output::note(&format!("fetching {missing} pinned packages"));
+            let missing_base = || {
+                CommandError::difference("the lock has no pin for the base")
+                    .hint("pin it: mlbuild lock, with the image's flags")
+            };
+            let request = locked.composed.request.as_ref();
+            let question = Question {
+                settings: self.settings,
+                host: self.host,
+                request: request.expect("only composed images have packages"),
+                base: locked.base.as_deref().ok_or_else(missing_base)?,
+                platform: &locked.platform,
+            };
+            fetch(&question, self.builder, pins).await?;
+        }
+        locked.view.make().map(drop).map_err(store_error)
     }
 }
 
@@ -70,7 +72,7 @@ async fn fetch(question: &Question<'_>, builder: &Builder, pins: &Pins) -> Comma
     let python_lacks = pins.python_files().any(|f| lacks(&f.sha256, f.size));
     for deb in &pins.apt {
         if python_lacks || lacks(&deb.sha256, deb.size) {
-            apt.push_str(&format!("{} {}\n", deb.file(), deb.path));
+            apt.push_str(&format!("{} {} {}\n", deb.file(), deb.path, deb.sha256));
         }
     }
     let mut python = String::new();

@@ -79,17 +79,25 @@ apt_resolve() {
     done < /tmp/debs.sums
 }
 
-# Fetches the files of /mlbuild/apt.pins (FILE PATH) from whichever source has them.
+# Fetches the files of /mlbuild/apt.pins (FILE PATH SHA256) from whichever source has them. One that
+# isn't the pinned one is given back as it is, for both hashes to be shown, and installed nowhere.
 apt_fetch() {
     # shellcheck disable=SC2016 # apt's own placeholder
     apt-get $options indextargets --no-release-info --format '$(REPO_URI)' | sort -u > /tmp/sources
-    while read -r file path; do
+    while read -r file path sha256; do
+        found=
         for source in $(cat /tmp/sources); do
-            if /usr/lib/apt/apt-helper $options download-file "${source%/}/$path" "$out/debs/$file" > /tmp/said 2>&1; then continue 2; fi
+            if /usr/lib/apt/apt-helper $options download-file "${source%/}/$path" "$out/debs/$file" > /tmp/said 2>&1; then
+                found=$(sha256sum "$out/debs/$file" | cut -c1-64)
+                if [ "$found" = "$sha256" ]; then continue 2; fi
+                say "$file has another hash than its pin"
+            fi
         done
-        rm -f "$out/debs/$file"
         echo "$file" >> $out/missing
-        cat /tmp/said >&2
+        if [ -z "$found" ]; then
+            rm -f "$out/debs/$file"
+            cat /tmp/said >&2
+        fi
     done < /mlbuild/apt.pins
 }
 
