@@ -26,6 +26,8 @@ pub struct Engines {
     pub registry_auth: AuthRegistry,
     /// A registry that asks for a token, which a token server gives.
     pub registry_token: AuthRegistry,
+    /// PostgreSQL, with the password in its address.
+    pub postgres: String,
     /// Debian with the CA bundle.
     pub base: String,
     /// Debian with Python 3.11, venv and pip.
@@ -76,6 +78,7 @@ impl Engines {
             registry: variable("MLBUILD_TEST_REGISTRY"),
             registry_auth: AuthRegistry::from_env("MLBUILD_TEST_REGISTRY_AUTH"),
             registry_token: AuthRegistry::from_env("MLBUILD_TEST_REGISTRY_TOKEN"),
+            postgres: variable("MLBUILD_TEST_POSTGRES"),
             base: variable("MLBUILD_TEST_BASE"),
             python_base: variable("MLBUILD_TEST_PYTHON_BASE"),
             ubuntu_base: variable("MLBUILD_TEST_UBUNTU_BASE"),
