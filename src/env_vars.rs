@@ -29,6 +29,11 @@ pub const MLBUILD_GUI_KEEPER: &str = "MLBUILD_GUI_KEEPER";
 /// Folder for caches and the private builder (default `~/.local/state/mlbuild`).
 pub const MLBUILD_STATE_DIR: &str = "MLBUILD_STATE_DIR";
 
+/// Where queues and jobs are kept.
+pub const MLBUILD_QUEUE_STORE: &str = "MLBUILD_QUEUE_STORE";
+/// Password of the store in PostgreSQL.
+pub const PGPASSWORD: &str = "PGPASSWORD";
+
 /// One variable: its name, what it does.
 pub struct EnvVar {
     /// Name.
@@ -64,6 +69,10 @@ pub const ALL: &[EnvVar] = &[
         "Set by `mlbuild gui-run --detach` for the process that it leaves behind to take the cookie away.",
     ),
     var(
+        MLBUILD_QUEUE_STORE,
+        "Where queues and jobs are kept: a file, or `postgres://…` (default: `queue.db` in the folder for caches).",
+    ),
+    var(
         "MLBUILD_RUN_ID, MLBUILD_IMAGE, WANDB_DOCKER",
         "Set by `mlbuild run` inside the container: the run id, and the pinned image.",
     ),
@@ -76,6 +85,10 @@ pub const ALL: &[EnvVar] = &[
         "File of log-ins (default: `~/.netrc`) that `mlbuild run` takes the tracker's key from where `WANDB_API_KEY` is not set.",
     ),
     var(NO_COLOR, "Switches colours off."),
+    var(
+        PGPASSWORD,
+        "Password of the store in PostgreSQL, where its address holds none.",
+    ),
     var(
         "PIP_CONFIG_FILE, PIP_INDEX_URL, PIP_EXTRA_INDEX_URL, UV_INDEX_URL, UV_DEFAULT_INDEX",
         "Package indexes of the host, passed to RUN steps as secrets.",

@@ -17,6 +17,7 @@ pub mod nearest;
 pub mod on_path;
 pub mod pin;
 pub mod plan;
+pub mod queue;
 pub mod records;
 pub mod registry;
 pub mod runtime;

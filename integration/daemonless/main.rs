@@ -12,5 +12,6 @@ mod docs;
 mod floors;
 mod image;
 mod image_layout;
+mod queue;
 mod records;
 mod run;

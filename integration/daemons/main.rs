@@ -18,6 +18,7 @@ mod lock;
 mod podman;
 mod private_engine;
 mod progress;
+mod queue;
 mod registry;
 mod restore;
 mod run;

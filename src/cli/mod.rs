@@ -1,6 +1,7 @@
 //! The verbs: one file per command. Only here is anything printed.
 
 pub mod adopt;
+pub mod agent;
 pub mod completions;
 pub mod dev;
 pub mod devcontainer;
@@ -12,12 +13,15 @@ pub mod image;
 pub mod init;
 pub mod inspect;
 pub mod interrupt;
+pub mod jobs;
+pub mod launch;
 pub mod lock;
 pub mod man;
 pub mod mirror;
 mod opened;
 pub mod output;
 pub mod project_image;
+pub mod queue;
 pub mod registry_args;
 mod repack;
 pub mod restore;
@@ -63,6 +67,10 @@ pub enum Command {
     Inspect(inspect::InspectArgs),
     Restore(restore::RestoreArgs),
     Runs(runs::RunsArgs),
+    Queue(queue::QueueArgs),
+    Launch(launch::LaunchArgs),
+    Agent(agent::AgentArgs),
+    Jobs(jobs::JobsArgs),
     Engine(engine::EngineArgs),
     Init(init::InitArgs),
     Templates(templates::TemplatesArgs),
@@ -132,6 +140,10 @@ fn execute(cli: Cli) -> CommandResult<u8> {
         Command::Inspect(args) => wait_for(inspect::run(args)),
         Command::Restore(args) => wait_for(restore::run(args)),
         Command::Runs(args) => wait_for(runs::run(args)),
+        Command::Queue(args) => queue::run(&args),
+        Command::Launch(args) => launch::run(&args),
+        Command::Agent(args) => agent::run(&args),
+        Command::Jobs(args) => jobs::run(&args),
         Command::Engine(args) => wait_for(engine::run(args)),
         Command::Init(args) => init::run(&args),
         Command::Templates(args) => templates::run(&args),

@@ -20,6 +20,7 @@ use serde::Deserialize;
 
 pub use read::{ConfigError, FILE_NAME, find, parse, read};
 pub use run::RunConfig;
+pub(crate) use run::Values;
 
 /// The whole of `mlbuild.toml`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]

@@ -63,7 +63,7 @@ impl Visitor<'_> for Key {
 
 /// Reads what stands behind a key.
 #[derive(Clone, Copy)]
-struct Values(&'static Flag);
+pub(crate) struct Values(pub(crate) &'static Flag);
 
 impl Values {
     fn one<E: de::Error>(self, text: &str) -> Result<Vec<Setting>, E> {
@@ -84,11 +84,12 @@ impl<'de> Visitor<'de> for Values {
     type Value = Vec<Setting>;
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match (self.0.kind, self.0.repeats) {
+        let what = match (self.0.kind, self.0.repeats) {
             (Kind::Bool, _) => "true or false",
             (_, true) => "a string or a list of strings",
             (_, false) => "a string",
-        })
+        };
+        write!(f, "{what} for `{}`", self.0.name)
     }
 
     fn visit_bool<E: de::Error>(self, on: bool) -> Result<Vec<Setting>, E> {
@@ -228,8 +229,8 @@ mod tests {
         ");
         insta::assert_snapshot!(error("[run]\nrm = true\nshm-size = \"1gg\"\n"), @r#"3: shm-size "1gg": not a size; write a number with b, k, m or g, such as 512m or 1g"#);
         insta::assert_snapshot!(error("[run]\nvolume = [\"/a:/a\", \"b:c\"]\n"), @r#"2: volume "b:c": the path in the container, `c`, must begin with /"#);
-        insta::assert_snapshot!(error("[run]\n\nname = [\"a\"]\n"), @"3: invalid type: sequence, expected a string");
-        insta::assert_snapshot!(error("[run]\nname = true\n"), @"2: invalid type: boolean `true`, expected a string");
+        insta::assert_snapshot!(error("[run]\n\nname = [\"a\"]\n"), @"3: invalid type: sequence, expected a string for `name`");
+        insta::assert_snapshot!(error("[run]\nname = true\n"), @"2: invalid type: boolean `true`, expected a string for `name`");
         insta::assert_snapshot!(error("[run]\ndry-run = true\n").lines().next().unwrap(), @"2: unknown key `dry-run`");
     }
 }

@@ -94,6 +94,28 @@ impl StartedRun {
         &self.record
     }
 
+    /// A run that another process started and left; `None` if it has ended, or has no record.
+    ///
+    /// # Errors
+    /// Where the record can't be read.
+    pub fn resume(project: &Path, id: &RunId) -> Result<Option<Self>, RunRecordError> {
+        let folder = project.join(FOLDER_NAME);
+        let path = RunRecord::path(&folder, id);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let record = RunRecord::load(&path)?;
+        let is_open = record.status() == RunStatus::Started;
+        Ok(is_open.then_some(Self { record, folder }))
+    }
+
+    /// Takes a record back: the run never started after all.
+    pub fn discard(project: &Path, id: &RunId) {
+        let folder = project.join(FOLDER_NAME);
+        let _ = std::fs::remove_file(RunRecord::path(&folder, id));
+        let _ = std::fs::remove_file(RunRecord::patch_path(&folder, id));
+    }
+
     /// Writes down how the run ended, in one step. Returns the finished record.
     ///
     /// # Errors

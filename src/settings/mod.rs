@@ -16,7 +16,7 @@ use oci_spec::distribution::Reference;
 pub use build::{BuildSettings, EndpointTls};
 pub use spec::Source;
 
-use crate::config::{self, Config, ConfigError};
+use crate::config::{self, Config};
 use crate::env_vars;
 use crate::error::{CommandError, CommandResult};
 use crate::flags::{EngineArg, Format, ImageArgs, LockArgs, Print, ProgressArg, Upgrade};
@@ -156,12 +156,7 @@ pub fn read_config(project: &Path) -> CommandResult<Config> {
     let Some(path) = config::find(project) else {
         return Ok(Config::default());
     };
-    config::read(&path).map_err(|error| match &error {
-        ConfigError::Invalid {
-            hint: Some(hint), ..
-        } => CommandError::user(&error).hint(hint),
-        _ => CommandError::user(&error),
-    })
+    Ok(config::read(&path)?)
 }
 
 /// The folder that mlbuild was started in.

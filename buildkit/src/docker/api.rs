@@ -221,7 +221,7 @@ impl DockerApi {
     }
 
     /// `None` where the daemon says that there is none.
-    async fn get_if_there<T: serde::de::DeserializeOwned>(
+    pub(super) async fn get_if_there<T: serde::de::DeserializeOwned>(
         &self,
         path: &str,
     ) -> Result<Option<T>, DockerApiError> {
@@ -268,7 +268,7 @@ impl DockerApi {
         accepted(&call, response).await.map(drop)
     }
 
-    async fn get_json<T: serde::de::DeserializeOwned>(
+    pub(super) async fn get_json<T: serde::de::DeserializeOwned>(
         &self,
         path: &str,
     ) -> Result<T, DockerApiError> {
@@ -277,7 +277,7 @@ impl DockerApi {
         parse(&call, &read(&call, response).await?)
     }
 
-    async fn call(
+    pub(super) async fn call(
         &self,
         call: &str,
         request: Request<Body>,
@@ -316,11 +316,11 @@ fn get(path: &str) -> Request<Body> {
     request(Method::GET, path, empty())
 }
 
-fn post(path: &str, body: Body) -> Request<Body> {
+pub(super) fn post(path: &str, body: Body) -> Request<Body> {
     request(Method::POST, path, body)
 }
 
-fn request(method: Method, path: &str, body: Body) -> Request<Body> {
+pub(super) fn request(method: Method, path: &str, body: Body) -> Request<Body> {
     Request::builder()
         .method(method)
         .uri(path)
@@ -329,11 +329,11 @@ fn request(method: Method, path: &str, body: Body) -> Request<Body> {
         .unwrap_or_else(|_| unreachable!("image references are URI-safe"))
 }
 
-fn empty() -> Body {
+pub(super) fn empty() -> Body {
     Empty::new().map_err(|never| match never {}).boxed_unsync()
 }
 
-async fn accepted(
+pub(super) async fn accepted(
     call: &str,
     response: Response<Incoming>,
 ) -> Result<Response<Incoming>, DockerApiError> {
@@ -356,7 +356,10 @@ async fn accepted(
     })
 }
 
-async fn read(call: &str, response: Response<Incoming>) -> Result<Bytes, DockerApiError> {
+pub(super) async fn read(
+    call: &str,
+    response: Response<Incoming>,
+) -> Result<Bytes, DockerApiError> {
     match response.into_body().collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(source) => Err(DockerApiError::Connection {
@@ -366,7 +369,10 @@ async fn read(call: &str, response: Response<Incoming>) -> Result<Bytes, DockerA
     }
 }
 
-fn parse<T: serde::de::DeserializeOwned>(call: &str, body: &[u8]) -> Result<T, DockerApiError> {
+pub(super) fn parse<T: serde::de::DeserializeOwned>(
+    call: &str,
+    body: &[u8],
+) -> Result<T, DockerApiError> {
     serde_json::from_slice(body).map_err(|e| DockerApiError::Answer {
         call: call.to_string(),
         reason: e.to_string(),

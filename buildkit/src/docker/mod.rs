@@ -3,4 +3,5 @@
 
 mod answers;
 pub mod api;
+pub mod containers;
 pub mod context;

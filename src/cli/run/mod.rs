@@ -9,6 +9,8 @@
 //! | what machine learning usually needs, and the tracker's variables | `defaults`, `inside`, `credentials` |
 //! | the run on paper | `record` |
 //! | the container, to its end | `child` |
+//!
+//! `job` has the same for agents, which make and start containers in two steps.
 
 pub(super) mod child;
 pub(super) mod containers;
@@ -19,6 +21,7 @@ pub(super) mod gpu;
 pub(super) mod help;
 pub(super) mod image;
 mod inside;
+pub(super) mod job;
 pub(super) mod own;
 pub(super) mod record;
 pub(super) mod runtime_cli;

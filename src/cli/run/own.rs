@@ -68,6 +68,22 @@ impl OwnFlags {
         })
     }
 
+    /// For a job of a queue: docker's options are all that is wanted, unless the queue says more.
+    pub(super) fn of_job(own: &Options, gpus: &[String]) -> Self {
+        Self {
+            gpu: match gpus {
+                [] => GpuWish::Off,
+                ids => GpuWish::Ids(ids.to_vec()),
+            },
+            cli: Some(RuntimeCli::Docker),
+            defaults: own.has("no-defaults") && !own.is_on("no-defaults"),
+            dry_run: false,
+            record: true,
+            format: Format::Text,
+            run_id: None,
+        }
+    }
+
     /// `--run-id`, else the tracker's, else a new one.
     pub(in crate::cli) fn run_id(&self) -> CommandResult<RunId> {
         let wandb = std::env::var(env_vars::WANDB_RUN_ID).ok();

@@ -24,7 +24,13 @@ use crate::records::{
 /// What is asked of git while the runtime is asked for the image.
 pub(in crate::cli) struct Paper {
     project: PathBuf,
-    code: JoinHandle<Result<Option<Snapshot>, GitError>>,
+    code: Code,
+}
+
+/// The code's state.
+enum Code {
+    Asked(JoinHandle<Result<Option<Snapshot>, GitError>>),
+    Known(Option<Box<Snapshot>>),
 }
 
 impl Paper {
@@ -34,7 +40,15 @@ impl Paper {
         let here = project.clone();
         Self {
             project,
-            code: thread::spawn(move || Snapshot::take(&here)),
+            code: Code::Asked(thread::spawn(move || Snapshot::take(&here))),
+        }
+    }
+
+    /// Of a project whose folder isn't where the code is from.
+    pub(super) fn of(project: PathBuf, code: Option<Snapshot>) -> Self {
+        Self {
+            project,
+            code: Code::Known(code.map(Box::new)),
         }
     }
 
@@ -43,7 +57,10 @@ impl Paper {
     /// # Errors
     /// Where the id is taken, or the record can't be written.
     pub(super) fn write(self, start: &Start, display: Option<String>) -> CommandResult<StartedRun> {
-        let code = self.code.join().expect("looking at the code doesn't panic");
+        let code = match self.code {
+            Code::Asked(code) => code.join().expect("looking at the code doesn't panic"),
+            Code::Known(code) => Ok(code.map(|code| *code)),
+        };
         let code = code.unwrap_or_else(|error| {
             output::warning(&format!("the code's state isn't recorded: {error}"));
             None

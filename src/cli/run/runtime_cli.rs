@@ -32,6 +32,13 @@ pub(in crate::cli) struct Daemon {
     info: Value,
 }
 
+impl Daemon {
+    /// What it says of itself.
+    pub(super) fn info(&self) -> &Value {
+        &self.info
+    }
+}
+
 impl Found {
     /// Whether containers run on this machine.
     pub(in crate::cli) fn is_local(&self) -> bool {

@@ -222,25 +222,11 @@ fn table(entries: &[Entry]) -> String {
         [
             "RUN", "STARTED", "STATUS", "TOOK", "IMAGE", "CODE", "COMMAND",
         ]
-        .map(str::to_owned),
+        .map(str::to_owned)
+        .to_vec(),
     ];
-    rows.extend(entries.iter().map(|entry| row(&entry.run)));
-    let widths: Vec<usize> = (0..rows[0].len())
-        .map(|column| rows.iter().map(|r| r[column].chars().count()).max())
-        .map(|width| width.unwrap_or(0))
-        .collect();
-    let mut text = String::new();
-    for row in &rows {
-        let start = text.len();
-        for (cell, width) in row.iter().zip(&widths) {
-            let space = width + 2 - cell.chars().count();
-            text.push_str(cell);
-            text.extend(std::iter::repeat_n(' ', space));
-        }
-        text.truncate(start + text[start..].trim_end().len());
-        text.push('\n');
-    }
-    text
+    rows.extend(entries.iter().map(|entry| row(&entry.run).to_vec()));
+    output::table(&rows)
 }
 
 fn row(run: &RunSummary) -> [String; 7] {

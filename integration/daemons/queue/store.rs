@@ -1,0 +1,429 @@
+//! What the stores promise, without containers: the same for both.
+
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+use std::thread;
+use std::time::Duration;
+
+use mlbuild::queue::{End, GpuNeed, Seat, Start, State, Store};
+
+use super::{Setting, job};
+
+fn seat(name: &str, gpus: &[&str]) -> Seat {
+    Seat {
+        name: name.into(),
+        session: ulid::Ulid::r#gen().to_string(),
+        host: "here".into(),
+        engine: "engine".into(),
+        queues: vec!["q".into()],
+        gpus: gpus.iter().map(|id| (*id).to_owned()).collect(),
+        lease: Duration::from_secs(20),
+    }
+}
+
+fn short(name: &str) -> Seat {
+    Seat {
+        lease: Duration::from_millis(150),
+        ..seat(name, &[])
+    }
+}
+
+fn begun() -> Start {
+    Start {
+        container: "c1".into(),
+        run_id: "r1".into(),
+        records: "/".into(),
+        image: "img@sha256:1".into(),
+    }
+}
+
+fn ended(code: i64) -> End {
+    End {
+        exit_code: Some(code),
+        ..End::default()
+    }
+}
+
+/// A store with a queue, and a name for messages.
+fn each(test: impl Fn(&str, &Store)) {
+    for (name, setting) in Setting::both() {
+        let store = setting.open();
+        store.create_queue("q", "", false).unwrap();
+        test(name, &store);
+    }
+}
+
+#[test]
+fn jobs_go_by_priority_and_then_by_age() {
+    each(|name, store| {
+        for (id, priority) in [("a", 0), ("b", 5), ("c", -1), ("d", 5), ("e", 0)] {
+            store.launch(id, &job(priority, GpuNeed::None)).unwrap();
+        }
+        let seat = seat("x", &[]);
+        let order: String = std::iter::from_fn(|| store.claim(&seat).unwrap())
+            .map(|claim| claim.id)
+            .collect();
+        assert_eq!(order, "bdaec", "{name}");
+    });
+}
+
+#[test]
+fn among_many_agents_each_job_goes_to_one() {
+    const JOBS: usize = 120;
+    for (name, setting) in Setting::both() {
+        let store = setting.open();
+        store.create_queue("q", "", false).unwrap();
+        for n in 0..JOBS {
+            store
+                .launch(&format!("j{n}"), &job(0, GpuNeed::None))
+                .unwrap();
+        }
+        let taken = Mutex::new(Vec::new());
+        thread::scope(|scope| {
+            for n in 0..6 {
+                let (setting, taken) = (&setting, &taken);
+                scope.spawn(move || {
+                    let (store, seat) = (setting.open(), seat(&format!("a{n}"), &[]));
+                    while let Some(claim) = store.claim(&seat).unwrap() {
+                        taken.lock().unwrap().push(claim.id);
+                    }
+                });
+            }
+        });
+        let taken = taken.into_inner().unwrap();
+        let different: BTreeSet<&String> = taken.iter().collect();
+        assert_eq!((taken.len(), different.len()), (JOBS, JOBS), "{name}");
+    }
+}
+
+#[test]
+fn an_agent_that_slept_through_its_lease_changes_nothing() {
+    each(|name, store| {
+        store.launch("j", &job(0, GpuNeed::None)).unwrap();
+        let (sleeper, other) = (short("sleeper"), seat("other", &[]));
+        let old = store.claim(&sleeper).unwrap().unwrap();
+        assert!(store.take_over(&other).unwrap().is_empty());
+        assert!(
+            store.claim(&other).unwrap().is_none(),
+            "{name}: it is taken"
+        );
+        thread::sleep(Duration::from_millis(200));
+        assert!(
+            store.take_over(&other).unwrap().is_empty(),
+            "{name}: nothing was started"
+        );
+        let new = store.claim(&other).unwrap().unwrap();
+        assert!(new.epoch > old.epoch);
+        assert!(!store.begin(&sleeper, &old, &begun()).unwrap(), "{name}");
+        assert_eq!(
+            store.finish(&sleeper, &old, &ended(0)).unwrap(),
+            None,
+            "{name}"
+        );
+        assert!(!store.give_back(&sleeper, &old).unwrap());
+        assert!(store.renew(&sleeper).unwrap().is_empty());
+        assert!(store.begin(&other, &new, &begun()).unwrap());
+        assert!(
+            !store.begin(&other, &new, &begun()).unwrap(),
+            "{name}: once"
+        );
+        assert_eq!(
+            store.finish(&other, &new, &ended(0)).unwrap(),
+            Some("succeeded")
+        );
+        let done = store.job("j").unwrap();
+        assert_eq!((done.state, done.exit_code), (State::Succeeded, Some(0)));
+    });
+}
+
+#[test]
+fn what_was_started_is_taken_over_on_the_same_engine_only() {
+    each(|name, store| {
+        store.launch("j", &job(0, GpuNeed::None)).unwrap();
+        let lost = short("lost");
+        let claim = store.claim(&lost).unwrap().unwrap();
+        assert!(store.begin(&lost, &claim, &begun()).unwrap());
+        thread::sleep(Duration::from_millis(200));
+        let elsewhere = Seat {
+            engine: "another".into(),
+            ..seat("elsewhere", &[])
+        };
+        assert!(store.take_over(&elsewhere).unwrap().is_empty(), "{name}");
+        assert!(store.claim(&elsewhere).unwrap().is_none(), "{name}");
+        assert!(store.job("j").unwrap().agent_is_silent);
+        assert!(
+            store
+                .retry("j", false)
+                .unwrap_err()
+                .to_string()
+                .contains("its agent says nothing")
+        );
+        let here = seat("here", &[]);
+        let taken = store.take_over(&here).unwrap();
+        assert_eq!(taken[0].started, Some(begun()), "{name}");
+        assert!(store.take_over(&here).unwrap().is_empty(), "{name}: once");
+        assert_eq!(
+            store.finish(&here, &taken[0], &ended(3)).unwrap(),
+            Some("failed")
+        );
+    });
+}
+
+#[test]
+fn a_heartbeat_keeps_what_an_agent_has() {
+    each(|name, store| {
+        store.launch("j", &job(0, GpuNeed::None)).unwrap();
+        let seat = Seat {
+            lease: Duration::from_millis(600),
+            ..seat("alive", &[])
+        };
+        store.seat(&seat).unwrap();
+        let claim = store.claim(&seat).unwrap().unwrap();
+        for _ in 0..4 {
+            thread::sleep(Duration::from_millis(200));
+            assert_eq!(store.renew(&seat).unwrap()[0].id, "j");
+            store.take_over(&short("other")).unwrap();
+        }
+        assert!(store.begin(&seat, &claim, &begun()).unwrap(), "{name}");
+        // The name of one that lives is its own.
+        let twin = store.seat(&short("alive")).unwrap_err().to_string();
+        assert!(
+            twin.contains("an agent `alive` is at work on here"),
+            "{twin}"
+        );
+        store.leave(&seat).unwrap();
+        store.seat(&short("alive")).unwrap();
+    });
+}
+
+#[test]
+fn a_gpu_is_handed_out_once() {
+    each(|name, store| {
+        let agent = seat("gpu", &["0", "1", "2"]);
+        let ids = |list: &[&str]| GpuNeed::Ids(list.iter().map(|id| (*id).to_owned()).collect());
+        store.launch("two", &job(9, GpuNeed::Count(2))).unwrap();
+        store.launch("all", &job(8, GpuNeed::All)).unwrap();
+        store.launch("first", &job(7, ids(&["0"]))).unwrap();
+        store.launch("four", &job(6, GpuNeed::Count(4))).unwrap();
+        store.launch("third", &job(5, ids(&["2"]))).unwrap();
+        store.launch("none", &job(0, GpuNeed::None)).unwrap();
+        let next = || {
+            store
+                .claim(&agent)
+                .unwrap()
+                .map(|c| (c.id.clone(), c.gpus.join(","), c))
+        };
+        let (id, gpus, two) = next().unwrap();
+        assert_eq!((id.as_str(), gpus.as_str()), ("two", "0,1"), "{name}");
+        let (id, gpus, third) = next().unwrap();
+        assert_eq!((id.as_str(), gpus.as_str()), ("third", "2"), "{name}");
+        let (id, gpus, _) = next().unwrap();
+        assert_eq!((id.as_str(), gpus.as_str()), ("none", ""), "{name}");
+        assert!(next().is_none(), "{name}: the others wait");
+        let twin = seat("twin", &["0", "1", "2"]);
+        assert!(
+            store.claim(&twin).unwrap().is_none(),
+            "{name}: the engine's GPUs are taken"
+        );
+        store.finish(&agent, &two, &ended(0)).unwrap();
+        let (id, gpus, first) = next().unwrap();
+        assert_eq!((id.as_str(), gpus.as_str()), ("first", "0"), "{name}");
+        store.finish(&agent, &third, &ended(0)).unwrap();
+        store.finish(&agent, &first, &ended(0)).unwrap();
+        let (id, gpus, _) = next().unwrap();
+        assert_eq!((id.as_str(), gpus.as_str()), ("all", "0,1,2"), "{name}");
+        let without = seat("cpu", &[]);
+        assert!(
+            store.claim(&without).unwrap().is_none(),
+            "{name}: no agent without GPUs takes it"
+        );
+    });
+}
+
+#[test]
+fn under_a_crowd_no_gpu_is_handed_out_twice() {
+    for (name, setting) in Setting::both() {
+        let store = setting.open();
+        store.create_queue("q", "", false).unwrap();
+        for n in 0..40 {
+            store
+                .launch(&format!("j{n}"), &job(0, GpuNeed::Count(1)))
+                .unwrap();
+        }
+        let held = Mutex::new(BTreeSet::new());
+        thread::scope(|scope| {
+            for n in 0..4 {
+                let (setting, held) = (&setting, &held);
+                scope.spawn(move || {
+                    let (store, seat) = (setting.open(), seat(&format!("a{n}"), &["0", "1"]));
+                    while !store.is_idle(&seat.queues).unwrap() {
+                        let Some(claim) = store.claim(&seat).unwrap() else {
+                            thread::sleep(Duration::from_millis(2));
+                            continue;
+                        };
+                        assert!(
+                            held.lock().unwrap().insert(claim.gpus[0].clone()),
+                            "{name}: twice"
+                        );
+                        thread::sleep(Duration::from_millis(2));
+                        held.lock().unwrap().remove(&claim.gpus[0]);
+                        store.finish(&seat, &claim, &ended(0)).unwrap();
+                    }
+                });
+            }
+        });
+    }
+}
+
+#[test]
+fn a_failed_job_is_tried_so_often_and_no_more() {
+    each(|name, store| {
+        let retried = mlbuild::queue::NewJob {
+            retries: 1,
+            ..job(0, GpuNeed::None)
+        };
+        store.launch("j", &retried).unwrap();
+        let agent = seat("x", &[]);
+        let claim = store.claim(&agent).unwrap().unwrap();
+        assert_eq!(
+            store.finish(&agent, &claim, &ended(1)).unwrap(),
+            Some("queued")
+        );
+        assert!(
+            store.claim(&agent).unwrap().is_none(),
+            "{name}: not at once"
+        );
+        thread::sleep(Duration::from_millis(1100));
+        let claim = store.claim(&agent).unwrap().unwrap();
+        assert_eq!(claim.attempt, 2);
+        assert_eq!(
+            store.finish(&agent, &claim, &ended(1)).unwrap(),
+            Some("failed")
+        );
+        assert_eq!(store.attempts("j").unwrap().len(), 2);
+        store.retry("j", false).unwrap();
+        let claim = store.claim(&agent).unwrap().unwrap();
+        assert_eq!(
+            (
+                claim.attempt,
+                store.finish(&agent, &claim, &ended(0)).unwrap()
+            ),
+            (3, Some("succeeded")),
+            "{name}"
+        );
+    });
+}
+
+#[test]
+fn a_cancelled_job_doesnt_start() {
+    each(|name, store| {
+        store.launch("waits", &job(0, GpuNeed::None)).unwrap();
+        assert_eq!(store.cancel("waits").unwrap(), State::Cancelled);
+        let agent = seat("x", &["0"]);
+        assert!(store.claim(&agent).unwrap().is_none(), "{name}");
+        store.launch("claimed", &job(0, GpuNeed::Count(1))).unwrap();
+        let claim = store.claim(&agent).unwrap().unwrap();
+        assert_eq!(store.cancel("claimed").unwrap(), State::Claimed);
+        assert!(store.held(&agent).unwrap()[0].cancelled);
+        assert!(!store.begin(&agent, &claim, &begun()).unwrap(), "{name}");
+        // An agent that is lost before it says so leaves it cancelled, and the GPU free.
+        assert!(store.give_back(&agent, &claim).unwrap());
+        assert_eq!(
+            store.job("claimed").unwrap().state,
+            State::Cancelled,
+            "{name}"
+        );
+        assert!(store.job("claimed").unwrap().gpus.is_empty());
+        let error = store.cancel("claimed").unwrap_err().to_string();
+        assert_eq!(error, "job claimed has ended: cancelled");
+    });
+}
+
+#[test]
+fn a_queue_that_is_gone_takes_and_starts_nothing() {
+    each(|name, store| {
+        let retried = mlbuild::queue::NewJob {
+            retries: 5,
+            ..job(0, GpuNeed::None)
+        };
+        store.launch("runs", &retried).unwrap();
+        let agent = seat("x", &[]);
+        let claim = store.claim(&agent).unwrap().unwrap();
+        store.launch("waits", &retried).unwrap();
+        let error = store.delete_queue("q", false).unwrap_err().to_string();
+        assert_eq!(error, "jobs wait in `q`: 1", "{name}");
+        assert_eq!(store.delete_queue("q", true).unwrap(), 1);
+        assert_eq!(store.job("waits").unwrap().state, State::Cancelled);
+        let error = store
+            .launch("late", &job(0, GpuNeed::None))
+            .unwrap_err()
+            .to_string();
+        assert_eq!(error, "there is no queue `q`", "{name}");
+        // What runs goes on, and isn't tried again in a queue that isn't there.
+        assert_eq!(
+            store.finish(&agent, &claim, &ended(1)).unwrap(),
+            Some("failed"),
+            "{name}"
+        );
+        assert!(
+            store
+                .retry("runs", false)
+                .unwrap_err()
+                .to_string()
+                .contains("is gone")
+        );
+        assert!(store.seat(&agent).is_err(), "{name}: nobody serves it");
+    });
+}
+
+#[test]
+fn a_paused_queue_waits() {
+    each(|name, store| {
+        store.launch("j", &job(0, GpuNeed::None)).unwrap();
+        store.pause_queue("q", true).unwrap();
+        assert!(store.claim(&seat("x", &[])).unwrap().is_none(), "{name}");
+        store.pause_queue("q", false).unwrap();
+        assert!(store.claim(&seat("x", &[])).unwrap().is_some(), "{name}");
+    });
+}
+
+#[test]
+fn agents_are_woken() {
+    for (name, setting) in Setting::both() {
+        let store = setting.open();
+        store.create_queue("q", "", false).unwrap();
+        let mut watch = setting.place().watch().unwrap();
+        watch.wait(Duration::from_millis(100)).unwrap();
+        watch.wait(Duration::from_millis(100)).unwrap();
+        let began = std::time::Instant::now();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                thread::sleep(Duration::from_millis(200));
+                store.launch("j", &job(0, GpuNeed::None)).unwrap();
+            });
+            watch.wait(Duration::from_secs(20)).unwrap();
+        });
+        let took = began.elapsed();
+        assert!(
+            took >= Duration::from_millis(180) && took < Duration::from_secs(5),
+            "{name}: {took:?}"
+        );
+    }
+}
+
+#[test]
+fn after_a_restart_of_the_machine_leases_have_ended() {
+    let setting = Setting::sqlite();
+    let store = setting.open();
+    store.create_queue("q", "", false).unwrap();
+    store.launch("j", &job(0, GpuNeed::None)).unwrap();
+    let before = seat("before", &[]);
+    let claim = store.claim(&before).unwrap().unwrap();
+    assert!(store.begin(&before, &claim, &begun()).unwrap());
+    // The clock that leases are told by began anew: its time says nothing of theirs.
+    let file = rusqlite::Connection::open(&setting.store).unwrap();
+    file.execute("UPDATE jobs SET boot = 'another boot'", [])
+        .unwrap();
+    drop(file);
+    assert_eq!(store.take_over(&seat("after", &[])).unwrap().len(), 1);
+}

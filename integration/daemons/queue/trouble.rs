@@ -1,0 +1,198 @@
+//! A store that is full, a database that goes and comes back, an agent that does nothing.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use super::{Agent, Setting};
+
+fn mount(words: &[&str]) {
+    let status = Command::new(words[0]).args(&words[1..]).status().unwrap();
+    assert!(status.success(), "{words:?}");
+}
+
+/// A small file system in memory; gone when it is dropped.
+struct Small(String);
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        mount(&["umount", "-l", &self.0]);
+    }
+}
+
+#[test]
+fn a_full_disk_is_said_and_loses_nothing() {
+    let setting = Setting::sqlite();
+    let folder = setting.project.outside().join("small");
+    std::fs::create_dir(&folder).unwrap();
+    let path = folder.to_string_lossy().into_owned();
+    mount(&["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", &path]);
+    let _small = Small(path.clone());
+    let store = format!("{path}/queue.db");
+    let run = |args: &[&str]| setting.run(&[args, &["--store", &store]].concat());
+    run(&["queue", "create", "q"]).answer();
+    let first = run(&["launch", "-q", "q", "--image", "img"])
+        .answer()
+        .to_owned();
+    // What is left of the disk is taken by somebody else.
+    let mut filler = std::fs::File::create(folder.join("filler")).unwrap();
+    while filler.write_all(&[1; 4096]).is_ok() {}
+    let big = "x".repeat(60_000);
+    let ran = run(&[
+        "launch",
+        "-q",
+        "q",
+        "--image",
+        "img",
+        "--set",
+        &format!("label=a={big}"),
+    ]);
+    let said = ran.refusal(3);
+    assert!(
+        said.contains("the disk is full") && said.contains("make room"),
+        "{said}"
+    );
+    drop(filler);
+    std::fs::remove_file(folder.join("filler")).unwrap();
+    let second = run(&["launch", "-q", "q", "--image", "img"])
+        .answer()
+        .to_owned();
+    let list = run(&["jobs", "list"]).answer().to_owned();
+    assert!(
+        list.contains(&first) && list.contains(&second) && list.lines().count() == 3,
+        "{list}"
+    );
+}
+
+/// A way to the database that can be cut.
+struct Cable {
+    port: u16,
+    cut: Arc<AtomicBool>,
+    open: Arc<Mutex<Vec<TcpStream>>>,
+}
+
+impl Cable {
+    fn to(server: String) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let cable = Self {
+            port: listener.local_addr().unwrap().port(),
+            cut: Arc::default(),
+            open: Arc::default(),
+        };
+        let (cut, open) = (cable.cut.clone(), cable.open.clone());
+        thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                if cut.load(Ordering::SeqCst) {
+                    continue;
+                }
+                let server = TcpStream::connect(&server).unwrap();
+                let mut known = open.lock().unwrap();
+                known.push(client.try_clone().unwrap());
+                known.push(server.try_clone().unwrap());
+                for (mut from, mut to) in [
+                    (client.try_clone().unwrap(), server.try_clone().unwrap()),
+                    (server, client),
+                ] {
+                    thread::spawn(move || {
+                        let mut bytes = [0; 16384];
+                        while let Ok(count @ 1..) = from.read(&mut bytes) {
+                            if to.write_all(&bytes[..count]).is_err() {
+                                break;
+                            }
+                        }
+                        let _ = to.shutdown(Shutdown::Both);
+                    });
+                }
+            }
+        });
+        cable
+    }
+
+    fn cut(&self) {
+        self.cut.store(true, Ordering::SeqCst);
+        for stream in self.open.lock().unwrap().drain(..) {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+
+    fn mend(&self) {
+        self.cut.store(false, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn a_database_that_goes_and_comes_back_loses_nothing() {
+    let setting = Setting::postgres();
+    setting.run(&["queue", "create", "q"]).answer();
+    let id = setting.launch(&[], "sleep 2; echo whole");
+    let (head, database) = setting.store.rsplit_once('/').unwrap();
+    let (credentials, server) = head.rsplit_once('@').unwrap();
+    let cable = Cable::to(server.to_owned());
+    let through = format!("{credentials}@127.0.0.1:{}/{database}", cable.port);
+    let mut command = setting.command(&["agent", "-q", "q", "--lease", "1"]);
+    command
+        .env("MLBUILD_QUEUE_STORE", through)
+        .stdout(std::process::Stdio::null());
+    let mut agent = Agent(command.spawn().unwrap());
+    setting.wait_for(&id, "running");
+    // The job ends while nobody can be told.
+    cable.cut();
+    thread::sleep(Duration::from_secs(4));
+    assert_eq!(setting.job(&id)["agent_is_silent"], true);
+    cable.mend();
+    let job = setting.wait_for(&id, "succeeded");
+    assert_eq!(job["attempt"], 1);
+    let next = setting.launch(&[], "echo next");
+    setting.wait_for(&next, "succeeded");
+    agent.0.kill().unwrap();
+    let mut said = String::new();
+    agent
+        .0
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut said)
+        .unwrap();
+    assert!(
+        said.contains("PostgreSQL") && said.contains("asked again until it answers"),
+        "{said}"
+    );
+}
+
+/// Nanoseconds that all threads of a process have run.
+fn used(pid: u32) -> u64 {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let of = |entry: std::io::Result<std::fs::DirEntry>| {
+        let text = std::fs::read_to_string(entry.ok()?.path().join("schedstat")).ok()?;
+        text.split(' ').next()?.parse::<u64>().ok()
+    };
+    threads.filter_map(of).sum()
+}
+
+#[test]
+fn an_idle_agent_is_idle() {
+    let settings = Setting::both();
+    let agents: Vec<Agent> = settings
+        .iter()
+        .map(|(_, setting)| {
+            setting.run(&["queue", "create", "q"]).answer();
+            Agent::start(setting, &[])
+        })
+        .collect();
+    thread::sleep(Duration::from_secs(2));
+    let before: Vec<u64> = agents.iter().map(|agent| used(agent.0.id())).collect();
+    thread::sleep(Duration::from_secs(6));
+    for ((agent, before), (name, _)) in agents.iter().zip(before).zip(&settings) {
+        let share = (used(agent.0.id()) - before) as f64 / 6e9;
+        assert!(
+            share < 0.005,
+            "{name}: {:.2} % of a processor",
+            share * 100.0
+        );
+        eprintln!("{name}: {:.3} %", share * 100.0);
+    }
+}

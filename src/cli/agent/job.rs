@@ -1,0 +1,281 @@
+//! One job, from its claim to its end.
+//!
+//! A container is made, then the store is asked, and only after its yes it is started: so of all
+//! who might have the job, one starts one container. Whoever takes the job over sees in the store
+//! whether that yes was given.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use mlbuild_manifests::RunId;
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use super::serve::Agent;
+use super::{build, recover};
+use crate::cli::output;
+use crate::error::{CommandError, CommandResult};
+use crate::queue::{Claim, End, QueueConfig, Start, override_of, without_gpus};
+use crate::records::{RunExit, Snapshot, StartedRun};
+use crate::runtime::Options;
+
+pub(super) const LABEL_JOB: &str = "mlbuild.job";
+pub(super) const LABEL_STORE: &str = "mlbuild.store";
+pub(super) const LABEL_EPOCH: &str = "mlbuild.epoch";
+pub(super) const LABEL_REMOVE: &str = "mlbuild.remove";
+
+/// A job at work, as others of the agent's threads see it.
+#[derive(Default)]
+pub(super) struct Work {
+    cancelled: AtomicBool,
+    container: Mutex<Option<String>>,
+    build: Mutex<Option<Pid>>,
+}
+
+impl Work {
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::SeqCst)
+    }
+
+    /// Has it end.
+    pub(super) fn cancel(&self, agent: &Arc<Agent>) {
+        if self.cancelled.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        self.end_build();
+        let container = self
+            .container
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(id) = container.clone() {
+            let agent = agent.clone();
+            thread::spawn(move || agent.docker.stop(&id));
+        }
+    }
+
+    pub(super) fn set_build(&self, pid: Option<Pid>) {
+        *self.build.lock().unwrap_or_else(PoisonError::into_inner) = pid;
+    }
+
+    pub(super) fn end_build(&self) {
+        let build = self.build.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pid) = *build {
+            let _ = kill_process_group(pid, Signal::TERM);
+        }
+    }
+
+    /// The container runs: from now on a wish to end stops it.
+    pub(super) fn set_container(&self, agent: &Agent, id: &str) {
+        let mut container = self
+            .container
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *container = Some(id.to_owned());
+        drop(container);
+        if self.is_cancelled() {
+            agent.docker.stop(id);
+        }
+    }
+}
+
+/// What became of it.
+pub(super) enum Became {
+    /// It ended; whether its container is to go.
+    Ended(End, Option<String>),
+    /// It was never started, and waits again.
+    NotStarted,
+    /// Another agent has it.
+    Lost,
+}
+
+/// Does a job.
+pub(super) fn run(agent: &Agent, claim: &Claim, work: &Work) {
+    let became = match &claim.started {
+        None => first(agent, claim, work),
+        Some(start) => recover::run(agent, claim, start, work),
+    };
+    match became {
+        Became::Ended(end, remove) => finish(agent, claim, &end, remove.as_deref()),
+        Became::NotStarted => {
+            agent.insist(|store| store.give_back(&agent.seat, claim));
+        }
+        Became::Lost => output::note(&format!("job {}: another agent has it", claim.id)),
+    }
+}
+
+fn finish(agent: &Agent, claim: &Claim, end: &End, remove: Option<&str>) {
+    let state = agent.insist(|store| store.finish(&agent.seat, claim, end));
+    let how = match (&end.error, end.exit_code) {
+        (Some(error), _) => format!(": {error}"),
+        (None, Some(code)) if code != 0 => format!(": exit code {code}"),
+        _ => String::new(),
+    };
+    match state {
+        Some(Some("queued")) => output::note(&format!("job {}: tried again{how}", claim.id)),
+        Some(Some(state)) => output::note(&format!("job {}: {state}{how}", claim.id)),
+        Some(None) => output::note(&format!("job {}: another agent has it", claim.id)),
+        None => return,
+    }
+    if let Some(container) = remove {
+        agent.docker.remove(container);
+    }
+}
+
+/// A job that nobody started yet.
+fn first(agent: &Agent, claim: &Claim, work: &Work) -> Became {
+    match prepare_and_start(agent, claim, work) {
+        Ok(became) => became,
+        // What a signal for the agent broke is no failure of the job.
+        Err(_) if agent.is_stopping() => Became::NotStarted,
+        Err(error) => failed(&error, work),
+    }
+}
+
+fn failed(error: &CommandError, work: &Work) -> Became {
+    let mut text = error.message().to_owned();
+    for hint in error.hints() {
+        text.push_str(&format!("; {hint}"));
+    }
+    let end = End {
+        error: Some(text),
+        cancelled: work.is_cancelled(),
+        ..End::default()
+    };
+    Became::Ended(end, None)
+}
+
+fn prepare_and_start(agent: &Agent, claim: &Claim, work: &Work) -> CommandResult<Became> {
+    let config = QueueConfig::parse(&claim.config, Path::new(&format!("queue {}", claim.queue)))?;
+    let (image, code) = image_of(agent, claim, &config, work)?;
+    if work.is_cancelled() {
+        return Ok(cancelled());
+    }
+    let overrides = claim.overrides.iter().map(|text| override_of(text));
+    let overrides: Options = overrides.collect::<CommandResult<_>>()?;
+    let (mut spec, own) = config.spec(&image, &claim.command, overrides);
+    spec.options = without_gpus(spec.options);
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    spec.anchor(&agent.folder, home.as_deref());
+    let run_id: RunId = match claim.attempt {
+        1 => claim.id.parse(),
+        attempt => format!("{}-{attempt}", claim.id).parse(),
+    }
+    .map_err(CommandError::user)?;
+    let prepared = super::docker::wait(agent.docker.engine.prepare(
+        spec,
+        &without_gpus(own),
+        &claim.gpus,
+        run_id.clone(),
+        &agent.folder,
+    ))?;
+    let name = format!("mlbuild-{}-{}", claim.id.to_lowercase(), claim.epoch);
+    let mut labels = vec![
+        (LABEL_JOB, claim.id.clone()),
+        (LABEL_STORE, agent.store_id.clone()),
+        (LABEL_EPOCH, claim.epoch.to_string()),
+    ];
+    if prepared.remove {
+        labels.push((LABEL_REMOVE, "true".to_owned()));
+    }
+    let container = prepared.create(&name, &labels)?;
+    let start = Start {
+        container: container.clone(),
+        run_id: run_id.to_string(),
+        records: agent.project.to_string_lossy().into_owned(),
+        image: prepared.image().to_owned(),
+    };
+    let may = agent.insist(|store| store.begin(&agent.seat, claim, &start));
+    if may != Some(true) {
+        agent.docker.remove(&container);
+        return Ok(match may {
+            // Cancelled, or lost: the store tells the two apart.
+            Some(_) => cancelled(),
+            None => Became::NotStarted,
+        });
+    }
+    // From here on the job counts as started, whoever has it. A record that is there already is of
+    // an agent that was lost before it started anything: the store would know otherwise.
+    StartedRun::discard(&agent.project, &run_id);
+    let record = match prepared.write(agent.project.clone(), code) {
+        Ok(record) => record,
+        Err(error) => {
+            agent.docker.remove(&container);
+            return Ok(failed(&error, work));
+        }
+    };
+    output::note(&format!("job {}: {}", claim.id, start.image));
+    if let Err(why) = agent.docker.start(&container) {
+        if agent.insist(|store| store.has(&agent.seat, claim)) != Some(true) {
+            // Whoever has the job now may have removed the container.
+            return Ok(Became::Lost);
+        }
+        let _ = record.finish(RunExit::default());
+        let error = CommandError::runtime(format!("the container can't be started: {why}"));
+        let Became::Ended(end, _) = failed(&error, work) else {
+            return Ok(Became::Lost);
+        };
+        return Ok(Became::Ended(end, Some(container)));
+    }
+    let remove = prepared.remove.then(|| container.clone());
+    Ok(follow(agent, claim, &container, Some(record), remove, work))
+}
+
+fn cancelled() -> Became {
+    let end = End {
+        cancelled: true,
+        ..End::default()
+    };
+    Became::Ended(end, None)
+}
+
+/// Waits for the end of a container that was started, and writes it down.
+pub(super) fn follow(
+    agent: &Agent,
+    claim: &Claim,
+    container: &str,
+    record: Option<StartedRun>,
+    remove: Option<String>,
+    work: &Work,
+) -> Became {
+    work.set_container(agent, container);
+    let state = agent.docker.end(container);
+    if agent.insist(|store| store.has(&agent.seat, claim)) != Some(true) {
+        // Whoever has it writes down how it ended.
+        return Became::Lost;
+    }
+    let code = state.as_ref().map(|state| state.exit_code);
+    if let Some(record) = record {
+        let exit = code.map_or_else(RunExit::default, |code| RunExit::of_code(code as i32));
+        if let Err(error) = record.finish(exit) {
+            output::warning(&format!("the end of the run isn't recorded: {error}"));
+        }
+    }
+    let end = End {
+        exit_code: code,
+        error: match &state {
+            None => Some("its container was removed before it ended".to_owned()),
+            Some(state) if !state.error.is_empty() => Some(state.error.clone()),
+            Some(_) => None,
+        },
+        log: match state {
+            Some(_) => agent.docker.log(container),
+            None => String::new(),
+        },
+        cancelled: work.is_cancelled(),
+    };
+    Became::Ended(end, remove)
+}
+
+/// The image of a job, and the code in it.
+fn image_of(
+    agent: &Agent,
+    claim: &Claim,
+    config: &QueueConfig,
+    work: &Work,
+) -> CommandResult<(String, Option<Snapshot>)> {
+    match &claim.source {
+        crate::queue::Source::Image { image } => Ok((image.clone(), None)),
+        source => build::image(agent, claim, source, config, work),
+    }
+}

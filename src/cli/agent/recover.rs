@@ -1,0 +1,73 @@
+//! A job that another agent left after the store said yes to its start.
+//!
+//! That agent may have been lost before it started the container, or while Docker did so. A
+//! container that was only made is removed, which Docker refuses for one that runs; then its events
+//! tell whether it ever ran. Only one that never ran is made anew.
+
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use mlbuild_manifests::RunId;
+
+use super::job::{Became, Work, follow};
+use super::serve::Agent;
+use crate::cli::output;
+use crate::queue::{Claim, End, Start};
+use crate::records::{RunExit, StartedRun};
+
+/// How long before a container that is being removed is looked at again.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// Follows a container that runs or ran; has one that never did made anew.
+pub(super) fn run(agent: &Agent, claim: &Claim, start: &Start, work: &Work) -> Became {
+    let record = record_of(claim, start);
+    let id = &start.container;
+    let remove = agent.docker.is_to_go(id).then(|| id.clone());
+    while let Some(state) = agent.docker.state(id) {
+        match state.status.as_str() {
+            // Docker refuses where it runs by now, or where somebody removes it already.
+            "created" | "dead" if agent.docker.remove(id) => break,
+            "created" | "dead" | "removing" => thread::sleep(PATIENCE),
+            _ => return follow(agent, claim, id, record, remove, work),
+        }
+    }
+    // It is gone. What does Docker remember?
+    let events = agent.docker.events(id);
+    let find = |action: &str| events.iter().find(|event| event.action == action);
+    let code = find("die").and_then(|event| event.actor.attributes.get("exitCode"));
+    let code = code.and_then(|code| code.parse::<i64>().ok());
+    // What it forgets, it forgets in order: where it knows of the making, it knows of all since.
+    if find("start").is_none() && find("create").is_some() {
+        if let Some(id) = run_id(start) {
+            StartedRun::discard(Path::new(&start.records), &id);
+        }
+        return Became::NotStarted;
+    }
+    if let Some(record) = record {
+        let _ =
+            record.finish(code.map_or_else(RunExit::default, |code| RunExit::of_code(code as i32)));
+    }
+    let end = End {
+        exit_code: code,
+        error: match code {
+            Some(_) => None,
+            None => Some("its container is gone, and nobody saw how it ended".to_owned()),
+        },
+        log: String::new(),
+        cancelled: work.is_cancelled(),
+    };
+    Became::Ended(end, None)
+}
+
+fn record_of(claim: &Claim, start: &Start) -> Option<StartedRun> {
+    let record = StartedRun::resume(Path::new(&start.records), &run_id(start)?);
+    record.unwrap_or_else(|error| {
+        output::warning(&format!("job {}: {error}", claim.id));
+        None
+    })
+}
+
+fn run_id(start: &Start) -> Option<RunId> {
+    start.run_id.parse().ok()
+}

@@ -1,0 +1,324 @@
+//! `mlbuild jobs`: what waits in queues, what runs, and how it ended.
+
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::output;
+use super::queue::store_args::StoreArgs;
+use super::run::job::Engine;
+use crate::error::{CommandError, CommandResult};
+use crate::flags::Format;
+use crate::queue::{Filter, Job, State, Store};
+use crate::runtime::shell_line;
+
+/// How often somebody who follows a job looks at it.
+const LOOK: Duration = Duration::from_millis(300);
+
+/// List jobs, show them, follow them, cancel them, try them again.
+///
+/// A job is named by its id, or by as much of its beginning or end as no other
+/// job has.
+#[derive(Debug, Clone, Args)]
+pub struct JobsArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: JobsCommand,
+}
+
+/// What `mlbuild jobs` does.
+#[derive(Debug, Clone, Subcommand)]
+pub enum JobsCommand {
+    /// List jobs, newest first.
+    List(ListArgs),
+    /// Show all that is known of a job.
+    Show(ShowArgs),
+    /// Print what a job printed.
+    Logs(LogsArgs),
+    /// End jobs: one that waits won't start, the container of one that runs is stopped.
+    Cancel(IdsArgs),
+    /// Try jobs once more that have ended.
+    Retry(RetryArgs),
+}
+
+/// Flags of `mlbuild jobs list`.
+#[derive(Debug, Clone, Args)]
+pub struct ListArgs {
+    /// Only of this queue.
+    #[arg(long, short, value_name = "NAME")]
+    pub queue: Option<String>,
+    /// Only those that got so far.
+    #[arg(long, value_enum)]
+    pub state: Option<State>,
+    /// At most this many.
+    #[arg(short = 'n', long, value_name = "NUMBER")]
+    pub limit: Option<usize>,
+    /// Where queues and jobs are kept.
+    #[command(flatten)]
+    pub store: StoreArgs,
+    /// Form of the answer.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// Flags of `mlbuild jobs show`.
+#[derive(Debug, Clone, Args)]
+pub struct ShowArgs {
+    /// The job.
+    #[arg(value_name = "JOB")]
+    pub job: String,
+    /// Where queues and jobs are kept.
+    #[command(flatten)]
+    pub store: StoreArgs,
+    /// Form of the answer.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// Flags of `mlbuild jobs logs`.
+#[derive(Debug, Clone, Args)]
+pub struct LogsArgs {
+    /// The job.
+    #[arg(value_name = "JOB")]
+    pub job: String,
+    /// Go on until the job has ended.
+    #[arg(long, short)]
+    pub follow: bool,
+    /// Where queues and jobs are kept.
+    #[command(flatten)]
+    pub store: StoreArgs,
+}
+
+/// Jobs.
+#[derive(Debug, Clone, Args)]
+pub struct IdsArgs {
+    /// The jobs.
+    #[arg(value_name = "JOB", required = true)]
+    pub jobs: Vec<String>,
+    /// Where queues and jobs are kept.
+    #[command(flatten)]
+    pub store: StoreArgs,
+}
+
+/// Flags of `mlbuild jobs retry`.
+#[derive(Debug, Clone, Args)]
+pub struct RetryArgs {
+    /// The jobs.
+    #[arg(value_name = "JOB", required = true)]
+    pub jobs: Vec<String>,
+    /// Give up what ran on a machine that is gone for good. If it isn't gone, the job runs twice.
+    #[arg(long)]
+    pub force: bool,
+    /// Where queues and jobs are kept.
+    #[command(flatten)]
+    pub store: StoreArgs,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// Where a job isn't known, or the store can't be used.
+pub fn run(args: &JobsArgs) -> CommandResult {
+    match &args.command {
+        JobsCommand::List(args) => list(args),
+        JobsCommand::Show(args) => show(args),
+        JobsCommand::Logs(args) => logs(args),
+        JobsCommand::Cancel(args) => cancel(args),
+        JobsCommand::Retry(args) => {
+            let store = args.store.open()?;
+            for typed in &args.jobs {
+                store.retry(&store.job(typed)?.id, args.force)?;
+            }
+            Ok(())
+        }
+    }
+}
+
+fn list(args: &ListArgs) -> CommandResult {
+    let store = args.store.open()?;
+    if let Some(queue) = &args.queue {
+        store.queue(queue)?;
+    }
+    let jobs = store.jobs(&Filter {
+        queue: args.queue.clone(),
+        state: args.state,
+        limit: args.limit,
+    })?;
+    if args.format == Format::Json {
+        return output::answer(&format!("{:#}", json!({ "jobs": jobs })));
+    }
+    if jobs.is_empty() {
+        output::note("no jobs");
+        return Ok(());
+    }
+    let titles = [
+        "JOB", "QUEUE", "STATE", "LAUNCHED", "AGENT", "SOURCE", "COMMAND",
+    ];
+    let mut rows = vec![titles.map(str::to_owned).to_vec()];
+    rows.extend(jobs.iter().map(|job| {
+        let command = shell_line(&job.command).replace('\n', " ");
+        vec![
+            job.id.clone(),
+            job.queue.clone(),
+            state(job),
+            job.created.strftime("%Y-%m-%d %H:%M").to_string(),
+            job.agent.clone().unwrap_or_default(),
+            job.source.shown(),
+            command.chars().take(60).collect(),
+        ]
+    }));
+    output::answer(&output::table(&rows))
+}
+
+/// How far it got, in a few words.
+fn state(job: &Job) -> String {
+    let word = job.state.as_str();
+    match (job.state, job.exit_code) {
+        (State::Claimed | State::Running, _) if job.agent_is_silent => {
+            format!("{word}, agent silent")
+        }
+        (State::Claimed | State::Running, _) if job.cancel_wanted => {
+            format!("{word}, to be cancelled")
+        }
+        (State::Queued, _) if job.attempt > 1 => format!("{word}, try {}", job.attempt),
+        (State::Failed, Some(code)) => format!("{word} ({code})"),
+        _ => word.to_owned(),
+    }
+}
+
+fn show(args: &ShowArgs) -> CommandResult {
+    let store = args.store.open()?;
+    let job = store.job(&args.job)?;
+    let attempts = store.attempts(&job.id)?;
+    if args.format == Format::Json {
+        let mut shown = serde_json::to_value(&job).expect("plain data");
+        shown["attempts"] = json!(attempts);
+        return output::answer(&format!("{shown:#}"));
+    }
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    let mut row = |name: &str, value: Option<String>| {
+        if let Some(value) = value.filter(|value| !value.is_empty()) {
+            rows.push(vec![name.to_owned(), value]);
+        }
+    };
+    let time =
+        |time: Option<Timestamp>| time.map(|time| time.strftime("%Y-%m-%d %H:%M:%S").to_string());
+    row("job", Some(job.id.clone()));
+    row("queue", Some(job.queue.clone()));
+    row("state", Some(state(&job)));
+    row("why", job.error.clone());
+    row("source", Some(job.source.shown()));
+    row("command", Some(shell_line(&job.command)));
+    row("options", Some(job.overrides.join(" ")));
+    row(
+        "priority",
+        Some(job.priority)
+            .filter(|p| *p != 0)
+            .map(|p| p.to_string()),
+    );
+    row(
+        "try",
+        Some(format!("{} of {}", job.attempt, job.retries + 1)).filter(|_| job.retries > 0),
+    );
+    row(
+        "agent",
+        job.agent
+            .clone()
+            .zip(job.host.clone())
+            .map(|(agent, host)| format!("{agent} on {host}")),
+    );
+    row("gpus", Some(job.gpus.join(",")));
+    row("run", job.run_id.clone());
+    row("image", job.image.clone());
+    row("container", job.container.clone());
+    row("launched", time(Some(job.created)));
+    row("started", time(job.started));
+    row("ended", time(job.ended));
+    for attempt in &attempts {
+        let how = match (&attempt.error, attempt.exit_code) {
+            (Some(error), _) => error.clone(),
+            (None, Some(code)) => format!("exit code {code}"),
+            (None, None) => String::new(),
+        };
+        row(&format!("try {}", attempt.attempt), Some(how));
+    }
+    output::answer(&output::table(&rows))
+}
+
+fn cancel(args: &IdsArgs) -> CommandResult {
+    let store = args.store.open()?;
+    for typed in &args.jobs {
+        let job = store.job(typed)?;
+        let state = store.cancel(&job.id)?;
+        if state != State::Cancelled {
+            let agent = job.agent.unwrap_or_default();
+            output::note(&format!("{}: agent {agent} stops it", job.id));
+        }
+    }
+    Ok(())
+}
+
+/// What a job printed: from its container, where that is on this machine, else its end, which the
+/// agent kept.
+fn logs(args: &LogsArgs) -> CommandResult {
+    let store = args.store.open()?;
+    let mut job = store.job(&args.job)?;
+    if args.follow {
+        job = wait_for_start(&store, job)?;
+    }
+    if let Some(container) = &job.container
+        && let Some(engine) = has_container(container)?
+    {
+        let mut command = Command::new(engine.program());
+        command.arg("logs").stdin(Stdio::null());
+        if args.follow {
+            command.arg("--follow");
+        }
+        let status = command.arg(container).status();
+        let status =
+            status.map_err(|error| CommandError::environment(format!("docker logs: {error}")))?;
+        return match status.success() {
+            true => Ok(()),
+            false => Err(CommandError::work(
+                "docker logs failed; its words stand above",
+            )),
+        };
+    }
+    match (&job.log, job.state) {
+        (Some(log), _) => output::answer_bytes(log.as_bytes()),
+        (None, State::Queued | State::Claimed) => Err(CommandError::work(format!(
+            "job {} hasn't started: it is {}",
+            job.id,
+            state(&job)
+        ))
+        .hint(format!("mlbuild jobs logs --follow {}", job.id))),
+        (None, _) => Err(CommandError::work(format!(
+            "the container of job {} isn't on this machine; it runs on {}",
+            job.id,
+            job.host.unwrap_or_default()
+        ))
+        .hint("the end of its output can be had here when it has ended")),
+    }
+}
+
+fn wait_for_start(store: &Store, mut job: Job) -> CommandResult<Job> {
+    while matches!(job.state, State::Queued | State::Claimed) {
+        std::thread::sleep(LOOK);
+        job = store.job(&job.id)?;
+    }
+    Ok(job)
+}
+
+fn has_container(id: &str) -> CommandResult<Option<Engine>> {
+    super::wait_for(async {
+        let Ok(engine) = Engine::find().await else {
+            return Ok(None);
+        };
+        let found = engine.api().container_inspect(id).await;
+        let is_here = found.is_ok_and(|found| found.is_some());
+        Ok(is_here.then_some(engine))
+    })
+}

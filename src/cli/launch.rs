@@ -1,0 +1,251 @@
+//! `mlbuild launch`: a job into a queue.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use clap::{ArgGroup, Args, ValueHint};
+use mlbuild_manifests::RunId;
+use mlbuild_templates::reference;
+use serde_json::json;
+
+use super::output;
+use super::queue::store_args::StoreArgs;
+use crate::error::{CommandError, CommandResult};
+use crate::flags::Format;
+use crate::queue::{
+    GpuNeed, NewJob, QueueConfig, Source, archive, gpu_need, holds_secret, override_of,
+};
+use crate::runtime::Options;
+
+/// Put a job into a queue: an image, or code that an agent builds one from.
+///
+/// The job's options stand over the queue's: `--set` over the queue's
+/// configuration, a list's entries beside the queue's. Prints the job's id,
+/// which is its run's too.
+#[derive(Debug, Clone, Args)]
+#[command(group = ArgGroup::new("source").required(true).args(["image", "job", "git"]))]
+pub struct LaunchArgs {
+    /// The queue.
+    #[arg(long, short, value_name = "NAME", default_value = "default")]
+    pub queue: String,
+    /// Run this image.
+    #[arg(long, value_name = "REF")]
+    pub image: Option<String>,
+    /// Run this folder's code, in an image that the agent builds as `mlbuild image` does.
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub job: Option<PathBuf>,
+    /// Run this commit's code: a repository, `@`, and a branch, tag or commit.
+    #[arg(long, value_name = "URL@REV")]
+    pub git: Option<String>,
+    /// An option of docker run for this job: `shm-size=8g`, `env=A=1`, `init`.
+    #[arg(long = "set", value_name = "OPTION=VALUE")]
+    pub overrides: Vec<String>,
+    /// GPUs that the job needs: a number, all, or their numbers as `0,1,`.
+    #[arg(long, value_name = "N|all|IDS,", value_parser = gpus)]
+    pub gpus: Option<GpuNeed>,
+    /// How often it is tried again after it failed.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=1000))]
+    pub retries: u32,
+    /// Higher goes first.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        allow_negative_numbers = true
+    )]
+    pub priority: i32,
+    /// Where queues and jobs are kept.
+    #[command(flatten)]
+    pub store: StoreArgs,
+    /// Form of the answer.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// The job's command; otherwise the image's own.
+    #[arg(last = true, value_name = "CMD")]
+    pub command: Vec<String>,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// Where the queue isn't there, an option is wrong, or the code can't be had.
+pub fn run(args: &LaunchArgs) -> CommandResult {
+    let overrides = args.overrides.iter().map(|text| override_of(text));
+    let overrides: Options = overrides.collect::<CommandResult<_>>()?;
+    if let Some(at) = args.command.iter().position(|word| holds_secret(word)) {
+        let message = format!(
+            "word {} of the command holds what looks like a secret",
+            at + 1
+        );
+        return Err(CommandError::user(message)
+            .hint("everybody who sees the queue sees it; use a variable: --set env=NAME, set where the agent runs"));
+    }
+    let store = args.store.open()?;
+    let queue = store.queue(&args.queue)?;
+    let config = QueueConfig::parse(&queue.config, Path::new(&queue.name))?;
+    let (mut need, mut texts) = (GpuNeed::None, args.overrides.clone());
+    match &args.gpus {
+        Some(gpus) => need = gpus.clone(),
+        None => {
+            let (spec, own) = config.spec("", &[], overrides);
+            let all = spec.options.iter().chain(own.iter()).cloned().collect();
+            need = match gpu_need(&all)? {
+                GpuNeed::None => need,
+                found => found,
+            };
+        }
+    }
+    texts.retain(|text| !text.is_empty());
+    let (source, archive) = source(args)?;
+    if let Some(archive) = archive {
+        store.put_archive(&archive.digest, &archive.bytes)?;
+    }
+    let id = RunId::generate();
+    let job = NewJob {
+        queue: args.queue.clone(),
+        source,
+        overrides: texts,
+        command: args.command.clone(),
+        gpus: need,
+        retries: args.retries,
+        priority: args.priority,
+    };
+    store.launch(id.as_str(), &job)?;
+    if queue.paused {
+        output::note(&format!(
+            "queue {0} is paused: mlbuild queue resume {0}",
+            queue.name
+        ));
+    }
+    output::answer(&match args.format {
+        Format::Text => id.to_string(),
+        Format::Json => format!("{:#}", json!({ "job": id.as_str(), "queue": queue.name })),
+    })
+}
+
+fn source(args: &LaunchArgs) -> CommandResult<(Source, Option<archive::Archive>)> {
+    if let Some(image) = &args.image {
+        reference::parse(image)
+            .map_err(|error| CommandError::user(format!("--image {image}: {error}")))?;
+        return Ok((
+            Source::Image {
+                image: image.clone(),
+            },
+            None,
+        ));
+    }
+    if let Some(folder) = &args.job {
+        let shown = folder.display();
+        let folder = folder
+            .canonicalize()
+            .map_err(|error| CommandError::user(format!("--job {shown}: {error}")))?;
+        let packed = archive::pack(&folder).map_err(|error| {
+            let made = CommandError::user(format!("--job {shown}: {error}"));
+            match error {
+                archive::ArchiveError::TooLarge(_) => {
+                    made.hint("list data in .dockerignore, and mount it: --set volume=/data:/data")
+                }
+                _ => made,
+            }
+        })?;
+        let name = folder.file_name().unwrap_or(folder.as_os_str());
+        let source = Source::Folder {
+            name: name.to_string_lossy().into_owned(),
+            digest: packed.digest.clone(),
+        };
+        return Ok((source, Some(packed)));
+    }
+    let text = args.git.as_deref().unwrap_or_default();
+    let wrong = || {
+        CommandError::user(format!("--git {text}: not a repository with a revision"))
+            .hint("write --git https://git.example/me/project@main")
+    };
+    let (url, revision) = text.rsplit_once('@').ok_or_else(wrong)?;
+    let has_path = url
+        .split_once("://")
+        .map_or(url, |(_, rest)| rest)
+        .contains(['/', ':']);
+    if !has_path || revision.is_empty() || url.starts_with('-') || revision.starts_with('-') {
+        return Err(wrong());
+    }
+    if holds_secret(url) {
+        return Err(CommandError::user(
+            "--git: the address holds a password, and everybody sees the queue",
+        )
+        .hint("leave it out: the agent's git has its own log-ins"));
+    }
+    // A folder of this machine means the same to agents on it.
+    let url = match Path::new(url).canonicalize() {
+        Ok(path) => path.to_string_lossy().into_owned(),
+        Err(_) => url.to_owned(),
+    };
+    let source = Source::Git {
+        commit: commit_of(&url, revision)?,
+        url,
+        revision: revision.to_owned(),
+    };
+    Ok((source, None))
+}
+
+/// The commit that a revision is now: the job stays with it.
+fn commit_of(url: &str, revision: &str) -> CommandResult<String> {
+    let is_commit = |text: &str| text.len() == 40 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    if is_commit(revision) {
+        return Ok(revision.to_owned());
+    }
+    let output = Command::new("git")
+        .args([
+            "ls-remote",
+            "--exit-code",
+            "--",
+            url,
+            revision,
+            &format!("{revision}^{{}}"),
+        ])
+        .env("GIT_TERMINAL_PROMPT", "0")
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| CommandError::environment(format!("git can't be run: {error}")))?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    let lines: Vec<(&str, &str)> = said
+        .lines()
+        .filter_map(|line| line.split_once('\t'))
+        .collect();
+    // A tag of its own leads to its commit.
+    let peeled = lines.iter().find(|(_, name)| name.ends_with("^{}"));
+    let branch = format!("refs/heads/{revision}");
+    let named = lines.iter().find(|(_, name)| *name == branch);
+    match peeled.or(named).or(lines.first()) {
+        Some((commit, _)) if output.status.success() => Ok((*commit).to_owned()),
+        _ => {
+            let why = String::from_utf8_lossy(&output.stderr);
+            let why = match why.trim() {
+                "" => format!("it has no `{revision}`"),
+                why => why.to_owned(),
+            };
+            Err(CommandError::user(format!("--git {url}: {why}"))
+                .hint(format!("git ls-remote {url}")))
+        }
+    }
+}
+
+fn gpus(text: &str) -> Result<GpuNeed, String> {
+    if text == "all" {
+        return Ok(GpuNeed::All);
+    }
+    if let Ok(count) = text.parse() {
+        return Ok(match count {
+            0 => GpuNeed::None,
+            count => GpuNeed::Count(count),
+        });
+    }
+    let ids: Vec<String> = text
+        .split(',')
+        .filter(|id| !id.is_empty())
+        .map(str::to_owned)
+        .collect();
+    match text.contains(',') && !ids.is_empty() {
+        true => Ok(GpuNeed::Ids(ids)),
+        false => Err("not a number, all, or numbers of GPUs as 0,1,".to_owned()),
+    }
+}

@@ -1,0 +1,216 @@
+//! `mlbuild queue`: queues of jobs.
+
+mod render;
+pub mod store_args;
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand, ValueHint};
+use serde_json::json;
+
+use self::store_args::StoreArgs;
+use crate::cli::output;
+use crate::error::{CommandError, CommandResult};
+use crate::flags::Format;
+use crate::queue::{Queue, QueueConfig, gpu_need};
+
+/// Make queues of jobs, and see what they hold.
+///
+/// A queue's configuration is JSON or YAML whose keys are the options of
+/// `docker run`, as in W&B Launch.
+#[derive(Debug, Clone, Args)]
+pub struct QueueArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: QueueCommand,
+}
+
+/// What `mlbuild queue` does.
+#[derive(Debug, Clone, Subcommand)]
+pub enum QueueCommand {
+    /// Make a queue, or give it another configuration.
+    Create(CreateArgs),
+    /// List the queues.
+    List(ListArgs),
+    /// Show a queue's configuration.
+    Show(ShowArgs),
+    /// Have a queue's jobs wait. Those that run go on.
+    Pause(NameArgs),
+    /// Have a paused queue's jobs go on.
+    Resume(NameArgs),
+    /// Remove a queue. Jobs that run go on to their end.
+    Delete(DeleteArgs),
+    /// Print the command line that a configuration makes of an image and a command; no daemon is asked.
+    Render(render::RenderArgs),
+}
+
+/// Flags of `mlbuild queue create`.
+#[derive(Debug, Clone, Args)]
+pub struct CreateArgs {
+    /// Its name: letters, digits, `-`, `_` and `.`.
+    #[arg(value_name = "NAME", value_parser = name)]
+    pub name: String,
+    /// Its configuration, JSON or YAML; `-` reads standard input.
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub config: Option<PathBuf>,
+    /// Give a queue that is there this configuration.
+    #[arg(long)]
+    pub replace: bool,
+    /// Where queues and jobs are kept.
+    #[command(flatten)]
+    pub store: StoreArgs,
+}
+
+/// Flags of `mlbuild queue list`.
+#[derive(Debug, Clone, Args)]
+pub struct ListArgs {
+    /// Where queues and jobs are kept.
+    #[command(flatten)]
+    pub store: StoreArgs,
+    /// Form of the answer.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// Flags of `mlbuild queue show`.
+#[derive(Debug, Clone, Args)]
+pub struct ShowArgs {
+    /// The queue.
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Where queues and jobs are kept.
+    #[command(flatten)]
+    pub store: StoreArgs,
+    /// Form of the answer.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// A queue's name.
+#[derive(Debug, Clone, Args)]
+pub struct NameArgs {
+    /// The queue.
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Where queues and jobs are kept.
+    #[command(flatten)]
+    pub store: StoreArgs,
+}
+
+/// Flags of `mlbuild queue delete`.
+#[derive(Debug, Clone, Args)]
+pub struct DeleteArgs {
+    /// The queue.
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Cancel the jobs that wait in it.
+    #[arg(long)]
+    pub cancel_jobs: bool,
+    /// Where queues and jobs are kept.
+    #[command(flatten)]
+    pub store: StoreArgs,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// Where a configuration or a name is wrong, or the store can't be used.
+pub fn run(args: &QueueArgs) -> CommandResult {
+    match &args.command {
+        QueueCommand::Create(args) => create(args),
+        QueueCommand::List(args) => list(args),
+        QueueCommand::Show(args) => show(args),
+        QueueCommand::Pause(args) => Ok(args.store.open()?.pause_queue(&args.name, true)?),
+        QueueCommand::Resume(args) => Ok(args.store.open()?.pause_queue(&args.name, false)?),
+        QueueCommand::Delete(args) => delete(args),
+        QueueCommand::Render(args) => render::run(args),
+    }
+}
+
+fn name(text: &str) -> Result<String, String> {
+    let is_fine = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    match !text.is_empty() && text.len() <= 63 && text.chars().all(is_fine) {
+        true => Ok(text.to_owned()),
+        false => Err("a name is 1 to 63 letters, digits, `-`, `_` and `.`".to_owned()),
+    }
+}
+
+fn create(args: &CreateArgs) -> CommandResult {
+    let (config, text) = match &args.config {
+        None => (QueueConfig::default(), String::new()),
+        Some(file) if file == Path::new("-") => {
+            let mut text = String::new();
+            let read = std::io::stdin().read_to_string(&mut text);
+            read.map_err(|error| CommandError::user(format!("standard input: {error}")))?;
+            (QueueConfig::parse(&text, Path::new("<stdin>"))?, text)
+        }
+        Some(file) => QueueConfig::read(file)?,
+    };
+    gpu_need(&config.options)?;
+    args.store
+        .open()?
+        .create_queue(&args.name, &text, args.replace)?;
+    output::note(&format!(
+        "queue {}: mlbuild agent -q {0} serves it",
+        args.name
+    ));
+    Ok(())
+}
+
+fn list(args: &ListArgs) -> CommandResult {
+    let queues = args.store.open()?.queues()?;
+    if args.format == Format::Json {
+        let queues: Vec<_> = queues.iter().map(as_json).collect();
+        return output::answer(&format!("{:#}", json!({ "queues": queues })));
+    }
+    if queues.is_empty() {
+        output::note("no queues");
+        return Ok(());
+    }
+    let mut rows = vec![
+        ["QUEUE", "WAITING", "RUNNING", ""]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
+    rows.extend(queues.iter().map(|queue| {
+        let paused = if queue.paused { "paused" } else { "" };
+        vec![
+            queue.name.clone(),
+            queue.waiting.to_string(),
+            queue.running.to_string(),
+            paused.to_owned(),
+        ]
+    }));
+    output::answer(&output::table(&rows))
+}
+
+fn show(args: &ShowArgs) -> CommandResult {
+    let queue = args.store.open()?.queue(&args.name)?;
+    match args.format {
+        Format::Json => output::answer(&format!("{:#}", as_json(&queue))),
+        Format::Text => output::answer(queue.config.trim_end()),
+    }
+}
+
+/// The configuration holds no secrets: those are refused when it is written.
+fn as_json(queue: &Queue) -> serde_json::Value {
+    json!({
+        "name": queue.name,
+        "paused": queue.paused,
+        "waiting": queue.waiting,
+        "running": queue.running,
+        "config": queue.config,
+    })
+}
+
+fn delete(args: &DeleteArgs) -> CommandResult {
+    let cancelled = args
+        .store
+        .open()?
+        .delete_queue(&args.name, args.cancel_jobs)?;
+    if cancelled > 0 {
+        output::note(&format!("jobs cancelled: {cancelled}"));
+    }
+    Ok(())
+}

@@ -1,0 +1,155 @@
+//! The code of a job as an archive: what a build of its folder would read, the same bytes wherever
+//! and whenever it is packed.
+
+use std::io;
+use std::path::Path;
+
+use mlbuild_buildkit::fsutil::walk::{self, go_mode};
+use mlbuild_buildkit::fsutil::{FsError, Normalise, Selection, Tree, dockerignore};
+use sha2::{Digest as _, Sha256};
+
+/// More than this is data, which belongs into a volume.
+pub const MOST: u64 = 64 << 20;
+/// What a build reads even where `.dockerignore` keeps it out of the image.
+const ALWAYS: [&str; 5] = [
+    "!.dockerignore",
+    "!Dockerfile",
+    "!mlbuild.toml",
+    "!mlbuild.lock",
+    "!requirements*.txt",
+];
+/// What no build needs.
+const NEVER: [&str; 2] = [".git", "mlbuild.runs"];
+
+/// Why a folder can't be packed.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveError {
+    /// A file can't be read.
+    #[error(transparent)]
+    Files(#[from] FsError),
+    /// The archive can't be made or unpacked.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// There is too much of it.
+    #[error("the folder holds {} MiB, more than the {} MiB that a job's code may have", .0 >> 20, MOST >> 20)]
+    TooLarge(u64),
+}
+
+/// An archive with its digest.
+pub struct Archive {
+    /// `sha256:…`, of what was packed.
+    pub digest: String,
+    /// A tar, compressed.
+    pub bytes: Vec<u8>,
+}
+
+/// Packs a folder.
+///
+/// # Errors
+/// Where a file can't be read, or there is too much.
+pub fn pack(folder: &Path) -> Result<Archive, ArchiveError> {
+    let tree = Tree::open(folder)?;
+    let mut exclude = dockerignore::of_context(&tree, None)?;
+    exclude.extend(ALWAYS.iter().chain(&NEVER).map(|&name| name.to_owned()));
+    let selection = Selection {
+        exclude,
+        ..Selection::default()
+    };
+    let normalise = Normalise {
+        mtime: Some(0),
+        modes: true,
+        hard_links: true,
+    };
+    let entries = walk::entries(folder, &selection, normalise)?;
+    let size: i64 = entries.iter().map(|entry| entry.size).sum();
+    if size as u64 > MOST {
+        return Err(ArchiveError::TooLarge(size as u64));
+    }
+    let mut tar = tar::Builder::new(Vec::new());
+    for entry in entries {
+        let name = String::from_utf8_lossy(&entry.path).into_owned();
+        let mut header = tar::Header::new_gnu();
+        header.set_mtime(0);
+        header.set_mode(entry.mode & 0o777);
+        if entry.mode & go_mode::DIR != 0 {
+            header.set_entry_type(tar::EntryType::Directory);
+            header.set_size(0);
+            tar.append_data(&mut header, format!("{name}/"), io::empty())?;
+        } else if entry.mode & go_mode::SYMLINK != 0 {
+            header.set_entry_type(tar::EntryType::Symlink);
+            header.set_size(0);
+            let target = String::from_utf8_lossy(&entry.linkname).into_owned();
+            tar.append_link(&mut header, &name, target)?;
+        } else if entry.mode & go_mode::TYPE == 0 {
+            let bytes = std::fs::read(folder.join(&name))
+                .map_err(|error| io::Error::new(error.kind(), format!("{name}: {error}")))?;
+            header.set_size(bytes.len() as u64);
+            tar.append_data(&mut header, &name, bytes.as_slice())?;
+        }
+    }
+    let tar = tar.into_inner()?;
+    Ok(Archive {
+        digest: format!("sha256:{}", hex::encode(Sha256::digest(&tar))),
+        bytes: zstd::encode_all(tar.as_slice(), 3)?,
+    })
+}
+
+/// Unpacks an archive into a folder, and checks that it is what its digest says.
+///
+/// # Errors
+/// Where it isn't, or a file can't be written.
+pub fn unpack(digest: &str, bytes: &[u8], folder: &Path) -> Result<(), ArchiveError> {
+    let tar = zstd::decode_all(bytes)?;
+    if format!("sha256:{}", hex::encode(Sha256::digest(&tar))) != digest {
+        return Err(io::Error::other("the code in the store isn't what was launched").into());
+    }
+    let mut archive = tar::Archive::new(tar.as_slice());
+    // `unpack` lets nothing out of the folder.
+    Ok(archive.unpack(folder)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_code_is_the_same_archive() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::create_dir_all(at("src/.git")).unwrap();
+        std::fs::create_dir_all(at(".git")).unwrap();
+        std::fs::write(at(".git/config"), "x").unwrap();
+        std::fs::write(at("src/train.py"), "print(1)").unwrap();
+        std::fs::write(at("big.bin"), "data").unwrap();
+        std::fs::write(
+            at(".dockerignore"),
+            "*.bin\n.dockerignore\nrequirements.txt\n",
+        )
+        .unwrap();
+        std::fs::write(at("requirements.txt"), "numpy").unwrap();
+        std::os::unix::fs::symlink("src/train.py", at("main.py")).unwrap();
+        let first = pack(folder.path()).unwrap();
+        std::fs::write(at("src/train.py"), "print(1)").unwrap();
+        std::fs::write(at("big.bin"), "other data").unwrap();
+        assert_eq!(pack(folder.path()).unwrap().digest, first.digest);
+        let out = tempfile::tempdir().unwrap();
+        unpack(&first.digest, &first.bytes, out.path()).unwrap();
+        let mut names: Vec<_> = std::fs::read_dir(out.path())
+            .unwrap()
+            .map(|e| e.unwrap().file_name())
+            .collect();
+        names.sort();
+        assert_eq!(
+            names,
+            [".dockerignore", "main.py", "requirements.txt", "src"]
+        );
+        assert_eq!(
+            std::fs::read_to_string(out.path().join("main.py")).unwrap(),
+            "print(1)"
+        );
+        assert_eq!(pack(out.path()).unwrap().digest, first.digest);
+        std::fs::write(at("src/train.py"), "print(2)").unwrap();
+        assert_ne!(pack(folder.path()).unwrap().digest, first.digest);
+        assert!(unpack("sha256:0", &first.bytes, out.path()).is_err());
+    }
+}

@@ -1,0 +1,389 @@
+//! A queue's configuration: JSON or YAML whose keys are the options of `docker run`.
+
+use std::fmt;
+use std::path::Path;
+
+use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, Visitor};
+
+use super::job::GpuNeed;
+use super::secret;
+use crate::config::{ConfigError, Values};
+use crate::error::{CommandError, CommandResult};
+use crate::runtime::{self, Device, FLAGS, Flag, Options, Owner, RunSpec, Setting, Value};
+
+/// What a queue says about its jobs' containers and images.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct QueueConfig {
+    /// The options, docker's and mlbuild's own (`gpu`).
+    pub options: Options,
+    /// Base of images that are built for jobs: `builder.accelerator.base_image`.
+    pub base_image: Option<String>,
+}
+
+impl QueueConfig {
+    /// Reads a configuration that came from `path`.
+    ///
+    /// # Errors
+    /// With the place of what is wrong.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let invalid = |line: usize, column: usize, message: String| {
+            let (message, hint) = match message.split_once(HINT) {
+                Some((message, hint)) => (message.to_owned(), Some(hint.to_owned())),
+                None => (message, None),
+            };
+            ConfigError::Invalid {
+                path: path.to_owned(),
+                line,
+                column,
+                message,
+                hint,
+            }
+        };
+        if text.trim_start().starts_with('{') {
+            return serde_json::from_str(text).map_err(|error| {
+                let (line, column) = (error.line(), error.column());
+                let place = format!(" at line {line} column {column}");
+                let message = error.to_string().replacen(&place, "", 1);
+                invalid(line.max(1), column.max(1), message)
+            });
+        }
+        if text.trim().is_empty() {
+            return Ok(Self::default());
+        }
+        serde_saphyr::from_str(text).map_err(|error: serde_saphyr::Error| {
+            let error = error.without_snippet();
+            let place = error.location();
+            let line = place.map_or(1, |place| place.line() as usize);
+            let column = place.map_or(1, |place| place.column() as usize);
+            let message = match error {
+                serde_saphyr::Error::Message { msg, .. } => msg.clone(),
+                error => error.to_string(),
+            };
+            let ending = format!(" at line {line}, column {column}");
+            invalid(line, column, message.replacen(&ending, "", 1))
+        })
+    }
+
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// Where it can't be read, or as [`QueueConfig::parse`].
+    pub fn read(path: &Path) -> CommandResult<(Self, String)> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| CommandError::user(format!("{}: {error}", path.display())))?;
+        Ok((Self::parse(&text, path)?, text))
+    }
+
+    /// What is started: the job's overrides stand over the queue's options.
+    pub fn spec(&self, image: &str, command: &[String], overrides: Options) -> (RunSpec, Options) {
+        let (options, own) = overrides.over(self.options.clone()).by_owner();
+        let spec = RunSpec {
+            image: image.to_owned(),
+            command: command.to_vec(),
+            options,
+        };
+        (spec, own)
+    }
+}
+
+/// Stands in a message before the hint.
+const HINT: &str = "\u{1}";
+
+impl<'de> Deserialize<'de> for QueueConfig {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        struct Table;
+        impl<'de> Visitor<'de> for Table {
+            type Value = QueueConfig;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a table of options of docker run")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<QueueConfig, A::Error> {
+                let mut config = QueueConfig::default();
+                while let Some(key) = map.next_key_seed(Key)? {
+                    let Some(flag) = key else {
+                        config.base_image = map.next_value::<Builder>()?.accelerator.base_image;
+                        continue;
+                    };
+                    for setting in map.next_value_seed(Checked(flag))? {
+                        config.options.push(setting);
+                    }
+                }
+                Ok(config)
+            }
+        }
+        input.deserialize_map(Table)
+    }
+}
+
+/// The values of an option, none of which may be a secret.
+struct Checked(&'static Flag);
+
+impl<'de> DeserializeSeed<'de> for Checked {
+    type Value = Vec<Setting>;
+    fn deserialize<D: Deserializer<'de>>(self, input: D) -> Result<Vec<Setting>, D::Error> {
+        let settings = Values(self.0).deserialize(input)?;
+        match settings.iter().try_for_each(secret::refuse) {
+            Ok(()) => Ok(settings),
+            Err(error) => Err(de::Error::custom(error)),
+        }
+    }
+}
+
+/// The option of a key; `None` for `builder`.
+struct Key;
+
+impl<'de> DeserializeSeed<'de> for Key {
+    type Value = Option<&'static Flag>;
+    fn deserialize<D: Deserializer<'de>>(self, input: D) -> Result<Self::Value, D::Error> {
+        input.deserialize_identifier(self)
+    }
+}
+
+impl Visitor<'_> for Key {
+    type Value = Option<&'static Flag>;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an option of docker run")
+    }
+    fn visit_str<E: de::Error>(self, key: &str) -> Result<Self::Value, E> {
+        if key == "builder" {
+            return Ok(None);
+        }
+        let unknown = |hint| E::custom(format!("unknown option `{key}`{HINT}{hint}"));
+        option_of(key).map(Some).map_err(unknown)
+    }
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Builder {
+    accelerator: BuilderAccelerator,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BuilderAccelerator {
+    base_image: Option<String>,
+}
+
+/// mlbuild's own flags that belong to a command line and not to a job.
+const OF_A_LINE: [&str; 6] = [
+    "dry-run",
+    "format",
+    "help",
+    "run-id",
+    "runtime-cli",
+    "no-record",
+];
+
+fn may_stand(flag: &Flag) -> bool {
+    flag.owner == Owner::Docker || !OF_A_LINE.contains(&flag.name)
+}
+
+/// The option of a key: a long name, an older one, or a letter. The error says what was meant.
+fn option_of(key: &str) -> Result<&'static Flag, String> {
+    let by_letter = || {
+        FLAGS
+            .iter()
+            .find(|flag| flag.short.is_some_and(|s| key.chars().eq([s])))
+    };
+    let known = runtime::find(key).or_else(by_letter);
+    if let Some(flag) = known.filter(|flag| may_stand(flag)) {
+        return Ok(flag);
+    }
+    let names = FLAGS.iter().filter(|flag| may_stand(flag));
+    let names = names.map(|flag| flag.name).chain(["builder"]);
+    let dashed = key.replace('_', "-");
+    Err(match crate::nearest::nearest(&dashed, names) {
+        Some(name) => format!("did you mean `{name}`?"),
+        None => "the keys are the long options of docker run; mlbuild run --help lists them".into(),
+    })
+}
+
+/// Reads a job's override, `KEY=VALUE`, or `KEY` alone for a switch.
+///
+/// # Errors
+/// Where there is no such option, it doesn't take this value, or the value looks like a secret.
+pub fn override_of(text: &str) -> CommandResult<Setting> {
+    let (key, value) = match text.split_once('=') {
+        Some((key, value)) => (key, Some(value)),
+        None => (text, None),
+    };
+    let flag = option_of(key).map_err(|hint| {
+        CommandError::user(format!("--set {text}: unknown option `{key}`")).hint(hint)
+    })?;
+    let value = value.or(flag.bare).ok_or_else(|| {
+        CommandError::user(format!("--set {text}: `{key}` needs a value"))
+            .hint(format!("write --set {key}={}", flag.value_name))
+    })?;
+    let setting = Setting::parse(flag, value)
+        .map_err(|why| CommandError::user(format!("--set {key} {value}: {why}")))?;
+    secret::refuse(&setting).map_err(|error| CommandError::user(format!("--set {error}")))?;
+    Ok(setting)
+}
+
+/// Which GPUs a job needs, by what its options say: `gpus`, `gpu`, or CDI devices.
+///
+/// # Errors
+/// Where the options ask in several ways.
+pub fn gpu_need(options: &Options) -> CommandResult<GpuNeed> {
+    let mut needs: Vec<GpuNeed> = Vec::new();
+    let ids = |list: &str| GpuNeed::Ids(list.split(',').map(|id| id.trim().to_owned()).collect());
+    if let Some(gpus) = options.text("gpus") {
+        let value = gpus.trim_matches('"');
+        needs.push(match value.strip_prefix("device=") {
+            _ if matches!(value, "all" | "-1") => GpuNeed::All,
+            Some(list) => ids(list.trim_matches('"')),
+            None => {
+                let count = value.strip_prefix("count=").unwrap_or(value);
+                GpuNeed::Count(count.parse().map_err(|_| {
+                    CommandError::user(format!("gpus {gpus}: not all, a number, or device=IDS"))
+                        .hint("capabilities and drivers go into the option `device`, by CDI name")
+                })?)
+            }
+        });
+    }
+    match options.text("gpu") {
+        None | Some("off" | "none") => {}
+        Some("auto" | "all" | "required") => needs.push(GpuNeed::All),
+        Some(list) => needs.push(ids(list)),
+    }
+    let named: Vec<String> = options
+        .all("device")
+        .filter_map(|value| match value {
+            Value::Device(Device::Cdi(name)) => name.strip_prefix("nvidia.com/gpu="),
+            _ => None,
+        })
+        .map(str::to_owned)
+        .collect();
+    match named.iter().any(|id| id == "all") {
+        _ if named.is_empty() => {}
+        true => needs.push(GpuNeed::All),
+        false => needs.push(GpuNeed::Ids(named)),
+    }
+    match needs.len() {
+        0 => Ok(GpuNeed::None),
+        1 => Ok(needs.swap_remove(0)),
+        _ => Err(CommandError::user("GPUs are asked for in several ways")
+            .hint("leave one: gpus, gpu, or device")),
+    }
+}
+
+/// The options without those that ask for GPUs: an agent hands them out.
+pub fn without_gpus(options: Options) -> Options {
+    let asks = |setting: &Setting| match &setting.value {
+        Value::Device(Device::Cdi(name)) => name.starts_with("nvidia.com/gpu="),
+        _ => matches!(setting.flag.name, "gpus" | "gpu"),
+    };
+    options.iter().filter(|s| !asks(s)).cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::RuntimeCli;
+
+    fn line(text: &str) -> String {
+        let config = QueueConfig::parse(text, "q.json".as_ref()).unwrap();
+        let (spec, _) = config.spec("img", &["train".into()], Options::default());
+        spec.argv(RuntimeCli::Docker).form.join(" ")
+    }
+
+    fn error(text: &str) -> String {
+        CommandError::from(QueueConfig::parse(text, "q".as_ref()).unwrap_err()).to_string()
+    }
+
+    #[test]
+    fn the_documentations_example_is_taken() {
+        let json = r#"{"env": ["MY_ENV_VAR=value", "MY_EXISTING_ENV_VAR"],
+            "volume": "/mnt/datasets:/mnt/datasets", "rm": true, "gpus": "all"}"#;
+        let yaml = "env:\n- MY_ENV_VAR=value\n- MY_EXISTING_ENV_VAR\nvolume: /mnt/datasets:/mnt/datasets\nrm: true\ngpus: all\n";
+        let wanted = "docker run --env=MY_ENV_VAR=value --env=MY_EXISTING_ENV_VAR \
+                      --volume=/mnt/datasets:/mnt/datasets --rm --gpus=all img train";
+        assert_eq!(line(json), wanted);
+        assert_eq!(line(yaml), wanted);
+    }
+
+    #[test]
+    fn every_option_of_docker_run_is_accepted() {
+        for flag in FLAGS.iter().filter(|flag| flag.owner == Owner::Docker) {
+            assert_eq!(option_of(flag.name), Ok(flag), "{}", flag.name);
+        }
+        assert_eq!(
+            line("{\"v\": [\"/a:/a\"], \"net\": \"host\", \"cpus\": 1.5, \"tty\": false}"),
+            "docker run --volume=/a:/a --network=host --cpus=1.5 --tty=false img train"
+        );
+    }
+
+    #[test]
+    fn overrides_stand_over_the_queue() {
+        let config = QueueConfig::parse(
+            "shm-size: 1g\nenv: [A=queue, B=queue]\nvolume: /q:/data",
+            "q".as_ref(),
+        );
+        let overrides = ["shm-size=8g", "env=A=job", "volume=/j:/data", "init"];
+        let overrides = overrides.iter().map(|text| override_of(text).unwrap());
+        let (spec, _) = config.unwrap().spec("img", &[], overrides.collect());
+        insta::assert_snapshot!(spec.argv(RuntimeCli::Docker).form.join(" "), @"docker run --env=B=queue --shm-size=8g --env=A=job --volume=/j:/data --init img");
+    }
+
+    #[test]
+    fn mistakes_are_named_with_their_place() {
+        insta::assert_snapshot!(error("{\"rm\": true,\n \"shm_size\": \"1g\"}"), @r"
+        q:2:11: unknown option `shm_size`
+          hint: did you mean `shm-size`?
+        ");
+        insta::assert_snapshot!(error("rm: true\nshmsize: 1g\n"), @r"
+        q:2:1: unknown option `shmsize`
+          hint: did you mean `shm-size`?
+        ");
+        insta::assert_snapshot!(error("{\"rm\": true,\n"), @"q:2:1: EOF while parsing a value");
+        insta::assert_snapshot!(error("rm: [\n"), @"q:1:1: invalid type: sequence, expected true or false");
+        insta::assert_snapshot!(error("rm: true\nvolume:\n- /a:/a\n- b:c\n"), @r#"q:4:3: volume "b:c": the path in the container, `c`, must begin with /"#);
+        insta::assert_snapshot!(error("rm: true\nname: [a]"), @"");
+        insta::assert_snapshot!(error("{\"env\": [\"HF_TOKEN=abc\"]}"), @"q:1:25: `env`: HF_TOKEN holds what looks like a secret; write the name alone, `HF_TOKEN`, and its value is taken from the agent's environment");
+        insta::assert_snapshot!(error("- a"), @"q:1:1: expected mapping start");
+        insta::assert_snapshot!(error("{\"builder\": {\"accelerator\": {\"image\": \"x\"}}}"), @"q:1:36: unknown field `image`, expected `base_image`");
+        insta::assert_snapshot!(override_of("shm-siz=1g").unwrap_err(), @r"
+        --set shm-siz=1g: unknown option `shm-siz`
+          hint: did you mean `shm-size`?
+        ");
+        insta::assert_snapshot!(override_of("shm-size").unwrap_err(), @r"
+        --set shm-size: `shm-size` needs a value
+          hint: write --set shm-size=SIZE
+        ");
+    }
+
+    #[test]
+    fn the_need_for_gpus_is_read() {
+        let need = |text: &str| {
+            let config = QueueConfig::parse(text, "q".as_ref()).unwrap();
+            let left = without_gpus(config.options.clone());
+            assert!(left.iter().all(|s| s.flag.name == "rm"), "{left:?}");
+            gpu_need(&config.options)
+        };
+        let ids = |list: &[&str]| GpuNeed::Ids(list.iter().map(|id| (*id).to_owned()).collect());
+        assert_eq!(need("rm: true").unwrap(), GpuNeed::None);
+        assert_eq!(need("gpus: all").unwrap(), GpuNeed::All);
+        assert_eq!(need("gpus: 2").unwrap(), GpuNeed::Count(2));
+        assert_eq!(need("gpus: device=0,3").unwrap(), ids(&["0", "3"]));
+        assert_eq!(need("gpu: off").unwrap(), GpuNeed::None);
+        assert_eq!(
+            need("device: [nvidia.com/gpu=0, nvidia.com/gpu=1]").unwrap(),
+            ids(&["0", "1"])
+        );
+        assert_eq!(need("device: nvidia.com/gpu=all").unwrap(), GpuNeed::All);
+        assert!(need("gpus: all\ngpu: all").is_err());
+        assert!(need("gpus: driver=x").is_err());
+    }
+
+    #[test]
+    fn a_base_for_images_may_stand_in_it() {
+        let text =
+            r#"{"builder": {"accelerator": {"base_image": "tensorflow/tensorflow:latest-gpu"}}}"#;
+        let config = QueueConfig::parse(text, "q".as_ref()).unwrap();
+        assert_eq!(
+            config.base_image.as_deref(),
+            Some("tensorflow/tensorflow:latest-gpu")
+        );
+    }
+}

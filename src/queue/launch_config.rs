@@ -1,0 +1,236 @@
+//! `launch-config.yaml`: what an agent is told, in the form of W&B Launch.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::error::{CommandError, CommandResult};
+use crate::nearest::nearest;
+
+/// Keys that mean something here.
+const KEYS: [&str; 5] = ["max_jobs", "queues", "builder", "registry", "environment"];
+/// Keys of W&B's own agent that mean nothing without its server, or that the runtime decides.
+const OF_WANDB: [&str; 9] = [
+    "entity",
+    "project",
+    "base_url",
+    "api_key",
+    "secure_mode",
+    "verbosity",
+    "max_schedulers",
+    "stopped_run_timeout",
+    "resource",
+];
+const BUILDER_KEYS: [&str; 2] = ["type", "accelerator"];
+
+/// What an agent is told.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LaunchConfig {
+    /// How many jobs it runs at once.
+    pub max_jobs: Option<usize>,
+    /// The queues that it serves.
+    pub queues: Vec<String>,
+    /// How it builds images of jobs from code.
+    pub builder: Builder,
+    /// Where it pushes them: `HOST/NAME`.
+    pub registry: Option<String>,
+    /// What the file says and what has no meaning here.
+    pub unused: Vec<String>,
+}
+
+/// How images are built.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Builder {
+    /// With what.
+    pub kind: BuilderKind,
+    /// Base of the images.
+    pub base_image: Option<String>,
+}
+
+/// What builds images.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BuilderKind {
+    /// Docker's own builder; the image stays in its store, or is pushed where a registry is named.
+    #[default]
+    Docker,
+    /// Nothing: only jobs whose image is there are run.
+    Noop,
+    /// Any BuildKit; the image is pushed.
+    Buildkit,
+}
+
+impl LaunchConfig {
+    /// The file that is read where none is named: mlbuild's own, else W&B's.
+    pub fn find(home: &Path) -> Option<PathBuf> {
+        let config = home.join(".config");
+        let files = ["mlbuild", "wandb"].map(|name| config.join(name).join("launch-config.yaml"));
+        files.into_iter().find(|file| file.is_file())
+    }
+
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// Where it can't be read, isn't YAML, or has a key or value that isn't known.
+    pub fn read(path: &Path) -> CommandResult<Self> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| CommandError::user(format!("{}: {error}", path.display())))?;
+        Self::parse(&text).map_err(|error| {
+            let mut named = CommandError::new(error.turn, format!("{}: {error}", path.display()));
+            if let Some(hint) = error.hints().first() {
+                named = CommandError::new(
+                    error.turn,
+                    format!("{}: {}", path.display(), error.message()),
+                );
+                named = named.hint(hint);
+            }
+            named
+        })
+    }
+
+    /// Reads a text.
+    ///
+    /// # Errors
+    /// As [`LaunchConfig::read`].
+    pub fn parse(text: &str) -> CommandResult<Self> {
+        let mut config = Self::default();
+        if text.trim().is_empty() {
+            return Ok(config);
+        }
+        let document: Map<String, Value> = serde_saphyr::from_str(text)
+            .map_err(|error: serde_saphyr::Error| CommandError::user(error.without_snippet()))?;
+        for (key, value) in document {
+            match key.as_str() {
+                "max_jobs" => config.max_jobs = Some(typed(&key, value)?),
+                "queues" => config.queues = typed(&key, value)?,
+                "builder" => config.builder = builder(typed(&key, value)?, &mut config.unused)?,
+                "registry" => config.registry = registry(typed(&key, value)?, &mut config.unused)?,
+                "environment" => environment(&typed(&key, value)?, &mut config.unused),
+                key if OF_WANDB.contains(&key) => config.unused.push(key.to_owned()),
+                key => return Err(unknown(key, key, &KEYS)),
+            }
+        }
+        if config.max_jobs == Some(0) {
+            return Err(CommandError::user("max_jobs is 0").hint("write 1 or more"));
+        }
+        Ok(config)
+    }
+}
+
+fn builder(table: Map<String, Value>, unused: &mut Vec<String>) -> CommandResult<Builder> {
+    const OF_OTHERS: [&str; 6] = [
+        "build-context-store",
+        "build-job-name",
+        "destination",
+        "kaniko-config",
+        "platform",
+        "image",
+    ];
+    let mut builder = Builder::default();
+    for (key, value) in table {
+        let name = format!("builder.{key}");
+        match key.as_str() {
+            "type" => {
+                builder.kind = typed(&name, value.clone()).map_err(|_| {
+                    CommandError::user(format!("{name}: {value} is no builder that is known"))
+                        .hint("write docker, buildkit or noop")
+                })?;
+            }
+            "accelerator" => {
+                let mut table: Map<String, Value> = typed(&name, value)?;
+                if let Some(base) = table.remove("base_image") {
+                    builder.base_image = Some(typed("builder.accelerator.base_image", base)?);
+                }
+                if let Some(key) = table.keys().next() {
+                    return Err(unknown(&format!("{name}.{key}"), key, &["base_image"]));
+                }
+            }
+            key if OF_OTHERS.contains(&key) => unused.push(name),
+            key => return Err(unknown(&name, key, &BUILDER_KEYS)),
+        }
+    }
+    Ok(builder)
+}
+
+fn registry(table: Map<String, Value>, unused: &mut Vec<String>) -> CommandResult<Option<String>> {
+    let mut uri = None;
+    for (key, value) in table {
+        let name = format!("registry.{key}");
+        match key.as_str() {
+            "uri" => {
+                uri = Some(
+                    typed::<String>(&name, value)?
+                        .trim_end_matches('/')
+                        .to_owned(),
+                )
+            }
+            // Log-ins are those of Docker, whatever the registry's kind.
+            "type" => {}
+            "repository" | "project" | "region" | "image-name" => unused.push(name),
+            key => return Err(unknown(&name, key, &["uri", "type"])),
+        }
+    }
+    Ok(uri)
+}
+
+/// W&B's agent logs in to a cloud with it. Here registries' log-ins are Docker's.
+fn environment(table: &Map<String, Value>, unused: &mut Vec<String>) {
+    let local = table.get("type").and_then(Value::as_str) == Some("local");
+    let others = table.keys().filter(|key| !(local && *key == "type"));
+    unused.extend(others.map(|key| format!("environment.{key}")));
+}
+
+fn typed<T: serde::de::DeserializeOwned>(key: &str, value: Value) -> CommandResult<T> {
+    serde_json::from_value(value).map_err(|error| CommandError::user(format!("{key}: {error}")))
+}
+
+fn unknown(shown: &str, key: &str, known: &[&str]) -> CommandError {
+    CommandError::user(format!("unknown key `{shown}`")).hint(
+        match nearest(key, known.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("what can stand there: {}", known.join(", ")),
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documentations_examples_are_read() {
+        let config = LaunchConfig::parse(
+            "max_jobs: 3\nqueues:\n  - gpu\n  - cpu\nbuilder:\n  type: noop\n  accelerator:\n    base_image: tensorflow/tensorflow:latest-gpu\nregistry:\n  type: ecr\n  uri: registry.example/jobs/\nenvironment:\n  type: aws\n  region: us-east-1\nentity: me\n",
+        );
+        let wanted = LaunchConfig {
+            max_jobs: Some(3),
+            queues: vec!["gpu".into(), "cpu".into()],
+            builder: Builder {
+                kind: BuilderKind::Noop,
+                base_image: Some("tensorflow/tensorflow:latest-gpu".into()),
+            },
+            registry: Some("registry.example/jobs".into()),
+            unused: vec![
+                "entity".into(),
+                "environment.region".into(),
+                "environment.type".into(),
+            ],
+        };
+        let mut config = config.unwrap();
+        config.unused.sort();
+        assert_eq!(config, wanted);
+        assert_eq!(LaunchConfig::parse("").unwrap(), LaunchConfig::default());
+    }
+
+    #[test]
+    fn what_isnt_known_is_named() {
+        let error = |text: &str| LaunchConfig::parse(text).unwrap_err().to_string();
+        insta::assert_snapshot!(error("max_job: 3"), @"");
+        insta::assert_snapshot!(error("builder:\n  typ: docker"), @"");
+        insta::assert_snapshot!(error("builder:\n  type: podman"), @"");
+        insta::assert_snapshot!(error("builder:\n  accelerator:\n    image: x"), @"");
+        insta::assert_snapshot!(error("max_jobs: many"), @"");
+        insta::assert_snapshot!(error("queues: [a\n"), @"");
+    }
+}

@@ -1,0 +1,17 @@
+//! Queues of jobs: what a queue's configuration says, jobs waiting in a store, and what an agent
+//! does there.
+//!
+//! Starting containers, building images and printing is left to `cli`.
+
+pub mod archive;
+mod config;
+mod job;
+mod launch_config;
+mod secret;
+mod store;
+
+pub use config::{QueueConfig, gpu_need, override_of, without_gpus};
+pub use job::{Attempt, GpuNeed, Job, NewJob, Queue, Source, State};
+pub use launch_config::{Builder, BuilderKind, LaunchConfig};
+pub use secret::{SecretError, holds_secret};
+pub use store::{Claim, End, Filter, Held, Place, Seat, Start, Store, StoreError, Watch};

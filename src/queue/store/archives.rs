@@ -1,0 +1,62 @@
+//! Code of jobs, by digest, and the images that were built from it.
+
+use super::sql::Value;
+use super::{Store, StoreError};
+
+impl Store {
+    /// Keeps an archive. The same one is kept once.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub fn put_archive(&self, digest: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        self.transaction(|tx| {
+            let values = [digest.into(), Value::Bytes(bytes.to_vec())];
+            let sql = "INSERT INTO archives (digest, bytes) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+            tx.execute(sql, &values).map(drop)
+        })
+    }
+
+    /// An archive.
+    ///
+    /// # Errors
+    /// Where it isn't there.
+    pub fn archive(&self, digest: &str) -> Result<Vec<u8>, StoreError> {
+        let found = self.transaction(|tx| {
+            let sql = "SELECT bytes FROM archives WHERE digest = $1";
+            Ok(tx
+                .query(sql, &[digest.into()])?
+                .pop()
+                .map(|mut row| row.bytes()))
+        })?;
+        found.ok_or_else(|| {
+            StoreError::refused(
+                format!("no code {digest} in the store"),
+                "launch the job again",
+            )
+        })
+    }
+
+    /// The image that was built from these inputs.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub fn built(&self, key: &str) -> Result<Option<String>, StoreError> {
+        self.transaction(|tx| {
+            let rows = tx.query("SELECT image FROM builds WHERE key = $1", &[key.into()])?;
+            Ok(rows.into_iter().next().map(|mut row| row.text()))
+        })
+    }
+
+    /// Remembers which image was built from these inputs.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub fn remember_build(&self, key: &str, image: &str) -> Result<(), StoreError> {
+        self.transaction(|tx| {
+            tx.execute("DELETE FROM builds WHERE key = $1", &[key.into()])?;
+            let values = [key.into(), image.into()];
+            let sql = "INSERT INTO builds (key, image) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+            tx.execute(sql, &values).map(drop)
+        })
+    }
+}

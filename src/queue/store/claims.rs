@@ -1,0 +1,178 @@
+//! The next job for an agent, with its GPUs.
+
+use super::course::Start;
+use super::jobs::read;
+use super::seats::Seat;
+use super::sql::{Clock, Row, Tx, Value};
+use super::{Store, StoreError};
+use crate::queue::job::Source;
+
+/// A job that an agent has.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    /// The job.
+    pub id: String,
+    /// Its queue.
+    pub queue: String,
+    /// The queue's configuration.
+    pub config: String,
+    /// What its container is made from.
+    pub source: Source,
+    /// Overrides of the queue's options.
+    pub overrides: Vec<String>,
+    /// Its command.
+    pub command: Vec<String>,
+    /// Which try this is.
+    pub attempt: i64,
+    /// The number of this change of hands.
+    pub epoch: i64,
+    /// The GPUs that it may use.
+    pub gpus: Vec<String>,
+    /// What was started, where it was: the job is taken over.
+    pub started: Option<Start>,
+}
+
+impl Store {
+    /// Gives the agent the next job that it can do; `None` where there is none.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub fn claim(&self, seat: &Seat) -> Result<Option<Claim>, StoreError> {
+        self.transaction(|tx| {
+            let clock = tx.clock()?;
+            let free = free_gpus(tx, seat)?;
+            // Jobs that want certain GPUs stand aside where those aren't free.
+            let Some(mut row) = next(tx, seat, &clock, &free)? else {
+                return Ok(None);
+            };
+            let mut claim = Claim {
+                id: row.text(),
+                queue: row.text(),
+                config: row.text(),
+                source: source(&row.text())?,
+                overrides: read(&row.text()).unwrap_or_default(),
+                command: read(&row.text()).unwrap_or_default(),
+                attempt: row.int(),
+                epoch: row.int() + 1,
+                gpus: Vec::new(),
+                started: None,
+            };
+            claim.gpus = match (row.int(), row.text()) {
+                (-1, _) => free,
+                (_, ids) if !ids.is_empty() => ids.split(',').map(str::to_owned).collect(),
+                (count, _) => free.into_iter().take(count as usize).collect(),
+            };
+            for id in &claim.gpus {
+                // The key of the table is what keeps two jobs from having one GPU.
+                let values = [(&seat.engine).into(), id.into(), (&claim.id).into()];
+                tx.execute(
+                    "INSERT INTO gpus (engine, id, job) VALUES ($1, $2, $3)",
+                    &values,
+                )?;
+            }
+            give(tx, seat, &clock, &claim, "claimed")?;
+            Ok(Some(claim))
+        })
+    }
+}
+
+pub(super) fn source(text: &str) -> Result<Source, StoreError> {
+    read(text).ok_or(StoreError::TooNew)
+}
+
+fn free_gpus(tx: &mut dyn Tx, seat: &Seat) -> Result<Vec<String>, StoreError> {
+    if seat.gpus.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = tx.query(
+        "SELECT id FROM gpus WHERE engine = $1",
+        &[(&seat.engine).into()],
+    )?;
+    let taken: Vec<String> = rows.into_iter().map(|mut row| row.text()).collect();
+    Ok(seat
+        .gpus
+        .iter()
+        .filter(|id| !taken.contains(id))
+        .cloned()
+        .collect())
+}
+
+/// The first job that waits and for which there are GPUs.
+fn next(
+    tx: &mut dyn Tx,
+    seat: &Seat,
+    clock: &Clock,
+    free: &[String],
+) -> Result<Option<Row>, StoreError> {
+    let all = match free.len() == seat.gpus.len() && !free.is_empty() {
+        true => -1,
+        false => 0,
+    };
+    let mut barred: Vec<String> = Vec::new();
+    loop {
+        let mut values: Vec<Value> = vec![
+            (&clock.boot).into(),
+            clock.now.into(),
+            (free.len() as i64).into(),
+            all.into(),
+        ];
+        let mut list = |names: &[String]| {
+            let add = |name: &String| {
+                values.push(name.into());
+                format!("${}", values.len())
+            };
+            names.iter().map(add).collect::<Vec<_>>().join(", ")
+        };
+        let queues = list(&seat.queues);
+        let without = match barred.is_empty() {
+            true => String::new(),
+            false => format!(" AND j.gpu_ids NOT IN ({})", list(&barred)),
+        };
+        let sql = format!(
+            "SELECT j.id, j.queue, q.config, j.source, j.overrides, j.command, j.attempt, j.epoch,
+             j.gpus, j.gpu_ids FROM jobs j JOIN queues q ON q.name = j.queue
+             WHERE j.state = 'queued' AND (j.boot <> $1 OR j.not_before <= $2)
+             AND j.gpus <= $3 AND j.gpus >= $4 AND q.paused = 0 AND j.queue IN ({queues}){without}
+             ORDER BY j.priority DESC, j.seq LIMIT 1{}",
+            tx.skip_locked()
+        );
+        let Some(row) = tx.query(&sql, &values)?.pop() else {
+            return Ok(None);
+        };
+        let columns: Vec<Value> = row.0.collect();
+        match columns.last() {
+            Some(Value::Text(ids))
+                if ids
+                    .split(',')
+                    .any(|id| !id.is_empty() && !free.iter().any(|f| f == id)) =>
+            {
+                barred.push(ids.clone());
+            }
+            _ => return Ok(Some(Row(columns.into_iter()))),
+        }
+    }
+}
+
+/// Has the job change hands.
+pub(super) fn give(
+    tx: &mut dyn Tx,
+    seat: &Seat,
+    clock: &Clock,
+    claim: &Claim,
+    state: &str,
+) -> Result<(), StoreError> {
+    let sql = "UPDATE jobs SET state = $1, epoch = $2, session = $3, agent = $4, host = $5,
+               engine = $6, boot = $7, lease = $8 WHERE id = $9";
+    let values = [
+        state.into(),
+        claim.epoch.into(),
+        (&seat.session).into(),
+        (&seat.name).into(),
+        (&seat.host).into(),
+        (&seat.engine).into(),
+        (&clock.boot).into(),
+        seat.until(clock).into(),
+        (&claim.id).into(),
+    ];
+    tx.execute(sql, &values).map(drop)
+}

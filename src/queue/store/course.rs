@@ -1,0 +1,161 @@
+//! The course of a job that an agent has: started once, ended, or given back.
+
+use super::claims::Claim;
+use super::seats::{Seat, requeue};
+use super::{Store, StoreError, wall};
+
+/// Longest wait before a job that failed is tried again.
+const MOST_PATIENCE: i64 = 60_000;
+
+/// A container that is about to be started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Start {
+    /// The container.
+    pub container: String,
+    /// Id of the run.
+    pub run_id: String,
+    /// The folder with the run's record.
+    pub records: String,
+    /// The image, by digest.
+    pub image: String,
+}
+
+/// How a try ended.
+#[derive(Debug, Clone, Default)]
+pub struct End {
+    /// The program's exit code.
+    pub exit_code: Option<i64>,
+    /// Why it failed, where that wasn't the program's doing.
+    pub error: Option<String>,
+    /// The end of its output.
+    pub log: String,
+    /// Whether it ended because somebody wanted that.
+    pub cancelled: bool,
+}
+
+impl Store {
+    /// Writes down that a container is about to be started. Only after a yes may it be.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub fn begin(&self, seat: &Seat, claim: &Claim, start: &Start) -> Result<bool, StoreError> {
+        self.transaction(|tx| {
+            let clock = tx.clock()?;
+            let sql = "UPDATE jobs SET state = 'running', container = $1, run_id = $2,
+                       records = $3, image = $4, started = $5, lease = $6, boot = $7
+                       WHERE id = $8 AND epoch = $9 AND session = $10
+                       AND state = 'claimed' AND cancelled = 0";
+            let values = [
+                (&start.container).into(),
+                (&start.run_id).into(),
+                (&start.records).into(),
+                (&start.image).into(),
+                wall().into(),
+                seat.until(&clock).into(),
+                (&clock.boot).into(),
+                (&claim.id).into(),
+                claim.epoch.into(),
+                (&seat.session).into(),
+            ];
+            Ok(tx.execute(sql, &values)? > 0)
+        })
+    }
+
+    /// Writes down that a job's try ended. What becomes of the job is returned: it waits again
+    /// where it may be tried once more. `None`: another agent has the job.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub fn finish(
+        &self,
+        seat: &Seat,
+        claim: &Claim,
+        end: &End,
+    ) -> Result<Option<&'static str>, StoreError> {
+        self.transaction(|tx| {
+            let sql = format!(
+                "SELECT attempt, retries, queue, run_id, started FROM jobs WHERE id = $1 AND epoch = $2
+                 AND session = $3 AND state IN ('claimed', 'running'){}",
+                tx.hold()
+            );
+            let mine = [(&claim.id).into(), claim.epoch.into(), (&seat.session).into()];
+            let Some(mut row) = tx.query(&sql, &mine)?.pop() else {
+                return Ok(None);
+            };
+            let (attempt, retries, queue) = (row.int(), row.int(), row.text());
+            let (run_id, started) = (row.text_or_null(), row.int_or_null());
+            let now = wall();
+            tx.execute(
+                "INSERT INTO attempts (job, attempt, run_id, agent, host, started, ended, exit_code, error)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+                &[
+                    (&claim.id).into(),
+                    attempt.into(),
+                    run_id.as_ref().into(),
+                    (&seat.name).into(),
+                    (&seat.host).into(),
+                    started.into(),
+                    now.into(),
+                    end.exit_code.into(),
+                    end.error.as_ref().into(),
+                ],
+            )?;
+            tx.execute("DELETE FROM gpus WHERE job = $1", &[(&claim.id).into()])?;
+            tx.wake()?;
+            let succeeded = end.exit_code == Some(0) && end.error.is_none();
+            let sql = "SELECT name FROM queues WHERE name = $1";
+            let has_queue = !tx.query(sql, &[(&queue).into()])?.is_empty();
+            let state = match (end.cancelled, succeeded) {
+                (true, _) => "cancelled",
+                (_, true) => "succeeded",
+                _ if attempt <= retries && has_queue => "queued",
+                _ => "failed",
+            };
+            if state == "queued" {
+                let clock = tx.clock()?;
+                let patience = (1000_i64 << (attempt - 1).min(10)).min(MOST_PATIENCE);
+                let sql = "UPDATE jobs SET state = 'queued', attempt = attempt + 1, session = NULL,
+                           container = NULL, not_before = $1, boot = $2 WHERE id = $3";
+                let values = [(clock.now + patience).into(), (&clock.boot).into(), (&claim.id).into()];
+                tx.execute(sql, &values)?;
+                return Ok(Some(state));
+            }
+            let sql = "UPDATE jobs SET state = $1, exit_code = $2, error = $3, log = $4, ended = $5,
+                       session = NULL WHERE id = $6";
+            let values = [
+                state.into(),
+                end.exit_code.into(),
+                end.error.as_ref().into(),
+                (&end.log).into(),
+                now.into(),
+                (&claim.id).into(),
+            ];
+            tx.execute(sql, &values)?;
+            Ok(Some(state))
+        })
+    }
+
+    /// Gives a job back that was never started. It counts as no try.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub fn give_back(&self, seat: &Seat, claim: &Claim) -> Result<bool, StoreError> {
+        self.transaction(|tx| {
+            let sql = format!(
+                "SELECT id FROM jobs WHERE id = $1 AND epoch = $2 AND session = $3
+                 AND state IN ('claimed', 'running'){}",
+                tx.hold()
+            );
+            let mine = [
+                (&claim.id).into(),
+                claim.epoch.into(),
+                (&seat.session).into(),
+            ];
+            if tx.query(&sql, &mine)?.is_empty() {
+                return Ok(false);
+            }
+            requeue(tx, &claim.id, claim.epoch)?;
+            Ok(true)
+        })
+    }
+}

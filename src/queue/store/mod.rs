@@ -1,0 +1,225 @@
+//! Where queues and jobs are kept: a SQLite file, or PostgreSQL.
+//!
+//! | what | file |
+//! | --- | --- |
+//! | tables | `schema` |
+//! | queues | `queues` |
+//! | jobs, seen from outside: launch, list, cancel | `jobs` |
+//! | the next job for an agent, with its GPUs | `claims` |
+//! | a job that an agent has: its start, its end | `course` |
+//! | agents: names, leases, what they leave to others | `seats` |
+//! | code of jobs, images built from it | `archives` |
+//! | the two databases | `sqlite`, `postgres`, `tls`, behind `sql` |
+//!
+//! A job that an agent has bears a lease and a number, the epoch, which every change of hands
+//! raises. Whoever wants to change such a job names the epoch: an agent that slept through its
+//! lease changes nothing any more. A container is started only after the store said yes to it.
+
+mod archives;
+mod claims;
+mod course;
+mod jobs;
+mod postgres;
+mod queues;
+mod schema;
+mod seats;
+mod sql;
+mod sqlite;
+mod tls;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use crate::error::CommandError;
+
+pub use claims::Claim;
+pub use course::{End, Start};
+pub use jobs::Filter;
+pub use seats::{Held, Seat};
+pub use sql::Watch;
+
+use sql::{Backend, Tx};
+
+/// Why the store can't do it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// SQLite failed.
+    #[error("the store {}: {source}", file.display())]
+    File {
+        /// The file.
+        file: PathBuf,
+        /// What SQLite says.
+        source: Box<rusqlite::Error>,
+    },
+    /// Its folder can't be made.
+    #[error("the store's folder {}: {source}", folder.display())]
+    Folder {
+        /// The folder.
+        folder: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The disk is full.
+    #[error("the store {}: the disk is full", file.display())]
+    Full {
+        /// The file.
+        file: PathBuf,
+    },
+    /// Another kind of file.
+    #[error("{}: not a store of queues", file.display())]
+    NotAStore {
+        /// The file.
+        file: PathBuf,
+    },
+    /// PostgreSQL failed or isn't there.
+    #[error("the store in PostgreSQL: {0}")]
+    Server(String),
+    /// Its disk is full.
+    #[error("the store in PostgreSQL: its disk is full")]
+    ServerFull,
+    /// Not an address.
+    #[error("the store's address can't be read: {0}")]
+    Address(String),
+    /// Two transactions got in each other's way.
+    #[error("the store in PostgreSQL: too many at once")]
+    Again,
+    /// A newer mlbuild made it.
+    #[error("the store was made by a newer mlbuild")]
+    TooNew,
+    /// What was asked for isn't there, or may not be done.
+    #[error("{message}")]
+    Refused {
+        /// Why.
+        message: String,
+        /// What to type.
+        hint: Option<String>,
+    },
+}
+
+impl StoreError {
+    fn refused(message: impl fmt::Display, hint: impl fmt::Display) -> Self {
+        Self::Refused {
+            message: message.to_string(),
+            hint: Some(hint.to_string()),
+        }
+    }
+}
+
+impl From<StoreError> for CommandError {
+    fn from(error: StoreError) -> Self {
+        match &error {
+            StoreError::Refused { hint, .. } => {
+                let made = CommandError::user(&error);
+                match hint {
+                    Some(hint) => made.hint(hint),
+                    None => made,
+                }
+            }
+            StoreError::Address(_) => CommandError::user(&error)
+                .hint("write a file, or postgres://USER@HOST:PORT/DATABASE"),
+            StoreError::NotAStore { .. } => CommandError::user(&error),
+            StoreError::Full { .. } | StoreError::ServerFull => CommandError::environment(&error)
+                .hint("nothing was changed; make room, and do it again"),
+            StoreError::TooNew => CommandError::environment(&error).hint("install that version"),
+            _ => CommandError::environment(&error),
+        }
+    }
+}
+
+/// Where a store is.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Place {
+    /// A SQLite file.
+    File(PathBuf),
+    /// PostgreSQL.
+    Postgres(String),
+}
+
+// The address may hold a password.
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(file) => write!(f, "File({})", file.display()),
+            Self::Postgres(_) => f.write_str("Postgres(…)"),
+        }
+    }
+}
+
+impl Place {
+    /// Reads an address.
+    pub fn read(text: &str) -> Self {
+        match text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            true => Self::Postgres(text.to_owned()),
+            false => Self::File(Path::new(text.trim_start_matches("sqlite://")).to_owned()),
+        }
+    }
+
+    /// Waits for changes.
+    ///
+    /// # Errors
+    /// Where the store can't be reached.
+    pub fn watch(&self) -> Result<Box<dyn Watch>, StoreError> {
+        Ok(match self {
+            Self::File(file) => Box::new(sqlite::SqliteWatch::open(file)?),
+            Self::Postgres(url) => Box::new(postgres::PostgresWatch::open(url)?),
+        })
+    }
+}
+
+/// Queues and jobs. Whoever holds it may share it among threads.
+pub struct Store {
+    backend: Mutex<Box<dyn Backend>>,
+}
+
+impl Store {
+    /// Opens a store, and makes its tables where they aren't there.
+    ///
+    /// # Errors
+    /// Where it can't be reached, or isn't a store.
+    pub fn open(place: &Place) -> Result<Self, StoreError> {
+        let backend: Box<dyn Backend> = match place {
+            Place::File(file) => Box::new(sqlite::Sqlite::open(file)?),
+            Place::Postgres(url) => Box::new(postgres::Postgres::open(url)?),
+        };
+        let store = Self {
+            backend: Mutex::new(backend),
+        };
+        store.transaction(schema::migrate)?;
+        Ok(store)
+    }
+
+    /// What tells it from other stores.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub fn id(&self) -> Result<String, StoreError> {
+        self.transaction(|tx| {
+            let row = tx.query("SELECT id FROM store", &[])?.pop();
+            Ok(row.map_or_else(String::new, |mut row| row.text()))
+        })
+    }
+
+    /// Does `work` whole or not at all. It may run more than once.
+    fn transaction<T>(
+        &self,
+        mut work: impl FnMut(&mut dyn Tx) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut done = None;
+        let mut backend = self.backend.lock().unwrap_or_else(PoisonError::into_inner);
+        backend.transaction(&mut |tx| {
+            done = Some(work(tx)?);
+            Ok(())
+        })?;
+        Ok(done.expect("the work was done"))
+    }
+}
+
+/// Milliseconds since 1970, for people; nothing is decided by them.
+fn wall() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
+}
+
+fn timestamp(milliseconds: i64) -> jiff::Timestamp {
+    jiff::Timestamp::from_millisecond(milliseconds).unwrap_or_default()
+}

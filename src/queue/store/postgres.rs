@@ -1,0 +1,215 @@
+//! The store in PostgreSQL: agents on many machines.
+
+use std::time::Duration;
+
+use bytes::BytesMut;
+use fallible_iterator::FallibleIterator as _;
+use postgres::error::SqlState;
+use postgres::types::{IsNull, ToSql, Type, to_sql_checked};
+use postgres::{Client, Config, Transaction};
+
+use super::StoreError;
+use super::sql::{Backend, Clock, Row, Tx, Value, Watch, Work};
+use super::tls;
+
+/// What agents are woken by.
+const CHANNEL: &str = "mlbuild_queue";
+/// A server that doesn't answer for so long isn't there.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How often a transaction is done again where two of them got in each other's way.
+const TRIES: usize = 20;
+
+/// The address with what the environment adds to it.
+pub(super) fn config(url: &str) -> Result<Config, StoreError> {
+    let mut config: Config = url
+        .parse()
+        .map_err(|error: postgres::Error| StoreError::Address(error.to_string()))?;
+    let password = std::env::var(crate::env_vars::PGPASSWORD).ok();
+    if let (None, Some(password)) = (config.get_password(), password) {
+        config.password(password);
+    }
+    if config.get_connect_timeout().is_none() {
+        config.connect_timeout(PATIENCE);
+    }
+    config.application_name("mlbuild");
+    Ok(config)
+}
+
+pub(super) struct Postgres {
+    config: Config,
+    client: Option<Client>,
+}
+
+impl Postgres {
+    pub(super) fn open(url: &str) -> Result<Self, StoreError> {
+        let mut store = Self {
+            config: config(url)?,
+            client: None,
+        };
+        store.client()?;
+        Ok(store)
+    }
+
+    /// The connection; a new one where the last one broke.
+    fn client(&mut self) -> Result<&mut Client, StoreError> {
+        if self.client.as_ref().is_none_or(Client::is_closed) {
+            self.client = Some(connect(&self.config)?);
+        }
+        Ok(self.client.as_mut().expect("made just now"))
+    }
+}
+
+fn connect(config: &Config) -> Result<Client, StoreError> {
+    config.connect(tls::connector()).map_err(failed)
+}
+
+impl Backend for Postgres {
+    fn transaction(&mut self, work: Work<'_>) -> Result<(), StoreError> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let client = self.client()?;
+            match once(client, work) {
+                Err(StoreError::Again) if tries < TRIES => {}
+                result => return result,
+            }
+        }
+    }
+}
+
+fn once(client: &mut Client, work: Work<'_>) -> Result<(), StoreError> {
+    let transaction = client.transaction().map_err(failed)?;
+    let mut tx = PostgresTx { transaction };
+    work(&mut tx)?;
+    tx.transaction.commit().map_err(failed)
+}
+
+struct PostgresTx<'a> {
+    transaction: Transaction<'a>,
+}
+
+impl Tx for PostgresTx<'_> {
+    fn query(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Row>, StoreError> {
+        let rows = self.transaction.query(sql, &bound(values));
+        let row = |row: &postgres::Row| {
+            let values: Vec<Value> = (0..row.len()).map(|i| value(row, i)).collect();
+            Row(values.into_iter())
+        };
+        Ok(rows.map_err(failed)?.iter().map(row).collect())
+    }
+
+    fn execute(&mut self, sql: &str, values: &[Value]) -> Result<u64, StoreError> {
+        self.transaction
+            .execute(sql, &bound(values))
+            .map_err(failed)
+    }
+
+    fn clock(&mut self) -> Result<Clock, StoreError> {
+        // One clock for all machines: the server's.
+        let sql = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+        let now = self.query(sql, &[])?.pop().map_or(0, |mut row| row.int());
+        Ok(Clock {
+            boot: String::new(),
+            now,
+        })
+    }
+
+    fn skip_locked(&self) -> &'static str {
+        " FOR UPDATE OF j SKIP LOCKED"
+    }
+
+    fn hold(&self) -> &'static str {
+        " FOR UPDATE"
+    }
+
+    fn wake(&mut self) -> Result<(), StoreError> {
+        let woken = self.transaction.batch_execute(&format!("NOTIFY {CHANNEL}"));
+        woken.map_err(failed)
+    }
+}
+
+fn bound(values: &[Value]) -> Vec<&(dyn ToSql + Sync)> {
+    values.iter().map(|v| v as &(dyn ToSql + Sync)).collect()
+}
+
+fn value(row: &postgres::Row, index: usize) -> Value {
+    match *row.columns()[index].type_() {
+        Type::INT8 => row
+            .get::<_, Option<i64>>(index)
+            .map_or(Value::Null, Value::Int),
+        Type::BYTEA => row
+            .get::<_, Option<Vec<u8>>>(index)
+            .map_or(Value::Null, Value::Bytes),
+        _ => row
+            .get::<_, Option<String>>(index)
+            .map_or(Value::Null, Value::Text),
+    }
+}
+
+impl ToSql for Value {
+    fn to_sql(
+        &self,
+        kind: &Type,
+        out: &mut BytesMut,
+    ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+        match self {
+            Self::Null => Ok(IsNull::Yes),
+            Self::Int(number) => number.to_sql(kind, out),
+            Self::Text(text) => text.to_sql(kind, out),
+            Self::Bytes(bytes) => bytes.to_sql(kind, out),
+        }
+    }
+
+    fn accepts(kind: &Type) -> bool {
+        [Type::INT8, Type::TEXT, Type::BYTEA].contains(kind)
+    }
+
+    to_sql_checked!();
+}
+
+fn failed(error: postgres::Error) -> StoreError {
+    let again = [
+        SqlState::T_R_SERIALIZATION_FAILURE,
+        SqlState::T_R_DEADLOCK_DETECTED,
+        SqlState::UNIQUE_VIOLATION,
+    ];
+    match error.code() {
+        Some(code) if again.contains(code) => StoreError::Again,
+        Some(code) if *code == SqlState::DISK_FULL => StoreError::ServerFull,
+        _ => StoreError::Server(crate::error::chain(&error)),
+    }
+}
+
+/// Listens.
+pub(super) struct PostgresWatch {
+    config: Config,
+    client: Option<Client>,
+}
+
+impl PostgresWatch {
+    pub(super) fn open(url: &str) -> Result<Self, StoreError> {
+        Ok(Self {
+            config: config(url)?,
+            client: None,
+        })
+    }
+}
+
+impl Watch for PostgresWatch {
+    fn wait(&mut self, patience: Duration) -> Result<(), StoreError> {
+        if self.client.as_ref().is_none_or(Client::is_closed) {
+            let mut client = connect(&self.config)?;
+            client
+                .batch_execute(&format!("LISTEN {CHANNEL}"))
+                .map_err(failed)?;
+            self.client = Some(client);
+            // What happened before it listened was heard by nobody.
+            return Ok(());
+        }
+        let client = self.client.as_mut().expect("made before");
+        let mut heard = client.notifications();
+        heard.timeout_iter(patience).next().map_err(failed)?;
+        while heard.iter().next().map_err(failed)?.is_some() {}
+        Ok(())
+    }
+}

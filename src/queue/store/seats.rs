@@ -1,0 +1,263 @@
+//! Agents: their names and leases, and what they leave to others.
+
+use std::time::Duration;
+
+use super::claims::{Claim, give, source};
+use super::course::Start;
+use super::sql::{Clock, Row, Tx, Value};
+use super::{Store, StoreError, wall};
+
+/// An agent's place at the store.
+#[derive(Debug, Clone)]
+pub struct Seat {
+    /// Its name, for people.
+    pub name: String,
+    /// What tells it from an earlier agent of the same name.
+    pub session: String,
+    /// Its machine's name.
+    pub host: String,
+    /// The container engine that it starts jobs on. Whoever uses the same one can take them over.
+    pub engine: String,
+    /// The queues that it serves.
+    pub queues: Vec<String>,
+    /// The GPUs that it may hand out.
+    pub gpus: Vec<String>,
+    /// How long it may say nothing.
+    pub lease: Duration,
+}
+
+/// What an agent still has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// The job.
+    pub id: String,
+    /// The number of its change of hands.
+    pub epoch: i64,
+    /// Whether somebody wants it to end.
+    pub cancelled: bool,
+}
+
+impl Store {
+    /// Gives an agent its name.
+    ///
+    /// # Errors
+    /// Where another agent that is at work has it, or a queue isn't there.
+    pub fn seat(&self, seat: &Seat) -> Result<(), StoreError> {
+        for queue in &seat.queues {
+            self.queue(queue)?;
+        }
+        self.transaction(|tx| {
+            let clock = tx.clock()?;
+            let sql = "SELECT host FROM agents WHERE name = $1 AND session <> $2 AND boot = $3 AND lease >= $4";
+            let others = tx.query(
+                sql,
+                &[
+                    (&seat.name).into(),
+                    (&seat.session).into(),
+                    (&clock.boot).into(),
+                    clock.now.into(),
+                ],
+            )?;
+            if let Some(mut other) = others.into_iter().next() {
+                return Err(StoreError::refused(
+                    format!("an agent `{}` is at work on {}", seat.name, other.text()),
+                    "give this one another --name",
+                ));
+            }
+            tx.execute("DELETE FROM agents WHERE name = $1", &[(&seat.name).into()])?;
+            tx.execute(
+                "INSERT INTO agents (name, session, host, engine, boot, lease)
+                 VALUES ($1, $2, $3, $4, $5, $6)",
+                &[
+                    (&seat.name).into(),
+                    (&seat.session).into(),
+                    (&seat.host).into(),
+                    (&seat.engine).into(),
+                    (&clock.boot).into(),
+                    seat.until(&clock).into(),
+                ],
+            )
+            .map(drop)
+        })
+    }
+
+    /// Says that the agent lives, and returns what it still has.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub fn renew(&self, seat: &Seat) -> Result<Vec<Held>, StoreError> {
+        self.transaction(|tx| {
+            let clock = tx.clock()?;
+            let values = [
+                Value::from(seat.until(&clock)),
+                (&clock.boot).into(),
+                (&seat.session).into(),
+            ];
+            let sql = "UPDATE agents SET lease = $1, boot = $2 WHERE session = $3";
+            tx.execute(sql, &values)?;
+            let sql = "UPDATE jobs SET lease = $1, boot = $2
+                       WHERE session = $3 AND state IN ('claimed', 'running')
+                       RETURNING id, epoch, cancelled";
+            let rows = tx.query(sql, &values)?;
+            Ok(rows.into_iter().map(held).collect())
+        })
+    }
+
+    /// What the agent still has.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub fn held(&self, seat: &Seat) -> Result<Vec<Held>, StoreError> {
+        self.transaction(|tx| {
+            let sql = "SELECT id, epoch, cancelled FROM jobs
+                       WHERE session = $1 AND state IN ('claimed', 'running')";
+            let rows = tx.query(sql, &[(&seat.session).into()])?;
+            Ok(rows.into_iter().map(held).collect())
+        })
+    }
+
+    /// Goes: its name is free, what it hadn't started waits again, and what it had started may be
+    /// taken over at once.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub fn leave(&self, seat: &Seat) -> Result<(), StoreError> {
+        self.transaction(|tx| {
+            let session = [Value::from(&seat.session)];
+            let sql = "SELECT id, epoch FROM jobs WHERE session = $1 AND state = 'claimed'";
+            for mut row in tx.query(sql, &session)? {
+                requeue(tx, &row.text(), row.int())?;
+            }
+            let sql = "UPDATE jobs SET lease = 0 WHERE session = $1 AND state = 'running'";
+            tx.execute(sql, &session)?;
+            tx.execute("DELETE FROM agents WHERE session = $1", &session)?;
+            tx.wake()
+        })
+    }
+
+    /// Takes over what agents left that say nothing any more. Jobs that they hadn't started wait
+    /// again; those that were started on the same engine are returned, with their container.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub fn take_over(&self, seat: &Seat) -> Result<Vec<Claim>, StoreError> {
+        self.transaction(|tx| {
+            let clock = tx.clock()?;
+            // Its own are none of them, even where the machine slept for longer than its lease.
+            let silent = [
+                Value::from(&clock.boot),
+                clock.now.into(),
+                (&seat.session).into(),
+            ];
+            let sql = format!(
+                "SELECT j.id, j.epoch FROM jobs j WHERE j.state = 'claimed'
+                 AND (j.boot <> $1 OR j.lease < $2) AND j.session <> $3{}",
+                tx.skip_locked()
+            );
+            for mut row in tx.query(&sql, &silent)? {
+                requeue(tx, &row.text(), row.int())?;
+            }
+            let sql = format!(
+                "SELECT j.id, j.queue, j.source, j.attempt, j.epoch, j.container,
+                 j.run_id, j.records, j.image FROM jobs j
+                 WHERE j.state = 'running' AND (j.boot <> $1 OR j.lease < $2)
+                 AND j.session <> $3 AND j.engine = $4{}",
+                tx.skip_locked()
+            );
+            let mut values = silent.to_vec();
+            values.push((&seat.engine).into());
+            let mut taken = Vec::new();
+            for mut row in tx.query(&sql, &values)? {
+                let claim = Claim {
+                    id: row.text(),
+                    queue: row.text(),
+                    config: String::new(),
+                    source: source(&row.text())?,
+                    overrides: Vec::new(),
+                    command: Vec::new(),
+                    attempt: row.int(),
+                    epoch: row.int() + 1,
+                    gpus: Vec::new(),
+                    started: Some(Start {
+                        container: row.text(),
+                        run_id: row.text(),
+                        records: row.text(),
+                        image: row.text(),
+                    }),
+                };
+                give(tx, seat, &clock, &claim, "running")?;
+                taken.push(claim);
+            }
+            Ok(taken)
+        })
+    }
+
+    /// Whether a container that was made for a job is of any use: it was started, or may be.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub fn needs(&self, job: &str, epoch: i64, container: &str) -> Result<bool, StoreError> {
+        self.transaction(|tx| {
+            let sql = "SELECT id FROM jobs WHERE id = $1
+                       AND ((epoch = $2 AND state = 'claimed') OR container = $3)";
+            let values = [job.into(), epoch.into(), container.into()];
+            Ok(!tx.query(sql, &values)?.is_empty())
+        })
+    }
+
+    /// Whether an agent still has a job.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub fn has(&self, seat: &Seat, claim: &Claim) -> Result<bool, StoreError> {
+        let held = self.held(seat)?;
+        Ok(held
+            .iter()
+            .any(|held| held.id == claim.id && held.epoch == claim.epoch))
+    }
+
+    /// Whether nothing waits or runs in these queues.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub fn is_idle(&self, queues: &[String]) -> Result<bool, StoreError> {
+        self.transaction(|tx| {
+            let names: Vec<String> = (1..=queues.len()).map(|n| format!("${n}")).collect();
+            let sql = format!(
+                "SELECT id FROM jobs WHERE queue IN ({}) AND state IN ('queued', 'claimed', 'running') LIMIT 1",
+                names.join(", ")
+            );
+            let values: Vec<Value> = queues.iter().map(Value::from).collect();
+            Ok(tx.query(&sql, &values)?.is_empty())
+        })
+    }
+}
+
+impl Seat {
+    pub(super) fn until(&self, clock: &Clock) -> i64 {
+        clock.now + self.lease.as_millis() as i64
+    }
+}
+
+fn held(mut row: Row) -> Held {
+    Held {
+        id: row.text(),
+        epoch: row.int(),
+        cancelled: row.int() != 0,
+    }
+}
+
+/// Has a job wait again whose agent was lost before it started anything.
+pub(super) fn requeue(tx: &mut dyn Tx, id: &str, epoch: i64) -> Result<(), StoreError> {
+    let sql =
+        "UPDATE jobs SET state = 'queued', epoch = epoch + 1, session = NULL, container = NULL,
+               run_id = NULL, image = NULL, started = NULL, not_before = 0
+               WHERE id = $1 AND epoch = $2";
+    tx.execute(sql, &[id.into(), epoch.into()])?;
+    tx.execute("DELETE FROM gpus WHERE job = $1", &[id.into()])?;
+    // Somebody wanted it to end.
+    let sql = "UPDATE jobs SET state = 'cancelled', ended = $1
+               WHERE id = $2 AND cancelled = 1 AND state = 'queued'";
+    tx.execute(sql, &[wall().into(), id.into()])?;
+    tx.wake()
+}
