@@ -29,6 +29,7 @@ pub mod run;
 pub mod runs;
 pub mod schema;
 pub mod templates;
+pub mod verify;
 
 use std::process::ExitCode;
 
@@ -64,6 +65,7 @@ pub enum Command {
     Devcontainer(devcontainer::DevcontainerArgs),
     Adopt(adopt::AdoptArgs),
     Diff(diff::DiffArgs),
+    Verify(Box<verify::VerifyArgs>),
     Inspect(inspect::InspectArgs),
     Restore(restore::RestoreArgs),
     Runs(runs::RunsArgs),
@@ -137,6 +139,7 @@ fn execute(cli: Cli) -> CommandResult<u8> {
         Command::Mirror(args) => wait_for(mirror::run(args)),
         Command::Adopt(args) => wait_for(adopt::run(args)),
         Command::Diff(args) => wait_for(diff::run(args)),
+        Command::Verify(args) => wait_for(verify::run(*args)),
         Command::Inspect(args) => wait_for(inspect::run(args)),
         Command::Restore(args) => wait_for(restore::run(args)),
         Command::Runs(args) => wait_for(runs::run(args)),

@@ -4,6 +4,7 @@ mod archive;
 mod base_gone;
 mod moved_on;
 mod same_bits;
+mod verify;
 
 use std::path::Path;
 

@@ -79,7 +79,7 @@ pub async fn run(args: DiffArgs) -> CommandResult {
 }
 
 /// What was found, by platform.
-struct Report {
+pub(super) struct Report {
     platforms: Vec<(String, Comparison)>,
     /// Platforms that only the first image has.
     only_first: Vec<String>,
@@ -88,7 +88,11 @@ struct Report {
 }
 
 impl Report {
-    fn make(first: &Opened, second: &Opened, wanted: Option<&str>) -> CommandResult<Self> {
+    pub(super) fn make(
+        first: &Opened,
+        second: &Opened,
+        wanted: Option<&str>,
+    ) -> CommandResult<Self> {
         let is_wanted = |name: &&String| wanted.is_none_or(|wanted| wanted == *name);
         let names = |opened: &'_ Opened| -> BTreeSet<String> {
             opened.images.keys().filter(is_wanted).cloned().collect()
@@ -125,7 +129,7 @@ impl Report {
     }
 
     /// The difference in one line.
-    fn summary(&self) -> String {
+    pub(super) fn summary(&self) -> String {
         let (mut layers, mut files, mut settings, mut packages) = (0, 0, 0, 0);
         for (_, compared) in &self.platforms {
             layers += compared.layers.len();
@@ -144,7 +148,7 @@ impl Report {
         )
     }
 
-    fn json(&self, first: &str, second: &str) -> Value {
+    pub(super) fn json(&self, first: &str, second: &str) -> Value {
         let platforms = self.platforms.iter().map(|(name, compared)| {
             let compared = serde_json::to_value(compared).expect("plain data");
             (name.clone(), compared)

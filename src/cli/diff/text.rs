@@ -20,7 +20,7 @@ pub fn count(n: u64, what: &str) -> String {
 }
 
 /// All of it.
-pub(super) fn report(first: &str, second: &str, report: &Report) -> String {
+pub(in crate::cli) fn report(first: &str, second: &str, report: &Report) -> String {
     let mut out = String::new();
     let verdict = if report.is_same() {
         "same"

@@ -17,8 +17,8 @@ mod moved;
 pub(super) mod packing;
 pub(super) mod planning;
 pub(super) mod publish;
-mod skip;
-mod titles;
+pub(super) mod skip;
+pub(super) mod titles;
 
 use mlbuild_buildkit::progress::{LocalSteps, Progress, ProgressOutput};
 use mlbuild_manifests::lock::{ImageKey, LockedBuild, LockedImage, LockedPackages};

@@ -45,7 +45,7 @@ struct Memory {
 }
 
 impl<'a> Skip<'a> {
-    pub fn new(job: &'a Job<'a>, inputs: &'a Inputs) -> Self {
+    pub(super) fn new(job: &'a Job<'a>, inputs: &'a Inputs) -> Self {
         Skip {
             job,
             inputs,

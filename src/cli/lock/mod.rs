@@ -53,7 +53,7 @@ pub struct LockVerbArgs {
 /// # Errors
 /// One error with whose turn it is.
 pub async fn run(args: LockVerbArgs) -> CommandResult {
-    refuse_flags_of_a_build(&args.image)?;
+    refuse_flags_of_a_build(&args.image, "mlbuild lock only pins, it builds nothing")?;
     let vendor = args.vendor;
     let settings = settings::resolve(args.image)?;
     let host = match settings.build.host_network_settings {
@@ -120,7 +120,10 @@ pub async fn run(args: LockVerbArgs) -> CommandResult {
 }
 
 /// Flags that only a build has a use for.
-fn refuse_flags_of_a_build(args: &ImageArgs) -> CommandResult {
+///
+/// # Errors
+/// The first of them, with why.
+pub(super) fn refuse_flags_of_a_build(args: &ImageArgs, why: &str) -> CommandResult {
     let out = &args.output;
     let given = [
         ("--push", out.push),
@@ -136,10 +139,8 @@ fn refuse_flags_of_a_build(args: &ImageArgs) -> CommandResult {
         ("--no-skip", args.lock.no_skip),
     ];
     match given.iter().find(|(_, given)| *given) {
-        Some((flag, _)) => Err(CommandError::user(format!(
-            "{flag}: mlbuild lock only pins, it builds nothing"
-        ))
-        .hint("build with mlbuild image, and the same other flags")),
+        Some((flag, _)) => Err(CommandError::user(format!("{flag}: {why}"))
+            .hint("build with mlbuild image, and the same other flags")),
         None => Ok(()),
     }
 }

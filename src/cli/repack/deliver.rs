@@ -179,8 +179,11 @@ impl Repacked {
         Ok(names)
     }
 
-    /// Makes the layout whole.
-    fn complete(&self, registry: &Registry, tags: &[String]) -> CommandResult {
+    /// Makes the layout whole, under the first of the tags.
+    ///
+    /// # Errors
+    /// Where the base's layers can't be had.
+    pub fn complete(&self, registry: &Registry, tags: &[String]) -> CommandResult {
         self.into
             .name(&self.top, tags.first().map(String::as_str))
             .map_err(pack_error)?;

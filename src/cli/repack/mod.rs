@@ -4,9 +4,12 @@
 mod bases;
 mod deliver;
 
+use std::collections::BTreeMap;
+use std::path::Path;
+
 use mlbuild_buildkit::progress::LocalSteps;
 use oci_spec::distribution::Reference;
-use oci_spec::image::Descriptor;
+use oci_spec::image::{Descriptor, Digest};
 use tempfile::TempDir;
 
 pub use bases::{Base, bases};
@@ -17,6 +20,7 @@ use crate::env_vars;
 use crate::error::{CommandError, CommandResult, Turn};
 use crate::image::ImageLayer;
 use crate::image::pack::{self, PackError, PackOptions, PackedFolder, PackedImage};
+use crate::registry::platform_name;
 
 /// An image that was packed, in a folder that goes with it.
 pub struct Repacked {
@@ -74,7 +78,7 @@ pub async fn build(
 }
 
 fn pack_all(
-    path: &std::path::Path,
+    path: &Path,
     folder: TempDir,
     bases: &[Base],
     options: &PackOptions,
@@ -105,6 +109,23 @@ fn pack_all(
 }
 
 impl Repacked {
+    /// The layout's folder. It lacks layers of bases until they are asked for.
+    pub fn path(&self) -> &Path {
+        self.into.path()
+    }
+
+    /// Manifests by platform.
+    pub fn manifests(&self) -> BTreeMap<String, Digest> {
+        let named = self.images.iter().map(|packed| {
+            let image = &packed.image;
+            (
+                platform_name(&image.platform),
+                image.manifest.digest().clone(),
+            )
+        });
+        named.collect()
+    }
+
     fn config_digest(&self) -> Option<String> {
         match self.images.as_slice() {
             [one] => Some(one.image.config.digest().to_string()),
@@ -123,7 +144,10 @@ impl Repacked {
 }
 
 /// Room for an image: where other state is, since temporary folders are often in memory.
-fn work_folder() -> CommandResult<TempDir> {
+///
+/// # Errors
+/// Where there is none.
+pub fn work_folder() -> CommandResult<TempDir> {
     let fail = |error: std::io::Error| {
         CommandError::environment(format!("a folder to write the image in: {error}"))
     };

@@ -1,6 +1,5 @@
 //! One layer: read, checked and written again.
 
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::ops::ControlFlow;
@@ -13,12 +12,11 @@ use tempfile::NamedTempFile;
 use zstd::stream::raw::CParameter;
 
 use super::folder::{PackedFolder, at};
+use super::unchanged::Entries;
 use super::{PackError, PackOptions};
 use crate::image::ImageLayer;
 use crate::image::compare::Side;
-use crate::image::layer::{
-    EntryKind, EntryPath, LayerEntry, LayerLimits, Mtime, TarWriter, read_layer,
-};
+use crate::image::layer::{EntryKind, LayerEntry, LayerLimits, Mtime, TarWriter, read_layer};
 use crate::plan::Compression;
 
 /// Threads that compress one layer.
@@ -42,7 +40,7 @@ pub(super) struct Packed {
 pub(super) fn pack(
     side: &Side<'_>,
     layer: &ImageLayer,
-    unchanged: &BTreeSet<EntryPath>,
+    unchanged: &Entries,
     options: &PackOptions,
     into: &PackedFolder,
 ) -> Result<Packed, PackError> {
@@ -53,7 +51,7 @@ pub(super) fn pack(
     let mut tar = TarWriter::new(sink);
     let limits = LayerLimits::for_blob(layer.blob.size());
     let totals = read_layer(side.open(layer)?, layer, &limits, &mut |entry, content| {
-        if unchanged.contains(&entry.path) {
+        if !unchanged.is_empty() && unchanged.contains(&(entry.kind, entry.path.clone())) {
             return Ok(ControlFlow::Continue(()));
         }
         let (entry, was_later) = canonical(entry, options.repack.epoch);

@@ -14,7 +14,7 @@ mod layer;
 mod tests;
 mod unchanged;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -35,7 +35,7 @@ pub struct PackOptions {
     /// The time that nothing lies after, which is also when the image says it was created; and
     /// the compression.
     pub repack: Repack,
-    /// True where layers may hold files that are as they were below (Docker's classic store).
+    /// True where layers may hold entries that change nothing (Docker's classic store).
     pub drops_unchanged: bool,
     /// Annotations of each manifest.
     pub annotations: BTreeMap<String, String>,
@@ -148,7 +148,7 @@ fn pack_layers(
     let own = &side.image.layers[from..];
     let unchanged = match options.drops_unchanged {
         true => unchanged::find(side, from)?,
-        false => vec![BTreeSet::new(); own.len()],
+        false => vec![unchanged::Entries::new(); own.len()],
     };
     let slots: Vec<Mutex<Option<_>>> = own.iter().map(|_| Mutex::default()).collect();
     // The largest first, so that the last one to finish is a small one.

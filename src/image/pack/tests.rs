@@ -122,7 +122,12 @@ impl Made {
 }
 
 fn built(habits: &Habits, own: Entries) -> Made {
-    let base = vec![file("etc/os-release", 5, b"ID=debian\n".to_vec())];
+    let base = vec![
+        entry("app", EntryKind::Folder, 5),
+        entry("app/new", EntryKind::Folder, 5),
+        entry("etc", EntryKind::Folder, 5),
+        file("etc/os-release", 5, b"ID=debian\n".to_vec()),
+    ];
     let own = own.into_iter().map(|(mut entry, content)| {
         if entry.mtime.seconds > EPOCH {
             entry.mtime.seconds += habits.later;
@@ -333,18 +338,24 @@ fn another_base_is_no_base() {
 }
 
 #[test]
-fn a_file_that_was_only_opened_is_left_out() {
+fn what_changes_nothing_is_left_out() {
     let mut opened = own();
+    opened.push(entry("etc", EntryKind::Folder, EPOCH + 50));
     opened.push(file("etc/os-release", 5, b"ID=debian\n".to_vec()));
+    opened.push(entry("new", EntryKind::Folder, 5));
+    opened.push(entry("new", EntryKind::Opaque, 5));
+    let mut plain = own();
+    plain.push(entry("new", EntryKind::Folder, 5));
     let copied_up = built(&OTHER, opened);
     let options = PackOptions {
         drops_unchanged: true,
         ..options()
     };
     let (_a, first) = packed(&copied_up, &options);
-    let (_b, second) = packed(&built(&OTHER, own()), &options);
+    let (_b, second) = packed(&built(&OTHER, plain.clone()), &options);
     assert_eq!(first.image.manifest, second.image.manifest);
-    let mut changed = own();
+    let mut changed = plain;
+    changed.push(entry("etc", EntryKind::Folder, 5));
     changed.push(file("etc/os-release", 5, b"ID=ubuntu\n".to_vec()));
     let (_c, third) = packed(&built(&OTHER, changed), &options);
     assert_ne!(third.image.manifest, second.image.manifest);

@@ -1,0 +1,218 @@
+//! The image once more, from what its lock says and nothing else.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use mlbuild_buildkit::progress::{Progress, ProgressOutput};
+use mlbuild_manifests::LockedImage;
+use oci_spec::image::Digest;
+use tempfile::TempDir;
+
+use crate::cli::image::locked::{self, LockedPlan};
+use crate::cli::image::{bases, compose, consent, context, inputs, planning, skip, titles};
+use crate::cli::lock::provide::Fetch;
+use crate::cli::opened::{self, Opened};
+use crate::cli::repack::{self, Repacked};
+use crate::cli::{interrupt, output};
+use crate::engine::{self, BuildError, BuildInputs, Builder, Connection};
+use crate::error::{CommandError, CommandResult};
+use crate::host::{self, Host, HostSettings};
+use crate::image::pack::PackOptions;
+use crate::plan::{BuildPlan, NoCache};
+use crate::registry::Registry;
+use crate::settings::ImageSettings;
+
+/// The image as it was made here.
+pub struct Rebuilt {
+    /// Its manifests, by platform.
+    pub manifests: BTreeMap<String, Digest>,
+    /// Who made it.
+    pub builder: String,
+    made: Made,
+}
+
+enum Made {
+    /// With mlbuild's own bytes.
+    Packed(Box<Repacked>),
+    /// As the builder made it.
+    Exported(
+        PathBuf,
+        #[expect(dead_code, reason = "it goes when this goes")] TempDir,
+    ),
+}
+
+/// Rebuilds what an entry describes.
+///
+/// # Errors
+/// [`crate::error::Turn::Difference`] where the project isn't the one that the entry is of; those
+/// of a build.
+pub async fn rebuild(
+    settings: &ImageSettings,
+    registry: &Registry,
+    entry: &LockedImage,
+) -> CommandResult<Rebuilt> {
+    let host = match settings.build.host_network_settings {
+        true => host::detect(&Host::this()),
+        false => HostSettings::default(),
+    };
+    let from_pins = locked::from_entry(settings, entry)?;
+    let open;
+    let (plan, composed) = match &from_pins {
+        Some(locked) => (locked.plan.clone(), &locked.composed),
+        None => {
+            open = compose::dockerfile(settings, &host)?;
+            let uses = planning::images(settings, &open).map_err(CommandError::user)?;
+            let pins = bases::from_lock(&uses, Some(entry));
+            let plan = planning::plan(settings, &open, &uses, &pins)?;
+            (plan, &open)
+        }
+    };
+    let context = context::Before::look(settings, &plan)?;
+    let changed = skip::changed(
+        Some(entry),
+        &inputs::inputs(&plan, composed, context.digest()),
+    );
+    if !changed.is_empty() {
+        return Err(CommandError::difference(format!(
+            "this isn't the project that the lock is of:\n  {}",
+            changed.join("\n  ")
+        ))
+        .hint("check out the commit that the image was built from, and give the flags that it was built with"));
+    }
+    let job = Rebuilding {
+        settings,
+        registry,
+        entry,
+        host: &host,
+        locked: from_pins.as_ref(),
+    };
+    let text = composed.template.as_ref().map(|_| composed.text.as_str());
+    job.run(plan, text, context.transfer_key()).await
+}
+
+struct Rebuilding<'a> {
+    settings: &'a ImageSettings,
+    registry: &'a Registry,
+    entry: &'a LockedImage,
+    host: &'a HostSettings,
+    locked: Option<&'a LockedPlan>,
+}
+
+impl Rebuilding<'_> {
+    async fn run(
+        &self,
+        mut plan: BuildPlan,
+        text: Option<&str>,
+        transfer_key: &str,
+    ) -> CommandResult<Rebuilt> {
+        plan.no_cache = NoCache::All;
+        plan.cache_from.clear();
+        plan.cache_to.clear();
+        plan.outputs.clear();
+        let cancel = interrupt::token().map_err(|error| {
+            CommandError::environment(format!("cannot listen for Ctrl-C: {error}"))
+        })?;
+        let ssh = engine::SshAgents::start(&plan.ssh)?;
+        let Connection { builder, how } = consent::connect(&self.settings.build).await?;
+        if let (Some(locked), Some(build)) = (self.locked, &self.entry.build) {
+            let fetch = Fetch {
+                settings: self.settings,
+                host: self.host,
+                registry: self.registry,
+                builder: &builder,
+            };
+            fetch.provide(locked, build).await?;
+        }
+        output::note(&format!("rebuilding on {how}"));
+        let mut shown = ProgressOutput::stderr();
+        if let Some(text) = text {
+            shown = shown.with_titles(titles::titles(text));
+        }
+        let style = engine::progress_mode(self.settings.answer.progress);
+        let (events, progress) = Progress::start(style, shown);
+        output::tell_above(progress.notes());
+        let nothing = HostSettings::default();
+        let build = BuildInputs {
+            plan: &plan,
+            transfer_key,
+            // Nothing of this machine may reach a build from pins.
+            host: match self.locked {
+                Some(locked) if locked.offline => &nothing,
+                _ => self.host,
+            },
+            ssh: ssh.sockets(),
+            insecure: &self.settings.insecure,
+            events,
+            cancel,
+        };
+        let steps = progress.local_steps();
+        let made = self.make(&builder, &build, &steps).await;
+        drop(build);
+        let trace = progress.finish().await;
+        let made = made.map_err(|error| error.explain(&trace, &plan))?;
+        let manifests = match &made {
+            Made::Packed(packed) => packed.manifests(),
+            Made::Exported(path, _) => {
+                let opened = opened::on_disk("the rebuilt image", path)?;
+                let named = opened.images.iter();
+                let digest = |i: &opened::OpenedImage| i.image.manifest.digest().clone();
+                named
+                    .map(|(name, image)| (name.clone(), digest(image)))
+                    .collect()
+            }
+        };
+        let (name, version) = builder.name_and_version();
+        Ok(Rebuilt {
+            manifests,
+            builder: format!("{name} {version}"),
+            made,
+        })
+    }
+
+    async fn make(
+        &self,
+        builder: &Builder,
+        build: &BuildInputs<'_>,
+        steps: &mlbuild_buildkit::progress::LocalSteps,
+    ) -> Result<Made, BuildError> {
+        let Some(repack) = build.plan.repack else {
+            let folder = repack::work_folder()?;
+            let (_, path) = builder.export(build, folder.path()).await?;
+            return Ok(Made::Exported(path, folder));
+        };
+        let platforms = builder.target_platforms(build.plan);
+        let bases = repack::bases(self.registry, &build.plan.bases, &platforms).await?;
+        let options = PackOptions {
+            repack,
+            drops_unchanged: builder.is_classic(),
+            annotations: build.plan.annotations.clone(),
+        };
+        let (_, packed) = repack::build(builder, build, &bases, &options, steps).await?;
+        Ok(Made::Packed(Box::new(packed)))
+    }
+}
+
+impl Rebuilt {
+    /// Brings the layers of the base that a comparison may read.
+    ///
+    /// # Errors
+    /// Where its registry doesn't give them.
+    pub fn complete(&self, registry: &Registry) -> CommandResult {
+        match &self.made {
+            Made::Packed(packed) => packed.complete(registry, &[]),
+            Made::Exported(..) => Ok(()),
+        }
+    }
+
+    /// The image, to be read.
+    ///
+    /// # Errors
+    /// Where it can't be.
+    pub fn open(&self) -> CommandResult<Opened> {
+        let path = match &self.made {
+            Made::Packed(packed) => packed.path(),
+            Made::Exported(path, _) => path,
+        };
+        opened::on_disk("rebuilt", path)
+    }
+}

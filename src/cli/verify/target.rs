@@ -1,0 +1,171 @@
+//! What is to be proved: the lock's entry, and the image that was made from it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use mlbuild_manifests::LockedImage;
+use mlbuild_manifests::document::{Document as _, LOCK_ARTIFACT_TYPE};
+use oci_spec::distribution::Reference;
+use oci_spec::image::Digest;
+
+use crate::cli::image::{lock_key, publish};
+use crate::error::{CommandError, CommandResult};
+use crate::flags::ImageArgs;
+use crate::records::{Store, entry_of, exact_image};
+use crate::registry::{Registry, RegistryError, platform_name};
+use crate::settings::ImageSettings;
+
+/// An image, and what it was made from.
+pub struct Target {
+    /// What it was made from.
+    pub entry: LockedImage,
+    /// The image, by digest.
+    pub image: Reference,
+    /// Its manifests, by platform.
+    pub manifests: BTreeMap<String, Digest>,
+}
+
+/// Sorts a folder and a lock file out of the first word: they say where the project is.
+pub fn sorted(what: Option<String>, mut image: ImageArgs) -> (Option<String>, ImageArgs) {
+    let Some(what) = what else {
+        return (None, image);
+    };
+    let path = Path::new(&what);
+    if path.is_dir() {
+        image.context = what;
+        return (None, image);
+    }
+    if path.is_file() {
+        let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
+        if let (".", Some(folder)) = (image.context.as_str(), folder) {
+            image.context = folder.display().to_string();
+        }
+        image.lock.lock_file = path.canonicalize().unwrap_or_else(|_| PathBuf::from(&what));
+        return (None, image);
+    }
+    (Some(what), image)
+}
+
+/// Finds it.
+///
+/// # Errors
+/// A lock without the image, a run or image that isn't there, an image without a lock.
+pub async fn find(
+    what: Option<String>,
+    settings: &ImageSettings,
+    registry: &Registry,
+) -> CommandResult<Target> {
+    let Some(what) = what else {
+        return of_lock(settings);
+    };
+    let is_reference = what.contains(['/', '@', ':']);
+    let (image, entry) = match is_reference {
+        true => (RegistryError::reference(&what)?, None),
+        false => {
+            let record = Store::of(&settings.project).find(&what)?;
+            let exact = exact_image(&record).ok_or_else(|| {
+                CommandError::user(format!("run {}: its image was never pushed", record.id))
+            })?;
+            let entry = entry_of(&record, &settings.project);
+            (RegistryError::reference(&exact)?, entry)
+        }
+    };
+    let resolved = registry.resolve(&image, None).await?;
+    let digest = resolved.descriptor.digest();
+    let entry = match entry {
+        Some(entry) => entry,
+        None => attached(registry, &image, digest).await?.ok_or_else(|| {
+            CommandError::user(format!(
+                "{image} has no lock beside it: nobody knows what it was made from"
+            ))
+            .hint("images that mlbuild image pushes have one")
+        })?,
+    };
+    let images = registry.images(&image, None).await?;
+    let manifests = images
+        .iter()
+        .map(|i| (platform_name(&i.platform), i.manifest.digest().clone()));
+    Ok(Target {
+        entry,
+        manifests: manifests.collect(),
+        image: image.clone_with_digest(digest.to_string()),
+    })
+}
+
+/// The newest lock entry that is attached to an image.
+async fn attached(
+    registry: &Registry,
+    image: &Reference,
+    digest: &Digest,
+) -> CommandResult<Option<LockedImage>> {
+    let all = registry
+        .referrers(image, digest, Some(LOCK_ARTIFACT_TYPE))
+        .await?;
+    let mut newest: Option<LockedImage> = None;
+    for referrer in all {
+        let document = registry.pull_attached(image, &referrer.descriptor).await?;
+        let entry = LockedImage::from_json(&document)
+            .map_err(|error| CommandError::work(format!("the lock beside {image}: {error}")))?;
+        if newest
+            .as_ref()
+            .is_none_or(|old| old.created < entry.created)
+        {
+            newest = Some(entry);
+        }
+    }
+    Ok(newest)
+}
+
+fn of_lock(settings: &ImageSettings) -> CommandResult<Target> {
+    let file = settings.lock.file.as_deref();
+    let file = file.ok_or_else(|| CommandError::user("--no-lock: there is nothing to verify"))?;
+    let lock = publish::load(file)?;
+    let key = lock_key(settings);
+    let mut all = lock.images();
+    let entry = match (lock.get(&key), settings.named, all.next(), all.next()) {
+        (Some(entry), ..) => entry,
+        (None, false, Some(only), None) => only,
+        (None, _, None, _) => {
+            return Err(
+                CommandError::user(format!("{} holds no image", file.display()))
+                    .hint("build and push one: mlbuild image -t REGISTRY/NAME:TAG --push"),
+            );
+        }
+        _ => {
+            let names: Vec<String> = lock.images().map(|i| i.key().to_string()).collect();
+            return Err(CommandError::user(format!(
+                "{} has no entry for {key}; it has {}",
+                file.display(),
+                names.join(", ")
+            ))
+            .hint("say which one: mlbuild verify -t NAME:TAG, with the image's other flags"));
+        }
+    };
+    if let Some(derived) = &entry.derived {
+        return Err(CommandError::user(format!(
+            "{} was given to another user without a build",
+            entry.key()
+        ))
+        .hint(format!(
+            "verify what it was made from: mlbuild verify {}",
+            derived.from
+        )));
+    }
+    let published = entry.published.as_ref().ok_or_else(|| {
+        CommandError::user(format!(
+            "{} was never pushed: there is nothing to compare with",
+            entry.key()
+        ))
+        .hint("push it once, with the image's flags: mlbuild image --push")
+    })?;
+    let image = RegistryError::reference(&published.reference)?;
+    let manifests = entry
+        .platforms
+        .iter()
+        .map(|(name, p)| (name.clone(), p.manifest.clone()));
+    Ok(Target {
+        manifests: manifests.collect(),
+        image: image.clone_with_digest(published.digest.to_string()),
+        entry: entry.clone(),
+    })
+}
