@@ -177,7 +177,7 @@ fn ctrl_c_and_a_kill_leave_no_cookie() {
         &base,
         "sh",
         "-c",
-        "trap 'exit 3' INT; echo ready; while :; do sleep 0.1; done",
+        "trap 'exit 3' INT; echo ready; for n in $(seq 200); do sleep 0.1; done",
     ];
     let child = ready(&mut desk.command(&wait));
     kill_process(Pid::from_child(&child), Signal::INT).unwrap();
