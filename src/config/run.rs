@@ -96,6 +96,8 @@ impl<'de> Visitor<'de> for Values {
         match (self.0.bare, on) {
             (Some(bare), true) => self.one(bare),
             (Some(_), false) if self.0.kind == Kind::Bool => self.one("false"),
+            // What YAML makes of `off`.
+            (_, false) if self.0.name == "gpu" => self.one("off"),
             _ => Err(E::invalid_type(de::Unexpected::Bool(on), &self)),
         }
     }

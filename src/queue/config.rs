@@ -337,9 +337,9 @@ mod tests {
           hint: did you mean `shm-size`?
         ");
         insta::assert_snapshot!(error("{\"rm\": true,\n"), @"q:2:1: EOF while parsing a value");
-        insta::assert_snapshot!(error("rm: [\n"), @"q:1:1: invalid type: sequence, expected true or false");
+        insta::assert_snapshot!(error("rm: [\n"), @"q:1:1: invalid type: sequence, expected true or false for `rm`");
         insta::assert_snapshot!(error("rm: true\nvolume:\n- /a:/a\n- b:c\n"), @r#"q:4:3: volume "b:c": the path in the container, `c`, must begin with /"#);
-        insta::assert_snapshot!(error("rm: true\nname: [a]"), @"");
+        insta::assert_snapshot!(error("rm: true\nname: [a]"), @"q:2:1: invalid type: sequence, expected a string for `name`");
         insta::assert_snapshot!(error("{\"env\": [\"HF_TOKEN=abc\"]}"), @"q:1:25: `env`: HF_TOKEN holds what looks like a secret; write the name alone, `HF_TOKEN`, and its value is taken from the agent's environment");
         insta::assert_snapshot!(error("- a"), @"q:1:1: expected mapping start");
         insta::assert_snapshot!(error("{\"builder\": {\"accelerator\": {\"image\": \"x\"}}}"), @"q:1:36: unknown field `image`, expected `base_image`");

@@ -182,7 +182,11 @@ fn environment(table: &Map<String, Value>, unused: &mut Vec<String>) {
 }
 
 fn typed<T: serde::de::DeserializeOwned>(key: &str, value: Value) -> CommandResult<T> {
-    serde_json::from_value(value).map_err(|error| CommandError::user(format!("{key}: {error}")))
+    serde_json::from_value(value).map_err(|error| {
+        // serde's name for it is Rust's.
+        let why = error.to_string().replace("usize", "a whole number");
+        CommandError::user(format!("{key}: {why}"))
+    })
 }
 
 fn unknown(shown: &str, key: &str, known: &[&str]) -> CommandError {
@@ -226,11 +230,23 @@ mod tests {
     #[test]
     fn what_isnt_known_is_named() {
         let error = |text: &str| LaunchConfig::parse(text).unwrap_err().to_string();
-        insta::assert_snapshot!(error("max_job: 3"), @"");
-        insta::assert_snapshot!(error("builder:\n  typ: docker"), @"");
-        insta::assert_snapshot!(error("builder:\n  type: podman"), @"");
-        insta::assert_snapshot!(error("builder:\n  accelerator:\n    image: x"), @"");
-        insta::assert_snapshot!(error("max_jobs: many"), @"");
-        insta::assert_snapshot!(error("queues: [a\n"), @"");
+        insta::assert_snapshot!(error("max_job: 3"), @r"
+        unknown key `max_job`
+          hint: did you mean `max_jobs`?
+        ");
+        insta::assert_snapshot!(error("builder:\n  typ: docker"), @r"
+        unknown key `builder.typ`
+          hint: did you mean `type`?
+        ");
+        insta::assert_snapshot!(error("builder:\n  type: podman"), @r#"
+        builder.type: "podman" is no builder that is known
+          hint: write docker, buildkit or noop
+        "#);
+        insta::assert_snapshot!(error("builder:\n  accelerator:\n    image: x"), @r"
+        unknown key `builder.accelerator.image`
+          hint: what can stand there: base_image
+        ");
+        insta::assert_snapshot!(error("max_jobs: many"), @r#"max_jobs: invalid type: string "many", expected a whole number"#);
+        insta::assert_snapshot!(error("queues: [a\n"), @"unclosed bracket '[' at line 1, column 9");
     }
 }
