@@ -4,6 +4,7 @@
 mod support;
 
 mod architecture;
+mod ci;
 mod commands_shown;
 mod config_page;
 mod dev;

@@ -6,6 +6,7 @@ mod support;
 mod adopt;
 mod bring_up;
 mod buildkit;
+mod ci;
 mod dev;
 mod diff;
 mod examples;

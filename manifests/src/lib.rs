@@ -1,10 +1,11 @@
-//! Every document mlbuild writes: the lock file, run records, and the forms of
-//! both that travel with an image as OCI referrers.
+//! Every document mlbuild writes: the lock file, run records, the forms of both that travel with
+//! an image as OCI referrers, and what else is said of an image there.
 //!
 //! This crate knows text, files and their errors. It talks to no daemon and no
 //! registry; who fills the documents in, and when, is the caller's business.
 
 pub mod atomic;
+pub mod attest;
 pub mod document;
 pub mod lock;
 pub mod run_id;

@@ -279,7 +279,7 @@ fn a_record_cut_off_anywhere_is_seen() {
         assert!(error.starts_with("mlbuild.runs/exp-7.toml:"), "{error}");
     }
     let error = RunRecord::parse(&text[..text.len() - 2], path).unwrap_err();
-    insta::assert_snapshot!(error, @"mlbuild.runs/exp-7.toml:65: the record is cut off: its last line isn't `# end of record`; take it back from version control, or pull it from the registry");
+    insta::assert_snapshot!(error, @"mlbuild.runs/exp-7.toml:66: the record is cut off: its last line isn't `# end of record`; take it back from version control, or pull it from the registry");
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 pub mod adopt;
 pub mod agent;
+pub mod attest;
+pub mod ci;
 pub mod completions;
 pub mod dev;
 pub mod devcontainer;
@@ -66,6 +68,8 @@ pub enum Command {
     Adopt(adopt::AdoptArgs),
     Diff(diff::DiffArgs),
     Verify(Box<verify::VerifyArgs>),
+    Attest(attest::AttestArgs),
+    Ci(ci::CiArgs),
     Inspect(inspect::InspectArgs),
     Restore(restore::RestoreArgs),
     Runs(runs::RunsArgs),
@@ -139,6 +143,8 @@ fn execute(cli: Cli) -> CommandResult<u8> {
         Command::Mirror(args) => wait_for(mirror::run(args)),
         Command::Adopt(args) => wait_for(adopt::run(args)),
         Command::Diff(args) => wait_for(diff::run(args)),
+        Command::Ci(args) => ci::run(&args),
+        Command::Attest(args) => wait_for(attest::run(args)),
         Command::Verify(args) => wait_for(verify::run(*args)),
         Command::Inspect(args) => wait_for(inspect::run(args)),
         Command::Restore(args) => wait_for(restore::run(args)),

@@ -14,6 +14,10 @@ use super::layer::{
 };
 
 const PASSWD: &[u8] = b"etc/passwd";
+/// Where a distribution says what it is; `/etc/os-release` is a link to it, as a rule.
+const OS_RELEASE: [&[u8]; 2] = [b"usr/lib/os-release", b"etc/os-release"];
+/// Largest such file that is read, in bytes.
+const MAX_OS_RELEASE: usize = 16 << 10;
 /// Largest list of accounts that is read, in bytes.
 const MAX_PASSWD: usize = 1 << 20;
 
@@ -26,6 +30,8 @@ pub struct Contents {
     pub python: BTreeMap<String, String>,
     /// Its accounts, in the order of `/etc/passwd`.
     pub accounts: Vec<Account>,
+    /// What the distribution calls itself: `debian`.
+    pub distribution: Option<String>,
 }
 
 /// A line of `/etc/passwd`.
@@ -48,6 +54,7 @@ enum Told {
     Apt(Versions),
     Python(String, String),
     Accounts(Vec<Account>),
+    Distribution(String),
 }
 
 /// The files that tell something, each with the layer that has it.
@@ -82,9 +89,10 @@ impl Contents {
 }
 
 fn keeps(path: &EntryPath) -> usize {
-    match path.as_bytes() == PASSWD {
-        true => MAX_PASSWD,
-        false => installed::keeps(path),
+    match path.as_bytes() {
+        PASSWD => MAX_PASSWD,
+        bytes if OS_RELEASE.contains(&bytes) => MAX_OS_RELEASE,
+        _ => installed::keeps(path),
     }
 }
 
@@ -103,6 +111,11 @@ impl Files {
         let text = String::from_utf8_lossy(text);
         let told = if path.as_bytes() == PASSWD {
             Told::Accounts(accounts(&text))
+        } else if OS_RELEASE.contains(&path.as_bytes()) {
+            match distribution(&text) {
+                Some(name) => Told::Distribution(name),
+                None => return,
+            }
         } else if path.as_bytes().starts_with(b"var/lib/dpkg/") {
             Told::Apt(installed::status(&text))
         } else if let Some((name, version)) = installed::metadata(&text) {
@@ -122,10 +135,17 @@ impl Files {
                     contents.python.insert(name, version);
                 }
                 Told::Accounts(accounts) => contents.accounts = accounts,
+                Told::Distribution(name) => contents.distribution = Some(name),
             }
         }
         contents
     }
+}
+
+/// The `ID` of an os-release file.
+fn distribution(text: &str) -> Option<String> {
+    let id = text.lines().find_map(|line| line.strip_prefix("ID="))?;
+    Some(id.trim().trim_matches(['"', '\'']).to_owned())
 }
 
 /// The accounts of a `passwd` file; lines that make no sense are left out.
