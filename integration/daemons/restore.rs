@@ -63,13 +63,7 @@ impl Stage {
 
     #[track_caller]
     fn docker(&self, args: &[&str]) -> String {
-        let output = Command::new(self.engines.bin.join("docker"))
-            .args(["--host", &self.docker])
-            .args(args)
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "docker {args:?}: {output:?}");
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+        self.engines.docker(&self.docker, args)
     }
 
     /// `mlbuild` in a clone, with Docker on PATH.

@@ -54,14 +54,7 @@ impl Setting {
 
     #[track_caller]
     fn docker(&self, args: &[&str]) -> String {
-        let output = Command::new(self.engines.bin.join("docker"))
-            .args(["--host", &self.host])
-            .args(args)
-            .output()
-            .unwrap();
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "docker {args:?}: {stderr}");
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+        self.engines.docker(&self.host, args)
     }
 
     /// A new image in the daemon's store alone, whose file /what holds `text`.

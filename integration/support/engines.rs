@@ -3,6 +3,7 @@
 //! asks for it: a test against a real thing is never skipped.
 
 use std::path::PathBuf;
+use std::process::Command;
 
 /// Every engine the tests know. Fields are endpoints as `--builder` takes them
 /// (`unix:///…`, `tcp://…`), registries are `HOST:PORT`.
@@ -96,6 +97,19 @@ impl Engines {
             ("Docker, classic store", &self.docker_classic),
             ("Docker 20.10", &self.docker_20),
         ]
+    }
+
+    /// What `docker` says at one of them; it must succeed.
+    #[track_caller]
+    pub fn docker(&self, host: &str, args: &[&str]) -> String {
+        let output = Command::new(self.bin.join("docker"))
+            .args(["--host", host])
+            .args(args)
+            .output()
+            .unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "docker {args:?}: {stderr}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 }
 

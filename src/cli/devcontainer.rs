@@ -1,27 +1,20 @@
 //! `mlbuild devcontainer`: the project's container as editors and the devcontainer CLI start it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::Args;
 use mlbuild_manifests::atomic;
 use serde_json::{Value, json};
 
 use super::run::own::{GpuWish, OwnFlags};
-use super::run::{defaults, help};
-use super::{output, project_image};
+use super::run::{self, defaults, help};
+use super::{dev, output, project_image};
 use crate::error::{CommandError, CommandResult};
 use crate::records::project_folder;
-use crate::runtime::{self, Flag, Grammar, Kind, Options, RuntimeCli};
+use crate::runtime::{self, Flag, Grammar, Options, Parsed, RuntimeCli};
 
 static FLAGS: &[Flag] = &[
-    Flag::one(
-        "dir",
-        Kind::Text,
-        "DIR",
-        "Where the project is in the container (default: /app).",
-    )
-    .own()
-    .not_in_config(),
+    dev::DIR_FLAG,
     Flag::switch("force", "Replace a file that mlbuild didn't write.")
         .own()
         .not_in_config(),
@@ -72,13 +65,11 @@ pub fn run(args: &DevcontainerArgs) -> CommandResult {
     let folder = crate::settings::current_folder()?;
     let config = crate::settings::read_config(&folder)?;
     let project = project_folder(&folder);
-    let (config_options, config_own) = config.run.0.clone().by_owner();
-    let all_own = parsed.own.over(config_own);
+    let Parsed {
+        mut spec,
+        own: all_own,
+    } = run::with_config(parsed, config.clone(), &folder);
     let own = OwnFlags::read(&all_own)?;
-    let mut spec = parsed.spec;
-    spec.options = spec.options.over(config_options);
-    let home = std::env::var_os("HOME").map(PathBuf::from);
-    spec.anchor(&folder, home.as_deref());
     if spec.image.is_empty() {
         spec.image = project_image::of(&project, &config, GRAMMAR.verb)?;
     }
@@ -107,7 +98,7 @@ pub fn run(args: &DevcontainerArgs) -> CommandResult {
 
 /// The project's mount, unless something else is there.
 fn mounted(own: &Options, project: &Path) -> CommandResult<Options> {
-    let dir = own.text("dir").unwrap_or("/app");
+    let dir = own.text("dir").unwrap_or(dev::DIR);
     if !dir.starts_with('/') {
         return Err(CommandError::user(format!(
             "--dir {dir}: the path in the container must begin with /"

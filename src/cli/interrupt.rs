@@ -5,6 +5,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::output;
+use crate::error::{CommandError, CommandResult};
 
 /// What a shell reports for a process that SIGINT ended.
 const INTERRUPTED: i32 = 130;
@@ -13,10 +14,15 @@ const INTERRUPTED: i32 = 130;
 ///
 /// # Errors
 /// Where the process can't listen for signals.
-pub fn token() -> std::io::Result<CancellationToken> {
+pub fn token() -> CommandResult<CancellationToken> {
+    let listen = |kind| {
+        signal(kind).map_err(|error| {
+            CommandError::environment(format!("cannot listen for Ctrl-C: {error}"))
+        })
+    };
     let token = CancellationToken::new();
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let mut terminate = listen(SignalKind::terminate())?;
     let cancelled = token.clone();
     tokio::spawn(async move {
         loop {

@@ -71,6 +71,14 @@ impl Host {
     }
 }
 
+/// What this machine has that RUN steps need; nothing where it isn't `wanted`.
+pub fn of_this_machine(wanted: bool) -> HostSettings {
+    match wanted {
+        true => detect(&Host::this()),
+        false => HostSettings::default(),
+    }
+}
+
 /// Finds the settings that RUN steps need.
 ///
 /// - CA bundle: where `SSL_CERT_FILE`, `PIP_CERT`, `REQUESTS_CA_BUNDLE` or

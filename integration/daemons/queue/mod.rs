@@ -147,14 +147,7 @@ impl Setting {
 
     #[track_caller]
     pub fn docker(&self, args: &[&str]) -> String {
-        let output = Command::new(self.engines.bin.join("docker"))
-            .args(["--host", &self.docker])
-            .args(args)
-            .output()
-            .unwrap();
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "docker {args:?}: {stderr}");
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+        self.engines.docker(&self.docker, args)
     }
 
     /// The containers of this store's jobs.

@@ -3,16 +3,19 @@
 use crate::error::{CommandError, CommandResult};
 use crate::runtime::{Flag, Kind, Options, RunSpec};
 
+/// Where the project goes, for all verbs that mount it.
+pub(in crate::cli) const DIR_FLAG: Flag = Flag::one(
+    "dir",
+    Kind::Text,
+    "DIR",
+    "Where the project is in the container (default: /app).",
+)
+.own()
+.not_in_config();
+
 /// They come first in the help.
 pub(super) static FLAGS: &[Flag] = &[
-    Flag::one(
-        "dir",
-        Kind::Text,
-        "DIR",
-        "Where the project is in the container (default: /app).",
-    )
-    .own()
-    .not_in_config(),
+    DIR_FLAG,
     Flag::switch("no-dir", "Don't mount the project.")
         .own()
         .not_in_config(),
@@ -55,7 +58,7 @@ pub(super) static FLAGS: &[Flag] = &[
 ];
 
 /// Where the project is, unless a flag says otherwise.
-const DIR: &str = "/app";
+pub(in crate::cli) const DIR: &str = "/app";
 
 /// The flags, read.
 #[derive(Debug, Clone, PartialEq, Eq)]

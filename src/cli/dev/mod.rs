@@ -15,11 +15,12 @@ mod jupyter;
 mod who;
 
 use std::io::IsTerminal as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::Args;
 
 use self::flags::DevFlags;
+pub(super) use self::flags::{DIR, DIR_FLAG};
 use self::jupyter::Jupyter;
 use super::output;
 use super::project_image;
@@ -30,7 +31,7 @@ use super::run::runtime_cli::Found;
 use super::run::{self, Beside, dry_run, help, image, runtime_cli};
 use crate::error::{CommandError, CommandResult};
 use crate::records::project_folder;
-use crate::runtime::{Grammar, Options, RunSpec};
+use crate::runtime::{Grammar, Options, Parsed, RunSpec};
 
 const GRAMMAR: Grammar = Grammar {
     verb: "dev",
@@ -71,13 +72,9 @@ pub fn run(args: &DevArgs) -> CommandResult<u8> {
     let folder = crate::settings::current_folder()?;
     let config = crate::settings::read_config(&folder)?;
     let project = project_folder(&folder);
-    let (config_options, config_own) = config.run.0.clone().by_owner();
-    let own = OwnFlags::read(&parsed.own.over(config_own))?;
-    let typed = parsed.spec;
-    let mut spec = typed.clone();
-    spec.options = spec.options.over(config_options);
-    let home = std::env::var_os("HOME").map(PathBuf::from);
-    spec.anchor(&folder, home.as_deref());
+    let typed = parsed.spec.clone();
+    let Parsed { mut spec, own } = run::with_config(parsed, config.clone(), &folder);
+    let own = OwnFlags::read(&own)?;
     if spec.image.is_empty() && (flags.new || own.dry_run) {
         spec.image = project_image::of(&project, &config, GRAMMAR.verb)?;
     }

@@ -20,8 +20,6 @@ pub(super) mod look;
 mod session;
 mod setup;
 
-use std::path::PathBuf;
-
 use clap::Args;
 
 use self::access::Plan;
@@ -37,7 +35,7 @@ use super::run::{self, Beside, Start, dry_run, help, image, runtime_cli};
 use crate::display::Surroundings;
 use crate::display::image::Inside;
 use crate::error::{CommandError, CommandResult};
-use crate::runtime::{Grammar, RunSpec, RuntimeCli, Value};
+use crate::runtime::{Grammar, Parsed, RunSpec, RuntimeCli, Value};
 
 const GRAMMAR: Grammar = Grammar {
     verb: "gui-run",
@@ -73,12 +71,8 @@ pub fn run(args: &GuiRunArgs) -> CommandResult<u8> {
     let flags = GuiFlags::read(&parsed.own);
     let folder = crate::settings::current_folder()?;
     let config = crate::settings::read_config(&folder)?;
-    let (config_options, config_own) = config.run.0.by_owner();
-    let own = OwnFlags::read(&parsed.own.over(config_own))?;
-    let mut spec = parsed.spec;
-    spec.options = spec.options.over(config_options);
-    let home = std::env::var_os("HOME").map(PathBuf::from);
-    spec.anchor(&folder, home.as_deref());
+    let Parsed { mut spec, own } = run::with_config(parsed, config, &folder);
+    let own = OwnFlags::read(&own)?;
     refuse_contradictions(&flags, &own, &spec)?;
     if spec.options.is_on("detach") && !own.dry_run && !keeper::is_this() {
         return keeper::start(&args.words);

@@ -28,6 +28,13 @@ pub struct Bases {
 }
 
 impl Bases {
+    /// Says which pins moved.
+    pub fn tell_moved(&self) {
+        for (reference, old, new) in &self.moved {
+            output::note(&format!("{reference} moved: {old} -> {new}"));
+        }
+    }
+
     /// The digest that a reference is pinned to.
     pub fn digest(&self, reference: &str) -> Option<String> {
         self.pins.get(reference).map(|pin| pin.digest.to_string())

@@ -10,7 +10,7 @@ use super::bases::Bases;
 use super::compose::{self, Composed};
 use super::planning;
 use crate::error::{CommandError, CommandResult};
-use crate::host::{self, Host, HostSettings};
+use crate::host;
 use crate::inputs::{Store, StoreError, View};
 use crate::pin::ImageUse;
 use crate::plan::{BuildPlan, Compression, Context, Repack};
@@ -31,7 +31,7 @@ pub struct LockedPlan {
     /// The base that they are installed on, with its digest.
     pub base: Option<String>,
     /// True if no step may see anything of this machine: the build then gets an empty
-    /// [`HostSettings`]. False for a Dockerfile of the user's own.
+    /// [`crate::host::HostSettings`]. False for a Dockerfile of the user's own.
     pub offline: bool,
 }
 
@@ -73,10 +73,7 @@ pub fn plan(
     let (composed, offline) = match compose::locked(settings, &view.folder())? {
         Some(composed) => (composed, true),
         None => {
-            let host = match settings.build.host_network_settings {
-                true => host::detect(&Host::this()),
-                false => HostSettings::default(),
-            };
+            let host = host::of_this_machine(settings.build.host_network_settings);
             (compose::dockerfile(settings, &host)?, false)
         }
     };

@@ -35,7 +35,7 @@ use crate::cli::{interrupt, output};
 use crate::engine::{self, BuildError, BuildInputs, BuildOutput, Builder, Connection};
 use crate::error::{CommandError, CommandResult};
 use crate::flags::{ImageArgs, Print, ProgressArg};
-use crate::host::{self, Host, HostSettings};
+use crate::host::{self, HostSettings};
 use crate::plan::BuildPlan;
 use crate::registry::{Registry, RegistryOptions};
 use crate::settings::{self, ImageSettings, LockMode};
@@ -47,10 +47,7 @@ use tokio::sync::mpsc;
 /// One error with whose turn it is.
 pub async fn run(args: ImageArgs) -> CommandResult {
     let settings = settings::resolve(args)?;
-    let host = match settings.build.host_network_settings {
-        true => host::detect(&Host::this()),
-        false => HostSettings::default(),
-    };
+    let host = host::of_this_machine(settings.build.host_network_settings);
     if settings.answer.write {
         return output::answer(&compose::write_variants(&settings, &host)?.join("\n"));
     }
@@ -84,9 +81,7 @@ pub async fn run(args: ImageArgs) -> CommandResult {
         &registry,
     )
     .await?;
-    for (reference, old, new) in &bases.moved {
-        output::note(&format!("{reference} moved: {old} -> {new}"));
-    }
+    bases.tell_moved();
     let locker = Locker {
         settings: &settings,
         host: &host,
@@ -160,9 +155,7 @@ impl Job<'_> {
             return answer.print(&self.settings.answer);
         }
 
-        let cancel = interrupt::token().map_err(|error| {
-            CommandError::environment(format!("cannot listen for Ctrl-C: {error}"))
-        })?;
+        let cancel = interrupt::token()?;
         let ssh = engine::SshAgents::start(&self.plan.ssh)?;
         let Connection { builder, how } = consent::connect(&self.settings.build).await?;
         bases.accept_local(&builder).await?;

@@ -6,7 +6,6 @@ use super::Job;
 use crate::cli::repack;
 use crate::engine::{self, BuildError, BuildInputs, BuildOutput, Builder};
 use crate::error::{CommandError, CommandResult};
-use crate::image::pack::PackOptions;
 use crate::plan::{BuildPlan, Context, Output, Repack};
 use crate::records::Git;
 use crate::settings::ImageSettings;
@@ -64,14 +63,7 @@ pub(super) async fn build(
     steps: &LocalSteps,
 ) -> Result<BuildOutput, BuildError> {
     let (plan, registry) = (inputs.plan, job.registry);
-    let platforms = builder.target_platforms(plan);
-    let bases = repack::bases(registry, &plan.bases, &platforms).await?;
-    let options = PackOptions {
-        repack,
-        drops_unchanged: builder.is_classic(),
-        annotations: plan.annotations.clone(),
-    };
-    let (mut output, packed) = repack::build(builder, inputs, &bases, &options, steps).await?;
+    let (mut output, packed) = repack::build(builder, inputs, registry, repack, steps).await?;
     let ours = |out: &Output| match out.kind.as_str() {
         "image" | "oci" => true,
         kind => kind == "docker" && out.dest.is_none(),

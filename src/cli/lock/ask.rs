@@ -46,9 +46,7 @@ impl Question<'_> {
         let question = self.written(more)?;
         let answer = temporary()?;
         let plan = self.plan(question.path())?;
-        let cancel = interrupt::token().map_err(|error| {
-            CommandError::environment(format!("cannot listen for Ctrl-C: {error}"))
-        })?;
+        let cancel = interrupt::token()?;
         let (events, progress) = Progress::start(
             engine::progress_mode(self.settings.answer.progress),
             ProgressOutput::stderr(),

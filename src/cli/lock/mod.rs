@@ -27,7 +27,7 @@ use crate::cli::output;
 use crate::engine::Builder;
 use crate::error::{CommandError, CommandResult};
 use crate::flags::{Format, ImageArgs, Upgrade};
-use crate::host::{self, Host, HostSettings};
+use crate::host::{self, HostSettings};
 use crate::inputs::{Store, read_answer};
 use crate::registry::Registry;
 use crate::settings::{self, ImageSettings, LockMode};
@@ -56,10 +56,7 @@ pub async fn run(args: LockVerbArgs) -> CommandResult {
     refuse_flags_of_a_build(&args.image, "mlbuild lock only pins, it builds nothing")?;
     let vendor = args.vendor;
     let settings = settings::resolve(args.image)?;
-    let host = match settings.build.host_network_settings {
-        true => host::detect(&Host::this()),
-        false => HostSettings::default(),
-    };
+    let host = host::of_this_machine(settings.build.host_network_settings);
     let registry = Registry::new(registry_options(&settings));
     let key = lock_key(&settings);
     let file = settings.lock.file.clone().expect("--no-lock was refused");
@@ -75,9 +72,7 @@ pub async fn run(args: LockVerbArgs) -> CommandResult {
     )
     .await?;
     bases.refuse_unpinned()?;
-    for (reference, old, new) in &bases.moved {
-        output::note(&format!("{reference} moved: {old} -> {new}"));
-    }
+    bases.tell_moved();
     let locker = Locker {
         settings: &settings,
         host: &host,

@@ -10,7 +10,7 @@ use crate::image::pack::PackBase;
 use crate::registry::{Registry, platform_name};
 
 /// A base for one platform, and where it is.
-pub struct Base {
+pub(super) struct Base {
     pub(super) reference: Reference,
     pub(super) pack: PackBase,
 }
@@ -26,7 +26,7 @@ impl Base {
 ///
 /// # Errors
 /// A base that is gone, or has no digest: then nobody could say which layers are its.
-pub async fn bases(
+pub(super) async fn look_up(
     registry: &Registry,
     pins: &BTreeMap<String, Option<String>>,
     platforms: &[String],

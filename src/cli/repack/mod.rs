@@ -12,15 +12,15 @@ use oci_spec::distribution::Reference;
 use oci_spec::image::{Descriptor, Digest};
 use tempfile::TempDir;
 
-pub use bases::{Base, bases};
-
+use self::bases::Base;
 use super::opened::{self, Opened};
 use crate::engine::{BuildError, BuildInputs, BuildOutput, Builder};
 use crate::env_vars;
 use crate::error::{CommandError, CommandResult, Turn};
 use crate::image::ImageLayer;
 use crate::image::pack::{self, PackError, PackOptions, PackedFolder, PackedImage};
-use crate::registry::platform_name;
+use crate::plan::Repack;
+use crate::registry::{Registry, platform_name};
 
 /// An image that was packed, in a folder that goes with it.
 pub struct Repacked {
@@ -36,21 +36,30 @@ pub struct Repacked {
     folder: TempDir,
 }
 
-/// Builds and packs.
+/// Builds a plan and packs the image as `repack` says; layers of its bases stay as their
+/// registries have them.
 ///
 /// # Errors
-/// Those of the build; a layer that can't be read; a disk that is full.
+/// Those of the build; a base that is gone; a layer that can't be read; a disk that is full.
 pub async fn build(
     builder: &Builder,
     inputs: &BuildInputs<'_>,
-    bases: &[Base],
-    options: &PackOptions,
+    registry: &Registry,
+    repack: Repack,
     steps: &LocalSteps,
 ) -> Result<(BuildOutput, Repacked), BuildError> {
+    let plan = inputs.plan;
+    let platforms = builder.target_platforms(plan);
+    let bases = bases::look_up(registry, &plan.bases, &platforms).await?;
+    let options = PackOptions {
+        repack,
+        drops_unchanged: builder.is_classic(),
+        annotations: plan.annotations.clone(),
+    };
     let folder = work_folder()?;
     let (mut output, path) = builder.export(inputs, folder.path()).await?;
     let step = steps.begin("writing the image");
-    let packed = tokio::task::block_in_place(|| pack_all(&path, folder, bases, options));
+    let packed = tokio::task::block_in_place(|| pack_all(&path, folder, &bases, &options));
     let packed = match packed {
         Ok(packed) => packed,
         Err(error) => {

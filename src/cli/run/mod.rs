@@ -38,9 +38,10 @@ use self::own::OwnFlags;
 use self::record::Paper;
 use self::runtime_cli::Found;
 use super::output;
+use crate::config::Config;
 use crate::env_vars;
 use crate::error::{CommandError, CommandResult};
-use crate::runtime::{self, LeftOut, Options, RunSpec};
+use crate::runtime::{self, LeftOut, Options, Parsed, RunSpec};
 
 /// Run a container as docker run does, from a pinned image, with the GPU and a run id.
 ///
@@ -96,12 +97,8 @@ pub fn run(args: &RunArgs) -> CommandResult<u8> {
     }
     let folder = crate::settings::current_folder()?;
     let config = crate::settings::read_config(&folder)?;
-    let (config_options, config_own) = config.run.0.by_owner();
-    let own = OwnFlags::read(&parsed.own.over(config_own))?;
-    let mut spec = parsed.spec;
-    spec.options = spec.options.over(config_options);
-    let home = std::env::var_os("HOME").map(PathBuf::from);
-    spec.anchor(&folder, home.as_deref());
+    let Parsed { spec, own } = with_config(parsed, config, &folder);
+    let own = OwnFlags::read(&own)?;
     if own.dry_run {
         return dry_run::print(spec, &own, &folder).map(|()| 0);
     }
@@ -113,6 +110,19 @@ pub fn run(args: &RunArgs) -> CommandResult<u8> {
         Ok((found, image))
     })?;
     start(spec, &own, run_id, &found, image, paper, &folder)
+}
+
+/// What was typed, and `[run]` of `mlbuild.toml` where nothing was; paths are meant from `folder`.
+pub(super) fn with_config(parsed: Parsed, config: Config, folder: &Path) -> Parsed {
+    let (config_options, config_own) = config.run.0.by_owner();
+    let mut spec = parsed.spec;
+    spec.options = spec.options.over(config_options);
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    spec.anchor(folder, home.as_deref());
+    Parsed {
+        spec,
+        own: parsed.own.over(config_own),
+    }
 }
 
 /// From here on everything is known; nothing is asked any more. Returns the exit code.

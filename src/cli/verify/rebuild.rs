@@ -16,8 +16,7 @@ use crate::cli::repack::{self, Repacked};
 use crate::cli::{interrupt, output};
 use crate::engine::{self, BuildError, BuildInputs, Builder, Connection};
 use crate::error::{CommandError, CommandResult};
-use crate::host::{self, Host, HostSettings};
-use crate::image::pack::PackOptions;
+use crate::host::{self, HostSettings};
 use crate::plan::{BuildPlan, NoCache};
 use crate::registry::Registry;
 use crate::settings::ImageSettings;
@@ -51,10 +50,7 @@ pub async fn rebuild(
     registry: &Registry,
     entry: &LockedImage,
 ) -> CommandResult<Rebuilt> {
-    let host = match settings.build.host_network_settings {
-        true => host::detect(&Host::this()),
-        false => HostSettings::default(),
-    };
+    let host = host::of_this_machine(settings.build.host_network_settings);
     let from_pins = locked::from_entry(settings, entry)?;
     let open;
     let (plan, composed) = match &from_pins {
@@ -109,9 +105,7 @@ impl Rebuilding<'_> {
         plan.cache_from.clear();
         plan.cache_to.clear();
         plan.outputs.clear();
-        let cancel = interrupt::token().map_err(|error| {
-            CommandError::environment(format!("cannot listen for Ctrl-C: {error}"))
-        })?;
+        let cancel = interrupt::token()?;
         let ssh = engine::SshAgents::start(&plan.ssh)?;
         let Connection { builder, how } = consent::connect(&self.settings.build).await?;
         if let (Some(locked), Some(build)) = (self.locked, &self.entry.build) {
@@ -180,14 +174,7 @@ impl Rebuilding<'_> {
             let (_, path) = builder.export(build, folder.path()).await?;
             return Ok(Made::Exported(path, folder));
         };
-        let platforms = builder.target_platforms(build.plan);
-        let bases = repack::bases(self.registry, &build.plan.bases, &platforms).await?;
-        let options = PackOptions {
-            repack,
-            drops_unchanged: builder.is_classic(),
-            annotations: build.plan.annotations.clone(),
-        };
-        let (_, packed) = repack::build(builder, build, &bases, &options, steps).await?;
+        let (_, packed) = repack::build(builder, build, self.registry, repack, steps).await?;
         Ok(Made::Packed(Box::new(packed)))
     }
 }
