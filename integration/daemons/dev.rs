@@ -4,7 +4,6 @@ use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::{MetadataExt as _, chown};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -14,6 +13,7 @@ use crate::support::engines::Engines;
 use crate::support::http;
 use crate::support::mlbuild::{Project, Ran};
 use crate::support::terminal::Terminal;
+use crate::support::wait;
 
 /// Whose the project is: nobody's whom an image knows.
 const OWNER: u32 = 1_000_055;
@@ -214,14 +214,7 @@ fn jupyter_asks_for_its_token_and_listens_on_loopback_only() {
     let address = address.unwrap();
     let rest = address.strip_prefix("http://").unwrap();
     let (host, token) = rest.split_once("/?token=").unwrap();
-    let since = Instant::now();
-    while http_status(host, "/api") != Some(200) {
-        assert!(
-            since.elapsed() < Duration::from_secs(60),
-            "Jupyter doesn't answer"
-        );
-        std::thread::sleep(Duration::from_millis(200));
-    }
+    wait::until("Jupyter answers", || http_status(host, "/api") == Some(200));
     assert_eq!(http_status(host, "/api/contents"), Some(403));
     let asked = format!("/api/contents?token={token}");
     assert_eq!(http::request("GET", host, &asked).status, 200);

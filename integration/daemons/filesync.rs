@@ -30,6 +30,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::engines::Engines;
+use crate::support::wait::HANG;
 
 /// Every builder, with a name for messages.
 async fn builders() -> Vec<(&'static str, Client)> {
@@ -290,7 +291,7 @@ async fn a_vanishing_file_is_named() {
     let counters = Arc::new(Counters::default());
     let watched = counters.clone();
     let remover = std::thread::spawn(move || {
-        let end = Instant::now() + Duration::from_secs(60);
+        let end = Instant::now() + HANG;
         while watched.entries() < 12 && Instant::now() < end {
             std::thread::yield_now();
         }

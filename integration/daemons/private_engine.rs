@@ -3,11 +3,11 @@
 
 use std::path::Path;
 use std::process::{Command, Output};
-use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
 use crate::support::engines::Engines;
+use crate::support::wait;
 
 /// `mlbuild` with a state folder of its own.
 struct Private {
@@ -119,14 +119,9 @@ fn docker_from_packages_builds_stops_when_idle_and_goes_without_a_trace() {
     );
     private.builds(&endpoint, &engines, "packages");
 
-    let deadline = Instant::now() + Duration::from_secs(90);
-    while private.status()["running"] == true {
-        assert!(
-            Instant::now() < deadline,
-            "it did not stop when nobody used it"
-        );
-        std::thread::sleep(Duration::from_millis(500));
-    }
+    wait::until("it stops when nobody uses it", || {
+        private.status()["running"] == false
+    });
     assert!(
         Path::new(private.status()["folder"].as_str().expect("a path"))
             .join("data")

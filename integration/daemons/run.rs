@@ -3,13 +3,13 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::engines::Engines;
 use crate::support::mlbuild::{Project, Ran};
 use crate::support::terminal::Terminal;
+use crate::support::wait;
 
 /// One Docker, and a project to start containers from.
 struct Setting {
@@ -331,8 +331,9 @@ fn the_trackers_key_stands_on_no_command_line() {
         format!("machine api.wandb.ai login user password {key}\n"),
     )
     .unwrap();
-    let script = "echo ready; echo $WANDB_API_KEY; sleep 2";
-    let (mut child, mut out) = ready(&mut setting.command(&["--rm", &base, "sh", "-c", script]));
+    let script = "echo ready; echo $WANDB_API_KEY; read -r line";
+    let mut command = setting.command(&["--rm", "-i", &base, "sh", "-c", script]);
+    let (mut child, mut out) = ready(command.stdin(Stdio::piped()));
     let docker = children(child.id());
     assert_eq!(docker.len(), 1);
     let line = std::fs::read(format!("/proc/{}/cmdline", docker[0])).unwrap();
@@ -341,6 +342,7 @@ fn the_trackers_key_stands_on_no_command_line() {
         line.contains("--env=WANDB_API_KEY ") && !line.contains(key),
         "{line}"
     );
+    child.stdin.take().unwrap().write_all(b"go on\n").unwrap();
     let mut said = String::new();
     out.read_to_string(&mut said).unwrap();
     assert_eq!(said.trim(), key);
@@ -422,12 +424,7 @@ fn ended_by_a_signal_it_leaves_no_client_behind() {
     let client = children(child.id())[0];
     kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
     child.wait().unwrap();
-    let since = Instant::now();
-    while std::path::Path::new(&format!("/proc/{client}")).exists() {
-        assert!(
-            since.elapsed() < Duration::from_secs(10),
-            "docker's client still runs"
-        );
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    wait::until("docker's client ends", || {
+        !std::path::Path::new(&format!("/proc/{client}")).exists()
+    });
 }

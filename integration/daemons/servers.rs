@@ -3,8 +3,8 @@
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
+use crate::support::wait;
 use tempfile::TempDir;
 
 /// A process that is killed with its value, and holds nothing of the tests' own output open.
@@ -19,11 +19,7 @@ impl Server {
             .spawn()
             .unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let server = Self(child);
-        let until = Instant::now() + Duration::from_secs(10);
-        while !is_up() {
-            assert!(Instant::now() < until, "{command:?} doesn't start");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        wait::until(&format!("{command:?} starts"), is_up);
         server
     }
 }

@@ -11,6 +11,7 @@ pub mod repository;
 pub mod session;
 pub mod sshd;
 pub mod terminal;
+pub mod wait;
 pub mod xvfb;
 
 use std::path::{Path, PathBuf};

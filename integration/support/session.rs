@@ -4,7 +4,8 @@
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+
+use crate::support::wait;
 
 /// Weston without a screen, and PulseAudio without a sound card; they end with the value.
 pub struct Session {
@@ -48,14 +49,9 @@ impl Session {
             &protocol,
         ];
         let servers = vec![start("weston", &weston), start("pulseaudio", &pulseaudio)];
-        let since = Instant::now();
-        while !folder.join(Self::WAYLAND).exists() || !pulse.exists() {
-            assert!(
-                since.elapsed() < Duration::from_secs(20),
-                "weston or pulseaudio doesn't start"
-            );
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        wait::until("weston and pulseaudio start", || {
+            folder.join(Self::WAYLAND).exists() && pulse.exists()
+        });
         Self { servers }
     }
 }

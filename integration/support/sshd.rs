@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use tempfile::TempDir;
 
 use super::engines::Engines;
+use super::wait;
 
 /// An sshd that lets one key in, and an `ssh` on a PATH that knows where it is.
 pub struct Sshd {
@@ -70,12 +70,9 @@ impl Sshd {
             .stderr(Stdio::null())
             .spawn()
             .expect("sshd runs");
-        for _ in 0..100 {
-            if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        wait::until("sshd starts", || {
+            std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
+        });
         Self { child, dir, port }
     }
 }

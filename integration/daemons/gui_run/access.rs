@@ -10,6 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::{Desk, Window, show, volume};
 use crate::support::engines::Engines;
 use crate::support::mlbuild::Ran;
+use crate::support::wait::HANG;
 use crate::support::xvfb::Xvfb;
 
 #[test]
@@ -117,8 +118,8 @@ fn xhost_is_undone_however_it_ends() {
     assert!(!is_open(&desk));
     // The image's user is 1000: only that user is let in, and the window shows.
     let volume = volume();
-    let window = Window::open(&mut desk.command(&show(&[way, "-e", "XAUTHORITY="], &volume)));
-    desk.xvfb.wait_for(&window.picture);
+    let mut window = Window::open(&mut desk.command(&show(&[way, "-e", "XAUTHORITY="], &volume)));
+    window.shown(&desk.xvfb);
     assert!(!is_open(&desk), "root isn't that user");
     let ran = window.close();
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
@@ -192,7 +193,7 @@ fn ctrl_c_and_a_kill_leave_no_cookie() {
         kill_process(pid, Signal::INT).unwrap();
         let since = Instant::now();
         while std::path::Path::new(&format!("/proc/{}/fd/0", child.id())).exists()
-            && since.elapsed() < Duration::from_secs(10)
+            && since.elapsed() < HANG
         {
             std::thread::sleep(Duration::from_millis(200));
             let _ = kill_process(pid, Signal::INT);

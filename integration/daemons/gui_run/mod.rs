@@ -6,13 +6,16 @@ mod ssh;
 mod trouble;
 mod windows;
 
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use crate::support::engines::Engines;
 use crate::support::mlbuild::{Project, Ran};
 use crate::support::repository;
+use crate::support::wait::HANG;
 use crate::support::xvfb::{Picture, Xvfb};
 use crate::templates::Workshop;
 
@@ -120,7 +123,6 @@ impl Window {
     /// Starts a command whose program is `cracks.py`, and reads the picture that it prints.
     #[track_caller]
     fn open(command: &mut Command) -> Self {
-        use std::io::{BufRead as _, BufReader, Read as _};
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -148,6 +150,34 @@ impl Window {
                 height,
                 pixels,
             },
+        }
+    }
+
+    /// The display's frame, when the picture is in it; panics with what the program said.
+    #[track_caller]
+    fn shown(&mut self, xvfb: &Xvfb) -> Picture {
+        let since = Instant::now();
+        loop {
+            let frame = xvfb.frame();
+            if frame.holds(&self.picture) {
+                return frame;
+            }
+            let ended = self.child.try_wait().unwrap();
+            if ended.is_some() || since.elapsed() > HANG {
+                let seen = repository().join(".state/screenshots/not-shown.png");
+                frame.save(&seen);
+                // Without its stdin the program ends.
+                drop(self.stdin.take());
+                let _ = self.child.kill();
+                let (mut stderr, mut told) = (self.child.stderr.take().unwrap(), Vec::new());
+                // What is there: a program that hangs would hold it open.
+                rustix::fs::fcntl_setfl(&stderr, rustix::fs::OFlags::NONBLOCK).unwrap();
+                let _ = stderr.read_to_end(&mut told);
+                let told = String::from_utf8_lossy(&told);
+                let (display, seen) = (xvfb.display(), seen.display());
+                panic!("not shown at {display} ({seen}); the program {ended:?} said:\n{told}");
+            }
+            std::thread::sleep(Duration::from_millis(100));
         }
     }
 

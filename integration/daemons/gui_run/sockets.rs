@@ -2,11 +2,11 @@
 
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use super::Desk;
 use crate::support::mlbuild::Ran;
 use crate::support::session::Session;
+use crate::support::wait;
 
 /// A user of this machine who may use Docker.
 const ANN: u32 = 1_000_055;
@@ -117,14 +117,7 @@ fn detached_the_cookie_goes_with_the_container() {
     let script = "test -s $XAUTHORITY && ls /tmp/.X11-unix; touch /tmp/end";
     let seen = docker(&["exec", id, "sh", "-c", script]);
     assert_eq!(seen.answer(), format!("X{}", desk.xvfb.number));
-    let since = Instant::now();
-    while !desk.is_clean() {
-        assert!(
-            since.elapsed() < Duration::from_secs(20),
-            "the cookie is still there"
-        );
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    wait::until("the cookie goes", || desk.is_clean());
     docker(&["rm", id]).answer();
 
     let ran = desk.run(&["-d", "--rm", "--init=false", &base, "no-such-program"]);

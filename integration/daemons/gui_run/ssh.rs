@@ -27,8 +27,8 @@ fn a_window_appears_through_ssh() {
     ssh.args(["-Y", "-p", &sshd.port.to_string(), "root@127.0.0.1", &line])
         .env("DISPLAY", desk.xvfb.display())
         .env("XAUTHORITY", desk.xvfb.authority());
-    let window = Window::open(&mut ssh);
-    desk.xvfb.wait_for(&window.picture);
+    let mut window = Window::open(&mut ssh);
+    window.shown(&desk.xvfb);
     let ran = window.close();
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     let display = ran.stderr.lines().next().unwrap_or_default();

@@ -1,10 +1,9 @@
 //! What keeps a window from opening is said before anything starts, and what a program says is
 //! explained after it.
 
-use std::process::{Command, Stdio};
-
 use super::Desk;
 use crate::support::mlbuild::Ran;
+use crate::support::terminal::Terminal;
 
 #[test]
 fn displays_and_cookies_that_are_no_use() {
@@ -150,30 +149,12 @@ fn doctor_tells_whether_the_display_is_open() {
 fn what_a_program_says_is_explained_on_a_terminal_too() {
     let desk = Desk::new();
     let base = desk.engines.base.clone();
-    let script = "echo 'qt.qpa.xcb: could not connect to display :5' >&2; sleep 1; exit 9";
+    let script = "echo 'qt.qpa.xcb: could not connect to display :5' >&2; exit 9";
     let line = desk.command(&["--rm", "-it", &base, "sh", "-c", script]);
-    let words = [line.get_program()].into_iter().chain(line.get_args());
-    let words: Vec<_> = words.map(|word| word.to_str().unwrap()).collect();
-    let mut terminal = Command::new("script");
-    terminal
-        .args([
-            "--quiet",
-            "--return",
-            "--command",
-            &shlex::try_join(words).unwrap(),
-            "/dev/null",
-        ])
-        .current_dir(desk.project.path(""))
-        .stdin(Stdio::null());
-    for (name, value) in line.get_envs() {
-        terminal.env(name, value.unwrap_or_default());
-    }
-    let ran = Ran::of(&mut terminal);
-    assert_eq!(ran.code, Some(9), "{ran:?}");
-    let said = ran.stdout.find("could not connect to display :5");
-    let explained = ran
-        .stdout
-        .find("mlbuild: the program didn't reach the display");
-    assert!(said.is_some() && said < explained, "{}", ran.stdout);
+    let (shown, status) = Terminal::start(&line).finish();
+    assert_eq!(status.code(), Some(9), "{shown}");
+    let said = shown.find("could not connect to display :5");
+    let explained = shown.find("mlbuild: the program didn't reach the display");
+    assert!(said.is_some() && said < explained, "{shown}");
     assert!(desk.is_clean());
 }

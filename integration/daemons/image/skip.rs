@@ -5,12 +5,13 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::time::Duration;
 
+use super::interrupt::is_running;
 use super::{buildkitd, image, name_and_tag, unique};
 use crate::support::engines::Engines;
 use crate::support::http;
 use crate::support::mlbuild::{Project, Ran};
+use crate::support::wait;
 
 /// A built and pushed project.
 struct Built {
@@ -297,7 +298,9 @@ fn a_changed_base_in_the_configuration_is_a_changed_image() {
 fn a_file_that_changes_during_the_build_is_not_recorded_as_built() {
     let engines = Engines::from_env();
     let tag = unique(&engines.registry, "meanwhile");
-    let dockerfile = format!("FROM {}\nCOPY data.txt /\nRUN sleep 3\n", engines.base);
+    // A number of its own, to know the step by.
+    let step = format!("sleep 5.{}", ulid::Ulid::r#gen().random() % 1_000_000_007);
+    let dockerfile = format!("FROM {}\nCOPY data.txt /\nRUN {step}\n", engines.base);
     let project = Project::new(&[("Dockerfile", &dockerfile), ("data.txt", &tag)]);
     let args = [
         "-f",
@@ -312,7 +315,7 @@ fn a_file_that_changes_during_the_build_is_not_recorded_as_built() {
         .command(image(&buildkitd(&engines), &args))
         .spawn()
         .unwrap();
-    std::thread::sleep(Duration::from_millis(2000));
+    wait::until("the step starts", || is_running(&step));
     project.write("data.txt", "edited while it was built");
     let ran: Ran = child.wait_with_output().unwrap().into();
     ran.answer();

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use mlbuild::queue::{NewJob, Source, State, Store};
 
 use super::{Agent, Setting};
+use crate::support::wait::HANG;
 
 /// Kills agents, one of three at a time, after a time that nobody can guess.
 fn kill_at_random(setting: &Setting, store: &Store, jobs: usize, kills: usize) {
@@ -46,7 +47,7 @@ fn kill_at_random(setting: &Setting, store: &Store, jobs: usize, kills: usize) {
         agents[one].0.wait().unwrap();
         agents[one] = begin();
     }
-    let until = Instant::now() + Duration::from_secs(120);
+    let until = Instant::now() + HANG;
     while !store.is_idle(&["q".to_owned()]).unwrap() {
         let left = store.jobs(&Default::default()).unwrap();
         let left: Vec<_> = left

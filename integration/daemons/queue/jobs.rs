@@ -1,6 +1,7 @@
 //! Jobs as a person sees them, in containers of a real Docker.
 
-use std::time::{Duration, Instant};
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
 
 use super::{Agent, Setting};
 
@@ -105,15 +106,11 @@ fn a_cancelled_jobs_container_is_stopped_at_once() {
         setting.run(&["queue", "create", "q"]).answer();
         let id = setting.launch(&["--set", "init"], "echo begun; sleep 600");
         let _agent = Agent::start(&setting, &[]);
-        let job = setting.wait_for(&id, "running");
-        let began = Instant::now();
+        let job = setting.wait_for_container(&id);
         setting.run(&["jobs", "cancel", &id]).answer();
         let ended = setting.wait_for(&id, "cancelled");
-        assert!(
-            began.elapsed() < Duration::from_secs(12),
-            "{name}: {:?}",
-            began.elapsed()
-        );
+        // It was asked to end, and not killed because it didn't.
+        assert_eq!(ended["exit_code"], 128 + 15, "{name}: {ended:#}");
         assert_eq!(ended["attempts"].as_array().unwrap().len(), 1);
         let running = setting.docker(&["ps", "-q", "--no-trunc"]);
         assert!(
@@ -127,14 +124,25 @@ fn a_cancelled_jobs_container_is_stopped_at_once() {
 fn an_agent_that_ends_leaves_its_containers_to_the_next() {
     let setting = Setting::sqlite();
     setting.run(&["queue", "create", "q"]).answer();
-    let id = setting.launch(&["--set", "rm"], "sleep 3; echo whole");
+    let gate = setting.project.outside().join("gate");
+    std::fs::create_dir(&gate).unwrap();
+    let volume = format!("volume={}:/gate", gate.display());
+    let script = "until test -e /gate/go; do sleep 0.1; done; echo whole";
+    let id = setting.launch(&["--set", "rm", "--set", &volume], script);
     let mut agent = Agent::start(&setting, &[]);
-    let first = setting.wait_for(&id, "running");
+    let first = setting.wait_for_container(&id);
     let pid = rustix::process::Pid::from_child(&agent.0);
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     assert_eq!(agent.0.wait().unwrap().code(), Some(0));
-    let ran = setting.drain(&[]);
-    assert!(ran.stderr.contains("taken over"), "{}", ran.stderr);
+    let mut next = setting.command(&["agent", "-q", "q", "--exit-when-idle", "--lease", "2"]);
+    let mut next = next.stderr(Stdio::piped()).spawn().unwrap();
+    let told = BufReader::new(next.stderr.take().unwrap()).lines();
+    for line in told.map(Result::unwrap) {
+        if line.contains("taken over") {
+            std::fs::write(gate.join("go"), "").unwrap();
+        }
+    }
+    assert_eq!(next.wait().unwrap().code(), Some(0));
     let job = setting.job(&id);
     assert_eq!(
         (&job["state"], &job["attempt"], &job["container"]),

@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use crate::support::engines::Engines;
 use crate::support::mlbuild::{Project, Ran};
+use crate::support::wait::{self, HANG};
 
 /// A database of a test's own, which goes with it.
 pub struct Database {
@@ -134,7 +135,7 @@ impl Setting {
     /// Waits until a job is in a state.
     #[track_caller]
     pub fn wait_for(&self, id: &str, state: &str) -> Value {
-        let until = Instant::now() + Duration::from_secs(60);
+        let until = Instant::now() + HANG;
         loop {
             let job = self.job(id);
             if job["state"] == state {
@@ -143,6 +144,18 @@ impl Setting {
             assert!(Instant::now() < until, "not {state}: {job:#}");
             std::thread::sleep(Duration::from_millis(100));
         }
+    }
+
+    /// Waits until a job's container runs: the store says `running` a moment before.
+    #[track_caller]
+    pub fn wait_for_container(&self, id: &str) -> Value {
+        let job = self.wait_for(id, "running");
+        let container = job["container"].as_str().unwrap();
+        wait::until(&format!("container {container} runs"), || {
+            let running = self.docker(&["ps", "-q", "--no-trunc"]);
+            running.lines().any(|line| line == container)
+        });
+        job
     }
 
     #[track_caller]

@@ -8,6 +8,7 @@ use std::time::Duration;
 use mlbuild::queue::{End, GpuNeed, Seat, Start, State, Store};
 
 use super::{Setting, job};
+use crate::support::wait::HANG;
 
 fn seat(name: &str, gpus: &[&str]) -> Seat {
     Seat {
@@ -21,9 +22,12 @@ fn seat(name: &str, gpus: &[&str]) -> Seat {
     }
 }
 
+/// Long enough that a busy machine does what must happen within it.
+const SHORT: Duration = Duration::from_secs(2);
+
 fn short(name: &str) -> Seat {
     Seat {
-        lease: Duration::from_millis(150),
+        lease: SHORT,
         ..seat(name, &[])
     }
 }
@@ -107,7 +111,7 @@ fn an_agent_that_slept_through_its_lease_changes_nothing() {
             store.claim(&other).unwrap().is_none(),
             "{name}: it is taken"
         );
-        thread::sleep(Duration::from_millis(200));
+        thread::sleep(SHORT + Duration::from_millis(100));
         assert!(
             store.take_over(&other).unwrap().is_empty(),
             "{name}: nothing was started"
@@ -143,7 +147,7 @@ fn what_was_started_is_taken_over_on_the_same_engine_only() {
         let lost = short("lost");
         let claim = store.claim(&lost).unwrap().unwrap();
         assert!(store.begin(&lost, &claim, &begun()).unwrap());
-        thread::sleep(Duration::from_millis(200));
+        thread::sleep(SHORT + Duration::from_millis(100));
         let elsewhere = Seat {
             engine: "another".into(),
             ..seat("elsewhere", &[])
@@ -173,14 +177,11 @@ fn what_was_started_is_taken_over_on_the_same_engine_only() {
 fn a_heartbeat_keeps_what_an_agent_has() {
     each(|name, store| {
         store.launch("j", &job(0, GpuNeed::None)).unwrap();
-        let seat = Seat {
-            lease: Duration::from_millis(600),
-            ..seat("alive", &[])
-        };
+        let seat = short("alive");
         store.seat(&seat).unwrap();
         let claim = store.claim(&seat).unwrap().unwrap();
-        for _ in 0..4 {
-            thread::sleep(Duration::from_millis(200));
+        for _ in 0..5 {
+            thread::sleep(SHORT / 4);
             assert_eq!(store.renew(&seat).unwrap()[0].id, "j");
             store.take_over(&short("other")).unwrap();
         }
@@ -401,11 +402,12 @@ fn agents_are_woken() {
                 thread::sleep(Duration::from_millis(200));
                 store.launch("j", &job(0, GpuNeed::None)).unwrap();
             });
-            watch.wait(Duration::from_secs(20)).unwrap();
+            watch.wait(2 * HANG).unwrap();
         });
         let took = began.elapsed();
+        // Not before there was a job, and not by the end of its patience.
         assert!(
-            took >= Duration::from_millis(180) && took < Duration::from_secs(5),
+            took >= Duration::from_millis(180) && took < HANG,
             "{name}: {took:?}"
         );
     }

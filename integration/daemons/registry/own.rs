@@ -4,11 +4,11 @@ use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
 use crate::support::engines::Engines;
+use crate::support::wait;
 
 /// A registry that belongs to one test.
 pub struct Own {
@@ -75,15 +75,10 @@ impl Own {
             .spawn()
             .unwrap_or_else(|e| panic!("{}: {e}", program.display()));
         self.child = Some(child);
-        let until = Instant::now() + Duration::from_secs(20);
-        while TcpStream::connect(&self.host).is_err() {
-            assert!(
-                Instant::now() < until,
-                "the registry doesn't start: {}",
-                self.log()
-            );
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let log = self.folder.path().join("log");
+        wait::until(&format!("the registry starts: {}", log.display()), || {
+            TcpStream::connect(&self.host).is_ok()
+        });
     }
 
     /// Ends it the hard way.
