@@ -23,5 +23,6 @@ mod queue;
 mod registry;
 mod restore;
 mod run;
+mod run_gpu;
 mod servers;
 mod templates;
