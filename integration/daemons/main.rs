@@ -4,6 +4,7 @@
 mod support;
 
 mod adopt;
+mod base;
 mod bring_up;
 mod buildkit;
 mod ci;

@@ -3,6 +3,7 @@
 pub mod adopt;
 pub mod agent;
 pub mod attest;
+pub mod base;
 pub mod ci;
 pub mod completions;
 pub mod dev;
@@ -60,6 +61,7 @@ pub enum Command {
     #[command(visible_alias = "build")]
     Image(Box<crate::flags::ImageArgs>),
     Lock(Box<lock::LockVerbArgs>),
+    Base(base::BaseArgs),
     Mirror(mirror::MirrorArgs),
     Run(run::RunArgs),
     GuiRun(gui_run::GuiRunArgs),
@@ -140,6 +142,7 @@ fn execute(cli: Cli) -> CommandResult<u8> {
         Command::Devcontainer(args) => devcontainer::run(&args),
         Command::Image(args) => wait_for(image::run(*args)),
         Command::Lock(args) => wait_for(lock::run(*args)),
+        Command::Base(args) => wait_for(base::run(args)),
         Command::Mirror(args) => wait_for(mirror::run(args)),
         Command::Adopt(args) => wait_for(adopt::run(args)),
         Command::Diff(args) => wait_for(diff::run(args)),

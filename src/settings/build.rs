@@ -281,7 +281,10 @@ fn source_policy(path: &std::path::Path) -> CommandResult<serde_json::Value> {
 }
 
 /// Seconds since 1970-01-01, not in the future: a time to come holds nothing still.
-fn epoch_seconds(text: &str) -> CommandResult<i64> {
+///
+/// # Errors
+/// Where the text says no such time.
+pub fn epoch_seconds(text: &str) -> CommandResult<i64> {
     let name = env_vars::SOURCE_DATE_EPOCH;
     let seconds: i64 = text
         .parse()

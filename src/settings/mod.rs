@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use mlbuild_manifests::RunId;
 use oci_spec::distribution::Reference;
 
-pub use build::{BuildSettings, EndpointTls};
+pub use build::{BuildSettings, EndpointTls, epoch_seconds};
 pub use spec::Source;
 
 use crate::config::{self, Config};

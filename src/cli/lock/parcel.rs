@@ -24,6 +24,11 @@ impl Parcel {
         Ok(Parcel { folder })
     }
 
+    /// Where it is.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// Where a blob belongs, by its digest's hex.
     pub fn place(&self, hex: &str) -> std::path::PathBuf {
         self.folder.path().join("blobs/sha256").join(hex)

@@ -1,0 +1,129 @@
+//! `mlbuild base`: base images from a distribution's own packages, for closed networks, and for who
+//! wants to know where the first layer comes from.
+
+mod debian;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::{Args, Subcommand, ValueHint};
+use mlbuild_templates::reference;
+use serde_json::json;
+
+use self::debian::Debian;
+use crate::cli::output;
+use crate::error::{CommandError, CommandResult};
+use crate::flags::Format;
+use crate::registry::{Registry, RegistryOptions};
+
+/// Make a base image from a distribution's packages.
+#[derive(Debug, Clone, Args)]
+pub struct BaseArgs {
+    /// Which distribution.
+    #[command(subcommand)]
+    command: BaseCommand,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+enum BaseCommand {
+    Debian(DebianArgs),
+}
+
+/// Make a base image from Debian packages, with mmdebstrap.
+///
+/// One archive in one state gives the same digest on every machine. The state is the archive's
+/// current one, or that of --snapshot. The packages' signatures are checked with this machine's
+/// Debian keys.
+#[derive(Debug, Clone, Args)]
+pub struct DebianArgs {
+    /// Suite, by its code name.
+    #[arg(long, value_name = "SUITE", default_value = "bookworm")]
+    suite: String,
+    /// Package besides the essential ones and apt (repeatable, or separated by commas).
+    #[arg(
+        long,
+        value_name = "PACKAGE",
+        value_delimiter = ',',
+        default_value = "ca-certificates"
+    )]
+    include: Vec<String>,
+    /// State of Debian's archive at this time, such as 20260301T000000Z, from its snapshot service.
+    #[arg(long, value_name = "TIME", conflicts_with = "mirror")]
+    snapshot: Option<String>,
+    /// Archive (default: the one that this machine takes the suite from).
+    #[arg(long, value_name = "URL")]
+    mirror: Option<String>,
+    /// Push it under this name, and print REFERENCE@DIGEST.
+    #[arg(short, long = "tag", value_name = "REFERENCE")]
+    tag: Option<String>,
+    /// Write it as an OCI layout into this folder.
+    #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    output: Option<PathBuf>,
+    /// Registry host that is reached by plain http (repeatable).
+    #[arg(long = "insecure-registry", value_name = "HOST[:PORT]")]
+    insecure_registries: Vec<String>,
+    /// Form of the answer on stdout.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    format: Format,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// One error with whose turn it is.
+pub async fn run(args: BaseArgs) -> CommandResult {
+    let BaseCommand::Debian(args) = args.command;
+    if args.tag.is_none() && args.output.is_none() {
+        return Err(CommandError::user("nothing says where the base image goes")
+            .hint("give -t REGISTRY/NAME:TAG to push it, or -o DIR to write it"));
+    }
+    let tag = args.tag.as_deref().map(reference::parse).transpose();
+    let tag = tag.map_err(|error| CommandError::user(format!("--tag: {error}")))?;
+    if args.output.as_ref().is_some_and(|folder| folder.exists()) {
+        return Err(CommandError::user(format!(
+            "--output {}: it is there already",
+            args.output.unwrap_or_default().display()
+        ))
+        .hint("name a folder that isn't there yet"));
+    }
+    let registry = Registry::new(RegistryOptions {
+        insecure: args.insecure_registries.iter().cloned().collect(),
+        ..RegistryOptions::default()
+    });
+    if let Some(tag) = &tag {
+        // A refusal is better known before the work than after it.
+        registry.check_push(tag).await?;
+    }
+    let debian = Debian::plan(&args)?;
+    let made = tokio::task::spawn_blocking(move || debian.make()).await;
+    let made = made.map_err(CommandError::environment)??;
+    if let Some(folder) = &args.output {
+        made.keep(folder)?;
+    }
+    let digest = made.top.digest().to_string();
+    let mut name = digest.clone();
+    if let Some(tag) = &tag {
+        let layout = match &args.output {
+            Some(folder) => {
+                crate::image::OciLayout::open(folder).map_err(CommandError::environment)?
+            }
+            None => made.parcel.finish(&made.top)?,
+        };
+        let pushed = registry
+            .push_layout(&layout, tag, &[], Arc::new(|_| {}))
+            .await?;
+        name = pushed.pinned();
+    }
+    match args.format {
+        Format::Text => output::answer(&name),
+        Format::Json => output::answer(
+            &serde_json::to_string_pretty(&json!({
+                "base": name,
+                "digest": digest,
+                "suite": args.suite,
+                "epoch": made.epoch,
+            }))
+            .expect("plain JSON"),
+        ),
+    }
+}
