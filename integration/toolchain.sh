@@ -15,7 +15,7 @@ apt_install() {
         return 1
     fi
     echo "installing $*" >&2
-    { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@"; } \
+    { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -o DPkg::Lock::Timeout=600 -y -q --no-install-recommends "$@"; } \
         >> "$log" 2>&1 || { echo "error: could not install $* (log: $log)" >&2; return 1; }
 }
 

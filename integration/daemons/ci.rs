@@ -10,6 +10,7 @@ use crate::image::unique;
 use crate::lock;
 use crate::support::engines::Engines;
 use crate::support::mlbuild::{Project, Ran};
+use crate::support::repository;
 
 fn written(project: &Project, host: &str, flags: &[&str]) -> Value {
     let words = [&["ci", host, "-o", "-", "--"], flags].concat();
@@ -26,6 +27,16 @@ fn steps(workflow: &Value) -> Vec<String> {
     });
     ours.flat_map(|step| step["run"].as_str().unwrap().lines().map(str::to_owned))
         .collect()
+}
+
+/// Has a document checked by its specification's own library.
+#[track_caller]
+fn validate(engines: &Engines, form: &str, file: &Path) {
+    let validator = repository().join("integration/engines/validate.py");
+    let mut python = Command::new("python3");
+    python.arg(validator).arg(form).arg(file);
+    let ran = Ran::of(python.env("PYTHONPATH", &engines.validators));
+    assert_eq!(ran.code, Some(0), "{}: {}", file.display(), ran.stderr);
 }
 
 #[test]
@@ -120,7 +131,16 @@ fn the_workflow_builds_proves_and_says_what_is_in_it() {
         "--print",
         "sbom",
     ];
-    let cyclonedx: Value = serde_json::from_str(project.run(cyclonedx).answer()).unwrap();
+    let ran = project.run(cyclonedx);
+    project.write("sbom.cdx.json", ran.answer());
+    for (form, name) in [
+        ("spdx", "sbom.spdx.json"),
+        ("cyclonedx", "sbom.cdx.json"),
+        ("slsa", "provenance.json"),
+    ] {
+        validate(&engines, form, &project.path(name));
+    }
+    let cyclonedx: Value = serde_json::from_str(ran.answer()).unwrap();
     assert_eq!(
         cyclonedx["components"].as_array().unwrap().len(),
         packages.len() - 1

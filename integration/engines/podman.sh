@@ -58,7 +58,7 @@ fetch_devcontainer() {
     local folder=$STATE/devcontainer log=$STATE/log/devcontainer.log
     if ! command -v npm > /dev/null; then
         say "installing npm"
-        DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends nodejs npm > "$log" 2>&1 ||
+        DEBIAN_FRONTEND=noninteractive apt-get install -o DPkg::Lock::Timeout=600 -y -q --no-install-recommends nodejs npm > "$log" 2>&1 ||
             { tail -n 20 "$log" >&2; die "apt-get install npm failed"; }
     fi
     rm -rf "$folder"

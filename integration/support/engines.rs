@@ -41,6 +41,8 @@ pub struct Engines {
     pub podman: PathBuf,
     /// The devcontainer CLI.
     pub devcontainer: PathBuf,
+    /// The folder with the Python libraries that `integration/engines/validate.py` imports.
+    pub validators: PathBuf,
     /// A Docker configuration folder in which `docker buildx` is found.
     pub docker_config: PathBuf,
 }
@@ -86,6 +88,7 @@ impl Engines {
             bin: variable("MLBUILD_TEST_BIN").into(),
             podman: variable("MLBUILD_TEST_PODMAN").into(),
             devcontainer: variable("MLBUILD_TEST_DEVCONTAINER").into(),
+            validators: variable("MLBUILD_TEST_VALIDATORS").into(),
             docker_config: variable("MLBUILD_TEST_DOCKER_CONFIG").into(),
         }
     }
