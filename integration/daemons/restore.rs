@@ -297,6 +297,45 @@ fn a_terminal_gets_a_shell_with_the_command_in_its_history() {
 }
 
 #[test]
+fn in_zsh_the_up_arrow_has_it_too() {
+    let stage = Stage::new();
+    drop(stage.start("exp-9", stage.published()));
+    // As many have it: the other files lie elsewhere, and a history is kept.
+    let (home, elsewhere) = (stage.root(), stage.root().join("zsh"));
+    std::fs::create_dir(&elsewhere).unwrap();
+    std::fs::write(home.join(".zshenv"), "ZDOTDIR=$HOME/zsh\n").unwrap();
+    let rc = "PS1='> '; HISTFILE=$ZDOTDIR/history; HISTSIZE=100; SAVEHIST=100; unsetopt zle; echo own start-up\n";
+    std::fs::write(elsewhere.join(".zshrc"), rc).unwrap();
+    std::fs::write(elsewhere.join("history"), "echo of old\n").unwrap();
+    let mut command = stage.command(&stage.first, &["restore", "exp-9", "--no-code"]);
+    command
+        .env("SHELL", "/usr/bin/zsh")
+        .env("TMPDIR", stage.root());
+    let mut terminal = Terminal::start(&command);
+    let mut text = terminal.until("> ");
+    terminal.type_in("fc -l -n -2 | sed 's/^/entry: /'; echo $ZDOTDIR\nexit\n");
+    text += &terminal.finish().0;
+    assert!(text.contains("own start-up"), "{text}");
+    let entries: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.trim_start().strip_prefix("entry: "))
+        .collect();
+    assert_eq!(entries.len(), 2, "{text}");
+    assert_eq!(entries[0], "echo of old", "{text}");
+    assert!(
+        entries[1].starts_with("docker run ") && entries[1].contains("-w /app"),
+        "{text}"
+    );
+    assert!(text.contains(&format!("{}", elsewhere.display())), "{text}");
+    let left = std::fs::read_dir(stage.root()).unwrap();
+    let left = left.filter(|e| {
+        let name = e.as_ref().unwrap().file_name();
+        name.to_string_lossy().starts_with("mlbuild-restore")
+    });
+    assert_eq!(left.count(), 0, "the start-up files remove themselves");
+}
+
+#[test]
 fn a_run_of_weights_and_biases() {
     let stage = Stage::new();
     let commit = stage.first.head();

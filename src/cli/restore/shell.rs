@@ -59,7 +59,8 @@ fn bash(line: &str) -> std::io::Result<PathBuf> {
     Ok(path)
 }
 
-/// A folder whose `.zshrc` zsh reads in place of the user's, which it reads first.
+/// A folder that zsh reads its start-up files from in place of the user's; each reads the user's
+/// own first, whose `.zshenv` may name another folder for the rest. It removes itself.
 fn zsh(line: &str) -> std::io::Result<PathBuf> {
     let folder = tempfile::Builder::new()
         .prefix("mlbuild-restore-")
@@ -68,13 +69,27 @@ fn zsh(line: &str) -> std::io::Result<PathBuf> {
     let own = quoted(&folder.to_string_lossy());
     let line = quoted(line);
     let before = std::env::var("ZDOTDIR").unwrap_or_default();
-    let before = quoted(&before);
-    let text = format!(
-        "ZDOTDIR={before}\n[ -n \"$ZDOTDIR\" ] || unset ZDOTDIR\n\
-         [ -f \"${{ZDOTDIR:-$HOME}}/.zshrc\" ] && . \"${{ZDOTDIR:-$HOME}}/.zshrc\"\n\
-         print -s -- {line}\nrm -rf -- {own}\n"
+    let users = match before.is_empty() {
+        true => "unset ZDOTDIR".to_owned(),
+        false => format!("ZDOTDIR={}", quoted(&before)),
+    };
+    let read = |name: &str| {
+        format!("[ -f \"${{ZDOTDIR:-$HOME}}/{name}\" ] && . \"${{ZDOTDIR:-$HOME}}/{name}\"")
+    };
+    let env = format!(
+        "{users}\n{}\nmlbuild_zdotdir=$ZDOTDIR\nZDOTDIR={own}\n",
+        read(".zshenv")
     );
-    std::fs::write(folder.join(".zshrc"), text)?;
+    // The history file is read after all these: the line follows before the first prompt.
+    let rc = format!(
+        "if [ -n \"$mlbuild_zdotdir\" ]; then ZDOTDIR=$mlbuild_zdotdir; else unset ZDOTDIR; fi\n\
+         unset mlbuild_zdotdir\n{}\nmlbuild_restore() {{\n\
+         precmd_functions=(${{precmd_functions:#mlbuild_restore}})\nunfunction mlbuild_restore\n\
+         print -s -- {line}\n}}\nprecmd_functions+=(mlbuild_restore)\nrm -rf -- {own}\n",
+        read(".zshrc")
+    );
+    std::fs::write(folder.join(".zshenv"), env)?;
+    std::fs::write(folder.join(".zshrc"), rc)?;
     Ok(folder)
 }
 
