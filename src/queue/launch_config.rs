@@ -102,7 +102,7 @@ impl LaunchConfig {
             .map_err(|error: serde_saphyr::Error| CommandError::user(error.without_snippet()))?;
         for (key, value) in document {
             match key.as_str() {
-                "max_jobs" => config.max_jobs = Some(typed(&key, value)?),
+                "max_jobs" => config.max_jobs = Some(max_jobs(typed(&key, value)?)?),
                 "queues" => config.queues = typed(&key, value)?,
                 "builder" => config.builder = builder(typed(&key, value)?, &mut config.unused)?,
                 "registry" => config.registry = registry(typed(&key, value)?, &mut config.unused)?,
@@ -111,10 +111,17 @@ impl LaunchConfig {
                 key => return Err(unknown(key, key, &KEYS)),
             }
         }
-        if config.max_jobs == Some(0) {
-            return Err(CommandError::user("max_jobs is 0").hint("write 1 or more"));
-        }
         Ok(config)
+    }
+}
+
+/// As W&B's agent has it: -1 is as many as there are.
+fn max_jobs(written: i64) -> CommandResult<usize> {
+    match written {
+        -1 => Ok(usize::MAX),
+        1.. => Ok(usize::try_from(written).unwrap_or(usize::MAX)),
+        _ => Err(CommandError::user(format!("max_jobs is {written}"))
+            .hint("write 1 or more, or -1 for as many as there are")),
     }
 }
 
@@ -184,7 +191,7 @@ fn environment(table: &Map<String, Value>, unused: &mut Vec<String>) {
 fn typed<T: serde::de::DeserializeOwned>(key: &str, value: Value) -> CommandResult<T> {
     serde_json::from_value(value).map_err(|error| {
         // serde's name for it is Rust's.
-        let why = error.to_string().replace("usize", "a whole number");
+        let why = error.to_string().replace("i64", "a whole number");
         CommandError::user(format!("{key}: {why}"))
     })
 }
@@ -246,6 +253,12 @@ mod tests {
         unknown key `builder.accelerator.image`
           hint: what can stand there: base_image
         ");
+        insta::assert_snapshot!(error("max_jobs: 0"), @r"
+        max_jobs is 0
+          hint: write 1 or more, or -1 for as many as there are
+        ");
+        let unlimited = LaunchConfig::parse("max_jobs: -1").unwrap();
+        assert_eq!(unlimited.max_jobs, Some(usize::MAX));
         insta::assert_snapshot!(error("max_jobs: many"), @r#"max_jobs: invalid type: string "many", expected a whole number"#);
         insta::assert_snapshot!(error("queues: [a\n"), @"unclosed bracket '[' at line 1, column 9");
     }

@@ -114,9 +114,13 @@ pub fn run(args: &AgentArgs) -> CommandResult {
         .or(config.max_jobs)
         .unwrap_or(1);
     output::note(&format!(
-        "agent {}: serves {}; jobs at once: {max_jobs}; GPUs: {}",
+        "agent {}: serves {}; jobs at once: {}; GPUs: {}",
         seat.name,
         seat.queues.join(", "),
+        match max_jobs {
+            usize::MAX => "any number".to_owned(),
+            number => number.to_string(),
+        },
         match seat.gpus.is_empty() {
             true => "none".to_owned(),
             false => seat.gpus.join(","),
