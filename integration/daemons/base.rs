@@ -49,6 +49,10 @@ fn debian_is_the_same_twice() {
     assert_eq!(found, digests.0);
     let config = http::json_blob(host, name, &manifest["config"]["digest"]);
     assert_eq!(config["config"]["Cmd"][0], "bash", "{config}");
+    // The oldest of them reads it too.
+    let words = ["run", "--rm", &tag, "apt-get", "--version"];
+    let said = engines.docker(&engines.docker_20, &words);
+    assert!(said.starts_with("apt 2."), "{said}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-# Base images, made from Debian packages, in the anonymous registry:
+# Base images of the tests, made from Debian packages, in the anonymous registry:
 #   debian:bookworm          minbase and the CA bundle
 #   python:3.11-slim         that, Python 3.11, venv and pip
 #   ubuntu-like:24.04        debian with a user `ubuntu`, uid and gid 1000
@@ -6,13 +6,9 @@
 
 base_ref() { printf '127.0.0.1:%s/%s' "$(port_of registry)" "$1"; }
 
-# The Docker that makes them: ours, or the one that ./quickstart names.
+# The Docker that makes them.
 on_docker() {
-    if [ -n "${MLBUILD_BASES_DOCKER:-}" ]; then
-        "${MLBUILD_BASES_CLIENT:-docker}" -H "$MLBUILD_BASES_DOCKER" "$@"
-    else
-        DOCKER_CONFIG=$STATE/docker-config "$BIN/docker" -H "unix://$(docker_socket containerd)" "$@"
-    fi
+    DOCKER_CONFIG=$STATE/docker-config "$BIN/docker" -H "unix://$(docker_socket containerd)" "$@"
 }
 
 make_rootfs() {

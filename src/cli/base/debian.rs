@@ -159,8 +159,9 @@ impl Debian {
     fn image(&self, tar: &Path, epoch: i64) -> CommandResult<Made> {
         let tar = std::fs::read(tar)
             .map_err(|error| CommandError::environment(format!("mmdebstrap's tar: {error}")))?;
-        let kind = MediaType::ImageLayerZstd;
-        let (bytes, layer) = Packing::Zstd.pack(tar, kind.clone());
+        // Every builder can read gzip; Docker before 23 nothing else.
+        let kind = MediaType::ImageLayerGzip;
+        let (bytes, layer) = Packing::Gzip.pack(tar, kind.clone());
         let parcel = Parcel::new()?;
         let blob = parcel.document(kind, &bytes)?;
         let created = Timestamp::from_second(epoch)
