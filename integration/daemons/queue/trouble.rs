@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use mlbuild::queue::{Seat, Start};
+
 use super::{Agent, Setting};
 
 fn mount(words: &[&str]) {
@@ -196,5 +198,67 @@ fn an_idle_agent_is_idle() {
             "{name}: it wakes {each_second} times a second"
         );
         eprintln!("{name}: {each_second}");
+    }
+}
+
+/// Has Docker forget what it remembers of containers: it keeps the last 256 events.
+fn flood(setting: &Setting) {
+    let base = setting.engines.base.as_str();
+    setting.docker(&["pull", "--quiet", base]);
+    let url = format!("http://docker/images/{base}/tag?repo=queue-flood&tag=v1");
+    let mut curl = std::process::Command::new("curl");
+    curl.args(["-fsS", "-X", "POST", "--unix-socket"])
+        .arg(setting.docker.strip_prefix("unix://").unwrap())
+        .args(std::iter::repeat_n(url, 300));
+    assert!(curl.status().unwrap().success());
+}
+
+#[test]
+fn a_container_that_is_gone_ran_or_is_made_anew() {
+    for was_discarded in [true, false] {
+        let setting = Setting::sqlite();
+        setting.run(&["queue", "create", "q"]).answer();
+        let id = setting.launch(&[], "echo whole");
+        // An agent was lost after it had been told to start a container that another then removes.
+        let store = setting.open();
+        let lost = Seat {
+            name: "lost".into(),
+            session: ulid::Ulid::r#gen().to_string(),
+            host: "here".into(),
+            engine: setting.docker(&["info", "--format", "{{.ID}}"]),
+            queues: vec!["q".into()],
+            gpus: Vec::new(),
+            lease: Duration::from_millis(1),
+        };
+        let claim = store.claim(&lost).unwrap().unwrap();
+        let container = setting.docker(&["create", &setting.engines.base, "true"]);
+        let start = Start {
+            container: container.clone(),
+            run_id: id.clone(),
+            records: setting.project.path("").display().to_string(),
+            image: setting.engines.base.clone(),
+        };
+        assert!(store.begin(&lost, &claim, &start).unwrap());
+        if was_discarded {
+            assert!(store.discard(&lost, &claim, Some(&container)).unwrap());
+        }
+        setting.docker(&["rm", &container]);
+        flood(&setting);
+        setting.drain(&[]);
+        let job = setting.job(&id);
+        match was_discarded {
+            true => assert_eq!(
+                (&job["state"], &job["attempt"]),
+                (&"succeeded".into(), &1.into())
+            ),
+            // Nobody knows that it didn't run: it isn't started twice.
+            false => assert_eq!(
+                (&job["state"], &job["error"]),
+                (
+                    &"failed".into(),
+                    &"its container is gone, and nobody saw how it ended".into()
+                )
+            ),
+        }
     }
 }

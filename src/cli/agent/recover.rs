@@ -1,8 +1,10 @@
 //! A job that another agent left after the store said yes to its start.
 //!
 //! That agent may have been lost before it started the container, or while Docker did so. A
-//! container that was only made is removed, which Docker refuses for one that runs; then its events
-//! tell whether it ever ran. Only one that never ran is made anew.
+//! container that was only made is removed, which Docker refuses for one that runs. Only one that
+//! never ran is made anew. The store is told before the removal, and Docker's events are asked after
+//! it: Docker keeps the last 256 of all containers, so that alone they wouldn't do where this agent is
+//! lost in between, too.
 
 use std::path::Path;
 use std::thread;
@@ -24,12 +26,29 @@ pub(super) fn run(agent: &Agent, claim: &Claim, start: &Start, work: &Work) -> B
     let record = record_of(claim, start);
     let id = &start.container;
     let remove = agent.docker.is_to_go(id).then(|| id.clone());
+    let note = |container| agent.insist(|store| store.discard(&agent.seat, claim, container));
+    let mut is_discarded = claim.is_discarded;
     while let Some(state) = agent.docker.state(id) {
         match state.status.as_str() {
-            // Docker refuses where it runs by now, or where somebody removes it already.
-            "created" | "dead" if agent.docker.remove(id) => break,
-            "created" | "dead" | "removing" => thread::sleep(PATIENCE),
-            _ => return follow(agent, claim, id, record, remove, work),
+            "created" => {
+                if note(Some(id.as_str())) != Some(true) {
+                    return Became::Lost;
+                }
+                is_discarded = true;
+                // Docker refuses where it runs by now.
+                if agent.docker.remove(id) {
+                    break;
+                }
+            }
+            // Somebody removes it already; what it was, the events tell.
+            "dead" if agent.docker.remove(id) => break,
+            "dead" | "removing" => thread::sleep(PATIENCE),
+            _ => {
+                if is_discarded {
+                    note(None);
+                }
+                return follow(agent, claim, id, record, remove, work);
+            }
         }
     }
     // It is gone. What does Docker remember?
@@ -38,7 +57,7 @@ pub(super) fn run(agent: &Agent, claim: &Claim, start: &Start, work: &Work) -> B
     let code = find("die").and_then(|event| event.actor.attributes.get("exitCode"));
     let code = code.and_then(|code| code.parse::<i64>().ok());
     // What it forgets, it forgets in order: where it knows of the making, it knows of all since.
-    if find("start").is_none() && find("create").is_some() {
+    if find("start").is_none() && (is_discarded || find("create").is_some()) {
         if let Some(id) = run_id(start) {
             StartedRun::discard(Path::new(&start.records), &id);
         }

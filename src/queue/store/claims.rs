@@ -30,6 +30,8 @@ pub struct Claim {
     pub gpus: Vec<String>,
     /// What was started, where it was: the job is taken over.
     pub started: Option<Start>,
+    /// Whether the agent before was removing that container, as one that never ran.
+    pub is_discarded: bool,
 }
 
 impl Store {
@@ -56,6 +58,7 @@ impl Store {
                 epoch: row.int() + 1,
                 gpus: Vec::new(),
                 started: None,
+                is_discarded: false,
             };
             claim.gpus = match (row.int(), row.text()) {
                 (-1, _) => free,

@@ -135,6 +135,30 @@ impl Store {
         })
     }
 
+    /// Writes down that a container is about to be removed because it never ran, or that it isn't:
+    /// whoever takes the job over and finds no container knows why. False: another agent has the job.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub fn discard(
+        &self,
+        seat: &Seat,
+        claim: &Claim,
+        container: Option<&str>,
+    ) -> Result<bool, StoreError> {
+        self.transaction(|tx| {
+            let sql = "UPDATE jobs SET discarded = $1
+                       WHERE id = $2 AND epoch = $3 AND session = $4 AND state = 'running'";
+            let values = [
+                container.map(str::to_owned).as_ref().into(),
+                (&claim.id).into(),
+                claim.epoch.into(),
+                (&seat.session).into(),
+            ];
+            Ok(tx.execute(sql, &values)? > 0)
+        })
+    }
+
     /// Gives a job back that was never started. It counts as no try.
     ///
     /// # Errors

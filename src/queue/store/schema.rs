@@ -7,11 +7,12 @@ use super::StoreError;
 use super::sql::{Tx, Value};
 
 /// One step each; what stands here once is never changed.
-const STEPS: &[&[&str]] = &[&[
-    "CREATE TABLE store (id TEXT NOT NULL)",
-    "CREATE TABLE queues (
+const STEPS: &[&[&str]] = &[
+    &[
+        "CREATE TABLE store (id TEXT NOT NULL)",
+        "CREATE TABLE queues (
         name TEXT PRIMARY KEY, config TEXT NOT NULL, paused BIGINT NOT NULL)",
-    "CREATE TABLE jobs (
+        "CREATE TABLE jobs (
         id TEXT PRIMARY KEY, seq BIGINT NOT NULL, queue TEXT NOT NULL, priority BIGINT NOT NULL,
         source TEXT NOT NULL, overrides TEXT NOT NULL, command TEXT NOT NULL,
         gpus BIGINT NOT NULL, gpu_ids TEXT NOT NULL, retries BIGINT NOT NULL,
@@ -21,21 +22,24 @@ const STEPS: &[&[&str]] = &[&[
         container TEXT, run_id TEXT, records TEXT, image TEXT,
         exit_code BIGINT, error TEXT, log TEXT,
         created BIGINT NOT NULL, started BIGINT, ended BIGINT)",
-    "CREATE INDEX jobs_seq ON jobs (seq)",
-    "CREATE INDEX jobs_waiting ON jobs (priority DESC, seq) WHERE state = 'queued'",
-    "CREATE INDEX jobs_held ON jobs (session) WHERE state IN ('claimed', 'running')",
-    "CREATE TABLE attempts (
+        "CREATE INDEX jobs_seq ON jobs (seq)",
+        "CREATE INDEX jobs_waiting ON jobs (priority DESC, seq) WHERE state = 'queued'",
+        "CREATE INDEX jobs_held ON jobs (session) WHERE state IN ('claimed', 'running')",
+        "CREATE TABLE attempts (
         job TEXT NOT NULL, attempt BIGINT NOT NULL, run_id TEXT, agent TEXT, host TEXT,
         started BIGINT, ended BIGINT, exit_code BIGINT, error TEXT,
         PRIMARY KEY (job, attempt))",
-    "CREATE TABLE gpus (
+        "CREATE TABLE gpus (
         engine TEXT NOT NULL, id TEXT NOT NULL, job TEXT NOT NULL, PRIMARY KEY (engine, id))",
-    "CREATE TABLE agents (
+        "CREATE TABLE agents (
         name TEXT PRIMARY KEY, session TEXT NOT NULL, host TEXT NOT NULL, engine TEXT NOT NULL,
         boot TEXT NOT NULL, lease BIGINT NOT NULL)",
-    "CREATE TABLE builds (key TEXT PRIMARY KEY, image TEXT NOT NULL)",
-    "CREATE TABLE archives (digest TEXT PRIMARY KEY, bytes BYTEA NOT NULL)",
-]];
+        "CREATE TABLE builds (key TEXT PRIMARY KEY, image TEXT NOT NULL)",
+        "CREATE TABLE archives (digest TEXT PRIMARY KEY, bytes BYTEA NOT NULL)",
+    ],
+    // The container that is being removed because it never ran.
+    &["ALTER TABLE jobs ADD COLUMN discarded TEXT"],
+];
 
 /// Brings the store up to this version.
 pub(super) fn migrate(tx: &mut dyn Tx) -> Result<(), StoreError> {

@@ -159,7 +159,7 @@ impl Store {
             }
             let sql = format!(
                 "SELECT j.id, j.queue, j.source, j.attempt, j.epoch, j.container,
-                 j.run_id, j.records, j.image FROM jobs j
+                 j.run_id, j.records, j.image, j.discarded FROM jobs j
                  WHERE j.state = 'running' AND (j.boot <> $1 OR j.lease < $2)
                  AND j.session <> $3 AND j.engine = $4{}",
                 tx.skip_locked()
@@ -168,7 +168,7 @@ impl Store {
             values.push((&seat.engine).into());
             let mut taken = Vec::new();
             for mut row in tx.query(&sql, &values)? {
-                let claim = Claim {
+                let mut claim = Claim {
                     id: row.text(),
                     queue: row.text(),
                     config: String::new(),
@@ -184,7 +184,11 @@ impl Store {
                         records: row.text(),
                         image: row.text(),
                     }),
+                    is_discarded: false,
                 };
+                let discarded = row.text_or_null();
+                let container = claim.started.as_ref().map(|start| &start.container);
+                claim.is_discarded = discarded.is_some() && discarded.as_ref() == container;
                 give(tx, seat, &clock, &claim, "running")?;
                 taken.push(claim);
             }
