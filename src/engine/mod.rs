@@ -36,7 +36,7 @@ pub use ssh_agent::SshAgents;
 use crate::error::{CommandError, CommandResult, chain};
 use crate::flags::ProgressArg;
 use crate::host::HostSettings;
-use crate::plan::BuildPlan;
+use crate::plan::{BuildPlan, Context};
 
 /// A connected builder.
 #[derive(Debug, Clone)]
@@ -153,8 +153,14 @@ impl Builder {
     pub async fn build(&self, inputs: &BuildInputs<'_>) -> Result<BuildOutput, BuildError> {
         check::check(inputs.plan, inputs.host, &self.info)?;
         let route = Route::choose(inputs.plan, &self.info)?;
-        let exports = route.exports(inputs.insecure)?;
-        let mut output = self.solve(inputs, exports).await?;
+        let exports = || route.exports(inputs.insecure);
+        let mut output = match self.solve(inputs, exports()?).await {
+            // Every step is cached now.
+            Err(error) if error.is_of_unpacking() && inputs.plan.context != Context::Stdin => {
+                self.solve(inputs, exports()?).await?
+            }
+            solved => solved?,
+        };
         for delivery in &route.deliveries {
             match delivery {
                 Delivery::LoadElsewhere { tags } => {
@@ -330,6 +336,17 @@ impl From<SolveError> for BuildError {
 }
 
 impl BuildError {
+    /// Whether a containerd image store lost a layer's parent while it unpacked the image, as happens
+    /// to builds that end together: <https://github.com/moby/buildkit/issues/6521>.
+    fn is_of_unpacking(&self) -> bool {
+        let BuildError::Solve(SolveError::Build(failure)) = self else {
+            return false;
+        };
+        let message = &failure.message;
+        message.contains("failed to prepare extraction snapshot")
+            && message.contains("does not exist")
+    }
+
     /// The error as a person reads it: the step, its last lines, its place in the Dockerfile.
     pub fn explain(self, trace: &BuildTrace, plan: &BuildPlan) -> CommandError {
         let error = match self {
@@ -356,4 +373,29 @@ pub fn cancelled() -> CommandError {
 
 fn docker_error(error: DockerApiError) -> CommandError {
     CommandError::environment(format!("Docker: {}", chain(&error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use mlbuild_buildkit::BuildFailure;
+
+    use super::*;
+
+    #[test]
+    fn a_lost_snapshot_is_told_from_a_failed_step() {
+        let error = |message: &str| {
+            BuildError::Solve(SolveError::Build(BuildFailure {
+                message: message.to_owned(),
+                ..BuildFailure::default()
+            }))
+        };
+        // As Docker 26 said it.
+        let lost = "failed to prepare extraction snapshot \"extract-413221296-SB1P sha256:00fb\": \
+                    parent snapshot sha256:7c56 does not exist: not found";
+        assert!(error(lost).is_of_unpacking());
+        assert!(
+            !error("process \"/bin/sh -c false\" did not complete: exit code: 1").is_of_unpacking()
+        );
+        assert!(!BuildError::Solve(SolveError::Cancelled).is_of_unpacking());
+    }
 }
