@@ -24,6 +24,7 @@ pub mod mirror;
 mod opened;
 pub mod output;
 pub mod project_image;
+pub mod prune;
 pub mod queue;
 pub mod registry_args;
 mod repack;
@@ -31,6 +32,7 @@ pub mod restore;
 pub mod run;
 pub mod runs;
 pub mod schema;
+mod size;
 pub mod templates;
 pub mod verify;
 
@@ -63,6 +65,7 @@ pub enum Command {
     Lock(Box<lock::LockVerbArgs>),
     Base(base::BaseArgs),
     Mirror(mirror::MirrorArgs),
+    Prune(prune::PruneArgs),
     Run(run::RunArgs),
     GuiRun(gui_run::GuiRunArgs),
     Dev(dev::DevArgs),
@@ -144,6 +147,7 @@ fn execute(cli: Cli) -> CommandResult<u8> {
         Command::Lock(args) => wait_for(lock::run(*args)),
         Command::Base(args) => wait_for(base::run(args)),
         Command::Mirror(args) => wait_for(mirror::run(args)),
+        Command::Prune(args) => prune::run(&args),
         Command::Adopt(args) => wait_for(adopt::run(args)),
         Command::Diff(args) => wait_for(diff::run(args)),
         Command::Ci(args) => ci::run(&args),

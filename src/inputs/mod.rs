@@ -5,9 +5,11 @@
 
 mod answer;
 mod deb;
+mod prune;
 mod store;
 mod view;
 
 pub use answer::{Answer, read_answer, read_fetched};
+pub use prune::{Choice, Kept, Prune};
 pub use store::{Refused, Store, StoreError};
 pub use view::View;

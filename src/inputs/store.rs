@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
@@ -11,7 +12,9 @@ use crate::env_vars;
 /// A folder of files, each named by its SHA-256.
 #[derive(Debug, Clone)]
 pub struct Store {
-    root: PathBuf,
+    pub(super) root: PathBuf,
+    /// Locked for as long as there is a store, so that nobody removes what it uses.
+    pub(super) in_use: Arc<File>,
 }
 
 /// A file that isn't the one that is pinned.
@@ -39,6 +42,9 @@ pub enum StoreError {
         /// Why.
         source: io::Error,
     },
+    /// Something is to be removed while a build uses the store.
+    #[error("a build uses {}", .0.display())]
+    InUse(PathBuf),
     /// A file isn't what its pin says.
     #[error("{} has sha256:{}, and the lock pins sha256:{}", .0.name, .0.found, .0.pinned)]
     Refused(Refused),
@@ -68,11 +74,16 @@ impl Store {
     /// # Errors
     /// Where it can't be made.
     pub fn at(root: PathBuf) -> Result<Self, StoreError> {
-        for folder in ["sha256", "views"] {
+        for folder in ["sha256", "views", "locks"] {
             let folder = root.join(folder);
             std::fs::create_dir_all(&folder).map_err(StoreError::io(&folder))?;
         }
-        Ok(Store { root })
+        let in_use = root.join("in-use");
+        let in_use = File::create(&in_use).map_err(StoreError::io(&in_use))?;
+        // Where a file system has no locks, whoever removes something finds that out.
+        let _ = in_use.lock_shared();
+        let in_use = Arc::new(in_use);
+        Ok(Store { root, in_use })
     }
 
     /// Where a file of this hash is, or would be.

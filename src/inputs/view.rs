@@ -73,6 +73,11 @@ impl View {
         }
     }
 
+    /// The store that it is of.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// Names the set of files, the same on every machine.
     pub fn id(&self) -> &str {
         &self.id
@@ -107,6 +112,7 @@ impl View {
         if let Ok(state) = self.state(&folder)
             && std::fs::read_to_string(&checked).is_ok_and(|old| old == state)
         {
+            self.touch();
             return Ok(folder);
         }
         let new = tempfile::Builder::new()
@@ -137,7 +143,16 @@ impl View {
             Err(_) if top.exists() => std::fs::remove_dir_all(&path).map_err(&fail)?,
             other => other.map_err(&fail)?,
         }
+        self.touch();
         Ok(folder)
+    }
+
+    fn touch(&self) {
+        for entry in self.files.values() {
+            if let Entry::File { sha256, .. } = entry {
+                self.store.touch(sha256);
+            }
+        }
     }
 
     /// Size, time and inode of each file.

@@ -53,7 +53,9 @@ fn judge(what: &str, path: &Path, free: u64) -> Finding {
     let fix = match what {
         "Docker's images" => "docker system df && docker builder prune".to_owned(),
         "temporary files" => "export TMPDIR=/a/larger/disk".to_owned(),
-        _ => "export MLBUILD_STATE_DIR=/a/larger/disk".to_owned(),
+        _ => {
+            "mlbuild prune --older-than 30d, or export MLBUILD_STATE_DIR=/a/larger/disk".to_owned()
+        }
     };
     match free {
         0..TOO_LITTLE => Finding::fail(AREA, message, fix),

@@ -355,7 +355,8 @@ pub fn write(
             lock.insert(entry);
         }
     });
-    written.map_err(publish::lock_error)
+    written.map_err(publish::lock_error)?;
+    locked.view.store().serves(file).map_err(store_error)
 }
 
 fn answer(

@@ -59,6 +59,9 @@ impl Fetch<'_> {
             };
             fetch(&question, self.builder, pins).await?;
         }
+        let lock = self.settings.lock.file.as_deref();
+        let served = lock.map_or(Ok(()), |lock| locked.view.store().serves(lock));
+        served.map_err(store_error)?;
         locked.view.make().map(drop).map_err(store_error)
     }
 }

@@ -8,7 +8,7 @@ mod prune;
 mod pull;
 mod push;
 mod show;
-mod time;
+pub(super) mod time;
 
 use std::path::{Path, PathBuf};
 

@@ -1,0 +1,113 @@
+//! `mlbuild prune`: room where packages of locked builds are kept.
+
+use std::time::SystemTime;
+
+use clap::Args;
+use jiff::Timestamp;
+use mlbuild_buildkit::progress::human_bytes;
+use mlbuild_manifests::LockFile;
+use serde_json::json;
+
+use super::image::locked::store_error;
+use super::runs::time;
+use super::{output, size};
+use crate::error::{CommandError, CommandResult};
+use crate::flags::Format;
+use crate::inputs::{Kept, Prune, Store, StoreError};
+
+/// Remove packages that this machine keeps for locked builds.
+///
+/// Those that a lock needs stay: any mlbuild.lock that this user has pinned or built from here, and
+/// that is still in its place. A build that needs a removed package fetches it again, from beside the
+/// image or from its archive, as far as that still has it.
+#[derive(Debug, Clone, Args)]
+pub struct PruneArgs {
+    /// Packages that no build has used since this time: 30d, 12h, 2026-03-01.
+    #[arg(long, value_name = "TIME", value_parser = time::parse)]
+    older_than: Option<Timestamp>,
+    /// As few as it takes to keep at most this size, as 20GB or 512MB; the longest unused first.
+    #[arg(long, value_name = "SIZE", value_parser = size::parse)]
+    keep_size: Option<u64>,
+    /// Those that locks need, too.
+    #[arg(long)]
+    all: bool,
+    /// Say what would be removed, and remove nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// Form of the answer on stdout.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    format: Format,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// Where nothing says what to remove, a lock can't be read, or a build is at work.
+pub fn run(args: &PruneArgs) -> CommandResult {
+    if args.older_than.is_none() && args.keep_size.is_none() && !args.all {
+        return Err(CommandError::user("nothing says which packages to remove")
+            .hint("mlbuild prune --older-than 30d --dry-run")
+            .hint("mlbuild prune --keep-size 20GB --dry-run"));
+    }
+    let mut store = Store::open().map_err(store_error)?;
+    if !args.dry_run {
+        store = store.alone().map_err(|error| match error {
+            StoreError::InUse(_) => store_error(error).hint("run it again when that has ended"),
+            other => store_error(other),
+        })?;
+    }
+    let mut prune = Prune {
+        unused_since: args.older_than.map(SystemTime::from),
+        keep_size: args.keep_size,
+        ..Prune::default()
+    };
+    let served = store.served().map_err(store_error)?;
+    for path in served.iter().filter(|_| !args.all) {
+        let lock = LockFile::load(path).map_err(|error| {
+            CommandError::user(format!("nothing is removed: {error}"))
+                .hint("mend that lock, or remove what locks need too: --all")
+        })?;
+        let builds = lock.images().filter_map(|image| image.build.as_ref());
+        let files = builds.flat_map(|build| build.platforms.values().flat_map(|pins| pins.files()));
+        let needed = files.map(|(sha256, _)| sha256.to_owned());
+        prune.needed.extend(needed);
+    }
+    let choice = match args.dry_run {
+        true => store.choose(&prune),
+        false => store.prune(&prune),
+    };
+    let choice = choice.map_err(store_error)?;
+    let bytes = |files: &[Kept]| files.iter().map(|file| file.size).sum::<u64>();
+    let (removed, kept) = (bytes(&choice.removed), bytes(&choice.kept));
+    match args.format {
+        Format::Json => {
+            let hashes =
+                |files: &[Kept]| json!(files.iter().map(|f| &f.sha256).collect::<Vec<_>>());
+            output::answer(&format!(
+                "{:#}",
+                json!({
+                    "removed": hashes(&choice.removed),
+                    "removed_bytes": removed,
+                    "kept": hashes(&choice.kept),
+                    "kept_bytes": kept,
+                    "dry_run": args.dry_run,
+                })
+            ))
+        }
+        Format::Text => {
+            let size = |bytes| human_bytes(i64::try_from(bytes).unwrap_or(i64::MAX));
+            output::answer(&format!(
+                "{} {} packages, {}; {} kept, {}",
+                if args.dry_run {
+                    "would remove"
+                } else {
+                    "removed"
+                },
+                choice.removed.len(),
+                size(removed),
+                choice.kept.len(),
+                size(kept),
+            ))
+        }
+    }
+}
