@@ -16,6 +16,12 @@ pub const WANDB_DOCKER: &str = "WANDB_DOCKER";
 pub const MLBUILD_IMAGE: &str = "MLBUILD_IMAGE";
 /// In a container that `mlbuild run` started: its run id.
 pub const MLBUILD_RUN_ID: &str = "MLBUILD_RUN_ID";
+/// Name of the pod, where its specification hands it in by downward API.
+pub const MLBUILD_POD_NAME: &str = "MLBUILD_POD_NAME";
+/// Namespace of the pod, handed in the same way.
+pub const MLBUILD_POD_NAMESPACE: &str = "MLBUILD_POD_NAMESPACE";
+/// Name of the container, which a pod's specification can write down.
+pub const MLBUILD_CONTAINER: &str = "MLBUILD_CONTAINER";
 /// Set by most CI services: no questions are asked, and a private builder is started where none is found.
 pub const CI: &str = "CI";
 /// Seconds since 1970-01-01 that all times in the image are held to.
@@ -65,8 +71,20 @@ pub const ALL: &[EnvVar] = &[
         "Proxies, used by mlbuild and passed to RUN steps as build-only variables.",
     ),
     var(
+        "KUBECONFIG",
+        "Files that name clusters and log-ins (default: `~/.kube/config`).",
+    ),
+    var(
+        MLBUILD_CONTAINER,
+        "Name of the container that `mlbuild env` runs in, where the kubelet's mounts don't tell it.",
+    ),
+    var(
         MLBUILD_GUI_KEEPER,
         "Set by `mlbuild gui-run --detach` for the process that it leaves behind to take the cookie away.",
+    ),
+    var(
+        "MLBUILD_POD_NAME, MLBUILD_POD_NAMESPACE",
+        "The pod that `mlbuild env` runs in, by downward API; otherwise `HOSTNAME`, and the service account's namespace.",
     ),
     var(
         MLBUILD_QUEUE_STORE,
@@ -74,7 +92,7 @@ pub const ALL: &[EnvVar] = &[
     ),
     var(
         "MLBUILD_RUN_ID, MLBUILD_IMAGE, WANDB_DOCKER",
-        "Set by `mlbuild run` inside the container: the run id, and the pinned image.",
+        "Set by `mlbuild run` and `mlbuild submit` inside the container: the run id, and the pinned image.",
     ),
     var(
         MLBUILD_STATE_DIR,

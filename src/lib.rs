@@ -12,6 +12,7 @@ pub mod flags;
 pub mod host;
 pub mod image;
 pub mod inputs;
+pub mod kubernetes;
 pub mod loopback;
 pub mod nearest;
 pub mod on_path;

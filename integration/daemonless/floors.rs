@@ -9,7 +9,8 @@ use regex::Regex;
 use crate::support::{read, repository};
 
 /// Modules of the hall that stand beside each other between `cli` and `plan`.
-const MIDDLE: [&str; 8] = [
+const MIDDLE: [&str; 9] = [
+    "kubernetes",
     "engine",
     "registry",
     "image",

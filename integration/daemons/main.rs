@@ -16,6 +16,7 @@ mod goldens;
 mod gui_run;
 mod image;
 mod inspect;
+mod kubernetes;
 mod lock;
 mod podman;
 mod private_engine;

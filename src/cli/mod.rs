@@ -4,13 +4,16 @@ pub mod adopt;
 pub mod agent;
 pub mod attest;
 pub mod base;
+pub mod bash;
 pub mod ci;
+pub mod cluster_args;
 pub mod completions;
 pub mod dev;
 pub mod devcontainer;
 pub mod diff;
 pub mod doctor;
 pub mod engine;
+pub mod env;
 pub mod gui_run;
 pub mod image;
 pub mod init;
@@ -19,6 +22,7 @@ pub mod interrupt;
 pub mod jobs;
 pub mod launch;
 pub mod lock;
+pub mod logs;
 pub mod man;
 pub mod mirror;
 mod opened;
@@ -33,6 +37,7 @@ pub mod run;
 pub mod runs;
 pub mod schema;
 mod size;
+pub mod submit;
 pub mod templates;
 pub mod verify;
 
@@ -70,6 +75,10 @@ pub enum Command {
     GuiRun(gui_run::GuiRunArgs),
     Dev(dev::DevArgs),
     Devcontainer(devcontainer::DevcontainerArgs),
+    Submit(submit::SubmitArgs),
+    Logs(logs::LogsArgs),
+    Bash(bash::BashArgs),
+    Env(env::EnvArgs),
     Adopt(adopt::AdoptArgs),
     Diff(diff::DiffArgs),
     Verify(Box<verify::VerifyArgs>),
@@ -98,6 +107,7 @@ pub fn definition() -> clap::Command {
         .mut_subcommand("gui-run", gui_run::documented)
         .mut_subcommand("dev", dev::documented)
         .mut_subcommand("devcontainer", devcontainer::documented)
+        .mut_subcommand("submit", submit::documented)
 }
 
 /// Parses the command line, runs the verb, and says how it went.
@@ -117,6 +127,9 @@ pub fn main() -> ExitCode {
                 ["help", "devcontainer"] => {
                     let args = devcontainer::DevcontainerArgs { words: words() };
                     return finish(devcontainer::run(&args).map(|()| 0));
+                }
+                ["help", "submit"] => {
+                    return finish(submit::run(&submit::SubmitArgs { words: words() }));
                 }
                 _ => {}
             }
@@ -143,6 +156,9 @@ fn execute(cli: Cli) -> CommandResult<u8> {
         Command::GuiRun(args) => return gui_run::run(&args),
         Command::Dev(args) => return dev::run(&args),
         Command::Devcontainer(args) => devcontainer::run(&args),
+        Command::Submit(args) => return submit::run(&args),
+        Command::Logs(args) => return wait_for(logs::run(args)),
+        Command::Bash(args) => return wait_for(bash::run(args)),
         Command::Image(args) => wait_for(image::run(*args)),
         Command::Lock(args) => wait_for(lock::run(*args)),
         Command::Base(args) => wait_for(base::run(args)),
@@ -160,6 +176,7 @@ fn execute(cli: Cli) -> CommandResult<u8> {
         Command::Launch(args) => launch::run(&args),
         Command::Agent(args) => agent::run(&args),
         Command::Jobs(args) => jobs::run(&args),
+        Command::Env(args) => env::run(args),
         Command::Engine(args) => wait_for(engine::run(args)),
         Command::Init(args) => init::run(&args),
         Command::Templates(args) => templates::run(&args),

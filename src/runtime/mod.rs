@@ -7,6 +7,7 @@
 mod devcontainer;
 mod error;
 mod flag;
+pub mod kubernetes;
 mod options;
 mod parse;
 mod render;

@@ -117,6 +117,11 @@ impl Options {
         self.get(name).is_some()
     }
 
+    /// The flags as words of a command line, each in its one form.
+    pub fn words(&self) -> Vec<String> {
+        self.settings.iter().map(super::render::word).collect()
+    }
+
     /// Changes every value.
     pub(super) fn each_value(&mut self, change: impl FnMut(&mut Value)) {
         self.settings

@@ -6,7 +6,7 @@
 //! before an image that begins with a dash.
 
 use super::error::RunSpecError;
-use super::flag::Flag;
+use super::flag::{Flag, Owner};
 use super::options::{Options, Setting};
 use super::spec::RunSpec;
 use super::table::FLAGS;
@@ -57,24 +57,25 @@ impl Grammar {
         self.read(words).map(|(parsed, _)| parsed)
     }
 
-    /// Reads the words after a verb that needs an image.
+    /// The same, for a verb that can't do without an image. `--help` can.
     ///
     /// # Errors
-    /// [`RunSpecError`], also where there is none. `--help` needs none: then the image is empty.
+    /// As [`Grammar::parse`], and where there is no image.
     pub fn parse_with_image<S: AsRef<str>>(self, words: &[S]) -> Result<Parsed, RunSpecError> {
         let (parsed, taken) = self.read(words)?;
+        let verb = self.verb;
         match parsed.spec.image.is_empty() && !parsed.own.is_on("help") {
-            true => Err(RunSpecError::NoImage {
-                taken,
-                verb: self.verb,
-            }),
+            true => Err(RunSpecError::NoImage { taken, verb }),
             false => Ok(parsed),
         }
     }
 
-    /// All flags of the verb.
+    /// All flags of the verb. One that has a `--help` of its own takes docker's flags alone from
+    /// the table, and none of `mlbuild run`'s own.
     pub fn flags(self) -> impl Iterator<Item = &'static Flag> {
-        self.more.iter().chain(FLAGS)
+        let alone = self.more.iter().any(|flag| flag.name == "help");
+        let is_taken = move |flag: &&Flag| !alone || flag.owner == Owner::Docker;
+        self.more.iter().chain(FLAGS.iter().filter(is_taken))
     }
 
     fn read<S: AsRef<str>>(self, words: &[S]) -> Result<(Parsed, Taken), RunSpecError> {

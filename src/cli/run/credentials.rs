@@ -9,7 +9,7 @@ use crate::runtime::Value;
 const HOST: &str = "api.wandb.ai";
 
 /// The key, unless the container has one already or there is none.
-pub(super) fn tracker_key<'a>(mut env: impl Iterator<Item = &'a Value>) -> Option<String> {
+pub(in crate::cli) fn tracker_key<'a>(mut env: impl Iterator<Item = &'a Value>) -> Option<String> {
     let is_key = |value: &Value| matches!(value, Value::Assignment(a) if a.name == WANDB_API_KEY);
     if env.any(is_key) {
         return None;

@@ -14,7 +14,7 @@
 
 pub(super) mod child;
 pub(super) mod containers;
-mod credentials;
+pub(super) mod credentials;
 pub(super) mod defaults;
 pub(super) mod dry_run;
 pub(super) mod gpu;

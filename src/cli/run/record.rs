@@ -14,7 +14,6 @@ use signal_hook::low_level::signal_name;
 use super::Start;
 use super::child::Outcome;
 use super::gpu::GpuUse;
-use super::image::PinnedImage;
 use crate::cli::output;
 use crate::error::{CommandError, CommandResult};
 use crate::records::{
@@ -52,11 +51,8 @@ impl Paper {
         }
     }
 
-    /// Writes down that the run starts.
-    ///
-    /// # Errors
-    /// Where the id is taken, or the record can't be written.
-    pub(super) fn write(self, start: &Start, display: Option<String>) -> CommandResult<StartedRun> {
+    /// The project, and the state of its code; what can't be recorded is said.
+    pub(in crate::cli) fn code(self) -> (PathBuf, Option<Snapshot>) {
         let code = match self.code {
             Code::Asked(code) => code.join().expect("looking at the code doesn't panic"),
             Code::Known(code) => Ok(code.map(|code| *code)),
@@ -68,8 +64,17 @@ impl Paper {
         for left_out in code.iter().flat_map(|code| &code.state.left_out) {
             output::warning(&format!("not recorded: {left_out}"));
         }
-        let lock = LockFile::load(&self.project.join(FILE_NAME)).unwrap_or_default();
-        let (image, entry) = image(&start.image, &lock);
+        (self.project, code)
+    }
+
+    /// Writes down that the run starts.
+    ///
+    /// # Errors
+    /// Where the id is taken, or the record can't be written.
+    pub(super) fn write(self, start: &Start, display: Option<String>) -> CommandResult<StartedRun> {
+        let (project, code) = self.code();
+        let lock = LockFile::load(&project.join(FILE_NAME)).unwrap_or_default();
+        let (image, entry) = image(&start.image.asked, &start.image.start, &lock);
         let run = RunStart {
             id: start.run_id.clone(),
             lock: entry.and_then(|entry| lock.checksum(&entry.key())),
@@ -77,11 +82,11 @@ impl Paper {
             code,
             command: RunCommand {
                 display,
-                ..command(start, &self.project)
+                ..command(start, &project)
             },
             host: host(start),
         };
-        run.write(&self.project).map_err(|error| match &error {
+        run.write(&project).map_err(|error| match &error {
             RunRecordError::Write { .. } => {
                 CommandError::environment(error).hint("to start it without a record: --no-record")
             }
@@ -108,16 +113,20 @@ pub(super) fn finish(run: StartedRun, outcome: &CommandResult<Outcome>) {
 }
 
 /// The image as records have it: what the lock says of its digest, else the digest alone.
-fn image<'a>(pinned: &PinnedImage, lock: &'a LockFile) -> (RunImage, Option<&'a LockedImage>) {
+pub(in crate::cli) fn image<'a>(
+    asked: &str,
+    start: &str,
+    lock: &'a LockFile,
+) -> (RunImage, Option<&'a LockedImage>) {
     let mut image = RunImage {
-        reference: pinned.asked.clone(),
+        reference: asked.to_owned(),
         ..RunImage::default()
     };
-    let Some((name, digest)) = pinned.start.split_once('@') else {
-        image.image_id = pinned.start.parse().ok();
+    let Some((name, digest)) = start.split_once('@') else {
+        image.image_id = start.parse().ok();
         return (image, None);
     };
-    image.reference = reference(&pinned.asked, name);
+    image.reference = reference(asked, name);
     let Ok(digest) = digest.parse::<Digest>() else {
         return (image, None);
     };

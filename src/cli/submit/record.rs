@@ -1,0 +1,75 @@
+//! The run on paper.
+
+use mlbuild_manifests::LockFile;
+use mlbuild_manifests::lock::FILE_NAME;
+use mlbuild_manifests::run_record::{RunCommand, RunRecordError};
+
+use super::Submission;
+use super::follow::Outcome;
+use crate::cli::output;
+use crate::cli::run::record::{Paper, image};
+use crate::error::{CommandError, CommandResult};
+use crate::kubernetes::Cluster;
+use crate::records::{RunExit, RunStart, StartedRun, this_host};
+
+/// What records have as the program that started it.
+const PROGRAM: &str = "kubernetes";
+
+/// Writes down that the run starts.
+///
+/// # Errors
+/// Where the id is taken, or the record can't be written.
+pub(super) fn write(
+    paper: Paper,
+    submission: &Submission,
+    cluster: &Cluster,
+    version: &str,
+) -> CommandResult<StartedRun> {
+    let (project, code) = paper.code();
+    let lock = LockFile::load(&project.join(FILE_NAME)).unwrap_or_default();
+    let spec = &submission.asked.spec;
+    let (image, entry) = image(&submission.named, &spec.image, &lock);
+    let mut host = this_host();
+    host.runtime = Some(format!(
+        "kubernetes {version} at {}, namespace {}",
+        cluster.url, cluster.namespace
+    ));
+    let run = RunStart {
+        id: submission.asked.run_id.clone(),
+        lock: entry.and_then(|entry| lock.checksum(&entry.key())),
+        image,
+        code,
+        command: RunCommand {
+            program: Some(PROGRAM.to_owned()),
+            // Those of docker alone: with them the run can be started again anywhere.
+            options: spec.options.words(),
+            argv: spec.command.clone(),
+            environment: submission.names.clone(),
+            mounts: spec.mounts(),
+            project: Some(project.to_string_lossy().into_owned()),
+            ..RunCommand::default()
+        },
+        host,
+    };
+    run.write(&project).map_err(|error| match &error {
+        RunRecordError::Write { .. } => {
+            CommandError::environment(error).hint("to start it without a record: --no-record")
+        }
+        _ => CommandError::user(error),
+    })
+}
+
+/// Writes down how the run ended. That this fails is no failure of the run.
+pub(super) fn finish(run: StartedRun, outcome: &CommandResult<Outcome>) {
+    let exit = match outcome {
+        Ok(Outcome::Ended(end)) => RunExit {
+            code: end.code,
+            signal: None,
+        },
+        Ok(Outcome::Cancelled) => RunExit::of_code(super::INTERRUPTED),
+        Err(_) => RunExit::default(),
+    };
+    if let Err(error) = run.finish(exit) {
+        output::warning(&format!("the end of the run isn't recorded: {error}"));
+    }
+}

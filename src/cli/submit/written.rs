@@ -1,0 +1,98 @@
+//! The Job as text.
+
+use k8s_openapi::api::batch::v1::Job;
+use serde_json::{Value, json};
+
+use super::Submission;
+use crate::cli::output;
+use crate::error::{CommandError, CommandResult};
+use crate::kubernetes::Cluster;
+use crate::runtime::Options;
+use crate::runtime::kubernetes::JobForm;
+
+/// `--output`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    Yaml,
+    Json,
+}
+
+impl Form {
+    /// YAML where nothing is said.
+    pub(super) fn of(own: &Options) -> Self {
+        match own.text("output") {
+            Some("json") => Self::Json,
+            _ => Self::Yaml,
+        }
+    }
+}
+
+/// Prints the Job as it was written. Of its Secret, only names are shown.
+pub(super) fn print(form: &JobForm, output: Form) -> CommandResult {
+    if let Some(secret) = &form.secret {
+        let name = secret.metadata.name.as_deref().unwrap_or_default();
+        let keys = secret
+            .string_data
+            .iter()
+            .flatten()
+            .map(|(key, _)| key.as_str());
+        output::note(&format!(
+            "with the Secret {name}, which isn't printed: {}",
+            keys.collect::<Vec<_>>().join(", ")
+        ));
+    }
+    print_job(&form.job, output)
+}
+
+/// The answer of `--detach`.
+pub(super) fn print_started(
+    made: &Job,
+    submission: &Submission,
+    cluster: &Cluster,
+    own: &Options,
+) -> CommandResult {
+    if own.has("output") {
+        return print_job(made, Form::of(own));
+    }
+    let name = submission.job();
+    match own.text("format") {
+        Some("json") => output::answer(&format!(
+            "{:#}",
+            json!({
+                "image": submission.asked.spec.image,
+                "job": name,
+                "namespace": cluster.namespace,
+                "run": submission.asked.run_id.as_str(),
+            })
+        )),
+        _ => output::answer(name),
+    }
+}
+
+/// Prints a Job.
+pub(super) fn print_job(job: &Job, output: Form) -> CommandResult {
+    let mut document = serde_json::to_value(job)
+        .map_err(|error| CommandError::work(format!("the Job can't be written: {error}")))?;
+    tidy(&mut document);
+    output::answer(&match output {
+        Form::Json => format!("{document:#}"),
+        // A reference on the line of its key, however long it is.
+        Form::Yaml => serde_saphyr::to_string_with_options(
+            &document,
+            serde_saphyr::ser_options! { prefer_block_scalars: false },
+        )
+        .map_err(|error| CommandError::work(format!("the Job can't be written: {error}")))?,
+    })
+}
+
+/// Leaves out what says nothing.
+fn tidy(document: &mut Value) {
+    if let Value::Object(map) = document {
+        map.values_mut().for_each(tidy);
+        map.retain(|key, value| {
+            key != "managedFields" && (*value != json!({}) || key == "emptyDir")
+        });
+    } else if let Value::Array(list) = document {
+        list.iter_mut().for_each(tidy);
+    }
+}

@@ -1,0 +1,113 @@
+//! Which cluster, and as whom: the kubeconfig, else the pod's service account.
+
+use std::path::{Path, PathBuf};
+
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+
+use super::{Cluster, KubernetesError};
+
+/// What was said about the cluster.
+#[derive(Debug, Clone, Default)]
+pub struct Whereabouts {
+    /// The kubeconfig.
+    pub kubeconfig: Option<PathBuf>,
+    /// One of its contexts.
+    pub context: Option<String>,
+    /// The namespace.
+    pub namespace: Option<String>,
+}
+
+/// A client. Nothing is asked of the cluster yet.
+///
+/// # Errors
+/// Where there is no kubeconfig and this is no pod, or it can't be used.
+pub async fn connect(said: &Whereabouts) -> Result<Cluster, KubernetesError> {
+    let config = match find(said)? {
+        Some((file, kubeconfig)) => from_file(said, &file, kubeconfig).await?,
+        None => Config::incluster_env().map_err(|error| KubernetesError::Pod {
+            why: crate::error::chain(&error),
+        })?,
+    };
+    let url = config.cluster_url.to_string();
+    let url = url.trim_end_matches('/').to_owned();
+    let namespace = said.namespace.clone();
+    let namespace = namespace.unwrap_or_else(|| config.default_namespace.clone());
+    let client = Client::try_from(config).map_err(|error| KubernetesError::LogIn {
+        why: crate::error::chain(&error),
+    })?;
+    Ok(Cluster {
+        client,
+        url,
+        namespace,
+    })
+}
+
+/// The kubeconfig and where it lies; `None` in a pod that has none.
+fn find(said: &Whereabouts) -> Result<Option<(String, Kubeconfig)>, KubernetesError> {
+    let read = |path: &Path| {
+        let name = path.display().to_string();
+        match Kubeconfig::read_from(path) {
+            Ok(config) => Ok(Some((name, config))),
+            Err(error) => Err(KubernetesError::Kubeconfig {
+                file: name,
+                why: crate::error::chain(&error),
+            }),
+        }
+    };
+    if let Some(file) = &said.kubeconfig {
+        return read(file);
+    }
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    if let Some(files) = set("KUBECONFIG") {
+        let name = format!("KUBECONFIG={}", files.to_string_lossy());
+        let there = std::env::split_paths(&files).filter(|path| path.exists());
+        if there.count() > 0 {
+            return match Kubeconfig::from_env() {
+                Ok(config) => Ok(config.map(|config| (name, config))),
+                Err(error) => Err(KubernetesError::Kubeconfig {
+                    file: name,
+                    why: crate::error::chain(&error),
+                }),
+            };
+        }
+        return Err(KubernetesError::NoConfig { looked: name });
+    }
+    let home = set("HOME").map(PathBuf::from);
+    let usual = home.map(|home| home.join(".kube/config"));
+    match usual {
+        Some(file) if file.exists() => read(&file),
+        _ if set("KUBERNETES_SERVICE_HOST").is_some() => Ok(None),
+        file => Err(KubernetesError::NoConfig {
+            looked: file.map_or_else(
+                || "neither KUBECONFIG nor HOME is set".to_owned(),
+                |file| file.display().to_string(),
+            ),
+        }),
+    }
+}
+
+async fn from_file(
+    said: &Whereabouts,
+    file: &str,
+    kubeconfig: Kubeconfig,
+) -> Result<Config, KubernetesError> {
+    let known: Vec<String> = kubeconfig.contexts.iter().map(|c| c.name.clone()).collect();
+    if let Some(context) = said.context.as_ref().filter(|name| !known.contains(name)) {
+        return Err(KubernetesError::NoContext {
+            file: file.to_owned(),
+            name: context.clone(),
+            known,
+        });
+    }
+    let options = KubeConfigOptions {
+        context: said.context.clone(),
+        ..KubeConfigOptions::default()
+    };
+    Config::from_custom_kubeconfig(kubeconfig, &options)
+        .await
+        .map_err(|error| KubernetesError::Kubeconfig {
+            file: file.to_owned(),
+            why: crate::error::chain(&error),
+        })
+}

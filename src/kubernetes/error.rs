@@ -1,0 +1,251 @@
+//! What a cluster can refuse, and whose turn it is then.
+
+use std::error::Error as _;
+
+use super::Cluster;
+use crate::error::{CommandError, Turn};
+
+/// Why a cluster couldn't be asked, or what it refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KubernetesError {
+    /// There is no kubeconfig, and this is no pod.
+    #[error("no cluster is known: there is no kubeconfig ({looked})")]
+    NoConfig {
+        /// Where it was looked for.
+        looked: String,
+    },
+    /// The kubeconfig can't be used.
+    #[error("{file}: {why}")]
+    Kubeconfig {
+        /// The file.
+        file: String,
+        /// Why.
+        why: String,
+    },
+    /// No context has this name.
+    #[error("{file} has no context `{name}`; it has {}", known.join(", "))]
+    NoContext {
+        /// The file.
+        file: String,
+        /// The name.
+        name: String,
+        /// Those it has.
+        known: Vec<String>,
+    },
+    /// The pod's service account can't be used.
+    #[error("the pod's service account can't be used: {why}")]
+    Pod {
+        /// Why.
+        why: String,
+    },
+    /// The log-in can't be had: a plugin failed, a certificate can't be read.
+    #[error("the cluster's log-in can't be had: {why}")]
+    LogIn {
+        /// Why.
+        why: String,
+    },
+    /// Nothing answers there.
+    #[error("the cluster at {url} doesn't answer: {why}")]
+    Unreachable {
+        /// The address.
+        url: String,
+        /// Why.
+        why: String,
+    },
+    /// The cluster doesn't know who this is.
+    #[error("the cluster at {url} doesn't accept the log-in: it is wrong or has expired")]
+    Unauthorized {
+        /// The address.
+        url: String,
+    },
+    /// The user may not do it.
+    #[error("you may not {doing} in the namespace {namespace}: {why}")]
+    Forbidden {
+        /// What was tried.
+        doing: String,
+        /// Where.
+        namespace: String,
+        /// The cluster's words.
+        why: String,
+    },
+    /// A quota is used up.
+    #[error("the namespace {namespace} has no room: {why}")]
+    Quota {
+        /// The namespace.
+        namespace: String,
+        /// The cluster's words.
+        why: String,
+    },
+    /// There is no such namespace.
+    #[error("the cluster at {url} has no namespace {namespace}")]
+    NoNamespace {
+        /// The address.
+        url: String,
+        /// The namespace.
+        namespace: String,
+    },
+    /// There is no such thing.
+    #[error("the namespace {namespace} has no {what}")]
+    NotFound {
+        /// What was looked for.
+        what: String,
+        /// Where.
+        namespace: String,
+    },
+    /// The name is taken.
+    #[error("the namespace {namespace} already has {what}")]
+    Exists {
+        /// What.
+        what: String,
+        /// Where.
+        namespace: String,
+    },
+    /// It isn't what the cluster takes.
+    #[error("the cluster doesn't take it: {why}")]
+    Invalid {
+        /// The cluster's words.
+        why: String,
+    },
+    /// Anything else.
+    #[error("the cluster at {url} couldn't {doing}: {why}")]
+    Failed {
+        /// The address.
+        url: String,
+        /// What was tried.
+        doing: String,
+        /// The cluster's words.
+        why: String,
+    },
+}
+
+impl KubernetesError {
+    /// What an error means that came while `doing` something.
+    pub(super) fn of(cluster: &Cluster, doing: &str, error: kube::Error) -> Self {
+        let (url, namespace) = (cluster.url.clone(), cluster.namespace.clone());
+        let status = match error {
+            kube::Error::Api(status) => status,
+            kube::Error::Auth(error) => {
+                return Self::LogIn {
+                    why: crate::error::chain(&error),
+                };
+            }
+            kube::Error::Service(_) | kube::Error::HyperError(_) => {
+                // The outermost says no more than that something failed.
+                let why = match error.source() {
+                    Some(source) => crate::error::chain(source),
+                    None => error.to_string(),
+                };
+                return match why.contains("auth error") {
+                    true => Self::LogIn { why },
+                    false => Self::Unreachable { url, why },
+                };
+            }
+            error => {
+                let doing = doing.to_owned();
+                let why = crate::error::chain(&error);
+                return Self::Failed { url, doing, why };
+            }
+        };
+        let why = status.message.clone();
+        let kind = status.details.as_ref().map(|d| d.kind.clone());
+        match status.code {
+            401 => Self::Unauthorized { url },
+            403 if why.contains("exceeded quota") || why.contains("failed quota") => {
+                let why = why
+                    .rsplit_once("is forbidden: ")
+                    .map_or(why.as_str(), |(_, w)| w);
+                let why = why.to_owned();
+                Self::Quota { namespace, why }
+            }
+            403 => Self::Forbidden {
+                doing: doing.to_owned(),
+                namespace,
+                why,
+            },
+            404 if kind.as_deref() == Some("namespaces") => Self::NoNamespace { url, namespace },
+            404 => Self::NotFound {
+                what: doing.to_owned(),
+                namespace,
+            },
+            409 => Self::Exists {
+                what: doing.strip_prefix("create ").unwrap_or(doing).to_owned(),
+                namespace,
+            },
+            400 | 422 => Self::Invalid { why },
+            _ => Self::Failed {
+                url,
+                doing: doing.to_owned(),
+                why,
+            },
+        }
+    }
+
+    fn turn(&self) -> Turn {
+        match self {
+            Self::NoContext { .. }
+            | Self::NoNamespace { .. }
+            | Self::NotFound { .. }
+            | Self::Exists { .. }
+            | Self::Invalid { .. } => Turn::User,
+            _ => Turn::Environment,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::NoConfig { .. } => {
+                "give it by --kubeconfig FILE or KUBECONFIG; kubectl config view shows \
+                 what kubectl uses"
+                    .to_owned()
+            }
+            Self::NoContext { known, name, .. } => {
+                let near = crate::nearest::nearest(name, known.iter().map(String::as_str));
+                format!(
+                    "did you mean --context {}?",
+                    near.or(known.first().map(String::as_str))?
+                )
+            }
+            Self::Unauthorized { .. } => {
+                "log in again, as you did for kubectl; kubectl get pods tells \
+                 whether that works"
+                    .to_owned()
+            }
+            Self::Forbidden { doing, .. } => {
+                let (verb, rest) = doing.split_once(' ').unwrap_or((doing, ""));
+                let kind = rest.split_once(' ').unwrap_or((rest, "")).1;
+                let kind = kind.split(' ').next().unwrap_or_default().to_lowercase();
+                let kind = kind.trim_end_matches('s');
+                match kind.is_empty() {
+                    true => "kubectl auth can-i --list shows what you may".to_owned(),
+                    false => format!(
+                        "kubectl auth can-i {verb} {kind}s; whoever runs the cluster can allow it"
+                    ),
+                }
+            }
+            Self::Quota { .. } => {
+                "kubectl describe quota shows what is used; ask for less, or wait".to_owned()
+            }
+            Self::NoNamespace { .. } => {
+                "kubectl get namespaces lists them; --namespace NAME takes one".to_owned()
+            }
+            Self::Exists { what, .. } if what.contains("Job") => {
+                "give it another --name, or remove that one: kubectl delete job NAME".to_owned()
+            }
+            Self::Unreachable { .. } => {
+                "is it the right kubeconfig? kubectl cluster-info".to_owned()
+            }
+            _ => return None,
+        })
+    }
+}
+
+impl From<KubernetesError> for CommandError {
+    fn from(error: KubernetesError) -> Self {
+        let hint = error.hint();
+        let error = CommandError::new(error.turn(), error);
+        match hint {
+            Some(hint) => error.hint(hint),
+            None => error,
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Jobs: made, found, listed, watched, removed.
+
+use std::time::Duration;
+
+use futures::TryStreamExt as _;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{Event, Pod, Secret};
+use kube::ResourceExt as _;
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, WatchParams};
+use serde_json::json;
+
+use super::{Cluster, KubernetesError, State, look};
+
+/// The label by which a Job's pods are found.
+const OF_JOB: &str = "batch.kubernetes.io/job-name";
+/// Where the watch isn't allowed or says nothing, it is asked again after this.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// At least this lies between two looks.
+const BREATH: Duration = Duration::from_millis(200);
+
+/// A Job and its pods, as they were when they were looked at.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// The Job.
+    pub job: Job,
+    /// Its pods.
+    pub pods: Vec<Pod>,
+    version: String,
+}
+
+impl Found {
+    /// How far it got.
+    pub fn state(&self, container: &str) -> State {
+        look(&self.job, &self.pods, container)
+    }
+}
+
+impl Cluster {
+    /// The Job as the cluster would take it; nothing is made.
+    ///
+    /// # Errors
+    /// Where it wouldn't.
+    pub async fn check(&self, job: &Job, secret: Option<&Secret>) -> Result<Job, KubernetesError> {
+        if let Some(secret) = secret {
+            self.create_secret(secret, true).await?;
+        }
+        self.create_job(job, true).await
+    }
+
+    /// Makes the Job and the Secret that it reads, which goes with it when it is removed.
+    ///
+    /// # Errors
+    /// Where the cluster refuses; nothing of it is left there then.
+    pub async fn create(&self, job: &Job, secret: Option<&Secret>) -> Result<Job, KubernetesError> {
+        let Some(secret) = secret else {
+            return self.create_job(job, false).await;
+        };
+        self.create_secret(secret, false).await?;
+        let secrets = self.api::<Secret>();
+        let name = secret.name_any();
+        let made = match self.create_job(job, false).await {
+            Ok(made) => made,
+            Err(error) => {
+                let _ = secrets.delete(&name, &DeleteParams::default()).await;
+                return Err(error);
+            }
+        };
+        let owner = json!({"metadata": {"ownerReferences": [{
+            "apiVersion": "batch/v1", "kind": "Job", "name": made.name_any(), "uid": made.uid(),
+        }]}});
+        secrets
+            .patch(&name, &PatchParams::default(), &Patch::Merge(owner))
+            .await
+            .map_err(|error| self.error(&format!("patch the Secret {name}"), error))?;
+        Ok(made)
+    }
+
+    async fn create_job(&self, job: &Job, dry_run: bool) -> Result<Job, KubernetesError> {
+        let doing = format!("create the Job {}", job.name_any());
+        let made = self.api::<Job>().create(&post(dry_run), job).await;
+        made.map_err(|error| self.error(&doing, error))
+    }
+
+    async fn create_secret(&self, secret: &Secret, dry_run: bool) -> Result<(), KubernetesError> {
+        let doing = format!("create the Secret {}", secret.name_any());
+        let made = self.api::<Secret>().create(&post(dry_run), secret).await;
+        made.map(drop).map_err(|error| self.error(&doing, error))
+    }
+
+    /// Removes a Job with its pods.
+    ///
+    /// # Errors
+    /// Where the cluster refuses. One that is gone is no error.
+    pub async fn remove(&self, name: &str) -> Result<(), KubernetesError> {
+        match self
+            .api::<Job>()
+            .delete(name, &DeleteParams::background())
+            .await
+        {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+            Err(error) => Err(self.error(&format!("delete the Job {name}"), error)),
+        }
+    }
+
+    /// The Jobs that have a label, oldest first.
+    ///
+    /// # Errors
+    /// Where the cluster refuses.
+    pub async fn jobs(&self, label: (&str, &str)) -> Result<Vec<Job>, KubernetesError> {
+        let wanted = ListParams::default().labels(&format!("{}={}", label.0, label.1));
+        let jobs = self.api::<Job>().list(&wanted).await;
+        let mut jobs = jobs
+            .map_err(|error| self.error("list the Jobs", error))?
+            .items;
+        jobs.sort_by_key(|job| job.creation_timestamp().map(|time| time.0));
+        Ok(jobs)
+    }
+
+    /// A Job by its name, with its pods.
+    ///
+    /// # Errors
+    /// Where there is none, or the cluster refuses.
+    pub async fn find(&self, name: &str) -> Result<Found, KubernetesError> {
+        let job = self.api::<Job>().get(name).await;
+        let job = job.map_err(|error| match error {
+            kube::Error::Api(status) if status.code == 404 => KubernetesError::NotFound {
+                what: format!("Job {name}"),
+                namespace: self.namespace.clone(),
+            },
+            error => self.error(&format!("get the Job {name}"), error),
+        })?;
+        let wanted = ListParams::default().labels(&format!("{OF_JOB}={name}"));
+        let pods = self.api::<Pod>().list(&wanted).await;
+        let pods = pods.map_err(|error| self.error("list the Pods", error))?;
+        Ok(Found {
+            job,
+            version: pods.metadata.resource_version.unwrap_or_default(),
+            pods: pods.items,
+        })
+    }
+
+    /// Waits until something may have changed since the Job was found.
+    pub async fn changed(&self, found: &Found) {
+        let name = found.job.name_any();
+        let wanted = WatchParams::default()
+            .labels(&format!("{OF_JOB}={name}"))
+            .timeout(60);
+        let pods = self.api::<Pod>();
+        let event = async {
+            if let Ok(events) = pods.watch(&wanted, &found.version).await {
+                let mut events = Box::pin(events);
+                if let Ok(Some(_)) = events.try_next().await {
+                    return;
+                }
+            }
+            // It ended early, or isn't allowed.
+            tokio::time::sleep(BREATH * 5).await;
+        };
+        let _ = tokio::time::timeout(PATIENCE, event).await;
+        tokio::time::sleep(BREATH).await;
+    }
+
+    /// Why the cluster couldn't make a pod for a Job, in its newest words.
+    pub async fn why_no_pod(&self, job: &str) -> Option<String> {
+        let wanted = ListParams::default().fields(&format!(
+            "involvedObject.kind=Job,involvedObject.name={job},reason=FailedCreate"
+        ));
+        let events = self.api::<Event>().list(&wanted).await.ok()?;
+        events
+            .items
+            .into_iter()
+            .filter_map(|event| event.message)
+            .next_back()
+    }
+}
+
+fn post(dry_run: bool) -> PostParams {
+    PostParams {
+        dry_run,
+        field_manager: Some("mlbuild".to_owned()),
+    }
+}

@@ -1,0 +1,60 @@
+//! A Kubernetes cluster: the log-in, Jobs made and removed, their pods followed to the end, logs,
+//! programs in a running pod, and the image that a pod of the cluster runs.
+//!
+//! What a Job holds is `runtime`'s business; what is printed, the commands'.
+
+mod connect;
+mod error;
+mod exec;
+mod image_id;
+mod jobs;
+mod logs;
+mod own_pod;
+mod state;
+
+use k8s_openapi::NamespaceResourceScope;
+use kube::{Api, Client, Resource};
+
+pub use connect::{Whereabouts, connect};
+pub use error::KubernetesError;
+pub use exec::Program;
+pub use image_id::ImageId;
+pub use jobs::Found;
+pub use logs::LogLines;
+pub use own_pod::{Mounts, OwnPodError, Running, mounts, running};
+pub use state::{End, State, look};
+
+/// A cluster, as one user and in one namespace.
+#[derive(Clone)]
+pub struct Cluster {
+    client: Client,
+    /// The API server's address.
+    pub url: String,
+    /// The namespace.
+    pub namespace: String,
+}
+
+impl Cluster {
+    fn api<K>(&self) -> Api<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope>,
+        K::DynamicType: Default,
+    {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    fn error(&self, doing: &str, error: kube::Error) -> KubernetesError {
+        KubernetesError::of(self, doing, error)
+    }
+
+    /// The cluster's version, such as `v1.36.3`.
+    ///
+    /// # Errors
+    /// Where it doesn't answer.
+    pub async fn version(&self) -> Result<String, KubernetesError> {
+        let version = self.client.apiserver_version().await;
+        Ok(version
+            .map_err(|error| self.error("ask for the version", error))?
+            .git_version)
+    }
+}

@@ -1,0 +1,186 @@
+//! A [`RunSpec`] as a Kubernetes Job (`batch/v1`).
+//!
+//! Every flag of `docker run` is either in the Job, or named as left out: with a warning where
+//! training doesn't notice, as refused where it would. Nothing here asks a cluster.
+
+mod draft;
+mod flags;
+mod names;
+mod quantity;
+mod resources;
+mod runai;
+mod security;
+mod volumes;
+mod wishes;
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::batch::v1::{Job, JobSpec};
+use k8s_openapi::api::core::v1::{
+    EnvVar, EnvVarSource, PodTemplateSpec, Secret, SecretKeySelector,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+use self::draft::Draft;
+use super::render::LeftOut;
+use super::spec::RunSpec;
+use super::value::Assignment;
+
+pub use names::{label_value, name_for, why_no_name};
+pub use runai::runai;
+pub use wishes::{SUBMIT, Wishes};
+
+/// The label that says who made an object.
+pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "mlbuild");
+/// The label that holds the run's id.
+pub const RUN_LABEL: &str = "mlbuild/run";
+/// The annotation that holds the image as it was asked for.
+pub const ASKED_ANNOTATION: &str = "mlbuild/asked-for";
+/// The container that runs the image; a mesh or a logger may put others beside it.
+pub const CONTAINER: &str = "main";
+/// Where Kueue reads the queue.
+const KUEUE_QUEUE: &str = "kueue.x-k8s.io/queue-name";
+/// A Job whose end was to be removed is kept this long where nobody was there to remove it.
+const KEPT_AFTER_END: i32 = 3600;
+
+/// What can't stand in a flag of docker: the run, and the environment as it was read.
+#[derive(Debug, Clone, Default)]
+pub struct Told {
+    /// The Job's name.
+    pub name: String,
+    /// The run's id.
+    pub run: String,
+    /// The image as it was asked for.
+    pub asked: String,
+    /// Variables, with their values.
+    pub env: Vec<Assignment>,
+    /// Variables whose values only the cluster's Secret may hold.
+    pub secret: Vec<Assignment>,
+}
+
+/// A Job, what goes with it, and what isn't in it.
+#[derive(Debug, Clone)]
+pub struct JobForm {
+    /// The Job.
+    pub job: Job,
+    /// The Secret that its variables are read from, where there are any.
+    pub secret: Option<Secret>,
+    /// What Kubernetes doesn't have, and training can do without.
+    pub warnings: Vec<LeftOut>,
+    /// What Kubernetes doesn't have, or has under conditions that aren't met.
+    pub refused: Vec<LeftOut>,
+}
+
+/// The Job that does what `docker run` would.
+pub fn job(spec: &RunSpec, wishes: &Wishes, told: &Told) -> JobForm {
+    let mut draft = Draft::default();
+    if let Some(why) = why_no_name(&told.name) {
+        draft.refuse("--name", why);
+    }
+    for setting in spec.options.iter() {
+        flags::apply(&mut draft, setting);
+    }
+    wishes.apply(&mut draft);
+    for variable in &told.env {
+        draft.set_env(EnvVar {
+            name: variable.name.clone(),
+            value: variable.value.clone(),
+            ..EnvVar::default()
+        });
+    }
+    for variable in &told.secret {
+        draft.set_env(from_secret(&variable.name, &told.name, &variable.name));
+    }
+    if !spec.command.is_empty() {
+        draft.container.args = Some(spec.command.clone());
+    }
+    draft.container.image = Some(spec.image.clone());
+    let labels = labels(told);
+    draft.labels.extend(labels.clone());
+    let annotations = BTreeMap::from([(ASKED_ANNOTATION.to_owned(), told.asked.clone())]);
+    let meta = ObjectMeta {
+        name: Some(told.name.clone()),
+        namespace: wishes.namespace.clone(),
+        labels: Some(labels),
+        annotations: Some(annotations.clone()),
+        ..ObjectMeta::default()
+    };
+    let secret = (!told.secret.is_empty()).then(|| Secret {
+        metadata: ObjectMeta {
+            annotations: None,
+            ..meta.clone()
+        },
+        string_data: Some(
+            told.secret
+                .iter()
+                .map(|v| (v.name.clone(), v.value.clone().unwrap_or_default()))
+                .collect(),
+        ),
+        ..Secret::default()
+    });
+    draft.annotations.extend(annotations);
+    finish(draft, meta, secret)
+}
+
+fn finish(mut draft: Draft, mut meta: ObjectMeta, secret: Option<Secret>) -> JobForm {
+    if let Some(queue) = draft.queue.take() {
+        let labels = meta.labels.get_or_insert_default();
+        labels.insert(KUEUE_QUEUE.to_owned(), queue);
+    }
+    let (backoff, remove) = (draft.retries, draft.remove);
+    let (warnings, refused) = (
+        std::mem::take(&mut draft.warnings),
+        std::mem::take(&mut draft.refused),
+    );
+    let template_meta = ObjectMeta {
+        labels: Some(std::mem::take(&mut draft.labels)),
+        annotations: Some(std::mem::take(&mut draft.annotations)),
+        ..ObjectMeta::default()
+    };
+    let template = PodTemplateSpec {
+        metadata: Some(template_meta),
+        spec: Some(draft.pod_spec()),
+    };
+    JobForm {
+        job: Job {
+            metadata: meta,
+            spec: Some(JobSpec {
+                backoff_limit: Some(backoff),
+                ttl_seconds_after_finished: remove.then_some(KEPT_AFTER_END),
+                template,
+                ..JobSpec::default()
+            }),
+            status: None,
+        },
+        secret,
+        warnings,
+        refused,
+    }
+}
+
+fn labels(told: &Told) -> BTreeMap<String, String> {
+    let (key, value) = MANAGED_BY;
+    BTreeMap::from([
+        (key.to_owned(), value.to_owned()),
+        (RUN_LABEL.to_owned(), label_value(&told.run)),
+    ])
+}
+
+/// A variable whose value a Secret holds.
+fn from_secret(variable: &str, secret: &str, key: &str) -> EnvVar {
+    EnvVar {
+        name: variable.to_owned(),
+        value_from: Some(EnvVarSource {
+            secret_key_ref: Some(SecretKeySelector {
+                name: secret.to_owned(),
+                key: key.to_owned(),
+                optional: None,
+            }),
+            ..EnvVarSource::default()
+        }),
+        ..EnvVar::default()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,289 @@
+//! Jobs of a matrix of command lines, as a person would read them.
+
+use serde_json::Value as Json;
+
+use super::*;
+use crate::runtime::{FLAGS, Kind, Owner, shell_line};
+
+const DIGEST: &str = "sha256:1111111111111111111111111111111111111111111111111111111111111111";
+
+fn form(line: &str) -> JobForm {
+    let words =
+        shlex::split(&line.replace("IMG", &format!("reg.example/cracks@{DIGEST}"))).unwrap();
+    let parsed = SUBMIT.parse_with_image(&words).unwrap();
+    let told = Told {
+        name: parsed
+            .spec
+            .options
+            .text("name")
+            .unwrap_or("train")
+            .to_owned(),
+        run: "exp-7".to_owned(),
+        asked: "reg.example/cracks:1".to_owned(),
+        env: parsed.spec.env().cloned().collect(),
+        secret: Vec::new(),
+    };
+    job(&parsed.spec, &Wishes::new(parsed.own), &told)
+}
+
+/// The part of the Job below a path, without what all Jobs have.
+fn part(line: &str, path: &str) -> String {
+    let form = form(line);
+    assert_eq!(form.refused, [], "{line}");
+    let job = serde_json::to_value(&form.job).unwrap();
+    let job = job.pointer(path).cloned().unwrap_or(Json::Null);
+    serde_saphyr::to_string(&job).unwrap()
+}
+
+fn pod(line: &str) -> String {
+    let text = part(line, "/spec/template/spec");
+    text.replace(DIGEST, "sha256:…")
+}
+
+fn container(line: &str, key: &str) -> String {
+    part(line, &format!("/spec/template/spec/containers/0/{key}"))
+}
+
+fn named(left_out: &[LeftOut]) -> String {
+    left_out
+        .iter()
+        .map(|l| format!("{}: {}\n", l.what, l.why))
+        .collect()
+}
+
+fn refused(line: &str) -> String {
+    named(&form(line).refused)
+}
+
+fn warned(line: &str) -> String {
+    let form = form(line);
+    assert_eq!(form.refused, [], "{line}");
+    named(&form.warnings)
+}
+
+#[test]
+fn a_whole_job() {
+    let form = form(
+        "--rm --name train --gpus 2 --shm-size 16G -u 1000:1000 -w /app -e EPOCHS=3 \
+         -v /raid/data:/data:ro --queue ml --pull-secret login IMG python train.py --lr 0.1",
+    );
+    let job = serde_saphyr::to_string(&form.job).unwrap();
+    insta::assert_snapshot!(job.replace(DIGEST, "sha256:…"));
+    assert_eq!(form.warnings, []);
+    assert_eq!(form.refused, []);
+}
+
+#[test]
+fn the_runs_of_the_manual_for_clusters() {
+    // The line that Run:ai's page for Docker's users begins with.
+    let line = "--runtime=nvidia --shm-size 16G -it --rm -e HOSTNAME=ws -v /raid/public/sets:/root/dataset:ro IMG";
+    insta::assert_snapshot!(pod(line));
+    insta::assert_snapshot!(warned(line));
+}
+
+#[test]
+fn gpus_of_both_kinds() {
+    let limits = |line: &str| container(line, "resources/limits");
+    insta::assert_snapshot!(limits("--gpus 2 IMG"), @r#"nvidia.com/gpu: "2""#);
+    insta::assert_snapshot!(limits("--gpus 2 --gpu-resource amd IMG"), @r#"amd.com/gpu: "2""#);
+    insta::assert_snapshot!(limits("--gpus '\"device=0,2\"' IMG"), @r#"nvidia.com/gpu: "2""#);
+    insta::assert_snapshot!(limits("--gpus '\"device=0,2\",capabilities=utility' IMG"), @r#"nvidia.com/gpu: "2""#);
+    insta::assert_snapshot!(limits("--gpus count=3 IMG"), @r#"nvidia.com/gpu: "3""#);
+    insta::assert_snapshot!(limits("--device /dev/kfd --device /dev/dri IMG"), @r#"amd.com/gpu: "1""#);
+    insta::assert_snapshot!(limits("--device amd.com/gpu=0 --device amd.com/gpu=1 IMG"), @r#"amd.com/gpu: "2""#);
+    insta::assert_snapshot!(limits("--gpus 1 --gpu-resource nvidia.com/mig-1g.5gb IMG"), @r#"nvidia.com/mig-1g.5gb: "1""#);
+    insta::assert_snapshot!(limits("--resource rdma/hca=1 --gpus 8 IMG"), @r#"
+    nvidia.com/gpu: "8"
+    rdma/hca: "1"
+    "#);
+    insta::assert_snapshot!(refused("--gpus all IMG"), @"--gpus: `all`: a Job says how many, because nodes differ; write --gpus 1");
+    insta::assert_snapshot!(refused("--device nvidia.com/gpu=all IMG"), @"--device nvidia.com/gpu=all: a Job says how many, because nodes differ; write --gpus 1");
+    insta::assert_snapshot!(refused("--gpus 1 --gpu-resource intel IMG"), @"--gpu-resource: `intel` isn't nvidia, amd or a resource's name such as nvidia.com/mig-1g.5gb");
+    insta::assert_snapshot!(warned("--gpus device=1 IMG"), @"--gpus: Kubernetes hands out GPUs by number, not by index: which ones is the node's choice");
+}
+
+#[test]
+fn processors_and_memory() {
+    insta::assert_snapshot!(container("--cpus 1.5 -m 16g --memory-reservation 8g -c 512 IMG", "resources"), @"
+    limits:
+      cpu: 1500m
+      memory: 16Gi
+    requests:
+      cpu: 500m
+      memory: 8Gi
+    ");
+    insta::assert_snapshot!(container("--cpu-quota 50000 --storage-opt size=10g IMG", "resources/limits"), @"
+    cpu: 500m
+    ephemeral-storage: 10Gi
+    ");
+}
+
+#[test]
+fn mounts_of_every_kind() {
+    insta::assert_snapshot!(pod(
+        "-v /data:/data:ro,rslave -v models:/models -v /scratch --tmpfs /fast:size=2g \
+         --mount type=volume,source=models,target=/again,volume-subpath=v1 \
+         --mount type=volume,target=/nfs,volume-opt=type=nfs,volume-opt=device=:/export,volume-opt=o=addr=nas \
+         --mount type=image,source=reg.example/weights:1,target=/weights \
+         --pvc results:/results:ro --nfs nas.example:/home:/home:ro --secret login:/etc/login \
+         --shm-size 1g IMG"
+    ));
+    insta::assert_snapshot!(refused(
+        "-v a_b:/x --mount type=npipe,source=a,target=/b --nfs nas:/x --pvc /a:/b --pvc a:/b:z IMG"
+    ));
+}
+
+#[test]
+fn who_it_is_and_what_it_may() {
+    insta::assert_snapshot!(pod(
+        "-u 1000 --group-add 44 --cap-add CAP_SYS_PTRACE --cap-drop all --privileged --read-only \
+         --security-opt no-new-privileges --security-opt seccomp=unconfined \
+         --security-opt apparmor=unconfined --security-opt label=level:s0:c1 \
+         --sysctl net.core.somaxconn=1024 --ipc=host --pid=host --net=host --userns host IMG"
+    ));
+    insta::assert_snapshot!(refused(
+        "-u ann --group-add video --security-opt seccomp=p.json --net none IMG"
+    ));
+}
+
+#[test]
+fn where_it_runs() {
+    insta::assert_snapshot!(pod(
+        "--platform linux/arm64 --node-selector gpu=a100 --toleration nvidia.com/gpu:NoSchedule \
+         --toleration team=ml --service-account trainer --priority-class high --runtime kata \
+         --pull always --hostname box --add-host db:10.0.0.1 --add-host db2:10.0.0.1 --dns 10.0.0.2 \
+         --dns-search corp --dns-option ndots:2 -p 8080:80 --expose 9000-9001/udp --stop-timeout 30 IMG"
+    ));
+    insta::assert_snapshot!(refused(
+        "--node-selector gpu --toleration a:Never --hostname a_b --namespace My --add-host db IMG"
+    ));
+}
+
+#[test]
+fn programs_and_ends() {
+    let command = |line: &str| {
+        let command = container(line, "command");
+        format!("{command}{}", container(line, "args"))
+    };
+    insta::assert_snapshot!(command("--entrypoint python IMG train.py"), @"
+    - python
+    - train.py
+    ");
+    insta::assert_snapshot!(command("IMG python"), @"
+    null
+    - python
+    ");
+    let retries = |line: &str| part(line, "/spec/backoffLimit");
+    insta::assert_snapshot!(retries("IMG"), @"0");
+    insta::assert_snapshot!(retries("--restart on-failure:3 IMG"), @"3");
+    insta::assert_snapshot!(part("--local-image IMG", "/spec/template/spec/containers/0/imagePullPolicy"), @"Never");
+    insta::assert_snapshot!(refused("--restart always --entrypoint '' IMG"));
+}
+
+#[test]
+fn a_secret_holds_what_a_job_would_show() {
+    let told = Told {
+        name: "train".to_owned(),
+        run: "exp-7".to_owned(),
+        asked: "cracks".to_owned(),
+        env: Vec::new(),
+        secret: vec!["WANDB_API_KEY=0123".parse().unwrap()],
+    };
+    let form = job(&RunSpec::default(), &Wishes::default(), &told);
+    let job = serde_json::to_string(&form.job).unwrap();
+    assert!(!job.contains("0123"), "{job}");
+    insta::assert_snapshot!(serde_saphyr::to_string(&form.secret.unwrap()).unwrap());
+    insta::assert_snapshot!(container(
+        "--secret-env HF_TOKEN=hub:token --secret-env KEY=keys IMG",
+        "env"
+    ));
+}
+
+#[test]
+fn labels_are_those_that_kubernetes_takes() {
+    insta::assert_snapshot!(part(
+        "-l team=ml --annotation 'note=it is late' IMG",
+        "/spec/template/metadata"
+    ));
+    insta::assert_snapshot!(refused("-l 'note=it is late' --annotation 'a b=c' IMG"));
+}
+
+/// A value that the flag takes, and that asks for something.
+fn sample(name: &str, kind: Kind) -> &'static str {
+    match (name, kind) {
+        ("storage-opt", _) => "size=1g",
+        ("tmpfs", _) => "/t",
+        ("expose", _) => "80",
+        ("add-host", _) => "db:10.0.0.1",
+        ("user" | "group-add", _) => "7",
+        ("network" | "ipc" | "pid" | "userns", _) => "host",
+        ("uts" | "cgroupns", _) => "host",
+        ("security-opt", _) => "no-new-privileges",
+        ("platform", _) => "linux/amd64",
+        ("restart", _) => "on-failure:2",
+        ("gpus", _) => "1",
+        ("cpu-period", _) => "50000",
+        (_, Kind::Text) => "word",
+        (_, Kind::Integer | Kind::Decimal) => "7",
+        (_, Kind::Bytes) => "7g",
+        (_, Kind::Duration) => "7s",
+        (_, Kind::OneOf(words)) => words[0],
+        (_, Kind::Assignment) => "a=b",
+        (_, Kind::Volume) => "/a:/b",
+        (_, Kind::Mount) => "type=bind,source=/a,target=/b",
+        (_, Kind::Publish) => "80",
+        (_, Kind::Device) => "/dev/x",
+        (_, Kind::Ulimit) => "memlock=-1",
+        (_, Kind::Bool) => "true",
+    }
+}
+
+#[test]
+fn no_flag_of_docker_is_dropped_without_a_word() {
+    let plain = form("--name train IMG");
+    // Alone it says nothing: it is the divisor of --cpu-quota. Files are read before, and the
+    // name is the caller's to hand in.
+    let alone = ["cpu-period", "env-file", "label-file", "env", "name"];
+    for flag in FLAGS.iter().filter(|flag| flag.owner == Owner::Docker) {
+        let line = format!(
+            "--name train --{}={} IMG",
+            flag.name,
+            sample(flag.name, flag.kind)
+        );
+        let form = form(&line);
+        let says = form.job != plain.job || !form.warnings.is_empty() || !form.refused.is_empty();
+        let silent = flags::CLIENTS.contains(&flag.name) || alone.contains(&flag.name);
+        assert!(says || silent, "{line}");
+    }
+}
+
+#[test]
+fn names_are_checked_before_the_cluster_is_asked() {
+    let told = Told {
+        name: "My_Job".to_owned(),
+        ..Told::default()
+    };
+    let form = job(&RunSpec::default(), &Wishes::default(), &told);
+    insta::assert_snapshot!(named(&form.refused));
+}
+
+#[test]
+fn the_same_for_runai() {
+    let line = |line: &str| {
+        let parsed = SUBMIT
+            .parse_with_image(&shlex::split(line).unwrap())
+            .unwrap();
+        let name = parsed.spec.options.text("name").map(str::to_owned);
+        let line = runai(&parsed.spec, &Wishes::new(parsed.own), name.as_deref());
+        format!("{}\n{}", shell_line(&line.form), named(&line.left_out))
+    };
+    insta::assert_snapshot!(line(
+        "--runtime=nvidia --shm-size 16G -it --rm -e HOSTNAME=ws -v /raid/public/sets:/root/dataset:ro \
+         nvcr.io/nvidia/pytorch:19.12-py3"
+    ), @"runai submit --image nvcr.io/nvidia/pytorch:19.12-py3 --gpu 1 --large-shm --interactive --environment HOSTNAME=ws --volume /raid/public/sets:/root/dataset:ro");
+    insta::assert_snapshot!(line(
+        "--name train --gpus 2 --ipc=host -w /app --local-image --pull never -u 1000 --cpus 2 -m 8g -p 8888:8888 \
+         --pvc data:/data:ro --entrypoint python --restart on-failure:2 -n runai-team img train.py 'a b'"
+    ));
+    insta::assert_snapshot!(line("--gpus all --privileged --nfs nas:/a:/b img"));
+}
