@@ -54,11 +54,14 @@ fn shown<'a>(name: &str, value: &'a str) -> &'a str {
 fn settings_sha256(plan: &BuildPlan) -> String {
     let mut named_contexts = plan.named_contexts.clone();
     let inputs = named_contexts.remove(INPUTS_CONTEXT);
+    // Where the ignore file is, is this machine's business too.
+    let ignore = plan.dockerfile.ignore.as_ref();
+    let ignore = ignore.map(|file| json!({ "name": ".dockerignore", "text": file.text }));
     let mut document = json!({
         "annotations": plan.annotations,
         "attestations": plan.attestations,
         "entitlements": plan.entitlements,
-        "ignore": plan.dockerfile.ignore,
+        "ignore": ignore,
         "labels": plan.labels,
         "named_contexts": named_contexts,
         "platforms": plan.platforms,
