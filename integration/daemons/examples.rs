@@ -13,7 +13,8 @@ fn example(name: &str) -> tempfile::TempDir {
     copy
 }
 
-fn copy_files(from: &Path, to: &Path) {
+/// Copies a folder's files.
+pub fn copy_files(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("a folder");
     for entry in std::fs::read_dir(from).expect("the example") {
         let entry = entry.expect("an entry");
@@ -91,8 +92,8 @@ fn a_dockerfile_of_ones_own_goes_through_the_same_lock() {
     assert_eq!(image(&engines, project.path(), &locked), pinned);
 }
 
-/// `uv lock`, with a uv from the machine's own package index.
-fn lock_with_uv(project: &Path) {
+/// Runs uv, which comes from the machine's own package index, in a project.
+pub fn uv(project: &Path, words: &[&str]) {
     let tools = tempfile::tempdir().expect("a folder");
     let run = |command: &mut Command| {
         let output = command.output().expect("the program starts");
@@ -104,24 +105,28 @@ fn lock_with_uv(project: &Path) {
         .arg(tools.path())
         .arg("uv"));
     run(Command::new(tools.path().join("bin/uv"))
-        .args(["lock", "-q"])
+        .args(words)
         .env("UV_PYTHON_DOWNLOADS", "never")
         .current_dir(project));
 }
 
-#[test]
-fn a_project_with_a_uv_lock_gets_the_locked_packages() {
-    let engines = Engines::from_env();
-    let project = example("pytorch-uv");
-    lock_with_uv(project.path());
-    // The group with torch is gigabytes; what predicts needs NumPy alone.
-    let file = project.path().join("mlbuild.toml");
+/// The group with torch is gigabytes; what predicts needs NumPy alone.
+pub fn without_torch(project: &Path) {
+    let file = project.join("mlbuild.toml");
     let text = std::fs::read_to_string(&file).expect("mlbuild.toml");
     let small = text
         .replace("groups = [\"train\"]", "")
         .replace("\"pytorch\"", "\"python\"");
     assert_ne!(text, small);
     std::fs::write(&file, small).expect("mlbuild.toml");
+}
+
+#[test]
+fn a_project_with_a_uv_lock_gets_the_locked_packages() {
+    let engines = Engines::from_env();
+    let project = example("pytorch-uv");
+    uv(project.path(), &["lock", "-q"]);
+    without_torch(project.path());
     let tag = format!("{}/examples/line:1", engines.registry);
     let pinned = image(
         &engines,

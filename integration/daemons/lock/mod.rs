@@ -3,6 +3,7 @@
 mod archive;
 mod base_gone;
 mod moved_on;
+mod proofs;
 mod prune;
 mod same_bits;
 mod verify;

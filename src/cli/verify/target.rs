@@ -157,6 +157,10 @@ fn of_lock(settings: &ImageSettings) -> CommandResult<Target> {
             entry.key()
         ))
         .hint("push it once, with the image's flags: mlbuild image --push")
+        .hint(format!(
+            "or, where --locked kept the lock as it was, name what was pushed: mlbuild verify {}",
+            entry.key()
+        ))
     })?;
     let image = RegistryError::reference(&published.reference)?;
     let manifests = entry

@@ -90,8 +90,19 @@ def file_of(url, sha256, name, version):
     return {"kind": kind, "name": canonical(name), "version": version, "file": file, "url": url, "sha256": sha256}
 
 
+def by_group(marker, groups):
+    """A marker of PEP 751, of which older readers know neither extras nor groups: no extras, these groups."""
+
+    def answer(match):
+        name, negated, of = match.group(1).strip("'\""), match.group(2), match.group(3)
+        found = of == "dependency_groups" and name in groups
+        return "python_version %s '0'" % (">" if found != bool(negated) else "<")
+
+    return re.sub(r"""('[^']*'|"[^"]*")\s+(not\s+)?in\s+(extras|dependency_groups)\b""", answer, marker)
+
+
 def from_pylock(path):
-    from pip._vendor.packaging import markers, tags, utils
+    from pip._vendor.packaging import markers, specifiers, tags, utils
 
     order = {tag: at for at, tag in reversed(list(enumerate(tags.sys_tags())))}
 
@@ -104,10 +115,17 @@ def from_pylock(path):
         ranks = [order[tag] for tag in supported if tag in order]
         return min(ranks) if ranks else None
 
-    for package in load_toml(path).get("packages", []):
+    lock = load_toml(path)
+    if lock.get("lock-version", "1").split(".")[0] != "1":
+        stop("this pylock.toml has lock-version %s, and mlbuild reads 1" % lock["lock-version"])
+    version = platform.python_version()
+    if not specifiers.SpecifierSet(lock.get("requires-python", "")).contains(version, prereleases=True):
+        stop("the project's lock is for Python %s, and this base has %s: name another base" % (lock["requires-python"], version))
+    for package in lock.get("packages", []):
         name, version = package["name"], package.get("version", "")
         if package.get("marker"):
-            if not markers.Marker(package["marker"]).evaluate({"extra": ""}):
+            marker = by_group(package["marker"], lock.get("default-groups", []))
+            if not markers.Marker(marker).evaluate({"extra": ""}):
                 continue
         if "vcs" in package or "directory" in package:
             stop("%s comes from a repository or a folder: only released files can be pinned; name a version of it" % name)
@@ -118,6 +136,8 @@ def from_pylock(path):
             stop("%s %s has no file for this Python" % (name, version))
         if not chosen.get("url"):
             stop("%s %s names no address: lock the project again" % (name, version))
+        if "sha256" not in chosen.get("hashes", {}):
+            stop("%s %s has no sha256: lock the project again" % (name, version))
         yield file_of(chosen["url"], chosen["hashes"]["sha256"], name, version)
 
 

@@ -1,0 +1,151 @@
+//! Examples, templates and lock files of others: locked here, built again elsewhere, identical.
+
+use std::path::Path;
+
+use super::{builder, run};
+use crate::examples::{copy_files, uv, without_torch};
+use crate::image::unique;
+use crate::support::engines::Engines;
+use crate::support::mlbuild::Project;
+use crate::support::repository;
+
+/// Locks a project, builds it from the lock, and has it proved on another builder, by a machine
+/// that has nothing yet. Gives the image.
+fn proved(engines: &Engines, here: &Project, flags: &[&str]) -> String {
+    let tag = unique(&engines.registry, "proved");
+    let on = |project: &Project, name: &str, words: &[&str]| {
+        let mut all = vec![words[0].to_owned()];
+        all.extend(builder(engines, name).flags);
+        let image = words[1..].iter().chain(flags);
+        all.extend(image.map(|&word| word.to_owned()));
+        run(project, &all)
+    };
+    on(here, "buildkitd", &["lock", "-t", &tag]).answer();
+    let there = Project::new(&[]);
+    copy_files(&here.path(""), &there.path(""));
+    let words = ["image", "-t", &tag, "--push", "--locked"];
+    let pushed = on(here, "buildkitd", &words).answer().to_owned();
+    let digest = pushed.rsplit('@').next().unwrap();
+    let proof = on(&there, "docker-containerd", &["verify", &tag]);
+    let same = format!("identical: linux/amd64 {digest}");
+    assert_eq!(proof.answer(), same, "{proof:?}");
+    pushed
+}
+
+fn example(name: &str) -> Project {
+    let project = Project::new(&[]);
+    copy_files(&repository().join("examples").join(name), &project.path(""));
+    project
+}
+
+/// What a container of an image says.
+fn says(engines: &Engines, image: &str, command: &[&str]) -> String {
+    let words = [&["run", "--rm", image], command].concat();
+    engines.docker(&engines.docker_containerd, &words)
+}
+
+#[test]
+fn the_example_with_a_uv_lock() {
+    let engines = Engines::from_env();
+    let project = example("pytorch-uv");
+    uv(&project.path(""), &["lock", "-q"]);
+    without_torch(&project.path(""));
+    let image = proved(&engines, &project, &["--base", &engines.python_base]);
+    let said = says(&engines, &image, &["python", "predict.py", "3"]);
+    assert_eq!(said, "f(3) = 7.00");
+}
+
+#[test]
+fn the_example_with_a_dockerfile_of_its_own() {
+    let engines = Engines::from_env();
+    let base = format!("BASE_IMAGE={}", engines.python_base);
+    let image = proved(&engines, &example("dockerfile"), &["--build-arg", &base]);
+    let said = says(&engines, &image, &[]);
+    assert_eq!(said, "mean 2.333 for researcher (1000:1000)");
+}
+
+#[test]
+fn the_example_that_serves_a_model() {
+    let engines = Engines::from_env();
+    let image = proved(&engines, &example("serving"), &["--base", &engines.base]);
+    let said = says(&engines, &image, &["ls", "/models/line/1"]);
+    assert!(said.contains("saved_model.pb"), "{said}");
+}
+
+#[test]
+fn the_cuda_template() {
+    let engines = Engines::from_env();
+    let project = super::project();
+    let base = engines.python_base.as_str();
+    let what = [
+        "--template",
+        "cuda",
+        "--base",
+        base,
+        "-r",
+        "requirements.txt",
+    ];
+    let image = proved(
+        &engines,
+        &project,
+        &[&what[..], &["--apt", "tree"]].concat(),
+    );
+    let said = says(&engines, &image, &["python", "train.py"]);
+    assert_eq!(said, "1.17.0");
+}
+
+/// A `pylock.toml` with a package in a group that is asked for, and one in a group that isn't.
+fn with_pylock(project: &Path) -> String {
+    let text = "[project]\nname = \"p\"\nversion = \"1\"\nrequires-python = \">=3.11\"\n\
+                dependencies = [\"six==1.17.0\", \"click==8.1.8\"]\n";
+    std::fs::write(project.join("pyproject.toml"), text).unwrap();
+    uv(project, &["lock", "-q"]);
+    let words = "export -q --no-emit-project --format pylock.toml -o pylock.toml";
+    uv(project, &words.split(' ').collect::<Vec<_>>());
+    for name in ["pyproject.toml", "uv.lock"] {
+        std::fs::remove_file(project.join(name)).unwrap();
+    }
+    let text = std::fs::read_to_string(project.join("pylock.toml")).unwrap();
+    let mut text = text.replacen("created-by", "default-groups = [\"run\"]\ncreated-by", 1);
+    for (version, group) in [("1.17.0", "run"), ("8.1.8", "dev")] {
+        let line = format!("version = \"{version}\"\n");
+        let marker = format!("{line}marker = \"'{group}' in dependency_groups\"\n");
+        text = text.replacen(&line, &marker, 1);
+    }
+    text
+}
+
+#[test]
+fn a_pylock_with_groups_and_one_without_the_right_hashes() {
+    let engines = Engines::from_env();
+    let project = Project::new(&[("train.py", "import six; print(six.__version__)\n")]);
+    let text = with_pylock(&project.path(""));
+    project.write("pylock.toml", &text);
+    let flags = ["--base", &engines.python_base, "-r", "pylock.toml"];
+    let image = proved(&engines, &project, &flags);
+    let code = "import six, importlib.util as u; print(six.__version__, u.find_spec('click'))";
+    let said = says(&engines, &image, &["python", "-c", code]);
+    assert_eq!(said, "1.17.0 None");
+
+    for (from, to, why) in [
+        ("sha256 = ", "sha512 = ", "six 1.17.0 has no sha256"),
+        (
+            "requires-python = \">=3.11",
+            "requires-python = \">=3.99",
+            "is for Python >=3.99",
+        ),
+        (
+            "lock-version = \"1.0\"",
+            "lock-version = \"10.0\"",
+            "mlbuild reads 1",
+        ),
+    ] {
+        assert!(text.contains(from), "{from} is not in {text}");
+        project.write("pylock.toml", &text.replace(from, to));
+        let mut words = vec!["lock".to_owned()];
+        words.extend(builder(&engines, "buildkitd").flags);
+        words.extend(flags.iter().chain(&["-t", "p:1"]).map(|&w| w.to_owned()));
+        let ran = run(&project, &words);
+        assert!(ran.refusal(1).contains(why), "{why}: {ran:?}");
+    }
+}
