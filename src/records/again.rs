@@ -7,6 +7,7 @@ use mlbuild_manifests::run_record::RunCommand;
 use mlbuild_templates::reference;
 
 use crate::env_vars::{MLBUILD_IMAGE, MLBUILD_RUN_ID, WANDB_DOCKER};
+use crate::runtime;
 
 /// Programs that start containers the way that records have it.
 pub const PROGRAMS: [&str; 3] = ["docker", "podman", "nerdctl"];
@@ -47,10 +48,6 @@ impl Again<'_> {
             ..RunCommand::default()
         };
         let recorded = self.record.command.as_ref().unwrap_or(&unknown);
-        let moved = |option: &String| match self.moves() {
-            Some((from, to)) => replace_path(option, &from, &to),
-            None => option.clone(),
-        };
         // What a window needs is of one session, and mlbuild gives it anew.
         let (start, is_told): (Vec<String>, fn(&&String) -> bool) = match &recorded.display {
             Some(access) => (
@@ -70,15 +67,62 @@ impl Again<'_> {
         start
             .into_iter()
             .chain(
-                recorded
-                    .options
-                    .iter()
-                    .filter(|option| !is_told(option))
-                    .map(moved),
+                self.options(&recorded.options)
+                    .into_iter()
+                    .filter(|option| !is_told(&option)),
             )
             .chain([self.image.to_owned()])
             .chain(recorded.argv.iter().cloned())
             .collect()
+    }
+
+    /// The options, with the project's files of then taken from where the project is now. Inside, all
+    /// is where it was: the program may know of it.
+    fn options(&self, words: &[String]) -> Vec<String> {
+        let mut options = Vec::new();
+        let mut rest = words;
+        while let Some(first) = rest.first() {
+            // A flag is a word, or two: what follows it would else be taken for its value.
+            let (flag, parsed) = [1, 2]
+                .into_iter()
+                .filter_map(|count| rest.get(..count))
+                .find_map(|flag| {
+                    let line: Vec<&str> =
+                        flag.iter().map(String::as_str).chain(["image"]).collect();
+                    let parsed = runtime::parse(&line).ok()?;
+                    (parsed.spec.image == "image").then_some((flag, parsed))
+                })
+                .map_or((&rest[..1], None), |(flag, parsed)| (flag, Some(parsed)));
+            rest = &rest[flag.len()..];
+            let Some(mut parsed) = parsed else {
+                // Nothing that is known.
+                options.push(first.clone());
+                continue;
+            };
+            let before = parsed.spec.options.clone();
+            parsed.spec.each_source(|path| {
+                if let Some(moved) = self.moved(path) {
+                    *path = moved;
+                }
+            });
+            match parsed.spec.options == before {
+                true => options.extend_from_slice(flag),
+                false => options.extend(parsed.spec.options.words()),
+            }
+        }
+        options
+    }
+
+    /// Where a path of the first machine is now, if it is the project's.
+    fn moved(&self, path: &str) -> Option<String> {
+        let (from, to) = self.moves()?;
+        let inside = Path::new(path).strip_prefix(&from).ok()?;
+        // Without a slash at the end.
+        let moved = match inside.as_os_str().is_empty() {
+            true => PathBuf::from(to),
+            false => Path::new(&to).join(inside),
+        };
+        (from.len() > 1).then(|| moved.to_string_lossy().into_owned())
     }
 
     /// Mounted folders and files of the first machine that aren't on this one.
@@ -87,10 +131,7 @@ impl Again<'_> {
         let mounts = command.map_or(&[][..], |command| &command.mounts);
         let source = |mount: &String| {
             let source = mount.split(':').next().unwrap_or_default().to_owned();
-            match self.moves() {
-                Some((from, to)) => replace_path(&source, &from, &to),
-                None => source,
-            }
+            self.moved(&source).unwrap_or(source)
         };
         let is_missing = |source: &String| source.starts_with('/') && !Path::new(source).exists();
         mounts.iter().map(source).filter(is_missing).collect()
@@ -110,36 +151,12 @@ impl Again<'_> {
     }
 }
 
-/// Replaces a path, and what lies in it, where it stands as a whole: at the start, or after
-/// `=`, `:` or `,`; up to the end, or one of those, or `/`.
-fn replace_path(option: &str, from: &str, to: &str) -> String {
-    if from.len() < 2 {
-        return option.to_owned();
-    }
-    let mut text = String::new();
-    let mut rest = option;
-    while let Some(at) = rest.find(from) {
-        let (before, found) = rest.split_at(at);
-        let after = &found[from.len()..];
-        let last = match before.is_empty() {
-            true => text.chars().next_back(),
-            false => before.chars().next_back(),
-        };
-        let starts = last.is_none_or(|c| "=:,".contains(c));
-        let ends = after.chars().next().is_none_or(|c| "=:,/".contains(c));
-        text.push_str(before);
-        text.push_str(if starts && ends { to } else { from });
-        rest = after;
-    }
-    text + rest
-}
-
 #[cfg(test)]
 mod tests {
     use mlbuild_manifests::RunRecord;
     use mlbuild_manifests::run_record::{RunCommand, RunImage};
 
-    use super::{Again, replace_path};
+    use super::Again;
 
     #[test]
     fn a_run_with_windows_gets_its_display_anew() {
@@ -166,21 +183,46 @@ mod tests {
     }
 
     #[test]
-    fn only_whole_paths_are_replaced() {
-        for (option, replaced) in [
-            ("/home/ann/code:/app", "/new:/app"),
-            ("/home/ann/code/data:/data:ro", "/new/data:/data:ro"),
+    fn sources_move_and_nothing_else_does() {
+        let options = |words: &str| {
+            let id = "exp-7".parse().unwrap();
+            let mut record = RunRecord::new(id, jiff::Timestamp::UNIX_EPOCH, RunImage::default());
+            record.command = Some(RunCommand {
+                options: shlex::split(words).unwrap(),
+                project: Some("/home/ann/code".to_owned()),
+                ..RunCommand::default()
+            });
+            let again = Again {
+                record: &record,
+                program: "docker",
+                image: "img",
+                project: "/new".as_ref(),
+            };
+            let words = again.command();
+            words[2..words.len() - 1].join(" ")
+        };
+        for (then, now) in [
+            ("-v /home/ann/code:/app", "--volume=/new:/app"),
             (
-                "type=bind,source=/home/ann/code,target=/app",
-                "type=bind,source=/new,target=/app",
+                "--volume=/home/ann/code/data:/data:ro",
+                "--volume=/new/data:/data:ro",
             ),
-            ("--volume=/home/ann/code:/app", "--volume=/new:/app"),
-            ("/home/ann/code2:/app", "/home/ann/code2:/app"),
-            ("/mnt/home/ann/code:/app", "/mnt/home/ann/code:/app"),
-            ("--name=x", "--name=x"),
+            (
+                "--mount type=bind,source=/home/ann/code,target=/app",
+                "--mount=type=bind,source=/new,target=/app",
+            ),
+            // The same place inside, which -w and the program know.
+            (
+                "--rm -itv /home/ann/code:/home/ann/code -w /home/ann/code",
+                "--rm --interactive --tty --volume=/new:/home/ann/code -w /home/ann/code",
+            ),
+            ("--env-file /home/ann/code/.env", "--env-file=/new/.env"),
+            ("-e DATA=/home/ann/code", "-e DATA=/home/ann/code"),
+            ("-v /home/ann/code2:/app", "-v /home/ann/code2:/app"),
+            ("-v /mnt/home/ann/code:/app", "-v /mnt/home/ann/code:/app"),
+            ("--of-a-later-docker x --rm", "--of-a-later-docker x --rm"),
         ] {
-            assert_eq!(replace_path(option, "/home/ann/code", "/new"), replaced);
+            assert_eq!(options(then), now);
         }
-        assert_eq!(replace_path("/a:/b", "/", "/new"), "/a:/b");
     }
 }

@@ -122,12 +122,9 @@ impl Options {
         self.settings.iter().map(super::render::word).collect()
     }
 
-    /// Changes every value.
-    pub(super) fn each_value(&mut self, change: impl FnMut(&mut Value)) {
-        self.settings
-            .iter_mut()
-            .map(|s| &mut s.value)
-            .for_each(change);
+    /// Changes every setting.
+    pub(super) fn each_setting(&mut self, change: impl FnMut(&mut Setting)) {
+        self.settings.iter_mut().for_each(change);
     }
 
     /// These settings, and those of `weaker` that there is room for beside them, before them.

@@ -59,13 +59,10 @@ impl RunSpec {
     /// Makes sources of bind mounts that begin with `.` or `~/` absolute, which not every runtime
     /// does itself.
     pub fn anchor(&mut self, folder: &Path, home: Option<&Path>) {
-        self.options.each_value(|value| {
-            let source = match value {
-                Value::Volume(volume) => &mut volume.source,
-                Value::Mount(mount) if mount.kind == "bind" => &mut mount.source,
-                _ => return,
+        self.options.each_setting(|setting| {
+            let Some(text) = bound(&mut setting.value) else {
+                return;
             };
-            let Some(text) = source else { return };
             let relative = matches!(text.as_str(), "." | "..")
                 || text.starts_with("./")
                 || text.starts_with("../");
@@ -76,6 +73,32 @@ impl RunSpec {
             };
             *text = path.to_string_lossy().into_owned();
         });
+    }
+
+    /// Changes every path of the machine that starts the container: what is mounted, and files that
+    /// the runtime's client reads or writes.
+    pub fn each_source(&mut self, mut change: impl FnMut(&mut String)) {
+        self.options
+            .each_setting(|setting| match &mut setting.value {
+                Value::Text(path) if OF_CLIENT.contains(&setting.flag.name) => change(path),
+                value => {
+                    if let Some(path) = bound(value) {
+                        change(path);
+                    }
+                }
+            });
+    }
+}
+
+/// Flags whose value is a file of the client's.
+const OF_CLIENT: [&str; 3] = ["env-file", "label-file", "cidfile"];
+
+/// What a mount binds: a path of the machine, or the name of a volume.
+fn bound(value: &mut Value) -> Option<&mut String> {
+    match value {
+        Value::Volume(volume) => volume.source.as_mut(),
+        Value::Mount(mount) if mount.kind == "bind" => mount.source.as_mut(),
+        _ => None,
     }
 }
 
