@@ -15,6 +15,14 @@ pub struct ClusterArgs {
     /// Namespace; otherwise the kubeconfig's, or the pod's own.
     #[arg(long, short, value_name = "NAME")]
     pub namespace: Option<String>,
+    /// Which cluster.
+    #[command(flatten)]
+    pub context: ContextArgs,
+}
+
+/// Which cluster.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ContextArgs {
     /// Context of the kubeconfig.
     #[arg(long, value_name = "NAME")]
     pub context: Option<String>,
@@ -29,12 +37,25 @@ impl ClusterArgs {
     /// # Errors
     /// Where none is known.
     pub async fn connect(&self) -> CommandResult<Cluster> {
-        let said = Whereabouts {
-            kubeconfig: self.kubeconfig.clone(),
-            context: self.context.clone(),
+        Ok(connect(&self.whereabouts()).await?)
+    }
+
+    /// What was said about the cluster.
+    pub fn whereabouts(&self) -> Whereabouts {
+        Whereabouts {
+            kubeconfig: self.context.kubeconfig.clone(),
+            context: self.context.context.clone(),
             namespace: self.namespace.clone(),
-        };
-        Ok(connect(&said).await?)
+        }
+    }
+
+    /// Whether anything was said.
+    pub fn is_said(&self) -> bool {
+        let ContextArgs {
+            context,
+            kubeconfig,
+        } = &self.context;
+        self.namespace.is_some() || context.is_some() || kubeconfig.is_some()
     }
 }
 

@@ -38,9 +38,7 @@ pub async fn run(args: LogsArgs) -> CommandResult<u8> {
     let found = find_job(&cluster, &args.job).await?;
     let name = found.job.name_any();
     if args.follow {
-        let cancelled = interrupt::token().map_err(|error| {
-            CommandError::environment(format!("cannot listen for signals: {error}"))
-        })?;
+        let cancelled = interrupt::token()?;
         return match follow::follow(&cluster, &name, &cancelled).await? {
             follow::Outcome::Ended(end) => exit_code(&name, end),
             // The Job runs on: it was only looked at.

@@ -43,6 +43,11 @@ pub async fn connect(said: &Whereabouts) -> Result<Cluster, KubernetesError> {
     })
 }
 
+/// Whether a cluster is known here: by a kubeconfig, be it a broken one, or because this is a pod.
+pub fn is_known(said: &Whereabouts) -> bool {
+    !matches!(find(said), Err(KubernetesError::NoConfig { .. }))
+}
+
 /// The kubeconfig and where it lies; `None` in a pod that has none.
 fn find(said: &Whereabouts) -> Result<Option<(String, Kubeconfig)>, KubernetesError> {
     let read = |path: &Path| {

@@ -1,5 +1,6 @@
 //! Jobs: made, found, listed, watched, removed.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::TryStreamExt as _;
@@ -115,6 +116,33 @@ impl Cluster {
             .items;
         jobs.sort_by_key(|job| job.creation_timestamp().map(|time| time.0));
         Ok(jobs)
+    }
+
+    /// The Jobs that have a label, with their pods, oldest first. The pods have the label too.
+    ///
+    /// # Errors
+    /// Where the cluster refuses.
+    pub async fn find_all(&self, label: (&str, &str)) -> Result<Vec<Found>, KubernetesError> {
+        let jobs = self.jobs(label).await?;
+        if jobs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let wanted = ListParams::default().labels(&format!("{}={}", label.0, label.1));
+        let pods = self.api::<Pod>().list(&wanted).await;
+        let pods = pods.map_err(|error| self.error("list the Pods", error))?;
+        let version = pods.metadata.resource_version.unwrap_or_default();
+        let mut of_job: BTreeMap<String, Vec<Pod>> = BTreeMap::new();
+        for pod in pods.items {
+            if let Some(job) = pod.labels().get(OF_JOB) {
+                of_job.entry(job.clone()).or_default().push(pod);
+            }
+        }
+        let with_pods = jobs.into_iter().map(|job| Found {
+            pods: of_job.remove(&job.name_any()).unwrap_or_default(),
+            version: version.clone(),
+            job,
+        });
+        Ok(with_pods.collect())
     }
 
     /// A Job by its name, with its pods.

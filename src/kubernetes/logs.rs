@@ -52,6 +52,7 @@ impl LogLines {
             ..LogParams::default()
         };
         let doing = format!("get the log of the Pod {pod}");
+        let known = self.last;
         let stream = cluster.api::<Pod>().log_stream(pod, &wanted).await;
         let mut stream = Box::pin(stream.map_err(|error| cluster.error(&doing, error))?);
         let mut bytes = Vec::new();
@@ -64,7 +65,7 @@ impl LogLines {
             }
             let (time, text) = split(&bytes);
             if let Some(time) = time {
-                if self.last.is_some_and(|last| time <= last) {
+                if known.is_some_and(|last| time <= last) {
                     continue;
                 }
                 self.last = Some(time);

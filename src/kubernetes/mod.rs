@@ -15,7 +15,7 @@ mod state;
 use k8s_openapi::NamespaceResourceScope;
 use kube::{Api, Client, Resource};
 
-pub use connect::{Whereabouts, connect};
+pub use connect::{Whereabouts, connect, is_known};
 pub use error::KubernetesError;
 pub use exec::Program;
 pub use image_id::ImageId;

@@ -5,16 +5,15 @@
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::support::engines::Engines;
 use crate::support::mlbuild::{Project, Ran};
+use crate::support::wait;
 
 /// The node that pods are bound to.
 const NODE: &str = "test-node";
-const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A namespace of its own, and a project beside it.
 pub struct Cluster {
@@ -130,15 +129,8 @@ impl Cluster {
 
     /// Waits until something is there.
     #[track_caller]
-    pub fn wait_for<T>(&self, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-        let since = Instant::now();
-        loop {
-            if let Some(found) = look() {
-                return found;
-            }
-            assert!(since.elapsed() < PATIENCE, "no {what} in {PATIENCE:?}");
-            std::thread::sleep(Duration::from_millis(50));
-        }
+    pub fn wait_for<T>(&self, what: &str, look: impl FnMut() -> Option<T>) -> T {
+        wait::until_some(what, look)
     }
 
     /// The newest pod of a Job that `known` doesn't hold, bound to the node.

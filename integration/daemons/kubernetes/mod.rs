@@ -3,5 +3,6 @@
 
 mod cluster;
 mod env;
+mod jobs;
 mod refused;
 mod submit;

@@ -127,14 +127,9 @@ impl Store {
                     }
                     Ok(found.pop())
                 })?;
-                found.ok_or_else(|| {
-                    StoreError::refused(format!("no job `{typed}`"), "mlbuild jobs list")
-                })
+                found.ok_or_else(|| StoreError::no_job(typed))
             }
-            [] => Err(StoreError::refused(
-                format!("no job `{typed}`"),
-                "mlbuild jobs list",
-            )),
+            [] => Err(StoreError::no_job(typed)),
             _ => Err(StoreError::refused(
                 format!("`{typed}` could be {} jobs", matching.len()),
                 "type more of the id",
@@ -243,7 +238,7 @@ impl Store {
 fn state_of(tx: &mut dyn Tx, id: &str) -> Result<State, StoreError> {
     let sql = format!("SELECT state FROM jobs WHERE id = $1{}", tx.hold());
     let row = tx.query(&sql, &[id.into()])?.pop();
-    let row = row.ok_or_else(|| StoreError::refused(format!("no job `{id}`"), "mlbuild jobs list"));
+    let row = row.ok_or_else(|| StoreError::no_job(id));
     Ok(State::read(&row?.text()))
 }
 

@@ -87,6 +87,12 @@ pub enum StoreError {
     /// A newer mlbuild made it.
     #[error("the store was made by a newer mlbuild")]
     TooNew,
+    /// No job has this id.
+    #[error("no job `{id}`")]
+    NoJob {
+        /// The id, as it was typed.
+        id: String,
+    },
     /// What was asked for isn't there, or may not be done.
     #[error("{message}")]
     Refused {
@@ -98,6 +104,10 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    fn no_job(id: &str) -> Self {
+        Self::NoJob { id: id.to_owned() }
+    }
+
     fn refused(message: impl fmt::Display, hint: impl fmt::Display) -> Self {
         Self::Refused {
             message: message.to_string(),
@@ -116,6 +126,7 @@ impl From<StoreError> for CommandError {
                     None => made,
                 }
             }
+            StoreError::NoJob { .. } => CommandError::user(&error).hint("mlbuild jobs list"),
             StoreError::Address(_) => CommandError::user(&error)
                 .hint("write a file, or postgres://USER@HOST:PORT/DATABASE"),
             StoreError::NotAStore { .. } => CommandError::user(&error),

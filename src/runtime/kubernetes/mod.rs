@@ -39,7 +39,7 @@ pub const ASKED_ANNOTATION: &str = "mlbuild/asked-for";
 /// The container that runs the image; a mesh or a logger may put others beside it.
 pub const CONTAINER: &str = "main";
 /// Where Kueue reads the queue.
-const KUEUE_QUEUE: &str = "kueue.x-k8s.io/queue-name";
+pub const KUEUE_QUEUE: &str = "kueue.x-k8s.io/queue-name";
 /// A Job whose end was to be removed is kept this long where nobody was there to remove it.
 const KEPT_AFTER_END: i32 = 3600;
 

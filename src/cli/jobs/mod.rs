@@ -1,18 +1,23 @@
-//! `mlbuild jobs`: what waits in queues, what runs, and how it ended.
+//! `mlbuild jobs`: what waits in queues, what runs, and how it ended; beside it, the Jobs that
+//! `mlbuild submit` made in a Kubernetes cluster (`cluster`).
+
+mod cluster;
 
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use jiff::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use self::cluster::ClusterJob;
+use super::cluster_args::{ClusterArgs, ContextArgs};
 use super::output;
 use super::queue::store_args::StoreArgs;
 use super::run::job::Engine;
 use crate::error::{CommandError, CommandResult};
 use crate::flags::Format;
-use crate::queue::{Filter, Job, State, Store};
+use crate::queue::{Filter, Job, State, Store, StoreError};
 use crate::runtime::shell_line;
 
 /// How often somebody who follows a job looks at it.
@@ -21,7 +26,7 @@ const LOOK: Duration = Duration::from_millis(300);
 /// List jobs, show them, follow them, cancel them, try them again.
 ///
 /// A job is named by its id, or by as much of its beginning or end as no other
-/// job has.
+/// job has. A Job of a Kubernetes cluster, made by mlbuild submit, by its name or its run's id.
 #[derive(Debug, Clone, Args)]
 pub struct JobsArgs {
     /// What to do.
@@ -32,22 +37,25 @@ pub struct JobsArgs {
 /// What `mlbuild jobs` does.
 #[derive(Debug, Clone, Subcommand)]
 pub enum JobsCommand {
-    /// List jobs, newest first.
+    /// List jobs of queues and of the cluster, newest first.
     List(ListArgs),
     /// Show all that is known of a job.
     Show(ShowArgs),
     /// Print what a job printed.
     Logs(LogsArgs),
-    /// End jobs: one that waits won't start, the container of one that runs is stopped.
+    /// End jobs: one that waits won't start, the container of one that runs is stopped; a Job of the cluster is removed.
     Cancel(IdsArgs),
-    /// Try jobs once more that have ended.
+    /// Try jobs of queues once more that have ended.
     Retry(RetryArgs),
 }
 
 /// Flags of `mlbuild jobs list`.
 #[derive(Debug, Clone, Args)]
 pub struct ListArgs {
-    /// Only of this queue.
+    /// Only those of queues, or only those of the Kubernetes cluster.
+    #[arg(long, value_enum)]
+    pub kind: Option<Kind>,
+    /// Only of this queue; with `--kind kubernetes`, of this queue of Kueue.
     #[arg(long, short, value_name = "NAME")]
     pub queue: Option<String>,
     /// Only those that got so far.
@@ -59,9 +67,24 @@ pub struct ListArgs {
     /// Where queues and jobs are kept.
     #[command(flatten)]
     pub store: StoreArgs,
+    /// Namespace of the cluster; otherwise the kubeconfig's, or the pod's own.
+    #[arg(long, value_name = "NAME")]
+    pub namespace: Option<String>,
+    /// Which cluster.
+    #[command(flatten)]
+    pub context: ContextArgs,
     /// Form of the answer.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
+}
+
+/// Kinds of jobs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    /// Jobs of queues, which agents run.
+    Queue,
+    /// Jobs of a Kubernetes cluster.
+    Kubernetes,
 }
 
 /// Flags of `mlbuild jobs show`.
@@ -73,6 +96,9 @@ pub struct ShowArgs {
     /// Where queues and jobs are kept.
     #[command(flatten)]
     pub store: StoreArgs,
+    /// Which cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
     /// Form of the answer.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
@@ -90,6 +116,9 @@ pub struct LogsArgs {
     /// Where queues and jobs are kept.
     #[command(flatten)]
     pub store: StoreArgs,
+    /// Which cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
 }
 
 /// Jobs.
@@ -101,6 +130,9 @@ pub struct IdsArgs {
     /// Where queues and jobs are kept.
     #[command(flatten)]
     pub store: StoreArgs,
+    /// Which cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
 }
 
 /// Flags of `mlbuild jobs retry`.
@@ -137,17 +169,82 @@ pub fn run(args: &JobsArgs) -> CommandResult {
     }
 }
 
-fn list(args: &ListArgs) -> CommandResult {
-    let store = args.store.open()?;
-    if let Some(queue) = &args.queue {
-        store.queue(queue)?;
+/// A job of either kind.
+enum Listed {
+    Queue(Job),
+    Cluster(ClusterJob),
+}
+
+impl Listed {
+    fn created(&self) -> Timestamp {
+        match self {
+            Self::Queue(job) => job.created,
+            Self::Cluster(job) => job.created,
+        }
     }
-    let jobs = store.jobs(&Filter {
-        queue: args.queue.clone(),
-        state: args.state,
-        limit: args.limit,
-    })?;
+
+    fn document(&self) -> Value {
+        let (document, kind) = match self {
+            Self::Queue(job) => (serde_json::to_value(job), "queue"),
+            Self::Cluster(job) => (serde_json::to_value(job), "kubernetes"),
+        };
+        let mut document = document.expect("plain data");
+        document["kind"] = json!(kind);
+        document
+    }
+
+    fn row(&self) -> Vec<String> {
+        let (id, queue, state, who, source, command) = match self {
+            Self::Queue(job) => (
+                job.id.clone(),
+                job.queue.clone(),
+                state(job),
+                job.agent.clone().unwrap_or_default(),
+                job.source.shown(),
+                &job.command,
+            ),
+            Self::Cluster(job) => (
+                job.id.clone(),
+                job.queue.clone().unwrap_or_default(),
+                job.told(),
+                format!("kubernetes/{}", job.namespace),
+                job.image.clone(),
+                &job.command,
+            ),
+        };
+        let command = shell_line(command).replace('\n', " ");
+        vec![
+            id,
+            queue,
+            state,
+            self.created().strftime("%Y-%m-%d %H:%M").to_string(),
+            who,
+            source,
+            command.chars().take(60).collect(),
+        ]
+    }
+}
+
+fn list(args: &ListArgs) -> CommandResult {
+    let mut jobs = Vec::new();
+    if args.kind != Some(Kind::Kubernetes) {
+        let store = args.store.open()?;
+        if let Some(queue) = &args.queue {
+            store.queue(queue)?;
+        }
+        let found = store.jobs(&Filter {
+            queue: args.queue.clone(),
+            state: args.state,
+            limit: args.limit,
+        })?;
+        jobs.extend(found.into_iter().map(Listed::Queue));
+    }
+    let found = super::wait_for(cluster::list(args))?;
+    jobs.extend(found.into_iter().map(Listed::Cluster));
+    jobs.sort_by_key(|job| std::cmp::Reverse(job.created()));
+    jobs.truncate(args.limit.unwrap_or(usize::MAX));
     if args.format == Format::Json {
+        let jobs: Vec<Value> = jobs.iter().map(Listed::document).collect();
         return output::answer(&format!("{:#}", json!({ "jobs": jobs })));
     }
     if jobs.is_empty() {
@@ -158,19 +255,30 @@ fn list(args: &ListArgs) -> CommandResult {
         "JOB", "QUEUE", "STATE", "LAUNCHED", "AGENT", "SOURCE", "COMMAND",
     ];
     let mut rows = vec![titles.map(str::to_owned).to_vec()];
-    rows.extend(jobs.iter().map(|job| {
-        let command = shell_line(&job.command).replace('\n', " ");
-        vec![
-            job.id.clone(),
-            job.queue.clone(),
-            state(job),
-            job.created.strftime("%Y-%m-%d %H:%M").to_string(),
-            job.agent.clone().unwrap_or_default(),
-            job.source.shown(),
-            command.chars().take(60).collect(),
-        ]
-    }));
+    rows.extend(jobs.iter().map(Listed::row));
     output::answer(&output::table(&rows))
+}
+
+/// A job of a queue; `None` where it can only be one of the cluster.
+fn of_queue(
+    typed: &str,
+    store: &StoreArgs,
+    cluster: &ClusterArgs,
+) -> CommandResult<Option<(Store, Job)>> {
+    if cluster.is_said() {
+        return Ok(None);
+    }
+    let store = store.open()?;
+    match store.job(typed) {
+        Ok(job) => Ok(Some((store, job))),
+        Err(StoreError::NoJob { .. }) if cluster::is_known(cluster) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A time, to the second.
+fn time(time: Option<Timestamp>) -> Option<String> {
+    time.map(|time| time.strftime("%Y-%m-%d %H:%M:%S").to_string())
 }
 
 /// How far it got, in a few words.
@@ -190,11 +298,16 @@ fn state(job: &Job) -> String {
 }
 
 fn show(args: &ShowArgs) -> CommandResult {
-    let store = args.store.open()?;
-    let job = store.job(&args.job)?;
+    let Some((store, job)) = of_queue(&args.job, &args.store, &args.cluster)? else {
+        let job = super::wait_for(cluster::job(&args.job, &args.cluster))?;
+        return match args.format {
+            Format::Json => output::answer(&format!("{:#}", Listed::Cluster(job).document())),
+            Format::Text => output::answer(&output::table(&job.rows())),
+        };
+    };
     let attempts = store.attempts(&job.id)?;
     if args.format == Format::Json {
-        let mut shown = serde_json::to_value(&job).expect("plain data");
+        let mut shown = Listed::Queue(job).document();
         shown["attempts"] = json!(attempts);
         return output::answer(&format!("{shown:#}"));
     }
@@ -204,8 +317,6 @@ fn show(args: &ShowArgs) -> CommandResult {
             rows.push(vec![name.to_owned(), value]);
         }
     };
-    let time =
-        |time: Option<Timestamp>| time.map(|time| time.strftime("%Y-%m-%d %H:%M:%S").to_string());
     row("job", Some(job.id.clone()));
     row("queue", Some(job.queue.clone()));
     row("state", Some(state(&job)));
@@ -249,9 +360,11 @@ fn show(args: &ShowArgs) -> CommandResult {
 }
 
 fn cancel(args: &IdsArgs) -> CommandResult {
-    let store = args.store.open()?;
     for typed in &args.jobs {
-        let job = store.job(typed)?;
+        let Some((store, job)) = of_queue(typed, &args.store, &args.cluster)? else {
+            super::wait_for(cluster::cancel(typed, &args.cluster))?;
+            continue;
+        };
         let state = store.cancel(&job.id)?;
         if state != State::Cancelled {
             let agent = job.agent.unwrap_or_default();
@@ -264,8 +377,9 @@ fn cancel(args: &IdsArgs) -> CommandResult {
 /// What a job printed: from its container, where that is on this machine, else its end, which the
 /// agent kept.
 fn logs(args: &LogsArgs) -> CommandResult {
-    let store = args.store.open()?;
-    let mut job = store.job(&args.job)?;
+    let Some((store, mut job)) = of_queue(&args.job, &args.store, &args.cluster)? else {
+        return super::wait_for(cluster::logs(args));
+    };
     if args.follow {
         job = wait_for_start(&store, job)?;
     }

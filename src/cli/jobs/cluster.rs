@@ -1,0 +1,276 @@
+//! Jobs of a Kubernetes cluster, beside those of queues: whatever `mlbuild submit` made there.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Container;
+use kube::ResourceExt as _;
+use serde::Serialize;
+
+use super::{Kind, ListArgs, LogsArgs, time};
+use crate::cli::cluster_args::{ClusterArgs, find_job};
+use crate::cli::{logs, output};
+use crate::env_vars::MLBUILD_RUN_ID;
+use crate::error::{CommandError, CommandResult, Turn};
+use crate::kubernetes::{self, Cluster, Found, connect};
+use crate::queue::State;
+use crate::runtime::kubernetes::{ASKED_ANNOTATION, CONTAINER, KUEUE_QUEUE, MANAGED_BY};
+use crate::runtime::shell_line;
+
+/// A cluster that nobody asked for may take so long to say what it has.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A Job of the cluster.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct ClusterJob {
+    /// Its name.
+    pub(super) id: String,
+    /// Where it is.
+    pub(super) namespace: String,
+    /// The API server's address.
+    cluster: String,
+    /// Kueue's queue.
+    pub(super) queue: Option<String>,
+    /// How far it got, in the words of queues.
+    state: State,
+    /// What it waits for, or why it failed, in the cluster's words.
+    error: Option<String>,
+    exit_code: Option<i32>,
+    /// The pod that runs it, or ran it last.
+    pod: Option<String>,
+    run_id: Option<String>,
+    pub(super) image: String,
+    /// The image as it was asked for.
+    asked: Option<String>,
+    pub(super) command: Vec<String>,
+    pub(super) created: Timestamp,
+    started: Option<Timestamp>,
+    ended: Option<Timestamp>,
+}
+
+impl ClusterJob {
+    fn of(cluster: &Cluster, found: &Found) -> Self {
+        let job = &found.job;
+        let status = job.status.clone().unwrap_or_default();
+        let template = job
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.template.spec.clone());
+        let mut containers = template.unwrap_or_default().containers.into_iter();
+        let container = containers.find(|container| container.name == CONTAINER);
+        let container = container.unwrap_or_default();
+        let seen = Seen::of(found);
+        let mut ended = status.conditions.iter().flatten().filter_map(|condition| {
+            let is_end = condition.type_ == "Failed" && condition.status == "True";
+            condition.last_transition_time.as_ref().filter(|_| is_end)
+        });
+        let ended = status.completion_time.as_ref().or(ended.next_back());
+        Self {
+            id: job.name_any(),
+            namespace: cluster.namespace.clone(),
+            cluster: cluster.url.clone(),
+            queue: job.labels().get(KUEUE_QUEUE).cloned(),
+            state: seen.state,
+            error: seen.why,
+            exit_code: seen.code,
+            pod: seen.pod,
+            run_id: run_id(&container),
+            asked: job.annotations().get(ASKED_ANNOTATION).cloned(),
+            created: job
+                .creation_timestamp()
+                .map_or(Timestamp::UNIX_EPOCH, |t| t.0),
+            started: status.start_time.as_ref().map(|time| time.0),
+            ended: ended.map(|time| time.0),
+            image: container.image.unwrap_or_default(),
+            command: [container.command, container.args]
+                .into_iter()
+                .flatten()
+                .flatten()
+                .collect(),
+        }
+    }
+
+    /// How far it got, in a few words.
+    pub(super) fn told(&self) -> String {
+        let word = self.state.as_str();
+        match (self.state, self.exit_code) {
+            (State::Failed, Some(code)) => format!("{word} ({code})"),
+            _ => word.to_owned(),
+        }
+    }
+
+    /// All of it.
+    pub(super) fn rows(&self) -> Vec<Vec<String>> {
+        let all = [
+            ("job", Some(self.id.clone())),
+            ("namespace", Some(self.namespace.clone())),
+            ("cluster", Some(self.cluster.clone())),
+            ("queue", self.queue.clone()),
+            ("state", Some(self.told())),
+            ("why", self.error.clone()),
+            ("command", Some(shell_line(&self.command))),
+            ("run", self.run_id.clone()),
+            ("image", Some(self.image.clone())),
+            ("asked for", self.asked.clone()),
+            ("pod", self.pod.clone()),
+            ("launched", time(Some(self.created))),
+            ("started", time(self.started)),
+            ("ended", time(self.ended)),
+        ];
+        let told = all.into_iter().filter_map(|(name, value)| {
+            let value = value.filter(|value| !value.is_empty())?;
+            Some(vec![name.to_owned(), value])
+        });
+        told.collect()
+    }
+}
+
+/// The id of its run; in the label it may be cut.
+fn run_id(container: &Container) -> Option<String> {
+    let mut variables = container.env.iter().flatten();
+    variables.find(|v| v.name == MLBUILD_RUN_ID)?.value.clone()
+}
+
+/// How far a Job got.
+struct Seen {
+    state: State,
+    why: Option<String>,
+    pod: Option<String>,
+    code: Option<i32>,
+}
+
+impl Seen {
+    fn of(found: &Found) -> Self {
+        let seen = |state, pod, why| Self {
+            state,
+            why,
+            pod,
+            code: None,
+        };
+        match found.state(CONTAINER) {
+            kubernetes::State::Waiting { why } => seen(State::Queued, None, Some(why)),
+            kubernetes::State::Stuck { pod, why } => seen(State::Queued, Some(pod), Some(why)),
+            kubernetes::State::Running { pod } => seen(State::Running, Some(pod), None),
+            kubernetes::State::Again { pod } => {
+                let why = format!("{pod} failed; the Job makes another pod");
+                seen(State::Queued, Some(pod), Some(why))
+            }
+            kubernetes::State::Ended(end) => Self {
+                code: end.code,
+                ..match end.code {
+                    Some(0) => seen(State::Succeeded, end.pod, end.why),
+                    _ => seen(State::Failed, end.pod, end.why),
+                }
+            },
+        }
+    }
+}
+
+/// Whether a cluster is known, without asking it.
+pub(super) fn is_known(args: &ClusterArgs) -> bool {
+    kubernetes::is_known(&args.whereabouts())
+}
+
+/// The cluster's Jobs. Where nobody asked for them, a cluster that isn't known is passed over, and
+/// one that doesn't answer is told and hides no other jobs.
+pub(super) async fn list(args: &ListArgs) -> CommandResult<Vec<ClusterJob>> {
+    let at = ClusterArgs {
+        namespace: args.namespace.clone(),
+        context: args.context.clone(),
+    };
+    let is_asked_for = args.kind == Some(Kind::Kubernetes) || at.is_said();
+    if args.kind == Some(Kind::Queue) && at.is_said() {
+        return Err(CommandError::user(
+            "--kind queue leaves the cluster out, and --namespace, --context and --kubeconfig are of one",
+        ));
+    }
+    if args.kind == Some(Kind::Queue) || (args.queue.is_some() && !is_asked_for) {
+        return Ok(Vec::new());
+    }
+    let mut jobs = if is_asked_for {
+        all(&at).await?
+    } else if !is_known(&at) {
+        Vec::new()
+    } else {
+        let silent = || CommandError::environment("it doesn't answer");
+        let found = tokio::time::timeout(PATIENCE, all(&at)).await;
+        found.unwrap_or_else(|_| Err(silent())).unwrap_or_else(|error| {
+            output::warning(&format!(
+                "the Jobs of the Kubernetes cluster aren't listed: {}; without it: --kind queue",
+                error.message()
+            ));
+            Vec::new()
+        })
+    };
+    jobs.retain(|job| {
+        args.state.is_none_or(|state| state == job.state)
+            && (args.queue.is_none() || args.queue == job.queue)
+    });
+    Ok(jobs)
+}
+
+async fn all(at: &ClusterArgs) -> CommandResult<Vec<ClusterJob>> {
+    let cluster = connect(&at.whereabouts()).await?;
+    let found = cluster.find_all(MANAGED_BY).await?;
+    Ok(found
+        .iter()
+        .map(|found| ClusterJob::of(&cluster, found))
+        .collect())
+}
+
+/// A Job by its name or its run's id.
+pub(super) async fn job(typed: &str, at: &ClusterArgs) -> CommandResult<ClusterJob> {
+    let (cluster, found) = find(typed, at).await?;
+    Ok(ClusterJob::of(&cluster, &found))
+}
+
+async fn find(typed: &str, at: &ClusterArgs) -> CommandResult<(Cluster, Found)> {
+    let looked = async {
+        let cluster = at.connect().await?;
+        let found = find_job(&cluster, typed).await;
+        found.map(|found| (cluster, found))
+    };
+    match looked.await {
+        // Nobody spoke of a cluster: it was the last place to look.
+        Err(error) if !at.is_said() => {
+            if error.turn != Turn::User {
+                output::warning(&format!("the cluster can't be asked: {}", error.message()));
+            }
+            let message = format!("no job `{typed}`, in a queue or in the cluster");
+            Err(CommandError::user(message).hint("mlbuild jobs list"))
+        }
+        other => other,
+    }
+}
+
+/// What it printed.
+pub(super) async fn logs(args: &LogsArgs) -> CommandResult {
+    let (_, found) = find(&args.job, &args.cluster).await?;
+    let printed = logs::run(logs::LogsArgs {
+        job: found.job.name_any(),
+        follow: args.follow,
+        tail: None,
+        cluster: args.cluster.clone(),
+    });
+    printed.await.map(drop)
+}
+
+/// Removes one that isn't over.
+pub(super) async fn cancel(typed: &str, at: &ClusterArgs) -> CommandResult {
+    let (cluster, found) = find(typed, at).await?;
+    let name = found.job.name_any();
+    let (label, by) = MANAGED_BY;
+    if found.job.labels().get(label).map(String::as_str) != Some(by) {
+        let message = format!("the Job {name} isn't one of mlbuild's");
+        return Err(CommandError::user(message).hint(format!("kubectl delete job {name}")));
+    }
+    if Seen::of(&found).state.is_final() {
+        let message = format!("the Job {name} is over");
+        return Err(CommandError::user(message).hint(format!(
+            "to remove it and its output: kubectl delete job {name}"
+        )));
+    }
+    cluster.remove(&name).await?;
+    output::note(&format!("the Job {name} is removed"));
+    Ok(())
+}
