@@ -262,3 +262,36 @@ fn a_container_that_is_gone_ran_or_is_made_anew() {
         }
     }
 }
+
+/// Leases are told by a clock that nobody sets.
+#[test]
+fn clocks_that_are_wrong_or_run_away_change_nothing() {
+    for (name, setting) in Setting::both() {
+        setting.run(&["queue", "create", "q"]).answer();
+        // A day ahead, a day behind, and a thousand times too fast: as if it were set all the time.
+        let _agents = ["+1d", "-1d", "+0 x1000"].map(|clock| {
+            let agent = setting.command(&["agent", "-q", "q", "--lease", "1"]);
+            let mut command = Command::new("faketime");
+            command
+                .args(["--exclude-monotonic", "-f", clock])
+                .arg(agent.get_program())
+                .args(agent.get_args())
+                .env_clear()
+                .current_dir(setting.project.path(""))
+                .stdout(std::process::Stdio::null())
+                .stderr(std::process::Stdio::null());
+            for (variable, value) in agent.get_envs() {
+                command.env(variable, value.unwrap_or_default());
+            }
+            Agent(command.spawn().unwrap())
+        });
+        // Each outlives a lease.
+        let jobs: Vec<String> = (0..6).map(|_| setting.launch(&[], "sleep 2")).collect();
+        for id in jobs {
+            let job = setting.wait_for(&id, "succeeded");
+            assert_eq!(job["attempt"], 1, "{name}: {job:#}");
+            assert_eq!(job["attempts"].as_array().unwrap().len(), 1, "{name}");
+        }
+        assert_eq!(setting.containers().len(), 6, "{name}: one for each job");
+    }
+}
