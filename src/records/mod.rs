@@ -24,10 +24,10 @@
 //! # }
 //! ```
 
-mod again;
 pub mod checkout;
 mod compare;
 mod git;
+mod image;
 mod locks;
 mod patch;
 mod remotes;
@@ -40,9 +40,9 @@ use std::path::{Path, PathBuf};
 
 use mlbuild_manifests::run_record::{FOLDER_NAME, RunHost};
 
-pub use again::{Again, PROGRAMS, TOLD, exact_image};
 pub use compare::{Difference, Side, compare};
 pub use git::{Git, GitError};
+pub use image::exact_image;
 pub use locks::{entry_of, has_checksum};
 pub use run::{RunExit, RunStart, StartedRun, finish_later};
 pub use snapshot::Snapshot;

@@ -3,6 +3,7 @@
 //! Find the record, see that its image can be had, see that its code can be had, and only
 //! then change anything. Each step is a file beside this one.
 
+mod again;
 mod code;
 mod find;
 mod image;
@@ -16,6 +17,7 @@ use std::process::Command;
 use clap::{Args, ValueHint};
 use serde_json::json;
 
+use self::again::{Again, PROGRAMS, TOLD};
 use super::registry_args::RegistryArgs;
 use super::runs::ProjectArgs;
 use super::runs::attached::Attached;
@@ -23,7 +25,6 @@ use crate::cli::output;
 use crate::error::{CommandError, CommandResult};
 use crate::flags::Format;
 use crate::on_path;
-use crate::records::{Again, PROGRAMS, TOLD};
 use crate::runtime::shell_line;
 
 /// Bring back a run: its code, its image and its command.

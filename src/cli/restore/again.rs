@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use mlbuild_manifests::RunRecord;
 use mlbuild_manifests::run_record::RunCommand;
-use mlbuild_templates::reference;
 
 use crate::env_vars::{MLBUILD_IMAGE, MLBUILD_RUN_ID, WANDB_DOCKER};
 use crate::runtime;
@@ -26,18 +25,6 @@ pub struct Again<'a> {
     pub image: &'a str,
     /// Where the project is now.
     pub project: &'a Path,
-}
-
-/// The image that a record names: by digest in its repository, without the tag, which may
-/// have moved (and which podman doesn't take beside a digest); else its ID.
-pub fn exact_image(record: &RunRecord) -> Option<String> {
-    let image = &record.image;
-    if let Some(id) = &image.image_id {
-        return Some(id.to_string());
-    }
-    let reference = reference::parse(&image.reference).ok()?;
-    let digest = image.pinned()?.to_string();
-    Some(reference.clone_with_digest(digest).to_string())
 }
 
 impl Again<'_> {
