@@ -9,7 +9,11 @@ use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{Winsize, tcsetwinsize};
+
+use super::wait::HANG;
 
 /// A running program and the other end of its terminal.
 pub struct Terminal {
@@ -59,14 +63,23 @@ impl Terminal {
         self.master.write_all(keys.as_bytes()).expect("a reader");
     }
 
+    /// Gives it another size, which its program is told.
+    pub fn resize(&self, columns: u16, rows: u16) {
+        let size = Winsize {
+            ws_col: columns,
+            ws_row: rows,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
+        tcsetwinsize(&self.master, size).expect("a terminal that has a size");
+    }
+
     /// Reads until the text has been shown.
     pub fn until(&mut self, text: &str) -> String {
         let mut shown = Vec::new();
         while !String::from_utf8_lossy(&shown).contains(text) {
-            let mut piece = [0; 1024];
-            let read = self.read(&mut piece);
-            assert!(read > 0, "it ended: {}", String::from_utf8_lossy(&shown));
-            shown.extend(&piece[..read]);
+            let more = self.read(&mut shown, text);
+            assert!(more, "it ended: {}", String::from_utf8_lossy(&shown));
         }
         String::from_utf8_lossy(&shown).replace('\r', "")
     }
@@ -74,23 +87,33 @@ impl Terminal {
     /// Reads to the end and waits for it.
     pub fn finish(mut self) -> (String, ExitStatus) {
         let mut shown = Vec::new();
-        let mut piece = [0; 1024];
-        loop {
-            match self.read(&mut piece) {
-                0 => break,
-                read => shown.extend(&piece[..read]),
-            }
-        }
+        while self.read(&mut shown, "its end") {}
         let status = self.child.wait().expect("an end");
         (String::from_utf8_lossy(&shown).replace('\r', ""), status)
     }
 
-    /// A terminal that nobody has open any more says so by an error.
-    fn read(&mut self, piece: &mut [u8]) -> usize {
-        match self.master.read(piece) {
-            Ok(read) => read,
-            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => 0,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.read(piece),
+    /// Reads what comes next; false at the end.
+    fn read(&mut self, shown: &mut Vec<u8>, awaited: &str) -> bool {
+        let limit = Timespec::try_from(HANG).expect("seconds");
+        let mut ready = [PollFd::new(&self.master, PollFlags::IN)];
+        if poll(&mut ready, Some(&limit)) == Ok(0) {
+            let _ = self.child.kill();
+            panic!(
+                "waited for ever: {awaited}\n{}",
+                String::from_utf8_lossy(shown)
+            );
+        }
+        let mut piece = [0; 1024];
+        match self.master.read(&mut piece) {
+            Ok(read) => {
+                shown.extend(&piece[..read]);
+                read > 0
+            }
+            // A terminal that nobody has open any more says so by an error.
+            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => {
+                false
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => true,
             Err(error) => panic!("the terminal: {error}"),
         }
     }

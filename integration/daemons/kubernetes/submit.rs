@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::cluster::{Cluster, end_of};
 use crate::support::mlbuild::Ran;
+use crate::support::terminal::Terminal;
 
 fn interrupt(child: &Child) {
     let pid = Pid::from_child(child);
@@ -258,6 +259,49 @@ fn input_reaches_a_program_in_the_container() {
         (Some(4), "got hello\n"),
         "{}",
         ran.stderr
+    );
+}
+
+#[test]
+fn a_shell_has_this_terminal() {
+    let cluster = Cluster::new();
+    let base = cluster.engines.base.clone();
+    cluster
+        .verb("submit", &["-d", "--name", "tty", "--no-record", &base])
+        .answer();
+    let pod = cluster.pod_of("tty", &[]);
+    cluster.runs(&pod);
+    let bash = cluster.command(&["bash", "-n", &cluster.namespace, "tty"]);
+    // A shell of this side goes on after it, in the same terminal.
+    let mut command = std::process::Command::new("sh");
+    let script = "\"$@\"; echo code $?; stty -a";
+    command
+        .args(["-c", script, "sh"])
+        .arg(bash.get_program())
+        .args(bash.get_args());
+    for (name, value) in bash.get_envs() {
+        command.env(name, value.unwrap_or_default());
+    }
+    let mut terminal = Terminal::start(&command);
+    // Words are split where they are typed, so that an echo of the keys isn't taken for the answer.
+    terminal.type_in("test -t 0 && test -t 1 && echo ter''minal\n");
+    terminal.until("terminal");
+    terminal.resize(77, 33);
+    terminal.type_in("until [ \"$(stty size)\" = '33 77' ]; do sleep 0.1; done; echo re''sized\n");
+    terminal.until("resized");
+    // Ctrl-C ends what runs there, and not mlbuild.
+    terminal.type_in("sh -c \"echo wai''ting; exec cat\"\n");
+    terminal.until("waiting");
+    terminal.type_in("\x03");
+    // bash drops what is typed before it asks again.
+    terminal.until("# ");
+    terminal.type_in("echo st''ill there; exit 5\n");
+    let (said, status) = terminal.finish();
+    assert!(said.contains("still there") && status.success(), "{said}");
+    let (_, after) = said.split_once("code 5").expect(&said);
+    assert!(
+        after.contains(" icanon") && after.contains(" echo "),
+        "{after}"
     );
 }
 

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -44,6 +45,8 @@ func node(name, port, certs, folder, kubeconfig string) error {
 	if err := register(context.Background(), client, name, port); err != nil {
 		return err
 	}
+	// Whoever starts this in the background has it ignore Ctrl-C, which the programs would inherit.
+	signal.Notify(make(chan os.Signal, 1), os.Interrupt, syscall.SIGQUIT)
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /containerLogs/{namespace}/{pod}/{container}", func(w http.ResponseWriter, r *http.Request) {
 		file := filepath.Join(folder, r.PathValue("namespace"), r.PathValue("pod"), r.PathValue("container"))
