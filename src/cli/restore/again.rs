@@ -92,9 +92,16 @@ impl Again<'_> {
                     *path = moved;
                 }
             });
-            match parsed.spec.options == before {
-                true => options.extend_from_slice(flag),
-                false => options.extend(parsed.spec.options.words()),
+            if parsed.spec.options == before {
+                options.extend_from_slice(flag);
+                continue;
+            }
+            match (flag, parsed.spec.options.iter().last()) {
+                // As it was written: `-itv`, and its value.
+                ([letters, _], Some(setting)) => {
+                    options.extend([letters.clone(), setting.value.to_string()]);
+                }
+                _ => options.extend(parsed.spec.options.words()),
             }
         }
         options
@@ -189,21 +196,22 @@ mod tests {
             words[2..words.len() - 1].join(" ")
         };
         for (then, now) in [
-            ("-v /home/ann/code:/app", "--volume=/new:/app"),
+            ("-v /home/ann/code:/app", "-v /new:/app"),
             (
                 "--volume=/home/ann/code/data:/data:ro",
                 "--volume=/new/data:/data:ro",
             ),
             (
                 "--mount type=bind,source=/home/ann/code,target=/app",
-                "--mount=type=bind,source=/new,target=/app",
+                "--mount type=bind,source=/new,target=/app",
             ),
             // The same place inside, which -w and the program know.
             (
                 "--rm -itv /home/ann/code:/home/ann/code -w /home/ann/code",
-                "--rm --interactive --tty --volume=/new:/home/ann/code -w /home/ann/code",
+                "--rm -itv /new:/home/ann/code -w /home/ann/code",
             ),
-            ("--env-file /home/ann/code/.env", "--env-file=/new/.env"),
+            ("--env-file /home/ann/code/.env", "--env-file /new/.env"),
+            ("-v/home/ann/code:/app", "--volume=/new:/app"),
             ("-e DATA=/home/ann/code", "-e DATA=/home/ann/code"),
             ("-v /home/ann/code2:/app", "-v /home/ann/code2:/app"),
             ("-v /mnt/home/ann/code:/app", "-v /mnt/home/ann/code:/app"),
