@@ -106,14 +106,14 @@ fn an_agent_that_slept_through_its_lease_changes_nothing() {
         store.launch("j", &job(0, GpuNeed::None)).unwrap();
         let (sleeper, other) = (short("sleeper"), seat("other", &[]));
         let old = store.claim(&sleeper).unwrap().unwrap();
-        assert!(store.take_over(&other).unwrap().is_empty());
+        assert!(store.take_over(&other, &[]).unwrap().is_empty());
         assert!(
             store.claim(&other).unwrap().is_none(),
             "{name}: it is taken"
         );
         thread::sleep(SHORT + Duration::from_millis(100));
         assert!(
-            store.take_over(&other).unwrap().is_empty(),
+            store.take_over(&other, &[]).unwrap().is_empty(),
             "{name}: nothing was started"
         );
         let new = store.claim(&other).unwrap().unwrap();
@@ -127,8 +127,14 @@ fn an_agent_that_slept_through_its_lease_changes_nothing() {
         assert!(!store.give_back(&sleeper, &old).unwrap());
         assert!(store.renew(&sleeper).unwrap().is_empty());
         assert!(store.begin(&other, &new, &begun()).unwrap());
+        // Asked again, because the answer was lost; and about another container.
+        assert!(store.begin(&other, &new, &begun()).unwrap(), "{name}");
+        let another = Start {
+            container: "c2".into(),
+            ..begun()
+        };
         assert!(
-            !store.begin(&other, &new, &begun()).unwrap(),
+            !store.begin(&other, &new, &another).unwrap(),
             "{name}: once"
         );
         assert_eq!(
@@ -152,7 +158,10 @@ fn what_was_started_is_taken_over_on_the_same_engine_only() {
             engine: "another".into(),
             ..seat("elsewhere", &[])
         };
-        assert!(store.take_over(&elsewhere).unwrap().is_empty(), "{name}");
+        assert!(
+            store.take_over(&elsewhere, &[]).unwrap().is_empty(),
+            "{name}"
+        );
         assert!(store.claim(&elsewhere).unwrap().is_none(), "{name}");
         assert!(store.job("j").unwrap().agent_is_silent);
         assert!(
@@ -163,13 +172,40 @@ fn what_was_started_is_taken_over_on_the_same_engine_only() {
                 .contains("its agent says nothing")
         );
         let here = seat("here", &[]);
-        let taken = store.take_over(&here).unwrap();
+        let taken = store.take_over(&here, &[]).unwrap();
         assert_eq!(taken[0].started, Some(begun()), "{name}");
-        assert!(store.take_over(&here).unwrap().is_empty(), "{name}: once");
+        assert!(
+            store
+                .take_over(&here, &["j".to_owned()])
+                .unwrap()
+                .is_empty(),
+            "{name}: once"
+        );
         assert_eq!(
             store.finish(&here, &taken[0], &ended(3)).unwrap(),
             Some("failed")
         );
+    });
+}
+
+#[test]
+fn what_an_agent_was_given_without_hearing_of_it_is_not_forgotten() {
+    each(|name, store| {
+        store.launch("j", &job(0, GpuNeed::None)).unwrap();
+        let agent = seat("deaf", &[]);
+        // It was given the job, and the answer was lost: it waits again.
+        let lost = store.claim(&agent).unwrap().unwrap();
+        let working = ["j".to_owned()];
+        assert!(store.take_over(&agent, &working).unwrap().is_empty());
+        assert!(store.has(&agent, &lost).unwrap(), "{name}");
+        assert!(store.take_over(&agent, &[]).unwrap().is_empty());
+        assert!(!store.has(&agent, &lost).unwrap(), "{name}");
+        // One that was started is followed.
+        let claim = store.claim(&agent).unwrap().unwrap();
+        assert!(store.begin(&agent, &claim, &begun()).unwrap());
+        assert!(store.take_over(&agent, &working).unwrap().is_empty());
+        let taken = store.take_over(&agent, &[]).unwrap();
+        assert_eq!(taken[0].started, Some(begun()), "{name}");
     });
 }
 
@@ -183,7 +219,7 @@ fn a_heartbeat_keeps_what_an_agent_has() {
         for _ in 0..5 {
             thread::sleep(SHORT / 4);
             assert_eq!(store.renew(&seat).unwrap()[0].id, "j");
-            store.take_over(&short("other")).unwrap();
+            store.take_over(&short("other"), &[]).unwrap();
         }
         assert!(store.begin(&seat, &claim, &begun()).unwrap(), "{name}");
         // The name of one that lives is its own.
@@ -427,5 +463,5 @@ fn after_a_restart_of_the_machine_leases_have_ended() {
     file.execute("UPDATE jobs SET boot = 'another boot'", [])
         .unwrap();
     drop(file);
-    assert_eq!(store.take_over(&seat("after", &[])).unwrap().len(), 1);
+    assert_eq!(store.take_over(&seat("after", &[]), &[]).unwrap().len(), 1);
 }

@@ -156,7 +156,8 @@ fn beat(agent: &Agent) {
 }
 
 fn take_over(agent: &Arc<Agent>) -> Result<(), StoreError> {
-    for claim in agent.store.take_over(&agent.seat)? {
+    let working: Vec<String> = agent.jobs().keys().cloned().collect();
+    for claim in agent.store.take_over(&agent.seat, &working)? {
         output::note(&format!("job {}: taken over", claim.id));
         start(agent, claim);
     }

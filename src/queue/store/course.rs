@@ -34,7 +34,8 @@ pub struct End {
 }
 
 impl Store {
-    /// Writes down that a container is about to be started. Only after a yes may it be.
+    /// Writes down that a container is about to be started. Only after a yes may it be. Where the
+    /// answer is lost, the same question is answered the same way again.
     ///
     /// # Errors
     /// Where the store fails.
@@ -44,7 +45,8 @@ impl Store {
             let sql = "UPDATE jobs SET state = 'running', container = $1, run_id = $2,
                        records = $3, image = $4, started = $5, lease = $6, boot = $7
                        WHERE id = $8 AND epoch = $9 AND session = $10
-                       AND state = 'claimed' AND cancelled = 0";
+                       AND (state = 'claimed' AND cancelled = 0
+                            OR state = 'running' AND container = $1)";
             let values = [
                 (&start.container).into(),
                 (&start.run_id).into(),

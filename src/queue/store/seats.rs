@@ -136,35 +136,41 @@ impl Store {
     }
 
     /// Takes over what agents left that say nothing any more. Jobs that they hadn't started wait
-    /// again; those that were started on the same engine are returned, with their container.
+    /// again; those that were started on the same engine are returned, with their container. The same
+    /// goes for jobs of its own that it isn't `working` on: it was given them, and never heard so.
     ///
     /// # Errors
     /// Where the store fails.
-    pub fn take_over(&self, seat: &Seat) -> Result<Vec<Claim>, StoreError> {
+    pub fn take_over(&self, seat: &Seat, working: &[String]) -> Result<Vec<Claim>, StoreError> {
         self.transaction(|tx| {
             let clock = tx.clock()?;
-            // Its own are none of them, even where the machine slept for longer than its lease.
-            let silent = [
+            // What it works on is none of them, even where the machine slept for longer than its lease.
+            let mut values = vec![
                 Value::from(&clock.boot),
                 clock.now.into(),
                 (&seat.session).into(),
             ];
+            let mut unheard = "j.session = $3".to_owned();
+            for (n, id) in working.iter().enumerate() {
+                unheard.push_str(&format!(" AND j.id <> ${}", n + 4));
+                values.push(id.into());
+            }
+            let silent =
+                format!("((j.boot <> $1 OR j.lease < $2) AND j.session <> $3 OR {unheard})");
             let sql = format!(
-                "SELECT j.id, j.epoch FROM jobs j WHERE j.state = 'claimed'
-                 AND (j.boot <> $1 OR j.lease < $2) AND j.session <> $3{}",
+                "SELECT j.id, j.epoch FROM jobs j WHERE j.state = 'claimed' AND {silent}{}",
                 tx.skip_locked()
             );
-            for mut row in tx.query(&sql, &silent)? {
+            for mut row in tx.query(&sql, &values)? {
                 requeue(tx, &row.text(), row.int())?;
             }
             let sql = format!(
                 "SELECT j.id, j.queue, j.source, j.attempt, j.epoch, j.container,
                  j.run_id, j.records, j.image, j.discarded FROM jobs j
-                 WHERE j.state = 'running' AND (j.boot <> $1 OR j.lease < $2)
-                 AND j.session <> $3 AND j.engine = $4{}",
+                 WHERE j.state = 'running' AND {silent} AND j.engine = ${}{}",
+                values.len() + 1,
                 tx.skip_locked()
             );
-            let mut values = silent.to_vec();
             values.push((&seat.engine).into());
             let mut taken = Vec::new();
             for mut row in tx.query(&sql, &values)? {
