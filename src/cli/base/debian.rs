@@ -19,7 +19,6 @@ use crate::error::{CommandError, CommandResult};
 use crate::image::layer::Packing;
 use crate::on_path;
 
-const SNAPSHOT: &str = "http://snapshot.debian.org/archive/debian";
 const HELPER: &str = "/usr/lib/apt/apt-helper";
 /// Removes what is this machine's: its name, its name servers, and apt's folders, which belong to
 /// whoever apt downloaded as, and which it makes again.
@@ -76,9 +75,21 @@ impl Debian {
                 .hint("apt install mmdebstrap"));
         }
         let archive = match (&args.snapshot, &args.mirror) {
-            (Some(time), _) => format!("{SNAPSHOT}/{time}"),
+            (Some(time), Some(url)) => format!("{}/{time}", url.trim_end_matches('/')),
+            (Some(time), None) => {
+                return Err(CommandError::user(format!(
+                    "--snapshot {time}: of which archive of snapshots?"
+                ))
+                .hint("add its address, without the time: --mirror URL"));
+            }
             (None, Some(url)) => url.trim_end_matches('/').to_owned(),
-            (None, None) => own_archive(&args.suite),
+            (None, None) => own_archive(&args.suite).ok_or_else(|| {
+                CommandError::environment(format!(
+                    "apt on this machine names no archive that could have {}",
+                    args.suite
+                ))
+                .hint("name one: --mirror URL")
+            })?,
         };
         let mut include = args.include.clone();
         include.sort();
@@ -228,8 +239,8 @@ fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// The archive that this machine takes a suite from, else Debian's own.
-fn own_archive(suite: &str) -> String {
+/// The archive that this machine takes a suite from, else the one that it takes another from.
+fn own_archive(suite: &str) -> Option<String> {
     let said = Command::new("apt-get")
         .args(["indextargets", "--no-release-info", "--format"])
         .args(["$(RELEASE) $(REPO_URI)", "Created-By: Packages"])
@@ -237,10 +248,12 @@ fn own_archive(suite: &str) -> String {
         .output();
     let text = said.map(|said| String::from_utf8_lossy(&said.stdout).into_owned());
     let text = text.unwrap_or_default();
-    let mut pairs = text.lines().filter_map(|line| line.split_once(' '));
-    let found = pairs.find(|(name, _)| *name == suite).map(|(_, url)| url);
-    let found = found.unwrap_or("http://deb.debian.org/debian");
-    found.trim_end_matches('/').to_owned()
+    let pairs = || text.lines().filter_map(|line| line.split_once(' '));
+    // `bookworm-security` and the like have archives of their own.
+    let found = pairs()
+        .find(|(name, _)| *name == suite)
+        .or_else(|| pairs().find(|(name, _)| !name.contains('-')))?;
+    Some(found.1.trim_end_matches('/').to_owned())
 }
 
 /// Runs a tool; its last words are the error's.

@@ -47,8 +47,8 @@ pub struct DebianArgs {
         default_value = "ca-certificates"
     )]
     include: Vec<String>,
-    /// State of Debian's archive at this time, such as 20260301T000000Z, from its snapshot service.
-    #[arg(long, value_name = "TIME", conflicts_with = "mirror")]
+    /// State of Debian's archive at this time, such as 20260301T000000Z: --mirror names an archive of snapshots.
+    #[arg(long, value_name = "TIME")]
     snapshot: Option<String>,
     /// Archive (default: the one that this machine takes the suite from).
     #[arg(long, value_name = "URL")]
