@@ -57,6 +57,15 @@ impl Stage {
         stage
     }
 
+    /// How many files that a shell was started with are still there.
+    fn start_up_files(&self) -> usize {
+        let entries = std::fs::read_dir(self.root()).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name());
+        names
+            .filter(|name| name.to_string_lossy().starts_with("mlbuild-restore"))
+            .count()
+    }
+
     fn root(&self) -> PathBuf {
         self.folder.path().canonicalize().unwrap()
     }
@@ -288,12 +297,11 @@ fn a_terminal_gets_a_shell_with_the_command_in_its_history() {
         2,
         "once printed, once in the history: {text}"
     );
-    let left = std::fs::read_dir(stage.root()).unwrap();
-    let left = left.filter(|e| {
-        let name = e.as_ref().unwrap().file_name();
-        name.to_string_lossy().starts_with("mlbuild-restore")
-    });
-    assert_eq!(left.count(), 0, "the start-up file removes itself");
+    assert_eq!(
+        stage.start_up_files(),
+        0,
+        "the start-up file removes itself"
+    );
 }
 
 #[test]
@@ -327,12 +335,11 @@ fn in_zsh_the_up_arrow_has_it_too() {
         "{text}"
     );
     assert!(text.contains(&format!("{}", elsewhere.display())), "{text}");
-    let left = std::fs::read_dir(stage.root()).unwrap();
-    let left = left.filter(|e| {
-        let name = e.as_ref().unwrap().file_name();
-        name.to_string_lossy().starts_with("mlbuild-restore")
-    });
-    assert_eq!(left.count(), 0, "the start-up files remove themselves");
+    assert_eq!(
+        stage.start_up_files(),
+        0,
+        "the start-up files remove themselves"
+    );
 }
 
 #[test]

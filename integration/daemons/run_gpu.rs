@@ -14,6 +14,7 @@ use tempfile::TempDir;
 
 use crate::support::engines::Engines;
 use crate::support::mlbuild::{Project, Ran};
+use crate::support::mounts::unmount_below;
 use crate::support::wait;
 
 /// As the NVIDIA Container Toolkit writes it, without what only the driver has.
@@ -101,12 +102,7 @@ impl Drop for GpuDocker {
         // So that its containerd goes with it.
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         let _ = self.child.wait();
-        let under = self.folder.path().to_string_lossy().into_owned();
-        let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-        let points = mounts.lines().filter_map(|line| line.split(' ').nth(1));
-        for point in points.filter(|point| point.starts_with(&under)) {
-            let _ = Command::new("umount").arg("-l").arg(point).status();
-        }
+        unmount_below(self.folder.path());
     }
 }
 

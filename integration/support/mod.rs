@@ -7,6 +7,7 @@ pub mod engines;
 pub mod http;
 pub mod layouts;
 pub mod mlbuild;
+pub mod mounts;
 pub mod repository;
 pub mod session;
 pub mod sshd;

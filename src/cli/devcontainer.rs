@@ -7,7 +7,7 @@ use mlbuild_manifests::atomic;
 use serde_json::{Value, json};
 
 use super::run::own::{GpuWish, OwnFlags};
-use super::run::{self, defaults, help};
+use super::run::{self, defaults, help, left_out};
 use super::{dev, output, project_image};
 use crate::error::{CommandError, CommandResult};
 use crate::records::project_folder;
@@ -80,9 +80,7 @@ pub fn run(args: &DevcontainerArgs) -> CommandResult {
         spec.options = spec.options.over(usual.without(&["ulimit"]));
     }
     let rendered = runtime::devcontainer(&spec, &project);
-    for part in &rendered.left_out {
-        output::warning(&format!("left out: {}: {}", part.what, part.why));
-    }
+    left_out::warn(&rendered.left_out);
     let mut document = rendered.form;
     if let Some(gpu) = gpu(&own.gpu)? {
         document["hostRequirements"] = json!({ "gpu": gpu });

@@ -6,7 +6,7 @@ use super::cluster_args::{ClusterArgs, find_job};
 use super::submit::{exit_code, follow};
 use super::{interrupt, output};
 use crate::error::{CommandError, CommandResult};
-use crate::kubernetes::{LogLines, State};
+use crate::kubernetes::{Cluster, Found, LogLines, State};
 use crate::runtime::kubernetes::CONTAINER;
 use kube::ResourceExt as _;
 
@@ -36,10 +36,23 @@ pub struct LogsArgs {
 pub async fn run(args: LogsArgs) -> CommandResult<u8> {
     let cluster = args.cluster.connect().await?;
     let found = find_job(&cluster, &args.job).await?;
+    print(&cluster, &found, args.follow, args.tail).await
+}
+
+/// Prints what a Job printed: to its end, or so many of the last lines; returns the exit code.
+///
+/// # Errors
+/// Where it has printed nothing that could be read.
+pub async fn print(
+    cluster: &Cluster,
+    found: &Found,
+    follow: bool,
+    tail: Option<u32>,
+) -> CommandResult<u8> {
     let name = found.job.name_any();
-    if args.follow {
+    if follow {
         let cancelled = interrupt::token()?;
-        return match follow::follow(&cluster, &name, &cancelled).await? {
+        return match follow::follow(cluster, &name, &cancelled).await? {
             follow::Outcome::Ended(end) => exit_code(&name, end),
             // The Job runs on: it was only looked at.
             follow::Outcome::Cancelled => Ok(0),
@@ -59,8 +72,8 @@ pub async fn run(args: LogsArgs) -> CommandResult<u8> {
         }
     };
     let mut log = LogLines::of(CONTAINER);
-    log.tail = args.tail.map(i64::from);
-    log.read(&cluster, &pod, output::answer_bytes)
+    log.tail = tail.map(i64::from);
+    log.read(cluster, &pod, output::answer_bytes)
         .await
         .map(|()| 0)
 }

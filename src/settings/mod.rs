@@ -210,12 +210,20 @@ fn folder_slug(project: &Path) -> String {
     }
 }
 
+/// The id of a run: what `--run-id` gave, else the tracker's, else a new one.
+///
+/// # Errors
+/// Where it isn't one.
+pub fn run_id(given: Option<&str>) -> CommandResult<RunId> {
+    let wandb = std::env::var(env_vars::WANDB_RUN_ID).ok();
+    RunId::choose(given, wandb.as_deref()).map_err(|error| {
+        CommandError::user(error).hint("give --run-id with letters, digits, `-`, `_` and `.`")
+    })
+}
+
 fn lock(args: &LockArgs, project: &Path) -> CommandResult<LockSettings> {
     let wandb = std::env::var(env_vars::WANDB_RUN_ID).ok();
     let run_id_given = args.run_id.is_some() || wandb.as_ref().is_some_and(|id| !id.is_empty());
-    let run_id = RunId::choose(args.run_id.as_deref(), wandb.as_deref()).map_err(|error| {
-        CommandError::user(error).hint("give --run-id with letters, digits, `-`, `_` and `.`")
-    })?;
     Ok(LockSettings {
         file: (!args.no_lock).then(|| project.join(&args.lock_file)),
         mode: match (args.locked, args.frozen) {
@@ -224,7 +232,7 @@ fn lock(args: &LockArgs, project: &Path) -> CommandResult<LockSettings> {
             (false, false) => LockMode::Free,
         },
         upgrade: args.upgrade.clone(),
-        run_id,
+        run_id: run_id(args.run_id.as_deref())?,
         run_id_given,
         no_skip: args.no_skip,
     })

@@ -16,6 +16,7 @@ use crate::registry::own::Own;
 use crate::support::engines::Engines;
 use crate::support::http;
 use crate::support::mlbuild::{Project, Ran};
+use crate::support::mounts::unmount_below;
 use crate::support::wait;
 
 const UNTOUCHED: [&str; 2] = ["Dockerfile", "data.txt"];
@@ -70,12 +71,7 @@ impl Drop for OwnBuildkitd {
         let _ = self.child.kill();
         let _ = self.child.wait();
         // What it had mounted goes before its folder.
-        let under = self.folder.path().to_string_lossy().into_owned();
-        let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-        let points = mounts.lines().filter_map(|line| line.split(' ').nth(1));
-        for point in points.filter(|point| point.starts_with(&under)) {
-            let _ = Command::new("umount").arg("-l").arg(point).status();
-        }
+        unmount_below(self.folder.path());
     }
 }
 

@@ -245,13 +245,8 @@ async fn find(typed: &str, at: &ClusterArgs) -> CommandResult<(Cluster, Found)> 
 
 /// What it printed.
 pub(super) async fn logs(args: &LogsArgs) -> CommandResult {
-    let (_, found) = find(&args.job, &args.cluster).await?;
-    let printed = logs::run(logs::LogsArgs {
-        job: found.job.name_any(),
-        follow: args.follow,
-        tail: None,
-        cluster: args.cluster.clone(),
-    });
+    let (cluster, found) = find(&args.job, &args.cluster).await?;
+    let printed = logs::print(&cluster, &found, args.follow, None);
     printed.await.map(drop)
 }
 

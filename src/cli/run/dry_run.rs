@@ -19,9 +19,7 @@ pub(in crate::cli) fn print(mut spec: RunSpec, own: &OwnFlags, folder: &Path) ->
     }
     if own.format == Format::Devcontainer {
         let rendered = runtime::devcontainer(&spec, folder);
-        for part in &rendered.left_out {
-            output::warning(&format!("left out: {}: {}", part.what, part.why));
-        }
+        super::left_out::warn(&rendered.left_out);
         return output::answer(&format!("{:#}", rendered.form));
     }
     let rendered = spec.argv(cli);

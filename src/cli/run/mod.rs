@@ -22,6 +22,7 @@ pub(super) mod help;
 pub(super) mod image;
 mod inside;
 pub(super) mod job;
+pub(super) mod left_out;
 pub(super) mod own;
 pub(super) mod record;
 pub(super) mod runtime_cli;
@@ -40,7 +41,7 @@ use self::runtime_cli::Found;
 use super::output;
 use crate::config::Config;
 use crate::env_vars;
-use crate::error::{CommandError, CommandResult};
+use crate::error::CommandResult;
 use crate::runtime::{self, LeftOut, Options, Parsed, RunSpec};
 
 /// Run a container as docker run does, from a pinned image, with the GPU and a run id.
@@ -215,17 +216,9 @@ fn tell(start: &Start) {
     }
 }
 
-/// What the chosen runtime can't do isn't dropped without a word.
-fn refuse_left_out(left_out: &[LeftOut]) -> CommandResult {
-    if left_out.is_empty() {
-        return Ok(());
-    }
-    let lines: Vec<_> = left_out
-        .iter()
-        .map(|l| format!("{}: {}", l.what, l.why))
-        .collect();
-    Err(CommandError::user(lines.join("\n"))
-        .hint("leave it out, or start it with --runtime-cli docker"))
+/// Where the chosen runtime can't do what was asked for.
+fn refuse_left_out(parts: &[LeftOut]) -> CommandResult {
+    left_out::refuse(parts, "leave it out, or start it with --runtime-cli docker")
 }
 
 /// `-v` of a folder that isn't there makes an empty one that belongs to root: rarely what is meant.

@@ -2,10 +2,10 @@
 
 use mlbuild_manifests::RunId;
 
-use crate::env_vars;
 use crate::error::{CommandError, CommandResult};
 use crate::nearest::nearest;
 use crate::runtime::{Options, RuntimeCli};
+use crate::settings;
 
 /// mlbuild's own flags.
 pub(in crate::cli) struct OwnFlags {
@@ -86,10 +86,7 @@ impl OwnFlags {
 
     /// `--run-id`, else the tracker's, else a new one.
     pub(in crate::cli) fn run_id(&self) -> CommandResult<RunId> {
-        let wandb = std::env::var(env_vars::WANDB_RUN_ID).ok();
-        RunId::choose(self.run_id.as_deref(), wandb.as_deref()).map_err(|error| {
-            CommandError::user(error).hint("give --run-id with letters, digits, `-`, `_` and `.`")
-        })
+        settings::run_id(self.run_id.as_deref())
     }
 }
 

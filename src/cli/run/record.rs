@@ -86,16 +86,31 @@ impl Paper {
             },
             host: host(start),
         };
-        run.write(&project).map_err(|error| match &error {
-            RunRecordError::Write { .. } => {
-                CommandError::environment(error).hint("to start it without a record: --no-record")
-            }
-            _ => CommandError::user(error),
-        })
+        begin(run, &project)
     }
 }
 
-/// Writes down how the run ended. That this fails is no failure of the run.
+/// Writes the record of a run that starts.
+///
+/// # Errors
+/// Where the id is taken, or the record can't be written.
+pub(in crate::cli) fn begin(run: RunStart, project: &Path) -> CommandResult<StartedRun> {
+    run.write(project).map_err(|error| match &error {
+        RunRecordError::Write { .. } => {
+            CommandError::environment(error).hint("to start it without a record: --no-record")
+        }
+        _ => CommandError::user(error),
+    })
+}
+
+/// Writes down how a run ended. That this fails is no failure of the run.
+pub(in crate::cli) fn end(run: StartedRun, exit: RunExit) {
+    if let Err(error) = run.finish(exit) {
+        output::warning(&format!("the end of the run isn't recorded: {error}"));
+    }
+}
+
+/// Writes down how the run ended, where it did.
 pub(super) fn finish(run: StartedRun, outcome: &CommandResult<Outcome>) {
     let exit = match outcome {
         Ok(Outcome::Exited(code)) => RunExit::of_code(*code),
@@ -107,9 +122,7 @@ pub(super) fn finish(run: StartedRun, outcome: &CommandResult<Outcome>) {
         Ok(Outcome::Detached { .. }) => return,
         Err(_) => RunExit::default(),
     };
-    if let Err(error) = run.finish(exit) {
-        output::warning(&format!("the end of the run isn't recorded: {error}"));
-    }
+    end(run, exit);
 }
 
 /// The image as records have it: what the lock says of its digest, else the digest alone.

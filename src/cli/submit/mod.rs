@@ -23,14 +23,15 @@ use mlbuild_manifests::RunId;
 use self::follow::Outcome;
 use self::written::Form;
 use super::run::help;
+use super::run::left_out;
 use super::run::record::Paper;
 use super::run::with_config;
 use super::{interrupt, output};
-use crate::env_vars;
 use crate::error::{CommandError, CommandResult};
 use crate::kubernetes::{Cluster, End, Whereabouts, connect};
 use crate::runtime::kubernetes::{self, JobForm, SUBMIT, Told, Wishes};
-use crate::runtime::{LeftOut, Options, Parsed, RunSpec, shell_line};
+use crate::runtime::{Options, Parsed, RunSpec, shell_line};
+use crate::settings;
 
 /// What a shell reports for a process that Ctrl-C ended.
 const INTERRUPTED: i32 = 130;
@@ -86,8 +87,8 @@ pub fn run(args: &SubmitArgs) -> CommandResult<u8> {
     if parsed.own.is_on("help") {
         return output::answer(&help::text(SUBMIT)).map(|()| 0);
     }
-    let folder = crate::settings::current_folder()?;
-    let config = crate::settings::read_config(&folder)?;
+    let folder = settings::current_folder()?;
+    let config = settings::read_config(&folder)?;
     let own = parsed.own.clone();
     // What `[run]` has for mlbuild run's own flags isn't meant for a cluster.
     let Parsed { mut spec, .. } = with_config(parsed, config, &folder);
@@ -97,7 +98,7 @@ pub fn run(args: &SubmitArgs) -> CommandResult<u8> {
     if !own.is_on("no-defaults") {
         spec.options = spec.options.clone().over(usual(&spec));
     }
-    let run_id = run_id(&own)?;
+    let run_id = settings::run_id(own.text("run-id"))?;
     let wishes = Wishes::new(own);
     let asked = Asked {
         spec,
@@ -248,8 +249,11 @@ async fn prepare(mut asked: Asked) -> CommandResult<Submission> {
         secret: variables.secret,
     };
     let form = kubernetes::job(&asked.spec, &asked.wishes, &told);
-    warn(&form.warnings);
-    refuse(&form.refused)?;
+    left_out::warn(&form.warnings);
+    left_out::refuse(
+        &form.refused,
+        "leave it out, or say it in the way of Kubernetes: mlbuild submit --help",
+    )?;
     Ok(Submission {
         asked,
         named,
@@ -262,7 +266,7 @@ async fn prepare(mut asked: Asked) -> CommandResult<Submission> {
 fn runai(spec: &RunSpec, own: Options) -> CommandResult {
     let name = spec.options.text("name").map(str::to_owned);
     let line = kubernetes::runai(spec, &Wishes::new(own), name.as_deref());
-    warn(&line.left_out);
+    left_out::warn(&line.left_out);
     output::answer(&shell_line(&line.form))
 }
 
@@ -276,29 +280,4 @@ fn usual(spec: &RunSpec) -> Options {
         options.add("shm-size", "1g");
     }
     options
-}
-
-fn run_id(own: &Options) -> CommandResult<RunId> {
-    let wandb = std::env::var(env_vars::WANDB_RUN_ID).ok();
-    RunId::choose(own.text("run-id"), wandb.as_deref()).map_err(|error| {
-        CommandError::user(error).hint("give --run-id with letters, digits, `-`, `_` and `.`")
-    })
-}
-
-fn warn(left_out: &[LeftOut]) {
-    for part in left_out {
-        output::warning(&format!("left out: {}: {}", part.what, part.why));
-    }
-}
-
-fn refuse(left_out: &[LeftOut]) -> CommandResult {
-    if left_out.is_empty() {
-        return Ok(());
-    }
-    let lines: Vec<_> = left_out
-        .iter()
-        .map(|l| format!("{}: {}", l.what, l.why))
-        .collect();
-    Err(CommandError::user(lines.join("\n"))
-        .hint("leave it out, or say it in the way of Kubernetes: mlbuild submit --help"))
 }

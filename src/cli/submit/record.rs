@@ -2,13 +2,12 @@
 
 use mlbuild_manifests::LockFile;
 use mlbuild_manifests::lock::FILE_NAME;
-use mlbuild_manifests::run_record::{RunCommand, RunRecordError};
+use mlbuild_manifests::run_record::RunCommand;
 
 use super::Submission;
 use super::follow::Outcome;
-use crate::cli::output;
-use crate::cli::run::record::{Paper, image};
-use crate::error::{CommandError, CommandResult};
+use crate::cli::run::record::{Paper, begin, end, image};
+use crate::error::CommandResult;
 use crate::kubernetes::Cluster;
 use crate::records::{RunExit, RunStart, StartedRun, this_host};
 
@@ -51,15 +50,10 @@ pub(super) fn write(
         },
         host,
     };
-    run.write(&project).map_err(|error| match &error {
-        RunRecordError::Write { .. } => {
-            CommandError::environment(error).hint("to start it without a record: --no-record")
-        }
-        _ => CommandError::user(error),
-    })
+    begin(run, &project)
 }
 
-/// Writes down how the run ended. That this fails is no failure of the run.
+/// Writes down how the run ended.
 pub(super) fn finish(run: StartedRun, outcome: &CommandResult<Outcome>) {
     let exit = match outcome {
         Ok(Outcome::Ended(end)) => RunExit {
@@ -69,7 +63,5 @@ pub(super) fn finish(run: StartedRun, outcome: &CommandResult<Outcome>) {
         Ok(Outcome::Cancelled) => RunExit::of_code(super::INTERRUPTED),
         Err(_) => RunExit::default(),
     };
-    if let Err(error) = run.finish(exit) {
-        output::warning(&format!("the end of the run isn't recorded: {error}"));
-    }
+    end(run, exit);
 }
