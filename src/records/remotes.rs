@@ -6,39 +6,50 @@ use url::Url;
 
 use super::git::{Git, GitError};
 
-/// The address of the branch's remote, else of `origin`, else of the first one.
-pub(super) fn remote(git: &Git, branch: Option<&str>) -> Result<Option<String>, GitError> {
-    let remotes = remotes(git)?;
-    let of_branch = match branch {
-        // Fails where the branch follows none.
-        Some(branch) => git
-            .text(&["config", &format!("branch.{branch}.remote")])
-            .ok(),
-        None => None,
-    };
-    let chosen = of_branch
-        .and_then(|name| remotes.get(&name))
-        .or_else(|| remotes.get("origin"))
-        .or_else(|| remotes.values().next());
-    Ok(chosen.cloned())
+/// The remotes of a repository.
+#[derive(Debug, Default)]
+pub(super) struct Remotes {
+    /// Their addresses by name, without log-ins.
+    pub(super) addresses: BTreeMap<String, String>,
+    /// The remote that each branch follows.
+    followed: BTreeMap<String, String>,
 }
 
-/// The remotes of a repository, by name, without log-ins in their addresses.
-pub(super) fn remotes(git: &Git) -> Result<BTreeMap<String, String>, GitError> {
-    let pattern = r"^remote\..*\.url$";
-    let answer = match git.bytes(&["config", "-z", "--get-regexp", pattern], b"") {
-        Ok(answer) => answer,
-        // There is none.
-        Err(GitError::Failed { .. }) => return Ok(BTreeMap::new()),
-        Err(other) => return Err(other),
-    };
-    let answer = String::from_utf8_lossy(&answer).into_owned();
-    let remotes = answer.split('\0').filter_map(|entry| {
-        let (key, url) = entry.split_once('\n')?;
-        let name = key.strip_prefix("remote.")?.strip_suffix(".url")?;
-        Some((name.to_owned(), without_log_in(url)))
-    });
-    Ok(remotes.collect())
+impl Remotes {
+    /// Asks git for all of them, in one question.
+    pub(super) fn read(git: &Git) -> Result<Self, GitError> {
+        let pattern = r"^(remote\..*\.url|branch\..*\.remote)$";
+        let answer = match git.bytes(&["config", "-z", "--get-regexp", pattern], b"") {
+            Ok(answer) => answer,
+            // There is none.
+            Err(GitError::Failed { .. }) => return Ok(Self::default()),
+            Err(other) => return Err(other),
+        };
+        let mut remotes = Self::default();
+        for entry in String::from_utf8_lossy(&answer).split('\0') {
+            let Some((key, value)) = entry.split_once('\n') else {
+                continue;
+            };
+            let between = |start, end| key.strip_prefix(start)?.strip_suffix(end);
+            if let Some(name) = between("remote.", ".url") {
+                let address = without_log_in(value);
+                remotes.addresses.insert(name.to_owned(), address);
+            } else if let Some(branch) = between("branch.", ".remote") {
+                let name = value.to_owned();
+                remotes.followed.insert(branch.to_owned(), name);
+            }
+        }
+        Ok(remotes)
+    }
+
+    /// The address of the branch's remote, else of `origin`, else of the first one.
+    pub(super) fn of_branch(&self, branch: Option<&str>) -> Option<&String> {
+        let followed = branch.and_then(|branch| self.followed.get(branch));
+        followed
+            .and_then(|name| self.addresses.get(name))
+            .or_else(|| self.addresses.get("origin"))
+            .or_else(|| self.addresses.values().next())
+    }
 }
 
 /// An address without what logs in: tokens stand in user names, passwords and queries.

@@ -4,12 +4,13 @@
 //! our own, in a temporary file.
 
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use mlbuild_manifests::run_record::{GitState, sha256};
 
 use super::git::{Git, GitError};
 use super::patch::{self, Kept, MAX_FILE};
-use super::remotes::remote;
+use super::remotes::Remotes;
 use super::status::{Status, without_records};
 
 /// Most files that aren't tracked and still go into a patch.
@@ -40,21 +41,34 @@ impl Snapshot {
             "index",
             "--show-prefix",
         ];
-        let answer = match here.text(&question) {
-            Ok(answer) => answer,
+        // At once: starting git takes longer than its answers do.
+        let (place, status, remotes) = thread::scope(|scope| {
+            let status = scope.spawn(|| Status::read(&here));
+            let remotes = scope.spawn(|| Remotes::read(&here));
+            let place = here.text(&question);
+            let told = "asking git doesn't panic";
+            (
+                place,
+                status.join().expect(told),
+                remotes.join().expect(told),
+            )
+        });
+        let place = match place {
+            Ok(place) => place,
             Err(GitError::NotARepository(_)) => return Ok(None),
             Err(other) => return Err(other),
         };
-        let mut lines = answer.lines();
+        let (mut status, remotes) = (status?, remotes?);
+        let mut lines = place.lines();
         let top = PathBuf::from(lines.next().unwrap_or_default());
         // Told from where git was asked.
         let index = project.join(lines.next().unwrap_or_default());
         let folder = lines.next().unwrap_or_default().trim_end_matches('/');
 
         let git = Git::at(&top);
-        let mut status = Status::read(&git)?;
+        let remote = remotes.of_branch(status.branch.as_deref());
         let mut state = GitState {
-            remote: remote(&git, status.branch.as_deref())?,
+            remote: remote.cloned(),
             commit: status.commit.take(),
             branch: status.branch.take(),
             folder: (!folder.is_empty()).then(|| folder.to_owned()),

@@ -23,7 +23,7 @@ pub(super) struct Status {
 }
 
 impl Status {
-    /// Asks git, which must be at the repository's top.
+    /// Asks git, for the whole repository.
     pub(super) fn read(git: &Git) -> Result<Self, GitError> {
         let records = without_records();
         let answer = git.bytes(

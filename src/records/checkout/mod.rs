@@ -11,7 +11,7 @@ use mlbuild_manifests::RunId;
 use mlbuild_manifests::run_record::GitState;
 
 use super::git::{Git, GitError};
-use super::remotes::{remotes, without_log_in};
+use super::remotes::{Remotes, without_log_in};
 use super::status::Status;
 use error::knows;
 
@@ -203,7 +203,7 @@ fn moves_submodules(patch: &[u8]) -> bool {
 
 /// Makes sure that the commit is here; returns what a person should know.
 fn have_commit(git: &Git, commit: &str, state: &GitState) -> Result<Vec<String>, CheckoutError> {
-    let remotes = remotes(git)?;
+    let remotes = Remotes::read(git)?.addresses;
     let same = |address: &str| {
         let recorded = state.remote.as_deref().unwrap_or_default();
         plain(address) == plain(recorded)
