@@ -51,7 +51,7 @@ fn it_is_started_by_digest_and_written_down() {
     assert_eq!(ran.code, Some(5), "{}", ran.stderr);
     let name = base.rsplit_once(':').unwrap().0;
     let record = setting.record("exp-1");
-    let digest = record.image.digest.as_ref().unwrap();
+    let digest = record.image.pinned().unwrap();
     assert_eq!(ran.stdout, format!("{name}@{digest} exp-1\n"));
     assert_eq!(record.command.unwrap().program.as_deref(), Some("podman"));
     let outcome = record.outcome.unwrap();

@@ -4,9 +4,14 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
 
+use mlbuild::registry::RegistryError;
+use mlbuild_manifests::RunRecord;
+use mlbuild_manifests::run_record::RunStatus;
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::image::unique;
 use crate::support::engines::Engines;
+use crate::support::http::manifest as manifest_of;
 use crate::support::mlbuild::{Project, Ran};
 use crate::support::terminal::Terminal;
 use crate::support::wait;
@@ -219,6 +224,59 @@ fn an_image_that_was_never_pushed_starts_and_says_so() {
         "{}",
         ran.stderr
     );
+}
+
+#[test]
+fn the_record_learns_what_the_digest_is_of() {
+    let setting = classic();
+    // The same image by its manifest, and by an index that has its provenance too.
+    let index = unique(&setting.engines.registry, "told-apart");
+    let text = format!("FROM {}\nLABEL a=b\n", setting.engines.base);
+    setting.project.write("Dockerfile", &text);
+    let build = ["image", "-f", "Dockerfile", "--no-lock", "--push"];
+    let builder = format!("--builder={}", setting.engines.buildkitd);
+    let flags = [builder.as_str(), "--provenance=mode=min", "-t", &index];
+    let mut command = setting.project.command(build.iter().chain(&flags));
+    Ran::of(&mut command).answer();
+    let manifest = setting.engines.base.clone();
+    for (image, is_index) in [(&index, true), (&manifest, false)] {
+        let folder = setting.project.path("");
+        let mount = format!("--volume={}:/here", folder.display());
+        let id = format!("--run-id=told-{is_index}");
+        let wait = "until test -e /here/go; do sleep 0.1; done; rm /here/go";
+        let words = ["--rm", &mount, &id, image, "sh", "-c", wait];
+        let mut run = setting.command(&words).spawn().unwrap();
+        let path = setting
+            .project
+            .path(&format!("mlbuild.runs/told-{is_index}.toml"));
+        let told = wait::until_some("what the digest is of", || {
+            let record = RunRecord::load(&path).ok()?;
+            (!record.image.platforms.is_empty()).then_some(record.image)
+        });
+        setting.project.write("go", "");
+        assert!(run.wait().unwrap().success());
+        let record = RunRecord::load(&path).unwrap();
+        assert_eq!(record.image, told, "the end of the run forgot it");
+        assert_eq!(record.status(), RunStatus::Finished);
+        assert_eq!(told.index.is_some(), is_index, "{told:?}");
+        assert_eq!((told.digest.as_ref(), told.platforms.len()), (None, 1));
+        // As the registry has it.
+        let reference = RegistryError::reference(image).unwrap();
+        let (repository, tag) = (reference.repository(), reference.tag().unwrap());
+        let (digest, document) = manifest_of(&setting.engines.registry, repository, tag);
+        let platform = &told.platforms["linux/amd64"];
+        let (named, inner) = match is_index {
+            true => (told.index.as_ref(), &document["manifests"][0]["digest"]),
+            false => (Some(&platform.manifest), &document["config"]["digest"]),
+        };
+        assert_eq!(named.unwrap().as_ref(), digest);
+        let expected = if is_index {
+            &platform.manifest
+        } else {
+            &platform.config
+        };
+        assert_eq!(inner, expected.as_ref());
+    }
 }
 
 #[test]

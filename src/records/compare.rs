@@ -96,6 +96,10 @@ impl Found {
         let (old, new) = (&old.image, &new.image);
         let references = (Some(&old.reference), Some(&new.reference));
         self.values("image", "reference", &references.0, &references.1);
+        // One record may know more of the same digest than the other.
+        if old.pinned().is_some() && old.pinned() == new.pinned() {
+            return;
+        }
         self.values("image", "digest", &old.digest, &new.digest);
         self.values("image", "image ID", &old.image_id, &new.image_id);
         let manifests = |image: &mlbuild_manifests::run_record::RunImage| {

@@ -94,6 +94,17 @@ impl StartedRun {
         &self.record
     }
 
+    /// Writes down what the image's digest turned out to be of. That this fails is no failure of
+    /// the run: the end is written with it once more.
+    pub fn tell_apart(&mut self, learned: RunImage) {
+        let reference = std::mem::take(&mut self.record.image.reference);
+        self.record.image = RunImage {
+            reference,
+            ..learned
+        };
+        let _ = self.record.replace(&self.folder);
+    }
+
     /// A run that another process started and left; `None` if it has ended, or has no record.
     ///
     /// # Errors

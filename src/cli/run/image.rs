@@ -10,15 +10,16 @@ use std::process::{Command, Stdio};
 use mlbuild_buildkit::docker::api::ImageInspect;
 use mlbuild_templates::reference;
 use oci_spec::distribution::Reference;
+use oci_spec::image::Platform;
 
 use super::runtime_cli::Found;
 use crate::cli::output;
 use crate::error::{CommandError, CommandResult};
-use crate::registry::RegistryError;
+use crate::registry::{RegistryError, parse_platform};
 use crate::runtime::{RunSpec, RuntimeCli};
 
 /// An image that can't become another one.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(in crate::cli) struct PinnedImage {
     /// As it was named.
     pub(in crate::cli) asked: String,
@@ -26,6 +27,10 @@ pub(in crate::cli) struct PinnedImage {
     pub(in crate::cli) start: String,
     /// For people and trackers: `name@sha256:…`, or the image ID where no registry has it.
     pub(in crate::cli) pinned: String,
+    /// What it is for, where the store tells.
+    pub(in crate::cli) platform: Option<Platform>,
+    /// Whether its registry may be asked more: `--pull=never` is for who wants none asked.
+    pub(in crate::cli) registry_may_tell: bool,
     env: Vec<String>,
 }
 
@@ -90,7 +95,10 @@ pub(in crate::cli) async fn pin(found: &Found, spec: &RunSpec) -> CommandResult<
             found.cli
         ))
     })?;
-    let image = pinned(asked, &held);
+    let image = PinnedImage {
+        registry_may_tell: pull != "never",
+        ..pinned(asked, &held)
+    };
     if image.pinned.starts_with("sha256:") {
         output::note(&format!(
             "{asked} was never pushed: this machine alone has it, as {}",
@@ -219,6 +227,8 @@ fn pinned(asked: &str, held: &ImageInspect) -> PinnedImage {
         asked: asked.to_owned(),
         pinned: start.clone(),
         start,
+        registry_may_tell: true,
+        platform: parse_platform(&format!("{}/{}", held.os, held.architecture)),
         env: held
             .config
             .as_ref()

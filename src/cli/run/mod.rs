@@ -9,6 +9,7 @@
 //! | what machine learning usually needs, and the tracker's variables | `defaults`, `inside`, `credentials` |
 //! | the run on paper | `record` |
 //! | the container, to its end | `child` |
+//! | what its digest is of | `told_apart` |
 //!
 //! `job` has the same for agents, which make and start containers in two steps.
 
@@ -26,6 +27,7 @@ pub(super) mod left_out;
 pub(super) mod own;
 pub(super) mod record;
 pub(super) mod runtime_cli;
+mod told_apart;
 
 use std::path::{Path, PathBuf};
 
@@ -38,6 +40,7 @@ use self::image::PinnedImage;
 use self::own::OwnFlags;
 use self::record::Paper;
 use self::runtime_cli::Found;
+use self::told_apart::OpenRun;
 use super::output;
 use crate::config::Config;
 use crate::env_vars;
@@ -195,11 +198,15 @@ pub(super) fn go(
     };
     let rendered = whole.argv(start.found.cli);
     refuse_left_out(&rendered.left_out)?;
-    let written = |paper: Paper| paper.write(&start, beside.display);
+    let written = |paper: Paper| {
+        let project = paper.project().to_path_buf();
+        let run = paper.write(&start, beside.display)?;
+        CommandResult::Ok(OpenRun::of(run, &start.image, project))
+    };
     let run = paper.map(written).transpose()?;
     let outcome = child::run(&start, &rendered.form, signals, beside.ear);
     if let Some(run) = run {
-        record::finish(run, &outcome);
+        record::finish(run.close(), &outcome);
     }
     let outcome = outcome?;
     if let Outcome::Detached { answer } = &outcome {

@@ -51,6 +51,11 @@ impl Paper {
         }
     }
 
+    /// The project's folder.
+    pub(super) fn project(&self) -> &Path {
+        &self.project
+    }
+
     /// The project, and the state of its code; what can't be recorded is said.
     pub(in crate::cli) fn code(self) -> (PathBuf, Option<Snapshot>) {
         let code = match self.code {
