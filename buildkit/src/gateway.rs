@@ -4,24 +4,18 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use mlbuild_proto::google::rpc;
 use mlbuild_proto::moby::buildkit::v1::SolveRequest;
-use mlbuild_proto::moby::buildkit::v1::frontend::llb_bridge_client::LlbBridgeClient;
-use mlbuild_proto::moby::buildkit::v1::frontend::{
-    self as gateway, PingRequest, ReturnRequest, result,
-};
+use mlbuild_proto::moby::buildkit::v1::frontend::{self as gateway, result};
 use serde::Deserialize;
-use tonic::{Request, Status};
+use tonic::Status;
 
-use crate::client::{Client, MAX_MESSAGE};
+use crate::bridge::Bridge;
+use crate::client::Client;
 use crate::error::SolveError;
 use crate::info::Feature;
 use crate::session::{LocalSource, RunningSession, Session, Targets, new_id};
-use crate::solve::DOCKERFILE_FRONTEND;
 
-/// How long the daemon may take to know of a build that was just started.
-const READY: Duration = Duration::from_secs(10);
-/// How long it may take to end it.
+/// How long the daemon may take to end a build.
 const END: Duration = Duration::from_secs(10);
 
 /// What BuildKit's own linter found.
@@ -185,8 +179,12 @@ impl Client {
             options.insert(format!("build-arg:{name}"), value.clone());
         }
         let mut bridge = Bridge::new(self, &reference);
+        let ask = async {
+            bridge.ready().await?;
+            bridge.solve(options).await
+        };
         let asked = tokio::select! {
-            answer = bridge.ask(options) => answer,
+            answer = ask => answer,
             ended = &mut build => match ended {
                 Ok(_) => Err(Status::aborted("the daemon ended the build by itself")),
                 Err(status) => Err(status),
@@ -194,78 +192,18 @@ impl Client {
         };
         // The solve ends once its frontend has returned.
         let returned = async {
-            let _ = bridge.give_back(asked.as_ref().err()).await;
+            let nothing = gateway::Result {
+                result: Some(result::Result::Ref(gateway::Ref::default())),
+                ..Default::default()
+            };
+            let outcome = asked.as_ref().map(|_| nothing);
+            let _ = bridge.give_back(outcome).await;
             build.await
         };
         let _ = tokio::time::timeout(END, returned).await;
-        asked.map_err(|status| self.solve_error(&status))
-    }
-}
-
-/// The frontend's side of one build.
-struct Bridge {
-    client: LlbBridgeClient<tonic::transport::Channel>,
-    build: tonic::metadata::AsciiMetadataValue,
-}
-
-impl Bridge {
-    fn new(client: &Client, reference: &str) -> Self {
-        Self {
-            client: LlbBridgeClient::new(client.channel())
-                .max_decoding_message_size(MAX_MESSAGE)
-                .max_encoding_message_size(MAX_MESSAGE),
-            build: reference.parse().expect("hexadecimal digits are ASCII"),
+        match asked {
+            Ok(result) => Ok(result.metadata),
+            Err(status) => Err(self.solve_error(&status)),
         }
-    }
-
-    fn request<T>(&self, message: T) -> Request<T> {
-        let mut request = Request::new(message);
-        request
-            .metadata_mut()
-            .insert("buildkit-controlapi-buildid", self.build.clone());
-        request
-    }
-
-    async fn ask(
-        &mut self,
-        options: BTreeMap<String, String>,
-    ) -> Result<BTreeMap<String, bytes::Bytes>, Status> {
-        // The daemon itself waits a few seconds for the build to be known.
-        let ping = self.request(PingRequest {});
-        tokio::time::timeout(READY, self.client.ping(ping))
-            .await
-            .map_err(|_| Status::deadline_exceeded("the daemon doesn't know the build"))??;
-        let solve = self.request(gateway::SolveRequest {
-            frontend: DOCKERFILE_FRONTEND.to_string(),
-            frontend_opt: options,
-            allow_result_return: true,
-            allow_result_array_ref: true,
-            ..Default::default()
-        });
-        let answer = self.client.solve(solve).await?.into_inner();
-        Ok(answer.result.unwrap_or_default().metadata)
-    }
-
-    async fn give_back(&mut self, failed: Option<&Status>) -> Result<(), Status> {
-        let message = match failed {
-            None => ReturnRequest {
-                result: Some(gateway::Result {
-                    result: Some(result::Result::Ref(gateway::Ref::default())),
-                    ..Default::default()
-                }),
-                error: None,
-            },
-            Some(status) => ReturnRequest {
-                result: None,
-                error: Some(rpc::Status {
-                    code: status.code().into(),
-                    message: status.message().to_string(),
-                    details: Vec::new(),
-                }),
-            },
-        };
-        let request = self.request(message);
-        self.client.r#return(request).await?;
-        Ok(())
     }
 }

@@ -14,6 +14,7 @@
 //! Composing Dockerfiles, pushing to registries and printing are left to
 //! others.
 
+mod bridge;
 mod client;
 mod credentials;
 mod discover;
@@ -46,6 +47,8 @@ pub use session::{
     AuthOptions, ExportTarget, LocalSource, SecretSource, Session, SessionBuilder, SessionError,
     SshSource, context_key,
 };
-pub use solve::{CacheOption, DOCKERFILE_FRONTEND, Export, SolveOptions, SolveOutput};
+pub use solve::{
+    Answers, CacheOption, DOCKERFILE_FRONTEND, Export, Question, SolveOptions, SolveOutput,
+};
 pub use tls::{TlsError, TlsOptions};
 pub use transport::DialError;

@@ -4,6 +4,7 @@ mod cache;
 mod check;
 mod oci_index;
 mod progress;
+mod question;
 mod request;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ use crate::client::Client;
 use crate::error::{BuildFailure, SolveError, status_text};
 use crate::session::{ExportTarget, RunningSession, Session, SessionError, new_id};
 use progress::Progress;
+pub use question::{Answers, Question};
 use request::Prepared;
 
 /// The frontend that reads Dockerfiles, built into every daemon.
@@ -55,6 +57,9 @@ pub struct SolveOptions {
     pub source_policy: Option<Policy>,
     /// Leaves no record in the daemon's build history.
     pub internal: bool,
+    /// Asked of the image before it is exported. Of one with attestations it can't be: they would
+    /// be lost.
+    pub question: Option<Question>,
 }
 
 impl Default for SolveOptions {
@@ -69,6 +74,7 @@ impl Default for SolveOptions {
             entitlements: Vec::new(),
             source_policy: None,
             internal: false,
+            question: None,
         }
     }
 }
@@ -104,10 +110,15 @@ pub struct SolveOutput {
     /// The configuration's digest, which Docker calls the image ID; absent for
     /// an index.
     pub config_digest: Option<String>,
+    /// What was answered to [`SolveOptions::question`]; `None` where nothing was.
+    pub answers: Option<Answers>,
 }
 
 impl SolveOutput {
-    fn new(exporter_response: BTreeMap<String, String>) -> Result<Self, SolveError> {
+    fn new(
+        exporter_response: BTreeMap<String, String>,
+        answers: Option<Answers>,
+    ) -> Result<Self, SolveError> {
         let bad = |why: String| SolveError::Answer(format!("containerimage.descriptor: {why}"));
         let descriptor = match exporter_response.get("containerimage.descriptor") {
             None => None,
@@ -125,6 +136,7 @@ impl SolveOutput {
             exporter_response,
             descriptor,
             config_digest,
+            answers,
         })
     }
 }
@@ -138,7 +150,7 @@ impl Client {
     /// What the daemon would drop without a word is refused beforehand.
     pub async fn solve(
         &self,
-        options: SolveOptions,
+        mut options: SolveOptions,
         mut session: Session,
         status: mpsc::Sender<StatusResponse>,
         cancel: CancellationToken,
@@ -154,12 +166,21 @@ impl Client {
         }
 
         let reference = options.reference.clone();
+        let question = options.question.take();
         let prepared = Prepared::new(options, &mut session)?;
         let mut running = RunningSession::start(session, prepared.targets.clone(), self)?;
-        let progress = Progress::start(self, reference, status);
+        let mark = question.as_ref().map(|question| question.mark.clone());
+        let progress = Progress::start(self, reference, status, mark);
 
-        let mut control = self.control();
-        let mut solving = Box::pin(control.solve(prepared.request));
+        let mut solving = Box::pin(async {
+            match &question {
+                Some(question) => question::solve(self, prepared.request, question).await,
+                None => {
+                    let answer = self.control().solve(prepared.request).await;
+                    answer.map(|answer| (answer, None))
+                }
+            }
+        });
         let outcome = tokio::select! {
             answer = &mut solving => answer.map_err(Ended::Status),
             () = cancel.cancelled() => Err(Ended::Cancelled),
@@ -184,9 +205,9 @@ impl Client {
         drop(running);
 
         match outcome {
-            Ok(answer) => {
+            Ok((answer, answers)) => {
                 let response = answer.into_inner().exporter_response;
-                let output = SolveOutput::new(response)?;
+                let output = SolveOutput::new(response, answers)?;
                 prepared.after.run(&output)?;
                 prepared
                     .targets
@@ -237,9 +258,12 @@ mod tests {
         let json = r#"{"mediaType":"application/vnd.oci.image.index.v1+json","digest":"sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad","size":7}"#;
         let text = base64::engine::general_purpose::STANDARD.encode(json);
         let response = [("containerimage.descriptor".to_string(), text)].into();
-        let output = SolveOutput::new(response).unwrap();
+        let output = SolveOutput::new(response, None).unwrap();
         assert_eq!(output.descriptor.unwrap().size(), 7);
         let bad = [("containerimage.descriptor".to_string(), "?".to_string())].into();
-        assert!(matches!(SolveOutput::new(bad), Err(SolveError::Answer(_))));
+        assert!(matches!(
+            SolveOutput::new(bad, None),
+            Err(SolveError::Answer(_))
+        ));
     }
 }

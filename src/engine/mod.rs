@@ -64,6 +64,8 @@ pub struct BuildInputs<'a> {
     pub events: mpsc::Sender<StatusResponse>,
     /// Ends the build, also on the daemon.
     pub cancel: CancellationToken,
+    /// Whether the image is asked for its packages while it is built.
+    pub asks_packages: bool,
 }
 
 /// What came out.
@@ -77,6 +79,9 @@ pub struct BuildOutput {
     pub config_digest: Option<String>,
     /// Image ID in Docker's store, where the image is there.
     pub docker_id: Option<String>,
+    /// Its packages, where it was asked for them; the inner `None` where it has nothing to list
+    /// them with.
+    pub packages: Option<Option<LockedPackages>>,
 }
 
 impl BuildOutput {
@@ -188,6 +193,7 @@ impl Builder {
             descriptor: solved.descriptor,
             response: solved.exporter_response,
             docker_id: None,
+            packages: solved.answers.as_ref().map(packages::answered),
         })
     }
 
@@ -221,11 +227,13 @@ impl Builder {
             .map_err(|error| CommandError::environment(format!("temporary folder: {error}")))?;
         let asked = BuildInputs {
             plan: &plan,
+            asks_packages: false,
             ..inputs.clone()
         };
         self.solve(&asked, vec![exports::files(folder.path())])
             .await?;
-        Ok(packages::read(folder.path()))
+        let content = |file: &str| std::fs::read_to_string(folder.path().join(file)).ok();
+        Ok(packages::read(content))
     }
 
     /// The id of an image in the Docker around this builder; `None` where it has none of that name.
@@ -282,7 +290,11 @@ impl Builder {
         };
         let folder = tempfile::tempdir().map_err(|error| fail("temporary folder", error))?;
         let tar = folder.path().join("image.tar");
-        self.solve(inputs, vec![exports::docker_tar(tags, &tar)])
+        let again = BuildInputs {
+            asks_packages: false,
+            ..inputs.clone()
+        };
+        self.solve(&again, vec![exports::docker_tar(tags, &tar)])
             .await?;
         let file = tokio::fs::File::open(&tar)
             .await

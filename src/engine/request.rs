@@ -11,7 +11,7 @@ use mlbuild_buildkit::{
 
 use mlbuild_templates::compose::INPUTS_CONTEXT;
 
-use super::{BuildInputs, source_policy};
+use super::{BuildInputs, packages, source_policy};
 use crate::error::{CommandError, CommandResult};
 use crate::plan::{BuildPlan, Context, NoCache, SecretSource};
 
@@ -28,7 +28,14 @@ pub(super) fn prepare(
     let network = plan.run.network.as_deref().or(default_network);
     let mut attrs = frontend_attrs(plan, inputs, network);
     let mut session = Session::builder().auth(AuthOptions::from_env(&Env::process()));
-    session = session.local(DOCKERFILE, LocalSource::Memory(dockerfile_files(plan)));
+    let (name, text) = (&plan.dockerfile.file_name, &plan.dockerfile.text);
+    let mut dockerfiles = dockerfile_files(plan, name, text);
+    let asked = inputs.asks_packages.then(|| packages::question(plan));
+    let question = asked.flatten().map(|(name, text, question)| {
+        dockerfiles.extend(dockerfile_files(plan, &name, &text));
+        question
+    });
+    session = session.local(DOCKERFILE, LocalSource::Memory(dockerfiles));
     match &plan.context {
         Context::Folder { path } => {
             session = session
@@ -112,6 +119,7 @@ pub(super) fn prepare(
             .as_ref()
             .map(source_policy::read)
             .transpose()?,
+        question,
         ..SolveOptions::default()
     };
     Ok((options, session))
@@ -186,11 +194,10 @@ fn frontend_attrs(
     attrs
 }
 
-/// The Dockerfile, and the ignore file that is its own.
-fn dockerfile_files(plan: &BuildPlan) -> BTreeMap<String, Vec<u8>> {
+/// A Dockerfile, and the ignore file that is its own.
+fn dockerfile_files(plan: &BuildPlan, name: &str, text: &str) -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();
-    let name = &plan.dockerfile.file_name;
-    files.insert(name.clone(), plan.dockerfile.text.clone().into_bytes());
+    files.insert(name.to_owned(), text.as_bytes().to_vec());
     if let Some(ignore) = &plan.dockerfile.ignore {
         files.insert(
             format!("{name}.dockerignore"),

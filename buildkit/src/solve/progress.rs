@@ -1,5 +1,6 @@
 //! The daemon's progress messages, beside the solve and a little beyond it.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use mlbuild_proto::moby::buildkit::v1::{StatusRequest, StatusResponse};
@@ -29,6 +30,7 @@ impl Progress {
         client: &Client,
         reference: String,
         to: mpsc::Sender<StatusResponse>,
+        hidden: Option<String>,
     ) -> Self {
         let (tell, seen) = watch::channel(None);
         let mut control = client.control();
@@ -39,7 +41,11 @@ impl Progress {
                 return;
             };
             let mut messages = answer.into_inner();
-            while let Ok(Some(message)) = messages.message().await {
+            let mut veil = hidden.map(Veil::new);
+            while let Ok(Some(mut message)) = messages.message().await {
+                if let Some(veil) = &mut veil {
+                    veil.draw(&mut message);
+                }
                 let failed = message.vertexes.iter().find(|v| !v.error.is_empty());
                 tell.send_modify(|first| {
                     if first.is_none() {
@@ -66,5 +72,67 @@ impl Progress {
             }
         }
         self.seen.borrow().clone()
+    }
+}
+
+/// Hides the steps that have a mark in their name, and all that is said of them.
+struct Veil {
+    mark: String,
+    /// Digests of the steps behind it.
+    hidden: HashSet<String>,
+}
+
+impl Veil {
+    fn new(mark: String) -> Self {
+        Self {
+            mark,
+            hidden: HashSet::new(),
+        }
+    }
+
+    fn draw(&mut self, message: &mut StatusResponse) {
+        let marked = message
+            .vertexes
+            .iter()
+            .filter(|v| v.name.contains(&self.mark));
+        self.hidden.extend(marked.map(|v| v.digest.clone()));
+        let is_seen = |digest: &String| !self.hidden.contains(digest);
+        message.vertexes.retain(|v| is_seen(&v.digest));
+        message.statuses.retain(|s| is_seen(&s.vertex));
+        message.logs.retain(|l| is_seen(&l.vertex));
+        message.warnings.retain(|w| is_seen(&w.vertex));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mlbuild_proto::moby::buildkit::v1::{Vertex, VertexLog};
+
+    use super::*;
+
+    #[test]
+    fn marked_steps_are_hidden_with_what_they_say() {
+        let vertex = |digest: &str, name: &str| Vertex {
+            digest: digest.into(),
+            name: name.into(),
+            ..Vertex::default()
+        };
+        let log = |vertex: &str| VertexLog {
+            vertex: vertex.into(),
+            ..VertexLog::default()
+        };
+        let mut veil = Veil::new("the-mark".into());
+        let mut first = StatusResponse {
+            vertexes: vec![vertex("a", "[1/2] RUN"), vertex("b", "[the-mark 1/1] RUN")],
+            ..StatusResponse::default()
+        };
+        veil.draw(&mut first);
+        assert_eq!(first.vertexes, [vertex("a", "[1/2] RUN")]);
+        let mut second = StatusResponse {
+            logs: vec![log("b"), log("a")],
+            ..StatusResponse::default()
+        };
+        veil.draw(&mut second);
+        assert_eq!(second.logs, [log("a")]);
     }
 }

@@ -118,6 +118,18 @@ pub struct ReadFileResponse {
     #[prost(bytes = "bytes", tag = "1")]
     pub data: ::prost::bytes::Bytes,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StatFileRequest {
+    #[prost(string, tag = "1")]
+    pub r#ref: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub path: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct StatFileResponse {
+    #[prost(message, optional, tag = "1")]
+    pub stat: ::core::option::Option<super::super::super::super::fsutil::types::Stat>,
+}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PingRequest {}
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -305,6 +317,32 @@ pub mod llb_bridge_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        pub async fn stat_file(
+            &mut self,
+            request: impl tonic::IntoRequest<super::StatFileRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::StatFileResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/moby.buildkit.v1.frontend.LLBBridge/StatFile",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("moby.buildkit.v1.frontend.LLBBridge", "StatFile"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
         pub async fn ping(
             &mut self,
             request: impl tonic::IntoRequest<super::PingRequest>,
@@ -380,6 +418,13 @@ pub mod llb_bridge_server {
             request: tonic::Request<super::ReadFileRequest>,
         ) -> std::result::Result<
             tonic::Response<super::ReadFileResponse>,
+            tonic::Status,
+        >;
+        async fn stat_file(
+            &self,
+            request: tonic::Request<super::StatFileRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::StatFileResponse>,
             tonic::Status,
         >;
         async fn ping(
@@ -586,6 +631,51 @@ pub mod llb_bridge_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ReadFileSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/moby.buildkit.v1.frontend.LLBBridge/StatFile" => {
+                    #[allow(non_camel_case_types)]
+                    struct StatFileSvc<T: LlbBridge>(pub Arc<T>);
+                    impl<
+                        T: LlbBridge,
+                    > tonic::server::UnaryService<super::StatFileRequest>
+                    for StatFileSvc<T> {
+                        type Response = super::StatFileResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::StatFileRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as LlbBridge>::stat_file(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = StatFileSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -193,6 +193,7 @@ impl Job<'_> {
             insecure: &self.settings.insecure,
             events,
             cancel: cancel.clone(),
+            asks_packages: self.lists_packages() && !skip::changed(locked, &inputs).is_empty(),
         };
         let steps = progress.local_steps();
         let built = self.solve(&builder, &build, locked, &steps).await;
@@ -281,6 +282,11 @@ impl Job<'_> {
         }
     }
 
+    /// Whether the lock gets the image's packages.
+    fn lists_packages(&self) -> bool {
+        self.settings.lock.file.is_some() && self.settings.lock.mode <= LockMode::Free
+    }
+
     /// The packages of the image: those that are known where the image is, else asked of it.
     ///
     /// That they can't be listed is no failure of the build.
@@ -292,7 +298,7 @@ impl Job<'_> {
         locked: Option<&LockedImage>,
         build: BuildInputs<'_>,
     ) -> Option<LockedPackages> {
-        if self.settings.lock.file.is_none() || self.settings.lock.mode > LockMode::Free {
+        if !self.lists_packages() {
             return None;
         }
         if let Some(known) = skip.packages_of(built) {
@@ -309,10 +315,15 @@ impl Job<'_> {
         if old.is_some() && built.config_digest.as_ref().is_some_and(is_locked) {
             return old;
         }
-        let (events, mut unread) = mpsc::channel(64);
-        tokio::spawn(async move { while unread.recv().await.is_some() {} });
-        let quiet = BuildInputs { events, ..build };
-        let new = builder.packages(&quiet).await.ok().flatten();
+        let new = match built.packages.clone() {
+            Some(answered) => answered,
+            None => {
+                let (events, mut unread) = mpsc::channel(64);
+                tokio::spawn(async move { while unread.recv().await.is_some() {} });
+                let quiet = BuildInputs { events, ..build };
+                builder.packages(&quiet).await.ok().flatten()
+            }
+        };
         if let (Some(old), Some(new), false) = (&old, &new, self.settings.lock.upgrade.is_empty()) {
             for line in moved::packages(old, new) {
                 output::note(&line);

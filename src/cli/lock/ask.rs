@@ -60,6 +60,7 @@ impl Question<'_> {
             insecure: &self.settings.insecure,
             events,
             cancel,
+            asks_packages: false,
         };
         let asked = builder.files(&inputs, answer.path()).await;
         drop(inputs);

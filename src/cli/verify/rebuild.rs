@@ -138,6 +138,7 @@ impl Rebuilding<'_> {
             insecure: &self.settings.insecure,
             events,
             cancel,
+            asks_packages: false,
         };
         let steps = progress.local_steps();
         let made = self.make(&builder, &build, &steps).await;
