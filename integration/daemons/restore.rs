@@ -144,6 +144,7 @@ impl Stage {
                 display: None,
             },
             host: this_host(),
+            cluster: None,
         }
         .write(project)
         .unwrap()

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use mlbuild_manifests::document::Document;
 use mlbuild_manifests::run_record::{
-    GitState, RunCommand, RunHost, RunImage, RunOutcome, RunPlatform, RunStatus, sha256,
+    GitState, RunCluster, RunCommand, RunHost, RunImage, RunOutcome, RunPlatform, RunStatus, sha256,
 };
 use mlbuild_manifests::{Binding, LockedImage, RunId, RunRecord, RunRecordError};
 use proptest::prelude::*;
@@ -110,6 +110,19 @@ fn never_pushed() -> RunRecord {
     record
 }
 
+fn in_a_cluster() -> RunRecord {
+    started("job-1").in_cluster(RunCluster {
+        context: Some("prod".to_owned()),
+        kubeconfig: Some("/home/ann/.kube/prod".to_owned()),
+        server: "https://k8s.example:6443".to_owned(),
+        namespace: "ml".to_owned(),
+        job: "train".to_owned(),
+        options: ["--queue=ml-team", "--pvc=datasets:/data"]
+            .map(str::to_owned)
+            .to_vec(),
+    })
+}
+
 fn sample(name: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/samples")
@@ -153,6 +166,21 @@ fn the_samples_of_version_2_read_and_write_back_the_same() {
         assert_eq!(read, record, "{name}");
         assert_eq!(read.to_toml(), text, "{name}");
     }
+}
+
+#[test]
+fn the_sample_of_version_3_reads_and_writes_back_the_same() {
+    let record = in_a_cluster();
+    let name = "v3.run.toml";
+    if std::env::var_os("UPDATE_SAMPLES").is_some() {
+        fs::write(sample(name), record.to_toml()).unwrap();
+    }
+    let (read, text) = read_sample(name);
+    assert_eq!(read, record);
+    assert_eq!(read.to_toml(), text);
+    assert_eq!(RunRecord::from_json(&record.to_json()).unwrap(), record);
+    // What ran in none is readable to those who don't know of clusters.
+    assert_eq!((record.version, started("exp-8").version), (3, 2));
 }
 
 #[test]
@@ -362,10 +390,10 @@ fn what_does_not_belong_in_a_record_is_named_by_line() {
         "{}",
         read(&bad)
     );
-    for news in ["version = 3\nnews = true", "version = 3"] {
+    for news in ["version = 4\nnews = true", "version = 4"] {
         let newer = read(&text.replace("version = 2", news));
         assert!(
-            newer.starts_with("exp-7.toml:2: made by a newer mlbuild: format 3"),
+            newer.starts_with("exp-7.toml:2: made by a newer mlbuild: format 4"),
             "{newer}"
         );
     }
@@ -423,8 +451,8 @@ fn documents_read_back() {
         error.starts_with("the attached application/vnd.mlbuild.run.v1+json document"),
         "{error}"
     );
-    let newer = RunRecord::from_json(b"{\"version\": 3, \"news\": true}").unwrap_err();
-    assert!(newer.to_string().contains("format 3"), "{newer}");
+    let newer = RunRecord::from_json(b"{\"version\": 4, \"news\": true}").unwrap_err();
+    assert!(newer.to_string().contains("format 4"), "{newer}");
 }
 
 proptest! {

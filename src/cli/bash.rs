@@ -8,7 +8,7 @@ use rustix::termios::{self, OptionalActions, Termios};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::cluster_args::{ClusterArgs, find_job, running_pod};
+use super::cluster_args::{ClusterArgs, running_pod};
 use crate::error::{CommandError, CommandResult};
 use crate::kubernetes::Program;
 use crate::runtime::kubernetes::CONTAINER;
@@ -37,8 +37,7 @@ pub struct BashArgs {
 /// # Errors
 /// Where the Job doesn't run, or the program can't be started in it.
 pub async fn run(args: BashArgs) -> CommandResult<u8> {
-    let cluster = args.cluster.connect().await?;
-    let found = find_job(&cluster, &args.job).await?;
+    let (cluster, found) = args.cluster.find(&args.job).await?;
     let pod = running_pod(&found, &found.job.name_any())?;
     let words = match args.command.is_empty() {
         true => ["sh", "-c", SHELL].map(str::to_owned).to_vec(),

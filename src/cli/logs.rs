@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::cluster_args::{ClusterArgs, find_job};
+use super::cluster_args::ClusterArgs;
 use super::submit::{exit_code, follow};
 use super::{interrupt, output};
 use crate::error::{CommandError, CommandResult};
@@ -34,8 +34,7 @@ pub struct LogsArgs {
 /// # Errors
 /// Where there is no such Job, or it has printed nothing that could be read.
 pub async fn run(args: LogsArgs) -> CommandResult<u8> {
-    let cluster = args.cluster.connect().await?;
-    let found = find_job(&cluster, &args.job).await?;
+    let (cluster, found) = args.cluster.find(&args.job).await?;
     print(&cluster, &found, args.follow, args.tail).await
 }
 

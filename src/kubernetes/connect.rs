@@ -23,14 +23,18 @@ pub struct Whereabouts {
 /// # Errors
 /// Where there is no kubeconfig and this is no pod, or it can't be used.
 pub async fn connect(said: &Whereabouts) -> Result<Cluster, KubernetesError> {
-    let config = match find(said)? {
+    let found = find(said)?;
+    let current = found
+        .as_ref()
+        .and_then(|(_, file)| file.current_context.clone());
+    let context = said.context.clone().or(current);
+    let config = match found {
         Some((file, kubeconfig)) => from_file(said, &file, kubeconfig).await?,
         None => Config::incluster_env().map_err(|error| KubernetesError::Pod {
             why: crate::error::chain(&error),
         })?,
     };
-    let url = config.cluster_url.to_string();
-    let url = url.trim_end_matches('/').to_owned();
+    let url = without_log_in(&config.cluster_url.to_string());
     let namespace = said.namespace.clone();
     let namespace = namespace.unwrap_or_else(|| config.default_namespace.clone());
     let client = Client::try_from(config).map_err(|error| KubernetesError::LogIn {
@@ -39,8 +43,20 @@ pub async fn connect(said: &Whereabouts) -> Result<Cluster, KubernetesError> {
     Ok(Cluster {
         client,
         url,
+        context,
         namespace,
     })
+}
+
+/// An address that may be shown and written down.
+fn without_log_in(url: &str) -> String {
+    let url = url.trim_end_matches('/');
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return url.to_owned();
+    };
+    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+    format!("{scheme}://{host}{path}")
 }
 
 /// Whether a cluster is known here: by a kubeconfig, be it a broken one, or because this is a pod.
@@ -115,4 +131,22 @@ async fn from_file(
             file: file.to_owned(),
             why: crate::error::chain(&error),
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_log_in;
+
+    #[test]
+    fn an_address_is_shown_without_its_log_in() {
+        for (from, to) in [
+            ("https://10.0.0.1:6443/", "https://10.0.0.1:6443"),
+            (
+                "https://ann:s3cr3t@k8s.example/k8s/a@b",
+                "https://k8s.example/k8s/a@b",
+            ),
+        ] {
+            assert_eq!(without_log_in(from), to);
+        }
+    }
 }

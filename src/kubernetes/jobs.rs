@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::TryStreamExt as _;
+use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Event, Pod, Secret};
 use kube::ResourceExt as _;
@@ -33,6 +34,17 @@ impl Found {
     /// How far it got.
     pub fn state(&self, container: &str) -> State {
         look(&self.job, &self.pods, container)
+    }
+
+    /// When the cluster saw its end.
+    pub fn ended(&self) -> Option<Timestamp> {
+        let status = self.job.status.as_ref()?;
+        let mut failed = status.conditions.iter().flatten().filter_map(|condition| {
+            let is_end = condition.type_ == "Failed" && condition.status == "True";
+            condition.last_transition_time.as_ref().filter(|_| is_end)
+        });
+        let ended = status.completion_time.as_ref().or(failed.next_back());
+        ended.map(|time| time.0)
     }
 }
 

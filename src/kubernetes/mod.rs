@@ -28,8 +28,10 @@ pub use state::{End, State, look};
 #[derive(Clone)]
 pub struct Cluster {
     client: Client,
-    /// The API server's address.
+    /// The API server's address, without a log-in.
     pub url: String,
+    /// The kubeconfig's context; none in a pod.
+    pub context: Option<String>,
     /// The namespace.
     pub namespace: String,
 }

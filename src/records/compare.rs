@@ -5,6 +5,7 @@ use std::fmt::Display;
 
 use mlbuild_manifests::RunRecord;
 use mlbuild_manifests::lock::{LockedImage, LockedPackages};
+use mlbuild_manifests::run_record::RunCluster;
 use serde::Serialize;
 
 /// One of the two runs.
@@ -41,6 +42,8 @@ pub fn compare(old: Side<'_>, new: Side<'_>, line: fn(&[String]) -> String) -> V
     found.code(old.record, new.record);
     found.command(old.record, new.record, line);
     found.host(old.record, new.record);
+    found.cluster(old.record, new.record, line);
+    found.outcome(old.record, new.record);
     found.0
 }
 
@@ -192,6 +195,24 @@ impl Found {
         self.values("host", "name", &word(&a.name), &word(&b.name));
         self.values("host", "platform", &word(&a.platform), &word(&b.platform));
         self.values("host", "runtime", &a.runtime, &b.runtime);
+    }
+
+    fn cluster(&mut self, old: &RunRecord, new: &RunRecord, line: fn(&[String]) -> String) {
+        let (a, b) = (old.cluster.as_ref(), new.cluster.as_ref());
+        let mut each = |what, of: fn(&RunCluster) -> Option<String>| {
+            self.values("cluster", what, &a.and_then(of), &b.and_then(of));
+        };
+        each("server", |cluster| Some(cluster.server.clone()));
+        each("context", |cluster| cluster.context.clone());
+        each("namespace", |cluster| Some(cluster.namespace.clone()));
+        let options = |cluster: Option<&RunCluster>| {
+            let options = &cluster?.options;
+            (!options.is_empty()).then(|| line(options))
+        };
+        self.values("cluster", "options", &options(a), &options(b));
+    }
+
+    fn outcome(&mut self, old: &RunRecord, new: &RunRecord) {
         let exit = |record: &RunRecord| record.outcome.as_ref().and_then(|o| o.exit_code);
         self.values(
             "outcome",

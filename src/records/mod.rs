@@ -16,6 +16,7 @@
 //!     code: Snapshot::take(&project)?,
 //!     command,
 //!     host: this_host(),
+//!     cluster: None,
 //! }
 //! .write(&project)?;
 //! // … the container runs …

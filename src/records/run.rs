@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use mlbuild_manifests::run_record::{
-    FOLDER_NAME, RunCommand, RunHost, RunImage, RunOutcome, RunRecordError, RunStatus,
+    FOLDER_NAME, RunCluster, RunCommand, RunHost, RunImage, RunOutcome, RunRecordError, RunStatus,
     whole_seconds,
 };
 use mlbuild_manifests::{RunId, RunRecord};
@@ -27,6 +27,8 @@ pub struct RunStart {
     pub command: RunCommand,
     /// Where.
     pub host: RunHost,
+    /// The cluster, where it runs in one.
+    pub cluster: Option<RunCluster>,
 }
 
 /// A run whose record says that it started.
@@ -64,6 +66,9 @@ impl RunStart {
     pub fn write(self, project: &Path) -> Result<StartedRun, RunRecordError> {
         let now = whole_seconds(Timestamp::now());
         let mut record = RunRecord::new(self.id, now, self.image);
+        if let Some(cluster) = self.cluster {
+            record = record.in_cluster(cluster);
+        }
         record.lock = self.lock;
         let (state, patch) = match self.code {
             Some(code) => (Some(code.state), code.patch),

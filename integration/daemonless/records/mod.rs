@@ -48,6 +48,7 @@ pub fn start(project: &Path, id: &str, image: RunImage, command: &[&str]) -> Sta
             ..RunCommand::default()
         },
         host: this_host(),
+        cluster: None,
     }
     .write(project)
     .unwrap()

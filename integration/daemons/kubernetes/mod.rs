@@ -4,5 +4,6 @@
 mod cluster;
 mod env;
 mod jobs;
+mod record;
 mod refused;
 mod submit;

@@ -15,7 +15,8 @@
 //! Names of environment variables are recorded, never their values.
 //!
 //! The format is numbered (`version`); samples of each number stay in `tests/samples`. A new
-//! optional key needs a new number too, because older readers refuse it.
+//! optional key needs a new number too, because older readers refuse it. A record is written in the
+//! oldest format that has room for it, so that older readers read all that they could understand.
 
 mod error;
 mod files;
@@ -34,13 +35,19 @@ use crate::document::{Document, DocumentError, RUN_ARTIFACT_TYPE};
 
 pub use error::RunRecordError;
 pub use files::Binding;
-pub use parts::{GitState, RunCommand, RunHost, RunImage, RunOutcome, RunPlatform, RunStatus};
+pub use parts::{
+    GitState, RunCluster, RunCommand, RunHost, RunImage, RunOutcome, RunPlatform, RunStatus,
+};
 pub use summary::RunSummary;
 
 /// The folder that records are kept in, beside the lock file.
 pub const FOLDER_NAME: &str = "mlbuild.runs";
-/// The format that this version writes, and the newest it reads.
-pub const FORMAT_VERSION: u32 = 2;
+/// The newest format that this version reads and writes.
+pub const FORMAT_VERSION: u32 = 3;
+/// The format of what ran in no cluster.
+const WITHOUT_CLUSTER: u32 = 2;
+/// The first format that knows clusters.
+const WITH_CLUSTER: u32 = 3;
 
 /// One run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -66,6 +73,9 @@ pub struct RunRecord {
     /// The machine it ran on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<RunHost>,
+    /// The Kubernetes cluster it ran in; then the machine is the one that submitted it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<RunCluster>,
     /// How it went.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<RunOutcome>,
@@ -75,7 +85,7 @@ impl RunRecord {
     /// A record that binds a run to an image and says no more yet.
     pub fn new(id: RunId, created: Timestamp, image: RunImage) -> Self {
         Self {
-            version: FORMAT_VERSION,
+            version: WITHOUT_CLUSTER,
             id,
             created: whole_seconds(created),
             lock: None,
@@ -83,8 +93,17 @@ impl RunRecord {
             git: None,
             command: None,
             host: None,
+            cluster: None,
             outcome: None,
         }
+    }
+
+    /// The same record of a run in a cluster.
+    #[must_use]
+    pub fn in_cluster(mut self, cluster: RunCluster) -> Self {
+        self.version = self.version.max(WITH_CLUSTER);
+        self.cluster = Some(cluster);
+        self
     }
 
     /// How far the run got.

@@ -73,7 +73,7 @@ pub struct GitState {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunCommand {
-    /// Program that started the container: `docker`, `podman`, `nerdctl`.
+    /// Program that started the container: `docker`, `podman`, `nerdctl`; `kubernetes` for a Job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub program: Option<String>,
     /// What stood between `run` and the image. Variables stand there by name only.
@@ -115,6 +115,28 @@ pub struct RunHost {
     /// GPUs it had, one line each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub devices: Vec<String>,
+}
+
+/// The Kubernetes cluster a run ran in, and the Job that ran it. Nothing here lets anybody in: the
+/// log-in stays in the kubeconfig.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunCluster {
+    /// Context of the kubeconfig; none in a pod, which has no kubeconfig.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<String>,
+    /// The kubeconfig, where one was named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kubeconfig: Option<String>,
+    /// Address of the API server, without log-in.
+    pub server: String,
+    /// Namespace of the Job.
+    pub namespace: String,
+    /// Name of the Job.
+    pub job: String,
+    /// Flags that only `mlbuild submit` has; those of docker are the command's options.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub options: Vec<String>,
 }
 
 /// How a run went. `started` stands there before the container is started; the rest is

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use super::{
-    FORMAT_VERSION, GitState, RunCommand, RunHost, RunImage, RunOutcome, RunPlatform, RunRecord,
-    RunStatus, RunSummary,
+    FORMAT_VERSION, GitState, RunCluster, RunCommand, RunHost, RunImage, RunOutcome, RunPlatform,
+    RunRecord, RunStatus, RunSummary,
 };
 use crate::RunId;
 
@@ -47,6 +47,7 @@ impl<'a> Lines<'a> {
             git: self.table("git").and_then(|()| self.git()),
             command: self.table("command").and_then(|()| self.command()),
             host: self.table("host").and_then(|()| self.host()),
+            cluster: self.table("cluster").and_then(|()| self.cluster()),
             outcome: self.table("outcome").and_then(|()| self.outcome()),
         })
     }
@@ -103,6 +104,9 @@ impl<'a> Lines<'a> {
             self.text("runtime");
             self.text("driver");
             self.pass_list("devices");
+        }
+        if self.table("cluster").is_some() {
+            self.cluster()?;
         }
         let outcome = match self.table("outcome") {
             Some(()) => Some(self.outcome()?),
@@ -185,6 +189,17 @@ impl<'a> Lines<'a> {
             runtime: self.value("runtime"),
             driver: self.value("driver"),
             devices: self.list("devices"),
+        })
+    }
+
+    fn cluster(&mut self) -> Option<RunCluster> {
+        Some(RunCluster {
+            context: self.value("context"),
+            kubeconfig: self.value("kubeconfig"),
+            server: self.value("server")?,
+            namespace: self.value("namespace")?,
+            job: self.value("job")?,
+            options: self.list("options"),
         })
     }
 
@@ -307,6 +322,7 @@ mod tests {
             include_str!("../../tests/samples/v2-started.run.toml"),
             include_str!("../../tests/samples/v2-bound.run.toml"),
             include_str!("../../tests/samples/v2-digest.run.toml"),
+            include_str!("../../tests/samples/v3.run.toml"),
         ] {
             let record: RunRecord = toml::from_str(text).unwrap();
             assert_eq!(summary(text), Some(RunSummary::of(&record)));

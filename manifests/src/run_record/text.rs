@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::{FORMAT_VERSION, GitState, RunCommand, RunHost, RunImage, RunOutcome};
+use super::{FORMAT_VERSION, GitState, RunCluster, RunCommand, RunHost, RunImage, RunOutcome};
 use super::{RunRecord, RunRecordError};
 use crate::toml_text::{TomlText, bare_or_quoted, quoted};
 
@@ -55,6 +55,9 @@ impl RunRecord {
         }
         if let Some(host) = &self.host {
             host.write(&mut out);
+        }
+        if let Some(cluster) = &self.cluster {
+            cluster.write(&mut out);
         }
         if let Some(outcome) = &self.outcome {
             outcome.write(&mut out, self.version);
@@ -124,6 +127,18 @@ impl RunHost {
         out.optional("runtime", self.runtime.as_ref());
         out.optional("driver", self.driver.as_ref());
         list_if_any(out, "devices", &self.devices);
+    }
+}
+
+impl RunCluster {
+    fn write(&self, out: &mut TomlText) {
+        out.table("cluster");
+        out.optional("context", self.context.as_ref());
+        out.optional("kubeconfig", self.kubeconfig.as_ref());
+        out.string("server", &self.server);
+        out.string("namespace", &self.namespace);
+        out.string("job", &self.job);
+        list_if_any(out, "options", &self.options);
     }
 }
 

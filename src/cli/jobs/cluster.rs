@@ -8,7 +8,7 @@ use kube::ResourceExt as _;
 use serde::Serialize;
 
 use super::{Kind, ListArgs, LogsArgs, time};
-use crate::cli::cluster_args::{ClusterArgs, find_job};
+use crate::cli::cluster_args::ClusterArgs;
 use crate::cli::{logs, output};
 use crate::env_vars::MLBUILD_RUN_ID;
 use crate::error::{CommandError, CommandResult, Turn};
@@ -60,11 +60,6 @@ impl ClusterJob {
         let container = containers.find(|container| container.name == CONTAINER);
         let container = container.unwrap_or_default();
         let seen = Seen::of(found);
-        let mut ended = status.conditions.iter().flatten().filter_map(|condition| {
-            let is_end = condition.type_ == "Failed" && condition.status == "True";
-            condition.last_transition_time.as_ref().filter(|_| is_end)
-        });
-        let ended = status.completion_time.as_ref().or(ended.next_back());
         Self {
             id: job.name_any(),
             namespace: cluster.namespace.clone(),
@@ -80,7 +75,7 @@ impl ClusterJob {
                 .creation_timestamp()
                 .map_or(Timestamp::UNIX_EPOCH, |t| t.0),
             started: status.start_time.as_ref().map(|time| time.0),
-            ended: ended.map(|time| time.0),
+            ended: found.ended(),
             image: container.image.unwrap_or_default(),
             command: [container.command, container.args]
                 .into_iter()
@@ -166,8 +161,12 @@ impl Seen {
     }
 }
 
-/// Whether a cluster is known, without asking it.
-pub(super) fn is_known(args: &ClusterArgs) -> bool {
+/// Whether a cluster is known that could have this Job, without asking it.
+pub(super) fn may_have(typed: &str, args: &ClusterArgs) -> bool {
+    is_known(args) || args.recorded(typed).is_some()
+}
+
+fn is_known(args: &ClusterArgs) -> bool {
     kubernetes::is_known(&args.whereabouts())
 }
 
@@ -225,14 +224,9 @@ pub(super) async fn job(typed: &str, at: &ClusterArgs) -> CommandResult<ClusterJ
 }
 
 async fn find(typed: &str, at: &ClusterArgs) -> CommandResult<(Cluster, Found)> {
-    let looked = async {
-        let cluster = at.connect().await?;
-        let found = find_job(&cluster, typed).await;
-        found.map(|found| (cluster, found))
-    };
-    match looked.await {
+    match at.find(typed).await {
         // Nobody spoke of a cluster: it was the last place to look.
-        Err(error) if !at.is_said() => {
+        Err(error) if !at.is_said() && at.recorded(typed).is_none() => {
             if error.turn != Turn::User {
                 output::warning(&format!("the cluster can't be asked: {}", error.message()));
             }

@@ -271,7 +271,7 @@ fn of_queue(
     let store = store.open()?;
     match store.job(typed) {
         Ok(job) => Ok(Some((store, job))),
-        Err(StoreError::NoJob { .. }) if cluster::is_known(cluster) => Ok(None),
+        Err(StoreError::NoJob { .. }) if cluster::may_have(typed, cluster) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }

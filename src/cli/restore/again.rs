@@ -3,13 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use mlbuild_manifests::RunRecord;
-use mlbuild_manifests::run_record::RunCommand;
+use mlbuild_manifests::run_record::{RunCluster, RunCommand};
 
 use crate::env_vars::{MLBUILD_IMAGE, MLBUILD_RUN_ID, WANDB_DOCKER};
 use crate::runtime;
 
 /// Programs that start containers the way that records have it.
 pub const PROGRAMS: [&str; 3] = ["docker", "podman", "nerdctl"];
+
+/// This program, where it starts the run.
+pub const OWN: &str = "mlbuild";
 
 /// What a run was told of itself, which another run isn't.
 pub const TOLD: [&str; 3] = [MLBUILD_RUN_ID, MLBUILD_IMAGE, WANDB_DOCKER];
@@ -21,6 +24,8 @@ pub struct Again<'a> {
     pub record: &'a RunRecord,
     /// Program that starts it.
     pub program: &'a str,
+    /// The cluster that it is submitted to, where it isn't started here.
+    pub cluster: Option<&'a RunCluster>,
     /// The image by digest, or its ID.
     pub image: &'a str,
     /// Where the project is now.
@@ -35,11 +40,14 @@ impl Again<'_> {
             ..RunCommand::default()
         };
         let recorded = self.record.command.as_ref().unwrap_or(&unknown);
+        if let Some(cluster) = self.cluster {
+            return self.submitted(cluster, recorded);
+        }
         // What a window needs is of one session, and mlbuild gives it anew.
         let (start, is_told): (Vec<String>, fn(&&String) -> bool) = match &recorded.display {
             Some(access) => (
                 vec![
-                    "mlbuild".to_owned(),
+                    OWN.to_owned(),
                     "gui-run".to_owned(),
                     format!("--display-access={access}"),
                     format!("--runtime-cli={}", self.program),
@@ -61,6 +69,39 @@ impl Again<'_> {
             .chain([self.image.to_owned()])
             .chain(recorded.argv.iter().cloned())
             .collect()
+    }
+
+    /// The command that submits it again. Its name is the first Job's, which may still be there.
+    fn submitted(&self, cluster: &RunCluster, recorded: &RunCommand) -> Vec<String> {
+        let place = [
+            ("kubeconfig", cluster.kubeconfig.as_ref()),
+            ("context", cluster.context.as_ref()),
+            ("namespace", Some(&cluster.namespace)),
+        ];
+        let place = place.into_iter().filter_map(|(flag, value)| {
+            let value = value?;
+            Some(format!("--{flag}={value}"))
+        });
+        let is_name = |option: &&String| option.starts_with("--name=");
+        let options = recorded.options.iter().filter(|option| !is_name(option));
+        [OWN, "submit"]
+            .map(str::to_owned)
+            .into_iter()
+            .chain(place)
+            .chain(cluster.options.iter().cloned())
+            .chain(options.map(|option| self.file_moved(option)))
+            .chain([self.image.to_owned()])
+            .chain(recorded.argv.iter().cloned())
+            .collect()
+    }
+
+    /// A file that is read here, taken from where the project is now. Folders of mounts are the node's.
+    fn file_moved(&self, option: &str) -> String {
+        let moved = ["--env-file=", "--label-file="].iter().find_map(|flag| {
+            let moved = self.moved(option.strip_prefix(flag)?)?;
+            Some(format!("{flag}{moved}"))
+        });
+        moved.unwrap_or_else(|| option.to_owned())
     }
 
     /// The options, with the project's files of then taken from where the project is now. Inside, all
@@ -121,6 +162,10 @@ impl Again<'_> {
 
     /// Mounted folders and files of the first machine that aren't on this one.
     pub fn missing_mounts(&self) -> Vec<String> {
+        // Those of a cluster are its nodes'.
+        if self.cluster.is_some() {
+            return Vec::new();
+        }
         let command = self.record.command.as_ref();
         let mounts = command.map_or(&[][..], |command| &command.mounts);
         let source = |mount: &String| {
@@ -148,7 +193,7 @@ impl Again<'_> {
 #[cfg(test)]
 mod tests {
     use mlbuild_manifests::RunRecord;
-    use mlbuild_manifests::run_record::{RunCommand, RunImage};
+    use mlbuild_manifests::run_record::{RunCluster, RunCommand, RunImage};
 
     use super::Again;
 
@@ -167,12 +212,59 @@ mod tests {
         let again = Again {
             record: &record,
             program: "podman",
+            cluster: None,
             image: "img",
             project: "/p".as_ref(),
         };
         assert_eq!(
             again.command().join(" "),
             "mlbuild gui-run --display-access=uid --runtime-cli=podman --rm --env=LR img show.py"
+        );
+    }
+
+    #[test]
+    fn a_run_of_a_cluster_is_submitted_again() {
+        let id = "exp-7".parse().unwrap();
+        let mut record = RunRecord::new(id, jiff::Timestamp::UNIX_EPOCH, RunImage::default());
+        record.command = Some(RunCommand {
+            options: [
+                "--name=train",
+                "--env-file=/home/ann/code/.env",
+                "--volume=/home/ann/code:/app",
+            ]
+            .map(str::to_owned)
+            .to_vec(),
+            argv: vec!["train.py".to_owned()],
+            project: Some("/home/ann/code".to_owned()),
+            ..RunCommand::default()
+        });
+        let cluster = RunCluster {
+            context: Some("prod".to_owned()),
+            namespace: "ml".to_owned(),
+            job: "train".to_owned(),
+            options: vec!["--queue=ml-team".to_owned()],
+            ..RunCluster::default()
+        };
+        let again = Again {
+            record: &record,
+            program: "docker",
+            cluster: Some(&cluster),
+            image: "img",
+            project: "/new".as_ref(),
+        };
+        assert_eq!(
+            again.command().join(" "),
+            "mlbuild submit --context=prod --namespace=ml --queue=ml-team --env-file=/new/.env \
+             --volume=/home/ann/code:/app img train.py"
+        );
+        let here = Again {
+            cluster: None,
+            ..again
+        };
+        assert!(
+            here.command()
+                .join(" ")
+                .starts_with("docker run --name=train")
         );
     }
 
@@ -189,6 +281,7 @@ mod tests {
             let again = Again {
                 record: &record,
                 program: "docker",
+                cluster: None,
                 image: "img",
                 project: "/new".as_ref(),
             };

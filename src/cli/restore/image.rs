@@ -4,19 +4,20 @@ use std::process::{Command, Stdio};
 
 use mlbuild_manifests::RunRecord;
 
+use super::again::PROGRAMS;
 use crate::cli::output;
 use crate::error::{CommandError, CommandResult};
 use crate::records::exact_image;
 use crate::registry::{Registry, RegistryError};
 
 /// The image by digest (or by ID, where it was never pushed), once it is certain that a
-/// registry or this machine has it.
+/// registry or this machine's `program` has it. Without a program, only a registry will do.
 ///
 /// # Errors
 /// Where neither has it.
 pub async fn check(
     record: &RunRecord,
-    program: &str,
+    program: Option<&str>,
     registry: &Registry,
 ) -> CommandResult<String> {
     let exact = exact_image(record).ok_or_else(|| {
@@ -26,6 +27,7 @@ pub async fn check(
         ))
     })?;
     if !record.image.is_published() {
+        let program = program.unwrap_or(PROGRAMS[0]);
         return match is_here(program, &exact) {
             true => Ok(exact),
             false => Err(never_pushed(record, program)),
@@ -39,6 +41,9 @@ pub async fn check(
         }
         .into(),
         Err(error) => error.into(),
+    };
+    let Some(program) = program else {
+        return Err(why.hint("nothing was changed"));
     };
     if is_here(program, &exact) {
         output::note(&format!("{}; this machine has the image", why.message()));

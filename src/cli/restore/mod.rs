@@ -17,7 +17,7 @@ use std::process::Command;
 use clap::{Args, ValueHint};
 use serde_json::json;
 
-use self::again::{Again, PROGRAMS, TOLD};
+use self::again::{Again, OWN, PROGRAMS, TOLD};
 use super::registry_args::RegistryArgs;
 use super::runs::ProjectArgs;
 use super::runs::attached::Attached;
@@ -55,7 +55,7 @@ pub struct RestoreArgs {
     /// Start no shell.
     #[arg(long)]
     pub no_shell: bool,
-    /// Program that starts containers (default: the run's, else the first one that is here).
+    /// Program that starts containers (default: the run's, else the first one that is here). A run of a cluster is submitted there; with a program it is started here.
     #[arg(long, value_name = "NAME", value_parser = PROGRAMS)]
     pub runtime_cli: Option<String>,
     /// How registries are reached.
@@ -85,7 +85,10 @@ pub async fn run(args: RestoreArgs) -> CommandResult {
         &args,
         record.command.as_ref().and_then(|c| c.program.as_deref()),
     );
-    let image = image::check(&record, &program, &registry).await?;
+    let cluster = record.cluster.as_ref();
+    let cluster = cluster.filter(|_| args.runtime_cli.is_none());
+    let here = cluster.is_none().then_some(program.as_str());
+    let image = image::check(&record, here, &registry).await?;
     let code = match args.no_code {
         true => None,
         false => code::look(
@@ -102,6 +105,7 @@ pub async fn run(args: RestoreArgs) -> CommandResult {
     let again = Again {
         record: &record,
         program: &program,
+        cluster,
         image: &image,
         project: &restored.project,
     };
@@ -187,7 +191,11 @@ fn is_on_path(name: &str) -> bool {
 
 /// Becomes the container's program, so that terminal, signals and exit code are its own.
 fn exec(command: &[String], folder: &Path) -> CommandError {
-    let error = Command::new(&command[0])
+    // mlbuild itself needn't be on PATH.
+    let own = std::env::current_exe().ok();
+    let own = own.filter(|_| command[0] == OWN);
+    let program = own.unwrap_or_else(|| PathBuf::from(&command[0]));
+    let error = Command::new(program)
         .args(&command[1..])
         .current_dir(folder)
         .exec();

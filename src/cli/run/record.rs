@@ -90,6 +90,7 @@ impl Paper {
                 ..command(start, &project)
             },
             host: host(start),
+            cluster: None,
         };
         begin(run, &project)
     }

@@ -1,13 +1,23 @@
-//! Runs that were left in the background: nobody waited for their end, but the runtime knows it.
+//! Runs that were left in the background: nobody waited for their end, but the runtime knows it, or
+//! the cluster.
 
+use std::time::Duration;
+
+use jiff::Timestamp;
 use mlbuild_manifests::RunRecord;
 use mlbuild_manifests::run_record::{RunStatus, RunSummary};
 
+use crate::cli::cluster_args::whereabouts;
 use crate::cli::output;
 use crate::cli::run::containers;
 use crate::cli::run::runtime_cli;
+use crate::kubernetes::{self, connect};
 use crate::records::{RunExit, Store, finish_later, this_host};
 use crate::runtime::RuntimeCli;
+use crate::runtime::kubernetes::CONTAINER;
+
+/// A cluster that nobody asked for may take so long.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Completes the records of this machine's detached runs that have ended; returns how many.
 /// Where the runtime doesn't answer, or has removed the container, a record stays as it is.
@@ -41,7 +51,40 @@ async fn complete_one(store: &Store, record: RunRecord) -> Option<()> {
     let found = runtime_cli::find(Some(cli)).await.ok()?;
     let end = containers::end_of(&found, &record.id).await?;
     let exit = RunExit::of_code(end.code);
-    match finish_later(record, store.folder(), exit, end.at) {
+    write(store, record, exit, end.at)
+}
+
+/// Completes the record of a run in a cluster, where its Job is over; true if it was. Where the
+/// cluster doesn't answer, or the Job is gone, the record stays as it is.
+pub async fn complete_in_cluster(store: &Store, record: &RunRecord) -> bool {
+    if record.status() != RunStatus::Started {
+        return false;
+    }
+    let Some(place) = &record.cluster else {
+        return false;
+    };
+    let looked = async {
+        let cluster = connect(&whereabouts(place)).await.ok()?;
+        cluster.find(&place.job).await.ok()
+    };
+    let found = tokio::time::timeout(PATIENCE, looked).await.ok().flatten();
+    let Some(found) = found else {
+        output::note("its cluster can't be asked, or has no such Job any more");
+        return false;
+    };
+    let kubernetes::State::Ended(end) = found.state(CONTAINER) else {
+        return false;
+    };
+    let exit = RunExit {
+        code: end.code,
+        signal: None,
+    };
+    let at = found.ended().unwrap_or_else(Timestamp::now);
+    write(store, record.clone(), exit, at).is_some()
+}
+
+fn write(store: &Store, record: RunRecord, exit: RunExit, at: Timestamp) -> Option<()> {
+    match finish_later(record, store.folder(), exit, at) {
         Ok(()) => Some(()),
         Err(error) => {
             output::warning(&format!("the end of a run isn't recorded: {error}"));

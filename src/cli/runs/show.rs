@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use clap::Args;
 use mlbuild_manifests::RunRecord;
-use mlbuild_manifests::run_record::{GitState, RunImage, RunSummary};
+use mlbuild_manifests::run_record::{GitState, RunCluster, RunImage, RunSummary};
 
 use super::{ProjectArgs, as_json, ended, ending, lasted};
 use crate::cli::output;
@@ -36,7 +36,9 @@ pub struct ShowArgs {
 pub async fn run(args: &ShowArgs) -> CommandResult {
     let store = args.project.store()?;
     let mut record = store.find(&args.run)?;
-    if ended::complete(&store, [&RunSummary::of(&record)]).await > 0 {
+    if ended::complete(&store, [&RunSummary::of(&record)]).await > 0
+        || ended::complete_in_cluster(&store, &record).await
+    {
         record = store.find(record.id.as_str())?;
     }
     if args.patch {
@@ -115,6 +117,9 @@ fn text(record: &RunRecord) -> String {
         lines.each("devices", &host.devices);
         lines.maybe("driver", host.driver.as_ref());
     }
+    if let Some(place) = &record.cluster {
+        cluster(&mut lines, place);
+    }
     lines.0
 }
 
@@ -132,6 +137,17 @@ fn image(lines: &mut Lines, image: &RunImage) {
             "",
             "never pushed: only the machine that ran it has this image",
         );
+    }
+}
+
+fn cluster(lines: &mut Lines, place: &RunCluster) {
+    lines.add("cluster", &place.server);
+    lines.maybe("context", place.context.as_ref());
+    lines.maybe("config", place.kubeconfig.as_ref());
+    lines.add("namespace", &place.namespace);
+    lines.add("job", &place.job);
+    if !place.options.is_empty() {
+        lines.add("submit", shell_line(&place.options));
     }
 }
 

@@ -143,11 +143,10 @@ async fn submit(asked: Asked) -> CommandResult<u8> {
     let made = match cluster.create(job, secret).await {
         Ok(made) => made,
         Err(error) => {
-            let failed = Err(CommandError::from(error));
             if let Some(run) = run {
-                record::finish(run, &failed);
+                record::refused(run);
             }
-            return failed.map(|_| 0);
+            return Err(error.into());
         }
     };
     let name = submission.job();

@@ -2,12 +2,12 @@
 
 use mlbuild_manifests::LockFile;
 use mlbuild_manifests::lock::FILE_NAME;
-use mlbuild_manifests::run_record::RunCommand;
+use mlbuild_manifests::run_record::{RunCluster, RunCommand};
 
 use super::Submission;
 use super::follow::Outcome;
 use crate::cli::run::record::{Paper, begin, end, image};
-use crate::error::CommandResult;
+use crate::error::{CommandResult, Turn};
 use crate::kubernetes::Cluster;
 use crate::records::{RunExit, RunStart, StartedRun, this_host};
 
@@ -29,10 +29,7 @@ pub(super) fn write(
     let spec = &submission.asked.spec;
     let (image, entry) = image(&submission.named, &spec.image, &lock);
     let mut host = this_host();
-    host.runtime = Some(format!(
-        "kubernetes {version} at {}, namespace {}",
-        cluster.url, cluster.namespace
-    ));
+    host.runtime = Some(format!("kubernetes {version}"));
     let run = RunStart {
         id: submission.asked.run_id.clone(),
         lock: entry.and_then(|entry| lock.checksum(&entry.key())),
@@ -40,7 +37,7 @@ pub(super) fn write(
         code,
         command: RunCommand {
             program: Some(PROGRAM.to_owned()),
-            // Those of docker alone: with them the run can be started again anywhere.
+            // Those of docker alone: with them the run can be started again without a cluster.
             options: spec.options.words(),
             argv: spec.command.clone(),
             environment: submission.names.clone(),
@@ -49,8 +46,43 @@ pub(super) fn write(
             ..RunCommand::default()
         },
         host,
+        cluster: Some(place(submission, cluster)),
     };
     begin(run, &project)
+}
+
+/// What is of one submission, or says where: the rest makes the same Job again.
+const OF_ONE: [&str; 8] = [
+    "namespace",
+    "context",
+    "kubeconfig",
+    "run-id",
+    "dry-run",
+    "output",
+    "format",
+    "no-record",
+];
+
+/// Where the Job is, so that it is found without a word, and can be made again.
+fn place(submission: &Submission, cluster: &Cluster) -> RunCluster {
+    let own = submission.asked.wishes.options().clone();
+    let file = own.text("kubeconfig").map(|file| {
+        let whole = std::path::absolute(file).unwrap_or_else(|_| file.into());
+        whole.to_string_lossy().into_owned()
+    });
+    RunCluster {
+        context: cluster.context.clone(),
+        kubeconfig: file,
+        server: cluster.url.clone(),
+        namespace: cluster.namespace.clone(),
+        job: submission.job().to_owned(),
+        options: own.without(&OF_ONE).words(),
+    }
+}
+
+/// Writes down that the cluster didn't take it after all.
+pub(super) fn refused(run: StartedRun) {
+    end(run, RunExit::default());
 }
 
 /// Writes down how the run ended.
@@ -61,6 +93,8 @@ pub(super) fn finish(run: StartedRun, outcome: &CommandResult<Outcome>) {
             signal: None,
         },
         Ok(Outcome::Cancelled) => RunExit::of_code(super::INTERRUPTED),
+        // The connection is lost, and the Job may run on.
+        Err(error) if error.turn == Turn::Environment => return,
         Err(_) => RunExit::default(),
     };
     end(run, exit);
