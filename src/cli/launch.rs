@@ -97,9 +97,6 @@ pub fn run(args: &LaunchArgs) -> CommandResult {
     }
     texts.retain(|text| !text.is_empty());
     let (source, archive) = source(args)?;
-    if let Some(archive) = archive {
-        store.put_archive(&archive.digest, &archive.bytes)?;
-    }
     let id = RunId::generate();
     let job = NewJob {
         queue: args.queue.clone(),
@@ -110,7 +107,7 @@ pub fn run(args: &LaunchArgs) -> CommandResult {
         retries: args.retries,
         priority: args.priority,
     };
-    store.launch(id.as_str(), &job)?;
+    store.launch_with(id.as_str(), &job, archive.as_ref())?;
     if queue.paused {
         output::note(&format!(
             "queue {0} is paused: mlbuild queue resume {0}",

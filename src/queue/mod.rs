@@ -14,4 +14,6 @@ pub use config::{QueueConfig, gpu_need, override_of, without_gpus};
 pub use job::{Attempt, GpuNeed, Job, NewJob, Queue, Source, State};
 pub use launch_config::{Builder, BuilderKind, LaunchConfig};
 pub use secret::{SecretError, holds_secret};
-pub use store::{Claim, End, Filter, Held, Place, Seat, Start, Store, StoreError, Watch};
+pub use store::{
+    Claim, End, Filter, Held, Place, Prune, Pruned, Seat, Start, Store, StoreError, Watch,
+};

@@ -3,6 +3,7 @@
 mod code;
 mod crash;
 mod jobs;
+mod prune;
 mod store;
 mod trouble;
 

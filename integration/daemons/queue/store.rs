@@ -10,7 +10,7 @@ use mlbuild::queue::{End, GpuNeed, Seat, Start, State, Store};
 use super::{Setting, job};
 use crate::support::wait::HANG;
 
-fn seat(name: &str, gpus: &[&str]) -> Seat {
+pub fn seat(name: &str, gpus: &[&str]) -> Seat {
     Seat {
         name: name.into(),
         session: ulid::Ulid::r#gen().to_string(),

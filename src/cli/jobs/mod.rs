@@ -2,6 +2,7 @@
 //! `mlbuild submit` made in a Kubernetes cluster (`cluster`).
 
 mod cluster;
+mod prune;
 
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -23,7 +24,7 @@ use crate::runtime::shell_line;
 /// How often somebody who follows a job looks at it.
 const LOOK: Duration = Duration::from_millis(300);
 
-/// List jobs, show them, follow them, cancel them, try them again.
+/// List jobs, show them, follow them, cancel them, try them again, remove them.
 ///
 /// A job is named by its id, or by as much of its beginning or end as no other
 /// job has. A Job of a Kubernetes cluster, made by mlbuild submit, by its name or its run's id.
@@ -47,6 +48,8 @@ pub enum JobsCommand {
     Cancel(IdsArgs),
     /// Try jobs of queues once more that have ended.
     Retry(RetryArgs),
+    /// Remove jobs of queues that are over, and the code that no job needs any more.
+    Prune(prune::PruneArgs),
 }
 
 /// Flags of `mlbuild jobs list`.
@@ -159,6 +162,7 @@ pub fn run(args: &JobsArgs) -> CommandResult {
         JobsCommand::Show(args) => show(args),
         JobsCommand::Logs(args) => logs(args),
         JobsCommand::Cancel(args) => cancel(args),
+        JobsCommand::Prune(args) => prune::run(args),
         JobsCommand::Retry(args) => {
             let store = args.store.open()?;
             for typed in &args.jobs {

@@ -1,21 +1,23 @@
 //! Code of jobs, by digest, and the images that were built from it.
 
-use super::sql::Value;
+use super::sql::{Tx, Value};
 use super::{Store, StoreError};
+use crate::queue::archive::Archive;
+
+/// Keeps an archive, and lets nobody remove it before this transaction has ended. The same one is
+/// kept once.
+pub(super) fn keep(tx: &mut dyn Tx, archive: &Archive) -> Result<(), StoreError> {
+    let insert = "INSERT INTO archives (digest, bytes) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+    let held = format!("SELECT digest FROM archives WHERE digest = $1{}", tx.hold());
+    let digest = || Value::from(&archive.digest);
+    // One that was there may have been removed in between.
+    while tx.query(&held, &[digest()])?.is_empty() {
+        tx.execute(insert, &[digest(), Value::Bytes(archive.bytes.clone())])?;
+    }
+    Ok(())
+}
 
 impl Store {
-    /// Keeps an archive. The same one is kept once.
-    ///
-    /// # Errors
-    /// Where the store fails.
-    pub fn put_archive(&self, digest: &str, bytes: &[u8]) -> Result<(), StoreError> {
-        self.transaction(|tx| {
-            let values = [digest.into(), Value::Bytes(bytes.to_vec())];
-            let sql = "INSERT INTO archives (digest, bytes) VALUES ($1, $2) ON CONFLICT DO NOTHING";
-            tx.execute(sql, &values).map(drop)
-        })
-    }
-
     /// An archive.
     ///
     /// # Errors

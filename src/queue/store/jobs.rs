@@ -1,7 +1,8 @@
 //! Jobs, seen from outside.
 
 use super::sql::{Clock, Row, Tx, Value};
-use super::{Store, StoreError, timestamp, wall};
+use super::{Store, StoreError, archives, timestamp, wall};
+use crate::queue::archive::Archive;
 use crate::queue::job::{Attempt, GpuNeed, Job, NewJob, State};
 
 const JOB: &str = "SELECT j.id, j.queue, j.source, j.overrides, j.command, j.priority, j.state,
@@ -20,16 +21,32 @@ pub struct Filter {
 }
 
 impl Store {
-    /// Takes a job in.
+    /// Takes a job in that needs no code.
     ///
     /// # Errors
     /// Where its queue isn't there.
     pub fn launch(&self, id: &str, job: &NewJob) -> Result<(), StoreError> {
+        self.launch_with(id, job, None)
+    }
+
+    /// Takes a job in with its code, both or neither.
+    ///
+    /// # Errors
+    /// Where its queue isn't there.
+    pub fn launch_with(
+        &self,
+        id: &str,
+        job: &NewJob,
+        code: Option<&Archive>,
+    ) -> Result<(), StoreError> {
         let (gpus, gpu_ids) = written(&job.gpus);
         let launched = self.transaction(|tx| {
             let sql = format!("SELECT name FROM queues WHERE name = $1{}", tx.hold());
             if tx.query(&sql, &[(&job.queue).into()])?.is_empty() {
                 return Ok(false);
+            }
+            if let Some(code) = code {
+                archives::keep(tx, code)?;
             }
             let Clock { boot, .. } = tx.clock()?;
             tx.execute(

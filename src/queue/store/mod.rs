@@ -9,6 +9,7 @@
 //! | a job that an agent has: its start, its end | `course` |
 //! | agents: names, leases, what they leave to others | `seats` |
 //! | code of jobs, images built from it | `archives` |
+//! | what is removed of jobs that are over | `prune` |
 //! | the two databases | `sqlite`, `postgres`, `tls`, behind `sql` |
 //!
 //! A job that an agent has bears a lease and a number, the epoch, which every change of hands
@@ -20,6 +21,7 @@ mod claims;
 mod course;
 mod jobs;
 mod postgres;
+mod prune;
 mod queues;
 mod schema;
 mod seats;
@@ -36,6 +38,7 @@ use crate::error::CommandError;
 pub use claims::Claim;
 pub use course::{End, Start};
 pub use jobs::Filter;
+pub use prune::{Prune, Pruned};
 pub use seats::{Held, Seat};
 pub use sql::Watch;
 
@@ -209,6 +212,12 @@ impl Store {
             let row = tx.query("SELECT id FROM store", &[])?.pop();
             Ok(row.map_or_else(String::new, |mut row| row.text()))
         })
+    }
+
+    /// Gives the disk back what was removed.
+    fn give_room_back(&self) -> Result<(), StoreError> {
+        let mut backend = self.backend.lock().unwrap_or_else(PoisonError::into_inner);
+        backend.give_room_back()
     }
 
     /// Does `work` whole or not at all. It may run more than once.

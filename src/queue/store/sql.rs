@@ -104,6 +104,9 @@ pub(super) type Work<'a> = &'a mut dyn FnMut(&mut dyn Tx) -> Result<(), StoreErr
 /// A connection.
 pub(super) trait Backend: Send {
     fn transaction(&mut self, work: Work<'_>) -> Result<(), StoreError>;
+
+    /// Gives the disk back what was removed, where the database doesn't do that by itself.
+    fn give_room_back(&mut self) -> Result<(), StoreError>;
 }
 
 /// Waits for changes that others make.

@@ -69,6 +69,24 @@ impl Backend for Sqlite {
         let committed = tx.transaction.commit();
         committed.map_err(|error| failed(&file, error))
     }
+
+    fn give_room_back(&mut self) -> Result<(), StoreError> {
+        let done = self
+            .connection
+            .execute_batch("VACUUM; PRAGMA wal_checkpoint(TRUNCATE)");
+        match done {
+            // Somebody is at work, or the disk has no room for a copy: what comes next uses it.
+            Err(error)
+                if matches!(
+                    error.sqlite_error_code(),
+                    Some(ErrorCode::DatabaseBusy | ErrorCode::DiskFull)
+                ) =>
+            {
+                Ok(())
+            }
+            done => done.map_err(|error| failed(&self.file, error)),
+        }
+    }
 }
 
 struct SqliteTx<'a> {
