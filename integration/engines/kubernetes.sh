@@ -86,7 +86,8 @@ kubernetes_up() {
     wait_for kubernetes 180 kubernetes_ready /api/v1/namespaces/default
     start kubernetes-controllers "$BIN/kubernetes-control-plane" controllers "$(kubeconfig)"
     mkdir -p "$(kubernetes_logs)"
-    start kubernetes-node "$BIN/kubernetes-control-plane" node "$KUBERNETES_NODE" "$(port_of kubernetes-node)" \
+    # What is executed in a pod runs beside the node: `buildctl dial-stdio` finds the tests' buildkitd.
+    PATH=$BIN:$PATH BUILDKIT_HOST=unix://$(buildkitd_socket) start kubernetes-node "$BIN/kubernetes-control-plane" node "$KUBERNETES_NODE" "$(port_of kubernetes-node)" \
         "$certs" "$(kubernetes_logs)" "$(kubeconfig)"
     wait_for kubernetes-node 180 kubernetes_ready "/api/v1/nodes/$KUBERNETES_NODE"
 }

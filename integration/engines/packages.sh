@@ -8,7 +8,7 @@ install_tools() {
     for pair in ip:iproute2 iptables:iptables skopeo:skopeo mmdebstrap:mmdebstrap openssl:openssl \
         htpasswd:apache2-utils ssh:openssh-client git:git curl:curl python3:python3 xz:xz-utils \
         flock:util-linux Xvfb:xvfb xauth:xauth weston:weston wayland-info:wayland-utils \
-        pulseaudio:pulseaudio pactl:pulseaudio-utils zsh:zsh faketime:faketime; do
+        pulseaudio:pulseaudio pactl:pulseaudio-utils zsh:zsh faketime:faketime kubectl:kubernetes-client; do
         command -v "${pair%%:*}" > /dev/null || need+=("${pair##*:}")
     done
     [ ${#need[@]} -gt 0 ] || return 0
