@@ -210,8 +210,12 @@ fn jupyter_asks_for_its_token_and_listens_on_loopback_only() {
     };
     let mut child = desk.command("dev", &["--jupyter"]).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    let address = lines.find_map(|line| line.unwrap().strip_prefix("Jupyter: ").map(str::to_owned));
-    let address = address.unwrap();
+    let mut said = Vec::new();
+    let address = lines.find_map(|line| {
+        said.push(line.unwrap());
+        said.last()?.strip_prefix("Jupyter: ").map(str::to_owned)
+    });
+    let address = address.unwrap_or_else(|| panic!("no address: {}", said.join("\n")));
     let rest = address.strip_prefix("http://").unwrap();
     let (host, token) = rest.split_once("/?token=").unwrap();
     wait::until("Jupyter answers", || http_status(host, "/api") == Some(200));
