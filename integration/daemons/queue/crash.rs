@@ -108,6 +108,13 @@ fn a_hundred_times_with_sqlite() {
 }
 
 #[test]
+fn and_with_podman() {
+    let setting = Setting::podman();
+    let store = setting.open();
+    kill_at_random(&setting, &store, 20, 25);
+}
+
+#[test]
 fn and_with_postgresql() {
     let setting = Setting::postgres();
     let store = setting.open();

@@ -3,10 +3,12 @@
 mod code;
 mod crash;
 mod jobs;
+mod podman;
 mod prune;
 mod store;
 mod trouble;
 
+use std::path::Path;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
@@ -51,12 +53,13 @@ impl Drop for Database {
     }
 }
 
-/// A store, a Docker and a project.
+/// A store, a Docker or Podman, and a project.
 pub struct Setting {
     pub engines: Engines,
     pub project: Project,
     pub store: String,
     pub docker: String,
+    is_podman: bool,
     _database: Option<Database>,
 }
 
@@ -67,10 +70,19 @@ impl Setting {
         Self {
             store: file.to_string_lossy().into_owned(),
             docker: engines.docker_classic.clone(),
+            is_podman: false,
             project,
             engines,
             _database: None,
         }
+    }
+
+    /// Agents start containers with Podman; no Docker answers.
+    pub fn podman() -> Self {
+        let mut setting = Self::sqlite();
+        setting.docker = "unix:///nowhere/docker.sock".to_owned();
+        setting.is_podman = true;
+        setting
     }
 
     pub fn postgres() -> Self {
@@ -99,10 +111,25 @@ impl Setting {
         let mut command = self.project.command(args);
         let path = std::env::var("PATH").unwrap_or_default();
         command
-            .env("PATH", format!("{}:{path}", self.engines.bin.display()))
+            .env("PATH", format!("{}:{path}", self.programs().display()))
             .env("DOCKER_HOST", &self.docker)
             .env("MLBUILD_QUEUE_STORE", &self.store);
         command
+    }
+
+    fn programs(&self) -> &Path {
+        match self.is_podman {
+            true => &self.engines.podman,
+            false => &self.engines.bin,
+        }
+    }
+
+    /// The flags of an agent.
+    fn runtime(&self) -> &'static [&'static str] {
+        match self.is_podman {
+            true => &["--runtime-cli", "podman"],
+            false => &[],
+        }
     }
 
     pub fn run(&self, args: &[&str]) -> Ran {
@@ -113,6 +140,7 @@ impl Setting {
     pub fn drain(&self, args: &[&str]) -> Ran {
         let words = [
             &["agent", "-q", "q", "--exit-when-idle", "--lease", "2"],
+            self.runtime(),
             args,
         ]
         .concat();
@@ -164,6 +192,11 @@ impl Setting {
 
     #[track_caller]
     pub fn docker(&self, args: &[&str]) -> String {
+        if self.is_podman {
+            let mut podman = Command::new(self.engines.podman.join("podman"));
+            let ran = Ran::of(podman.env_remove("DOCKER_CONFIG").args(args));
+            return ran.answer().to_owned();
+        }
         self.engines.docker(&self.docker, args)
     }
 
@@ -202,7 +235,7 @@ pub struct Agent(pub Child);
 
 impl Agent {
     pub fn start(setting: &Setting, args: &[&str]) -> Self {
-        let words = [&["agent", "-q", "q"], args].concat();
+        let words = [&["agent", "-q", "q"], setting.runtime(), args].concat();
         let mut command = setting.command(&words);
         command.stdout(std::process::Stdio::null());
         if std::env::var_os("MLBUILD_TEST_AGENT_STORY").is_none() {

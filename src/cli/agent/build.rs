@@ -37,6 +37,12 @@ pub(super) fn image(
                 .hint("launch the job with --image"),
         );
     }
+    if agent.containers.engine.is_podman() && agent.registry.is_none() {
+        return Err(CommandError::user(
+            "the agent has Podman, whose store no build writes to, and no registry between them",
+        )
+        .hint("name one in launch-config.yaml, `registry:` with `uri: HOST/NAME`, or launch the job with --image"));
+    }
     let base = config
         .base_image
         .as_ref()
@@ -57,7 +63,7 @@ pub(super) fn image(
         _ => None,
     };
     if let Some(image) = agent.insist(|store| store.built(&key)).flatten()
-        && (agent.registry.is_some() || agent.docker.has_image(&image))
+        && (agent.registry.is_some() || agent.containers.has_image(&image))
     {
         return Ok((image, state));
     }

@@ -50,7 +50,7 @@ impl Work {
             .unwrap_or_else(PoisonError::into_inner);
         if let Some(id) = container.clone() {
             let agent = agent.clone();
-            thread::spawn(move || agent.docker.stop(&id));
+            thread::spawn(move || agent.containers.stop(&id));
         }
     }
 
@@ -74,7 +74,7 @@ impl Work {
         *container = Some(id.to_owned());
         drop(container);
         if self.is_cancelled() {
-            agent.docker.stop(id);
+            agent.containers.stop(id);
         }
     }
 }
@@ -118,7 +118,7 @@ fn finish(agent: &Agent, claim: &Claim, end: &End, remove: Option<&str>) {
         None => return,
     }
     if let Some(container) = remove {
-        agent.docker.remove(container);
+        agent.containers.remove(container);
     }
 }
 
@@ -162,7 +162,7 @@ fn prepare_and_start(agent: &Agent, claim: &Claim, work: &Work) -> CommandResult
         attempt => format!("{}-{attempt}", claim.id).parse(),
     }
     .map_err(CommandError::user)?;
-    let prepared = super::docker::wait(agent.docker.engine.prepare(
+    let prepared = super::containers::wait(agent.containers.engine.prepare(
         spec,
         &without_gpus(own),
         &claim.gpus,
@@ -187,7 +187,7 @@ fn prepare_and_start(agent: &Agent, claim: &Claim, work: &Work) -> CommandResult
     };
     let may = agent.insist(|store| store.begin(&agent.seat, claim, &start));
     if may != Some(true) {
-        agent.docker.remove(&container);
+        agent.containers.remove(&container);
         return Ok(match may {
             // Cancelled, or lost: the store tells the two apart.
             Some(_) => cancelled(),
@@ -200,12 +200,12 @@ fn prepare_and_start(agent: &Agent, claim: &Claim, work: &Work) -> CommandResult
     let record = match prepared.write(agent.project.clone(), code) {
         Ok(record) => record,
         Err(error) => {
-            agent.docker.remove(&container);
+            agent.containers.remove(&container);
             return Ok(failed(&error, work));
         }
     };
     output::note(&format!("job {}: {}", claim.id, start.image));
-    if let Err(why) = agent.docker.start(&container) {
+    if let Err(why) = agent.containers.start(&container) {
         if agent.insist(|store| store.has(&agent.seat, claim)) != Some(true) {
             // Whoever has the job now may have removed the container.
             return Ok(Became::Lost);
@@ -239,7 +239,7 @@ pub(super) fn follow(
     work: &Work,
 ) -> Became {
     work.set_container(agent, container);
-    let state = agent.docker.end(container);
+    let state = agent.containers.end(container);
     if agent.insist(|store| store.has(&agent.seat, claim)) != Some(true) {
         // Whoever has it writes down how it ended.
         return Became::Lost;
@@ -259,7 +259,7 @@ pub(super) fn follow(
             Some(_) => None,
         },
         log: match state {
-            Some(_) => agent.docker.log(container),
+            Some(_) => agent.containers.log(container),
             None => String::new(),
         },
         cancelled: work.is_cancelled(),

@@ -7,10 +7,12 @@
 //! | one job: prepared, started once, followed, written down | `job` |
 //! | a job that an agent left: followed, or started if it never was | `recover` |
 //! | images of jobs from code | `build` |
-//! | calls of Docker that outlast its restarts | `docker` |
+//! | calls that outlast the daemon's restarts | `containers` |
+//! | those calls, of Docker and of Podman | `calls` |
 
 mod build;
-mod docker;
+mod calls;
+mod containers;
 mod job;
 mod recover;
 mod serve;
@@ -21,13 +23,14 @@ use std::time::Duration;
 use clap::{Args, ValueHint};
 use mlbuild_manifests::RunId;
 
-use self::docker::Docker;
+use self::containers::Containers;
 use self::serve::Agent;
 use super::output;
 use super::queue::store_args::StoreArgs;
 use crate::error::{CommandError, CommandResult};
 use crate::queue::{BuilderKind, LaunchConfig, Seat, Store};
 use crate::records::{project_folder, this_host};
+use crate::runtime::RuntimeCli;
 
 /// Take jobs from queues, and run each as a container.
 ///
@@ -55,6 +58,9 @@ pub struct AgentArgs {
     /// Seconds without a word after which others take its jobs over.
     #[arg(long, value_name = "SECONDS", default_value_t = 15.0, value_parser = seconds)]
     pub lease: f64,
+    /// Program that starts containers: docker or podman.
+    #[arg(long, value_name = "NAME", default_value = "docker", value_parser = runtime)]
+    pub runtime_cli: RuntimeCli,
     /// End when nothing waits or runs in its queues.
     #[arg(long)]
     pub exit_when_idle: bool,
@@ -89,11 +95,14 @@ pub fn run(args: &AgentArgs) -> CommandResult {
             CommandError::user(format!("--project {}: {error}", project.display()))
         })?,
     };
-    let docker = Docker::find()?;
-    let engine = docker.engine.id();
+    let containers = Containers::of(args.runtime_cli)?;
+    let engine = containers.engine.id();
     if engine.is_empty() {
-        return Err(CommandError::environment("Docker doesn't tell its id")
-            .hint("an agent needs Docker 17.06 or newer"));
+        return Err(
+            CommandError::environment(format!("{} doesn't tell its id", args.runtime_cli)).hint(
+                "an agent needs Docker 17.06 or newer, or a Podman whose `podman info` answers",
+            ),
+        );
     }
     let host = this_host().name;
     let session = RunId::generate().to_string();
@@ -104,7 +113,7 @@ pub fn run(args: &AgentArgs) -> CommandResult {
         host,
         engine,
         queues,
-        gpus: gpus(args.gpus.as_deref(), &docker)?,
+        gpus: gpus(args.gpus.as_deref(), &containers)?,
         lease: Duration::from_secs_f64(args.lease),
     };
     store.seat(&seat)?;
@@ -131,7 +140,7 @@ pub fn run(args: &AgentArgs) -> CommandResult {
             store_id: store.id()?,
             store,
             seat,
-            docker,
+            containers,
             builder: config.builder,
             registry: config.registry,
             folder,
@@ -165,9 +174,9 @@ fn config(args: &AgentArgs) -> CommandResult<LaunchConfig> {
     Ok(config)
 }
 
-fn gpus(given: Option<&str>, docker: &Docker) -> CommandResult<Vec<String>> {
+fn gpus(given: Option<&str>, containers: &Containers) -> CommandResult<Vec<String>> {
     let Some(given) = given else {
-        return Ok(docker.engine.gpus());
+        return Ok(containers.engine.gpus());
     };
     if matches!(given, "off" | "none") {
         return Ok(Vec::new());
@@ -188,6 +197,15 @@ fn gpus(given: Option<&str>, docker: &Docker) -> CommandResult<Vec<String>> {
     ids.sort();
     ids.dedup();
     Ok(ids)
+}
+
+/// Those that an agent can ask what became of a container.
+fn runtime(text: &str) -> Result<RuntimeCli, String> {
+    match text {
+        "docker" => Ok(RuntimeCli::Docker),
+        "podman" => Ok(RuntimeCli::Podman),
+        _ => Err("write docker or podman".to_owned()),
+    }
 }
 
 fn seconds(text: &str) -> Result<f64, String> {

@@ -25,10 +25,10 @@ const PATIENCE: Duration = Duration::from_millis(100);
 pub(super) fn run(agent: &Agent, claim: &Claim, start: &Start, work: &Work) -> Became {
     let record = record_of(claim, start);
     let id = &start.container;
-    let remove = agent.docker.is_to_go(id).then(|| id.clone());
+    let remove = agent.containers.is_to_go(id).then(|| id.clone());
     let note = |container| agent.insist(|store| store.discard(&agent.seat, claim, container));
     let mut is_discarded = claim.is_discarded;
-    while let Some(state) = agent.docker.state(id) {
+    while let Some(state) = agent.containers.state(id) {
         match state.status.as_str() {
             "created" => {
                 if note(Some(id.as_str())) != Some(true) {
@@ -36,12 +36,12 @@ pub(super) fn run(agent: &Agent, claim: &Claim, start: &Start, work: &Work) -> B
                 }
                 is_discarded = true;
                 // Docker refuses where it runs by now.
-                if agent.docker.remove(id) {
+                if agent.containers.remove(id) {
                     break;
                 }
             }
             // Somebody removes it already; what it was, the events tell.
-            "dead" if agent.docker.remove(id) => break,
+            "dead" if agent.containers.remove(id) => break,
             "dead" | "removing" => thread::sleep(PATIENCE),
             _ => {
                 if is_discarded {
@@ -52,7 +52,7 @@ pub(super) fn run(agent: &Agent, claim: &Claim, start: &Start, work: &Work) -> B
         }
     }
     // It is gone. What does Docker remember?
-    let events = agent.docker.events(id);
+    let events = agent.containers.events(id);
     let find = |action: &str| events.iter().find(|event| event.action == action);
     let code = find("die").and_then(|event| event.actor.attributes.get("exitCode"));
     let code = code.and_then(|code| code.parse::<i64>().ok());

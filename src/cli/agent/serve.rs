@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use super::docker::Docker;
+use super::containers::Containers;
 use super::job::{self, Work};
 use crate::cli::output;
 use crate::error::{CommandError, CommandResult};
@@ -24,7 +24,7 @@ pub(super) struct Agent {
     /// What tells containers of this store's jobs from those of others.
     pub(super) store_id: String,
     pub(super) seat: Seat,
-    pub(super) docker: Docker,
+    pub(super) containers: Containers,
     pub(super) builder: Builder,
     pub(super) registry: Option<String>,
     /// Where it was started: relative folders of jobs are meant from here.
@@ -162,9 +162,9 @@ fn take_over(agent: &Arc<Agent>) -> Result<(), StoreError> {
         start(agent, claim);
     }
     // Containers of those who were lost between making and starting one.
-    for (job, epoch, container) in agent.docker.created(&agent.store_id) {
+    for (job, epoch, container) in agent.containers.created(&agent.store_id) {
         if !agent.store.needs(&job, epoch, &container)? {
-            agent.docker.remove(&container);
+            agent.containers.remove(&container);
         }
     }
     Ok(())

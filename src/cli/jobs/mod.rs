@@ -19,7 +19,7 @@ use super::run::job::Engine;
 use crate::error::{CommandError, CommandResult};
 use crate::flags::Format;
 use crate::queue::{Filter, Job, State, Store, StoreError};
-use crate::runtime::shell_line;
+use crate::runtime::{RuntimeCli, shell_line};
 
 /// How often somebody who follows a job looks at it.
 const LOOK: Duration = Duration::from_millis(300);
@@ -397,11 +397,11 @@ fn logs(args: &LogsArgs) -> CommandResult {
         }
         let status = command.arg(container).status();
         let status =
-            status.map_err(|error| CommandError::environment(format!("docker logs: {error}")))?;
+            status.map_err(|error| CommandError::environment(format!("its log: {error}")))?;
         return match status.success() {
             true => Ok(()),
             false => Err(CommandError::work(
-                "docker logs failed; its words stand above",
+                "the log can't be read; why stands above",
             )),
         };
     }
@@ -432,11 +432,13 @@ fn wait_for_start(store: &Store, mut job: Job) -> CommandResult<Job> {
 
 fn has_container(id: &str) -> CommandResult<Option<Engine>> {
     super::wait_for(async {
-        let Ok(engine) = Engine::find().await else {
-            return Ok(None);
-        };
-        let found = engine.api().container_inspect(id).await;
-        let is_here = found.is_ok_and(|found| found.is_some());
-        Ok(is_here.then_some(engine))
+        for cli in [RuntimeCli::Docker, RuntimeCli::Podman] {
+            if let Ok(engine) = Engine::find(cli).await
+                && engine.has_container(id).await
+            {
+                return Ok(Some(engine));
+            }
+        }
+        Ok(None)
     })
 }

@@ -13,34 +13,68 @@ use super::runtime_cli::{self, Found};
 use super::{Start, image, ready};
 use crate::accelerator::{self, Host};
 use crate::error::{CommandError, CommandResult};
-use crate::records::{Snapshot, StartedRun};
+use crate::records::{Snapshot, StartedRun, this_host};
 use crate::runtime::{Options, RunSpec, RuntimeCli};
 
 /// Options that `docker run` has and `docker create` hasn't, or that the agent sees to itself.
 const OF_RUN: [&str; 4] = ["detach", "detach-keys", "sig-proxy", "rm"];
 
-/// The Docker that an agent starts jobs on.
+/// What an agent starts jobs with: Docker or Podman.
 pub(in crate::cli) struct Engine(Found);
 
 impl Engine {
-    /// Docker, where it answers.
+    /// One of them, where it answers.
     ///
     /// # Errors
     /// Where it doesn't.
-    pub(in crate::cli) async fn find() -> CommandResult<Self> {
-        runtime_cli::find(Some(RuntimeCli::Docker)).await.map(Self)
+    pub(in crate::cli) async fn find(cli: RuntimeCli) -> CommandResult<Self> {
+        runtime_cli::find(Some(cli)).await.map(Self)
     }
 
-    /// What tells it from others.
+    /// What tells it from others; empty where it can't be told.
     pub(in crate::cli) fn id(&self) -> String {
-        let daemon = self.0.docker.as_ref();
-        let id = daemon.and_then(|daemon| daemon.info()["ID"].as_str());
-        id.unwrap_or_default().to_owned()
+        match &self.0.docker {
+            Some(daemon) => daemon.info()["ID"].as_str().unwrap_or_default().to_owned(),
+            None => self.podmans_id().unwrap_or_default(),
+        }
     }
 
-    /// Its API.
-    pub(in crate::cli) fn api(&self) -> &DockerApi {
-        &self.0.docker.as_ref().expect("it is Docker").api
+    /// A Podman is what lies in one folder of one machine.
+    fn podmans_id(&self) -> Option<String> {
+        let output = Command::new(&self.0.program)
+            .args(["info", "--format={{.Store.GraphRoot}}"])
+            .stdin(Stdio::null())
+            .output()
+            .ok()?;
+        let folder = String::from_utf8(output.stdout).ok()?;
+        let machine = std::fs::read_to_string("/etc/machine-id").ok();
+        let machine = machine.unwrap_or_else(|| this_host().name);
+        let id = format!("podman:{}:{}", machine.trim(), folder.trim());
+        output.status.success().then_some(id)
+    }
+
+    /// Docker's API; Podman is a program alone.
+    pub(in crate::cli) fn api(&self) -> Option<&DockerApi> {
+        self.0.docker.as_ref().map(|daemon| &daemon.api)
+    }
+
+    /// Whether it has a container.
+    pub(in crate::cli) async fn has_container(&self, id: &str) -> bool {
+        match self.api() {
+            Some(api) => api.container_inspect(id).await.is_ok_and(|c| c.is_some()),
+            None => {
+                let mut exists = Command::new(&self.0.program);
+                exists
+                    .args(["container", "exists", id])
+                    .stdin(Stdio::null());
+                exists.output().is_ok_and(|output| output.status.success())
+            }
+        }
+    }
+
+    /// Whether it is Podman.
+    pub(in crate::cli) fn is_podman(&self) -> bool {
+        self.0.cli == RuntimeCli::Podman
     }
 
     /// Its client.
@@ -86,7 +120,7 @@ impl Engine {
         }
         let remove = start.spec.options.is_on("rm");
         start.spec.options = start.spec.options.without(&OF_RUN);
-        start.argv = start.spec.argv(RuntimeCli::Docker).form;
+        start.argv = start.spec.argv(self.0.cli).form;
         Ok(Prepared { start, remove })
     }
 }
@@ -104,10 +138,10 @@ impl Prepared<'_> {
         &self.start.image.pinned
     }
 
-    /// Has Docker make the container; returns its id.
+    /// Has the container made; returns its id.
     ///
     /// # Errors
-    /// Where Docker refuses.
+    /// Where that is refused.
     pub(in crate::cli) fn create(
         &self,
         name: &str,
@@ -139,8 +173,12 @@ impl Prepared<'_> {
             let said = said.collect::<Vec<_>>().join("\n");
             let said = said
                 .trim_start_matches("Error response from daemon: ")
+                .trim_start_matches("Error: ")
                 .trim();
-            return Err(CommandError::runtime(format!("docker create: {said}")));
+            return Err(CommandError::runtime(format!(
+                "{} create: {said}",
+                found.cli
+            )));
         }
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
