@@ -3,6 +3,8 @@
 
 #![allow(dead_code, reason = "each target uses a part of it")]
 
+pub mod buildkitd;
+pub mod clock;
 pub mod engines;
 pub mod http;
 pub mod layouts;

@@ -6,74 +6,19 @@ use std::io::{BufRead, BufReader, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use super::{builders, buildkitd, image, small, unique};
 use crate::registry::cable::{Cable, Request};
 use crate::registry::fail::Small;
 use crate::registry::own::Own;
+use crate::support::buildkitd::OwnBuildkitd;
 use crate::support::engines::Engines;
 use crate::support::http;
 use crate::support::mlbuild::{Project, Ran};
-use crate::support::mounts::unmount_below;
-use crate::support::wait;
 
 const UNTOUCHED: [&str; 2] = ["Dockerfile", "data.txt"];
-
-/// A buildkitd that belongs to one test.
-struct OwnBuildkitd {
-    folder: tempfile::TempDir,
-    child: Child,
-}
-
-impl OwnBuildkitd {
-    fn start(engines: &Engines) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let path = std::env::var("PATH").unwrap();
-        let config = format!("[registry.\"{}\"]\n  http = true\n", engines.registry);
-        fs::write(folder.path().join("buildkitd.toml"), config).unwrap();
-        let child = Command::new(engines.bin.join("buildkitd"))
-            .env("PATH", format!("{}:{path}", engines.bin.display()))
-            .arg("--config")
-            .arg(folder.path().join("buildkitd.toml"))
-            .arg("--root")
-            .arg(folder.path().join("data"))
-            .arg("--addr")
-            .arg(format!("unix://{}", folder.path().join("sock").display()))
-            .arg("--otel-socket-path")
-            .arg(folder.path().join("otel"))
-            .args(["--oci-worker-net=host", "--containerd-worker=false"])
-            .arg(format!(
-                "--oci-worker-binary={}",
-                engines.bin.join("runc").display()
-            ))
-            .stdout(Stdio::null())
-            .stderr(fs::File::create(folder.path().join("log")).unwrap())
-            .spawn()
-            .unwrap();
-        let own = Self { folder, child };
-        let log = own.folder.path().join("log");
-        wait::until(&format!("buildkitd starts: {}", log.display()), || {
-            std::os::unix::net::UnixStream::connect(own.folder.path().join("sock")).is_ok()
-        });
-        own
-    }
-
-    fn flags(&self) -> Vec<String> {
-        let socket = self.folder.path().join("sock");
-        vec!["--builder".into(), format!("unix://{}", socket.display())]
-    }
-}
-
-impl Drop for OwnBuildkitd {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        // What it had mounted goes before its folder.
-        unmount_below(self.folder.path());
-    }
-}
 
 #[test]
 fn a_builder_that_dies_in_a_build_is_one_error() {

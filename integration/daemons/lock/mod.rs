@@ -3,12 +3,14 @@
 mod archive;
 mod base_gone;
 mod moved_on;
+mod odd;
 mod proofs;
 mod prune;
 mod same_bits;
 mod verify;
 
 use std::path::Path;
+use std::process::Command;
 
 use crate::image::{Builder, builders};
 use crate::support::engines::Engines;
@@ -33,11 +35,16 @@ pub fn words(verb: &str, builder: &Builder, base: &str, more: &[&str]) -> Vec<St
 
 /// Runs in a project, with the machine's own package indexes and certificates.
 pub fn run(project: &Project, words: &[String]) -> Ran {
+    Ran::of(&mut command(project, words))
+}
+
+/// What [`run`] runs.
+pub fn command(project: &Project, words: &[String]) -> Command {
     let mut command = project.command(words);
     for name in ["SSL_CERT_FILE", "PIP_INDEX_URL", "PIP_CONFIG_FILE"] {
         command.envs(std::env::var_os(name).map(|value| (name, value)));
     }
-    Ran::of(&mut command)
+    command
 }
 
 /// A builder of the engines.

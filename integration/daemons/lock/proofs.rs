@@ -2,31 +2,40 @@
 
 use std::path::Path;
 
-use super::{builder, run};
+use super::{builder, command, odd, run};
 use crate::examples::{copy_files, uv, without_torch};
 use crate::image::unique;
 use crate::support::engines::Engines;
-use crate::support::mlbuild::Project;
+use crate::support::mlbuild::{Project, Ran};
 use crate::support::repository;
 
-/// Locks a project, builds it from the lock, and has it proved on another builder, by a machine
+/// Locks a project, builds it from the lock, and has it proved on another builder, by an odd machine
 /// that has nothing yet. Gives the image.
 fn proved(engines: &Engines, here: &Project, flags: &[&str]) -> String {
+    let second = builder(engines, "docker-containerd").flags;
+    proved_on(&second, engines, here, flags)
+}
+
+/// As [`proved`], on the builder that these flags name.
+fn proved_on(second: &[String], engines: &Engines, here: &Project, flags: &[&str]) -> String {
     let tag = unique(&engines.registry, "proved");
-    let on = |project: &Project, name: &str, words: &[&str]| {
-        let mut all = vec![words[0].to_owned()];
-        all.extend(builder(engines, name).flags);
+    let words = |builder: &[String], words: &[&str]| -> Vec<String> {
         let image = words[1..].iter().chain(flags);
-        all.extend(image.map(|&word| word.to_owned()));
-        run(project, &all)
+        let verb = [words[0].to_owned()];
+        let image = image.map(|&word| word.to_owned());
+        verb.into_iter()
+            .chain(builder.iter().cloned())
+            .chain(image)
+            .collect()
     };
-    on(here, "buildkitd", &["lock", "-t", &tag]).answer();
-    let there = Project::new(&[]);
-    copy_files(&here.path(""), &there.path(""));
-    let words = ["image", "-t", &tag, "--push", "--locked"];
-    let pushed = on(here, "buildkitd", &words).answer().to_owned();
+    let first = builder(engines, "buildkitd").flags;
+    run(here, &words(&first, &["lock", "-t", &tag])).answer();
+    let there = odd::checked_out(here);
+    let build = words(&first, &["image", "-t", &tag, "--push", "--locked"]);
+    let pushed = run(here, &build).answer().to_owned();
     let digest = pushed.rsplit('@').next().unwrap();
-    let proof = on(&there, "docker-containerd", &["verify", &tag]);
+    let verify = command(&there, &words(second, &["verify", &tag]));
+    let proof = Ran::of(&mut odd::there(&verify));
     let same = format!("identical: linux/amd64 {digest}");
     assert_eq!(proof.answer(), same, "{proof:?}");
     pushed
@@ -73,7 +82,7 @@ fn the_example_that_serves_a_model() {
 }
 
 #[test]
-fn the_cuda_template() {
+fn the_cuda_template_in_another_month() {
     let engines = Engines::from_env();
     let project = super::project();
     let base = engines.python_base.as_str();
@@ -85,13 +94,39 @@ fn the_cuda_template() {
         "-r",
         "requirements.txt",
     ];
-    let image = proved(
-        &engines,
-        &project,
-        &[&what[..], &["--apt", "tree"]].concat(),
-    );
+    let flags = [&what[..], &["--apt", "tree", "--uid", "1000"]].concat();
+    let odd = odd::builder(&engines);
+    let image = proved_on(&odd.flags(), &engines, &project, &flags);
     let said = says(&engines, &image, &["python", "train.py"]);
     assert_eq!(said, "1.17.0");
+}
+
+/// What shows that the proof above can fail.
+#[test]
+fn a_step_that_asks_for_the_date_is_found_in_another_month() {
+    let engines = Engines::from_env();
+    let text = format!(
+        "FROM {}\nRUN --network=none date +%Y-%m > /month\n",
+        engines.base
+    );
+    let project = Project::new(&[("Dockerfile", &text)]);
+    let tag = unique(&engines.registry, "month");
+    let on = |builder: &[String], verb: &str, more: &[&str]| {
+        let mut words = vec![verb.to_owned()];
+        words.extend_from_slice(builder);
+        let image = ["-f", "Dockerfile", "-t", &tag, "--repack"];
+        words.extend(image.iter().chain(more).map(|&word| word.to_owned()));
+        let mut command = command(&project, &words);
+        Ran::of(command.env("SOURCE_DATE_EPOCH", "1700000000"))
+    };
+    on(&builder(&engines, "buildkitd").flags, "image", &["--push"]).answer();
+    let odd = odd::builder(&engines);
+    let ran = on(&odd.flags(), "verify", &["--format", "json"]);
+    assert_eq!(ran.code, Some(4), "{ran:?}");
+    let said: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    let files = &said["difference"]["platforms"]["linux/amd64"]["layers"][0]["files"];
+    let paths = files.as_array().unwrap().iter().map(|file| &file["path"]);
+    assert_eq!(paths.collect::<Vec<_>>(), ["/month"], "{files}");
 }
 
 /// A `pylock.toml` with a package in a group that is asked for, and one in a group that isn't.

@@ -11,6 +11,7 @@ use std::time::Duration;
 use mlbuild::queue::{Seat, Start};
 
 use super::{Agent, Setting};
+use crate::support::clock;
 
 fn mount(words: &[&str]) {
     let status = Command::new(words[0]).args(&words[1..]).status().unwrap();
@@ -263,18 +264,6 @@ fn a_container_that_is_gone_ran_or_is_made_anew() {
     }
 }
 
-/// What gives a program another clock: Debian's libfaketime.
-fn faketime() -> std::path::PathBuf {
-    let mut folders = std::fs::read_dir("/usr/lib").unwrap().flatten();
-    let library = |folder: std::fs::DirEntry| {
-        let file = folder.path().join("faketime/libfaketimeMT.so.1");
-        file.exists().then_some(file)
-    };
-    folders
-        .find_map(library)
-        .expect("libfaketime: integration/engines/up installs it")
-}
-
 /// Leases are told by a clock that nobody sets.
 #[test]
 fn clocks_that_are_wrong_or_run_away_change_nothing() {
@@ -284,9 +273,7 @@ fn clocks_that_are_wrong_or_run_away_change_nothing() {
         let _agents = ["+1d", "-1d", "+0 x1000"].map(|clock| {
             let mut command = setting.command(&["agent", "-q", "q", "--lease", "1"]);
             command
-                .env("LD_PRELOAD", faketime())
-                .env("FAKETIME", clock)
-                .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+                .envs(clock::off_by(clock))
                 .stdout(std::process::Stdio::null())
                 .stderr(std::process::Stdio::null());
             Agent(command.spawn().unwrap())

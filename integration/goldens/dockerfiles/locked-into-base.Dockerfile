@@ -15,7 +15,7 @@ RUN --network=none \
     --mount=type=tmpfs,target=/var/lib/apt/lists \
     set -eu; \
     if [ ! -s /mlbuild/apt/requested ]; then exit 0; fi; \
-    touch /tmp/started; \
+    : > /tmp/started; \
     mkdir /tmp/repo; \
     count=0; \
     # A repository of these packages alone, so that apt installs them as it would from the archive.
@@ -50,7 +50,7 @@ RUN --network=none \
     umask 022; \
     export HOME=/root PYTHONHASHSEED=0 PYTHONDONTWRITEBYTECODE=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore; \
     export UV_OFFLINE=1 UV_NO_CONFIG=1 UV_LINK_MODE=copy UV_NO_INSTALLER_METADATA=1 UV_PYTHON_DOWNLOADS=never; \
-    touch /tmp/started; \
+    : > /tmp/started; \
     found=$(python3 -c 'import platform; print(platform.python_version())'); \
     case "$found." in 3.12.*) ;; *) \
       echo "mlbuild: Python 3.12 is asked for, but this base has $found: name another base or version" >&2; exit 1;; \

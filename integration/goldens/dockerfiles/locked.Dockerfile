@@ -15,7 +15,7 @@ RUN --network=none \
     --mount=type=tmpfs,target=/var/lib/apt/lists \
     set -eu; \
     if [ ! -s /mlbuild/apt/requested ]; then exit 0; fi; \
-    touch /tmp/started; \
+    : > /tmp/started; \
     mkdir /tmp/repo; \
     count=0; \
     # A repository of these packages alone, so that apt installs them as it would from the archive.
@@ -51,7 +51,7 @@ RUN --network=none \
     umask 022; \
     export HOME=/root PYTHONHASHSEED=0 PYTHONDONTWRITEBYTECODE=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore; \
     export UV_OFFLINE=1 UV_NO_CONFIG=1 UV_LINK_MODE=copy UV_NO_INSTALLER_METADATA=1 UV_PYTHON_DOWNLOADS=never; \
-    touch /tmp/started; \
+    : > /tmp/started; \
     python3 -m venv /opt/venv; \
     if [ -s /mlbuild/python/requirements.txt ]; then \
       python3 -m zipfile -e /mlbuild/python/uv/*.whl /tmp/uv; \

@@ -26,7 +26,7 @@ impl Composer<'_> {
         script.lines(
             r#"
 if [ ! -s /mlbuild/apt/requested ]; then exit 0; fi;
-touch /tmp/started;
+: > /tmp/started;
 mkdir /tmp/repo;
 count=0;
 # A repository of these packages alone, so that apt installs them as it would from the archive.
@@ -68,7 +68,7 @@ done;
 umask 022;
 export HOME=/root PYTHONHASHSEED=0 PYTHONDONTWRITEBYTECODE=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore;
 export UV_OFFLINE=1 UV_NO_CONFIG=1 UV_LINK_MODE=copy UV_NO_INSTALLER_METADATA=1 UV_PYTHON_DOWNLOADS=never;
-touch /tmp/started;
+: > /tmp/started;
 "#,
         );
         self.check_version(&mut script);
