@@ -39,6 +39,8 @@ pub const MLBUILD_STATE_DIR: &str = "MLBUILD_STATE_DIR";
 pub const MLBUILD_QUEUE_STORE: &str = "MLBUILD_QUEUE_STORE";
 /// Password of the store in PostgreSQL.
 pub const PGPASSWORD: &str = "PGPASSWORD";
+/// Private key that `mlbuild attest --sign` signs with, read by cosign.
+pub const COSIGN_KEY: &str = "COSIGN_KEY";
 
 /// One variable: its name, what it does.
 pub struct EnvVar {
@@ -55,6 +57,10 @@ pub const ALL: &[EnvVar] = &[
     var(
         CI,
         "Set by CI services: nothing is asked, and a private builder is started where none is found.",
+    ),
+    var(
+        "COSIGN_KEY, COSIGN_PASSWORD",
+        "Private key that `mlbuild attest --sign` signs with, where `--key` is not given, and its password: both read by cosign.",
     ),
     var(
         "DISPLAY, XAUTHORITY",

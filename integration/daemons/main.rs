@@ -27,4 +27,5 @@ mod restore;
 mod run;
 mod run_gpu;
 mod servers;
+mod sign;
 mod templates;

@@ -35,7 +35,7 @@ pub struct Engines {
     pub python_base: String,
     /// Debian with a user `ubuntu`, uid and gid 1000.
     pub ubuntu_base: String,
-    /// The folder with `docker`, `docker-buildx`, `buildctl` and `skopeo`.
+    /// The folder with `docker`, `docker-buildx`, `buildctl`, `skopeo` and `cosign`.
     pub bin: PathBuf,
     /// The folder with Podman's `podman`.
     pub podman: PathBuf,

@@ -30,4 +30,17 @@ impl RegistryArgs {
             ..RegistryOptions::default()
         }))
     }
+
+    /// True for a host that may speak plain http or show any certificate.
+    ///
+    /// # Errors
+    /// Where `mlbuild.toml` can't be used.
+    pub fn is_insecure(&self, project: &Path, host: &str) -> CommandResult<bool> {
+        let config = settings::read_config(project)?.registry;
+        Ok(self
+            .insecure
+            .iter()
+            .chain(&config.insecure)
+            .any(|name| name == host))
+    }
 }

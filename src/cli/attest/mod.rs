@@ -1,5 +1,7 @@
 //! `mlbuild attest`: says beside an image what is in it and how it was made.
 
+mod sign;
+
 use clap::{Args, ValueEnum};
 use mlbuild_manifests::attest::{self, Component, PackageKind, Subject};
 use mlbuild_manifests::document::{Document as _, LOCK_ARTIFACT_TYPE};
@@ -10,6 +12,7 @@ use oci_spec::image::{Descriptor, Digest};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
+use self::sign::{Cosign, SignArgs};
 use super::opened::{self, Opened};
 use super::output;
 use super::registry_args::RegistryArgs;
@@ -41,6 +44,9 @@ pub struct AttestArgs {
     /// Print one of the documents, and attach none.
     #[arg(long, value_enum, value_name = "WHAT")]
     pub print: Option<What>,
+    /// Signing.
+    #[command(flatten)]
+    pub signing: SignArgs,
     /// How registries are reached.
     #[command(flatten)]
     pub registry: RegistryArgs,
@@ -78,14 +84,38 @@ struct Made {
     bytes: Vec<u8>,
 }
 
+impl Made {
+    /// cosign's name for the document's type, and the document as a statement's predicate.
+    fn predicate(&self) -> CommandResult<(&'static str, Vec<u8>)> {
+        match self.what {
+            What::Sbom if self.media_type == attest::CYCLONEDX_MEDIA_TYPE => {
+                Ok(("cyclonedx", self.bytes.clone()))
+            }
+            What::Sbom => Ok(("spdxjson", self.bytes.clone())),
+            What::Provenance => {
+                let statement: Value =
+                    serde_json::from_slice(&self.bytes).map_err(CommandError::work)?;
+                Ok(("slsaprovenance1", statement["predicate"].to_string().into()))
+            }
+        }
+    }
+}
+
 /// Runs the verb.
 ///
 /// # Errors
-/// An image that isn't there or can't be read; provenance of an image without a lock.
+/// An image that isn't there or can't be read; provenance of an image without a lock; cosign's.
 pub async fn run(args: AttestArgs) -> CommandResult {
     let folder = settings::current_folder()?;
     let registry = args.registry.client(&folder)?;
     let image = RegistryError::reference(&args.image)?;
+    let cosign = match args.signing.sign {
+        true => {
+            let is_insecure = args.registry.is_insecure(&folder, image.registry())?;
+            Some(Cosign::find(&args.signing, is_insecure)?)
+        }
+        false => None,
+    };
     let resolved = registry.resolve(&image, None).await?;
     let exact = image.clone_with_digest(resolved.descriptor.digest().to_string());
     let opened = opened::open(&exact.to_string(), &registry).await?;
@@ -108,11 +138,27 @@ pub async fn run(args: AttestArgs) -> CommandResult {
         let texts = made.iter().map(|made| String::from_utf8_lossy(&made.bytes));
         return output::answer(texts.collect::<Vec<_>>().join("").trim_end());
     }
+    if let Some(cosign) = &cosign {
+        let top = resolved.descriptor.digest();
+        tokio::task::block_in_place(|| sign(cosign, &exact, top, &made))?;
+    }
     let mut attached = Vec::new();
     for made in &made {
         attached.push((made, attach(&registry, &exact, made).await?));
     }
-    answer(args.format, &exact, &attached)
+    answer(args.format, &exact, &attached, cosign.is_some())
+}
+
+/// Signs the image, and what the documents say of each platform's.
+fn sign(cosign: &Cosign, exact: &Reference, top: &Digest, made: &[Made]) -> CommandResult {
+    let is_index = made.iter().any(|made| made.subject.digest() != top);
+    cosign.sign(&exact.to_string(), is_index)?;
+    for made in made {
+        let of = exact.clone_with_digest(made.subject.digest().to_string());
+        let (kind, predicate) = made.predicate()?;
+        cosign.attest(&of.to_string(), kind, &predicate)?;
+    }
+    Ok(())
 }
 
 /// The lock entry of an image: the project's, else the one beside it.
@@ -240,7 +286,12 @@ async fn attach(registry: &Registry, exact: &Reference, made: &Made) -> CommandR
     Ok(attached)
 }
 
-fn answer(format: Format, exact: &Reference, attached: &[(&Made, Descriptor)]) -> CommandResult {
+fn answer(
+    format: Format,
+    exact: &Reference,
+    attached: &[(&Made, Descriptor)],
+    is_signed: bool,
+) -> CommandResult {
     match format {
         Format::Text => {
             let line = |(made, at): &(&Made, Descriptor)| {
@@ -258,7 +309,11 @@ fn answer(format: Format, exact: &Reference, attached: &[(&Made, Descriptor)]) -
                     "digest": at.digest().to_string(),
                 })
             });
-            let json = json!({ "image": exact.to_string(), "attached": all.collect::<Vec<_>>() });
+            let json = json!({
+                "image": exact.to_string(),
+                "attached": all.collect::<Vec<_>>(),
+                "signed": is_signed,
+            });
             output::answer(&format!("{json:#}"))
         }
     }
