@@ -1,5 +1,7 @@
 //! `mlbuild base debian`, from this machine's own archive.
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
 use std::process::Command;
 
 use crate::support::engines::Engines;
@@ -16,13 +18,56 @@ umask 077
 TMPDIR=$PWD/private TZ=Asia/Tokyo exec "$@"
 "#;
 
+/// What the image's own apt is to name.
+const SOURCES: &str = "http://archive.example/debian";
+
+/// Another mirror of this machine's archive: it says for each file where that has it.
+fn mirror() -> String {
+    let said = Command::new("apt-get")
+        .args(["indextargets", "--format", "$(RELEASE) $(REPO_URI)"])
+        .arg("Created-By: Packages")
+        .output()
+        .unwrap();
+    let said = String::from_utf8(said.stdout).unwrap();
+    let mut archives = said.lines().filter_map(|line| line.split_once(' '));
+    let archive = archives.find(|(release, _)| *release == "bookworm");
+    let archive = archive
+        .expect("bookworm")
+        .1
+        .trim_end_matches('/')
+        .to_owned();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map(Result::unwrap) {
+            let archive = archive.clone();
+            std::thread::spawn(move || {
+                let mut request = String::new();
+                for line in BufReader::new(&stream).lines().map_while(Result::ok) {
+                    if let Some(rest) = line.strip_prefix("GET ") {
+                        request = rest.split(' ').next().unwrap().to_owned();
+                    }
+                    if line.is_empty() {
+                        let there = format!(
+                            "HTTP/1.1 302 Found\r\nLocation: {archive}{request}\r\nContent-Length: 0\r\n\r\n"
+                        );
+                        let _ = (&stream).write_all(there.as_bytes());
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
 #[test]
 fn debian_is_the_same_twice() {
     let engines = Engines::from_env();
     let tag = crate::image::unique(&engines.registry, "debian");
-    let start = |machine: &str, tag: &str| {
+    let start = |machine: &str, tag: &str, more: &[&str]| {
         let project = Project::new(&[]);
-        let inner = project.command(["base", "debian", "-t", tag]);
+        let words = [&["base", "debian", "--sources", SOURCES, "-t", tag], more].concat();
+        let inner = project.command(words);
         let mut command = Command::new("unshare");
         command
             .args(["--uts", "--mount", "sh", "-euc", machine, "sh"])
@@ -35,8 +80,8 @@ fn debian_is_the_same_twice() {
         (command.spawn().unwrap(), project)
     };
     let other = crate::image::unique(&engines.registry, "debian");
-    let (first, _here) = start(r#"exec "$@""#, &tag);
-    let (second, _there) = start(OTHER_MACHINE, &other);
+    let (first, _here) = start(r#"exec "$@""#, &tag, &[]);
+    let (second, _there) = start(OTHER_MACHINE, &other, &["--mirror", &mirror()]);
     let digest = |child: std::process::Child| {
         let ran = Ran::from(child.wait_with_output().unwrap());
         ran.answer().rsplit('@').next().unwrap().to_owned()
@@ -50,9 +95,11 @@ fn debian_is_the_same_twice() {
     let config = http::json_blob(host, name, &manifest["config"]["digest"]);
     assert_eq!(config["config"]["Cmd"][0], "bash", "{config}");
     // The oldest of them reads it too.
-    let words = ["run", "--rm", &tag, "apt-get", "--version"];
+    let script = "cat /etc/apt/sources.list && apt-get --version";
+    let words = ["run", "--rm", &tag, "sh", "-c", script];
     let said = engines.docker(&engines.docker_20, &words);
-    assert!(said.starts_with("apt 2."), "{said}");
+    let sources = format!("deb {SOURCES} bookworm main\napt 2.");
+    assert!(said.starts_with(&sources), "{said}");
 }
 
 #[test]
@@ -65,6 +112,15 @@ fn what_can_t_be_made_is_refused_at_once() {
         &["base", "debian", "-o", "new", "--suite", "../etc"],
         &["base", "debian", "-o", "new", "--include", "a b"],
         &["base", "debian", "-o", "new", "--snapshot", "yesterday"],
+        &["base", "debian", "-o", "new", "--sources", "its mirror"],
+        &[
+            "base",
+            "debian",
+            "-o",
+            "new",
+            "--mirror",
+            "http://me:word@mirror.example/debian",
+        ],
     ] {
         said += &project.filtered(project.run(words).refusal(2));
         assert_eq!(project.names(), ["layout"]);
@@ -78,5 +134,8 @@ fn what_can_t_be_made_is_refused_at_once() {
     error: --include a b: not a name that Debian has
     error: --snapshot yesterday: not a time of the archive
       hint: write it as 20260301T000000Z
+    error: --sources its mirror: not an address of an archive
+    error: the archive's address has a log-in, and the image's own apt would name it
+      hint: give the address that the image is to name: --sources URL
     ");
 }

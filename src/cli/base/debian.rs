@@ -30,6 +30,7 @@ pub struct Debian {
     suite: String,
     include: Vec<String>,
     archive: String,
+    sources: Option<String>,
     is_snapshot: bool,
 }
 
@@ -91,6 +92,20 @@ impl Debian {
                 .hint("name one: --mirror URL")
             })?,
         };
+        match &args.sources {
+            Some(url) if !is_address(url) => {
+                return Err(CommandError::user(format!(
+                    "--sources {url}: not an address of an archive"
+                )));
+            }
+            None if has_login(&archive) => {
+                return Err(CommandError::user(
+                    "the archive's address has a log-in, and the image's own apt would name it",
+                )
+                .hint("give the address that the image is to name: --sources URL"));
+            }
+            _ => {}
+        }
         let mut include = args.include.clone();
         include.sort();
         include.dedup();
@@ -98,6 +113,7 @@ impl Debian {
             suite: args.suite.clone(),
             include,
             archive,
+            sources: args.sources.clone(),
             is_snapshot: args.snapshot.is_some(),
         })
     }
@@ -128,6 +144,13 @@ impl Debian {
         command.args(["--quiet", "--variant=minbase", "--format=tar"]);
         command.arg("--skip=cleanup/apt");
         command.arg(format!("--customize-hook={CLEAN}"));
+        if let Some(url) = &self.sources {
+            // The option for snapshots goes too: it would have apt take old lists for new ones.
+            let line = format!("deb {url} {} main", self.suite);
+            command.arg(format!(
+                "--customize-hook=cd \"$1\" && echo '{line}' > etc/apt/sources.list && rm -f etc/apt/apt.conf.d/99mmdebstrap"
+            ));
+        }
         if !self.include.is_empty() {
             command.arg(format!("--include={}", self.include.join(",")));
         }
@@ -239,6 +262,22 @@ fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
+/// True for `scheme://rest` without a log-in, of characters that neither a shell nor apt take apart.
+fn is_address(url: &str) -> bool {
+    let known = |c: char| c.is_ascii_alphanumeric() || "+-._~:/%=,".contains(c);
+    url.split_once("://")
+        .is_some_and(|(scheme, rest)| !scheme.is_empty() && !rest.is_empty())
+        && url.chars().all(known)
+}
+
+/// True for `scheme://login@host`.
+fn has_login(url: &str) -> bool {
+    let host = url.split_once("://").map_or(url, |(_, rest)| rest);
+    host.split('/')
+        .next()
+        .is_some_and(|host| host.contains('@'))
+}
+
 /// The archive that this machine takes a suite from, else the one that it takes another from.
 fn own_archive(suite: &str) -> Option<String> {
     let said = Command::new("apt-get")
@@ -272,4 +311,31 @@ fn run(mut command: Command, name: &str) -> CommandResult {
         .collect();
     let last = lines[lines.len().saturating_sub(8)..].join("\n  ");
     Err(CommandError::work(format!("{name} failed:\n  {last}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{has_login, is_address};
+
+    #[test]
+    fn addresses_for_the_image_are_plain() {
+        for good in [
+            "http://mirror.example/debian",
+            "https://m.example:8443/20260301T000000Z",
+        ] {
+            assert!(is_address(good) && !has_login(good), "{good}");
+        }
+        for bad in [
+            "mirror.example/debian",
+            "://x",
+            "http://",
+            "http://m/a b",
+            "http://m/'",
+            "http://u:p@m/",
+        ] {
+            assert!(!is_address(bad), "{bad}");
+        }
+        assert!(has_login("http://me:word@mirror.example/debian"));
+        assert!(!has_login("http://mirror.example/a@b"));
+    }
 }

@@ -53,6 +53,10 @@ pub struct DebianArgs {
     /// Archive (default: the one that this machine takes the suite from).
     #[arg(long, value_name = "URL")]
     mirror: Option<String>,
+    /// Archive that the image's own apt names (default: the one that it is made from). With it, two mirrors
+    /// of one archive give one digest.
+    #[arg(long, value_name = "URL")]
+    sources: Option<String>,
     /// Push it under this name, and print REFERENCE@DIGEST.
     #[arg(short, long = "tag", value_name = "REFERENCE")]
     tag: Option<String>,
