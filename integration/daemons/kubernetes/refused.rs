@@ -144,6 +144,48 @@ fn what_the_cluster_forbids() {
 }
 
 #[test]
+fn who_may_make_a_job_and_not_see_it_hears_so_and_loses_nothing() {
+    let cluster = Cluster::new();
+    let base = cluster.engines.base.clone();
+    let token = token(&cluster, "half");
+    let rbac = "apis/rbac.authorization.k8s.io/v1";
+    cluster.create(
+        &cluster.path(rbac, "roles"),
+        &json!({"metadata": {"name": "half"}, "rules": [{
+            "apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["create", "get"]}]}),
+    );
+    cluster.create(
+        &cluster.path(rbac, "rolebindings"),
+        &json!({"metadata": {"name": "half"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "half"},
+            "subjects": [{"kind": "ServiceAccount", "name": "half", "namespace": cluster.namespace}]}),
+    );
+    let path = kubeconfig(&cluster, &json!({"token": token}));
+    let path = path.to_str().unwrap();
+    let flags = [
+        "--kubeconfig",
+        path,
+        "--name",
+        "half",
+        "--run-id",
+        "half",
+        &base,
+    ];
+    let ran = cluster.verb("submit", &flags);
+    let text = said(&cluster, ran.refusal(3));
+    assert!(
+        text.contains("you may not list the Pods in the namespace [NAMESPACE]")
+            && text.contains("kubectl auth can-i list pods")
+            && text.contains("the Job may run on; to look again: mlbuild logs -f half"),
+        "{text}"
+    );
+    // It does, and the record doesn't say that it is over.
+    assert!(cluster.job("half").is_some());
+    let record = cluster.project.read("mlbuild.runs/half.toml");
+    assert!(record.contains("status = \"started\""), "{record}");
+}
+
+#[test]
 fn namespaces_names_and_flags() {
     let cluster = Cluster::new();
     let base = cluster.engines.base.clone();

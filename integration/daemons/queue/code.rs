@@ -147,12 +147,13 @@ fn the_base_can_be_overridden_and_noop_builds_nothing() {
         .run(&["queue", "create", "q", "--config", "q.json"])
         .answer();
     let script = format!(
-        "import sys; print('{}', sys.version_info[:2])",
+        "import six, sys; print('{}', six.__version__, sys.version_info[:2])",
         ulid::Ulid::r#gen()
     );
     let code = Project::new(&[
         ("main.py", &script),
         ("mlbuild.toml", "[image]\ntemplate = \"python\"\n"),
+        ("requirements.txt", "six==1.16.0\n"),
     ]);
     let folder = code.path("").to_string_lossy().into_owned();
     let words = [
@@ -180,7 +181,7 @@ fn the_base_can_be_overridden_and_noop_builds_nothing() {
         setting
             .run(&["jobs", "logs", &built])
             .answer()
-            .ends_with("(3, 11)")
+            .ends_with("1.16.0 (3, 11)")
     );
     // What can't be built says why.
     code.write("mlbuild.toml", "[image]\ntemplat = \"python\"\n");
@@ -195,4 +196,52 @@ fn the_base_can_be_overridden_and_noop_builds_nothing() {
         "{job:#}"
     );
     remove_images(&setting);
+}
+
+#[test]
+fn a_builder_of_its_own_pushes_what_an_agent_runs() {
+    let setting = Setting::sqlite();
+    let (registry, base) = (&setting.engines.registry, &setting.engines.python_base);
+    // Where W&B has it; a base for all that the agent builds.
+    let text = format!(
+        "queues: [q]\nbuilder:\n  type: buildkit\n  accelerator:\n    base_image: {base}\n\
+         registry:\n  uri: {registry}/built\n"
+    );
+    let home = setting.project.home().join(".config/wandb");
+    std::fs::create_dir_all(&home).unwrap();
+    std::fs::write(home.join("launch-config.yaml"), text).unwrap();
+    setting.run(&["queue", "create", "q"]).answer();
+    let said = ulid::Ulid::r#gen().to_string();
+    let code = Project::new(&[("train.sh", &format!("echo {said}; command -v python\n"))]);
+    code.write("mlbuild.toml", "[image]\ntemplate = \"python\"\n");
+    let folder = code.path("").to_string_lossy().into_owned();
+    let words = [
+        "launch", "-q", "q", "--job", &folder, "--", "sh", "train.sh",
+    ];
+    let id = setting.run(&words).answer().to_owned();
+    let mut agent = setting.command(&["agent", "--exit-when-idle", "--lease", "2"]);
+    agent.env("BUILDKIT_HOST", &setting.engines.buildkitd);
+    let ran = crate::support::mlbuild::Ran::of(&mut agent);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let job = setting.job(&id);
+    assert_eq!(job["state"], "succeeded", "{job:#}");
+    let image = job["image"].as_str().unwrap();
+    assert!(
+        image.starts_with(&format!("{registry}/built/mlbuild-job@sha256:")),
+        "{image}"
+    );
+    let log = setting.run(&["jobs", "logs", &id]);
+    assert!(log.answer().starts_with(&said), "{}", log.stdout);
+    // mlbuild's own file goes before W&B's.
+    let own = setting.project.home().join(".config/mlbuild");
+    std::fs::create_dir_all(&own).unwrap();
+    std::fs::write(own.join("launch-config.yaml"), "queues: [elsewhere]\n").unwrap();
+    let elsewhere = setting.run(&["agent", "--exit-when-idle"]);
+    assert!(
+        elsewhere
+            .refusal(2)
+            .contains("there is no queue `elsewhere`"),
+        "{}",
+        elsewhere.stderr
+    );
 }

@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
 
 use super::{Agent, Setting};
+use crate::support::wait;
 
 const CONFIG: &str = r#"{"env": ["A=queue", "B=queue", "PASSED_ON"], "rm": true, "init": true,
     "volume": "/tmp:/mnt:ro"}"#;
@@ -190,6 +191,18 @@ fn what_a_person_gets_wrong() {
     error: word 2 of the command holds what looks like a secret
       hint: everybody who sees the queue sees it; use a variable: --set env=NAME, set where the agent runs
     ");
+    insta::assert_snapshot!(refused(&["launch", "-q", "q", "--image", &base, "--set", "env=HF_TOKEN=hunter2"], 2), @"error: --set `env`: HF_TOKEN holds what looks like a secret; write the name alone, `HF_TOKEN`, and its value is taken from the agent's environment");
+    let alone = Agent::start(&setting, &["--name", "alone"]);
+    let twin = ["agent", "-q", "q", "--name", "alone", "--exit-when-idle"];
+    wait::until("an agent of this name", || {
+        let file = rusqlite::Connection::open(&setting.store).unwrap();
+        let sql = "SELECT count(*) FROM agents WHERE name = 'alone'";
+        let count = file.query_row(sql, [], |row| row.get::<_, i64>(0));
+        count.unwrap() > 0
+    });
+    let said = refused(&twin, 2);
+    assert!(said.contains("an agent `alone` is at work on "), "{said}");
+    drop(alone);
     insta::assert_snapshot!(refused(&["launch", "-q", "q", "--git", "https://git.example/x"], 2), @r"
     error: --git https://git.example/x: not a repository with a revision
       hint: write --git https://git.example/me/project@main

@@ -465,3 +465,39 @@ fn after_a_restart_of_the_machine_leases_have_ended() {
     drop(file);
     assert_eq!(store.take_over(&seat("after", &[]), &[]).unwrap().len(), 1);
 }
+
+/// A statement of somebody who isn't mlbuild.
+fn meddle(setting: &Setting, sql: &str) {
+    if setting.store.starts_with("postgres") {
+        let mut client = postgres::Client::connect(&setting.store, postgres::NoTls).unwrap();
+        return client.batch_execute(sql).unwrap();
+    }
+    let file = rusqlite::Connection::open(&setting.store).unwrap();
+    file.execute_batch(sql).unwrap();
+}
+
+#[test]
+fn an_older_store_is_brought_up_and_a_newer_one_left_alone() {
+    for (name, setting) in Setting::both() {
+        let store = setting.open();
+        store.create_queue("q", "", false).unwrap();
+        store.launch("j", &job(0, GpuNeed::None)).unwrap();
+        drop(store);
+        // As the first version left it.
+        meddle(&setting, "ALTER TABLE jobs DROP COLUMN discarded");
+        meddle(&setting, "UPDATE mlbuild_schema SET version = 1");
+        let store = setting.open();
+        let agent = seat("x", &[]);
+        let claim = store.claim(&agent).unwrap().unwrap();
+        assert!(store.begin(&agent, &claim, &begun()).unwrap(), "{name}");
+        assert!(store.discard(&agent, &claim, Some("c1")).unwrap(), "{name}");
+        drop(store);
+        meddle(&setting, "UPDATE mlbuild_schema SET version = 99");
+        let ran = setting.run(&["jobs", "list"]);
+        let said = ran.refusal(3);
+        assert!(
+            said.contains("the store was made by a newer mlbuild") && said.contains("install"),
+            "{name}: {said}"
+        );
+    }
+}
