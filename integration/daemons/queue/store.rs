@@ -484,6 +484,7 @@ fn an_older_store_is_brought_up_and_a_newer_one_left_alone() {
         store.launch("j", &job(0, GpuNeed::None)).unwrap();
         drop(store);
         // As the first version left it.
+        meddle(&setting, "DROP INDEX jobs_of_queue");
         meddle(&setting, "ALTER TABLE jobs DROP COLUMN discarded");
         meddle(&setting, "UPDATE mlbuild_schema SET version = 1");
         let store = setting.open();

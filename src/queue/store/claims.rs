@@ -41,10 +41,14 @@ impl Store {
     /// Where the store fails.
     pub fn claim(&self, seat: &Seat) -> Result<Option<Claim>, StoreError> {
         self.transaction(|tx| {
+            let queues = with_work(tx, seat)?;
+            if queues.is_empty() {
+                return Ok(None);
+            }
             let clock = tx.clock()?;
             let free = free_gpus(tx, seat)?;
             // Jobs that want certain GPUs stand aside where those aren't free.
-            let Some(mut row) = next(tx, seat, &clock, &free)? else {
+            let Some(mut row) = next(tx, seat, &queues, &clock, &free)? else {
                 return Ok(None);
             };
             let mut claim = Claim {
@@ -100,10 +104,26 @@ fn free_gpus(tx: &mut dyn Tx, seat: &Seat) -> Result<Vec<String>, StoreError> {
         .collect())
 }
 
-/// The first job that waits and for which there are GPUs.
+/// The agent's queues that aren't paused and in which something waits. An agent with nothing to do
+/// asks no more than this, however many jobs wait in a queue that is paused.
+fn with_work(tx: &mut dyn Tx, seat: &Seat) -> Result<Vec<String>, StoreError> {
+    let names: Vec<String> = (1..=seat.queues.len()).map(|n| format!("${n}")).collect();
+    let sql = format!(
+        "SELECT q.name FROM queues q WHERE q.paused = 0 AND q.name IN ({}) AND EXISTS
+         (SELECT 1 FROM jobs j WHERE j.state = 'queued' AND j.queue = q.name)",
+        names.join(", ")
+    );
+    let values: Vec<Value> = seat.queues.iter().map(Value::from).collect();
+    let rows = tx.query(&sql, &values)?;
+    Ok(rows.into_iter().map(|mut row| row.text()).collect())
+}
+
+/// The first job that waits and for which there are GPUs: the jobs are gone through in their order,
+/// and nothing is sorted.
 fn next(
     tx: &mut dyn Tx,
     seat: &Seat,
+    queues: &[String],
     clock: &Clock,
     free: &[String],
 ) -> Result<Option<Row>, StoreError> {
@@ -126,17 +146,18 @@ fn next(
             };
             names.iter().map(add).collect::<Vec<_>>().join(", ")
         };
-        let queues = list(&seat.queues);
+        let queues = list(queues);
         let without = match barred.is_empty() {
             true => String::new(),
             false => format!(" AND j.gpu_ids NOT IN ({})", list(&barred)),
         };
         let sql = format!(
             "SELECT j.id, j.queue, q.config, j.source, j.overrides, j.command, j.attempt, j.epoch,
-             j.gpus, j.gpu_ids FROM jobs j JOIN queues q ON q.name = j.queue
-             WHERE j.state = 'queued' AND (j.boot <> $1 OR j.not_before <= $2)
-             AND j.gpus <= $3 AND j.gpus >= $4 AND q.paused = 0 AND j.queue IN ({queues}){without}
+             j.gpus, j.gpu_ids FROM jobs j{} CROSS JOIN queues q
+             WHERE q.name = j.queue AND j.state = 'queued' AND (j.boot <> $1 OR j.not_before <= $2)
+             AND j.gpus <= $3 AND j.gpus >= $4 AND q.paused = 0 AND q.name IN ({queues}){without}
              ORDER BY j.priority DESC, j.seq LIMIT 1{}",
+            tx.by_index("jobs_waiting"),
             tx.skip_locked()
         );
         let Some(row) = tx.query(&sql, &values)?.pop() else {

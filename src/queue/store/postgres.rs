@@ -122,6 +122,10 @@ impl Tx for PostgresTx<'_> {
         " FOR UPDATE OF j SKIP LOCKED"
     }
 
+    fn by_index(&self, _: &str) -> String {
+        String::new() // It knows.
+    }
+
     fn hold(&self) -> &'static str {
         " FOR UPDATE"
     }

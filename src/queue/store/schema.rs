@@ -39,6 +39,8 @@ const STEPS: &[&[&str]] = &[
     ],
     // The container that is being removed because it never ran.
     &["ALTER TABLE jobs ADD COLUMN discarded TEXT"],
+    // Whether a queue has work, without a look at the work of others.
+    &["CREATE INDEX jobs_of_queue ON jobs (queue) WHERE state = 'queued'"],
 ];
 
 /// Brings the store up to this version.

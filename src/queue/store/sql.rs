@@ -84,6 +84,10 @@ pub(super) trait Tx {
     /// What stands after a query that locks rows of `j` and passes over those that others hold.
     fn skip_locked(&self) -> &'static str;
 
+    /// What stands after a table that is to be gone through by an index. SQLite, which keeps no
+    /// statistics here, has to be told; of a CROSS JOIN it takes the tables in their order.
+    fn by_index(&self, index: &str) -> String;
+
     /// What stands after a query whose rows may not change or go until the transaction ends.
     fn hold(&self) -> &'static str;
 

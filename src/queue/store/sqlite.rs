@@ -132,6 +132,10 @@ impl Tx for SqliteTx<'_> {
         "" // A transaction that writes is alone.
     }
 
+    fn by_index(&self, index: &str) -> String {
+        format!(" INDEXED BY {index}")
+    }
+
     fn hold(&self) -> &'static str {
         ""
     }
