@@ -46,6 +46,18 @@ fn another_machine_with_another_builder_makes_the_same_image() {
         assert!(there.runs().is_empty() && there.read("mlbuild.lock") == here.read("mlbuild.lock"));
     }
 
+    // By the run that it is bound to.
+    let runs = here.runs();
+    let [file] = &runs[..] else {
+        panic!("{runs:?}")
+    };
+    let proof = run(
+        &here,
+        &words("verify", &first, base, &[file.trim_end_matches(".toml")]),
+    );
+    let same = format!("identical: linux/amd64 {digest}");
+    assert!(proof.answer().starts_with(&same), "{proof:?}");
+
     // By the image alone: its lock is beside it.
     std::fs::remove_file(there.path("mlbuild.lock")).unwrap();
     let mut verify = words("verify", &first, base, &["--format", "json"]);
