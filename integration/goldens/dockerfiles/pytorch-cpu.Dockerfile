@@ -30,7 +30,7 @@ RUN --mount=type=cache,id=mlbuild-python,target=/root/.cache \
     umask 022; \
     export HOME=/root PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore; \
     python3 -m venv /opt/venv; \
-    export UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never UV_NO_INSTALLER_METADATA=1; \
+    export UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never UV_NO_INSTALLER_METADATA=1 UV_HTTP_RETRIES=8; \
     uv=$(command -v uv || echo /tmp/uv/bin/uv); \
     [ -x "$uv" ] || /opt/venv/bin/python -m pip install -q --target /tmp/uv uv==0.13.9; \
     "$uv" pip install -q --python /opt/venv/bin/python --torch-backend cpu torch; \

@@ -41,7 +41,7 @@ RUN --mount=type=cache,id=mlbuild-python,target=/root/.cache \
     python3 -m venv /opt/venv; \
     for file in /opt/mlbuild/requirements*.txt; do if [ -f "$file" ]; then set -- "$@" -r "$file"; fi; done; \
     if [ $# = 0 ]; then exit 0; fi; \
-    export UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never UV_NO_INSTALLER_METADATA=1; \
+    export UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never UV_NO_INSTALLER_METADATA=1 UV_HTTP_RETRIES=8; \
     uv=$(command -v uv || echo /tmp/uv/bin/uv); \
     [ -x "$uv" ] || /opt/venv/bin/python -m pip install -q --target /tmp/uv uv==0.13.9; \
     "$uv" pip install -q --python /opt/venv/bin/python "$@"; \

@@ -122,7 +122,7 @@ if [ -n "$ENVIRONMENT" ] && [ ! -s $out/missing ]; then
     fi
     if [ -f /run/secrets/mlbuild-pip-conf ]; then export PIP_CONFIG_FILE=/run/secrets/mlbuild-pip-conf; fi
     if [ -f /run/secrets/mlbuild-uv-conf ]; then export UV_CONFIG_FILE=/run/secrets/mlbuild-uv-conf; fi
-    export HOME=/root PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore UV_PYTHON_DOWNLOADS=never PYTHONDONTWRITEBYTECODE=1
+    export HOME=/root PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore UV_PYTHON_DOWNLOADS=never UV_HTTP_RETRIES=8 PYTHONDONTWRITEBYTECODE=1
     if [ -n "$PYTHON_VERSION" ]; then
         found=$(python3 -c 'import platform; print(platform.python_version())')
         case "$found." in "$PYTHON_VERSION".*) ;; *)

@@ -178,7 +178,7 @@ esac;
         let uv = &bases().uv;
         script.lines(&format!(
             r#"
-export UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never UV_NO_INSTALLER_METADATA=1;
+export UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never UV_NO_INSTALLER_METADATA=1 UV_HTTP_RETRIES=8;
 uv=$(command -v uv || echo /tmp/uv/bin/uv);
 [ -x "$uv" ] || {python} -m pip install -q --target /tmp/uv uv=={uv};
 "#
