@@ -67,9 +67,12 @@ make_certs() {
 buildkitd_socket() { printf '%s/buildkitd.sock' "$RUN"; }
 
 buildkitd_up() {
-    local root=$STATE/buildkitd name
+    local root=$STATE/buildkitd name net
+    net=$STATE/net-$(bridge_name 1)
     mkdir -p "$root"
     {
+        # Its steps have the machine's network, and so the bridges' resolvers.
+        if [ -e "$net" ]; then printf '[dns]\n  nameservers = ["%s.1"]\n' "$(cat "$net")"; fi
         printf '[worker.oci]\n  gc = true\n  maxUsedSpace = "8GB"\n'
         for name in registry registry-auth registry-token; do
             printf '[registry."127.0.0.1:%s"]\n  http = true\n' "$(port_of "$name")"
@@ -89,6 +92,6 @@ buildkitd_up() {
 
 buildkitd_down() {
     stop buildkitd
-    awk -v under="$STATE/buildkitd/" 'index($2, under) == 1 { print $2 }' /proc/mounts | sort -r | xargs -r umount -l
+    unmount_below "$STATE/buildkitd"
     rm -rf "${STATE:?}/buildkitd"
 }

@@ -46,6 +46,7 @@ docker_up() {
   "bridge": "$(bridge_name "$2")",
   "fixed-cidr": "$net.0/24",
   "mtu": $(uplink_mtu),
+  "dns": ["$net.1"],
   "iptables": false,
   "userland-proxy-path": "$deb/usr/sbin/docker-proxy",
   "features": { "containerd-snapshotter": $4, "buildkit": true },
@@ -61,8 +62,8 @@ JSON
 
 docker_down() {
     stop "$1"
-    # Snapshots that a killed daemon left mounted.
-    awk -v under="$STATE/$1/" 'index($2, under) == 1 { print $2 }' /proc/mounts | sort -r | xargs -r umount -l
+    # Snapshots, and namespaces of networks.
+    unmount_below "$STATE/$1" "$RUN/$1"
     bridge_down "$2"
     rm -rf "${STATE:?}/$1"
 }

@@ -22,6 +22,14 @@ make_state() {
     chmod 711 "$RUN"
 }
 
+# unmount_below FOLDER...: what a killed daemon left mounted.
+unmount_below() {
+    local folder
+    for folder; do
+        awk -v under="$folder/" 'index($2, under) == 1 { print $2 }' /proc/mounts | sort -r | xargs -r umount -l
+    done
+}
+
 # once NAME COMMAND...: run COMMAND unless it succeeded before.
 once() {
     local name=$1 started=$SECONDS
@@ -80,7 +88,10 @@ wait_for() {
     die "$name does not answer; its log: $STATE/log/$name.log"
 }
 
-port_taken() { (: < "/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+# listens ADDRESS PORT: whether somebody does, on TCP.
+listens() { (: < "/dev/tcp/$1/$2") 2>/dev/null; }
+
+port_taken() { listens 127.0.0.1 "$1"; }
 
 # port_of NAME: the port of a daemon of ours, chosen free the first time.
 port_of() {

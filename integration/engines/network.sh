@@ -48,6 +48,7 @@ bridge_up() {
         iptables -C FORWARD $way "$br" -m comment --comment "mlbuild-$TAG" -j ACCEPT 2>/dev/null ||
             iptables -I FORWARD $way "$br" -m comment --comment "mlbuild-$TAG" -j ACCEPT
     done
+    names_up "$br"
 }
 
 bridge_down() {
@@ -55,6 +56,7 @@ bridge_down() {
     br=$(bridge_name "$1")
     [ -e "$STATE/net-$br" ] || return 0
     net=$(cat "$STATE/net-$br")
+    names_down "$br"
     # shellcheck disable=SC2046 # the rule is words on purpose
     iptables -t nat -D POSTROUTING $(rule "$net" "$br") 2>/dev/null || true
     for way in -i -o; do

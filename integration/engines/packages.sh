@@ -5,7 +5,7 @@
 # What the scripts call and no engine replaces.
 install_tools() {
     local need=() pair
-    for pair in ip:iproute2 iptables:iptables skopeo:skopeo mmdebstrap:mmdebstrap openssl:openssl \
+    for pair in ip:iproute2 iptables:iptables dnsmasq:dnsmasq-base skopeo:skopeo mmdebstrap:mmdebstrap openssl:openssl \
         htpasswd:apache2-utils ssh:openssh-client git:git curl:curl python3:python3 xz:xz-utils \
         flock:util-linux Xvfb:xvfb xauth:xauth weston:weston wayland-info:wayland-utils \
         pulseaudio:pulseaudio pactl:pulseaudio-utils zsh:zsh faketime:faketime kubectl:kubernetes-client; do

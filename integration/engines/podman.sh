@@ -50,7 +50,7 @@ WRAPPER
 }
 
 podman_down() {
-    awk -v under="$STATE/podman/" 'index($2, under) == 1 { print $2 }' /proc/mounts | sort -r | xargs -r umount -l
+    unmount_below "$STATE/podman"
     rm -rf "${STATE:?}/podman"
 }
 
