@@ -95,6 +95,7 @@ fn main() {
             },
             drops_unchanged: false,
             annotations: Default::default(),
+            known: Default::default(),
         };
         let into = folder.path().join("packed");
         let _ = std::fs::remove_dir_all(&into);

@@ -169,23 +169,9 @@ fn accounts(text: &str) -> Vec<Account> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::image::layer::Mtime;
 
     fn entry(path: &str, kind: EntryKind) -> LayerEntry {
-        LayerEntry {
-            path: path.into(),
-            kind,
-            mode: 0o644,
-            uid: 0,
-            gid: 0,
-            uname: Vec::new(),
-            gname: Vec::new(),
-            mtime: Mtime::default(),
-            size: 0,
-            link: None,
-            device: None,
-            xattrs: BTreeMap::new(),
-        }
+        LayerEntry::plain(path, kind)
     }
 
     #[test]

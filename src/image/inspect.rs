@@ -5,6 +5,8 @@ use oci_spec::image::{
     PlatformBuilder,
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::error::LayoutError;
 use super::layout::OciLayout;
 
@@ -22,7 +24,7 @@ pub struct PlatformImage {
 }
 
 /// One layer.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageLayer {
     /// The blob.
     pub blob: Descriptor,

@@ -71,6 +71,27 @@ pub struct LayerEntry {
     pub xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
+#[cfg(test)]
+impl LayerEntry {
+    /// An entry of root's with nothing special, for tests.
+    pub(crate) fn plain(path: &str, kind: EntryKind) -> Self {
+        Self {
+            path: EntryPath::from(path),
+            kind,
+            mode: 0o644,
+            uid: 0,
+            gid: 0,
+            uname: Vec::new(),
+            gname: Vec::new(),
+            mtime: Mtime::default(),
+            size: 0,
+            link: None,
+            device: None,
+            xattrs: BTreeMap::new(),
+        }
+    }
+}
+
 impl EntryPath {
     /// Takes bytes that were checked.
     pub(super) fn checked(bytes: Vec<u8>) -> Self {

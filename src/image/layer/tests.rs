@@ -1,6 +1,5 @@
 //! Layers as builders write them, and layers that somebody made to do harm.
 
-use std::collections::BTreeMap;
 use std::io::Read;
 use std::ops::ControlFlow;
 
@@ -34,20 +33,7 @@ fn plain(tar: &[u8]) -> ImageLayer {
 }
 
 fn entry(path: &str, kind: EntryKind) -> LayerEntry {
-    LayerEntry {
-        path: EntryPath::from(path),
-        kind,
-        mode: 0o644,
-        uid: 0,
-        gid: 0,
-        uname: Vec::new(),
-        gname: Vec::new(),
-        mtime: Mtime::default(),
-        size: 0,
-        link: None,
-        device: None,
-        xattrs: BTreeMap::new(),
-    }
+    LayerEntry::plain(path, kind)
 }
 
 fn link(path: &str, kind: EntryKind, to: &str) -> LayerEntry {

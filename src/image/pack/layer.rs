@@ -5,22 +5,22 @@ use std::io::{self, BufWriter, Write};
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use flate2::GzBuilder;
 use oci_spec::image::{Descriptor, Digest, MediaType};
 use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
 use zstd::stream::raw::CParameter;
 
 use super::folder::{PackedFolder, at};
+use super::gzip::GzipMembers;
 use super::unchanged::Entries;
-use super::{PackError, PackOptions};
+use super::{PackError, PackOptions, PackedLayer};
 use crate::image::ImageLayer;
 use crate::image::compare::Side;
 use crate::image::layer::{EntryKind, LayerEntry, LayerLimits, Mtime, TarWriter, read_layer};
 use crate::plan::Compression;
 
 /// Threads that compress one layer.
-const WORKERS: u32 = 2;
+const WORKERS: u16 = 2;
 
 fn media_type(compression: Compression) -> MediaType {
     match compression {
@@ -30,20 +30,13 @@ fn media_type(compression: Compression) -> MediaType {
     }
 }
 
-/// A layer as it was written.
-pub(super) struct Packed {
-    pub(super) layer: ImageLayer,
-    pub(super) unpacked: u64,
-    pub(super) clamped: u64,
-}
-
 pub(super) fn pack(
     side: &Side<'_>,
     layer: &ImageLayer,
     unchanged: &Entries,
     options: &PackOptions,
     into: &PackedFolder,
-) -> Result<Packed, PackError> {
+) -> Result<PackedLayer, PackError> {
     let blobs = into.blobs();
     let mut file = NamedTempFile::new_in(&blobs).map_err(at(&blobs))?;
     let (mut clamped, mut failed) = (0, None);
@@ -73,7 +66,7 @@ pub(super) fn pack(
     let media_type = media_type(options.repack.compression);
     let blob = Descriptor::new(media_type, written.size, written.digest);
     keep(file, &into.blob(blob.digest()))?;
-    Ok(Packed {
+    Ok(PackedLayer {
         layer: ImageLayer {
             blob,
             diff_id: written.diff_id,
@@ -128,7 +121,7 @@ struct Sink<'a> {
 
 enum Packer<W: Write> {
     Zstd(zstd::stream::write::Encoder<'static, W>),
-    Gzip(flate2::write::GzEncoder<W>),
+    Gzip(GzipMembers<W>),
     None(W),
 }
 
@@ -150,14 +143,11 @@ impl<'a> Sink<'a> {
             Compression::Zstd(level) => {
                 let mut encoder = zstd::stream::write::Encoder::new(out, level)?;
                 // With one worker or with ten, the bytes are the same; without any they aren't.
-                encoder.set_parameter(CParameter::NbWorkers(WORKERS))?;
+                encoder.set_parameter(CParameter::NbWorkers(WORKERS.into()))?;
                 encoder.include_checksum(true)?;
                 Packer::Zstd(encoder)
             }
-            Compression::Gzip(level) => {
-                let level = flate2::Compression::new(level);
-                Packer::Gzip(GzBuilder::new().mtime(0).write(out, level))
-            }
+            Compression::Gzip(level) => Packer::Gzip(GzipMembers::new(out, level, WORKERS.into())?),
             Compression::None => Packer::None(out),
         };
         Ok(Self {

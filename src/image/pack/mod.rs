@@ -8,6 +8,7 @@
 
 mod config;
 mod folder;
+mod gzip;
 mod json;
 mod layer;
 #[cfg(test)]
@@ -20,6 +21,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use oci_spec::image::{Descriptor, MediaType};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::compare::Side;
@@ -39,6 +41,20 @@ pub struct PackOptions {
     pub drops_unchanged: bool,
     /// Annotations of each manifest.
     pub annotations: BTreeMap<String, String>,
+    /// Layers that were written before with the same time and compression, by the digest of what
+    /// the builder made. They are neither read nor written again.
+    pub known: BTreeMap<String, PackedLayer>,
+}
+
+/// A layer that was written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PackedLayer {
+    /// Its blob and the digest of its tar.
+    pub layer: ImageLayer,
+    /// Bytes of tar that were read.
+    pub unpacked: u64,
+    /// Entries whose time lay after the epoch.
+    pub clamped: u64,
 }
 
 /// The base of an image, as its registry has it.
@@ -57,6 +73,8 @@ pub struct PackedImage {
     pub image: PlatformImage,
     /// How many of its layers, from the lowest, are the base's; their blobs are not in the folder.
     pub base_layers: usize,
+    /// The others, with what the builder made of each.
+    pub own: Vec<(Descriptor, PackedLayer)>,
     /// Bytes of tar that were read and written.
     pub unpacked: u64,
     /// Entries whose time lay after the epoch, and doesn't any more.
@@ -110,6 +128,8 @@ pub fn pack(
         &manifest(&config, &layers, &options.annotations),
         MediaType::ImageManifest,
     )?;
+    let made = side.image.layers[base_layers..].iter();
+    let made = made.map(|layer| layer.blob.clone());
     Ok(PackedImage {
         image: PlatformImage {
             platform: side.image.platform.clone(),
@@ -120,6 +140,7 @@ pub fn pack(
         base_layers,
         unpacked: own.iter().map(|packed| packed.unpacked).sum(),
         clamped: own.iter().map(|packed| packed.clamped).sum(),
+        own: made.zip(own).collect(),
     })
 }
 
@@ -144,7 +165,7 @@ fn pack_layers(
     from: usize,
     options: &PackOptions,
     into: &PackedFolder,
-) -> Result<Vec<layer::Packed>, PackError> {
+) -> Result<Vec<PackedLayer>, PackError> {
     let own = &side.image.layers[from..];
     let unchanged = match options.drops_unchanged {
         true => unchanged::find(side, from)?,
@@ -157,7 +178,10 @@ fn pack_layers(
     let next = AtomicUsize::new(0);
     let work = || {
         while let Some(&at) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let packed = layer::pack(side, &own[at], &unchanged[at], options, into);
+            let packed = match options.known.get(own[at].blob.digest().as_ref()) {
+                Some(known) => Ok(known.clone()),
+                None => layer::pack(side, &own[at], &unchanged[at], options, into),
+            };
             let is_bad = packed.is_err();
             *slots[at].lock().expect("nobody panics") = Some(packed);
             if is_bad {

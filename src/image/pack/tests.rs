@@ -193,6 +193,7 @@ fn options() -> PackOptions {
         },
         drops_unchanged: false,
         annotations: BTreeMap::new(),
+        known: BTreeMap::new(),
     }
 }
 
@@ -225,6 +226,28 @@ fn two_builders_give_one_digest() {
         assert_eq!(first.image.layers[0], one.image.layers[0]);
         assert_eq!(first.clamped, 4);
     }
+}
+
+/// Locks are proved by these bytes: where a new version of a compressor writes others, images
+/// that were pinned before have to be packed anew, and people have to be told.
+#[test]
+fn the_bytes_are_those_of_earlier_versions() {
+    let mut entries = own();
+    let text = (0..500_000u32).flat_map(|n| format!("{}\n", n % 7919).into_bytes());
+    entries.push(file("app/zzz.csv", EPOCH, text.collect()));
+    let made = built(&ONE, entries);
+    let digests = ["zstd:3", "zstd:19", "gzip:6", "none"].map(|text| {
+        let mut options = options();
+        options.repack.compression = text.parse().unwrap();
+        let (_folder, packed) = packed(&made, &options);
+        format!("{text} {}", packed.image.layers[1].blob.digest())
+    });
+    insta::assert_snapshot!(digests.join("\n"), @r"
+    zstd:3 sha256:ef8ec6e1e8dbb5afa58a3385767bf725c1a9043b764471b2ae3248d733796c17
+    zstd:19 sha256:2c15e1ba8c57c80abfddabe43971d9c02b91d6cc81c177fe5d3b542a79c3124f
+    gzip:6 sha256:a0977005d34d59a0d2c6908257360922cd4fa933cd7e39fdc6fba7233165ea1b
+    none sha256:38c17817a1d5e9bf67c457ca7e75b493348fb4edce036850d088839382b397cd
+    ");
 }
 
 #[test]
