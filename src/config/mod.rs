@@ -186,6 +186,8 @@ pub struct BuildConfig {
     pub repack: Option<String>,
     /// An apt source list, one-line format, that RUN steps use instead of the base's own.
     pub apt_sources: Option<String>,
+    /// Such a list for `mlbuild lock --as-of`, of archives of snapshots: `{time}` stands for the time, as 20260301T235959Z.
+    pub apt_snapshots: Option<String>,
 }
 
 /// `[registry]`.

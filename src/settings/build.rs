@@ -72,6 +72,8 @@ pub struct BuildSettings {
     pub host_network_settings: bool,
     /// apt source list for RUN steps.
     pub apt_sources: Option<PathBuf>,
+    /// apt source list with `{time}` for the time, of archives that keep every state.
+    pub apt_snapshots: Option<PathBuf>,
 }
 
 /// Certificates for a `tcp://` builder.
@@ -221,6 +223,7 @@ pub(super) fn resolve(
         host_network_settings: !args.compose.no_host_network_settings
             && file.host_network_settings.unwrap_or(true),
         apt_sources: file.apt_sources.as_ref().map(PathBuf::from),
+        apt_snapshots: file.apt_snapshots.as_ref().map(PathBuf::from),
     })
 }
 

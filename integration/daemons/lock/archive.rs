@@ -35,6 +35,21 @@ impl Archive {
         format!("deb [trusted=yes] http://{}/apt ./\n", self.server.host)
     }
 
+    /// Keeps the archive's state under the time of a snapshot.
+    pub fn keep(&self, time: &str) {
+        let to = self.path("snapshots").join(time);
+        fs::create_dir_all(&to).unwrap();
+        for file in fs::read_dir(self.path("apt")).unwrap().map(Result::unwrap) {
+            fs::copy(file.path(), to.join(file.file_name())).unwrap();
+        }
+    }
+
+    /// The source list that names such a state.
+    pub fn sources_of(&self, time: &str) -> String {
+        let host = &self.server.host;
+        format!("deb [trusted=yes] http://{host}/snapshots/{time} ./\n")
+    }
+
     /// The Python index.
     pub fn index(&self) -> String {
         format!("http://{}/simple", self.server.host)

@@ -1,6 +1,7 @@
 //! `mlbuild lock`, and builds from what it pinned.
 
 mod archive;
+mod as_of;
 mod base_gone;
 mod moved_on;
 mod odd;
@@ -12,8 +13,9 @@ mod verify;
 use std::path::Path;
 use std::process::Command;
 
-use crate::image::{Builder, builders};
-use crate::support::engines::Engines;
+pub use crate::image::builder;
+
+use crate::image::Builder;
 use crate::support::mlbuild::{Project, Ran};
 
 /// A project with one Debian and one Python package.
@@ -26,11 +28,24 @@ pub fn project() -> Project {
 
 /// `VERB`, the builder's flags, what the image is, then the given flags.
 pub fn words(verb: &str, builder: &Builder, base: &str, more: &[&str]) -> Vec<String> {
+    let image = ["--base", base, "--apt", "tree", "--uid", "1000"];
+    words_of(verb, builder, &image, more)
+}
+
+/// The same for another image.
+fn words_of(verb: &str, builder: &Builder, image: &[&str], more: &[&str]) -> Vec<String> {
     let mut all = vec![verb.to_owned()];
     all.extend_from_slice(&builder.flags);
-    let image = ["--base", base, "--apt", "tree", "--uid", "1000"];
     all.extend(image.iter().chain(more).map(|&word| word.to_owned()));
     all
+}
+
+/// The error of a command that said other things before it.
+fn error_of(project: &Project, stderr: &str) -> String {
+    let lines = stderr
+        .lines()
+        .skip_while(|line| !line.starts_with("error:"));
+    project.filtered(&lines.collect::<Vec<_>>().join("\n"))
 }
 
 /// Runs in a project, with the machine's own package indexes and certificates.
@@ -45,12 +60,6 @@ pub fn command(project: &Project, words: &[String]) -> Command {
         command.envs(std::env::var_os(name).map(|value| (name, value)));
     }
     command
-}
-
-/// A builder of the engines.
-pub fn builder(engines: &Engines, name: &str) -> Builder {
-    let mut all = builders(engines).into_iter();
-    all.find(|builder| builder.name == name).unwrap()
 }
 
 /// The configuration of the one image of a layout folder.

@@ -1,10 +1,13 @@
 //! Archives that drop a version, or serve another file under its name, after the lock was made.
 
 use super::archive::Archive;
-use super::builder;
+use super::{builder, error_of, words_of};
 use crate::image::{Builder, unique};
 use crate::support::engines::Engines;
 use crate::support::mlbuild::{Project, Ran};
+
+/// A day on which the archive still had the version.
+const DAY: &str = "20260301T000000Z";
 
 /// A project whose packages come from the archive, on a machine of its own.
 struct Machine {
@@ -37,10 +40,8 @@ impl Machine {
     }
 
     fn run(&self, verb: &str, more: &[&str]) -> Ran {
-        let mut words = vec![verb.to_owned()];
-        words.extend_from_slice(&self.builder.flags);
         let image = ["--base", &self.base, "--apt", "mltest", "-t", &self.tag];
-        words.extend(image.iter().chain(more).map(|&word| word.to_owned()));
+        let words = words_of(verb, &self.builder, &image, more);
         let mut command = self.project.command(&words);
         for name in ["SSL_CERT_FILE", "PIP_INDEX_URL"] {
             command.envs(std::env::var_os(name).map(|value| (name, value)));
@@ -52,8 +53,7 @@ impl Machine {
     }
 
     fn told(&self, ran: &str) -> String {
-        let lines = ran.lines().skip_while(|line| !line.starts_with("error:"));
-        self.project.filtered(&lines.collect::<Vec<_>>().join("\n"))
+        error_of(&self.project, ran)
     }
 }
 
@@ -93,6 +93,8 @@ fn what_an_archive_no_longer_has_comes_from_beside_the_image_and_what_it_serves_
     let mut said = lied_to.told(ran.refusal(4));
 
     // The version is gone, and the wheel was taken back; its file is still there.
+    archive.offer_deb("1.0", "first");
+    archive.keep(DAY);
     archive.offer_deb("2.0", "third");
     archive.offer_wheels(&[("1.0", true), ("2.0", false)]);
     let late = Machine::new(&archive, &tag, Some(&plain));
@@ -107,6 +109,11 @@ fn what_an_archive_no_longer_has_comes_from_beside_the_image_and_what_it_serves_
       hint: a lock made with --vendor keeps its packages beside the image; or take newer ones: mlbuild lock --upgrade
     ");
     assert_eq!(late.project.read("mlbuild.lock"), plain);
+
+    // Unless the machine names an archive that keeps every state, as an archive of snapshots does.
+    late.project.write("sources.list", &archive.sources_of(DAY));
+    let ran = late.run("image", &["--push", "--locked", "--no-skip"]);
+    assert_eq!(digest(&ran), digest(&built), "{}", ran.stderr);
 
     // The machine that made the lock still has it all; another finds it beside the image, offline.
     let again = first.run("image", &["--push", "--locked", "--no-skip"]);

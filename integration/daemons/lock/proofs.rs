@@ -41,6 +41,14 @@ fn proved_on(second: &[String], engines: &Engines, here: &Project, flags: &[&str
     pushed
 }
 
+/// Pins packages, and builds nothing.
+fn lock(engines: &Engines, project: &Project, flags: &[&str]) -> Ran {
+    let mut words = vec!["lock".to_owned()];
+    words.extend(builder(engines, "buildkitd").flags);
+    words.extend(flags.iter().chain(&["-t", "p:1"]).map(|&w| w.to_owned()));
+    run(project, &words)
+}
+
 fn example(name: &str) -> Project {
     let project = Project::new(&[]);
     copy_files(&repository().join("examples").join(name), &project.path(""));
@@ -94,10 +102,10 @@ fn the_first_example_by_the_cuda_template_in_another_month() {
 
 /// What shows that the proof above can fail.
 #[test]
-fn a_step_that_asks_for_the_date_is_found_in_another_month() {
+fn steps_that_ask_for_the_date_or_the_processors_are_found_on_an_odd_machine() {
     let engines = Engines::from_env();
     let text = format!(
-        "FROM {}\nRUN --network=none date +%Y-%m > /month\n",
+        "FROM {}\nRUN --network=none date +%Y-%m > /month && nproc > /processors\n",
         engines.base
     );
     let project = Project::new(&[("Dockerfile", &text)]);
@@ -117,7 +125,34 @@ fn a_step_that_asks_for_the_date_is_found_in_another_month() {
     let said: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
     let files = &said["difference"]["platforms"]["linux/amd64"]["layers"][0]["files"];
     let paths = files.as_array().unwrap().iter().map(|file| &file["path"]);
-    assert_eq!(paths.collect::<Vec<_>>(), ["/month"], "{files}");
+    let paths: Vec<_> = paths.collect();
+    assert_eq!(paths, ["/month", "/processors"], "{files}");
+}
+
+#[test]
+fn a_package_that_has_only_a_source_archive() {
+    let engines = Engines::from_env();
+    let project = Project::new(&[
+        ("requirements.txt", "docopt==0.6.2\n"),
+        ("train.py", "import docopt; print(docopt.__version__)\n"),
+    ]);
+    let flags = ["--base", &engines.python_base];
+    let ran = lock(&engines, &project, &flags);
+    ran.answer();
+    let warning = "docopt 0.6.2 has no wheel for linux/amd64: its source archive is pinned";
+    assert!(ran.stderr.contains(warning), "{ran:?}");
+    let text = project.read("mlbuild.lock");
+    let line = |name: &str| text.lines().find(|line| line.contains(name)).unwrap();
+    assert!(line("docopt-0.6.2.tar.gz").contains("source = true"));
+    // What builds it is pinned as well.
+    assert!(line("\"wheel\"").contains("build_only = true"), "{text}");
+
+    let image = proved(&engines, &project, &flags);
+    let said = says(&engines, &image, &["python", "train.py"]);
+    assert_eq!(said, "0.6.2");
+    let code = "import importlib.util as u; print(u.find_spec('wheel'))";
+    let said = says(&engines, &image, &["python", "-c", code]);
+    assert_eq!(said, "None");
 }
 
 /// A `pylock.toml` with a package in a group that is asked for, and one in a group that isn't.
@@ -168,10 +203,7 @@ fn a_pylock_with_groups_and_one_without_the_right_hashes() {
     ] {
         assert!(text.contains(from), "{from} is not in {text}");
         project.write("pylock.toml", &text.replace(from, to));
-        let mut words = vec!["lock".to_owned()];
-        words.extend(builder(&engines, "buildkitd").flags);
-        words.extend(flags.iter().chain(&["-t", "p:1"]).map(|&w| w.to_owned()));
-        let ran = run(&project, &words);
+        let ran = lock(&engines, &project, &flags);
         assert!(ran.refusal(1).contains(why), "{why}: {ran:?}");
     }
 }

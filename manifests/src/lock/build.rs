@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use oci_spec::image::Digest;
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +23,9 @@ pub struct LockedBuild {
     pub compression: String,
     /// Its level.
     pub level: i32,
+    /// The time as of which the packages were looked for, where it was a time of the past.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_of: Option<Timestamp>,
     /// Manifest of the packages kept beside the image, where they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vendored: Option<Digest>,

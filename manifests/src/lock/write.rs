@@ -198,6 +198,7 @@ fn build_lines(out: &mut TomlText, build: &LockedBuild) {
     out.string("media_types", &build.media_types);
     out.string("compression", &build.compression);
     out.plain("level", build.level);
+    out.optional("as_of", build.as_of.as_ref());
     out.optional("vendored", build.vendored.as_ref());
     if build.platforms.is_empty() {
         out.table("image.build.platforms");

@@ -141,6 +141,7 @@ pub fn pinned(name: &str) -> LockedImage {
             media_types: "oci".to_owned(),
             compression: "zstd".to_owned(),
             level: 3,
+            as_of: Some("2026-03-01T23:59:59Z".parse().expect("a time")),
             vendored: Some(digest(0x51)),
             platforms: BTreeMap::from([("linux/amd64".to_owned(), pins)]),
         }),

@@ -1,7 +1,9 @@
 //! Putting a question to a base image on a builder: which packages, or where are these.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
+use jiff::Timestamp;
 use mlbuild_buildkit::Feature;
 use mlbuild_buildkit::progress::{Progress, ProgressOutput};
 use mlbuild_templates::compose::{REQUEST_CONTEXT, resolve_dockerfile};
@@ -14,7 +16,7 @@ use crate::cli::{interrupt, output};
 use crate::engine::{self, BuildInputs, Builder};
 use crate::error::{CommandError, CommandResult};
 use crate::host::HostSettings;
-use crate::plan::{BuildPlan, Context, NoCache, PlannedDockerfile};
+use crate::plan::{BuildPlan, Context, NoCache, PlannedDockerfile, SecretSource};
 use crate::settings::ImageSettings;
 
 /// Who is asked, and about what.
@@ -29,6 +31,8 @@ pub struct Question<'a> {
     pub base: &'a str,
     /// The platform.
     pub platform: &'a str,
+    /// The time as of which it is asked.
+    pub as_of: Option<Timestamp>,
 }
 
 impl Question<'_> {
@@ -83,7 +87,8 @@ impl Question<'_> {
         for (name, content) in files(self.settings, self.request)? {
             write(&format!("files/{name}"), &content)?;
         }
-        for (name, text) in self.request.question() {
+        let as_of = self.as_of.map(|time| time.to_string());
+        for (name, text) in self.request.question(as_of.as_deref()) {
             write(name, text.as_bytes())?;
         }
         for (name, text) in more {
@@ -98,9 +103,14 @@ impl Question<'_> {
         let context = Context::Folder {
             path: question.to_owned(),
         };
-        let secrets = SecretUse::ALL
+        let mut secrets: BTreeMap<String, SecretSource> = SecretUse::ALL
             .into_iter()
-            .filter_map(|used| Some((used.id().to_owned(), secret_source(self.settings, used)?)));
+            .filter_map(|used| Some((used.id().to_owned(), secret_source(self.settings, used)?)))
+            .collect();
+        if let (Some(_), Some(list)) = (self.as_of, &build.apt_snapshots) {
+            let list = SecretSource::File(self.settings.project.join(list));
+            secrets.insert(SecretUse::AptSources.id().to_owned(), list);
+        }
         Ok(BuildPlan {
             tags: Vec::new(),
             dockerfile: PlannedDockerfile {
@@ -124,7 +134,7 @@ impl Question<'_> {
             cache_to: Vec::new(),
             // What an index offers moves.
             no_cache: NoCache::All,
-            secrets: secrets.collect(),
+            secrets,
             ssh: Default::default(),
             attestations: Default::default(),
             outputs: Vec::new(),

@@ -1,5 +1,6 @@
 //! `mlbuild lock`: finds out which packages an image gets, and pins them by hash.
 
+mod as_of;
 mod ask;
 mod epoch;
 pub(super) mod parcel;
@@ -46,6 +47,9 @@ pub struct LockVerbArgs {
     /// Keep the packages beside the image in its registry too, for when their archives have moved on.
     #[arg(long, help_heading = "What is pinned")]
     pub vendor: bool,
+    /// Take the packages that were offered at the end of this day, or at this time, in UTC: 2026-03-01.
+    #[arg(long, value_name = "DAY", value_parser = as_of::parse, conflicts_with_all = ["locked", "frozen"], help_heading = "What is pinned")]
+    pub as_of: Option<Timestamp>,
 }
 
 /// Runs the verb.
@@ -54,7 +58,7 @@ pub struct LockVerbArgs {
 /// One error with whose turn it is.
 pub async fn run(args: LockVerbArgs) -> CommandResult {
     refuse_flags_of_a_build(&args.image, "mlbuild lock only pins, it builds nothing")?;
-    let vendor = args.vendor;
+    let (vendor, as_of) = (args.vendor, args.as_of);
     let settings = settings::resolve(args.image)?;
     let host = host::of_this_machine(settings.build.host_network_settings);
     let registry = Registry::new(registry_options(&settings));
@@ -62,6 +66,12 @@ pub async fn run(args: LockVerbArgs) -> CommandResult {
     let file = settings.lock.file.clone().expect("--no-lock was refused");
     let old = publish::load(&file)?.get(&key).cloned();
     let composed = compose::dockerfile(&settings, &host)?;
+    if as_of.is_some() && composed.request.is_none() {
+        return Err(CommandError::user(
+            "--as-of: a Dockerfile of your own says itself what its steps fetch",
+        )
+        .hint("name the day in its steps, or use a template"));
+    }
     let uses = planning::images(&settings, &composed).map_err(CommandError::user)?;
     let mut bases = bases::resolve(
         &uses,
@@ -78,8 +88,9 @@ pub async fn run(args: LockVerbArgs) -> CommandResult {
         host: &host,
         composed: &composed,
         bases: &bases,
+        as_of,
     };
-    let fits = locker.fits(old.as_ref())?;
+    let fits = as_of.is_none() && locker.fits(old.as_ref())?;
     if !fits {
         locker.refuse_locked(old.as_ref())?;
     }
@@ -150,6 +161,9 @@ pub struct Locker<'a> {
     pub composed: &'a Composed,
     /// Base images.
     pub bases: &'a Bases,
+    /// The time as of which packages are looked for; where it is `None`, that of the lock, until
+    /// they are to move on.
+    pub as_of: Option<Timestamp>,
 }
 
 impl Locker<'_> {
@@ -161,13 +175,23 @@ impl Locker<'_> {
         let Some(build) = entry.and_then(|entry| entry.build.as_ref()) else {
             return Ok(false);
         };
-        let moves = |what: &Upgrade| matches!(what, Upgrade::All | Upgrade::Apt | Upgrade::Python);
-        if self.settings.lock.upgrade.iter().any(moves) {
+        if self.moves_on() {
             return Ok(false);
         }
         let asked = &self.settings.build.platforms;
         Ok(asked.iter().all(|name| build.platforms.contains_key(name))
             && build.request == self.request()?)
+    }
+
+    fn moves_on(&self) -> bool {
+        let moves = |what: &Upgrade| matches!(what, Upgrade::All | Upgrade::Apt | Upgrade::Python);
+        self.settings.lock.upgrade.iter().any(moves)
+    }
+
+    /// The time as of which packages are looked for.
+    fn as_of(&self, old: Option<&LockedImage>) -> Option<Timestamp> {
+        let kept = old.and_then(|old| old.build.as_ref()?.as_of);
+        self.as_of.or(kept.filter(|_| !self.moves_on()))
     }
 
     /// What a build is made from: the entry's pins, or new ones where the project asks for other
@@ -261,6 +285,11 @@ impl Locker<'_> {
                 "bases, times and modes are pinned; a Dockerfile of your own says itself what its steps fetch",
             );
         }
+        let as_of = self.as_of(old);
+        if let Some(as_of) = as_of {
+            as_of::check_snapshots(self.settings, as_of, !request.apt.is_empty())?;
+            output::note(&format!("looking for packages as of {as_of}"));
+        }
         let store = Store::open().map_err(store_error)?;
         let uses = planning::images(self.settings, self.composed).map_err(CommandError::user)?;
         let plan = planning::plan(self.settings, self.composed, &uses, self.bases)?;
@@ -284,6 +313,7 @@ impl Locker<'_> {
                     request,
                     base: base.as_deref().unwrap_or("scratch"),
                     platform: &name,
+                    as_of,
                 };
                 let folder = question.ask(builder, &[]).await?;
                 let answer = read_answer(folder.path(), &store).map_err(store_error)?;
@@ -305,6 +335,7 @@ impl Locker<'_> {
             media_types: "oci".into(),
             compression: "zstd".into(),
             level: 3,
+            as_of,
             vendored: None,
             platforms,
         };
@@ -386,6 +417,7 @@ fn answer(
                 "image": settings.tags[0].to_string(),
                 "request": build.request,
                 "epoch": build.epoch,
+                "as_of": build.as_of,
                 "vendored": build.vendored,
                 "platforms": said,
             }))

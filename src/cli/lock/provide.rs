@@ -56,6 +56,7 @@ impl Fetch<'_> {
                 request: request.expect("only composed images have packages"),
                 base: locked.base.as_deref().ok_or_else(missing_base)?,
                 platform: &locked.platform,
+                as_of: build.as_of,
             };
             fetch(&question, self.builder, pins).await?;
         }

@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 OUT = "/mlbuild-out"
 TORCH = "https://download.pytorch.org/whl/"
+AS_OF = os.environ["AS_OF"]
 
 
 def stop(text):
@@ -44,10 +45,11 @@ def pip(*words):
 
 
 def new_pip():
-    """`pip install --report` came with 22.2."""
+    """`pip install --report` came with 22.2, and `--uploaded-prior-to` with 26.0."""
     import pip as old
 
-    if tuple(int(n) for n in re.findall(r"\d+", old.__version__)[:2]) < (22, 3):
+    needs_dates = AS_OF and os.environ["RESOLVER"] == "pip"
+    if tuple(int(n) for n in re.findall(r"\d+", old.__version__)[:2]) < ((26, 0) if needs_dates else (22, 3)):
         pip("install", "-q", "--target", "/tmp/pip", "pip")
         os.environ["PYTHONPATH"] = "/tmp/pip"
         sys.path.insert(0, "/tmp/pip")
@@ -156,6 +158,8 @@ def from_report(path):
 def compiled(uv, requirements, flags=()):
     with open("/tmp/requirements.in", "w") as file:
         file.write("\n".join(requirements) + "\n")
+    if AS_OF:
+        flags = ["--exclude-newer", AS_OF, *flags]
     os.chdir("/mlbuild/files")
     run(uv, "pip", "compile", "-q", "--no-header", "--format", "pylock.toml", "--python", sys.executable,
         "-o", "/tmp/pylock.toml", *flags, "/tmp/requirements.in", stdout=subprocess.DEVNULL)
@@ -182,7 +186,8 @@ def resolve(uv):
         return compiled(uv, files + packages, ["--torch-backend", backend] if backend else [])
     with open("/tmp/requirements.in", "w") as file:
         file.write("\n".join(files + packages) + "\n")
-    pip("install", "-q", "--dry-run", "--report", "/tmp/report.json", "-r", "/tmp/requirements.in")
+    flags = ["--uploaded-prior-to", AS_OF] if AS_OF else []
+    pip("install", "-q", "--dry-run", "--report", "/tmp/report.json", *flags, "-r", "/tmp/requirements.in")
     return list(from_report("/tmp/report.json"))
 
 

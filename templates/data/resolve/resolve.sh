@@ -30,8 +30,14 @@ apt_settings() {
     if [ -f /run/secrets/mlbuild-apt-conf ]; then export APT_CONFIG=/run/secrets/mlbuild-apt-conf; fi
     options="-o APT::Sandbox::User=root -o Acquire::Retries=2 -o Acquire::Languages=none"
     if [ -f /run/secrets/mlbuild-ca ]; then options="$options -o Acquire::https::CAInfo=/run/secrets/mlbuild-ca"; fi
-    if [ -f /run/secrets/mlbuild-apt-sources ]; then
-        options="$options -o Dir::Etc::sourcelist=/run/secrets/mlbuild-apt-sources -o Dir::Etc::sourceparts=-"
+    sources=/run/secrets/mlbuild-apt-sources
+    if [ -n "$AS_OF" ] && [ -f $sources ]; then
+        sed "s/{time}/$(echo "$AS_OF" | tr -d :-)/g" $sources > /tmp/snapshots.list
+        sources=/tmp/snapshots.list
+        options="$options -o Acquire::Check-Valid-Until=false"
+    fi
+    if [ -f $sources ]; then
+        options="$options -o Dir::Etc::sourcelist=$sources -o Dir::Etc::sourceparts=-"
     fi
     export DEBIAN_FRONTEND=noninteractive
 }
@@ -44,6 +50,10 @@ lists() {
 
 # Resolves $packages and downloads what the base lacks.
 apt_resolve() {
+    if [ -n "$AS_OF" ] && [ ! -f $sources ]; then
+        say "this base lacks $packages: as of $AS_OF they come from an archive of snapshots, and [build] apt_snapshots names none"
+        exit 1
+    fi
     apt-get $options update -q
     apt-get $options -o Dir::Cache::archives=$out/debs install -q -y --no-install-recommends --download-only $packages
     echo $packages > $out/requested

@@ -60,7 +60,8 @@ impl PackageRequest {
     }
 
     /// The files of [`REQUEST_CONTEXT`], but for those of the project, which go below `files/`.
-    pub fn question(&self) -> Vec<(&'static str, String)> {
+    /// `as_of` is a time as RFC 3339 has it, in UTC: what was offered later isn't looked at.
+    pub fn question(&self, as_of: Option<&str>) -> Vec<(&'static str, String)> {
         let list = |values: &[String]| values.iter().map(|v| format!("{v}\n")).collect::<String>();
         let text = |value: &Option<String>| shell_quote(value.as_deref().unwrap_or_default());
         let environment = match self.environment {
@@ -77,6 +78,7 @@ impl PackageRequest {
             ("PROJECT", text(&self.project)),
             ("TORCH_BACKEND", text(&self.torch_backend_here)),
             ("UV_VERSION", shell_quote(&bases().uv)),
+            ("AS_OF", shell_quote(as_of.unwrap_or_default())),
         ];
         let settings = settings.map(|(name, value)| format!("export {name}={value}\n"));
         vec![

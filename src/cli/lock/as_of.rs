@@ -1,0 +1,88 @@
+//! The world as of a day: packages as archives and indexes offered them then.
+
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::error::{CommandError, CommandResult};
+use crate::settings::ImageSettings;
+
+/// What stands for the time in a list of snapshots.
+const PLACE: &str = "{time}";
+
+/// A day, which is meant with all that was offered on it, in UTC; or a time as RFC 3339 has it.
+pub(super) fn parse(text: &str) -> Result<Timestamp, String> {
+    let time = match text.parse::<Date>() {
+        Ok(day) if !text.contains('T') => {
+            let next = day.tomorrow().and_then(|day| day.to_zoned(TimeZone::UTC));
+            let next = next.map_err(|_| "no calendar goes that far")?;
+            next.timestamp() - SignedDuration::from_secs(1)
+        }
+        _ => text
+            .parse::<Timestamp>()
+            .map_err(|_| "write a day, 2026-03-01, or a time, 2026-03-01T12:00:00Z")?,
+    };
+    match time > Timestamp::now() {
+        true => Err(format!("{time} is still to come")),
+        false => Ok(whole_seconds(time)),
+    }
+}
+
+fn whole_seconds(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).expect("it was a time before")
+}
+
+/// That Debian packages of that time can be found: an ordinary archive has today's alone.
+///
+/// # Errors
+/// Where no archive of snapshots is named, or its list has no place for the time.
+pub(super) fn check_snapshots(
+    settings: &ImageSettings,
+    as_of: Timestamp,
+    has_apt: bool,
+) -> CommandResult {
+    let Some(list) = &settings.build.apt_snapshots else {
+        let why =
+            "Debian's packages of that time are in an archive of snapshots, and none is named";
+        return match has_apt {
+            false => Ok(()),
+            true => Err(CommandError::user(format!("as of {as_of}: {why}"))
+                .hint("mlbuild.toml: [build] apt_snapshots = \"snapshots.list\"; there: deb https://snapshots.example/debian/{time} bookworm main")),
+        };
+    };
+    let path = settings.project.join(list);
+    let text = std::fs::read_to_string(&path).map_err(|error| {
+        CommandError::user(format!("apt_snapshots: {}: {error}", path.display()))
+    })?;
+    match text.contains(PLACE) {
+        true => Ok(()),
+        false => Err(CommandError::user(format!(
+            "apt_snapshots: {}: no address in it has {PLACE}",
+            path.display()
+        ))
+        .hint("write {time} where the archive of snapshots has the time: deb https://snapshots.example/debian/{time} bookworm main")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_is_meant_as_a_whole_and_none_to_come() {
+        let read = |text| parse(text).map(|time| time.to_string());
+        assert_eq!(read("2024-02-29").unwrap(), "2024-02-29T23:59:59Z");
+        assert_eq!(
+            read("2024-02-29T12:00:00.5+02:00").unwrap(),
+            "2024-02-29T10:00:00Z"
+        );
+        let wrong = ["", "march", "2025-02-29", "30d", "2024-02-29T12:00"];
+        let said: Vec<String> = wrong.iter().map(|text| parse(text).unwrap_err()).collect();
+        assert!(
+            said.iter().all(|said| said.starts_with("write a day")),
+            "{said:?}"
+        );
+        let far = parse("9000-01-01").unwrap_err();
+        assert_eq!(far, "9000-01-01T23:59:59Z is still to come");
+    }
+}
