@@ -23,6 +23,8 @@ pub struct Opened {
     /// By platform.
     pub images: BTreeMap<String, OpenedImage>,
     store: Store,
+    /// Where layers are that the store lacks.
+    elsewhere: Option<Elsewhere>,
     /// Holds the file that it is read from, and goes with this.
     _folder: Option<TempDir>,
 }
@@ -49,6 +51,19 @@ impl Opened {
         }
     }
 
+    /// The same image, of which some layers are in a registry.
+    pub fn with_layers_of(self, registry: &Registry, layers: BTreeMap<String, Reference>) -> Self {
+        let elsewhere = Elsewhere {
+            registry: registry.clone(),
+            runtime: Handle::current(),
+            layers,
+        };
+        Self {
+            elsewhere: Some(elsewhere),
+            ..self
+        }
+    }
+
     /// Where a layer lies on this disk as it is; `None` for an image elsewhere.
     pub fn blob_on_disk(&self, layer: &ImageLayer) -> Option<BlobSource> {
         match &self.store {
@@ -56,6 +71,13 @@ impl Opened {
             _ => None,
         }
     }
+}
+
+/// Layers in a registry, by their blobs' digests.
+struct Elsewhere {
+    registry: Registry,
+    runtime: Handle,
+    layers: BTreeMap<String, Reference>,
 }
 
 enum Store {
@@ -71,15 +93,24 @@ impl LayerStore for Opened {
                 let stream = registry.open_blob(reference, &layer.blob, runtime);
                 Box::new(stream.map_err(io::Error::other)?)
             }
-            Store::Layout(layout) => {
-                let source = layout.blob(layer.blob.digest());
-                Box::new(source.map_err(io::Error::other)?.open()?)
-            }
+            Store::Layout(layout) => match (layout.blob(layer.blob.digest()), &self.elsewhere) {
+                (Err(LayoutError::MissingBlob { .. }), Some(elsewhere)) => elsewhere.open(layer)?,
+                (source, _) => Box::new(source.map_err(io::Error::other)?.open()?),
+            },
             Store::Archive(archive) => {
                 let source = archive.layer(&layer.diff_id);
                 Box::new(source.map_err(io::Error::other)?.open()?)
             }
         })
+    }
+}
+
+impl Elsewhere {
+    fn open(&self, layer: &ImageLayer) -> io::Result<Box<dyn Read + Send + '_>> {
+        let place = self.layers.get(layer.blob.digest().as_ref());
+        let place = place.ok_or(io::ErrorKind::NotFound)?;
+        let stream = self.registry.open_blob(place, &layer.blob, &self.runtime);
+        Ok(Box::new(stream.map_err(io::Error::other)?))
     }
 }
 
@@ -198,6 +229,7 @@ fn opened_as(name: &str, images: Vec<OpenedImage>, store: Store) -> Opened {
         name: name.to_owned(),
         images: named.collect(),
         store,
+        elsewhere: None,
         _folder: None,
     }
 }

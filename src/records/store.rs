@@ -1,6 +1,5 @@
 //! The records of a project, found again.
 
-use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -8,7 +7,6 @@ use std::thread;
 
 use mlbuild_manifests::RunRecord;
 use mlbuild_manifests::run_record::{FOLDER_NAME, RunRecordError, RunSummary};
-use rustix::fs::{Mode, OFlags, openat};
 
 use crate::nearest::nearest;
 
@@ -119,13 +117,8 @@ impl Store {
     /// # Errors
     /// As [`Store::all`].
     pub fn summaries(&self) -> Result<Listing<RunSummary>, StoreError> {
-        let folder = File::open(&self.folder);
         self.each(|buffer, path| {
-            // From the folder, whose own path isn't walked 10,000 times.
-            let (Ok(folder), Some(name)) = (&folder, path.file_name()) else {
-                return RunRecord::load(path).map(|record| RunSummary::of(&record));
-            };
-            let read = read_into(buffer, folder, name);
+            let read = read_into(buffer, path);
             let text = read.map_err(|source| RunRecordError::Read {
                 path: path.to_path_buf(),
                 source,
@@ -197,10 +190,9 @@ impl Store {
     }
 }
 
-/// The text of a file in `folder`. Of a small one, three calls: open, read, close.
-fn read_into<'a>(buffer: &'a mut Vec<u8>, folder: &File, name: &OsStr) -> io::Result<&'a str> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-    let mut file = File::from(openat(folder, name, flags, Mode::empty())?);
+/// A file's text. Of a small one, three calls: open, read, close.
+fn read_into<'a>(buffer: &'a mut Vec<u8>, path: &Path) -> io::Result<&'a str> {
+    let mut file = File::open(path)?;
     let mut length = 0;
     loop {
         let n = file.read(&mut buffer[length..])?;

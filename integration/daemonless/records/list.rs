@@ -320,3 +320,31 @@ fn an_id_that_is_taken_is_refused() {
         "run exp-1 was started before (/project/mlbuild.runs/exp-1.toml); choose another --run-id"
     );
 }
+
+#[test]
+fn a_reader_that_has_enough_of_a_long_list_is_no_error() {
+    let project = project();
+    let record = project.read("mlbuild.runs/exp-1.toml");
+    // More than a pipe holds.
+    for n in 0..2000 {
+        let name = format!("mlbuild.runs/more-{n}.toml");
+        project.write(&name, &record.replace("exp-1", &format!("more-{n}")));
+    }
+    let mut child = project
+        .command(["runs", "list"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
+    std::io::BufRead::read_line(&mut out, &mut line).unwrap();
+    drop(out);
+    let output = child.wait_with_output().unwrap();
+    assert!(line.starts_with("RUN "), "{line}");
+    let told = (
+        output.status.code(),
+        String::from_utf8(output.stderr).unwrap(),
+    );
+    assert_eq!(told, (Some(0), String::new()));
+}

@@ -216,7 +216,7 @@ impl<'a> Lines<'a> {
     }
 
     fn skip(&mut self) {
-        self.rest = self.rest.split_once('\n').map_or("", |(_, rest)| rest);
+        self.rest = split_line(self.rest).map_or("", |(_, rest)| rest);
     }
 
     /// Goes past `[name]` if it comes next.
@@ -228,8 +228,7 @@ impl<'a> Lines<'a> {
 
     /// What stands after `key = ` if that comes next, and what comes after its line.
     fn next(&self, key: &str) -> Option<(&'a str, &'a str)> {
-        let rest = self.rest.strip_prefix(key)?.strip_prefix(" = ")?;
-        rest.split_once('\n')
+        split_line(self.rest.strip_prefix(key)?.strip_prefix(" = ")?)
     }
 
     fn plain<T: FromStr>(&mut self, key: &str) -> Option<T> {
@@ -284,7 +283,7 @@ impl<'a> Lines<'a> {
             }
             _ => return items,
         };
-        while let Some((line, after)) = rest.split_once('\n') {
+        while let Some((line, after)) = split_line(rest) {
             rest = after;
             if line == "]" {
                 break;
@@ -302,11 +301,19 @@ impl<'a> Lines<'a> {
     }
 }
 
+/// The first line, and what comes after it.
+fn split_line(text: &str) -> Option<(&str, &str)> {
+    let end = memchr::memchr(b'\n', text.as_bytes())?;
+    Some((&text[..end], &text[end + 1..]))
+}
+
 /// A string without escapes.
 fn unquoted(value: &str) -> Option<&str> {
     let inside = value.strip_prefix('"')?.strip_suffix('"')?;
     let is_plain = |b: u8| b >= b' ' && b != b'"' && b != b'\\' && b != 0x7f;
-    inside.bytes().all(is_plain).then_some(inside)
+    // All of them, without a stop at the first: so the compiler takes many at once.
+    let all_plain = inside.bytes().fold(true, |all, b| all & is_plain(b));
+    all_plain.then_some(inside)
 }
 
 #[cfg(test)]

@@ -218,14 +218,11 @@ fn sort(entries: &mut [Entry], by: SortArg) {
 }
 
 fn table(entries: &[Entry]) -> String {
-    let mut rows = vec![
-        [
-            "RUN", "STARTED", "STATUS", "TOOK", "IMAGE", "CODE", "COMMAND",
-        ]
-        .map(str::to_owned)
-        .to_vec(),
+    let names = [
+        "RUN", "STARTED", "STATUS", "TOOK", "IMAGE", "CODE", "COMMAND",
     ];
-    rows.extend(entries.iter().map(|entry| row(&entry.run).to_vec()));
+    let mut rows = vec![names.map(str::to_owned)];
+    rows.extend(entries.iter().map(|entry| row(&entry.run)));
     output::table(&rows)
 }
 
@@ -234,11 +231,13 @@ fn row(run: &RunSummary) -> [String; 7] {
         let commit = run.commit.as_deref().map_or("none", short_commit);
         format!("{commit}{}", if dirty { "+" } else { "" })
     });
-    let line = run.argv.as_deref().map_or(String::new(), shell_line);
-    let one_line = line.replace('\n', " ");
-    let mut shown: String = one_line.chars().take(COMMAND).collect();
-    if one_line.chars().count() > COMMAND {
+    let mut shown = run.argv.as_deref().map_or(String::new(), shell_line);
+    if let Some((end, _)) = shown.char_indices().nth(COMMAND) {
+        shown.truncate(end);
         shown.push('…');
+    }
+    if shown.contains('\n') {
+        shown = shown.replace('\n', " ");
     }
     [
         run.id.clone(),

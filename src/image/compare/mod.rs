@@ -2,8 +2,8 @@
 //! and why, where that is known.
 //!
 //! Layers that both have are not read. The others are streamed, several at once: of each entry a
-//! row is kept, and of its content a hash. The contents of a few small texts that differ are
-//! read again to show the lines.
+//! row is kept, and of its content a hash; small texts too, as long as there is room. The contents
+//! of others that differ are read again to show the lines.
 
 mod causes;
 mod config;
@@ -13,6 +13,8 @@ mod hashed;
 mod packages;
 mod report;
 mod table;
+#[cfg(test)]
+mod tests;
 mod texts;
 
 use std::io::{self, Read};
@@ -23,6 +25,7 @@ use serde_json::Value;
 
 use self::groups::Group;
 use self::table::Table;
+use self::texts::{Contents, Room};
 use super::layer::{LayerError, LayerProblem};
 use super::{ImageLayer, PlatformImage};
 
@@ -88,6 +91,7 @@ pub fn compare<'a>(first: &Side<'a>, second: &Side<'a>) -> Result<Comparison, La
     let groups = groups::groups(&first.image.layers, &second.image.layers);
     let compared = read_all(first, second, &groups)?;
     let (mut apt, mut python) = (Pair::default(), Pair::default());
+    let mut kept: Pair<Contents> = Pair::default();
     for (group, pair) in groups.iter().zip(compared) {
         let Some(pair) = pair else {
             report
@@ -95,7 +99,9 @@ pub fn compare<'a>(first: &Side<'a>, second: &Side<'a>) -> Result<Comparison, La
                 .push(LayersDifference::repacked(first, second, group));
             continue;
         };
-        let (a, b) = (pair.first, pair.second);
+        let (mut a, mut b) = (pair.first, pair.second);
+        kept.first.append(&mut a.texts);
+        kept.second.append(&mut b.texts);
         report
             .layers
             .push(files::differences(first, second, group, &a, &b));
@@ -105,7 +111,7 @@ pub fn compare<'a>(first: &Side<'a>, second: &Side<'a>) -> Result<Comparison, La
     }
     packages::complete(&mut apt, first, second, &groups)?;
     report.packages = packages::differences(&apt, &python);
-    texts::add(&mut report, first, second)?;
+    texts::add(&mut report, first, second, kept)?;
     Ok(report)
 }
 
@@ -116,6 +122,7 @@ fn read_all(
     groups: &[Group],
 ) -> Result<Vec<Option<Pair<Table>>>, LayerError> {
     let (next, failed) = (AtomicUsize::new(0), Mutex::new(None));
+    let room = Room::default();
     let slots: Vec<Mutex<Option<Pair<Table>>>> = groups.iter().map(|_| Mutex::default()).collect();
     let work = || {
         loop {
@@ -127,7 +134,7 @@ fn read_all(
             if group.is_repacked {
                 continue;
             }
-            match read_both(first, second, group) {
+            match read_both(first, second, group, &room) {
                 Ok(pair) => *slots[at].lock().expect("nobody panics") = Some(pair),
                 Err(error) => *failed.lock().expect("nobody panics") = Some(error),
             }
@@ -151,10 +158,11 @@ fn read_both(
     first: &Side<'_>,
     second: &Side<'_>,
     group: &Group,
+    room: &Room,
 ) -> Result<Pair<Table>, LayerError> {
     std::thread::scope(|scope| {
-        let other = scope.spawn(|| Table::read(second, group.second.clone()));
-        let first = Table::read(first, group.first.clone());
+        let other = scope.spawn(|| Table::read(second, group.second.clone(), room));
+        let first = Table::read(first, group.first.clone(), room);
         let second = other.join().expect("reading a layer doesn't panic");
         Ok(Pair {
             first: first?,

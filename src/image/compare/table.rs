@@ -6,6 +6,7 @@ use std::ops::{ControlFlow, Range};
 use super::Side;
 use super::hashed::{self, Hash, Pyc};
 use super::packages::Packages;
+use super::texts::{self, Contents, Room};
 use crate::image::installed;
 use crate::image::layer::{
     EntryKind, EntryPath, LayerEntry, LayerError, LayerLimits, Mtime, read_layer,
@@ -48,13 +49,19 @@ pub(super) struct Table {
     /// Names of owners and groups that occur.
     names: Vec<(Vec<u8>, Vec<u8>)>,
     pub(super) packages: Packages,
+    /// Small texts, as far as there was room.
+    pub(super) texts: Contents,
     /// Bytes of the tars.
     pub(super) unpacked: u64,
 }
 
 impl Table {
     /// Reads layers of an image, lowest first.
-    pub(super) fn read(side: &Side<'_>, layers: Range<usize>) -> Result<Self, LayerError> {
+    pub(super) fn read(
+        side: &Side<'_>,
+        layers: Range<usize>,
+        room: &Room,
+    ) -> Result<Self, LayerError> {
         let (mut table, mut buffer) = (Self::default(), hashed::buffer());
         for at in layers {
             let layer = &side.image.layers[at];
@@ -63,7 +70,7 @@ impl Table {
             let blob = side.open(layer)?;
             let totals = read_layer(blob, layer, &limits, &mut |entry, content| {
                 order += 1;
-                table.add(entry, content, (at as u16, order), &mut buffer)?;
+                table.add(entry, content, (at as u16, order), &mut buffer, room)?;
                 Ok(ControlFlow::Continue(()))
             })?;
             table.unpacked += totals.unpacked;
@@ -85,6 +92,7 @@ impl Table {
         content: &mut dyn std::io::Read,
         (layer, order): (u16, u32),
         buffer: &mut [u8],
+        room: &Room,
     ) -> std::io::Result<()> {
         let path = &entry.path;
         match entry.kind {
@@ -100,12 +108,21 @@ impl Table {
         }
         let is_pyc = path.as_bytes().ends_with(b".pyc");
         let keep = installed::keeps(path);
-        let seen = match entry.kind {
-            EntryKind::File => hashed::read(content, is_pyc, keep, buffer)?,
-            _ => hashed::Content::default(),
+        let is_file = entry.kind == EntryKind::File;
+        let may_be_shown = is_file && texts::may_be_shown(path.as_bytes(), entry.size);
+        let keep_all = if may_be_shown { entry.size as usize } else { 0 };
+        let mut seen = match is_file {
+            true => hashed::read(content, is_pyc, keep.max(keep_all), buffer)?,
+            false => hashed::Content::default(),
         };
         if keep > 0 {
-            self.packages.add(path, &seen.start);
+            let start = &seen.start[..seen.start.len().min(keep)];
+            self.packages.add(path, start);
+        }
+        if may_be_shown && texts::may_be_text(&seen.start) && room.take(path, &seen.start) {
+            seen.start.shrink_to_fit();
+            let key = (usize::from(layer) + 1, path.as_bytes().to_vec());
+            self.texts.insert(key, seen.start);
         }
         let more = More {
             link: entry.link.clone(),

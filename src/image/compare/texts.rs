@@ -1,13 +1,15 @@
-//! The lines that differ in small texts. Only now are contents held: a few, and not for long.
+//! The lines that differ in small texts. Contents are held as far as there is room; the others are
+//! read once more where they are wanted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use similar::TextDiff;
 
-use super::report::{Comparison, FileChange, FileDifference};
+use super::report::{Comparison, FileChange, FileDifference, Pair};
 use super::{Side, causes};
-use crate::image::layer::{LayerError, LayerLimits, read_layer};
+use crate::image::layer::{EntryPath, LayerError, LayerLimits, read_layer};
 
 /// Largest text that is shown, in bytes.
 const LARGEST: u64 = 64 << 10;
@@ -18,14 +20,49 @@ const LINES: usize = 40;
 /// Longest line that is shown, in characters.
 const LONGEST: usize = 300;
 
+/// Bytes of texts that are held before it is known which differ, of both images together.
+const ROOM: usize = 48 << 20;
+/// Bytes that a text takes beside its own and its path's.
+const APIECE: usize = 128;
+
 /// Contents by layer (from 1) and path.
-type Contents = BTreeMap<(usize, Vec<u8>), Vec<u8>>;
+pub(super) type Contents = BTreeMap<(usize, Vec<u8>), Vec<u8>>;
+
+/// What is left for texts that may differ.
+pub(super) struct Room(AtomicUsize);
+
+impl Default for Room {
+    fn default() -> Self {
+        Self(AtomicUsize::new(ROOM))
+    }
+}
+
+impl Room {
+    /// True if there is room for a text, which is then taken.
+    pub(super) fn take(&self, path: &EntryPath, text: &[u8]) -> bool {
+        let bytes = path.as_bytes().len() + text.len() + APIECE;
+        let left = |left: usize| left.checked_sub(bytes);
+        let (all, order) = (&self.0, Ordering::Relaxed);
+        all.fetch_update(order, order, left).is_ok()
+    }
+}
+
+/// True for a file whose lines would be shown, by its path and size.
+pub(super) fn may_be_shown(path: &[u8], size: u64) -> bool {
+    size <= LARGEST && !path.ends_with(b".pyc")
+}
+
+/// False for what has bytes of no text.
+pub(super) fn may_be_text(bytes: &[u8]) -> bool {
+    !bytes.contains(&0)
+}
 
 /// Shows the lines of small texts that differ.
 pub(super) fn add(
     report: &mut Comparison,
     first: &Side<'_>,
     second: &Side<'_>,
+    kept: Pair<Contents>,
 ) -> Result<(), LayerError> {
     let mut wanted: Vec<&mut FileDifference> = report
         .layers
@@ -41,7 +78,12 @@ pub(super) fn add(
         keys.collect()
     };
     let (a, b) = (keys(|f| f.layer.first), keys(|f| f.layer.second));
-    let (a, b) = (contents(first, &a)?, contents(second, &b)?);
+    let (a, b) = std::thread::scope(|scope| {
+        let other = scope.spawn(|| contents(second, b, kept.second));
+        let first = contents(first, a, kept.first);
+        (first, other.join().expect("reading a layer doesn't panic"))
+    });
+    let (a, b) = (a?, b?);
     for file in &mut wanted {
         let of = |layer: Option<usize>, all: &'_ Contents| -> Option<String> {
             let bytes = all.get(&(layer?, file.raw.clone()))?;
@@ -66,14 +108,18 @@ pub(super) fn add(
 fn is_wanted(file: &FileDifference) -> bool {
     file.change == FileChange::Changed
         && file.fields.iter().any(|field| field.field == "content")
-        && file.size.first <= LARGEST
-        && file.size.second <= LARGEST
-        && !file.raw.ends_with(b".pyc")
+        && may_be_shown(&file.raw, file.size.first)
+        && may_be_shown(&file.raw, file.size.second)
 }
 
-/// Reads the layers that have these files once more, up to the last of them.
-fn contents(side: &Side<'_>, keys: &BTreeSet<(usize, Vec<u8>)>) -> Result<Contents, LayerError> {
-    let mut found = Contents::new();
+/// Reads the layers that have files of these which weren't kept once more, up to the last of them.
+fn contents(
+    side: &Side<'_>,
+    mut keys: BTreeSet<(usize, Vec<u8>)>,
+    mut found: Contents,
+) -> Result<Contents, LayerError> {
+    found.retain(|key, _| keys.contains(key));
+    keys.retain(|key| !found.contains_key(key));
     let layers: BTreeSet<usize> = keys.iter().map(|(layer, _)| *layer).collect();
     for number in layers {
         let layer = &side.image.layers[number - 1];
