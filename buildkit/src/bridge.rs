@@ -10,14 +10,53 @@ use mlbuild_proto::moby::buildkit::v1::frontend::llb_bridge_client::LlbBridgeCli
 use mlbuild_proto::moby::buildkit::v1::frontend::{
     self as gateway, PingRequest, ReadFileRequest, ReturnRequest, StatFileRequest, result,
 };
+use mlbuild_proto::moby::buildkit::v1::{SolveRequest, SolveResponse};
 use prost::Message as _;
-use tonic::{Request, Status};
+use tonic::{Request, Response, Status};
 
 use crate::client::{Client, MAX_MESSAGE};
 use crate::solve::DOCKERFILE_FRONTEND;
 
 /// How long the daemon may take to know of a build that was just started.
 const READY: Duration = Duration::from_secs(10);
+/// How long it may take to end one that has failed.
+const END: Duration = Duration::from_secs(10);
+
+/// Runs a build whose frontend is `part`, which gives the result to export and what else it learned.
+pub(crate) async fn build_with<T>(
+    client: &Client,
+    mut request: SolveRequest,
+    part: impl AsyncFnOnce(&mut Bridge) -> Result<(gateway::Result, T), Status>,
+) -> Result<(Response<SolveResponse>, T), Status> {
+    let mut bridge = Bridge::new(client, &request.r#ref);
+    // With no frontend named, the daemon waits for a client to be it.
+    request.frontend.clear();
+    let mut control = client.control();
+    let mut whole = Box::pin(control.solve(request));
+    let frontend = async {
+        bridge.ready().await?;
+        part(&mut bridge).await
+    };
+    let built = tokio::select! {
+        built = frontend => built,
+        ended = &mut whole => {
+            ended?;
+            return Err(Status::aborted("the daemon ended the build by itself"));
+        }
+    };
+    match built {
+        Ok((result, learned)) => {
+            // What goes wrong with the first is told by the second.
+            let (_, ended) = tokio::join!(bridge.give_back(Ok(result)), whole);
+            Ok((ended?, learned))
+        }
+        Err(status) => {
+            let ending = async { tokio::join!(bridge.give_back(Err(&status)), whole) };
+            let _ = tokio::time::timeout(END, ending).await;
+            Err(status)
+        }
+    }
+}
 
 /// A build whose frontend is this client. The daemon ends it once a result was given back.
 pub(crate) struct Bridge {
@@ -27,7 +66,7 @@ pub(crate) struct Bridge {
 
 impl Bridge {
     /// The build that was, or will be, started under this reference.
-    pub(crate) fn new(client: &Client, reference: &str) -> Self {
+    fn new(client: &Client, reference: &str) -> Self {
         Self {
             client: LlbBridgeClient::new(client.channel())
                 .max_decoding_message_size(MAX_MESSAGE)
@@ -45,7 +84,7 @@ impl Bridge {
     }
 
     /// Waits until the daemon knows the build.
-    pub(crate) async fn ready(&mut self) -> Result<(), Status> {
+    async fn ready(&mut self) -> Result<(), Status> {
         // The daemon itself waits a few seconds for it.
         let ping = self.request(PingRequest {});
         tokio::time::timeout(READY, self.client.ping(ping))
@@ -91,10 +130,7 @@ impl Bridge {
     }
 
     /// Ends the frontend's part, with the result or with what went wrong.
-    pub(crate) async fn give_back(
-        &mut self,
-        outcome: Result<gateway::Result, &Status>,
-    ) -> Result<(), Status> {
+    async fn give_back(&mut self, outcome: Result<gateway::Result, &Status>) -> Result<(), Status> {
         let message = match outcome {
             Ok(result) => ReturnRequest {
                 result: Some(result),

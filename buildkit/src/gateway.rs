@@ -2,21 +2,16 @@
 //! The client takes the place of a frontend for the length of one solve.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use mlbuild_proto::moby::buildkit::v1::SolveRequest;
 use mlbuild_proto::moby::buildkit::v1::frontend::{self as gateway, result};
 use serde::Deserialize;
-use tonic::Status;
 
-use crate::bridge::Bridge;
+use crate::bridge::{self, Bridge};
 use crate::client::Client;
 use crate::error::SolveError;
 use crate::info::Feature;
 use crate::session::{LocalSource, RunningSession, Session, Targets, new_id};
-
-/// How long the daemon may take to end a build.
-const END: Duration = Duration::from_secs(10);
 
 /// What BuildKit's own linter found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -157,17 +152,6 @@ impl Client {
         let session_id = session.id().to_string();
         let _running = RunningSession::start(session, Targets::default(), self)?;
 
-        let reference = new_id();
-        let mut control = self.control();
-        // With no frontend named, the daemon waits for a client to be it.
-        let build = control.solve(SolveRequest {
-            r#ref: reference.clone(),
-            session: session_id,
-            internal: true,
-            ..Default::default()
-        });
-        let mut build = Box::pin(build);
-
         let mut options: BTreeMap<String, String> = [
             ("requestid", request_id),
             ("frontend.caps", "moby.buildkit.frontend.subrequests"),
@@ -178,31 +162,22 @@ impl Client {
         for (name, value) in build_args {
             options.insert(format!("build-arg:{name}"), value.clone());
         }
-        let mut bridge = Bridge::new(self, &reference);
-        let ask = async {
-            bridge.ready().await?;
-            bridge.solve(options).await
+        let request = SolveRequest {
+            r#ref: new_id(),
+            session: session_id,
+            internal: true,
+            ..Default::default()
         };
-        let asked = tokio::select! {
-            answer = ask => answer,
-            ended = &mut build => match ended {
-                Ok(_) => Err(Status::aborted("the daemon ended the build by itself")),
-                Err(status) => Err(status),
-            },
-        };
-        // The solve ends once its frontend has returned.
-        let returned = async {
+        let ask = async |bridge: &mut Bridge| {
+            let answer = bridge.solve(options).await?;
             let nothing = gateway::Result {
                 result: Some(result::Result::Ref(gateway::Ref::default())),
                 ..Default::default()
             };
-            let outcome = asked.as_ref().map(|_| nothing);
-            let _ = bridge.give_back(outcome).await;
-            build.await
+            Ok((nothing, answer.metadata))
         };
-        let _ = tokio::time::timeout(END, returned).await;
-        match asked {
-            Ok(result) => Ok(result.metadata),
+        match bridge::build_with(self, request, ask).await {
+            Ok((_, metadata)) => Ok(metadata),
             Err(status) => Err(self.solve_error(&status)),
         }
     }

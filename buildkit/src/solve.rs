@@ -46,6 +46,9 @@ pub struct SolveOptions {
     pub frontend_attrs: BTreeMap<String, String>,
     /// Results. With none, the build only fills the cache.
     pub exports: Vec<Export>,
+    /// Blobs that an `oci` export into a folder leaves out, because whoever reads it has them
+    /// elsewhere: sizes in bytes by digest.
+    pub held: BTreeMap<String, u64>,
     /// Caches to look in.
     pub cache_from: Vec<CacheOption>,
     /// Caches to write to.
@@ -69,6 +72,7 @@ impl Default for SolveOptions {
             frontend: DOCKERFILE_FRONTEND.to_string(),
             frontend_attrs: BTreeMap::new(),
             exports: Vec::new(),
+            held: BTreeMap::new(),
             cache_from: Vec::new(),
             cache_to: Vec::new(),
             entitlements: Vec::new(),
@@ -219,6 +223,9 @@ impl Client {
             Err(Ended::Session(reason)) => Err(SessionError::Refused(reason).into()),
             Err(Ended::Status(_)) if cancel.is_cancelled() => Err(SolveError::Cancelled),
             Err(Ended::Status(status)) => {
+                if let Some((path, source)) = prepared.targets.unwritten().take() {
+                    return Err(SolveError::Output { path, source });
+                }
                 let mut error = self.solve_error(&status);
                 if let SolveError::Build(failure) = &mut error {
                     // Old daemons say it only in the progress.

@@ -21,8 +21,11 @@ TMPDIR=$PWD/private TZ=Asia/Tokyo exec "$@"
 /// What the image's own apt is to name.
 const SOURCES: &str = "http://archive.example/debian";
 
-/// Another mirror of this machine's archive: it says for each file where that has it.
-fn mirror() -> String {
+/// The state of the archive that an archive of snapshots has.
+const DAY: &str = "20260301T000000Z";
+
+/// Another mirror of this machine's archive, by date: it says for each file where that has it.
+fn snapshots() -> String {
     let said = Command::new("apt-get")
         .args(["indextargets", "--format", "$(RELEASE) $(REPO_URI)"])
         .arg("Created-By: Packages")
@@ -48,10 +51,14 @@ fn mirror() -> String {
                         request = rest.split(' ').next().unwrap().to_owned();
                     }
                     if line.is_empty() {
-                        let there = format!(
-                            "HTTP/1.1 302 Found\r\nLocation: {archive}{request}\r\nContent-Length: 0\r\n\r\n"
-                        );
-                        let _ = (&stream).write_all(there.as_bytes());
+                        let of_the_day =
+                            request.strip_prefix('/').and_then(|r| r.strip_prefix(DAY));
+                        let there = match of_the_day {
+                            Some(file) => format!("302 Found\r\nLocation: {archive}{file}"),
+                            None => "404 Not Found".to_owned(),
+                        };
+                        let answer = format!("HTTP/1.1 {there}\r\nContent-Length: 0\r\n\r\n");
+                        let _ = (&stream).write_all(answer.as_bytes());
                     }
                 }
             });
@@ -61,7 +68,7 @@ fn mirror() -> String {
 }
 
 #[test]
-fn debian_is_the_same_twice() {
+fn debian_is_the_same_twice_from_a_mirror_and_from_an_archive_of_snapshots() {
     let engines = Engines::from_env();
     let tag = crate::image::unique(&engines.registry, "debian");
     let start = |machine: &str, tag: &str, more: &[&str]| {
@@ -81,7 +88,9 @@ fn debian_is_the_same_twice() {
     };
     let other = crate::image::unique(&engines.registry, "debian");
     let (first, _here) = start(r#"exec "$@""#, &tag, &[]);
-    let (second, _there) = start(OTHER_MACHINE, &other, &["--mirror", &mirror()]);
+    let mirror = snapshots();
+    let by_date = ["--mirror", &mirror, "--snapshot", DAY];
+    let (second, _there) = start(OTHER_MACHINE, &other, &by_date);
     let digest = |child: std::process::Child| {
         let ran = Ran::from(child.wait_with_output().unwrap());
         ran.answer().rsplit('@').next().unwrap().to_owned()

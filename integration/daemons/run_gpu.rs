@@ -179,7 +179,7 @@ impl Machine {
     /// What the daemon was asked for by a line, and what the container's program sees of it.
     #[track_caller]
     fn asks(&self, docker: &GpuDocker, flags: &[&str]) -> (Value, String) {
-        let see = "env | grep -E '^(GPU_|NVIDIA_VISIBLE)' | sort | tr '\\n' ' '";
+        let see = "env | grep -E '^(GPU_|NVIDIA_VISIBLE)' | sort | tr '\\n' ' '; echo END";
         let tail = [docker.engines.base.as_str(), "sh", "-c", see];
         let ran = self.run(docker, &[&["--network=none", "-d"], flags, &tail].concat());
         let id = ran.answer();
@@ -190,7 +190,13 @@ impl Machine {
             "{{json .HostConfig.DeviceRequests}}",
             id,
         ]);
-        let seen = docker.docker(&["logs", id]);
+        // The daemon writes down what a program said after it has said that it ended.
+        let mut seen = String::new();
+        wait::until("the program's last line", || {
+            seen = docker.docker(&["logs", id]);
+            seen.ends_with("END")
+        });
+        let seen = seen.trim_end_matches("END").trim_end().to_owned();
         docker.docker(&["rm", id]);
         (serde_json::from_str(&request).unwrap(), seen)
     }

@@ -1,28 +1,28 @@
 //! stdout is the answer, stderr the story.
 
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
 
 use mlbuild_buildkit::progress::Notes;
 
 use crate::error::{CommandError, CommandResult};
 
-/// Writes the answer and a line end to stdout.
+/// Writes the answer and a line end to stdout. Of several lines a reader may want the first few
+/// only, as `head` does.
 ///
 /// # Errors
-/// Where stdout is closed or full: whoever reads it did not get the answer.
+/// Where stdout is full, or closed before its one line: whoever reads it did not get the answer.
 pub fn answer(text: &str) -> CommandResult {
+    let text = text.strip_suffix('\n').unwrap_or(text);
     let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes())
-        .and_then(|()| {
-            if text.ends_with('\n') {
-                Ok(())
-            } else {
-                out.write_all(b"\n")
-            }
-        })
-        .and_then(|()| out.flush())
-        .map_err(not_written)
+    let written = out
+        .write_all(text.as_bytes())
+        .and_then(|()| out.write_all(b"\n"))
+        .and_then(|()| out.flush());
+    match written {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe && text.contains('\n') => Ok(()),
+        written => written.map_err(not_written),
+    }
 }
 
 /// Writes bytes to stdout as they are.
@@ -73,21 +73,24 @@ pub fn error(error: &CommandError) {
 }
 
 /// Rows in columns.
-pub fn table(rows: &[Vec<String>]) -> String {
-    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column));
-        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..columns).map(width).collect();
-    let mut text = String::new();
+pub fn table<R: AsRef<[String]>>(rows: &[R]) -> String {
+    let mut widths: Vec<usize> = Vec::new();
     for row in rows {
-        let mut line = String::new();
-        for (cell, width) in row.iter().zip(&widths) {
-            line.push_str(cell);
-            line.extend(std::iter::repeat_n(' ', width + 2 - cell.chars().count()));
+        let row = row.as_ref();
+        widths.resize(widths.len().max(row.len()), 0);
+        for (cell, width) in row.iter().zip(&mut widths) {
+            *width = cell.chars().count().max(*width);
         }
-        text.push_str(line.trim_end());
+    }
+    let line = widths.iter().sum::<usize>() + 2 * widths.len();
+    let spaces = " ".repeat(line);
+    let mut text = String::with_capacity(rows.len() * line);
+    for row in rows {
+        for (cell, width) in row.as_ref().iter().zip(&widths) {
+            text.push_str(cell);
+            text.push_str(&spaces[..width + 2 - cell.chars().count()]);
+        }
+        text.truncate(text.trim_end_matches(' ').len());
         text.push('\n');
     }
     text

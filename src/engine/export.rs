@@ -13,6 +13,7 @@ use crate::error::CommandError;
 impl Builder {
     /// Builds, and puts the image into a folder: an OCI layout, or an archive of Docker's where
     /// its classic store can't make one. The image gets no name in the builder's own store.
+    /// Blobs that are `held` elsewhere are left out of a layout: sizes in bytes by digest.
     ///
     /// # Errors
     /// Those of [`Builder::build`]; a folder that can't be written to.
@@ -20,6 +21,7 @@ impl Builder {
         &self,
         inputs: &BuildInputs<'_>,
         into: &Path,
+        held: BTreeMap<String, u64>,
     ) -> Result<(BuildOutput, PathBuf), BuildError> {
         check::check(inputs.plan, inputs.host, &self.info)?;
         if self.is_classic() {
@@ -37,7 +39,7 @@ impl Builder {
             ]),
             output: Some(ExportTarget::Dir(layout.clone())),
         };
-        let output = self.solve(inputs, vec![export]).await?;
+        let output = self.solve_but(inputs, vec![export], held).await?;
         Ok((output, layout))
     }
 

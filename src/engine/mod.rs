@@ -16,6 +16,7 @@ mod source_policy;
 mod ssh_agent;
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use mlbuild_buildkit::docker::api::{DockerApi, DockerApiError};
@@ -184,8 +185,19 @@ impl Builder {
         inputs: &BuildInputs<'_>,
         exports: Vec<mlbuild_buildkit::Export>,
     ) -> Result<BuildOutput, BuildError> {
-        let (options, session) =
+        self.solve_but(inputs, exports, BTreeMap::new()).await
+    }
+
+    /// Leaves blobs out of an `oci` export: sizes in bytes by digest.
+    async fn solve_but(
+        &self,
+        inputs: &BuildInputs<'_>,
+        exports: Vec<mlbuild_buildkit::Export>,
+        held: BTreeMap<String, u64>,
+    ) -> Result<BuildOutput, BuildError> {
+        let (mut options, session) =
             request::prepare(inputs, exports, self.default_network.as_deref())?;
+        options.held = held;
         let (events, cancel) = (inputs.events.clone(), inputs.cancel.clone());
         let solved = self.client.solve(options, session, events, cancel).await?;
         Ok(BuildOutput {
@@ -371,6 +383,11 @@ impl BuildError {
             SolveError::Lost { .. } => CommandError::environment(chain(&error))
                 .hint("see whether the builder still runs: mlbuild doctor"),
             SolveError::Options(_) | SolveError::Session(_) => CommandError::user(chain(&error)),
+            SolveError::Output { path, source } if source.kind() == ErrorKind::StorageFull => {
+                let folder = path.parent().unwrap_or(path).display();
+                CommandError::environment(chain(&error))
+                    .hint(format!("this machine's disk is full: df -h {folder}"))
+            }
             SolveError::Output { .. } | SolveError::Request(_) | SolveError::Answer(_) => {
                 CommandError::environment(chain(&error))
             }

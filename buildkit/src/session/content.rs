@@ -21,6 +21,7 @@ use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::SessionError;
+use super::unwritten::Unwritten;
 use store::Store;
 
 /// What the session announces.
@@ -36,17 +37,26 @@ pub(super) const METHODS: [&str; 9] = [
     "/containerd.services.content.v1.Content/Abort",
 ];
 
+/// The store that an `oci` export into a folder writes to.
+pub(crate) const EXPORT: &str = "export";
+
 /// Store folders by the id that the builder asks for: `oci:NAME`,
 /// `local:DIR`, `export`.
 #[derive(Debug, Default)]
 pub(crate) struct Stores {
     folders: BTreeMap<String, PathBuf>,
+    held: BTreeMap<String, u64>,
 }
 
 impl Stores {
     /// Serves the folder under `id`.
     pub(crate) fn add(&mut self, id: String, folder: PathBuf) {
         self.folders.insert(id, folder);
+    }
+
+    /// Blobs that [`EXPORT`] is said to have already: sizes in bytes by digest.
+    pub(crate) fn hold(&mut self, held: BTreeMap<String, u64>) {
+        self.held = held;
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -72,10 +82,17 @@ pub(super) struct Content {
 }
 
 impl Content {
-    pub(super) fn new(stores: Stores) -> Self {
-        let open = |(id, folder): (String, PathBuf)| (id, Store::new(folder));
+    pub(super) fn new(stores: Stores, unwritten: &Unwritten) -> Self {
+        let Stores { folders, mut held } = stores;
+        let open = |(id, folder): (String, PathBuf)| {
+            let held = match id.as_str() {
+                EXPORT => std::mem::take(&mut held),
+                _ => BTreeMap::new(),
+            };
+            (id, Store::new(folder, held, unwritten.clone()))
+        };
         Self {
-            stores: stores.folders.into_iter().map(open).collect(),
+            stores: folders.into_iter().map(open).collect(),
         }
     }
 

@@ -10,6 +10,7 @@ mod health;
 mod secrets;
 mod ssh;
 mod tunnel;
+mod unwritten;
 mod upload;
 
 use std::collections::BTreeMap;
@@ -33,7 +34,7 @@ pub use filesync::LocalSource;
 pub use secrets::SecretSource;
 pub use ssh::SshSource;
 
-pub(crate) use content::Stores;
+pub(crate) use content::{EXPORT, Stores};
 pub(crate) use filesend::Targets;
 pub(crate) use tunnel::RunningSession;
 
@@ -142,7 +143,7 @@ impl Session {
         }
         if !targets.is_empty() {
             methods.push("/moby.filesync.v1.FileSend/DiffCopy");
-            routes.add_service(filesend::FileSend::new(targets));
+            routes.add_service(filesend::FileSend::new(targets.clone()));
         }
         // Always there: a build may name a secret that nobody gave, and the
         // answer "not found" beats "no secrets service".
@@ -167,7 +168,7 @@ impl Session {
         }
         if !self.stores.is_empty() {
             methods.extend(content::METHODS);
-            let service = content::Content::new(self.stores);
+            let service = content::Content::new(self.stores, targets.unwritten());
             routes.add_service(limited!(ContentServer::new(service)));
         }
         if !self.uploads.is_empty() {

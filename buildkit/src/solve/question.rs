@@ -3,18 +3,14 @@
 //! reads files of that. Both belong to one build, so no folder is announced a second time.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use bytes::Bytes;
 use mlbuild_proto::moby::buildkit::v1::frontend as gateway;
 use mlbuild_proto::moby::buildkit::v1::{SolveRequest, SolveResponse};
 use tonic::{Response, Status};
 
-use crate::bridge::{Bridge, only};
+use crate::bridge::{self, Bridge, only};
 use crate::client::Client;
-
-/// How long the daemon may take to end a build that has failed.
-const END: Duration = Duration::from_secs(10);
 
 /// What is asked.
 #[derive(Clone, Debug)]
@@ -33,34 +29,12 @@ pub type Answers = BTreeMap<String, Bytes>;
 /// Builds and asks. That the question has no answer is no failure of the build.
 pub(super) async fn solve(
     client: &Client,
-    mut request: SolveRequest,
+    request: SolveRequest,
     question: &Question,
 ) -> Result<(Response<SolveResponse>, Option<Answers>), Status> {
-    let mut bridge = Bridge::new(client, &request.r#ref);
-    let attrs: BTreeMap<String, String> = request.frontend_attrs.clone().into_iter().collect();
-    // With no frontend named, the daemon waits for a client to be it.
-    request.frontend.clear();
-    let mut control = client.control();
-    let mut whole = Box::pin(control.solve(request));
-    let built = tokio::select! {
-        built = build(&mut bridge, attrs, question) => built,
-        ended = &mut whole => {
-            ended?;
-            return Err(Status::aborted("the daemon ended the build by itself"));
-        }
-    };
-    match built {
-        Ok((result, answers)) => {
-            // What goes wrong with the first is told by the second.
-            let (_, ended) = tokio::join!(bridge.give_back(Ok(result)), whole);
-            Ok((ended?, answers))
-        }
-        Err(status) => {
-            let ending = async { tokio::join!(bridge.give_back(Err(&status)), whole) };
-            let _ = tokio::time::timeout(END, ending).await;
-            Err(status)
-        }
-    }
+    let attrs = request.frontend_attrs.clone();
+    let part = async |bridge: &mut Bridge| build(bridge, attrs, question).await;
+    bridge::build_with(client, request, part).await
 }
 
 async fn build(
@@ -68,7 +42,6 @@ async fn build(
     attrs: BTreeMap<String, String>,
     question: &Question,
 ) -> Result<(gateway::Result, Option<Answers>), Status> {
-    bridge.ready().await?;
     let result = bridge.solve(attrs.clone()).await?;
     let Some(id) = only(&result) else {
         return Ok((result, None));

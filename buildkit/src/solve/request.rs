@@ -5,7 +5,7 @@ use mlbuild_proto::moby::buildkit::v1::{self as control, CacheOptions, SolveRequ
 
 use super::{SolveOptions, cache, oci_index};
 use crate::error::SolveError;
-use crate::session::{ExportTarget, Session, Targets};
+use crate::session::{EXPORT, ExportTarget, Session, Targets};
 
 /// A request, where its results go, and what is left to do afterwards.
 pub(super) struct Prepared {
@@ -19,13 +19,14 @@ impl Prepared {
         let targets = Targets::default();
         let mut after = oci_index::Updates::default();
         let mut exporters = Vec::new();
+        session.stores_mut().hold(options.held);
         for (index, mut export) in options.exports.into_iter().enumerate() {
             match (export.kind.as_str(), export.output) {
                 ("image" | "moby", None) => {}
                 ("local", Some(target @ ExportTarget::Dir(_))) => targets.add(index, target),
                 ("oci" | "docker", Some(ExportTarget::Dir(path))) => {
                     export.attrs.insert("tar".into(), "false".into());
-                    session.stores_mut().add("export".into(), path.clone());
+                    session.stores_mut().add(EXPORT.into(), path.clone());
                     after.layout(path);
                 }
                 (

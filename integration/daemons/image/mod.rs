@@ -64,6 +64,12 @@ pub fn builders(engines: &Engines) -> Vec<Builder> {
     ]
 }
 
+/// A builder of the engines.
+pub fn builder(engines: &Engines, name: &str) -> Builder {
+    let mut all = builders(engines).into_iter();
+    all.find(|builder| builder.name == name).unwrap()
+}
+
 /// The flags that name the standalone buildkitd.
 pub fn buildkitd(engines: &Engines) -> Vec<String> {
     vec!["--builder".into(), engines.buildkitd.clone()]

@@ -1,13 +1,16 @@
 //! `--repack`: one digest from builders that agree on nothing but what is in the image.
 
+use std::path::Path;
 use std::process::Command;
 
 use base64::Engine as _;
 
-use super::{Builder, builders, image, name_and_tag, tar_entries, unique};
+use super::{Builder, builder, builders, image, name_and_tag, tar_entries, unique};
 use crate::support::engines::Engines;
 use crate::support::http;
+use crate::support::layouts::noise;
 use crate::support::mlbuild::{Project, Ran};
+use crate::support::mounts::Small;
 
 /// What builders treat differently: dates, logs, removed files, a file that is only opened, ports.
 fn dockerfile(base: &str) -> String {
@@ -71,6 +74,107 @@ fn every_builder_gives_the_same_digest() {
     );
 }
 
+/// With its state in a folder of its own.
+fn repack_with(state: &Path, project: &Project, builder: &Builder, args: &[&str]) -> Ran {
+    let all = [&["-f", "Dockerfile", "--repack", "--quiet"], args].concat();
+    let mut command = project.command(image(&builder.flags, &all));
+    command.env("SOURCE_DATE_EPOCH", "1700000000");
+    Ran::of(command.env("MLBUILD_STATE_DIR", state))
+}
+
+#[test]
+fn after_an_edit_neither_base_nor_unchanged_layers_leave_the_builder() {
+    let engines = Engines::from_env();
+    for name in ["buildkitd", "docker-containerd"] {
+        let builder = builder(&engines, name);
+        let text = format!(
+            "FROM {}\nRUN head -c 9000000 /dev/urandom > /noise\nCOPY train.py /\n",
+            engines.base
+        );
+        let project = Project::new(&[("Dockerfile", &text), ("train.py", "1\n")]);
+        let tag = unique(&engines.registry, "edited");
+        let digest = |ran: Ran| ran.answer().rsplit('@').next().unwrap().to_owned();
+        let push = ["-t", &tag, "--push"];
+        // Room for the second layer twice, but not for the base.
+        let state = project.outside().join("small");
+        let _small = Small::mount(&state, "24m");
+        let first = digest(repack_with(&state, &project, &builder, &push));
+        // And from now on for neither.
+        std::fs::write(state.join("filler"), vec![1; 20_000_000]).unwrap();
+        project.write("train.py", "2\n");
+        let second = digest(repack_with(&state, &project, &builder, &push));
+        assert_ne!(first, second, "{name}");
+        std::fs::remove_file(state.join("filler")).unwrap();
+
+        // What is kept in mind changes nothing but the time: with nothing in mind, and where the
+        // registry lost what was made.
+        let elsewhere = project.outside().join("elsewhere");
+        let other = unique(&engines.registry, "edited");
+        let fresh = ["-t", &other, "--push", "--no-skip"];
+        let ran = repack_with(&elsewhere, &project, &builder, &fresh);
+        assert_eq!(digest(ran), second, "{name}");
+        let packed = std::fs::read_dir(state.join("packed")).unwrap().next();
+        let packed = packed.unwrap().unwrap().path();
+        let memory = std::fs::read_to_string(&packed).unwrap();
+        let (manifest_name, tag_name) = name_and_tag(&tag);
+        let (_, manifest) = http::manifest(&engines.registry, manifest_name, tag_name);
+        let noise = manifest["layers"][1]["digest"].as_str().unwrap();
+        assert!(memory.contains(noise), "{memory}");
+        let lost = memory.replace(noise, &http::sha256(b"lost"));
+        std::fs::write(&packed, lost).unwrap();
+        let again = ["-t", &tag, "--push", "--no-skip"];
+        let ran = repack_with(&state, &project, &builder, &again);
+        assert_eq!(digest(ran), second, "{name}");
+        let ran = engines.docker(
+            &engines.docker_containerd,
+            &["run", "--rm", &tag, "cat", "/train.py"],
+        );
+        assert_eq!(ran, "2", "{name}");
+    }
+}
+
+/// Builders were seen to say that all went well where their disk was full.
+#[test]
+fn a_disk_that_is_full_before_the_image_is_written_is_one_error() {
+    let engines = Engines::from_env();
+    let builder = builder(&engines, "buildkitd");
+    // Room for nothing, and for the builder's image without the packed one.
+    for size in ["10m", "45m"] {
+        let project = project(&engines);
+        std::fs::write(project.path("noise.bin"), noise(7, 30_000_000)).unwrap();
+        let text = format!("{}COPY noise.bin /\n", dockerfile(&engines.base));
+        project.write("Dockerfile", &text);
+        let state = project.outside().join("small");
+        let _small = Small::mount(&state, size);
+        let tag = unique(&engines.registry, "full");
+        let args = [
+            "-f",
+            "Dockerfile",
+            "--repack",
+            "-t",
+            &tag,
+            "--push",
+            "--quiet",
+        ];
+        let mut command = project.command(image(&builder.flags, &args));
+        command.env("SOURCE_DATE_EPOCH", "1700000000");
+        let ran = Ran::of(command.env("MLBUILD_STATE_DIR", &state));
+        let said = ran.refusal(3);
+        assert!(said.contains("No space left on device"), "{size}: {said}");
+        assert!(!project.path("mlbuild.lock").exists(), "{size}");
+        assert!(project.runs().is_empty(), "{size}");
+        let left = std::fs::read_dir(state.join("packing")).unwrap();
+        assert_eq!(left.count(), 0, "{size}");
+        let (name, tag) = name_and_tag(&tag);
+        let asked = http::request(
+            "GET",
+            &engines.registry,
+            &format!("/v2/{name}/manifests/{tag}"),
+        );
+        assert_eq!(asked.status, 404, "{size}");
+    }
+}
+
 #[test]
 fn it_goes_wherever_images_go() {
     let engines = Engines::from_env();
@@ -123,12 +227,35 @@ fn it_goes_wherever_images_go() {
     }
 }
 
+/// gzip is written in pieces of 1 MiB, which whoever unpacks has to put together again.
+#[test]
+fn every_docker_unpacks_gzip_in_pieces() {
+    let engines = Engines::from_env();
+    let base = &engines.base;
+    let text: String = (0..600_000u32).map(|n| format!("{n}\n")).collect();
+    let dockerfile = format!("FROM {base}\nCOPY numbers.txt /\n");
+    let project = Project::new(&[("Dockerfile", &dockerfile), ("numbers.txt", &text)]);
+    let tag = unique(&engines.registry, "pieces");
+    let buildkitd = builder(&engines, "buildkitd");
+    let args = ["-f", "Dockerfile", "--repack=gzip", "-t", &tag, "--push"];
+    let mut command = project.command(image(&buildkitd.flags, &args));
+    let pushed = Ran::of(command.env("SOURCE_DATE_EPOCH", "1700000000"));
+    let pinned = pushed.answer().to_owned();
+    for (name, docker) in engines.dockers() {
+        let said = engines.docker(
+            docker,
+            &["run", "--rm", &pinned, "sha256sum", "/numbers.txt"],
+        );
+        let sum = http::sha256(text.as_bytes()).replace("sha256:", "");
+        assert!(said.starts_with(&sum), "{name}: {said}");
+    }
+}
+
 #[test]
 fn a_base_of_another_registry_comes_along() {
     let engines = Engines::from_env();
-    let all = builders(&engines);
     for name in ["docker-classic", "buildkitd"] {
-        let builder = all.iter().find(|builder| builder.name == name).unwrap();
+        let builder = builder(&engines, name);
         let project = project(&engines);
         let tag = unique(&engines.registry_auth.host, "repacked");
         let (user, password) = (&engines.registry_auth.user, &engines.registry_auth.password);
@@ -141,7 +268,7 @@ fn a_base_of_another_registry_comes_along() {
             config.to_string(),
         )
         .unwrap();
-        let ran = repack(&project, builder, &["-t", &tag, "--push"]);
+        let ran = repack(&project, &builder, &["-t", &tag, "--push"]);
         assert!(ran.answer().contains("@sha256:"), "{name}");
     }
 }
@@ -149,11 +276,7 @@ fn a_base_of_another_registry_comes_along() {
 #[test]
 fn what_can_t_be_is_said_before_anything_is_built() {
     let engines = Engines::from_env();
-    let all = builders(&engines);
-    let builder = all
-        .iter()
-        .find(|builder| builder.name == "buildkitd")
-        .unwrap();
+    let builder = builder(&engines, "buildkitd");
     let project = project(&engines);
     for (args, why) in [
         (

@@ -11,12 +11,12 @@ use std::sync::{Arc, Mutex};
 
 use super::{builders, buildkitd, image, small, unique};
 use crate::registry::cable::{Cable, Request};
-use crate::registry::fail::Small;
 use crate::registry::own::Own;
 use crate::support::buildkitd::OwnBuildkitd;
 use crate::support::engines::Engines;
 use crate::support::http;
 use crate::support::mlbuild::{Project, Ran};
+use crate::support::mounts::Small;
 
 const UNTOUCHED: [&str; 2] = ["Dockerfile", "data.txt"];
 
@@ -162,7 +162,9 @@ fn a_registry_that_nobody_answers_for_or_that_is_full() {
         .filter(|builder| builder.has_manifests);
     for builder in direct {
         let mut disk = None;
-        let full = Own::start_with("", |folder| disk = Some(Small::mount(&folder.join("data"))));
+        let full = Own::start_with("", |folder| {
+            disk = Some(Small::mount(&folder.join("data"), "8m"))
+        });
         for (what, host) in [("nobody", "127.0.0.1:1"), ("full", full.host.as_str())] {
             let (_, project) = small("trouble");
             let tag = unique(host, "trouble");

@@ -2,7 +2,6 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -12,30 +11,14 @@ use mlbuild::queue::{Seat, Start};
 
 use super::{Agent, Setting};
 use crate::support::clock;
-
-fn mount(words: &[&str]) {
-    let status = Command::new(words[0]).args(&words[1..]).status().unwrap();
-    assert!(status.success(), "{words:?}");
-}
-
-/// A small file system in memory; gone when it is dropped.
-struct Small(String);
-
-impl Drop for Small {
-    fn drop(&mut self) {
-        mount(&["umount", "-l", &self.0]);
-    }
-}
+use crate::support::mounts::Small;
 
 #[test]
 fn a_full_disk_is_said_and_loses_nothing() {
     let setting = Setting::sqlite();
     let folder = setting.project.outside().join("small");
-    std::fs::create_dir(&folder).unwrap();
-    let path = folder.to_string_lossy().into_owned();
-    mount(&["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", &path]);
-    let _small = Small(path.clone());
-    let store = format!("{path}/queue.db");
+    let _small = Small::mount(&folder, "1m");
+    let store = folder.join("queue.db").to_string_lossy().into_owned();
     let run = |args: &[&str]| setting.run(&[args, &["--store", &store]].concat());
     run(&["queue", "create", "q"]).answer();
     let first = run(&["launch", "-q", "q", "--image", "img"])

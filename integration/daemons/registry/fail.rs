@@ -1,6 +1,5 @@
 //! Registries that die, are full, or can't be trusted.
 
-use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
@@ -13,6 +12,7 @@ use super::own::Own;
 use super::{Heard, client, options, reference, silent};
 use crate::support::engines::Engines;
 use crate::support::layouts::{fresh_seed, image};
+use crate::support::mounts::Small;
 
 const MIB: usize = 1 << 20;
 
@@ -95,35 +95,12 @@ async fn nobody_there_is_told_at_once() {
     assert!(error.message().contains("127.0.0.1:1"), "{error}");
 }
 
-/// A folder on a small file system of its own, until dropped.
-pub struct Small(std::path::PathBuf);
-
-impl Small {
-    pub fn mount(at: &Path) -> Self {
-        std::fs::create_dir_all(at).unwrap();
-        let status = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=8m", "tmpfs"])
-            .arg(at)
-            .status()
-            .unwrap();
-        assert!(
-            status.success(),
-            "a small tmpfs can't be mounted: run the tests as root"
-        );
-        Self(at.to_path_buf())
-    }
-}
-
-impl Drop for Small {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
-
 #[tokio::test]
 async fn a_full_registry_is_told_so() {
     let mut disk = None;
-    let own = Own::start_with("", |folder| disk = Some(Small::mount(&folder.join("data"))));
+    let own = Own::start_with("", |folder| {
+        disk = Some(Small::mount(&folder.join("data"), "8m"))
+    });
     let made = image(fresh_seed(), &[32 * MIB]);
     let to = reference(&own.host, "full:v1");
     let error = client()

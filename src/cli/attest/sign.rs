@@ -1,6 +1,6 @@
 //! Signatures, by the cosign on PATH.
 
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use clap::Args;
 
 use crate::cli::output;
+use crate::cli::run::child::overhear;
 use crate::env_vars;
 use crate::error::{CommandError, CommandResult};
 use crate::on_path;
@@ -107,12 +108,8 @@ impl Cosign {
             .spawn()
             .map_err(fail)?;
         let mut said = Vec::new();
-        if let Some(mut words) = child.stderr.take() {
-            let mut some = [0; 4096];
-            while let Ok(n @ 1..) = words.read(&mut some) {
-                let _ = std::io::stderr().write_all(&some[..n]);
-                said.extend_from_slice(&some[..n]);
-            }
+        if let Some(words) = child.stderr.take() {
+            overhear(words, &mut said);
         }
         let status = child.wait().map_err(fail)?;
         if status.success() {

@@ -87,6 +87,7 @@ pub async fn run(args: ImageArgs) -> CommandResult {
         host: &host,
         composed: &composed,
         bases: &bases,
+        as_of: None,
     };
     if settings.answer.dry_run && !locker.fits_or_pins_nothing(locked.as_ref())? {
         locker.refuse_locked(locked.as_ref())?;

@@ -3,7 +3,7 @@
 use mlbuild_buildkit::progress::LocalSteps;
 
 use super::Job;
-use crate::cli::repack;
+use crate::cli::repack::{self, Purpose};
 use crate::engine::{self, BuildError, BuildInputs, BuildOutput, Builder};
 use crate::error::{CommandError, CommandResult};
 use crate::plan::{BuildPlan, Context, Output, Repack};
@@ -63,7 +63,17 @@ pub(super) async fn build(
     steps: &LocalSteps,
 ) -> Result<BuildOutput, BuildError> {
     let (plan, registry) = (inputs.plan, job.registry);
-    let (mut output, packed) = repack::build(builder, inputs, registry, repack, steps).await?;
+    let push = job.settings.build.push;
+    let stays = |out: &Output| match out.kind.as_str() {
+        "image" => !push,
+        kind => kind == "oci" || (kind == "docker" && out.dest.is_none()),
+    };
+    let purpose = match push && !plan.outputs.iter().any(stays) {
+        true => Purpose::Pushing(&job.settings.tags),
+        false => Purpose::Keeping,
+    };
+    let built = repack::build(builder, inputs, registry, repack, purpose, steps).await;
+    let (mut output, packed) = built?;
     let ours = |out: &Output| match out.kind.as_str() {
         "image" | "oci" => true,
         kind => kind == "docker" && out.dest.is_none(),
@@ -87,7 +97,6 @@ pub(super) async fn build(
             .any(|o| o.kind == kind && o.dest.is_none())
     };
     // Nothing asked for means Docker's own store, where there is one.
-    let push = job.settings.build.push;
     if is_asked("docker") || (is_asked("image") && !push && builder.docker().is_ok()) {
         let elsewhere;
         let docker = match builder.docker() {
@@ -102,6 +111,7 @@ pub(super) async fn build(
     }
     if push {
         packed.push(registry, &job.settings.tags, steps).await?;
+        packed.remember(repack, &job.settings.tags);
     }
     Ok(output)
 }

@@ -45,11 +45,8 @@ pub fn run(args: &PruneArgs) -> CommandResult {
             .hint("mlbuild jobs prune --older-than 30d --dry-run")
             .hint("mlbuild jobs prune --keep 1000 --dry-run"));
     }
-    let all = State::ALL.into_iter();
-    let state = args
-        .state
-        .as_deref()
-        .and_then(|word| all.clone().find(|state| state.as_str() == word));
+    let named = |word: &str| State::ALL.into_iter().find(|state| state.as_str() == word);
+    let state = args.state.as_deref().and_then(named);
     let pruned = args.store.open()?.prune(&Prune {
         older_than: args.older_than,
         state,

@@ -3,6 +3,7 @@
 
 mod bases;
 mod deliver;
+mod remembered;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -31,9 +32,21 @@ pub struct Repacked {
     /// What the builder made.
     export: Opened,
     into: PackedFolder,
+    is_of_classic: bool,
     /// Where the base of each image is.
     bases: Vec<Option<Reference>>,
     folder: TempDir,
+}
+
+/// What an image is packed for: it says which layers have to leave the builder.
+#[derive(Clone, Copy, Debug)]
+pub enum Purpose<'a> {
+    /// To be compared: those of the base are read from its registry, if at all.
+    Comparing,
+    /// To be pushed to these tags, and nowhere else.
+    Pushing(&'a [Reference]),
+    /// To go anywhere.
+    Keeping,
 }
 
 /// Builds a plan and packs the image as `repack` says; layers of its bases stay as their
@@ -46,18 +59,32 @@ pub async fn build(
     inputs: &BuildInputs<'_>,
     registry: &Registry,
     repack: Repack,
+    purpose: Purpose<'_>,
     steps: &LocalSteps,
 ) -> Result<(BuildOutput, Repacked), BuildError> {
     let plan = inputs.plan;
     let platforms = builder.target_platforms(plan);
     let bases = bases::look_up(registry, &plan.bases, &platforms).await?;
+    // What the classic store gives is named otherwise each time.
+    let known = match purpose {
+        Purpose::Pushing(tags) if !builder.is_classic() => {
+            remembered::known(registry, repack, tags).await
+        }
+        _ => Vec::new(),
+    };
+    let mut held = bases::held(registry, &bases, purpose).await;
+    held.extend(known.iter().map(|(source, _)| size_by_digest(source)));
+    let sources = known.into_iter();
     let options = PackOptions {
         repack,
         drops_unchanged: builder.is_classic(),
         annotations: plan.annotations.clone(),
+        known: sources
+            .map(|(source, packed)| (source.digest().to_string(), packed))
+            .collect(),
     };
     let folder = work_folder()?;
-    let (mut output, path) = builder.export(inputs, folder.path()).await?;
+    let (mut output, path) = builder.export(inputs, folder.path(), held).await?;
     let step = steps.begin("writing the image");
     let packed = tokio::task::block_in_place(|| pack_all(&path, folder, &bases, &options));
     let packed = match packed {
@@ -112,15 +139,35 @@ fn pack_all(
         images,
         export,
         into,
+        is_of_classic: options.drops_unchanged,
         bases: found,
         folder,
     })
 }
 
+fn size_by_digest(blob: &Descriptor) -> (String, u64) {
+    (blob.digest().to_string(), blob.size())
+}
+
 impl Repacked {
-    /// The layout's folder. It lacks layers of bases until they are asked for.
-    pub fn path(&self) -> &Path {
-        self.into.path()
+    /// The image, to be read: layers of bases from where those are.
+    ///
+    /// # Errors
+    /// Where it can't be.
+    pub fn open(&self, name: &str, registry: &Registry) -> CommandResult<Opened> {
+        self.into.name(&self.top, None).map_err(pack_error)?;
+        let bases = self.base_layers().filter_map(|(layer, base)| {
+            let base = base?.clone();
+            Some((layer.blob.digest().to_string(), base))
+        });
+        Ok(opened::on_disk(name, self.into.path())?.with_layers_of(registry, bases.collect()))
+    }
+
+    /// Notes what was pushed to these tags, so that it isn't packed for them again.
+    pub fn remember(&self, repack: Repack, tags: &[Reference]) {
+        if !self.is_of_classic {
+            remembered::remember(self, repack, tags);
+        }
     }
 
     /// Manifests by platform.

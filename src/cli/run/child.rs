@@ -115,7 +115,7 @@ pub(super) fn run(
 }
 
 /// Hands on what was said, and lets the ear hear it after that.
-fn overhear(mut said: impl Read, mut ear: impl Write) {
+pub(in crate::cli) fn overhear(mut said: impl Read, mut ear: impl Write) {
     let mut piece = [0; 8192];
     while let Ok(length @ 1..) = said.read(&mut piece) {
         // A closed stderr is no reason to stop the program.

@@ -91,8 +91,7 @@ pub async fn run(args: VerifyArgs) -> CommandResult {
 /// Looks into both images.
 async fn compare(target: &Target, rebuilt: &Rebuilt, registry: &Registry) -> CommandResult<Report> {
     let first = opened::open(&target.image.to_string(), registry).await?;
-    rebuilt.complete(registry)?;
-    let second = rebuilt.open()?;
+    let second = rebuilt.open(registry)?;
     tokio::task::block_in_place(|| Report::make(&first, &second, None))
 }
 

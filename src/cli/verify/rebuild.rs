@@ -12,7 +12,7 @@ use crate::cli::image::locked::{self, LockedPlan};
 use crate::cli::image::{bases, compose, consent, context, inputs, planning, skip, titles};
 use crate::cli::lock::provide::Fetch;
 use crate::cli::opened::{self, Opened};
-use crate::cli::repack::{self, Repacked};
+use crate::cli::repack::{self, Purpose, Repacked};
 use crate::cli::{interrupt, output};
 use crate::engine::{self, BuildError, BuildInputs, Builder, Connection};
 use crate::error::{CommandError, CommandResult};
@@ -172,35 +172,28 @@ impl Rebuilding<'_> {
     ) -> Result<Made, BuildError> {
         let Some(repack) = build.plan.repack else {
             let folder = repack::work_folder()?;
-            let (_, path) = builder.export(build, folder.path()).await?;
+            let (_, path) = builder
+                .export(build, folder.path(), BTreeMap::new())
+                .await?;
             return Ok(Made::Exported(path, folder));
         };
-        let (_, packed) = repack::build(builder, build, self.registry, repack, steps).await?;
+        let (_, packed) = {
+            let purpose = Purpose::Comparing;
+            repack::build(builder, build, self.registry, repack, purpose, steps).await?
+        };
         Ok(Made::Packed(Box::new(packed)))
     }
 }
 
 impl Rebuilt {
-    /// Brings the layers of the base that a comparison may read.
-    ///
-    /// # Errors
-    /// Where its registry doesn't give them.
-    pub fn complete(&self, registry: &Registry) -> CommandResult {
-        match &self.made {
-            Made::Packed(packed) => packed.complete(registry, &[]),
-            Made::Exported(..) => Ok(()),
-        }
-    }
-
     /// The image, to be read.
     ///
     /// # Errors
     /// Where it can't be.
-    pub fn open(&self) -> CommandResult<Opened> {
-        let path = match &self.made {
-            Made::Packed(packed) => packed.path(),
-            Made::Exported(path, _) => path,
-        };
-        opened::on_disk("rebuilt", path)
+    pub fn open(&self, registry: &Registry) -> CommandResult<Opened> {
+        match &self.made {
+            Made::Packed(packed) => packed.open("rebuilt", registry),
+            Made::Exported(path, _) => opened::on_disk("rebuilt", path),
+        }
     }
 }

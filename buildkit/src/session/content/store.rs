@@ -1,5 +1,6 @@
 //! One folder in the layout of OCI images: `blobs/ALGORITHM/HEX`.
 
+use std::collections::BTreeMap;
 use std::io::SeekFrom;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,18 +12,25 @@ use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 use tokio_util::io::ReaderStream;
 use tonic::Status;
 
+use crate::session::unwritten::Unwritten;
+
 /// Bytes per message when reading.
 const CHUNK: usize = 256 << 10;
 
 #[derive(Clone, Debug)]
 pub(super) struct Store {
     folder: Arc<Path>,
+    /// Sizes of blobs that are elsewhere: they needn't be written.
+    held: Arc<BTreeMap<String, u64>>,
+    pub(super) unwritten: Unwritten,
 }
 
 impl Store {
-    pub(super) fn new(folder: PathBuf) -> Self {
+    pub(super) fn new(folder: PathBuf, held: BTreeMap<String, u64>, unwritten: Unwritten) -> Self {
         Self {
             folder: folder.into(),
+            held: held.into(),
+            unwritten,
         }
     }
 
@@ -50,6 +58,9 @@ impl Store {
 
     pub(super) async fn size(&self, digest: &str) -> Result<u64, Status> {
         let path = self.blob(digest)?;
+        if let Some(size) = self.held.get(digest) {
+            return Ok(*size);
+        }
         match tokio::fs::metadata(&path).await {
             Ok(meta) => Ok(meta.len()),
             Err(e) => Err(not_readable(&path, digest, &e)),
@@ -131,7 +142,7 @@ mod tests {
 
     #[test]
     fn a_digest_can_not_lead_out() {
-        let store = Store::new("/layout".into());
+        let store = Store::new("/layout".into(), BTreeMap::new(), Unwritten::default());
         for bad in [
             "sha256:../../etc/passwd",
             "sha256:",
@@ -150,7 +161,7 @@ mod tests {
     #[tokio::test]
     async fn ranges_are_read() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::new(dir.path().into());
+        let store = Store::new(dir.path().into(), BTreeMap::new(), Unwritten::default());
         std::fs::create_dir_all(store.blobs()).unwrap();
         std::fs::write(store.blob("sha256:aa").unwrap(), "0123456789").unwrap();
         let read = async |offset, size| {

@@ -1,8 +1,11 @@
 //! Writing one blob: into a temporary file, which takes its name only once
-//! size and digest are right.
+//! size and digest are right. A thread of its own hashes and writes, while the
+//! builder sends what is next.
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
 
+use bytes::Bytes;
 use futures::StreamExt as _;
 use mlbuild_proto::containerd::services::content::v1::{
     WriteAction, WriteContentRequest, WriteContentResponse,
@@ -10,14 +13,25 @@ use mlbuild_proto::containerd::services::content::v1::{
 use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tonic::{Status, Streaming};
 
 use super::store::Store;
 
+/// Messages that wait for the disk. A builder's are of up to 1 MiB.
+const IN_FLIGHT: usize = 8;
+
 struct Writing {
-    file: NamedTempFile,
-    hash: Sha256,
+    data: mpsc::Sender<Bytes>,
+    written: JoinHandle<io::Result<Written>>,
+    path: PathBuf,
     offset: i64,
+}
+
+/// All that was sent.
+struct Written {
+    file: NamedTempFile,
+    digest: String,
 }
 
 /// Answers the messages of one write call.
@@ -52,20 +66,22 @@ pub(super) async fn serve(
                     request.offset, state.offset
                 )));
             }
-            // Disk writes can block.
-            state = tokio::task::spawn_blocking(move || state.append(&request.data))
-                .await
-                .map_err(|e| Status::internal(e.to_string()))??;
+            state.offset += request.data.len() as i64;
+            if state.data.send(request.data).await.is_err() {
+                // The thread ends early only where it can't write.
+                return Err(state.finish(store).await.err().unwrap_or_else(gone));
+            }
         }
         let mut answer = WriteContentResponse {
             action: action.into(),
             offset: state.offset,
             total,
-            digest: state.digest(),
             ..Default::default()
         };
         if action == WriteAction::Commit {
-            answer.digest = state.commit(store, total, &expected)?;
+            let size = state.offset;
+            let written = state.finish(store).await?;
+            answer.digest = written.commit(store, size, total, &expected)?;
             let _ = answers.send(Ok(answer)).await;
             return Ok(());
         }
@@ -77,6 +93,10 @@ pub(super) async fn serve(
     Ok(())
 }
 
+fn gone() -> Status {
+    Status::internal("the thread that writes has ended")
+}
+
 impl Writing {
     fn new(store: &Store) -> Result<Self, Status> {
         let folder = store.blobs();
@@ -86,42 +106,56 @@ impl Writing {
                     .prefix(".writing-")
                     .tempfile_in(&folder)
             })
-            .map_err(|e| Status::unavailable(format!("{}: {e}", folder.display())))?;
+            .map_err(|e| store.unwritten.status(&folder, e))?;
+        let path = file.path().to_owned();
+        let (data, received) = mpsc::channel(IN_FLIGHT);
         Ok(Self {
-            file,
-            hash: Sha256::new(),
+            data,
+            written: tokio::task::spawn_blocking(move || write(file, received)),
+            path,
             offset: 0,
         })
     }
 
-    fn append(mut self, data: &[u8]) -> Result<Self, Status> {
-        self.file
-            .write_all(data)
-            .map_err(|e| Status::unavailable(format!("{}: {e}", self.file.path().display())))?;
-        self.hash.update(data);
-        self.offset += data.len() as i64;
-        Ok(self)
+    /// Waits until all is on the disk.
+    async fn finish(self, store: &Store) -> Result<Written, Status> {
+        drop(self.data);
+        let written = self.written.await.map_err(|_| gone())?;
+        written.map_err(|e| store.unwritten.status(&self.path, e))
     }
+}
 
-    fn digest(&self) -> String {
-        format!("sha256:{}", hex::encode(self.hash.clone().finalize()))
+fn write(mut file: NamedTempFile, mut received: mpsc::Receiver<Bytes>) -> io::Result<Written> {
+    let mut hash = Sha256::new();
+    while let Some(data) = received.blocking_recv() {
+        file.as_file_mut().write_all(&data)?;
+        hash.update(&data);
     }
+    let digest = format!("sha256:{}", hex::encode(hash.finalize()));
+    Ok(Written { file, digest })
+}
 
-    fn commit(self, store: &Store, total: i64, expected: &str) -> Result<String, Status> {
-        let digest = self.digest();
-        if total > 0 && total != self.offset {
+impl Written {
+    fn commit(
+        self,
+        store: &Store,
+        size: i64,
+        total: i64,
+        expected: &str,
+    ) -> Result<String, Status> {
+        if total > 0 && total != size {
             return Err(Status::failed_precondition(format!(
-                "{} bytes were written, not {total}",
-                self.offset
+                "{size} bytes were written, not {total}"
             )));
         }
+        let digest = self.digest;
         if !expected.is_empty() && expected != digest {
             return Err(Status::failed_precondition(format!(
                 "what was written is {digest}, not {expected}"
             )));
         }
         let path = store.blob(&digest)?;
-        let failed = |e: std::io::Error| Status::unavailable(format!("{}: {e}", path.display()));
+        let failed = |e: std::io::Error| store.unwritten.status(&path, e);
         // Temporary files are for their owner only; blobs are for everybody.
         let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o644);
         self.file

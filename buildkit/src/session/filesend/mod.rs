@@ -6,6 +6,7 @@ mod codec;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
@@ -24,8 +25,9 @@ use tonic::metadata::MetadataMap;
 use tonic::server::{NamedService, StreamingService};
 use tonic::{Request, Response, Status, Streaming};
 
+use super::unwritten::Unwritten;
 use crate::client::MAX_MESSAGE;
-use crate::fsutil;
+use crate::fsutil::{self, FsError};
 use codec::RawCodec;
 
 /// Where an export's result goes.
@@ -54,11 +56,17 @@ impl std::fmt::Debug for ExportTarget {
 pub(crate) struct Targets {
     waiting: Arc<Mutex<BTreeMap<usize, ExportTarget>>>,
     written: Arc<Mutex<Vec<(NamedTempFile, PathBuf)>>>,
+    unwritten: Unwritten,
 }
 
 impl Targets {
     pub(crate) fn add(&self, exporter: usize, target: ExportTarget) {
         lock(&self.waiting).insert(exporter, target);
+    }
+
+    /// What couldn't be written.
+    pub(crate) fn unwritten(&self) -> &Unwritten {
+        &self.unwritten
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -107,7 +115,10 @@ impl FileSend {
         };
         let messages = request.into_inner();
         match target {
-            ExportTarget::Dir(path) => Ok(receive_tree(path, messages)),
+            ExportTarget::Dir(path) => {
+                let unwritten = self.targets.unwritten.clone();
+                Ok(receive_tree(path, messages, unwritten))
+            }
             ExportTarget::Writer(writer) => {
                 copy(messages, writer).await?;
                 Ok(nothing())
@@ -134,7 +145,7 @@ impl FileSend {
         path: &Path,
         messages: Streaming<Bytes>,
     ) -> Result<NamedTempFile, Status> {
-        let failed = |e: std::io::Error| Status::aborted(format!("{}: {e}", path.display()));
+        let failed = |e: std::io::Error| self.targets.unwritten.status(path, e);
         // In the same folder, so that renaming it is one step.
         let folder = match path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -147,7 +158,7 @@ impl FileSend {
             .tempfile_in(folder)
             .map_err(failed)?;
         let writer = tokio::fs::File::from_std(file.reopen().map_err(failed)?);
-        copy(messages, writer).await?;
+        copy_to(messages, writer, failed).await?;
         Ok(file)
     }
 }
@@ -171,25 +182,36 @@ fn exporter_id(metadata: &MetadataMap) -> usize {
         .unwrap_or(0)
 }
 
-async fn copy(
+async fn copy(messages: Streaming<Bytes>, to: impl AsyncWrite + Unpin) -> Result<(), Status> {
+    let failed = |e: std::io::Error| Status::aborted(format!("the result can't be written: {e}"));
+    copy_to(messages, to, failed).await
+}
+
+async fn copy_to(
     mut messages: Streaming<Bytes>,
     mut to: impl AsyncWrite + Unpin,
+    failed: impl Fn(std::io::Error) -> Status,
 ) -> Result<(), Status> {
-    let failed = |e: std::io::Error| Status::aborted(format!("the result can't be written: {e}"));
     while let Some(message) = messages.next().await {
         let message = BytesMessage::decode(message?).map_err(undecodable)?;
-        to.write_all(&message.data).await.map_err(failed)?;
+        to.write_all(&message.data).await.map_err(&failed)?;
     }
     to.shutdown().await.map_err(failed)
 }
 
-fn receive_tree(path: PathBuf, messages: Streaming<Bytes>) -> RawResponse {
+fn receive_tree(path: PathBuf, messages: Streaming<Bytes>, unwritten: Unwritten) -> RawResponse {
     let inbound = messages.map(|message| Packet::decode(message?).map_err(undecodable));
     let (sender, receiver) = mpsc::channel(32);
     let (ended, end) = tokio::sync::oneshot::channel();
     tokio::spawn(async move {
         let result = fsutil::receive(&path, Arc::default(), inbound, sender).await;
-        let _ = ended.send(result.map_err(|e| Status::aborted(e.to_string())));
+        let status = |error| match error {
+            FsError::Io { path, source, .. } if source.kind() == ErrorKind::StorageFull => {
+                unwritten.status(Path::new(&path), source)
+            }
+            error => Status::aborted(error.to_string()),
+        };
+        let _ = ended.send(result.map_err(status));
     });
     let packets = ReceiverStream::new(receiver).map(|p: Packet| Ok(Bytes::from(p.encode_to_vec())));
     // The call must not end well if the tree couldn't be written.
