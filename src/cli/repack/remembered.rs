@@ -13,7 +13,7 @@ use tempfile::NamedTempFile;
 
 use super::Repacked;
 use crate::env_vars;
-use crate::image::pack::PackedLayer;
+use crate::image::pack::{self, PackedLayer};
 use crate::plan::Repack;
 use crate::registry::Registry;
 
@@ -36,11 +36,9 @@ struct Known {
     packed: PackedLayer,
 }
 
-/// What the bytes of a packed layer depend on beside its contents: compressors are part of this
-/// program.
+/// What the bytes of a packed layer depend on beside its contents.
 fn writer(repack: Repack) -> String {
-    let version = env!("CARGO_PKG_VERSION");
-    format!("{version} {} {:?}", repack.epoch, repack.compression)
+    format!("{} {} {:?}", pack::BYTES, repack.epoch, repack.compression)
 }
 
 /// Where it is kept. A file for each repository, because that is what has blobs.

@@ -31,6 +31,11 @@ use crate::plan::Repack;
 
 pub use folder::PackedFolder;
 
+/// Which bytes this program makes of a layer: another number wherever the same contents come out as
+/// other bytes, as by another version of a compressor. What was packed under an older one is packed
+/// again.
+pub const BYTES: u32 = 1;
+
 /// How images are written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PackOptions {

@@ -229,7 +229,7 @@ fn two_builders_give_one_digest() {
 }
 
 /// Locks are proved by these bytes: where a new version of a compressor writes others, images
-/// that were pinned before have to be packed anew, and people have to be told.
+/// that were pinned before have to be packed anew, people have to be told, and `BYTES` is another.
 #[test]
 fn the_bytes_are_those_of_earlier_versions() {
     let mut entries = own();
