@@ -26,10 +26,12 @@ fn another_machine_with_another_builder_makes_the_same_image() {
     let (here, first) = (project(), builder(&engines, "buildkitd"));
     let tag = unique(&engines.registry, "verified");
     run(&here, &words("lock", &first, base, &["-t", &tag])).answer();
-    let pushed = run(
-        &here,
-        &words("image", &first, base, &["-t", &tag, "--push"]),
-    );
+    let early = run(&here, &words("verify", &first, base, &["-t", &tag]));
+    let why = format!("error: {tag} was never pushed");
+    assert!(early.refusal(2).contains(&why), "{early:?}");
+    // The lock stays as it is, and names no image.
+    let push = ["-t", &tag, "--push", "--locked"];
+    let pushed = run(&here, &words("image", &first, base, &push));
     let digest = pushed.answer().rsplit_once('@').unwrap().1.to_owned();
 
     let there = elsewhere(&here);
@@ -43,6 +45,8 @@ fn another_machine_with_another_builder_makes_the_same_image() {
         let ran = Ran::of(&mut command);
         let same = format!("identical: linux/amd64 {digest}");
         assert!(ran.answer().starts_with(&same), "{name}: {ran:?}");
+        let found = format!("the registry has {tag}@{digest}");
+        assert!(ran.stderr.contains(&found), "{name}: {ran:?}");
         assert!(there.runs().is_empty() && there.read("mlbuild.lock") == here.read("mlbuild.lock"));
     }
 

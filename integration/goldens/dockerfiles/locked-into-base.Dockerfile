@@ -30,7 +30,7 @@ RUN --network=none \
     echo 'deb [trusted=yes] file:/tmp/repo ./' > /tmp/repo.list; \
     set -- -o Dir::Etc::sourcelist=/tmp/repo.list -o Dir::Etc::sourceparts=- -o APT::Sandbox::User=root -o Acquire::Languages=none; \
     export DEBIAN_FRONTEND=noninteractive; \
-    apt-get "$@" update -q; \
+    apt-get "$@" update -qq; \
     apt-get "$@" install -q -y --no-install-recommends $(cat /mlbuild/apt/requested); \
     # What is made anew on every machine: logs, machine ids, host keys.
     find /var/log -type f -newer /tmp/started -delete; \

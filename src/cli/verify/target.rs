@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 
 use mlbuild_manifests::LockedImage;
 use mlbuild_manifests::document::{Document as _, LOCK_ARTIFACT_TYPE};
+use mlbuild_manifests::lock::ImageKey;
 use oci_spec::distribution::Reference;
 use oci_spec::image::Digest;
 
 use crate::cli::image::{lock_key, publish};
+use crate::cli::output;
 use crate::error::{CommandError, CommandResult};
 use crate::flags::ImageArgs;
 use crate::records::{Store, entry_of, exact_image};
@@ -56,7 +58,7 @@ pub async fn find(
     registry: &Registry,
 ) -> CommandResult<Target> {
     let Some(what) = what else {
-        return of_lock(settings);
+        return of_lock(settings, registry).await;
     };
     let is_reference = what.contains(['/', '@', ':']);
     let (image, entry) = match is_reference {
@@ -81,6 +83,16 @@ pub async fn find(
             .hint("images that mlbuild image pushes have one")
         })?,
     };
+    let image = image.clone_with_digest(digest.to_string());
+    in_registry(entry, image, registry).await
+}
+
+/// An image that is in the registry, by digest.
+async fn in_registry(
+    entry: LockedImage,
+    image: Reference,
+    registry: &Registry,
+) -> CommandResult<Target> {
     let images = registry.images(&image, None).await?;
     let manifests = images
         .iter()
@@ -88,7 +100,7 @@ pub async fn find(
     Ok(Target {
         entry,
         manifests: manifests.collect(),
-        image: image.clone_with_digest(digest.to_string()),
+        image,
     })
 }
 
@@ -116,7 +128,58 @@ async fn attached(
     Ok(newest)
 }
 
-fn of_lock(settings: &ImageSettings) -> CommandResult<Target> {
+/// What the lock describes, and the image that it says was pushed; where it says nothing, as after
+/// `mlbuild lock` and a build with `--locked`, the one that the registry has by that name.
+async fn of_lock(settings: &ImageSettings, registry: &Registry) -> CommandResult<Target> {
+    let entry = locked(settings)?;
+    let Some(published) = &entry.published else {
+        let image = tagged(&entry, registry).await?;
+        return in_registry(entry, image, registry).await;
+    };
+    let image = RegistryError::reference(&published.reference)?;
+    let manifests = entry
+        .platforms
+        .iter()
+        .map(|(name, p)| (name.clone(), p.manifest.clone()));
+    Ok(Target {
+        manifests: manifests.collect(),
+        image: image.clone_with_digest(published.digest.to_string()),
+        entry,
+    })
+}
+
+/// The image, by digest, that the registry has by an entry's name now.
+async fn tagged(entry: &LockedImage, registry: &Registry) -> CommandResult<Reference> {
+    let name = ImageKey {
+        target: None,
+        ..entry.key()
+    };
+    let never = || {
+        CommandError::user(format!(
+            "{name} was never pushed: there is nothing to compare with"
+        ))
+        .hint("push it, with the image's flags: mlbuild image --push --locked")
+    };
+    // A plain name is one of this machine, and nobody's in a registry.
+    if !entry.name.contains('/') {
+        return Err(never());
+    }
+    let tag = RegistryError::reference(&name.to_string())?;
+    match registry.resolve(&tag, None).await {
+        Ok(resolved) => {
+            let digest = resolved.descriptor.digest();
+            output::note(&format!(
+                "the lock names no image; the registry has {name}@{digest}"
+            ));
+            Ok(tag.clone_with_digest(digest.to_string()))
+        }
+        Err(RegistryError::NotFound { .. }) => Err(never()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The entry of the lock that is meant.
+fn locked(settings: &ImageSettings) -> CommandResult<LockedImage> {
     let file = settings.lock.file.as_deref();
     let file = file.ok_or_else(|| CommandError::user("--no-lock: there is nothing to verify"))?;
     let lock = publish::load(file)?;
@@ -151,25 +214,5 @@ fn of_lock(settings: &ImageSettings) -> CommandResult<Target> {
             derived.from
         )));
     }
-    let published = entry.published.as_ref().ok_or_else(|| {
-        CommandError::user(format!(
-            "{} was never pushed: there is nothing to compare with",
-            entry.key()
-        ))
-        .hint("push it once, with the image's flags: mlbuild image --push")
-        .hint(format!(
-            "or, where --locked kept the lock as it was, name what was pushed: mlbuild verify {}",
-            entry.key()
-        ))
-    })?;
-    let image = RegistryError::reference(&published.reference)?;
-    let manifests = entry
-        .platforms
-        .iter()
-        .map(|(name, p)| (name.clone(), p.manifest.clone()));
-    Ok(Target {
-        manifests: manifests.collect(),
-        image: image.clone_with_digest(published.digest.to_string()),
-        entry: entry.clone(),
-    })
+    Ok(entry.clone())
 }
