@@ -114,6 +114,10 @@ impl Setting {
             .env("PATH", format!("{}:{path}", self.programs().display()))
             .env("DOCKER_HOST", &self.docker)
             .env("MLBUILD_QUEUE_STORE", &self.store);
+        if self.is_podman {
+            // Podman refuses to pull where it names a folder without log-ins.
+            command.env_remove("DOCKER_CONFIG");
+        }
         command
     }
 

@@ -25,12 +25,14 @@ fn jobs_run_end_and_are_written_down() {
     let folder = code.path("").to_string_lossy().into_owned();
     let built = ["launch", "-q", "q", "--job", &folder, "--", "true"];
     let built = setting.run(&built).answer().to_owned();
-    setting.drain(&["--max-jobs", "4"]);
+    let agent = setting.drain(&["--max-jobs", "4"]);
 
     let job = setting.job(&failed);
     assert_eq!(
         (&job["state"], &job["exit_code"]),
-        (&"failed".into(), &5.into())
+        (&"failed".into(), &5.into()),
+        "{}",
+        agent.stderr
     );
     let logs = setting.run(&["jobs", "logs", &failed]);
     assert_eq!(

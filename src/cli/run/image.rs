@@ -12,7 +12,7 @@ use mlbuild_templates::reference;
 use oci_spec::distribution::Reference;
 use oci_spec::image::Platform;
 
-use super::runtime_cli::Found;
+use super::runtime_cli::{self, Found};
 use crate::cli::output;
 use crate::error::{CommandError, CommandResult};
 use crate::registry::{RegistryError, parse_platform};
@@ -63,20 +63,59 @@ impl PinnedImage {
     }
 }
 
+/// Finds the runtime, and pins the image in it. Docker's daemon is asked for both at once: either
+/// answer takes it some milliseconds.
+///
+/// # Errors
+/// As [`runtime_cli::find`] and [`pin`].
+pub(in crate::cli) async fn find_and_pin(
+    cli: Option<RuntimeCli>,
+    spec: &RunSpec,
+) -> CommandResult<(Found, PinnedImage)> {
+    let may_be_docker = cli.is_none_or(|cli| cli == RuntimeCli::Docker);
+    let held = async {
+        match may_be_docker && reference::parse(&spec.image).is_ok() {
+            true => held_by_docker(&spec.image).await,
+            false => None,
+        }
+    };
+    let (found, held) = tokio::join!(runtime_cli::find(cli), held);
+    let found = found?;
+    let held = held.filter(|_| found.cli == RuntimeCli::Docker);
+    let image = pin_held(&found, spec, held).await?;
+    Ok((found, image))
+}
+
+/// The image as Docker has it, where there is a Docker and it has it.
+async fn held_by_docker(name: &str) -> Option<ImageInspect> {
+    let asked = runtime_cli::ask_docker(async |api| api.image_inspect(name).await);
+    asked.await.ok()?.ok()?
+}
+
 /// Has the runtime pull what is missing, and pins it.
 ///
 /// # Errors
 /// Where the name is none, or the image can't be had.
 pub(in crate::cli) async fn pin(found: &Found, spec: &RunSpec) -> CommandResult<PinnedImage> {
+    pin_held(found, spec, None).await
+}
+
+/// As [`pin`], where it may be known already that the runtime has the image.
+async fn pin_held(
+    found: &Found,
+    spec: &RunSpec,
+    held: Option<ImageInspect>,
+) -> CommandResult<PinnedImage> {
     let asked = &spec.image;
     reference::parse(asked).map_err(|why| RegistryError::InvalidReference {
         text: asked.clone(),
         why: why.to_string(),
     })?;
     let pull = spec.options.text("pull").unwrap_or("missing");
-    let mut held = match pull {
-        "always" => None,
-        _ => inspect(found, asked).await?,
+    let mut held = match (pull, held) {
+        ("always", _) => None,
+        (_, Some(held)) => Some(held),
+        (_, None) => inspect(found, asked).await?,
     };
     if held.is_none() {
         if pull == "never" {

@@ -108,11 +108,7 @@ pub fn run(args: &RunArgs) -> CommandResult<u8> {
     }
     let run_id = own.run_id()?;
     let paper = own.record.then(|| Paper::begin(&folder));
-    let (found, image) = super::wait_for(async {
-        let found = runtime_cli::find(own.cli).await?;
-        let image = image::pin(&found, &spec).await?;
-        Ok((found, image))
-    })?;
+    let (found, image) = super::wait_for(image::find_and_pin(own.cli, &spec))?;
     start(spec, &own, run_id, &found, image, paper, &folder)
 }
 

@@ -168,18 +168,23 @@ async fn look(cli: RuntimeCli) -> Result<Found, String> {
     })
 }
 
-/// Asks the daemon that docker's own client would talk to.
 async fn daemon() -> Result<Daemon, String> {
+    ask_docker(async |api| match api.info_json().await {
+        Ok(info) => Ok(Daemon { api, info }),
+        Err(error) => Err(format!("{}: {error}", api.host())),
+    })
+    .await?
+}
+
+/// Asks the daemon that docker's own client would talk to.
+///
+/// # Errors
+/// Where there is none, or it says nothing for long.
+pub(super) async fn ask_docker<T>(question: impl AsyncFnOnce(DockerApi) -> T) -> Result<T, String> {
     let api = DockerApi::of(&DockerTarget::Current, &Env::process()).map_err(|e| e.to_string())?;
-    match tokio::time::timeout(PATIENCE, api.info_json()).await {
-        Ok(Ok(info)) => Ok(Daemon { api, info }),
-        Ok(Err(error)) => Err(format!("{}: {error}", api.host())),
-        Err(_) => Err(format!(
-            "{}: no answer in {} s",
-            api.host(),
-            PATIENCE.as_secs()
-        )),
-    }
+    let host = api.host().to_string();
+    let answer = tokio::time::timeout(PATIENCE, question(api)).await;
+    answer.map_err(|_| format!("{host}: no answer in {} s", PATIENCE.as_secs()))
 }
 
 /// Whether root may raise limits on this machine (`CAP_SYS_RESOURCE` in the bounding set).
