@@ -43,18 +43,24 @@ impl OwnBuildkitd {
             .stderr(std::fs::File::create(folder.path().join("log")).unwrap())
             .spawn()
             .unwrap();
-        let own = Self { folder, child };
-        let log = own.folder.path().join("log");
-        wait::until(&format!("buildkitd starts: {}", log.display()), || {
+        let mut own = Self { folder, child };
+        wait::until("buildkitd starts", || {
+            let ended = own.child.try_wait().unwrap();
+            let said = || std::fs::read_to_string(own.folder.path().join("log")).unwrap();
+            assert!(ended.is_none(), "buildkitd ended: {}", said());
             std::os::unix::net::UnixStream::connect(own.folder.path().join("sock")).is_ok()
         });
         own
     }
 
+    /// Where it listens.
+    pub fn address(&self) -> String {
+        format!("unix://{}", self.folder.path().join("sock").display())
+    }
+
     /// The flags that name it.
     pub fn flags(&self) -> Vec<String> {
-        let socket = self.folder.path().join("sock");
-        vec!["--builder".into(), format!("unix://{}", socket.display())]
+        vec!["--builder".into(), self.address()]
     }
 }
 

@@ -4,8 +4,7 @@ use std::time::{Duration, Instant};
 
 use mlbuild_buildkit::{LocalSource, SolveError};
 
-use super::own::Buildkitd;
-use super::{Build, all_builders, buildkitd, folder};
+use super::{Build, all_builders, buildkitd, folder, own};
 use crate::support::engines::Engines;
 use crate::support::wait::HANG;
 
@@ -162,7 +161,7 @@ async fn a_build_that_is_cancelled_before_it_starts_does_nothing() {
 #[tokio::test]
 async fn a_builder_that_dies_is_told_and_soon() {
     let engines = Engines::from_env();
-    let (mut buildkitd, client) = Buildkitd::start(&engines).await;
+    let (mut buildkitd, client) = own(&engines).await;
     // Reading the context from a fifo that nobody writes to takes for ever,
     // and needs no container.
     let dir = folder(&[("Dockerfile", "FROM scratch\nCOPY Dockerfile /\n")]);
@@ -172,7 +171,8 @@ async fn a_builder_that_dies_is_told_and_soon() {
     let build = build.attr("context", &url);
     let running = async {
         tokio::time::sleep(Duration::from_millis(700)).await;
-        buildkitd.kill();
+        // At once, as a crash would.
+        buildkitd.child.kill().unwrap();
     };
     let (outcome, ()) = tokio::join!(build.run(), running);
     drop(never);

@@ -4,7 +4,6 @@
 mod exports;
 mod failures;
 mod features;
-mod own;
 mod session;
 mod transports;
 
@@ -19,6 +18,7 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::support::buildkitd::OwnBuildkitd;
 use crate::support::engines::Engines;
 
 /// A folder with files in it.
@@ -34,6 +34,14 @@ fn folder(files: &[(&str, &str)]) -> TempDir {
 
 fn endpoint(text: &str) -> Endpoint {
     text.parse().unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// A buildkitd of a test's own.
+async fn own(engines: &Engines) -> (OwnBuildkitd, Client) {
+    let own = OwnBuildkitd::start(engines);
+    let address = endpoint(&own.address());
+    let client = Client::connect(&address, &ConnectOptions::default()).await;
+    (own, client.unwrap_or_else(|e| panic!("{e}")))
 }
 
 /// A Docker endpoint from a socket's `unix://` address.

@@ -7,8 +7,7 @@ use std::process::Command;
 use mlbuild_buildkit::{ExportTarget, LocalSource, Secret, SecretSource, SshSource};
 use tempfile::TempDir;
 
-use super::own::Buildkitd;
-use super::{Build, all_builders, buildkitd, docker_config, folder, read};
+use super::{Build, all_builders, buildkitd, docker_config, folder, own, read};
 use crate::servers::{GitDaemon, SshAgent};
 use crate::support::engines::Engines;
 
@@ -337,7 +336,7 @@ async fn a_context_may_be_a_git_url() {
     git(repository.path(), &["commit", "-q", "-m", "first"]);
     let daemon = GitDaemon::start(repository.path());
     let empty = folder(&[]);
-    let (_own, client) = Buildkitd::start(&Engines::from_env()).await;
+    let (_own, client) = own(&Engines::from_env()).await;
     let out = Build::new(&client, empty.path())
         .attr("context", &daemon.url(".git#main:sub"))
         .files()

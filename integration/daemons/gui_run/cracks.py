@@ -39,10 +39,12 @@ sys.stdout.buffer.write(f"{width} {height}\n".encode() + picture.tobytes())
 sys.stdout.flush()
 # Now and then Qt paints nothing in the first window on a display without a window manager, however the
 # program came there (8 of 508 plain docker runs): so it is opened anew every few seconds.
-while not select.select([sys.stdin], [], [], 0)[0]:
+is_over = False
+while not is_over:
     cv2.destroyAllWindows()
     cv2.namedWindow("cracks", cv2.WINDOW_AUTOSIZE | cv2.WINDOW_GUI_NORMAL)
     cv2.imshow("cracks", picture)
     opened = time.monotonic()
-    while time.monotonic() < opened + 4 and not select.select([sys.stdin], [], [], 0)[0]:
+    while not is_over and time.monotonic() < opened + 4:
         cv2.waitKey(50)
+        is_over = bool(select.select([sys.stdin], [], [], 0)[0])
