@@ -158,11 +158,11 @@ async fn tagged(entry: &LockedImage, registry: &Registry) -> CommandResult<Refer
         CommandError::user(format!(
             "{name} was never pushed: there is nothing to compare with"
         ))
-        .hint("push it, with the image's flags: mlbuild image --push --locked")
     };
-    // A plain name is one of this machine, and nobody's in a registry.
-    if !entry.name.contains('/') {
-        return Err(never());
+    // A plain name is one of this machine: nobody but Docker pushes there.
+    if entry.name.starts_with("docker.io/library/") {
+        let hint = "lock and push it under a registry's name: -t REGISTRY/NAME:TAG";
+        return Err(never().hint(hint));
     }
     let tag = RegistryError::reference(&name.to_string())?;
     match registry.resolve(&tag, None).await {
@@ -173,7 +173,9 @@ async fn tagged(entry: &LockedImage, registry: &Registry) -> CommandResult<Refer
             ));
             Ok(tag.clone_with_digest(digest.to_string()))
         }
-        Err(RegistryError::NotFound { .. }) => Err(never()),
+        Err(RegistryError::NotFound { .. }) => {
+            Err(never().hint("push it, with the image's flags: mlbuild image --push --locked"))
+        }
         Err(error) => Err(error.into()),
     }
 }
