@@ -149,7 +149,8 @@ fn doctor_tells_whether_the_display_is_open() {
 fn what_a_program_says_is_explained_on_a_terminal_too() {
     let desk = Desk::new();
     let base = desk.engines.base.clone();
-    let script = "echo 'qt.qpa.xcb: could not connect to display :5' >&2; exit 9";
+    // On a terminal it is heard in the container's log, which goes with the container.
+    let script = "echo 'qt.qpa.xcb: could not connect to display :5' >&2; sleep 2; exit 9";
     let line = desk.command(&["--rm", "-it", &base, "sh", "-c", script]);
     let (shown, status) = Terminal::start(&line).finish();
     assert_eq!(status.code(), Some(9), "{shown}");

@@ -12,11 +12,11 @@ use crate::support::mlbuild::Ran;
 
 /// Everything on stderr, with what differs from run to run replaced.
 fn said(cluster: &Cluster, text: &str) -> String {
-    let text = text.replace(&cluster.url(), "[CLUSTER]");
-    cluster
-        .project
-        .filtered(&text)
-        .replace(&cluster.namespace, "[NAMESPACE]")
+    // Its name first: the end of it may look like a time.
+    let text = text
+        .replace(&cluster.url(), "[CLUSTER]")
+        .replace(&cluster.namespace, "[NAMESPACE]");
+    cluster.project.filtered(&text)
 }
 
 /// `mlbuild submit` that must fail with this code and leave nothing.

@@ -75,10 +75,10 @@ fn a_job_runs_to_its_end_and_its_exit_code_is_passed_on() {
     let ended = child.wait_with_output().unwrap();
     let story = String::from_utf8(ended.stderr).unwrap();
     assert_eq!(ended.status.code(), Some(7), "{story}");
-    let story = cluster.project.filtered(&story);
     let story = story
-        .replace(&cluster.namespace, "[NAMESPACE]")
-        .replace(&pod, "[POD]");
+        .replace(&pod, "[POD]")
+        .replace(&cluster.namespace, "[NAMESPACE]");
+    let story = cluster.project.filtered(&story);
     assert!(
         story.starts_with(
             "run Exp_7: Job train in [NAMESPACE]: [REGISTRY]/debian@sha256:[DIGEST]\n"
