@@ -4,7 +4,6 @@ use oci_spec::image::{
     Descriptor, Digest, ImageConfiguration, ImageIndex, ImageManifest, MediaType, Platform,
     PlatformBuilder,
 };
-
 use serde::{Deserialize, Serialize};
 
 use super::error::LayoutError;
@@ -21,6 +20,22 @@ pub struct PlatformImage {
     pub config: Descriptor,
     /// Its layers, lowest first.
     pub layers: Vec<ImageLayer>,
+}
+
+#[cfg(test)]
+impl PlatformImage {
+    /// A made-up image of this configuration and these layers, for tests.
+    pub(crate) fn made_up(config: &serde_json::Value, layers: Vec<ImageLayer>) -> Self {
+        let text = config.to_string();
+        let document = super::layer::descriptor(text.as_bytes(), MediaType::ImageConfig);
+        let platform = PlatformBuilder::default().architecture("amd64").os("linux");
+        Self {
+            platform: platform.build().expect("a platform"),
+            manifest: document.clone(),
+            config: document,
+            layers,
+        }
+    }
 }
 
 /// One layer.

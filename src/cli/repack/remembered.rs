@@ -2,14 +2,13 @@
 //! neither to leave the builder nor to be packed and pushed again: after an edit of the code, that
 //! is everything below.
 
-use std::io::Write as _;
 use std::path::PathBuf;
 
+use mlbuild_manifests::atomic;
 use oci_spec::distribution::Reference;
 use oci_spec::image::Descriptor;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use tempfile::NamedTempFile;
 
 use super::Repacked;
 use crate::env_vars;
@@ -98,11 +97,8 @@ pub(super) fn remember(packed: &Repacked, repack: Repack, tags: &[Reference]) {
     old.retain(|old| !new.iter().any(|new| is_again(old, new)));
     let layers = new.into_iter().chain(old).take(MOST).collect();
     let _ = (|| {
-        let folder = file.parent()?;
-        std::fs::create_dir_all(folder).ok()?;
-        let mut half = NamedTempFile::new_in(folder).ok()?;
+        std::fs::create_dir_all(file.parent()?).ok()?;
         let text = serde_json::to_vec(&Memory { layers }).ok()?;
-        half.write_all(&text).ok()?;
-        half.persist(&file).ok()
+        atomic::replace(&file, &text).ok()
     })();
 }

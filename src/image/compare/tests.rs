@@ -1,10 +1,10 @@
 //! How often layers are read to show the lines of texts that differ.
 
-use oci_spec::image::{MediaType, PlatformBuilder};
+use oci_spec::image::MediaType;
 use serde_json::json;
 
 use super::*;
-use crate::image::layer::{EntryKind, LayerEntry, Packing, descriptor, write_tar};
+use crate::image::layer::{EntryKind, LayerEntry, Packing, write_tar};
 
 /// One blob, and how often it was opened.
 struct Counted {
@@ -37,15 +37,8 @@ fn shown(files: &[(LayerEntry, Vec<u8>)]) -> (Option<String>, usize) {
     });
     let sides = made.each_ref().map(|(store, layer)| {
         let config = json!({ "word": layer.diff_id.to_string() });
-        let document = descriptor(config.to_string().as_bytes(), MediaType::ImageConfig);
-        let platform = PlatformBuilder::default().architecture("amd64").os("linux");
         Side {
-            image: PlatformImage {
-                platform: platform.build().unwrap(),
-                manifest: document.clone(),
-                config: document,
-                layers: vec![layer.clone()],
-            },
+            image: PlatformImage::made_up(&config, vec![layer.clone()]),
             config,
             manifest: Some(json!({})),
             store,

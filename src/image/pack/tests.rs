@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use oci_spec::image::{MediaType, PlatformBuilder};
+use oci_spec::image::MediaType;
 use serde_json::{Value, json};
 
 use super::*;
@@ -160,16 +160,8 @@ fn built(habits: &Habits, own: Entries) -> Made {
             {"created_by": format!("EXPOSE {}", habits.ports), "empty_layer": true},
         ],
     });
-    let named = MediaType::ImageConfig;
-    let document = crate::image::layer::descriptor(config.to_string().as_bytes(), named);
-    let platform = PlatformBuilder::default().architecture("amd64").os("linux");
     Made {
-        image: PlatformImage {
-            platform: platform.build().unwrap(),
-            manifest: document.clone(),
-            config: document,
-            layers,
-        },
+        image: PlatformImage::made_up(&config, layers),
         config,
         blobs,
     }
