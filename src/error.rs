@@ -1,12 +1,12 @@
-//! What a command can fail with: whose turn it is, the exit code, and what to type next.
+//! What a command can fail with: of which kind, the exit code, and what to type next.
 //!
 //! Rooms return their own `thiserror` types; the hall sorts them here.
 
 use std::fmt;
 
-/// Whose turn it is after a failure. Each kind has one documented exit code.
+/// What kind of failure it is. Each kind has one documented exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Turn {
+pub enum ErrorKind {
     /// The build, the push or the run itself failed: exit code 1.
     Work,
     /// The command line, a file the user wrote or a name they gave is wrong: exit code 2.
@@ -20,15 +20,15 @@ pub enum Turn {
     Runtime,
 }
 
-impl Turn {
+impl ErrorKind {
     /// The process exit code for this kind of failure.
     pub fn exit_code(self) -> u8 {
         match self {
-            Turn::Work => 1,
-            Turn::User => 2,
-            Turn::Environment => 3,
-            Turn::Difference => 4,
-            Turn::Runtime => 125,
+            ErrorKind::Work => 1,
+            ErrorKind::User => 2,
+            ErrorKind::Environment => 3,
+            ErrorKind::Difference => 4,
+            ErrorKind::Runtime => 125,
         }
     }
 }
@@ -36,8 +36,8 @@ impl Turn {
 /// An error as the person at the terminal reads it.
 #[derive(Debug)]
 pub struct CommandError {
-    /// Whose turn it is.
-    pub turn: Turn,
+    /// What kind of failure.
+    pub kind: ErrorKind,
     message: String,
     hints: Vec<String>,
 }
@@ -47,9 +47,9 @@ pub type CommandResult<T = ()> = Result<T, CommandError>;
 
 impl CommandError {
     /// An error of the given kind with the display of `message`.
-    pub fn new(turn: Turn, message: impl fmt::Display) -> Self {
+    pub fn new(kind: ErrorKind, message: impl fmt::Display) -> Self {
         CommandError {
-            turn,
+            kind,
             message: message.to_string(),
             hints: Vec::new(),
         }
@@ -57,27 +57,27 @@ impl CommandError {
 
     /// The build, push or run failed.
     pub fn work(message: impl fmt::Display) -> Self {
-        Self::new(Turn::Work, message)
+        Self::new(ErrorKind::Work, message)
     }
 
     /// The command line or a user's file is wrong.
     pub fn user(message: impl fmt::Display) -> Self {
-        Self::new(Turn::User, message)
+        Self::new(ErrorKind::User, message)
     }
 
     /// The surroundings are not what the command needs.
     pub fn environment(message: impl fmt::Display) -> Self {
-        Self::new(Turn::Environment, message)
+        Self::new(ErrorKind::Environment, message)
     }
 
     /// Something that had to be the same is not.
     pub fn difference(message: impl fmt::Display) -> Self {
-        Self::new(Turn::Difference, message)
+        Self::new(ErrorKind::Difference, message)
     }
 
     /// The container runtime couldn't do it.
     pub fn runtime(message: impl fmt::Display) -> Self {
-        Self::new(Turn::Runtime, message)
+        Self::new(ErrorKind::Runtime, message)
     }
 
     /// Adds a line that says what to type next.
@@ -132,13 +132,13 @@ mod tests {
     #[test]
     fn exit_codes_are_those_documented() {
         let codes = [
-            Turn::Work,
-            Turn::User,
-            Turn::Environment,
-            Turn::Difference,
-            Turn::Runtime,
+            ErrorKind::Work,
+            ErrorKind::User,
+            ErrorKind::Environment,
+            ErrorKind::Difference,
+            ErrorKind::Runtime,
         ]
-        .map(Turn::exit_code);
+        .map(ErrorKind::exit_code);
         assert_eq!(codes, [1, 2, 3, 4, 125]);
     }
 

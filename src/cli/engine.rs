@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 
+use crate::builder::private::{self, Archive, Error, Folder, Options, PrivateEngine, Source};
 use crate::cli::{output, size};
-use crate::engine::private::{self, Archive, Error, Folder, Options, PrivateEngine, Source};
 use crate::error::{CommandError, CommandResult};
 
 /// Start, show or remove a private builder.
@@ -95,7 +95,7 @@ pub enum FormatArg {
 /// Runs the verb.
 ///
 /// # Errors
-/// [`crate::error::Turn::Environment`] where no builder can be had here.
+/// [`crate::error::ErrorKind::Environment`] where no builder can be had here.
 pub async fn run(args: EngineArgs) -> CommandResult {
     match args.command {
         EngineCommand::Up(args) => up(args).await,

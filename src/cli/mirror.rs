@@ -47,7 +47,7 @@ pub struct MirrorArgs {
 /// Runs the verb.
 ///
 /// # Errors
-/// One error with whose turn it is.
+/// One error of a documented kind.
 pub async fn run(args: MirrorArgs) -> CommandResult {
     let config = settings::read_config(&args.project)?;
     let to = args.to.or(config.registry.mirror).ok_or_else(|| {

@@ -145,7 +145,7 @@ pub fn main() -> ExitCode {
 fn finish(result: CommandResult<u8>) -> ExitCode {
     ExitCode::from(result.unwrap_or_else(|error| {
         output::error(&error);
-        error.turn.exit_code()
+        error.kind.exit_code()
     }))
 }
 

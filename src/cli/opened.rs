@@ -10,7 +10,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 
-use crate::error::{CommandError, CommandResult, Turn};
+use crate::error::{CommandError, CommandResult, ErrorKind};
 use crate::image::compare::{LayerStore, Side};
 use crate::image::layer::{LayerError, LayerProblem};
 use crate::image::{BlobSource, DockerArchive, ImageLayer, LayoutError, OciLayout, PlatformImage};
@@ -166,7 +166,7 @@ async fn in_registry(name: &str, registry: &Registry) -> CommandResult<Opened> {
 /// # Errors
 /// As [`open`].
 pub fn on_disk(name: &str, path: &Path) -> CommandResult<Opened> {
-    let fail = |error: LayoutError| CommandError::new(turn(&error), error);
+    let fail = |error: LayoutError| CommandError::new(kind(&error), error);
     let layout = match OciLayout::open(path) {
         Ok(layout) => layout,
         // Older Dockers save images in a form of their own.
@@ -235,10 +235,10 @@ fn opened_as(name: &str, images: Vec<OpenedImage>, store: Store) -> Opened {
 }
 
 /// A path that isn't there is the user's to mend; a damaged image is nobody's.
-fn turn(error: &LayoutError) -> Turn {
+fn kind(error: &LayoutError) -> ErrorKind {
     match error {
-        LayoutError::DamagedBlob { .. } | LayoutError::MissingBlob { .. } => Turn::Work,
-        _ => Turn::User,
+        LayoutError::DamagedBlob { .. } | LayoutError::MissingBlob { .. } => ErrorKind::Work,
+        _ => ErrorKind::User,
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use mlbuild_buildkit::progress::Notes;
 
 use crate::error::{CommandError, CommandResult};
+use crate::reporter::{Event, Question, Reporter};
 
 /// Writes the answer and a line end to stdout. Of several lines a reader may want the first few
 /// only, as `head` does.
@@ -69,6 +70,36 @@ pub fn error(error: &CommandError) {
     let _ = writeln!(err, "{on}error:{off} {}", error.message());
     for hint in error.hints() {
         let _ = writeln!(err, "  hint: {hint}");
+    }
+}
+
+/// The terminal's reporter: notes and warnings go to stderr as [`note`] and [`warning`] write them.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Terminal;
+
+impl Reporter for Terminal {
+    fn event(&self, event: Event) {
+        match event {
+            Event::Note(text) => note(&text),
+            Event::Warning(text) => warning(&text),
+        }
+    }
+
+    fn ask(&self, question: &Question) -> Option<bool> {
+        if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+            return None;
+        }
+        let text = match question {
+            Question::StartPrivateBuilder => {
+                "No builder was found. Start a private one? It is fetched once (about 100 MB), \
+                 keeps to your own folder, and goes with `mlbuild engine down`. [Y/n] "
+            }
+        };
+        eprint!("{text}");
+        let mut answer = String::new();
+        std::io::stdin().read_line(&mut answer).ok()?;
+        let answer = answer.trim().to_lowercase();
+        Some(matches!(answer.as_str(), "" | "y" | "yes"))
     }
 }
 

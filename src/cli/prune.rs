@@ -13,7 +13,7 @@ use super::runs::time;
 use super::{output, size};
 use crate::error::{CommandError, CommandResult};
 use crate::flags::Format;
-use crate::inputs::{Kept, Prune, Store, StoreError};
+use crate::package_store::{Kept, Prune, Store, StoreError};
 
 /// Remove packages that this machine keeps for locked builds.
 ///

@@ -60,7 +60,7 @@ pub enum TemplatesCommand {
 ///
 /// # Errors
 /// An unknown template, a file that can't be read or is there already; for `lint`,
-/// [`crate::error::Turn::Work`] where something was found.
+/// [`crate::error::ErrorKind::Work`] where something was found.
 pub fn run(args: &TemplatesArgs) -> CommandResult {
     match &args.command {
         TemplatesCommand::List { format } => list(*format),

@@ -1,9 +1,9 @@
-//! What a cluster can refuse, and whose turn it is then.
+//! What a cluster can refuse, and of which kind it is then.
 
 use std::error::Error as _;
 
 use super::Cluster;
-use crate::error::{CommandError, Turn};
+use crate::error::{CommandError, ErrorKind};
 
 /// Why a cluster couldn't be asked, or what it refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -180,14 +180,14 @@ impl KubernetesError {
         }
     }
 
-    fn turn(&self) -> Turn {
+    fn kind(&self) -> ErrorKind {
         match self {
             Self::NoContext { .. }
             | Self::NoNamespace { .. }
             | Self::NotFound { .. }
             | Self::Exists { .. }
-            | Self::Invalid { .. } => Turn::User,
-            _ => Turn::Environment,
+            | Self::Invalid { .. } => ErrorKind::User,
+            _ => ErrorKind::Environment,
         }
     }
 
@@ -242,7 +242,7 @@ impl KubernetesError {
 impl From<KubernetesError> for CommandError {
     fn from(error: KubernetesError) -> Self {
         let hint = error.hint();
-        let error = CommandError::new(error.turn(), error);
+        let error = CommandError::new(error.kind(), error);
         match hint {
             Some(hint) => error.hint(hint),
             None => error,

@@ -77,10 +77,10 @@ impl LaunchConfig {
         let text = std::fs::read_to_string(path)
             .map_err(|error| CommandError::user(format!("{}: {error}", path.display())))?;
         Self::parse(&text).map_err(|error| {
-            let mut named = CommandError::new(error.turn, format!("{}: {error}", path.display()));
+            let mut named = CommandError::new(error.kind, format!("{}: {error}", path.display()));
             if let Some(hint) = error.hints().first() {
                 named = CommandError::new(
-                    error.turn,
+                    error.kind,
                     format!("{}: {}", path.display(), error.message()),
                 );
                 named = named.hint(hint);

@@ -1,11 +1,11 @@
-//! What can go wrong with a registry, and whose turn it is then.
+//! What can go wrong with a registry, and of which kind it is then.
 
 use mlbuild_buildkit::CredentialsError;
 use mlbuild_buildkit::docker::api::DockerApiError;
 use mlbuild_templates::reference;
 use oci_spec::distribution::Reference;
 
-use crate::error::{CommandError, Turn};
+use crate::error::{CommandError, ErrorKind};
 use crate::image::LayoutError;
 
 /// A registry operation that failed.
@@ -187,15 +187,15 @@ impl RegistryError {
         )
     }
 
-    fn turn(&self) -> Turn {
+    fn kind(&self) -> ErrorKind {
         match self {
             RegistryError::InvalidReference { .. }
             | RegistryError::NameInvalid { .. }
             | RegistryError::NoSuchPlatform { .. }
             | RegistryError::Credentials(CredentialsError::Config { .. })
-            | RegistryError::NotFound { .. } => Turn::User,
-            RegistryError::DigestMismatch { .. } | RegistryError::Layout(_) => Turn::Work,
-            _ => Turn::Environment,
+            | RegistryError::NotFound { .. } => ErrorKind::User,
+            RegistryError::DigestMismatch { .. } | RegistryError::Layout(_) => ErrorKind::Work,
+            _ => ErrorKind::Environment,
         }
     }
 
@@ -254,7 +254,7 @@ impl RegistryError {
 
 impl From<RegistryError> for CommandError {
     fn from(error: RegistryError) -> Self {
-        let made = CommandError::new(error.turn(), &error);
+        let made = CommandError::new(error.kind(), &error);
         match error.hint() {
             Some(hint) => made.hint(hint),
             None => made,

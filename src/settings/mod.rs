@@ -101,7 +101,7 @@ pub struct AnswerSettings {
 /// Resolves what was typed.
 ///
 /// # Errors
-/// [`crate::error::Turn::User`] with the flag or the file and line at fault.
+/// [`crate::error::ErrorKind::User`] with the flag or the file and line at fault.
 pub fn resolve(args: ImageArgs) -> CommandResult<ImageSettings> {
     let context = Spec::new("CONTEXT", &args.context)
         .context()

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use base64::Engine as _;
-use mlbuild::error::{CommandError, Turn};
+use mlbuild::error::{CommandError, ErrorKind};
 use mlbuild::registry::{CredentialStore, Registry, RegistryError, RegistryOptions};
 use oci_spec::distribution::Reference;
 use tempfile::TempDir;
@@ -75,7 +75,7 @@ async fn without_a_log_in_it_is_asked_for() {
             "{error}"
         );
         let error = CommandError::from(error);
-        assert_eq!(error.turn, Turn::Environment);
+        assert_eq!(error.kind, ErrorKind::Environment);
         assert_eq!(error.hints(), [format!("docker login {}", registry.host)]);
     }
 }

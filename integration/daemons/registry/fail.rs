@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
-use mlbuild::error::{CommandError, Turn};
+use mlbuild::error::{CommandError, ErrorKind};
 use mlbuild::registry::{PushEvent, PushProgress, Registry, RegistryError, RegistryOptions};
 use oci_spec::distribution::Reference;
 
@@ -46,7 +46,7 @@ async fn a_registry_that_dies_in_a_push_leaves_no_half_image() {
         matches!(&error, RegistryError::Interrupted { .. }),
         "{error}"
     );
-    assert_eq!(CommandError::from(error).turn, Turn::Environment);
+    assert_eq!(CommandError::from(error).turn, ErrorKind::Environment);
 
     own.lock().unwrap().run();
     assert_eq!(client().head(&to).await.unwrap(), None);
@@ -91,7 +91,7 @@ async fn nobody_there_is_told_at_once() {
         "{error}"
     );
     let error = CommandError::from(error);
-    assert_eq!(error.turn, Turn::Environment);
+    assert_eq!(error.kind, ErrorKind::Environment);
     assert!(error.message().contains("127.0.0.1:1"), "{error}");
 }
 
@@ -108,7 +108,7 @@ async fn a_full_registry_is_told_so() {
         .await
         .unwrap_err();
     let error = CommandError::from(error);
-    assert_eq!(error.turn, Turn::Environment);
+    assert_eq!(error.kind, ErrorKind::Environment);
     assert!(
         error.message().contains("no space left"),
         "{error}\n{}",
@@ -152,7 +152,7 @@ async fn certificates_are_checked() {
         .unwrap_err();
     assert!(matches!(&error, RegistryError::Untrusted { .. }), "{error}");
     let error = CommandError::from(error);
-    assert_eq!(error.turn, Turn::Environment);
+    assert_eq!(error.kind, ErrorKind::Environment);
     assert!(error.hints()[0].contains("SSL_CERT_FILE"), "{error}");
 
     // With any certificate allowed.

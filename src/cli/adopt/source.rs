@@ -135,7 +135,7 @@ async fn platform(
 pub fn about(from: &Reference, image: &PlatformImage, error: CommandError) -> CommandError {
     let platform = platform_name(&image.platform);
     let message = format!("{from} ({platform}): {}", error.message());
-    let made = CommandError::new(error.turn, message);
+    let made = CommandError::new(error.kind, message);
     error.hints().iter().fold(made, CommandError::hint)
 }
 

@@ -74,7 +74,7 @@ pub struct DebianArgs {
 /// Runs the verb.
 ///
 /// # Errors
-/// One error with whose turn it is.
+/// One error of a documented kind.
 pub async fn run(args: BaseArgs) -> CommandResult {
     let BaseCommand::Debian(args) = args.command;
     if args.tag.is_none() && args.output.is_none() {

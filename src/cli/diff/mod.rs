@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::cli::opened::{self, Opened};
 use crate::cli::output;
 use crate::cli::registry_args::RegistryArgs;
-use crate::error::{CommandError, CommandResult, Turn};
+use crate::error::{CommandError, CommandResult, ErrorKind};
 use crate::flags::Format;
 use crate::image::compare::{Comparison, compare};
 use crate::registry::{parse_platform, platform_name};
@@ -43,7 +43,7 @@ pub struct DiffArgs {
 /// Runs the verb.
 ///
 /// # Errors
-/// [`Turn::Difference`] where they differ; an image that can't be read.
+/// [`ErrorKind::Difference`] where they differ; an image that can't be read.
 pub async fn run(args: DiffArgs) -> CommandResult {
     let platform =
         match &args.platform {
@@ -74,7 +74,7 @@ pub async fn run(args: DiffArgs) -> CommandResult {
     }
     match report.is_same() {
         true => Ok(()),
-        false => Err(CommandError::new(Turn::Difference, report.summary())),
+        false => Err(CommandError::new(ErrorKind::Difference, report.summary())),
     }
 }
 

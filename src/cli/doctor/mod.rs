@@ -110,7 +110,7 @@ impl Finding {
 /// Looks at everything and prints the findings.
 ///
 /// # Errors
-/// [`Turn::Environment`](crate::error::Turn) where a finding is a failure.
+/// [`ErrorKind::Environment`](crate::error::ErrorKind) where a finding is a failure.
 pub async fn run(args: DoctorArgs) -> CommandResult {
     let host = Host::this();
     let (mut findings, docker) = builder::check(&discover_options(&args)).await;

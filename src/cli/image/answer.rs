@@ -6,8 +6,8 @@ use mlbuild_buildkit::progress::Warning;
 use serde_json::{Value, json};
 
 use super::publish::Confirmed;
+use crate::builder::BuildOutput;
 use crate::cli::output;
-use crate::engine::BuildOutput;
 use crate::error::{CommandError, CommandResult};
 use crate::flags::Format;
 use crate::plan::{BuildPlan, Output};

@@ -6,8 +6,8 @@ use mlbuild_manifests::lock::{LockedBase, LockedImage};
 use mlbuild_templates::reference;
 use oci_spec::distribution::Reference;
 
+use crate::builder::Builder;
 use crate::cli::output;
-use crate::engine::Builder;
 use crate::error::{CommandError, CommandResult};
 use crate::flags::Upgrade;
 use crate::pin::ImageUse;
@@ -119,7 +119,7 @@ pub fn from_lock(uses: &[ImageUse], locked: Option<&LockedImage>) -> Bases {
 /// Pins each base image.
 ///
 /// # Errors
-/// [`crate::error::Turn::Difference`] where `--locked` or `--frozen` would have to pin anew;
+/// [`crate::error::ErrorKind::Difference`] where `--locked` or `--frozen` would have to pin anew;
 /// the registry's errors where an image is refused or isn't there.
 pub async fn resolve(
     uses: &[ImageUse],

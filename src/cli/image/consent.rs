@@ -2,34 +2,34 @@
 
 use std::io::IsTerminal;
 
+use crate::builder::{self, Connection, Consent};
 use crate::cli::output;
-use crate::engine::{self, Connection, Consent};
 use crate::error::{CommandError, CommandResult};
 use crate::settings::{BuildSettings, engine_allowed};
 
 /// Connects to the builder, or starts one if that is wanted.
 ///
 /// # Errors
-/// Those of [`engine::connect`].
+/// Those of [`builder::connect`].
 pub async fn connect(settings: &BuildSettings) -> CommandResult<Connection> {
     let may_start = || may_start(settings);
     let consent = Consent {
         may_start: &may_start,
         tell: &output::note,
     };
-    engine::connect(settings, &consent).await
+    builder::connect(settings, &consent).await
 }
 
 /// Connects to a builder that is there; starts none and asks nothing.
 ///
 /// # Errors
-/// Those of [`engine::connect`].
+/// Those of [`builder::connect`].
 pub async fn connect_quietly(settings: &BuildSettings) -> CommandResult<Connection> {
     let consent = Consent {
         may_start: &|| Ok(false),
         tell: &|_| {},
     };
-    engine::connect(settings, &consent).await
+    builder::connect(settings, &consent).await
 }
 
 fn may_start(settings: &BuildSettings) -> CommandResult<bool> {

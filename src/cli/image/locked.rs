@@ -11,7 +11,7 @@ use super::compose::{self, Composed};
 use super::planning;
 use crate::error::{CommandError, CommandResult};
 use crate::host;
-use crate::inputs::{Store, StoreError, View};
+use crate::package_store::{Store, StoreError, View};
 use crate::pin::ImageUse;
 use crate::plan::{BuildPlan, Compression, Context, Repack};
 use crate::settings::ImageSettings;

@@ -10,7 +10,7 @@ pub(super) mod consent;
 pub(super) mod context;
 mod docker_push;
 mod ignore;
-pub(super) mod inputs;
+pub(super) mod input_digests;
 mod layouts;
 pub(super) mod locked;
 mod moved;
@@ -28,11 +28,11 @@ use oci_spec::distribution::Reference;
 use self::answer::Answer;
 use self::bases::Bases;
 use self::locked::LockedPlan;
+use crate::builder::{self, BuildError, BuildInputs, BuildOutput, Builder, Connection};
 use crate::cli::lock::Locker;
 use crate::cli::lock::provide::Fetch;
 use crate::cli::mirror;
 use crate::cli::{interrupt, output};
-use crate::engine::{self, BuildError, BuildInputs, BuildOutput, Builder, Connection};
 use crate::error::{CommandError, CommandResult};
 use crate::flags::{ImageArgs, Print, ProgressArg};
 use crate::host::{self, HostSettings};
@@ -44,7 +44,7 @@ use tokio::sync::mpsc;
 /// Runs the verb.
 ///
 /// # Errors
-/// One error with whose turn it is.
+/// One error of a documented kind.
 pub async fn run(args: ImageArgs) -> CommandResult {
     let settings = settings::resolve(args)?;
     let host = host::of_this_machine(settings.build.host_network_settings);
@@ -149,7 +149,7 @@ struct Job<'a> {
 impl Job<'_> {
     async fn build(&self, locked: Option<&LockedImage>, bases: &mut Bases) -> CommandResult {
         let context = context::Before::look(self.settings, self.plan)?;
-        let inputs = inputs::inputs(self.plan, self.composed, context.digest());
+        let inputs = input_digests::inputs(self.plan, self.composed, context.digest());
         let skip = skip::Skip::new(self, &inputs);
         if let Some(answer) = skip.answer(locked).await? {
             self.note("nothing changed since the lock: not built again (--no-skip builds)");
@@ -157,7 +157,7 @@ impl Job<'_> {
         }
 
         let cancel = interrupt::token()?;
-        let ssh = engine::SshAgents::start(&self.plan.ssh)?;
+        let ssh = builder::SshAgents::start(&self.plan.ssh)?;
         let Connection { builder, how } = consent::connect(&self.settings.build).await?;
         bases.accept_local(&builder).await?;
         bases.check_platforms(self.uses, &builder.target_platforms(self.plan))?;
@@ -178,7 +178,7 @@ impl Job<'_> {
         }
         self.note(&format!("building on {how}"));
         let (events, progress) = Progress::start(
-            engine::progress_mode(self.settings.answer.progress),
+            builder::progress_mode(self.settings.answer.progress),
             self.progress_output(),
         );
         output::tell_above(progress.notes());
@@ -347,7 +347,7 @@ impl Job<'_> {
     /// What would happen, without a builder.
     fn dry_run(&self, locked: Option<&LockedImage>) -> CommandResult {
         let context = context::Before::look(self.settings, self.plan)?;
-        let inputs = inputs::inputs(self.plan, self.composed, context.digest());
+        let inputs = input_digests::inputs(self.plan, self.composed, context.digest());
         let changed = skip::changed(locked, &inputs);
         Answer::dry_run(self.plan, &changed).print(&self.settings.answer)
     }
@@ -425,7 +425,7 @@ fn warn_of_secret_args(settings: &ImageSettings) {
         .build
         .args
         .keys()
-        .filter(|name| inputs::looks_secret(name))
+        .filter(|name| input_digests::looks_secret(name))
     {
         output::warning(&format!(
             "the build argument {name} ends up in the image's history if the Dockerfile uses it; \

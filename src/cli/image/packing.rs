@@ -3,8 +3,8 @@
 use mlbuild_buildkit::progress::LocalSteps;
 
 use super::Job;
+use crate::builder::{self, BuildError, BuildInputs, BuildOutput, Builder};
 use crate::cli::repack::{self, Purpose};
-use crate::engine::{self, BuildError, BuildInputs, BuildOutput, Builder};
 use crate::error::{CommandError, CommandResult};
 use crate::plan::{BuildPlan, Context, Output, Repack};
 use crate::records::Git;
@@ -102,7 +102,7 @@ pub(super) async fn build(
         let docker = match builder.docker() {
             Ok(docker) => docker,
             Err(_) => {
-                elsewhere = engine::local_docker().await?;
+                elsewhere = builder::local_docker().await?;
                 let none = || CommandError::environment("no Docker daemon to load into");
                 elsewhere.docker().ok_or_else(none)?
             }

@@ -81,7 +81,7 @@ impl Remote {
                 .hint("docker image ls lists what is here; mlbuild image --push puts one there"),
             Self::Failed(error) => error,
         };
-        let made = CommandError::new(error.turn, format!("{}; and {also}", error.message()));
+        let made = CommandError::new(error.kind, format!("{}; and {also}", error.message()));
         error.hints().iter().fold(made, CommandError::hint)
     }
 }

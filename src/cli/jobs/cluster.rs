@@ -11,7 +11,7 @@ use super::{Kind, ListArgs, LogsArgs, time};
 use crate::cli::cluster_args::ClusterArgs;
 use crate::cli::{logs, output};
 use crate::env_vars::MLBUILD_RUN_ID;
-use crate::error::{CommandError, CommandResult, Turn};
+use crate::error::{CommandError, CommandResult, ErrorKind};
 use crate::kubernetes::{self, Cluster, Found, connect};
 use crate::queue::State;
 use crate::runtime::kubernetes::{ASKED_ANNOTATION, CONTAINER, KUEUE_QUEUE, MANAGED_BY};
@@ -227,7 +227,7 @@ async fn find(typed: &str, at: &ClusterArgs) -> CommandResult<(Cluster, Found)> 
     match at.find(typed).await {
         // Nobody spoke of a cluster: it was the last place to look.
         Err(error) if !at.is_said() && at.recorded(typed).is_none() => {
-            if error.turn != Turn::User {
+            if error.kind != ErrorKind::User {
                 output::warning(&format!("the cluster can't be asked: {}", error.message()));
             }
             let message = format!("no job `{typed}`, in a queue or in the cluster");

@@ -10,10 +10,10 @@ use mlbuild_templates::compose::{REQUEST_CONTEXT, resolve_dockerfile};
 use mlbuild_templates::{PackageRequest, SecretUse};
 use tempfile::TempDir;
 
+use crate::builder::{self, BuildInputs, Builder};
 use crate::cli::image::compose::secret_source;
 use crate::cli::image::locked::files;
 use crate::cli::{interrupt, output};
-use crate::engine::{self, BuildInputs, Builder};
 use crate::error::{CommandError, CommandResult};
 use crate::host::HostSettings;
 use crate::plan::{BuildPlan, Context, NoCache, PlannedDockerfile, SecretSource};
@@ -52,7 +52,7 @@ impl Question<'_> {
         let plan = self.plan(question.path())?;
         let cancel = interrupt::token()?;
         let (events, progress) = Progress::start(
-            engine::progress_mode(self.settings.answer.progress),
+            builder::progress_mode(self.settings.answer.progress),
             ProgressOutput::stderr(),
         );
         output::tell_above(progress.notes());

@@ -19,17 +19,17 @@ use mlbuild_templates::PackageRequest;
 
 use self::ask::Question;
 use self::provide::Fetch;
+use crate::builder::Builder;
 use crate::cli::image::bases::{self, Bases};
 use crate::cli::image::compose::{self, Composed};
 use crate::cli::image::locked::{self, store_error};
 use crate::cli::image::{consent, context, inputs, lock_key, planning, publish, registry_options};
 use crate::cli::mirror;
 use crate::cli::output;
-use crate::engine::Builder;
 use crate::error::{CommandError, CommandResult};
 use crate::flags::{Format, ImageArgs, Upgrade};
 use crate::host::{self, HostSettings};
-use crate::inputs::{Store, read_answer};
+use crate::package_store::{Store, read_answer};
 use crate::registry::Registry;
 use crate::settings::{self, ImageSettings, LockMode};
 
@@ -55,7 +55,7 @@ pub struct LockVerbArgs {
 /// Runs the verb.
 ///
 /// # Errors
-/// One error with whose turn it is.
+/// One error of a documented kind.
 pub async fn run(args: LockVerbArgs) -> CommandResult {
     refuse_flags_of_a_build(&args.image, "mlbuild lock only pins, it builds nothing")?;
     let (vendor, as_of) = (args.vendor, args.as_of);
@@ -247,7 +247,7 @@ impl Locker<'_> {
     }
 
     /// # Errors
-    /// [`crate::error::Turn::Difference`] with `--locked` and `--frozen`.
+    /// [`crate::error::ErrorKind::Difference`] with `--locked` and `--frozen`.
     pub fn refuse_locked(&self, entry: Option<&LockedImage>) -> CommandResult {
         let flag = match self.settings.lock.mode {
             LockMode::Free => return Ok(()),
@@ -370,7 +370,7 @@ pub fn write(
         target: key.target.clone(),
         created: Timestamp::now(),
         derived: None,
-        inputs: inputs::inputs(&locked.plan, &locked.composed, context.digest()),
+        inputs: input_digests::inputs(&locked.plan, &locked.composed, context.digest()),
         bases: bases.pins.values().cloned().collect(),
         builder: None,
         platforms: BTreeMap::new(),

@@ -4,12 +4,12 @@ use mlbuild_manifests::lock::{LockedBuild, Pins};
 
 use super::ask::Question;
 use super::vendor;
+use crate::builder::Builder;
 use crate::cli::image::locked::{LockedPlan, store_error};
 use crate::cli::output;
-use crate::engine::Builder;
 use crate::error::{CommandError, CommandResult};
 use crate::host::HostSettings;
-use crate::inputs::{Store, read_fetched};
+use crate::package_store::{Store, read_fetched};
 use crate::registry::Registry;
 use crate::settings::ImageSettings;
 
@@ -31,7 +31,7 @@ impl Fetch<'_> {
     /// image where the lock says so, else from the archives and indexes that the machine has set up.
     ///
     /// # Errors
-    /// [`crate::error::Turn::Difference`] for a file that isn't the pinned one, both hashes shown;
+    /// [`crate::error::ErrorKind::Difference`] for a file that isn't the pinned one, both hashes shown;
     /// where nobody has a file any more, its name.
     pub async fn provide(&self, locked: &LockedPlan, build: &LockedBuild) -> CommandResult {
         let pins = &build.platforms[&locked.platform];

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::parcel::Parcel;
 use crate::cli::image::locked::store_error;
 use crate::error::{CommandError, CommandResult};
-use crate::inputs::{Store, StoreError};
+use crate::package_store::{Store, StoreError};
 use crate::registry::Registry;
 
 /// Artifact type of the packages.

@@ -15,9 +15,9 @@ use tempfile::TempDir;
 
 use self::bases::Base;
 use super::opened::{self, Opened};
-use crate::engine::{BuildError, BuildInputs, BuildOutput, Builder};
+use crate::builder::{BuildError, BuildInputs, BuildOutput, Builder};
 use crate::env_vars;
-use crate::error::{CommandError, CommandResult, Turn};
+use crate::error::{CommandError, CommandResult, ErrorKind};
 use crate::image::ImageLayer;
 use crate::image::pack::{self, PackError, PackOptions, PackedFolder, PackedImage};
 use crate::plan::Repack;
@@ -220,6 +220,6 @@ pub fn work_folder() -> CommandResult<TempDir> {
 fn pack_error(error: PackError) -> CommandError {
     match error {
         PackError::Layer(error) => opened::layer_error(error),
-        PackError::Write { .. } => CommandError::new(Turn::Environment, error),
+        PackError::Write { .. } => CommandError::new(ErrorKind::Environment, error),
     }
 }

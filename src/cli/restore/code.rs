@@ -98,7 +98,7 @@ pub fn left_alone(project: &Path) -> Restored {
     }
 }
 
-/// Whose turn it is, and what to type next.
+/// What kind of error it is, and what to type next.
 fn sorted(error: CheckoutError, wanted: &Wanted<'_>) -> CommandError {
     let remote = wanted.state.remote.as_deref();
     let elsewhere = format!("mlbuild restore {} --worktree ../{0}", wanted.id);

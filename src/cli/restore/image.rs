@@ -50,7 +50,7 @@ pub async fn check(
         return Ok(exact);
     }
     Err(CommandError::new(
-        why.turn,
+        why.kind,
         format!(
             "the image of run {} can't be had: {}, and {program} doesn't have it either",
             record.id,

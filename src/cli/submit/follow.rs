@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::output;
-use crate::error::{CommandError, CommandResult, Turn};
+use crate::error::{CommandError, CommandResult, ErrorKind};
 use crate::kubernetes::{Cluster, End, KubernetesError, LogLines, State};
 use crate::runtime::kubernetes::CONTAINER;
 
@@ -112,7 +112,7 @@ impl Follower<'_> {
         let read = self.log.read(self.cluster, pod, output::answer_bytes).await;
         match read {
             // Its node may be gone, or not know of it yet: the pod's state tells what matters.
-            Err(error) if error.turn != Turn::Work => {
+            Err(error) if error.kind != ErrorKind::Work => {
                 self.tell(format!("the log can't be read: {}", error.message()));
                 Ok(())
             }

@@ -176,7 +176,7 @@ async fn end(
         Ok(Outcome::Ended(_)) => submission.asked.spec.options.is_on("rm"),
         Ok(Outcome::Cancelled) => true,
         // One that can't start would try for ever.
-        Err(error) => error.turn == crate::error::Turn::Runtime,
+        Err(error) => error.kind == crate::error::ErrorKind::Runtime,
     };
     if removes {
         if let Err(error) = cluster.remove(name).await {

@@ -7,7 +7,7 @@ use mlbuild_manifests::run_record::{RunCluster, RunCommand};
 use super::Submission;
 use super::follow::Outcome;
 use crate::cli::run::record::{Paper, begin, end, image};
-use crate::error::{CommandResult, Turn};
+use crate::error::{CommandResult, ErrorKind};
 use crate::kubernetes::Cluster;
 use crate::records::{RunExit, RunStart, StartedRun, this_host};
 
@@ -94,7 +94,7 @@ pub(super) fn finish(run: StartedRun, outcome: &CommandResult<Outcome>) {
         },
         Ok(Outcome::Cancelled) => RunExit::of_code(super::INTERRUPTED),
         // The connection is lost, and the Job may run on.
-        Err(error) if error.turn == Turn::Environment => return,
+        Err(error) if error.kind == ErrorKind::Environment => return,
         Err(_) => RunExit::default(),
     };
     end(run, exit);

@@ -2,7 +2,7 @@
 //! into a Secret of the cluster, since everybody who may look at a Job sees its variables.
 
 use super::Asked;
-use crate::cli::image::inputs::looks_secret;
+use crate::cli::image::input_digests::looks_secret;
 use crate::cli::run::credentials;
 use crate::env_vars::{MLBUILD_IMAGE, MLBUILD_RUN_ID, WANDB_API_KEY, WANDB_DOCKER, WANDB_RUN_ID};
 use crate::error::{CommandError, CommandResult};

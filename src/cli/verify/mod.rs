@@ -19,7 +19,7 @@ use super::diff::{Report, text};
 use super::image::registry_options;
 use super::lock::refuse_flags_of_a_build;
 use crate::cli::{opened, output};
-use crate::error::{CommandError, CommandResult, Turn};
+use crate::error::{CommandError, CommandResult, ErrorKind};
 use crate::flags::{Format, ImageArgs};
 use crate::registry::Registry;
 use crate::settings;
@@ -44,8 +44,8 @@ pub struct VerifyArgs {
 /// Runs the verb.
 ///
 /// # Errors
-/// [`Turn::Difference`] where the rebuilt image is another one, or the project isn't the one that
-/// the lock is of; else one error with whose turn it is.
+/// [`ErrorKind::Difference`] where the rebuilt image is another one, or the project isn't the one that
+/// the lock is of; else one error of a documented kind.
 pub async fn run(args: VerifyArgs) -> CommandResult {
     refuse_flags_of_a_build(
         &args.image,
@@ -79,7 +79,7 @@ pub async fn run(args: VerifyArgs) -> CommandResult {
         }
     };
     verdict.print(settings.answer.format, Some((report.ok(), compared)))?;
-    let error = CommandError::new(Turn::Difference, summary);
+    let error = CommandError::new(ErrorKind::Difference, summary);
     Err(match target.entry.build {
         Some(_) => error,
         None => error.hint(

@@ -8,13 +8,13 @@ use mlbuild_manifests::LockedImage;
 use oci_spec::image::Digest;
 use tempfile::TempDir;
 
+use crate::builder::{self, BuildError, BuildInputs, Builder, Connection};
 use crate::cli::image::locked::{self, LockedPlan};
 use crate::cli::image::{bases, compose, consent, context, inputs, planning, skip, titles};
 use crate::cli::lock::provide::Fetch;
 use crate::cli::opened::{self, Opened};
 use crate::cli::repack::{self, Purpose, Repacked};
 use crate::cli::{interrupt, output};
-use crate::engine::{self, BuildError, BuildInputs, Builder, Connection};
 use crate::error::{CommandError, CommandResult};
 use crate::host::{self, HostSettings};
 use crate::plan::{BuildPlan, NoCache};
@@ -43,7 +43,7 @@ enum Made {
 /// Rebuilds what an entry describes.
 ///
 /// # Errors
-/// [`crate::error::Turn::Difference`] where the project isn't the one that the entry is of; those
+/// [`crate::error::ErrorKind::Difference`] where the project isn't the one that the entry is of; those
 /// of a build.
 pub async fn rebuild(
     settings: &ImageSettings,
@@ -66,7 +66,7 @@ pub async fn rebuild(
     let context = context::Before::look(settings, &plan)?;
     let changed = skip::changed(
         Some(entry),
-        &inputs::inputs(&plan, composed, context.digest()),
+        &input_digests::inputs(&plan, composed, context.digest()),
     );
     if !changed.is_empty() {
         return Err(CommandError::difference(format!(
@@ -106,7 +106,7 @@ impl Rebuilding<'_> {
         plan.cache_to.clear();
         plan.outputs.clear();
         let cancel = interrupt::token()?;
-        let ssh = engine::SshAgents::start(&plan.ssh)?;
+        let ssh = builder::SshAgents::start(&plan.ssh)?;
         let Connection { builder, how } = consent::connect(&self.settings.build).await?;
         if let (Some(locked), Some(build)) = (self.locked, &self.entry.build) {
             let fetch = Fetch {
@@ -122,7 +122,7 @@ impl Rebuilding<'_> {
         if let Some(text) = text {
             shown = shown.with_titles(titles::titles(text));
         }
-        let style = engine::progress_mode(self.settings.answer.progress);
+        let style = builder::progress_mode(self.settings.answer.progress);
         let (events, progress) = Progress::start(style, shown);
         output::tell_above(progress.notes());
         let nothing = HostSettings::default();

@@ -17,7 +17,7 @@ use serde_json::Value;
 use self::accounts::Change;
 use super::layer::{LayerError, Packing};
 use super::{ImageLayer, PlatformImage};
-use crate::error::{CommandError, Turn};
+use crate::error::{CommandError, ErrorKind};
 
 pub use accounts::Account;
 
@@ -106,7 +106,7 @@ impl ReownError {
 impl From<ReownError> for CommandError {
     fn from(error: ReownError) -> Self {
         match &error {
-            ReownError::Layer(_) => CommandError::new(Turn::Work, &error),
+            ReownError::Layer(_) => CommandError::new(ErrorKind::Work, &error),
             ReownError::Refused { hint, .. } => CommandError::user(&error).hint(hint),
         }
     }

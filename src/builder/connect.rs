@@ -31,7 +31,7 @@ pub struct Consent<'a> {
 /// Connects to the builder that settings name, or to the one that is found.
 ///
 /// # Errors
-/// [`crate::error::Turn::Environment`] with all that was tried.
+/// [`crate::error::ErrorKind::Environment`] with all that was tried.
 pub async fn connect(settings: &BuildSettings, consent: &Consent<'_>) -> CommandResult<Connection> {
     let options = DiscoverOptions {
         builder: settings.builder.clone(),

@@ -154,8 +154,8 @@ impl Builder {
     /// Builds.
     ///
     /// # Errors
-    /// [`crate::error::Turn::User`] for what this builder can't do, [`crate::error::Turn::Work`]
-    /// for a failed step, [`crate::error::Turn::Environment`] for a builder that went away.
+    /// [`crate::error::ErrorKind::User`] for what this builder can't do, [`crate::error::ErrorKind::Work`]
+    /// for a failed step, [`crate::error::ErrorKind::Environment`] for a builder that went away.
     pub async fn build(&self, inputs: &BuildInputs<'_>) -> Result<BuildOutput, BuildError> {
         check::check(inputs.plan, inputs.host, &self.info)?;
         let route = Route::choose(inputs.plan, &self.info)?;
