@@ -46,7 +46,7 @@ async fn a_registry_that_dies_in_a_push_leaves_no_half_image() {
         matches!(&error, RegistryError::Interrupted { .. }),
         "{error}"
     );
-    assert_eq!(CommandError::from(error).turn, ErrorKind::Environment);
+    assert_eq!(CommandError::from(error).kind, ErrorKind::Environment);
 
     own.lock().unwrap().run();
     assert_eq!(client().head(&to).await.unwrap(), None);

@@ -23,7 +23,9 @@ use crate::builder::Builder;
 use crate::cli::image::bases::{self, Bases};
 use crate::cli::image::compose::{self, Composed};
 use crate::cli::image::locked::{self, store_error};
-use crate::cli::image::{consent, context, inputs, lock_key, planning, publish, registry_options};
+use crate::cli::image::{
+    consent, context, input_digests, lock_key, planning, publish, registry_options,
+};
 use crate::cli::mirror;
 use crate::cli::output;
 use crate::error::{CommandError, CommandResult};

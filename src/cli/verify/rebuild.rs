@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::builder::{self, BuildError, BuildInputs, Builder, Connection};
 use crate::cli::image::locked::{self, LockedPlan};
-use crate::cli::image::{bases, compose, consent, context, inputs, planning, skip, titles};
+use crate::cli::image::{bases, compose, consent, context, input_digests, planning, skip, titles};
 use crate::cli::lock::provide::Fetch;
 use crate::cli::opened::{self, Opened};
 use crate::cli::repack::{self, Purpose, Repacked};
