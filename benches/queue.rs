@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use clap::Parser;
-use mlbuild::queue::{GpuNeed, NewJob, Place, Seat, Source, State, Store};
+use mlbuild::queue::{AgentRegistration, GpuNeed, NewJob, Place, Source, State, Store};
 
 /// The queue that holds many jobs, and the one that jobs are started from.
 const MANY: &str = "bench";
@@ -190,8 +190,8 @@ fn spread(times: &[f64]) -> String {
     format!("{:.0} ({lowest:.0}–{highest:.0})", median(times))
 }
 
-fn seat(name: &str) -> Seat {
-    Seat {
+fn registration(name: &str) -> AgentRegistration {
+    AgentRegistration {
         name: name.into(),
         session: name.into(),
         host: "bench".into(),
@@ -268,7 +268,7 @@ impl Bench<'_> {
 
     /// Jobs handed out in a second: to one agent the first part of what waits, to four the rest.
     fn claim_all(&self) -> (f64, f64) {
-        let (store, alone) = (self.open(), seat("alone"));
+        let (store, alone) = (self.open(), registration("alone"));
         let (jobs, part) = (self.asked.jobs, self.asked.jobs / 5);
         let began = Instant::now();
         for _ in 0..part {
@@ -279,8 +279,8 @@ impl Bench<'_> {
         thread::scope(|scope| {
             for n in 0..4 {
                 scope.spawn(move || {
-                    let (store, seat) = (self.open(), seat(&format!("a{n}")));
-                    while store.claim(&seat).expect("claimed").is_some() {}
+                    let (store, registration) = (self.open(), registration(&format!("a{n}")));
+                    while store.claim(&registration).expect("claimed").is_some() {}
                 });
             }
         });

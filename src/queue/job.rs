@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::store::StoreError;
+
 /// What a job's container is made from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "kind")]
@@ -120,9 +122,13 @@ impl State {
         matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled)
     }
 
-    pub(super) fn read(word: &str) -> Self {
+    pub(super) fn read(word: &str) -> Result<Self, StoreError> {
         let same = |state: &Self| state.as_str() == word;
-        Self::ALL.into_iter().find(same).unwrap_or(Self::Failed)
+        let found = Self::ALL.into_iter().find(same);
+        found.ok_or_else(|| StoreError::Unknown {
+            what: "the state of a job",
+            value: word.to_owned(),
+        })
     }
 }
 

@@ -4,16 +4,16 @@
 //! Starting containers, building images and printing is left to `cli`.
 
 pub mod archive;
+mod claim;
 mod config;
 mod job;
 mod launch_config;
 mod secret;
 mod store;
 
+pub use claim::{AgentRegistration, Claim, End, Held, Start};
 pub use config::{QueueConfig, gpu_need, override_of, without_gpus};
 pub use job::{Attempt, GpuNeed, Job, NewJob, Queue, Source, State};
 pub use launch_config::{Builder, BuilderKind, LaunchConfig};
 pub use secret::{SecretError, holds_secret};
-pub use store::{
-    Claim, End, Filter, Held, Place, Prune, Pruned, Seat, Start, Store, StoreError, Watch,
-};
+pub use store::{Filter, Place, Prune, Pruned, Store, StoreError, Watch};

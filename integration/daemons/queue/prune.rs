@@ -5,7 +5,7 @@ use std::thread;
 
 use mlbuild::queue::{End, GpuNeed, NewJob, Prune, Source, State, Store, archive};
 
-use super::store::seat;
+use super::store::registration;
 use super::{Setting, job};
 use crate::support::mlbuild::Project;
 use crate::support::wait;
@@ -27,7 +27,7 @@ fn of_code(code: &archive::Archive) -> NewJob {
 
 /// Ends the next job with this code.
 fn end_next(store: &Store, exit_code: i64) {
-    let agent = seat("x", &[]);
+    let agent = registration("x", &[]);
     let claim = store.claim(&agent).unwrap().unwrap();
     let end = End {
         exit_code: Some(exit_code),

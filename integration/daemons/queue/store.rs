@@ -5,13 +5,13 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
-use mlbuild::queue::{End, GpuNeed, Seat, Start, State, Store};
+use mlbuild::queue::{AgentRegistration, End, GpuNeed, Start, State, Store};
 
 use super::{Setting, job};
 use crate::support::wait::HANG;
 
-pub fn seat(name: &str, gpus: &[&str]) -> Seat {
-    Seat {
+pub fn registration(name: &str, gpus: &[&str]) -> AgentRegistration {
+    AgentRegistration {
         name: name.into(),
         session: ulid::Ulid::r#gen().to_string(),
         host: "here".into(),
@@ -25,10 +25,10 @@ pub fn seat(name: &str, gpus: &[&str]) -> Seat {
 /// Long enough that a busy machine does what must happen within it.
 const SHORT: Duration = Duration::from_secs(2);
 
-fn short(name: &str) -> Seat {
-    Seat {
+fn short(name: &str) -> AgentRegistration {
+    AgentRegistration {
         lease: SHORT,
-        ..seat(name, &[])
+        ..registration(name, &[])
     }
 }
 
@@ -63,8 +63,8 @@ fn jobs_go_by_priority_and_then_by_age() {
         for (id, priority) in [("a", 0), ("b", 5), ("c", -1), ("d", 5), ("e", 0)] {
             store.launch(id, &job(priority, GpuNeed::None)).unwrap();
         }
-        let seat = seat("x", &[]);
-        let order: String = std::iter::from_fn(|| store.claim(&seat).unwrap())
+        let registration = registration("x", &[]);
+        let order: String = std::iter::from_fn(|| store.claim(&registration).unwrap())
             .map(|claim| claim.id)
             .collect();
         assert_eq!(order, "bdaec", "{name}");
@@ -87,8 +87,9 @@ fn among_many_agents_each_job_goes_to_one() {
             for n in 0..6 {
                 let (setting, taken) = (&setting, &taken);
                 scope.spawn(move || {
-                    let (store, seat) = (setting.open(), seat(&format!("a{n}"), &[]));
-                    while let Some(claim) = store.claim(&seat).unwrap() {
+                    let (store, registration) =
+                        (setting.open(), registration(&format!("a{n}"), &[]));
+                    while let Some(claim) = store.claim(&registration).unwrap() {
                         taken.lock().unwrap().push(claim.id);
                     }
                 });
@@ -104,7 +105,7 @@ fn among_many_agents_each_job_goes_to_one() {
 fn an_agent_that_slept_through_its_lease_changes_nothing() {
     each(|name, store| {
         store.launch("j", &job(0, GpuNeed::None)).unwrap();
-        let (sleeper, other) = (short("sleeper"), seat("other", &[]));
+        let (sleeper, other) = (short("sleeper"), registration("other", &[]));
         let old = store.claim(&sleeper).unwrap().unwrap();
         assert!(store.take_over(&other, &[]).unwrap().is_empty());
         assert!(
@@ -117,7 +118,7 @@ fn an_agent_that_slept_through_its_lease_changes_nothing() {
             "{name}: nothing was started"
         );
         let new = store.claim(&other).unwrap().unwrap();
-        assert!(new.epoch > old.epoch);
+        assert!(new.fencing_token > old.fencing_token);
         assert!(!store.begin(&sleeper, &old, &begun()).unwrap(), "{name}");
         assert_eq!(
             store.finish(&sleeper, &old, &ended(0)).unwrap(),
@@ -154,9 +155,9 @@ fn what_was_started_is_taken_over_on_the_same_engine_only() {
         let claim = store.claim(&lost).unwrap().unwrap();
         assert!(store.begin(&lost, &claim, &begun()).unwrap());
         thread::sleep(SHORT + Duration::from_millis(100));
-        let elsewhere = Seat {
+        let elsewhere = AgentRegistration {
             engine: "another".into(),
-            ..seat("elsewhere", &[])
+            ..registration("elsewhere", &[])
         };
         assert!(
             store.take_over(&elsewhere, &[]).unwrap().is_empty(),
@@ -171,7 +172,7 @@ fn what_was_started_is_taken_over_on_the_same_engine_only() {
                 .to_string()
                 .contains("its agent says nothing")
         );
-        let here = seat("here", &[]);
+        let here = registration("here", &[]);
         let taken = store.take_over(&here, &[]).unwrap();
         assert_eq!(taken[0].started, Some(begun()), "{name}");
         assert!(
@@ -192,7 +193,7 @@ fn what_was_started_is_taken_over_on_the_same_engine_only() {
 fn what_an_agent_was_given_without_hearing_of_it_is_not_forgotten() {
     each(|name, store| {
         store.launch("j", &job(0, GpuNeed::None)).unwrap();
-        let agent = seat("deaf", &[]);
+        let agent = registration("deaf", &[]);
         // It was given the job, and the answer was lost: it waits again.
         let lost = store.claim(&agent).unwrap().unwrap();
         let working = ["j".to_owned()];
@@ -213,30 +214,33 @@ fn what_an_agent_was_given_without_hearing_of_it_is_not_forgotten() {
 fn a_heartbeat_keeps_what_an_agent_has() {
     each(|name, store| {
         store.launch("j", &job(0, GpuNeed::None)).unwrap();
-        let seat = short("alive");
-        store.seat(&seat).unwrap();
-        let claim = store.claim(&seat).unwrap().unwrap();
+        let registration = short("alive");
+        store.register(&registration).unwrap();
+        let claim = store.claim(&registration).unwrap().unwrap();
         for _ in 0..5 {
             thread::sleep(SHORT / 4);
-            assert_eq!(store.renew(&seat).unwrap()[0].id, "j");
+            assert_eq!(store.renew(&registration).unwrap()[0].id, "j");
             store.take_over(&short("other"), &[]).unwrap();
         }
-        assert!(store.begin(&seat, &claim, &begun()).unwrap(), "{name}");
+        assert!(
+            store.begin(&registration, &claim, &begun()).unwrap(),
+            "{name}"
+        );
         // The name of one that lives is its own.
-        let twin = store.seat(&short("alive")).unwrap_err().to_string();
+        let twin = store.register(&short("alive")).unwrap_err().to_string();
         assert!(
             twin.contains("an agent `alive` is at work on here"),
             "{twin}"
         );
-        store.leave(&seat).unwrap();
-        store.seat(&short("alive")).unwrap();
+        store.leave(&registration).unwrap();
+        store.register(&short("alive")).unwrap();
     });
 }
 
 #[test]
 fn a_gpu_is_handed_out_once() {
     each(|name, store| {
-        let agent = seat("gpu", &["0", "1", "2"]);
+        let agent = registration("gpu", &["0", "1", "2"]);
         let ids = |list: &[&str]| GpuNeed::Ids(list.iter().map(|id| (*id).to_owned()).collect());
         store.launch("two", &job(9, GpuNeed::Count(2))).unwrap();
         store.launch("all", &job(8, GpuNeed::All)).unwrap();
@@ -257,7 +261,7 @@ fn a_gpu_is_handed_out_once() {
         let (id, gpus, _) = next().unwrap();
         assert_eq!((id.as_str(), gpus.as_str()), ("none", ""), "{name}");
         assert!(next().is_none(), "{name}: the others wait");
-        let twin = seat("twin", &["0", "1", "2"]);
+        let twin = registration("twin", &["0", "1", "2"]);
         assert!(
             store.claim(&twin).unwrap().is_none(),
             "{name}: the engine's GPUs are taken"
@@ -269,7 +273,7 @@ fn a_gpu_is_handed_out_once() {
         store.finish(&agent, &first, &ended(0)).unwrap();
         let (id, gpus, _) = next().unwrap();
         assert_eq!((id.as_str(), gpus.as_str()), ("all", "0,1,2"), "{name}");
-        let without = seat("cpu", &[]);
+        let without = registration("cpu", &[]);
         assert!(
             store.claim(&without).unwrap().is_none(),
             "{name}: no agent without GPUs takes it"
@@ -292,9 +296,10 @@ fn under_a_crowd_no_gpu_is_handed_out_twice() {
             for n in 0..4 {
                 let (setting, held) = (&setting, &held);
                 scope.spawn(move || {
-                    let (store, seat) = (setting.open(), seat(&format!("a{n}"), &["0", "1"]));
-                    while !store.is_idle(&seat.queues).unwrap() {
-                        let Some(claim) = store.claim(&seat).unwrap() else {
+                    let (store, registration) =
+                        (setting.open(), registration(&format!("a{n}"), &["0", "1"]));
+                    while !store.is_idle(&registration.queues).unwrap() {
+                        let Some(claim) = store.claim(&registration).unwrap() else {
                             thread::sleep(Duration::from_millis(2));
                             continue;
                         };
@@ -304,7 +309,7 @@ fn under_a_crowd_no_gpu_is_handed_out_twice() {
                         );
                         thread::sleep(Duration::from_millis(2));
                         held.lock().unwrap().remove(&claim.gpus[0]);
-                        store.finish(&seat, &claim, &ended(0)).unwrap();
+                        store.finish(&registration, &claim, &ended(0)).unwrap();
                     }
                 });
             }
@@ -320,7 +325,7 @@ fn a_failed_job_is_tried_so_often_and_no_more() {
             ..job(0, GpuNeed::None)
         };
         store.launch("j", &retried).unwrap();
-        let agent = seat("x", &[]);
+        let agent = registration("x", &[]);
         let claim = store.claim(&agent).unwrap().unwrap();
         assert_eq!(
             store.finish(&agent, &claim, &ended(1)).unwrap(),
@@ -356,7 +361,7 @@ fn a_cancelled_job_doesnt_start() {
     each(|name, store| {
         store.launch("waits", &job(0, GpuNeed::None)).unwrap();
         assert_eq!(store.cancel("waits").unwrap(), State::Cancelled);
-        let agent = seat("x", &["0"]);
+        let agent = registration("x", &["0"]);
         assert!(store.claim(&agent).unwrap().is_none(), "{name}");
         store.launch("claimed", &job(0, GpuNeed::Count(1))).unwrap();
         let claim = store.claim(&agent).unwrap().unwrap();
@@ -384,7 +389,7 @@ fn a_queue_that_is_gone_takes_and_starts_nothing() {
             ..job(0, GpuNeed::None)
         };
         store.launch("runs", &retried).unwrap();
-        let agent = seat("x", &[]);
+        let agent = registration("x", &[]);
         let claim = store.claim(&agent).unwrap().unwrap();
         store.launch("waits", &retried).unwrap();
         let error = store.delete_queue("q", false).unwrap_err().to_string();
@@ -409,7 +414,7 @@ fn a_queue_that_is_gone_takes_and_starts_nothing() {
                 .to_string()
                 .contains("is gone")
         );
-        assert!(store.seat(&agent).is_err(), "{name}: nobody serves it");
+        assert!(store.register(&agent).is_err(), "{name}: nobody serves it");
     });
 }
 
@@ -418,9 +423,15 @@ fn a_paused_queue_waits() {
     each(|name, store| {
         store.launch("j", &job(0, GpuNeed::None)).unwrap();
         store.pause_queue("q", true).unwrap();
-        assert!(store.claim(&seat("x", &[])).unwrap().is_none(), "{name}");
+        assert!(
+            store.claim(&registration("x", &[])).unwrap().is_none(),
+            "{name}"
+        );
         store.pause_queue("q", false).unwrap();
-        assert!(store.claim(&seat("x", &[])).unwrap().is_some(), "{name}");
+        assert!(
+            store.claim(&registration("x", &[])).unwrap().is_some(),
+            "{name}"
+        );
     });
 }
 
@@ -455,7 +466,7 @@ fn after_a_restart_of_the_machine_leases_have_ended() {
     let store = setting.open();
     store.create_queue("q", "", false).unwrap();
     store.launch("j", &job(0, GpuNeed::None)).unwrap();
-    let before = seat("before", &[]);
+    let before = registration("before", &[]);
     let claim = store.claim(&before).unwrap().unwrap();
     assert!(store.begin(&before, &claim, &begun()).unwrap());
     // The clock that leases are told by began anew: its time says nothing of theirs.
@@ -463,7 +474,13 @@ fn after_a_restart_of_the_machine_leases_have_ended() {
     file.execute("UPDATE jobs SET boot = 'another boot'", [])
         .unwrap();
     drop(file);
-    assert_eq!(store.take_over(&seat("after", &[]), &[]).unwrap().len(), 1);
+    assert_eq!(
+        store
+            .take_over(&registration("after", &[]), &[])
+            .unwrap()
+            .len(),
+        1
+    );
 }
 
 /// A statement of somebody who isn't mlbuild.
@@ -488,7 +505,7 @@ fn an_older_store_is_brought_up_and_a_newer_one_left_alone() {
         meddle(&setting, "ALTER TABLE jobs DROP COLUMN discarded");
         meddle(&setting, "UPDATE mlbuild_schema SET version = 1");
         let store = setting.open();
-        let agent = seat("x", &[]);
+        let agent = registration("x", &[]);
         let claim = store.claim(&agent).unwrap().unwrap();
         assert!(store.begin(&agent, &claim, &begun()).unwrap(), "{name}");
         assert!(store.discard(&agent, &claim, Some("c1")).unwrap(), "{name}");

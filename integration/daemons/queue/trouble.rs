@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use mlbuild::queue::{Seat, Start};
+use mlbuild::queue::{AgentRegistration, Start};
 
 use super::{Agent, Setting};
 use crate::support::clock;
@@ -205,7 +205,7 @@ fn a_container_that_is_gone_ran_or_is_made_anew() {
         let id = setting.launch(&[], "echo whole");
         // An agent was lost after it had been told to start a container that another then removes.
         let store = setting.open();
-        let lost = Seat {
+        let lost = AgentRegistration {
             name: "lost".into(),
             session: ulid::Ulid::r#gen().to_string(),
             host: "here".into(),

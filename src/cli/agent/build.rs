@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use rustix::process::Pid;
 use sha2::{Digest as _, Sha256};
 
-use super::job::Work;
+use super::job::JobHandle;
 use super::serve::Agent;
 use crate::cli::output;
 use crate::env_vars;
@@ -29,7 +29,7 @@ pub(super) fn image(
     claim: &Claim,
     source: &Source,
     config: &QueueConfig,
-    work: &Work,
+    handle: &JobHandle,
 ) -> CommandResult<(String, Option<Snapshot>)> {
     if agent.builder.kind == BuilderKind::Noop {
         return Err(
@@ -62,14 +62,14 @@ pub(super) fn image(
         Source::Git { .. } => Snapshot::take(&code).unwrap_or_default(),
         _ => None,
     };
-    if let Some(image) = agent.insist(|store| store.built(&key)).flatten()
+    if let Some(image) = agent.retry(|store| store.built(&key)).flatten()
         && (agent.registry.is_some() || agent.containers.has_image(&image))
     {
         return Ok((image, state));
     }
     output::note(&format!("job {}: builds {}", claim.id, source.shown()));
-    let image = build(agent, claim, &key, &code, base, work)?;
-    agent.insist(|store| store.remember_build(&key, &image));
+    let image = build(agent, claim, &key, &code, base, handle)?;
+    agent.retry(|store| store.remember_build(&key, &image));
     Ok((image, state))
 }
 
@@ -81,7 +81,10 @@ fn key(agent: &Agent, source: &Source, base: Option<&String>) -> String {
         Source::Git { commit, .. } => commit,
     };
     // An image that isn't pushed is on one engine only.
-    let place = agent.registry.as_ref().unwrap_or(&agent.seat.engine);
+    let place = agent
+        .registry
+        .as_ref()
+        .unwrap_or(&agent.registration.engine);
     let mut hash = Sha256::new();
     for part in [
         code,
@@ -141,7 +144,7 @@ fn build(
     key: &str,
     code: &Path,
     base: Option<&String>,
-    work: &Work,
+    handle: &JobHandle,
 ) -> CommandResult<String> {
     let program = std::env::current_exe().map_err(CommandError::environment)?;
     let name = match &agent.registry {
@@ -171,9 +174,9 @@ fn build(
         .process_group(0)
         .spawn()
         .map_err(CommandError::environment)?;
-    work.set_build(Some(Pid::from_child(&child)));
-    if work.is_cancelled() || agent.is_stopping() {
-        work.end_build();
+    handle.set_build(Some(Pid::from_child(&child)));
+    if handle.is_cancelled() || agent.is_stopping() {
+        handle.end_build();
     }
     let mut said = String::new();
     let read = child
@@ -181,9 +184,9 @@ fn build(
         .take()
         .map(|mut out| out.read_to_string(&mut said));
     let status = child.wait();
-    work.set_build(None);
+    handle.set_build(None);
     let status = status.map_err(CommandError::environment)?;
-    if work.is_cancelled() {
+    if handle.is_cancelled() {
         return Err(CommandError::work("cancelled while its image was built"));
     }
     if !status.success() || read.is_none_or(|read| read.is_err()) {
@@ -194,7 +197,7 @@ fn build(
             CommandError::work(format!("its image can't be built:\n{tail}")).hint(format!(
                 "all of it: {} on {}",
                 log.display(),
-                agent.seat.host
+                agent.registration.host
             )),
         );
     }

@@ -135,7 +135,7 @@ impl Containers {
         }
     }
 
-    /// Containers that were made for jobs of a store and never started: job, epoch, id.
+    /// Containers that were made for jobs of a store and never started: job, fencing token, id.
     pub(super) fn created(&self, store: &str) -> Vec<(String, i64, String)> {
         if self.engine.is_podman() {
             let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
@@ -150,12 +150,12 @@ impl Containers {
         };
         let of_it = |container: mlbuild_buildkit::docker::containers::ContainerSummary| {
             let job = container.labels.get(super::job::LABEL_JOB)?.clone();
-            let epoch = container
+            let fencing_token = container
                 .labels
                 .get(super::job::LABEL_EPOCH)?
                 .parse()
                 .ok()?;
-            Some((job, epoch, container.id))
+            Some((job, fencing_token, container.id))
         };
         containers.into_iter().filter_map(of_it).collect()
     }

@@ -22,18 +22,18 @@ use crate::runtime::Options;
 
 pub(super) const LABEL_JOB: &str = "mlbuild.job";
 pub(super) const LABEL_STORE: &str = "mlbuild.store";
-pub(super) const LABEL_EPOCH: &str = "mlbuild.epoch";
+pub(super) const LABEL_EPOCH: &str = "mlbuild.fencing_token";
 pub(super) const LABEL_REMOVE: &str = "mlbuild.remove";
 
 /// A job at work, as others of the agent's threads see it.
 #[derive(Default)]
-pub(super) struct Work {
+pub(super) struct JobHandle {
     cancelled: AtomicBool,
     container: Mutex<Option<String>>,
     build: Mutex<Option<Pid>>,
 }
 
-impl Work {
+impl JobHandle {
     pub(super) fn is_cancelled(&self) -> bool {
         self.cancelled.load(Ordering::SeqCst)
     }
@@ -80,7 +80,7 @@ impl Work {
 }
 
 /// What became of it.
-pub(super) enum Became {
+pub(super) enum JobOutcome {
     /// It ended; whether its container is to go.
     Ended(End, Option<String>),
     /// It was never started, and waits again.
@@ -90,22 +90,22 @@ pub(super) enum Became {
 }
 
 /// Does a job.
-pub(super) fn run(agent: &Agent, claim: &Claim, work: &Work) {
+pub(super) fn run(agent: &Agent, claim: &Claim, handle: &JobHandle) {
     let became = match &claim.started {
-        None => first(agent, claim, work),
-        Some(start) => recover::run(agent, claim, start, work),
+        None => first(agent, claim, handle),
+        Some(start) => recover::run(agent, claim, start, handle),
     };
     match became {
-        Became::Ended(end, remove) => finish(agent, claim, &end, remove.as_deref()),
-        Became::NotStarted => {
-            agent.insist(|store| store.give_back(&agent.seat, claim));
+        JobOutcome::Ended(end, remove) => finish(agent, claim, &end, remove.as_deref()),
+        JobOutcome::NotStarted => {
+            agent.retry(|store| store.give_back(&agent.registration, claim));
         }
-        Became::Lost => output::note(&format!("job {}: another agent has it", claim.id)),
+        JobOutcome::Lost => output::note(&format!("job {}: another agent has it", claim.id)),
     }
 }
 
 fn finish(agent: &Agent, claim: &Claim, end: &End, remove: Option<&str>) {
-    let state = agent.insist(|store| store.finish(&agent.seat, claim, end));
+    let state = agent.retry(|store| store.finish(&agent.registration, claim, end));
     let how = match (&end.error, end.exit_code) {
         (Some(error), _) => format!(": {error}"),
         (None, Some(code)) if code != 0 => format!(": exit code {code}"),
@@ -123,32 +123,36 @@ fn finish(agent: &Agent, claim: &Claim, end: &End, remove: Option<&str>) {
 }
 
 /// A job that nobody started yet.
-fn first(agent: &Agent, claim: &Claim, work: &Work) -> Became {
-    match prepare_and_start(agent, claim, work) {
+fn first(agent: &Agent, claim: &Claim, handle: &JobHandle) -> JobOutcome {
+    match prepare_and_start(agent, claim, handle) {
         Ok(became) => became,
         // What a signal for the agent broke is no failure of the job.
-        Err(_) if agent.is_stopping() => Became::NotStarted,
-        Err(error) => failed(&error, work),
+        Err(_) if agent.is_stopping() => JobOutcome::NotStarted,
+        Err(error) => failed(&error, handle),
     }
 }
 
-fn failed(error: &CommandError, work: &Work) -> Became {
+fn failed(error: &CommandError, handle: &JobHandle) -> JobOutcome {
     let mut text = error.message().to_owned();
     for hint in error.hints() {
         text.push_str(&format!("; {hint}"));
     }
     let end = End {
         error: Some(text),
-        cancelled: work.is_cancelled(),
+        cancelled: handle.is_cancelled(),
         ..End::default()
     };
-    Became::Ended(end, None)
+    JobOutcome::Ended(end, None)
 }
 
-fn prepare_and_start(agent: &Agent, claim: &Claim, work: &Work) -> CommandResult<Became> {
+fn prepare_and_start(
+    agent: &Agent,
+    claim: &Claim,
+    handle: &JobHandle,
+) -> CommandResult<JobOutcome> {
     let config = QueueConfig::parse(&claim.config, Path::new(&format!("queue {}", claim.queue)))?;
-    let (image, code) = image_of(agent, claim, &config, work)?;
-    if work.is_cancelled() {
+    let (image, code) = image_of(agent, claim, &config, handle)?;
+    if handle.is_cancelled() {
         return Ok(cancelled());
     }
     let overrides = claim.overrides.iter().map(|text| override_of(text));
@@ -169,11 +173,15 @@ fn prepare_and_start(agent: &Agent, claim: &Claim, work: &Work) -> CommandResult
         run_id.clone(),
         &agent.folder,
     ))?;
-    let name = format!("mlbuild-{}-{}", claim.id.to_lowercase(), claim.epoch);
+    let name = format!(
+        "mlbuild-{}-{}",
+        claim.id.to_lowercase(),
+        claim.fencing_token
+    );
     let mut labels = vec![
         (LABEL_JOB, claim.id.clone()),
         (LABEL_STORE, agent.store_id.clone()),
-        (LABEL_EPOCH, claim.epoch.to_string()),
+        (LABEL_EPOCH, claim.fencing_token.to_string()),
     ];
     if prepared.remove {
         labels.push((LABEL_REMOVE, "true".to_owned()));
@@ -185,13 +193,13 @@ fn prepare_and_start(agent: &Agent, claim: &Claim, work: &Work) -> CommandResult
         records: agent.project.to_string_lossy().into_owned(),
         image: prepared.image().to_owned(),
     };
-    let may = agent.insist(|store| store.begin(&agent.seat, claim, &start));
+    let may = agent.retry(|store| store.begin(&agent.registration, claim, &start));
     if may != Some(true) {
         agent.containers.remove(&container);
         return Ok(match may {
             // Cancelled, or lost: the store tells the two apart.
             Some(_) => cancelled(),
-            None => Became::NotStarted,
+            None => JobOutcome::NotStarted,
         });
     }
     // From here on the job counts as started, whoever has it. A record that is there already is of
@@ -201,32 +209,39 @@ fn prepare_and_start(agent: &Agent, claim: &Claim, work: &Work) -> CommandResult
         Ok(record) => record,
         Err(error) => {
             agent.containers.remove(&container);
-            return Ok(failed(&error, work));
+            return Ok(failed(&error, handle));
         }
     };
     output::note(&format!("job {}: {}", claim.id, start.image));
     if let Err(why) = agent.containers.start(&container) {
-        if agent.insist(|store| store.has(&agent.seat, claim)) != Some(true) {
+        if agent.retry(|store| store.has(&agent.registration, claim)) != Some(true) {
             // Whoever has the job now may have removed the container.
-            return Ok(Became::Lost);
+            return Ok(JobOutcome::Lost);
         }
         let _ = record.finish(RunExit::default());
         let error = CommandError::runtime(format!("the container can't be started: {why}"));
-        let Became::Ended(end, _) = failed(&error, work) else {
-            return Ok(Became::Lost);
+        let JobOutcome::Ended(end, _) = failed(&error, handle) else {
+            return Ok(JobOutcome::Lost);
         };
-        return Ok(Became::Ended(end, Some(container)));
+        return Ok(JobOutcome::Ended(end, Some(container)));
     }
     let remove = prepared.remove.then(|| container.clone());
-    Ok(follow(agent, claim, &container, Some(record), remove, work))
+    Ok(follow(
+        agent,
+        claim,
+        &container,
+        Some(record),
+        remove,
+        handle,
+    ))
 }
 
-fn cancelled() -> Became {
+fn cancelled() -> JobOutcome {
     let end = End {
         cancelled: true,
         ..End::default()
     };
-    Became::Ended(end, None)
+    JobOutcome::Ended(end, None)
 }
 
 /// Waits for the end of a container that was started, and writes it down.
@@ -236,13 +251,13 @@ pub(super) fn follow(
     container: &str,
     record: Option<StartedRun>,
     remove: Option<String>,
-    work: &Work,
-) -> Became {
-    work.set_container(agent, container);
+    handle: &JobHandle,
+) -> JobOutcome {
+    handle.set_container(agent, container);
     let state = agent.containers.end(container);
-    if agent.insist(|store| store.has(&agent.seat, claim)) != Some(true) {
+    if agent.retry(|store| store.has(&agent.registration, claim)) != Some(true) {
         // Whoever has it writes down how it ended.
-        return Became::Lost;
+        return JobOutcome::Lost;
     }
     let code = state.as_ref().map(|state| state.exit_code);
     if let Some(record) = record {
@@ -262,9 +277,9 @@ pub(super) fn follow(
             Some(_) => agent.containers.log(container),
             None => String::new(),
         },
-        cancelled: work.is_cancelled(),
+        cancelled: handle.is_cancelled(),
     };
-    Became::Ended(end, remove)
+    JobOutcome::Ended(end, remove)
 }
 
 /// The image of a job, and the code in it.
@@ -272,10 +287,10 @@ fn image_of(
     agent: &Agent,
     claim: &Claim,
     config: &QueueConfig,
-    work: &Work,
+    handle: &JobHandle,
 ) -> CommandResult<(String, Option<Snapshot>)> {
     match &claim.source {
         crate::queue::Source::Image { image } => Ok((image.clone(), None)),
-        source => build::image(agent, claim, source, config, work),
+        source => build::image(agent, claim, source, config, handle),
     }
 }

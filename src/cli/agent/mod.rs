@@ -2,7 +2,7 @@
 //!
 //! | step | file |
 //! | --- | --- |
-//! | flags, `launch-config.yaml`, the engine, a seat at the store | here |
+//! | flags, `launch-config.yaml`, the engine, a registration at the store | here |
 //! | take what silent agents left, take jobs, say that it lives | `serve` |
 //! | one job: prepared, started once, followed, written down | `job` |
 //! | a job that an agent left: followed, or started if it never was | `recover` |
@@ -28,7 +28,7 @@ use self::serve::Agent;
 use super::output;
 use super::queue::store_args::StoreArgs;
 use crate::error::{CommandError, CommandResult};
-use crate::queue::{BuilderKind, LaunchConfig, Seat, Store};
+use crate::queue::{AgentRegistration, BuilderKind, LaunchConfig, Store};
 use crate::records::{project_folder, this_host};
 use crate::runtime::RuntimeCli;
 
@@ -107,7 +107,7 @@ pub fn run(args: &AgentArgs) -> CommandResult {
     let host = this_host().name;
     let session = RunId::generate().to_string();
     let own_name = || format!("{host}-{}", session[session.len() - 6..].to_lowercase());
-    let seat = Seat {
+    let registration = AgentRegistration {
         name: args.name.clone().unwrap_or_else(own_name),
         session,
         host,
@@ -116,7 +116,7 @@ pub fn run(args: &AgentArgs) -> CommandResult {
         gpus: gpus(args.gpus.as_deref(), &containers)?,
         lease: Duration::from_secs_f64(args.lease),
     };
-    store.seat(&seat)?;
+    store.register(&registration)?;
     let max_jobs = args
         .max_jobs
         .map(usize::from)
@@ -124,22 +124,22 @@ pub fn run(args: &AgentArgs) -> CommandResult {
         .unwrap_or(1);
     output::note(&format!(
         "agent {}: serves {}; jobs at once: {}; GPUs: {}",
-        seat.name,
-        seat.queues.join(", "),
+        registration.name,
+        registration.queues.join(", "),
         match max_jobs {
             usize::MAX => "any number".to_owned(),
             number => number.to_string(),
         },
-        match seat.gpus.is_empty() {
+        match registration.gpus.is_empty() {
             true => "none".to_owned(),
-            false => seat.gpus.join(","),
+            false => registration.gpus.join(","),
         }
     ));
     serve::serve(
         Agent {
             store_id: store.id()?,
             store,
-            seat,
+            registration,
             containers,
             builder: config.builder,
             registry: config.registry,

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use mlbuild_manifests::RunId;
 
-use super::job::{Became, Work, follow};
+use super::job::{JobHandle, JobOutcome, follow};
 use super::serve::Agent;
 use crate::cli::output;
 use crate::queue::{Claim, End, Start};
@@ -22,17 +22,18 @@ use crate::records::{RunExit, StartedRun};
 const PATIENCE: Duration = Duration::from_millis(100);
 
 /// Follows a container that runs or ran; has one that never did made anew.
-pub(super) fn run(agent: &Agent, claim: &Claim, start: &Start, work: &Work) -> Became {
+pub(super) fn run(agent: &Agent, claim: &Claim, start: &Start, handle: &JobHandle) -> JobOutcome {
     let record = record_of(claim, start);
     let id = &start.container;
     let remove = agent.containers.is_to_go(id).then(|| id.clone());
-    let note = |container| agent.insist(|store| store.discard(&agent.seat, claim, container));
+    let note =
+        |container| agent.retry(|store| store.discard(&agent.registration, claim, container));
     let mut is_discarded = claim.is_discarded;
     while let Some(state) = agent.containers.state(id) {
         match state.status.as_str() {
             "created" => {
                 if note(Some(id.as_str())) != Some(true) {
-                    return Became::Lost;
+                    return JobOutcome::Lost;
                 }
                 is_discarded = true;
                 // Docker refuses where it runs by now.
@@ -47,7 +48,7 @@ pub(super) fn run(agent: &Agent, claim: &Claim, start: &Start, work: &Work) -> B
                 if is_discarded {
                     note(None);
                 }
-                return follow(agent, claim, id, record, remove, work);
+                return follow(agent, claim, id, record, remove, handle);
             }
         }
     }
@@ -61,7 +62,7 @@ pub(super) fn run(agent: &Agent, claim: &Claim, start: &Start, work: &Work) -> B
         if let Some(id) = run_id(start) {
             StartedRun::discard(Path::new(&start.records), &id);
         }
-        return Became::NotStarted;
+        return JobOutcome::NotStarted;
     }
     if let Some(record) = record {
         let _ =
@@ -74,9 +75,9 @@ pub(super) fn run(agent: &Agent, claim: &Claim, start: &Start, work: &Work) -> B
             None => Some("its container is gone, and nobody saw how it ended".to_owned()),
         },
         log: String::new(),
-        cancelled: work.is_cancelled(),
+        cancelled: handle.is_cancelled(),
     };
-    Became::Ended(end, None)
+    JobOutcome::Ended(end, None)
 }
 
 fn record_of(claim: &Claim, start: &Start) -> Option<StartedRun> {

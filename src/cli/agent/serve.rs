@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::containers::Containers;
-use super::job::{self, Work};
+use super::job::{self, JobHandle};
 use crate::cli::output;
 use crate::error::{CommandError, CommandResult};
-use crate::queue::{Builder, Claim, Place, Seat, Store, StoreError};
+use crate::queue::{AgentRegistration, Builder, Claim, Place, Store, StoreError};
 
 /// A retry that is due is nobody's change: it is looked for.
 const LOOK: Duration = Duration::from_secs(1);
@@ -23,7 +23,7 @@ pub(super) struct Agent {
     pub(super) store: Store,
     /// What tells containers of this store's jobs from those of others.
     pub(super) store_id: String,
-    pub(super) seat: Seat,
+    pub(super) registration: AgentRegistration,
     pub(super) containers: Containers,
     pub(super) builder: Builder,
     pub(super) registry: Option<String>,
@@ -34,7 +34,7 @@ pub(super) struct Agent {
     pub(super) max_jobs: usize,
     pub(super) exit_when_idle: bool,
     pub(super) stopping: Arc<AtomicBool>,
-    pub(super) jobs: Mutex<BTreeMap<String, Arc<Work>>>,
+    pub(super) jobs: Mutex<BTreeMap<String, Arc<JobHandle>>>,
 }
 
 impl Agent {
@@ -42,12 +42,12 @@ impl Agent {
         self.stopping.load(Ordering::Relaxed)
     }
 
-    pub(super) fn jobs(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Work>>> {
+    pub(super) fn jobs(&self) -> MutexGuard<'_, BTreeMap<String, Arc<JobHandle>>> {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks the store until it answers: a database that is away comes back.
-    pub(super) fn insist<T>(&self, ask: impl Fn(&Store) -> Result<T, StoreError>) -> Option<T> {
+    pub(super) fn retry<T>(&self, ask: impl Fn(&Store) -> Result<T, StoreError>) -> Option<T> {
         let mut told = false;
         loop {
             match ask(&self.store) {
@@ -77,7 +77,7 @@ pub(super) fn serve(agent: Agent, place: &Place) -> CommandResult {
     }
     let heart = agent.clone();
     thread::spawn(move || beat(&heart));
-    let beat = agent.seat.lease / 3;
+    let beat = agent.registration.lease / 3;
     let mut looked: Option<Instant> = None;
     let mut told = String::new();
     while !agent.is_stopping() {
@@ -100,10 +100,10 @@ pub(super) fn serve(agent: Agent, place: &Place) -> CommandResult {
     if agent.is_stopping() && !agent.jobs().is_empty() {
         output::note("containers go on; the next agent on this machine takes them over");
     }
-    for work in agent.jobs().values() {
-        work.end_build();
+    for handle in agent.jobs().values() {
+        handle.end_build();
     }
-    agent.store.leave(&agent.seat)?;
+    agent.store.leave(&agent.registration)?;
     Ok(())
 }
 
@@ -122,14 +122,14 @@ fn turn(agent: &Arc<Agent>) -> Result<bool, StoreError> {
         if agent.jobs().len() >= agent.max_jobs || agent.is_stopping() {
             return Ok(false);
         }
-        match agent.store.claim(&agent.seat)? {
+        match agent.store.claim(&agent.registration)? {
             Some(claim) => start(agent, claim),
             None => break,
         }
     }
     Ok(agent.exit_when_idle
         && agent.jobs().is_empty()
-        && agent.store.is_idle(&agent.seat.queues)?)
+        && agent.store.is_idle(&agent.registration.queues)?)
 }
 
 /// Stops what somebody wants to end.
@@ -137,10 +137,10 @@ fn look_for_cancelled(agent: &Arc<Agent>) -> Result<(), StoreError> {
     if agent.jobs().is_empty() {
         return Ok(());
     }
-    for held in agent.store.held(&agent.seat)? {
-        let work = agent.jobs().get(&held.id).cloned();
-        if let Some(work) = work.filter(|_| held.cancelled) {
-            work.cancel(agent);
+    for held in agent.store.held(&agent.registration)? {
+        let handle = agent.jobs().get(&held.id).cloned();
+        if let Some(handle) = handle.filter(|_| held.cancelled) {
+            handle.cancel(agent);
         }
     }
     Ok(())
@@ -149,21 +149,21 @@ fn look_for_cancelled(agent: &Arc<Agent>) -> Result<(), StoreError> {
 /// Says that the agent lives. What it lost meanwhile, its threads learn from the store.
 fn beat(agent: &Agent) {
     loop {
-        thread::sleep(agent.seat.lease / 3);
+        thread::sleep(agent.registration.lease / 3);
         // The loop says what is wrong with the store.
-        let _ = agent.store.renew(&agent.seat);
+        let _ = agent.store.renew(&agent.registration);
     }
 }
 
 fn take_over(agent: &Arc<Agent>) -> Result<(), StoreError> {
     let working: Vec<String> = agent.jobs().keys().cloned().collect();
-    for claim in agent.store.take_over(&agent.seat, &working)? {
+    for claim in agent.store.take_over(&agent.registration, &working)? {
         output::note(&format!("job {}: taken over", claim.id));
         start(agent, claim);
     }
     // Containers of those who were lost between making and starting one.
-    for (job, epoch, container) in agent.containers.created(&agent.store_id) {
-        if !agent.store.needs(&job, epoch, &container)? {
+    for (job, fencing_token, container) in agent.containers.created(&agent.store_id) {
+        if !agent.store.needs(&job, fencing_token, &container)? {
             agent.containers.remove(&container);
         }
     }
@@ -171,13 +171,13 @@ fn take_over(agent: &Arc<Agent>) -> Result<(), StoreError> {
 }
 
 fn start(agent: &Arc<Agent>, claim: Claim) {
-    let work = Arc::new(Work::default());
-    agent.jobs().insert(claim.id.clone(), work.clone());
+    let handle = Arc::new(JobHandle::default());
+    agent.jobs().insert(claim.id.clone(), handle.clone());
     let agent = agent.clone();
     thread::spawn(move || {
-        job::run(&agent, &claim, &work);
+        job::run(&agent, &claim, &handle);
         // Another try of the job may be at work already.
-        let is_this = |other: &Arc<Work>| Arc::ptr_eq(other, &work);
+        let is_this = |other: &Arc<JobHandle>| Arc::ptr_eq(other, &handle);
         let mut jobs = agent.jobs();
         if jobs.get(&claim.id).is_some_and(is_this) {
             jobs.remove(&claim.id);

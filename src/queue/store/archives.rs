@@ -25,10 +25,8 @@ impl Store {
     pub fn archive(&self, digest: &str) -> Result<Vec<u8>, StoreError> {
         let found = self.transaction(|tx| {
             let sql = "SELECT bytes FROM archives WHERE digest = $1";
-            Ok(tx
-                .query(sql, &[digest.into()])?
-                .pop()
-                .map(|mut row| row.bytes()))
+            let row = tx.query(sql, &[digest.into()])?.pop();
+            row.map(|mut row| row.bytes()).transpose()
         })?;
         found.ok_or_else(|| {
             StoreError::refused(
@@ -45,7 +43,8 @@ impl Store {
     pub fn built(&self, key: &str) -> Result<Option<String>, StoreError> {
         self.transaction(|tx| {
             let rows = tx.query("SELECT image FROM builds WHERE key = $1", &[key.into()])?;
-            Ok(rows.into_iter().next().map(|mut row| row.text()))
+            let row = rows.into_iter().next();
+            row.map(|mut row| row.text()).transpose()
         })
     }
 

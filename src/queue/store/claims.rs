@@ -1,102 +1,70 @@
 //! The next job for an agent, with its GPUs.
 
-use super::course::Start;
+use super::assignment::{assign, source};
 use super::jobs::read;
-use super::seats::Seat;
-use super::sql::{Clock, Row, Tx, Value};
+use super::sql::{Clock, Row, Tx, Value, all};
 use super::{Store, StoreError};
-use crate::queue::job::Source;
-
-/// A job that an agent has.
-#[derive(Debug, Clone)]
-pub struct Claim {
-    /// The job.
-    pub id: String,
-    /// Its queue.
-    pub queue: String,
-    /// The queue's configuration.
-    pub config: String,
-    /// What its container is made from.
-    pub source: Source,
-    /// Overrides of the queue's options.
-    pub overrides: Vec<String>,
-    /// Its command.
-    pub command: Vec<String>,
-    /// Which try this is.
-    pub attempt: i64,
-    /// The number of this change of hands.
-    pub epoch: i64,
-    /// The GPUs that it may use.
-    pub gpus: Vec<String>,
-    /// What was started, where it was: the job is taken over.
-    pub started: Option<Start>,
-    /// Whether the agent before was removing that container, as one that never ran.
-    pub is_discarded: bool,
-}
+use crate::queue::claim::{AgentRegistration, Claim};
 
 impl Store {
     /// Gives the agent the next job that it can do; `None` where there is none.
     ///
     /// # Errors
     /// Where the store fails.
-    pub fn claim(&self, seat: &Seat) -> Result<Option<Claim>, StoreError> {
+    pub fn claim(&self, registration: &AgentRegistration) -> Result<Option<Claim>, StoreError> {
         self.transaction(|tx| {
-            let queues = with_work(tx, seat)?;
+            let queues = with_work(tx, registration)?;
             if queues.is_empty() {
                 return Ok(None);
             }
             let clock = tx.clock()?;
-            let free = free_gpus(tx, seat)?;
+            let free = free_gpus(tx, registration)?;
             // Jobs that want certain GPUs stand aside where those aren't free.
-            let Some(mut row) = next(tx, seat, &queues, &clock, &free)? else {
+            let Some(mut row) = next(tx, registration, &queues, &clock, &free)? else {
                 return Ok(None);
             };
             let mut claim = Claim {
-                id: row.text(),
-                queue: row.text(),
-                config: row.text(),
-                source: source(&row.text())?,
-                overrides: read(&row.text()).unwrap_or_default(),
-                command: read(&row.text()).unwrap_or_default(),
-                attempt: row.int(),
-                epoch: row.int() + 1,
+                id: row.text()?,
+                queue: row.text()?,
+                config: row.text()?,
+                source: source(&row.text()?)?,
+                overrides: read(&row.text()?).ok_or(StoreError::TooNew)?,
+                command: read(&row.text()?).ok_or(StoreError::TooNew)?,
+                attempt: row.int()?,
+                fencing_token: row.int()? + 1,
                 gpus: Vec::new(),
                 started: None,
                 is_discarded: false,
             };
-            claim.gpus = match (row.int(), row.text()) {
+            claim.gpus = match (row.int()?, row.text()?) {
                 (-1, _) => free,
                 (_, ids) if !ids.is_empty() => ids.split(',').map(str::to_owned).collect(),
                 (count, _) => free.into_iter().take(count as usize).collect(),
             };
             for id in &claim.gpus {
                 // The key of the table is what keeps two jobs from having one GPU.
-                let values = [(&seat.engine).into(), id.into(), (&claim.id).into()];
+                let values = [(&registration.engine).into(), id.into(), (&claim.id).into()];
                 tx.execute(
                     "INSERT INTO gpus (engine, id, job) VALUES ($1, $2, $3)",
                     &values,
                 )?;
             }
-            give(tx, seat, &clock, &claim, "claimed")?;
+            assign(tx, registration, &clock, &claim, "claimed")?;
             Ok(Some(claim))
         })
     }
 }
 
-pub(super) fn source(text: &str) -> Result<Source, StoreError> {
-    read(text).ok_or(StoreError::TooNew)
-}
-
-fn free_gpus(tx: &mut dyn Tx, seat: &Seat) -> Result<Vec<String>, StoreError> {
-    if seat.gpus.is_empty() {
+fn free_gpus(tx: &mut dyn Tx, registration: &AgentRegistration) -> Result<Vec<String>, StoreError> {
+    if registration.gpus.is_empty() {
         return Ok(Vec::new());
     }
     let rows = tx.query(
         "SELECT id FROM gpus WHERE engine = $1",
-        &[(&seat.engine).into()],
+        &[(&registration.engine).into()],
     )?;
-    let taken: Vec<String> = rows.into_iter().map(|mut row| row.text()).collect();
-    Ok(seat
+    let taken = all(rows, |mut row| row.text())?;
+    Ok(registration
         .gpus
         .iter()
         .filter(|id| !taken.contains(id))
@@ -106,28 +74,30 @@ fn free_gpus(tx: &mut dyn Tx, seat: &Seat) -> Result<Vec<String>, StoreError> {
 
 /// The agent's queues that aren't paused and in which something waits. An agent with nothing to do
 /// asks no more than this, however many jobs wait in a queue that is paused.
-fn with_work(tx: &mut dyn Tx, seat: &Seat) -> Result<Vec<String>, StoreError> {
-    let names: Vec<String> = (1..=seat.queues.len()).map(|n| format!("${n}")).collect();
+fn with_work(tx: &mut dyn Tx, registration: &AgentRegistration) -> Result<Vec<String>, StoreError> {
+    let names: Vec<String> = (1..=registration.queues.len())
+        .map(|n| format!("${n}"))
+        .collect();
     let sql = format!(
         "SELECT q.name FROM queues q WHERE q.paused = 0 AND q.name IN ({}) AND EXISTS
          (SELECT 1 FROM jobs j WHERE j.state = 'queued' AND j.queue = q.name)",
         names.join(", ")
     );
-    let values: Vec<Value> = seat.queues.iter().map(Value::from).collect();
+    let values: Vec<Value> = registration.queues.iter().map(Value::from).collect();
     let rows = tx.query(&sql, &values)?;
-    Ok(rows.into_iter().map(|mut row| row.text()).collect())
+    all(rows, |mut row| row.text())
 }
 
 /// The first job that waits and for which there are GPUs: the jobs are gone through in their order,
 /// and nothing is sorted.
 fn next(
     tx: &mut dyn Tx,
-    seat: &Seat,
+    registration: &AgentRegistration,
     queues: &[String],
     clock: &Clock,
     free: &[String],
 ) -> Result<Option<Row>, StoreError> {
-    let all = match free.len() == seat.gpus.len() && !free.is_empty() {
+    let all = match free.len() == registration.gpus.len() && !free.is_empty() {
         true => -1,
         false => 0,
     };
@@ -152,7 +122,7 @@ fn next(
             false => format!(" AND j.gpu_ids NOT IN ({})", list(&barred)),
         };
         let sql = format!(
-            "SELECT j.id, j.queue, q.config, j.source, j.overrides, j.command, j.attempt, j.epoch,
+            "SELECT j.id, j.queue, q.config, j.source, j.overrides, j.command, j.attempt, j.fencing_token,
              j.gpus, j.gpu_ids FROM jobs j{} CROSS JOIN queues q
              WHERE q.name = j.queue AND j.state = 'queued' AND (j.boot <> $1 OR j.not_before <= $2)
              AND j.gpus <= $3 AND j.gpus >= $4 AND q.paused = 0 AND q.name IN ({queues}){without}
@@ -163,8 +133,7 @@ fn next(
         let Some(row) = tx.query(&sql, &values)?.pop() else {
             return Ok(None);
         };
-        let columns: Vec<Value> = row.0.collect();
-        match columns.last() {
+        match row.last() {
             Some(Value::Text(ids))
                 if ids
                     .split(',')
@@ -172,31 +141,7 @@ fn next(
             {
                 barred.push(ids.clone());
             }
-            _ => return Ok(Some(Row(columns.into_iter()))),
+            _ => return Ok(Some(row)),
         }
     }
-}
-
-/// Has the job change hands.
-pub(super) fn give(
-    tx: &mut dyn Tx,
-    seat: &Seat,
-    clock: &Clock,
-    claim: &Claim,
-    state: &str,
-) -> Result<(), StoreError> {
-    let sql = "UPDATE jobs SET state = $1, epoch = $2, session = $3, agent = $4, host = $5,
-               engine = $6, boot = $7, lease = $8 WHERE id = $9";
-    let values = [
-        state.into(),
-        claim.epoch.into(),
-        (&seat.session).into(),
-        (&seat.name).into(),
-        (&seat.host).into(),
-        (&seat.engine).into(),
-        (&clock.boot).into(),
-        seat.until(clock).into(),
-        (&claim.id).into(),
-    ];
-    tx.execute(sql, &values).map(drop)
 }

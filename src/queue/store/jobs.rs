@@ -1,6 +1,6 @@
 //! Jobs, seen from outside.
 
-use super::sql::{Clock, Row, Tx, Value};
+use super::sql::{Clock, Row, Tx, Value, all};
 use super::{Store, StoreError, archives, timestamp, wall};
 use crate::queue::archive::Archive;
 use crate::queue::job::{Attempt, GpuNeed, Job, NewJob, State};
@@ -100,11 +100,8 @@ impl Store {
             let rows = tx.query(&sql, &values)?;
             let clock = tx.clock()?;
             let gpus = tx.query("SELECT job, id FROM gpus ORDER BY id", &[])?;
-            let gpus: Vec<(String, String)> = gpus
-                .into_iter()
-                .map(|mut row| (row.text(), row.text()))
-                .collect();
-            let mut jobs: Vec<Job> = rows.into_iter().map(|row| job(row, &clock)).collect();
+            let gpus = all(gpus, |mut row| Ok((row.text()?, row.text()?)))?;
+            let mut jobs = all(rows, |row| job(row, &clock))?;
             for job in &mut jobs {
                 let of_it = gpus.iter().filter(|(of, _)| *of == job.id);
                 job.gpus = of_it.map(|(_, id)| id.clone()).collect();
@@ -120,10 +117,7 @@ impl Store {
     pub fn job(&self, typed: &str) -> Result<Job, StoreError> {
         let ids = self.transaction(|tx| {
             let rows = tx.query("SELECT id FROM jobs", &[])?;
-            Ok(rows
-                .into_iter()
-                .map(|mut row| row.text())
-                .collect::<Vec<_>>())
+            all(rows, |mut row| row.text())
         })?;
         let exact = ids.iter().filter(|id| *id == typed);
         let mut matching: Vec<&String> = exact.collect();
@@ -136,11 +130,11 @@ impl Store {
                 let found = self.transaction(|tx| {
                     let clock = tx.clock()?;
                     let rows = tx.query(&format!("{JOB} WHERE j.id = $1"), &[id.into()])?;
-                    let mut found: Vec<Job> = rows.into_iter().map(|r| job(r, &clock)).collect();
+                    let mut found = all(rows, |row| job(row, &clock))?;
                     let sql = "SELECT id FROM gpus WHERE job = $1 ORDER BY id";
                     let gpus = tx.query(sql, &[id.into()])?;
                     if let Some(job) = found.first_mut() {
-                        job.gpus = gpus.into_iter().map(|mut row| row.text()).collect();
+                        job.gpus = all(gpus, |mut row| row.text())?;
                     }
                     Ok(found.pop())
                 })?;
@@ -163,17 +157,7 @@ impl Store {
             let sql = "SELECT attempt, run_id, agent, host, started, ended, exit_code, error
                        FROM attempts WHERE job = $1 ORDER BY attempt";
             let rows = tx.query(sql, &[id.into()])?;
-            let attempt = |mut row: Row| Attempt {
-                attempt: row.int(),
-                run_id: row.text_or_null(),
-                agent: row.text_or_null(),
-                host: row.text_or_null(),
-                started: row.int_or_null().map(timestamp),
-                ended: row.int_or_null().map(timestamp),
-                exit_code: row.int_or_null(),
-                error: row.text_or_null(),
-            };
-            Ok(rows.into_iter().map(attempt).collect())
+            all(rows, attempt)
         })
     }
 
@@ -256,26 +240,37 @@ fn state_of(tx: &mut dyn Tx, id: &str) -> Result<State, StoreError> {
     let sql = format!("SELECT state FROM jobs WHERE id = $1{}", tx.hold());
     let row = tx.query(&sql, &[id.into()])?.pop();
     let row = row.ok_or_else(|| StoreError::no_job(id));
-    Ok(State::read(&row?.text()))
+    State::read(&row?.text()?)
 }
 
-fn job(mut row: Row, clock: &Clock) -> Job {
+fn attempt(mut row: Row) -> Result<Attempt, StoreError> {
+    Ok(Attempt {
+        attempt: row.int()?,
+        run_id: row.text_or_null()?,
+        agent: row.text_or_null()?,
+        host: row.text_or_null()?,
+        started: row.int_or_null()?.map(timestamp),
+        ended: row.int_or_null()?.map(timestamp),
+        exit_code: row.int_or_null()?,
+        error: row.text_or_null()?,
+    })
+}
+
+fn job(mut row: Row, clock: &Clock) -> Result<Job, StoreError> {
     let mut job = Job {
-        id: row.text(),
-        queue: row.text(),
-        source: read(&row.text()).unwrap_or(crate::queue::job::Source::Image {
-            image: String::new(),
-        }),
-        overrides: read(&row.text()).unwrap_or_default(),
-        command: read(&row.text()).unwrap_or_default(),
-        priority: row.int(),
-        state: State::read(&row.text()),
-        attempt: row.int(),
-        retries: row.int(),
-        cancel_wanted: row.int() != 0,
-        agent: row.text_or_null(),
-        host: row.text_or_null(),
-        agent_is_silent: row.text() != clock.boot,
+        id: row.text()?,
+        queue: row.text()?,
+        source: read(&row.text()?).ok_or(StoreError::TooNew)?,
+        overrides: read(&row.text()?).ok_or(StoreError::TooNew)?,
+        command: read(&row.text()?).ok_or(StoreError::TooNew)?,
+        priority: row.int()?,
+        state: State::read(&row.text()?)?,
+        attempt: row.int()?,
+        retries: row.int()?,
+        cancel_wanted: row.int()? != 0,
+        agent: row.text_or_null()?,
+        host: row.text_or_null()?,
+        agent_is_silent: row.text_or_null()?.as_ref() != Some(&clock.boot),
         container: None,
         run_id: None,
         image: None,
@@ -287,19 +282,19 @@ fn job(mut row: Row, clock: &Clock) -> Job {
         started: None,
         ended: None,
     };
-    let lease = row.int();
+    let lease = row.int_or_null()?.unwrap_or_default();
     let is_held = matches!(job.state, State::Claimed | State::Running);
     job.agent_is_silent = is_held && (job.agent_is_silent || lease < clock.now);
-    job.container = row.text_or_null();
-    job.run_id = row.text_or_null();
-    job.image = row.text_or_null();
-    job.exit_code = row.int_or_null();
-    job.error = row.text_or_null();
-    job.log = row.text_or_null();
-    job.created = timestamp(row.int());
-    job.started = row.int_or_null().map(timestamp);
-    job.ended = row.int_or_null().map(timestamp);
-    job
+    job.container = row.text_or_null()?;
+    job.run_id = row.text_or_null()?;
+    job.image = row.text_or_null()?;
+    job.exit_code = row.int_or_null()?;
+    job.error = row.text_or_null()?;
+    job.log = row.text_or_null()?;
+    job.created = timestamp(row.int()?);
+    job.started = row.int_or_null()?.map(timestamp);
+    job.ended = row.int_or_null()?.map(timestamp);
+    Ok(job)
 }
 
 pub(super) fn read<T: serde::de::DeserializeOwned>(text: &str) -> Option<T> {

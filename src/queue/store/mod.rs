@@ -6,25 +6,27 @@
 //! | queues | `queues` |
 //! | jobs, seen from outside: launch, list, cancel | `jobs` |
 //! | the next job for an agent, with its GPUs | `claims` |
-//! | a job that an agent has: its start, its end | `course` |
-//! | agents: names, leases, what they leave to others | `seats` |
+//! | a job that an agent has: its start, its end | `lifecycle` |
+//! | agents: names, leases, what they leave to others | `agents` |
+//! | a job given to an agent, or back to its queue | `assignment` |
 //! | code of jobs, images built from it | `archives` |
 //! | what is removed of jobs that are over | `prune` |
 //! | the two databases | `sqlite`, `postgres`, `tls`, behind `sql` |
 //!
-//! A job that an agent has bears a lease and a number, the epoch, which every change of hands
-//! raises. Whoever wants to change such a job names the epoch: an agent that slept through its
-//! lease changes nothing any more. A container is started only after the store said yes to it.
+//! A job that an agent has bears a lease and a fencing token (the column `epoch`), which every
+//! assignment raises. Whoever wants to change such a job names the token: an agent that slept
+//! through its lease changes nothing any more. A container is started only after the store said yes to it.
 
+mod agents;
 mod archives;
+mod assignment;
 mod claims;
-mod course;
 mod jobs;
+mod lifecycle;
 mod postgres;
 mod prune;
 mod queues;
 mod schema;
-mod seats;
 mod sql;
 mod sqlite;
 mod tls;
@@ -35,11 +37,8 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::error::CommandError;
 
-pub use claims::Claim;
-pub use course::{End, Start};
 pub use jobs::Filter;
 pub use prune::{Prune, Pruned};
-pub use seats::{Held, Seat};
 pub use sql::Watch;
 
 use sql::{Backend, Tx};
@@ -90,6 +89,27 @@ pub enum StoreError {
     /// A newer mlbuild made it.
     #[error("the store was made by a newer mlbuild")]
     TooNew,
+    /// It doesn't say which store it is.
+    #[error("the store has no id")]
+    NoId,
+    /// A column is of another type than the tables have.
+    #[error("the store holds {found} where {expected} is expected (column {column} of an answer)")]
+    Row {
+        /// Which one, from 1.
+        column: usize,
+        /// What the tables have.
+        expected: &'static str,
+        /// What it is.
+        found: &'static str,
+    },
+    /// A value that this version doesn't know.
+    #[error("{what} in the store isn't known: `{value}`")]
+    Unknown {
+        /// What it is of.
+        what: &'static str,
+        /// As it stands there.
+        value: String,
+    },
     /// No job has this id.
     #[error("no job `{id}`")]
     NoJob {
@@ -210,7 +230,7 @@ impl Store {
     pub fn id(&self) -> Result<String, StoreError> {
         self.transaction(|tx| {
             let row = tx.query("SELECT id FROM store", &[])?.pop();
-            Ok(row.map_or_else(String::new, |mut row| row.text()))
+            row.map_or(Err(StoreError::NoId), |mut row| row.text())
         })
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use fallible_iterator::FallibleIterator as _;
 use postgres::error::SqlState;
-use postgres::types::{IsNull, ToSql, Type, to_sql_checked};
+use postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 use postgres::{Client, Config, Transaction};
 
 use super::StoreError;
@@ -97,7 +97,7 @@ impl Tx for PostgresTx<'_> {
         let rows = self.transaction.query(sql, &bound(values));
         let row = |row: &postgres::Row| {
             let values: Vec<Value> = (0..row.len()).map(|i| value(row, i)).collect();
-            Row(values.into_iter())
+            Row::new(values)
         };
         Ok(rows.map_err(failed)?.iter().map(row).collect())
     }
@@ -111,7 +111,8 @@ impl Tx for PostgresTx<'_> {
     fn clock(&mut self) -> Result<Clock, StoreError> {
         // One clock for all machines: the server's.
         let sql = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint";
-        let now = self.query(sql, &[])?.pop().map_or(0, |mut row| row.int());
+        let now = self.query(sql, &[])?.pop();
+        let now = now.map_or(Ok(0), |mut row| row.int())?;
         Ok(Clock {
             boot: String::new(),
             now,
@@ -141,16 +142,20 @@ fn bound(values: &[Value]) -> Vec<&(dyn ToSql + Sync)> {
 }
 
 fn value(row: &postgres::Row, index: usize) -> Value {
+    fn read<'a, T: FromSql<'a>>(
+        row: &'a postgres::Row,
+        index: usize,
+        of: impl Fn(T) -> Value,
+    ) -> Value {
+        match row.try_get::<_, Option<T>>(index) {
+            Ok(value) => value.map_or(Value::Null, of),
+            Err(_) => Value::Other,
+        }
+    }
     match *row.columns()[index].type_() {
-        Type::INT8 => row
-            .get::<_, Option<i64>>(index)
-            .map_or(Value::Null, Value::Int),
-        Type::BYTEA => row
-            .get::<_, Option<Vec<u8>>>(index)
-            .map_or(Value::Null, Value::Bytes),
-        _ => row
-            .get::<_, Option<String>>(index)
-            .map_or(Value::Null, Value::Text),
+        Type::INT8 => read(row, index, Value::Int),
+        Type::BYTEA => read(row, index, Value::Bytes),
+        _ => read(row, index, Value::Text),
     }
 }
 
@@ -161,7 +166,7 @@ impl ToSql for Value {
         out: &mut BytesMut,
     ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
         match self {
-            Self::Null => Ok(IsNull::Yes),
+            Self::Null | Self::Other => Ok(IsNull::Yes),
             Self::Int(number) => number.to_sql(kind, out),
             Self::Text(text) => text.to_sql(kind, out),
             Self::Bytes(bytes) => bytes.to_sql(kind, out),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use super::jobs::read;
-use super::sql::{Row, Tx};
+use super::sql::{Row, Tx, all};
 use super::{Store, StoreError, timestamp};
 use crate::queue::job::{Source, State};
 
@@ -69,18 +69,16 @@ impl Prune {
         let sql = "SELECT id, state, COALESCE(ended, created) FROM jobs
                    WHERE state IN ('succeeded', 'failed', 'cancelled')
                    ORDER BY seq DESC, id DESC";
-        let is_meant = |mut row: Row| {
-            let (id, state, ended) = (row.text(), State::read(&row.text()), timestamp(row.int()));
+        let meant = |mut row: Row| {
+            let id = row.text()?;
+            let state = State::read(&row.text()?)?;
+            let ended = timestamp(row.int()?);
             let by_state = self.state.is_none_or(|wanted| wanted == state);
             let by_age = self.older_than.is_none_or(|time| ended < time);
-            (by_state && by_age).then_some(id)
+            Ok((by_state && by_age).then_some(id))
         };
-        let rows = tx.query(sql, &[])?;
-        Ok(rows
-            .into_iter()
-            .filter_map(is_meant)
-            .skip(self.keep)
-            .collect())
+        let ids = all(tx.query(sql, &[])?, meant)?;
+        Ok(ids.into_iter().flatten().skip(self.keep).collect())
     }
 }
 
@@ -103,7 +101,7 @@ fn remove_archives(tx: &mut dyn Tx, dry_run: bool, pruned: &mut Pruned) -> Resul
     let gone: BTreeSet<&String> = pruned.jobs.iter().collect();
     let mut needed = BTreeSet::new();
     for mut row in tx.query("SELECT id, source FROM jobs", &[])? {
-        let (id, source) = (row.text(), row.text());
+        let (id, source) = (row.text()?, row.text()?);
         // One that this version can't read may name any.
         let source = read(&source).ok_or(StoreError::TooNew)?;
         if let Source::Folder { digest, .. } = source
@@ -113,7 +111,7 @@ fn remove_archives(tx: &mut dyn Tx, dry_run: bool, pruned: &mut Pruned) -> Resul
         }
     }
     for mut row in archives {
-        let (digest, size) = (row.text(), row.int());
+        let (digest, size) = (row.text()?, row.int()?);
         if needed.contains(&digest) {
             continue;
         }

@@ -1,6 +1,6 @@
 //! Queues.
 
-use super::sql::{Row, Value};
+use super::sql::{Row, Value, all};
 use super::{Store, StoreError};
 use crate::nearest::nearest;
 use crate::queue::job::Queue;
@@ -41,7 +41,7 @@ impl Store {
     pub fn queues(&self) -> Result<Vec<Queue>, StoreError> {
         self.transaction(|tx| {
             let rows = tx.query(&format!("{QUEUE} ORDER BY name"), &[])?;
-            Ok(rows.into_iter().map(queue).collect())
+            all(rows, queue)
         })
     }
 
@@ -52,7 +52,7 @@ impl Store {
     pub fn queue(&self, name: &str) -> Result<Queue, StoreError> {
         let found = self.transaction(|tx| {
             let rows = tx.query(&format!("{QUEUE} WHERE name = $1"), &[name.into()])?;
-            Ok(rows.into_iter().next().map(queue))
+            rows.into_iter().next().map(queue).transpose()
         })?;
         match found {
             Some(queue) => Ok(queue),
@@ -119,12 +119,12 @@ impl Store {
     }
 }
 
-fn queue(mut row: Row) -> Queue {
-    Queue {
-        name: row.text(),
-        config: row.text(),
-        paused: row.int() != 0,
-        waiting: row.int(),
-        running: row.int(),
-    }
+fn queue(mut row: Row) -> Result<Queue, StoreError> {
+    Ok(Queue {
+        name: row.text()?,
+        config: row.text()?,
+        paused: row.int()? != 0,
+        waiting: row.int()?,
+        running: row.int()?,
+    })
 }

@@ -50,7 +50,7 @@ pub(super) fn migrate(tx: &mut dyn Tx) -> Result<(), StoreError> {
         &[],
     )?;
     let found = tx.query("SELECT version FROM mlbuild_schema", &[])?.pop();
-    let version = found.map_or(0, |mut row| row.int()) as usize;
+    let version = found.map_or(Ok(0), |mut row| row.int())? as usize;
     if version > STEPS.len() {
         return Err(StoreError::TooNew);
     }

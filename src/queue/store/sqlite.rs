@@ -105,7 +105,7 @@ impl Tx for SqliteTx<'_> {
                     .map(|i| row.get_ref(i).map(value))
                     .collect::<Result<Vec<_>, _>>()
             })?;
-            rows.map(|row| row.map(|values| Row(values.into_iter())))
+            rows.map(|row| row.map(|values| Row::new(values)))
                 .collect::<Result<Vec<Row>, rusqlite::Error>>()
         };
         read().map_err(|error| failed(self.file, error))
@@ -150,14 +150,15 @@ fn value(value: ValueRef<'_>) -> Value {
         ValueRef::Integer(number) => Value::Int(number),
         ValueRef::Text(text) => Value::Text(String::from_utf8_lossy(text).into_owned()),
         ValueRef::Blob(bytes) => Value::Bytes(bytes.to_vec()),
-        ValueRef::Null | ValueRef::Real(_) => Value::Null,
+        ValueRef::Null => Value::Null,
+        ValueRef::Real(_) => Value::Other,
     }
 }
 
 impl ToSql for Value {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         Ok(ToSqlOutput::Borrowed(match self {
-            Self::Null => ValueRef::Null,
+            Self::Null | Self::Other => ValueRef::Null,
             Self::Int(number) => ValueRef::Integer(*number),
             Self::Text(text) => ValueRef::Text(text.as_bytes()),
             Self::Bytes(bytes) => ValueRef::Blob(bytes),

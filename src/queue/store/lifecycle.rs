@@ -1,37 +1,11 @@
-//! The course of a job that an agent has: started once, ended, or given back.
+//! The lifecycle of a job that an agent has: started once, ended, or given back.
 
-use super::claims::Claim;
-use super::seats::{Seat, requeue};
+use super::assignment::requeue;
 use super::{Store, StoreError, wall};
+use crate::queue::claim::{AgentRegistration, Claim, End, Start};
 
 /// Longest wait before a job that failed is tried again.
-const MOST_PATIENCE: i64 = 60_000;
-
-/// A container that is about to be started.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Start {
-    /// The container.
-    pub container: String,
-    /// Id of the run.
-    pub run_id: String,
-    /// The folder with the run's record.
-    pub records: String,
-    /// The image, by digest.
-    pub image: String,
-}
-
-/// How a try ended.
-#[derive(Debug, Clone, Default)]
-pub struct End {
-    /// The program's exit code.
-    pub exit_code: Option<i64>,
-    /// Why it failed, where that wasn't the program's doing.
-    pub error: Option<String>,
-    /// The end of its output.
-    pub log: String,
-    /// Whether it ended because somebody wanted that.
-    pub cancelled: bool,
-}
+const MAX_RETRY_DELAY_MS: i64 = 60_000;
 
 impl Store {
     /// Writes down that a container is about to be started. Only after a yes may it be. Where the
@@ -39,7 +13,12 @@ impl Store {
     ///
     /// # Errors
     /// Where the store fails.
-    pub fn begin(&self, seat: &Seat, claim: &Claim, start: &Start) -> Result<bool, StoreError> {
+    pub fn begin(
+        &self,
+        registration: &AgentRegistration,
+        claim: &Claim,
+        start: &Start,
+    ) -> Result<bool, StoreError> {
         self.transaction(|tx| {
             let clock = tx.clock()?;
             let sql = "UPDATE jobs SET state = 'running', container = $1, run_id = $2,
@@ -53,11 +32,11 @@ impl Store {
                 (&start.records).into(),
                 (&start.image).into(),
                 wall().into(),
-                seat.until(&clock).into(),
+                registration.until(&clock).into(),
                 (&clock.boot).into(),
                 (&claim.id).into(),
-                claim.epoch.into(),
-                (&seat.session).into(),
+                claim.fencing_token.into(),
+                (&registration.session).into(),
             ];
             Ok(tx.execute(sql, &values)? > 0)
         })
@@ -70,7 +49,7 @@ impl Store {
     /// Where the store fails.
     pub fn finish(
         &self,
-        seat: &Seat,
+        registration: &AgentRegistration,
         claim: &Claim,
         end: &End,
     ) -> Result<Option<&'static str>, StoreError> {
@@ -80,12 +59,12 @@ impl Store {
                  AND session = $3 AND state IN ('claimed', 'running'){}",
                 tx.hold()
             );
-            let mine = [(&claim.id).into(), claim.epoch.into(), (&seat.session).into()];
+            let mine = [(&claim.id).into(), claim.fencing_token.into(), (&registration.session).into()];
             let Some(mut row) = tx.query(&sql, &mine)?.pop() else {
                 return Ok(None);
             };
-            let (attempt, retries, queue) = (row.int(), row.int(), row.text());
-            let (run_id, started) = (row.text_or_null(), row.int_or_null());
+            let (attempt, retries, queue) = (row.int()?, row.int()?, row.text()?);
+            let (run_id, started) = (row.text_or_null()?, row.int_or_null()?);
             let now = wall();
             tx.execute(
                 "INSERT INTO attempts (job, attempt, run_id, agent, host, started, ended, exit_code, error)
@@ -94,8 +73,8 @@ impl Store {
                     (&claim.id).into(),
                     attempt.into(),
                     run_id.as_ref().into(),
-                    (&seat.name).into(),
-                    (&seat.host).into(),
+                    (&registration.name).into(),
+                    (&registration.host).into(),
                     started.into(),
                     now.into(),
                     end.exit_code.into(),
@@ -115,10 +94,10 @@ impl Store {
             };
             if state == "queued" {
                 let clock = tx.clock()?;
-                let patience = (1000_i64 << (attempt - 1).min(10)).min(MOST_PATIENCE);
+                let delay = (1000_i64 << (attempt - 1).min(10)).min(MAX_RETRY_DELAY_MS);
                 let sql = "UPDATE jobs SET state = 'queued', attempt = attempt + 1, session = NULL,
                            container = NULL, not_before = $1, boot = $2 WHERE id = $3";
-                let values = [(clock.now + patience).into(), (&clock.boot).into(), (&claim.id).into()];
+                let values = [(clock.now + delay).into(), (&clock.boot).into(), (&claim.id).into()];
                 tx.execute(sql, &values)?;
                 return Ok(Some(state));
             }
@@ -144,7 +123,7 @@ impl Store {
     /// Where the store fails.
     pub fn discard(
         &self,
-        seat: &Seat,
+        registration: &AgentRegistration,
         claim: &Claim,
         container: Option<&str>,
     ) -> Result<bool, StoreError> {
@@ -154,8 +133,8 @@ impl Store {
             let values = [
                 container.map(str::to_owned).as_ref().into(),
                 (&claim.id).into(),
-                claim.epoch.into(),
-                (&seat.session).into(),
+                claim.fencing_token.into(),
+                (&registration.session).into(),
             ];
             Ok(tx.execute(sql, &values)? > 0)
         })
@@ -165,7 +144,11 @@ impl Store {
     ///
     /// # Errors
     /// Where the store fails.
-    pub fn give_back(&self, seat: &Seat, claim: &Claim) -> Result<bool, StoreError> {
+    pub fn give_back(
+        &self,
+        registration: &AgentRegistration,
+        claim: &Claim,
+    ) -> Result<bool, StoreError> {
         self.transaction(|tx| {
             let sql = format!(
                 "SELECT id FROM jobs WHERE id = $1 AND epoch = $2 AND session = $3
@@ -174,13 +157,13 @@ impl Store {
             );
             let mine = [
                 (&claim.id).into(),
-                claim.epoch.into(),
-                (&seat.session).into(),
+                claim.fencing_token.into(),
+                (&registration.session).into(),
             ];
             if tx.query(&sql, &mine)?.is_empty() {
                 return Ok(false);
             }
-            requeue(tx, &claim.id, claim.epoch)?;
+            requeue(tx, &claim.id, claim.fencing_token)?;
             Ok(true)
         })
     }

@@ -1,49 +1,17 @@
 //! Agents: their names and leases, and what they leave to others.
 
-use std::time::Duration;
-
-use super::claims::{Claim, give, source};
-use super::course::Start;
-use super::sql::{Clock, Row, Tx, Value};
-use super::{Store, StoreError, wall};
-
-/// An agent's place at the store.
-#[derive(Debug, Clone)]
-pub struct Seat {
-    /// Its name, for people.
-    pub name: String,
-    /// What tells it from an earlier agent of the same name.
-    pub session: String,
-    /// Its machine's name.
-    pub host: String,
-    /// The container engine that it starts jobs on. Whoever uses the same one can take them over.
-    pub engine: String,
-    /// The queues that it serves.
-    pub queues: Vec<String>,
-    /// The GPUs that it may hand out.
-    pub gpus: Vec<String>,
-    /// How long it may say nothing.
-    pub lease: Duration,
-}
-
-/// What an agent still has.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Held {
-    /// The job.
-    pub id: String,
-    /// The number of its change of hands.
-    pub epoch: i64,
-    /// Whether somebody wants it to end.
-    pub cancelled: bool,
-}
+use super::assignment::{assign, requeue, source};
+use super::sql::{Row, Value, all};
+use super::{Store, StoreError};
+use crate::queue::claim::{AgentRegistration, Claim, Held, Start};
 
 impl Store {
     /// Gives an agent its name.
     ///
     /// # Errors
     /// Where another agent that is at work has it, or a queue isn't there.
-    pub fn seat(&self, seat: &Seat) -> Result<(), StoreError> {
-        for queue in &seat.queues {
+    pub fn register(&self, registration: &AgentRegistration) -> Result<(), StoreError> {
+        for queue in &registration.queues {
             self.queue(queue)?;
         }
         self.transaction(|tx| {
@@ -52,29 +20,29 @@ impl Store {
             let others = tx.query(
                 sql,
                 &[
-                    (&seat.name).into(),
-                    (&seat.session).into(),
+                    (&registration.name).into(),
+                    (&registration.session).into(),
                     (&clock.boot).into(),
                     clock.now.into(),
                 ],
             )?;
             if let Some(mut other) = others.into_iter().next() {
                 return Err(StoreError::refused(
-                    format!("an agent `{}` is at work on {}", seat.name, other.text()),
+                    format!("an agent `{}` is at work on {}", registration.name, other.text()?),
                     "give this one another --name",
                 ));
             }
-            tx.execute("DELETE FROM agents WHERE name = $1", &[(&seat.name).into()])?;
+            tx.execute("DELETE FROM agents WHERE name = $1", &[(&registration.name).into()])?;
             tx.execute(
                 "INSERT INTO agents (name, session, host, engine, boot, lease)
                  VALUES ($1, $2, $3, $4, $5, $6)",
                 &[
-                    (&seat.name).into(),
-                    (&seat.session).into(),
-                    (&seat.host).into(),
-                    (&seat.engine).into(),
+                    (&registration.name).into(),
+                    (&registration.session).into(),
+                    (&registration.host).into(),
+                    (&registration.engine).into(),
                     (&clock.boot).into(),
-                    seat.until(&clock).into(),
+                    registration.until(&clock).into(),
                 ],
             )
             .map(drop)
@@ -85,13 +53,13 @@ impl Store {
     ///
     /// # Errors
     /// Where the store fails.
-    pub fn renew(&self, seat: &Seat) -> Result<Vec<Held>, StoreError> {
+    pub fn renew(&self, registration: &AgentRegistration) -> Result<Vec<Held>, StoreError> {
         self.transaction(|tx| {
             let clock = tx.clock()?;
             let values = [
-                Value::from(seat.until(&clock)),
+                Value::from(registration.until(&clock)),
                 (&clock.boot).into(),
-                (&seat.session).into(),
+                (&registration.session).into(),
             ];
             let sql = "UPDATE agents SET lease = $1, boot = $2 WHERE session = $3";
             tx.execute(sql, &values)?;
@@ -99,7 +67,7 @@ impl Store {
                        WHERE session = $3 AND state IN ('claimed', 'running')
                        RETURNING id, epoch, cancelled";
             let rows = tx.query(sql, &values)?;
-            Ok(rows.into_iter().map(held).collect())
+            all(rows, held)
         })
     }
 
@@ -107,12 +75,12 @@ impl Store {
     ///
     /// # Errors
     /// Where the store fails.
-    pub fn held(&self, seat: &Seat) -> Result<Vec<Held>, StoreError> {
+    pub fn held(&self, registration: &AgentRegistration) -> Result<Vec<Held>, StoreError> {
         self.transaction(|tx| {
             let sql = "SELECT id, epoch, cancelled FROM jobs
                        WHERE session = $1 AND state IN ('claimed', 'running')";
-            let rows = tx.query(sql, &[(&seat.session).into()])?;
-            Ok(rows.into_iter().map(held).collect())
+            let rows = tx.query(sql, &[(&registration.session).into()])?;
+            all(rows, held)
         })
     }
 
@@ -121,12 +89,12 @@ impl Store {
     ///
     /// # Errors
     /// Where the store fails.
-    pub fn leave(&self, seat: &Seat) -> Result<(), StoreError> {
+    pub fn leave(&self, registration: &AgentRegistration) -> Result<(), StoreError> {
         self.transaction(|tx| {
-            let session = [Value::from(&seat.session)];
+            let session = [Value::from(&registration.session)];
             let sql = "SELECT id, epoch FROM jobs WHERE session = $1 AND state = 'claimed'";
             for mut row in tx.query(sql, &session)? {
-                requeue(tx, &row.text(), row.int())?;
+                requeue(tx, &row.text()?, row.int()?)?;
             }
             let sql = "UPDATE jobs SET lease = 0 WHERE session = $1 AND state = 'running'";
             tx.execute(sql, &session)?;
@@ -141,14 +109,18 @@ impl Store {
     ///
     /// # Errors
     /// Where the store fails.
-    pub fn take_over(&self, seat: &Seat, working: &[String]) -> Result<Vec<Claim>, StoreError> {
+    pub fn take_over(
+        &self,
+        registration: &AgentRegistration,
+        working: &[String],
+    ) -> Result<Vec<Claim>, StoreError> {
         self.transaction(|tx| {
             let clock = tx.clock()?;
             // What it works on is none of them, even where the machine slept for longer than its lease.
             let mut values = vec![
                 Value::from(&clock.boot),
                 clock.now.into(),
-                (&seat.session).into(),
+                (&registration.session).into(),
             ];
             let mut unheard = "j.session = $3".to_owned();
             for (n, id) in working.iter().enumerate() {
@@ -158,44 +130,44 @@ impl Store {
             let silent =
                 format!("((j.boot <> $1 OR j.lease < $2) AND j.session <> $3 OR {unheard})");
             let sql = format!(
-                "SELECT j.id, j.epoch FROM jobs j WHERE j.state = 'claimed' AND {silent}{}",
+                "SELECT j.id, j.fencing_token FROM jobs j WHERE j.state = 'claimed' AND {silent}{}",
                 tx.skip_locked()
             );
             for mut row in tx.query(&sql, &values)? {
-                requeue(tx, &row.text(), row.int())?;
+                requeue(tx, &row.text()?, row.int()?)?;
             }
             let sql = format!(
-                "SELECT j.id, j.queue, j.source, j.attempt, j.epoch, j.container,
+                "SELECT j.id, j.queue, j.source, j.attempt, j.fencing_token, j.container,
                  j.run_id, j.records, j.image, j.discarded FROM jobs j
                  WHERE j.state = 'running' AND {silent} AND j.engine = ${}{}",
                 values.len() + 1,
                 tx.skip_locked()
             );
-            values.push((&seat.engine).into());
+            values.push((&registration.engine).into());
             let mut taken = Vec::new();
             for mut row in tx.query(&sql, &values)? {
                 let mut claim = Claim {
-                    id: row.text(),
-                    queue: row.text(),
+                    id: row.text()?,
+                    queue: row.text()?,
                     config: String::new(),
-                    source: source(&row.text())?,
+                    source: source(&row.text()?)?,
                     overrides: Vec::new(),
                     command: Vec::new(),
-                    attempt: row.int(),
-                    epoch: row.int() + 1,
+                    attempt: row.int()?,
+                    fencing_token: row.int()? + 1,
                     gpus: Vec::new(),
                     started: Some(Start {
-                        container: row.text(),
-                        run_id: row.text(),
-                        records: row.text(),
-                        image: row.text(),
+                        container: row.text()?,
+                        run_id: row.text()?,
+                        records: row.text()?,
+                        image: row.text()?,
                     }),
                     is_discarded: false,
                 };
-                let discarded = row.text_or_null();
+                let discarded = row.text_or_null()?;
                 let container = claim.started.as_ref().map(|start| &start.container);
                 claim.is_discarded = discarded.is_some() && discarded.as_ref() == container;
-                give(tx, seat, &clock, &claim, "running")?;
+                assign(tx, registration, &clock, &claim, "running")?;
                 taken.push(claim);
             }
             Ok(taken)
@@ -206,11 +178,16 @@ impl Store {
     ///
     /// # Errors
     /// Where the store fails.
-    pub fn needs(&self, job: &str, epoch: i64, container: &str) -> Result<bool, StoreError> {
+    pub fn needs(
+        &self,
+        job: &str,
+        fencing_token: i64,
+        container: &str,
+    ) -> Result<bool, StoreError> {
         self.transaction(|tx| {
             let sql = "SELECT id FROM jobs WHERE id = $1
                        AND ((epoch = $2 AND state = 'claimed') OR container = $3)";
-            let values = [job.into(), epoch.into(), container.into()];
+            let values = [job.into(), fencing_token.into(), container.into()];
             Ok(!tx.query(sql, &values)?.is_empty())
         })
     }
@@ -219,11 +196,11 @@ impl Store {
     ///
     /// # Errors
     /// Where the store fails.
-    pub fn has(&self, seat: &Seat, claim: &Claim) -> Result<bool, StoreError> {
-        let held = self.held(seat)?;
+    pub fn has(&self, registration: &AgentRegistration, claim: &Claim) -> Result<bool, StoreError> {
+        let held = self.held(registration)?;
         Ok(held
             .iter()
-            .any(|held| held.id == claim.id && held.epoch == claim.epoch))
+            .any(|held| held.id == claim.id && held.fencing_token == claim.fencing_token))
     }
 
     /// Whether nothing waits or runs in these queues.
@@ -243,31 +220,10 @@ impl Store {
     }
 }
 
-impl Seat {
-    pub(super) fn until(&self, clock: &Clock) -> i64 {
-        clock.now + self.lease.as_millis() as i64
-    }
-}
-
-fn held(mut row: Row) -> Held {
-    Held {
-        id: row.text(),
-        epoch: row.int(),
-        cancelled: row.int() != 0,
-    }
-}
-
-/// Has a job wait again whose agent was lost before it started anything.
-pub(super) fn requeue(tx: &mut dyn Tx, id: &str, epoch: i64) -> Result<(), StoreError> {
-    let sql =
-        "UPDATE jobs SET state = 'queued', epoch = epoch + 1, session = NULL, container = NULL,
-               run_id = NULL, image = NULL, started = NULL, not_before = 0
-               WHERE id = $1 AND epoch = $2";
-    tx.execute(sql, &[id.into(), epoch.into()])?;
-    tx.execute("DELETE FROM gpus WHERE job = $1", &[id.into()])?;
-    // Somebody wanted it to end.
-    let sql = "UPDATE jobs SET state = 'cancelled', ended = $1
-               WHERE id = $2 AND cancelled = 1 AND state = 'queued'";
-    tx.execute(sql, &[wall().into(), id.into()])?;
-    tx.wake()
+fn held(mut row: Row) -> Result<Held, StoreError> {
+    Ok(Held {
+        id: row.text()?,
+        fencing_token: row.int()?,
+        cancelled: row.int()? != 0,
+    })
 }
