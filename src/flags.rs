@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum, ValueHint};
+use mlbuild_progress::ProgressMode;
 
 /// Compose, build, push and lock an image.
 ///
@@ -272,6 +273,18 @@ pub enum ProgressArg {
     Rawjson,
     /// Nothing.
     Quiet,
+}
+
+impl From<ProgressArg> for ProgressMode {
+    fn from(arg: ProgressArg) -> Self {
+        match arg {
+            ProgressArg::Auto => ProgressMode::Auto,
+            ProgressArg::Tty => ProgressMode::Tty,
+            ProgressArg::Plain => ProgressMode::Plain,
+            ProgressArg::Rawjson => ProgressMode::RawJson,
+            ProgressArg::Quiet => ProgressMode::Quiet,
+        }
+    }
 }
 
 /// Where it goes.

@@ -3,6 +3,27 @@
 //! Nothing below `cli` prints. A use case takes a `&dyn Reporter`; the command line's reporter
 //! writes to the terminal, [`crate::testing::RecordingReporter`] keeps what it was told, and
 //! [`Silent`] drops it.
+//!
+//! A build on a builder is told step by step:
+//!
+//! ```
+//! # use mlbuild::reporter::{Reporter, Silent};
+//! # async fn solve(reporter: &dyn Reporter) {
+//! let mut progress = reporter.begin_solve(Box::new(|_| None));
+//! let status = progress.sender(); // for the builder's messages
+//! let steps = progress.local_steps(); // for mlbuild's own steps
+//! let built = progress.during(async { /* solve, pack, push */ }).await;
+//! let trace = progress.finish().await;
+//! # }
+//! ```
+
+use std::future::Future;
+
+use mlbuild_buildkit::StatusResponse;
+use mlbuild_progress::{BuildTrace, Drawing, LocalSteps, Progress, ProgressHandle};
+use tokio::sync::mpsc;
+
+pub use mlbuild_progress::{StepEvent, StepOutcome, Titles, Warning};
 
 /// Takes what a use case has to tell.
 pub trait Reporter: Send + Sync {
@@ -15,6 +36,13 @@ pub trait Reporter: Send + Sync {
         let _ = question;
         None
     }
+
+    /// How the build that begins now is drawn from the builder's own messages, for a reporter that
+    /// has a terminal or writes those messages on. Without one, [`Event::Step`] tells of its steps,
+    /// as it does beside one.
+    fn drawing(&self) -> Option<Drawing> {
+        None
+    }
 }
 
 /// Something that a use case tells.
@@ -23,8 +51,22 @@ pub trait Reporter: Send + Sync {
 pub enum Event {
     /// A line of the story: what is done, or was chosen.
     Note(String),
+    /// A line of the story for whoever watches the progress: left out where that is quiet, or is
+    /// written for programs.
+    Detail(String),
     /// Something that is probably not meant, and doesn't stop the work.
     Warning(String),
+    /// A build begins on a builder. Steps are counted anew.
+    SolveStarted,
+    /// Something happened to a step of the build.
+    Step(StepEvent),
+    /// The build is over, however it ended.
+    SolveFinished {
+        /// How many steps it had.
+        steps: usize,
+        /// How many of them came from the cache.
+        cached: usize,
+    },
 }
 
 /// A question with yes or no as its answer.
@@ -41,9 +83,74 @@ impl dyn Reporter + '_ {
         self.event(Event::Note(text.into()));
     }
 
+    /// Tells a line that belongs to the progress.
+    pub fn detail(&self, text: impl Into<String>) {
+        self.event(Event::Detail(text.into()));
+    }
+
     /// Tells a warning.
     pub fn warning(&self, text: impl Into<String>) {
         self.event(Event::Warning(text.into()));
+    }
+
+    /// Begins to tell of one build on a builder. `titles` gives a step its name for people from
+    /// the builder's name for it.
+    pub fn begin_solve(&self, titles: Titles) -> SolveProgress<'_> {
+        self.event(Event::SolveStarted);
+        let (out, events) = mpsc::unbounded_channel();
+        let hear = move |event| {
+            // Nobody hears where the solve was dropped.
+            let _ = out.send(event);
+        };
+        SolveProgress {
+            reporter: self,
+            handle: Progress::follow(self.drawing(), titles, hear),
+            events,
+        }
+    }
+}
+
+/// One build that is told to a reporter.
+pub struct SolveProgress<'r> {
+    reporter: &'r dyn Reporter,
+    handle: ProgressHandle,
+    events: mpsc::UnboundedReceiver<StepEvent>,
+}
+
+impl SolveProgress<'_> {
+    /// Takes the builder's status messages.
+    pub fn sender(&self) -> mpsc::Sender<StatusResponse> {
+        self.handle.sender()
+    }
+
+    /// Begins steps that mlbuild takes itself, told among the builder's.
+    pub fn local_steps(&self) -> LocalSteps {
+        self.handle.local_steps()
+    }
+
+    /// Waits for work, and tells the reporter of steps meanwhile.
+    pub async fn during<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let mut work = std::pin::pin!(work);
+        loop {
+            tokio::select! {
+                Some(event) = self.events.recv() => self.reporter.event(Event::Step(event)),
+                done = &mut work => return done,
+            }
+        }
+    }
+
+    /// Tells what has been sent so far, and returns what happened. What is written after this is
+    /// written below the drawing. Senders that still exist get an error from then on.
+    pub async fn finish(mut self) -> BuildTrace {
+        let trace = self.handle.finish().await;
+        while let Ok(event) = self.events.try_recv() {
+            self.reporter.event(Event::Step(event));
+        }
+        self.reporter.event(Event::SolveFinished {
+            steps: trace.steps.len(),
+            cached: trace.cached(),
+        });
+        trace
     }
 }
 

@@ -62,6 +62,49 @@ impl Reporter for RecordingReporter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reporter::StepEvent;
+
+    #[tokio::test]
+    async fn keeps_the_steps_of_a_build_in_order() {
+        let recording = RecordingReporter::default();
+        let reporter: &dyn Reporter = &recording;
+        let mut progress = reporter.begin_solve(Box::new(|name| Some(format!("{name}, titled"))));
+        let steps = progress.local_steps();
+        progress
+            .during(async {
+                let step = steps.begin("pushing");
+                step.log("a line");
+                step.done();
+                steps.begin("locking").failed("no room");
+            })
+            .await;
+        let trace = progress.finish().await;
+        assert_eq!(trace.steps.len(), 2);
+        let told: Vec<String> = recording.events().iter().map(short).collect();
+        let expected = [
+            "begins",
+            "1 pushing, titled",
+            "1 a line",
+            "1 Done",
+            "2 locking, titled",
+            "2 Failed(\"no room\")",
+            "2 steps, 0 cached",
+        ];
+        assert_eq!(told, expected);
+    }
+
+    fn short(event: &Event) -> String {
+        match event {
+            Event::SolveStarted => "begins".into(),
+            Event::Step(StepEvent::Started { number, name }) => format!("{number} {name}"),
+            Event::Step(StepEvent::Log { number, line, .. }) => format!("{number} {line}"),
+            Event::Step(StepEvent::Finished {
+                number, outcome, ..
+            }) => format!("{number} {outcome:?}"),
+            Event::SolveFinished { steps, cached } => format!("{steps} steps, {cached} cached"),
+            other => format!("{other:?}"),
+        }
+    }
 
     #[test]
     fn keeps_what_it_was_told_and_answers_in_turn() {

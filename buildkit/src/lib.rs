@@ -1,5 +1,5 @@
-//! A BuildKit client: reach a builder, ask what it is, have it build, follow
-//! what it does.
+//! A BuildKit client: reach a builder, ask what it is, have it build, take
+//! what it tells meanwhile.
 //!
 //! | step | type | module |
 //! | --- | --- | --- |
@@ -11,8 +11,8 @@
 //! | what happens meanwhile | `StatusResponse` | `mlbuild_proto` |
 //! | why it failed | [`SolveError`] | `error` |
 //!
-//! Composing Dockerfiles, pushing to registries and printing are left to
-//! others.
+//! Composing Dockerfiles, pushing to registries and showing progress are left to others; nothing
+//! here prints.
 
 mod bridge;
 mod client;
@@ -26,7 +26,6 @@ pub mod fsutil;
 mod gateway;
 mod history;
 mod info;
-pub mod progress;
 mod session;
 mod solve;
 mod tls;

@@ -10,12 +10,18 @@ use crate::support::{read, repository};
 fn files_and_types_that_are_named_exist() {
     let root = repository();
     let path = Regex::new(
-        r"`((?:src|buildkit|templates|manifests|proto|integration|examples|docs)/[\w./-]*)`",
+        r"`((?:src|buildkit|progress|templates|manifests|proto|integration|examples|docs)/[\w./-]*)`",
     )
     .expect("a pattern");
     let kind = Regex::new(r"`([A-Z][a-z]+[A-Za-z]*)`").expect("a pattern");
     let mut sources = String::new();
-    for room in ["src", "buildkit/src", "templates/src", "manifests/src"] {
+    for room in [
+        "src",
+        "buildkit/src",
+        "progress/src",
+        "templates/src",
+        "manifests/src",
+    ] {
         collect(&root.join(room), &mut sources);
     }
     let mut missing = Vec::new();

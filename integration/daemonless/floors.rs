@@ -26,11 +26,20 @@ fn crates_know_only_the_floor_below() {
     for (manifest, allowed) in [
         ("proto/Cargo.toml", &[][..]),
         ("buildkit/Cargo.toml", &["mlbuild-proto"][..]),
+        (
+            "progress/Cargo.toml",
+            &["mlbuild-buildkit", "mlbuild-proto"][..],
+        ),
         ("templates/Cargo.toml", &[][..]),
         ("manifests/Cargo.toml", &[][..]),
         (
             "Cargo.toml",
-            &["mlbuild-buildkit", "mlbuild-manifests", "mlbuild-templates"][..],
+            &[
+                "mlbuild-buildkit",
+                "mlbuild-manifests",
+                "mlbuild-progress",
+                "mlbuild-templates",
+            ][..],
         ),
     ] {
         let document: toml::Table = read(&repository().join(manifest)).parse().expect(manifest);

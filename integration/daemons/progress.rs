@@ -3,9 +3,10 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use mlbuild_buildkit::progress::explain::{Failure, explain};
-use mlbuild_buildkit::progress::{BuildTrace, Progress, ProgressMode, ProgressOutput, StepStatus};
+use mlbuild::cli::support::hints;
 use mlbuild_buildkit::{Client, ConnectOptions, LocalSource, Session, SolveError, SolveOptions};
+use mlbuild_progress::explain::{Failure, explain};
+use mlbuild_progress::{BuildTrace, Progress, ProgressMode, ProgressOutput, StepStatus};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::engines::Engines;
@@ -107,7 +108,7 @@ async fn usual_causes_are_recognised_on_every_builder() {
     let checks = builders.iter().map(|builder| async move {
         for (id, code, dockerfile) in cases {
             let failure = fail(builder, dockerfile).await;
-            let found = failure.hint.as_ref().map(|hint| hint.id);
+            let found = hints::of(&failure).map(|hint| hint.id);
             assert_eq!(found, Some(*id), "{builder}:\n{failure}");
             assert_eq!(failure.exit_code, *code, "{builder}:\n{failure}");
             if code.is_some() {

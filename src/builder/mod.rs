@@ -6,7 +6,6 @@
 
 mod check;
 mod connect;
-mod explain;
 mod export;
 mod exports;
 mod packages;
@@ -16,13 +15,13 @@ mod source_policy;
 mod ssh_agent;
 
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use mlbuild_buildkit::docker::api::{DockerApi, DockerApiError};
-use mlbuild_buildkit::progress::{BuildTrace, ProgressMode};
 use mlbuild_buildkit::{BuilderInfo, BuilderKind, Client, ImageStore, SolveError, StatusResponse};
 use mlbuild_manifests::lock::LockedPackages;
+use mlbuild_progress::BuildTrace;
+use mlbuild_progress::explain::{Failure, explain};
 use mlbuild_templates::reference;
 use oci_spec::distribution::Reference;
 use oci_spec::image::Descriptor;
@@ -35,7 +34,6 @@ pub use exports::{Delivery, Route};
 pub use ssh_agent::SshAgents;
 
 use crate::error::{CommandError, CommandResult, chain};
-use crate::flags::ProgressArg;
 use crate::host::HostSettings;
 use crate::plan::{BuildPlan, Context};
 
@@ -326,17 +324,6 @@ fn docker_name(reference: &Reference) -> (String, &str) {
     (name, reference.tag().unwrap_or("latest"))
 }
 
-/// The display style of a flag, as the `buildkit` room calls it.
-pub fn progress_mode(arg: ProgressArg) -> ProgressMode {
-    match arg {
-        ProgressArg::Auto => ProgressMode::Auto,
-        ProgressArg::Tty => ProgressMode::Tty,
-        ProgressArg::Plain => ProgressMode::Plain,
-        ProgressArg::Rawjson => ProgressMode::RawJson,
-        ProgressArg::Quiet => ProgressMode::Quiet,
-    }
-}
-
 /// A build that did not succeed. What a failed step printed is in the trace of
 /// the progress, so the two are put together when both are there.
 #[derive(Debug)]
@@ -345,6 +332,8 @@ pub enum BuildError {
     Command(CommandError),
     /// The solve.
     Solve(SolveError),
+    /// A failed step, explained by what was seen of it.
+    Failed(Box<Failure>),
 }
 
 impl From<CommandError> for BuildError {
@@ -371,27 +360,19 @@ impl BuildError {
             && message.contains("does not exist")
     }
 
-    /// The error as a person reads it: the step, its last lines, its place in the Dockerfile.
-    pub fn explain(self, trace: &BuildTrace, plan: &BuildPlan) -> CommandError {
-        let error = match self {
-            BuildError::Command(error) => return error,
-            BuildError::Solve(error) => error,
+    /// Joins a failed step with what was seen on the way: its last lines, its place in the
+    /// Dockerfile. Other errors stay as they are.
+    #[must_use]
+    pub fn explain(self, trace: &BuildTrace, plan: &BuildPlan) -> Self {
+        let BuildError::Solve(SolveError::Build(failure)) = &self else {
+            return self;
         };
-        match &error {
-            SolveError::Cancelled => cancelled(),
-            SolveError::Build(failure) => explain::failure(failure, trace, plan),
-            SolveError::Lost { .. } => CommandError::environment(chain(&error))
-                .hint("see whether the builder still runs: mlbuild doctor"),
-            SolveError::Options(_) | SolveError::Session(_) => CommandError::user(chain(&error)),
-            SolveError::Output { path, source } if source.kind() == ErrorKind::StorageFull => {
-                let folder = path.parent().unwrap_or(path).display();
-                CommandError::environment(chain(&error))
-                    .hint(format!("this machine's disk is full: df -h {folder}"))
-            }
-            SolveError::Output { .. } | SolveError::Request(_) | SolveError::Answer(_) => {
-                CommandError::environment(chain(&error))
-            }
+        let mut explained = explain(failure, trace);
+        if let Some(source) = &mut explained.source {
+            // The builder knows the file by the name it travelled under.
+            source.file.clone_from(&plan.dockerfile.name);
         }
+        BuildError::Failed(Box::new(explained))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Ctrl-C: the first cancels the work, also on the daemon; the second exits at once.
 
-use mlbuild_buildkit::progress::restore_terminal;
+use mlbuild_progress::restore_terminal;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 

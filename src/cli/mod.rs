@@ -38,6 +38,7 @@ pub mod runs;
 pub mod schema;
 mod size;
 pub mod submit;
+pub mod support;
 pub mod templates;
 pub mod verify;
 

@@ -3,7 +3,7 @@
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
 
-use mlbuild_buildkit::progress::Notes;
+use mlbuild_progress::{Drawing, Notes, ProgressMode, ProgressOutput};
 
 use crate::error::{CommandError, CommandResult};
 use crate::reporter::{Event, Question, Reporter};
@@ -45,7 +45,7 @@ fn not_written(error: std::io::Error) -> CommandError {
 static DRAWN: Mutex<Option<Notes>> = Mutex::new(None);
 
 /// Has the story written above a progress as long as that is drawn.
-pub fn tell_above(notes: Option<Notes>) {
+fn tell_above(notes: Option<Notes>) {
     *DRAWN.lock().unwrap_or_else(PoisonError::into_inner) = notes;
 }
 
@@ -73,16 +73,41 @@ pub fn error(error: &CommandError) {
     }
 }
 
-/// The terminal's reporter: notes and warnings go to stderr as [`note`] and [`warning`] write them.
+/// The terminal's reporter: notes and warnings go to stderr as [`note`] and [`warning`] write them,
+/// and builds are drawn there.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Terminal;
+pub struct Terminal {
+    progress: ProgressMode,
+}
+
+impl Terminal {
+    /// Draws builds in this form.
+    pub fn new(progress: impl Into<ProgressMode>) -> Self {
+        Terminal {
+            progress: progress.into(),
+        }
+    }
+}
 
 impl Reporter for Terminal {
     fn event(&self, event: Event) {
+        let quiet = matches!(self.progress, ProgressMode::Quiet | ProgressMode::RawJson);
         match event {
             Event::Note(text) => note(&text),
+            Event::Detail(text) if !quiet => note(&text),
             Event::Warning(text) => warning(&text),
+            // Drawn from the builder's own messages.
+            Event::Detail(_)
+            | Event::SolveStarted
+            | Event::Step(_)
+            | Event::SolveFinished { .. } => {}
         }
+    }
+
+    fn drawing(&self) -> Option<Drawing> {
+        let drawing = Drawing::new(self.progress, ProgressOutput::stderr());
+        tell_above(drawing.notes());
+        Some(drawing)
     }
 
     fn ask(&self, question: &Question) -> Option<bool> {

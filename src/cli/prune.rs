@@ -4,8 +4,8 @@ use std::time::SystemTime;
 
 use clap::Args;
 use jiff::Timestamp;
-use mlbuild_buildkit::progress::human_bytes;
 use mlbuild_manifests::LockFile;
+use mlbuild_progress::human_bytes;
 use serde_json::json;
 
 use super::image::locked::store_error;

@@ -11,6 +11,7 @@ mod spec;
 use std::path::{Path, PathBuf};
 
 use mlbuild_manifests::RunId;
+use mlbuild_progress::ProgressMode;
 use oci_spec::distribution::Reference;
 
 pub use build::{BuildSettings, EndpointTls, epoch_seconds};
@@ -19,7 +20,7 @@ pub use spec::Source;
 use crate::config::{self, Config};
 use crate::env_vars;
 use crate::error::{CommandError, CommandResult};
-use crate::flags::{EngineArg, Format, ImageArgs, LockArgs, Print, ProgressArg, Upgrade};
+use crate::flags::{EngineArg, Format, ImageArgs, LockArgs, Print, Upgrade};
 use crate::plan::spec::Spec;
 use crate::plan::{Context, SpecError};
 use crate::registry::RegistryError;
@@ -91,7 +92,7 @@ pub struct AnswerSettings {
     /// Write `Dockerfile.cpu` and `Dockerfile.gpu`, and stop.
     pub write: bool,
     /// How progress is shown.
-    pub progress: ProgressArg,
+    pub progress: ProgressMode,
     /// File for the builder's answer.
     pub metadata_file: Option<PathBuf>,
     /// File for the digest.
@@ -122,8 +123,8 @@ pub fn resolve(args: ImageArgs) -> CommandResult<ImageSettings> {
     let mut insecure = config.registry.insecure;
     insecure.extend(args.output.insecure_registries);
     let progress = match (args.build.quiet, args.build.progress) {
-        (true, _) => ProgressArg::Quiet,
-        (false, style) => style.unwrap_or(ProgressArg::Auto),
+        (true, _) => ProgressMode::Quiet,
+        (false, style) => style.map_or(ProgressMode::Auto, ProgressMode::from),
     };
     Ok(ImageSettings {
         project,

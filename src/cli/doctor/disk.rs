@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use mlbuild_buildkit::progress::human_bytes;
+use mlbuild_progress::human_bytes;
 use serde_json::Value;
 
 use super::Finding;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use mlbuild_buildkit::progress::Warning;
+use mlbuild_progress::Warning;
 use serde_json::{Value, json};
 
 use super::publish::Confirmed;

@@ -1,7 +1,7 @@
 //! A push through Docker itself: the BuildKit of its classic store says that it
 //! pushed, and doesn't.
 
-use mlbuild_buildkit::progress::LocalSteps;
+use mlbuild_progress::LocalSteps;
 use oci_spec::distribution::Reference;
 use tokio_util::sync::CancellationToken;
 

@@ -20,9 +20,9 @@ pub(super) mod publish;
 pub(super) mod skip;
 pub(super) mod titles;
 
-use mlbuild_buildkit::progress::{LocalSteps, Progress, ProgressOutput};
 use mlbuild_manifests::lock::{ImageKey, LockedBuild, LockedImage, LockedPackages};
 use mlbuild_manifests::run_record::FOLDER_NAME;
+use mlbuild_progress::LocalSteps;
 use oci_spec::distribution::Reference;
 
 use self::answer::Answer;
@@ -34,10 +34,11 @@ use crate::cli::lock::provide::Fetch;
 use crate::cli::mirror;
 use crate::cli::{interrupt, output};
 use crate::error::{CommandError, CommandResult};
-use crate::flags::{ImageArgs, Print, ProgressArg};
+use crate::flags::{ImageArgs, Print};
 use crate::host::{self, HostSettings};
 use crate::plan::BuildPlan;
 use crate::registry::{Registry, RegistryOptions};
+use crate::reporter::{Reporter, Titles};
 use crate::settings::{self, ImageSettings, LockMode};
 use tokio::sync::mpsc;
 
@@ -177,11 +178,9 @@ impl Job<'_> {
             }
         }
         self.note(&format!("building on {how}"));
-        let (events, progress) = Progress::start(
-            builder::progress_mode(self.settings.answer.progress),
-            self.progress_output(),
-        );
-        output::tell_above(progress.notes());
+        let terminal = output::Terminal::new(self.settings.answer.progress);
+        let reporter: &dyn Reporter = &terminal;
+        let mut progress = reporter.begin_solve(self.titles());
         let nothing = HostSettings::default();
         let build = BuildInputs {
             plan: self.plan,
@@ -192,25 +191,31 @@ impl Job<'_> {
             },
             ssh: ssh.sockets(),
             insecure: &self.settings.insecure,
-            events,
+            events: progress.sender(),
             cancel: cancel.clone(),
             asks_packages: self.lists_packages() && !skip::changed(locked, &inputs).is_empty(),
         };
         let steps = progress.local_steps();
-        let built = self.solve(&builder, &build, locked, &steps).await;
-        let pushed = match &built {
-            Ok(_)
-                if self.settings.build.push
-                    && builder.is_classic()
-                    && self.plan.repack.is_none() =>
-            {
-                let tags = &self.settings.tags;
-                let push = docker_push::push(&builder, self.registry, tags, &steps, &cancel);
-                push.await.map(Some)
-            }
-            Ok(built) => Ok(built.digest()),
-            Err(_) => Ok(None),
-        };
+        let (built, pushed) = progress
+            .during(async {
+                let built = self.solve(&builder, &build, locked, &steps).await;
+                let pushed = match &built {
+                    Ok(_)
+                        if self.settings.build.push
+                            && builder.is_classic()
+                            && self.plan.repack.is_none() =>
+                    {
+                        let tags = &self.settings.tags;
+                        docker_push::push(&builder, self.registry, tags, &steps, &cancel)
+                            .await
+                            .map(Some)
+                    }
+                    Ok(built) => Ok(built.digest()),
+                    Err(_) => Ok(None),
+                };
+                (built, pushed)
+            })
+            .await;
         let trace = progress.finish().await;
         let built = built.map_err(|error| error.explain(&trace, self.plan))?;
         let pushed = pushed?;
@@ -333,14 +338,12 @@ impl Job<'_> {
         new
     }
 
-    /// Where progress goes; the steps of a composed image have titles.
-    fn progress_output(&self) -> ProgressOutput {
-        let output = ProgressOutput::stderr();
-        match self.composed.template {
-            Some(_) if self.composed.path.is_none() => {
-                output.with_titles(titles::titles(&self.composed.text))
-            }
-            _ => output,
+    /// The steps of a composed image have titles.
+    fn titles(&self) -> Titles {
+        if self.composed.template.is_some() && self.composed.path.is_none() {
+            Box::new(titles::titles(&self.composed.text))
+        } else {
+            Box::new(|_| None)
         }
     }
 
@@ -378,11 +381,9 @@ impl Job<'_> {
     }
 
     fn note(&self, text: &str) {
-        if self.settings.answer.progress != ProgressArg::Quiet
-            && self.settings.answer.progress != ProgressArg::Rawjson
-        {
-            output::note(text);
-        }
+        let terminal = output::Terminal::new(self.settings.answer.progress);
+        let reporter: &dyn Reporter = &terminal;
+        reporter.detail(text);
     }
 }
 

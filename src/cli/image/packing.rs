@@ -1,6 +1,6 @@
 //! The way of an image whose final bytes mlbuild writes.
 
-use mlbuild_buildkit::progress::LocalSteps;
+use mlbuild_progress::LocalSteps;
 
 use super::Job;
 use crate::builder::{self, BuildError, BuildInputs, BuildOutput, Builder};

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use jiff::Timestamp;
-use mlbuild_buildkit::progress::human_bytes;
+use mlbuild_progress::human_bytes;
 use serde_json::json;
 
 use crate::cli::output;

@@ -5,18 +5,18 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use mlbuild_buildkit::Feature;
-use mlbuild_buildkit::progress::{Progress, ProgressOutput};
 use mlbuild_templates::compose::{REQUEST_CONTEXT, resolve_dockerfile};
 use mlbuild_templates::{PackageRequest, SecretUse};
 use tempfile::TempDir;
 
-use crate::builder::{self, BuildInputs, Builder};
+use crate::builder::{BuildInputs, Builder};
 use crate::cli::image::compose::secret_source;
 use crate::cli::image::locked::files;
 use crate::cli::{interrupt, output};
 use crate::error::{CommandError, CommandResult};
 use crate::host::HostSettings;
 use crate::plan::{BuildPlan, Context, NoCache, PlannedDockerfile, SecretSource};
+use crate::reporter::Reporter;
 use crate::settings::ImageSettings;
 
 /// Who is asked, and about what.
@@ -51,22 +51,20 @@ impl Question<'_> {
         let answer = temporary()?;
         let plan = self.plan(question.path())?;
         let cancel = interrupt::token()?;
-        let (events, progress) = Progress::start(
-            builder::progress_mode(self.settings.answer.progress),
-            ProgressOutput::stderr(),
-        );
-        output::tell_above(progress.notes());
+        let terminal = output::Terminal::new(self.settings.answer.progress);
+        let reporter: &dyn Reporter = &terminal;
+        let mut progress = reporter.begin_solve(Box::new(|_| None));
         let inputs = BuildInputs {
             plan: &plan,
             transfer_key: "",
             host: self.host,
             ssh: &Default::default(),
             insecure: &self.settings.insecure,
-            events,
+            events: progress.sender(),
             cancel,
             asks_packages: false,
         };
-        let asked = builder.files(&inputs, answer.path()).await;
+        let asked = progress.during(builder.files(&inputs, answer.path())).await;
         drop(inputs);
         let trace = progress.finish().await;
         asked.map_err(|error| error.explain(&trace, &plan))?;

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use mlbuild_buildkit::docker::api::DockerApi;
-use mlbuild_buildkit::progress::LocalSteps;
+use mlbuild_progress::LocalSteps;
 use oci_spec::distribution::Reference;
 use oci_spec::image::Descriptor;
 use serde_json::json;

@@ -8,7 +8,7 @@ mod remembered;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use mlbuild_buildkit::progress::LocalSteps;
+use mlbuild_progress::LocalSteps;
 use oci_spec::distribution::Reference;
 use oci_spec::image::{Descriptor, Digest};
 use tempfile::TempDir;

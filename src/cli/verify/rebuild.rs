@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use mlbuild_buildkit::progress::{Progress, ProgressOutput};
 use mlbuild_manifests::LockedImage;
+use mlbuild_progress::LocalSteps;
 use oci_spec::image::Digest;
 use tempfile::TempDir;
 
@@ -19,6 +19,7 @@ use crate::error::{CommandError, CommandResult};
 use crate::host::{self, HostSettings};
 use crate::plan::{BuildPlan, NoCache};
 use crate::registry::Registry;
+use crate::reporter::{Reporter, Titles};
 use crate::settings::ImageSettings;
 
 /// The image as it was made here.
@@ -118,13 +119,13 @@ impl Rebuilding<'_> {
             fetch.provide(locked, build).await?;
         }
         output::note(&format!("rebuilding on {how}"));
-        let mut shown = ProgressOutput::stderr();
-        if let Some(text) = text {
-            shown = shown.with_titles(titles::titles(text));
-        }
-        let style = builder::progress_mode(self.settings.answer.progress);
-        let (events, progress) = Progress::start(style, shown);
-        output::tell_above(progress.notes());
+        let titles: Titles = match text {
+            Some(text) => Box::new(titles::titles(text)),
+            None => Box::new(|_| None),
+        };
+        let terminal = output::Terminal::new(self.settings.answer.progress);
+        let reporter: &dyn Reporter = &terminal;
+        let mut progress = reporter.begin_solve(titles);
         let nothing = HostSettings::default();
         let build = BuildInputs {
             plan: &plan,
@@ -136,12 +137,12 @@ impl Rebuilding<'_> {
             },
             ssh: ssh.sockets(),
             insecure: &self.settings.insecure,
-            events,
+            events: progress.sender(),
             cancel,
             asks_packages: false,
         };
         let steps = progress.local_steps();
-        let made = self.make(&builder, &build, &steps).await;
+        let made = progress.during(self.make(&builder, &build, &steps)).await;
         drop(build);
         let trace = progress.finish().await;
         let made = made.map_err(|error| error.explain(&trace, &plan))?;
@@ -168,7 +169,7 @@ impl Rebuilding<'_> {
         &self,
         builder: &Builder,
         build: &BuildInputs<'_>,
-        steps: &mlbuild_buildkit::progress::LocalSteps,
+        steps: &LocalSteps,
     ) -> Result<Made, BuildError> {
         let Some(repack) = build.plan.repack else {
             let folder = repack::work_folder()?;

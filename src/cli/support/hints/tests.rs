@@ -3,6 +3,9 @@
 
 use std::collections::BTreeSet;
 
+use mlbuild_buildkit::BuildFailure;
+use mlbuild_progress::{BuildTrace, explain::explain};
+
 use super::*;
 
 /// Rule, last lines of the log, the builder's message.
@@ -604,4 +607,25 @@ fn hints_name_what_the_user_named() {
       USER root    # before the RUN line, and the user again after it
       COPY --chown=UID:GID …    # for files that the user has to write
     "#);
+}
+
+#[test]
+fn the_builders_words_are_searched_with_all_their_wrapping() {
+    let missing = "failed to compute cache key: failed to calculate checksum of ref a3p6::v6yo: \"/data.bin\": not found";
+    let unknown = "failed to solve: dockerfile parse error on line 2: unknown instruction: RUNN (did you mean RUN?)";
+    let hints = [missing, unknown].map(|message| {
+        let failure = BuildFailure {
+            message: message.into(),
+            ..BuildFailure::default()
+        };
+        let hint = of(&explain(&failure, &BuildTrace::default())).unwrap();
+        format!("{}\n  {}", hint.cause, hint.next.join("\n  "))
+    });
+    insta::assert_snapshot!(hints.join("\n"), @r"
+    `data.bin` isn't in the build context: it doesn't exist there, or .dockerignore leaves it out
+      ls -l data.bin
+      cat .dockerignore
+    `RUNN` isn't a Dockerfile instruction
+      correct the line: RUN
+    ");
 }

@@ -15,7 +15,7 @@ use prost_types::Timestamp;
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
-use super::Own;
+use super::drawing::Own;
 
 /// A part's count is told at most this often, however often the caller reports it.
 const PAUSE: Duration = Duration::from_millis(50);

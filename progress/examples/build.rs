@@ -1,12 +1,12 @@
 //! Builds the Dockerfile of a folder with the builder at hand, tells the progress, and explains a
-//! failure: `cargo run -p mlbuild-buildkit --example build -- FOLDER [auto|tty|plain|rawjson|quiet]`.
+//! failure: `cargo run -p mlbuild-progress --example build -- FOLDER [auto|tty|plain|rawjson|quiet]`.
 
 use std::process::ExitCode;
 
 use mlbuild_buildkit::{
     AuthOptions, DiscoverOptions, Env, LocalSource, Session, SolveError, SolveOptions, discover,
-    progress::{Progress, ProgressOutput, explain::explain},
 };
+use mlbuild_progress::{Progress, ProgressOutput, explain::explain};
 use tokio_util::sync::CancellationToken;
 
 #[tokio::main]

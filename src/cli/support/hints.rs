@@ -3,11 +3,11 @@
 
 use std::sync::LazyLock;
 
+use mlbuild_progress::explain::Failure;
 use regex::Regex;
-use serde::Serialize;
 
 /// A usual cause, recognised.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hint {
     /// Short name of the cause, stable, for programs: `pip-no-package`.
     pub id: &'static str,
@@ -445,8 +445,14 @@ static COMPILED: LazyLock<Vec<Regex>> = LazyLock::new(|| {
         .collect()
 });
 
+/// The first usual cause that a failed build shows.
+pub fn of(failure: &Failure) -> Option<Hint> {
+    let evidence = &failure.evidence;
+    hint(&evidence.log.join("\n"), &evidence.message)
+}
+
 /// The first usual cause that a failing step's log and the builder's message show.
-pub fn hint(log: &str, message: &str) -> Option<Hint> {
+fn hint(log: &str, message: &str) -> Option<Hint> {
     let text = format!("{log}\n{message}");
     RULES
         .iter()

@@ -10,7 +10,7 @@ use std::{
 use mlbuild_proto::moby::buildkit::v1::StatusResponse;
 
 use super::{
-    Renderer,
+    drawing::Renderer,
     state::{Event, Nanos, State, Step, StepStatus, Task},
     terminal::{Cursor, Looks, Size},
     text::{brief, fit, human_bytes, human_duration, short_digest},

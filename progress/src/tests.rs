@@ -1,6 +1,10 @@
 //! Whole progresses, from the first message to the trace.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    io::{self, Write},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use super::{testing::*, *};
 

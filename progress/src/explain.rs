@@ -1,24 +1,23 @@
-//! Why a build failed, as a user would like to read it: the step, its last lines, the line of the
-//! Dockerfile it came from, and what to do where the cause is a usual one.
+//! Why a build failed, as a user would like to read it: the step, its last lines and the line of
+//! the Dockerfile it came from.
 
 use std::{fmt, sync::LazyLock};
 
+use mlbuild_buildkit::{BuildFailure, FailureSource};
 use regex::Regex;
 use serde::Serialize;
 
 use super::{
     BuildTrace, TraceStep,
-    hints::{Hint, hint},
     log::printable_str,
     state::StepStatus,
     text::{brief, fit},
 };
-use crate::{BuildFailure, FailureSource};
 
 /// Lines of the log that are shown.
 const LOG_LINES: usize = 20;
-/// Lines of the log that are searched for a usual cause.
-const SEARCHED_LINES: usize = 60;
+/// Lines of the log that are kept for a search for its cause.
+const KEPT_LINES: usize = 60;
 /// Lines of the Dockerfile shown before and after the ones at fault.
 const AROUND: usize = 2;
 /// Lines of the Dockerfile that are shown at most.
@@ -35,12 +34,23 @@ pub struct Failure {
     pub step: Option<String>,
     /// The exit code of the step's process.
     pub exit_code: Option<i32>,
-    /// The last lines that the step wrote.
+    /// The last lines that the step wrote, as many as the report shows.
     pub last_log_lines: Vec<String>,
     /// Where it comes from.
     pub source: Option<Excerpt>,
-    /// What it probably was, and what to do.
-    pub hint: Option<Hint>,
+    /// What the cause can be read from: the step's last 60 lines, and then the builder's words in
+    /// full.
+    #[serde(skip)]
+    pub evidence: Evidence,
+}
+
+/// What a failed build left to search for its cause.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Evidence {
+    /// The last lines that the failed step wrote.
+    pub log: Vec<String>,
+    /// The builder's words, with all their wrapping.
+    pub message: String,
 }
 
 /// A few lines of a source file.
@@ -73,8 +83,11 @@ pub fn explain(failure: &BuildFailure, trace: &BuildTrace) -> Failure {
         }),
         last_log_lines: tail(LOG_LINES),
         source: failure.sources.iter().find_map(excerpt),
-        hint: hint(&tail(SEARCHED_LINES).join("\n"), &message),
         message: shorten(&message),
+        evidence: Evidence {
+            log: tail(KEPT_LINES),
+            message,
+        },
     }
 }
 
@@ -146,9 +159,6 @@ impl fmt::Display for Failure {
         if let Some(source) = &self.source {
             write!(f, "\n\n{source}")?;
         }
-        if let Some(hint) = &self.hint {
-            write!(f, "\n\n{hint}")?;
-        }
         Ok(())
     }
 }
@@ -170,16 +180,6 @@ impl fmt::Display for Excerpt {
             }
             _ => Ok(()),
         }
-    }
-}
-
-impl fmt::Display for Hint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "hint: {}", self.cause)?;
-        for next in &self.next {
-            write!(f, "\n  {next}")?;
-        }
-        Ok(())
     }
 }
 
@@ -215,7 +215,6 @@ mod tests {
         };
         let explained = explain(&failure, &trace());
         assert_eq!(explained.exit_code, Some(1));
-        assert_eq!(explained.hint.as_ref().map(|h| h.id), None);
         insta::assert_snapshot!(explained, @r"
         step failed with exit code 1: [stage-1 2/2] RUN pip install nump
 
@@ -246,10 +245,6 @@ mod tests {
         Dockerfile:2
              1 | FROM debian:12
          >   2 | COPY data.bin /
-
-        hint: `data.bin` isn't in the build context: it doesn't exist there, or .dockerignore leaves it out
-          ls -l data.bin
-          cat .dockerignore
         "#);
     }
 
@@ -280,9 +275,6 @@ mod tests {
         Dockerfile:2
              1 | FROM debian:12
          >   2 | RUNN true
-
-        hint: `RUNN` isn't a Dockerfile instruction
-          correct the line: RUN
         ");
     }
 

@@ -1,0 +1,4 @@
+//! What commands share: how errors of the library read at a terminal, and what is usually meant.
+
+mod errors;
+pub mod hints;
