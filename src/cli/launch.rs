@@ -13,7 +13,8 @@ use super::queue::store_args::StoreArgs;
 use crate::error::{CommandError, CommandResult};
 use crate::flags::Format;
 use crate::queue::{
-    GpuNeed, NewJob, QueueConfig, Source, archive, gpu_need, holds_secret, override_of,
+    GpuNeed, NewJob, QueueConfig, QueueConfigError, Source, archive, gpu_need, holds_secret,
+    override_of,
 };
 use crate::runtime::Options;
 
@@ -71,7 +72,7 @@ pub struct LaunchArgs {
 /// Where the queue isn't there, an option is wrong, or the code can't be had.
 pub fn run(args: &LaunchArgs) -> CommandResult {
     let overrides = args.overrides.iter().map(|text| override_of(text));
-    let overrides: Options = overrides.collect::<CommandResult<_>>()?;
+    let overrides: Options = overrides.collect::<Result<_, QueueConfigError>>()?;
     if let Some(at) = args.command.iter().position(|word| holds_secret(word)) {
         let message = format!(
             "word {} of the command holds what looks like a secret",

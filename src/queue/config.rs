@@ -5,10 +5,10 @@ use std::path::Path;
 
 use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, Visitor};
 
+use super::error::QueueConfigError;
 use super::job::GpuNeed;
 use super::secret;
 use crate::config::{ConfigError, Values};
-use crate::error::{CommandError, CommandResult};
 use crate::runtime::{self, Device, FLAGS, Flag, Options, Owner, RunSpec, Setting, Value};
 
 /// What a queue says about its jobs' containers and images.
@@ -68,9 +68,12 @@ impl QueueConfig {
     ///
     /// # Errors
     /// Where it can't be read, or as [`QueueConfig::parse`].
-    pub fn read(path: &Path) -> CommandResult<(Self, String)> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| CommandError::user(format!("{}: {error}", path.display())))?;
+    pub fn read(path: &Path) -> Result<(Self, String), QueueConfigError> {
+        let unread = |source| QueueConfigError::Read {
+            path: path.to_owned(),
+            source,
+        };
+        let text = std::fs::read_to_string(path).map_err(unread)?;
         Ok((Self::parse(&text, path)?, text))
     }
 
@@ -148,8 +151,13 @@ impl Visitor<'_> for Key {
         if key == "builder" {
             return Ok(None);
         }
-        let unknown = |hint| E::custom(format!("unknown option `{key}`{HINT}{hint}"));
-        option_of(key).map(Some).map_err(unknown)
+        option_of(key).map(Some).map_err(|near| {
+            let hint = match near {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => OTHERS.to_owned(),
+            };
+            E::custom(format!("unknown option `{key}`{HINT}{hint}"))
+        })
     }
 }
 
@@ -179,8 +187,12 @@ fn may_stand(flag: &Flag) -> bool {
     flag.owner == Owner::Docker || !OF_A_LINE.contains(&flag.name)
 }
 
-/// The option of a key: a long name, an older one, or a letter. The error says what was meant.
-fn option_of(key: &str) -> Result<&'static Flag, String> {
+/// Which keys there are.
+const OTHERS: &str = "the keys are the long options of docker run; mlbuild run --help lists them";
+
+/// The option of a key: a long name, an older one, or a letter. The error is the name that was
+/// probably meant.
+fn option_of(key: &str) -> Result<&'static Flag, Option<&'static str>> {
     let by_letter = || {
         FLAGS
             .iter()
@@ -193,31 +205,35 @@ fn option_of(key: &str) -> Result<&'static Flag, String> {
     let names = FLAGS.iter().filter(|flag| may_stand(flag));
     let names = names.map(|flag| flag.name).chain(["builder"]);
     let dashed = key.replace('_', "-");
-    Err(match crate::nearest::nearest(&dashed, names) {
-        Some(name) => format!("did you mean `{name}`?"),
-        None => "the keys are the long options of docker run; mlbuild run --help lists them".into(),
-    })
+    Err(crate::nearest::nearest(&dashed, names))
 }
 
 /// Reads a job's override, `KEY=VALUE`, or `KEY` alone for a switch.
 ///
 /// # Errors
 /// Where there is no such option, it doesn't take this value, or the value looks like a secret.
-pub fn override_of(text: &str) -> CommandResult<Setting> {
+pub fn override_of(text: &str) -> Result<Setting, QueueConfigError> {
     let (key, value) = match text.split_once('=') {
         Some((key, value)) => (key, Some(value)),
         None => (text, None),
     };
-    let flag = option_of(key).map_err(|hint| {
-        CommandError::user(format!("--set {text}: unknown option `{key}`")).hint(hint)
+    let flag = option_of(key).map_err(|near| QueueConfigError::UnknownOption {
+        setting: text.to_owned(),
+        key: key.to_owned(),
+        near,
     })?;
-    let value = value.or(flag.bare).ok_or_else(|| {
-        CommandError::user(format!("--set {text}: `{key}` needs a value"))
-            .hint(format!("write --set {key}={}", flag.value_name))
+    let value = value
+        .or(flag.bare)
+        .ok_or_else(|| QueueConfigError::NeedsValue {
+            key: key.to_owned(),
+            value_name: flag.value_name,
+        })?;
+    let setting = Setting::parse(flag, value).map_err(|why| QueueConfigError::Value {
+        key: key.to_owned(),
+        value: value.to_owned(),
+        why: why.to_string(),
     })?;
-    let setting = Setting::parse(flag, value)
-        .map_err(|why| CommandError::user(format!("--set {key} {value}: {why}")))?;
-    secret::refuse(&setting).map_err(|error| CommandError::user(format!("--set {error}")))?;
+    secret::refuse(&setting)?;
     Ok(setting)
 }
 
@@ -225,7 +241,7 @@ pub fn override_of(text: &str) -> CommandResult<Setting> {
 ///
 /// # Errors
 /// Where the options ask in several ways.
-pub fn gpu_need(options: &Options) -> CommandResult<GpuNeed> {
+pub fn gpu_need(options: &Options) -> Result<GpuNeed, QueueConfigError> {
     let mut needs: Vec<GpuNeed> = Vec::new();
     let ids = |list: &str| GpuNeed::Ids(list.split(',').map(|id| id.trim().to_owned()).collect());
     if let Some(gpus) = options.text("gpus") {
@@ -235,9 +251,8 @@ pub fn gpu_need(options: &Options) -> CommandResult<GpuNeed> {
             Some(list) => ids(list.trim_matches('"')),
             None => {
                 let count = value.strip_prefix("count=").unwrap_or(value);
-                GpuNeed::Count(count.parse().map_err(|_| {
-                    CommandError::user(format!("gpus {gpus}: not all, a number, or device=IDS"))
-                        .hint("capabilities and drivers go into the option `device`, by CDI name")
+                GpuNeed::Count(count.parse().map_err(|_| QueueConfigError::Gpus {
+                    gpus: gpus.to_owned(),
                 })?)
             }
         });
@@ -263,8 +278,7 @@ pub fn gpu_need(options: &Options) -> CommandResult<GpuNeed> {
     match needs.len() {
         0 => Ok(GpuNeed::None),
         1 => Ok(needs.swap_remove(0)),
-        _ => Err(CommandError::user("GPUs are asked for in several ways")
-            .hint("leave one: gpus, gpu, or device")),
+        _ => Err(QueueConfigError::GpusSeveralTimes),
     }
 }
 
@@ -280,6 +294,7 @@ pub fn without_gpus(options: Options) -> Options {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::CommandError;
     use crate::runtime::RuntimeCli;
 
     fn line(text: &str) -> String {
@@ -343,11 +358,11 @@ mod tests {
         insta::assert_snapshot!(error("{\"env\": [\"HF_TOKEN=abc\"]}"), @"q:1:25: `env`: HF_TOKEN holds what looks like a secret; write the name alone, `HF_TOKEN`, and its value is taken from the agent's environment");
         insta::assert_snapshot!(error("- a"), @"q:1:1: expected mapping start");
         insta::assert_snapshot!(error("{\"builder\": {\"accelerator\": {\"image\": \"x\"}}}"), @"q:1:36: unknown field `image`, expected `base_image`");
-        insta::assert_snapshot!(override_of("shm-siz=1g").unwrap_err(), @r"
+        insta::assert_snapshot!(CommandError::from(override_of("shm-siz=1g").unwrap_err()), @r"
         --set shm-siz=1g: unknown option `shm-siz`
           hint: did you mean `shm-size`?
         ");
-        insta::assert_snapshot!(override_of("shm-size").unwrap_err(), @r"
+        insta::assert_snapshot!(CommandError::from(override_of("shm-size").unwrap_err()), @r"
         --set shm-size: `shm-size` needs a value
           hint: write --set shm-size=SIZE
         ");

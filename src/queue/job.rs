@@ -77,7 +77,7 @@ pub struct NewJob {
 }
 
 /// How far a job got.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
     /// Waits for an agent.
@@ -104,6 +104,18 @@ impl State {
         Self::Failed,
         Self::Cancelled,
     ];
+
+    /// What it means, in a line.
+    pub fn about(self) -> &'static str {
+        match self {
+            Self::Queued => "Waits for an agent",
+            Self::Claimed => "An agent has it: its image is built or pulled, its container is made",
+            Self::Running => "Its container was started",
+            Self::Succeeded => "It ended with exit code 0",
+            Self::Failed => "It didn't",
+            Self::Cancelled => "Somebody cancelled it",
+        }
+    }
 
     /// The word for it.
     pub fn as_str(self) -> &'static str {

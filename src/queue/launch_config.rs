@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::error::{CommandError, CommandResult};
+use super::error::LaunchConfigError;
 use crate::nearest::nearest;
+
+type Result<T> = std::result::Result<T, LaunchConfigError>;
 
 /// Keys that mean something here.
 const KEYS: [&str; 5] = ["max_jobs", "queues", "builder", "registry", "environment"];
@@ -73,19 +75,14 @@ impl LaunchConfig {
     ///
     /// # Errors
     /// Where it can't be read, isn't YAML, or has a key or value that isn't known.
-    pub fn read(path: &Path) -> CommandResult<Self> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| CommandError::user(format!("{}: {error}", path.display())))?;
-        Self::parse(&text).map_err(|error| {
-            let mut named = CommandError::new(error.kind, format!("{}: {error}", path.display()));
-            if let Some(hint) = error.hints().first() {
-                named = CommandError::new(
-                    error.kind,
-                    format!("{}: {}", path.display(), error.message()),
-                );
-                named = named.hint(hint);
-            }
-            named
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(|source| LaunchConfigError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::parse(&text).map_err(|source| LaunchConfigError::In {
+            path: path.to_owned(),
+            source: Box::new(source),
         })
     }
 
@@ -93,13 +90,15 @@ impl LaunchConfig {
     ///
     /// # Errors
     /// As [`LaunchConfig::read`].
-    pub fn parse(text: &str) -> CommandResult<Self> {
+    pub fn parse(text: &str) -> Result<Self> {
         let mut config = Self::default();
         if text.trim().is_empty() {
             return Ok(config);
         }
-        let document: Map<String, Value> = serde_saphyr::from_str(text)
-            .map_err(|error: serde_saphyr::Error| CommandError::user(error.without_snippet()))?;
+        let document: Map<String, Value> =
+            serde_saphyr::from_str(text).map_err(|error: serde_saphyr::Error| {
+                LaunchConfigError::Yaml(error.without_snippet().to_string())
+            })?;
         for (key, value) in document {
             match key.as_str() {
                 "max_jobs" => config.max_jobs = Some(max_jobs(typed(&key, value)?)?),
@@ -116,16 +115,15 @@ impl LaunchConfig {
 }
 
 /// As W&B's agent has it: -1 is as many as there are.
-fn max_jobs(written: i64) -> CommandResult<usize> {
+fn max_jobs(written: i64) -> Result<usize> {
     match written {
         -1 => Ok(usize::MAX),
         1.. => Ok(usize::try_from(written).unwrap_or(usize::MAX)),
-        _ => Err(CommandError::user(format!("max_jobs is {written}"))
-            .hint("write 1 or more, or -1 for as many as there are")),
+        _ => Err(LaunchConfigError::MaxJobs(written)),
     }
 }
 
-fn builder(table: Map<String, Value>, unused: &mut Vec<String>) -> CommandResult<Builder> {
+fn builder(table: Map<String, Value>, unused: &mut Vec<String>) -> Result<Builder> {
     const OF_OTHERS: [&str; 6] = [
         "build-context-store",
         "build-job-name",
@@ -139,9 +137,10 @@ fn builder(table: Map<String, Value>, unused: &mut Vec<String>) -> CommandResult
         let name = format!("builder.{key}");
         match key.as_str() {
             "type" => {
-                builder.kind = typed(&name, value.clone()).map_err(|_| {
-                    CommandError::user(format!("{name}: {value} is no builder that is known"))
-                        .hint("write docker, buildkit or noop")
+                let kind = typed(&name, value.clone());
+                builder.kind = kind.map_err(|_| LaunchConfigError::Builder {
+                    key: name,
+                    value: value.to_string(),
                 })?;
             }
             "accelerator" => {
@@ -160,7 +159,7 @@ fn builder(table: Map<String, Value>, unused: &mut Vec<String>) -> CommandResult
     Ok(builder)
 }
 
-fn registry(table: Map<String, Value>, unused: &mut Vec<String>) -> CommandResult<Option<String>> {
+fn registry(table: Map<String, Value>, unused: &mut Vec<String>) -> Result<Option<String>> {
     let mut uri = None;
     for (key, value) in table {
         let name = format!("registry.{key}");
@@ -188,26 +187,29 @@ fn environment(table: &Map<String, Value>, unused: &mut Vec<String>) {
     unused.extend(others.map(|key| format!("environment.{key}")));
 }
 
-fn typed<T: serde::de::DeserializeOwned>(key: &str, value: Value) -> CommandResult<T> {
+fn typed<T: serde::de::DeserializeOwned>(key: &str, value: Value) -> Result<T> {
     serde_json::from_value(value).map_err(|error| {
         // serde's name for it is Rust's.
         let why = error.to_string().replace("i64", "a whole number");
-        CommandError::user(format!("{key}: {why}"))
+        LaunchConfigError::Type {
+            key: key.to_owned(),
+            why,
+        }
     })
 }
 
-fn unknown(shown: &str, key: &str, known: &[&str]) -> CommandError {
-    CommandError::user(format!("unknown key `{shown}`")).hint(
-        match nearest(key, known.iter().copied()) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!("what can stand there: {}", known.join(", ")),
-        },
-    )
+fn unknown(shown: &str, key: &str, known: &'static [&'static str]) -> LaunchConfigError {
+    LaunchConfigError::UnknownKey {
+        key: shown.to_owned(),
+        near: nearest(key, known.iter().copied()),
+        known,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::CommandError;
 
     #[test]
     fn the_documentations_examples_are_read() {
@@ -236,7 +238,8 @@ mod tests {
 
     #[test]
     fn what_isnt_known_is_named() {
-        let error = |text: &str| LaunchConfig::parse(text).unwrap_err().to_string();
+        let error =
+            |text: &str| CommandError::from(LaunchConfig::parse(text).unwrap_err()).to_string();
         insta::assert_snapshot!(error("max_job: 3"), @r"
         unknown key `max_job`
           hint: did you mean `max_jobs`?

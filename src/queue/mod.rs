@@ -6,6 +6,7 @@
 pub mod archive;
 mod claim;
 mod config;
+mod error;
 mod job;
 mod launch_config;
 mod secret;
@@ -13,6 +14,7 @@ mod store;
 
 pub use claim::{AgentRegistration, Claim, End, Held, Start};
 pub use config::{QueueConfig, gpu_need, override_of, without_gpus};
+pub use error::{LaunchConfigError, QueueConfigError};
 pub use job::{Attempt, GpuNeed, Job, NewJob, Queue, Source, State};
 pub use launch_config::{Builder, BuilderKind, LaunchConfig};
 pub use secret::{SecretError, holds_secret};

@@ -16,7 +16,7 @@ use super::serve::Agent;
 use super::{build, recover};
 use crate::cli::output;
 use crate::error::{CommandError, CommandResult};
-use crate::queue::{Claim, End, QueueConfig, Start, override_of, without_gpus};
+use crate::queue::{Claim, End, QueueConfig, QueueConfigError, Start, override_of, without_gpus};
 use crate::records::{RunExit, Snapshot, StartedRun};
 use crate::runtime::Options;
 
@@ -156,7 +156,7 @@ fn prepare_and_start(
         return Ok(cancelled());
     }
     let overrides = claim.overrides.iter().map(|text| override_of(text));
-    let overrides: Options = overrides.collect::<CommandResult<_>>()?;
+    let overrides: Options = overrides.collect::<Result<_, QueueConfigError>>()?;
     let (mut spec, own) = config.spec(&image, &claim.command, overrides);
     spec.options = without_gpus(spec.options);
     let home = std::env::var_os("HOME").map(PathBuf::from);

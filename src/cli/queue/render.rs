@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::cli::output;
 use crate::error::CommandResult;
 use crate::flags::Format;
-use crate::queue::{QueueConfig, override_of};
+use crate::queue::{QueueConfig, QueueConfigError, override_of};
 use crate::runtime::{RuntimeCli, shell_line};
 
 /// Flags of `mlbuild queue render`.
@@ -38,7 +38,7 @@ pub struct RenderArgs {
 pub(super) fn run(args: &RenderArgs) -> CommandResult {
     let (config, _) = QueueConfig::read(&args.config)?;
     let overrides = args.overrides.iter().map(|text| override_of(text));
-    let overrides = overrides.collect::<CommandResult<_>>()?;
+    let overrides = overrides.collect::<Result<_, QueueConfigError>>()?;
     let (spec, _) = config.spec(&args.image, &args.command, overrides);
     let argv = spec.argv(RuntimeCli::Docker).form;
     output::answer(&match args.format {

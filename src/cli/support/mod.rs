@@ -2,3 +2,4 @@
 
 mod errors;
 pub mod hints;
+mod job_state;

@@ -27,10 +27,10 @@ impl Store {
                 ],
             )?;
             if let Some(mut other) = others.into_iter().next() {
-                return Err(StoreError::refused(
-                    format!("an agent `{}` is at work on {}", registration.name, other.text()?),
-                    "give this one another --name",
-                ));
+                return Err(StoreError::AgentAtWork {
+                    name: registration.name.clone(),
+                    host: other.text()?,
+                });
             }
             tx.execute("DELETE FROM agents WHERE name = $1", &[(&registration.name).into()])?;
             tx.execute(

@@ -28,11 +28,8 @@ impl Store {
             let row = tx.query(sql, &[digest.into()])?.pop();
             row.map(|mut row| row.bytes()).transpose()
         })?;
-        found.ok_or_else(|| {
-            StoreError::refused(
-                format!("no code {digest} in the store"),
-                "launch the job again",
-            )
+        found.ok_or_else(|| StoreError::NoCode {
+            digest: digest.to_owned(),
         })
     }
 

@@ -141,10 +141,10 @@ impl Store {
                 found.ok_or_else(|| StoreError::no_job(typed))
             }
             [] => Err(StoreError::no_job(typed)),
-            _ => Err(StoreError::refused(
-                format!("`{typed}` could be {} jobs", matching.len()),
-                "type more of the id",
-            )),
+            _ => Err(StoreError::SeveralJobs {
+                id: typed.to_owned(),
+                count: matching.len(),
+            }),
         }
     }
 
@@ -181,10 +181,10 @@ impl Store {
                     tx.wake()?;
                     Ok(state)
                 }
-                ended => Err(StoreError::refused(
-                    format!("job {id} has ended: {}", ended.as_str()),
-                    format!("mlbuild jobs retry {id} starts it again"),
-                )),
+                ended => Err(StoreError::JobEnded {
+                    id: id.to_owned(),
+                    state: ended.as_str(),
+                }),
             }
         })
     }
@@ -204,13 +204,10 @@ impl Store {
                 let values = [id.into(), (&clock.boot).into(), clock.now.into()];
                 let is_silent = !tx.query(silent, &values)?.is_empty();
                 if !(force && is_silent) {
-                    let message = format!("job {id} hasn't ended: it is {}", state.as_str());
-                    return Err(match is_silent {
-                        true => StoreError::refused(
-                            format!("{message}, and its agent says nothing"),
-                            "an agent on that machine takes it over; if the machine is gone for good: --force",
-                        ),
-                        false => StoreError::refused(message, format!("mlbuild jobs cancel {id}")),
+                    return Err(StoreError::JobRuns {
+                        id: id.to_owned(),
+                        state: state.as_str(),
+                        silent: is_silent,
                     });
                 }
                 let sql = "INSERT INTO attempts (job, attempt, run_id, agent, host, started, ended, error)
@@ -221,10 +218,7 @@ impl Store {
             }
             let sql = "SELECT q.name FROM queues q JOIN jobs j ON j.queue = q.name WHERE j.id = $1";
             if tx.query(sql, &[id.into()])?.is_empty() {
-                return Err(StoreError::refused(
-                    format!("the queue of job {id} is gone"),
-                    "launch it into another queue",
-                ));
+                return Err(StoreError::QueueGone { id: id.to_owned() });
             }
             let sql = "UPDATE jobs SET state = 'queued', attempt = attempt + 1, epoch = epoch + 1,
                 cancelled = 0, not_before = 0, session = NULL, container = NULL, run_id = NULL,

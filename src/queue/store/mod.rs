@@ -35,7 +35,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use crate::error::CommandError;
+use crate::error::ErrorKind;
 
 pub use jobs::Filter;
 pub use prune::{Prune, Pruned};
@@ -116,13 +116,73 @@ pub enum StoreError {
         /// The id, as it was typed.
         id: String,
     },
-    /// What was asked for isn't there, or may not be done.
-    #[error("{message}")]
-    Refused {
-        /// Why.
-        message: String,
-        /// What to type.
-        hint: Option<String>,
+    /// Several jobs have ids that begin or end so.
+    #[error("`{id}` could be {count} jobs")]
+    SeveralJobs {
+        /// The id, as it was typed.
+        id: String,
+        /// How many.
+        count: usize,
+    },
+    /// A job that has ended can't be cancelled.
+    #[error("job {id} has ended: {state}")]
+    JobEnded {
+        /// The job.
+        id: String,
+        /// How.
+        state: &'static str,
+    },
+    /// A job that hasn't ended can't be tried again.
+    #[error("job {id} hasn't ended: it is {state}{}", if *silent { ", and its agent says nothing" } else { "" })]
+    JobRuns {
+        /// The job.
+        id: String,
+        /// How far it got.
+        state: &'static str,
+        /// Whether its agent let its lease run out.
+        silent: bool,
+    },
+    /// A job's queue was deleted.
+    #[error("the queue of job {id} is gone")]
+    QueueGone {
+        /// The job.
+        id: String,
+    },
+    /// The code of a job isn't kept any more.
+    #[error("no code {digest} in the store")]
+    NoCode {
+        /// The digest of its archive.
+        digest: String,
+    },
+    /// Another agent has this name.
+    #[error("an agent `{name}` is at work on {host}")]
+    AgentAtWork {
+        /// The name.
+        name: String,
+        /// The machine of the other one.
+        host: String,
+    },
+    /// No queue has this name.
+    #[error("there is no queue `{name}`")]
+    NoQueue {
+        /// The name.
+        name: String,
+        /// The queue that was probably meant.
+        near: Option<String>,
+    },
+    /// A queue has this name already.
+    #[error("there is a queue `{name}` already")]
+    QueueExists {
+        /// The name.
+        name: String,
+    },
+    /// A queue with waiting jobs isn't deleted.
+    #[error("jobs wait in `{queue}`: {count}")]
+    JobsWait {
+        /// The queue.
+        queue: String,
+        /// How many.
+        count: u64,
     },
 }
 
@@ -131,32 +191,22 @@ impl StoreError {
         Self::NoJob { id: id.to_owned() }
     }
 
-    fn refused(message: impl fmt::Display, hint: impl fmt::Display) -> Self {
-        Self::Refused {
-            message: message.to_string(),
-            hint: Some(hint.to_string()),
-        }
-    }
-}
-
-impl From<StoreError> for CommandError {
-    fn from(error: StoreError) -> Self {
-        match &error {
-            StoreError::Refused { hint, .. } => {
-                let made = CommandError::user(&error);
-                match hint {
-                    Some(hint) => made.hint(hint),
-                    None => made,
-                }
-            }
-            StoreError::NoJob { .. } => CommandError::user(&error).hint("mlbuild jobs list"),
-            StoreError::Address(_) => CommandError::user(&error)
-                .hint("write a file, or postgres://USER@HOST:PORT/DATABASE"),
-            StoreError::NotAStore { .. } => CommandError::user(&error),
-            StoreError::Full { .. } | StoreError::ServerFull => CommandError::environment(&error)
-                .hint("nothing was changed; make room, and do it again"),
-            StoreError::TooNew => CommandError::environment(&error).hint("install that version"),
-            _ => CommandError::environment(&error),
+    /// What the user named, or else what surrounds the store.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NoJob { .. }
+            | Self::SeveralJobs { .. }
+            | Self::JobEnded { .. }
+            | Self::JobRuns { .. }
+            | Self::QueueGone { .. }
+            | Self::NoCode { .. }
+            | Self::AgentAtWork { .. }
+            | Self::NoQueue { .. }
+            | Self::QueueExists { .. }
+            | Self::JobsWait { .. }
+            | Self::Address(_)
+            | Self::NotAStore { .. } => ErrorKind::User,
+            _ => ErrorKind::Environment,
         }
     }
 }

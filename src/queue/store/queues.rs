@@ -25,10 +25,7 @@ impl Store {
             let sql = "INSERT INTO queues (name, config, paused) VALUES ($1, $2, 0)
                        ON CONFLICT DO NOTHING";
             match tx.execute(sql, &[name.into(), config.into()])? {
-                0 => Err(StoreError::refused(
-                    format!("there is a queue `{name}` already"),
-                    format!("mlbuild queue create {name} --replace gives it this configuration"),
-                )),
+                0 => Err(StoreError::QueueExists { name: name.into() }),
                 _ => Ok(()),
             }
         })
@@ -90,13 +87,13 @@ impl Store {
             let sql = "UPDATE jobs SET state = 'cancelled', cancelled = 1, ended = $1,
                        error = 'its queue was deleted' WHERE queue = $2 AND state = 'queued'";
             let waiting = tx.execute(sql, &[super::wall().into(), name.into()])?;
-            match waiting > 0 && !cancel {
-                true => Err(StoreError::refused(
-                    format!("jobs wait in `{name}`: {waiting}"),
-                    format!("mlbuild queue delete {name} --cancel-jobs cancels them"),
-                )),
-                false => Ok(Some(waiting)),
+            if waiting > 0 && !cancel {
+                return Err(StoreError::JobsWait {
+                    queue: name.to_owned(),
+                    count: waiting,
+                });
             }
+            Ok(Some(waiting))
         })?;
         match gone {
             Some(cancelled) => Ok(cancelled),
@@ -108,14 +105,10 @@ impl Store {
     pub(super) fn no_queue(&self, name: &str) -> Result<StoreError, StoreError> {
         let queues = self.queues()?;
         let near = nearest(name, queues.iter().map(|queue| queue.name.as_str()));
-        let hint = match near {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!("mlbuild queue create {name}"),
-        };
-        Ok(StoreError::refused(
-            format!("there is no queue `{name}`"),
-            hint,
-        ))
+        Ok(StoreError::NoQueue {
+            name: name.to_owned(),
+            near: near.map(str::to_owned),
+        })
     }
 }
 

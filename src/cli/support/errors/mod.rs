@@ -2,3 +2,4 @@
 //! line's words, and what to type next. One file a module.
 
 mod builder;
+mod queue;
