@@ -1,32 +1,9 @@
-//! Log-ins to registries: the type that never shows its secret, and where
-//! Docker's client keeps them.
+//! Log-ins to registries, and where Docker's client keeps them.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 use docker_credential::{CredentialRetrievalError as NotHere, DockerCredential};
-
-/// A text that Debug doesn't show.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Wraps a text.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The text itself.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[redacted]")
-    }
-}
+use mlbuild_secrets::Secret;
 
 /// How to log in to one registry.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -32,7 +32,7 @@ mod tls;
 mod transport;
 
 pub use client::{Client, ConnectError, ConnectOptions, RequestError};
-pub use credentials::{CredentialsError, RegistryCredentials, Secret};
+pub use credentials::{CredentialsError, RegistryCredentials};
 pub use discover::{DiscoverError, DiscoverOptions, Discovered, Tried, discover};
 pub use endpoint::{DockerTarget, Endpoint, ParseEndpointError, SshTarget};
 pub use env::Env;
@@ -42,6 +42,7 @@ pub use history::Attestation;
 pub use info::{BuildKitVersion, BuilderInfo, BuilderKind, Feature, ImageStore, Worker};
 pub use mlbuild_proto::moby::buildkit::v1::StatusResponse;
 pub use mlbuild_proto::moby::buildkit::v1::sourcepolicy;
+pub use mlbuild_secrets::Secret;
 pub use session::{
     AuthOptions, ExportTarget, LocalSource, SecretSource, Session, SessionBuilder, SessionError,
     SshSource, context_key,

@@ -25,19 +25,24 @@ const MIDDLE: [&str; 9] = [
 fn crates_know_only_the_floor_below() {
     for (manifest, allowed) in [
         ("proto/Cargo.toml", &[][..]),
-        ("buildkit/Cargo.toml", &["mlbuild-proto"][..]),
+        ("secrets/Cargo.toml", &[][..]),
+        (
+            "buildkit/Cargo.toml",
+            &["mlbuild-proto", "mlbuild-secrets"][..],
+        ),
         (
             "progress/Cargo.toml",
-            &["mlbuild-buildkit", "mlbuild-proto"][..],
+            &["mlbuild-buildkit", "mlbuild-proto", "mlbuild-secrets"][..],
         ),
-        ("templates/Cargo.toml", &[][..]),
-        ("manifests/Cargo.toml", &[][..]),
+        ("templates/Cargo.toml", &["mlbuild-secrets"][..]),
+        ("manifests/Cargo.toml", &["mlbuild-secrets"][..]),
         (
             "Cargo.toml",
             &[
                 "mlbuild-buildkit",
                 "mlbuild-manifests",
                 "mlbuild-progress",
+                "mlbuild-secrets",
                 "mlbuild-templates",
             ][..],
         ),

@@ -16,3 +16,4 @@ mod image_layout;
 mod queue;
 mod records;
 mod run;
+mod strangers;

@@ -22,9 +22,11 @@ pub trait Document: Serialize + DeserializeOwned {
 
     /// The bytes to attach: the same for equal values.
     fn to_json(&self) -> Vec<u8> {
-        let mut bytes = serde_json::to_vec_pretty(self).expect("a document has string keys only");
-        bytes.push(b'\n');
-        bytes
+        let text = serde_json::to_string_pretty(self).expect("a document has string keys only");
+        // Whatever a caller overlooked: these documents are pushed.
+        let mut text = mlbuild_secrets::redact_json(&text).into_owned();
+        text.push('\n');
+        text.into_bytes()
     }
 
     /// Reads attached bytes.

@@ -95,6 +95,8 @@ pub(crate) fn quoted(value: &str) -> String {
 }
 
 fn push_quoted(out: &mut String, value: &str) {
+    // Whatever a caller overlooked: these files are committed and pushed.
+    let value = &*mlbuild_secrets::redact_forms(value);
     out.push('"');
     let is_plain = |b: u8| (b' '..0x7f).contains(&b) && b != b'"' && b != b'\\';
     if value.bytes().all(is_plain) {

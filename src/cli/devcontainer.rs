@@ -79,6 +79,7 @@ pub fn run(args: &DevcontainerArgs) -> CommandResult {
         let usual = defaults::limits(&spec, RuntimeCli::Docker, false);
         spec.options = spec.options.over(usual.without(&["ulimit"]));
     }
+    let spec = run::dry_run::without_secrets(spec);
     let rendered = runtime::devcontainer(&spec, &project);
     left_out::warn(&rendered.left_out);
     let mut document = rendered.form;

@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 
 use clap::{ArgGroup, Args, ValueHint};
 use mlbuild_manifests::RunId;
+use mlbuild_secrets::holds_secret;
 use mlbuild_templates::reference;
 use serde_json::json;
 
@@ -13,8 +14,7 @@ use super::queue::store_args::StoreArgs;
 use crate::error::{CommandError, CommandResult};
 use crate::flags::Format;
 use crate::queue::{
-    GpuNeed, NewJob, QueueConfig, QueueConfigError, Source, archive, gpu_need, holds_secret,
-    override_of,
+    GpuNeed, NewJob, QueueConfig, QueueConfigError, Source, archive, gpu_need, override_of,
 };
 use crate::runtime::Options;
 

@@ -51,6 +51,7 @@ fn tell_above(notes: Option<Notes>) {
 
 /// Writes a line of the story to stderr; a closed stderr is no reason to stop.
 pub fn note(text: &str) {
+    let text = &*mlbuild_secrets::redact(text);
     let drawn = DRAWN.lock().unwrap_or_else(PoisonError::into_inner);
     if !drawn.as_ref().is_some_and(|notes| notes.write(text)) {
         let _ = writeln!(std::io::stderr(), "{text}");
@@ -67,9 +68,10 @@ pub fn warning(text: &str) {
 pub fn error(error: &CommandError) {
     let (on, off) = colours("\x1b[31m");
     let mut err = std::io::stderr().lock();
-    let _ = writeln!(err, "{on}error:{off} {}", error.message());
+    let message = mlbuild_secrets::redact(error.message());
+    let _ = writeln!(err, "{on}error:{off} {message}");
     for hint in error.hints() {
-        let _ = writeln!(err, "  hint: {hint}");
+        let _ = writeln!(err, "  hint: {}", mlbuild_secrets::redact(hint));
     }
 }
 

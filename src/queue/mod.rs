@@ -17,5 +17,5 @@ pub use config::{QueueConfig, gpu_need, override_of, without_gpus};
 pub use error::{LaunchConfigError, QueueConfigError};
 pub use job::{Attempt, GpuNeed, Job, NewJob, Queue, Source, State};
 pub use launch_config::{Builder, BuilderKind, LaunchConfig};
-pub use secret::{SecretError, holds_secret};
+pub use secret::SecretError;
 pub use store::{Filter, Place, Prune, Pruned, Store, StoreError, Watch};

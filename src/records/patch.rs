@@ -1,9 +1,7 @@
 //! What of a working tree may go into a record's patch. Records are committed and pushed:
 //! what looks like a secret, and what is too large, stays out, and is named.
 
-use std::sync::LazyLock;
-
-use regex::bytes::Regex;
+use mlbuild_secrets::{is_secret_file, is_secret_in_code};
 
 /// Largest patch, in bytes: what a registry's document may have.
 pub(super) const MAX_PATCH: usize = 4 << 20;
@@ -13,77 +11,6 @@ pub(super) const MAX_FILE: u64 = 1 << 20;
 /// What is said of a file that is left out.
 pub(super) const SECRET_NAME: &str = "its name is that of a secret";
 const SECRET_TEXT: &str = "it holds what looks like a secret";
-
-/// Names, in lower case, that files with secrets have.
-const NAMES: [&str; 15] = [
-    ".env",
-    ".netrc",
-    "_netrc",
-    ".pypirc",
-    ".npmrc",
-    ".pgpass",
-    ".htpasswd",
-    ".git-credentials",
-    ".dockercfg",
-    ".dockerconfigjson",
-    "credentials",
-    "credentials.json",
-    "kubeconfig",
-    "kaggle.json",
-    "wandb-key",
-];
-const STARTS: [&str; 8] = [
-    ".env.",
-    "id_rsa",
-    "id_dsa",
-    "id_ecdsa",
-    "id_ed25519",
-    "secret.",
-    "secrets.",
-    "service-account",
-];
-const ENDS: [&str; 8] = [
-    ".pem",
-    ".key",
-    ".p12",
-    ".pfx",
-    ".jks",
-    ".keystore",
-    ".kdbx",
-    ".gpg",
-];
-/// Ends of names that are there to be seen.
-const EXAMPLES: [&str; 5] = [".example", ".sample", ".template", ".dist", ".pub"];
-
-/// True if a path's name is one that files with secrets have.
-pub(super) fn is_secret_name(path: &str) -> bool {
-    let path = path.to_lowercase();
-    let name = path.rsplit('/').next().unwrap_or(&path);
-    if EXAMPLES.iter().any(|end| name.ends_with(end)) {
-        return false;
-    }
-    NAMES.contains(&name)
-        || STARTS.iter().any(|start| name.starts_with(start))
-        || ENDS.iter().any(|end| name.ends_with(end))
-        || path.ends_with(".docker/config.json")
-}
-
-/// Keys and tokens whose form tells what they are, in added lines.
-static SECRETS: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(concat!(
-        r"(?m)^\+.*(?:-----BEGIN [A-Z ]*PRIVATE KEY-----",
-        r"|\bAKIA[0-9A-Z]{16}\b",
-        r"|\bgh[pousr]_[A-Za-z0-9]{36}",
-        r"|\bgithub_pat_[A-Za-z0-9_]{50}",
-        r"|\bglpat-[A-Za-z0-9_-]{20}",
-        r"|\bhf_[A-Za-z0-9]{30}",
-        r"|\bxox[abprs]-[A-Za-z0-9-]{10}",
-        r"|\bsk-[A-Za-z0-9_-]{32}",
-        r"|\bAIza[A-Za-z0-9_-]{35}",
-        r#"|(?i:wandb_api_key|aws_secret_access_key)["']?\s*[:=]\s*["']?[A-Za-z0-9/+]{32})"#,
-    ))
-    .expect("a pattern")
-});
 
 /// A patch without what may not be in it, and what that was.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -98,9 +25,9 @@ pub(super) fn keep(patch: &[u8]) -> Kept {
     let mut kept = Kept::default();
     for section in sections(patch) {
         let path = path_of(section);
-        let why = if is_secret_name(&path) {
+        let why = if is_secret_file(&path) {
             Some(SECRET_NAME.to_owned())
-        } else if SECRETS.is_match(section) {
+        } else if holds_secret(section) {
             Some(SECRET_TEXT.to_owned())
         } else if kept.patch.len() + section.len() > MAX_PATCH {
             Some(format!(
@@ -116,6 +43,16 @@ pub(super) fn keep(patch: &[u8]) -> Kept {
         }
     }
     kept
+}
+
+/// Whether a line that was added holds a secret.
+fn holds_secret(section: &[u8]) -> bool {
+    let added = section
+        .split_inclusive(|&b| b == b'\n')
+        .filter_map(|line| line.strip_prefix(b"+"))
+        .filter(|line| !line.starts_with(b"++ "));
+    let added: Vec<u8> = added.flatten().copied().collect();
+    is_secret_in_code(&String::from_utf8_lossy(&added))
 }
 
 /// Cuts a patch before each `diff --git`: lines of a file begin with a space, `+`, `-` or
@@ -152,32 +89,6 @@ fn path_of(section: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_of_secrets() {
-        for name in [
-            ".env",
-            "app/.env.production",
-            "keys/server.pem",
-            "ID_RSA",
-            ".docker/config.json",
-            "secrets.yaml",
-        ] {
-            assert!(is_secret_name(name), "{name}");
-        }
-        for name in [
-            "env.py",
-            ".env.example",
-            "id_rsa.pub",
-            "config.json",
-            "keys.py",
-            "monkey",
-            "train.py",
-            "secretary.py",
-        ] {
-            assert!(!is_secret_name(name), "{name}");
-        }
-    }
 
     #[test]
     fn files_that_hold_secrets_stay_out_and_the_others_stay_whole() {

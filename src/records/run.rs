@@ -8,6 +8,7 @@ use mlbuild_manifests::run_record::{
     whole_seconds,
 };
 use mlbuild_manifests::{RunId, RunRecord};
+use mlbuild_secrets::{redact_command, redact_options};
 use oci_spec::image::Digest;
 
 use super::Snapshot;
@@ -66,7 +67,8 @@ impl RunStart {
     pub fn write(self, project: &Path) -> Result<StartedRun, RunRecordError> {
         let now = whole_seconds(Timestamp::now());
         let mut record = RunRecord::new(self.id, now, self.image);
-        if let Some(cluster) = self.cluster {
+        if let Some(mut cluster) = self.cluster {
+            cluster.options = redact_options(&cluster.options);
             record = record.in_cluster(cluster);
         }
         record.lock = self.lock;
@@ -76,7 +78,8 @@ impl RunStart {
         };
         record.git = state;
         record.command = Some(RunCommand {
-            options: without_values(&self.command.options),
+            options: redact_options(&without_values(&self.command.options)),
+            argv: redact_command(&self.command.argv),
             ..self.command
         });
         record.host = Some(self.host);

@@ -122,7 +122,7 @@ fn changes(git: &Git, index: &Path, state: &GitState, status: Status) -> Result<
     for path in status.untracked {
         if path.ends_with('/') {
             left_out.push(format!("{path}: it is a repository of its own"));
-        } else if patch::is_secret_name(&path) {
+        } else if mlbuild_secrets::is_secret_file(&path) {
             left_out.push(format!("{path}: {}", patch::SECRET_NAME));
         } else if !small(&path) {
             left_out.push(format!("{path}: {too_large}"));

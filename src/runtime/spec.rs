@@ -25,6 +25,37 @@ impl RunSpec {
         })
     }
 
+    /// Leaves variables that hold a secret with their names alone, as they are passed on from the
+    /// environment. Returns the names.
+    pub fn hide_secret_values(&mut self) -> Vec<String> {
+        let mut hidden = Vec::new();
+        self.options
+            .each_setting(|setting| match &mut setting.value {
+                Value::Assignment(assignment) if setting.flag.name == "env" => {
+                    let value = assignment.value.as_deref().unwrap_or_default();
+                    if mlbuild_secrets::is_secret(&assignment.name, value) {
+                        assignment.value = None;
+                        hidden.push(assignment.name.clone());
+                    }
+                }
+                Value::Assignment(assignment) => {
+                    let value = assignment.value.as_deref().unwrap_or_default();
+                    if mlbuild_secrets::is_secret(&assignment.name, value)
+                        && setting.flag.name != "secret-env"
+                    {
+                        assignment.value = Some(mlbuild_secrets::REDACTED.to_owned());
+                    }
+                }
+                Value::Text(text) => {
+                    if let std::borrow::Cow::Owned(without) = mlbuild_secrets::redact_forms(text) {
+                        *text = without;
+                    }
+                }
+                _ => {}
+            });
+        hidden
+    }
+
     /// Whether a variable is set or passed on by name.
     pub fn has_env(&self, name: &str) -> bool {
         self.env().any(|variable| variable.name == name)

@@ -305,9 +305,9 @@ fn unreachable(realm: &str, error: reqwest::Error) -> Status {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::credentials::Secret;
     use auth_server::Auth as _;
     use ed25519_dalek::{Signature, Verifier as _, VerifyingKey};
+    use mlbuild_secrets::Secret;
 
     fn auth() -> Auth {
         let login = RegistryCredentials::Password {

@@ -7,10 +7,10 @@ use std::path::PathBuf;
 
 use mlbuild_proto::moby::buildkit::secrets::v1::secrets_server;
 use mlbuild_proto::moby::buildkit::secrets::v1::{GetSecretRequest, GetSecretResponse};
+use mlbuild_secrets::Secret;
 use tonic::{Request, Response, Status};
 
 use super::SessionError;
-use crate::credentials::Secret;
 
 /// The builder refuses larger ones. Bytes.
 const MAX_SECRET: u64 = 500 << 10;

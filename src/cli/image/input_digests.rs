@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use mlbuild_manifests::lock::Inputs;
+use mlbuild_secrets::must_hide;
 use mlbuild_templates::compose::INPUTS_CONTEXT;
 use oci_spec::image::Digest;
 use serde_json::json;
@@ -31,23 +32,11 @@ pub fn inputs(plan: &BuildPlan, composed: &Composed, context: Option<Digest>) ->
     }
 }
 
-/// True if an argument's name speaks of a secret: those values go nowhere.
-pub fn looks_secret(name: &str) -> bool {
-    const WORDS: [&str; 7] = [
-        "TOKEN",
-        "SECRET",
-        "PASSWORD",
-        "PASSWD",
-        "API_KEY",
-        "APIKEY",
-        "CREDENTIAL",
-    ];
-    let name = name.to_ascii_uppercase();
-    WORDS.iter().any(|word| name.contains(word))
-}
-
 fn shown<'a>(name: &str, value: &'a str) -> &'a str {
-    if looks_secret(name) { HIDDEN } else { value }
+    match must_hide(name, value) {
+        true => HIDDEN,
+        false => value,
+    }
 }
 
 /// Hash of everything else that shapes the image: flags that are no file.
@@ -107,15 +96,21 @@ fn sha256(hex: &str) -> Digest {
 
 #[cfg(test)]
 mod tests {
-    use super::looks_secret;
+    use super::{HIDDEN, shown};
 
     #[test]
-    fn secret_names() {
-        for name in ["WANDB_API_KEY", "token", "HF_TOKEN", "DB_PASSWORD"] {
-            assert!(looks_secret(name), "{name}");
+    fn the_committed_lock_holds_no_secret() {
+        for (name, value) in [
+            ("SIGNING_PRIVATE_KEY", "hunter2"),
+            ("GPG_PASSPHRASE", "hunter2"),
+            ("DB_PASSWORD", "12345678"),
+            ("ANY", "hf_abcdefghijklmnopqrstuvwxyzABCDEFGH"),
+            ("INDEX", "https://me:hunter2@pypi.example/simple"),
+        ] {
+            assert_eq!(shown(name, value), HIDDEN, "{name}");
         }
-        for name in ["VERSION", "TORCH", "KEYBOARD"] {
-            assert!(!looks_secret(name), "{name}");
+        for (name, value) in [("MAX_TOKENS", "512"), ("AUTHOR", "ann"), ("KEYBOARD", "de")] {
+            assert_eq!(shown(name, value), value, "{name}");
         }
     }
 }

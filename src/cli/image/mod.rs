@@ -23,6 +23,7 @@ pub(super) mod titles;
 use mlbuild_manifests::lock::{ImageKey, LockedBuild, LockedImage, LockedPackages};
 use mlbuild_manifests::run_record::FOLDER_NAME;
 use mlbuild_progress::LocalSteps;
+use mlbuild_secrets::{is_secret, redact_json};
 use oci_spec::distribution::Reference;
 
 use self::answer::Answer;
@@ -399,7 +400,8 @@ fn print(
         )),
         Print::Dockerfile => output::answer(&plan.dockerfile.text),
         Print::Plan => {
-            output::answer(&serde_json::to_string_pretty(plan).expect("a plan is plain data"))
+            let text = serde_json::to_string_pretty(plan).expect("a plan is plain data");
+            output::answer(&redact_json(&text))
         }
         Print::Lock => match locked {
             Some(entry) => {
@@ -425,8 +427,9 @@ fn warn_of_secret_args(settings: &ImageSettings) {
     for name in settings
         .build
         .args
-        .keys()
-        .filter(|name| input_digests::looks_secret(name))
+        .iter()
+        .filter(|(name, value)| is_secret(name, value))
+        .map(|(name, _)| name)
     {
         output::warning(&format!(
             "the build argument {name} ends up in the image's history if the Dockerfile uses it; \

@@ -7,13 +7,13 @@
 use std::path::PathBuf;
 
 use mlbuild_manifests::lock::{Inputs, LockedImage, LockedPackages};
+use mlbuild_secrets::must_hide;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::Job;
 use super::answer::Answer;
 use super::consent;
-use super::input_digests::looks_secret;
 use super::publish::{self, Confirmed};
 use crate::builder::BuildOutput;
 use crate::env_vars;
@@ -200,8 +200,8 @@ impl<'a> Skip<'a> {
                 .job
                 .plan
                 .build_args
-                .keys()
-                .any(|name| looks_secret(name))
+                .iter()
+                .any(|(name, value)| must_hide(name, value))
     }
 
     async fn docker_has(&self, memory: &Memory) -> bool {
@@ -292,7 +292,7 @@ fn secrets_tag(job: &Job) -> Option<String> {
         feed(id, &value);
     }
     for (name, value) in &job.plan.build_args {
-        if looks_secret(name) {
+        if must_hide(name, value) {
             feed(name, value.as_bytes());
         }
     }

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use clap::{Args, ValueHint};
+use mlbuild_secrets::REDACTED;
 use serde_json::json;
 
 use self::again::{Again, OWN, PROGRAMS, TOLD};
@@ -127,6 +128,10 @@ pub async fn run(args: RestoreArgs) -> CommandResult {
                 "command": command,
             })
         )),
+        Format::Text if args.exec && has_hole(&command) => Err(CommandError::user(
+            "the run's command held a secret, which isn't recorded: it can't be started as it was",
+        )
+        .hint("leave out --exec, and write the secret into the command that is printed")),
         Format::Text if args.exec => {
             output::note(&shell_line(&command));
             Err(exec(&command, &restored.project))
@@ -139,6 +144,11 @@ pub async fn run(args: RestoreArgs) -> CommandResult {
             }
         }
     }
+}
+
+/// Whether something was taken out of the command when it was recorded.
+fn has_hole(command: &[String]) -> bool {
+    command.iter().any(|word| word.contains(REDACTED))
 }
 
 /// What of the command can't be as it was.

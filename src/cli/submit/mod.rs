@@ -23,9 +23,9 @@ use mlbuild_manifests::RunId;
 use self::follow::Outcome;
 use self::written::Form;
 use super::run::help;
-use super::run::left_out;
 use super::run::record::Paper;
 use super::run::with_config;
+use super::run::{dry_run, left_out};
 use super::{interrupt, output};
 use crate::error::{CommandError, CommandResult};
 use crate::kubernetes::{Cluster, End, Whereabouts, connect};
@@ -263,6 +263,7 @@ async fn prepare(mut asked: Asked) -> CommandResult<Submission> {
 
 /// `--format runai`.
 fn runai(spec: &RunSpec, own: Options) -> CommandResult {
+    let spec = &dry_run::without_secrets(spec.clone());
     let name = spec.options.text("name").map(str::to_owned);
     let line = kubernetes::runai(spec, &Wishes::new(own), name.as_deref());
     left_out::warn(&line.left_out);

@@ -1,8 +1,9 @@
 //! Variables: read here, because a pod knows nothing of this machine. What looks like a secret goes
 //! into a Secret of the cluster, since everybody who may look at a Job sees its variables.
 
+use mlbuild_secrets::must_hide;
+
 use super::Asked;
-use crate::cli::image::input_digests::looks_secret;
 use crate::cli::run::credentials;
 use crate::env_vars::{MLBUILD_IMAGE, MLBUILD_RUN_ID, WANDB_API_KEY, WANDB_DOCKER, WANDB_RUN_ID};
 use crate::error::{CommandError, CommandResult};
@@ -53,8 +54,15 @@ pub(super) fn gather(asked: &Asked, pinned: Option<&str>) -> CommandResult<Varia
             set(&name, value);
         }
     }
-    let (secret, plain) = all.into_iter().partition(|v| looks_secret(&v.name));
+    let (secret, plain) = all.into_iter().partition(is_secret_variable);
     Ok(Variables { plain, secret })
+}
+
+fn is_secret_variable(variable: &Assignment) -> bool {
+    must_hide(
+        &variable.name,
+        variable.value.as_deref().unwrap_or_default(),
+    )
 }
 
 /// Whether the tracker's key is already spoken of: a Secret of the cluster may hold it.

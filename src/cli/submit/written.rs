@@ -1,6 +1,9 @@
 //! The Job as text.
 
+use std::borrow::Cow;
+
 use k8s_openapi::api::batch::v1::Job;
+use mlbuild_secrets::{redact_command, redact_forms};
 use serde_json::{Value, json};
 
 use super::Submission;
@@ -74,6 +77,9 @@ pub(super) fn print_job(job: &Job, output: Form) -> CommandResult {
     let mut document = serde_json::to_value(job)
         .map_err(|error| CommandError::work(format!("the Job can't be written: {error}")))?;
     tidy(&mut document);
+    if hide_secrets(&mut document) {
+        output::note("the Job holds what looks like a secret, which is not shown");
+    }
     output::answer(&match output {
         Form::Json => format!("{document:#}"),
         // A reference on the line of its key, however long it is.
@@ -83,6 +89,40 @@ pub(super) fn print_job(job: &Job, output: Form) -> CommandResult {
         )
         .map_err(|error| CommandError::work(format!("the Job can't be written: {error}")))?,
     })
+}
+
+/// Takes secrets out of what is printed; true if there was one. Variables with secrets are in the
+/// Job's Secret.
+fn hide_secrets(document: &mut Value) -> bool {
+    match document {
+        Value::Object(map) => map.iter_mut().fold(false, |any, (key, value)| {
+            let words = value
+                .as_array()
+                .filter(|_| key == "args" || key == "command");
+            let words: Option<Vec<String>> = words.and_then(|words| {
+                let text = |word: &Value| word.as_str().map(str::to_owned);
+                words.iter().map(text).collect()
+            });
+            let Some(words) = words else {
+                return hide_secrets(value) || any;
+            };
+            let shown = redact_command(&words);
+            let hid = shown != words;
+            *value = json!(shown);
+            hid || any
+        }),
+        Value::Array(list) => list
+            .iter_mut()
+            .fold(false, |any, value| hide_secrets(value) || any),
+        Value::String(text) => match redact_forms(text) {
+            Cow::Owned(shown) => {
+                *text = shown;
+                true
+            }
+            Cow::Borrowed(_) => false,
+        },
+        _ => false,
+    }
 }
 
 /// Leaves out what says nothing.

@@ -1,6 +1,7 @@
 //! What is likely to go wrong with a template, beyond what BuildKit's own linter looks at: layers
 //! that a code edit rebuilds, parameters that never arrive, users that break.
 
+use mlbuild_secrets::must_hide;
 use parse_dockerfile::{Command, Instruction, RunInstruction, Source};
 
 use super::OwnTemplate;
@@ -46,9 +47,6 @@ struct Linter<'a> {
     code_copied: Option<usize>,
 }
 
-/// Parts of names whose values are secrets.
-const SECRETS: [&str; 5] = ["PASSWORD", "TOKEN", "SECRET", "API_KEY", "CREDENTIAL"];
-
 impl Linter<'_> {
     fn find(&mut self, offset: usize, rule: &'static str, message: impl Into<String>, hint: &str) {
         self.findings.push(Finding {
@@ -86,20 +84,19 @@ impl Linter<'_> {
             }
             Instruction::Run(run) => self.run(run),
             Instruction::Env(env) => {
-                let names = env.arguments.value.to_uppercase();
-                self.secret(env.env.span.start, &names);
+                self.secret(env.env.span.start, &env.arguments.value);
             }
             Instruction::Arg(arg) => {
-                let names = arg.arguments.value.to_uppercase();
-                self.secret(arg.arg.span.start, &names);
+                self.secret(arg.arg.span.start, &arg.arguments.value);
             }
             _ => {}
         }
     }
 
-    fn secret(&mut self, offset: usize, names: &str) {
-        let name = names.split('=').next().unwrap_or(names);
-        if SECRETS.iter().any(|part| name.contains(part)) {
+    fn secret(&mut self, offset: usize, assignment: &str) {
+        let (name, value) = assignment.split_once('=').unwrap_or((assignment, ""));
+        let name = name.split_whitespace().next().unwrap_or(name);
+        if must_hide(name, value) {
             self.find(
                 offset,
                 "secret-in-image",

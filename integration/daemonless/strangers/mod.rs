@@ -1,0 +1,3 @@
+//! What strangers could try: each test plays one, and prints what was refused.
+
+mod secrets;
