@@ -36,6 +36,7 @@ fn crates_know_only_the_floor_below() {
         ),
         ("templates/Cargo.toml", &["mlbuild-secrets"][..]),
         ("manifests/Cargo.toml", &["mlbuild-secrets"][..]),
+        ("wheels/Cargo.toml", &[][..]),
         (
             "Cargo.toml",
             &[
