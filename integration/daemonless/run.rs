@@ -85,7 +85,7 @@ fn a_devcontainer_is_written_and_what_it_lacks_is_said() {
 }
 
 #[test]
-fn mistakes() {
+fn mistyped_flags_are_named_with_what_to_type() {
     let project = Project::new(&[]);
     let mut said = String::new();
     for line in [

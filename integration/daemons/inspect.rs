@@ -157,7 +157,7 @@ fn an_image_of_this_machine_is_told_by_its_docker() {
 }
 
 #[test]
-fn trouble() {
+fn an_image_that_is_nowhere_or_has_no_name_is_one_error() {
     let engines = Engines::from_env();
     let project = Project::new(&[]);
     let missing = format!("{}/inspect/not-there:v1", engines.registry);

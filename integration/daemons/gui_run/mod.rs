@@ -1,9 +1,9 @@
 //! `mlbuild gui-run` with real X servers that ask for a cookie: windows are compared pixel by pixel.
 
 mod access;
+mod refusals;
 mod sockets;
 mod ssh;
-mod trouble;
 mod windows;
 
 use std::io::{BufRead as _, BufReader, Read as _};

@@ -1,5 +1,6 @@
 //! `mlbuild image` as a person types it, against every kind of builder.
 
+mod failures;
 mod flags;
 mod interrupt;
 mod locks;
@@ -8,7 +9,6 @@ mod outputs;
 mod repack;
 mod secrets;
 mod skip;
-mod trouble;
 
 use std::path::PathBuf;
 

@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use super::{builder, command, odd, run};
+use super::{builder, command, other_machine, run};
 use crate::examples::{copy_files, uv, without_torch};
 use crate::image::unique;
 use crate::support::engines::Engines;
 use crate::support::mlbuild::{Project, Ran};
 use crate::support::repository;
 
-/// Locks a project, builds it from the lock, and has it proved on another builder, by an odd machine
+/// Locks a project, builds it from the lock, and has it proved on another builder, by another machine
 /// that has nothing yet. Gives the image.
 fn proved(engines: &Engines, here: &Project, flags: &[&str]) -> String {
     let second = builder(engines, "docker-containerd").flags;
@@ -30,12 +30,12 @@ fn proved_on(second: &[String], engines: &Engines, here: &Project, flags: &[&str
     };
     let first = builder(engines, "buildkitd").flags;
     run(here, &words(&first, &["lock", "-t", &tag])).answer();
-    let there = odd::checked_out(here);
+    let there = other_machine::checked_out(here);
     let build = words(&first, &["image", "-t", &tag, "--push", "--locked"]);
     let pushed = run(here, &build).answer().to_owned();
     let digest = pushed.rsplit('@').next().unwrap();
     let verify = command(&there, &words(second, &["verify", &tag]));
-    let proof = Ran::of(&mut odd::there(&verify));
+    let proof = Ran::of(&mut other_machine::there(&verify));
     let same = format!("identical: linux/amd64 {digest}");
     assert_eq!(proof.answer(), same, "{proof:?}");
     pushed
@@ -94,15 +94,15 @@ fn the_first_example_by_the_cuda_template_in_another_month() {
     let engines = Engines::from_env();
     let base = ["--template", "cuda", "--base", &engines.python_base];
     let flags = [&base[..], &["--apt", "tree", "--uid", "1000"]].concat();
-    let odd = odd::builder(&engines);
-    let image = proved_on(&odd.flags(), &engines, &example("cracks"), &flags);
+    let elsewhere = other_machine::builder(&engines);
+    let image = proved_on(&elsewhere.flags(), &engines, &example("cracks"), &flags);
     let said = says(&engines, &image, &["python", "-m", "pytest", "-q"]);
     assert!(said.contains(" passed in "), "{said}");
 }
 
 /// What shows that the proof above can fail.
 #[test]
-fn steps_that_ask_for_the_date_or_the_processors_are_found_on_an_odd_machine() {
+fn steps_that_ask_for_the_date_or_the_processors_are_found_on_another_machine() {
     let engines = Engines::from_env();
     let text = format!(
         "FROM {}\nRUN --network=none date +%Y-%m > /month && nproc > /processors\n",
@@ -119,8 +119,8 @@ fn steps_that_ask_for_the_date_or_the_processors_are_found_on_an_odd_machine() {
         Ran::of(command.env("SOURCE_DATE_EPOCH", "1700000000"))
     };
     on(&builder(&engines, "buildkitd").flags, "image", &["--push"]).answer();
-    let odd = odd::builder(&engines);
-    let ran = on(&odd.flags(), "verify", &["--format", "json"]);
+    let elsewhere = other_machine::builder(&engines);
+    let ran = on(&elsewhere.flags(), "verify", &["--format", "json"]);
     assert_eq!(ran.code, Some(4), "{ran:?}");
     let said: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
     let files = &said["difference"]["platforms"]["linux/amd64"]["layers"][0]["files"];

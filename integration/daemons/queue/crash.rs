@@ -6,9 +6,11 @@ use std::time::{Duration, Instant};
 use mlbuild::queue::{NewJob, Source, State, Store};
 
 use super::{Agent, Setting};
+use crate::support::random::Random;
 use crate::support::wait::HANG;
 
-/// Kills agents, one of three at a time, after a time that nobody can guess.
+/// Kills agents, one of three at a time, after random times. `MLBUILD_TEST_SEED` repeats the order and
+/// the waits of an earlier run.
 fn kill_at_random(setting: &Setting, store: &Store, jobs: usize, kills: usize) {
     let out = setting.project.outside().join("out");
     std::fs::create_dir(&out).unwrap();
@@ -33,16 +35,10 @@ fn kill_at_random(setting: &Setting, store: &Store, jobs: usize, kills: usize) {
     }
     let begin = || Agent::start(setting, &["--lease", "1", "--max-jobs", "3"]);
     let mut agents = [begin(), begin(), begin()];
-    let mut seed = u64::from(std::process::id());
-    let mut random = |below: u64| {
-        seed = seed
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (seed >> 33) % below
-    };
+    let mut random = Random::from_env();
     for _ in 0..kills {
-        std::thread::sleep(Duration::from_millis(20 + random(330)));
-        let one = random(3) as usize;
+        std::thread::sleep(Duration::from_millis(20 + random.below(330)));
+        let one = random.below(3) as usize;
         agents[one].0.kill().unwrap();
         agents[one].0.wait().unwrap();
         agents[one] = begin();
@@ -101,21 +97,21 @@ fn kill_at_random(setting: &Setting, store: &Store, jobs: usize, kills: usize) {
 }
 
 #[test]
-fn a_hundred_times_with_sqlite() {
+fn killed_agents_lose_no_job_with_sqlite() {
     let setting = Setting::sqlite();
     let store = setting.open();
     kill_at_random(&setting, &store, 60, 100);
 }
 
 #[test]
-fn and_with_podman() {
+fn killed_agents_lose_no_job_with_podman() {
     let setting = Setting::podman();
     let store = setting.open();
     kill_at_random(&setting, &store, 20, 25);
 }
 
 #[test]
-fn and_with_postgresql() {
+fn killed_agents_lose_no_job_with_postgresql() {
     let setting = Setting::postgres();
     let store = setting.open();
     kill_at_random(&setting, &store, 25, 40);

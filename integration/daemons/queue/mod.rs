@@ -3,10 +3,10 @@
 mod code;
 mod crash;
 mod jobs;
+mod outages;
 mod podman;
 mod prune;
 mod store;
-mod trouble;
 
 use std::path::Path;
 use std::process::{Child, Command};

@@ -31,9 +31,9 @@ fn elsewhere(program: impl AsRef<OsStr>) -> Command {
 pub fn builder(engines: &Engines) -> OwnBuildkitd {
     let mut buildkitd = elsewhere(engines.bin.join("buildkitd"));
     buildkitd
-        .env("ODD_RUNC", engines.bin.join("runc"))
-        .env("ODD_CLOCK", clock::library());
-    let runc = repository().join("integration/daemons/lock/odd-runc");
+        .env("OTHER_RUNC", engines.bin.join("runc"))
+        .env("OTHER_CLOCK", clock::library());
+    let runc = repository().join("integration/daemons/lock/other-machine-runc");
     OwnBuildkitd::start_as(engines, buildkitd, &runc)
 }
 
