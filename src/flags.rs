@@ -241,7 +241,7 @@ pub struct BuildArgs {
     #[arg(long, value_name = "SPEC", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub sbom: Option<String>,
     /// BuildKit source policy, a JSON file.
-    #[arg(long, value_name = "FILE", env = "EXPERIMENTAL_BUILDKIT_SOURCE_POLICY")]
+    #[arg(long, value_name = "FILE", env = crate::env_vars::EXPERIMENTAL_BUILDKIT_SOURCE_POLICY)]
     pub source_policy_file: Option<PathBuf>,
     /// How progress is shown.
     #[arg(long, value_name = "STYLE", env = crate::env_vars::BUILDKIT_PROGRESS)]

@@ -10,6 +10,7 @@ mod config_page;
 mod dev;
 mod diff;
 mod docs;
+mod environment;
 mod floors;
 mod image;
 mod image_layout;
