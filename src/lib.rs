@@ -6,6 +6,7 @@ pub mod builder;
 pub mod cli;
 pub mod config;
 pub mod display;
+pub mod doctor;
 pub mod env_vars;
 pub mod error;
 pub mod flags;

@@ -90,8 +90,6 @@ fn may_know(module: &str, named: &str) -> bool {
         _ if module == named => true,
         _ if named == "cli" => false,
         "plan" => !middle(named),
-        // A use case stands above them.
-        "doctor" => true,
         // What is pushed is a layout, and what is pulled has layers: `image` reads both.
         "registry" if named == "image" => true,
         _ if middle(module) => !middle(named),

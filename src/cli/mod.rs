@@ -5,43 +5,35 @@ pub mod agent;
 pub mod attest;
 pub mod base;
 pub mod bash;
-pub mod ci;
 pub mod cluster_args;
-pub mod completions;
+pub mod commands;
 pub mod dev;
 pub mod devcontainer;
 pub mod diff;
-pub mod doctor;
-pub mod engine;
 pub mod env;
 pub mod gui_run;
 pub mod image;
-pub mod init;
 pub mod inspect;
 pub mod interrupt;
 pub mod jobs;
 pub mod launch;
 pub mod lock;
 pub mod logs;
-pub mod man;
 pub mod mirror;
 mod opened;
 pub mod output;
 pub mod project_image;
-pub mod prune;
 pub mod queue;
 pub mod registry_args;
 mod repack;
 pub mod restore;
 pub mod run;
 pub mod runs;
-pub mod schema;
-mod size;
 pub mod submit;
 pub mod support;
-pub mod templates;
 pub mod verify;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -71,7 +63,7 @@ pub enum Command {
     Lock(Box<lock::LockVerbArgs>),
     Base(base::BaseArgs),
     Mirror(mirror::MirrorArgs),
-    Prune(prune::PruneArgs),
+    Prune(commands::prune::PruneArgs),
     Run(run::RunArgs),
     GuiRun(gui_run::GuiRunArgs),
     Dev(dev::DevArgs),
@@ -84,7 +76,7 @@ pub enum Command {
     Diff(diff::DiffArgs),
     Verify(Box<verify::VerifyArgs>),
     Attest(attest::AttestArgs),
-    Ci(ci::CiArgs),
+    Ci(commands::ci::CiArgs),
     Inspect(inspect::InspectArgs),
     Restore(restore::RestoreArgs),
     Runs(runs::RunsArgs),
@@ -92,55 +84,57 @@ pub enum Command {
     Launch(launch::LaunchArgs),
     Agent(agent::AgentArgs),
     Jobs(jobs::JobsArgs),
-    Engine(engine::EngineArgs),
-    Init(init::InitArgs),
-    Templates(templates::TemplatesArgs),
-    Doctor(doctor::DoctorArgs),
-    Completions(completions::CompletionsArgs),
-    Man(man::ManArgs),
-    Schema(schema::SchemaArgs),
+    Engine(commands::engine::EngineArgs),
+    Init(commands::init::InitArgs),
+    Templates(commands::templates::TemplatesArgs),
+    Doctor(commands::doctor::DoctorArgs),
+    Completions(commands::completions::CompletionsArgs),
+    Man(commands::man::ManArgs),
+    Schema(commands::schema::SchemaArgs),
 }
+
+/// The verbs whose flags are docker's: clap passes their words on, and knows their flags only from what
+/// describes them here.
+const DOCKER_VERBS: [(&str, fn(clap::Command) -> clap::Command); 5] = [
+    ("run", run::documented),
+    ("gui-run", gui_run::documented),
+    ("dev", dev::documented),
+    ("devcontainer", devcontainer::documented),
+    ("submit", submit::documented),
+];
 
 /// The definition of the command line, for completions, man pages and docs.
 pub fn definition() -> clap::Command {
-    Cli::command()
-        .mut_subcommand("run", run::documented)
-        .mut_subcommand("gui-run", gui_run::documented)
-        .mut_subcommand("dev", dev::documented)
-        .mut_subcommand("devcontainer", devcontainer::documented)
-        .mut_subcommand("submit", submit::documented)
+    DOCKER_VERBS
+        .into_iter()
+        .fold(Cli::command(), |command, (verb, documented)| {
+            command.mut_subcommand(verb, documented)
+        })
 }
 
 /// Parses the command line, runs the verb, and says how it went.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
+    match Cli::try_parse_from(with_own_help(std::env::args_os().collect())) {
+        Ok(cli) => finish(execute(cli)),
         Err(error) => {
-            // What clap knows of these verbs has none of their flags.
-            let words = || vec!["--help".into()];
-            let asked: Vec<String> = std::env::args().skip(1).collect();
-            match asked.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-                ["help", "run"] => return finish(run::run(&run::RunArgs { words: words() })),
-                ["help", "gui-run"] => {
-                    return finish(gui_run::run(&gui_run::GuiRunArgs { words: words() }));
-                }
-                ["help", "dev"] => return finish(dev::run(&dev::DevArgs { words: words() })),
-                ["help", "devcontainer"] => {
-                    let args = devcontainer::DevcontainerArgs { words: words() };
-                    return finish(devcontainer::run(&args).map(|()| 0));
-                }
-                ["help", "submit"] => {
-                    return finish(submit::run(&submit::SubmitArgs { words: words() }));
-                }
-                _ => {}
-            }
             // clap's own exit code for wrong usage is 2, which is ours too.
             let code = u8::try_from(error.exit_code()).unwrap_or(2);
             let _ = error.print();
-            return ExitCode::from(code);
+            ExitCode::from(code)
         }
-    };
-    finish(execute(cli))
+    }
+}
+
+/// `mlbuild help run` as `mlbuild run --help`: such a verb prints its help itself.
+fn with_own_help(words: Vec<OsString>) -> Vec<OsString> {
+    match words.as_slice() {
+        [program, help, verb]
+            if help == "help" && DOCKER_VERBS.iter().any(|(name, _)| verb == name) =>
+        {
+            vec![program.clone(), verb.clone(), "--help".into()]
+        }
+        _ => words,
+    }
 }
 
 fn finish(result: CommandResult<u8>) -> ExitCode {
@@ -164,10 +158,10 @@ fn execute(cli: Cli) -> CommandResult<u8> {
         Command::Lock(args) => wait_for(lock::run(*args)),
         Command::Base(args) => wait_for(base::run(args)),
         Command::Mirror(args) => wait_for(mirror::run(args)),
-        Command::Prune(args) => prune::run(&args),
+        Command::Prune(args) => commands::prune::run(&args),
         Command::Adopt(args) => wait_for(adopt::run(args)),
         Command::Diff(args) => wait_for(diff::run(args)),
-        Command::Ci(args) => ci::run(&args),
+        Command::Ci(args) => commands::ci::run(&args),
         Command::Attest(args) => wait_for(attest::run(args)),
         Command::Verify(args) => wait_for(verify::run(*args)),
         Command::Inspect(args) => wait_for(inspect::run(args)),
@@ -178,13 +172,13 @@ fn execute(cli: Cli) -> CommandResult<u8> {
         Command::Agent(args) => agent::run(&args),
         Command::Jobs(args) => jobs::run(&args),
         Command::Env(args) => env::run(args),
-        Command::Engine(args) => wait_for(engine::run(args)),
-        Command::Init(args) => init::run(&args),
-        Command::Templates(args) => templates::run(&args),
-        Command::Doctor(args) => wait_for(doctor::run(args)),
-        Command::Completions(args) => completions::run(&args),
-        Command::Man(args) => man::run(&args),
-        Command::Schema(args) => schema::run(&args),
+        Command::Engine(args) => wait_for(commands::engine::run(args)),
+        Command::Init(args) => commands::init::run(&args),
+        Command::Templates(args) => commands::templates::run(&args),
+        Command::Doctor(args) => wait_for(commands::doctor::run(args)),
+        Command::Completions(args) => commands::completions::run(&args),
+        Command::Man(args) => commands::man::run(&args),
+        Command::Schema(args) => commands::schema::run(&args),
     }
     .map(|()| 0)
 }

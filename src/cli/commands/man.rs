@@ -5,7 +5,7 @@ use std::{io, path::PathBuf};
 use clap::{Args, Command, ValueHint};
 use clap_mangen::Man;
 
-use super::output;
+use crate::cli::output;
 use crate::error::{CommandError, CommandResult};
 
 /// Write manual pages into a folder.
@@ -33,7 +33,7 @@ pub fn run(args: &ManArgs) -> CommandResult {
     };
     std::fs::create_dir_all(&args.dir).map_err(failed)?;
     let mut paths = Vec::new();
-    for (name, page) in pages(super::definition()).map_err(failed)? {
+    for (name, page) in pages(crate::cli::definition()).map_err(failed)? {
         let path = args.dir.join(name);
         mlbuild_manifests::atomic::replace(&path, &page).map_err(failed)?;
         paths.push(path.display().to_string());
@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn every_command_has_a_page() {
-        let pages = pages(super::super::definition()).unwrap();
+        let pages = pages(crate::cli::definition()).unwrap();
         let names: Vec<&str> = pages.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names[0], "mlbuild-adopt.1");
         assert!(

@@ -6,6 +6,11 @@ use crate::accelerator::{Host, NvidiaGpu, NvidiaPlatform, detect};
 
 const AREA: &str = "gpu";
 
+/// What is said where the check itself failed.
+pub(super) fn broken_off(error: &tokio::task::JoinError) -> Finding {
+    Finding::fail(AREA, format!("the check broke off: {error}"), "nvidia-smi")
+}
+
 /// Looks for GPUs.
 pub(super) fn check(host: &Host) -> Vec<Finding> {
     let found = detect(host);

@@ -3,7 +3,7 @@
 use clap::Args;
 use clap_complete::Shell;
 
-use super::output;
+use crate::cli::output;
 use crate::error::{CommandError, CommandResult};
 
 /// Print completions for a shell.
@@ -27,7 +27,12 @@ pub struct CompletionsArgs {
 /// Where stdout can't be written.
 pub fn run(args: &CompletionsArgs) -> CommandResult {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut super::definition(), "mlbuild", &mut script);
+    clap_complete::generate(
+        args.shell,
+        &mut crate::cli::definition(),
+        "mlbuild",
+        &mut script,
+    );
     let script = String::from_utf8(script)
         .map_err(|error| CommandError::work(format!("cannot write completions: {error}")))?;
     output::answer(&script)

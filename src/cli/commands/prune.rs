@@ -8,9 +8,10 @@ use mlbuild_manifests::LockFile;
 use mlbuild_progress::human_bytes;
 use serde_json::json;
 
-use super::image::locked::store_error;
-use super::runs::time;
-use super::{output, size};
+use crate::cli::image::locked::store_error;
+use crate::cli::output;
+use crate::cli::runs::time;
+use crate::cli::support::size;
 use crate::error::{CommandError, CommandResult};
 use crate::flags::Format;
 use crate::package_store::{Kept, Prune, Store, StoreError};
