@@ -58,4 +58,6 @@ install_rust_lints() {
     }
 }
 
-lints_are_there() { cargo fmt --version > /dev/null 2>&1 && cargo clippy --version > /dev/null 2>&1; }
+lints_are_there() {
+    cargo fmt --version > /dev/null 2>&1 && cargo clippy --version > /dev/null 2>&1 && command -v clippy-driver > /dev/null
+}
