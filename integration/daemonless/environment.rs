@@ -12,11 +12,13 @@ use crate::support::{read, repository};
 /// what containers and children get, and words of other languages.
 const OTHER_WORDS: &[&str] = &[
     "ALL",
+    "CONTEXT",
     "DOCKERFILE",
     "FAIL",
     "GMT",
     "MODEL_BASE_PATH",
     "MODEL_NAME",
+    "NAME",
     "NVIDIA_DRIVER_CAPABILITIES",
     "NVIDIA_VISIBLE_DEVICES",
     "QT_X11_NO_MITSHM",

@@ -42,7 +42,7 @@ pub struct ListArgs {
     /// What the runs are sorted by.
     #[arg(long, value_enum, default_value_t)]
     pub sort: SortArg,
-    /// ErrorKind the order round.
+    /// Turn the order round.
     #[arg(long)]
     pub reverse: bool,
     /// At most this many runs.
