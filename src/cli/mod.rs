@@ -4,32 +4,21 @@ pub mod adopt;
 pub mod agent;
 pub mod attest;
 pub mod base;
-pub mod bash;
-pub mod cluster_args;
 pub mod commands;
-pub mod dev;
-pub mod devcontainer;
 pub mod diff;
-pub mod env;
-pub mod gui_run;
 pub mod image;
 pub mod inspect;
 pub mod interrupt;
 pub mod jobs;
 pub mod launch;
 pub mod lock;
-pub mod logs;
 pub mod mirror;
 mod opened;
 pub mod output;
-pub mod project_image;
 pub mod queue;
 pub mod registry_args;
 mod repack;
-pub mod restore;
-pub mod run;
 pub mod runs;
-pub mod submit;
 pub mod support;
 pub mod verify;
 
@@ -38,7 +27,9 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::error::{CommandError, CommandResult};
+use self::commands::{bash, dev, devcontainer, env, gui_run, logs, restore, run, submit};
+use self::support::runtime::wait_for;
+use crate::error::CommandResult;
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 done; 1 the build or push failed; 2 the command line or a file \
@@ -181,17 +172,4 @@ fn execute(cli: Cli) -> CommandResult<u8> {
         Command::Schema(args) => commands::schema::run(&args),
     }
     .map(|()| 0)
-}
-
-/// Runs a verb that talks to daemons or registries.
-fn wait_for<T>(verb: impl Future<Output = CommandResult<T>>) -> CommandResult<T> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(|error| CommandError::environment(format!("cannot start threads: {error}")))?;
-    let result = runtime.block_on(verb);
-    // A blocked read of stdin must not keep the process.
-    runtime.shutdown_background();
-    result
 }

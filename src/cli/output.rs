@@ -31,10 +31,17 @@ pub fn answer(text: &str) -> CommandResult {
 /// # Errors
 /// As [`answer`].
 pub fn answer_bytes(bytes: &[u8]) -> CommandResult {
+    write_bytes(bytes).map_err(not_written)
+}
+
+/// Writes bytes to stdout as they are.
+///
+/// # Errors
+/// Where stdout is full or closed.
+pub fn write_bytes(bytes: &[u8]) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
-    out.write_all(bytes)
-        .and_then(|()| out.flush())
-        .map_err(not_written)
+    out.write_all(bytes)?;
+    out.flush()
 }
 
 fn not_written(error: std::io::Error) -> CommandError {

@@ -22,13 +22,21 @@ impl RegistryArgs {
     /// # Errors
     /// Where `mlbuild.toml` can't be used.
     pub fn client(&self, project: &Path) -> CommandResult<Registry> {
+        self.options(project).map(Registry::new)
+    }
+
+    /// What a client is made from.
+    ///
+    /// # Errors
+    /// As [`RegistryArgs::client`].
+    pub fn options(&self, project: &Path) -> CommandResult<RegistryOptions> {
         let config = settings::read_config(project)?.registry;
         let insecure = self.insecure.iter().cloned().chain(config.insecure);
-        Ok(Registry::new(RegistryOptions {
+        Ok(RegistryOptions {
             insecure: insecure.collect(),
             mirrors: config.mirrors,
             ..RegistryOptions::default()
-        }))
+        })
     }
 
     /// True for a host that may speak plain http or show any certificate.

@@ -19,6 +19,7 @@
 pub mod accounts;
 pub mod authority;
 pub mod camera;
+pub mod diagnostics;
 pub mod find;
 pub mod folder;
 pub mod image;
@@ -27,7 +28,6 @@ pub mod relay;
 pub mod server;
 pub mod sound;
 pub mod wayland;
-pub mod words;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
+use mlbuild_manifests::run_record::RunCluster;
 
 use super::{Cluster, KubernetesError};
 
-/// What was said about the cluster.
+/// A cluster, as far as somebody has chosen it; the rest is the kubeconfig's, or the pod's own.
 #[derive(Debug, Clone, Default)]
-pub struct Whereabouts {
+pub struct ClusterTarget {
     /// The kubeconfig.
     pub kubeconfig: Option<PathBuf>,
     /// One of its contexts.
@@ -18,24 +19,40 @@ pub struct Whereabouts {
     pub namespace: Option<String>,
 }
 
+impl ClusterTarget {
+    /// Where a recorded run is.
+    pub fn of_run(place: &RunCluster) -> Self {
+        Self {
+            kubeconfig: place.kubeconfig.as_ref().map(PathBuf::from),
+            context: place.context.clone(),
+            namespace: Some(place.namespace.clone()),
+        }
+    }
+
+    /// Whether anything was chosen.
+    pub fn is_chosen(&self) -> bool {
+        self.namespace.is_some() || self.context.is_some() || self.kubeconfig.is_some()
+    }
+}
+
 /// A client. Nothing is asked of the cluster yet.
 ///
 /// # Errors
 /// Where there is no kubeconfig and this is no pod, or it can't be used.
-pub async fn connect(said: &Whereabouts) -> Result<Cluster, KubernetesError> {
-    let found = find(said)?;
+pub async fn connect(target: &ClusterTarget) -> Result<Cluster, KubernetesError> {
+    let found = find(target)?;
     let current = found
         .as_ref()
         .and_then(|(_, file)| file.current_context.clone());
-    let context = said.context.clone().or(current);
+    let context = target.context.clone().or(current);
     let config = match found {
-        Some((file, kubeconfig)) => from_file(said, &file, kubeconfig).await?,
+        Some((file, kubeconfig)) => from_file(target, &file, kubeconfig).await?,
         None => Config::incluster_env().map_err(|error| KubernetesError::Pod {
             why: crate::error::chain(&error),
         })?,
     };
     let url = without_log_in(&config.cluster_url.to_string());
-    let namespace = said.namespace.clone();
+    let namespace = target.namespace.clone();
     let namespace = namespace.unwrap_or_else(|| config.default_namespace.clone());
     let client = Client::try_from(config).map_err(|error| KubernetesError::LogIn {
         why: crate::error::chain(&error),
@@ -60,12 +77,12 @@ fn without_log_in(url: &str) -> String {
 }
 
 /// Whether a cluster is known here: by a kubeconfig, be it a broken one, or because this is a pod.
-pub fn is_known(said: &Whereabouts) -> bool {
-    !matches!(find(said), Err(KubernetesError::NoConfig { .. }))
+pub fn is_known(target: &ClusterTarget) -> bool {
+    !matches!(find(target), Err(KubernetesError::NoConfig { .. }))
 }
 
 /// The kubeconfig and where it lies; `None` in a pod that has none.
-fn find(said: &Whereabouts) -> Result<Option<(String, Kubeconfig)>, KubernetesError> {
+fn find(target: &ClusterTarget) -> Result<Option<(String, Kubeconfig)>, KubernetesError> {
     let read = |path: &Path| {
         let name = path.display().to_string();
         match Kubeconfig::read_from(path) {
@@ -76,7 +93,7 @@ fn find(said: &Whereabouts) -> Result<Option<(String, Kubeconfig)>, KubernetesEr
             }),
         }
     };
-    if let Some(file) = &said.kubeconfig {
+    if let Some(file) = &target.kubeconfig {
         return read(file);
     }
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
@@ -109,12 +126,12 @@ fn find(said: &Whereabouts) -> Result<Option<(String, Kubeconfig)>, KubernetesEr
 }
 
 async fn from_file(
-    said: &Whereabouts,
+    target: &ClusterTarget,
     file: &str,
     kubeconfig: Kubeconfig,
 ) -> Result<Config, KubernetesError> {
     let known: Vec<String> = kubeconfig.contexts.iter().map(|c| c.name.clone()).collect();
-    if let Some(context) = said.context.as_ref().filter(|name| !known.contains(name)) {
+    if let Some(context) = target.context.as_ref().filter(|name| !known.contains(name)) {
         return Err(KubernetesError::NoContext {
             file: file.to_owned(),
             name: context.clone(),
@@ -122,7 +139,7 @@ async fn from_file(
         });
     }
     let options = KubeConfigOptions {
-        context: said.context.clone(),
+        context: target.context.clone(),
         ..KubeConfigOptions::default()
     };
     Config::from_custom_kubeconfig(kubeconfig, &options)

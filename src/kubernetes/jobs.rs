@@ -16,13 +16,13 @@ use super::{Cluster, KubernetesError, State, look};
 /// The label by which a Job's pods are found.
 const OF_JOB: &str = "batch.kubernetes.io/job-name";
 /// Where the watch isn't allowed or says nothing, it is asked again after this.
-const PATIENCE: Duration = Duration::from_secs(10);
+const WATCH_TIMEOUT: Duration = Duration::from_secs(10);
 /// At least this lies between two looks.
-const BREATH: Duration = Duration::from_millis(200);
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// A Job and its pods, as they were when they were looked at.
 #[derive(Debug, Clone)]
-pub struct Found {
+pub struct FoundJob {
     /// The Job.
     pub job: Job,
     /// Its pods.
@@ -30,7 +30,7 @@ pub struct Found {
     version: String,
 }
 
-impl Found {
+impl FoundJob {
     /// How far it got.
     pub fn state(&self, container: &str) -> State {
         look(&self.job, &self.pods, container)
@@ -134,7 +134,7 @@ impl Cluster {
     ///
     /// # Errors
     /// Where the cluster refuses.
-    pub async fn find_all(&self, label: (&str, &str)) -> Result<Vec<Found>, KubernetesError> {
+    pub async fn find_all(&self, label: (&str, &str)) -> Result<Vec<FoundJob>, KubernetesError> {
         let jobs = self.jobs(label).await?;
         if jobs.is_empty() {
             return Ok(Vec::new());
@@ -149,7 +149,7 @@ impl Cluster {
                 of_job.entry(job.clone()).or_default().push(pod);
             }
         }
-        let with_pods = jobs.into_iter().map(|job| Found {
+        let with_pods = jobs.into_iter().map(|job| FoundJob {
             pods: of_job.remove(&job.name_any()).unwrap_or_default(),
             version: version.clone(),
             job,
@@ -161,7 +161,7 @@ impl Cluster {
     ///
     /// # Errors
     /// Where there is none, or the cluster refuses.
-    pub async fn find(&self, name: &str) -> Result<Found, KubernetesError> {
+    pub async fn find(&self, name: &str) -> Result<FoundJob, KubernetesError> {
         let job = self.api::<Job>().get(name).await;
         let job = job.map_err(|error| match error {
             kube::Error::Api(status) if status.code == 404 => KubernetesError::NotFound {
@@ -173,7 +173,7 @@ impl Cluster {
         let wanted = ListParams::default().labels(&format!("{OF_JOB}={name}"));
         let pods = self.api::<Pod>().list(&wanted).await;
         let pods = pods.map_err(|error| self.error("list the Pods", error))?;
-        Ok(Found {
+        Ok(FoundJob {
             job,
             version: pods.metadata.resource_version.unwrap_or_default(),
             pods: pods.items,
@@ -181,7 +181,7 @@ impl Cluster {
     }
 
     /// Waits until something may have changed since the Job was found.
-    pub async fn changed(&self, found: &Found) {
+    pub async fn changed(&self, found: &FoundJob) {
         let name = found.job.name_any();
         let wanted = WatchParams::default()
             .labels(&format!("{OF_JOB}={name}"))
@@ -195,10 +195,10 @@ impl Cluster {
                 }
             }
             // It ended early, or isn't allowed.
-            tokio::time::sleep(BREATH * 5).await;
+            tokio::time::sleep(POLL_INTERVAL * 5).await;
         };
-        let _ = tokio::time::timeout(PATIENCE, event).await;
-        tokio::time::sleep(BREATH).await;
+        let _ = tokio::time::timeout(WATCH_TIMEOUT, event).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 
     /// Why the cluster couldn't make a pod for a Job, in its newest words.

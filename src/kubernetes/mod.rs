@@ -10,16 +10,17 @@ mod image_id;
 mod jobs;
 mod logs;
 mod own_pod;
+pub mod rbac;
 mod state;
 
 use k8s_openapi::NamespaceResourceScope;
 use kube::{Api, Client, Resource};
 
-pub use connect::{Whereabouts, connect, is_known};
+pub use connect::{ClusterTarget, connect, is_known};
 pub use error::KubernetesError;
 pub use exec::Program;
 pub use image_id::ImageId;
-pub use jobs::Found;
+pub use jobs::FoundJob;
 pub use logs::LogLines;
 pub use own_pod::{Mounts, OwnPodError, Running, mounts, running};
 pub use state::{End, State, look};

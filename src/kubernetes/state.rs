@@ -4,7 +4,7 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
 
 /// Why a container that can't start won't start later either.
-const HOPELESS: [&str; 7] = [
+const FATAL_REASONS: [&str; 7] = [
     "ImagePullBackOff",
     "InvalidImageName",
     "ErrImageNeverPull",
@@ -175,7 +175,7 @@ fn state_of(pod: &Pod, container: &str) -> State {
         .unwrap_or_default();
     let waiting = ours.into_iter().chain(inits).find_map(waits_for);
     if let Some((reason, why)) = waiting {
-        return match HOPELESS.contains(&reason.as_str()) {
+        return match FATAL_REASONS.contains(&reason.as_str()) {
             true => State::Stuck {
                 pod: name(pod),
                 why,

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use mlbuild_buildkit::docker::containers::{ContainerEvent, ContainerState};
 
 use super::calls::{CallError, Calls, Podman};
-use crate::cli::run::job::Engine;
 use crate::error::{CommandError, CommandResult};
 use crate::runtime::RuntimeCli;
+use crate::start::job::Engine;
 
 /// How long before the daemon is asked again.
 const PATIENCE: Duration = Duration::from_secs(1);

@@ -172,6 +172,7 @@ fn prepare_and_start(
         &claim.gpus,
         run_id.clone(),
         &agent.folder,
+        &crate::cli::output::Terminal::default(),
     ))?;
     let name = format!(
         "mlbuild-{}-{}",
@@ -205,7 +206,11 @@ fn prepare_and_start(
     // From here on the job counts as started, whoever has it. A record that is there already is of
     // an agent that was lost before it started anything: the store would know otherwise.
     StartedRun::discard(&agent.project, &run_id);
-    let record = match prepared.write(agent.project.clone(), code) {
+    let record = match prepared.write(
+        agent.project.clone(),
+        code,
+        &crate::cli::output::Terminal::default(),
+    ) {
         Ok(record) => record,
         Err(error) => {
             agent.containers.remove(&container);

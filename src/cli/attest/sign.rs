@@ -8,10 +8,10 @@ use std::process::{Command, Stdio};
 use clap::Args;
 
 use crate::cli::output;
-use crate::cli::run::child::overhear;
 use crate::env_vars;
 use crate::error::{CommandError, CommandResult};
 use crate::on_path;
+use crate::tee::tee_stderr;
 
 /// The flags about signing.
 #[derive(Debug, Clone, Default, Args)]
@@ -109,7 +109,7 @@ impl Cosign {
             .map_err(fail)?;
         let mut said = Vec::new();
         if let Some(words) = child.stderr.take() {
-            overhear(words, &mut said);
+            tee_stderr(words, &mut said);
         }
         let status = child.wait().map_err(fail)?;
         if status.success() {

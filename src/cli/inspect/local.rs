@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use crate::cli::opened::{self, Opened};
 use crate::cli::output;
-use crate::cli::run::runtime_cli::{self, Found as Runtime};
 use crate::error::{CommandError, CommandResult};
 use crate::runtime::RuntimeCli;
+use crate::start::runtime_cli::{self, ContainerRuntime as Runtime};
 
 /// What came of looking for it.
 pub(super) enum Local {

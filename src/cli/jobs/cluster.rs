@@ -8,17 +8,18 @@ use kube::ResourceExt as _;
 use serde::Serialize;
 
 use super::{Kind, ListArgs, LogsArgs, time};
-use crate::cli::cluster_args::ClusterArgs;
-use crate::cli::{logs, output};
+use crate::cli::commands::logs;
+use crate::cli::output;
+use crate::cli::support::cluster_args::ClusterArgs;
 use crate::env_vars::MLBUILD_RUN_ID;
 use crate::error::{CommandError, CommandResult, ErrorKind};
-use crate::kubernetes::{self, Cluster, Found, connect};
+use crate::kubernetes::{self, Cluster, FoundJob, connect};
 use crate::queue::State;
 use crate::runtime::kubernetes::{ASKED_ANNOTATION, CONTAINER, KUEUE_QUEUE, MANAGED_BY};
 use crate::runtime::shell_line;
 
 /// A cluster that nobody asked for may take so long to say what it has.
-const PATIENCE: Duration = Duration::from_secs(20);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A Job of the cluster.
 #[derive(Debug, Clone, Serialize)]
@@ -49,7 +50,7 @@ pub(super) struct ClusterJob {
 }
 
 impl ClusterJob {
-    fn of(cluster: &Cluster, found: &Found) -> Self {
+    fn of(cluster: &Cluster, found: &FoundJob) -> Self {
         let job = &found.job;
         let status = job.status.clone().unwrap_or_default();
         let template = job
@@ -135,7 +136,7 @@ struct Seen {
 }
 
 impl Seen {
-    fn of(found: &Found) -> Self {
+    fn of(found: &FoundJob) -> Self {
         let seen = |state, pod, why| Self {
             state,
             why,
@@ -163,11 +164,11 @@ impl Seen {
 
 /// Whether a cluster is known that could have this Job, without asking it.
 pub(super) fn may_have(typed: &str, args: &ClusterArgs) -> bool {
-    is_known(args) || args.recorded(typed).is_some()
+    is_known(args) || args.query().recorded(typed).is_some()
 }
 
 fn is_known(args: &ClusterArgs) -> bool {
-    kubernetes::is_known(&args.whereabouts())
+    kubernetes::is_known(&args.target())
 }
 
 /// The cluster's Jobs. Where nobody asked for them, a cluster that isn't known is passed over, and
@@ -177,8 +178,8 @@ pub(super) async fn list(args: &ListArgs) -> CommandResult<Vec<ClusterJob>> {
         namespace: args.namespace.clone(),
         context: args.context.clone(),
     };
-    let is_asked_for = args.kind == Some(Kind::Kubernetes) || at.is_said();
-    if args.kind == Some(Kind::Queue) && at.is_said() {
+    let is_asked_for = args.kind == Some(Kind::Kubernetes) || at.is_typed();
+    if args.kind == Some(Kind::Queue) && at.is_typed() {
         return Err(CommandError::user(
             "--kind queue leaves the cluster out, and --namespace, --context and --kubeconfig are of one",
         ));
@@ -192,7 +193,7 @@ pub(super) async fn list(args: &ListArgs) -> CommandResult<Vec<ClusterJob>> {
         Vec::new()
     } else {
         let silent = || CommandError::environment("it doesn't answer");
-        let found = tokio::time::timeout(PATIENCE, all(&at)).await;
+        let found = tokio::time::timeout(ANSWER_TIMEOUT, all(&at)).await;
         found.unwrap_or_else(|_| Err(silent())).unwrap_or_else(|error| {
             output::warning(&format!(
                 "the Jobs of the Kubernetes cluster aren't listed: {}; without it: --kind queue",
@@ -209,7 +210,7 @@ pub(super) async fn list(args: &ListArgs) -> CommandResult<Vec<ClusterJob>> {
 }
 
 async fn all(at: &ClusterArgs) -> CommandResult<Vec<ClusterJob>> {
-    let cluster = connect(&at.whereabouts()).await?;
+    let cluster = connect(&at.target()).await?;
     let found = cluster.find_all(MANAGED_BY).await?;
     Ok(found
         .iter()
@@ -223,10 +224,10 @@ pub(super) async fn job(typed: &str, at: &ClusterArgs) -> CommandResult<ClusterJ
     Ok(ClusterJob::of(&cluster, &found))
 }
 
-async fn find(typed: &str, at: &ClusterArgs) -> CommandResult<(Cluster, Found)> {
+async fn find(typed: &str, at: &ClusterArgs) -> CommandResult<(Cluster, FoundJob)> {
     match at.find(typed).await {
         // Nobody spoke of a cluster: it was the last place to look.
-        Err(error) if !at.is_said() && at.recorded(typed).is_none() => {
+        Err(error) if !at.is_typed() && at.query().recorded(typed).is_none() => {
             if error.kind != ErrorKind::User {
                 output::warning(&format!("the cluster can't be asked: {}", error.message()));
             }

@@ -12,14 +12,15 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use self::cluster::ClusterJob;
-use super::cluster_args::{ClusterArgs, ContextArgs};
 use super::output;
 use super::queue::store_args::StoreArgs;
-use super::run::job::Engine;
+use super::support::cluster_args::{ClusterArgs, ContextArgs};
+use super::support::runtime::wait_for;
 use crate::error::{CommandError, CommandResult};
 use crate::flags::Format;
 use crate::queue::{Filter, Job, State, Store, StoreError};
 use crate::runtime::{RuntimeCli, shell_line};
+use crate::start::job::Engine;
 
 /// How often somebody who follows a job looks at it.
 const LOOK: Duration = Duration::from_millis(300);
@@ -243,7 +244,7 @@ fn list(args: &ListArgs) -> CommandResult {
         })?;
         jobs.extend(found.into_iter().map(Listed::Queue));
     }
-    let found = super::wait_for(cluster::list(args))?;
+    let found = wait_for(cluster::list(args))?;
     jobs.extend(found.into_iter().map(Listed::Cluster));
     jobs.sort_by_key(|job| std::cmp::Reverse(job.created()));
     jobs.truncate(args.limit.unwrap_or(usize::MAX));
@@ -269,7 +270,7 @@ fn of_queue(
     store: &StoreArgs,
     cluster: &ClusterArgs,
 ) -> CommandResult<Option<(Store, Job)>> {
-    if cluster.is_said() {
+    if cluster.is_typed() {
         return Ok(None);
     }
     let store = store.open()?;
@@ -303,7 +304,7 @@ fn state(job: &Job) -> String {
 
 fn show(args: &ShowArgs) -> CommandResult {
     let Some((store, job)) = of_queue(&args.job, &args.store, &args.cluster)? else {
-        let job = super::wait_for(cluster::job(&args.job, &args.cluster))?;
+        let job = wait_for(cluster::job(&args.job, &args.cluster))?;
         return match args.format {
             Format::Json => output::answer(&format!("{:#}", Listed::Cluster(job).document())),
             Format::Text => output::answer(&output::table(&job.rows())),
@@ -366,7 +367,7 @@ fn show(args: &ShowArgs) -> CommandResult {
 fn cancel(args: &IdsArgs) -> CommandResult {
     for typed in &args.jobs {
         let Some((store, job)) = of_queue(typed, &args.store, &args.cluster)? else {
-            super::wait_for(cluster::cancel(typed, &args.cluster))?;
+            wait_for(cluster::cancel(typed, &args.cluster))?;
             continue;
         };
         let state = store.cancel(&job.id)?;
@@ -382,7 +383,7 @@ fn cancel(args: &IdsArgs) -> CommandResult {
 /// agent kept.
 fn logs(args: &LogsArgs) -> CommandResult {
     let Some((store, mut job)) = of_queue(&args.job, &args.store, &args.cluster)? else {
-        return super::wait_for(cluster::logs(args));
+        return wait_for(cluster::logs(args));
     };
     if args.follow {
         job = wait_for_start(&store, job)?;
@@ -431,7 +432,7 @@ fn wait_for_start(store: &Store, mut job: Job) -> CommandResult<Job> {
 }
 
 fn has_container(id: &str) -> CommandResult<Option<Engine>> {
-    super::wait_for(async {
+    wait_for(async {
         for cli in [RuntimeCli::Docker, RuntimeCli::Podman] {
             if let Ok(engine) = Engine::find(cli).await
                 && engine.has_container(id).await

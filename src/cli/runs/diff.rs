@@ -7,7 +7,6 @@ use clap::Args;
 use mlbuild_manifests::{LockedImage, RunRecord};
 use serde_json::json;
 
-use super::attached;
 use super::{ProjectArgs, short, short_commit};
 use crate::cli::output;
 use crate::cli::registry_args::RegistryArgs;
@@ -15,6 +14,7 @@ use crate::error::CommandResult;
 use crate::flags::Format;
 use crate::records::{Difference, Git, Side, compare, entry_of};
 use crate::registry::Registry;
+use crate::runs::attached;
 use crate::runtime::shell_line;
 
 /// Values longer than this, in characters, stand below each other.

@@ -7,17 +7,16 @@ use jiff::Timestamp;
 use mlbuild_manifests::RunRecord;
 use mlbuild_manifests::run_record::{RunStatus, RunSummary};
 
-use crate::cli::cluster_args::whereabouts;
 use crate::cli::output;
-use crate::cli::run::containers;
-use crate::cli::run::runtime_cli;
-use crate::kubernetes::{self, connect};
+use crate::kubernetes::{self, ClusterTarget, connect};
 use crate::records::{RunExit, Store, finish_later, this_host};
 use crate::runtime::RuntimeCli;
 use crate::runtime::kubernetes::CONTAINER;
+use crate::start::containers;
+use crate::start::runtime_cli;
 
 /// A cluster that nobody asked for may take so long.
-const PATIENCE: Duration = Duration::from_secs(10);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Completes the records of this machine's detached runs that have ended; returns how many.
 /// Where the runtime doesn't answer, or has removed the container, a record stays as it is.
@@ -64,10 +63,13 @@ pub async fn complete_in_cluster(store: &Store, record: &RunRecord) -> bool {
         return false;
     };
     let looked = async {
-        let cluster = connect(&whereabouts(place)).await.ok()?;
+        let cluster = connect(&ClusterTarget::of_run(place)).await.ok()?;
         cluster.find(&place.job).await.ok()
     };
-    let found = tokio::time::timeout(PATIENCE, looked).await.ok().flatten();
+    let found = tokio::time::timeout(ANSWER_TIMEOUT, looked)
+        .await
+        .ok()
+        .flatten();
     let Some(found) = found else {
         output::note("its cluster can't be asked, or has no such Job any more");
         return false;

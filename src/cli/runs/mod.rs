@@ -1,6 +1,5 @@
 //! `mlbuild runs`: the records of a project, listed, shown, compared and tidied up.
 
-pub mod attached;
 mod diff;
 pub mod ended;
 mod list;

@@ -8,12 +8,12 @@ use mlbuild_manifests::run_record::RunRecordError;
 use serde_json::json;
 
 use super::ProjectArgs;
-use super::attached::{self, Attached};
 use crate::cli::output;
 use crate::cli::registry_args::RegistryArgs;
 use crate::error::{CommandError, CommandResult};
 use crate::flags::Format;
 use crate::registry::RegistryError;
+use crate::runs::attached::{self, Attached};
 
 /// Flags of `mlbuild runs pull`.
 #[derive(Debug, Clone, Args)]
@@ -44,7 +44,13 @@ pub async fn run(args: &PullArgs) -> CommandResult {
     let registry = args.registry.client(&args.project.folder()?)?;
     let image = RegistryError::reference(&args.image)?;
     let prefix = args.run.as_deref().unwrap_or_default();
-    let found = attached::find(&registry, &image, prefix).await?;
+    let found = attached::find(
+        &registry,
+        &image,
+        prefix,
+        &crate::cli::output::Terminal::default(),
+    )
+    .await?;
     if found.is_empty() && args.run.is_some() {
         return Err(
             CommandError::user(format!("no run `{prefix}` is attached to {image}"))

@@ -7,12 +7,12 @@ use mlbuild_manifests::RunRecord;
 use serde_json::json;
 
 use super::ProjectArgs;
-use super::attached;
 use crate::cli::output;
 use crate::cli::registry_args::RegistryArgs;
 use crate::error::{CommandError, CommandResult};
 use crate::flags::Format;
 use crate::records::Git;
+use crate::runs::attached;
 
 /// Flags of `mlbuild runs push`.
 #[derive(Debug, Clone, Args)]

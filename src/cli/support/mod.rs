@@ -1,7 +1,13 @@
-//! What commands share: how errors of the library read at a terminal, what is usually meant, and values
-//! that several commands take.
+//! What commands share: flags, how errors of the library read at a terminal, what is usually meant, and
+//! values that several commands take.
 
+pub mod cluster_args;
+pub(super) mod docker_help;
+pub(super) mod dry_run;
 mod errors;
 pub mod hints;
 mod job_state;
+pub(super) mod mlbuild_flags;
+pub(super) mod run_line;
+pub(super) mod runtime;
 pub mod size;

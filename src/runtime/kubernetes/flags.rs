@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1::ContainerPort;
 
-use super::draft::Draft;
+use super::job_builder::JobBuilder;
 use super::names::{is_key, is_label_text, why_no_name};
 use super::{quantity, resources, security, volumes};
 use crate::runtime::options::Setting;
@@ -18,89 +18,89 @@ pub(super) const CLIENTS: &[&str] = &[
     "no-healthcheck",
 ];
 
-/// Writes one flag into the draft, or names it as left out.
-pub(super) fn apply(draft: &mut Draft, setting: &Setting) {
+/// Writes one flag into the builder, or names it as left out.
+pub(super) fn apply(builder: &mut JobBuilder, setting: &Setting) {
     let name = setting.flag.name;
     match &setting.value {
         // A switch that is off is as if it weren't there.
         Value::Bool(false) if name != "sig-proxy" => {}
-        Value::Bool(_) => switch(draft, name),
-        Value::Volume(volume) => volumes::volume(draft, volume),
-        Value::Mount(mount) => volumes::mount(draft, mount),
-        Value::Device(device) => resources::device(draft, device),
-        Value::Publish(port) => publish(draft, port),
-        Value::Ulimit(limit) => draft.warn(
+        Value::Bool(_) => switch(builder, name),
+        Value::Volume(volume) => volumes::volume(builder, volume),
+        Value::Mount(mount) => volumes::mount(builder, mount),
+        Value::Device(device) => resources::device(builder, device),
+        Value::Publish(port) => publish(builder, port),
+        Value::Ulimit(limit) => builder.warn(
             format!("--ulimit {limit}"),
             "Kubernetes has no such limits; those of the node's runtime stand",
         ),
-        Value::Assignment(assignment) => assigned(draft, setting, assignment),
-        Value::Text(text) => said(draft, setting, text),
+        Value::Assignment(assignment) => assigned(builder, setting, assignment),
+        Value::Text(text) => said(builder, setting, text),
     }
 }
 
-fn switch(draft: &mut Draft, name: &str) {
+fn switch(builder: &mut JobBuilder, name: &str) {
     match name {
-        "privileged" => draft.security.privileged = Some(true),
-        "read-only" => draft.security.read_only_root_filesystem = Some(true),
-        "rm" => draft.remove = true,
+        "privileged" => builder.security.privileged = Some(true),
+        "read-only" => builder.security.read_only_root_filesystem = Some(true),
+        "rm" => builder.remove = true,
         "interactive" | "tty" => {
             // Said once for `-it`.
             let why = "nothing can be typed into a Job; mlbuild bash opens a shell in it";
-            if !draft.warnings.iter().any(|left| left.why == why) {
-                draft.warn(if name == "tty" { "-t" } else { "-i" }, why);
+            if !builder.warnings.iter().any(|left| left.why == why) {
+                builder.warn(if name == "tty" { "-t" } else { "-i" }, why);
             }
         }
-        "publish-all" => draft.warn(
+        "publish-all" => builder.warn(
             "--publish-all",
             "no port of a node leads to a Job; kubectl port-forward job/NAME PORT",
         ),
-        "init" => draft.warn(
+        "init" => builder.warn(
             "--init",
             "Kubernetes has no init to add; the image may hold one",
         ),
-        "sig-proxy" => draft.warn(
+        "sig-proxy" => builder.warn(
             "--sig-proxy",
             "Ctrl-C ends the Job, and no signal is passed on",
         ),
-        "oom-kill-disable" => draft.refuse(
+        "oom-kill-disable" => builder.refuse(
             "--oom-kill-disable",
             "Kubernetes always ends what is over its memory",
         ),
-        "use-api-socket" => draft.refuse("--use-api-socket", "there is no Docker on a node"),
+        "use-api-socket" => builder.refuse("--use-api-socket", "there is no Docker on a node"),
         _ if CLIENTS.contains(&name) => {}
-        _ => draft.refuse(format!("--{name}"), "Kubernetes has nothing like it"),
+        _ => builder.refuse(format!("--{name}"), "Kubernetes has nothing like it"),
     }
 }
 
-fn assigned(draft: &mut Draft, setting: &Setting, assignment: &Assignment) {
+fn assigned(builder: &mut JobBuilder, setting: &Setting, assignment: &Assignment) {
     let Assignment { name, value } = assignment;
     let value = value.clone().unwrap_or_default();
     match setting.flag.name {
-        "label" if is_key(name) && is_label_text(&value) => drop(draft.labels.insert(name.clone(), value)),
-        "label" => draft.refuse(
+        "label" if is_key(name) && is_label_text(&value) => drop(builder.labels.insert(name.clone(), value)),
+        "label" => builder.refuse(
             word(setting),
             "Kubernetes' labels are letters, digits, `-`, `_` and `.`, 63 at most; --annotation takes any text",
         ),
-        "annotation" if is_key(name) => drop(draft.annotations.insert(name.clone(), value)),
-        "annotation" => draft.refuse(word(setting), "the name isn't one that Kubernetes takes: [PREFIX/]NAME"),
-        "sysctl" => security::sysctl(draft, assignment),
+        "annotation" if is_key(name) => drop(builder.annotations.insert(name.clone(), value)),
+        "annotation" => builder.refuse(word(setting), "the name isn't one that Kubernetes takes: [PREFIX/]NAME"),
+        "sysctl" => security::sysctl(builder, assignment),
         "storage-opt" if name == "size" => match quantity::bytes(&value) {
-            Some(bytes) => drop(draft.limits.insert("ephemeral-storage".to_owned(), quantity::of_bytes(bytes))),
-            None => draft.refuse(word(setting), "not a size"),
+            Some(bytes) => drop(builder.limits.insert("ephemeral-storage".to_owned(), quantity::of_bytes(bytes))),
+            None => builder.refuse(word(setting), "not a size"),
         },
-        "log-opt" => draft.warn("--log-opt", "the node's runtime keeps the log"),
+        "log-opt" => builder.warn("--log-opt", "the node's runtime keeps the log"),
         // Read before, with the host's values.
         "env" => {}
-        _ => draft.refuse(word(setting), "Kubernetes has nothing like it"),
+        _ => builder.refuse(word(setting), "Kubernetes has nothing like it"),
     }
 }
 
-fn said(draft: &mut Draft, setting: &Setting, text: &str) {
-    let limit = |draft: &mut Draft, limits: bool, key: &str| {
+fn said(builder: &mut JobBuilder, setting: &Setting, text: &str) {
+    let limit = |builder: &mut JobBuilder, limits: bool, key: &str| {
         let map = if limits {
-            &mut draft.limits
+            &mut builder.limits
         } else {
-            &mut draft.requests
+            &mut builder.requests
         };
         if let Some(bytes) = quantity::bytes(text).filter(|bytes| *bytes > 0) {
             map.insert(key.to_owned(), quantity::of_bytes(bytes));
@@ -108,97 +108,97 @@ fn said(draft: &mut Draft, setting: &Setting, text: &str) {
     };
     let number = text.parse::<i64>().ok();
     match setting.flag.name {
-        "entrypoint" if text.is_empty() => draft.refuse(
+        "entrypoint" if text.is_empty() => builder.refuse(
             "--entrypoint",
             "Kubernetes can't take an image's entry point away; write the program: --entrypoint PROGRAM",
         ),
-        "entrypoint" => draft.container.command = Some(vec![text.to_owned()]),
-        "workdir" => draft.container.working_dir = Some(text.to_owned()),
-        "user" => security::user(draft, text),
-        "group-add" => security::group(draft, text),
-        "cap-add" => security::capability(draft, true, text),
-        "cap-drop" => security::capability(draft, false, text),
-        "security-opt" => security::option(draft, text),
+        "entrypoint" => builder.container.command = Some(vec![text.to_owned()]),
+        "workdir" => builder.container.working_dir = Some(text.to_owned()),
+        "user" => security::user(builder, text),
+        "group-add" => security::group(builder, text),
+        "cap-add" => security::capability(builder, true, text),
+        "cap-drop" => security::capability(builder, false, text),
+        "security-opt" => security::option(builder, text),
         "hostname" => match why_no_name(text) {
-            None => draft.pod.hostname = Some(text.to_owned()),
-            Some(_) => draft.refuse("--hostname", format!("`{text}` isn't a-z, 0-9 and `-`, 63 at most")),
+            None => builder.pod.hostname = Some(text.to_owned()),
+            Some(_) => builder.refuse("--hostname", format!("`{text}` isn't a-z, 0-9 and `-`, 63 at most")),
         },
-        "gpus" => resources::gpus(draft, text),
-        "runtime" => resources::runtime(draft, text),
-        "shm-size" => volumes::shm(draft, text),
-        "tmpfs" => volumes::tmpfs(draft, text),
-        "memory" => limit(draft, true, "memory"),
-        "memory-reservation" => limit(draft, false, "memory"),
+        "gpus" => resources::gpus(builder, text),
+        "runtime" => resources::runtime(builder, text),
+        "shm-size" => volumes::shm(builder, text),
+        "tmpfs" => volumes::tmpfs(builder, text),
+        "memory" => limit(builder, true, "memory"),
+        "memory-reservation" => limit(builder, false, "memory"),
         "cpus" => {
             let number = quantity::of_processors(text.parse().unwrap_or_default());
-            draft.limits.insert("cpu".to_owned(), number);
+            builder.limits.insert("cpu".to_owned(), number);
         }
         // 1024 shares are one processor, as the kubelet has it.
         "cpu-shares" => {
             let number = text.parse::<f64>().unwrap_or_default() / 1024.0;
-            draft.requests.insert("cpu".to_owned(), quantity::of_processors(number));
+            builder.requests.insert("cpu".to_owned(), quantity::of_processors(number));
         }
-        "cpu-quota" => draft.cpu_quota = number,
-        "cpu-period" => draft.cpu_period = number,
-        "dns" => draft.dns().nameservers.get_or_insert_default().push(text.to_owned()),
-        "dns-search" => draft.dns().searches.get_or_insert_default().push(text.to_owned()),
-        "dns-option" => dns_option(draft, text),
-        "add-host" => add_host(draft, text),
+        "cpu-quota" => builder.cpu_quota = number,
+        "cpu-period" => builder.cpu_period = number,
+        "dns" => builder.dns().nameservers.get_or_insert_default().push(text.to_owned()),
+        "dns-search" => builder.dns().searches.get_or_insert_default().push(text.to_owned()),
+        "dns-option" => dns_option(builder, text),
+        "add-host" => add_host(builder, text),
         "expose" => match text.parse::<Publish>() {
-            Ok(port) => ports(draft, &port),
-            Err(why) => draft.refuse(format!("--expose {text}"), why),
+            Ok(port) => ports(builder, &port),
+            Err(why) => builder.refuse(format!("--expose {text}"), why),
         },
-        "network" | "ipc" | "pid" | "uts" | "userns" | "cgroupns" => namespace(draft, setting.flag.name, text),
-        "platform" => platform(draft, text),
+        "network" | "ipc" | "pid" | "uts" | "userns" | "cgroupns" => namespace(builder, setting.flag.name, text),
+        "platform" => platform(builder, text),
         "pull" => {
             let policy = match text {
                 "always" => "Always",
                 "never" => "Never",
                 _ => "IfNotPresent",
             };
-            draft.container.image_pull_policy = Some(policy.to_owned());
+            builder.container.image_pull_policy = Some(policy.to_owned());
         }
-        "restart" => restart(draft, text),
-        "stop-timeout" => draft.pod.termination_grace_period_seconds = number.filter(|n| *n >= 0),
-        "memory-swap" | "memory-swappiness" | "kernel-memory" => draft.warn(word(setting), "swap is the node's matter"),
-        "oom-score-adj" => draft.warn(word(setting), "the kubelet sets it, by what a pod asks for"),
-        "pids-limit" => draft.warn(word(setting), "the kubelet sets it, the same for all pods"),
-        "log-driver" => draft.warn(word(setting), "the node's runtime keeps the log"),
-        "attach" | "detach-keys" => draft.warn(word(setting), "a Job's output is shown as its log"),
-        "blkio-weight" | "blkio-weight-device" => draft.warn(word(setting), "Kubernetes has no shares of I/O"),
-        name if name.starts_with("health-") => draft.warn(
+        "restart" => restart(builder, text),
+        "stop-timeout" => builder.pod.termination_grace_period_seconds = number.filter(|n| *n >= 0),
+        "memory-swap" | "memory-swappiness" | "kernel-memory" => builder.warn(word(setting), "swap is the node's matter"),
+        "oom-score-adj" => builder.warn(word(setting), "the kubelet sets it, by what a pod asks for"),
+        "pids-limit" => builder.warn(word(setting), "the kubelet sets it, the same for all pods"),
+        "log-driver" => builder.warn(word(setting), "the node's runtime keeps the log"),
+        "attach" | "detach-keys" => builder.warn(word(setting), "a Job's output is shown as its log"),
+        "blkio-weight" | "blkio-weight-device" => builder.warn(word(setting), "Kubernetes has no shares of I/O"),
+        name if name.starts_with("health-") => builder.warn(
             format!("--{name}"),
             "a Job ends when its program does; it has no health",
         ),
         "env-file" | "label-file" => {}
         _ if CLIENTS.contains(&setting.flag.name) => {}
-        "cidfile" => draft.refuse("--cidfile", "a Job has no container's id; --output json prints its name"),
-        _ => draft.refuse(word(setting), "Kubernetes has nothing like it"),
+        "cidfile" => builder.refuse("--cidfile", "a Job has no container's id; --output json prints its name"),
+        _ => builder.refuse(word(setting), "Kubernetes has nothing like it"),
     }
 }
 
-fn namespace(draft: &mut Draft, flag: &str, mode: &str) {
+fn namespace(builder: &mut JobBuilder, flag: &str, mode: &str) {
     match (flag, mode) {
         ("network", "host") => {
-            draft.pod.host_network = Some(true);
-            draft.pod.dns_policy = Some("ClusterFirstWithHostNet".to_owned());
+            builder.pod.host_network = Some(true);
+            builder.pod.dns_policy = Some("ClusterFirstWithHostNet".to_owned());
         }
         ("network", "bridge" | "default")
         | ("ipc", "private" | "shareable" | "")
         | ("cgroupns", "private") => {}
-        ("ipc", "host") => draft.pod.host_ipc = Some(true),
-        ("pid", "host") => draft.pod.host_pid = Some(true),
-        ("userns", "host") => draft.pod.host_users = Some(true),
-        _ => draft.refuse(
+        ("ipc", "host") => builder.pod.host_ipc = Some(true),
+        ("pid", "host") => builder.pod.host_pid = Some(true),
+        ("userns", "host") => builder.pod.host_users = Some(true),
+        _ => builder.refuse(
             format!("--{flag} {mode}"),
             "a pod has its own, or the host's where Kubernetes lets it",
         ),
     }
 }
 
-fn publish(draft: &mut Draft, port: &Publish) {
+fn publish(builder: &mut JobBuilder, port: &Publish) {
     if let Some(host) = &port.host {
-        draft.warn(
+        builder.warn(
             format!("--publish {port}"),
             format!(
                 "no port of a node leads to a Job; kubectl port-forward job/NAME {host}:{}",
@@ -206,17 +206,17 @@ fn publish(draft: &mut Draft, port: &Publish) {
             ),
         );
     }
-    ports(draft, port);
+    ports(builder, port);
 }
 
-fn ports(draft: &mut Draft, port: &Publish) {
+fn ports(builder: &mut JobBuilder, port: &Publish) {
     let (first, last) = port
         .container
         .split_once('-')
         .unwrap_or((&port.container, &port.container));
     let number = |text: &str| text.parse::<i32>().unwrap_or_default();
     let protocol = port.protocol.as_deref().map(str::to_ascii_uppercase);
-    let list = draft.container.ports.get_or_insert_default();
+    let list = builder.container.ports.get_or_insert_default();
     for container_port in number(first)..=number(last) {
         let protocol = protocol.clone();
         let port = ContainerPort {
@@ -230,7 +230,7 @@ fn ports(draft: &mut Draft, port: &Publish) {
     }
 }
 
-fn dns_option(draft: &mut Draft, text: &str) {
+fn dns_option(builder: &mut JobBuilder, text: &str) {
     let (name, value) = match text.split_once(':') {
         Some((name, value)) => (name, Some(value.to_owned())),
         None => (text, None),
@@ -239,24 +239,24 @@ fn dns_option(draft: &mut Draft, text: &str) {
         name: Some(name.to_owned()),
         value,
     };
-    draft.dns().options.get_or_insert_default().push(option);
+    builder.dns().options.get_or_insert_default().push(option);
 }
 
-fn add_host(draft: &mut Draft, text: &str) {
+fn add_host(builder: &mut JobBuilder, text: &str) {
     match text.split_once([':', '=']) {
-        Some((_, "host-gateway")) => draft.refuse(
+        Some((_, "host-gateway")) => builder.refuse(
             format!("--add-host {text}"),
             "a pod knows its node's address by downward API only",
         ),
-        Some((name, ip)) => draft.add_host(ip.trim_matches(['[', ']']), name),
-        None => draft.refuse(format!("--add-host {text}"), "write HOST:IP"),
+        Some((name, ip)) => builder.add_host(ip.trim_matches(['[', ']']), name),
+        None => builder.refuse(format!("--add-host {text}"), "write HOST:IP"),
     }
 }
 
-fn platform(draft: &mut Draft, text: &str) {
+fn platform(builder: &mut JobBuilder, text: &str) {
     let mut parts = text.split('/');
     let (system, machine) = (parts.next(), parts.next());
-    let selector = draft.pod.node_selector.get_or_insert_default();
+    let selector = builder.pod.node_selector.get_or_insert_default();
     for (key, value) in [
         ("kubernetes.io/os", system),
         ("kubernetes.io/arch", machine),
@@ -266,28 +266,28 @@ fn platform(draft: &mut Draft, text: &str) {
         }
     }
     if let Some(variant) = parts.next() {
-        draft.warn(
+        builder.warn(
             format!("--platform {text}"),
             format!("nodes don't say their variant, `{variant}`"),
         );
     }
 }
 
-fn restart(draft: &mut Draft, policy: &str) {
+fn restart(builder: &mut JobBuilder, policy: &str) {
     match policy.split_once(':') {
         _ if policy == "no" || policy.is_empty() => {}
         Some(("on-failure", times)) => match times.parse() {
-            Ok(times) => draft.retries = times,
-            Err(_) => draft.refuse(format!("--restart {policy}"), "write on-failure:N"),
+            Ok(times) => builder.retries = times,
+            Err(_) => builder.refuse(format!("--restart {policy}"), "write on-failure:N"),
         },
         _ if policy == "on-failure" => {
-            draft.retries = 6;
-            draft.warn(
+            builder.retries = 6;
+            builder.warn(
                 "--restart on-failure",
                 "a Job gives up some time: it is started 6 times more",
             );
         }
-        _ => draft.refuse(
+        _ => builder.refuse(
             format!("--restart {policy}"),
             "a Job ends; what is to run for ever is a Deployment",
         ),

@@ -3,15 +3,15 @@
 //! Every flag of `docker run` is either in the Job, or named as left out: with a warning where
 //! training doesn't notice, as refused where it would. Nothing here asks a cluster.
 
-mod draft;
 mod flags;
+mod job_builder;
 mod names;
 mod quantity;
 mod resources;
 mod runai;
 mod security;
+mod submit_flags;
 mod volumes;
-mod wishes;
 
 use std::collections::BTreeMap;
 
@@ -21,14 +21,14 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use self::draft::Draft;
+use self::job_builder::JobBuilder;
 use super::render::LeftOut;
 use super::spec::RunSpec;
 use super::value::Assignment;
 
 pub use names::{label_value, name_for, why_no_name};
 pub use runai::runai;
-pub use wishes::{SUBMIT, Wishes};
+pub use submit_flags::{SUBMIT, SubmitFlags};
 
 /// The label that says who made an object.
 pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "mlbuild");
@@ -45,7 +45,7 @@ const KEPT_AFTER_END: i32 = 3600;
 
 /// What can't stand in a flag of docker: the run, and the environment as it was read.
 #[derive(Debug, Clone, Default)]
-pub struct Told {
+pub struct RunContext {
     /// The Job's name.
     pub name: String,
     /// The run's id.
@@ -60,7 +60,7 @@ pub struct Told {
 
 /// A Job, what goes with it, and what isn't in it.
 #[derive(Debug, Clone)]
-pub struct JobForm {
+pub struct RenderedJob {
     /// The Job.
     pub job: Job,
     /// The Secret that its variables are read from, where there are any.
@@ -72,76 +72,77 @@ pub struct JobForm {
 }
 
 /// The Job that does what `docker run` would.
-pub fn job(spec: &RunSpec, wishes: &Wishes, told: &Told) -> JobForm {
-    let mut draft = Draft::default();
-    if let Some(why) = why_no_name(&told.name) {
-        draft.refuse("--name", why);
+pub fn job(spec: &RunSpec, own: &SubmitFlags, context: &RunContext) -> RenderedJob {
+    let mut builder = JobBuilder::default();
+    if let Some(why) = why_no_name(&context.name) {
+        builder.refuse("--name", why);
     }
     for setting in spec.options.iter() {
-        flags::apply(&mut draft, setting);
+        flags::apply(&mut builder, setting);
     }
-    wishes.apply(&mut draft);
-    for variable in &told.env {
-        draft.set_env(EnvVar {
+    own.apply(&mut builder);
+    for variable in &context.env {
+        builder.set_env(EnvVar {
             name: variable.name.clone(),
             value: variable.value.clone(),
             ..EnvVar::default()
         });
     }
-    for variable in &told.secret {
-        draft.set_env(from_secret(&variable.name, &told.name, &variable.name));
+    for variable in &context.secret {
+        builder.set_env(from_secret(&variable.name, &context.name, &variable.name));
     }
     if !spec.command.is_empty() {
-        draft.container.args = Some(spec.command.clone());
+        builder.container.args = Some(spec.command.clone());
     }
-    draft.container.image = Some(spec.image.clone());
-    let labels = labels(told);
-    draft.labels.extend(labels.clone());
-    let annotations = BTreeMap::from([(ASKED_ANNOTATION.to_owned(), told.asked.clone())]);
+    builder.container.image = Some(spec.image.clone());
+    let labels = labels(context);
+    builder.labels.extend(labels.clone());
+    let annotations = BTreeMap::from([(ASKED_ANNOTATION.to_owned(), context.asked.clone())]);
     let meta = ObjectMeta {
-        name: Some(told.name.clone()),
-        namespace: wishes.namespace.clone(),
+        name: Some(context.name.clone()),
+        namespace: own.namespace.clone(),
         labels: Some(labels),
         annotations: Some(annotations.clone()),
         ..ObjectMeta::default()
     };
-    let secret = (!told.secret.is_empty()).then(|| Secret {
+    let secret = (!context.secret.is_empty()).then(|| Secret {
         metadata: ObjectMeta {
             annotations: None,
             ..meta.clone()
         },
         string_data: Some(
-            told.secret
+            context
+                .secret
                 .iter()
                 .map(|v| (v.name.clone(), v.value.clone().unwrap_or_default()))
                 .collect(),
         ),
         ..Secret::default()
     });
-    draft.annotations.extend(annotations);
-    finish(draft, meta, secret)
+    builder.annotations.extend(annotations);
+    finish(builder, meta, secret)
 }
 
-fn finish(mut draft: Draft, mut meta: ObjectMeta, secret: Option<Secret>) -> JobForm {
-    if let Some(queue) = draft.queue.take() {
+fn finish(mut builder: JobBuilder, mut meta: ObjectMeta, secret: Option<Secret>) -> RenderedJob {
+    if let Some(queue) = builder.queue.take() {
         let labels = meta.labels.get_or_insert_default();
         labels.insert(KUEUE_QUEUE.to_owned(), queue);
     }
-    let (backoff, remove) = (draft.retries, draft.remove);
+    let (backoff, remove) = (builder.retries, builder.remove);
     let (warnings, refused) = (
-        std::mem::take(&mut draft.warnings),
-        std::mem::take(&mut draft.refused),
+        std::mem::take(&mut builder.warnings),
+        std::mem::take(&mut builder.refused),
     );
     let template_meta = ObjectMeta {
-        labels: Some(std::mem::take(&mut draft.labels)),
-        annotations: Some(std::mem::take(&mut draft.annotations)),
+        labels: Some(std::mem::take(&mut builder.labels)),
+        annotations: Some(std::mem::take(&mut builder.annotations)),
         ..ObjectMeta::default()
     };
     let template = PodTemplateSpec {
         metadata: Some(template_meta),
-        spec: Some(draft.pod_spec()),
+        spec: Some(builder.pod_spec()),
     };
-    JobForm {
+    RenderedJob {
         job: Job {
             metadata: meta,
             spec: Some(JobSpec {
@@ -158,11 +159,11 @@ fn finish(mut draft: Draft, mut meta: ObjectMeta, secret: Option<Secret>) -> Job
     }
 }
 
-fn labels(told: &Told) -> BTreeMap<String, String> {
+fn labels(context: &RunContext) -> BTreeMap<String, String> {
     let (key, value) = MANAGED_BY;
     BTreeMap::from([
         (key.to_owned(), value.to_owned()),
-        (RUN_LABEL.to_owned(), label_value(&told.run)),
+        (RUN_LABEL.to_owned(), label_value(&context.run)),
     ])
 }
 

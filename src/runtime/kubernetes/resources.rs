@@ -2,7 +2,7 @@
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
-use super::draft::Draft;
+use super::job_builder::JobBuilder;
 use super::quantity;
 use crate::runtime::value::Device;
 
@@ -15,7 +15,7 @@ const NOT_CHOSEN: &str =
     "Kubernetes hands out GPUs by number, not by index: which ones is the node's choice";
 
 /// `--gpus`.
-pub(super) fn gpus(draft: &mut Draft, text: &str) {
+pub(super) fn gpus(builder: &mut JobBuilder, text: &str) {
     // Docker reads it as one line of comma-separated values; a list of devices is quoted.
     let bare = text.replace('"', "");
     let mut number = None;
@@ -28,7 +28,7 @@ pub(super) fn gpus(draft: &mut Draft, text: &str) {
             (None, Some(list)) => list.push(field),
             (None, None) => number = number.or(Some(field)),
             (Some(_), _) => {
-                return draft.refuse(
+                return builder.refuse(
                     "--gpus",
                     format!("`{text}` isn't understood; write --gpus N"),
                 );
@@ -36,15 +36,15 @@ pub(super) fn gpus(draft: &mut Draft, text: &str) {
         }
     }
     if let Some(list) = devices {
-        draft.warn("--gpus", NOT_CHOSEN);
+        builder.warn("--gpus", NOT_CHOSEN);
         let number = u32::try_from(list.len()).unwrap_or(u32::MAX);
-        draft.gpus = Some((number, "--gpus".to_owned()));
+        builder.gpus = Some((number, "--gpus".to_owned()));
         return;
     }
     match number.map(str::parse::<u32>) {
         Some(Ok(0)) => {}
-        Some(Ok(number)) => draft.gpus = Some((number, "--gpus".to_owned())),
-        _ => draft.refuse(
+        Some(Ok(number)) => builder.gpus = Some((number, "--gpus".to_owned())),
+        _ => builder.refuse(
             "--gpus",
             format!("`{text}`: a Job says how many, because nodes differ; write --gpus 1"),
         ),
@@ -52,14 +52,14 @@ pub(super) fn gpus(draft: &mut Draft, text: &str) {
 }
 
 /// `--device`.
-pub(super) fn device(draft: &mut Draft, device: &Device) {
+pub(super) fn device(builder: &mut JobBuilder, device: &Device) {
     let name = match device {
         Device::Cdi(name) => name,
-        Device::Path { host, .. } => return device_node(draft, host),
+        Device::Path { host, .. } => return device_node(builder, host),
     };
     let (kind, id) = name.split_once('=').unwrap_or((name, ""));
     if !device.is_gpu() {
-        return draft.refuse(
+        return builder.refuse(
             format!("--device {name}"),
             format!(
                 "Kubernetes takes devices by number; if a plugin counts them: --resource {kind}=1"
@@ -67,31 +67,31 @@ pub(super) fn device(draft: &mut Draft, device: &Device) {
         );
     }
     if id == "all" {
-        return draft.refuse(
+        return builder.refuse(
             format!("--device {name}"),
             "a Job says how many, because nodes differ; write --gpus 1".to_owned(),
         );
     }
-    draft.warn(format!("--device {name}"), NOT_CHOSEN);
-    draft.gpu_resource.get_or_insert(kind.to_owned());
-    let before = draft.gpus.as_ref().map_or(0, |(number, _)| *number);
-    draft.gpus = Some((before + 1, "--device".to_owned()));
+    builder.warn(format!("--device {name}"), NOT_CHOSEN);
+    builder.gpu_resource.get_or_insert(kind.to_owned());
+    let before = builder.gpus.as_ref().map_or(0, |(number, _)| *number);
+    builder.gpus = Some((before + 1, "--device".to_owned()));
 }
 
-fn device_node(draft: &mut Draft, path: &str) {
+fn device_node(builder: &mut JobBuilder, path: &str) {
     // AMD's GPUs as docker is given them.
     if path == "/dev/kfd" || path == "/dev/dri" || path.starts_with("/dev/dri/") {
-        draft.gpu_resource.get_or_insert(AMD.to_owned());
-        if draft.gpus.is_none() {
-            draft.gpus = Some((1, "--device".to_owned()));
-            draft.warn(
+        builder.gpu_resource.get_or_insert(AMD.to_owned());
+        if builder.gpus.is_none() {
+            builder.gpus = Some((1, "--device".to_owned()));
+            builder.warn(
                 format!("--device {path}"),
                 "it asks for one AMD GPU here; for more: --gpus N --gpu-resource amd",
             );
         }
         return;
     }
-    draft.refuse(
+    builder.refuse(
         format!("--device {path}"),
         "Kubernetes gives devices through plugins: --resource NAME=N; or a privileged container: \
          --privileged -v /dev:/dev",
@@ -99,23 +99,23 @@ fn device_node(draft: &mut Draft, path: &str) {
 }
 
 /// `--runtime`.
-pub(super) fn runtime(draft: &mut Draft, name: &str) {
+pub(super) fn runtime(builder: &mut JobBuilder, name: &str) {
     match name {
         "runc" | "io.containerd.runc.v2" => {}
         "nvidia" => {
-            if draft.gpus.is_none() {
-                draft.gpus = Some((1, "--runtime".to_owned()));
-                draft.warn(
+            if builder.gpus.is_none() {
+                builder.gpus = Some((1, "--runtime".to_owned()));
+                builder.warn(
                     "--runtime nvidia",
                     "docker gives all GPUs of the machine; the Job asks for one: --gpus N for more",
                 );
             }
         }
-        class => draft.pod.runtime_class_name = Some(class.to_owned()),
+        class => builder.pod.runtime_class_name = Some(class.to_owned()),
     }
 }
 
-impl Draft {
+impl JobBuilder {
     /// Writes down the GPUs, when all flags are read.
     pub(super) fn count_gpus(&mut self) {
         if let Some((number, _)) = self.gpus.take() {

@@ -1,21 +1,21 @@
 //! A [`RunSpec`] as the line of `runai submit` that does the same, for clusters with Run:ai.
 
 use super::quantity;
-use super::wishes::Wishes;
+use super::submit_flags::SubmitFlags;
 use crate::runtime::options::Setting;
 use crate::runtime::render::{LeftOut, Rendered, word};
 use crate::runtime::spec::RunSpec;
 use crate::runtime::value::{Assignment, Device, Mount, Value, Volume};
 
 /// The words of the command.
-pub fn runai(spec: &RunSpec, wishes: &Wishes, name: Option<&str>) -> Rendered<Vec<String>> {
+pub fn runai(spec: &RunSpec, flags: &SubmitFlags, name: Option<&str>) -> Rendered<Vec<String>> {
     let mut line = Line::default();
     line.words.extend(["runai", "submit"].map(str::to_owned));
     if let Some(name) = name {
         line.words.push(name.to_owned());
     }
     line.add("--image", &spec.image);
-    for setting in spec.options.iter().chain(wishes.options().iter()) {
+    for setting in spec.options.iter().chain(flags.options().iter()) {
         line.flag(setting);
     }
     match (line.entrypoint.take(), spec.command.is_empty()) {

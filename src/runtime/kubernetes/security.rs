@@ -2,23 +2,23 @@
 
 use k8s_openapi::api::core::v1::{AppArmorProfile, SELinuxOptions, SeccompProfile, Sysctl};
 
-use super::draft::Draft;
+use super::job_builder::JobBuilder;
 use crate::runtime::value::Assignment;
 
 /// `--user UID[:GID]`.
-pub(super) fn user(draft: &mut Draft, text: &str) {
+pub(super) fn user(builder: &mut JobBuilder, text: &str) {
     let (user, group) = match text.split_once(':') {
         Some((user, group)) => (user, Some(group)),
         None => (text, None),
     };
     let number = |text: &str| text.parse::<u32>().ok().map(i64::from);
     match (number(user), group.map(number)) {
-        (Some(user), None) => draft.security.run_as_user = Some(user),
+        (Some(user), None) => builder.security.run_as_user = Some(user),
         (Some(user), Some(Some(group))) => {
-            draft.security.run_as_user = Some(user);
-            draft.security.run_as_group = Some(group);
+            builder.security.run_as_user = Some(user);
+            builder.security.run_as_group = Some(group);
         }
-        _ => draft.refuse(
+        _ => builder.refuse(
             "--user",
             format!("Kubernetes takes numbers, and `{text}` is a name; write --user UID:GID"),
         ),
@@ -26,16 +26,16 @@ pub(super) fn user(draft: &mut Draft, text: &str) {
 }
 
 /// `--group-add`.
-pub(super) fn group(draft: &mut Draft, text: &str) {
+pub(super) fn group(builder: &mut JobBuilder, text: &str) {
     match text.parse::<u32>() {
         Ok(group) => {
-            let groups = draft
+            let groups = builder
                 .pod_security
                 .supplemental_groups
                 .get_or_insert_default();
             groups.push(i64::from(group));
         }
-        Err(_) => draft.refuse(
+        Err(_) => builder.refuse(
             "--group-add",
             format!("Kubernetes takes numbers, and `{text}` is a name"),
         ),
@@ -43,10 +43,10 @@ pub(super) fn group(draft: &mut Draft, text: &str) {
 }
 
 /// `--cap-add`, `--cap-drop`.
-pub(super) fn capability(draft: &mut Draft, adds: bool, name: &str) {
+pub(super) fn capability(builder: &mut JobBuilder, adds: bool, name: &str) {
     let name = name.to_ascii_uppercase();
     let name = name.strip_prefix("CAP_").unwrap_or(&name).to_owned();
-    let capabilities = draft.capabilities();
+    let capabilities = builder.capabilities();
     let list = match adds {
         true => &mut capabilities.add,
         false => &mut capabilities.drop,
@@ -55,11 +55,11 @@ pub(super) fn capability(draft: &mut Draft, adds: bool, name: &str) {
 }
 
 /// `--security-opt`.
-pub(super) fn option(draft: &mut Draft, text: &str) {
+pub(super) fn option(builder: &mut JobBuilder, text: &str) {
     let (key, value) = text.split_once(['=', ':']).unwrap_or((text, ""));
     match (key, value) {
         ("no-new-privileges", "" | "true") => {
-            draft.security.allow_privilege_escalation = Some(false)
+            builder.security.allow_privilege_escalation = Some(false)
         }
         ("no-new-privileges", _) => {}
         ("seccomp", "unconfined" | "builtin") => {
@@ -68,23 +68,23 @@ pub(super) fn option(draft: &mut Draft, text: &str) {
             } else {
                 "Unconfined"
             };
-            draft.security.seccomp_profile = Some(SeccompProfile {
+            builder.security.seccomp_profile = Some(SeccompProfile {
                 type_: kind.to_owned(),
                 localhost_profile: None,
             });
         }
         ("apparmor", "unconfined") => {
-            draft.security.app_armor_profile = Some(apparmor("Unconfined", None))
+            builder.security.app_armor_profile = Some(apparmor("Unconfined", None))
         }
         ("apparmor", "docker-default") => {
-            draft.security.app_armor_profile = Some(apparmor("RuntimeDefault", None));
+            builder.security.app_armor_profile = Some(apparmor("RuntimeDefault", None));
         }
         ("apparmor", profile) => {
-            draft.security.app_armor_profile = Some(apparmor("Localhost", Some(profile)));
+            builder.security.app_armor_profile = Some(apparmor("Localhost", Some(profile)));
         }
-        ("systempaths", "unconfined") => draft.security.proc_mount = Some("Unmasked".to_owned()),
-        ("label", label) if label.contains(':') => selinux(draft, label),
-        _ => draft.refuse(
+        ("systempaths", "unconfined") => builder.security.proc_mount = Some("Unmasked".to_owned()),
+        ("label", label) if label.contains(':') => selinux(builder, label),
+        _ => builder.refuse(
             format!("--security-opt {text}"),
             "Kubernetes can't say this in a Job",
         ),
@@ -98,9 +98,9 @@ fn apparmor(kind: &str, profile: Option<&str>) -> AppArmorProfile {
     }
 }
 
-fn selinux(draft: &mut Draft, label: &str) {
+fn selinux(builder: &mut JobBuilder, label: &str) {
     let (part, value) = label.split_once(':').unwrap_or((label, ""));
-    let options = draft
+    let options = builder
         .security
         .se_linux_options
         .get_or_insert_with(SELinuxOptions::default);
@@ -110,7 +110,7 @@ fn selinux(draft: &mut Draft, label: &str) {
         "type" => &mut options.type_,
         "level" => &mut options.level,
         _ => {
-            return draft.refuse(
+            return builder.refuse(
                 format!("--security-opt label={label}"),
                 "there are user, role, type and level",
             );
@@ -120,8 +120,8 @@ fn selinux(draft: &mut Draft, label: &str) {
 }
 
 /// `--sysctl`.
-pub(super) fn sysctl(draft: &mut Draft, setting: &Assignment) {
-    let list = draft.pod_security.sysctls.get_or_insert_default();
+pub(super) fn sysctl(builder: &mut JobBuilder, setting: &Assignment) {
+    let list = builder.pod_security.sysctls.get_or_insert_default();
     list.push(Sysctl {
         name: setting.name.clone(),
         value: setting.value.clone().unwrap_or_default(),

@@ -7,11 +7,11 @@ use crate::runtime::{FLAGS, Kind, Owner, shell_line};
 
 const DIGEST: &str = "sha256:1111111111111111111111111111111111111111111111111111111111111111";
 
-fn form(line: &str) -> JobForm {
+fn form(line: &str) -> RenderedJob {
     let words =
         shlex::split(&line.replace("IMG", &format!("reg.example/cracks@{DIGEST}"))).unwrap();
     let parsed = SUBMIT.parse_with_image(&words).unwrap();
-    let told = Told {
+    let context = RunContext {
         name: parsed
             .spec
             .options
@@ -23,7 +23,7 @@ fn form(line: &str) -> JobForm {
         env: parsed.spec.env().cloned().collect(),
         secret: Vec::new(),
     };
-    job(&parsed.spec, &Wishes::new(parsed.own), &told)
+    job(&parsed.spec, &SubmitFlags::new(parsed.own), &context)
 }
 
 /// The part of the Job below a path, without what all Jobs have.
@@ -182,14 +182,14 @@ fn programs_and_ends() {
 
 #[test]
 fn a_secret_holds_what_a_job_would_show() {
-    let told = Told {
+    let context = RunContext {
         name: "train".to_owned(),
         run: "exp-7".to_owned(),
         asked: "cracks".to_owned(),
         env: Vec::new(),
         secret: vec!["WANDB_API_KEY=0123".parse().unwrap()],
     };
-    let form = job(&RunSpec::default(), &Wishes::default(), &told);
+    let form = job(&RunSpec::default(), &SubmitFlags::default(), &context);
     let job = serde_json::to_string(&form.job).unwrap();
     assert!(!job.contains("0123"), "{job}");
     insta::assert_snapshot!(serde_saphyr::to_string(&form.secret.unwrap()).unwrap());
@@ -259,11 +259,11 @@ fn no_flag_of_docker_is_dropped_without_a_word() {
 
 #[test]
 fn names_are_checked_before_the_cluster_is_asked() {
-    let told = Told {
+    let context = RunContext {
         name: "My_Job".to_owned(),
-        ..Told::default()
+        ..RunContext::default()
     };
-    let form = job(&RunSpec::default(), &Wishes::default(), &told);
+    let form = job(&RunSpec::default(), &SubmitFlags::default(), &context);
     insta::assert_snapshot!(named(&form.refused));
 }
 
@@ -274,7 +274,7 @@ fn the_same_for_runai() {
             .parse_with_image(&shlex::split(line).unwrap())
             .unwrap();
         let name = parsed.spec.options.text("name").map(str::to_owned);
-        let line = runai(&parsed.spec, &Wishes::new(parsed.own), name.as_deref());
+        let line = runai(&parsed.spec, &SubmitFlags::new(parsed.own), name.as_deref());
         format!("{}\n{}", shell_line(&line.form), named(&line.left_out))
     };
     insta::assert_snapshot!(line(

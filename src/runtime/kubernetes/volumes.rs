@@ -5,13 +5,13 @@ use k8s_openapi::api::core::v1::{
     PersistentVolumeClaimVolumeSource, SecretVolumeSource, Volume as PodVolume, VolumeMount,
 };
 
-use super::draft::Draft;
+use super::job_builder::JobBuilder;
 use super::names::why_no_name;
 use super::quantity;
 use crate::runtime::value::{Mount, Volume};
 
 /// `--volume`.
-pub(super) fn volume(draft: &mut Draft, volume: &Volume) {
+pub(super) fn volume(builder: &mut JobBuilder, volume: &Volume) {
     let shown = format!("--volume {volume}");
     let mut mount = at(&volume.target);
     for option in &volume.options {
@@ -20,19 +20,19 @@ pub(super) fn volume(draft: &mut Draft, volume: &Volume) {
             "rw" | "z" | "Z" | "cached" | "delegated" | "consistent" | "nocopy" => {}
             other => match propagation(other) {
                 Some(mode) => mount.mount_propagation = mode,
-                None => draft.refuse(&shown, format!("Kubernetes has no option `{other}`")),
+                None => builder.refuse(&shown, format!("Kubernetes has no option `{other}`")),
             },
         }
     }
     match volume.source.as_deref() {
-        None => draft.mount(scratch(), mount),
-        Some(path) if path.starts_with('/') => draft.mount(host_path(path), mount),
-        Some(name) => named(draft, &shown, name, mount),
+        None => builder.mount(scratch(), mount),
+        Some(path) if path.starts_with('/') => builder.mount(host_path(path), mount),
+        Some(name) => named(builder, &shown, name, mount),
     }
 }
 
 /// `--mount`.
-pub(super) fn mount(draft: &mut Draft, wanted: &Mount) {
+pub(super) fn mount(builder: &mut JobBuilder, wanted: &Mount) {
     let shown = format!("--mount {wanted}");
     let mut mount = at(&wanted.target);
     mount.read_only = wanted.readonly.then_some(true);
@@ -43,30 +43,30 @@ pub(super) fn mount(draft: &mut Draft, wanted: &Mount) {
         match key.as_str() {
             "bind-propagation" => match propagation(value) {
                 Some(mode) => mount.mount_propagation = mode,
-                None => draft.refuse(&shown, format!("there is no propagation `{value}`")),
+                None => builder.refuse(&shown, format!("there is no propagation `{value}`")),
             },
             "volume-subpath" | "image-subpath" => mount.sub_path = Some(value.to_owned()),
             "tmpfs-size" => size = quantity::bytes(value),
-            "tmpfs-mode" => draft.warn(&shown, "tmpfs-mode: the folder is open to all, 0777"),
+            "tmpfs-mode" => builder.warn(&shown, "tmpfs-mode: the folder is open to all, 0777"),
             "volume-nocopy" | "consistency" => {}
             "volume-driver" if value == "local" => {}
             "volume-opt" => nfs.read(value),
-            _ => draft.refuse(&shown, format!("Kubernetes has no `{key}`")),
+            _ => builder.refuse(&shown, format!("Kubernetes has no `{key}`")),
         }
     }
     let source = wanted.source.as_deref();
     match (wanted.kind.as_str(), source) {
-        ("bind", Some(path)) => draft.mount(host_path(path), mount),
-        ("tmpfs", _) => draft.mount(memory(size), mount),
+        ("bind", Some(path)) => builder.mount(host_path(path), mount),
+        ("tmpfs", _) => builder.mount(memory(size), mount),
         ("volume", _) if nfs.is_asked => match nfs.volume(wanted.readonly) {
-            Some(volume) => draft.mount(volume, mount),
-            None => draft.refuse(
+            Some(volume) => builder.mount(volume, mount),
+            None => builder.refuse(
                 &shown,
                 "of volume-opt, only NFS is understood: type=nfs, o=addr=SERVER, device=:/EXPORT",
             ),
         },
-        ("volume", None) => draft.mount(scratch(), mount),
-        ("volume", Some(name)) => named(draft, &shown, name, mount),
+        ("volume", None) => builder.mount(scratch(), mount),
+        ("volume", Some(name)) => named(builder, &shown, name, mount),
         ("image", Some(image)) => {
             let source = ImageVolumeSource {
                 reference: Some(image.to_owned()),
@@ -76,9 +76,9 @@ pub(super) fn mount(draft: &mut Draft, wanted: &Mount) {
                 image: Some(source),
                 ..PodVolume::default()
             };
-            draft.mount(volume, mount);
+            builder.mount(volume, mount);
         }
-        (kind, _) => draft.refuse(
+        (kind, _) => builder.refuse(
             &shown,
             format!("Kubernetes has no mount of type `{kind}` like that"),
         ),
@@ -86,7 +86,7 @@ pub(super) fn mount(draft: &mut Draft, wanted: &Mount) {
 }
 
 /// `--tmpfs DIR[:OPTIONS]`.
-pub(super) fn tmpfs(draft: &mut Draft, text: &str) {
+pub(super) fn tmpfs(builder: &mut JobBuilder, text: &str) {
     let (target, options) = text.split_once(':').unwrap_or((text, ""));
     let mut size = None;
     let mut mount = at(target);
@@ -95,38 +95,38 @@ pub(super) fn tmpfs(draft: &mut Draft, text: &str) {
             Some(("size", value)) => size = quantity::bytes(value),
             _ if option == "ro" => mount.read_only = Some(true),
             _ if matches!(option, "rw" | "exec" | "nosuid" | "nodev" | "suid" | "dev") => {}
-            _ => draft.warn(
+            _ => builder.warn(
                 format!("--tmpfs {text}"),
                 format!("Kubernetes has no option `{option}`"),
             ),
         }
     }
-    draft.mount(memory(size), mount);
+    builder.mount(memory(size), mount);
 }
 
 /// `--shm-size`.
-pub(super) fn shm(draft: &mut Draft, size: &str) {
-    draft.mount(memory(quantity::bytes(size)), at("/dev/shm"));
+pub(super) fn shm(builder: &mut JobBuilder, size: &str) {
+    builder.mount(memory(quantity::bytes(size)), at("/dev/shm"));
 }
 
 /// `--pvc CLAIM:DIR[:ro]`.
-pub(super) fn claim(draft: &mut Draft, volume: &Volume) {
+pub(super) fn claim(builder: &mut JobBuilder, volume: &Volume) {
     let mut mount = at(&volume.target);
     let shown = format!("--pvc {volume}");
     match volume.options.as_slice() {
         [] => {}
         [option] if option == "rw" => {}
         [option] if option == "ro" => mount.read_only = Some(true),
-        _ => return draft.refuse(shown, "write CLAIM:DIR or CLAIM:DIR:ro"),
+        _ => return builder.refuse(shown, "write CLAIM:DIR or CLAIM:DIR:ro"),
     }
     match volume.source.as_deref() {
-        Some(name) if !name.starts_with('/') => draft.mount(pvc(name), mount),
-        _ => draft.refuse(shown, "write CLAIM:DIR or CLAIM:DIR:ro"),
+        Some(name) if !name.starts_with('/') => builder.mount(pvc(name), mount),
+        _ => builder.refuse(shown, "write CLAIM:DIR or CLAIM:DIR:ro"),
     }
 }
 
 /// `--nfs SERVER:/EXPORT:DIR[:ro]`.
-pub(super) fn nfs(draft: &mut Draft, text: &str) {
+pub(super) fn nfs(builder: &mut JobBuilder, text: &str) {
     let (rest, readonly) = match text.strip_suffix(":ro") {
         Some(rest) => (rest, true),
         None => (text, false),
@@ -137,20 +137,20 @@ pub(super) fn nfs(draft: &mut Draft, text: &str) {
         good.then_some((server, export, target))
     });
     match parts {
-        None => draft.refuse(
+        None => builder.refuse(
             format!("--nfs {text}"),
             "write SERVER:/EXPORT:DIR or SERVER:/EXPORT:DIR:ro",
         ),
         Some((server, export, target)) => {
             let mut mount = at(target);
             mount.read_only = readonly.then_some(true);
-            draft.mount(nfs_volume(server, export, readonly), mount);
+            builder.mount(nfs_volume(server, export, readonly), mount);
         }
     }
 }
 
 /// `--secret SECRET:DIR`.
-pub(super) fn secret(draft: &mut Draft, volume: &Volume) {
+pub(super) fn secret(builder: &mut JobBuilder, volume: &Volume) {
     match (volume.source.as_deref(), volume.options.is_empty()) {
         (Some(name), true) if why_no_name(&name.replace('.', "-")).is_none() => {
             let source = SecretVolumeSource {
@@ -163,23 +163,23 @@ pub(super) fn secret(draft: &mut Draft, volume: &Volume) {
                 secret: Some(source),
                 ..PodVolume::default()
             };
-            draft.mount(volume, mount);
+            builder.mount(volume, mount);
         }
-        _ => draft.refuse(format!("--secret {volume}"), "write SECRET:DIR"),
+        _ => builder.refuse(format!("--secret {volume}"), "write SECRET:DIR"),
     }
 }
 
 /// A named volume of docker is a claim of that name.
-fn named(draft: &mut Draft, shown: &str, name: &str, mount: VolumeMount) {
+fn named(builder: &mut JobBuilder, shown: &str, name: &str, mount: VolumeMount) {
     if why_no_name(&name.replace('.', "-")).is_some() {
-        return draft.refuse(
+        return builder.refuse(
             shown,
             format!(
                 "a named volume is a PersistentVolumeClaim here, and `{name}` can't be one's name"
             ),
         );
     }
-    draft.mount(pvc(name), mount);
+    builder.mount(pvc(name), mount);
 }
 
 fn at(target: &str) -> VolumeMount {

@@ -1,6 +1,7 @@
 //! `--mount type=bind,source=DIR,target=DIR`: one line of comma-separated values (RFC 4180).
 
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
 
 use crate::nearest::nearest;
@@ -23,6 +24,25 @@ pub struct Mount {
 const KINDS: [&str; 6] = ["bind", "volume", "tmpfs", "image", "npipe", "cluster"];
 
 impl Mount {
+    /// A file or folder of the host, which the container may write to.
+    pub fn bind(source: &Path, target: impl Into<String>) -> Self {
+        Self {
+            kind: "bind".to_owned(),
+            source: Some(source.to_string_lossy().into_owned()),
+            target: target.into(),
+            readonly: false,
+            options: Vec::new(),
+        }
+    }
+
+    /// The same, and the container can't write to it.
+    pub fn read_only(self) -> Self {
+        Self {
+            readonly: true,
+            ..self
+        }
+    }
+
     /// As `--volume` would say it: `source:target[:ro]`.
     pub fn as_volume(&self) -> String {
         let source = self.source.as_deref().unwrap_or(&self.kind);

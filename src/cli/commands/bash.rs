@@ -1,0 +1,115 @@
+//! `mlbuild bash`: a shell in the running container of a Job.
+
+use std::io::{IsTerminal as _, stdin, stdout};
+
+use clap::Args;
+use kube::ResourceExt as _;
+use rustix::termios::{self, OptionalActions, Termios};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::cli::support::cluster_args::ClusterArgs;
+use crate::error::{CommandError, CommandResult};
+use crate::kubernetes::Program;
+use crate::runtime::kubernetes::CONTAINER;
+use crate::submit::running_pod;
+
+/// bash, where the image has one.
+const SHELL: &str = "if command -v bash >/dev/null; then exec bash; else exec sh; fi";
+
+/// Open a shell, or start a program, in the running container of a Job.
+///
+/// The exit code is the program's.
+#[derive(Debug, Clone, Args)]
+pub struct BashArgs {
+    /// Name of the Job, or id of its run.
+    #[arg(value_name = "JOB|RUN")]
+    pub job: String,
+    /// Which cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+    /// Program and arguments, instead of a shell.
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<String>,
+}
+
+/// Runs the verb; returns the program's exit code.
+///
+/// # Errors
+/// Where the Job doesn't run, or the program can't be started in it.
+pub async fn run(args: BashArgs) -> CommandResult<u8> {
+    let (cluster, found) = args.cluster.find(&args.job).await?;
+    let pod = running_pod(&found, &found.job.name_any())?;
+    let words = match args.command.is_empty() {
+        true => ["sh", "-c", SHELL].map(str::to_owned).to_vec(),
+        false => args.command,
+    };
+    let terminal = stdin().is_terminal() && stdout().is_terminal();
+    let mut program = cluster.start_in(&pod, CONTAINER, &words, terminal).await?;
+    let raw = if terminal { Raw::on() } else { None };
+    let end = converse(&mut program, terminal).await;
+    drop(raw);
+    let code = end.map_err(|why| CommandError::runtime(format!("{} in {pod}: {why}", words[0])))?;
+    Ok(u8::try_from(code).unwrap_or(1))
+}
+
+/// Passes everything on in both directions, up to the program's end.
+async fn converse(program: &mut Program, terminal: bool) -> Result<i32, String> {
+    if let Some(to) = program.stdin() {
+        tokio::spawn(copy(tokio::io::stdin(), to));
+    }
+    let out = program.stdout();
+    let out = out.map(|from| tokio::spawn(copy(from, tokio::io::stdout())));
+    let err = program.stderr();
+    let err = err.map(|from| tokio::spawn(copy(from, tokio::io::stderr())));
+    let mut changed = signal(SignalKind::window_change()).map_err(|error| error.to_string())?;
+    let mut end = Box::pin(program.end());
+    let end = loop {
+        if let Some(size) = size().filter(|_| terminal) {
+            program.resize(size.0, size.1).await;
+        }
+        tokio::select! {
+            end = &mut end => break end,
+            _ = changed.recv() => {}
+        }
+    };
+    for copied in [out, err].into_iter().flatten() {
+        let _ = copied.await;
+    }
+    end
+}
+
+async fn copy(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin) {
+    let mut bytes = vec![0; 16 << 10];
+    while let Ok(count @ 1..) = from.read(&mut bytes).await {
+        if to.write_all(&bytes[..count]).await.is_err() || to.flush().await.is_err() {
+            return;
+        }
+    }
+    let _ = to.shutdown().await;
+}
+
+/// Columns and rows of the terminal.
+fn size() -> Option<(u16, u16)> {
+    let size = termios::tcgetwinsize(stdout()).ok()?;
+    Some((size.ws_col, size.ws_row))
+}
+
+/// A terminal that hands on every key, until it is dropped.
+struct Raw(Termios);
+
+impl Raw {
+    fn on() -> Option<Self> {
+        let before = termios::tcgetattr(stdin()).ok()?;
+        let mut raw = before.clone();
+        raw.make_raw();
+        termios::tcsetattr(stdin(), OptionalActions::Now, &raw).ok()?;
+        Some(Self(before))
+    }
+}
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        let _ = termios::tcsetattr(stdin(), OptionalActions::Now, &self.0);
+    }
+}

@@ -1,0 +1,131 @@
+//! mlbuild's own flags, read once.
+
+use std::path::PathBuf;
+
+use crate::cli::registry_args::RegistryArgs;
+use crate::error::{CommandError, CommandResult};
+use crate::nearest::nearest;
+use crate::records::project_folder;
+use crate::runtime::{Options, RunSpec, RuntimeCli};
+use crate::settings;
+use crate::start::{GpuSelection, StartRequest};
+
+/// mlbuild's own flags.
+pub(in crate::cli) struct MlbuildFlags {
+    pub(in crate::cli) gpu: GpuSelection,
+    pub(in crate::cli) runtime: Option<RuntimeCli>,
+    pub(in crate::cli) defaults: bool,
+    pub(in crate::cli) dry_run: bool,
+    pub(in crate::cli) record: bool,
+    pub(in crate::cli) format: Format,
+    run_id: Option<String>,
+}
+
+/// `--format`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::cli) enum Format {
+    Text,
+    Json,
+    Devcontainer,
+}
+
+impl MlbuildFlags {
+    pub(in crate::cli) fn read(own: &Options) -> CommandResult<Self> {
+        let dry_run = own.is_on("dry-run");
+        let format = match own.text("format") {
+            None | Some("text") => Format::Text,
+            Some("json") => Format::Json,
+            Some(_) => Format::Devcontainer,
+        };
+        if own.has("format") && !dry_run {
+            return Err(
+                CommandError::user("--format is for --dry-run: stdout is the container's")
+                    .hint("add --dry-run"),
+            );
+        }
+        Ok(Self {
+            gpu: own
+                .text("gpu")
+                .map_or(Ok(GpuSelection::Auto), gpu_selection)?,
+            runtime: own.text("runtime-cli").and_then(|name| {
+                RuntimeCli::ALL
+                    .into_iter()
+                    .find(|cli| cli.program() == name)
+            }),
+            defaults: !own.is_on("no-defaults"),
+            dry_run,
+            record: !own.is_on("no-record"),
+            format,
+            run_id: own.text("run-id").map(str::to_owned),
+        })
+    }
+
+    /// What is started, from this folder.
+    ///
+    /// # Errors
+    /// Where the run's id isn't one.
+    pub(in crate::cli) fn request(
+        &self,
+        spec: RunSpec,
+        folder: PathBuf,
+    ) -> CommandResult<StartRequest> {
+        // A file that can't be read keeps no container from starting.
+        let registry = RegistryArgs::default().options(&project_folder(&folder));
+        Ok(StartRequest {
+            spec,
+            runtime: self.runtime,
+            gpu: self.gpu.clone(),
+            defaults: self.defaults,
+            record: self.record,
+            // The flag's, else the tracker's, else a new one.
+            run_id: settings::run_id(self.run_id.as_deref())?,
+            folder,
+            registry: registry.ok(),
+        })
+    }
+}
+
+fn gpu_selection(text: &str) -> CommandResult<GpuSelection> {
+    const WORDS: [&str; 3] = ["auto", "required", "off"];
+    let is_id = |id: &str| {
+        let number = !id.is_empty() && id.bytes().all(|b| b.is_ascii_digit() || b == b':');
+        number || id.starts_with("GPU-") || id.starts_with("MIG-")
+    };
+    match text {
+        "auto" | "all" => Ok(GpuSelection::Auto),
+        "required" => Ok(GpuSelection::Required),
+        "off" | "none" => Ok(GpuSelection::Off),
+        ids if ids.split(',').all(is_id) => Ok(GpuSelection::Ids(
+            ids.split(',').map(str::to_owned).collect(),
+        )),
+        _ => Err(CommandError::user(format!(
+            "--gpu={text}: not auto, required, off, or numbers and UUIDs of GPUs"
+        ))
+        .hint(match nearest(text, WORDS) {
+            Some(word) => format!("did you mean `--gpu={word}`?"),
+            None => "nvidia-smi -L lists the GPUs".to_owned(),
+        })),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gpus_are_asked_for_by_word_number_or_uuid() {
+        assert_eq!(gpu_selection("required").unwrap(), GpuSelection::Required);
+        let ids =
+            |list: &[&str]| GpuSelection::Ids(list.iter().map(|id| (*id).to_owned()).collect());
+        assert_eq!(gpu_selection("0,1").unwrap(), ids(&["0", "1"]));
+        assert_eq!(gpu_selection("GPU-4d1f").unwrap(), ids(&["GPU-4d1f"]));
+        insta::assert_snapshot!(gpu_selection("requried").unwrap_err(), @r"
+        --gpu=requried: not auto, required, off, or numbers and UUIDs of GPUs
+          hint: did you mean `--gpu=required`?
+        ");
+        insta::assert_snapshot!(gpu_selection("0,").unwrap_err(), @r"
+        --gpu=0,: not auto, required, off, or numbers and UUIDs of GPUs
+          hint: nvidia-smi -L lists the GPUs
+        ");
+    }
+}

@@ -1,0 +1,99 @@
+//! Where a run's record is: in the project's folder, or attached to an image.
+
+use std::path::Path;
+
+use mlbuild_manifests::LockFile;
+use mlbuild_manifests::lock::FILE_NAME;
+use oci_spec::distribution::Reference;
+
+use super::{RecordSource, wandb};
+use crate::error::{CommandError, CommandResult};
+use crate::records::{Store, StoreError};
+use crate::registry::{Registry, RegistryError};
+use crate::reporter::Reporter;
+use crate::runs::attached::{self, Attached};
+
+/// Finds a run's record and its patch.
+///
+/// # Errors
+/// Where it is nowhere, there are several, or it can't be used.
+pub async fn find(
+    run: &str,
+    source: &RecordSource,
+    project: &Path,
+    registry: &Registry,
+    reporter: &dyn Reporter,
+) -> CommandResult<Attached> {
+    let store = Store::of(project);
+    let unknown = match source {
+        RecordSource::LockedImages => None,
+        RecordSource::Image(image) => {
+            let image = RegistryError::reference(image)?;
+            let found = attached::find(registry, &image, run, reporter).await?;
+            return only(run, found, &[image]);
+        }
+        RecordSource::Wandb(file) => return wandb::read(file, run),
+        RecordSource::Anywhere => match store.find(run) {
+            Ok(record) => {
+                let patch = record
+                    .load_patch(store.folder())
+                    .map_err(CommandError::user)?;
+                return Ok(Attached { record, patch });
+            }
+            Err(error @ StoreError::Unknown { .. }) => Some(error),
+            Err(other) => return Err(other.into()),
+        },
+    };
+    let images = locked_images(project)?;
+    if images.is_empty() {
+        return Err(match unknown {
+            Some(unknown) => CommandError::from(unknown).hint("or name its image: --from IMAGE"),
+            None => CommandError::user(format!(
+                "--from registry: {FILE_NAME} names no image that was pushed"
+            ))
+            .hint("name one: --from IMAGE"),
+        });
+    }
+    let mut found = Vec::new();
+    for image in &images {
+        match attached::find(registry, image, run, reporter).await {
+            Ok(more) => found.extend(more),
+            Err(error) => reporter.warning(format!("{image} wasn't asked: {}", error.message())),
+        }
+    }
+    only(run, found, &images)
+}
+
+/// The images that the project's lock says were pushed.
+fn locked_images(project: &Path) -> CommandResult<Vec<Reference>> {
+    let lock = LockFile::load(&project.join(FILE_NAME)).map_err(CommandError::user)?;
+    let mut images = Vec::new();
+    for published in lock.images().filter_map(|image| image.published.as_ref()) {
+        let reference = RegistryError::reference(&published.reference)?;
+        images.push(reference.clone_with_digest(published.digest.to_string()));
+    }
+    Ok(images)
+}
+
+fn only(typed: &str, mut found: Vec<Attached>, images: &[Reference]) -> CommandResult<Attached> {
+    if let Some(at) = found.iter().position(|run| run.record.id.as_str() == typed) {
+        return Ok(found.swap_remove(at));
+    }
+    found.dedup_by(|a, b| a.record.id == b.record.id);
+    match found.len() {
+        1 => Ok(found.swap_remove(0)),
+        0 => {
+            let images: Vec<String> = images.iter().map(ToString::to_string).collect();
+            Err(CommandError::user(format!(
+                "no run `{typed}` is recorded here or attached to {}",
+                images.join(", ")
+            ))
+            .hint("name the image that it ran: --from IMAGE"))
+        }
+        _ => Err(StoreError::Ambiguous {
+            typed: typed.to_owned(),
+            candidates: found.iter().map(|run| run.record.id.to_string()).collect(),
+        }
+        .into()),
+    }
+}

@@ -1,0 +1,165 @@
+//! A run's code, image and command, here.
+//!
+//! Find the record, see that its image can be had, see that its code can be had, and only
+//! then change anything.
+//!
+//! | step | file |
+//! | --- | --- |
+//! | the record, or what Weights & Biases has of it | `find`, `wandb` |
+//! | the image | `image` |
+//! | the code | `code` |
+//! | the command | `command` |
+
+mod code;
+mod command;
+mod find;
+mod image;
+mod wandb;
+
+use std::path::PathBuf;
+
+use mlbuild_manifests::RunRecord;
+use serde::Serialize;
+
+pub use self::command::{OWN, PROGRAMS};
+
+use self::command::{Again, TOLD};
+use crate::error::CommandResult;
+use crate::on_path;
+use crate::registry::{Registry, RegistryOptions};
+use crate::reporter::Reporter;
+use crate::runs::attached::Attached;
+
+/// A run to be brought back.
+#[derive(Debug, Clone)]
+pub struct RestoreRequest {
+    /// Id of the run, or its beginning.
+    pub run: String,
+    /// Where its record is.
+    pub source: RecordSource,
+    /// The project's folder.
+    pub project: PathBuf,
+    /// Whether its code is brought back.
+    pub code: bool,
+    /// A folder for the code's worktree, instead of the project's own.
+    pub worktree: Option<PathBuf>,
+    /// The program that starts containers: one of [`PROGRAMS`]; `None`: the run's, else the first one
+    /// that is on PATH. A run of a cluster is submitted there without a program.
+    pub program: Option<String>,
+    /// How registries are reached.
+    pub registry: RegistryOptions,
+}
+
+/// Where a run's record is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RecordSource {
+    /// In the project's folder, else beside the images of its lock.
+    Anywhere,
+    /// Beside the images of the project's lock.
+    LockedImages,
+    /// Beside this image.
+    Image(String),
+    /// In this `wandb-metadata.json`.
+    Wandb(PathBuf),
+}
+
+/// A run that was brought back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RestoreOutcome {
+    /// Its id.
+    pub run: String,
+    /// Its image, by digest; by its ID where it was never pushed.
+    pub image: String,
+    /// The branch that was made.
+    pub branch: Option<String>,
+    /// The project's folder.
+    pub folder: PathBuf,
+    /// The command that starts it again, from that folder.
+    pub command: Vec<String>,
+}
+
+/// Brings a run back.
+///
+/// # Errors
+/// Where the run isn't known, its image or its code can't be had, or the tree isn't clean.
+/// Nothing is changed then.
+pub async fn run(
+    request: &RestoreRequest,
+    reporter: &dyn Reporter,
+) -> CommandResult<RestoreOutcome> {
+    let project = &request.project;
+    let registry = Registry::new(request.registry.clone());
+    let found = find::find(&request.run, &request.source, project, &registry, reporter);
+    let Attached { record, patch } = found.await?;
+    let recorded = record.command.as_ref().and_then(|c| c.program.as_deref());
+    let program = program(request.program.as_deref(), recorded);
+    let cluster = record.cluster.as_ref();
+    let cluster = cluster.filter(|_| request.program.is_none());
+    let here = cluster.is_none().then_some(program.as_str());
+    let image = image::check(&record, here, &registry, reporter).await?;
+    let worktree = request.worktree.as_deref();
+    let code = if request.code {
+        code::look(&record, patch.as_deref(), project, worktree, reporter)?
+    } else {
+        None
+    };
+    let restored = match code {
+        Some(code) => code.bring_back(reporter)?,
+        None => code::left_alone(project),
+    };
+    let again = Again {
+        record: &record,
+        program: &program,
+        cluster,
+        image: &image,
+        project: &restored.project,
+    };
+    let command = again.command();
+    for mount in again.missing_mounts() {
+        reporter.warning(format!(
+            "the run had {mount} mounted, which isn't on this machine"
+        ));
+    }
+    tell_what_is_missing(&record, reporter);
+    Ok(RestoreOutcome {
+        run: record.id.to_string(),
+        image,
+        branch: restored.branch,
+        folder: restored.project,
+        command,
+    })
+}
+
+/// What of the command can't be as it was.
+fn tell_what_is_missing(record: &RunRecord, reporter: &dyn Reporter) {
+    let Some(command) = &record.command else {
+        reporter.note(
+            "the run was bound to the image, and not started by mlbuild: its command isn't known",
+        );
+        return;
+    };
+    let is_unset = |name: &&String| {
+        std::env::var_os(name.as_str()).is_none() && !TOLD.contains(&name.as_str())
+    };
+    let unset: Vec<&str> = command
+        .environment
+        .iter()
+        .filter(is_unset)
+        .map(String::as_str)
+        .collect();
+    if !unset.is_empty() {
+        reporter.note(format!(
+            "the run had values for {}, which aren't recorded: set them before you start it",
+            unset.join(", ")
+        ));
+    }
+}
+
+/// The program that was chosen, else the run's, else the first that is on PATH.
+fn program(chosen: Option<&str>, recorded: Option<&str>) -> String {
+    let is_on_path = |name: &str| on_path::find(name).is_some();
+    let known = recorded.filter(|name| PROGRAMS.contains(name) && is_on_path(name));
+    let found = || PROGRAMS.into_iter().find(|name| is_on_path(name));
+    let chosen = chosen.or(known).or_else(found);
+    chosen.unwrap_or(PROGRAMS[0]).to_owned()
+}

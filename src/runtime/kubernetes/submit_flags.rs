@@ -1,0 +1,196 @@
+//! What docker has no flag for: mlbuild's own flags of `mlbuild submit`.
+
+use k8s_openapi::api::core::v1::{LocalObjectReference, Toleration};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+
+use super::job_builder::JobBuilder;
+use super::names::{is_key, is_label_text, why_no_name};
+use super::{from_secret, resources, volumes};
+use crate::runtime::flag::{Flag, Kind};
+use crate::runtime::options::{Options, Setting};
+use crate::runtime::parse::Grammar;
+use crate::runtime::render::word;
+use crate::runtime::value::{Assignment, Value};
+
+const WORDS: Kind = Kind::Text;
+
+/// mlbuild's own flags of `mlbuild submit`.
+static OWN_FLAGS: &[Flag] = &[
+    Flag::one("namespace", WORDS, "NAME", "Namespace; otherwise the kubeconfig's, or the pod's own.").short('n').own().not_in_config(),
+    Flag::one("context", WORDS, "NAME", "Context of the kubeconfig.").own().not_in_config(),
+    Flag::one("kubeconfig", WORDS, "FILE", "The kubeconfig; otherwise KUBECONFIG, or ~/.kube/config.").own().not_in_config(),
+    Flag::one("queue", WORDS, "NAME", "Kueue's local queue that the Job waits in.").own().not_in_config(),
+    Flag::one("priority-class", WORDS, "NAME", "PriorityClass of the pod.").own().not_in_config(),
+    Flag::list("node-selector", Kind::Assignment, "LABEL=VALUE", "Label that the node must have.").own().not_in_config(),
+    Flag::list("toleration", WORDS, "KEY[=VALUE][:EFFECT]", "Taint of a node that the pod puts up with.").own().not_in_config(),
+    Flag::one("service-account", WORDS, "NAME", "Service account of the pod.").own().not_in_config(),
+    Flag::list("pull-secret", WORDS, "NAME", "Secret with the registry's log-in.").own().not_in_config(),
+    Flag::list("pvc", Kind::Volume, "CLAIM:DIR[:ro]", "PersistentVolumeClaim to mount.").own().not_in_config(),
+    Flag::list("nfs", WORDS, "SERVER:/EXPORT:DIR[:ro]", "NFS export to mount.").own().not_in_config(),
+    Flag::list("secret", Kind::Volume, "SECRET:DIR", "Secret to mount, a file for each key.").own().not_in_config(),
+    Flag::list("secret-env", Kind::Assignment, "NAME=SECRET[:KEY]", "Variable from a Secret that is there; the key is NAME otherwise.").own().not_in_config(),
+    Flag::list("resource", Kind::Assignment, "NAME=N", "What a device plugin counts, such as rdma/hca=1.").own().not_in_config(),
+    Flag::one("gpu-resource", WORDS, "nvidia|amd|NAME", "What counts the GPUs of --gpus (default: nvidia, nvidia.com/gpu).").own().not_in_config(),
+    Flag::switch("local-image", "Start the image that the node has, and never pull it.").own().not_in_config(),
+    Flag::one("dry-run", Kind::OneOf(&["client", "server"]), "client|server", "Only show the Job: as it is written (client, also where nothing is said), or as the cluster would take it (server).")
+        .bare("client").own().not_in_config(),
+    Flag::one("output", Kind::OneOf(&["yaml", "json"]), "yaml|json", "Print the Job.").short('o').own().not_in_config(),
+    Flag::one("format", Kind::OneOf(&["text", "json", "runai"]), "text|json|runai", "What --detach prints; runai: print the equivalent `runai submit` line, and start nothing.").own().not_in_config(),
+    Flag::switch("no-defaults", "Leave out what mlbuild adds for machine learning: /dev/shm of 1g, and the tracker's key.").own().not_in_config(),
+    Flag::switch("no-record", "Write no record of the run into mlbuild.runs.").own().not_in_config(),
+    Flag::one("run-id", WORDS, "ID", "Id of the run; otherwise WANDB_RUN_ID, or a new one.").own().not_in_config(),
+    Flag::switch("help", "Print help.").own().not_in_config(),
+];
+
+/// The grammar of `mlbuild submit`.
+pub const SUBMIT: Grammar = Grammar {
+    verb: "submit",
+    more: OWN_FLAGS,
+};
+
+/// mlbuild's own flags, as they were said.
+#[derive(Debug, Clone, Default)]
+pub struct SubmitFlags {
+    /// The namespace.
+    pub namespace: Option<String>,
+    options: Options,
+}
+
+impl SubmitFlags {
+    /// Takes the flags.
+    pub fn new(own: Options) -> Self {
+        Self {
+            namespace: own.text("namespace").map(str::to_owned),
+            options: own,
+        }
+    }
+
+    /// The flags.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    pub(super) fn apply(&self, builder: &mut JobBuilder) {
+        for setting in self.options.iter() {
+            apply(builder, setting);
+        }
+    }
+}
+
+fn apply(builder: &mut JobBuilder, setting: &Setting) {
+    let name = setting.flag.name;
+    match (&setting.value, name) {
+        (Value::Volume(volume), "pvc") => volumes::claim(builder, volume),
+        (Value::Volume(volume), _) => volumes::secret(builder, volume),
+        (Value::Assignment(assignment), _) => assigned(builder, setting, assignment),
+        (Value::Text(text), "nfs") => volumes::nfs(builder, text),
+        (Value::Text(text), "toleration") => toleration(builder, text),
+        (Value::Text(text), "gpu-resource") => gpu_resource(builder, text),
+        (
+            Value::Text(text),
+            "namespace" | "queue" | "priority-class" | "service-account" | "pull-secret",
+        ) => {
+            if text.split('.').any(|part| why_no_name(part).is_some()) {
+                return builder.refuse(
+                    word(setting),
+                    "such names are a-z, 0-9, `-` and `.`, the first and last a letter or digit",
+                );
+            }
+            named(builder, name, text);
+        }
+        (Value::Bool(true), "local-image") => {
+            builder.container.image_pull_policy = Some("Never".to_owned());
+        }
+        _ => {}
+    }
+}
+
+fn named(builder: &mut JobBuilder, flag: &str, name: &str) {
+    let name = name.to_owned();
+    match flag {
+        "queue" => builder.queue = Some(name),
+        "priority-class" => builder.pod.priority_class_name = Some(name),
+        "service-account" => builder.pod.service_account_name = Some(name),
+        "pull-secret" => {
+            let list = builder.pod.image_pull_secrets.get_or_insert_default();
+            list.push(LocalObjectReference { name });
+        }
+        _ => {}
+    }
+}
+
+fn assigned(builder: &mut JobBuilder, setting: &Setting, assignment: &Assignment) {
+    let value = assignment.value.as_deref().unwrap_or_default();
+    let key = assignment.name.as_str();
+    match setting.flag.name {
+        "node-selector" if is_key(key) && is_label_text(value) && assignment.value.is_some() => {
+            let selector = builder.pod.node_selector.get_or_insert_default();
+            selector.insert(key.to_owned(), value.to_owned());
+        }
+        "node-selector" => builder.refuse(word(setting), "write --node-selector LABEL=VALUE"),
+        "resource" if is_key(key) && value.parse::<u32>().is_ok() => {
+            builder
+                .limits
+                .insert(key.to_owned(), Quantity(value.to_owned()));
+        }
+        "resource" => builder.refuse(word(setting), "write --resource NAME=N, such as rdma/hca=1"),
+        "secret-env" => {
+            let (secret, key) = value.split_once(':').unwrap_or((value, key));
+            match secret.is_empty() || key.is_empty() {
+                true => builder.refuse(
+                    word(setting),
+                    "write --secret-env NAME=SECRET or NAME=SECRET:KEY",
+                ),
+                false => builder.set_env(from_secret(&assignment.name, secret, key)),
+            }
+        }
+        _ => {}
+    }
+}
+
+fn gpu_resource(builder: &mut JobBuilder, text: &str) {
+    let resource = match text {
+        "nvidia" => resources::NVIDIA,
+        "amd" => resources::AMD,
+        other if other.contains('/') && is_key(other) => other,
+        _ => {
+            return builder.refuse(
+                "--gpu-resource",
+                format!(
+                    "`{text}` isn't nvidia, amd or a resource's name such as nvidia.com/mig-1g.5gb"
+                ),
+            );
+        }
+    };
+    builder.gpu_resource = Some(resource.to_owned());
+}
+
+/// `KEY[=VALUE][:EFFECT]`, as kubectl writes taints.
+fn toleration(builder: &mut JobBuilder, text: &str) {
+    let (taint, effect) = match text.rsplit_once(':') {
+        Some((taint, effect)) => (taint, Some(effect)),
+        None => (text, None),
+    };
+    let (key, value) = match taint.split_once('=') {
+        Some((key, value)) => (key, Some(value)),
+        None => (taint, None),
+    };
+    let effects = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
+    if !is_key(key) || effect.is_some_and(|effect| !effects.contains(&effect)) {
+        return builder.refuse(
+            format!("--toleration {text}"),
+            format!(
+                "write KEY=VALUE:EFFECT, the effect one of {}",
+                effects.join(", ")
+            ),
+        );
+    }
+    let list = builder.pod.tolerations.get_or_insert_default();
+    list.push(Toleration {
+        key: Some(key.to_owned()),
+        operator: Some(if value.is_some() { "Equal" } else { "Exists" }.to_owned()),
+        value: value.map(str::to_owned),
+        effect: effect.map(str::to_owned),
+        toleration_seconds: None,
+    });
+}

@@ -1,0 +1,108 @@
+//! The project's container as editors and the devcontainer CLI start it.
+
+use std::path::{Path, PathBuf};
+
+use mlbuild_manifests::atomic;
+use serde_json::{Value, json};
+
+use super::{GpuSelection, defaults, project_image, unsupported, without_secrets};
+use crate::error::{CommandError, CommandResult};
+use crate::reporter::Reporter;
+use crate::runtime::{self, Mount, Options, RunSpec, RuntimeCli};
+
+/// Where tools look for it.
+const FILE: &str = ".devcontainer/devcontainer.json";
+/// How a file of ours begins.
+const OURS: &str = "// Written by mlbuild devcontainer: written anew by it, too.\n";
+
+/// What the file has to say.
+#[derive(Debug, Clone)]
+pub struct DevcontainerRequest {
+    /// The flags of `docker run`, and the image; without one it is the project's own.
+    pub spec: RunSpec,
+    /// The tags that the project's configuration gives its image.
+    pub image_tags: Vec<String>,
+    /// The project's folder.
+    pub project: PathBuf,
+    /// Where that is in the container.
+    pub dir: String,
+    /// The GPUs.
+    pub gpu: GpuSelection,
+    /// Whether it gets what machine learning usually needs.
+    pub defaults: bool,
+}
+
+/// The file's text. What a `devcontainer.json` can't hold is told as a warning.
+///
+/// # Errors
+/// Where no image is named anywhere, or single GPUs are asked for.
+pub fn text(request: DevcontainerRequest, reporter: &dyn Reporter) -> CommandResult<String> {
+    let DevcontainerRequest { mut spec, .. } = request;
+    let project = &request.project;
+    if spec.image.is_empty() {
+        spec.image = project_image::of(project, &request.image_tags, "devcontainer")?;
+    }
+    spec.options = spec.options.over(mounted(&request.dir, project));
+    if request.defaults {
+        // Whether limits may be raised is the business of the machine that reads the file.
+        let usual = defaults::limits(&spec, RuntimeCli::Docker, false);
+        spec.options = spec.options.over(usual.without(&["ulimit"]));
+    }
+    let spec = without_secrets(spec, reporter);
+    let rendered = runtime::devcontainer(&spec, project);
+    unsupported::warn(&rendered.left_out, reporter);
+    let mut document = rendered.form;
+    if let Some(gpu) = gpu_requirement(&request.gpu)? {
+        document["hostRequirements"] = json!({ "gpu": gpu });
+    }
+    Ok(format!("{OURS}{document:#}\n"))
+}
+
+/// Writes the file; returns its path.
+///
+/// # Errors
+/// Where a person wrote the one that is there, unless `replace` is set; or it can't be written.
+pub fn write(project: &Path, text: &str, replace: bool) -> CommandResult<PathBuf> {
+    let file = project.join(FILE);
+    let failed = |error: std::io::Error| {
+        CommandError::environment(format!("{}: can't be written: {error}", file.display()))
+    };
+    match std::fs::read_to_string(&file) {
+        Ok(old) if old.starts_with(OURS) || replace => {}
+        Ok(_) => {
+            return Err(CommandError::user(format!(
+                "{}: somebody else wrote it, and it stays as it is",
+                file.display()
+            ))
+            .hint("look at the difference: mlbuild devcontainer --dry-run")
+            .hint("replace it: mlbuild devcontainer --force"));
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(_) if replace => {}
+        Err(error) => return Err(failed(error)),
+    }
+    std::fs::create_dir_all(file.parent().expect("a file in a folder")).map_err(failed)?;
+    atomic::replace(&file, text.as_bytes()).map_err(failed)?;
+    Ok(file)
+}
+
+/// The project's mount, unless something else is there.
+fn mounted(dir: &str, project: &Path) -> Options {
+    let mut options = Options::default();
+    options.add("mount", &Mount::bind(project, dir).to_string());
+    options.add("workdir", dir);
+    options
+}
+
+/// What the tool reads: it looks for GPUs itself.
+fn gpu_requirement(gpu: &GpuSelection) -> CommandResult<Option<Value>> {
+    match gpu {
+        GpuSelection::Off => Ok(None),
+        GpuSelection::Auto => Ok(Some(json!("optional"))),
+        GpuSelection::Required => Ok(Some(json!(true))),
+        GpuSelection::Ids(_) => Err(CommandError::user(
+            "--gpu: a devcontainer.json asks for all GPUs or none; its tool finds them",
+        )
+        .hint("--gpu=required; or docker's own flag: --gpus '\"device=0\"'")),
+    }
+}

@@ -1,0 +1,209 @@
+//! Containers of an agent's jobs: prepared as `mlbuild run` does, then made and started in two
+//! steps, so that a start happens once.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use mlbuild_buildkit::docker::api::DockerApi;
+use mlbuild_manifests::RunId;
+
+use super::record::PendingRecord;
+use super::runtime_cli::{self, ContainerRuntime};
+use super::{GpuSelection, Start, StartRequest, image};
+use crate::accelerator::{self, Host};
+use crate::error::{CommandError, CommandResult};
+use crate::records::{Snapshot, StartedRun, this_host};
+use crate::reporter::Reporter;
+use crate::runtime::{Options, RunSpec, RuntimeCli};
+
+/// Options that `docker run` has and `docker create` hasn't, or that the agent sees to itself.
+const OF_RUN: [&str; 4] = ["detach", "detach-keys", "sig-proxy", "rm"];
+
+/// What an agent starts jobs with: Docker or Podman.
+pub(crate) struct Engine(ContainerRuntime);
+
+impl Engine {
+    /// One of them, where it answers.
+    ///
+    /// # Errors
+    /// Where it doesn't.
+    pub(crate) async fn find(cli: RuntimeCli) -> CommandResult<Self> {
+        runtime_cli::find(Some(cli)).await.map(Self)
+    }
+
+    /// What tells it from others; empty where it can't be told.
+    pub(crate) fn id(&self) -> String {
+        match &self.0.docker {
+            Some(daemon) => daemon.info()["ID"].as_str().unwrap_or_default().to_owned(),
+            None => self.podmans_id().unwrap_or_default(),
+        }
+    }
+
+    /// A Podman is what lies in one folder of one machine.
+    fn podmans_id(&self) -> Option<String> {
+        let output = Command::new(&self.0.program)
+            .args(["info", "--format={{.Store.GraphRoot}}"])
+            .stdin(Stdio::null())
+            .output()
+            .ok()?;
+        let folder = String::from_utf8(output.stdout).ok()?;
+        let machine = std::fs::read_to_string("/etc/machine-id").ok();
+        let machine = machine.unwrap_or_else(|| this_host().name);
+        let id = format!("podman:{}:{}", machine.trim(), folder.trim());
+        output.status.success().then_some(id)
+    }
+
+    /// Docker's API; Podman is a program alone.
+    pub(crate) fn api(&self) -> Option<&DockerApi> {
+        self.0.docker.as_ref().map(|daemon| &daemon.api)
+    }
+
+    /// Whether it has a container.
+    pub(crate) async fn has_container(&self, id: &str) -> bool {
+        match self.api() {
+            Some(api) => api.container_inspect(id).await.is_ok_and(|c| c.is_some()),
+            None => {
+                let mut exists = Command::new(&self.0.program);
+                exists
+                    .args(["container", "exists", id])
+                    .stdin(Stdio::null());
+                exists.output().is_ok_and(|output| output.status.success())
+            }
+        }
+    }
+
+    /// Whether it is Podman.
+    pub(crate) fn is_podman(&self) -> bool {
+        self.0.cli == RuntimeCli::Podman
+    }
+
+    /// Its client.
+    pub(crate) fn program(&self) -> &Path {
+        &self.0.program
+    }
+
+    /// The numbers of the GPUs that can be handed out one by one.
+    pub(crate) fn gpus(&self) -> Vec<String> {
+        if !self.0.is_local() {
+            return Vec::new();
+        }
+        let found = accelerator::detect(&Host::this(self.0.accelerator()));
+        let nvidia = found.nvidia.filter(|nvidia| nvidia.how.is_some());
+        let count = nvidia.map_or(0, |nvidia| nvidia.gpus.len());
+        (0..count).map(|n| n.to_string()).collect()
+    }
+
+    /// Pulls what is missing, and decides everything about a job's container.
+    ///
+    /// # Errors
+    /// Where the image can't be had, or a GPU can't.
+    pub(crate) async fn prepare(
+        &self,
+        spec: RunSpec,
+        own: &Options,
+        gpus: &[String],
+        run_id: RunId,
+        folder: &Path,
+        reporter: &dyn Reporter,
+    ) -> CommandResult<Prepared<'_>> {
+        let image = image::pin(&self.0, &spec, reporter).await?;
+        let request = StartRequest {
+            spec,
+            runtime: Some(self.0.cli),
+            gpu: match gpus {
+                [] => GpuSelection::Off,
+                ids => GpuSelection::Ids(ids.to_vec()),
+            },
+            // Docker's options are all that is wanted, unless the queue says more.
+            defaults: own.has("no-defaults") && !own.is_on("no-defaults"),
+            record: true,
+            run_id,
+            folder: folder.to_owned(),
+            registry: None,
+        };
+        let has_key = request.defaults;
+        let mut start = Start::prepare(request, &self.0, image, reporter)?;
+        if !has_key
+            && let Some(key) = super::credentials::tracker_key(start.spec.options.all("env"))
+        {
+            // By name alone: the value is in the client's environment.
+            start
+                .spec
+                .options
+                .add("env", crate::env_vars::WANDB_API_KEY);
+            start.secrets.push((crate::env_vars::WANDB_API_KEY, key));
+        }
+        let remove = start.spec.options.is_on("rm");
+        start.spec.options = start.spec.options.without(&OF_RUN);
+        start.argv = start.spec.argv(self.0.cli).form;
+        Ok(Prepared { start, remove })
+    }
+}
+
+/// A job's container, before it is made.
+pub(crate) struct Prepared<'a> {
+    start: Start<'a>,
+    /// Whether it goes when it has ended.
+    pub(crate) remove: bool,
+}
+
+impl Prepared<'_> {
+    /// The image, by digest.
+    pub(crate) fn image(&self) -> &str {
+        &self.start.image.pinned
+    }
+
+    /// Has the container made; returns its id.
+    ///
+    /// # Errors
+    /// Where that is refused.
+    pub(crate) fn create(&self, name: &str, labels: &[(&str, String)]) -> CommandResult<String> {
+        let runtime = self.start.runtime;
+        let mut command = Command::new(&runtime.program);
+        command.arg("create");
+        if self.start.spec.options.text("name").is_none() {
+            command.arg(format!("--name={name}"));
+        }
+        for (label, value) in labels {
+            command.arg(format!("--label={label}={value}"));
+        }
+        let output = command
+            .args(&self.start.argv[2..])
+            .envs(self.start.secrets.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .output()
+            .map_err(|error| {
+                CommandError::environment(format!("{}: {error}", runtime.program.display()))
+            })?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            let said = said
+                .lines()
+                .filter(|line| !line.is_empty() && !line.starts_with("Run 'docker"));
+            let said = said.collect::<Vec<_>>().join("\n");
+            let said = said
+                .trim_start_matches("Error response from daemon: ")
+                .trim_start_matches("Error: ")
+                .trim();
+            return Err(CommandError::runtime(format!(
+                "{} create: {said}",
+                runtime.cli
+            )));
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+
+    /// Writes down that the run starts.
+    ///
+    /// # Errors
+    /// Where the record can't be written.
+    pub(crate) fn write(
+        &self,
+        project: PathBuf,
+        code: Option<Snapshot>,
+        reporter: &dyn Reporter,
+    ) -> CommandResult<StartedRun> {
+        PendingRecord::of(project, code).write(&self.start, None, reporter)
+    }
+}

@@ -1,0 +1,249 @@
+//! A run's record: written down before the container starts, and finished when it has ended.
+
+use std::path::{Path, PathBuf};
+use std::thread::{self, JoinHandle};
+
+use mlbuild_manifests::LockFile;
+use mlbuild_manifests::lock::{FILE_NAME, LockedImage};
+use mlbuild_manifests::run_record::{RunCommand, RunHost, RunImage, RunPlatform, RunRecordError};
+use mlbuild_templates::reference;
+use oci_spec::distribution::Reference;
+use oci_spec::image::Digest;
+use signal_hook::low_level::signal_name;
+
+use super::child::RunEnd;
+use super::gpu::GpuUse;
+use super::{Start, StartRequest};
+use crate::error::{CommandError, CommandResult};
+use crate::records::{
+    GitError, RunExit, RunStart, Snapshot, StartedRun, project_folder, this_host,
+};
+use crate::reporter::Reporter;
+
+/// A record that is about to be written: git is asked for the code's state while the runtime is asked
+/// for the image.
+pub(crate) struct PendingRecord {
+    project: PathBuf,
+    code: Code,
+}
+
+/// The code's state.
+enum Code {
+    Asked(JoinHandle<Result<Option<Snapshot>, GitError>>),
+    Known(Option<Box<Snapshot>>),
+}
+
+impl PendingRecord {
+    /// Begins it, where the request wants a record.
+    pub(crate) fn of_request(request: &StartRequest) -> Option<Self> {
+        request.record.then(|| Self::begin(&request.folder))
+    }
+
+    /// Begins to look at the code of the project that `folder` belongs to.
+    pub(crate) fn begin(folder: &Path) -> Self {
+        let project = project_folder(folder);
+        let here = project.clone();
+        Self {
+            project,
+            code: Code::Asked(thread::spawn(move || Snapshot::take(&here))),
+        }
+    }
+
+    /// Of a project whose folder isn't where the code is from.
+    pub(super) fn of(project: PathBuf, code: Option<Snapshot>) -> Self {
+        Self {
+            project,
+            code: Code::Known(code.map(Box::new)),
+        }
+    }
+
+    /// The project, and the state of its code; what can't be recorded is said.
+    pub(crate) fn code(self, reporter: &dyn Reporter) -> (PathBuf, Option<Snapshot>) {
+        let code = match self.code {
+            Code::Asked(code) => code.join().expect("looking at the code doesn't panic"),
+            Code::Known(code) => Ok(code.map(|code| *code)),
+        };
+        let code = code.unwrap_or_else(|error| {
+            reporter.warning(format!("the code's state isn't recorded: {error}"));
+            None
+        });
+        for left_out in code.iter().flat_map(|code| &code.state.left_out) {
+            reporter.warning(format!("not recorded: {left_out}"));
+        }
+        (self.project, code)
+    }
+
+    /// Writes down that the run starts.
+    ///
+    /// # Errors
+    /// Where the id is taken, or the record can't be written.
+    pub(super) fn write(
+        self,
+        start: &Start,
+        display: Option<String>,
+        reporter: &dyn Reporter,
+    ) -> CommandResult<StartedRun> {
+        let (project, code) = self.code(reporter);
+        let lock = LockFile::load(&project.join(FILE_NAME)).unwrap_or_default();
+        let (image, entry) = image(&start.image.asked, &start.image.start, &lock);
+        let run = RunStart {
+            id: start.run_id.clone(),
+            lock: entry.and_then(|entry| lock.checksum(&entry.key())),
+            image,
+            code,
+            command: RunCommand {
+                display,
+                ..command(start, &project)
+            },
+            host: host(start),
+            cluster: None,
+        };
+        begin(run, &project)
+    }
+}
+
+/// Writes the record of a run that starts.
+///
+/// # Errors
+/// Where the id is taken, or the record can't be written.
+pub(crate) fn begin(run: RunStart, project: &Path) -> CommandResult<StartedRun> {
+    run.write(project).map_err(|error| match &error {
+        RunRecordError::Write { .. } => {
+            CommandError::environment(error).hint("to start it without a record: --no-record")
+        }
+        _ => CommandError::user(error),
+    })
+}
+
+/// Writes down how a run ended. That this fails is no failure of the run.
+pub(crate) fn record_end(run: StartedRun, exit: RunExit, reporter: &dyn Reporter) {
+    if let Err(error) = run.finish(exit) {
+        reporter.warning(format!("the end of the run isn't recorded: {error}"));
+    }
+}
+
+/// Writes down how the run ended, where it did.
+pub(super) fn finish(run: StartedRun, end: &CommandResult<RunEnd>, reporter: &dyn Reporter) {
+    let exit = match end {
+        Ok(RunEnd::Exited(code)) => RunExit::of_code(*code),
+        Ok(RunEnd::Killed(signal)) => RunExit {
+            code: Some(128 + signal),
+            signal: signal_name(*signal).map(str::to_owned),
+        },
+        // It runs on, and nobody waits for its end.
+        Ok(RunEnd::Detached { .. }) => return,
+        Err(_) => RunExit::default(),
+    };
+    record_end(run, exit, reporter);
+}
+
+/// The image as records have it: what the lock says of its digest, else the digest alone.
+pub(crate) fn image<'a>(
+    asked: &str,
+    start: &str,
+    lock: &'a LockFile,
+) -> (RunImage, Option<&'a LockedImage>) {
+    let mut image = RunImage {
+        reference: asked.to_owned(),
+        ..RunImage::default()
+    };
+    let Some((name, digest)) = start.split_once('@') else {
+        image.image_id = start.parse().ok();
+        return (image, None);
+    };
+    image.reference = reference(asked, name);
+    let Ok(digest) = digest.parse::<Digest>() else {
+        return (image, None);
+    };
+    let is_of = |entry: &&LockedImage| {
+        let published = entry.published.as_ref().map(|published| &published.digest);
+        published == Some(&digest) || entry.platforms.values().any(|p| p.manifest == digest)
+    };
+    let entry = lock.images().find(is_of);
+    for (platform, digests) in entry.iter().flat_map(|entry| &entry.platforms) {
+        let digests = RunPlatform {
+            manifest: digests.manifest.clone(),
+            config: digests.config.clone(),
+        };
+        image.platforms.insert(platform.clone(), digests);
+    }
+    let is_manifest = image.platforms.values().any(|p| p.manifest == digest);
+    match (image.platforms.is_empty(), is_manifest) {
+        (true, _) => image.digest = Some(digest),
+        (false, true) => {}
+        (false, false) => image.index = Some(digest),
+    }
+    (image, entry)
+}
+
+/// The name that was asked for, where the digest is one of its repository; else that repository.
+fn reference(asked: &str, name: &str) -> String {
+    let parse = |text: &str| reference::parse(text).ok();
+    let Some((asked, name)) = parse(asked).zip(parse(name)) else {
+        return name.to_owned();
+    };
+    let place = |r: &Reference| format!("{}/{}", r.registry(), r.repository());
+    match asked.tag() {
+        Some(tag) if place(&asked) == place(&name) => format!("{}:{tag}", place(&asked)),
+        _ => place(&name),
+    }
+}
+
+fn command(start: &Start, project: &Path) -> RunCommand {
+    let spec = &start.spec;
+    // `docker run …options… image …command…`
+    let end = start.argv.len() - spec.command.len() - 1;
+    RunCommand {
+        program: Some(start.runtime.cli.program().to_owned()),
+        options: start.argv[2..end].to_vec(),
+        argv: spec.command.clone(),
+        environment: spec.env().map(|variable| variable.name.clone()).collect(),
+        mounts: spec.mounts(),
+        accelerator: match &start.gpu {
+            GpuUse::Given { accelerators, .. } if accelerators.nvidia.is_some() => {
+                Some("cuda".to_owned())
+            }
+            GpuUse::Given { accelerators, .. } if accelerators.rocm.is_some() => {
+                Some("rocm".to_owned())
+            }
+            _ => None,
+        },
+        project: Some(project.to_string_lossy().into_owned()),
+        display: None,
+    }
+}
+
+fn host(start: &Start) -> RunHost {
+    let mut host = this_host();
+    host.runtime = Some(start.runtime.name_and_version());
+    if let GpuUse::Given { accelerators, .. } = &start.gpu {
+        if let Some(nvidia) = &accelerators.nvidia {
+            host.driver.clone_from(&nvidia.driver);
+            host.devices = nvidia.gpus.iter().map(|gpu| gpu.name.clone()).collect();
+        } else if let Some(rocm) = &accelerators.rocm {
+            host.driver.clone_from(&rocm.driver);
+            host.devices = rocm
+                .gpus
+                .iter()
+                .map(|gpu| format!("AMD {}", gpu.target))
+                .collect();
+        }
+    }
+    host
+}
+
+#[cfg(test)]
+mod tests {
+    use super::reference;
+
+    #[test]
+    fn the_name_that_was_asked_for_stays_where_the_digest_is_its() {
+        let asked = "docker.io/library/debian:12";
+        assert_eq!(reference("debian:12", "debian"), asked);
+        assert_eq!(reference("mine:v1", "debian"), "docker.io/library/debian");
+        assert_eq!(
+            reference("127.0.0.1:5000/a/b:v1", "127.0.0.1:5000/a/b"),
+            "127.0.0.1:5000/a/b:v1"
+        );
+    }
+}

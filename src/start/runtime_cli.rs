@@ -1,0 +1,197 @@
+//! Which of docker, podman and nerdctl starts the container.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use mlbuild_buildkit::docker::api::DockerApi;
+use mlbuild_buildkit::docker::context::DockerHost;
+use mlbuild_buildkit::{DockerTarget, Env};
+use serde_json::Value;
+
+use crate::accelerator;
+use crate::error::{CommandError, CommandResult};
+use crate::on_path;
+use crate::runtime::RuntimeCli;
+
+/// A daemon that says nothing for so long doesn't answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// A runtime that can be used.
+#[derive(Debug)]
+pub(crate) struct ContainerRuntime {
+    pub(crate) cli: RuntimeCli,
+    pub(crate) program: PathBuf,
+    /// The daemon, where the runtime is Docker.
+    pub(crate) docker: Option<Daemon>,
+}
+
+/// Docker's daemon, and what it says of itself.
+#[derive(Debug)]
+pub(crate) struct Daemon {
+    pub(crate) api: DockerApi,
+    info: Value,
+}
+
+impl Daemon {
+    /// What it says of itself.
+    pub(super) fn info(&self) -> &Value {
+        &self.info
+    }
+}
+
+impl ContainerRuntime {
+    /// Whether containers run on this machine.
+    pub(crate) fn is_local(&self) -> bool {
+        let on_socket = |daemon: &Daemon| matches!(daemon.api.host(), DockerHost::Unix(_));
+        self.docker.as_ref().is_none_or(on_socket)
+    }
+
+    /// Whether a container can be given more than this process may have itself: not by a user
+    /// without root, and not by root in a container that may not raise limits.
+    pub(crate) fn may_raise_limits(&self) -> bool {
+        !self.is_rootless() && (!self.is_local() || machine_raises_limits())
+    }
+
+    /// Whether it is a user without root.
+    pub(crate) fn is_rootless(&self) -> bool {
+        match &self.docker {
+            Some(_) => self.has_security_option("name=rootless"),
+            None => !rustix::process::geteuid().is_root(),
+        }
+    }
+
+    /// Whether a uid of a container is the same uid outside.
+    pub(crate) fn keeps_uids(&self) -> bool {
+        !self.is_rootless() && !self.has_security_option("name=userns")
+    }
+
+    fn has_security_option(&self, wanted: &str) -> bool {
+        let info = self.docker.as_ref().map(|daemon| &daemon.info);
+        let options = info.and_then(|info| info["SecurityOptions"].as_array());
+        let options = options.into_iter().flatten().filter_map(Value::as_str);
+        options.into_iter().any(|option| option.contains(wanted))
+    }
+
+    /// Whether it can put a small init before the program.
+    pub(crate) fn has_init(&self) -> bool {
+        // Podman looks for it there, and refuses to start anything where it isn't.
+        const CATATONIT: [&str; 5] = [
+            "/usr/libexec/podman/catatonit",
+            "/usr/lib/podman/catatonit",
+            "/usr/local/libexec/podman/catatonit",
+            "/usr/local/lib/podman/catatonit",
+            "/usr/bin/catatonit",
+        ];
+        match (&self.docker, self.cli) {
+            // What Docker says where it found no docker-init.
+            (Some(daemon), _) => daemon.info["InitCommit"]["ID"] != "N/A",
+            (None, RuntimeCli::Podman) => CATATONIT.iter().any(|file| Path::new(file).exists()),
+            (None, _) => on_path::find("tini").is_some(),
+        }
+    }
+
+    /// Whether containers live in a virtual machine, which can't mount sockets of this one.
+    pub(crate) fn is_in_a_vm(&self) -> bool {
+        let info = self.docker.as_ref().map(|daemon| &daemon.info);
+        info.is_some_and(|info| info["OperatingSystem"] == "Docker Desktop")
+    }
+
+    /// The runtime, with its version where the daemon says it.
+    pub(crate) fn name_and_version(&self) -> String {
+        let info = self.docker.as_ref().map(|daemon| &daemon.info);
+        match info.and_then(|info| info["ServerVersion"].as_str()) {
+            Some(version) => format!("{} {version}", self.cli),
+            None => self.cli.to_string(),
+        }
+    }
+
+    /// Whether its image IDs are digests of manifests, and not of configurations.
+    pub(crate) fn ids_are_manifests(&self) -> bool {
+        let status = self
+            .docker
+            .as_ref()
+            .map(|daemon| &daemon.info["DriverStatus"]);
+        let pairs = status.and_then(Value::as_array).into_iter().flatten();
+        let is_containerds = |pair: &Value| {
+            let word = |at: usize| pair[at].as_str().unwrap_or_default();
+            word(0) == "driver-type" && word(1).starts_with("io.containerd.")
+        };
+        self.cli == RuntimeCli::Nerdctl || pairs.into_iter().any(is_containerds)
+    }
+
+    /// The runtime as GPU detection knows it.
+    pub(crate) fn accelerator(&self) -> accelerator::Runtime {
+        match self.cli {
+            RuntimeCli::Docker => {
+                accelerator::Runtime::Docker(self.docker.as_ref().map(|d| d.info.clone()))
+            }
+            RuntimeCli::Podman => accelerator::Runtime::Podman(None),
+            RuntimeCli::Nerdctl => accelerator::Runtime::Nerdctl,
+        }
+    }
+}
+
+/// The runtime that was asked for, else the first that can be used.
+///
+/// # Errors
+/// Where none can, with what was tried.
+pub(crate) async fn find(asked: Option<RuntimeCli>) -> CommandResult<ContainerRuntime> {
+    let mut tried = Vec::new();
+    for cli in RuntimeCli::ALL {
+        if asked.is_some_and(|asked| asked != cli) {
+            continue;
+        }
+        match look(cli).await {
+            Ok(found) => return Ok(found),
+            Err(why) => tried.push(format!("\n  {cli}: {why}")),
+        }
+    }
+    let hint = match tried.iter().any(|line| line.contains("permission denied")) {
+        true => "sudo usermod -aG docker \"$USER\" && newgrp docker",
+        false => "install Docker or Podman, or start it: sudo systemctl start docker",
+    };
+    let message = format!("nothing here starts containers; tried:{}", tried.concat());
+    Err(CommandError::environment(message).hint(hint))
+}
+
+async fn look(cli: RuntimeCli) -> Result<ContainerRuntime, String> {
+    let program = on_path::find(cli.program()).ok_or("no such program on PATH")?;
+    // Podman has no daemon, and nerdctl says itself what it lacks.
+    let docker = match cli {
+        RuntimeCli::Docker => Some(daemon().await?),
+        _ => None,
+    };
+    Ok(ContainerRuntime {
+        cli,
+        program,
+        docker,
+    })
+}
+
+async fn daemon() -> Result<Daemon, String> {
+    ask_docker(async |api| match api.info_json().await {
+        Ok(info) => Ok(Daemon { api, info }),
+        Err(error) => Err(format!("{}: {error}", api.host())),
+    })
+    .await?
+}
+
+/// Asks the daemon that docker's own client would talk to.
+///
+/// # Errors
+/// Where there is none, or it says nothing for long.
+pub(super) async fn ask_docker<T>(question: impl AsyncFnOnce(DockerApi) -> T) -> Result<T, String> {
+    let api = DockerApi::of(&DockerTarget::Current, &Env::process()).map_err(|e| e.to_string())?;
+    let host = api.host().to_string();
+    let answer = tokio::time::timeout(ANSWER_TIMEOUT, question(api)).await;
+    answer.map_err(|_| format!("{host}: no answer in {} s", ANSWER_TIMEOUT.as_secs()))
+}
+
+/// Whether root may raise limits on this machine (`CAP_SYS_RESOURCE` in the bounding set).
+fn machine_raises_limits() -> bool {
+    const SYS_RESOURCE: u64 = 1 << 24;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let bounds = status.lines().find_map(|line| line.strip_prefix("CapBnd:"));
+    let bounds = bounds.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok());
+    bounds.is_none_or(|bounds| bounds & SYS_RESOURCE != 0)
+}

@@ -1,0 +1,111 @@
+//! A Job by its name or its run's id, and its pod.
+
+use std::path::PathBuf;
+
+use kube::ResourceExt as _;
+use mlbuild_manifests::RunRecord;
+use mlbuild_manifests::run_record::RunCluster;
+
+use crate::error::{CommandError, CommandResult};
+use crate::kubernetes::{Cluster, ClusterTarget, FoundJob, KubernetesError, State, connect};
+use crate::records::{Store, project_folder};
+use crate::runtime::kubernetes::{CONTAINER, RUN_LABEL, label_value};
+
+/// Where a Job is looked for.
+#[derive(Debug, Clone, Default)]
+pub struct JobQuery {
+    /// The cluster.
+    pub cluster: ClusterTarget,
+    /// A folder whose project may have the run's record, which names the cluster where nobody has
+    /// chosen one.
+    pub folder: Option<PathBuf>,
+}
+
+impl JobQuery {
+    /// A Job by its name, or by its run's id: in the cluster that was chosen; else in the one that the
+    /// run's record names, where this project has it; else in the usual one.
+    ///
+    /// # Errors
+    /// Where there is no such Job, or the cluster can't be asked.
+    pub async fn find(&self, name: &str) -> CommandResult<(Cluster, FoundJob)> {
+        let Some((record, place)) = self.recorded(name) else {
+            let cluster = connect(&self.cluster).await?;
+            let found = find_job(&cluster, name).await?;
+            return Ok((cluster, found));
+        };
+        let target = ClusterTarget::of_run(&place);
+        let cluster = connect(&target).await.map_err(|error| {
+            let gone = matches!(error, KubernetesError::NoContext { .. });
+            let error = CommandError::from(error);
+            if !gone {
+                return error;
+            }
+            error.hint(format!(
+                "run {} is at {}, namespace {}: name that cluster's --context",
+                record.id, place.server, place.namespace
+            ))
+        })?;
+        match cluster.find(&place.job).await {
+            Ok(found) => Ok((cluster, found)),
+            Err(error @ KubernetesError::NotFound { .. }) => {
+                let error = CommandError::from(error);
+                Err(if cluster.url == place.server {
+                    error.hint(format!("to run it again: mlbuild restore {}", record.id))
+                } else {
+                    error.hint(format!(
+                        "run {} was at {}, which is another cluster: name its --context",
+                        record.id, place.server
+                    ))
+                })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The run of this id and where it is, if no cluster was chosen and this project has its record.
+    pub fn recorded(&self, name: &str) -> Option<(RunRecord, RunCluster)> {
+        if self.cluster.is_chosen() {
+            return None;
+        }
+        let project = project_folder(self.folder.as_ref()?);
+        let record = Store::of(&project).find(name).ok()?;
+        let place = record.cluster.clone()?;
+        Some((record, place))
+    }
+}
+
+/// A Job by its name, or by its run's id.
+///
+/// # Errors
+/// Where there is none.
+async fn find_job(cluster: &Cluster, name: &str) -> CommandResult<FoundJob> {
+    let missing = match cluster.find(&name.to_lowercase()).await {
+        Ok(found) => return Ok(found),
+        Err(error @ KubernetesError::NotFound { .. }) => error,
+        Err(error) => return Err(error.into()),
+    };
+    let jobs = cluster.jobs((RUN_LABEL, &label_value(name))).await?;
+    match jobs.last() {
+        Some(job) => Ok(cluster.find(&job.name_any()).await?),
+        None => Err(CommandError::from(missing)
+            .hint("write a Job's name or its run's id; kubectl get jobs -l app.kubernetes.io/managed-by=mlbuild lists them")),
+    }
+}
+
+/// The pod of a Job in which its program runs.
+///
+/// # Errors
+/// Where none runs.
+pub fn running_pod(found: &FoundJob, name: &str) -> CommandResult<String> {
+    match found.state(CONTAINER) {
+        State::Running { pod } => Ok(pod),
+        State::Waiting { why } | State::Stuck { why, .. } => Err(CommandError::environment(
+            format!("the Job {name} doesn't run yet: {why}"),
+        )),
+        State::Again { .. } => Err(CommandError::environment(format!(
+            "the pod of the Job {name} failed, and the next one doesn't run yet"
+        ))),
+        State::Ended(_) => Err(CommandError::environment(format!("the Job {name} is over"))
+            .hint(format!("mlbuild logs {name} shows what it printed"))),
+    }
+}

@@ -1,0 +1,196 @@
+//! A Job to its end: what it waits for is told, what its container prints is passed on.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::error::{CommandError, CommandResult};
+use crate::kubernetes::{Cluster, End, KubernetesError, LogLines, State};
+use crate::reporter::Reporter;
+use crate::runtime::kubernetes::CONTAINER;
+
+/// How long a cluster that doesn't answer is asked again.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(600);
+const RETRY_PAUSE: Duration = Duration::from_secs(2);
+
+/// Takes what a container prints, line by line.
+pub type LogSink<'a> = &'a dyn Fn(&[u8]) -> io::Result<()>;
+
+/// Why a log wasn't read to its end.
+pub(super) enum LogError {
+    /// The cluster refuses.
+    Cluster(KubernetesError),
+    /// Whoever takes the lines does.
+    Sink(io::Error),
+}
+
+impl From<KubernetesError> for LogError {
+    fn from(error: KubernetesError) -> Self {
+        Self::Cluster(error)
+    }
+}
+
+impl From<LogError> for CommandError {
+    fn from(error: LogError) -> Self {
+        match error {
+            LogError::Cluster(error) => error.into(),
+            LogError::Sink(error) => {
+                CommandError::work(format!("cannot write the answer to stdout: {error}"))
+            }
+        }
+    }
+}
+
+/// Reads a log up to its end, or a cut.
+pub(super) async fn read(
+    log: &mut LogLines,
+    cluster: &Cluster,
+    pod: &str,
+    sink: LogSink<'_>,
+) -> Result<(), LogError> {
+    let line = |bytes: &[u8]| sink(bytes).map_err(LogError::Sink);
+    log.read(cluster, pod, line).await
+}
+
+/// How it ended, for whoever waited.
+#[derive(Debug)]
+pub enum FollowEnd {
+    /// The Job is over.
+    Ended(End),
+    /// Ctrl-C.
+    Cancelled,
+}
+
+/// Follows a Job to its end.
+///
+/// # Errors
+/// Where its container can't start, somebody removes it, or the cluster is lost.
+pub async fn follow(
+    cluster: &Cluster,
+    job: &str,
+    cancelled: &CancellationToken,
+    sink: LogSink<'_>,
+    reporter: &dyn Reporter,
+) -> CommandResult<FollowEnd> {
+    let mut follower = Follower {
+        cluster,
+        job,
+        sink,
+        reporter,
+        told: String::new(),
+        pod: String::new(),
+        log: LogLines::default(),
+        lost: None,
+    };
+    tokio::select! {
+        () = cancelled.cancelled() => Ok(FollowEnd::Cancelled),
+        end = follower.see_the_end() => end.map(FollowEnd::Ended),
+    }
+}
+
+struct Follower<'a> {
+    cluster: &'a Cluster,
+    job: &'a str,
+    sink: LogSink<'a>,
+    reporter: &'a dyn Reporter,
+    /// What was told last.
+    told: String,
+    /// The pod whose log is being read.
+    pod: String,
+    log: LogLines,
+    /// Since when the cluster hasn't answered.
+    lost: Option<Instant>,
+}
+
+impl Follower<'_> {
+    async fn see_the_end(&mut self) -> CommandResult<End> {
+        loop {
+            let found = match self.cluster.find(self.job).await {
+                Ok(found) => found,
+                Err(error) => {
+                    self.lost(error).await?;
+                    continue;
+                }
+            };
+            self.lost = None;
+            match found.state(CONTAINER) {
+                State::Waiting { why } => {
+                    let no_pod = match found.pods.is_empty() {
+                        true => self.cluster.why_no_pod(self.job).await,
+                        false => None,
+                    };
+                    let why = no_pod.map_or(why, |said| format!("no pod can be made: {said}"));
+                    self.tell(format!("waiting: {why}"));
+                }
+                State::Stuck { pod, why } => {
+                    return Err(CommandError::runtime(format!(
+                        "the container of {pod} can't start: {why}"
+                    ))
+                    .hint("is the image there, and may the cluster pull it? --pull-secret NAME, --local-image"));
+                }
+                State::Running { pod } => {
+                    self.tell(format!("running in {pod}"));
+                    self.print(&pod, true).await?;
+                }
+                State::Again { pod } => {
+                    self.print(&pod, false).await?;
+                    self.tell(format!("{pod} failed; the Job makes another pod"));
+                }
+                State::Ended(end) => {
+                    if let Some(pod) = &end.pod {
+                        self.print(pod, false).await?;
+                    }
+                    return Ok(end);
+                }
+            }
+            self.cluster.changed(&found).await;
+        }
+    }
+
+    /// The log, from where it was left.
+    async fn print(&mut self, pod: &str, follow: bool) -> CommandResult {
+        if self.pod != pod {
+            pod.clone_into(&mut self.pod);
+            self.log = LogLines::of(CONTAINER);
+        }
+        self.log.follow = follow;
+        match read(&mut self.log, self.cluster, pod, self.sink).await {
+            // Its node may be gone, or not know of it yet: the pod's state tells what matters.
+            Err(LogError::Cluster(error)) => {
+                self.tell(format!("the log can't be read: {error}"));
+                Ok(())
+            }
+            other => Ok(other?),
+        }
+    }
+
+    fn tell(&mut self, text: String) {
+        if self.told != text {
+            self.reporter.note(text.as_str());
+            self.told = text;
+        }
+    }
+
+    /// A cluster that doesn't answer for a moment loses no Job.
+    async fn lost(&mut self, error: KubernetesError) -> CommandResult {
+        let since = *self.lost.get_or_insert_with(Instant::now);
+        match error {
+            KubernetesError::NotFound { .. } => Err(CommandError::work(format!(
+                "the Job {} was removed while it ran",
+                self.job
+            ))),
+            KubernetesError::Unreachable { .. } | KubernetesError::Failed { .. }
+                if since.elapsed() < ANSWER_TIMEOUT =>
+            {
+                self.tell(format!("{error}; asking again"));
+                tokio::time::sleep(RETRY_PAUSE).await;
+                Ok(())
+            }
+            error => Err(CommandError::from(error).hint(format!(
+                "the Job may run on; to look again: mlbuild logs -f {}",
+                self.job
+            ))),
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! What `docker run` does here, a Kubernetes cluster does: a run as a Job, from a pinned image.
+//!
+//! | step | file |
+//! | --- | --- |
+//! | what is wanted | [`SubmitRequest`], `runtime::kubernetes` |
+//! | the image, by digest | `image` |
+//! | variables, and which of them only a Secret may hold | `variables` |
+//! | the Job, and what isn't in it | [`prepare`] |
+//! | the run's record | `record` |
+//! | the Job, to its end | `follow` |
+//!
+//! Beside it stands what is done with a Job later: `find` and `logs`; and `pod_image`, the image
+//! that this very pod runs.
+
+mod find;
+mod follow;
+mod image;
+mod logs;
+pub mod pod_image;
+mod record;
+mod variables;
+
+use std::path::PathBuf;
+
+use k8s_openapi::api::batch::v1::Job;
+use mlbuild_manifests::RunId;
+use tokio_util::sync::CancellationToken;
+
+pub use self::find::{JobQuery, running_pod};
+pub use self::follow::{FollowEnd, LogSink, follow};
+pub use self::logs::{last_lines, printing_pod};
+
+use crate::error::{CommandResult, ErrorKind};
+use crate::kubernetes::{Cluster, ClusterTarget, connect};
+use crate::registry::RegistryOptions;
+use crate::reporter::Reporter;
+use crate::runtime::kubernetes::{self, RenderedJob, RunContext, SubmitFlags};
+use crate::runtime::{Options, RunSpec};
+use crate::start::record::PendingRecord;
+use crate::start::unsupported;
+
+/// What a shell reports for a process that Ctrl-C ended.
+pub const INTERRUPTED: i32 = 130;
+
+/// A run that a cluster is to do.
+#[derive(Debug, Clone)]
+pub struct SubmitRequest {
+    /// The image, the command and the flags of `docker run`, with absolute paths.
+    pub spec: RunSpec,
+    /// What docker has no flag for.
+    pub flags: SubmitFlags,
+    /// Which cluster.
+    pub cluster: ClusterTarget,
+    /// Whether the tracker's key is handed on, and /dev/shm is made larger.
+    pub defaults: bool,
+    /// Whether the run is recorded in the project's `mlbuild.runs/`.
+    pub record: bool,
+    /// The run's id.
+    pub run_id: RunId,
+    /// The folder it is submitted from; its project has the record.
+    pub folder: PathBuf,
+    /// How registries are reached.
+    pub registry: RegistryOptions,
+}
+
+/// Everything that is known when the Job is about to be made.
+pub struct Submission {
+    request: SubmitRequest,
+    /// The image as it was named.
+    named: String,
+    /// The names of its variables.
+    names: Vec<String>,
+    /// The Job, and the Secret that goes with it.
+    pub rendered: RenderedJob,
+}
+
+/// Somebody who waits for a Job.
+pub struct Waiter<'a> {
+    /// Called once, before the Job is made: from then on this cancels the run, and the Job is
+    /// removed.
+    pub cancellation: &'a dyn Fn() -> CommandResult<CancellationToken>,
+    /// Takes what the container prints.
+    pub log: LogSink<'a>,
+}
+
+/// A Job that was made.
+#[derive(Debug)]
+pub struct SubmitOutcome {
+    /// Its name.
+    pub name: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// The image, by digest; as it was named where only a node has it.
+    pub image: String,
+    /// The run's id.
+    pub run_id: RunId,
+    /// The Job as the cluster took it.
+    pub job: Job,
+    /// How it ended.
+    pub end: SubmitEnd,
+}
+
+/// How a submitted run ended, for whoever waited.
+#[derive(Debug)]
+pub enum SubmitEnd {
+    /// Nobody waited.
+    Detached,
+    /// The Job was followed.
+    Followed(FollowEnd),
+}
+
+impl Submission {
+    /// The Job's name.
+    pub fn job(&self) -> &str {
+        self.rendered
+            .job
+            .metadata
+            .name
+            .as_deref()
+            .unwrap_or_default()
+    }
+
+    /// The Job as the cluster would take it; nothing is made.
+    ///
+    /// # Errors
+    /// Where the cluster can't be asked, or wouldn't take it.
+    pub async fn check(&self) -> CommandResult<Job> {
+        let cluster = connect(&self.request.cluster).await?;
+        self.check_in(&cluster).await
+    }
+
+    async fn check_in(&self, cluster: &Cluster) -> CommandResult<Job> {
+        let secret = self.rendered.secret.as_ref();
+        Ok(cluster.check(&self.rendered.job, secret).await?)
+    }
+}
+
+/// Pins the image and writes the Job: nothing of the cluster is asked.
+///
+/// # Errors
+/// Where the image can't be found, a file of variables can't be read, or Kubernetes lacks something
+/// that the run can't do without.
+pub async fn prepare(
+    mut request: SubmitRequest,
+    reporter: &dyn Reporter,
+) -> CommandResult<Submission> {
+    if request.defaults {
+        let usual = usual(&request.spec);
+        request.spec.options = request.spec.options.over(usual);
+    }
+    let named = request.spec.image.clone();
+    let files = request.spec.options.all("label-file");
+    let files: Vec<String> = files.map(ToString::to_string).collect();
+    for file in files {
+        for label in variables::from_file("label-file", &file)? {
+            request.spec.options.add("label", &label.to_string());
+        }
+    }
+    let pinned = image::pin(&request).await?;
+    let variables = variables::gather(&request, pinned.as_deref())?;
+    if let Some(pinned) = pinned {
+        request.spec.image = pinned;
+    }
+    let all = variables.plain.iter().chain(&variables.secret);
+    let names = all.map(|variable| variable.name.clone()).collect();
+    let run = request.run_id.to_string();
+    let context = RunContext {
+        name: match request.spec.options.text("name") {
+            Some(name) => name.to_owned(),
+            None => kubernetes::name_for(&run),
+        },
+        run,
+        asked: named.clone(),
+        env: variables.plain,
+        secret: variables.secret,
+    };
+    let rendered = kubernetes::job(&request.spec, &request.flags, &context);
+    unsupported::warn(&rendered.warnings, reporter);
+    unsupported::refuse(
+        &rendered.refused,
+        "leave it out, or say it in the way of Kubernetes: mlbuild submit --help",
+    )?;
+    Ok(Submission {
+        request,
+        named,
+        names,
+        rendered,
+    })
+}
+
+/// Has the cluster make the Job, and waits for its end unless the run is a detached one.
+///
+/// # Errors
+/// As [`prepare`]; where the cluster can't be asked or refuses, the record can't be written, the
+/// container can't start, or the cluster is lost.
+pub async fn run(
+    request: SubmitRequest,
+    waiter: Waiter<'_>,
+    reporter: &dyn Reporter,
+) -> CommandResult<SubmitOutcome> {
+    let pending = request
+        .record
+        .then(|| PendingRecord::begin(&request.folder));
+    let submission = prepare(request, reporter).await?;
+    let cluster = connect(&submission.request.cluster).await?;
+    // What the cluster would refuse is known before the run is written down.
+    submission.check_in(&cluster).await?;
+    let version = cluster.version().await?;
+    let run = pending
+        .map(|pending| record::write(pending, &submission, &cluster, &version, reporter))
+        .transpose()?;
+    let cancelled = (waiter.cancellation)()?;
+    let (job, secret) = (
+        &submission.rendered.job,
+        submission.rendered.secret.as_ref(),
+    );
+    let job = match cluster.create(job, secret).await {
+        Ok(job) => job,
+        Err(error) => {
+            if let Some(run) = run {
+                record::refused(run, reporter);
+            }
+            return Err(error.into());
+        }
+    };
+    let name = submission.job();
+    let SubmitRequest { spec, run_id, .. } = &submission.request;
+    let namespace = &cluster.namespace;
+    reporter.note(format!(
+        "run {run_id}: Job {name} in {namespace}: {}",
+        spec.image
+    ));
+    let end = if spec.options.is_on("detach") {
+        SubmitEnd::Detached
+    } else {
+        let end = follow(&cluster, name, &cancelled, waiter.log, reporter).await;
+        if let Some(run) = run {
+            record::finish(run, &end, reporter);
+        }
+        clean_up(&submission, &cluster, &end, reporter).await;
+        SubmitEnd::Followed(end?)
+    };
+    Ok(SubmitOutcome {
+        name: name.to_owned(),
+        namespace: namespace.clone(),
+        image: spec.image.clone(),
+        run_id: run_id.clone(),
+        job,
+        end,
+    })
+}
+
+/// Leaves nothing in the cluster that nobody waits for.
+async fn clean_up(
+    submission: &Submission,
+    cluster: &Cluster,
+    end: &CommandResult<FollowEnd>,
+    reporter: &dyn Reporter,
+) {
+    let name = submission.job();
+    let removes = match end {
+        Ok(FollowEnd::Ended(_)) => submission.request.spec.options.is_on("rm"),
+        Ok(FollowEnd::Cancelled) => true,
+        // One that can't start would try for ever.
+        Err(error) => error.kind == ErrorKind::Runtime,
+    };
+    if !removes {
+        return;
+    }
+    if let Err(error) = cluster.remove(name).await {
+        reporter.warning(format!("the Job {name} is still there: {error}"));
+    } else if !matches!(end, Ok(FollowEnd::Ended(_))) {
+        reporter.note(format!("the Job {name} is removed"));
+    }
+}
+
+/// What machine learning usually needs: docker's 64 MiB of shared memory are too little for the
+/// workers of PyTorch's DataLoader, and so are containerd's.
+fn usual(spec: &RunSpec) -> Options {
+    let mut options = Options::default();
+    let at_shm = |mount: &String| mount.split(':').nth(1) == Some("/dev/shm");
+    let is_shared = matches!(spec.options.text("ipc"), Some("host"));
+    if !is_shared && !spec.mounts().iter().any(at_shm) {
+        options.add("shm-size", "1g");
+    }
+    options
+}
