@@ -1,7 +1,6 @@
 //! `mlbuild launch`: a job into a queue.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use clap::{ArgGroup, Args, ValueHint};
 use mlbuild_manifests::RunId;
@@ -16,7 +15,8 @@ use crate::flags::Format;
 use crate::queue::{
     GpuNeed, NewJob, QueueConfig, QueueConfigError, Source, archive, gpu_need, override_of,
 };
-use crate::runtime::Options;
+use crate::records::{Git, GitError};
+use crate::runtime::{Options, shell_line};
 
 /// Put a job into a queue: an image, or code that an agent builds one from.
 ///
@@ -191,20 +191,26 @@ fn commit_of(url: &str, revision: &str) -> CommandResult<String> {
     if is_commit(revision) {
         return Ok(revision.to_owned());
     }
-    let output = Command::new("git")
-        .args([
-            "ls-remote",
-            "--exit-code",
-            "--",
-            url,
-            revision,
-            &format!("{revision}^{{}}"),
-        ])
-        .env("GIT_TERMINAL_PROMPT", "0")
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| CommandError::environment(format!("git can't be run: {error}")))?;
-    let said = String::from_utf8_lossy(&output.stdout);
+    let unknown = |why: String| {
+        CommandError::user(format!("--git {url}: {why}")).hint(shell_line(&[
+            "git".into(),
+            "ls-remote".into(),
+            url.into(),
+        ]))
+    };
+    // Of no repository: what lies in this folder is none of its business.
+    let nowhere = tempfile::tempdir()
+        .map_err(|error| CommandError::environment(format!("a temporary folder: {error}")))?;
+    let peeled = format!("{revision}^{{}}");
+    let ask = ["ls-remote", "--exit-code", "--", url, revision, &peeled];
+    let said = match Git::at(nowhere.path()).never_prompting().text(&ask) {
+        Ok(said) => said,
+        Err(GitError::Failed { said, .. }) if said.is_empty() => {
+            return Err(unknown(format!("it has no `{revision}`")));
+        }
+        Err(GitError::Failed { said, .. }) => return Err(unknown(said)),
+        Err(error) => return Err(CommandError::environment(error)),
+    };
     let lines: Vec<(&str, &str)> = said
         .lines()
         .filter_map(|line| line.split_once('\t'))
@@ -214,16 +220,8 @@ fn commit_of(url: &str, revision: &str) -> CommandResult<String> {
     let branch = format!("refs/heads/{revision}");
     let named = lines.iter().find(|(_, name)| *name == branch);
     match peeled.or(named).or(lines.first()) {
-        Some((commit, _)) if output.status.success() => Ok((*commit).to_owned()),
-        _ => {
-            let why = String::from_utf8_lossy(&output.stderr);
-            let why = match why.trim() {
-                "" => format!("it has no `{revision}`"),
-                why => why.to_owned(),
-            };
-            Err(CommandError::user(format!("--git {url}: {why}"))
-                .hint(format!("git ls-remote {url}")))
-        }
+        Some((commit, _)) => Ok((*commit).to_owned()),
+        None => Err(unknown(format!("it has no `{revision}`"))),
     }
 }
 

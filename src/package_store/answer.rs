@@ -1,12 +1,12 @@
 //! What the resolver left in its folder: pins, and files that go into the store.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::Path;
 
 use mlbuild_manifests::lock::{PinnedDeb, PinnedFile, Pins};
 
 use super::deb;
+use super::folder::AnswerFolder;
 use super::store::{Refused, Store, StoreError};
 
 /// An answer of the resolver.
@@ -23,9 +23,13 @@ pub struct Answer {
 /// # Errors
 /// Where a file isn't what the verified package lists or the index say.
 pub fn read_answer(folder: &Path, store: &Store) -> Result<Answer, StoreError> {
-    let text = |name: &str| {
-        let path = folder.join(name);
-        std::fs::read_to_string(&path).map_err(|error| StoreError::io(&path)(error))
+    let place = folder;
+    let folder = AnswerFolder::open(folder)?;
+    let text = |name: &str| folder.text(name);
+    let damaged = |name: &str, line: usize, why: &str| StoreError::Answer {
+        path: place.join(name),
+        line: line + 1,
+        why: why.to_owned(),
     };
     let mut answer = Answer::default();
     let facts: BTreeMap<String, String> = text("facts")?
@@ -40,7 +44,7 @@ pub fn read_answer(folder: &Path, store: &Store) -> Result<Answer, StoreError> {
         .split_whitespace()
         .map(str::to_owned)
         .collect();
-    for line in text("apt.tsv")?.lines() {
+    for (number, line) in text("apt.tsv")?.lines().enumerate() {
         let [
             file,
             name,
@@ -53,14 +57,19 @@ pub fn read_answer(folder: &Path, store: &Store) -> Result<Answer, StoreError> {
             path,
         ] = line.split('\t').collect::<Vec<_>>()[..]
         else {
-            continue;
+            return Err(damaged("apt.tsv", number, "it hasn't nine columns"));
         };
-        let place = folder.join("debs").join(file);
-        let fail = StoreError::io(&place);
-        let content = File::open(&place).map_err(&fail)?;
+        if !is_file_name(file, &[".deb"]) {
+            return Err(damaged("apt.tsv", number, "its file is no Debian package"));
+        }
+        let mut content = folder.file(&format!("debs/{file}"))?;
+        let made =
+            deb::made(&mut content).map_err(StoreError::io(&place.join("debs").join(file)))?;
         let (_, found) = store.take(file, content, Some(sha256))?;
-        debug_assert_eq!(size.parse(), Ok(found));
-        answer.newest = answer.newest.max(deb::made(&place).map_err(&fail)?);
+        if size.parse() != Ok(found) {
+            return Err(damaged("apt.tsv", number, "its file has another size"));
+        }
+        answer.newest = answer.newest.max(made);
         pins.apt.push(PinnedDeb {
             name: name.to_owned(),
             version: version.to_owned(),
@@ -72,14 +81,19 @@ pub fn read_answer(folder: &Path, store: &Store) -> Result<Answer, StoreError> {
             path: path.to_owned(),
         });
     }
-    for line in text("python.tsv")?.lines() {
+    for (number, line) in text("python.tsv")?.lines().enumerate() {
         let [kind, name, version, file, sha256] = line.split('\t').collect::<Vec<_>>()[..] else {
-            continue;
+            return Err(damaged("python.tsv", number, "it hasn't five columns"));
         };
-        let place = folder
-            .join(if kind == "uv" { "uv" } else { "wheels" })
-            .join(file);
-        let content = File::open(&place).map_err(|error| StoreError::io(&place)(error))?;
+        if !is_file_name(file, &PYTHON_FILES) {
+            return Err(damaged(
+                "python.tsv",
+                number,
+                "its file is no Python package",
+            ));
+        }
+        let part = if kind == "uv" { "uv" } else { "wheels" };
+        let content = folder.file(&format!("{part}/{file}"))?;
         let (sha256, size) = store.take(file, content, Some(sha256).filter(|s| !s.is_empty()))?;
         let pinned = PinnedFile {
             name: name.to_owned(),
@@ -95,7 +109,23 @@ pub fn read_answer(folder: &Path, store: &Store) -> Result<Answer, StoreError> {
             _ => pins.python_packages.push(pinned),
         }
     }
+    answer.pins.check().map_err(|why| StoreError::Pins {
+        path: place.to_owned(),
+        why,
+    })?;
     Ok(answer)
+}
+
+/// Endings of what Python installs: wheels, and source packages as PEP 527 and older ones have them.
+const PYTHON_FILES: [&str; 5] = [".whl", ".tar.gz", ".zip", ".tar.bz2", ".tar.xz"];
+
+/// True for one component of a path with one of these endings.
+fn is_file_name(name: &str, endings: &[&str]) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._+-~%!".contains(&byte);
+    name.len() <= 255
+        && name.starts_with(|first: char| first.is_ascii_alphanumeric() || first == '_')
+        && name.bytes().all(is_plain)
+        && endings.iter().any(|ending| name.ends_with(ending))
 }
 
 /// Reads what was fetched for pins, and takes it into the store; gives the names of what is gone.
@@ -103,26 +133,20 @@ pub fn read_answer(folder: &Path, store: &Store) -> Result<Answer, StoreError> {
 /// # Errors
 /// [`StoreError::Refused`] where a file isn't the pinned one.
 pub fn read_fetched(folder: &Path, pins: &Pins, store: &Store) -> Result<Vec<String>, StoreError> {
-    let take = |place: &Path, name: &str, sha256: &str| {
-        let content = File::open(place).map_err(|error| StoreError::io(place)(error))?;
-        store.take(name, content, Some(sha256)).map(drop)
+    let folder = AnswerFolder::open(folder)?;
+    let take = |place: &str, name: &str, sha256: &str| match folder.file_if_any(place)? {
+        Some(content) => store.take(name, content, Some(sha256)).map(drop),
+        None => Ok(()),
     };
     for deb in &pins.apt {
-        let place = folder.join("debs").join(deb.file());
-        if place.is_file() {
-            take(&place, &deb.file(), &deb.sha256)?;
-        }
+        take(&format!("debs/{}", deb.file()), &deb.file(), &deb.sha256)?;
     }
     for file in pins.python_files() {
         for part in ["uv", "wheels"] {
-            let place = folder.join(part).join(&file.file);
-            if place.is_file() {
-                take(&place, &file.file, &file.sha256)?;
-            }
+            take(&format!("{part}/{}", file.file), &file.file, &file.sha256)?;
         }
     }
-    let missing = folder.join("missing");
-    let text = std::fs::read_to_string(&missing).map_err(|e| StoreError::io(&missing)(e))?;
+    let text = folder.text("missing")?;
     let mut gone = Vec::new();
     for line in text.lines() {
         let Some((name, found)) = line.split_once('\t') else {

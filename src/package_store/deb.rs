@@ -1,18 +1,18 @@
 //! When a Debian package was made: the time in its archive's first header.
 
 use std::fs::File;
-use std::io::{self, Read};
-use std::path::Path;
+use std::io::{self, Read, Seek as _};
 
 /// Seconds since 1970-01-01; nothing in the package is newer.
 ///
 /// # Errors
 /// Where the file is no Debian package.
-pub(super) fn made(path: &Path) -> io::Result<i64> {
+pub(super) fn made(file: &mut File) -> io::Result<i64> {
     let bad = || io::Error::new(io::ErrorKind::InvalidData, "not a Debian package");
     // "!<arch>\n", then a name of 16 bytes and a decimal time of 12.
     let mut head = [0; 8 + 16 + 12];
-    File::open(path)?.read_exact(&mut head)?;
+    file.read_exact(&mut head)?;
+    file.rewind()?;
     if !head.starts_with(b"!<arch>\ndebian-binary") {
         return Err(bad());
     }
@@ -32,8 +32,11 @@ mod tests {
             "!<arch>\ndebian-binary   1700000000  0     0     100644  4         `\n2.0\n",
         )
         .unwrap();
-        assert_eq!(made(file.path()).unwrap(), 1_700_000_000);
+        assert_eq!(
+            made(&mut File::open(&file).unwrap()).unwrap(),
+            1_700_000_000
+        );
         std::fs::write(&file, "PK").unwrap();
-        assert!(made(file.path()).is_err());
+        assert!(made(&mut File::open(&file).unwrap()).is_err());
     }
 }

@@ -5,6 +5,7 @@
 
 mod answer;
 mod deb;
+mod folder;
 mod prune;
 mod store;
 mod view;

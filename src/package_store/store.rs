@@ -45,6 +45,24 @@ pub enum StoreError {
     /// Something is to be removed while a build uses the store.
     #[error("a build uses {}", .0.display())]
     InUse(PathBuf),
+    /// A line of a resolver's answer can't be one.
+    #[error("{}:{line}: {why}; the base image's own programs, or a source package, wrote it", path.display())]
+    Answer {
+        /// The file of the answer.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong.
+        why: String,
+    },
+    /// An answer pins what can't be pinned.
+    #[error("{}: {why}; the base image's own programs, or a source package, wrote it", path.display())]
+    Pins {
+        /// The folder of the answer.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
     /// A file isn't what its pin says.
     #[error("{} has sha256:{}, and the lock pins sha256:{}", .0.name, .0.found, .0.pinned)]
     Refused(Refused),

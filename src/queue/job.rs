@@ -28,6 +28,7 @@ pub enum Source {
         /// What was asked for.
         revision: String,
         /// The commit that it was then.
+        #[serde(deserialize_with = "mlbuild_manifests::run_record::commit::required")]
         commit: String,
     },
 }

@@ -1,3 +1,4 @@
 //! What strangers could try: each test plays one, and prints what was refused.
 
+mod git;
 mod secrets;

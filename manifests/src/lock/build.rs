@@ -147,11 +147,24 @@ impl LockedBuild {
 }
 
 impl Pins {
-    fn check(&self) -> Result<(), String> {
+    /// Refuses values that no package has: they become names of files and words of scripts.
+    ///
+    /// # Errors
+    /// With what is wrong.
+    pub fn check(&self) -> Result<(), String> {
+        for (key, value) in [("python", &self.python), ("pip", &self.pip)] {
+            if let Some(value) = value {
+                word(key, value)?;
+            }
+        }
         for deb in &self.apt {
             word("name", &deb.name)?;
             word("version", &deb.version)?;
             word("arch", &deb.arch)?;
+            for (key, value) in [("suite", &deb.suite), ("component", &deb.component)] {
+                let mut parts = value.split('/').filter(|part| !part.is_empty());
+                parts.try_for_each(|part| word(key, part))?;
+            }
             hash(&deb.sha256)?;
             let parts = deb.path.split('/');
             if deb.path.starts_with('/') || parts.clone().any(|part| part == "..") {

@@ -18,6 +18,7 @@
 //! optional key needs a new number too, because older readers refuse it. A record is written in the
 //! oldest format that has room for it, so that older readers read all that they could understand.
 
+pub mod commit;
 mod error;
 mod files;
 mod parts;

@@ -48,7 +48,11 @@ pub struct GitState {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remote: Option<String>,
     /// Commit that was checked out; none before the first one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "super::commit::optional",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub commit: Option<String>,
     /// Branch that was checked out; none where the head was detached.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -79,6 +79,13 @@ impl<'a> Lines<'a> {
         if self.table("git").is_some() {
             self.text("remote");
             commit = self.text("commit").map(str::to_owned);
+            // The other reader says what is wrong with it.
+            if !commit
+                .as_deref()
+                .is_none_or(super::commit::is_commit_or_beginning)
+            {
+                return None;
+            }
             self.text("branch");
             self.text("folder");
             dirty = Some(self.plain("dirty")?);
@@ -159,7 +166,7 @@ impl<'a> Lines<'a> {
     fn git(&mut self) -> Option<GitState> {
         Some(GitState {
             remote: self.value("remote"),
-            commit: self.value("commit"),
+            commit: self.commit()?,
             branch: self.value("branch"),
             folder: self.value("folder"),
             dirty: self.plain("dirty")?,
@@ -251,6 +258,15 @@ impl<'a> Lines<'a> {
         let value = unquoted(value)?;
         self.rest = rest;
         Some(value)
+    }
+
+    /// A commit that can be one; for another, the whole reader says what is wrong with it.
+    fn commit(&mut self) -> Option<Option<String>> {
+        let commit: Option<String> = self.value("commit");
+        let is_one = commit
+            .as_deref()
+            .is_none_or(super::commit::is_commit_or_beginning);
+        is_one.then_some(commit)
     }
 
     fn pass_list(&mut self, key: &str) {

@@ -120,10 +120,10 @@ fn fetch(agent: &Agent, source: &Source, code: &Path) -> CommandResult {
 }
 
 fn check_out(url: &str, commit: &str, folder: &Path) -> CommandResult {
-    let git = Git::at(folder);
+    let git = Git::at(folder).never_prompting();
     let failed = |error| CommandError::work(format!("{url}: {error}"));
     git.text(&["init", "--quiet"]).map_err(failed)?;
-    git.text(&["remote", "add", "origin", url])
+    git.text(&["remote", "add", "--", "origin", url])
         .map_err(failed)?;
     // Not every server hands out a single commit.
     if git

@@ -1,7 +1,8 @@
 //! The time that no time in the image is past.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+
+use crate::records::Git;
 
 /// What is given, else the commit's time, else the newest package's, else now. Never older than
 /// the newest package, whose bytecode speaks of its files' times, and never to come.
@@ -16,14 +17,8 @@ pub fn choose(given: Option<i64>, project: &Path, newest: i64) -> i64 {
 }
 
 fn commit_time(project: &Path) -> Option<i64> {
-    let said = Command::new("git")
-        .arg("-C")
-        .arg(project)
-        .args(["log", "-1", "--format=%ct"])
-        .stderr(Stdio::null())
-        .output()
-        .ok()?;
-    String::from_utf8(said.stdout).ok()?.trim().parse().ok()
+    let time = Git::at(project).text(&["log", "-1", "--format=%ct"]).ok()?;
+    time.trim().parse().ok()
 }
 
 #[cfg(test)]

@@ -240,11 +240,14 @@ fn have_commit(git: &Git, commit: &str, state: &GitState) -> Result<Vec<String>,
     // By its id, which not every server allows; then all there is.
     let is_shallow = git.text(&["rev-parse", "--is-shallow-repository"])? == "true";
     let everything: &[&str] = match is_shallow {
-        true => &["fetch", "-q", "--unshallow", name],
-        false => &["fetch", "-q", name],
+        true => &["fetch", "-q", "--unshallow", "--end-of-options", name],
+        false => &["fetch", "-q", "--end-of-options", name],
     };
     let mut said = Ok(String::new());
-    for fetch in [&["fetch", "-q", name, commit][..], everything] {
+    for fetch in [
+        &["fetch", "-q", "--end-of-options", name, commit][..],
+        everything,
+    ] {
         said = git.text(fetch);
         if is_here(git, commit)? {
             return Ok(Vec::new());

@@ -1,10 +1,32 @@
-//! The `git` program, as it is installed: its own ideas of configuration, credentials and
-//! hooks are the user's, and stay so.
+//! The `git` program, as it is installed, with the user's configuration and credentials.
+//!
+//! Every git that mlbuild runs is made here. A repository may come from a stranger (out of an
+//! archive, or as a job), so its hooks, its file system monitor and the programs that its own
+//! configuration names are not run; nor is what a remote's address could start. Git's check of who
+//! owns a repository (`safe.directory`) stays in force.
+
+mod local_config;
 
 use std::ffi::OsStr;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+/// Settings over all others, of the repository and of the user.
+const SETTINGS: [&str; 10] = [
+    "core.quotePath=false",
+    "advice.detachedHead=false",
+    "core.fsmonitor=false",
+    "core.hooksPath=/dev/null",
+    "log.showSignature=false",
+    "maintenance.auto=false",
+    "gc.auto=0",
+    "protocol.ext.allow=never",
+    "protocol.fd.allow=never",
+    // A repository without a working tree that lies in one, among its files.
+    "safe.bareRepository=explicit",
+];
 
 /// Most that is read of what git prints, in bytes.
 const MOST: u64 = 64 << 20;
@@ -14,6 +36,9 @@ const MOST: u64 = 64 << 20;
 pub struct Git {
     folder: PathBuf,
     index: Option<PathBuf>,
+    never_prompts: bool,
+    /// Arguments that keep the repository's own configuration from running programs.
+    neutralised: OnceLock<Vec<String>>,
 }
 
 /// What can go wrong with git.
@@ -49,6 +74,8 @@ impl Git {
         Self {
             folder: folder.to_path_buf(),
             index: None,
+            never_prompts: false,
+            neutralised: OnceLock::new(),
         }
     }
 
@@ -56,8 +83,17 @@ impl Git {
     #[must_use]
     pub fn with_index(&self, index: &Path) -> Self {
         Self {
-            folder: self.folder.clone(),
             index: Some(index.to_path_buf()),
+            ..self.clone()
+        }
+    }
+
+    /// The same, which fails where a log-in would be asked for on the terminal.
+    #[must_use]
+    pub fn never_prompting(self) -> Self {
+        Self {
+            never_prompts: true,
+            ..self
         }
     }
 
@@ -88,6 +124,40 @@ impl Git {
         }
     }
 
+    /// Git with no subcommand yet; with [`SETTINGS`].
+    fn command(&self) -> Command {
+        let mut command = Command::new("git");
+        command.arg("-C").arg(&self.folder);
+        for setting in SETTINGS {
+            command.args(["-c", setting]);
+        }
+        command
+            // Messages are read here; and looking at a repository must not change it.
+            .env("LC_ALL", "C")
+            .env("GIT_OPTIONAL_LOCKS", "0")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        if let Some(index) = &self.index {
+            command.env("GIT_INDEX_FILE", index);
+        }
+        if self.never_prompts {
+            command.env("GIT_TERMINAL_PROMPT", "0");
+        }
+        command
+    }
+
+    /// What of the repository's own configuration is to be put out of force. Listing it runs
+    /// nothing; where that fails, so will every other command.
+    fn look_at_configuration(&self) -> Vec<String> {
+        let mut command = self.command();
+        command.args(["config", "--show-scope", "--includes", "-z", "--list"]);
+        match command.stdin(Stdio::null()).output() {
+            Ok(listed) if listed.status.success() => local_config::neutralised(&listed.stdout),
+            _ => Vec::new(),
+        }
+    }
+
     /// What git prints when it is fed `input`.
     ///
     /// # Errors
@@ -102,25 +172,16 @@ impl Git {
                 source,
             },
         };
-        let mut command = Command::new("git");
-        command
-            .arg("-C")
-            .arg(&self.folder)
-            .args([
-                "-c",
-                "core.quotePath=false",
-                "-c",
-                "advice.detachedHead=false",
-            ])
-            .args(args)
-            // Messages are read here; and looking at a repository must not change it.
-            .env("LC_ALL", "C")
-            .env("GIT_OPTIONAL_LOCKS", "0")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        if let Some(index) = &self.index {
-            command.env("GIT_INDEX_FILE", index);
+        let mut command = self.command();
+        command.args(
+            self.neutralised
+                .get_or_init(|| self.look_at_configuration()),
+        );
+        for (at, argument) in args.iter().enumerate() {
+            command.arg(argument);
+            if at == 0 && matches!(&*name, "diff" | "log" | "show") {
+                command.args(["--no-ext-diff", "--no-textconv"]);
+            }
         }
         let mut child = command.spawn().map_err(fail)?;
         let (mut stdin, stdout, mut stderr) = (
