@@ -22,6 +22,7 @@ use std::future::Future;
 use mlbuild_buildkit::StatusResponse;
 use mlbuild_progress::{BuildTrace, Drawing, LocalSteps, Progress, ProgressHandle};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 pub use mlbuild_progress::{StepEvent, StepOutcome, Titles, Warning};
 
@@ -35,6 +36,12 @@ pub trait Reporter: Send + Sync {
     fn ask(&self, question: &Question) -> Option<bool> {
         let _ = question;
         None
+    }
+
+    /// The token that stops the work once it is cancelled. It is asked for when work begins that has
+    /// to be stopped in an orderly way, on the builder too; until then a caller may just drop it.
+    fn cancellation(&self) -> CancellationToken {
+        CancellationToken::new()
     }
 
     /// How the build that begins now is drawn from the builder's own messages, for a reporter that

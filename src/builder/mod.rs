@@ -6,11 +6,13 @@
 
 mod check;
 mod connect;
+mod consent;
 mod export;
 mod exports;
 mod packages;
 pub mod private;
 mod request;
+mod solve;
 mod source_policy;
 mod ssh_agent;
 
@@ -30,7 +32,9 @@ use tokio_util::io::ReaderStream;
 use tokio_util::sync::CancellationToken;
 
 pub use connect::{Connection, Consent, connect, local_docker};
+pub use consent::{connect_or_start, connect_quietly};
 pub use exports::{Delivery, Route};
+pub use solve::{SolveRequest, untitled};
 pub use ssh_agent::SshAgents;
 
 use crate::error::{CommandError, CommandResult, chain};

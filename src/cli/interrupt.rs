@@ -1,5 +1,7 @@
 //! Ctrl-C: the first cancels the work, also on the daemon; the second exits at once.
 
+use std::sync::OnceLock;
+
 use mlbuild_progress::restore_terminal;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -39,4 +41,18 @@ pub fn token() -> CommandResult<CancellationToken> {
         }
     });
     Ok(token)
+}
+
+/// The token of this process's builds, cancelled by the first SIGINT or SIGTERM from now on.
+///
+/// Where the process can't listen for signals it warns, and a signal ends it at once.
+pub fn shared() -> CancellationToken {
+    static SHARED: OnceLock<CancellationToken> = OnceLock::new();
+    let listen = || {
+        token().unwrap_or_else(|error| {
+            output::warning(error.message());
+            CancellationToken::new()
+        })
+    };
+    SHARED.get_or_init(listen).clone()
 }

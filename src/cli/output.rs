@@ -4,7 +4,9 @@ use std::io::{ErrorKind, IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
 
 use mlbuild_progress::{Drawing, Notes, ProgressMode, ProgressOutput};
+use tokio_util::sync::CancellationToken;
 
+use super::interrupt;
 use crate::error::{CommandError, CommandResult};
 use crate::reporter::{Event, Question, Reporter};
 
@@ -111,6 +113,10 @@ impl Reporter for Terminal {
             | Event::Step(_)
             | Event::SolveFinished { .. } => {}
         }
+    }
+
+    fn cancellation(&self) -> CancellationToken {
+        interrupt::shared()
     }
 
     fn drawing(&self) -> Option<Drawing> {

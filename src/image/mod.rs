@@ -13,6 +13,7 @@ mod inspect;
 mod installed;
 pub mod layer;
 mod layout;
+mod layout_writer;
 pub mod pack;
 pub mod reown;
 
@@ -21,3 +22,4 @@ pub use contents::{Account, Contents};
 pub use error::LayoutError;
 pub use inspect::{ImageLayer, PlatformImage, is_attestation, is_index, is_manifest};
 pub use layout::{BlobSource, OciLayout};
+pub use layout_writer::LayoutWriter;

@@ -15,6 +15,7 @@ mod credentials;
 mod derive;
 mod endpoint;
 mod error;
+pub mod mirror;
 mod options;
 mod platform;
 mod presence;

@@ -10,9 +10,9 @@ use oci_spec::distribution::Reference;
 
 use super::derive::Adopted;
 use super::source::{self, Source};
-use crate::cli::image::publish::{load, lock_error, platform};
 use crate::cli::output;
 use crate::error::CommandResult;
+use crate::lock::file::{load, lock_error, platform};
 use crate::registry::{Published, Registry};
 
 /// Writes the entry; returns the lock's file, or `None` where nothing is known of how the

@@ -13,12 +13,12 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 use self::sign::{Cosign, SignArgs};
-use super::opened::{self, Opened};
 use super::output;
 use super::registry_args::RegistryArgs;
 use crate::error::{CommandError, CommandResult};
 use crate::flags::Format;
 use crate::image::Contents;
+use crate::image_source::{self, Opened};
 use crate::registry::{Registry, RegistryError};
 use crate::settings;
 
@@ -118,7 +118,7 @@ pub async fn run(args: AttestArgs) -> CommandResult {
     };
     let resolved = registry.resolve(&image, None).await?;
     let exact = image.clone_with_digest(resolved.descriptor.digest().to_string());
-    let opened = opened::open(&exact.to_string(), &registry).await?;
+    let opened = image_source::open(&exact.to_string(), &registry).await?;
     let lock = lock_of(&registry, &exact, &opened, &folder).await?;
     if lock.is_none() && !args.no_provenance && args.print != Some(What::Sbom) {
         return Err(CommandError::user(format!(
@@ -224,7 +224,8 @@ fn documents(
             });
         };
         if sbom != Sbom::None {
-            let contents = Contents::read(&found.image, opened).map_err(opened::layer_error)?;
+            let contents =
+                Contents::read(&found.image, opened).map_err(image_source::layer_error)?;
             subject.distribution.clone_from(&contents.distribution);
             let pins = lock.and_then(|lock| lock.build.as_ref()?.platforms.get(platform));
             let found =

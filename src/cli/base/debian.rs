@@ -12,10 +12,10 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::DebianArgs;
-use crate::cli::lock::parcel::Parcel;
 use crate::cli::output;
 use crate::env_vars;
 use crate::error::{CommandError, CommandResult};
+use crate::image::LayoutWriter;
 use crate::image::layer::Packing;
 use crate::on_path;
 
@@ -37,7 +37,7 @@ pub struct Debian {
 /// What was made.
 pub struct Made {
     /// The image on disk.
-    pub parcel: Parcel,
+    pub parcel: LayoutWriter,
     /// Its manifest.
     pub top: Descriptor,
     /// The time that no time in it is past.
@@ -196,7 +196,7 @@ impl Debian {
         // Every builder can read gzip; Docker before 23 nothing else.
         let kind = MediaType::ImageLayerGzip;
         let (bytes, layer) = Packing::Gzip.pack(tar, kind.clone());
-        let parcel = Parcel::new()?;
+        let parcel = LayoutWriter::new()?;
         let blob = parcel.document(kind, &bytes)?;
         let created = Timestamp::from_second(epoch)
             .unwrap_or_default()

@@ -8,13 +8,13 @@ use mlbuild_manifests::LockFile;
 use mlbuild_progress::human_bytes;
 use serde_json::json;
 
-use crate::cli::image::locked::store_error;
 use crate::cli::output;
 use crate::cli::runs::time;
 use crate::cli::support::size;
 use crate::error::{CommandError, CommandResult};
 use crate::flags::Format;
 use crate::package_store::{Kept, Prune, Store, StoreError};
+use crate::planning::locked::store_error;
 
 /// Remove packages that this machine keeps for locked builds.
 ///

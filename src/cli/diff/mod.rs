@@ -7,12 +7,12 @@ use std::collections::BTreeSet;
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use crate::cli::opened::{self, Opened};
 use crate::cli::output;
 use crate::cli::registry_args::RegistryArgs;
 use crate::error::{CommandError, CommandResult, ErrorKind};
 use crate::flags::Format;
 use crate::image::compare::{Comparison, compare};
+use crate::image_source::{self, Opened};
 use crate::registry::{parse_platform, platform_name};
 use crate::settings;
 
@@ -58,8 +58,8 @@ pub async fn run(args: DiffArgs) -> CommandResult {
     let folder = settings::current_folder()?;
     let registry = args.registry.client(&folder)?;
     let (first, second) = tokio::try_join!(
-        opened::open(&args.first, &registry),
-        opened::open(&args.second, &registry)
+        image_source::open(&args.first, &registry),
+        image_source::open(&args.second, &registry)
     )?;
     let work = move || Report::make(&first, &second, platform.as_deref());
     let report = tokio::task::spawn_blocking(work)
@@ -113,7 +113,7 @@ impl Report {
         let mut platforms = Vec::new();
         for name in a.intersection(&b) {
             let sides = (first.side(name), second.side(name));
-            let compared = compare(&sides.0, &sides.1).map_err(opened::layer_error)?;
+            let compared = compare(&sides.0, &sides.1).map_err(image_source::layer_error)?;
             platforms.push((name.clone(), compared));
         }
         Ok(Self {

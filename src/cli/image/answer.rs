@@ -2,152 +2,96 @@
 
 use std::path::Path;
 
-use mlbuild_progress::Warning;
-use serde_json::{Value, json};
+use mlbuild_manifests::LockFile;
+use mlbuild_secrets::redact_json;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
 
-use super::publish::Confirmed;
-use crate::builder::BuildOutput;
+use crate::build::{BuildOutcome, DryRun, Planned};
 use crate::cli::output;
 use crate::error::{CommandError, CommandResult};
-use crate::flags::Format;
-use crate::plan::{BuildPlan, Output};
+use crate::flags::{Format, Print};
 use crate::settings::{AnswerSettings, ImageSettings};
 
-/// What is printed at the end.
-#[derive(Debug, Clone)]
-pub struct Answer {
-    text: String,
-    json: Value,
-    /// What `--iidfile` holds.
-    id: Option<String>,
-    /// What `--metadata-file` holds.
-    metadata: Option<Value>,
-    /// True if an output went to stdout: a word after its last byte would spoil it.
-    stdout_is_taken: bool,
-}
-
-impl Answer {
-    /// After a build.
-    pub fn built(
-        settings: &ImageSettings,
-        built: &BuildOutput,
-        confirmed: Option<&Confirmed>,
-        run: Option<String>,
-    ) -> Self {
-        let digest = confirmed
-            .map(|confirmed| confirmed.descriptor.digest().to_string())
-            .or_else(|| built.docker_id.clone())
-            .or_else(|| built.digest());
-        let text = match (confirmed, &built.docker_id) {
-            (Some(confirmed), _) => confirmed.pinned(),
-            (None, Some(id)) => id.clone(),
-            (None, None) => digest.clone().unwrap_or_default(),
-        };
-        let metadata: serde_json::Map<String, Value> = built
-            .response
-            .iter()
+/// Prints what came out, and writes the files that were asked for.
+pub(super) fn built(outcome: &BuildOutcome, settings: &AnswerSettings) -> CommandResult {
+    if let (Some(file), Some(digest)) = (&settings.iidfile, &outcome.digest) {
+        write("--iidfile", file, digest.as_bytes())?;
+    }
+    if let Some(file) = &settings.metadata_file {
+        let values = outcome.exporter_response.iter();
+        let metadata: Map<String, Value> = values
             .map(|(key, value)| (key.clone(), metadata_value(key, value)))
             .collect();
-        Answer {
-            json: json!({
-                "action": "built",
-                "image": settings.tags[0].to_string(),
-                "tags": settings.tags.iter().map(ToString::to_string).collect::<Vec<_>>(),
-                "pinned": confirmed.map(Confirmed::pinned),
-                "digest": digest,
-                "image_id": built.docker_id,
-                "pushed": confirmed.is_some(),
-                "run_id": run,
-                "lock": lock_file(settings),
-            }),
-            id: digest,
-            metadata: Some(Value::Object(metadata)),
-            text,
-            stdout_is_taken: settings.build.outputs.iter().any(Output::is_stdout),
-        }
+        let mut text = pretty(&metadata);
+        text.push('\n');
+        write("--metadata-file", file, text.as_bytes())?;
     }
-
-    /// Nothing had changed.
-    pub fn unchanged(
-        settings: &ImageSettings,
-        digest: &str,
-        pushed: bool,
-        run: Option<String>,
-    ) -> Self {
-        let pinned = pushed.then(|| format!("{}@{digest}", settings.tags[0]));
-        Answer {
-            text: pinned.clone().unwrap_or_else(|| digest.to_owned()),
-            json: json!({
-                "action": "unchanged",
-                "image": settings.tags[0].to_string(),
-                "tags": settings.tags.iter().map(ToString::to_string).collect::<Vec<_>>(),
-                "pinned": pinned,
-                "digest": digest,
-                "image_id": (!pushed).then_some(digest),
-                "pushed": pushed,
-                "run_id": run,
-                "lock": lock_file(settings),
-            }),
-            id: Some(digest.to_owned()),
-            metadata: Some(json!({ "containerimage.digest": digest })),
-            stdout_is_taken: false,
-        }
-    }
-
-    /// What would be built.
-    pub fn dry_run(plan: &BuildPlan, changed: &[String]) -> Self {
-        let mut text = String::new();
-        if changed.is_empty() {
-            text.push_str("nothing changed since the lock: no build\n");
-        }
-        for reason in changed {
-            text.push_str(&format!("would build: {reason}\n"));
-        }
-        for (base, digest) in &plan.bases {
-            text.push_str(&format!(
-                "base {base}@{}\n",
-                digest.as_deref().unwrap_or("(not pinned)")
-            ));
-        }
-        Answer {
-            json: json!({ "action": "dry-run", "changed": changed, "plan": plan }),
-            id: None,
-            metadata: None,
-            text,
-            stdout_is_taken: false,
-        }
-    }
-
-    /// Prints it, and writes the files that were asked for.
-    ///
-    /// # Errors
-    /// Where a file or stdout can't be written.
-    pub fn print(&self, settings: &AnswerSettings) -> CommandResult {
-        if let (Some(file), Some(id)) = (&settings.iidfile, &self.id) {
-            write("--iidfile", file, id.as_bytes())?;
-        }
-        if let (Some(file), Some(metadata)) = (&settings.metadata_file, &self.metadata) {
-            let mut text = serde_json::to_string_pretty(metadata).expect("metadata is plain JSON");
-            text.push('\n');
-            write("--metadata-file", file, text.as_bytes())?;
-        }
-        match settings.format {
-            _ if self.stdout_is_taken => Ok(()),
-            Format::Text if self.text.is_empty() => Ok(()),
-            Format::Text => output::answer(&self.text),
-            Format::Json => {
-                output::answer(&serde_json::to_string_pretty(&self.json).expect("plain JSON"))
-            }
-        }
+    match settings.format {
+        // A word after an output's last byte would spoil it.
+        _ if outcome.wrote_stdout => Ok(()),
+        Format::Text if outcome.name().is_empty() => Ok(()),
+        Format::Text => output::answer(outcome.name()),
+        Format::Json => output::answer(&pretty(&json!(outcome))),
     }
 }
 
-fn lock_file(settings: &ImageSettings) -> Option<String> {
-    settings
-        .lock
-        .file
-        .as_ref()
-        .map(|file| file.display().to_string())
+/// Prints what would be built.
+pub(super) fn dry_run(outcome: &DryRun, format: Format) -> CommandResult {
+    let DryRun::Planned { changed, plan } = outcome else {
+        return output::answer("would pin packages anew, and build");
+    };
+    if format == Format::Json {
+        let document = json!({ "action": "dry-run", "changed": changed, "plan": plan });
+        return output::answer(&redact_json(&pretty(&document)));
+    }
+    let mut text = String::new();
+    if changed.is_empty() {
+        text.push_str("nothing changed since the lock: no build\n");
+    }
+    for reason in changed {
+        text.push_str(&format!("would build: {reason}\n"));
+    }
+    for (base, digest) in &plan.bases {
+        text.push_str(&format!(
+            "base {base}@{}\n",
+            digest.as_deref().unwrap_or("(not pinned)")
+        ));
+    }
+    output::answer(&text)
+}
+
+/// Prints one document of the plan.
+pub(super) fn print(what: Print, planned: &Planned, settings: &ImageSettings) -> CommandResult {
+    let plan = &planned.plan;
+    match what {
+        Print::Dockerfile if plan.dockerfile.text.is_empty() => Err(CommandError::user(
+            "the Dockerfile lies in the remote context; only the builder reads it",
+        )),
+        Print::Dockerfile => output::answer(&plan.dockerfile.text),
+        Print::Plan => output::answer(&redact_json(&pretty(plan))),
+        Print::Lock => match &planned.locked {
+            Some(entry) => {
+                let mut one = LockFile::default();
+                one.insert(entry.clone());
+                output::answer(&one.to_toml())
+            }
+            None => Err(CommandError::user(format!(
+                "{} has no entry for {}",
+                settings
+                    .lock
+                    .file
+                    .as_ref()
+                    .map_or("the lock".into(), |file| file.display().to_string()),
+                settings.tags[0]
+            ))
+            .hint("build the image once: the same command without --print")),
+        },
+    }
+}
+
+fn pretty(document: &impl Serialize) -> String {
+    serde_json::to_string_pretty(document).expect("plain data")
 }
 
 fn write(flag: &str, file: &Path, bytes: &[u8]) -> CommandResult {
@@ -166,16 +110,7 @@ fn metadata_value(key: &str, value: &str) -> Value {
             .ok()
             .filter(Value::is_object)
     };
-    match key.starts_with("containerimage.") || key.starts_with("buildx.") {
-        true => decoded().unwrap_or_else(|| Value::String(value.to_owned())),
-        false => Value::String(value.to_owned()),
-    }
-}
-
-/// A finding of BuildKit's linter in one line.
-pub fn lint(warning: &Warning, dockerfile: &str) -> String {
-    match &warning.source {
-        Some(source) => format!("{dockerfile}:{}: {}", source.first_line, warning.short),
-        None => warning.short.clone(),
-    }
+    let is_encoded = key.starts_with("containerimage.") || key.starts_with("buildx.");
+    let decoded = is_encoded.then(decoded).flatten();
+    decoded.unwrap_or_else(|| Value::String(value.to_owned()))
 }

@@ -5,9 +5,9 @@ use std::process::{Command, Stdio};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::cli::opened::{self, Opened};
 use crate::cli::output;
 use crate::error::{CommandError, CommandResult};
+use crate::image_source::{self, Opened};
 use crate::runtime::RuntimeCli;
 use crate::start::runtime_cli::{self, ContainerRuntime as Runtime};
 
@@ -124,7 +124,7 @@ impl Held {
         let folder = made.map_err(|error| {
             CommandError::environment(format!("no room for a copy of {name}: {error}"))
         })?;
-        let file = folder.path().join(opened::SAVED);
+        let file = folder.path().join(image_source::SAVED);
         output::note(&format!("{} copies {name} out of its store", runtime.cli));
         let output = Command::new(&runtime.program)
             .args(["image", "save", "--output"])
@@ -137,7 +137,7 @@ impl Held {
             let said = String::from_utf8_lossy(&output.stderr);
             return Err(failed(runtime, said.trim()));
         }
-        opened::open_saved(name, folder)
+        image_source::open_saved(name, folder)
     }
 }
 

@@ -18,13 +18,13 @@ use clap::Args;
 use self::local::Local;
 use self::remote::Remote;
 use self::report::Report;
-use super::opened::{self, Opened};
 use super::output;
 use super::registry_args::RegistryArgs;
 use super::runs::ProjectArgs;
 use crate::error::{CommandError, CommandResult};
 use crate::flags::Format;
 use crate::image::Contents;
+use crate::image_source::{self, Opened};
 use crate::records::this_host;
 use crate::registry::{Registry, RegistryError, parse_platform, platform_name};
 
@@ -69,9 +69,9 @@ pub async fn run(args: InspectArgs) -> CommandResult {
     let project = args.project.folder()?;
     let registry = args.registry.client(&project)?;
     let mut report = Report::new(&args.image);
-    let opened = match opened::path(&args.image) {
+    let opened = match image_source::path(&args.image) {
         Some(_) => {
-            let found = opened::open(&args.image, &registry).await?;
+            let found = image_source::open(&args.image, &registry).await?;
             report.read_from = "path".to_owned();
             report.add_platforms(&found);
             report.keep(platform.as_deref())?;
@@ -158,7 +158,7 @@ async fn contents(opened: Opened, report: &Report) -> CommandResult<Contents> {
     let work = tokio::task::spawn_blocking(move || {
         let image = opened.images.get(&name).or(opened.images.values().next());
         let image = &image.expect("an image that was opened has one").image;
-        Contents::read(image, &opened).map_err(opened::layer_error)
+        Contents::read(image, &opened).map_err(image_source::layer_error)
     });
     work.await
         .map_err(|error| CommandError::work(format!("reading the layers broke off: {error}")))?

@@ -7,8 +7,8 @@ use oci_spec::image::Descriptor;
 
 use super::local::Local;
 use super::report::{RegistryFacts, Report};
-use crate::cli::opened::{self, Opened};
 use crate::error::{CommandError, CommandResult};
+use crate::image_source::{self, Opened};
 use crate::registry::{Registry, RegistryError};
 
 /// What came of asking it.
@@ -41,14 +41,16 @@ pub(super) async fn look(name: &str, registry: &Registry) -> CommandResult<Remot
     };
     // By digest from here on: the tag may move meanwhile.
     let exact = reference.clone_with_digest(top.digest().to_string());
-    Ok(match opened::open(&exact.to_string(), registry).await {
-        Ok(opened) => Remote::Found(Box::new(Found {
-            reference,
-            top,
-            opened,
-        })),
-        Err(error) => Remote::Failed(error),
-    })
+    Ok(
+        match image_source::open(&exact.to_string(), registry).await {
+            Ok(opened) => Remote::Found(Box::new(Found {
+                reference,
+                top,
+                opened,
+            })),
+            Err(error) => Remote::Failed(error),
+        },
+    )
 }
 
 impl Remote {

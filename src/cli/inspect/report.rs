@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 
 use super::local::{Held, LocalFacts};
 use super::remote::Found;
-use crate::cli::opened::Opened;
 use crate::error::{CommandError, CommandResult};
 use crate::image::{Account, Contents, is_index};
+use crate::image_source::Opened;
 
 /// The answer.
 #[derive(Debug, Default, Serialize)]

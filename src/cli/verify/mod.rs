@@ -16,11 +16,12 @@ use serde_json::{Value, json};
 use self::rebuild::Rebuilt;
 use self::target::Target;
 use super::diff::{Report, text};
-use super::image::registry_options;
 use super::lock::refuse_flags_of_a_build;
-use crate::cli::{opened, output};
+use crate::cli::output;
 use crate::error::{CommandError, CommandResult, ErrorKind};
 use crate::flags::{Format, ImageArgs};
+use crate::image_source;
+use crate::planning::registry_options;
 use crate::registry::Registry;
 use crate::settings;
 
@@ -54,11 +55,12 @@ pub async fn run(args: VerifyArgs) -> CommandResult {
     let (what, image) = target::sorted(args.what, args.image);
     let mut settings = settings::resolve(image)?;
     let registry = Registry::new(registry_options(&settings));
+    let reporter = output::Terminal::new(settings.answer.progress);
     let target = target::find(what, &settings, &registry).await?;
     settings.build.target.clone_from(&target.entry.target);
 
     let began = Instant::now();
-    let rebuilt = rebuild::rebuild(&settings, &registry, &target.entry).await?;
+    let rebuilt = rebuild::rebuild(&settings, &registry, &target.entry, &reporter).await?;
     let took = began.elapsed().as_secs_f64();
     let verdict = Verdict {
         target: &target,
@@ -90,7 +92,7 @@ pub async fn run(args: VerifyArgs) -> CommandResult {
 
 /// Looks into both images.
 async fn compare(target: &Target, rebuilt: &Rebuilt, registry: &Registry) -> CommandResult<Report> {
-    let first = opened::open(&target.image.to_string(), registry).await?;
+    let first = image_source::open(&target.image.to_string(), registry).await?;
     let second = rebuilt.open(registry)?;
     tokio::task::block_in_place(|| Report::make(&first, &second, None))
 }

@@ -8,18 +8,17 @@ use mlbuild_progress::LocalSteps;
 use oci_spec::image::Digest;
 use tempfile::TempDir;
 
-use crate::builder::{self, BuildError, BuildInputs, Builder, Connection};
-use crate::cli::image::locked::{self, LockedPlan};
-use crate::cli::image::{bases, compose, consent, context, input_digests, planning, skip, titles};
-use crate::cli::lock::provide::Fetch;
-use crate::cli::opened::{self, Opened};
-use crate::cli::repack::{self, Purpose, Repacked};
-use crate::cli::{interrupt, output};
+use crate::build::repack::{self, Purpose, Repacked};
+use crate::builder::{self, BuildError, BuildInputs, Builder, Connection, SolveRequest};
 use crate::error::{CommandError, CommandResult};
 use crate::host::{self, HostSettings};
+use crate::image_source::{self, Opened};
+use crate::lock::provide::Fetch;
 use crate::plan::{BuildPlan, NoCache};
+use crate::planning::locked::{self, LockedPlan};
+use crate::planning::{bases, build_plan, compose, context, input_digests, titles};
 use crate::registry::Registry;
-use crate::reporter::{Reporter, Titles};
+use crate::reporter::Reporter;
 use crate::settings::ImageSettings;
 
 /// The image as it was made here.
@@ -50,22 +49,23 @@ pub async fn rebuild(
     settings: &ImageSettings,
     registry: &Registry,
     entry: &LockedImage,
+    reporter: &dyn Reporter,
 ) -> CommandResult<Rebuilt> {
     let host = host::of_this_machine(settings.build.host_network_settings);
-    let from_pins = locked::from_entry(settings, entry)?;
+    let from_pins = locked::from_entry(settings, entry, reporter)?;
     let open;
     let (plan, composed) = match &from_pins {
         Some(locked) => (locked.plan.clone(), &locked.composed),
         None => {
-            open = compose::dockerfile(settings, &host)?;
-            let uses = planning::images(settings, &open).map_err(CommandError::user)?;
+            open = compose::dockerfile(settings, &host, reporter)?;
+            let uses = build_plan::images(settings, &open).map_err(CommandError::user)?;
             let pins = bases::from_lock(&uses, Some(entry));
-            let plan = planning::plan(settings, &open, &uses, &pins)?;
+            let plan = build_plan::plan(settings, &open, &uses, &pins)?;
             (plan, &open)
         }
     };
     let context = context::Before::look(settings, &plan)?;
-    let changed = skip::changed(
+    let changed = input_digests::changed(
         Some(entry),
         &input_digests::inputs(&plan, composed, context.digest()),
     );
@@ -82,6 +82,7 @@ pub async fn rebuild(
         entry,
         host: &host,
         locked: from_pins.as_ref(),
+        reporter,
     };
     let text = composed.template.as_ref().map(|_| composed.text.as_str());
     job.run(plan, text, context.transfer_key()).await
@@ -93,6 +94,7 @@ struct Rebuilding<'a> {
     entry: &'a LockedImage,
     host: &'a HostSettings,
     locked: Option<&'a LockedPlan>,
+    reporter: &'a dyn Reporter,
 }
 
 impl Rebuilding<'_> {
@@ -106,28 +108,27 @@ impl Rebuilding<'_> {
         plan.cache_from.clear();
         plan.cache_to.clear();
         plan.outputs.clear();
-        let cancel = interrupt::token()?;
+        let cancel = self.reporter.cancellation();
         let ssh = builder::SshAgents::start(&plan.ssh)?;
-        let Connection { builder, how } = consent::connect(&self.settings.build).await?;
+        let Connection { builder, how } =
+            builder::connect_or_start(&self.settings.build, self.reporter).await?;
         if let (Some(locked), Some(build)) = (self.locked, &self.entry.build) {
             let fetch = Fetch {
                 settings: self.settings,
                 host: self.host,
                 registry: self.registry,
                 builder: &builder,
+                reporter: self.reporter,
             };
             fetch.provide(locked, build).await?;
         }
-        output::note(&format!("rebuilding on {how}"));
-        let titles: Titles = match text {
+        self.reporter.note(format!("rebuilding on {how}"));
+        let titles = match text {
             Some(text) => Box::new(titles::titles(text)),
-            None => Box::new(|_| None),
+            None => builder::untitled(),
         };
-        let terminal = output::Terminal::new(self.settings.answer.progress);
-        let reporter: &dyn Reporter = &terminal;
-        let mut progress = reporter.begin_solve(titles);
         let nothing = HostSettings::default();
-        let build = BuildInputs {
+        let request = SolveRequest {
             plan: &plan,
             transfer_key,
             // Nothing of this machine may reach a build from pins.
@@ -137,21 +138,20 @@ impl Rebuilding<'_> {
             },
             ssh: ssh.sockets(),
             insecure: &self.settings.insecure,
-            events: progress.sender(),
-            cancel,
             asks_packages: false,
+            cancel,
         };
-        let steps = progress.local_steps();
-        let made = progress.during(self.make(&builder, &build, &steps)).await;
-        drop(build);
-        let trace = progress.finish().await;
-        let made = made.map_err(|error| error.explain(&trace, &plan))?;
+        let builder = &builder;
+        let solved = request.solve(self.reporter, titles, |inputs, steps| async move {
+            self.make(builder, &inputs, &steps).await
+        });
+        let (made, _) = solved.await?;
         let manifests = match &made {
             Made::Packed(packed) => packed.manifests(),
             Made::Exported(path, _) => {
-                let opened = opened::on_disk("the rebuilt image", path)?;
+                let opened = image_source::on_disk("the rebuilt image", path)?;
                 let named = opened.images.iter();
-                let digest = |i: &opened::OpenedImage| i.image.manifest.digest().clone();
+                let digest = |i: &image_source::OpenedImage| i.image.manifest.digest().clone();
                 named
                     .map(|(name, image)| (name.clone(), digest(image)))
                     .collect()
@@ -194,7 +194,7 @@ impl Rebuilt {
     pub fn open(&self, registry: &Registry) -> CommandResult<Opened> {
         match &self.made {
             Made::Packed(packed) => packed.open("rebuilt", registry),
-            Made::Exported(path, _) => opened::on_disk("rebuilt", path),
+            Made::Exported(path, _) => image_source::on_disk("rebuilt", path),
         }
     }
 }

@@ -9,10 +9,11 @@ use mlbuild_manifests::lock::ImageKey;
 use oci_spec::distribution::Reference;
 use oci_spec::image::Digest;
 
-use crate::cli::image::{lock_key, publish};
 use crate::cli::output;
 use crate::error::{CommandError, CommandResult};
 use crate::flags::ImageArgs;
+use crate::lock::file;
+use crate::planning::lock_key;
 use crate::records::{Store, entry_of, exact_image};
 use crate::registry::{Registry, RegistryError, platform_name};
 use crate::settings::ImageSettings;
@@ -182,9 +183,9 @@ async fn tagged(entry: &LockedImage, registry: &Registry) -> CommandResult<Refer
 
 /// The entry of the lock that is meant.
 fn locked(settings: &ImageSettings) -> CommandResult<LockedImage> {
-    let file = settings.lock.file.as_deref();
-    let file = file.ok_or_else(|| CommandError::user("--no-lock: there is nothing to verify"))?;
-    let lock = publish::load(file)?;
+    let path = settings.lock.file.as_deref();
+    let path = path.ok_or_else(|| CommandError::user("--no-lock: there is nothing to verify"))?;
+    let lock = file::load(path)?;
     let key = lock_key(settings);
     let mut all = lock.images();
     let entry = match (lock.get(&key), settings.named, all.next(), all.next()) {
@@ -192,7 +193,7 @@ fn locked(settings: &ImageSettings) -> CommandResult<LockedImage> {
         (None, false, Some(only), None) => only,
         (None, _, None, _) => {
             return Err(
-                CommandError::user(format!("{} holds no image", file.display()))
+                CommandError::user(format!("{} holds no image", path.display()))
                     .hint("build and push one: mlbuild image -t REGISTRY/NAME:TAG --push"),
             );
         }
@@ -200,7 +201,7 @@ fn locked(settings: &ImageSettings) -> CommandResult<LockedImage> {
             let names: Vec<String> = lock.images().map(|i| i.key().to_string()).collect();
             return Err(CommandError::user(format!(
                 "{} has no entry for {key}; it has {}",
-                file.display(),
+                path.display(),
                 names.join(", ")
             ))
             .hint("say which one: mlbuild verify -t NAME:TAG, with the image's other flags"));

@@ -11,7 +11,7 @@ use crate::settings::ImageSettings;
 const PLACE: &str = "{time}";
 
 /// A day, which is meant with all that was offered on it, in UTC; or a time as RFC 3339 has it.
-pub(super) fn parse(text: &str) -> Result<Timestamp, String> {
+pub fn parse(text: &str) -> Result<Timestamp, String> {
     let time = match text.parse::<Date>() {
         Ok(day) if !text.contains('T') => {
             let next = day.tomorrow().and_then(|day| day.to_zoned(TimeZone::UTC));

@@ -5,12 +5,12 @@ use mlbuild_manifests::lock::{LockedBuild, Pins};
 use super::ask::Question;
 use super::vendor;
 use crate::builder::Builder;
-use crate::cli::image::locked::{LockedPlan, store_error};
-use crate::cli::output;
 use crate::error::{CommandError, CommandResult};
 use crate::host::HostSettings;
 use crate::package_store::{Store, read_fetched};
+use crate::planning::locked::{LockedPlan, store_error};
 use crate::registry::Registry;
+use crate::reporter::Reporter;
 use crate::settings::ImageSettings;
 
 /// What fetches packages, and for whom.
@@ -24,6 +24,8 @@ pub struct Fetch<'a> {
     pub registry: &'a Registry,
     /// Asks the archives, from inside the base.
     pub builder: &'a Builder,
+    /// Takes what there is to tell.
+    pub reporter: &'a dyn Reporter,
 }
 
 impl Fetch<'_> {
@@ -38,13 +40,14 @@ impl Fetch<'_> {
         if build.vendored.is_some() && !locked.view.missing().is_empty() {
             let image = &self.settings.tags[0];
             let taken = vendor::fetch(self.registry, image, pins).await?;
-            output::note(&format!(
+            self.reporter.note(format!(
                 "{taken} pinned packages came from beside the image"
             ));
         }
         let missing = locked.view.missing().len();
         if missing > 0 {
-            output::note(&format!("fetching {missing} pinned packages"));
+            self.reporter
+                .note(format!("fetching {missing} pinned packages"));
             let missing_base = || {
                 CommandError::difference("the lock has no pin for the base")
                     .hint("pin it: mlbuild lock, with the image's flags")
@@ -57,6 +60,7 @@ impl Fetch<'_> {
                 base: locked.base.as_deref().ok_or_else(missing_base)?,
                 platform: &locked.platform,
                 as_of: build.as_of,
+                reporter: self.reporter,
             };
             fetch(&question, self.builder, pins).await?;
         }

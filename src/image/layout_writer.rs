@@ -11,17 +11,17 @@ use crate::error::{CommandError, CommandResult};
 use crate::image::OciLayout;
 
 /// A layout under way.
-pub struct Parcel {
+pub struct LayoutWriter {
     folder: TempDir,
 }
 
-impl Parcel {
+impl LayoutWriter {
     /// # Errors
     /// Where there is no place for it.
     pub fn new() -> CommandResult<Self> {
         let folder = tempfile::tempdir().map_err(environment)?;
         std::fs::create_dir_all(folder.path().join("blobs/sha256")).map_err(environment)?;
-        Ok(Parcel { folder })
+        Ok(LayoutWriter { folder })
     }
 
     /// Where it is.

@@ -14,12 +14,12 @@ use oci_spec::image::{Descriptor, Digest};
 use tempfile::TempDir;
 
 use self::bases::Base;
-use super::opened::{self, Opened};
 use crate::builder::{BuildError, BuildInputs, BuildOutput, Builder};
 use crate::env_vars;
 use crate::error::{CommandError, CommandResult, ErrorKind};
 use crate::image::ImageLayer;
 use crate::image::pack::{self, PackError, PackOptions, PackedFolder, PackedImage};
+use crate::image_source::{self, Opened};
 use crate::plan::Repack;
 use crate::registry::{Registry, platform_name};
 
@@ -119,7 +119,7 @@ fn pack_all(
     bases: &[Base],
     options: &PackOptions,
 ) -> CommandResult<Repacked> {
-    let export = opened::on_disk("the builder's image", path)?;
+    let export = image_source::on_disk("the builder's image", path)?;
     let into = PackedFolder::create(&folder.path().join("image")).map_err(pack_error)?;
     let (mut images, mut found) = (Vec::new(), Vec::new());
     for platform in export.images.keys() {
@@ -160,7 +160,10 @@ impl Repacked {
             let base = base?.clone();
             Some((layer.blob.digest().to_string(), base))
         });
-        Ok(opened::on_disk(name, self.into.path())?.with_layers_of(registry, bases.collect()))
+        Ok(
+            image_source::on_disk(name, self.into.path())?
+                .with_layers_of(registry, bases.collect()),
+        )
     }
 
     /// Notes what was pushed to these tags, so that it isn't packed for them again.
@@ -219,7 +222,7 @@ pub fn work_folder() -> CommandResult<TempDir> {
 
 fn pack_error(error: PackError) -> CommandError {
     match error {
-        PackError::Layer(error) => opened::layer_error(error),
+        PackError::Layer(error) => image_source::layer_error(error),
         PackError::Write { .. } => CommandError::new(ErrorKind::Environment, error),
     }
 }

@@ -6,13 +6,12 @@ use sha2::{Digest as _, Sha256};
 
 use super::bases::Bases;
 use super::compose::Composed;
-use super::{ignore, layouts, packing};
+use super::{ignore, layouts, repack};
 use crate::env_vars;
 use crate::error::CommandResult;
-use crate::flags::Upgrade;
 use crate::pin::{self, ExpandError, ImageUse, PinContext};
 use crate::plan::{BuildPlan, Context, NoCache, Output, PlannedDockerfile};
-use crate::settings::ImageSettings;
+use crate::settings::{ImageSettings, Upgrade};
 
 /// Build arguments: the template's, then the user's.
 pub fn build_args(settings: &ImageSettings, composed: &Composed) -> BTreeMap<String, String> {
@@ -49,8 +48,10 @@ pub fn images(settings: &ImageSettings, composed: &Composed) -> Result<Vec<Image
     pin::images(&composed.text, &context)
 }
 
+/// The platform of this machine, as builders name it.
 #[cfg(target_arch = "x86_64")]
 pub const NATIVE: &str = "linux/amd64";
+/// The platform of this machine, as builders name it.
 #[cfg(target_arch = "aarch64")]
 pub const NATIVE: &str = "linux/arm64";
 
@@ -73,7 +74,7 @@ pub fn plan(
     secrets.extend(build.secrets.clone());
     let mut named_contexts = layouts::resolve(&build.contexts)?;
     named_contexts.extend(composed.contexts.clone());
-    let repack = packing::repack(settings)?;
+    let repack = repack::repack(settings)?;
     let mut args = build_args(settings, composed);
     if let Some(repack) = &repack {
         // For what RUN steps write: dates in files can't be held back afterwards.

@@ -8,10 +8,10 @@ use oci_spec::distribution::Reference;
 use oci_spec::image::{Descriptor, Digest, MediaType};
 use serde_json::json;
 
-use super::parcel::Parcel;
-use crate::cli::image::locked::store_error;
 use crate::error::{CommandError, CommandResult};
+use crate::image::LayoutWriter;
 use crate::package_store::{Store, StoreError};
+use crate::planning::locked::store_error;
 use crate::registry::Registry;
 
 /// Artifact type of the packages.
@@ -38,13 +38,13 @@ pub async fn keep(
     build: &LockedBuild,
 ) -> CommandResult<Digest> {
     let store = Store::open().map_err(store_error)?;
-    let parcel = Parcel::new()?;
+    let layout = LayoutWriter::new()?;
     let mut all: Vec<_> = build.platforms.values().flat_map(files).collect();
     all.sort();
     all.dedup_by(|a, b| a.1 == b.1);
     let mut layers = Vec::new();
     for (name, sha256, size) in &all {
-        parcel.link(sha256, &store.path(sha256))?;
+        layout.link(sha256, &store.path(sha256))?;
         layers.push(json!({
             "mediaType": PACKAGE,
             "digest": format!("sha256:{sha256}"),
@@ -52,7 +52,7 @@ pub async fn keep(
             "annotations": { "org.opencontainers.image.title": name },
         }));
     }
-    let empty = parcel.document(MediaType::EmptyJSON, b"{}")?;
+    let empty = layout.document(MediaType::EmptyJSON, b"{}")?;
     let manifest = json!({
         "schemaVersion": 2,
         "mediaType": "application/vnd.oci.image.manifest.v1+json",
@@ -61,14 +61,14 @@ pub async fn keep(
         "layers": layers,
     });
     let text = manifest.to_string();
-    let top = parcel.document(MediaType::ImageManifest, text.as_bytes())?;
-    let layout = parcel.finish(&top)?;
+    let top = layout.document(MediaType::ImageManifest, text.as_bytes())?;
+    let finished = layout.finish(&top)?;
     // A tag of its own: what no tag names, registries throw away.
     let tag = format!("packages-{}", &top.digest().digest()[..16]);
     let (host, name) = (image.registry().to_owned(), image.repository().to_owned());
     let reference = Reference::with_tag(host, name, tag);
     let pushed = registry
-        .push_layout(&layout, &reference, &[], Arc::new(|_| {}))
+        .push_layout(&finished, &reference, &[], Arc::new(|_| {}))
         .await?;
     Ok(pushed.descriptor.digest().clone())
 }

@@ -9,13 +9,12 @@ use mlbuild_templates::compose::{REQUEST_CONTEXT, resolve_dockerfile};
 use mlbuild_templates::{PackageRequest, SecretUse};
 use tempfile::TempDir;
 
-use crate::builder::{BuildInputs, Builder};
-use crate::cli::image::compose::secret_source;
-use crate::cli::image::locked::files;
-use crate::cli::{interrupt, output};
+use crate::builder::{self, Builder, SolveRequest};
 use crate::error::{CommandError, CommandResult};
 use crate::host::HostSettings;
 use crate::plan::{BuildPlan, Context, NoCache, PlannedDockerfile, SecretSource};
+use crate::planning::compose::secret_source;
+use crate::planning::locked::files;
 use crate::reporter::Reporter;
 use crate::settings::ImageSettings;
 
@@ -33,6 +32,8 @@ pub struct Question<'a> {
     pub platform: &'a str,
     /// The time as of which it is asked.
     pub as_of: Option<Timestamp>,
+    /// Takes the progress.
+    pub reporter: &'a dyn Reporter,
 }
 
 impl Question<'_> {
@@ -50,24 +51,21 @@ impl Question<'_> {
         let question = self.written(more)?;
         let answer = temporary()?;
         let plan = self.plan(question.path())?;
-        let cancel = interrupt::token()?;
-        let terminal = output::Terminal::new(self.settings.answer.progress);
-        let reporter: &dyn Reporter = &terminal;
-        let mut progress = reporter.begin_solve(Box::new(|_| None));
-        let inputs = BuildInputs {
+        let path = answer.path();
+        let request = SolveRequest {
             plan: &plan,
             transfer_key: "",
             host: self.host,
             ssh: &Default::default(),
             insecure: &self.settings.insecure,
-            events: progress.sender(),
-            cancel,
             asks_packages: false,
+            cancel: self.reporter.cancellation(),
         };
-        let asked = progress.during(builder.files(&inputs, answer.path())).await;
-        drop(inputs);
-        let trace = progress.finish().await;
-        asked.map_err(|error| error.explain(&trace, &plan))?;
+        request
+            .solve(self.reporter, builder::untitled(), |inputs, _| async move {
+                builder.files(&inputs, path).await
+            })
+            .await?;
         Ok(answer)
     }
 

@@ -4,25 +4,25 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use mlbuild_manifests::LockFile;
 use mlbuild_manifests::document::{
     Document, LOCK_ARTIFACT_TYPE, RUN_ARTIFACT_TYPE, RUN_ID_ANNOTATION,
 };
 use mlbuild_manifests::lock::{
-    Builder, ImageKey, Inputs, LockedBuild, LockedImage, LockedLayer, LockedPackages,
-    LockedPlatform, PublishedImage,
+    Builder, ImageKey, Inputs, LockedBuild, LockedImage, LockedPackages, PublishedImage,
 };
 use mlbuild_manifests::run_record::{
     Binding, FOLDER_NAME, RunImage, RunPlatform, RunRecord, RunRecordError,
 };
-use mlbuild_manifests::{LockError, LockFile};
 use oci_spec::distribution::Reference;
 use oci_spec::image::{Descriptor, Digest};
 
-use super::bases::Bases;
-use crate::cli::output;
 use crate::error::{CommandError, CommandResult};
 use crate::image::PlatformImage;
+use crate::lock::file::{load, lock_error, platform};
+use crate::planning::bases::Bases;
 use crate::registry::{Registry, platform_name};
+use crate::reporter::Reporter;
 use crate::settings::{ImageSettings, LockMode};
 
 /// What the registry has now.
@@ -184,22 +184,6 @@ fn says_enough(old: &LockedImage, new: &LockedImage) -> bool {
     *old == new
 }
 
-/// The image for one platform as a lock has it, with the platform's name.
-pub fn platform(image: &PlatformImage) -> (String, LockedPlatform) {
-    let layers = image.layers.iter().map(|layer| LockedLayer {
-        digest: layer.blob.digest().clone(),
-        diff_id: layer.diff_id.clone(),
-        size: layer.blob.size(),
-        media_type: layer.blob.media_type().to_string(),
-    });
-    let locked = LockedPlatform {
-        manifest: image.manifest.digest().clone(),
-        config: image.config.digest().clone(),
-        layers: layers.collect(),
-    };
-    (platform_name(&image.platform), locked)
-}
-
 /// Refuses an id that is bound to another image, before anything is written down.
 ///
 /// # Errors
@@ -224,6 +208,7 @@ pub async fn bind(
     registry: &Registry,
     confirmed: &Confirmed,
     lock: Option<&(Digest, LockedImage)>,
+    reporter: &dyn Reporter,
 ) -> CommandResult<String> {
     let id = settings.lock.run_id.clone();
     let mut record = RunRecord::new(id.clone(), Timestamp::now(), confirmed.run_image());
@@ -263,22 +248,9 @@ pub async fn bind(
         Ok::<_, String>(())
     };
     if let Err(error) = attach.await {
-        output::warning(&format!(
+        reporter.warning(format!(
             "the run's record is on disk only; the registry did not take it: {error}"
         ));
     }
     Ok(id.to_string())
-}
-
-/// The lock file, or an empty one where there is none.
-///
-/// # Errors
-/// Where it is there and can't be used.
-pub fn load(file: &std::path::Path) -> CommandResult<LockFile> {
-    LockFile::load(file).map_err(lock_error)
-}
-
-/// What is wrong with a lock, for people.
-pub fn lock_error(error: LockError) -> CommandError {
-    CommandError::user(error)
 }

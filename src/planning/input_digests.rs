@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use mlbuild_manifests::lock::Inputs;
+use mlbuild_manifests::lock::{Inputs, LockedImage};
 use mlbuild_secrets::must_hide;
 use mlbuild_templates::compose::INPUTS_CONTEXT;
 use oci_spec::image::Digest;
@@ -92,6 +92,31 @@ fn sha256(hex: &str) -> Digest {
     format!("sha256:{hex}")
         .parse()
         .expect("64 hex digits are a digest")
+}
+
+/// Why the image would have to be built again; empty where every input is the lock's.
+pub fn changed(locked: Option<&LockedImage>, inputs: &Inputs) -> Vec<String> {
+    let Some(locked) = locked else {
+        return vec!["the lock has no entry for this image".into()];
+    };
+    if locked.derived.is_some() {
+        return vec!["the lock's image was given to another user".into()];
+    }
+    let old = &locked.inputs;
+    let mut reasons = Vec::new();
+    for (same, reason) in [
+        (old.template == inputs.template, "the template"),
+        (old.spec == inputs.spec, "the image's settings"),
+        (old.dockerfile == inputs.dockerfile, "the Dockerfile"),
+        (old.context == inputs.context, "the files of the context"),
+        (old.settings == inputs.settings, "the build's settings"),
+        (old.args == inputs.args, "the build arguments"),
+    ] {
+        if !same {
+            reasons.push(format!("{reason} changed"));
+        }
+    }
+    reasons
 }
 
 #[cfg(test)]

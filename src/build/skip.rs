@@ -11,14 +11,15 @@ use mlbuild_secrets::must_hide;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::Job;
-use super::answer::Answer;
-use super::consent;
+use super::job::Job;
+use super::outcome::BuildOutcome;
 use super::publish::{self, Confirmed};
-use crate::builder::BuildOutput;
+use crate::builder::{self, BuildOutput};
 use crate::env_vars;
 use crate::error::CommandResult;
+use crate::lock::file;
 use crate::plan::{NoCache, SecretSource};
+use crate::planning::input_digests::changed;
 use crate::settings::LockMode;
 
 /// The question whether a build can be left out.
@@ -58,7 +59,10 @@ impl<'a> Skip<'a> {
     ///
     /// # Errors
     /// Where a run id is bound to another image.
-    pub async fn answer(&self, locked: Option<&LockedImage>) -> CommandResult<Option<Answer>> {
+    pub async fn outcome(
+        &self,
+        locked: Option<&LockedImage>,
+    ) -> CommandResult<Option<BuildOutcome>> {
         let (settings, plan) = (self.job.settings, self.job.plan);
         let build = &settings.build;
         let may = !settings.lock.no_skip
@@ -95,7 +99,7 @@ impl<'a> Skip<'a> {
             }
             if !build.push {
                 let id = memory.docker_id.clone().unwrap_or_default();
-                return Ok(Some(Answer::unchanged(settings, &id, false, None)));
+                return Ok(Some(BuildOutcome::still_in_docker(settings, &id)));
             }
         }
         let Some(published) = &locked.published else {
@@ -120,24 +124,25 @@ impl<'a> Skip<'a> {
                 let digest = published.digest.to_string();
                 let confirmed =
                     publish::confirm(self.job.registry, &settings.tags, Some(&digest)).await?;
-                let entry = settings
-                    .lock
-                    .file
-                    .as_deref()
-                    .map(publish::load)
-                    .transpose()?;
+                let entry = settings.lock.file.as_deref().map(file::load).transpose()?;
                 let entry = entry.and_then(|lock| {
                     lock.checksum(self.job.key)
                         .zip(lock.get(self.job.key).cloned())
                 });
-                Some(publish::bind(settings, self.job.registry, &confirmed, entry.as_ref()).await?)
+                let bound = publish::bind(
+                    settings,
+                    self.job.registry,
+                    &confirmed,
+                    entry.as_ref(),
+                    self.job.reporter,
+                );
+                Some(bound.await?)
             }
             false => None,
         };
-        Ok(Some(Answer::unchanged(
+        Ok(Some(BuildOutcome::still_pushed(
             settings,
             published.digest.as_ref(),
-            true,
             run,
         )))
     }
@@ -213,7 +218,7 @@ impl<'a> Skip<'a> {
         else {
             return false;
         };
-        let Ok(connection) = consent::connect_quietly(build).await else {
+        let Ok(connection) = builder::connect_quietly(build).await else {
             return false;
         };
         for tag in &self.job.settings.tags {
@@ -224,31 +229,6 @@ impl<'a> Skip<'a> {
         }
         true
     }
-}
-
-/// Why the image would have to be built again; empty where every input is the lock's.
-pub fn changed(locked: Option<&LockedImage>, inputs: &Inputs) -> Vec<String> {
-    let Some(locked) = locked else {
-        return vec!["the lock has no entry for this image".into()];
-    };
-    if locked.derived.is_some() {
-        return vec!["the lock's image was given to another user".into()];
-    }
-    let old = &locked.inputs;
-    let mut reasons = Vec::new();
-    for (same, reason) in [
-        (old.template == inputs.template, "the template"),
-        (old.spec == inputs.spec, "the image's settings"),
-        (old.dockerfile == inputs.dockerfile, "the Dockerfile"),
-        (old.context == inputs.context, "the files of the context"),
-        (old.settings == inputs.settings, "the build's settings"),
-        (old.args == inputs.args, "the build arguments"),
-    ] {
-        if !same {
-            reasons.push(format!("{reason} changed"));
-        }
-    }
-    reasons
 }
 
 fn digest_of(inputs: &Inputs) -> String {

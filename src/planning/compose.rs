@@ -15,10 +15,10 @@ use mlbuild_templates::{
 use sha2::{Digest as _, Sha256};
 
 use crate::accelerator;
-use crate::cli::output;
 use crate::error::{CommandError, CommandResult};
 use crate::host::HostSettings;
 use crate::plan::{Context, HostSetting, SecretSource};
+use crate::reporter::Reporter;
 use crate::settings::{ImageSettings, Source};
 
 /// A Dockerfile before pinning, and what comes with it.
@@ -50,7 +50,11 @@ pub struct Composed {
 ///
 /// # Errors
 /// Where the spec contradicts itself, or the file can't be read.
-pub fn dockerfile(settings: &ImageSettings, host: &HostSettings) -> CommandResult<Composed> {
+pub fn dockerfile(
+    settings: &ImageSettings,
+    host: &HostSettings,
+    reporter: &dyn Reporter,
+) -> CommandResult<Composed> {
     match &settings.source {
         Source::Dockerfile { path, remote: true } => Ok(Composed {
             name: path.display().to_string(),
@@ -70,6 +74,7 @@ pub fn dockerfile(settings: &ImageSettings, host: &HostSettings) -> CommandResul
                 settings,
                 host,
                 accelerator_bases,
+                reporter,
             };
             match template {
                 None => {
@@ -87,7 +92,11 @@ pub fn dockerfile(settings: &ImageSettings, host: &HostSettings) -> CommandResul
 ///
 /// # Errors
 /// As [`dockerfile`].
-pub fn locked(settings: &ImageSettings, inputs: &Path) -> CommandResult<Option<Composed>> {
+pub fn locked(
+    settings: &ImageSettings,
+    inputs: &Path,
+    reporter: &dyn Reporter,
+) -> CommandResult<Option<Composed>> {
     let Source::Composed {
         spec,
         template: None,
@@ -101,6 +110,7 @@ pub fn locked(settings: &ImageSettings, inputs: &Path) -> CommandResult<Option<C
         settings,
         host: &host,
         accelerator_bases,
+        reporter,
     };
     let context = ComposeContext {
         secrets: Default::default(),
@@ -119,7 +129,11 @@ pub fn locked(settings: &ImageSettings, inputs: &Path) -> CommandResult<Option<C
 ///
 /// # Errors
 /// Where one can't be composed or written; then neither is changed.
-pub fn write_variants(settings: &ImageSettings, host: &HostSettings) -> CommandResult<Vec<String>> {
+pub fn write_variants(
+    settings: &ImageSettings,
+    host: &HostSettings,
+    reporter: &dyn Reporter,
+) -> CommandResult<Vec<String>> {
     let Source::Composed {
         spec,
         template: None,
@@ -138,6 +152,7 @@ pub fn write_variants(settings: &ImageSettings, host: &HostSettings) -> CommandR
         settings,
         host,
         accelerator_bases,
+        reporter,
     };
     let mut files = Vec::new();
     for (suffix, accelerator) in [("cpu", Accelerator::Off), ("gpu", gpu)] {
@@ -192,6 +207,7 @@ struct Surroundings<'a> {
     settings: &'a ImageSettings,
     host: &'a HostSettings,
     accelerator_bases: &'a BTreeMap<Accelerator, BaseImage>,
+    reporter: &'a dyn Reporter,
 }
 
 impl Surroundings<'_> {
@@ -199,7 +215,7 @@ impl Surroundings<'_> {
     fn note_of_dockerfile(&self, spec: &ImageSpec) {
         let project = &self.settings.project;
         if project.join("Dockerfile").is_file() && crate::config::find(project).is_none() {
-            output::note(&format!(
+            self.reporter.note(format!(
                 "composing from the `{}` template; to build the Dockerfile that is here: -f Dockerfile",
                 spec.template
             ));
@@ -216,7 +232,8 @@ impl Surroundings<'_> {
                 Context::Folder { path } => Some(path.as_path()),
                 _ => None,
             },
-            host_accelerator: (spec.gpu == Some(Accelerator::Auto)).then(host_accelerator),
+            host_accelerator: (spec.gpu == Some(Accelerator::Auto))
+                .then(|| host_accelerator(self.reporter)),
             machine: machine(self.settings),
             accelerator_bases: self.accelerator_bases.clone(),
             secrets: SecretUse::ALL.into_iter().filter(has).collect(),
@@ -240,7 +257,7 @@ impl Surroundings<'_> {
         let done = compose(spec, context).map_err(sorted)?;
         // The locked form follows the open one, which has said it already.
         if !context.locked {
-            warn(&done.warnings);
+            warn(&done.warnings, self.reporter);
         }
         Ok(Composed {
             name: format!("template {}", spec.template),
@@ -264,7 +281,7 @@ impl Surroundings<'_> {
         let template = OwnTemplate::parse(&composed.text).map_err(broken)?;
         let context = self.context(spec);
         let filled = template.fill(spec, &context).map_err(sorted)?;
-        warn(&filled.warnings);
+        warn(&filled.warnings, self.reporter);
         composed.template = Some(path.display().to_string());
         composed.spec_sha256 = Some(hash_spec(spec));
         composed.args = filled.args;
@@ -281,11 +298,11 @@ fn sorted(error: ComposeError) -> CommandError {
     }
 }
 
-fn warn(warnings: &[Warning]) {
+fn warn(warnings: &[Warning], reporter: &dyn Reporter) {
     for warning in warnings {
-        output::warning(&warning.message);
+        reporter.warning(&warning.message);
         if let Some(hint) = &warning.hint {
-            output::note(&format!("  hint: {hint}"));
+            reporter.note(format!("  hint: {hint}"));
         }
     }
 }
@@ -309,14 +326,14 @@ fn machine(settings: &ImageSettings) -> Machine {
     }
 }
 
-fn host_accelerator() -> Accelerator {
+fn host_accelerator(reporter: &dyn Reporter) -> Accelerator {
     let found = accelerator::detect(&accelerator::Host::this(accelerator::Runtime::Docker(None)));
     if found.nvidia.is_some() {
         Accelerator::Cuda
     } else if found.rocm.is_some() {
         Accelerator::Rocm
     } else {
-        output::note("no GPU found on this host: --gpu=auto builds for the processor");
+        reporter.note("no GPU found on this host: --gpu=auto builds for the processor");
         Accelerator::Off
     }
 }

@@ -7,13 +7,14 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use super::bases::Bases;
+use super::build_plan;
 use super::compose::{self, Composed};
-use super::planning;
 use crate::error::{CommandError, CommandResult};
 use crate::host;
 use crate::package_store::{Store, StoreError, View};
 use crate::pin::ImageUse;
 use crate::plan::{BuildPlan, Compression, Context, Repack};
+use crate::reporter::Reporter;
 use crate::settings::ImageSettings;
 
 /// What is built from a lock entry's pins, for one platform.
@@ -45,6 +46,7 @@ pub struct LockedPlan {
 pub fn from_entry(
     settings: &ImageSettings,
     entry: &LockedImage,
+    reporter: &dyn Reporter,
 ) -> CommandResult<Option<LockedPlan>> {
     let Some(build) = &entry.build else {
         return Ok(None);
@@ -54,7 +56,7 @@ pub fn from_entry(
         pins: pins.collect(),
         ..Bases::default()
     };
-    plan(settings, build, &bases).map(Some)
+    plan(settings, build, &bases, reporter).map(Some)
 }
 
 /// As [`from_entry`], for pins that may not be in a lock yet.
@@ -65,20 +67,21 @@ pub fn plan(
     settings: &ImageSettings,
     build: &LockedBuild,
     bases: &Bases,
+    reporter: &dyn Reporter,
 ) -> CommandResult<LockedPlan> {
     check_epoch(build.epoch)?;
     let (platform, pins) = pins(settings, build)?;
     let store = Store::open().map_err(store_error)?;
     let view = View::of(&store, pins);
-    let (composed, offline) = match compose::locked(settings, &view.folder())? {
+    let (composed, offline) = match compose::locked(settings, &view.folder(), reporter)? {
         Some(composed) => (composed, true),
         None => {
             let host = host::of_this_machine(settings.build.host_network_settings);
-            (compose::dockerfile(settings, &host)?, false)
+            (compose::dockerfile(settings, &host, reporter)?, false)
         }
     };
-    let uses = planning::images(settings, &composed).map_err(CommandError::user)?;
-    let mut plan = planning::plan(settings, &composed, &uses, bases)?;
+    let uses = build_plan::images(settings, &composed).map_err(CommandError::user)?;
+    let mut plan = build_plan::plan(settings, &composed, &uses, bases)?;
     plan.same_bits = true;
     plan.source_date_epoch = Some(build.epoch);
     let compression = Compression::new(&build.compression, Some(build.level));
@@ -88,7 +91,7 @@ pub fn plan(
     });
     plan.platforms = vec![platform.to_owned()];
     if offline {
-        // Its steps have none anyway; so a builder needs no leave for the host's.
+        // Its steps have none anyway; so the builder needs no entitlement for the host's.
         plan.run.network = None;
     }
     for (original, copy) in &bases.stand_ins {
@@ -122,7 +125,7 @@ fn pins<'a>(
     let wanted = match (settings.build.platforms.as_slice(), has.as_slice()) {
         ([one], _) => one.as_str(),
         ([], [only]) => only,
-        ([], _) => planning::NATIVE,
+        ([], _) => build_plan::NATIVE,
         ([first, ..], _) => first.as_str(),
     };
     let found = build.platforms.get_key_value(wanted);

@@ -7,12 +7,11 @@ use mlbuild_templates::reference;
 use oci_spec::distribution::Reference;
 
 use crate::builder::Builder;
-use crate::cli::output;
 use crate::error::{CommandError, CommandResult};
-use crate::flags::Upgrade;
 use crate::pin::ImageUse;
-use crate::registry::{Registry, RegistryError, platform_name};
-use crate::settings::{LockMode, LockSettings};
+use crate::registry::{Registry, RegistryError, mirror, platform_name};
+use crate::reporter::Reporter;
+use crate::settings::{LockMode, LockSettings, Upgrade};
 
 /// The base images of one build.
 #[derive(Debug, Default)]
@@ -29,9 +28,9 @@ pub struct Bases {
 
 impl Bases {
     /// Says which pins moved.
-    pub fn tell_moved(&self) {
+    pub fn tell_moved(&self, reporter: &dyn Reporter) {
         for (reference, old, new) in &self.moved {
-            output::note(&format!("{reference} moved: {old} -> {new}"));
+            reporter.note(format!("{reference} moved: {old} -> {new}"));
         }
     }
 
@@ -87,7 +86,11 @@ impl Bases {
     ///
     /// # Errors
     /// The registry's word on an image that Docker doesn't have either.
-    pub async fn accept_local(&mut self, builder: &Builder) -> CommandResult {
+    pub async fn accept_local(
+        &mut self,
+        builder: &Builder,
+        reporter: &dyn Reporter,
+    ) -> CommandResult {
         for reference in self.unpinned.keys().cloned().collect::<Vec<_>>() {
             let local = match builder.client().docker() {
                 Some(_) => builder.docker_image_id(&reference).await?,
@@ -96,10 +99,41 @@ impl Bases {
             let Some(id) = local else {
                 return self.refuse_unpinned();
             };
-            output::warning(&format!(
+            reporter.warning(format!(
                 "{reference} is in no registry: this build uses Docker's {id}, and the lock can't pin it"
             ));
             self.unpinned.remove(&reference);
+        }
+        Ok(())
+    }
+
+    /// Has copies in the registry `to` used where originals are gone.
+    ///
+    /// # Errors
+    /// Where the place can't be part of a name.
+    pub async fn use_mirror(
+        &mut self,
+        registry: &Registry,
+        to: &str,
+        platform: &str,
+        reporter: &dyn Reporter,
+    ) -> CommandResult {
+        for (written, base) in &self.pins {
+            let original = reference::parse(written).map_err(CommandError::user)?;
+            let exact = original.clone_with_digest(base.digest.to_string());
+            if matches!(registry.head(&exact).await, Ok(Some(_))) {
+                continue;
+            }
+            let Some((copy, digest)) = mirror::name(to, base, platform)? else {
+                continue;
+            };
+            if matches!(registry.exists(&copy, &digest).await, Ok(true)) {
+                reporter.note(format!(
+                    "{written} is out of reach: its copy {copy} stands in"
+                ));
+                let copy = format!("{copy}@{digest}");
+                self.stand_ins.insert(written.clone(), copy);
+            }
         }
         Ok(())
     }

@@ -1,0 +1,283 @@
+//! One build with all that was resolved for it: skip, connect, solve, confirm, write down.
+
+use mlbuild_manifests::lock::{ImageKey, Inputs, LockedBuild, LockedImage};
+use mlbuild_manifests::run_record::FOLDER_NAME;
+use mlbuild_progress::{LocalSteps, Titles, Warning};
+
+use super::outcome::{BuildOutcome, DryRun};
+use super::packages::Listing;
+use super::publish::{self, Confirmed};
+use super::skip::Skip;
+use super::{docker_push, moved, packing};
+use crate::builder::{
+    self, BuildError, BuildInputs, BuildOutput, Builder, Connection, SolveRequest, SshAgents,
+};
+use crate::error::{CommandError, CommandResult};
+use crate::host::HostSettings;
+use crate::lock::provide::Fetch;
+use crate::pin::ImageUse;
+use crate::plan::BuildPlan;
+use crate::planning::bases::Bases;
+use crate::planning::compose::Composed;
+use crate::planning::context::Before;
+use crate::planning::input_digests::{self, changed};
+use crate::planning::locked::LockedPlan;
+use crate::planning::titles;
+use crate::registry::Registry;
+use crate::reporter::Reporter;
+use crate::settings::{ImageSettings, LockMode};
+
+/// One build with all that was resolved for it.
+pub(super) struct Job<'a> {
+    pub(super) settings: &'a ImageSettings,
+    pub(super) reporter: &'a dyn Reporter,
+    pub(super) plan: &'a BuildPlan,
+    pub(super) composed: &'a Composed,
+    pub(super) uses: &'a [ImageUse],
+    /// What it is built from, where packages are pinned.
+    pub(super) pinned: Option<(&'a LockedPlan, &'a LockedBuild)>,
+    pub(super) registry: &'a Registry,
+    pub(super) host: &'a HostSettings,
+    pub(super) key: &'a ImageKey,
+}
+
+impl Job<'_> {
+    /// Builds, unless nothing changed since the lock.
+    pub(super) async fn run(
+        &self,
+        locked: Option<&LockedImage>,
+        bases: &mut Bases,
+    ) -> CommandResult<BuildOutcome> {
+        let context = Before::look(self.settings, self.plan)?;
+        let inputs = input_digests::inputs(self.plan, self.composed, context.digest());
+        let skip = Skip::new(self, &inputs);
+        if let Some(outcome) = skip.outcome(locked).await? {
+            self.reporter
+                .detail("nothing changed since the lock: not built again (--no-skip builds)");
+            return Ok(outcome);
+        }
+
+        let cancel = self.reporter.cancellation();
+        let ssh = SshAgents::start(&self.plan.ssh)?;
+        let builder = self.connect(bases).await?;
+        let nothing = HostSettings::default();
+        let request = SolveRequest {
+            plan: self.plan,
+            transfer_key: context.transfer_key(),
+            host: match self.pinned {
+                Some((locked, _)) if locked.offline => &nothing,
+                _ => self.host,
+            },
+            ssh: ssh.sockets(),
+            insecure: &self.settings.insecure,
+            asks_packages: self.lists_packages() && !changed(locked, &inputs).is_empty(),
+            cancel,
+        };
+        let (built, pushed) = self.solve(&builder, &request, locked).await?;
+        let confirmed = self.confirm(pushed.as_deref()).await?;
+        let listing = Listing {
+            skip: &skip,
+            locked,
+            request: &request,
+            upgrades: !self.settings.lock.upgrade.is_empty(),
+            reporter: self.reporter,
+        };
+        let (packages, packages_moved) = match self.lists_packages() {
+            true => listing.of(&builder, &built).await,
+            false => (None, Vec::new()),
+        };
+        let inputs = Inputs {
+            context: context.unchanged()?,
+            ..inputs.clone()
+        };
+        let entry = publish::Entry {
+            settings: self.settings,
+            key: self.key,
+            inputs: inputs.clone(),
+            bases,
+            builder: builder.name_and_version(),
+            confirmed: confirmed.as_ref(),
+            packages: packages.clone(),
+            build: self.pinned.map(|(_, build)| build.clone()),
+        };
+        let run_id = self.write(&entry, confirmed.as_ref()).await?;
+        skip.remember(&inputs, &built, confirmed.as_ref(), packages);
+        self.tell(&built, &builder, run_id.as_deref());
+        Ok(BuildOutcome {
+            run_id,
+            packages_moved,
+            ..BuildOutcome::built(self.settings, built, confirmed.as_ref())
+        })
+    }
+
+    /// What would happen, without a builder.
+    pub(super) fn dry_run(&self, locked: Option<&LockedImage>) -> CommandResult<DryRun> {
+        let context = Before::look(self.settings, self.plan)?;
+        let inputs = input_digests::inputs(self.plan, self.composed, context.digest());
+        Ok(DryRun::Planned {
+            changed: changed(locked, &inputs),
+            plan: Box::new(self.plan.clone()),
+        })
+    }
+
+    /// A builder for these bases and platforms, with the packages that the build mounts at hand, and
+    /// a registry that takes the image.
+    async fn connect(&self, bases: &mut Bases) -> CommandResult<Builder> {
+        let Connection { builder, how } =
+            builder::connect_or_start(&self.settings.build, self.reporter).await?;
+        bases.accept_local(&builder, self.reporter).await?;
+        bases.check_platforms(self.uses, &builder.target_platforms(self.plan))?;
+        if let Some((locked, pins)) = self.pinned {
+            let fetch = Fetch {
+                settings: self.settings,
+                host: self.host,
+                registry: self.registry,
+                builder: &builder,
+                reporter: self.reporter,
+            };
+            fetch.provide(locked, pins).await?;
+        }
+        if self.settings.build.push {
+            // A refusal is better known before a long build than after it.
+            for tag in &self.settings.tags {
+                self.registry.check_push(tag).await?;
+            }
+        }
+        self.reporter.detail(format!("building on {how}"));
+        Ok(builder)
+    }
+
+    /// Builds, and pushes where the builder can't; gives the digest that was pushed too.
+    async fn solve(
+        &self,
+        builder: &Builder,
+        request: &SolveRequest<'_>,
+        locked: Option<&LockedImage>,
+    ) -> CommandResult<(BuildOutput, Option<String>)> {
+        let by_docker = self.settings.build.push && builder.is_classic();
+        let solved = request
+            .solve(self.reporter, self.titles(), |build, steps| async move {
+                let built = self.build(builder, &build, locked, &steps).await?;
+                let pushed = if by_docker && self.plan.repack.is_none() {
+                    let tags = &self.settings.tags;
+                    let cancel = &request.cancel;
+                    let push = docker_push::push(builder, self.registry, tags, &steps, cancel);
+                    Some(push.await?)
+                } else {
+                    built.digest()
+                };
+                Ok((built, pushed))
+            })
+            .await;
+        let ((built, pushed), trace) = solved?;
+        for warning in &trace.warnings {
+            let name = &self.plan.dockerfile.name;
+            self.reporter.warning(lint(warning, name));
+        }
+        Ok((built, pushed))
+    }
+
+    /// Builds; with a lock that must not change, only once the packages are seen to be its own.
+    async fn build(
+        &self,
+        builder: &Builder,
+        build: &BuildInputs<'_>,
+        locked: Option<&LockedImage>,
+        steps: &LocalSteps,
+    ) -> Result<BuildOutput, BuildError> {
+        let listed = locked.and_then(|locked| locked.packages.as_ref());
+        let listed = listed.filter(|_| self.pinned.is_none());
+        if let Some(old) = listed.filter(|_| self.settings.lock.mode > LockMode::Free)
+            && let Some(new) = builder.packages(build).await?
+        {
+            let moved = moved::packages(old, &new);
+            if !moved.is_empty() {
+                return Err(CommandError::difference(format!(
+                    "--locked: the packages would change:\n  {}",
+                    moved.join("\n  ")
+                ))
+                .hint("to take the new ones, build once without --locked and commit mlbuild.lock")
+                .into());
+            }
+        }
+        match self.plan.repack {
+            Some(repack) => packing::build(self, builder, build, repack, steps).await,
+            None => builder.build(build).await,
+        }
+    }
+
+    /// Whether the lock gets the image's packages.
+    fn lists_packages(&self) -> bool {
+        self.settings.lock.file.is_some() && self.settings.lock.mode <= LockMode::Free
+    }
+
+    /// The steps of a composed image have titles.
+    fn titles(&self) -> Titles {
+        if self.composed.template.is_some() && self.composed.path.is_none() {
+            Box::new(titles::titles(&self.composed.text))
+        } else {
+            builder::untitled()
+        }
+    }
+
+    /// What the registry has now, where the image was pushed.
+    async fn confirm(&self, pushed: Option<&str>) -> CommandResult<Option<Confirmed>> {
+        if !self.settings.build.push {
+            return Ok(None);
+        }
+        let confirmed = publish::confirm(self.registry, &self.settings.tags, pushed).await?;
+        publish::check_run(self.settings, &confirmed)?;
+        Ok(Some(confirmed))
+    }
+
+    /// Writes the lock, and binds the run; gives the run's id.
+    async fn write(
+        &self,
+        entry: &publish::Entry<'_>,
+        confirmed: Option<&Confirmed>,
+    ) -> CommandResult<Option<String>> {
+        let lock = entry.write_lock()?;
+        let Some(confirmed) = confirmed else {
+            return Ok(None);
+        };
+        let bound = publish::bind(
+            self.settings,
+            self.registry,
+            confirmed,
+            lock.as_ref(),
+            self.reporter,
+        );
+        bound.await.map(Some)
+    }
+
+    /// Where an image without a registry is to be found, and what was written beside it.
+    fn tell(&self, built: &BuildOutput, builder: &Builder, run: Option<&str>) {
+        if !self.settings.build.push
+            && built.docker_id.is_none()
+            && self.settings.build.outputs.is_empty()
+        {
+            self.reporter.warning(format!(
+                "the image is in the cache of {} only; push it (--push), load it (--load) or write it (-o)",
+                builder.client().endpoint()
+            ));
+        }
+        let lock = &self.settings.lock;
+        if let Some(file) = lock.file.as_ref().filter(|_| lock.mode == LockMode::Free) {
+            let name = file.strip_prefix(&self.settings.project).unwrap_or(file);
+            self.reporter
+                .detail(format!("locked in {}", name.display()));
+        }
+        if let Some(run) = run {
+            self.reporter
+                .detail(format!("run {run} is bound to it in {FOLDER_NAME}/"));
+        }
+    }
+}
+
+/// A finding of BuildKit's linter in one line.
+fn lint(warning: &Warning, dockerfile: &str) -> String {
+    match &warning.source {
+        Some(source) => format!("{dockerfile}:{}: {}", source.first_line, warning.short),
+        None => warning.short.clone(),
+    }
+}

@@ -1,0 +1,219 @@
+//! From a description to a pushed, locked image.
+//!
+//! Compose, pin the bases, see whether anything changed, build, let the registry confirm, write
+//! down. What is built is decided in [`crate::planning`], what its packages are in [`crate::lock`];
+//! each further step is a file beside this one.
+
+mod docker_push;
+mod job;
+mod moved;
+mod outcome;
+mod packages;
+mod packing;
+mod publish;
+pub mod repack;
+mod skip;
+
+use mlbuild_manifests::lock::{ImageKey, LockedBuild, LockedImage};
+use mlbuild_secrets::is_secret;
+
+pub use outcome::{Action, BuildOutcome, DryRun};
+
+use self::job::Job;
+use crate::error::{CommandError, CommandResult};
+use crate::host::{self, HostSettings};
+use crate::lock::file;
+use crate::lock::locker::Locker;
+use crate::pin::ImageUse;
+use crate::plan::BuildPlan;
+use crate::planning::bases::{self, Bases};
+use crate::planning::compose::{self, Composed};
+use crate::planning::locked::{self, LockedPlan};
+use crate::planning::{build_plan, lock_key, registry_options};
+use crate::registry::Registry;
+use crate::reporter::Reporter;
+use crate::settings::ImageSettings;
+
+/// Makes an image, unless it is there already.
+///
+/// # Errors
+/// Where the settings contradict each other, a base or a builder can't be reached, a step fails, or
+/// the registry has something else in the end.
+pub async fn run(settings: &ImageSettings, reporter: &dyn Reporter) -> CommandResult<BuildOutcome> {
+    let start = Start::read(settings, reporter)?;
+    let registry = Registry::new(registry_options(settings));
+    let mut bases = start.bases(&registry).await?;
+    let chosen = start.choose(&mut bases, &registry).await?;
+    let job = start.job(&chosen, &registry);
+    job.run(start.locked.as_ref(), &mut bases).await
+}
+
+/// Does all but the build.
+///
+/// # Errors
+/// As [`run`], as far as no builder is needed.
+pub async fn dry_run(settings: &ImageSettings, reporter: &dyn Reporter) -> CommandResult<DryRun> {
+    let start = Start::read(settings, reporter)?;
+    let registry = Registry::new(registry_options(settings));
+    let mut bases = start.bases(&registry).await?;
+    let locker = start.locker(&bases);
+    if !locker.fits_or_pins_nothing(start.locked.as_ref())? {
+        locker.refuse_locked(start.locked.as_ref())?;
+        return Ok(DryRun::PinsAnew);
+    }
+    let chosen = start.choose(&mut bases, &registry).await?;
+    bases.refuse_unpinned()?;
+    start.job(&chosen, &registry).dry_run(start.locked.as_ref())
+}
+
+/// What a build would ask a builder for. Bases that the lock doesn't pin have no digest in it:
+/// nothing is looked up.
+#[derive(Debug, Clone)]
+pub struct Planned {
+    /// The plan.
+    pub plan: BuildPlan,
+    /// The lock's entry for the image.
+    pub locked: Option<LockedImage>,
+}
+
+/// Plans a build from the project's files alone, without a network.
+///
+/// # Errors
+/// Where the settings contradict each other, or a file can't be read.
+pub fn plan(settings: &ImageSettings, reporter: &dyn Reporter) -> CommandResult<Planned> {
+    let start = Start::read(settings, reporter)?;
+    let pins = bases::from_lock(&start.uses, start.locked.as_ref());
+    let entry = start.locked.as_ref();
+    let from_pins = entry.map(|entry| locked::from_entry(settings, entry, reporter));
+    let plan = match from_pins.transpose()?.flatten() {
+        Some(locked) => locked.plan,
+        None => build_plan::plan(settings, &start.composed, &start.uses, &pins)?,
+    };
+    let locked = start.locked;
+    Ok(Planned { plan, locked })
+}
+
+/// What is known before anything is looked up.
+struct Start<'a> {
+    settings: &'a ImageSettings,
+    reporter: &'a dyn Reporter,
+    host: HostSettings,
+    composed: Composed,
+    uses: Vec<ImageUse>,
+    key: ImageKey,
+    /// The lock's entry for the image.
+    locked: Option<LockedImage>,
+}
+
+/// What is built.
+enum Chosen {
+    /// From pinned packages.
+    Pinned(Box<LockedPlan>, Box<LockedBuild>),
+    /// From whatever its steps fetch.
+    Open(Box<BuildPlan>),
+}
+
+impl<'a> Start<'a> {
+    fn read(settings: &'a ImageSettings, reporter: &'a dyn Reporter) -> CommandResult<Self> {
+        let host = host::of_this_machine(settings.build.host_network_settings);
+        let composed = compose::dockerfile(settings, &host, reporter)?;
+        warn_of_secret_args(settings, reporter);
+        let key = lock_key(settings);
+        let locked = match &settings.lock.file {
+            Some(path) => file::load(path)?.get(&key).cloned(),
+            None => None,
+        };
+        let uses = build_plan::images(settings, &composed).map_err(CommandError::user)?;
+        Ok(Start {
+            settings,
+            reporter,
+            host,
+            composed,
+            uses,
+            key,
+            locked,
+        })
+    }
+
+    async fn bases(&self, registry: &Registry) -> CommandResult<Bases> {
+        let bases = bases::resolve(
+            &self.uses,
+            self.locked.as_ref(),
+            &self.settings.lock,
+            self.settings.build.pull,
+            registry,
+        );
+        let bases = bases.await?;
+        bases.tell_moved(self.reporter);
+        Ok(bases)
+    }
+
+    fn locker<'b>(&'b self, bases: &'b Bases) -> Locker<'b> {
+        Locker {
+            settings: self.settings,
+            host: &self.host,
+            composed: &self.composed,
+            bases,
+            as_of: None,
+            reporter: self.reporter,
+        }
+    }
+
+    /// Pinned packages where the lock has some, pinned anew where they don't fit.
+    async fn choose(&self, bases: &mut Bases, registry: &Registry) -> CommandResult<Chosen> {
+        let locker = self.locker(bases);
+        let Some(build) = locker.pins_of(self.locked.as_ref(), registry).await? else {
+            let plan = build_plan::plan(self.settings, &self.composed, &self.uses, bases)?;
+            return Ok(Chosen::Open(Box::new(plan)));
+        };
+        if let [_, _, ..] = self.settings.build.platforms.as_slice() {
+            return Err(CommandError::user(format!(
+                "a locked image is built for one platform at a time, not for {}",
+                self.settings.build.platforms.join(" and ")
+            ))
+            .hint("give one --platform, and a tag for each"));
+        }
+        if let Some(mirror) = &self.settings.mirror
+            && let Some(platform) = build.platforms.keys().next()
+        {
+            bases
+                .use_mirror(registry, mirror, platform, self.reporter)
+                .await?;
+        }
+        let plan = locked::plan(self.settings, &build, bases, self.reporter)?;
+        Ok(Chosen::Pinned(Box::new(plan), Box::new(build)))
+    }
+
+    fn job<'b>(&'b self, chosen: &'b Chosen, registry: &'b Registry) -> Job<'b> {
+        let (plan, composed, uses, pinned) = match chosen {
+            Chosen::Pinned(locked, build) => (
+                &locked.plan,
+                &locked.composed,
+                &locked.uses,
+                Some((&**locked, &**build)),
+            ),
+            Chosen::Open(plan) => (&**plan, &self.composed, &self.uses, None),
+        };
+        Job {
+            settings: self.settings,
+            reporter: self.reporter,
+            plan,
+            composed,
+            uses,
+            pinned,
+            registry,
+            host: &self.host,
+            key: &self.key,
+        }
+    }
+}
+
+fn warn_of_secret_args(settings: &ImageSettings, reporter: &dyn Reporter) {
+    let args = settings.build.args.iter();
+    for (name, _) in args.filter(|(name, value)| is_secret(name, value)) {
+        reporter.warning(format!(
+            "the build argument {name} ends up in the image's history if the Dockerfile uses it; \
+             use --secret id={name},env={name}"
+        ));
+    }
+}

@@ -1,0 +1,38 @@
+//! May a private builder be started? By setting, in CI, or by the answer of whoever is asked.
+
+use super::{Connection, Consent};
+use crate::error::CommandResult;
+use crate::reporter::{Question, Reporter};
+use crate::settings::{BuildSettings, engine_allowed};
+
+/// Connects to the builder, or starts one if that is wanted.
+///
+/// # Errors
+/// Those of [`super::connect()`].
+pub async fn connect_or_start(
+    settings: &BuildSettings,
+    reporter: &dyn Reporter,
+) -> CommandResult<Connection> {
+    let may_start = || {
+        let allowed = engine_allowed(settings.engine);
+        let ask = || reporter.ask(&Question::StartPrivateBuilder);
+        Ok(allowed.or_else(ask).unwrap_or(false))
+    };
+    let consent = Consent {
+        may_start: &may_start,
+        tell: &|text| reporter.note(text),
+    };
+    super::connect(settings, &consent).await
+}
+
+/// Connects to a builder that is there; starts none and asks nothing.
+///
+/// # Errors
+/// Those of [`super::connect()`].
+pub async fn connect_quietly(settings: &BuildSettings) -> CommandResult<Connection> {
+    let consent = Consent {
+        may_start: &|| Ok(false),
+        tell: &|_| {},
+    };
+    super::connect(settings, &consent).await
+}

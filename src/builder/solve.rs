@@ -1,0 +1,80 @@
+//! One solve on a builder, from the first line of its progress to the error that explains why it failed.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use mlbuild_buildkit::StatusResponse;
+use mlbuild_progress::{BuildTrace, LocalSteps};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::{BuildError, BuildInputs};
+use crate::host::HostSettings;
+use crate::plan::BuildPlan;
+use crate::reporter::{Reporter, Titles};
+
+/// What is to be solved, with everything but the progress.
+#[derive(Debug, Clone)]
+pub struct SolveRequest<'a> {
+    /// The plan.
+    pub plan: &'a BuildPlan,
+    /// Key under which the builder finds the context that it was sent before; empty for none.
+    pub transfer_key: &'a str,
+    /// Settings of the host's network that steps may see.
+    pub host: &'a HostSettings,
+    /// Sockets of ssh agents, by id.
+    pub ssh: &'a BTreeMap<String, PathBuf>,
+    /// Registry hosts that are reached by plain http.
+    pub insecure: &'a [String],
+    /// True if the image's packages are listed in the same solve.
+    pub asks_packages: bool,
+    /// Stops it.
+    pub cancel: CancellationToken,
+}
+
+impl<'a> SolveRequest<'a> {
+    /// The inputs of a builder, whose status messages go to `events`.
+    pub fn inputs(&self, events: mpsc::Sender<StatusResponse>) -> BuildInputs<'a> {
+        BuildInputs {
+            plan: self.plan,
+            transfer_key: self.transfer_key,
+            host: self.host,
+            ssh: self.ssh,
+            insecure: self.insecure,
+            events,
+            cancel: self.cancel.clone(),
+            asks_packages: self.asks_packages,
+        }
+    }
+
+    /// Does the work while the reporter is told of its progress, and gives what came out with what
+    /// was seen on the way.
+    ///
+    /// # Errors
+    /// Those of the work; of a failed step with its last lines and its place in the Dockerfile.
+    pub async fn solve<T, W>(
+        &self,
+        reporter: &dyn Reporter,
+        titles: Titles,
+        work: impl FnOnce(BuildInputs<'a>, LocalSteps) -> W,
+    ) -> Result<(T, BuildTrace), BuildError>
+    where
+        W: Future<Output = Result<T, BuildError>>,
+    {
+        let mut progress = reporter.begin_solve(titles);
+        let inputs = self.inputs(progress.sender());
+        let steps = progress.local_steps();
+        // Inputs go with the work: their sender has to be gone before the progress ends.
+        let done = progress.during(work(inputs, steps)).await;
+        let trace = progress.finish().await;
+        match done {
+            Ok(done) => Ok((done, trace)),
+            Err(error) => Err(error.explain(&trace, self.plan)),
+        }
+    }
+}
+
+/// Titles for a build whose steps have none.
+pub fn untitled() -> Titles {
+    Box::new(|_| None)
+}

@@ -1,0 +1,236 @@
+//! Which packages an image gets: whether the lock's fit what is asked for, and resolving them anew.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use mlbuild_manifests::lock::{LockedBuild, LockedImage, Pins};
+use mlbuild_templates::PackageRequest;
+
+use super::ask::Question;
+use super::provide::Fetch;
+use super::{as_of, epoch, vendor};
+use crate::builder::{self, Builder};
+use crate::error::{CommandError, CommandResult};
+use crate::host::HostSettings;
+use crate::package_store::{Store, read_answer};
+use crate::planning::bases::Bases;
+use crate::planning::build_plan;
+use crate::planning::compose::Composed;
+use crate::planning::locked::{self, store_error};
+use crate::registry::Registry;
+use crate::reporter::Reporter;
+use crate::settings::{ImageSettings, LockMode, Upgrade};
+
+/// What decides which packages an image gets.
+pub struct Locker<'a> {
+    /// Settings.
+    pub settings: &'a ImageSettings,
+    /// The host's network.
+    pub host: &'a HostSettings,
+    /// The Dockerfile in its open form.
+    pub composed: &'a Composed,
+    /// Base images.
+    pub bases: &'a Bases,
+    /// The time as of which packages are looked for; where it is `None`, that of the lock, until
+    /// they are to move on.
+    pub as_of: Option<Timestamp>,
+    /// Takes what there is to tell.
+    pub reporter: &'a dyn Reporter,
+}
+
+impl Locker<'_> {
+    /// True if the entry's packages are those that are asked for now, and none is to move.
+    ///
+    /// # Errors
+    /// Where a file of the project can't be read.
+    pub fn fits(&self, entry: Option<&LockedImage>) -> CommandResult<bool> {
+        let Some(build) = entry.and_then(|entry| entry.build.as_ref()) else {
+            return Ok(false);
+        };
+        if self.moves_on() {
+            return Ok(false);
+        }
+        let asked = &self.settings.build.platforms;
+        Ok(asked.iter().all(|name| build.platforms.contains_key(name))
+            && build.request == self.request()?)
+    }
+
+    fn moves_on(&self) -> bool {
+        let moves = |what: &Upgrade| matches!(what, Upgrade::All | Upgrade::Apt | Upgrade::Python);
+        self.settings.lock.upgrade.iter().any(moves)
+    }
+
+    /// The time as of which packages are looked for.
+    fn as_of(&self, old: Option<&LockedImage>) -> Option<Timestamp> {
+        let kept = old.and_then(|old| old.build.as_ref()?.as_of);
+        self.as_of.or(kept.filter(|_| !self.moves_on()))
+    }
+
+    /// What a build is made from: the entry's pins, or new ones where the project asks for other
+    /// packages now. `None` where the lock pins none.
+    ///
+    /// # Errors
+    /// With `--locked` and `--frozen`, where the pins don't fit.
+    pub async fn pins_of(
+        &self,
+        entry: Option<&LockedImage>,
+        registry: &Registry,
+    ) -> CommandResult<Option<LockedBuild>> {
+        let Some(old) = entry.and_then(|entry| entry.build.as_ref()) else {
+            return Ok(None);
+        };
+        if self.fits(entry)? {
+            return Ok(entry.and_then(|entry| entry.build.clone()));
+        }
+        self.refuse_locked(entry)?;
+        self.reporter
+            .note("other packages are asked for than the lock pins: pinning anew");
+        let connection = builder::connect_or_start(&self.settings.build, self.reporter).await?;
+        let mut new = self.resolve(&connection.builder, entry).await?;
+        if old.vendored.is_some() && new.vendored.is_none() {
+            self.vendor(&mut new, registry).await?;
+        }
+        Ok(Some(new))
+    }
+
+    /// True if a build of the entry would pin nothing anew.
+    ///
+    /// # Errors
+    /// As [`Locker::fits`].
+    pub fn fits_or_pins_nothing(&self, entry: Option<&LockedImage>) -> CommandResult<bool> {
+        Ok(entry.is_none_or(|entry| entry.build.is_none()) || self.fits(entry)?)
+    }
+
+    /// Keeps the packages beside the image.
+    pub(super) async fn vendor(
+        &self,
+        build: &mut LockedBuild,
+        registry: &Registry,
+    ) -> CommandResult {
+        let locked = locked::plan(self.settings, build, self.bases, self.reporter)?;
+        if !locked.view.missing().is_empty() {
+            let connection = builder::connect_or_start(&self.settings.build, self.reporter).await?;
+            let fetch = Fetch {
+                settings: self.settings,
+                host: self.host,
+                registry,
+                builder: &connection.builder,
+                reporter: self.reporter,
+            };
+            fetch.provide(&locked, build).await?;
+        }
+        let kept = vendor::keep(registry, &self.settings.tags[0], build).await?;
+        build.vendored = Some(kept);
+        Ok(())
+    }
+
+    /// # Errors
+    /// [`crate::error::ErrorKind::Difference`] with `--locked` and `--frozen`.
+    pub fn refuse_locked(&self, entry: Option<&LockedImage>) -> CommandResult {
+        let flag = match self.settings.lock.mode {
+            LockMode::Free => return Ok(()),
+            LockMode::Locked => "--locked",
+            LockMode::Frozen => "--frozen",
+        };
+        let why = match entry.and_then(|entry| entry.build.as_ref()) {
+            Some(_) => {
+                "the lock doesn't fit the project: its packages were pinned for another base, other packages or other requirements"
+            }
+            None => "the lock pins no packages for this image",
+        };
+        Err(CommandError::difference(format!("{flag}: {why}"))
+            .hint("pin them, with the image's flags: mlbuild lock; then commit mlbuild.lock"))
+    }
+
+    fn request(&self) -> CommandResult<oci_spec::image::Digest> {
+        locked::request_digest(self.settings, self.composed, self.bases)
+    }
+
+    /// Resolves everything anew.
+    ///
+    /// # Errors
+    /// Where a package can't be had.
+    pub async fn resolve(
+        &self,
+        builder: &Builder,
+        old: Option<&LockedImage>,
+    ) -> CommandResult<LockedBuild> {
+        let digest = self.request()?;
+        let nothing = PackageRequest::default();
+        let request = self.composed.request.as_ref().unwrap_or(&nothing);
+        if self.composed.request.is_none() {
+            self.reporter.warning(
+                "bases, times and modes are pinned; a Dockerfile of your own says itself what its steps fetch",
+            );
+        }
+        let as_of = self.as_of(old);
+        if let Some(as_of) = as_of {
+            as_of::check_snapshots(self.settings, as_of, !request.apt.is_empty())?;
+            self.reporter
+                .note(format!("looking for packages as of {as_of}"));
+        }
+        let store = Store::open().map_err(store_error)?;
+        let uses = build_plan::images(self.settings, self.composed).map_err(CommandError::user)?;
+        let plan = build_plan::plan(self.settings, self.composed, &uses, self.bases)?;
+        let names = builder.target_platforms(&plan);
+        self.bases.check_platforms(&uses, &names)?;
+        let base = uses
+            .iter()
+            .find(|used| used.is_base)
+            .map(|used| &used.reference);
+        let base = base.and_then(|name| match name.contains('@') {
+            true => Some(name.clone()),
+            false => self.bases.written(name),
+        });
+        let (mut platforms, mut newest) = (BTreeMap::new(), 0);
+        for name in names {
+            let mut pins = Pins::default();
+            if !request.is_empty() {
+                let question = Question {
+                    settings: self.settings,
+                    host: self.host,
+                    request,
+                    base: base.as_deref().unwrap_or("scratch"),
+                    platform: &name,
+                    as_of,
+                    reporter: self.reporter,
+                };
+                let folder = question.ask(builder, &[]).await?;
+                let answer = read_answer(folder.path(), &store).map_err(store_error)?;
+                newest = newest.max(answer.newest);
+                pins = answer.pins;
+            }
+            self.warn_of_source_archives(&pins, &name);
+            platforms.insert(name, pins);
+        }
+        let given = self.settings.build.source_date_epoch;
+        let mut build = LockedBuild {
+            request: digest,
+            epoch: epoch::choose(given, &self.settings.project, newest),
+            media_types: "oci".into(),
+            compression: "zstd".into(),
+            level: 3,
+            as_of,
+            vendored: None,
+            platforms,
+        };
+        if let Some(old) = old.and_then(|old| old.build.as_ref()) {
+            // The same packages at another time are no news.
+            let same = old.platforms == build.platforms && given.is_none_or(|g| g == old.epoch);
+            if same && old.epoch >= newest {
+                build.epoch = old.epoch;
+                build.vendored.clone_from(&old.vendored);
+            }
+        }
+        Ok(build)
+    }
+
+    fn warn_of_source_archives(&self, pins: &Pins, platform: &str) {
+        for file in pins.python_packages.iter().filter(|file| file.source) {
+            self.reporter.warning(format!(
+                "{} {} has no wheel for {platform}: its source archive is pinned, and what is built from it may differ between machines",
+                file.name, file.version
+            ));
+        }
+    }
+}
