@@ -11,6 +11,17 @@ pub fn find(name: &str) -> Option<PathBuf> {
         .find(|path| is_program(path))
 }
 
+/// The first program of this name, also where a system keeps those that are not on everyone's PATH.
+pub fn find_system(name: &str) -> Option<PathBuf> {
+    let elsewhere = || {
+        ["/usr/sbin", "/sbin", "/usr/local/bin"]
+            .map(|folder| Path::new(folder).join(name))
+            .into_iter()
+            .find(|path| is_program(path))
+    };
+    find(name).or_else(elsewhere)
+}
+
 /// True for a file that may be run.
 pub fn is_program(path: &Path) -> bool {
     path.metadata()

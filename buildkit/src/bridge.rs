@@ -14,8 +14,8 @@ use mlbuild_proto::moby::buildkit::v1::{SolveRequest, SolveResponse};
 use prost::Message as _;
 use tonic::{Request, Response, Status};
 
-use crate::client::{Client, MAX_MESSAGE};
-use crate::solve::DOCKERFILE_FRONTEND;
+use crate::client::Client;
+use crate::wire::{DOCKERFILE_FRONTEND, MAX_MESSAGE};
 
 /// How long the daemon may take to know of a build that was just started.
 const READY: Duration = Duration::from_secs(10);

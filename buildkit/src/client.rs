@@ -18,10 +18,8 @@ use crate::env::Env;
 use crate::info::{BuildKitVersion, BuilderInfo, BuilderKind, ImageStore, Worker};
 use crate::tls::TlsOptions;
 use crate::transport::{BoxIo, DialError, Dialer, DockerDialer};
+use crate::wire::MAX_MESSAGE;
 
-/// gRPC's own limit of 4 MiB is too small for some of BuildKit's messages,
-/// which go up to this. Bytes.
-pub(crate) const MAX_MESSAGE: usize = 16 << 20;
 /// HTTP/2 flow-control windows. The protocol's 64 KiB would cost a round trip
 /// per 64 KiB. Bytes.
 pub(crate) const STREAM_WINDOW: u32 = 4 << 20;
@@ -77,7 +75,7 @@ pub enum ConnectError {
 #[derive(Debug, thiserror::Error)]
 pub enum RequestError {
     /// BuildKit refused.
-    #[error("{call}: {}", crate::error::status_text(.status))]
+    #[error("{call}: {}", crate::status::status_text(.status))]
     BuildKit {
         /// The call.
         call: &'static str,
@@ -336,7 +334,7 @@ fn no_buildkit(endpoint: &Endpoint, status: &tonic::Status, dialer: &Dialer) -> 
     let mut reason = match dialer.stderr() {
         // A helper program's own words beat "connection closed".
         Some(stderr) => stderr,
-        None => crate::error::status_text(status),
+        None => crate::status::status_text(status),
     };
     match (endpoint, dialer) {
         (Endpoint::Tcp { .. }, Dialer::Tcp { tls: None, .. }) => {

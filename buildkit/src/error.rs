@@ -8,7 +8,6 @@ use serde::Deserialize;
 
 use crate::client::RequestError;
 use crate::session::SessionError;
-use crate::transport::DialError;
 
 /// Why a solve didn't succeed.
 #[derive(Debug, thiserror::Error)]
@@ -85,26 +84,6 @@ impl std::fmt::Display for BuildFailure {
             write!(f, "{}:{line}: ", source.filename)?;
         }
         f.write_str(&self.message)
-    }
-}
-
-/// A status in one line for people. Where the call broke on this side, tonic's
-/// own words ("transport error") tell nothing; the reason is behind them.
-pub(crate) fn status_text(status: &tonic::Status) -> String {
-    use std::error::Error as _;
-    let mut deepest = None;
-    let mut source = status.source();
-    while let Some(error) = source {
-        deepest = Some(error);
-        if error.is::<DialError>() {
-            break;
-        }
-        source = error.source();
-    }
-    match (deepest, status.message()) {
-        (Some(error), _) => error.to_string(),
-        (None, "") => status.code().description().to_string(),
-        (None, message) => message.to_string(),
     }
 }
 

@@ -9,7 +9,8 @@ use mlbuild_proto::moby::buildkit::v1::{
 };
 use tonic::Status;
 
-use crate::client::{Client, MAX_MESSAGE, RequestError};
+use crate::client::{Client, RequestError};
+use crate::wire::MAX_MESSAGE;
 
 /// One attestation of a build: what is stated, and in which vocabulary.
 #[derive(Clone, Debug, PartialEq)]

@@ -28,8 +28,10 @@ mod history;
 mod info;
 mod session;
 mod solve;
+mod status;
 mod tls;
 mod transport;
+mod wire;
 
 pub use client::{Client, ConnectError, ConnectOptions, RequestError};
 pub use credentials::{CredentialsError, RegistryCredentials};
@@ -47,8 +49,7 @@ pub use session::{
     AuthOptions, ExportTarget, LocalSource, SecretSource, Session, SessionBuilder, SessionError,
     SshSource, context_key,
 };
-pub use solve::{
-    Answers, CacheOption, DOCKERFILE_FRONTEND, Export, Question, SolveOptions, SolveOutput,
-};
+pub use solve::{Answers, CacheOption, Export, Question, SolveOptions, SolveOutput};
 pub use tls::{TlsError, TlsOptions};
 pub use transport::DialError;
+pub use wire::DOCKERFILE_FRONTEND;

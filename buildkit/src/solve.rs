@@ -19,14 +19,13 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use crate::client::Client;
-use crate::error::{BuildFailure, SolveError, status_text};
+use crate::error::{BuildFailure, SolveError};
 use crate::session::{ExportTarget, RunningSession, Session, SessionError, new_id};
+use crate::status::status_text;
+use crate::wire::DOCKERFILE_FRONTEND;
 use progress::Progress;
 pub use question::{Answers, Question};
 use request::Prepared;
-
-/// The frontend that reads Dockerfiles, built into every daemon.
-pub const DOCKERFILE_FRONTEND: &str = "dockerfile.v0";
 
 /// How long to wait for the daemon's last words after cancelling.
 const CANCEL_WAIT: Duration = Duration::from_secs(2);

@@ -5,7 +5,7 @@ use mlbuild_progress::LocalSteps;
 use oci_spec::distribution::Reference;
 use tokio_util::sync::CancellationToken;
 
-use crate::builder::{self, Builder};
+use crate::builder::{Builder, BuilderError};
 use crate::error::{CommandError, CommandResult};
 use crate::registry::Registry;
 
@@ -32,7 +32,7 @@ pub async fn push(
         });
         let pushed = tokio::select! {
             pushed = pushing => pushed,
-            () = cancel.cancelled() => return Err(builder::cancelled()),
+            () = cancel.cancelled() => return Err(BuilderError::Cancelled.into()),
         };
         match pushed {
             Ok(published) => digest = Some(published.descriptor.digest().to_string()),

@@ -202,7 +202,7 @@ impl Job<'_> {
         }
         match self.plan.repack {
             Some(repack) => packing::build(self, builder, build, repack, steps).await,
-            None => builder.build(build).await,
+            None => Ok(builder.build(build).await?),
         }
     }
 

@@ -3,17 +3,23 @@
 
 use mlbuild_buildkit::{BuilderInfo, Feature};
 
-use crate::error::{CommandError, CommandResult};
+use super::{BuilderError, PlanFeature};
 use crate::host::HostSettings;
 use crate::pin::runs_on_target;
 use crate::plan::{BuildPlan, Context};
 
-pub(super) fn check(plan: &BuildPlan, host: &HostSettings, info: &BuilderInfo) -> CommandResult {
+pub(super) fn check(
+    plan: &BuildPlan,
+    host: &HostSettings,
+    info: &BuilderInfo,
+) -> Result<(), BuilderError> {
     check_provenance(plan, host)?;
-    for (flag, feature) in wanted(plan) {
+    for (wanted, feature) in wanted(plan) {
         if let Some(why) = info.missing(feature) {
-            return Err(CommandError::user(format!("{flag}: {why}"))
-                .hint("name another builder with --builder, or leave the flag out"));
+            return Err(BuilderError::Unsupported {
+                feature: wanted,
+                why: why.to_string(),
+            });
         }
     }
     let known = match runs_on_target(&plan.dockerfile.text) {
@@ -23,18 +29,18 @@ pub(super) fn check(plan: &BuildPlan, host: &HostSettings, info: &BuilderInfo) -
     };
     for platform in &plan.platforms {
         if !known.is_empty() && !known.contains(&platform.as_str()) {
-            return Err(CommandError::environment(format!(
-                "--platform {platform}: {info} builds for {}",
-                known.join(", ")
-            ))
-            .hint("for RUN steps of another architecture the builder's machine needs QEMU: apt install qemu-user-static binfmt-support"));
+            return Err(BuilderError::Platform {
+                platform: platform.clone(),
+                builder: info.to_string(),
+                known: known.iter().map(|&name| name.to_owned()).collect(),
+            });
         }
     }
     Ok(())
 }
 
 /// Full provenance records every build argument, proxies with their passwords included.
-fn check_provenance(plan: &BuildPlan, host: &HostSettings) -> CommandResult {
+fn check_provenance(plan: &BuildPlan, host: &HostSettings) -> Result<(), BuilderError> {
     let provenance = plan.attestations.get("provenance").and_then(Option::as_ref);
     let is_full = provenance.is_some_and(|value| !value.contains("mode=min"));
     let with_login = host
@@ -42,43 +48,41 @@ fn check_provenance(plan: &BuildPlan, host: &HostSettings) -> CommandResult {
         .iter()
         .find(|(_, value)| value.0.contains(&b'@'));
     match with_login.filter(|_| is_full) {
-        Some((name, _)) => Err(CommandError::user(format!(
-            "--provenance: the attestation would record {name} with its password"
-        ))
-        .hint("give --provenance=mode=min, which records no arguments")
-        .hint("or keep the proxy from RUN steps: --no-host-network-settings")),
+        Some((name, _)) => Err(BuilderError::PasswordInProvenance {
+            variable: name.clone(),
+        }),
         None => Ok(()),
     }
 }
 
-/// Features that the plan needs, with the flag that asks for each.
-fn wanted(plan: &BuildPlan) -> Vec<(String, Feature)> {
+/// What the plan asks for, with the feature of a builder that it needs.
+fn wanted(plan: &BuildPlan) -> Vec<(PlanFeature, Feature)> {
     let mut wanted = Vec::new();
-    let mut want = |flag: &str, feature| wanted.push((flag.to_owned(), feature));
+    let mut want = |wants, feature| wanted.push((wants, feature));
     if plan.platforms.len() > 1 {
-        want("--platform with several platforms", Feature::MultiPlatform);
+        want(PlanFeature::SeveralPlatforms, Feature::MultiPlatform);
     }
     if plan.attestations.values().any(Option::is_some) {
-        want("--attest, --provenance or --sbom", Feature::Attestations);
+        want(PlanFeature::Attestations, Feature::Attestations);
     }
     if plan.source_policy.is_some() {
-        want("--source-policy-file", Feature::SourcePolicy);
+        want(PlanFeature::SourcePolicy, Feature::SourcePolicy);
     }
     if !plan.named_contexts.is_empty() {
-        want("--build-context", Feature::NamedContexts);
+        want(PlanFeature::NamedContexts, Feature::NamedContexts);
     }
     if plan
         .named_contexts
         .values()
         .any(|context| matches!(context, Context::OciLayout { .. }))
     {
-        want("--build-context oci-layout://", Feature::OciLayoutContexts);
+        want(PlanFeature::LayoutContext, Feature::OciLayoutContexts);
     }
     if plan.source_date_epoch.is_some() {
-        want("SOURCE_DATE_EPOCH", Feature::SourceDateEpoch);
+        want(PlanFeature::SourceDateEpoch, Feature::SourceDateEpoch);
     }
     if !plan.annotations.is_empty() {
-        want("--annotation", Feature::ImageExporter);
+        want(PlanFeature::Annotations, Feature::ImageExporter);
     }
     for cache in &plan.cache_to {
         let feature = match cache.kind.as_str() {
@@ -88,7 +92,7 @@ fn wanted(plan: &BuildPlan) -> Vec<(String, Feature)> {
             "gha" => Feature::CacheGha,
             _ => Feature::CacheS3,
         };
-        wanted.push((format!("--cache-to type={}", cache.kind), feature));
+        wanted.push((PlanFeature::CacheTo(cache.kind.clone()), feature));
     }
     for output in &plan.outputs {
         for (key, feature) in [
@@ -98,7 +102,7 @@ fn wanted(plan: &BuildPlan) -> Vec<(String, Feature)> {
             ("rewrite-timestamp", Feature::RewriteTimestamp),
         ] {
             if output.attrs.contains_key(key) {
-                wanted.push((format!("--output …,{key}="), feature));
+                wanted.push((PlanFeature::OutputOption(key), feature));
             }
         }
     }

@@ -6,9 +6,8 @@ use mlbuild_buildkit::{
     Client, ConnectOptions, DiscoverError, DiscoverOptions, TlsOptions, discover,
 };
 
-use super::Builder;
 use super::private::{self, Folder};
-use crate::error::{CommandError, CommandResult, chain};
+use super::{Builder, BuilderError, TlsFile};
 use crate::settings::BuildSettings;
 
 /// A builder and how it was found.
@@ -23,7 +22,7 @@ pub struct Connection {
 /// What only a person can say, and what a person should hear meanwhile.
 pub struct Consent<'a> {
     /// Whether a private builder may be started where none is found.
-    pub may_start: &'a (dyn Fn() -> CommandResult<bool> + Sync),
+    pub may_start: &'a (dyn Fn() -> bool + Sync),
     /// Hears each longer step.
     pub tell: &'a (dyn Fn(&str) + Sync),
 }
@@ -31,8 +30,11 @@ pub struct Consent<'a> {
 /// Connects to the builder that settings name, or to the one that is found.
 ///
 /// # Errors
-/// [`crate::error::ErrorKind::Environment`] with all that was tried.
-pub async fn connect(settings: &BuildSettings, consent: &Consent<'_>) -> CommandResult<Connection> {
+/// With all that was tried.
+pub async fn connect(
+    settings: &BuildSettings,
+    consent: &Consent<'_>,
+) -> Result<Connection, BuilderError> {
     let options = DiscoverOptions {
         builder: settings.builder.clone(),
         connect: ConnectOptions {
@@ -45,40 +47,29 @@ pub async fn connect(settings: &BuildSettings, consent: &Consent<'_>) -> Command
             builder: Builder::new(found.client).await?,
             how: format!("{} ({})", found.endpoint, found.how),
         }),
-        Err(error @ DiscoverError::Address { .. }) => Err(CommandError::user(error)),
-        Err(error @ DiscoverError::Named { .. }) => {
-            Err(CommandError::environment(error).hint("see what answers here: mlbuild doctor"))
-        }
-        Err(error @ DiscoverError::Nowhere { .. }) => private_builder(consent, &error).await,
+        Err(nowhere @ DiscoverError::Nowhere { .. }) => private_builder(consent, nowhere).await,
+        Err(error) => Err(error.into()),
     }
 }
 
 /// The private builder: the one that runs, or one that is started because the user said so.
 async fn private_builder(
     consent: &Consent<'_>,
-    nowhere: &DiscoverError,
-) -> CommandResult<Connection> {
-    let fail = |error: private::Error| CommandError::environment(chain(&error));
-    let folder = Folder::default_place().map_err(fail)?;
-    let running = private::status(&folder).await.map_err(fail)?;
-    if running.is_none() && !(consent.may_start)()? {
-        return Err(CommandError::environment(nowhere)
-            .hint("start a private builder: mlbuild engine up, or give --engine=auto")
-            .hint("or name one: --builder unix:///run/buildkit/buildkitd.sock"));
+    nowhere: DiscoverError,
+) -> Result<Connection, BuilderError> {
+    let folder = Folder::default_place()?;
+    let running = private::status(&folder).await?;
+    if running.is_none() && !(consent.may_start)() {
+        return Err(nowhere.into());
     }
     let engine = match running {
         Some(engine) => engine,
-        None => private::up(&folder, &private::Options::default(), consent.tell)
-            .await
-            .map_err(fail)?,
+        None => private::up(&folder, &private::Options::default(), consent.tell).await?,
     };
-    let endpoint = engine.endpoint.parse().map_err(CommandError::environment)?;
+    let endpoint = engine.endpoint.parse()?;
     let client = Client::connect(&endpoint, &ConnectOptions::default())
         .await
-        .map_err(|error| {
-            CommandError::environment(format!("the private builder: {}", chain(&error)))
-                .hint("start it anew: mlbuild engine down, then mlbuild engine up")
-        })?;
+        .map_err(BuilderError::PrivateSilent)?;
     let mut builder = Builder::new(client).await?;
     builder.default_network = engine.needs_host_network.then(|| "host".to_owned());
     Ok(Connection {
@@ -87,36 +78,34 @@ async fn private_builder(
     })
 }
 
-/// The Docker daemon of this machine, for `--load`.
-pub async fn local_docker() -> CommandResult<Client> {
-    let endpoint = "docker://".parse().map_err(CommandError::environment)?;
+/// The Docker daemon of this machine, to load an image into.
+///
+/// # Errors
+/// Where none answers.
+pub async fn local_docker() -> Result<Client, BuilderError> {
+    let endpoint = "docker://".parse()?;
     Client::connect(&endpoint, &ConnectOptions::default())
         .await
-        .map_err(|error| {
-            CommandError::environment(format!("--load: no Docker daemon answers: {error}"))
-                .hint("push instead (--push), or write a file: -o type=oci,dest=image.tar")
-        })
+        .map_err(BuilderError::DockerSilent)
 }
 
-fn tls(settings: &BuildSettings) -> CommandResult<Option<TlsOptions>> {
+fn tls(settings: &BuildSettings) -> Result<Option<TlsOptions>, BuilderError> {
     let tls = &settings.tls;
     if tls.ca.is_none() && tls.cert.is_none() && tls.key.is_none() {
         return Ok(None);
     }
-    for (flag, file) in [
-        ("--tlscacert", &tls.ca),
-        ("--tlscert", &tls.cert),
-        ("--tlskey", &tls.key),
+    for (file, path) in [
+        (TlsFile::Authority, &tls.ca),
+        (TlsFile::Certificate, &tls.cert),
+        (TlsFile::Key, &tls.key),
     ] {
-        if let Some(file) = file.as_ref().filter(|file: &&PathBuf| !file.is_file()) {
-            return Err(CommandError::user(format!(
-                "{flag} {}: there is no such file",
-                file.display()
-            )));
+        if let Some(path) = path.as_ref().filter(|path: &&PathBuf| !path.is_file()) {
+            let path = path.clone();
+            return Err(BuilderError::TlsFileMissing { file, path });
         }
     }
     if tls.cert.is_some() != tls.key.is_some() {
-        return Err(CommandError::user("--tlscert and --tlskey belong together"));
+        return Err(BuilderError::TlsHalfPair);
     }
     Ok(Some(TlsOptions {
         ca: tls.ca.clone(),

@@ -1,7 +1,6 @@
 //! May a private builder be started? By setting, in CI, or by the answer of whoever is asked.
 
-use super::{Connection, Consent};
-use crate::error::CommandResult;
+use super::{BuilderError, Connection, Consent};
 use crate::reporter::{Question, Reporter};
 use crate::settings::{BuildSettings, engine_allowed};
 
@@ -12,11 +11,11 @@ use crate::settings::{BuildSettings, engine_allowed};
 pub async fn connect_or_start(
     settings: &BuildSettings,
     reporter: &dyn Reporter,
-) -> CommandResult<Connection> {
+) -> Result<Connection, BuilderError> {
     let may_start = || {
         let allowed = engine_allowed(settings.engine);
         let ask = || reporter.ask(&Question::StartPrivateBuilder);
-        Ok(allowed.or_else(ask).unwrap_or(false))
+        allowed.or_else(ask).unwrap_or(false)
     };
     let consent = Consent {
         may_start: &may_start,
@@ -29,9 +28,9 @@ pub async fn connect_or_start(
 ///
 /// # Errors
 /// Those of [`super::connect()`].
-pub async fn connect_quietly(settings: &BuildSettings) -> CommandResult<Connection> {
+pub async fn connect_quietly(settings: &BuildSettings) -> Result<Connection, BuilderError> {
     let consent = Consent {
-        may_start: &|| Ok(false),
+        may_start: &|| false,
         tell: &|_| {},
     };
     super::connect(settings, &consent).await

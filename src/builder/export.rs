@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 use mlbuild_buildkit::{Export, ExportTarget};
 use tokio::io::AsyncWriteExt as _;
 
-use super::{BuildError, BuildInputs, BuildOutput, Builder, cancelled, check, docker_error};
-use crate::error::CommandError;
+use super::{BuildInputs, BuildOutput, Builder, BuilderError, check};
 
 impl Builder {
     /// Builds, and puts the image into a folder: an OCI layout, or an archive of Docker's where
@@ -22,13 +21,13 @@ impl Builder {
         inputs: &BuildInputs<'_>,
         into: &Path,
         held: BTreeMap<String, u64>,
-    ) -> Result<(BuildOutput, PathBuf), BuildError> {
+    ) -> Result<(BuildOutput, PathBuf), BuilderError> {
         check::check(inputs.plan, inputs.host, &self.info)?;
         if self.is_classic() {
             return self.save(inputs, into).await;
         }
         let layout = into.join("built");
-        std::fs::create_dir_all(&layout).map_err(|error| unwritable(&layout, &error))?;
+        std::fs::create_dir_all(&layout).map_err(BuilderError::file(&layout))?;
         let export = Export {
             kind: "oci".into(),
             // Packed once, by mlbuild.
@@ -48,7 +47,7 @@ impl Builder {
         &self,
         inputs: &BuildInputs<'_>,
         into: &Path,
-    ) -> Result<(BuildOutput, PathBuf), BuildError> {
+    ) -> Result<(BuildOutput, PathBuf), BuilderError> {
         let export = Export {
             kind: "moby".into(),
             attrs: BTreeMap::new(),
@@ -58,27 +57,24 @@ impl Builder {
         let docker = self.docker()?;
         // Older ones give the image ID where others give the manifest's digest.
         let told = output.response.get("containerimage.digest").cloned();
-        let id =
-            output.config_digest.clone().or(told).ok_or_else(|| {
-                CommandError::environment("Docker doesn't say which image it made")
-            })?;
+        let id = output
+            .config_digest
+            .clone()
+            .or(told)
+            .ok_or(BuilderError::DockerNamesNoImage)?;
         let archive = into.join("built.tar");
-        let fail = |error: std::io::Error| unwritable(&archive, &error);
-        let mut file = tokio::fs::File::create(&archive).await.map_err(fail)?;
+        let fail = BuilderError::file(&archive);
+        let mut file = tokio::fs::File::create(&archive).await.map_err(&fail)?;
         tokio::select! {
-            saved = docker.save_image(&id, &mut file) => saved.map_err(docker_error)?,
-            () = inputs.cancel.cancelled() => return Err(cancelled().into()),
+            saved = docker.save_image(&id, &mut file) => saved?,
+            () = inputs.cancel.cancelled() => return Err(BuilderError::Cancelled),
         }
         file.flush().await.map_err(fail)?;
         // Somebody else's, if it has a name.
-        let found = docker.image_inspect(&id).await.map_err(docker_error)?;
+        let found = docker.image_inspect(&id).await?;
         if found.is_some_and(|image| image.repo_tags.is_none_or(|tags| tags.is_empty())) {
             let _ = docker.remove_image(&id).await;
         }
         Ok((output, archive))
     }
-}
-
-fn unwritable(path: &Path, error: &std::io::Error) -> CommandError {
-    CommandError::environment(format!("{}: {error}", path.display()))
 }

@@ -6,11 +6,11 @@
 //! gets its own way, and nothing is dropped.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use mlbuild_buildkit::{BuilderInfo, BuilderKind, Export, ExportTarget, Feature, ImageStore};
 
-use crate::error::{CommandError, CommandResult};
+use super::{BuilderError, PlanFeature};
 use crate::loopback::is_loopback;
 use crate::plan::{BuildPlan, Output};
 
@@ -42,7 +42,7 @@ impl Route {
     ///
     /// # Errors
     /// Where the builder has no way to an output.
-    pub fn choose(plan: &BuildPlan, info: &BuilderInfo) -> CommandResult<Self> {
+    pub fn choose(plan: &BuildPlan, info: &BuilderInfo) -> Result<Self, BuilderError> {
         let mut route = Route {
             outputs: Vec::new(),
             deliveries: Vec::new(),
@@ -104,10 +104,10 @@ impl Route {
                 _ => None,
             };
             if let Some(why) = feature.and_then(|feature| info.missing(feature)) {
-                return Err(CommandError::user(format!(
-                    "--output type={}: {why}",
-                    output.kind
-                )));
+                return Err(BuilderError::Unsupported {
+                    feature: PlanFeature::Output(output.kind.clone()),
+                    why: why.to_string(),
+                });
             }
             let mut output = output.clone();
             if matches!(output.kind.as_str(), "oci" | "docker") {
@@ -121,10 +121,10 @@ impl Route {
         if route.outputs.len() > 1
             && let Some(why) = info.missing(Feature::SeveralExporters)
         {
-            return Err(
-                CommandError::user(format!("several outputs at once: {why}"))
-                    .hint("ask for one output a time"),
-            );
+            return Err(BuilderError::Unsupported {
+                feature: PlanFeature::SeveralOutputs,
+                why: why.to_string(),
+            });
         }
         Ok(route)
     }
@@ -133,7 +133,7 @@ impl Route {
     ///
     /// # Errors
     /// Where a file or folder can't be written to.
-    pub fn exports(&self, insecure: &[String]) -> CommandResult<Vec<Export>> {
+    pub fn exports(&self, insecure: &[String]) -> Result<Vec<Export>, BuilderError> {
         self.outputs
             .iter()
             .map(|output| export(output, insecure))
@@ -159,7 +159,7 @@ fn image(kind: &str, names: &str, given: Option<&Output>, dropped: &[&str]) -> O
     }
 }
 
-fn export(output: &Output, insecure: &[String]) -> CommandResult<Export> {
+fn export(output: &Output, insecure: &[String]) -> Result<Export, BuilderError> {
     let mut attrs = output.attrs.clone();
     if attrs.get("push").is_some_and(|value| value == "true") {
         let names = attrs.get("name").cloned().unwrap_or_default();
@@ -172,17 +172,9 @@ fn export(output: &Output, insecure: &[String]) -> CommandResult<Export> {
         }
     }
     let target = match (output.kind.as_str(), &output.dest) {
-        ("local", Some(folder)) => {
-            std::fs::create_dir_all(folder).map_err(|error| {
-                CommandError::user(format!("--output {}: {error}", folder.display()))
-            })?;
-            Some(ExportTarget::Dir(folder.clone()))
-        }
+        ("local", Some(folder)) => Some(ExportTarget::Dir(made(folder)?)),
         ("oci", Some(folder)) if attrs.get("tar").is_some_and(|value| value == "false") => {
-            std::fs::create_dir_all(folder).map_err(|error| {
-                CommandError::user(format!("--output {}: {error}", folder.display()))
-            })?;
-            Some(ExportTarget::Dir(folder.clone()))
+            Some(ExportTarget::Dir(made(folder)?))
         }
         (_, Some(file)) if file.as_os_str() == "-" => {
             Some(ExportTarget::Writer(Box::new(tokio::io::stdout())))
@@ -195,6 +187,14 @@ fn export(output: &Output, insecure: &[String]) -> CommandResult<Export> {
         attrs,
         output: target,
     })
+}
+
+fn made(folder: &Path) -> Result<PathBuf, BuilderError> {
+    let path = folder.to_owned();
+    match std::fs::create_dir_all(folder) {
+        Ok(()) => Ok(path),
+        Err(source) => Err(BuilderError::OutputFolder { path, source }),
+    }
 }
 
 /// The exporter for `docker load`.

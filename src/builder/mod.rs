@@ -1,12 +1,13 @@
 //! Runs a [`BuildPlan`] on a builder and says what came out.
 //!
-//! The `buildkit` room speaks the protocol; here a plan becomes one or more
+//! The `buildkit` crate speaks the protocol; here a plan becomes one or more
 //! solves, in the way that the builder at hand can do them, and what it can't
 //! do is refused before anything runs.
 
 mod check;
 mod connect;
 mod consent;
+mod error;
 mod export;
 mod exports;
 mod packages;
@@ -17,13 +18,11 @@ mod source_policy;
 mod ssh_agent;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use mlbuild_buildkit::docker::api::{DockerApi, DockerApiError};
-use mlbuild_buildkit::{BuilderInfo, BuilderKind, Client, ImageStore, SolveError, StatusResponse};
+use mlbuild_buildkit::docker::api::DockerApi;
+use mlbuild_buildkit::{BuilderInfo, BuilderKind, Client, ImageStore, StatusResponse};
 use mlbuild_manifests::lock::LockedPackages;
-use mlbuild_progress::BuildTrace;
-use mlbuild_progress::explain::{Failure, explain};
 use mlbuild_templates::reference;
 use oci_spec::distribution::Reference;
 use oci_spec::image::Descriptor;
@@ -33,11 +32,11 @@ use tokio_util::sync::CancellationToken;
 
 pub use connect::{Connection, Consent, connect, local_docker};
 pub use consent::{connect_or_start, connect_quietly};
+pub use error::{BuildError, BuilderError, PlanFeature, TlsFile};
 pub use exports::{Delivery, Route};
 pub use solve::{SolveRequest, untitled};
 pub use ssh_agent::SshAgents;
 
-use crate::error::{CommandError, CommandResult, chain};
 use crate::host::HostSettings;
 use crate::plan::{BuildPlan, Context};
 
@@ -100,9 +99,11 @@ impl Builder {
     ///
     /// # Errors
     /// Where it doesn't say what it is.
-    pub async fn new(client: Client) -> CommandResult<Self> {
-        let info = client.info().await.map_err(|error| {
-            CommandError::environment(format!("{}: {error}", client.endpoint()))
+    pub async fn new(client: Client) -> Result<Self, BuilderError> {
+        let info = client.info().await;
+        let info = info.map_err(|source| BuilderError::Unknown {
+            endpoint: client.endpoint().to_string(),
+            source,
         })?;
         Ok(Builder {
             client,
@@ -156,9 +157,8 @@ impl Builder {
     /// Builds.
     ///
     /// # Errors
-    /// [`crate::error::ErrorKind::User`] for what this builder can't do, [`crate::error::ErrorKind::Work`]
-    /// for a failed step, [`crate::error::ErrorKind::Environment`] for a builder that went away.
-    pub async fn build(&self, inputs: &BuildInputs<'_>) -> Result<BuildOutput, BuildError> {
+    /// Where this builder can't do what the plan asks for, a step fails, or the builder goes away.
+    pub async fn build(&self, inputs: &BuildInputs<'_>) -> Result<BuildOutput, BuilderError> {
         check::check(inputs.plan, inputs.host, &self.info)?;
         let route = Route::choose(inputs.plan, &self.info)?;
         let exports = || route.exports(inputs.insecure);
@@ -186,7 +186,7 @@ impl Builder {
         &self,
         inputs: &BuildInputs<'_>,
         exports: Vec<mlbuild_buildkit::Export>,
-    ) -> Result<BuildOutput, BuildError> {
+    ) -> Result<BuildOutput, BuilderError> {
         self.solve_but(inputs, exports, BTreeMap::new()).await
     }
 
@@ -196,7 +196,7 @@ impl Builder {
         inputs: &BuildInputs<'_>,
         exports: Vec<mlbuild_buildkit::Export>,
         held: BTreeMap<String, u64>,
-    ) -> Result<BuildOutput, BuildError> {
+    ) -> Result<BuildOutput, BuilderError> {
         let (mut options, session) =
             request::prepare(inputs, exports, self.default_network.as_deref())?;
         options.held = held;
@@ -215,11 +215,7 @@ impl Builder {
     ///
     /// # Errors
     /// As [`Builder::build`].
-    pub async fn files(
-        &self,
-        inputs: &BuildInputs<'_>,
-        folder: &std::path::Path,
-    ) -> Result<(), BuildError> {
+    pub async fn files(&self, inputs: &BuildInputs<'_>, folder: &Path) -> Result<(), BuilderError> {
         check::check(inputs.plan, inputs.host, &self.info)?;
         self.solve(inputs, vec![exports::files(folder)]).await?;
         Ok(())
@@ -233,12 +229,11 @@ impl Builder {
     pub async fn packages(
         &self,
         inputs: &BuildInputs<'_>,
-    ) -> Result<Option<LockedPackages>, BuildError> {
+    ) -> Result<Option<LockedPackages>, BuilderError> {
         let Some(plan) = packages::plan(inputs.plan) else {
             return Ok(None);
         };
-        let folder = tempfile::tempdir()
-            .map_err(|error| CommandError::environment(format!("temporary folder: {error}")))?;
+        let folder = tempfile::tempdir().map_err(BuilderError::temporary)?;
         let asked = BuildInputs {
             plan: &plan,
             asks_packages: false,
@@ -254,21 +249,19 @@ impl Builder {
     ///
     /// # Errors
     /// Where Docker doesn't answer, or the builder isn't Docker's.
-    pub async fn docker_image_id(&self, name: &str) -> CommandResult<Option<String>> {
+    pub async fn docker_image_id(&self, name: &str) -> Result<Option<String>, BuilderError> {
         let found = self.docker()?.image_inspect(name).await;
-        found
-            .map(|image| image.map(|image| image.id))
-            .map_err(docker_error)
+        Ok(found?.map(|image| image.id))
     }
 
     /// The Docker around this builder.
     ///
     /// # Errors
     /// Where there is none.
-    pub fn docker(&self) -> CommandResult<&DockerApi> {
-        let endpoint = self.client.endpoint();
-        let missing = || CommandError::environment(format!("{endpoint} is not a Docker daemon"));
-        self.client.docker().ok_or_else(missing)
+    pub fn docker(&self) -> Result<&DockerApi, BuilderError> {
+        self.client.docker().ok_or_else(|| BuilderError::NotDocker {
+            endpoint: self.client.endpoint().to_string(),
+        })
     }
 
     /// `--load` from a builder that isn't Docker's: the image goes through a tar, unless
@@ -278,31 +271,23 @@ impl Builder {
         tags: &[String],
         inputs: &BuildInputs<'_>,
         built: &BuildOutput,
-    ) -> Result<Option<String>, BuildError> {
+    ) -> Result<Option<String>, BuilderError> {
         let client = connect::local_docker().await?;
-        let target = client
-            .docker()
-            .ok_or_else(|| CommandError::environment("no Docker daemon to load into"))?;
+        let target = client.docker().ok_or(BuilderError::NoDocker)?;
         for id in [&built.config_digest, &built.digest()]
             .into_iter()
             .flatten()
         {
             if let Ok(Some(image)) = target.image_inspect(id).await {
                 for tag in tags {
-                    let reference = reference::parse(tag).map_err(CommandError::user)?;
+                    let reference = reference::parse(tag)?;
                     let (name, label) = docker_name(&reference);
-                    target
-                        .tag_image(&image.id, &name, label)
-                        .await
-                        .map_err(docker_error)?;
+                    target.tag_image(&image.id, &name, label).await?;
                 }
                 return Ok(Some(image.id));
             }
         }
-        let fail = |what: &str, error: std::io::Error| {
-            CommandError::environment(format!("{what}: {error}"))
-        };
-        let folder = tempfile::tempdir().map_err(|error| fail("temporary folder", error))?;
+        let folder = tempfile::tempdir().map_err(BuilderError::temporary)?;
         let tar = folder.path().join("image.tar");
         let again = BuildInputs {
             asks_packages: false,
@@ -312,12 +297,9 @@ impl Builder {
             .await?;
         let file = tokio::fs::File::open(&tar)
             .await
-            .map_err(|error| fail("image.tar", error))?;
-        target
-            .load_image(ReaderStream::new(file))
-            .await
-            .map_err(docker_error)?;
-        let image = target.image_inspect(&tags[0]).await.map_err(docker_error)?;
+            .map_err(BuilderError::file(Path::new("image.tar")))?;
+        target.load_image(ReaderStream::new(file)).await?;
+        let image = target.image_inspect(&tags[0]).await?;
         Ok(image.map(|image| image.id))
     }
 }
@@ -326,90 +308,4 @@ impl Builder {
 fn docker_name(reference: &Reference) -> (String, &str) {
     let name = format!("{}/{}", reference.registry(), reference.repository());
     (name, reference.tag().unwrap_or("latest"))
-}
-
-/// A build that did not succeed. What a failed step printed is in the trace of
-/// the progress, so the two are put together when both are there.
-#[derive(Debug)]
-pub enum BuildError {
-    /// Before or after the solve.
-    Command(CommandError),
-    /// The solve.
-    Solve(SolveError),
-    /// A failed step, explained by what was seen of it.
-    Failed(Box<Failure>),
-}
-
-impl From<CommandError> for BuildError {
-    fn from(error: CommandError) -> Self {
-        BuildError::Command(error)
-    }
-}
-
-impl From<SolveError> for BuildError {
-    fn from(error: SolveError) -> Self {
-        BuildError::Solve(error)
-    }
-}
-
-impl BuildError {
-    /// Whether a containerd image store lost a layer's parent while it unpacked the image, as happens
-    /// to builds that end together: <https://github.com/moby/buildkit/issues/6521>.
-    fn is_of_unpacking(&self) -> bool {
-        let BuildError::Solve(SolveError::Build(failure)) = self else {
-            return false;
-        };
-        let message = &failure.message;
-        message.contains("failed to prepare extraction snapshot")
-            && message.contains("does not exist")
-    }
-
-    /// Joins a failed step with what was seen on the way: its last lines, its place in the
-    /// Dockerfile. Other errors stay as they are.
-    #[must_use]
-    pub fn explain(self, trace: &BuildTrace, plan: &BuildPlan) -> Self {
-        let BuildError::Solve(SolveError::Build(failure)) = &self else {
-            return self;
-        };
-        let mut explained = explain(failure, trace);
-        if let Some(source) = &mut explained.source {
-            // The builder knows the file by the name it travelled under.
-            source.file.clone_from(&plan.dockerfile.name);
-        }
-        BuildError::Failed(Box::new(explained))
-    }
-}
-
-/// What a build that was stopped says.
-pub fn cancelled() -> CommandError {
-    CommandError::work("stopped: nothing was pushed or locked")
-}
-
-fn docker_error(error: DockerApiError) -> CommandError {
-    CommandError::environment(format!("Docker: {}", chain(&error)))
-}
-
-#[cfg(test)]
-mod tests {
-    use mlbuild_buildkit::BuildFailure;
-
-    use super::*;
-
-    #[test]
-    fn a_lost_snapshot_is_told_from_a_failed_step() {
-        let error = |message: &str| {
-            BuildError::Solve(SolveError::Build(BuildFailure {
-                message: message.to_owned(),
-                ..BuildFailure::default()
-            }))
-        };
-        // As Docker 26 said it.
-        let lost = "failed to prepare extraction snapshot \"extract-413221296-SB1P sha256:00fb\": \
-                    parent snapshot sha256:7c56 does not exist: not found";
-        assert!(error(lost).is_of_unpacking());
-        assert!(
-            !error("process \"/bin/sh -c false\" did not complete: exit code: 1").is_of_unpacking()
-        );
-        assert!(!BuildError::Solve(SolveError::Cancelled).is_of_unpacking());
-    }
 }

@@ -11,8 +11,7 @@ use mlbuild_buildkit::{
 
 use mlbuild_templates::compose::INPUTS_CONTEXT;
 
-use super::{BuildInputs, packages, source_policy};
-use crate::error::{CommandError, CommandResult};
+use super::{BuildInputs, BuilderError, packages, source_policy};
 use crate::plan::{BuildPlan, Context, NoCache, SecretSource};
 
 /// The name under which the Dockerfile travels.
@@ -23,7 +22,7 @@ pub(super) fn prepare(
     inputs: &BuildInputs<'_>,
     exports: Vec<Export>,
     default_network: Option<&str>,
-) -> CommandResult<(SolveOptions, Session)> {
+) -> Result<(SolveOptions, Session), BuilderError> {
     let plan = inputs.plan;
     let network = plan.run.network.as_deref().or(default_network);
     let mut attrs = frontend_attrs(plan, inputs, network);
@@ -56,10 +55,7 @@ pub(super) fn prepare(
             }
         }
         Context::OciLayout { .. } => {
-            return Err(
-                CommandError::user("an OCI layout can't be the main context")
-                    .hint("name it: --build-context NAME=oci-layout://FOLDER"),
-            );
+            return Err(BuilderError::LayoutAsContext);
         }
         Context::Empty => {
             session = session.local(CONTEXT, LocalSource::Memory(BTreeMap::new()));
@@ -86,9 +82,7 @@ pub(super) fn prepare(
                 session = session.oci_layout(name, path.clone());
             }
             Context::Stdin | Context::Empty => {
-                return Err(CommandError::user(format!(
-                    "--build-context {name}: give a folder, an address or a layout"
-                )));
+                return Err(BuilderError::NamedContext { name: name.clone() });
             }
         }
     }
@@ -107,7 +101,7 @@ pub(super) fn prepare(
         let socket = socket.clone();
         session = session.ssh(id.clone(), SshSource { socket });
     }
-    let session = session.build().map_err(CommandError::user)?;
+    let session = session.build()?;
     let options = SolveOptions {
         frontend_attrs: attrs,
         exports,

@@ -6,7 +6,7 @@ use mlbuild_buildkit::sourcepolicy::{
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::error::{CommandError, CommandResult};
+use super::BuilderError;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -84,9 +84,8 @@ struct UpdateFile {
 ///
 /// # Errors
 /// Where the document isn't one; the key at fault is named.
-pub(super) fn read(document: &Value) -> CommandResult<Policy> {
-    let file = PolicyFile::deserialize(document)
-        .map_err(|error| CommandError::user(format!("--source-policy-file: {error}")))?;
+pub(super) fn read(document: &Value) -> Result<Policy, BuilderError> {
+    let file = PolicyFile::deserialize(document).map_err(BuilderError::SourcePolicy)?;
     Ok(Policy {
         version: file.version,
         rules: file.rules.into_iter().map(rule).collect(),

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::error::{CommandError, CommandResult};
+use super::BuilderError;
 use crate::plan::SshKeys;
 
 /// How long an agent may take to listen.
-const START: Duration = Duration::from_secs(10);
+const START_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Sockets of agents by id. Agents that were started here end with the value, or, where
 /// mlbuild is killed, within ten seconds.
@@ -26,7 +26,7 @@ impl SshAgents {
     ///
     /// # Errors
     /// Where OpenSSH isn't there, or can't use a key.
-    pub fn start(ssh: &BTreeMap<String, SshKeys>) -> CommandResult<Self> {
+    pub fn start(ssh: &BTreeMap<String, SshKeys>) -> Result<Self, BuilderError> {
         let (mut sockets, mut started) = (BTreeMap::new(), Vec::new());
         for (id, keys) in ssh {
             let socket = match keys {
@@ -62,9 +62,8 @@ struct OwnAgent {
 }
 
 impl OwnAgent {
-    fn start() -> CommandResult<Self> {
-        let folder = tempfile::tempdir()
-            .map_err(|error| CommandError::environment(format!("temporary folder: {error}")))?;
+    fn start() -> Result<Self, BuilderError> {
+        let folder = tempfile::tempdir().map_err(BuilderError::temporary)?;
         let command = Command::new("ssh-agent")
             .arg("-a")
             .arg(socket_in(folder.path()))
@@ -73,12 +72,12 @@ impl OwnAgent {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .map_err(|error| missing("ssh-agent", &error))?;
+            .map_err(missing("ssh-agent"))?;
         let agent = Self { command, folder };
-        let until = Instant::now() + START;
+        let until = Instant::now() + START_TIMEOUT;
         while !agent.socket().exists() {
             if Instant::now() > until {
-                return Err(CommandError::environment("ssh-agent doesn't start"));
+                return Err(BuilderError::SshAgentSilent);
             }
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -89,25 +88,23 @@ impl OwnAgent {
         socket_in(self.folder.path())
     }
 
-    fn add(&self, id: &str, files: &[PathBuf]) -> CommandResult {
+    fn add(&self, id: &str, files: &[PathBuf]) -> Result<(), BuilderError> {
         let added = Command::new("ssh-add")
             .arg("-q")
             .args(files)
             .env("SSH_AUTH_SOCK", self.socket())
             .output()
-            .map_err(|error| missing("ssh-add", &error))?;
+            .map_err(missing("ssh-add"))?;
         if added.status.success() {
             return Ok(());
         }
-        let said = String::from_utf8_lossy(&added.stderr);
-        let why = said.lines().rfind(|line| !line.trim().is_empty());
-        let names: Vec<_> = files.iter().map(|f| f.display().to_string()).collect();
-        Err(CommandError::user(format!(
-            "--ssh {id}={}: ssh-add: {}",
-            names.join(","),
-            why.unwrap_or("it can't use the key")
-        ))
-        .hint("a key with a passphrase: ssh-add it to your agent, and give --ssh default"))
+        let output = String::from_utf8_lossy(&added.stderr);
+        let why = output.lines().rfind(|line| !line.trim().is_empty());
+        Err(BuilderError::SshKey {
+            id: id.to_owned(),
+            files: files.to_vec(),
+            why: why.unwrap_or("it can't use the key").to_owned(),
+        })
     }
 }
 
@@ -122,7 +119,6 @@ fn socket_in(folder: &Path) -> PathBuf {
     folder.join("agent.sock")
 }
 
-fn missing(program: &str, error: &std::io::Error) -> CommandError {
-    CommandError::environment(format!("--ssh with a key file: {program}: {error}"))
-        .hint("apt install openssh-client")
+fn missing(program: &'static str) -> impl FnOnce(std::io::Error) -> BuilderError {
+    move |source| BuilderError::SshProgram { program, source }
 }

@@ -63,7 +63,7 @@ impl Question<'_> {
         };
         request
             .solve(self.reporter, builder::untitled(), |inputs, _| async move {
-                builder.files(&inputs, path).await
+                Ok(builder.files(&inputs, path).await?)
             })
             .await?;
         Ok(answer)

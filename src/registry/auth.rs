@@ -13,10 +13,10 @@ use serde::Deserialize;
 use tokio::sync::{Mutex, OnceCell};
 use url::Url;
 
-use super::call::Scope;
 use super::credentials::CredentialStore;
 use super::endpoint::Endpoint;
 use super::error::RegistryError;
+use super::scope::Scope;
 use super::trouble::{Trouble, is_passing, sort};
 
 /// Tokens without a stated life live this long, says the token specification.

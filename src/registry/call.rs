@@ -1,6 +1,5 @@
 //! One call to a registry: sent with the right log-in, repeated where that is allowed.
 
-use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,6 +15,7 @@ use super::credentials::CredentialStore;
 use super::endpoint::Endpoint;
 use super::error::RegistryError;
 use super::options::Retry;
+use super::scope::Scope;
 use super::trouble::{Trouble, is_passing, sort};
 use crate::image::BlobSource;
 
@@ -23,34 +23,6 @@ use crate::image::BlobSource;
 const PIECE: usize = 256 << 10;
 /// Longest wait that a registry may ask for.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
-
-/// What a call needs to be allowed to do. Displays as a token scope.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Scope {
-    /// The registry as references name it.
-    pub(super) registry: String,
-    pub(super) repository: String,
-    pub(super) push: bool,
-    /// Repositories that blobs may be mounted from.
-    pub(super) mount_from: Vec<String>,
-}
-
-impl Scope {
-    pub(super) fn action(&self) -> &'static str {
-        if self.push { "push to" } else { "pull from" }
-    }
-}
-
-impl fmt::Display for Scope {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rights = if self.push { "pull,push" } else { "pull" };
-        write!(f, "repository:{}:{rights}", self.repository)?;
-        for from in &self.mount_from {
-            write!(f, " repository:{from}:pull")?;
-        }
-        Ok(())
-    }
-}
 
 /// Where a call goes.
 pub(super) enum Target<'a> {

@@ -9,7 +9,8 @@ use oci_spec::distribution::Reference;
 use oci_spec::image::Descriptor;
 
 use super::error::RegistryError;
-use super::pull::{scope_of, with_tag};
+use super::pull::with_tag;
+use super::scope::scope_of;
 use super::upload::{BlobBytes, Upload};
 use super::{Published, Registry};
 

@@ -24,6 +24,7 @@ mod publish;
 mod pull;
 mod push;
 mod referrers;
+mod scope;
 mod stream;
 mod trouble;
 mod upload;

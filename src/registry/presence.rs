@@ -8,7 +8,7 @@ use reqwest::{Method, StatusCode};
 use super::Registry;
 use super::call::{Call, CallBody, Target};
 use super::error::RegistryError;
-use super::pull::scope_of;
+use super::scope::scope_of;
 use super::trouble::Trouble;
 
 /// Blobs that are asked for at once.

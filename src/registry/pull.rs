@@ -6,10 +6,11 @@ use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use reqwest::{Method, Response, StatusCode};
 use sha2::{Digest as _, Sha256};
 
-use super::call::{Call, CallBody, Scope, Target};
+use super::call::{Call, CallBody, Target};
 use super::endpoint::Endpoint;
 use super::error::RegistryError;
 use super::platform::{platform_matches, platform_name};
+use super::scope::{Scope, scope_of};
 use super::trouble::{Trouble, is_passing, refusal};
 use super::{Registry, Resolved};
 use crate::image::{PlatformImage, is_attestation, is_index, is_manifest};
@@ -396,15 +397,6 @@ fn manifest_call<'a>(
         body: CallBody::Empty,
         scope,
         what,
-    }
-}
-
-pub(super) fn scope_of(reference: &Reference, push: bool) -> Scope {
-    Scope {
-        registry: reference.registry().to_owned(),
-        repository: reference.repository().to_owned(),
-        push,
-        mount_from: Vec::new(),
     }
 }
 

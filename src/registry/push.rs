@@ -10,11 +10,12 @@ use oci_spec::distribution::Reference;
 use oci_spec::image::{Descriptor, Digest, MediaType};
 use reqwest::Method;
 
-use super::call::{Call, CallBody, Scope, Target};
+use super::call::{Call, CallBody, Target};
 use super::endpoint::Endpoint;
 use super::error::RegistryError;
 use super::progress::{PushEvent, PushProgress};
-use super::pull::{digest_of, scope_of, stated_digest, with_tag};
+use super::pull::{digest_of, stated_digest, with_tag};
+use super::scope::{Scope, scope_of};
 use super::upload::{BlobBytes, Notify, Upload, upload_location};
 use super::{Published, Registry};
 use crate::image::{LayoutError, OciLayout};

@@ -15,7 +15,8 @@ use serde::{Deserialize, Serialize};
 use super::call::{Call, CallBody, Target};
 use super::endpoint::Endpoint;
 use super::error::RegistryError;
-use super::pull::{digest_of, scope_of, with_tag};
+use super::pull::{digest_of, with_tag};
+use super::scope::scope_of;
 use super::{Referrer, Registry};
 
 /// How often a fallback tag that somebody else writes too is written again.

@@ -14,7 +14,7 @@ use super::Registry;
 use super::call::{Call, CallBody, Target};
 use super::endpoint::Endpoint;
 use super::error::RegistryError;
-use super::pull::scope_of;
+use super::scope::scope_of;
 
 /// A blob of a registry, read from its start by a thread that may wait. Nothing of it is
 /// checked: that is the reader's business, who knows the digest.

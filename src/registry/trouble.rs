@@ -5,8 +5,8 @@ use std::error::Error;
 use reqwest::{Response, StatusCode};
 use serde::Deserialize;
 
-use super::call::Scope;
 use super::error::RegistryError;
+use super::scope::Scope;
 
 /// Why one call failed.
 #[derive(Debug)]

@@ -14,10 +14,11 @@ use reqwest::{Method, Response, StatusCode};
 use url::Url;
 
 use super::Registry;
-use super::call::{Call, CallBody, Scope, Target};
+use super::call::{Call, CallBody, Target};
 use super::endpoint::Endpoint;
 use super::error::RegistryError;
 use super::progress::PushEvent;
+use super::scope::Scope;
 use super::trouble::{Trouble, refusal};
 use crate::image::BlobSource;
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value as Json, json};
 
-use super::render::{LeftOut, Rendered, word};
+use super::render::{LeftOut, Rendered};
 use super::spec::RunSpec;
 use super::value::{Mount, Value};
 
@@ -63,7 +63,7 @@ pub fn devcontainer(spec: &RunSpec, project: &Path) -> Rendered<Json> {
                     document.entry("workspaceFolder").or_insert(json!(target));
                 }
                 Some(mount) => append(&mut document, "mounts", &mount.to_string()),
-                None => append(&mut document, "runArgs", &word(setting)),
+                None => append(&mut document, "runArgs", &setting.word()),
             },
             ("entrypoint", _) => left_out.push(LeftOut {
                 what: "--entrypoint".to_owned(),
@@ -73,7 +73,7 @@ pub fn devcontainer(spec: &RunSpec, project: &Path) -> Rendered<Json> {
                 what: setting.flag.to_string(),
                 why: "the tool that reads devcontainer.json decides it".to_owned(),
             }),
-            _ => append(&mut document, "runArgs", &word(setting)),
+            _ => append(&mut document, "runArgs", &setting.word()),
         }
     }
     if !spec.command.is_empty() {

@@ -19,6 +19,14 @@ impl PartialEq for Setting {
 }
 
 impl Setting {
+    /// The flag in its one canonical form: `--flag=value`, or `--flag` where it is true.
+    pub fn word(&self) -> String {
+        match &self.value {
+            Value::Bool(true) => self.flag.to_string(),
+            value => format!("{}={value}", self.flag),
+        }
+    }
+
     /// The flag's value from text; the error says what is wrong with it.
     ///
     /// # Errors
@@ -119,7 +127,7 @@ impl Options {
 
     /// The flags as words of a command line, each in its one form.
     pub fn words(&self) -> Vec<String> {
-        self.settings.iter().map(super::render::word).collect()
+        self.settings.iter().map(Setting::word).collect()
     }
 
     /// Changes every setting.

@@ -70,15 +70,7 @@ fn words(setting: &Setting, cli: RuntimeCli) -> Result<Vec<String>, String> {
             .map(|names| names.iter().map(|n| format!("--device={n}")).collect())
             .ok_or_else(|| format!("podman takes GPUs by CDI name only, and `{gpus}` names none"));
     }
-    Ok(vec![word(setting)])
-}
-
-/// The flag in its one canonical form.
-pub(super) fn word(setting: &Setting) -> String {
-    match &setting.value {
-        Value::Bool(true) => setting.flag.to_string(),
-        value => format!("{}={value}", setting.flag),
-    }
+    Ok(vec![setting.word()])
 }
 
 /// The CDI names of what `docker run --gpus` asks for; `None` where it asks by count.

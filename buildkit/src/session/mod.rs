@@ -26,7 +26,7 @@ use mlbuild_proto::moby::upload::v1::upload_server::UploadServer;
 use tokio::io::AsyncRead;
 use tonic::service::Routes;
 
-use crate::client::MAX_MESSAGE;
+use crate::wire::MAX_MESSAGE;
 
 pub use auth::AuthOptions;
 pub use filesend::ExportTarget;

@@ -23,7 +23,7 @@ use tonic::{Request, Streaming};
 
 use super::{Session, SessionError, Targets};
 use crate::client::{CONNECTION_WINDOW, Client, MAX_HEADERS, STREAM_WINDOW, control};
-use crate::error::status_text;
+use crate::status::status_text;
 use crate::transport::DockerDialer;
 
 /// Largest message that we put into the tunnel. Bytes.

@@ -7,9 +7,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Containers need Linux.
-    #[error(
-        "a private builder needs Linux; on this machine name one with --builder or start Docker"
-    )]
+    #[error("a private builder needs Linux")]
     NotLinux,
     /// Neither `MLBUILD_STATE_DIR`, `XDG_STATE_HOME` nor `HOME` is set.
     #[error("no folder for the private builder: set HOME or MLBUILD_STATE_DIR")]
@@ -20,7 +18,7 @@ pub enum Error {
     /// One source that was asked for by name does not have it.
     #[error("{name}: {reason}")]
     Source {
-        /// The source, as `--source` names it.
+        /// The source, as a person names it.
         name: &'static str,
         /// What it lacks.
         reason: String,
@@ -38,6 +36,16 @@ pub enum Error {
     /// The user isn't root, and the machine lets nobody else run containers.
     #[error("a private builder without root needs {0}")]
     Rootless(String),
+    /// The user isn't root, and the machine's settings forbid user namespaces.
+    #[error(
+        "a private builder without root needs user namespaces, which {setting} = {value} forbids"
+    )]
+    NoUserNamespaces {
+        /// The file under /proc.
+        setting: &'static str,
+        /// What it holds.
+        value: &'static str,
+    },
     /// It was started and did not come to answer.
     #[error("the private builder did not start: {reason}\n{log}")]
     DidNotStart {
@@ -55,7 +63,7 @@ pub enum Error {
         source: io::Error,
     },
     /// A state file that mlbuild did not write.
-    #[error("{path} is not what mlbuild wrote ({reason}); `mlbuild engine down` clears it")]
+    #[error("{path} is not what mlbuild wrote ({reason})")]
     State {
         /// The file.
         path: PathBuf,

@@ -280,7 +280,7 @@ mod tests {
         std::fs::write(folder.launch_file(), "kind = 3\n").expect("written");
         let error = folder.launch().expect_err("refused").to_string();
         assert!(
-            error.contains("launch.toml") && error.contains("engine down"),
+            error.contains("launch.toml") && error.contains("is not what mlbuild wrote"),
             "{error}"
         );
     }

@@ -9,7 +9,6 @@ use tokio::process::Command;
 
 use super::folder;
 use super::pins::{Fetch, OsRelease, PackagePin};
-use super::source::which;
 
 /// Unpacks a distribution's packages into `place`, unless that was done before.
 pub(super) async fn fetch(
@@ -28,7 +27,7 @@ pub(super) async fn fetch(
         return Ok(());
     }
     for tool in ["apt-get", "dpkg-deb"] {
-        which(tool).ok_or_else(|| format!("there is no {tool}"))?;
+        crate::on_path::find_system(tool).ok_or_else(|| format!("there is no {tool}"))?;
     }
     let work = place.with_extension("fetch");
     let _ = std::fs::remove_dir_all(&work);

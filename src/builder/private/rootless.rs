@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use super::error::Error;
-use super::source::{Programs, which};
+use super::source::Programs;
+use crate::on_path;
 
 /// Run inside the namespaces, before the daemon.
 ///
@@ -40,7 +41,7 @@ pub(super) fn wrap(
 /// What the machine must allow, each with what to type where it doesn't.
 fn check() -> Result<(), Error> {
     for tool in ["newuidmap", "newgidmap"] {
-        if which(tool).is_none() {
+        if on_path::find_system(tool).is_none() {
             return Err(Error::Rootless(format!(
                 "{tool}; next: sudo apt-get install uidmap"
             )));
@@ -56,7 +57,7 @@ fn check() -> Result<(), Error> {
             )));
         }
     }
-    for (setting, off) in [
+    for (setting, value) in [
         ("/proc/sys/kernel/unprivileged_userns_clone", "0"),
         ("/proc/sys/user/max_user_namespaces", "0"),
         (
@@ -64,11 +65,8 @@ fn check() -> Result<(), Error> {
             "1",
         ),
     ] {
-        if read(setting).trim() == off {
-            return Err(Error::Rootless(format!(
-                "user namespaces, which {setting} = {off} forbids; ask the machine's administrator, \
-                 or name another builder with --builder"
-            )));
+        if read(setting).trim() == value {
+            return Err(Error::NoUserNamespaces { setting, value });
         }
     }
     Ok(())

@@ -1,13 +1,14 @@
 //! Where a builder's programs come from, in the order in which they are tried:
 //! a `buildkitd` on PATH, the distribution's packages, BuildKit's release.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::archive;
 use super::error::Error;
 use super::folder::{Folder, Kind};
 use super::packages;
 use super::pins::{OsRelease, Pins, architecture};
+use crate::on_path::find_system;
 
 /// Which source to take.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -110,10 +111,10 @@ fn pinned_archive(pins: &Pins) -> Result<Archive, String> {
 }
 
 fn on_path() -> Result<Programs, String> {
-    let daemon = which("buildkitd").ok_or("there is none")?;
+    let daemon = find_system("buildkitd").ok_or("there is none")?;
     let runtime = ["buildkit-runc", "runc", "crun"]
         .iter()
-        .find_map(|name| which(name))
+        .find_map(|name| find_system(name))
         .ok_or_else(|| format!("{} is there, but no runc or crun", daemon.display()))?;
     Ok(Programs {
         kind: Kind::Buildkitd,
@@ -121,7 +122,7 @@ fn on_path() -> Result<Programs, String> {
         daemon,
         runtime,
         path: Vec::new(),
-        rootlesskit: which("rootlesskit"),
+        rootlesskit: find_system("rootlesskit"),
         client: None,
     })
 }
@@ -158,7 +159,7 @@ async fn from_packages(
             .filter(|d| d.exists())
             .ok_or_else(|| missing("dockerd"))?,
         runtime: find("runc").ok_or_else(|| missing("runc"))?,
-        rootlesskit: find("rootlesskit").or_else(|| which("rootlesskit")),
+        rootlesskit: find("rootlesskit").or_else(|| find_system("rootlesskit")),
         client: find("docker"),
         path: bins.to_vec(),
         source: format!("packages of {} ({})", pin.label, suites(pin, &os)),
@@ -206,22 +207,11 @@ async fn from_archive(
         kind: Kind::Buildkitd,
         daemon: find("buildkitd").ok_or_else(|| missing("buildkitd"))?,
         runtime: find("buildkit-runc")
-            .or_else(|| which("runc"))
+            .or_else(|| find_system("runc"))
             .ok_or_else(|| missing("buildkit-runc"))?,
-        rootlesskit: find("rootlesskit").or_else(|| which("rootlesskit")),
+        rootlesskit: find("rootlesskit").or_else(|| find_system("rootlesskit")),
         client: None,
         path: vec![bin.clone()],
         source: archive.from.clone(),
     })
-}
-
-/// A program on PATH, or where a system keeps those that are not on everyone's.
-pub(super) fn which(name: &str) -> Option<PathBuf> {
-    let elsewhere = || {
-        ["/usr/sbin", "/sbin", "/usr/local/bin"]
-            .map(|folder| Path::new(folder).join(name))
-            .into_iter()
-            .find(|path| crate::on_path::is_program(path))
-    };
-    crate::on_path::find(name).or_else(elsewhere)
 }

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::builder::private::{self, Archive, Error, Folder, Options, PrivateEngine, Source};
 use crate::cli::output;
+use crate::cli::support::errors::builder::private_builder;
 use crate::cli::support::size;
 use crate::error::{CommandError, CommandResult};
 
@@ -198,9 +199,11 @@ fn as_json(folder: &Folder, engine: Option<&PrivateEngine>) -> String {
 
 fn sorted(error: Error) -> CommandError {
     match error {
-        Error::Source { .. } | Error::NoSource(_) => CommandError::environment(error)
-            .hint("from a mirror or a file: mlbuild engine up --from URL --sha256 HEX"),
-        _ => CommandError::environment(error),
+        Error::Source { .. } | Error::NoSource(_) => {
+            CommandError::environment(private_builder(&error))
+                .hint("from a mirror or a file: mlbuild engine up --from URL --sha256 HEX")
+        }
+        _ => CommandError::environment(private_builder(&error)),
     }
 }
 

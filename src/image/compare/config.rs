@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::Side;
 use super::report::ConfigDifference;
+use super::side::Side;
 
 /// Every setting that differs, sorted by name.
 pub(super) fn differences(first: &Side<'_>, second: &Side<'_>) -> Vec<ConfigDifference> {

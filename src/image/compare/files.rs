@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use super::causes;
 use super::groups::Group;
 use super::report::{FieldDifference, FileChange, FileDifference, LayersDifference, Pair};
+use super::side::Side;
 use super::table::{More, Row, Table};
-use super::{Side, causes};
 use crate::image::layer::{EntryKind, EntryPath, Mtime};
 
 /// Most files that are listed for one place.

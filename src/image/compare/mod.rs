@@ -12,71 +12,26 @@ mod groups;
 mod hashed;
 mod packages;
 mod report;
+mod side;
 mod table;
 #[cfg(test)]
 mod tests;
 mod texts;
 
-use std::io::{self, Read};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-
-use serde_json::Value;
 
 use self::groups::Group;
 use self::table::Table;
 use self::texts::{Contents, Room};
-use super::layer::{LayerError, LayerProblem};
-use super::{ImageLayer, PlatformImage};
+use super::layer::LayerError;
+
+pub use side::{LayerStore, Side};
 
 pub use report::{
     Comparison, ConfigDifference, FieldDifference, FileChange, FileDifference, LayerAbout,
     LayersDifference, PackageDifference, Pair,
 };
-
-/// Where the layers of an image are read.
-pub trait LayerStore: Sync {
-    /// Opens a layer's blob for reading from its start.
-    ///
-    /// # Errors
-    /// Where it isn't there.
-    fn open(&self, layer: &ImageLayer) -> io::Result<Box<dyn Read + Send + '_>>;
-}
-
-/// One of the two images.
-pub struct Side<'a> {
-    /// Its digests.
-    pub image: PlatformImage,
-    /// Its configuration.
-    pub config: Value,
-    /// Its manifest; `None` in an archive that has none.
-    pub manifest: Option<Value>,
-    /// Where its layers are read.
-    pub store: &'a dyn LayerStore,
-}
-
-impl Side<'_> {
-    pub(super) fn open(&self, layer: &ImageLayer) -> Result<Box<dyn Read + Send + '_>, LayerError> {
-        self.store.open(layer).map_err(|error| LayerError {
-            layer: layer.blob.digest().clone(),
-            problem: Box::new(LayerProblem::Read(error)),
-        })
-    }
-
-    /// The step of the Dockerfile that each layer came from, as the history tells.
-    fn steps(&self) -> Vec<Option<String>> {
-        let history = self.config["history"].as_array().into_iter().flatten();
-        let with_layer = history.filter(|entry| entry["empty_layer"] != Value::Bool(true));
-        let steps = with_layer.map(|entry| entry["created_by"].as_str().map(str::to_owned));
-        let mut steps: Vec<_> = steps.collect();
-        // A history that doesn't fit its layers tells nothing.
-        if steps.len() != self.image.layers.len() {
-            steps.clear();
-        }
-        steps.resize(self.image.layers.len(), None);
-        steps
-    }
-}
 
 /// Compares two images for one platform.
 ///

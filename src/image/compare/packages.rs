@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
-use super::Side;
 use super::groups::Group;
 use super::report::{PackageDifference, Pair};
+use super::side::Side;
 use super::table::Table;
 use crate::image::installed::{self, MAX_STATUS, Versions};
 use crate::image::layer::{EntryPath, LayerError, LayerLimits, read_layer};

@@ -3,8 +3,8 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::Side;
 use super::groups::Group;
+use super::side::Side;
 use crate::image::ImageLayer;
 use oci_spec::image::Digest;
 

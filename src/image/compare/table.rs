@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
 
-use super::Side;
 use super::hashed::{self, Hash, Pyc};
 use super::packages::Packages;
+use super::side::Side;
 use super::texts::{self, Contents, Room};
 use crate::image::installed;
 use crate::image::layer::{

@@ -3,8 +3,11 @@
 use oci_spec::image::MediaType;
 use serde_json::json;
 
+use std::io::{self, Read};
+
 use super::*;
 use crate::image::layer::{EntryKind, LayerEntry, Packing, write_tar};
+use crate::image::{ImageLayer, PlatformImage};
 
 /// One blob, and how often it was opened.
 struct Counted {

@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use similar::TextDiff;
 
+use super::causes;
 use super::report::{Comparison, FileChange, FileDifference, Pair};
-use super::{Side, causes};
+use super::side::Side;
 use crate::image::layer::{EntryPath, LayerError, LayerLimits, read_layer};
 
 /// Largest text that is shown, in bytes.

@@ -6,7 +6,6 @@ use super::job_builder::JobBuilder;
 use super::names::{is_key, is_label_text, why_no_name};
 use super::{quantity, resources, security, volumes};
 use crate::runtime::options::Setting;
-use crate::runtime::render::word;
 use crate::runtime::value::{Assignment, Publish, Value};
 
 /// The client's own business: there is nothing in a Job to say it with, and nothing is lost.
@@ -78,20 +77,20 @@ fn assigned(builder: &mut JobBuilder, setting: &Setting, assignment: &Assignment
     match setting.flag.name {
         "label" if is_key(name) && is_label_text(&value) => drop(builder.labels.insert(name.clone(), value)),
         "label" => builder.refuse(
-            word(setting),
+            setting.word(),
             "Kubernetes' labels are letters, digits, `-`, `_` and `.`, 63 at most; --annotation takes any text",
         ),
         "annotation" if is_key(name) => drop(builder.annotations.insert(name.clone(), value)),
-        "annotation" => builder.refuse(word(setting), "the name isn't one that Kubernetes takes: [PREFIX/]NAME"),
+        "annotation" => builder.refuse(setting.word(), "the name isn't one that Kubernetes takes: [PREFIX/]NAME"),
         "sysctl" => security::sysctl(builder, assignment),
         "storage-opt" if name == "size" => match quantity::bytes(&value) {
             Some(bytes) => drop(builder.limits.insert("ephemeral-storage".to_owned(), quantity::of_bytes(bytes))),
-            None => builder.refuse(word(setting), "not a size"),
+            None => builder.refuse(setting.word(), "not a size"),
         },
         "log-opt" => builder.warn("--log-opt", "the node's runtime keeps the log"),
         // Read before, with the host's values.
         "env" => {}
-        _ => builder.refuse(word(setting), "Kubernetes has nothing like it"),
+        _ => builder.refuse(setting.word(), "Kubernetes has nothing like it"),
     }
 }
 
@@ -160,12 +159,12 @@ fn said(builder: &mut JobBuilder, setting: &Setting, text: &str) {
         }
         "restart" => restart(builder, text),
         "stop-timeout" => builder.pod.termination_grace_period_seconds = number.filter(|n| *n >= 0),
-        "memory-swap" | "memory-swappiness" | "kernel-memory" => builder.warn(word(setting), "swap is the node's matter"),
-        "oom-score-adj" => builder.warn(word(setting), "the kubelet sets it, by what a pod asks for"),
-        "pids-limit" => builder.warn(word(setting), "the kubelet sets it, the same for all pods"),
-        "log-driver" => builder.warn(word(setting), "the node's runtime keeps the log"),
-        "attach" | "detach-keys" => builder.warn(word(setting), "a Job's output is shown as its log"),
-        "blkio-weight" | "blkio-weight-device" => builder.warn(word(setting), "Kubernetes has no shares of I/O"),
+        "memory-swap" | "memory-swappiness" | "kernel-memory" => builder.warn(setting.word(), "swap is the node's matter"),
+        "oom-score-adj" => builder.warn(setting.word(), "the kubelet sets it, by what a pod asks for"),
+        "pids-limit" => builder.warn(setting.word(), "the kubelet sets it, the same for all pods"),
+        "log-driver" => builder.warn(setting.word(), "the node's runtime keeps the log"),
+        "attach" | "detach-keys" => builder.warn(setting.word(), "a Job's output is shown as its log"),
+        "blkio-weight" | "blkio-weight-device" => builder.warn(setting.word(), "Kubernetes has no shares of I/O"),
         name if name.starts_with("health-") => builder.warn(
             format!("--{name}"),
             "a Job ends when its program does; it has no health",
@@ -173,7 +172,7 @@ fn said(builder: &mut JobBuilder, setting: &Setting, text: &str) {
         "env-file" | "label-file" => {}
         _ if CLIENTS.contains(&setting.flag.name) => {}
         "cidfile" => builder.refuse("--cidfile", "a Job has no container's id; --output json prints its name"),
-        _ => builder.refuse(word(setting), "Kubernetes has nothing like it"),
+        _ => builder.refuse(setting.word(), "Kubernetes has nothing like it"),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::quantity;
 use super::submit_flags::SubmitFlags;
 use crate::runtime::options::Setting;
-use crate::runtime::render::{LeftOut, Rendered, word};
+use crate::runtime::render::{LeftOut, Rendered};
 use crate::runtime::spec::RunSpec;
 use crate::runtime::value::{Assignment, Device, Mount, Value, Volume};
 
@@ -54,7 +54,7 @@ impl Line {
 
     fn leave_out(&mut self, setting: &Setting, why: &str) {
         self.left_out.push(LeftOut {
-            what: word(setting),
+            what: setting.word(),
             why: why.to_owned(),
         });
     }

@@ -9,7 +9,6 @@ use super::{from_secret, resources, volumes};
 use crate::runtime::flag::{Flag, Kind};
 use crate::runtime::options::{Options, Setting};
 use crate::runtime::parse::Grammar;
-use crate::runtime::render::word;
 use crate::runtime::value::{Assignment, Value};
 
 const WORDS: Kind = Kind::Text;
@@ -92,7 +91,7 @@ fn apply(builder: &mut JobBuilder, setting: &Setting) {
         ) => {
             if text.split('.').any(|part| why_no_name(part).is_some()) {
                 return builder.refuse(
-                    word(setting),
+                    setting.word(),
                     "such names are a-z, 0-9, `-` and `.`, the first and last a letter or digit",
                 );
             }
@@ -127,18 +126,18 @@ fn assigned(builder: &mut JobBuilder, setting: &Setting, assignment: &Assignment
             let selector = builder.pod.node_selector.get_or_insert_default();
             selector.insert(key.to_owned(), value.to_owned());
         }
-        "node-selector" => builder.refuse(word(setting), "write --node-selector LABEL=VALUE"),
+        "node-selector" => builder.refuse(setting.word(), "write --node-selector LABEL=VALUE"),
         "resource" if is_key(key) && value.parse::<u32>().is_ok() => {
             builder
                 .limits
                 .insert(key.to_owned(), Quantity(value.to_owned()));
         }
-        "resource" => builder.refuse(word(setting), "write --resource NAME=N, such as rdma/hca=1"),
+        "resource" => builder.refuse(setting.word(), "write --resource NAME=N, such as rdma/hca=1"),
         "secret-env" => {
             let (secret, key) = value.split_once(':').unwrap_or((value, key));
             match secret.is_empty() || key.is_empty() {
                 true => builder.refuse(
-                    word(setting),
+                    setting.word(),
                     "write --secret-env NAME=SECRET or NAME=SECRET:KEY",
                 ),
                 false => builder.set_env(from_secret(&assignment.name, secret, key)),

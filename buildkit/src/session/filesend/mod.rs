@@ -26,8 +26,8 @@ use tonic::server::{NamedService, StreamingService};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::unwritten::Unwritten;
-use crate::client::MAX_MESSAGE;
 use crate::fsutil::{self, FsError};
+use crate::wire::MAX_MESSAGE;
 use codec::RawCodec;
 
 /// Where an export's result goes.

@@ -1,11 +1,11 @@
 //! Errors of `builder`.
 
-use std::io::ErrorKind;
+use std::io::ErrorKind as IoErrorKind;
 
-use mlbuild_buildkit::SolveError;
+use mlbuild_buildkit::{DiscoverError, SolveError};
 use mlbuild_progress::explain::Failure;
 
-use crate::builder::{self, BuildError};
+use crate::builder::{BuildError, BuilderError, PlanFeature, TlsFile, private};
 use crate::cli::support::hints;
 use crate::error::{CommandError, chain};
 
@@ -13,41 +13,201 @@ impl From<BuildError> for CommandError {
     fn from(error: BuildError) -> Self {
         match error {
             BuildError::Command(error) => error,
-            BuildError::Failed(failure) => failed(&failure),
-            BuildError::Solve(error) => solve(&error),
+            BuildError::Builder(error) => error.into(),
         }
     }
 }
 
-fn solve(error: &SolveError) -> CommandError {
+impl From<BuilderError> for CommandError {
+    fn from(error: BuilderError) -> Self {
+        let said = CommandError::new(error.kind(), text(&error));
+        match &error {
+            BuilderError::Discover(DiscoverError::Named { .. }) => {
+                said.hint("see what answers here: mlbuild doctor")
+            }
+            BuilderError::Discover(DiscoverError::Nowhere { .. }) => said
+                .hint("start a private builder: mlbuild engine up, or give --engine=auto")
+                .hint("or name one: --builder unix:///run/buildkit/buildkitd.sock"),
+            BuilderError::PrivateSilent(_) => {
+                said.hint("start it anew: mlbuild engine down, then mlbuild engine up")
+            }
+            BuilderError::DockerSilent(_) => {
+                said.hint("push instead (--push), or write a file: -o type=oci,dest=image.tar")
+            }
+            BuilderError::Unsupported { feature, .. } => match feature {
+                PlanFeature::Output(_) => said,
+                PlanFeature::SeveralOutputs => said.hint("ask for one output a time"),
+                _ => said.hint("name another builder with --builder, or leave the flag out"),
+            },
+            BuilderError::Platform { .. } => said.hint("for RUN steps of another architecture the builder's machine needs QEMU: apt install qemu-user-static binfmt-support"),
+            BuilderError::PasswordInProvenance { .. } => said
+                .hint("give --provenance=mode=min, which records no arguments")
+                .hint("or keep the proxy from RUN steps: --no-host-network-settings"),
+            BuilderError::LayoutAsContext => {
+                said.hint("name it: --build-context NAME=oci-layout://FOLDER")
+            }
+            BuilderError::SshProgram { .. } => said.hint("apt install openssh-client"),
+            BuilderError::SshKey { .. } => said
+                .hint("a key with a passphrase: ssh-add it to your agent, and give --ssh default"),
+            BuilderError::Solve(error) => with_next_step(said, error),
+            BuilderError::Failed(failure) => with_usual_cause(said, failure),
+            _ => said,
+        }
+    }
+}
+
+/// The message, with the names of flags where the command line has one.
+fn text(error: &BuilderError) -> String {
     match error {
-        SolveError::Cancelled => builder::cancelled(),
-        SolveError::Build(_) => CommandError::work(chain(error)),
-        SolveError::Lost { .. } => CommandError::environment(chain(error))
-            .hint("see whether the builder still runs: mlbuild doctor"),
-        SolveError::Options(_) | SolveError::Session(_) => CommandError::user(chain(error)),
-        SolveError::Output { path, source } if source.kind() == ErrorKind::StorageFull => {
-            let folder = path.parent().unwrap_or(path).display();
-            CommandError::environment(chain(error))
-                .hint(format!("this machine's disk is full: df -h {folder}"))
+        BuilderError::TlsFileMissing { file, path } => {
+            let flag = match file {
+                TlsFile::Authority => "--tlscacert",
+                TlsFile::Certificate => "--tlscert",
+                TlsFile::Key => "--tlskey",
+            };
+            format!("{flag} {}: there is no such file", path.display())
         }
-        SolveError::Output { .. } | SolveError::Request(_) | SolveError::Answer(_) => {
-            CommandError::environment(chain(error))
+        BuilderError::TlsHalfPair => "--tlscert and --tlskey belong together".into(),
+        BuilderError::Unsupported { feature, why } => format!("{}: {why}", flag(feature)),
+        BuilderError::Platform { .. } => format!("--{error}"),
+        BuilderError::PasswordInProvenance { variable } => {
+            format!("--provenance: the attestation would record {variable} with its password")
         }
+        BuilderError::NamedContext { name } => {
+            format!("--build-context {name}: give a folder, an address or a layout")
+        }
+        BuilderError::SourcePolicy(error) => format!("--source-policy-file: {error}"),
+        BuilderError::SshProgram { .. } => format!("--ssh with a key file: {error}"),
+        BuilderError::SshKey { id, files, why } => {
+            let names: Vec<_> = files.iter().map(|f| f.display().to_string()).collect();
+            format!("--ssh {id}={}: ssh-add: {why}", names.join(","))
+        }
+        BuilderError::OutputFolder { .. } => format!("--output {error}"),
+        BuilderError::DockerSilent(_) => format!("--load: {error}"),
+        BuilderError::Private(error) => private_builder(error),
+        BuilderError::PrivateSilent(_) | BuilderError::Docker(_) | BuilderError::Solve(_) => {
+            chain(error)
+        }
+        _ => error.to_string(),
     }
 }
 
-/// A failed step, with a hint where the cause is a usual one.
-fn failed(failure: &Failure) -> CommandError {
-    // What the builder could not push, the registry refused or didn't take.
-    let error = if failure.message.contains("failed to push ") {
-        CommandError::environment(failure)
-    } else {
-        CommandError::work(failure)
-    };
+/// The flag that asks for something.
+fn flag(feature: &PlanFeature) -> String {
+    match feature {
+        PlanFeature::SeveralPlatforms => "--platform with several platforms".into(),
+        PlanFeature::Attestations => "--attest, --provenance or --sbom".into(),
+        PlanFeature::SourcePolicy => "--source-policy-file".into(),
+        PlanFeature::NamedContexts => "--build-context".into(),
+        PlanFeature::LayoutContext => "--build-context oci-layout://".into(),
+        PlanFeature::Annotations => "--annotation".into(),
+        PlanFeature::CacheTo(kind) => format!("--cache-to type={kind}"),
+        PlanFeature::OutputOption(key) => format!("--output …,{key}="),
+        PlanFeature::Output(kind) => format!("--output type={kind}"),
+        other => other.to_string(),
+    }
+}
+
+/// What is wrong with a private builder, and what to type.
+pub fn private_builder(error: &private::Error) -> String {
+    match error {
+        private::Error::NotLinux => {
+            format!("{error}; on this machine name one with --builder or start Docker")
+        }
+        private::Error::State { .. } => format!("{error}; `mlbuild engine down` clears it"),
+        private::Error::NoUserNamespaces { .. } => format!(
+            "{error}; ask the machine's administrator, or name another builder with --builder"
+        ),
+        error => chain(error),
+    }
+}
+
+fn with_next_step(said: CommandError, error: &SolveError) -> CommandError {
+    match error {
+        SolveError::Lost { .. } => said.hint("see whether the builder still runs: mlbuild doctor"),
+        SolveError::Output { path, source } if source.kind() == IoErrorKind::StorageFull => {
+            let folder = path.parent().unwrap_or(path).display();
+            said.hint(format!("this machine's disk is full: df -h {folder}"))
+        }
+        _ => said,
+    }
+}
+
+/// Names the cause of a failed step where it is a usual one.
+fn with_usual_cause(said: CommandError, failure: &Failure) -> CommandError {
     let Some(hint) = hints::of(failure) else {
-        return error;
+        return said;
     };
     let next = hint.next.iter().map(|next| format!("\n    {next}"));
-    error.hint(format!("{}{}", hint.cause, next.collect::<String>()))
+    said.hint(format!("{}{}", hint.cause, next.collect::<String>()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    #[test]
+    fn what_the_builder_lacks_is_said_with_the_flags_names() {
+        let unsupported = |feature| BuilderError::Unsupported {
+            feature,
+            why: "needs BuildKit 0.11".into(),
+        };
+        let errors = [
+            unsupported(PlanFeature::CacheTo("gha".into())),
+            unsupported(PlanFeature::OutputOption("compression")),
+            unsupported(PlanFeature::Output("oci".into())),
+            unsupported(PlanFeature::SeveralOutputs),
+            BuilderError::Platform {
+                platform: "linux/arm64".into(),
+                builder: "buildkitd v0.32.2".into(),
+                known: vec!["linux/amd64".into(), "linux/386".into()],
+            },
+            BuilderError::PasswordInProvenance {
+                variable: "HTTP_PROXY".into(),
+            },
+            BuilderError::TlsFileMissing {
+                file: TlsFile::Key,
+                path: PathBuf::from("key.pem"),
+            },
+            BuilderError::TlsHalfPair,
+            BuilderError::SshKey {
+                id: "default".into(),
+                files: vec!["a".into(), "b".into()],
+                why: "bad passphrase".into(),
+            },
+            BuilderError::Private(private::Error::NotLinux),
+            BuilderError::Private(private::Error::State {
+                path: "/state/launch.json".into(),
+                reason: "no kind".into(),
+            }),
+            BuilderError::Cancelled,
+        ];
+        let texts = errors.map(|error| {
+            let error = CommandError::from(error);
+            format!("{:?}: {error}", error.kind)
+        });
+        insta::assert_snapshot!(texts.join("\n"), @r"
+        User: --cache-to type=gha: needs BuildKit 0.11
+          hint: name another builder with --builder, or leave the flag out
+        User: --output …,compression=: needs BuildKit 0.11
+          hint: name another builder with --builder, or leave the flag out
+        User: --output type=oci: needs BuildKit 0.11
+        User: several outputs at once: needs BuildKit 0.11
+          hint: ask for one output a time
+        Environment: --platform linux/arm64: buildkitd v0.32.2 builds for linux/amd64, linux/386
+          hint: for RUN steps of another architecture the builder's machine needs QEMU: apt install qemu-user-static binfmt-support
+        User: --provenance: the attestation would record HTTP_PROXY with its password
+          hint: give --provenance=mode=min, which records no arguments
+          hint: or keep the proxy from RUN steps: --no-host-network-settings
+        User: --tlskey key.pem: there is no such file
+        User: --tlscert and --tlskey belong together
+        User: --ssh default=a,b: ssh-add: bad passphrase
+          hint: a key with a passphrase: ssh-add it to your agent, and give --ssh default
+        Environment: a private builder needs Linux; on this machine name one with --builder or start Docker
+        Environment: /state/launch.json is not what mlbuild wrote (no kind); `mlbuild engine down` clears it
+        Work: stopped: nothing was pushed or locked
+        ");
+    }
 }

@@ -2,4 +2,5 @@
 //! line's words, and what to type next. One file a module.
 
 mod builder;
+pub mod builder;
 mod queue;
