@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Deserializer, de};
 
 use super::Config;
-use crate::error::CommandError;
 
 /// The file's name.
 pub const FILE_NAME: &str = "mlbuild.toml";
@@ -35,18 +34,6 @@ pub enum ConfigError {
         /// What was probably meant.
         hint: Option<String>,
     },
-}
-
-impl From<ConfigError> for CommandError {
-    fn from(error: ConfigError) -> Self {
-        let made = CommandError::user(&error);
-        match error {
-            ConfigError::Invalid {
-                hint: Some(hint), ..
-            } => made.hint(hint),
-            _ => made,
-        }
-    }
 }
 
 /// `mlbuild.toml` in `folder`, if there is one.

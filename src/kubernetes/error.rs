@@ -3,7 +3,7 @@
 use std::error::Error as _;
 
 use super::Cluster;
-use crate::error::{CommandError, ErrorKind};
+use crate::error::ErrorKind;
 
 /// Why a cluster couldn't be asked, or what it refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -180,7 +180,8 @@ impl KubernetesError {
         }
     }
 
-    fn kind(&self) -> ErrorKind {
+    /// What kind of failure it is.
+    pub fn kind(&self) -> ErrorKind {
         match self {
             Self::NoContext { .. }
             | Self::NoNamespace { .. }
@@ -188,64 +189,6 @@ impl KubernetesError {
             | Self::Exists { .. }
             | Self::Invalid { .. } => ErrorKind::User,
             _ => ErrorKind::Environment,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        Some(match self {
-            Self::NoConfig { .. } => {
-                "give it by --kubeconfig FILE or KUBECONFIG; kubectl config view shows \
-                 what kubectl uses"
-                    .to_owned()
-            }
-            Self::NoContext { known, name, .. } => {
-                let near = crate::nearest::nearest(name, known.iter().map(String::as_str));
-                format!(
-                    "did you mean --context {}?",
-                    near.or(known.first().map(String::as_str))?
-                )
-            }
-            Self::Unauthorized { .. } => {
-                "log in again, as you did for kubectl; kubectl get pods tells \
-                 whether that works"
-                    .to_owned()
-            }
-            Self::Forbidden { doing, .. } => {
-                let (verb, rest) = doing.split_once(' ').unwrap_or((doing, ""));
-                let kind = rest.split_once(' ').unwrap_or((rest, "")).1;
-                let kind = kind.split(' ').next().unwrap_or_default().to_lowercase();
-                let kind = kind.trim_end_matches('s');
-                match kind.is_empty() {
-                    true => "kubectl auth can-i --list shows what you may".to_owned(),
-                    false => format!(
-                        "kubectl auth can-i {verb} {kind}s; whoever runs the cluster can allow it"
-                    ),
-                }
-            }
-            Self::Quota { .. } => {
-                "kubectl describe quota shows what is used; ask for less, or wait".to_owned()
-            }
-            Self::NoNamespace { .. } => {
-                "kubectl get namespaces lists them; --namespace NAME takes one".to_owned()
-            }
-            Self::Exists { what, .. } if what.contains("Job") => {
-                "give it another --name, or remove that one: kubectl delete job NAME".to_owned()
-            }
-            Self::Unreachable { .. } => {
-                "is it the right kubeconfig? kubectl cluster-info".to_owned()
-            }
-            _ => return None,
-        })
-    }
-}
-
-impl From<KubernetesError> for CommandError {
-    fn from(error: KubernetesError) -> Self {
-        let hint = error.hint();
-        let error = CommandError::new(error.kind(), error);
-        match hint {
-            Some(hint) => error.hint(hint),
-            None => error,
         }
     }
 }

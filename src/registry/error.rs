@@ -5,7 +5,7 @@ use mlbuild_buildkit::docker::api::DockerApiError;
 use mlbuild_templates::reference;
 use oci_spec::distribution::Reference;
 
-use crate::error::{CommandError, ErrorKind};
+use crate::error::ErrorKind;
 use crate::image::LayoutError;
 
 /// A registry operation that failed.
@@ -187,7 +187,8 @@ impl RegistryError {
         )
     }
 
-    fn kind(&self) -> ErrorKind {
+    /// What kind of failure it is.
+    pub fn kind(&self) -> ErrorKind {
         match self {
             RegistryError::InvalidReference { .. }
             | RegistryError::NameInvalid { .. }
@@ -196,68 +197,6 @@ impl RegistryError {
             | RegistryError::NotFound { .. } => ErrorKind::User,
             RegistryError::DigestMismatch { .. } | RegistryError::Layout(_) => ErrorKind::Work,
             _ => ErrorKind::Environment,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            RegistryError::Unauthorized { registry, .. } => {
-                Some(format!("docker login {registry}"))
-            }
-            RegistryError::Denied {
-                registry,
-                action,
-                repository,
-                ..
-            } => Some(format!(
-                "docker login {registry}, as someone who may {action} {repository}"
-            )),
-            RegistryError::Credentials(CredentialsError::Helper { registry, .. }) => Some(format!(
-                "log in again, or remove the helper for {registry} from config.json"
-            )),
-            RegistryError::NoSuchPlatform { available, .. } => {
-                available.first().map(|p| format!("--platform {p}"))
-            }
-            RegistryError::Untrusted { registry, .. } => Some(format!(
-                "add its CA to the system's, or set SSL_CERT_FILE, or put it into \
-                 /etc/docker/certs.d/{registry}/ca.crt"
-            )),
-            RegistryError::PlainHttp { registry } => Some(format!(
-                "--insecure-registry {registry}, if you trust the network to it"
-            )),
-            RegistryError::Unreachable { registry, .. } if registry == "docker.io" => Some(
-                "in a closed network, name an image that can be reached (--base), or a mirror \
-                 in mlbuild.toml: [registry.mirrors] \"docker.io\" = [\"mirror.example:5000\"]"
-                    .to_owned(),
-            ),
-            RegistryError::Unreachable { registry, .. } => {
-                Some(format!("is `{registry}` the right name, and does it run?"))
-            }
-            RegistryError::Server {
-                registry,
-                status: 429,
-                ..
-            } => Some(format!(
-                "anonymous use is limited more: docker login {registry}; or set a mirror"
-            )),
-            RegistryError::NotMounted { .. } => Some(
-                "name a tag in the repository that the image is in: its layers are there"
-                    .to_owned(),
-            ),
-            RegistryError::Server { message, .. } if message.contains("no space left") => {
-                Some("the registry's disk is full".to_owned())
-            }
-            _ => None,
-        }
-    }
-}
-
-impl From<RegistryError> for CommandError {
-    fn from(error: RegistryError) -> Self {
-        let made = CommandError::new(error.kind(), &error);
-        match error.hint() {
-            Some(hint) => made.hint(hint),
-            None => made,
         }
     }
 }

@@ -1,7 +1,6 @@
 //! What can be wrong with a command line of `mlbuild run`.
 
 use super::flag::Flag;
-use crate::error::CommandError;
 
 /// A command line that can't be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -62,31 +61,4 @@ pub enum RunSpecError {
         /// The verb that was typed.
         verb: &'static str,
     },
-}
-
-impl RunSpecError {
-    /// What to type instead.
-    pub fn hint(&self) -> String {
-        let did_you_mean = |name: Option<&str>, verb: &str| match name {
-            Some(name) => format!("did you mean `--{name}`?"),
-            None => format!("mlbuild {verb} --help lists the flags"),
-        };
-        match self {
-            Self::UnknownFlag { near, verb, .. } => did_you_mean(*near, verb),
-            Self::UnknownShort { meant, verb, .. } => did_you_mean(*meant, verb),
-            Self::MissingValue { flag } | Self::Value { flag, .. } => {
-                format!("write {flag} {}", flag.value_name)
-                    .trim_end()
-                    .to_owned()
-            }
-            Self::NoImage { verb, .. } => format!("write mlbuild {verb} [FLAGS] IMAGE [COMMAND]"),
-            Self::Malformed { verb, .. } => did_you_mean(None, verb),
-        }
-    }
-}
-
-impl From<RunSpecError> for CommandError {
-    fn from(error: RunSpecError) -> Self {
-        CommandError::user(&error).hint(error.hint())
-    }
 }

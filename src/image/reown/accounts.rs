@@ -5,8 +5,9 @@
 
 use mlbuild_templates::value::UserName;
 
+use super::NewOwner;
+use super::error::{Remedy, ReownError};
 use super::tree::{Entries, content};
-use super::{BUILD, NewOwner, ReownError};
 
 /// A user of the image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +46,7 @@ impl Change {
             content(entries, path).ok_or_else(|| {
                 ReownError::refused(
                     format!("its last layer has no /{path}: the user was made in another layer"),
-                    BUILD,
+                    Remedy::BuildForOwner,
                 )
             })
         };
@@ -54,7 +55,7 @@ impl Change {
         if was.uid == 0 {
             return Err(ReownError::refused(
                 "its user is root: what belongs to that user can't be told from the system's files",
-                BUILD,
+                Remedy::BuildForOwner,
             ));
         }
         check_home(entries, &was)?;
@@ -160,7 +161,7 @@ fn find(passwd: &[u8], group: &[u8], user: &str) -> Result<Account, ReownError> 
     let mut account = found.ok_or_else(|| {
         ReownError::refused(
             format!("its user `{who}` has no usable line in the last layer's /etc/passwd"),
-            BUILD,
+            Remedy::BuildForOwner,
         )
     })?;
     if let Some(name) = of_group {
@@ -169,7 +170,7 @@ fn find(passwd: &[u8], group: &[u8], user: &str) -> Result<Account, ReownError> 
         account.gid = gid.or_else(|| id(name.as_bytes())).ok_or_else(|| {
             ReownError::refused(
                 format!("its group `{name}` has no usable line in the last layer's /etc/group"),
-                BUILD,
+                Remedy::BuildForOwner,
             )
         })?;
     }
@@ -189,7 +190,7 @@ fn check_home(entries: &Entries, user: &Account) -> Result<(), ReownError> {
                  belong to uid {}",
                 user.uid
             ),
-            BUILD,
+            Remedy::BuildForOwner,
         )),
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::accounts::Change;
-use super::{BUILD, ReownError};
+use super::error::{Remedy, ReownError};
 
 /// What the templates' last step says, whatever the ids.
 const TEMPLATE: &str = "mlbuild: USERNAME='$USERNAME' isn't a user name";
@@ -27,7 +27,7 @@ pub(super) fn user(config: &Value) -> Result<String, ReownError> {
     match config["config"]["User"].as_str().unwrap_or_default() {
         "" | "root" | "0" => Err(ReownError::refused(
             "it runs as root: nothing in it belongs to another user",
-            BUILD,
+            Remedy::BuildForOwner,
         )),
         user => Ok(user.to_owned()),
     }
@@ -84,7 +84,7 @@ fn move_home(config: &mut Value, was: &str, now: &str) -> Result<(), ReownError>
         None => Ok(()),
         Some(text) => Err(ReownError::refused(
             format!("its configuration names the home folder {was} (`{text}`), which would move"),
-            "leave out --name: the user then keeps its name and its home",
+            Remedy::KeepName,
         )),
     }
 }

@@ -7,6 +7,7 @@
 
 mod accounts;
 mod config;
+mod error;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -15,11 +16,11 @@ use oci_spec::image::{Descriptor, MediaType};
 use serde_json::Value;
 
 use self::accounts::Change;
-use super::layer::{LayerError, Packing};
+use super::layer::Packing;
 use super::{ImageLayer, PlatformImage};
-use crate::error::{CommandError, ErrorKind};
 
 pub use accounts::Account;
+pub use error::{Remedy, ReownError};
 
 /// Largest last layer that is taken, in bytes: it is held in memory.
 const MAX_LAYER: u64 = 32 << 20;
@@ -78,42 +79,6 @@ pub struct Reowned {
     pub mentions: Vec<String>,
 }
 
-/// An image that can't be given to somebody else.
-#[derive(Debug, thiserror::Error)]
-pub enum ReownError {
-    /// Its last layer can't be read.
-    #[error(transparent)]
-    Layer(#[from] LayerError),
-    /// It can be read, and giving it away wouldn't be safe.
-    #[error("{why}")]
-    Refused {
-        /// What stands against it.
-        why: String,
-        /// What to do instead.
-        hint: String,
-    },
-}
-
-impl ReownError {
-    fn refused(why: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self::Refused {
-            why: why.into(),
-            hint: hint.into(),
-        }
-    }
-}
-
-impl From<ReownError> for CommandError {
-    fn from(error: ReownError) -> Self {
-        match &error {
-            ReownError::Layer(_) => CommandError::new(ErrorKind::Work, &error),
-            ReownError::Refused { hint, .. } => CommandError::user(&error).hint(hint),
-        }
-    }
-}
-
-const BUILD: &str = "build it for these ids: mlbuild image --uid N --gid M";
-
 /// The layer that has to be read, if the image is one that may be given to somebody else.
 ///
 /// # Errors
@@ -124,11 +89,14 @@ pub fn users_layer(image: &PlatformImage) -> Result<&ImageLayer, ReownError> {
     if os != "linux" {
         return Err(ReownError::refused(
             format!("it is for {os}, and only Linux has these ids"),
-            BUILD,
+            Remedy::BuildForOwner,
         ));
     }
     let Some(last) = image.layers.last() else {
-        return Err(ReownError::refused("it has no layers", BUILD));
+        return Err(ReownError::refused(
+            "it has no layers",
+            Remedy::BuildForOwner,
+        ));
     };
     match last.blob.size() {
         size if size > MAX_LAYER => Err(ReownError::refused(
@@ -138,7 +106,7 @@ pub fn users_layer(image: &PlatformImage) -> Result<&ImageLayer, ReownError> {
                 size >> 20,
                 MAX_LAYER >> 20
             ),
-            BUILD,
+            Remedy::BuildForOwner,
         )),
         _ => Ok(last),
     }
@@ -193,7 +161,7 @@ pub fn reown(
 
 fn parsed(document: &[u8]) -> Result<Value, ReownError> {
     serde_json::from_slice(document)
-        .map_err(|e| ReownError::refused(format!("it can't be read: {e}"), "push it again"))
+        .map_err(|e| ReownError::refused(format!("it can't be read: {e}"), Remedy::PushAgain))
 }
 
 fn written(value: &Value, media_type: MediaType) -> Written {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use super::accounts::Change;
-use super::{BUILD, ReownError};
+use super::error::{Remedy, ReownError};
 use crate::image::ImageLayer;
 use crate::image::layer::{
     EntryKind, EntryPath, LayerEntry, LayerError, LayerLimits, read_layer, write_tar,
@@ -56,7 +56,7 @@ pub(super) fn change(entries: &mut Entries, change: &Change) -> Result<usize, Re
     {
         return Err(ReownError::refused(
             format!("it has {path} already"),
-            "give another --name",
+            Remedy::OtherName,
         ));
     }
     let mut changed = 0;
@@ -106,7 +106,7 @@ fn give(entry: &mut LayerEntry, change: &Change) -> Result<(), ReownError> {
                     "{} has an access list, which may name the old ids",
                     entry.path
                 ),
-                BUILD,
+                Remedy::BuildForOwner,
             ));
         }
     }
