@@ -11,7 +11,7 @@ mod dev;
 mod diff;
 mod docs;
 mod environment;
-mod floors;
+mod layers;
 mod image;
 mod image_layout;
 mod queue;

@@ -4,7 +4,6 @@
 pub mod cluster_args;
 pub(super) mod docker_help;
 pub(super) mod dry_run;
-mod errors;
 pub mod errors;
 pub mod hints;
 mod job_state;

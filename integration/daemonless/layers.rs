@@ -1,0 +1,399 @@
+//! Keeps the layers: which crate, and which module of `src/`, may import which other. What isn't
+//! allowed here is an error, and ARCHITECTURE.md draws the same two tables.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use regex::Regex;
+
+use crate::support::{read, repository};
+
+/// A crate or module, and those that it may import: of what stands above it, nothing else.
+type Layer = (&'static str, &'static [&'static str]);
+
+/// The workspace's crates by their folders; `src` is the root crate.
+const CRATES: &[Layer] = &[
+    ("proto", &[]),
+    ("secrets", &[]),
+    ("templates", &["secrets"]),
+    ("manifests", &["secrets"]),
+    ("wheels", &[]),
+    ("buildkit", &["proto", "secrets"]),
+    ("progress", &["proto", "buildkit"]),
+    (
+        "src",
+        &[
+            "secrets",
+            "templates",
+            "manifests",
+            "wheels",
+            "buildkit",
+            "progress",
+        ],
+    ),
+];
+
+/// The modules of the root crate.
+const MODULES: &[Layer] = &[
+    ("env_vars", &[]),
+    ("error", &[]),
+    ("loopback", &[]),
+    ("nearest", &[]),
+    ("on_path", &[]),
+    ("tee", &[]),
+    ("reporter", &[]),
+    ("testing", &["reporter"]),
+    ("flags", &["env_vars"]),
+    ("accelerator", &[]),
+    ("display", &[]),
+    ("pin", &[]),
+    ("plan", &[]),
+    ("host", &["plan"]),
+    ("package_store", &["env_vars"]),
+    ("runtime", &["error", "nearest"]),
+    ("kubernetes", &["error"]),
+    ("config", &["error", "nearest", "runtime"]),
+    ("image", &["error", "plan"]),
+    ("registry", &["error", "loopback", "reporter", "image"]),
+    ("image_source", &["error", "image", "registry"]),
+    ("records", &["nearest", "config"]),
+    ("runs", &["error", "reporter", "registry", "records"]),
+    (
+        "queue",
+        &["env_vars", "error", "nearest", "runtime", "config"],
+    ),
+    (
+        "settings",
+        &[
+            "env_vars", "error", "nearest", "flags", "plan", "config", "registry",
+        ],
+    ),
+    (
+        "builder",
+        &[
+            "env_vars", "error", "loopback", "on_path", "reporter", "pin", "plan", "host",
+            "settings",
+        ],
+    ),
+    (
+        "planning",
+        &[
+            "env_vars",
+            "error",
+            "reporter",
+            "accelerator",
+            "pin",
+            "plan",
+            "host",
+            "package_store",
+            "config",
+            "image",
+            "registry",
+            "records",
+            "settings",
+            "builder",
+        ],
+    ),
+    (
+        "lock",
+        &[
+            "error",
+            "reporter",
+            "plan",
+            "host",
+            "package_store",
+            "image",
+            "registry",
+            "settings",
+            "builder",
+            "planning",
+        ],
+    ),
+    (
+        "build",
+        &[
+            "env_vars",
+            "error",
+            "reporter",
+            "pin",
+            "plan",
+            "host",
+            "image",
+            "registry",
+            "image_source",
+            "settings",
+            "builder",
+            "planning",
+            "lock",
+        ],
+    ),
+    (
+        "start",
+        &[
+            "env_vars",
+            "error",
+            "on_path",
+            "tee",
+            "reporter",
+            "accelerator",
+            "display",
+            "runtime",
+            "config",
+            "registry",
+            "records",
+        ],
+    ),
+    (
+        "submit",
+        &[
+            "env_vars",
+            "error",
+            "reporter",
+            "runtime",
+            "kubernetes",
+            "registry",
+            "records",
+            "start",
+        ],
+    ),
+    (
+        "restore",
+        &[
+            "env_vars", "error", "on_path", "reporter", "runtime", "registry", "records", "runs",
+        ],
+    ),
+    (
+        "doctor",
+        &[
+            "env_vars",
+            "accelerator",
+            "display",
+            "plan",
+            "host",
+            "registry",
+        ],
+    ),
+];
+
+/// Files of the root crate that stand above all modules: they may import each of them.
+const TOP: [&str; 3] = ["cli", "lib", "main"];
+
+#[test]
+fn crates_depend_on_what_their_row_names() {
+    let root: toml::Table = read(&repository().join("Cargo.toml"))
+        .parse()
+        .expect("the workspace");
+    let members = root["workspace"]["members"].as_array().expect("members");
+    let mut folders: BTreeSet<&str> = members.iter().filter_map(|m| m.as_str()).collect();
+    folders.insert("src");
+    let known: BTreeSet<&str> = CRATES.iter().map(|(name, _)| *name).collect();
+    assert_eq!(folders, known, "each crate has a row in CRATES");
+    for (folder, allowed) in CRATES {
+        let manifest = if *folder == "src" {
+            "Cargo.toml".to_owned()
+        } else {
+            format!("{folder}/Cargo.toml")
+        };
+        let document: toml::Table = read(&repository().join(&manifest))
+            .parse()
+            .expect("a manifest");
+        let dependencies = document.get("dependencies").and_then(|d| d.as_table());
+        let ours = dependencies
+            .into_iter()
+            .flat_map(|table| table.keys())
+            .filter_map(|name| name.strip_prefix("mlbuild-"));
+        for name in ours {
+            assert!(
+                allowed.contains(&name),
+                "{manifest} may not depend on {name}"
+            );
+        }
+    }
+}
+
+#[test]
+fn modules_import_what_their_row_names() {
+    let sources = sources();
+    let known: BTreeSet<&str> = MODULES.iter().map(|(name, _)| *name).chain(TOP).collect();
+    let there: BTreeSet<&str> = sources.iter().map(|(_, module, _)| module.as_str()).collect();
+    assert_eq!(there, known, "each module of src/ has a row in MODULES");
+    let mut broken = Vec::new();
+    for (path, module, text) in &sources {
+        for named in modules_named_in(text) {
+            if !may_import(module, &named) {
+                broken.push(format!("{path}: {module} may not import {named}"));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+/// So there can be no circle.
+#[test]
+fn a_row_names_only_what_stands_above_it() {
+    for layers in [CRATES, MODULES] {
+        let mut above = BTreeSet::new();
+        for (name, allowed) in layers {
+            for other in *allowed {
+                assert!(above.contains(other), "{name} names {other}");
+            }
+            assert!(above.insert(*name), "{name} has two rows");
+        }
+    }
+}
+
+#[test]
+fn only_the_command_line_prints_and_reads_arguments() {
+    let forbidden = Regex::new(
+        r"\be?println!|\be?print!|\bstd::env::args|\bclap::|\bprocess::exit\(|\btokio::runtime::(?:Runtime|Builder)",
+    )
+    .expect("a pattern");
+    let mut broken = Vec::new();
+    for (path, module, text) in sources() {
+        // The flags of `mlbuild image` are read by `settings`.
+        if TOP.contains(&module.as_str()) || module == "flags" {
+            continue;
+        }
+        for found in forbidden.find_iter(&code_of(&text)) {
+            broken.push(format!("{path}: {}", found.as_str()));
+        }
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+#[test]
+fn architecture_draws_the_same_tables() {
+    let document = read(&repository().join("ARCHITECTURE.md"));
+    for table in [drawn("crate", CRATES), drawn("module", MODULES)] {
+        assert!(
+            document.contains(&table),
+            "ARCHITECTURE.md has not this table:\n\n{table}"
+        );
+    }
+    for (module, _) in MODULES {
+        let row = format!("\n| `{module}` | ");
+        assert!(
+            document.matches(&row).count() >= 2,
+            "ARCHITECTURE.md doesn't say what `{module}` is for"
+        );
+    }
+}
+
+fn drawn(of: &str, layers: &[Layer]) -> String {
+    let mut table = format!("| {of} | may import |\n| --- | --- |\n");
+    for (name, allowed) in layers {
+        let mut names: Vec<String> = allowed.iter().map(|name| format!("`{name}`")).collect();
+        if names.is_empty() {
+            names.push("–".to_owned());
+        }
+        let _ = writeln!(table, "| `{name}` | {} |", names.join(", "));
+    }
+    table
+}
+
+fn may_import(module: &str, named: &str) -> bool {
+    let row = MODULES.iter().find(|(name, _)| *name == module);
+    match row {
+        Some((_, allowed)) => module == named || allowed.contains(&named),
+        None => TOP.contains(&module),
+    }
+}
+
+/// Each source of the root crate: its path, its module and its text.
+fn sources() -> Vec<(String, String, String)> {
+    let root = repository().join("src");
+    let files = rust_files(&root).into_iter();
+    let sources: Vec<_> = files
+        .map(|path| {
+            let inside = path.strip_prefix(&root).expect("a file of src/");
+            (
+                format!("src/{}", inside.display()),
+                module_of(inside),
+                read(&path),
+            )
+        })
+        .collect();
+    assert!(sources.len() > 100, "the sources were not found");
+    sources
+}
+
+/// `builder/connect.rs` and `builder.rs` are of the module `builder`.
+fn module_of(inside: &Path) -> String {
+    let first = inside.components().next().expect("a path").as_os_str();
+    let first = first.to_str().expect("a UTF-8 name");
+    first.strip_suffix(".rs").unwrap_or(first).to_owned()
+}
+
+/// A source without its lines of comment.
+fn code_of(source: &str) -> String {
+    source
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .flat_map(|line| [line, "\n"])
+        .collect()
+}
+
+/// The top-level modules that a source names by `crate::`.
+fn modules_named_in(source: &str) -> BTreeSet<String> {
+    let path = Regex::new(r"\bcrate::(?:\{([^;]*)\}|([a-z_]+))").expect("a regex");
+    let word = Regex::new(r"(?:^|,)\s*([a-z_]+)").expect("a regex");
+    let code = code_of(source);
+    let mut names = BTreeSet::new();
+    for found in path.captures_iter(&code) {
+        match (found.get(1), found.get(2)) {
+            (Some(group), _) => {
+                let flat = without_inner_groups(group.as_str());
+                names.extend(word.captures_iter(&flat).map(|w| w[1].to_owned()));
+            }
+            (_, Some(name)) => drop(names.insert(name.as_str().to_owned())),
+            _ => {}
+        }
+    }
+    names
+}
+
+fn without_inner_groups(group: &str) -> String {
+    let mut depth = 0;
+    group
+        .chars()
+        .filter(|c| {
+            depth += i32::from(*c == '{');
+            let keep = depth == 0;
+            depth -= i32::from(*c == '}');
+            keep
+        })
+        .collect()
+}
+
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("src/ can be read") {
+        let path = entry.expect("an entry of src/").path();
+        if path.is_dir() {
+            files.extend(rust_files(&path));
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    files
+}
+
+#[test]
+fn reads_names_out_of_use_groups() {
+    let names = modules_named_in(
+        "use crate::{plan::{A, image}, cli};\n// crate::display\nlet x = crate::registry::push();",
+    );
+    assert_eq!(
+        names.into_iter().collect::<Vec<_>>(),
+        ["cli", "plan", "registry"]
+    );
+    assert!(!may_import("builder", "registry"));
+    assert!(!may_import("queue", "builder"));
+    assert!(may_import("builder", "plan"));
+    assert!(!may_import("plan", "builder"));
+    assert!(!may_import("plan", "cli"));
+    assert!(!may_import("unknown", "plan"));
+    assert!(may_import("cli", "builder"));
+}
