@@ -216,7 +216,10 @@ fn crates_depend_on_what_their_row_names() {
 fn modules_import_what_their_row_names() {
     let sources = sources();
     let known: BTreeSet<&str> = MODULES.iter().map(|(name, _)| *name).chain(TOP).collect();
-    let there: BTreeSet<&str> = sources.iter().map(|(_, module, _)| module.as_str()).collect();
+    let there: BTreeSet<&str> = sources
+        .iter()
+        .map(|(_, module, _)| module.as_str())
+        .collect();
     assert_eq!(there, known, "each module of src/ has a row in MODULES");
     let mut broken = Vec::new();
     for (path, module, text) in &sources {

@@ -132,7 +132,10 @@ fn assigned(builder: &mut JobBuilder, setting: &Setting, assignment: &Assignment
                 .limits
                 .insert(key.to_owned(), Quantity(value.to_owned()));
         }
-        "resource" => builder.refuse(setting.word(), "write --resource NAME=N, such as rdma/hca=1"),
+        "resource" => builder.refuse(
+            setting.word(),
+            "write --resource NAME=N, such as rdma/hca=1",
+        ),
         "secret-env" => {
             let (secret, key) = value.split_once(':').unwrap_or((value, key));
             match secret.is_empty() || key.is_empty() {
