@@ -21,18 +21,17 @@ pub struct Answer {
 /// Reads an answer, and takes its files into the store.
 ///
 /// # Errors
-/// Where a file isn't what the verified package lists or the index say.
+/// Where a file isn't what the verified package lists or the index say, or the answer can't be one.
 pub fn read_answer(folder: &Path, store: &Store) -> Result<Answer, StoreError> {
-    let place = folder;
-    let folder = AnswerFolder::open(folder)?;
-    let text = |name: &str| folder.text(name);
-    let damaged = |name: &str, line: usize, why: &str| StoreError::Answer {
-        path: place.join(name),
-        line: line + 1,
-        why: why.to_owned(),
+    let reader = Reader {
+        place: folder,
+        folder: AnswerFolder::open(folder)?,
+        store,
     };
     let mut answer = Answer::default();
-    let facts: BTreeMap<String, String> = text("facts")?
+    let facts: BTreeMap<String, String> = reader
+        .folder
+        .text("facts")?
         .lines()
         .filter_map(|line| line.split_once('\t'))
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
@@ -40,11 +39,63 @@ pub fn read_answer(folder: &Path, store: &Store) -> Result<Answer, StoreError> {
     let pins = &mut answer.pins;
     pins.python = facts.get("python").cloned();
     pins.pip = facts.get("pip").cloned();
-    pins.requested = text("requested")?
-        .split_whitespace()
-        .map(str::to_owned)
-        .collect();
-    for (number, line) in text("apt.tsv")?.lines().enumerate() {
+    let requested = reader.folder.text("requested")?;
+    pins.requested = requested.split_whitespace().map(str::to_owned).collect();
+    for row in reader.table("apt.tsv")? {
+        let (deb, made) = reader.deb(&row)?;
+        answer.newest = answer.newest.max(made);
+        answer.pins.apt.push(deb);
+    }
+    for row in reader.table("python.tsv")? {
+        let (kind, pinned) = reader.python(&row)?;
+        match kind.as_str() {
+            "uv" => answer.pins.uv = Some(pinned),
+            _ => answer.pins.python_packages.push(pinned),
+        }
+    }
+    answer.pins.check().map_err(|why| StoreError::Pins {
+        path: folder.to_owned(),
+        why,
+    })?;
+    Ok(answer)
+}
+
+/// A line of a table.
+struct Row {
+    table: &'static str,
+    /// From 1.
+    line: usize,
+    columns: Vec<String>,
+}
+
+/// Reads the tables of an answer, and takes the files that they name into the store.
+struct Reader<'a> {
+    place: &'a Path,
+    folder: AnswerFolder,
+    store: &'a Store,
+}
+
+impl Reader<'_> {
+    fn table(&self, table: &'static str) -> Result<Vec<Row>, StoreError> {
+        let text = self.folder.text(table)?;
+        let row = |(at, line): (usize, &str)| Row {
+            table,
+            line: at + 1,
+            columns: line.split('\t').map(str::to_owned).collect(),
+        };
+        Ok(text.lines().enumerate().map(row).collect())
+    }
+
+    fn damaged(&self, row: &Row, why: &str) -> StoreError {
+        StoreError::Answer {
+            path: self.place.join(row.table),
+            line: row.line,
+            why: why.to_owned(),
+        }
+    }
+
+    /// A package of the distribution, and when it was made, in seconds since 1970-01-01.
+    fn deb(&self, row: &Row) -> Result<(PinnedDeb, i64), StoreError> {
         let [
             file,
             name,
@@ -55,65 +106,56 @@ pub fn read_answer(folder: &Path, store: &Store) -> Result<Answer, StoreError> {
             suite,
             component,
             path,
-        ] = line.split('\t').collect::<Vec<_>>()[..]
+        ] = &row.columns[..]
         else {
-            return Err(damaged("apt.tsv", number, "it hasn't nine columns"));
+            return Err(self.damaged(row, "it hasn't nine columns"));
         };
         if !is_file_name(file, &[".deb"]) {
-            return Err(damaged("apt.tsv", number, "its file is no Debian package"));
+            return Err(self.damaged(row, "its file is no Debian package"));
         }
-        let mut content = folder.file(&format!("debs/{file}"))?;
-        let made =
-            deb::made(&mut content).map_err(StoreError::io(&place.join("debs").join(file)))?;
-        let (_, found) = store.take(file, content, Some(sha256))?;
+        let place = format!("debs/{file}");
+        let mut content = self.folder.file(&place)?;
+        let made = deb::made(&mut content).map_err(StoreError::io(&self.place.join(&place)))?;
+        let (_, found) = self.store.take(file, content, Some(sha256))?;
         if size.parse() != Ok(found) {
-            return Err(damaged("apt.tsv", number, "its file has another size"));
+            return Err(self.damaged(row, "its file has another size"));
         }
-        answer.newest = answer.newest.max(made);
-        pins.apt.push(PinnedDeb {
-            name: name.to_owned(),
-            version: version.to_owned(),
-            arch: arch.to_owned(),
-            sha256: sha256.to_owned(),
+        let deb = PinnedDeb {
+            name: name.clone(),
+            version: version.clone(),
+            arch: arch.clone(),
+            sha256: sha256.clone(),
             size: found,
-            suite: suite.to_owned(),
-            component: component.to_owned(),
-            path: path.to_owned(),
-        });
+            suite: suite.clone(),
+            component: component.clone(),
+            path: path.clone(),
+        };
+        Ok((deb, made))
     }
-    for (number, line) in text("python.tsv")?.lines().enumerate() {
-        let [kind, name, version, file, sha256] = line.split('\t').collect::<Vec<_>>()[..] else {
-            return Err(damaged("python.tsv", number, "it hasn't five columns"));
+
+    /// A package of Python, and which kind it is: `uv`, `source`, `build` or `wheel`.
+    fn python(&self, row: &Row) -> Result<(String, PinnedFile), StoreError> {
+        let [kind, name, version, file, sha256] = &row.columns[..] else {
+            return Err(self.damaged(row, "it hasn't five columns"));
         };
         if !is_file_name(file, &PYTHON_FILES) {
-            return Err(damaged(
-                "python.tsv",
-                number,
-                "its file is no Python package",
-            ));
+            return Err(self.damaged(row, "its file is no Python package"));
         }
         let part = if kind == "uv" { "uv" } else { "wheels" };
-        let content = folder.file(&format!("{part}/{file}"))?;
-        let (sha256, size) = store.take(file, content, Some(sha256).filter(|s| !s.is_empty()))?;
+        let content = self.folder.file(&format!("{part}/{file}"))?;
+        let known = Some(sha256.as_str()).filter(|hash| !hash.is_empty());
+        let (sha256, size) = self.store.take(file, content, known)?;
         let pinned = PinnedFile {
-            name: name.to_owned(),
-            version: version.to_owned(),
-            file: file.to_owned(),
+            name: name.clone(),
+            version: version.clone(),
+            file: file.clone(),
             sha256,
             size,
             source: kind == "source",
             build_only: kind == "build",
         };
-        match kind {
-            "uv" => pins.uv = Some(pinned),
-            _ => pins.python_packages.push(pinned),
-        }
+        Ok((kind.clone(), pinned))
     }
-    answer.pins.check().map_err(|why| StoreError::Pins {
-        path: place.to_owned(),
-        why,
-    })?;
-    Ok(answer)
 }
 
 /// Endings of what Python installs: wheels, and source packages as PEP 527 and older ones have them.

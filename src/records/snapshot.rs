@@ -65,7 +65,7 @@ impl Snapshot {
         let index = project.join(lines.next().unwrap_or_default());
         let folder = lines.next().unwrap_or_default().trim_end_matches('/');
 
-        let git = Git::at(&top);
+        let git = here.moved_to(&top);
         let remote = remotes.of_branch(status.branch.as_deref());
         let mut state = GitState {
             remote: remote.cloned(),

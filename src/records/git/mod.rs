@@ -79,6 +79,15 @@ impl Git {
         }
     }
 
+    /// The same in another folder of the same repository.
+    #[must_use]
+    pub fn moved_to(&self, folder: &Path) -> Self {
+        Self {
+            folder: folder.to_path_buf(),
+            ..self.clone()
+        }
+    }
+
     /// The same with an index of its own, so that the user's stays as it is.
     #[must_use]
     pub fn with_index(&self, index: &Path) -> Self {
