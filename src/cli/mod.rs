@@ -82,9 +82,12 @@ pub enum Command {
     Schema(commands::schema::SchemaArgs),
 }
 
+/// Describes a verb's flags.
+type Documented = fn(clap::Command) -> clap::Command;
+
 /// The verbs whose flags are docker's: clap passes their words on, and knows their flags only from what
 /// describes them here.
-const DOCKER_VERBS: [(&str, fn(clap::Command) -> clap::Command); 5] = [
+const DOCKER_VERBS: [(&str, Documented); 5] = [
     ("run", run::documented),
     ("gui-run", gui_run::documented),
     ("dev", dev::documented),

@@ -105,7 +105,7 @@ impl Tx for SqliteTx<'_> {
                     .map(|i| row.get_ref(i).map(value))
                     .collect::<Result<Vec<_>, _>>()
             })?;
-            rows.map(|row| row.map(|values| Row::new(values)))
+            rows.map(|row| row.map(Row::new))
                 .collect::<Result<Vec<Row>, rusqlite::Error>>()
         };
         read().map_err(|error| failed(self.file, error))

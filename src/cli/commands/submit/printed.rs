@@ -104,9 +104,13 @@ fn hide_secrets(document: &mut Value) -> bool {
             *value = json!(shown);
             hid || any
         }),
-        Value::Array(list) => list
-            .iter_mut()
-            .fold(false, |any, value| hide_secrets(value) || any),
+        Value::Array(list) => {
+            // All of them, without a stop at the first.
+            let hidden = list
+                .iter_mut()
+                .filter_map(|value| hide_secrets(value).then_some(()));
+            hidden.count() > 0
+        }
         Value::String(text) => match redact_forms(text) {
             Cow::Owned(shown) => {
                 *text = shown;
