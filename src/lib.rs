@@ -2,10 +2,14 @@
 //! and owns the verbs. The binary `mlbuild` is a thin shell around [`cli::main`].
 
 pub mod accelerator;
+pub mod adopt;
+pub mod attest;
+pub mod base;
 pub mod build;
 pub mod builder;
 pub mod cli;
 pub mod config;
+pub mod diff;
 pub mod display;
 pub mod doctor;
 pub mod env_vars;
@@ -14,6 +18,7 @@ pub mod flags;
 pub mod host;
 pub mod image;
 pub mod image_source;
+pub mod inspect;
 pub mod kubernetes;
 pub mod lock;
 pub mod loopback;
@@ -35,3 +40,4 @@ pub mod start;
 pub mod submit;
 mod tee;
 pub mod testing;
+pub mod verify;

@@ -8,8 +8,8 @@ use mlbuild_secrets::holds_secret;
 use mlbuild_templates::reference;
 use serde_json::json;
 
-use super::output;
 use super::queue::store_args::StoreArgs;
+use crate::cli::support::output;
 use crate::error::{CommandError, CommandResult};
 use crate::flags::Format;
 use crate::queue::{

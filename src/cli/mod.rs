@@ -1,31 +1,27 @@
 //! The verbs: one file per command. Only here is anything printed.
 
-pub mod adopt;
 pub mod agent;
-pub mod attest;
-pub mod base;
 pub mod commands;
-pub mod diff;
 pub mod image;
-pub mod inspect;
-pub mod interrupt;
 pub mod jobs;
 pub mod launch;
 pub mod lock;
-pub mod mirror;
-pub mod output;
 pub mod queue;
 pub mod registry_args;
 pub mod runs;
 pub mod support;
-pub mod verify;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use self::commands::{bash, dev, devcontainer, env, gui_run, logs, restore, run, submit};
+use self::commands::{
+    adopt, attest, base, bash, ci, completions, dev, devcontainer, diff, doctor, engine, env,
+    gui_run, init, inspect, logs, man, mirror, prune, restore, run, runs, schema, submit,
+    templates, verify,
+};
+use self::support::output;
 use self::support::runtime::wait_for;
 use crate::error::CommandResult;
 
@@ -52,7 +48,7 @@ pub enum Command {
     Lock(Box<lock::LockVerbArgs>),
     Base(base::BaseArgs),
     Mirror(mirror::MirrorArgs),
-    Prune(commands::prune::PruneArgs),
+    Prune(prune::PruneArgs),
     Run(run::RunArgs),
     GuiRun(gui_run::GuiRunArgs),
     Dev(dev::DevArgs),
@@ -65,7 +61,7 @@ pub enum Command {
     Diff(diff::DiffArgs),
     Verify(Box<verify::VerifyArgs>),
     Attest(attest::AttestArgs),
-    Ci(commands::ci::CiArgs),
+    Ci(ci::CiArgs),
     Inspect(inspect::InspectArgs),
     Restore(restore::RestoreArgs),
     Runs(runs::RunsArgs),
@@ -73,13 +69,13 @@ pub enum Command {
     Launch(launch::LaunchArgs),
     Agent(agent::AgentArgs),
     Jobs(jobs::JobsArgs),
-    Engine(commands::engine::EngineArgs),
-    Init(commands::init::InitArgs),
-    Templates(commands::templates::TemplatesArgs),
-    Doctor(commands::doctor::DoctorArgs),
-    Completions(commands::completions::CompletionsArgs),
-    Man(commands::man::ManArgs),
-    Schema(commands::schema::SchemaArgs),
+    Engine(engine::EngineArgs),
+    Init(init::InitArgs),
+    Templates(templates::TemplatesArgs),
+    Doctor(doctor::DoctorArgs),
+    Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
+    Schema(schema::SchemaArgs),
 }
 
 /// Describes a verb's flags.
@@ -150,10 +146,10 @@ fn execute(cli: Cli) -> CommandResult<u8> {
         Command::Lock(args) => wait_for(lock::run(*args)),
         Command::Base(args) => wait_for(base::run(args)),
         Command::Mirror(args) => wait_for(mirror::run(args)),
-        Command::Prune(args) => commands::prune::run(&args),
+        Command::Prune(args) => prune::run(&args),
         Command::Adopt(args) => wait_for(adopt::run(args)),
         Command::Diff(args) => wait_for(diff::run(args)),
-        Command::Ci(args) => commands::ci::run(&args),
+        Command::Ci(args) => ci::run(&args),
         Command::Attest(args) => wait_for(attest::run(args)),
         Command::Verify(args) => wait_for(verify::run(*args)),
         Command::Inspect(args) => wait_for(inspect::run(args)),
@@ -164,13 +160,13 @@ fn execute(cli: Cli) -> CommandResult<u8> {
         Command::Agent(args) => agent::run(&args),
         Command::Jobs(args) => jobs::run(&args),
         Command::Env(args) => env::run(args),
-        Command::Engine(args) => wait_for(commands::engine::run(args)),
-        Command::Init(args) => commands::init::run(&args),
-        Command::Templates(args) => commands::templates::run(&args),
-        Command::Doctor(args) => wait_for(commands::doctor::run(args)),
-        Command::Completions(args) => commands::completions::run(&args),
-        Command::Man(args) => commands::man::run(&args),
-        Command::Schema(args) => commands::schema::run(&args),
+        Command::Engine(args) => wait_for(engine::run(args)),
+        Command::Init(args) => init::run(&args),
+        Command::Templates(args) => templates::run(&args),
+        Command::Doctor(args) => wait_for(doctor::run(args)),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
+        Command::Schema(args) => schema::run(&args),
     }
     .map(|()| 0)
 }

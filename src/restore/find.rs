@@ -58,7 +58,7 @@ pub async fn find(
     for image in &images {
         match attached::find(registry, image, run, reporter).await {
             Ok(more) => found.extend(more),
-            Err(error) => reporter.warning(format!("{image} wasn't asked: {}", error.message())),
+            Err(error) => reporter.warning(format!("{image} wasn't asked: {error}")),
         }
     }
     only(run, found, &images)

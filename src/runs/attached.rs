@@ -11,7 +11,7 @@ use mlbuild_templates::reference;
 use oci_spec::distribution::Reference;
 use oci_spec::image::Digest;
 
-use crate::error::{CommandError, CommandResult};
+use super::RunsError;
 use crate::records::{exact_image, has_checksum};
 use crate::registry::{Registry, RegistryError};
 use crate::reporter::Reporter;
@@ -33,16 +33,11 @@ pub async fn push(
     registry: &Registry,
     record: &RunRecord,
     patch: Option<&[u8]>,
-) -> CommandResult<Reference> {
+) -> Result<Reference, RunsError> {
     let exact = exact_image(record).filter(|_| record.image.is_published());
-    let exact = exact.ok_or_else(|| {
-        CommandError::user(format!(
-            "the image of run {} ({}) was never pushed: there is nothing to attach its record to",
-            record.id, record.image.reference
-        ))
-        .hint(
-            "push the image (docker push, or mlbuild image --push) and start the next run from it",
-        )
+    let exact = exact.ok_or_else(|| RunsError::NeverPushed {
+        run: record.id.to_string(),
+        image: record.image.reference.clone(),
     })?;
     let reference = RegistryError::reference(&exact)?;
     let subject = registry.head(&reference).await?;
@@ -69,7 +64,7 @@ pub async fn find(
     image: &Reference,
     prefix: &str,
     reporter: &dyn Reporter,
-) -> CommandResult<Vec<Attached>> {
+) -> Result<Vec<Attached>, RunsError> {
     let resolved = registry.resolve(image, None).await?;
     let mut subjects: Vec<Digest> = vec![resolved.descriptor.digest().clone()];
     subjects.extend(resolved.manifests.iter().map(|(_, m)| m.digest().clone()));

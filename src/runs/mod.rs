@@ -1,3 +1,21 @@
-//! What is done with the records of runs: beside their images in registries.
+//! What is done with the records of a project's runs: listed, compared, removed, and exchanged with
+//! the registries that have their images.
+//!
+//! The files themselves are [`crate::records`]' business.
 
 pub mod attached;
+mod compare;
+mod ended;
+mod error;
+mod list;
+mod prune;
+mod pull;
+mod push;
+
+pub use self::compare::{RunComparison, compare};
+pub use self::ended::{complete, complete_in_cluster};
+pub use self::error::RunsError;
+pub use self::list::{ListRequest, ListedRun, RunList, RunState, SortBy, list};
+pub use self::prune::{PruneRequest, prune};
+pub use self::pull::{Pulled, pull};
+pub use self::push::{PushRequest, PushedRun, push};

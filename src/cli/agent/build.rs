@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::job::JobHandle;
 use super::serve::Agent;
-use crate::cli::output;
+use crate::cli::support::output;
 use crate::env_vars;
 use crate::error::{CommandError, CommandResult};
 use crate::queue::{BuilderKind, Claim, QueueConfig, Source, archive};

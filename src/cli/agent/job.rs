@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::serve::Agent;
 use super::{build, recover};
-use crate::cli::output;
+use crate::cli::support::output;
 use crate::error::{CommandError, CommandResult};
 use crate::queue::{Claim, End, QueueConfig, QueueConfigError, Start, override_of, without_gpus};
 use crate::records::{RunExit, Snapshot, StartedRun};
@@ -172,7 +172,7 @@ fn prepare_and_start(
         &claim.gpus,
         run_id.clone(),
         &agent.folder,
-        &crate::cli::output::Terminal::default(),
+        &crate::cli::support::output::Terminal::default(),
     ))?;
     let name = format!(
         "mlbuild-{}-{}",
@@ -209,7 +209,7 @@ fn prepare_and_start(
     let record = match prepared.write(
         agent.project.clone(),
         code,
-        &crate::cli::output::Terminal::default(),
+        &crate::cli::support::output::Terminal::default(),
     ) {
         Ok(record) => record,
         Err(error) => {

@@ -25,8 +25,8 @@ use mlbuild_manifests::RunId;
 
 use self::containers::Containers;
 use self::serve::Agent;
-use super::output;
 use super::queue::store_args::StoreArgs;
+use crate::cli::support::output;
 use crate::error::{CommandError, CommandResult};
 use crate::queue::{AgentRegistration, BuilderKind, LaunchConfig, Store};
 use crate::records::{project_folder, this_host};

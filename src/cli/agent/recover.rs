@@ -14,7 +14,7 @@ use mlbuild_manifests::RunId;
 
 use super::job::{JobHandle, JobOutcome, follow};
 use super::serve::Agent;
-use crate::cli::output;
+use crate::cli::support::output;
 use crate::queue::{Claim, End, Start};
 use crate::records::{RunExit, StartedRun};
 

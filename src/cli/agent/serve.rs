@@ -11,7 +11,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::containers::Containers;
 use super::job::{self, JobHandle};
-use crate::cli::output;
+use crate::cli::support::output;
 use crate::error::{CommandError, CommandResult};
 use crate::queue::{AgentRegistration, Builder, Claim, Place, Store, StoreError};
 

@@ -3,9 +3,9 @@
 use clap::Args;
 
 use super::dev;
-use crate::cli::output::{self, Terminal};
 use crate::cli::support::docker_help;
 use crate::cli::support::mlbuild_flags::MlbuildFlags;
+use crate::cli::support::output::{self, Terminal};
 use crate::cli::support::run_line::with_config;
 use crate::error::{CommandError, CommandResult};
 use crate::records::project_folder;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueHint};
 use mlbuild_buildkit::{ConnectOptions, DiscoverOptions, TlsOptions};
 
-use crate::cli::output;
+use crate::cli::support::output;
 use crate::doctor::{self, DoctorRequest, Level};
 use crate::env_vars::NO_COLOR;
 use crate::error::{CommandError, CommandResult};

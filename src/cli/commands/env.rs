@@ -6,8 +6,8 @@ use std::process::Command;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
-use crate::cli::output::{self, Terminal};
-use crate::cli::registry_args::RegistryArgs;
+use crate::cli::support::output::{self, Terminal};
+use crate::cli::support::registry_args::RegistryArgs;
 use crate::cli::support::runtime::wait_for;
 use crate::env_vars::{MLBUILD_IMAGE, WANDB_DOCKER};
 use crate::error::{CommandError, CommandResult};

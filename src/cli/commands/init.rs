@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueHint};
 use mlbuild_templates::project::{ProjectFacts, detect};
 
-use crate::cli::output;
+use crate::cli::support::output;
 use crate::config::FILE_NAME;
 use crate::error::{CommandError, CommandResult};
 

@@ -5,7 +5,7 @@ use std::{io, path::PathBuf};
 use clap::{Args, Command, ValueHint};
 use clap_mangen::Man;
 
-use crate::cli::output;
+use crate::cli::support::output;
 use crate::error::{CommandError, CommandResult};
 
 /// Write manual pages into a folder.

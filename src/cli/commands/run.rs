@@ -2,8 +2,8 @@
 
 use clap::Args;
 
-use crate::cli::output::{self, Terminal};
 use crate::cli::support::mlbuild_flags::MlbuildFlags;
+use crate::cli::support::output::{self, Terminal};
 use crate::cli::support::run_line::with_config;
 use crate::cli::support::runtime::wait_for;
 use crate::cli::support::{docker_help, dry_run};

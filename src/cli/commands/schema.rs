@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::output;
+use crate::cli::support::output;
 use crate::error::CommandResult;
 
 /// Print the JSON schema of mlbuild.toml.

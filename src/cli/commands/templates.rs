@@ -8,7 +8,7 @@ use mlbuild_templates::builtin::{self, Template};
 use mlbuild_templates::own::lint_template;
 use serde_json::json;
 
-use crate::cli::output;
+use crate::cli::support::output;
 use crate::error::{CommandError, CommandResult};
 use crate::flags::Format;
 

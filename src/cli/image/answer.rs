@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::build::{BuildOutcome, DryRun, Planned};
-use crate::cli::output;
+use crate::cli::support::output;
 use crate::error::{CommandError, CommandResult};
 use crate::flags::{Format, Print};
 use crate::settings::{AnswerSettings, ImageSettings};

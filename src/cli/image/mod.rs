@@ -3,7 +3,7 @@
 mod answer;
 
 use crate::build;
-use crate::cli::output::{self, Terminal};
+use crate::cli::support::output::{self, Terminal};
 use crate::error::CommandResult;
 use crate::flags::ImageArgs;
 use crate::host;

@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use super::{Kind, ListArgs, LogsArgs, time};
 use crate::cli::commands::logs;
-use crate::cli::output;
 use crate::cli::support::cluster_args::ClusterArgs;
+use crate::cli::support::output;
 use crate::env_vars::MLBUILD_RUN_ID;
 use crate::error::{CommandError, CommandResult, ErrorKind};
 use crate::kubernetes::{self, Cluster, FoundJob, connect};

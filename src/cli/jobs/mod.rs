@@ -12,10 +12,10 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use self::cluster::ClusterJob;
-use super::output;
 use super::queue::store_args::StoreArgs;
 use super::support::cluster_args::{ClusterArgs, ContextArgs};
 use super::support::runtime::wait_for;
+use crate::cli::support::output;
 use crate::error::{CommandError, CommandResult};
 use crate::flags::Format;
 use crate::queue::{Filter, Job, State, Store, StoreError};

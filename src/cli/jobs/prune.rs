@@ -5,9 +5,9 @@ use jiff::Timestamp;
 use mlbuild_progress::human_bytes;
 use serde_json::json;
 
-use crate::cli::output;
 use crate::cli::queue::store_args::StoreArgs;
-use crate::cli::runs::time;
+use crate::cli::support::output;
+use crate::cli::support::time;
 use crate::error::{CommandError, CommandResult};
 use crate::flags::Format;
 use crate::queue::{Prune, State};

@@ -4,7 +4,7 @@ use clap::Args;
 use jiff::Timestamp;
 use serde_json::json;
 
-use crate::cli::output::{self, Terminal};
+use crate::cli::support::output::{self, Terminal};
 use crate::error::{CommandError, CommandResult};
 use crate::flags::{Format, ImageArgs};
 use crate::lock::{self, LockOptions};

@@ -10,7 +10,7 @@ use clap::{Args, Subcommand, ValueHint};
 use serde_json::json;
 
 use self::store_args::StoreArgs;
-use crate::cli::output;
+use crate::cli::support::output;
 use crate::error::{CommandError, CommandResult};
 use crate::flags::Format;
 use crate::queue::{Queue, QueueConfig, gpu_need};

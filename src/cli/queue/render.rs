@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueHint};
 use serde_json::json;
 
-use crate::cli::output;
+use crate::cli::support::output;
 use crate::error::CommandResult;
 use crate::flags::Format;
 use crate::queue::{QueueConfig, QueueConfigError, override_of};

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::cli::registry_args::RegistryArgs;
+use crate::cli::support::registry_args::RegistryArgs;
 use crate::error::{CommandError, CommandResult};
 use crate::nearest::nearest;
 use crate::records::project_folder;

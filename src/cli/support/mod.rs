@@ -2,12 +2,19 @@
 //! values that several commands take.
 
 pub mod cluster_args;
+pub mod difference;
 pub(super) mod docker_help;
 pub(super) mod dry_run;
 pub mod errors;
 pub mod hints;
+pub mod interrupt;
 mod job_state;
 pub(super) mod mlbuild_flags;
+pub mod output;
+pub mod platform;
+pub mod project_args;
+pub mod registry_args;
 pub(super) mod run_line;
 pub(super) mod runtime;
 pub mod size;
+pub mod time;

@@ -1,4 +1,4 @@
-//! Sizes as people type them: `20GB`, `512MB`.
+//! Sizes as people type them, `20GB`, and read them.
 
 /// Bytes of a size.
 ///
@@ -24,6 +24,15 @@ pub fn parse(text: &str) -> Result<u64, String> {
         reason = "checked just above"
     )]
     Ok(bytes as u64)
+}
+
+/// Bytes in the unit that suits them.
+pub fn bytes(n: u64) -> String {
+    match n {
+        0..10_000 => format!("{n} bytes"),
+        10_000..10_000_000 => format!("{:.1} kB", n as f64 / 1e3),
+        _ => format!("{:.1} MB", n as f64 / 1e6),
+    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Parser, ValueEnum, ValueHint};
 use mlbuild_manifests::LockFile;
 
-use crate::cli::output;
+use crate::cli::support::output;
 use crate::error::{CommandError, CommandResult};
 use crate::flags::ImageArgs;
 use crate::settings;

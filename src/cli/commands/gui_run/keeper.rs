@@ -5,7 +5,7 @@ use std::io::{self, BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 use std::thread;
 
-use crate::cli::output;
+use crate::cli::support::output;
 use crate::env_vars::MLBUILD_GUI_KEEPER;
 use crate::error::{CommandError, CommandResult};
 

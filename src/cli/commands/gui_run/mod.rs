@@ -6,8 +6,8 @@ mod keeper;
 use clap::Args;
 
 use super::run::finish;
-use crate::cli::output::{self, Terminal};
 use crate::cli::support::mlbuild_flags::{Format, MlbuildFlags};
+use crate::cli::support::output::{self, Terminal};
 use crate::cli::support::run_line::with_config;
 use crate::cli::support::runtime::wait_for;
 use crate::cli::support::{docker_help, dry_run};

@@ -10,9 +10,9 @@ use clap::{Args, ValueHint};
 use mlbuild_secrets::REDACTED;
 use serde_json::json;
 
-use crate::cli::output::{self, Terminal};
-use crate::cli::registry_args::RegistryArgs;
-use crate::cli::runs::ProjectArgs;
+use crate::cli::support::output::{self, Terminal};
+use crate::cli::support::project_args::ProjectArgs;
+use crate::cli::support::registry_args::RegistryArgs;
 use crate::error::{CommandError, CommandResult};
 use crate::flags::Format;
 use crate::restore::{self, OWN, PROGRAMS, RecordSource, RestoreRequest};

@@ -5,7 +5,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::cli::output;
+use crate::cli::support::output;
 use crate::error::CommandError;
 
 /// True if a person sits there.

@@ -7,10 +7,10 @@ use std::path::PathBuf;
 use clap::Args;
 
 use self::printed::Form;
-use crate::cli::interrupt;
-use crate::cli::output::{self, Terminal};
-use crate::cli::registry_args::RegistryArgs;
 use crate::cli::support::docker_help;
+use crate::cli::support::interrupt;
+use crate::cli::support::output::{self, Terminal};
+use crate::cli::support::registry_args::RegistryArgs;
 use crate::cli::support::run_line::with_config;
 use crate::cli::support::runtime::wait_for;
 use crate::error::{CommandError, CommandResult};

@@ -1,10 +1,13 @@
 //! Each module's errors as the person at the terminal reads them: of which kind, in the command
 //! line's words, and what to type next. One file a module.
 
+mod attest;
 pub mod builder;
 mod config;
 mod image;
 mod kubernetes;
 mod queue;
+mod records;
 mod registry;
+mod runs;
 mod runtime;

@@ -1,0 +1,88 @@
+//! Base images from a distribution's own packages, for closed networks, and for whoever wants to know
+//! where the first layer comes from.
+
+mod debian;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use oci_spec::distribution::Reference;
+use oci_spec::image::Digest;
+
+use self::debian::Debian;
+use crate::error::{CommandError, CommandResult};
+use crate::image::OciLayout;
+use crate::registry::Registry;
+use crate::reporter::Reporter;
+
+/// A base image of Debian packages, made by mmdebstrap.
+#[derive(Debug, Clone)]
+pub struct DebianRequest {
+    /// Suite, by its code name.
+    pub suite: String,
+    /// Packages besides the essential ones and apt.
+    pub include: Vec<String>,
+    /// State of the archive at this time, as `20260301T000000Z`: `mirror` names an archive of snapshots.
+    pub snapshot: Option<String>,
+    /// Address of the archive; without it, the one that this machine takes the suite from.
+    pub mirror: Option<String>,
+    /// Address of the archive that the image's own apt names; without it, the one that it is made from.
+    pub sources: Option<String>,
+    /// Name in a registry that it is pushed under.
+    pub tag: Option<Reference>,
+    /// Folder that gets it as an OCI layout, and isn't there yet.
+    pub output: Option<PathBuf>,
+}
+
+/// A base image that was made.
+#[derive(Debug, Clone)]
+pub struct BaseImage {
+    /// `REFERENCE@DIGEST` where it was pushed, else its digest.
+    pub name: String,
+    /// Digest of its manifest.
+    pub digest: Digest,
+    /// Seconds since 1970-01-01 that no time in it is past.
+    pub epoch: i64,
+}
+
+/// Makes a base image. One archive in one state gives the same digest on every machine.
+///
+/// # Errors
+/// Where a value can't be used, a tool is missing, the archive can't be reached, or the image can't be
+/// pushed or written.
+pub async fn make<R>(
+    request: DebianRequest,
+    registry: &Registry,
+    reporter: R,
+) -> CommandResult<BaseImage>
+where
+    R: Reporter + 'static,
+{
+    if let Some(tag) = &request.tag {
+        // A refusal is better known before the work than after it.
+        registry.check_push(tag).await?;
+    }
+    let debian = Debian::plan(&request)?;
+    let made = tokio::task::spawn_blocking(move || debian.make(&reporter)).await;
+    let made = made.map_err(CommandError::environment)??;
+    if let Some(folder) = &request.output {
+        made.keep(folder)?;
+    }
+    let digest = made.top.digest().clone();
+    let mut name = digest.to_string();
+    if let Some(tag) = &request.tag {
+        let layout = match &request.output {
+            Some(folder) => OciLayout::open(folder).map_err(CommandError::environment)?,
+            None => made.layout.finish(&made.top)?,
+        };
+        let pushed = registry
+            .push_layout(&layout, tag, &[], Arc::new(|_| {}))
+            .await?;
+        name = pushed.pinned();
+    }
+    Ok(BaseImage {
+        name,
+        digest,
+        epoch: made.epoch,
+    })
+}

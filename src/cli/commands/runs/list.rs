@@ -1,0 +1,184 @@
+//! `mlbuild runs list`.
+
+use clap::{Args, ValueEnum};
+use jiff::Timestamp;
+use mlbuild_manifests::run_record::{RunRecordError, RunSummary};
+use serde_json::json;
+
+use super::{as_json, ending, lasted, short_commit};
+use crate::cli::support::output::{self, Terminal};
+use crate::cli::support::project_args::ProjectArgs;
+use crate::cli::support::time;
+use crate::error::CommandResult;
+use crate::flags::Format;
+use crate::runs::{self, ListRequest, ListedRun, RunState, SortBy};
+use crate::runtime::shell_line;
+
+/// Most characters of a command in the table.
+const COMMAND: usize = 60;
+
+/// Flags of `mlbuild runs list`.
+#[derive(Debug, Clone, Args)]
+pub struct ListArgs {
+    /// Only runs that got this far.
+    #[arg(long, value_enum)]
+    pub status: Option<StatusArg>,
+    /// Only runs whose image's reference or digest holds this text.
+    #[arg(long, value_name = "TEXT")]
+    pub image: Option<String>,
+    /// Only runs of commits that begin so.
+    #[arg(long, value_name = "COMMIT")]
+    pub commit: Option<String>,
+    /// Only runs whose command holds this text.
+    #[arg(long, value_name = "TEXT")]
+    pub command: Option<String>,
+    /// Only runs on this host.
+    #[arg(long, value_name = "NAME")]
+    pub host: Option<String>,
+    /// Only runs since this time: 30d, 12h, 2026-03-01.
+    #[arg(long, value_name = "TIME", value_parser = time::parse)]
+    pub since: Option<Timestamp>,
+    /// What the runs are sorted by.
+    #[arg(long, value_enum, default_value_t)]
+    pub sort: SortArg,
+    /// Turn the order round.
+    #[arg(long)]
+    pub reverse: bool,
+    /// At most this many runs.
+    #[arg(short = 'n', long, value_name = "NUMBER")]
+    pub limit: Option<usize>,
+    /// Where the records are.
+    #[command(flatten)]
+    pub project: ProjectArgs,
+    /// Form of the answer.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// How far a run got, and how it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum StatusArg {
+    /// Bound to an image, and not started by mlbuild.
+    Bound,
+    /// Started, and not seen to end: it runs, or mlbuild or its machine crashed.
+    Started,
+    /// Ended.
+    Finished,
+    /// Ended with exit code 0.
+    Ok,
+    /// Ended with another exit code, or by a signal.
+    Failed,
+}
+
+impl StatusArg {
+    pub(super) fn state(self) -> RunState {
+        match self {
+            StatusArg::Bound => RunState::Bound,
+            StatusArg::Started => RunState::Started,
+            StatusArg::Finished => RunState::Finished,
+            StatusArg::Ok => RunState::Succeeded,
+            StatusArg::Failed => RunState::Failed,
+        }
+    }
+}
+
+/// What runs are sorted by.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum SortArg {
+    /// When they started, newest first.
+    #[default]
+    Created,
+    /// How long they took, longest first.
+    Duration,
+    /// Their id.
+    Id,
+    /// Their image's reference.
+    Image,
+    /// How far they got.
+    Status,
+}
+
+impl SortArg {
+    fn by(self) -> SortBy {
+        match self {
+            SortArg::Created => SortBy::Created,
+            SortArg::Duration => SortBy::Duration,
+            SortArg::Id => SortBy::Id,
+            SortArg::Image => SortBy::Image,
+            SortArg::Status => SortBy::Status,
+        }
+    }
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// Where the folder can't be read. A record that can't be is named in a warning.
+pub async fn run(args: ListArgs) -> CommandResult {
+    let project = args.project.folder()?;
+    let request = ListRequest {
+        state: args.status.map(StatusArg::state),
+        image: args.image,
+        commit: args.commit,
+        command: args.command,
+        host: args.host,
+        since: args.since,
+        sort: args.sort.by(),
+        is_reversed: args.reverse,
+        limit: args.limit,
+        wants_records: args.format == Format::Json,
+    };
+    let list = runs::list(&project, &request, &Terminal::default()).await?;
+    match args.format {
+        Format::Json => {
+            let records = list.runs.iter().filter_map(|listed| listed.record.as_ref());
+            let answer = json!({
+                "runs": records.map(as_json).collect::<Vec<_>>(),
+                "unreadable": list.unreadable.iter().map(shown).collect::<Vec<_>>(),
+            });
+            output::answer(&format!("{answer:#}"))
+        }
+        Format::Text if list.runs.is_empty() => {
+            output::note("no runs");
+            Ok(())
+        }
+        Format::Text => output::answer(&table(&list.runs)),
+    }
+}
+
+fn shown(error: &RunRecordError) -> serde_json::Value {
+    json!({ "file": error.path(), "message": error.to_string() })
+}
+
+fn table(runs: &[ListedRun]) -> String {
+    let names = [
+        "RUN", "STARTED", "STATUS", "TOOK", "IMAGE", "CODE", "COMMAND",
+    ];
+    let mut rows = vec![names.map(str::to_owned)];
+    rows.extend(runs.iter().map(|listed| row(&listed.run)));
+    output::table(&rows)
+}
+
+fn row(run: &RunSummary) -> [String; 7] {
+    let code = run.dirty.map_or(String::new(), |dirty| {
+        let commit = run.commit.as_deref().map_or("none", short_commit);
+        format!("{commit}{}", if dirty { "+" } else { "" })
+    });
+    let mut shown = run.argv.as_deref().map_or(String::new(), shell_line);
+    if let Some((end, _)) = shown.char_indices().nth(COMMAND) {
+        shown.truncate(end);
+        shown.push('…');
+    }
+    if shown.contains('\n') {
+        shown = shown.replace('\n', " ");
+    }
+    [
+        run.id.clone(),
+        run.when().strftime("%Y-%m-%d %H:%M").to_string(),
+        ending(run),
+        run.duration().map_or(String::new(), lasted),
+        run.reference.clone(),
+        code,
+        shown,
+    ]
+}

@@ -1,0 +1,19 @@
+//! Errors of `runs`.
+
+use crate::error::CommandError;
+use crate::runs::RunsError;
+
+impl From<RunsError> for CommandError {
+    fn from(error: RunsError) -> Self {
+        let made = CommandError::new(error.kind(), &error);
+        match error {
+            RunsError::Store(error) => error.into(),
+            RunsError::Registry(error) => error.into(),
+            RunsError::NeverPushed { .. } => made.hint(
+                "push the image (docker push, or mlbuild image --push) and start the next run from it",
+            ),
+            RunsError::NotAttached { image, .. } => made.hint(format!("mlbuild runs pull {image}")),
+            RunsError::Record(_) | RunsError::Id(_) | RunsError::Remove { .. } => made,
+        }
+    }
+}

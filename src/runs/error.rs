@@ -1,0 +1,66 @@
+//! What keeps the records of runs from being read, removed or exchanged.
+
+use std::io;
+use std::path::PathBuf;
+
+use mlbuild_manifests::run_record::RunRecordError;
+
+use crate::error::ErrorKind;
+use crate::records::StoreError;
+use crate::registry::RegistryError;
+
+/// Why a use case of [`crate::runs`] failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunsError {
+    /// A run isn't known, or the folder of records can't be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A record, or its patch, can't be read or written.
+    #[error(transparent)]
+    Record(#[from] RunRecordError),
+    /// The registry refuses, or doesn't have the image.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// The image of a run is in no registry.
+    #[error(
+        "the image of run {run} ({image}) was never pushed: there is nothing to attach its record to"
+    )]
+    NeverPushed {
+        /// The run's id.
+        run: String,
+        /// The image's reference, as the record has it.
+        image: String,
+    },
+    /// None of the runs that are attached to an image has such an id.
+    #[error("no run `{run}` is attached to {image}")]
+    NotAttached {
+        /// The id that was asked for, or its beginning.
+        run: String,
+        /// The image.
+        image: String,
+    },
+    /// A record names no run that there could be.
+    #[error("{0}")]
+    Id(String),
+    /// A file can't be removed.
+    #[error("{}: can't be removed: {source}", path.display())]
+    Remove {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl RunsError {
+    /// Of which kind it is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Store(_) | Self::Record(_) | Self::NeverPushed { .. } => ErrorKind::User,
+            Self::NotAttached { .. } | Self::Id(_) => ErrorKind::User,
+            Self::Registry(error) => error.kind(),
+            Self::Remove { .. } => ErrorKind::Environment,
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! The runs of a project, filtered and sorted.
+
+use std::cmp::Ordering;
+use std::path::Path;
+
+use jiff::Timestamp;
+use mlbuild_manifests::RunRecord;
+use mlbuild_manifests::run_record::{RunRecordError, RunStatus, RunSummary};
+
+use super::{RunsError, complete};
+use crate::records::Store;
+use crate::reporter::Reporter;
+use crate::runtime::shell_line;
+
+/// Which runs are listed, and in which order.
+#[derive(Debug, Clone, Default)]
+pub struct ListRequest {
+    /// Only runs that got this far.
+    pub state: Option<RunState>,
+    /// Only runs whose image's reference or digest holds this text.
+    pub image: Option<String>,
+    /// Only runs of commits that begin so.
+    pub commit: Option<String>,
+    /// Only runs whose command holds this text.
+    pub command: Option<String>,
+    /// Only runs on this host.
+    pub host: Option<String>,
+    /// Only runs since this time.
+    pub since: Option<Timestamp>,
+    /// What they are sorted by.
+    pub sort: SortBy,
+    /// Whether the order is turned round.
+    pub is_reversed: bool,
+    /// At most this many runs.
+    pub limit: Option<usize>,
+    /// Whether whole records are read, which takes longer.
+    pub wants_records: bool,
+}
+
+/// How far a run got, and how it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunState {
+    /// Bound to an image, and not started by mlbuild.
+    Bound,
+    /// Started, and not seen to end: it runs, or mlbuild or its machine crashed.
+    Started,
+    /// Ended, in whichever way.
+    Finished,
+    /// Ended with exit code 0.
+    Succeeded,
+    /// Ended with another exit code, or by a signal.
+    Failed,
+}
+
+impl RunState {
+    /// True for a run that is so.
+    pub fn is_of(self, run: &RunSummary) -> bool {
+        let (status, code) = (run.status, run.exit_code);
+        match self {
+            RunState::Bound => status == RunStatus::Bound,
+            RunState::Started => status == RunStatus::Started,
+            RunState::Finished => status == RunStatus::Finished,
+            RunState::Succeeded => status == RunStatus::Finished && code == Some(0),
+            RunState::Failed => status == RunStatus::Finished && code != Some(0),
+        }
+    }
+}
+
+/// What runs are sorted by. Runs that are equal otherwise stand newest first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum SortBy {
+    /// When they started, newest first.
+    #[default]
+    Created,
+    /// How long they took, longest first.
+    Duration,
+    /// Their id.
+    Id,
+    /// Their image's reference.
+    Image,
+    /// How far they got.
+    Status,
+}
+
+/// A run, and the rest of its record where that was read.
+#[derive(Debug)]
+pub struct ListedRun {
+    /// What every list shows.
+    pub run: RunSummary,
+    /// All of it.
+    pub record: Option<RunRecord>,
+}
+
+/// The runs that were asked for.
+#[derive(Debug, Default)]
+pub struct RunList {
+    /// In the order that was asked for.
+    pub runs: Vec<ListedRun>,
+    /// Records that can't be read. Each was a warning, too.
+    pub unreadable: Vec<RunRecordError>,
+}
+
+/// Lists the runs of a project. Records of detached runs that have ended are completed first.
+///
+/// # Errors
+/// Where the folder can't be read.
+pub async fn list(
+    project: &Path,
+    request: &ListRequest,
+    reporter: &dyn Reporter,
+) -> Result<RunList, RunsError> {
+    let store = Store::of(project);
+    let mut list = read(request, &store)?;
+    if complete(&store, list.runs.iter().map(|listed| &listed.run), reporter).await > 0 {
+        list = read(request, &store)?;
+    }
+    for error in &list.unreadable {
+        reporter.warning(error.to_string());
+    }
+    list.runs.retain(|listed| request.wants(listed));
+    sort(&mut list.runs, request.sort);
+    if request.is_reversed {
+        list.runs.reverse();
+    }
+    list.runs.truncate(request.limit.unwrap_or(usize::MAX));
+    Ok(list)
+}
+
+/// Whole records only where they are needed.
+fn read(request: &ListRequest, store: &Store) -> Result<RunList, RunsError> {
+    if request.wants_records || request.image.is_some() {
+        let listing = store.all()?;
+        let whole = |record: RunRecord| ListedRun {
+            run: RunSummary::of(&record),
+            record: Some(record),
+        };
+        return Ok(RunList {
+            runs: listing.records.into_iter().map(whole).collect(),
+            unreadable: listing.unreadable,
+        });
+    }
+    let listing = store.summaries()?;
+    let listed = |run| ListedRun { run, record: None };
+    Ok(RunList {
+        runs: listing.records.into_iter().map(listed).collect(),
+        unreadable: listing.unreadable,
+    })
+}
+
+impl ListRequest {
+    fn wants(&self, ListedRun { run, record }: &ListedRun) -> bool {
+        let holds = |text: &str, wanted: &str| text.contains(wanted);
+        let image = |wanted: &String| {
+            let Some(RunRecord { image, .. }) = record else {
+                return false;
+            };
+            let manifests = image.platforms.values().map(|p| &p.manifest);
+            let mut digests = manifests
+                .chain(&image.index)
+                .chain(&image.digest)
+                .chain(&image.image_id);
+            holds(&image.reference, wanted) || digests.any(|d| holds(d.as_ref(), wanted))
+        };
+        let commit = |wanted: &String| {
+            let commit = run.commit.as_ref();
+            commit.is_some_and(|commit| commit.starts_with(wanted.as_str()))
+        };
+        let command = |wanted: &String| {
+            let argv = run.argv.as_ref();
+            argv.is_some_and(|argv| holds(&shell_line(argv), wanted))
+        };
+        self.state.is_none_or(|state| state.is_of(run))
+            && self.image.as_ref().is_none_or(image)
+            && self.commit.as_ref().is_none_or(commit)
+            && self.command.as_ref().is_none_or(command)
+            && (self.host.is_none() || self.host == run.host)
+            && self.since.is_none_or(|since| run.when() >= since)
+    }
+}
+
+fn sort(runs: &mut [ListedRun], by: SortBy) {
+    let newest =
+        |a: &RunSummary, b: &RunSummary| b.when().cmp(&a.when()).then_with(|| b.id.cmp(&a.id));
+    runs.sort_by(|ListedRun { run: a, .. }, ListedRun { run: b, .. }| {
+        let first = match by {
+            SortBy::Created => Ordering::Equal,
+            SortBy::Duration => b.duration().cmp(&a.duration()),
+            SortBy::Id => a.id.cmp(&b.id),
+            SortBy::Image => a.reference.cmp(&b.reference),
+            SortBy::Status => a.status.cmp(&b.status),
+        };
+        first.then_with(|| newest(a, b))
+    });
+}

@@ -1,0 +1,134 @@
+//! Rebuilds an image from its lock, and says whether it is the same.
+//!
+//! | step | file |
+//! | --- | --- |
+//! | what is to be proved | `target` |
+//! | the image once more, with nothing from any cache | `rebuild` |
+//! | what differs | [`crate::diff`] |
+
+mod rebuild;
+mod target;
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use oci_spec::distribution::Reference;
+use oci_spec::image::Digest;
+
+use self::rebuild::Rebuilt;
+use self::target::Target;
+use crate::diff::ImageDifference;
+use crate::error::CommandResult;
+use crate::image_source;
+use crate::planning::registry_options;
+use crate::registry::Registry;
+use crate::reporter::Reporter;
+use crate::settings::ImageSettings;
+
+/// What is to be proved, and how it is built.
+#[derive(Debug)]
+pub struct VerifyRequest {
+    /// A run's id or the beginning of it, or a reference in a registry; the project's lock without it.
+    pub what: Option<String>,
+    /// The flags that the image was built with, resolved.
+    pub settings: ImageSettings,
+}
+
+/// What came out of rebuilding an image.
+#[derive(Debug)]
+pub struct Verification {
+    /// The image that was proved, by digest.
+    pub image: Reference,
+    /// Its manifests, by platform.
+    pub expected: BTreeMap<String, Digest>,
+    /// The manifests that were made here, by platform.
+    pub rebuilt: BTreeMap<String, Digest>,
+    /// Name and version of the builder.
+    pub builder: String,
+    /// Seconds that rebuilding took.
+    pub rebuild_seconds: f64,
+    /// What differs; `None` where nothing does.
+    pub difference: Option<VerifiedDifference>,
+    /// Whether the lock pins packages, and mlbuild writes the image's bytes.
+    pub has_pinned_packages: bool,
+}
+
+/// How a rebuilt image differs.
+#[derive(Debug)]
+pub struct VerifiedDifference {
+    /// What differs; `None` where that can't be told, which was a warning.
+    pub details: Option<ImageDifference>,
+    /// Seconds that comparing took.
+    pub seconds: f64,
+}
+
+impl Verification {
+    /// True if every platform that was rebuilt has the manifest that was expected.
+    pub fn is_identical(&self) -> bool {
+        self.difference.is_none()
+    }
+
+    /// What differs, in one line; `None` where nothing does.
+    pub fn summary(&self) -> Option<String> {
+        let difference = self.difference.as_ref()?;
+        Some(match &difference.details {
+            Some(details) => details.summary(),
+            None => "the rebuilt image has another digest".to_owned(),
+        })
+    }
+}
+
+/// Finds what is to be proved, rebuilds it and compares. Nothing is pushed or written.
+///
+/// # Errors
+/// [`crate::error::ErrorKind::Difference`] where the project isn't the one that the lock is of; an
+/// image or lock that isn't there; those of a build.
+pub async fn verify(
+    request: VerifyRequest,
+    reporter: &dyn Reporter,
+) -> CommandResult<Verification> {
+    let VerifyRequest { what, mut settings } = request;
+    let registry = Registry::new(registry_options(&settings));
+    let target = target::find(what.as_deref(), &settings, &registry, reporter).await?;
+    settings.build.target.clone_from(&target.entry.target);
+
+    let began = Instant::now();
+    let rebuilt = rebuild::rebuild(&settings, &registry, &target.entry, reporter).await?;
+    let rebuild_seconds = began.elapsed().as_secs_f64();
+    let is_same =
+        |(platform, found): (&String, &Digest)| target.manifests.get(platform) == Some(found);
+    let difference = if rebuilt.manifests.iter().all(is_same) {
+        None
+    } else {
+        let began = Instant::now();
+        let details = compare(&target, &rebuilt, &registry).await;
+        let seconds = began.elapsed().as_secs_f64();
+        if let Err(error) = &details {
+            reporter.warning(format!("what differs can't be told: {error}"));
+        }
+        Some(VerifiedDifference {
+            details: details.ok(),
+            seconds,
+        })
+    };
+    Ok(Verification {
+        image: target.image,
+        expected: target.manifests,
+        builder: rebuilt.builder.clone(),
+        rebuilt: rebuilt.manifests,
+        rebuild_seconds,
+        difference,
+        has_pinned_packages: target.entry.build.is_some(),
+    })
+}
+
+/// Looks into both images.
+async fn compare(
+    target: &Target,
+    rebuilt: &Rebuilt,
+    registry: &Registry,
+) -> CommandResult<ImageDifference> {
+    let first = image_source::open(&target.image.to_string(), registry).await?;
+    let second = rebuilt.open(registry)?;
+    tokio::task::block_in_place(|| ImageDifference::of(&first, &second, None))
+}

@@ -1,0 +1,206 @@
+//! What is to be proved: the lock's entry, and the image that was made from it.
+
+use std::collections::BTreeMap;
+
+use mlbuild_manifests::LockedImage;
+use mlbuild_manifests::document::{Document as _, LOCK_ARTIFACT_TYPE};
+use mlbuild_manifests::lock::ImageKey;
+use oci_spec::distribution::Reference;
+use oci_spec::image::Digest;
+
+use crate::error::{CommandError, CommandResult};
+use crate::lock::file;
+use crate::planning::lock_key;
+use crate::records::{Store, entry_of, exact_image};
+use crate::registry::{Registry, RegistryError, platform_name};
+use crate::reporter::Reporter;
+use crate::settings::ImageSettings;
+
+/// An image, and what it was made from.
+pub struct Target {
+    /// What it was made from.
+    pub entry: LockedImage,
+    /// The image, by digest.
+    pub image: Reference,
+    /// Its manifests, by platform.
+    pub manifests: BTreeMap<String, Digest>,
+}
+
+/// Finds it.
+///
+/// # Errors
+/// A lock without the image, a run or image that isn't there, an image without a lock.
+pub async fn find(
+    what: Option<&str>,
+    settings: &ImageSettings,
+    registry: &Registry,
+    reporter: &dyn Reporter,
+) -> CommandResult<Target> {
+    let Some(what) = what else {
+        return of_lock(settings, registry, reporter).await;
+    };
+    let is_reference = what.contains(['/', '@', ':']);
+    let (image, entry) = if is_reference {
+        (RegistryError::reference(what)?, None)
+    } else {
+        let record = Store::of(&settings.project).find(what)?;
+        let exact = exact_image(&record).ok_or_else(|| {
+            CommandError::user(format!("run {}: its image was never pushed", record.id))
+        })?;
+        let entry = entry_of(&record, &settings.project);
+        (RegistryError::reference(&exact)?, entry)
+    };
+    let resolved = registry.resolve(&image, None).await?;
+    let digest = resolved.descriptor.digest();
+    let entry = match entry {
+        Some(entry) => entry,
+        None => attached(registry, &image, digest).await?.ok_or_else(|| {
+            CommandError::user(format!(
+                "{image} has no lock beside it: nobody knows what it was made from"
+            ))
+            .hint("images that mlbuild image pushes have one")
+        })?,
+    };
+    let image = image.clone_with_digest(digest.to_string());
+    in_registry(entry, image, registry).await
+}
+
+/// An image that is in the registry, by digest.
+async fn in_registry(
+    entry: LockedImage,
+    image: Reference,
+    registry: &Registry,
+) -> CommandResult<Target> {
+    let images = registry.images(&image, None).await?;
+    let manifests = images
+        .iter()
+        .map(|i| (platform_name(&i.platform), i.manifest.digest().clone()));
+    Ok(Target {
+        entry,
+        manifests: manifests.collect(),
+        image,
+    })
+}
+
+/// The newest lock entry that is attached to an image.
+async fn attached(
+    registry: &Registry,
+    image: &Reference,
+    digest: &Digest,
+) -> CommandResult<Option<LockedImage>> {
+    let all = registry
+        .referrers(image, digest, Some(LOCK_ARTIFACT_TYPE))
+        .await?;
+    let mut newest: Option<LockedImage> = None;
+    for referrer in all {
+        let document = registry.pull_attached(image, &referrer.descriptor).await?;
+        let entry = LockedImage::from_json(&document)
+            .map_err(|error| CommandError::work(format!("the lock beside {image}: {error}")))?;
+        if newest
+            .as_ref()
+            .is_none_or(|old| old.created < entry.created)
+        {
+            newest = Some(entry);
+        }
+    }
+    Ok(newest)
+}
+
+/// What the lock describes, and the image that it says was pushed; where it says nothing, as after
+/// `mlbuild lock` and a build with `--locked`, the one that the registry has by that name.
+async fn of_lock(
+    settings: &ImageSettings,
+    registry: &Registry,
+    reporter: &dyn Reporter,
+) -> CommandResult<Target> {
+    let entry = locked(settings)?;
+    let Some(published) = &entry.published else {
+        let image = tagged(&entry, registry, reporter).await?;
+        return in_registry(entry, image, registry).await;
+    };
+    let image = RegistryError::reference(&published.reference)?;
+    let manifests = entry
+        .platforms
+        .iter()
+        .map(|(name, p)| (name.clone(), p.manifest.clone()));
+    Ok(Target {
+        manifests: manifests.collect(),
+        image: image.clone_with_digest(published.digest.to_string()),
+        entry,
+    })
+}
+
+/// The image, by digest, that the registry has by an entry's name now.
+async fn tagged(
+    entry: &LockedImage,
+    registry: &Registry,
+    reporter: &dyn Reporter,
+) -> CommandResult<Reference> {
+    let name = ImageKey {
+        target: None,
+        ..entry.key()
+    };
+    let never = || {
+        CommandError::user(format!(
+            "{name} was never pushed: there is nothing to compare with"
+        ))
+    };
+    // A plain name is one of this machine: nobody but Docker pushes there.
+    if entry.name.starts_with("docker.io/library/") {
+        let hint = "lock and push it under a registry's name: -t REGISTRY/NAME:TAG";
+        return Err(never().hint(hint));
+    }
+    let tag = RegistryError::reference(&name.to_string())?;
+    match registry.resolve(&tag, None).await {
+        Ok(resolved) => {
+            let digest = resolved.descriptor.digest();
+            reporter.note(format!(
+                "the lock names no image; the registry has {name}@{digest}"
+            ));
+            Ok(tag.clone_with_digest(digest.to_string()))
+        }
+        Err(RegistryError::NotFound { .. }) => {
+            Err(never().hint("push it, with the image's flags: mlbuild image --push --locked"))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The entry of the lock that is meant.
+fn locked(settings: &ImageSettings) -> CommandResult<LockedImage> {
+    let path = settings.lock.file.as_deref();
+    let path = path.ok_or_else(|| CommandError::user("--no-lock: there is nothing to verify"))?;
+    let lock = file::load(path)?;
+    let key = lock_key(settings);
+    let mut all = lock.images();
+    let entry = match (lock.get(&key), settings.named, all.next(), all.next()) {
+        (Some(entry), ..) => entry,
+        (None, false, Some(only), None) => only,
+        (None, _, None, _) => {
+            return Err(
+                CommandError::user(format!("{} holds no image", path.display()))
+                    .hint("build and push one: mlbuild image -t REGISTRY/NAME:TAG --push"),
+            );
+        }
+        _ => {
+            let names: Vec<String> = lock.images().map(|i| i.key().to_string()).collect();
+            return Err(CommandError::user(format!(
+                "{} has no entry for {key}; it has {}",
+                path.display(),
+                names.join(", ")
+            ))
+            .hint("say which one: mlbuild verify -t NAME:TAG, with the image's other flags"));
+        }
+    };
+    if let Some(derived) = &entry.derived {
+        return Err(CommandError::user(format!(
+            "{} was given to another user without a build",
+            entry.key()
+        ))
+        .hint(format!(
+            "verify what it was made from: mlbuild verify {}",
+            derived.from
+        )));
+    }
+    Ok(entry.clone())
+}
