@@ -58,7 +58,6 @@ const MODULES: &[Layer] = &[
     ("registry", &["error", "loopback", "reporter", "image"]),
     ("image_source", &["error", "image", "registry"]),
     ("records", &["nearest", "config"]),
-    ("runs", &["error", "reporter", "registry", "records"]),
     (
         "queue",
         &["env_vars", "error", "nearest", "runtime", "config"],
@@ -158,6 +157,18 @@ const MODULES: &[Layer] = &[
         ],
     ),
     (
+        "runs",
+        &[
+            "error",
+            "reporter",
+            "runtime",
+            "kubernetes",
+            "registry",
+            "records",
+            "start",
+        ],
+    ),
+    (
         "restore",
         &[
             "env_vars", "error", "on_path", "reporter", "runtime", "registry", "records", "runs",
@@ -172,6 +183,58 @@ const MODULES: &[Layer] = &[
             "plan",
             "host",
             "registry",
+        ],
+    ),
+    ("diff", &["error", "image", "registry", "image_source"]),
+    (
+        "inspect",
+        &[
+            "error",
+            "reporter",
+            "runtime",
+            "image",
+            "registry",
+            "image_source",
+            "records",
+            "start",
+        ],
+    ),
+    (
+        "attest",
+        &[
+            "env_vars",
+            "error",
+            "on_path",
+            "tee",
+            "reporter",
+            "image",
+            "registry",
+            "image_source",
+        ],
+    ),
+    (
+        "base",
+        &[
+            "env_vars", "error", "on_path", "reporter", "image", "registry", "settings",
+        ],
+    ),
+    ("adopt", &["error", "reporter", "image", "registry", "lock"]),
+    (
+        "verify",
+        &[
+            "error",
+            "reporter",
+            "plan",
+            "host",
+            "registry",
+            "image_source",
+            "records",
+            "settings",
+            "builder",
+            "planning",
+            "lock",
+            "build",
+            "diff",
         ],
     ),
 ];
