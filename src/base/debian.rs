@@ -203,9 +203,10 @@ impl Debian {
         let created = Timestamp::from_second(epoch)
             .unwrap_or_default()
             .to_string();
-        let include = match self.include.is_empty() {
-            true => String::new(),
-            false => format!(" --include {}", self.include.join(",")),
+        let include = if self.include.is_empty() {
+            String::new()
+        } else {
+            format!(" --include {}", self.include.join(","))
         };
         let config = json!({
             "created": created,
@@ -282,12 +283,12 @@ fn has_login(url: &str) -> bool {
 
 /// The archive that this machine takes a suite from, else the one that it takes another from.
 fn own_archive(suite: &str) -> Option<String> {
-    let said = Command::new("apt-get")
+    let output = Command::new("apt-get")
         .args(["indextargets", "--no-release-info", "--format"])
         .args(["$(RELEASE) $(REPO_URI)", "Created-By: Packages"])
         .stderr(Stdio::null())
         .output();
-    let text = said.map(|said| String::from_utf8_lossy(&said.stdout).into_owned());
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
     let text = text.unwrap_or_default();
     let pairs = || text.lines().filter_map(|line| line.split_once(' '));
     // `bookworm-security` and the like have archives of their own.
@@ -299,14 +300,14 @@ fn own_archive(suite: &str) -> Option<String> {
 
 /// Runs a tool; its last words are the error's.
 fn run(mut command: Command, name: &str) -> CommandResult {
-    let said = command
+    let output = command
         .stdin(Stdio::null())
         .output()
         .map_err(|error| CommandError::environment(format!("{name}: {error}")))?;
-    if said.status.success() {
+    if output.status.success() {
         return Ok(());
     }
-    let text = String::from_utf8_lossy(&said.stderr);
+    let text = String::from_utf8_lossy(&output.stderr);
     let lines: Vec<&str> = text
         .lines()
         .filter(|line| !line.trim().is_empty())

@@ -79,7 +79,7 @@ mod tests {
     use super::{super::text, *};
     use crate::display::server::Guest;
 
-    fn said(env: &[(&str, &str)]) -> String {
+    fn shown(env: &[(&str, &str)]) -> String {
         let root = tempfile::tempdir().unwrap();
         let env = env
             .iter()
@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn without_a_display_nothing_is_wrong() {
-        insta::assert_snapshot!(said(&[]), @"display  ok   DISPLAY is not set: containers can't show X11 windows");
+        insta::assert_snapshot!(shown(&[]), @"display  ok   DISPLAY is not set: containers can't show X11 windows");
     }
 
     #[test]
@@ -104,7 +104,7 @@ mod tests {
             ("WAYLAND_DISPLAY", "wayland-0"),
             ("XDG_RUNTIME_DIR", "/run/user/7"),
         ];
-        insta::assert_snapshot!(said(&env), @r"
+        insta::assert_snapshot!(shown(&env), @r"
         display  warn DISPLAY=:3, but there is no socket /tmp/.X11-unix/X3
                       → no display runs here; over ssh: log in with ssh -X
                  warn WAYLAND_DISPLAY names /run/user/7/wayland-0, and there is no such socket
@@ -114,19 +114,19 @@ mod tests {
 
     #[test]
     fn an_open_display_is_told() {
-        let told = |controlled, guests: &[Guest]| {
+        let shown_access = |controlled, guests: &[Guest]| {
             let access = Access {
                 controlled,
                 guests: guests.to_vec(),
             };
             too_open(&access).map(|finding| text(&[finding], false))
         };
-        assert_eq!(told(true, &[Guest::user(1000)]), None);
-        insta::assert_snapshot!(told(false, &[]).unwrap(), @r"
+        assert_eq!(shown_access(true, &[Guest::user(1000)]), None);
+        insta::assert_snapshot!(shown_access(false, &[]).unwrap(), @r"
         display  warn the display is open to everybody: xhost + was typed
                       → xhost -
         ");
-        insta::assert_snapshot!(told(true, &[Guest::everybody_here()]).unwrap(), @r"
+        insta::assert_snapshot!(shown_access(true, &[Guest::everybody_here()]).unwrap(), @r"
         display  warn the display is open to every program of local:
                       → xhost -local:
         ");

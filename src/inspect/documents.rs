@@ -92,12 +92,12 @@ fn add_lock(report: &mut InspectReport, lock: &LockFile) {
         return take(report, lock, entry, FILE_NAME, true);
     }
     // Another image has the name there: worth a word, and no more.
-    let Ok(asked) = reference::parse(&report.image) else {
+    let Ok(wanted) = reference::parse(&report.image) else {
         return;
     };
-    let name = format!("{}/{}", asked.registry(), asked.repository());
+    let name = format!("{}/{}", wanted.registry(), wanted.repository());
     let mut named = lock.images().filter(|entry| entry.name == name);
-    if let Some(entry) = named.find(|entry| entry.tag.as_deref() == asked.tag())
+    if let Some(entry) = named.find(|entry| entry.tag.as_deref() == wanted.tag())
         && report.lock.is_none()
     {
         take(report, lock, entry, FILE_NAME, false);

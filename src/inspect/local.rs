@@ -25,7 +25,7 @@ pub(super) enum Local {
 pub(super) struct Held {
     pub(super) facts: LocalFacts,
     /// All that the runtime tells of it.
-    pub(super) told: Value,
+    pub(super) inspected: Value,
     runtime: ContainerRuntime,
 }
 
@@ -39,25 +39,25 @@ pub(super) async fn look(name: &str, is_needed: bool) -> CommandResult<Local> {
         Err(error) if is_needed => return Err(error),
         Err(error) => return Ok(Local::NoRuntime(error)),
     };
-    let told = match ask(&runtime, name).await {
-        Ok(told) => told,
+    let inspected = match ask(&runtime, name).await {
+        Ok(inspected) => inspected,
         Err(error) if is_needed => return Err(error),
         Err(error) => return Ok(Local::NoRuntime(error)),
     };
-    let Some(told) = told else {
+    let Some(inspected) = inspected else {
         return Ok(Local::Absent(runtime.cli));
     };
     Ok(Local::Found(Box::new(Held {
-        facts: facts(&runtime, &told),
-        told,
+        facts: facts(&runtime, &inspected),
+        inspected,
         runtime,
     })))
 }
 
 async fn ask(runtime: &ContainerRuntime, name: &str) -> CommandResult<Option<Value>> {
     if let Some(daemon) = &runtime.docker {
-        let told = daemon.api.image_json(name).await;
-        return told.map_err(CommandError::environment);
+        let inspected = daemon.api.image_json(name).await;
+        return inspected.map_err(CommandError::environment);
     }
     let output = Command::new(&runtime.program)
         .args(["image", "inspect", name])
@@ -72,18 +72,20 @@ async fn ask(runtime: &ContainerRuntime, name: &str) -> CommandResult<Option<Val
     Ok(all.pop())
 }
 
-fn facts(runtime: &ContainerRuntime, told: &Value) -> LocalFacts {
+fn facts(runtime: &ContainerRuntime, inspected: &Value) -> LocalFacts {
     let list = |key: &str| -> Vec<String> {
-        let items = told[key].as_array().into_iter().flatten();
+        let items = inspected[key].as_array().into_iter().flatten();
         items.filter_map(Value::as_str).map(str::to_owned).collect()
     };
-    let id = told["Id"].as_str().unwrap_or_default();
+    let id = inspected["Id"].as_str().unwrap_or_default();
     let id = if id.contains(':') {
         id.to_owned()
     } else {
         format!("sha256:{id}")
     };
-    let kind = told["Descriptor"]["mediaType"].as_str().unwrap_or_default();
+    let kind = inspected["Descriptor"]["mediaType"]
+        .as_str()
+        .unwrap_or_default();
     let id_is = if !runtime.ids_are_manifests() {
         "config"
     } else if kind.contains("index") || kind.contains("list") {
@@ -97,30 +99,30 @@ fn facts(runtime: &ContainerRuntime, told: &Value) -> LocalFacts {
         id_is,
         tags: list("RepoTags"),
         digests: list("RepoDigests"),
-        size: told["Size"].as_u64().unwrap_or_default(),
+        size: inspected["Size"].as_u64().unwrap_or_default(),
     }
 }
 
 impl Held {
     /// Adds what the runtime tells, where nothing else tells more.
     pub(super) fn add_to(&self, report: &mut InspectReport) {
-        let (facts, told) = (&self.facts, &self.told);
+        let (facts, inspected) = (&self.facts, &self.inspected);
         // An image may be known by several names.
         let named = facts.digests.iter();
-        let asked = named
+        let same_place = named
             .clone()
             .find(|name| is_same_place(name, &report.image));
-        report.pinned = asked.or(facts.digests.first()).cloned();
-        let mut platform = PlatformFacts::of(&told["Config"]);
-        platform.created = told["Created"].as_str().map(str::to_owned);
-        platform.layers = told["RootFS"]["Layers"].as_array().map_or(0, Vec::len);
+        report.pinned = same_place.or(facts.digests.first()).cloned();
+        let mut platform = PlatformFacts::of(&inspected["Config"]);
+        platform.created = inspected["Created"].as_str().map(str::to_owned);
+        platform.layers = inspected["RootFS"]["Layers"].as_array().map_or(0, Vec::len);
         let id = facts.id.parse().ok();
         match facts.id_is {
             "config" => platform.config = id,
             "manifest" => platform.manifest = id,
             _ => report.index = id,
         }
-        let word = |key: &str| told[key].as_str().filter(|word| !word.is_empty());
+        let word = |key: &str| inspected[key].as_str().filter(|word| !word.is_empty());
         let os = word("Os").unwrap_or("linux");
         let arch = word("Architecture").unwrap_or("unknown");
         let name = match word("Variant") {
@@ -150,8 +152,8 @@ impl Held {
             .output();
         let output = output.map_err(|error| failed(runtime, &error.to_string()))?;
         if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr);
-            return Err(failed(runtime, said.trim()));
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            return Err(failed(runtime, stderr.trim()));
         }
         image_source::open_saved(name, folder)
     }

@@ -210,9 +210,10 @@ fn sorted(error: Error) -> CommandError {
 /// `20GB`, `512MB`, `1.5TB`; decimal units, as disks are sold.
 fn parse_size(text: &str) -> Result<u64, String> {
     let bytes = size::parse(text)?;
-    match bytes < 100_000_000 {
-        true => Err("a cache takes 100MB or more".to_owned()),
-        false => Ok(bytes),
+    if bytes < 100_000_000 {
+        Err("a cache takes 100MB or more".to_owned())
+    } else {
+        Ok(bytes)
     }
 }
 

@@ -52,9 +52,10 @@ pub fn run(args: &InitArgs) -> CommandResult {
         return output::answer(&text);
     }
     let path = args.folder.join(FILE_NAME);
-    let written = match args.force {
-        true => mlbuild_manifests::atomic::replace(&path, text.as_bytes()),
-        false => mlbuild_manifests::atomic::create_new(&path, text.as_bytes()),
+    let written = if args.force {
+        mlbuild_manifests::atomic::replace(&path, text.as_bytes())
+    } else {
+        mlbuild_manifests::atomic::create_new(&path, text.as_bytes())
     };
     written.map_err(|error| match error.kind() {
         std::io::ErrorKind::AlreadyExists => {

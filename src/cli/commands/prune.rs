@@ -73,9 +73,10 @@ pub fn run(args: &PruneArgs) -> CommandResult {
         let needed = files.map(|(sha256, _)| sha256.to_owned());
         prune.needed.extend(needed);
     }
-    let choice = match args.dry_run {
-        true => store.choose(&prune),
-        false => store.prune(&prune),
+    let choice = if args.dry_run {
+        store.choose(&prune)
+    } else {
+        store.prune(&prune)
     };
     let choice = choice.map_err(store_error)?;
     let bytes = |files: &[Kept]| files.iter().map(|file| file.size).sum::<u64>();

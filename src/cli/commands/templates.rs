@@ -104,9 +104,10 @@ fn list(format: Format) -> CommandResult {
 }
 
 fn export(template: &Template, file: &std::path::Path, force: bool) -> CommandResult {
-    let written = match force {
-        true => mlbuild_manifests::atomic::replace(file, template.text.as_bytes()),
-        false => mlbuild_manifests::atomic::create_new(file, template.text.as_bytes()),
+    let written = if force {
+        mlbuild_manifests::atomic::replace(file, template.text.as_bytes())
+    } else {
+        mlbuild_manifests::atomic::create_new(file, template.text.as_bytes())
     };
     written.map_err(|error| match error.kind() {
         std::io::ErrorKind::AlreadyExists => {

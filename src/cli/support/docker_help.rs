@@ -68,8 +68,9 @@ fn arg(flag: &'static Flag) -> Arg {
     if flag.value_name == "FILE" {
         arg = arg.value_hint(ValueHint::FilePath);
     }
-    match flag.repeats {
-        true => arg.action(ArgAction::Append),
-        false => arg.action(ArgAction::Set),
+    if flag.repeats {
+        arg.action(ArgAction::Append)
+    } else {
+        arg.action(ArgAction::Set)
     }
 }

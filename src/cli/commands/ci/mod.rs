@@ -107,9 +107,10 @@ fn workflow(args: &CiArgs, registry: &str) -> CommandResult<String> {
         .replace("@REPOSITORY@", REPOSITORY)
         .replace("@BUILDKIT@", BUILDKIT)
         .replace("@REGISTRY@", registry);
-    Ok(match flags.is_empty() {
-        true => text.replace(" @FLAGS@", ""),
-        false => text.replace("@FLAGS@", &flags),
+    Ok(if flags.is_empty() {
+        text.replace(" @FLAGS@", "")
+    } else {
+        text.replace("@FLAGS@", &flags)
     })
 }
 
