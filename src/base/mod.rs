@@ -50,21 +50,17 @@ pub struct BaseImage {
 /// # Errors
 /// Where a value can't be used, a tool is missing, the archive can't be reached, or the image can't be
 /// pushed or written.
-pub async fn make<R>(
-    request: DebianRequest,
+pub async fn make(
+    request: &DebianRequest,
     registry: &Registry,
-    reporter: R,
-) -> CommandResult<BaseImage>
-where
-    R: Reporter + 'static,
-{
+    reporter: &dyn Reporter,
+) -> CommandResult<BaseImage> {
     if let Some(tag) = &request.tag {
         // A refusal is better known before the work than after it.
         registry.check_push(tag).await?;
     }
-    let debian = Debian::plan(&request)?;
-    let made = tokio::task::spawn_blocking(move || debian.make(&reporter)).await;
-    let made = made.map_err(CommandError::environment)??;
+    let debian = Debian::plan(request)?;
+    let made = tokio::task::block_in_place(|| debian.make(reporter))?;
     if let Some(folder) = &request.output {
         made.keep(folder)?;
     }

@@ -92,7 +92,7 @@ pub async fn run(args: BaseArgs) -> CommandResult {
         ..RegistryOptions::default()
     });
     let request = DebianRequest {
-        suite: args.suite.clone(),
+        suite: args.suite,
         include: args.include,
         snapshot: args.snapshot,
         mirror: args.mirror,
@@ -100,14 +100,14 @@ pub async fn run(args: BaseArgs) -> CommandResult {
         tag,
         output: args.output,
     };
-    let made = base::make(request, &registry, Terminal::default()).await?;
+    let made = base::make(&request, &registry, &Terminal::default()).await?;
     match args.format {
         Format::Text => output::answer(&made.name),
         Format::Json => output::answer(
             &serde_json::to_string_pretty(&json!({
                 "base": made.name,
                 "digest": made.digest.to_string(),
-                "suite": args.suite,
+                "suite": request.suite,
                 "epoch": made.epoch,
             }))
             .expect("plain JSON"),
