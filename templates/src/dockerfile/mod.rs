@@ -1,6 +1,6 @@
 //! Dockerfiles as typed instructions: what each may hold, and one renderer.
 //!
-//! Which instructions an image needs is decided in [`crate::compose`].
+//! Which instructions an image needs is decided in [`mod@crate::compose`].
 
 mod instruction;
 mod render;

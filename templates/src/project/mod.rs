@@ -1,7 +1,7 @@
 //! What a project's folder holds: requirements files, lock files, and the packages they name.
 //!
 //! Reads files of the build context only; what follows from them is decided in
-//! [`crate::compose`] and by whoever writes a first `mlbuild.toml`.
+//! [`mod@crate::compose`] and by whoever writes a first `mlbuild.toml`.
 
 mod detect;
 mod locks;

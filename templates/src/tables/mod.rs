@@ -2,7 +2,7 @@
 //! which CUDA, cuDNN, ROCm, driver, GPU and Python.
 //!
 //! The tables are files under `data/`; `compatgen/` re-derives those that package metadata can
-//! tell. Choosing by them is left to [`crate::compose`].
+//! tell. Choosing by them is left to [`mod@crate::compose`].
 
 mod bases;
 mod cuda;
