@@ -7,8 +7,6 @@ pub mod jobs;
 pub mod launch;
 pub mod lock;
 pub mod queue;
-pub mod registry_args;
-pub mod runs;
 pub mod support;
 
 use std::ffi::OsString;
