@@ -219,8 +219,12 @@ pub struct BuildArgs {
     /// Secret for RUN steps, such as id=token,src=FILE or id=token,env=NAME (repeatable).
     #[arg(long = "secret", value_name = "SPEC")]
     pub secrets: Vec<String>,
-    /// ssh keys for RUN steps: default, ID=SOCKET or ID=KEYFILE[,KEYFILE] (repeatable).
-    #[arg(long, value_name = "SPEC")]
+    /// ssh keys for RUN steps.
+    #[arg(
+        long,
+        value_name = "SPEC",
+        help = "ssh keys for RUN steps: default, ID=SOCKET or ID=KEYFILE[,KEYFILE] (repeatable)"
+    )]
     pub ssh: Vec<String>,
     /// Further context, such as data=../data or base=docker-image://… (repeatable).
     #[arg(long = "build-context", value_name = "NAME=WHERE")]

@@ -5,7 +5,7 @@
 //! attributes, after `.dockerignore`. Owners and times aren't part of it, as
 //! the daemon's own cache keys leave them out. The digest goes into locks and
 //! decides whether a build can be skipped, so a wrong match is never accepted:
-//! see [`super::hash_cache`] for when a file isn't read again. Contents are
+//! see `hash_cache` for when a file isn't read again. Contents are
 //! hashed with BLAKE3, which keeps up with the disk where SHA-256 doesn't.
 
 use std::path::{Path, PathBuf};

@@ -138,8 +138,8 @@ impl Resolver<'_> {
     }
 }
 
-/// Resolves follow paths against a folder on disk; see [`follow_links`]'s
-/// rules above: links stay inside the folder, and `None` means everything.
+/// Resolves follow paths against a folder on disk: links stay inside the folder, and `None` means
+/// everything.
 pub fn follow_links_in(
     root: &std::path::Path,
     paths: &[String],

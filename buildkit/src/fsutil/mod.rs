@@ -2,7 +2,7 @@
 //!
 //! The parts, from the ground up: [`patterns`] and [`dockerignore`] say what
 //! is selected, [`walk`] visits a folder in the order the protocol demands,
-//! [`sender`] and [`receiver`] speak the protocol, and [`fingerprint`] digests
+//! [`sender`] and [`receiver`] speak the protocol, and [`mod@fingerprint`] digests
 //! what a build would send. Carrying packets over gRPC is left to the session.
 
 mod destination;

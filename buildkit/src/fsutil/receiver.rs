@@ -4,7 +4,7 @@
 //! Every file is asked for, as the daemon's own client does for exports; what
 //! the destination holds besides stays. Paths out of order, outside the
 //! destination or below something that isn't an announced folder are refused.
-//! Writing is left to [`super::destination`].
+//! Writing is left to `destination`.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::fmt::Display;

@@ -2,9 +2,9 @@
 //! demands: names in byte order, a folder before what it holds, and a folder
 //! that isn't selected itself only once something inside is.
 //!
-//! What an entry looks like on the wire is told by [`Found`]: Go's file mode
+//! What an entry looks like on the wire is told by `Found`: Go's file mode
 //! bits, owner 0:0, hard links as references to the first path sent.
-//! Transfers are left to [`super::sender`], digests to [`super::fingerprint`].
+//! Transfers are left to [`super::sender`], digests to [`mod@super::fingerprint`].
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;
