@@ -104,6 +104,7 @@ const MODULES: &[Layer] = &[
             "package_store",
             "image",
             "registry",
+            "records",
             "settings",
             "builder",
             "planning",
