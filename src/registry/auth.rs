@@ -16,8 +16,8 @@ use url::Url;
 use super::credentials::CredentialStore;
 use super::endpoint::Endpoint;
 use super::error::RegistryError;
+use super::retry::{CallFailure, is_transient, sort};
 use super::scope::Scope;
-use super::trouble::{Trouble, is_passing, sort};
 
 /// Tokens without a stated life live this long, says the token specification.
 const DEFAULT_LIFE: u64 = 60;
@@ -62,7 +62,7 @@ impl Login {
         endpoint: &Endpoint,
         store: &CredentialStore,
         scope: &Scope,
-    ) -> Result<Option<Secret>, Trouble> {
+    ) -> Result<Option<Secret>, CallFailure> {
         let mut state = self.state.lock().await;
         match state.challenge.clone() {
             None => Ok(None),
@@ -82,7 +82,7 @@ impl Login {
         scope: &Scope,
         challenge: Challenge,
         sent: Option<&Secret>,
-    ) -> Result<Option<Secret>, Trouble> {
+    ) -> Result<Option<Secret>, CallFailure> {
         let mut state = self.state.lock().await;
         let key = scope.to_string();
         if state.tokens.get(&key).map(|(token, _)| token) == sent {
@@ -131,7 +131,7 @@ impl Login {
         scope: &Scope,
         state: &mut State,
         challenge: Challenge,
-    ) -> Result<Option<Secret>, Trouble> {
+    ) -> Result<Option<Secret>, CallFailure> {
         let credential = self
             .credential
             .get_or_try_init(|| store.get(&endpoint.name));
@@ -164,7 +164,7 @@ impl Login {
         realm: &str,
         service: Option<&str>,
         scope: &Scope,
-    ) -> Result<(String, u64), Trouble> {
+    ) -> Result<(String, u64), CallFailure> {
         let nonsense = |why: String| RegistryError::Malformed {
             registry: endpoint.name.clone(),
             what: "the access token".to_owned(),
@@ -207,8 +207,8 @@ impl Login {
         };
         let answer = request.send().await.map_err(|e| sort(&endpoint.name, &e))?;
         let status = answer.status();
-        if is_passing(status) {
-            return Err(Trouble::passing(format!(
+        if is_transient(status) {
+            return Err(CallFailure::transient(format!(
                 "its token server answers {status}"
             )));
         }

@@ -15,8 +15,8 @@ use super::credentials::CredentialStore;
 use super::endpoint::Endpoint;
 use super::error::RegistryError;
 use super::options::Retry;
+use super::retry::{CallFailure, is_transient, sort};
 use super::scope::Scope;
-use super::trouble::{Trouble, is_passing, sort};
 use crate::image::BlobSource;
 
 /// Bytes read from disk at once.
@@ -73,12 +73,12 @@ impl Endpoint {
             tried += 1;
             let mut wait = retry.wait(tried);
             match self.send_once(call, store).await {
-                Ok(answer) if !is_passing(answer.status()) || tried >= retry.attempts => {
+                Ok(answer) if !is_transient(answer.status()) || tried >= retry.attempts => {
                     return Ok(answer);
                 }
                 Ok(answer) => wait = asked_wait(&answer).unwrap_or(wait),
-                Err(Trouble::Final(error)) => return Err(error),
-                Err(Trouble::Passing { why, connect }) => {
+                Err(CallFailure::Final(error)) => return Err(error),
+                Err(CallFailure::Transient { why, connect }) => {
                     if tried >= retry.attempts || (connect && !self.has_answered()) {
                         return Err(self.lost(call.what, tried, why));
                     }
@@ -93,7 +93,7 @@ impl Endpoint {
         &self,
         call: &Call<'_>,
         store: &CredentialStore,
-    ) -> Result<Response, Trouble> {
+    ) -> Result<Response, CallFailure> {
         let mut header = self.login.header(self, store, call.scope).await?;
         for _ in 0..3 {
             let mut request = self.request(call).await?;
@@ -102,7 +102,7 @@ impl Endpoint {
                 let mut value: HeaderValue = header
                     .expose()
                     .parse()
-                    .map_err(|_| Trouble::Final(self.login.refused(call.scope, false)))?;
+                    .map_err(|_| CallFailure::Final(self.login.refused(call.scope, false)))?;
                 value.set_sensitive(true);
                 request.headers_mut().insert(AUTHORIZATION, value);
             }
@@ -144,12 +144,12 @@ impl Endpoint {
     }
 
     /// Uploads may be sent to other hosts, which get no log-in of ours.
-    async fn is_ours(&self, request: &reqwest::Request) -> Result<bool, Trouble> {
+    async fn is_ours(&self, request: &reqwest::Request) -> Result<bool, CallFailure> {
         let (base, _) = self.base().await?;
         Ok(request.url().origin() == base.origin())
     }
 
-    async fn request(&self, call: &Call<'_>) -> Result<reqwest::Request, Trouble> {
+    async fn request(&self, call: &Call<'_>) -> Result<reqwest::Request, CallFailure> {
         let (base, client) = self.base().await?;
         let url = match &call.target {
             Target::Url(url) => (*url).clone(),
@@ -187,7 +187,7 @@ async fn file_body(
     from: u64,
     length: u64,
     sent: SentBytes,
-) -> Result<Body, Trouble> {
+) -> Result<Body, CallFailure> {
     let unreadable = |e| {
         let path = source.path.clone();
         RegistryError::from(crate::image::LayoutError::Read { path, source: e })

@@ -11,7 +11,7 @@ use url::{Host, Url};
 use super::auth::Login;
 use super::error::RegistryError;
 use super::options::RegistryOptions;
-use super::trouble::{Trouble, sort};
+use super::retry::{CallFailure, sort};
 use crate::loopback::is_loopback;
 
 /// A server of the distribution API.
@@ -89,11 +89,11 @@ impl Endpoint {
 
     /// The API's address (`https://host/v2/`) and the client for it. Asks once whether a
     /// host that may speak plain http does.
-    pub(super) async fn base(&self) -> Result<&(Url, Client), Trouble> {
+    pub(super) async fn base(&self) -> Result<&(Url, Client), CallFailure> {
         self.base.get_or_try_init(|| self.find_base()).await
     }
 
-    async fn find_base(&self) -> Result<(Url, Client), Trouble> {
+    async fn find_base(&self) -> Result<(Url, Client), CallFailure> {
         let scheme = match self.scheme {
             Some(scheme) => scheme,
             None if self.is_loopback || self.is_insecure => self.probe().await?,
@@ -109,7 +109,7 @@ impl Endpoint {
     }
 
     /// Servers that want TLS answer a plain request with 400, or not in HTTP at all.
-    async fn probe(&self) -> Result<&'static str, Trouble> {
+    async fn probe(&self) -> Result<&'static str, CallFailure> {
         match self.plain_client()?.get(self.url("http")?).send().await {
             Ok(answer) if answer.status() == 400 => Ok("https"),
             Ok(_) => Ok("http"),
@@ -118,9 +118,9 @@ impl Endpoint {
         }
     }
 
-    fn url(&self, scheme: &str) -> Result<Url, Trouble> {
+    fn url(&self, scheme: &str) -> Result<Url, CallFailure> {
         Url::parse(&format!("{scheme}://{}/v2/", self.host)).map_err(|e| {
-            Trouble::Final(RegistryError::InvalidReference {
+            CallFailure::Final(RegistryError::InvalidReference {
                 text: self.host.clone(),
                 why: e.to_string(),
             })
@@ -128,11 +128,11 @@ impl Endpoint {
     }
 
     /// Loads no certificates: on loopback that would take longer than the call.
-    fn plain_client(&self) -> Result<Client, Trouble> {
+    fn plain_client(&self) -> Result<Client, CallFailure> {
         self.build(self.builder().tls_certs_only([]))
     }
 
-    fn tls_client(&self) -> Result<Client, Trouble> {
+    fn tls_client(&self) -> Result<Client, CallFailure> {
         let own = self.own_certificates();
         let mut builder = self
             .builder()
@@ -158,7 +158,7 @@ impl Endpoint {
         }
     }
 
-    fn build(&self, builder: ClientBuilder) -> Result<Client, Trouble> {
+    fn build(&self, builder: ClientBuilder) -> Result<Client, CallFailure> {
         builder.build().map_err(|e| sort(&self.name, &e))
     }
 

@@ -178,7 +178,7 @@ impl RegistryError {
     }
 
     /// True if the same call may work a little later.
-    pub fn is_passing(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         matches!(
             self,
             RegistryError::Unreachable { .. }

@@ -8,8 +8,8 @@ use reqwest::{Method, StatusCode};
 use super::Registry;
 use super::call::{Call, CallBody, Target};
 use super::error::RegistryError;
+use super::retry::CallFailure;
 use super::scope::scope_of;
-use super::trouble::Trouble;
 
 /// Blobs that are asked for at once.
 const AT_ONCE: usize = 8;
@@ -51,8 +51,8 @@ impl Registry {
         };
         let answer = self.send(&endpoint, &call).await?;
         let (base, _) = endpoint.base().await.map_err(|trouble| match trouble {
-            Trouble::Final(error) => error,
-            Trouble::Passing { why, .. } => endpoint.lost(&what, 1, why),
+            CallFailure::Final(error) => error,
+            CallFailure::Transient { why, .. } => endpoint.lost(&what, 1, why),
         })?;
         match answer.status() {
             status if status.is_success() => Ok(true),

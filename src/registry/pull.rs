@@ -10,8 +10,8 @@ use super::call::{Call, CallBody, Target};
 use super::endpoint::Endpoint;
 use super::error::RegistryError;
 use super::platform::{platform_matches, platform_name};
+use super::retry::{CallFailure, is_transient, refusal};
 use super::scope::{Scope, scope_of};
-use super::trouble::{Trouble, is_passing, refusal};
 use super::{Registry, Resolved};
 use crate::image::{PlatformImage, is_attestation, is_index, is_manifest};
 
@@ -293,12 +293,12 @@ impl Registry {
     ) -> RegistryError {
         let status = answer.status();
         match refusal(call.scope, call.what, answer).await {
-            Trouble::Final(error) => error,
-            Trouble::Passing { why, .. } => RegistryError::Server {
+            CallFailure::Final(error) => error,
+            CallFailure::Transient { why, .. } => RegistryError::Server {
                 registry: endpoint.name.clone(),
                 what: call.what.to_owned(),
                 status: status.as_u16(),
-                message: if is_passing(status) {
+                message: if is_transient(status) {
                     format!("{why} ({} tries)", self.options.retry.attempts)
                 } else {
                     why

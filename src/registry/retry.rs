@@ -10,9 +10,9 @@ use super::scope::Scope;
 
 /// Why one call failed.
 #[derive(Debug)]
-pub(super) enum Trouble {
+pub(super) enum CallFailure {
     /// May work a little later: a cut connection, an overloaded server.
-    Passing {
+    Transient {
         why: String,
         /// No connection could be made at all.
         connect: bool,
@@ -21,36 +21,36 @@ pub(super) enum Trouble {
     Final(RegistryError),
 }
 
-impl Trouble {
-    pub(super) fn passing(why: impl ToString) -> Self {
-        Trouble::Passing {
+impl CallFailure {
+    pub(super) fn transient(why: impl ToString) -> Self {
+        CallFailure::Transient {
             why: why.to_string(),
             connect: false,
         }
     }
 }
 
-impl From<RegistryError> for Trouble {
+impl From<RegistryError> for CallFailure {
     fn from(error: RegistryError) -> Self {
-        Trouble::Final(error)
+        CallFailure::Final(error)
     }
 }
 
 /// Sorts a failure below HTTP.
-pub(super) fn sort(registry: &str, error: &reqwest::Error) -> Trouble {
+pub(super) fn sort(registry: &str, error: &reqwest::Error) -> CallFailure {
     let why = innermost(error);
     let registry = registry.to_owned();
     if why.contains("invalid peer certificate") {
         let why = why.replace("invalid peer certificate: ", "");
-        return Trouble::Final(RegistryError::Untrusted { registry, why });
+        return CallFailure::Final(RegistryError::Untrusted { registry, why });
     }
     if why.contains("InvalidContentType") {
-        return Trouble::Final(RegistryError::PlainHttp { registry });
+        return CallFailure::Final(RegistryError::PlainHttp { registry });
     }
     if error.is_builder() {
-        return Trouble::Final(RegistryError::Unreachable { registry, why });
+        return CallFailure::Final(RegistryError::Unreachable { registry, why });
     }
-    Trouble::Passing {
+    CallFailure::Transient {
         why,
         connect: error.is_connect(),
     }
@@ -66,7 +66,7 @@ fn innermost(error: &dyn Error) -> String {
 }
 
 /// True for answers that a later try may better.
-pub(super) fn is_passing(status: StatusCode) -> bool {
+pub(super) fn is_transient(status: StatusCode) -> bool {
     matches!(status.as_u16(), 408 | 425 | 429 | 500 | 502 | 503 | 504)
 }
 
@@ -88,7 +88,7 @@ struct RefusalItem {
 }
 
 /// Reads an answer that isn't a success.
-pub(super) async fn refusal(scope: &Scope, what: &str, answer: Response) -> Trouble {
+pub(super) async fn refusal(scope: &Scope, what: &str, answer: Response) -> CallFailure {
     let status = answer.status();
     let text = short_text(answer).await;
     let refusal: Refusal = serde_json::from_str(&text).unwrap_or_default();
@@ -107,8 +107,8 @@ pub(super) async fn refusal(scope: &Scope, what: &str, answer: Response) -> Trou
         }
         .into();
     }
-    if is_passing(status) {
-        return Trouble::passing(format!("{status} {said}").trim_end());
+    if is_transient(status) {
+        return CallFailure::transient(format!("{status} {said}").trim_end());
     }
     let error = if has("NAME_INVALID") {
         RegistryError::NameInvalid {

@@ -18,8 +18,8 @@ use super::call::{Call, CallBody, Target};
 use super::endpoint::Endpoint;
 use super::error::RegistryError;
 use super::progress::PushEvent;
+use super::retry::{CallFailure, refusal};
 use super::scope::Scope;
-use super::trouble::{Trouble, refusal};
 use crate::image::BlobSource;
 
 /// Hears what happens to a blob; kept by the body that is being sent.
@@ -75,8 +75,8 @@ impl Upload<'_> {
                     (self.notify)(PushEvent::Uploaded { digest });
                     return Ok(());
                 }
-                Err(Trouble::Final(error)) => return Err(error),
-                Err(Trouble::Passing { why, connect }) => (why, connect),
+                Err(CallFailure::Final(error)) => return Err(error),
+                Err(CallFailure::Transient { why, connect }) => (why, connect),
             };
             tried += 1;
             if tried >= retry.attempts || (connect && !self.endpoint.has_answered()) {
@@ -124,8 +124,8 @@ impl Upload<'_> {
                 })
             }
             Ok(_) => Ok(()),
-            Err(Trouble::Final(error)) => Err(error),
-            Err(Trouble::Passing { why, .. }) => Err(self.endpoint.lost(&what, 1, why)),
+            Err(CallFailure::Final(error)) => Err(error),
+            Err(CallFailure::Transient { why, .. }) => Err(self.endpoint.lost(&what, 1, why)),
         }
     }
 
@@ -140,8 +140,8 @@ impl Upload<'_> {
             .base()
             .await
             .map_err(|trouble| match trouble {
-                Trouble::Final(error) => error,
-                Trouble::Passing { why, .. } => self.endpoint.lost(&what, 1, why),
+                CallFailure::Final(error) => error,
+                CallFailure::Transient { why, .. } => self.endpoint.lost(&what, 1, why),
             })?;
         match answer.status() {
             status if status.is_success() => Ok(true),
@@ -160,7 +160,7 @@ impl Upload<'_> {
         session: &mut Option<Session>,
         in_pieces: bool,
         what: &str,
-    ) -> Result<Step, Trouble> {
+    ) -> Result<Step, CallFailure> {
         if session.is_none() {
             match self.open(what).await? {
                 Step::Opened(new) => *session = Some(new),
@@ -173,14 +173,16 @@ impl Upload<'_> {
             while self.blob.size() - open.at > chunk {
                 match self.send_piece(open, chunk, what).await {
                     Ok(()) => {}
-                    Err(Trouble::Final(RegistryError::Server {
+                    Err(CallFailure::Final(RegistryError::Server {
                         status: 400 | 404 | 405 | 411 | 413 | 416 | 501,
                         message,
                         ..
                     })) => {
                         self.endpoint.note_refused_pieces();
                         *session = None;
-                        return Err(Trouble::passing(format!("pieces are refused: {message}")));
+                        return Err(CallFailure::transient(format!(
+                            "pieces are refused: {message}"
+                        )));
                     }
                     Err(other) => return Err(other),
                 }
@@ -190,7 +192,7 @@ impl Upload<'_> {
     }
 
     /// Opens an upload, or has the blob mounted from a repository nearby.
-    async fn open(&self, what: &str) -> Result<Step, Trouble> {
+    async fn open(&self, what: &str) -> Result<Step, CallFailure> {
         let digest = self.blob.digest();
         let path = format!("{}/blobs/uploads/", self.scope.repository);
         let mut opened = None;
@@ -220,7 +222,12 @@ impl Upload<'_> {
         }
     }
 
-    async fn send_piece(&self, open: &mut Session, chunk: u64, what: &str) -> Result<(), Trouble> {
+    async fn send_piece(
+        &self,
+        open: &mut Session,
+        chunk: u64,
+        what: &str,
+    ) -> Result<(), CallFailure> {
         let length = chunk.min(self.blob.size() - open.at);
         let location = open.location.clone();
         let mut call = self.call(Method::PATCH, Target::Url(&location), what);
@@ -241,7 +248,7 @@ impl Upload<'_> {
     }
 
     /// Sends the rest and closes the upload.
-    async fn finish(&self, open: &Session, what: &str) -> Result<(), Trouble> {
+    async fn finish(&self, open: &Session, what: &str) -> Result<(), CallFailure> {
         let digest = self.blob.digest();
         let mut location = open.location.clone();
         location
@@ -268,7 +275,7 @@ impl Upload<'_> {
         }
         match refusal(self.scope, what, answer).await {
             // A session that was lost, or bytes that were: the retry starts anew.
-            Trouble::Final(error) if gone => Err(Trouble::passing(error)),
+            CallFailure::Final(error) if gone => Err(CallFailure::transient(error)),
             other => Err(other),
         }
     }
@@ -317,7 +324,7 @@ impl Upload<'_> {
         Some(self.session(answer, at).unwrap_or(kept))
     }
 
-    fn session(&self, answer: Response, at: u64) -> Result<Session, Trouble> {
+    fn session(&self, answer: Response, at: u64) -> Result<Session, CallFailure> {
         let location = upload_location(&answer).map_err(|why| RegistryError::Malformed {
             registry: self.endpoint.name.clone(),
             what: format!("the upload of {}", self.blob.digest()),
@@ -361,7 +368,7 @@ impl Upload<'_> {
         }
     }
 
-    async fn send_once(&self, call: &Call<'_>) -> Result<Response, Trouble> {
+    async fn send_once(&self, call: &Call<'_>) -> Result<Response, CallFailure> {
         self.endpoint
             .send_once(call, &self.registry.options.credentials)
             .await

@@ -41,10 +41,10 @@ impl Progress {
                 return;
             };
             let mut messages = answer.into_inner();
-            let mut veil = hidden.map(Veil::new);
+            let mut filter = hidden.map(StepFilter::new);
             while let Ok(Some(mut message)) = messages.message().await {
-                if let Some(veil) = &mut veil {
-                    veil.draw(&mut message);
+                if let Some(filter) = &mut filter {
+                    filter.hide(&mut message);
                 }
                 let failed = message.vertexes.iter().find(|v| !v.error.is_empty());
                 tell.send_modify(|first| {
@@ -76,13 +76,13 @@ impl Progress {
 }
 
 /// Hides the steps that have a mark in their name, and all that is said of them.
-struct Veil {
+struct StepFilter {
     mark: String,
     /// Digests of the steps behind it.
     hidden: HashSet<String>,
 }
 
-impl Veil {
+impl StepFilter {
     fn new(mark: String) -> Self {
         Self {
             mark,
@@ -90,7 +90,7 @@ impl Veil {
         }
     }
 
-    fn draw(&mut self, message: &mut StatusResponse) {
+    fn hide(&mut self, message: &mut StatusResponse) {
         let marked = message
             .vertexes
             .iter()
@@ -121,18 +121,18 @@ mod tests {
             vertex: vertex.into(),
             ..VertexLog::default()
         };
-        let mut veil = Veil::new("the-mark".into());
+        let mut filter = StepFilter::new("the-mark".into());
         let mut first = StatusResponse {
             vertexes: vec![vertex("a", "[1/2] RUN"), vertex("b", "[the-mark 1/1] RUN")],
             ..StatusResponse::default()
         };
-        veil.draw(&mut first);
+        filter.hide(&mut first);
         assert_eq!(first.vertexes, [vertex("a", "[1/2] RUN")]);
         let mut second = StatusResponse {
             logs: vec![log("b"), log("a")],
             ..StatusResponse::default()
         };
-        veil.draw(&mut second);
+        filter.hide(&mut second);
         assert_eq!(second.logs, [log("a")]);
     }
 }

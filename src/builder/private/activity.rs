@@ -10,7 +10,7 @@ use tokio::net::UnixStream;
 use super::folder::{Kind, Launch};
 
 /// Time that a daemon on this machine gets for a small answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Whether the daemon answers requests.
 pub(super) async fn answers(launch: &Launch) -> bool {
@@ -62,7 +62,7 @@ async fn get(socket: &Path, path: &str) -> Option<String> {
             .filter(|code| *code == "200")?;
         Some(body.to_owned())
     };
-    tokio::time::timeout(PATIENCE, exchange).await.ok()?
+    tokio::time::timeout(ANSWER_TIMEOUT, exchange).await.ok()?
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use super::launch::path_variable;
 use super::process::ProcessId;
 
 /// Time a daemon gets to end by itself.
-pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Starts the daemon that `launch.toml` describes, and returns when it ended.
 ///
@@ -76,7 +76,7 @@ fn start(folder: &Folder, launch: &Launch) -> Result<tokio::process::Child, Erro
 }
 
 async fn end(daemon: &mut tokio::process::Child, id: ProcessId) {
-    tokio::join!(id.stop(PATIENCE), daemon.wait()).1.ok();
+    tokio::join!(id.stop(STOP_TIMEOUT), daemon.wait()).1.ok();
 }
 
 /// Returns, holding the lock, when the builder was not used for its idle time:

@@ -32,7 +32,7 @@ pub use source::{Archive, Source};
 use folder::{Launch, Running};
 
 /// Time a daemon gets to answer: a first start on a slow disk is slow.
-const START: Duration = Duration::from_secs(90);
+const START_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// What a private builder should be.
 #[derive(Debug, Clone)]
@@ -174,8 +174,10 @@ pub async fn down(folder: &Folder) -> Result<bool, Error> {
     let _lock = folder.lock()?;
     // A file that can't be read must not keep the rest from being removed.
     if let Ok(Some(Running { keeper, daemon })) = folder.running() {
-        keeper.stop(keeper::PATIENCE + Duration::from_secs(5)).await;
-        daemon.stop(keeper::PATIENCE).await;
+        keeper
+            .stop(keeper::STOP_TIMEOUT + Duration::from_secs(5))
+            .await;
+        daemon.stop(keeper::STOP_TIMEOUT).await;
     }
     let sockets = folder.sockets();
     for place in [sockets.as_path(), folder.root()] {
@@ -226,7 +228,7 @@ async fn wait_until_it_answers(
     launch: &Launch,
     mut keeper: Option<std::process::Child>,
 ) -> Result<(), Error> {
-    let deadline = Instant::now() + START;
+    let deadline = Instant::now() + START_TIMEOUT;
     while !activity::answers(launch).await {
         let ended = match &mut keeper {
             Some(keeper) => keeper.try_wait().is_ok_and(|status| status.is_some()),

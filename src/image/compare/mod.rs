@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use self::groups::Group;
 use self::table::Table;
-use self::texts::{Contents, Room};
+use self::texts::{Contents, TextBudget};
 use super::layer::LayerError;
 
 pub use side::{LayerStore, Side};
@@ -77,7 +77,7 @@ fn read_all(
     groups: &[Group],
 ) -> Result<Vec<Option<Pair<Table>>>, LayerError> {
     let (next, failed) = (AtomicUsize::new(0), Mutex::new(None));
-    let room = Room::default();
+    let budget = TextBudget::default();
     let slots: Vec<Mutex<Option<Pair<Table>>>> = groups.iter().map(|_| Mutex::default()).collect();
     let work = || {
         loop {
@@ -89,7 +89,7 @@ fn read_all(
             if group.is_repacked {
                 continue;
             }
-            match read_both(first, second, group, &room) {
+            match read_both(first, second, group, &budget) {
                 Ok(pair) => *slots[at].lock().expect("nobody panics") = Some(pair),
                 Err(error) => *failed.lock().expect("nobody panics") = Some(error),
             }
@@ -113,11 +113,11 @@ fn read_both(
     first: &Side<'_>,
     second: &Side<'_>,
     group: &Group,
-    room: &Room,
+    budget: &TextBudget,
 ) -> Result<Pair<Table>, LayerError> {
     std::thread::scope(|scope| {
-        let other = scope.spawn(|| Table::read(second, group.second.clone(), room));
-        let first = Table::read(first, group.first.clone(), room);
+        let other = scope.spawn(|| Table::read(second, group.second.clone(), budget));
+        let first = Table::read(first, group.first.clone(), budget);
         let second = other.join().expect("reading a layer doesn't panic");
         Ok(Pair {
             first: first?,

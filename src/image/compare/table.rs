@@ -6,7 +6,7 @@ use std::ops::{ControlFlow, Range};
 use super::hashed::{self, Hash, Pyc};
 use super::packages::Packages;
 use super::side::Side;
-use super::texts::{self, Contents, Room};
+use super::texts::{self, Contents, TextBudget};
 use crate::image::installed;
 use crate::image::layer::{
     EntryKind, EntryPath, LayerEntry, LayerError, LayerLimits, Mtime, read_layer,
@@ -60,7 +60,7 @@ impl Table {
     pub(super) fn read(
         side: &Side<'_>,
         layers: Range<usize>,
-        room: &Room,
+        budget: &TextBudget,
     ) -> Result<Self, LayerError> {
         let (mut table, mut buffer) = (Self::default(), hashed::buffer());
         for at in layers {
@@ -70,7 +70,7 @@ impl Table {
             let blob = side.open(layer)?;
             let totals = read_layer(blob, layer, &limits, &mut |entry, content| {
                 order += 1;
-                table.add(entry, content, (at as u16, order), &mut buffer, room)?;
+                table.add(entry, content, (at as u16, order), &mut buffer, budget)?;
                 Ok(ControlFlow::Continue(()))
             })?;
             table.unpacked += totals.unpacked;
@@ -92,7 +92,7 @@ impl Table {
         content: &mut dyn std::io::Read,
         (layer, order): (u16, u32),
         buffer: &mut [u8],
-        room: &Room,
+        budget: &TextBudget,
     ) -> std::io::Result<()> {
         let path = &entry.path;
         match entry.kind {
@@ -119,7 +119,7 @@ impl Table {
             let start = &seen.start[..seen.start.len().min(keep)];
             self.packages.add(path, start);
         }
-        if may_be_shown && texts::may_be_text(&seen.start) && room.take(path, &seen.start) {
+        if may_be_shown && texts::may_be_text(&seen.start) && budget.take(path, &seen.start) {
             seen.start.shrink_to_fit();
             let key = (usize::from(layer) + 1, path.as_bytes().to_vec());
             self.texts.insert(key, seen.start);

@@ -30,15 +30,15 @@ const APIECE: usize = 128;
 pub(super) type Contents = BTreeMap<(usize, Vec<u8>), Vec<u8>>;
 
 /// What is left for texts that may differ.
-pub(super) struct Room(AtomicUsize);
+pub(super) struct TextBudget(AtomicUsize);
 
-impl Default for Room {
+impl Default for TextBudget {
     fn default() -> Self {
         Self(AtomicUsize::new(ROOM))
     }
 }
 
-impl Room {
+impl TextBudget {
     /// True if there is room for a text, which is then taken.
     pub(super) fn take(&self, path: &EntryPath, text: &[u8]) -> bool {
         let bytes = path.as_bytes().len() + text.len() + APIECE;
