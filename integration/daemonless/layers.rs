@@ -55,6 +55,7 @@ const MODULES: &[Layer] = &[
     ("kubernetes", &["error"]),
     ("config", &["error", "nearest", "runtime"]),
     ("image", &["error", "plan"]),
+    ("assemble", &["error", "package_store", "image"]),
     ("registry", &["error", "loopback", "reporter", "image"]),
     ("image_source", &["error", "image", "registry"]),
     ("records", &["nearest", "config"]),

@@ -4,6 +4,7 @@
 mod support;
 
 mod adopt;
+mod assemble;
 mod base;
 mod bring_up;
 mod buildkit;

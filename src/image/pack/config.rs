@@ -28,16 +28,8 @@ pub(super) fn write(
     layers: &[ImageLayer],
     epoch: i64,
 ) -> Vec<u8> {
-    let mut config = Map::new();
-    for name in PLATFORM {
-        if let Some(value) = side.config.get(name).filter(|value| !is_empty(value)) {
-            config.insert(name.to_owned(), value.clone());
-        }
-    }
-    let settings = side.config["config"].as_object().into_iter().flatten();
-    let settings =
-        settings.filter(|(name, value)| !BUILDERS_OWN.contains(&name.as_str()) && !is_empty(value));
-    let settings: Map<String, Value> = settings.map(|(k, v)| (k.clone(), v.clone())).collect();
+    let mut config = platform_of(&side.config);
+    let settings = settings_of(&side.config);
     let created = Timestamp::from_second(epoch)
         .unwrap_or_default()
         .to_string();
@@ -52,6 +44,25 @@ pub(super) fn write(
         config.insert("history".into(), history.into());
     }
     super::json::canonical(&config.into())
+}
+
+/// What a configuration says of the platform.
+pub(super) fn platform_of(config: &Value) -> Map<String, Value> {
+    let mut platform = Map::new();
+    for name in PLATFORM {
+        if let Some(value) = config.get(name).filter(|value| !is_empty(value)) {
+            platform.insert(name.to_owned(), value.clone());
+        }
+    }
+    platform
+}
+
+/// The settings of containers that a configuration has, without empty ones and a builder's own.
+pub(super) fn settings_of(config: &Value) -> Map<String, Value> {
+    let settings = config["config"].as_object().into_iter().flatten();
+    let settings =
+        settings.filter(|(name, value)| !BUILDERS_OWN.contains(&name.as_str()) && !is_empty(value));
+    settings.map(|(k, v)| (k.clone(), v.clone())).collect()
 }
 
 fn is_empty(value: &Value) -> bool {

@@ -6,6 +6,7 @@
 //! this program; configuration, history and manifest are written here too. The digest then
 //! depends on what the image holds alone.
 
+mod compose;
 mod config;
 mod folder;
 mod gzip;
@@ -29,6 +30,7 @@ use super::layer::LayerError;
 use super::{ImageLayer, PlatformImage};
 use crate::plan::Repack;
 
+pub use compose::{OwnLayer, compose};
 pub use folder::PackedFolder;
 
 /// Which bytes this program makes of a layer: another number wherever the same contents come out as

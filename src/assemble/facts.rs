@@ -1,0 +1,224 @@
+//! What is known of a base without running it: its Python, its C library, and what an environment
+//! takes from them. Its layers are read once, and nothing of them is written to the disk.
+
+use std::collections::BTreeMap;
+
+use mlbuild_wheels::{Libc, Platform, PythonVersion, Target, Venv};
+use serde_json::Value;
+
+use super::error::AssembleError;
+use super::tree::Tree;
+use crate::image::compare::LayerStore;
+use crate::image::pack::PackBase;
+
+/// Where programs are looked for in a base that doesn't say.
+pub(super) const USUAL_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// A base, as far as an environment depends on it.
+#[derive(Clone, Debug)]
+pub struct BaseFacts {
+    /// Its machine and its C library.
+    pub platform: Platform,
+    /// Its Python's minor version.
+    pub python: PythonVersion,
+    /// The environment that its `python3 -m venv` would make, without packages.
+    pub venv: Venv,
+    /// The wheels that it would install there (pip, and setuptools before 3.12): name and content.
+    pub bundled: BTreeMap<String, Vec<u8>>,
+    tree: Tree,
+}
+
+impl BaseFacts {
+    /// Reads a base's layers. Call it outside of the runtime's own threads where they are in a
+    /// registry.
+    ///
+    /// # Errors
+    /// A layer that can't be read; a base without Python, or whose Python or C library isn't known.
+    pub fn read(base: &PackBase, store: &dyn LayerStore) -> Result<Self, AssembleError> {
+        let tree = Tree::read(&base.image, store)?;
+        let found = find_python(&tree, &base.config);
+        let (executable, real, python) =
+            found.ok_or_else(|| AssembleError::Unfit("has no python3 on its PATH".to_owned()))?;
+        let version = full_version(&tree, &base.config, &real, python).ok_or_else(|| {
+            AssembleError::Unfit(format!(
+                "has a Python {python} that doesn't say which one it is"
+            ))
+        })?;
+        let architecture = base.image.platform.architecture().to_string();
+        let variant = base.image.platform.variant().as_deref();
+        let machine = Platform::machine_of(&architecture, variant);
+        let machine = machine.ok_or_else(|| {
+            AssembleError::Unfit(format!("is for {architecture}, which no wheels are for"))
+        })?;
+        let libc = libc(&tree)
+            .ok_or_else(|| AssembleError::Unfit("doesn't say which C library it has".to_owned()))?;
+        let library = library_of(&real, python);
+        Ok(Self {
+            platform: Platform {
+                machine: machine.to_owned(),
+                libc,
+            },
+            python,
+            venv: Venv {
+                version,
+                executable,
+                real_executable: format!("/{real}"),
+                templates: templates(&tree, &library)?,
+            },
+            bundled: bundled(&tree, &library, python),
+            tree,
+        })
+    }
+
+    /// Refuses a folder for the environment that the base has in another form: under a link, the
+    /// environment's layer would take the link's place, and with it what is behind it.
+    ///
+    /// # Errors
+    /// [`AssembleError::Unfit`].
+    pub fn check_target(&self, target: &Target) -> Result<(), AssembleError> {
+        let folder = target.folder();
+        let parents = folder.match_indices('/').map(|(at, _)| &folder[..at]);
+        for path in parents.chain([folder]) {
+            if self.tree.link(path).is_some() {
+                let why = format!("has a link at /{path}, where the environment would go");
+                return Err(AssembleError::Unfit(why));
+            }
+        }
+        if self.tree.has(folder) {
+            let why = format!("has something at {} already", target.prefix());
+            return Err(AssembleError::Unfit(why));
+        }
+        Ok(())
+    }
+}
+
+/// The first `python3` of the PATH: as it is started, the file that it is (without the slash), and
+/// its version.
+fn find_python(tree: &Tree, config: &Value) -> Option<(String, String, PythonVersion)> {
+    let path = variable(config, "PATH").unwrap_or(USUAL_PATH);
+    path.split(':').find_map(|folder| {
+        let executable = format!("{folder}/python3");
+        let real = tree.resolve(executable.strip_prefix('/')?)?;
+        let name = real.rsplit('/').next()?.strip_prefix("python")?;
+        let python: PythonVersion = name.parse().ok()?;
+        Some((executable, real, python))
+    })
+}
+
+fn variable<'a>(config: &'a Value, name: &str) -> Option<&'a str> {
+    let all = config["config"]["Env"].as_array().into_iter().flatten();
+    let mut values = all.filter_map(|entry| entry.as_str()?.split_once('='));
+    values.find(|(key, _)| *key == name).map(|(_, value)| value)
+}
+
+/// `usr/lib/python3.11` of `usr/bin/python3.11`.
+fn library_of(real: &str, python: PythonVersion) -> String {
+    let top = real.rsplit_once("bin/").map_or("", |(top, _)| top);
+    format!("{top}lib/python{python}")
+}
+
+/// The version with its third part: from Python's own header, the distribution's list of packages,
+/// or the variable that images of Python have.
+fn full_version(tree: &Tree, config: &Value, real: &str, python: PythonVersion) -> Option<String> {
+    let top = real.rsplit_once("bin/").map_or("", |(top, _)| top);
+    let header = tree.text(&format!("{top}include/python{python}/patchlevel.h"));
+    let by_header = header.and_then(|text| {
+        let line = text
+            .lines()
+            .find(|l| l.starts_with("#define PY_VERSION "))?;
+        Some(line.split('"').nth(1)?.to_owned())
+    });
+    let by_package = || {
+        let version = tree.package(&format!("python{python}-minimal"))?;
+        Some(upstream(&version).to_owned())
+    };
+    let stated = || variable(config, "PYTHON_VERSION").map(str::to_owned);
+    let all = [by_header, by_package(), stated()];
+    let fits = |version: &String| version.starts_with(&format!("{python}."));
+    all.into_iter().flatten().find(fits)
+}
+
+/// A Debian version without epoch and revision.
+fn upstream(version: &str) -> &str {
+    let version = version.split_once(':').map_or(version, |(_, rest)| rest);
+    let end = version.find(['-', '+', '~']).unwrap_or(version.len());
+    &version[..end]
+}
+
+fn libc(tree: &Tree) -> Option<Libc> {
+    let numbers = |version: &str| -> Option<(u32, u32)> {
+        let mut parts = version.split('.');
+        Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+    };
+    if let Some(version) = tree.package("libc6") {
+        let (major, minor) = numbers(upstream(&version))?;
+        return Some(Libc::Glibc(major, minor));
+    }
+    let list = tree.text("lib/apk/db/installed")?;
+    let musl = list
+        .split("\n\n")
+        .find(|package| package.lines().any(|l| l == "P:musl"))?;
+    let version = musl.lines().find_map(|line| line.strip_prefix("V:"))?;
+    let (major, minor) = numbers(upstream(version))?;
+    Some(Libc::Musl(major, minor))
+}
+
+fn templates(tree: &Tree, library: &str) -> Result<Vec<(String, String)>, AssembleError> {
+    let mut all = Vec::new();
+    for part in ["common", "posix"] {
+        for (path, text) in tree.below(&format!("{library}/venv/scripts/{part}/")) {
+            let name = path.rsplit('/').next().unwrap_or(path);
+            all.push((name.to_owned(), String::from_utf8_lossy(text).into_owned()));
+        }
+    }
+    if all.is_empty() {
+        let why = "has a Python without the module venv (Debian's python3-venv)";
+        return Err(AssembleError::Unfit(why.to_owned()));
+    }
+    Ok(all)
+}
+
+fn bundled(tree: &Tree, library: &str, python: PythonVersion) -> BTreeMap<String, Vec<u8>> {
+    let names: &[&str] = if python.minor >= 12 {
+        &["pip-"]
+    } else {
+        &["pip-", "setuptools-"]
+    };
+    let folders = [
+        format!("{library}/ensurepip/_bundled/"),
+        "usr/share/python-wheels/".to_owned(),
+    ];
+    let mut found = BTreeMap::new();
+    for name in names {
+        let mut files = folders.iter().flat_map(|folder| tree.below(folder));
+        let wheel = files.find(|(path, _)| {
+            let file = path.rsplit('/').next().unwrap_or(path);
+            file.starts_with(name) && file.ends_with(".whl")
+        });
+        if let Some((path, bytes)) = wheel {
+            let file = path.rsplit('/').next().unwrap_or(path);
+            found.insert(file.to_owned(), bytes.to_vec());
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_of_packages() {
+        assert_eq!(upstream("3.11.2-6+deb12u5"), "3.11.2");
+        assert_eq!(upstream("1:2.36+x"), "2.36");
+        assert_eq!(upstream("1.2.4-r2"), "1.2.4");
+        assert_eq!(
+            library_of("usr/bin/python3.11", "3.11".parse().unwrap()),
+            "usr/lib/python3.11"
+        );
+        assert_eq!(
+            library_of("bin/python3.11", "3.11".parse().unwrap()),
+            "lib/python3.11"
+        );
+    }
+}

@@ -1,0 +1,181 @@
+//! An image put together from layers: a base as it is, a Python environment of pinned wheels, and
+//! files. Nothing is run, so it needs no builder, no daemon and no rights.
+//!
+//! The layers of wheels depend on the wheels, the Python's minor version and the environment's
+//! folder alone: every image that needs a wheel has the same layer. From the bottom: the base, the
+//! environment without packages (which names the base's Python), large wheels one a layer, the
+//! small ones together, and what the caller puts above them.
+//!
+//! Bytecode isn't made: a program compiles what it imports, at every start where the user can't
+//! write to the environment.
+
+mod environment;
+mod error;
+mod facts;
+mod tree;
+
+use std::path::{Path, PathBuf};
+
+use mlbuild_wheels::{Compression, Layer, LayerStore, Target};
+use oci_spec::image::Descriptor;
+use serde_json::{Map, Value, json};
+
+use crate::image::layer::{LayerEntry, Packing, write_tar};
+use crate::image::pack::{OwnLayer, PackBase, PackedFolder, compose};
+use crate::image::{ImageLayer, PlatformImage};
+
+pub use environment::{EnvironmentLayer, PinnedWheel};
+pub use error::AssembleError;
+pub use facts::BaseFacts;
+
+/// Layers that an image may have: Docker's classic store fails at 126.
+const MOST_LAYERS: usize = 120;
+
+/// What an image is to be made of.
+pub struct AssembleRequest<'a> {
+    /// The base.
+    pub base: &'a PackBase,
+    /// What is known of it.
+    pub facts: &'a BaseFacts,
+    /// The environment's folder: `/opt/venv`.
+    pub prefix: &'a str,
+    /// The packages.
+    pub wheels: &'a [PinnedWheel],
+    /// Packages that had a layer of their own in the image before this one, from the bottom.
+    pub before: &'a [String],
+    /// Layers above the environment, from the bottom, each with what its line in the history says.
+    pub files: &'a [(String, Vec<(LayerEntry, Vec<u8>)>)],
+    /// Settings of containers (`Env`, `User`, `WorkingDir`, `Cmd` …) that take the place of the
+    /// base's. `VIRTUAL_ENV` and the environment's programs are added to `Env`.
+    pub settings: &'a Map<String, Value>,
+    /// When the image says it was created, in seconds since 1970-01-01.
+    pub epoch: i64,
+    /// How its layers are packed.
+    pub compression: Compression,
+}
+
+/// An image that was put together.
+#[derive(Clone, Debug)]
+pub struct Assembled {
+    /// Its digests and layers.
+    pub image: PlatformImage,
+    /// The layers of packages, from the bottom.
+    pub environment: Vec<EnvironmentLayer>,
+}
+
+/// Puts an image together, in a folder that becomes an OCI layout without the base's blobs.
+///
+/// # Errors
+/// [`AssembleError`]. What is in the folder then is no image.
+pub fn assemble(
+    request: &AssembleRequest<'_>,
+    store: &LayerStore,
+    into: &PackedFolder,
+) -> Result<Assembled, AssembleError> {
+    let target = Target::new(request.facts.python, request.prefix).map_err(AssembleError::Unfit)?;
+    request.facts.check_target(&target)?;
+    let others = 1 + request.files.len();
+    let environment = environment::layers(request, &target, others, store)?;
+    let found = request.base.image.layers.len() + others + environment.len();
+    if found > MOST_LAYERS {
+        let most = MOST_LAYERS;
+        return Err(AssembleError::TooManyLayers { found, most });
+    }
+    let mut own = vec![venv_layer(request, &target, store, into)?];
+    for layer in &environment {
+        bring(&layer.blob, &layer.layer, into)?;
+        own.push(OwnLayer {
+            layer: image_layer(&layer.layer),
+            about: format!("mlbuild: {}", layer.packages.join(", ")),
+        });
+    }
+    for (about, entries) in request.files {
+        own.push(files_layer(about, entries, request.compression, into)?);
+    }
+    let settings = with_environment(request, &target);
+    let image = compose(request.base, &own, &settings, request.epoch, into)?;
+    into.name(&image.manifest, None)?;
+    Ok(Assembled { image, environment })
+}
+
+/// The environment without packages.
+fn venv_layer(
+    request: &AssembleRequest<'_>,
+    target: &Target,
+    store: &LayerStore,
+    into: &PackedFolder,
+) -> Result<OwnLayer, AssembleError> {
+    let entries = request.facts.venv.entries(target);
+    let (layer, blob) = store.make_of_entries(&entries, request.compression)?;
+    bring(&blob, &layer, into)?;
+    Ok(OwnLayer {
+        layer: image_layer(&layer),
+        about: format!("mlbuild: python3 -m venv {}", target.prefix()),
+    })
+}
+
+fn files_layer(
+    about: &str,
+    entries: &[(LayerEntry, Vec<u8>)],
+    compression: Compression,
+    into: &PackedFolder,
+) -> Result<OwnLayer, AssembleError> {
+    let packing = match compression {
+        Compression::Zstd => Packing::Zstd,
+        Compression::Gzip => Packing::Gzip,
+    };
+    let (bytes, layer) = packing.pack(write_tar(entries), compression.media_type());
+    let path = into.blob(layer.blob.digest());
+    std::fs::write(&path, bytes).map_err(|source| AssembleError::Blob { path, source })?;
+    Ok(OwnLayer {
+        layer,
+        about: about.to_owned(),
+    })
+}
+
+/// Takes a blob of the store into the layout: linked, where both are on one file system.
+fn bring(blob: &Path, layer: &Layer, into: &PackedFolder) -> Result<(), AssembleError> {
+    let path: PathBuf = into.blob(&layer.digest);
+    if path.exists() {
+        return Ok(());
+    }
+    let brought = std::fs::hard_link(blob, &path).or_else(|_| std::fs::copy(blob, &path).map(drop));
+    brought.map_err(|source| AssembleError::Blob { path, source })
+}
+
+fn image_layer(layer: &Layer) -> ImageLayer {
+    let media_type = layer.compression.media_type();
+    ImageLayer {
+        blob: Descriptor::new(media_type, layer.size, layer.digest.clone()),
+        diff_id: layer.diff_id.clone(),
+    }
+}
+
+/// The settings with the environment's variables: `VIRTUAL_ENV`, and its programs first in PATH.
+fn with_environment(request: &AssembleRequest<'_>, target: &Target) -> Map<String, Value> {
+    let mut settings = request.settings.clone();
+    let base = &request.base.config["config"]["Env"];
+    let given = settings.get("Env").unwrap_or(base).as_array();
+    let mut variables: Vec<String> = given
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.as_str().map(str::to_owned))
+        .collect();
+    let usual = facts::USUAL_PATH;
+    let path = variables
+        .iter()
+        .find_map(|entry| entry.strip_prefix("PATH="));
+    let path = format!("PATH={}/bin:{}", target.prefix(), path.unwrap_or(usual));
+    let virtual_env = format!("VIRTUAL_ENV={}", target.prefix());
+    variables.retain(|entry| !entry.starts_with("VIRTUAL_ENV="));
+    match variables
+        .iter_mut()
+        .find(|entry| entry.starts_with("PATH="))
+    {
+        Some(entry) => *entry = path,
+        None => variables.push(path),
+    }
+    variables.push(virtual_env);
+    settings.insert("Env".to_owned(), json!(variables));
+    settings
+}

@@ -1,0 +1,227 @@
+//! The part of a base's files that facts are read from: links, what stands at the top and in
+//! `/opt`, and the contents of a few small files.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::ops::ControlFlow;
+
+use crate::image::PlatformImage;
+use crate::image::compare::LayerStore;
+use crate::image::layer::{
+    EntryKind, LayerEntry, LayerError, LayerLimits, LayerProblem, read_layer,
+};
+
+/// Bytes of one file that are kept: pip's wheel has two million.
+const MOST: u64 = 16 << 20;
+/// Links that are followed to one file.
+const MOST_LINKS: usize = 40;
+
+/// What is known at a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Node {
+    Folder,
+    Link(String),
+    /// A file; its content where that is of use.
+    File(Option<Vec<u8>>),
+}
+
+/// Paths without leading slash.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tree(BTreeMap<String, (usize, Node)>);
+
+impl Tree {
+    /// Reads all layers of an image, lowest first.
+    pub(super) fn read(image: &PlatformImage, store: &dyn LayerStore) -> Result<Self, LayerError> {
+        let mut tree = Self::default();
+        for (at, layer) in image.layers.iter().enumerate() {
+            let blob = store.open(layer).map_err(|error| LayerError {
+                layer: layer.blob.digest().clone(),
+                problem: Box::new(LayerProblem::Read(error)),
+            })?;
+            let limits = LayerLimits::for_blob(layer.blob.size());
+            read_layer(blob, layer, &limits, &mut |entry, content| {
+                let path = String::from_utf8_lossy(entry.path.as_bytes()).into_owned();
+                let mut bytes = None;
+                if entry.kind == EntryKind::File && keeps(&path) {
+                    let mut kept = Vec::new();
+                    content.take(MOST).read_to_end(&mut kept)?;
+                    bytes = Some(kept);
+                }
+                tree.add(entry, path, bytes, at);
+                Ok(ControlFlow::Continue(()))
+            })?;
+        }
+        Ok(tree)
+    }
+
+    fn add(&mut self, entry: &LayerEntry, path: String, bytes: Option<Vec<u8>>, layer: usize) {
+        let hides_itself = !matches!(entry.kind, EntryKind::Folder | EntryKind::Opaque);
+        if entry.kind != EntryKind::Folder {
+            // What lower layers have there and below it is hidden.
+            let below = format!("{path}/");
+            self.0.retain(|known, (of, _)| {
+                *of >= layer || !(known.starts_with(&below) || (hides_itself && *known == path))
+            });
+        }
+        let node = match entry.kind {
+            EntryKind::Whiteout | EntryKind::Opaque => return,
+            EntryKind::Symlink => {
+                let target = entry.link.as_deref().unwrap_or_default();
+                Node::Link(String::from_utf8_lossy(target).into_owned())
+            }
+            EntryKind::Folder => Node::Folder,
+            _ => Node::File(bytes),
+        };
+        let is_of_use = match &node {
+            Node::Link(_) | Node::File(Some(_)) => true,
+            _ => is_near_the_top(&path) || is_program(&path),
+        };
+        if is_of_use {
+            self.0.insert(path, (layer, node));
+        }
+    }
+
+    /// Where the link at a path leads, as it is written.
+    pub(super) fn link(&self, path: &str) -> Option<&str> {
+        match self.0.get(path) {
+            Some((_, Node::Link(target))) => Some(target),
+            _ => None,
+        }
+    }
+
+    /// True if there is something at a path near the top.
+    pub(super) fn has(&self, path: &str) -> bool {
+        self.0.contains_key(path)
+    }
+
+    /// The file that a path leads to, over links; `None` where it is none that is known.
+    pub(super) fn resolve(&self, path: &str) -> Option<String> {
+        let (mut done, mut links) = (Vec::<String>::new(), 0);
+        let mut todo: Vec<String> = path.split('/').rev().map(str::to_owned).collect();
+        while let Some(name) = todo.pop() {
+            match name.as_str() {
+                "" | "." => continue,
+                ".." => {
+                    done.pop();
+                    continue;
+                }
+                _ => {}
+            }
+            done.push(name);
+            if let Some(target) = self.link(&done.join("/")) {
+                links += 1;
+                if links > MOST_LINKS {
+                    return None;
+                }
+                done.pop();
+                if target.starts_with('/') {
+                    done.clear();
+                }
+                todo.extend(target.split('/').rev().map(str::to_owned));
+            }
+        }
+        let path = done.join("/");
+        let is_file = matches!(self.0.get(&path), Some((_, Node::File(_))));
+        is_file.then_some(path)
+    }
+
+    /// A file's content as text.
+    pub(super) fn text(&self, path: &str) -> Option<String> {
+        match self.0.get(&self.resolve(path)?) {
+            Some((_, Node::File(Some(bytes)))) => Some(String::from_utf8_lossy(bytes).into_owned()),
+            _ => None,
+        }
+    }
+
+    /// The files whose contents are kept, of which the path begins so.
+    pub(super) fn below<'a>(&'a self, start: &'a str) -> impl Iterator<Item = (&'a str, &'a [u8])> {
+        let all = self.0.range(start.to_owned()..);
+        let all = all.take_while(move |(path, _)| path.starts_with(start));
+        all.filter_map(|(path, (_, node))| match node {
+            Node::File(Some(bytes)) => Some((path.as_str(), bytes.as_slice())),
+            _ => None,
+        })
+    }
+
+    /// The version of a Debian package that is installed.
+    pub(super) fn package(&self, name: &str) -> Option<String> {
+        let status = self.text("var/lib/dpkg/status")?;
+        let line = format!("Package: {name}");
+        let mut paragraphs = status.split("\n\n");
+        let package = paragraphs.find(|package| {
+            let is_it = package.lines().any(|l| l == line);
+            is_it && package.lines().any(|l| l == "Status: install ok installed")
+        })?;
+        let version = package.lines().find_map(|l| l.strip_prefix("Version: "))?;
+        Some(version.to_owned())
+    }
+}
+
+/// True for files that facts are read from.
+fn keeps(path: &str) -> bool {
+    matches!(path, "var/lib/dpkg/status" | "lib/apk/db/installed")
+        || path.contains("/venv/scripts/")
+        || path.ends_with("/patchlevel.h")
+        || (path.ends_with(".whl")
+            && (path.contains("/ensurepip/_bundled/") || path.contains("/python-wheels/")))
+}
+
+fn is_near_the_top(path: &str) -> bool {
+    path.matches('/').count() <= 1
+}
+
+fn is_program(path: &str) -> bool {
+    path.rsplit_once("bin/")
+        .is_some_and(|(_, name)| name.starts_with("python"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree(entries: &[(usize, &str, EntryKind, &str)]) -> Tree {
+        let mut tree = Tree::default();
+        for (layer, path, kind, text) in entries {
+            let mut entry = LayerEntry::plain(path, *kind);
+            entry.link = (*kind == EntryKind::Symlink).then(|| text.as_bytes().to_vec());
+            let bytes = keeps(path).then(|| text.as_bytes().to_vec());
+            tree.add(&entry, (*path).to_owned(), bytes, *layer);
+        }
+        tree
+    }
+
+    #[test]
+    fn programs_are_found_over_links() {
+        let tree = tree(&[
+            (0, "bin", EntryKind::Symlink, "usr/bin"),
+            (0, "usr/bin/python3.11", EntryKind::File, ""),
+            (0, "usr/bin/python3", EntryKind::Symlink, "python3.11"),
+            (
+                1,
+                "usr/local/bin/python3",
+                EntryKind::Symlink,
+                "/bin/../bin/./python3",
+            ),
+            (1, "usr/local/bin/round", EntryKind::Symlink, "round"),
+            (1, "usr/local/bin/gone", EntryKind::Symlink, "../nothing"),
+        ]);
+        let real = Some("usr/bin/python3.11".to_owned());
+        assert_eq!(tree.resolve("usr/local/bin/python3"), real);
+        assert_eq!(tree.resolve("usr/local/bin/round"), None);
+        assert_eq!(tree.resolve("usr/local/bin/gone"), None);
+    }
+
+    #[test]
+    fn upper_layers_hide_what_is_below_them() {
+        let tree = tree(&[
+            (0, "opt/venv", EntryKind::Folder, ""),
+            (0, "usr/bin/python3", EntryKind::File, ""),
+            (0, "srv/x", EntryKind::Folder, ""),
+            (1, "opt/venv", EntryKind::Whiteout, ""),
+            (1, "usr/bin", EntryKind::Opaque, ""),
+            (1, "srv", EntryKind::Symlink, "elsewhere"),
+        ]);
+        assert!(!tree.has("opt/venv") && !tree.has("srv/x") && !tree.has("usr/bin/python3"));
+        assert_eq!(tree.link("srv"), Some("elsewhere"));
+    }
+}
