@@ -47,7 +47,7 @@ const MODULES: &[Layer] = &[
     ("flags", &["env_vars"]),
     ("accelerator", &[]),
     ("display", &[]),
-    ("pin", &[]),
+    ("pin", &["nearest"]),
     ("plan", &[]),
     ("host", &["plan"]),
     ("package_store", &["env_vars"]),
@@ -58,10 +58,13 @@ const MODULES: &[Layer] = &[
     ("assemble", &["error", "package_store", "image"]),
     ("registry", &["error", "loopback", "reporter", "image"]),
     ("image_source", &["error", "image", "registry"]),
+    ("assemble", &["error", "package_store", "image"]),
     ("records", &["nearest", "config"]),
     (
         "queue",
-        &["env_vars", "error", "nearest", "runtime", "config"],
+        &[
+            "env_vars", "error", "loopback", "nearest", "runtime", "config",
+        ],
     ),
     (
         "settings",
