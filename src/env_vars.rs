@@ -161,7 +161,7 @@ variables! {
     XDG_CONFIG_DIRS =
         "Folders of pip's configuration for all users (default: `/etc/xdg`).";
     XDG_CONFIG_HOME =
-        "Folder of pip's configuration for this user (default: `~/.config`).";
+        "Folder of your own configuration, `mlbuild/config.toml`, and of pip's (default: `~/.config`).";
     XDG_RUNTIME_DIR =
         "Folder of the session: its sockets, and the private folder of a `mlbuild gui-run` (default: `/tmp`).";
     XDG_STATE_HOME =
@@ -172,6 +172,15 @@ variables! {
 
 /// The folder for caches and the private builder.
 ///
+/// `$XDG_CONFIG_HOME/mlbuild`, else `~/.config/mlbuild`; `None` where there is no home folder.
+pub fn config_dir() -> Option<std::path::PathBuf> {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    if let Some(folder) = set(XDG_CONFIG_HOME) {
+        return Some(std::path::Path::new(&folder).join("mlbuild"));
+    }
+    Some(std::path::Path::new(&set(HOME)?).join(".config/mlbuild"))
+}
+
 /// `MLBUILD_STATE_DIR`, else `$XDG_STATE_HOME/mlbuild`, else
 /// `~/.local/state/mlbuild`; `None` where there is no home folder either.
 pub fn state_dir() -> Option<std::path::PathBuf> {

@@ -159,6 +159,9 @@ impl From<InstallerArg> for mlbuild_templates::Installer {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "How it is built")]
 pub struct BuildArgs {
+    /// Let the project's files reach out of its folder as they ask, this time.
+    #[arg(long)]
+    pub trust: bool,
     /// Builder: unix://, tcp://, docker://, docker-container://NAME, kube-pod://POD or ssh://HOST.
     #[arg(long, value_name = "URL", env = crate::env_vars::BUILDKIT_HOST)]
     pub builder: Option<String>,

@@ -41,4 +41,5 @@ pub mod start;
 pub mod submit;
 mod tee;
 pub mod testing;
+pub mod trust;
 pub mod verify;

@@ -26,6 +26,8 @@ use tokio_util::sync::CancellationToken;
 
 pub use mlbuild_progress::{StepEvent, StepOutcome, Titles, Warning};
 
+use std::path::PathBuf;
+
 /// Takes what a use case has to tell.
 pub trait Reporter: Send + Sync {
     /// Takes an event. It is called from any thread, and must not block for long.
@@ -82,6 +84,13 @@ pub enum Event {
 pub enum Question {
     /// No builder was found: may a private one be fetched and started?
     StartPrivateBuilder,
+    /// A project's files reach out of its folder: may they?
+    TrustProject {
+        /// The folder.
+        folder: PathBuf,
+        /// What they reach, in plain words.
+        wishes: Vec<String>,
+    },
 }
 
 impl dyn Reporter + '_ {

@@ -42,6 +42,10 @@ pub struct Config {
     /// How its containers are started.
     #[serde(default)]
     pub run: RunConfig,
+    /// What of it reaches out of the project's folder, in plain words; found when it is read.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub wishes: Vec<String>,
 }
 
 /// `[image]`: what the image is.
@@ -156,7 +160,7 @@ pub struct AcceleratorConfig {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BuildConfig {
-    /// Builder address, as `--builder`.
+    /// Builder address: refused here, since only you can say it, with `--builder` or in your own `config.toml`.
     pub builder: Option<String>,
     /// Build arguments.
     #[serde(default)]
@@ -194,7 +198,7 @@ pub struct BuildConfig {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RegistryConfig {
-    /// Hosts, with port, that are reached by plain http.
+    /// Hosts, with port, that are reached by plain http: only in your own `config.toml`, refused in a project.
     #[serde(default)]
     pub insecure: Vec<String>,
     /// Where copies of base images go, and come from where the original is gone: `registry.example/mirror`.

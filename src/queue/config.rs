@@ -174,7 +174,8 @@ struct BuilderAccelerator {
 }
 
 /// mlbuild's own flags that belong to a command line and not to a job.
-const OF_A_LINE: [&str; 6] = [
+const OF_A_LINE: [&str; 7] = [
+    "trust",
     "dry-run",
     "format",
     "help",

@@ -120,6 +120,7 @@ pub static FLAGS: &[Flag] = &[
     Flag::one("run-id", WORDS, "ID", "Id of the run; otherwise WANDB_RUN_ID, or a new one.").own().not_in_config(),
     Flag::switch("dry-run", "Print what would be started; no daemon is asked and the image keeps its tag.").own().not_in_config(),
     Flag::one("format", Kind::OneOf(&["text", "json", "devcontainer"]), "text|json|devcontainer", "How --dry-run prints: a command line, JSON, or a devcontainer.json.").own().not_in_config(),
+    Flag::switch("trust", "Let the project's files reach out of its folder as they ask, this time.").own().not_in_config(),
     Flag::switch("help", "Print help.").own().not_in_config(),
 ];
 

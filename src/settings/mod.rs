@@ -25,6 +25,7 @@ use crate::flags::{EngineArg, Format, ImageArgs, LockArgs, Print};
 use crate::plan::spec::Spec;
 use crate::plan::{Context, SpecError};
 use crate::registry::RegistryError;
+use crate::trust::{self, UserConfig};
 
 /// What `mlbuild image` does, resolved.
 #[derive(Debug, Clone)]
@@ -45,6 +46,10 @@ pub struct ImageSettings {
     pub lock: LockSettings,
     /// Where the answer goes and how it looks.
     pub answer: AnswerSettings,
+    /// What of the project reaches out of its folder, in plain words.
+    pub wishes: Vec<String>,
+    /// `--trust`.
+    pub trust: bool,
     /// What the file said of registries.
     pub insecure: Vec<String>,
     /// Where copies of base images are kept.
@@ -144,21 +149,36 @@ pub fn resolve(args: ImageArgs) -> CommandResult<ImageSettings> {
             metadata_file: args.output.metadata_file,
             iidfile: args.output.iidfile,
         },
+        wishes: config.wishes,
+        trust: args.build.trust,
         insecure,
         mirror: config.registry.mirror,
         mirrors: config.registry.mirrors,
     })
 }
 
-/// The folder's `mlbuild.toml`, or an empty one.
+/// The folder's `mlbuild.toml`, or an empty one; with what the person's own configuration has.
 ///
 /// # Errors
 /// Where the file is there and can't be used.
 pub fn read_config(project: &Path) -> CommandResult<Config> {
-    let Some(path) = config::find(project) else {
-        return Ok(Config::default());
+    let mut config = match config::find(project) {
+        Some(path) => {
+            let config = config::read(&path)?;
+            trust::refuse_own_affairs(&config, &path)?;
+            config
+        }
+        None => Config::default(),
     };
-    Ok(config::read(&path)?)
+    config.wishes = trust::wishes(&config, project);
+    let user = UserConfig::load()?;
+    config.build.builder = user.builder;
+    config.registry.insecure = user.registry.insecure;
+    config.registry.mirror = config.registry.mirror.or(user.registry.mirror);
+    for (host, mirrors) in user.registry.mirrors {
+        config.registry.mirrors.insert(host, mirrors);
+    }
+    Ok(config)
 }
 
 /// The folder that mlbuild was started in.

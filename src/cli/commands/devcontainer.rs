@@ -7,6 +7,7 @@ use crate::cli::support::docker_help;
 use crate::cli::support::mlbuild_flags::MlbuildFlags;
 use crate::cli::support::output::{self, Terminal};
 use crate::cli::support::run_line::with_config;
+use crate::cli::support::trust;
 use crate::error::{CommandError, CommandResult};
 use crate::records::project_folder;
 use crate::runtime::{Flag, Grammar, Options, Parsed};
@@ -61,6 +62,7 @@ pub fn run(args: &DevcontainerArgs) -> CommandResult {
     let config = settings::read_config(&folder)?;
     let image_tags = config.image.tags.clone();
     let project = project_folder(&folder);
+    let wishes = config.wishes.clone();
     let Parsed { spec, own } = with_config(parsed, config, &folder);
     let flags = MlbuildFlags::read(&own)?;
     let request = DevcontainerRequest {
@@ -75,6 +77,7 @@ pub fn run(args: &DevcontainerArgs) -> CommandResult {
     if flags.dry_run {
         return output::answer(&text);
     }
+    trust::check(&folder, &wishes, flags.trust)?;
     let file = devcontainer::write(&project, &text, own.is_on("force"))?;
     output::answer(&file.display().to_string())
 }

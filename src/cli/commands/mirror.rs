@@ -7,6 +7,7 @@ use clap::{Args, ValueHint};
 use serde_json::json;
 
 use crate::cli::support::output::{self, Terminal};
+use crate::cli::support::trust;
 use crate::error::{CommandError, CommandResult};
 use crate::flags::Format;
 use crate::lock::file;
@@ -32,6 +33,9 @@ pub struct MirrorArgs {
     /// Registry host that is reached by plain http (repeatable).
     #[arg(long = "insecure-registry", value_name = "HOST[:PORT]")]
     pub insecure_registries: Vec<String>,
+    /// Let the project's files reach out of its folder as they ask, this time.
+    #[arg(long)]
+    pub trust: bool,
     /// Form of the answer on stdout.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: Format,
@@ -43,6 +47,7 @@ pub struct MirrorArgs {
 /// One error of a documented kind.
 pub async fn run(args: MirrorArgs) -> CommandResult {
     let config = settings::read_config(&args.project)?;
+    trust::check(&args.project, &config.wishes, args.trust)?;
     let to = args.to.or(config.registry.mirror).ok_or_else(|| {
         CommandError::user("nothing says where the copies go").hint(
             "name a place: --to registry.example/mirror, or [registry] mirror in mlbuild.toml",

@@ -6,6 +6,7 @@ use crate::cli::support::mlbuild_flags::MlbuildFlags;
 use crate::cli::support::output::{self, Terminal};
 use crate::cli::support::run_line::with_config;
 use crate::cli::support::runtime::wait_for;
+use crate::cli::support::trust;
 use crate::cli::support::{docker_help, dry_run};
 use crate::error::CommandResult;
 use crate::runtime::{self, Parsed};
@@ -41,11 +42,13 @@ pub fn run(args: &RunArgs) -> CommandResult<u8> {
     }
     let folder = settings::current_folder()?;
     let config = settings::read_config(&folder)?;
+    let wishes = config.wishes.clone();
     let Parsed { spec, own } = with_config(parsed, config, &folder);
     let flags = MlbuildFlags::read(&own)?;
     if flags.dry_run {
         return dry_run::print(spec, &flags, &folder).map(|()| 0);
     }
+    trust::check(&folder, &wishes, flags.trust)?;
     let request = flags.request(spec, folder)?;
     finish(&wait_for(start::run(request, &Terminal::default()))?)
 }

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::cli::lock::refuse_flags_of_a_build;
 use crate::cli::support::difference;
 use crate::cli::support::output;
+use crate::cli::support::trust;
 use crate::error::{CommandError, CommandResult, ErrorKind};
 use crate::flags::{Format, ImageArgs};
 use crate::settings;
@@ -44,6 +45,7 @@ pub async fn run(args: VerifyArgs) -> CommandResult {
     )?;
     let (what, image) = sorted(args.what, args.image);
     let settings = settings::resolve(image)?;
+    trust::check(&settings.project, &settings.wishes, settings.trust)?;
     let (format, progress) = (settings.answer.format, settings.answer.progress);
     let request = VerifyRequest { what, settings };
     let verified = verify::verify(request, &output::Terminal::new(progress)).await?;

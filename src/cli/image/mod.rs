@@ -4,6 +4,7 @@ mod answer;
 
 use crate::build;
 use crate::cli::support::output::{self, Terminal};
+use crate::cli::support::trust;
 use crate::error::CommandResult;
 use crate::flags::ImageArgs;
 use crate::host;
@@ -16,6 +17,9 @@ use crate::settings;
 /// One error of a documented kind.
 pub async fn run(args: ImageArgs) -> CommandResult {
     let settings = settings::resolve(args)?;
+    if settings.answer.print.is_none() {
+        trust::check(&settings.project, &settings.wishes, settings.trust)?;
+    }
     let reporter = Terminal::new(settings.answer.progress);
     if settings.answer.write {
         let host = host::of_this_machine(settings.build.host_network_settings);

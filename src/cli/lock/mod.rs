@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use crate::cli::support::output::{self, Terminal};
+use crate::cli::support::trust;
 use crate::error::{CommandError, CommandResult};
 use crate::flags::{Format, ImageArgs};
 use crate::lock::{self, LockOptions};
@@ -40,6 +41,7 @@ pub async fn run(args: LockVerbArgs) -> CommandResult {
         as_of: args.as_of,
     };
     let settings = settings::resolve(args.image)?;
+    trust::check(&settings.project, &settings.wishes, settings.trust)?;
     let reporter = Terminal::new(settings.answer.progress);
     let outcome = lock::run(&settings, &options, &reporter).await?;
     match settings.answer.format {

@@ -17,6 +17,7 @@ pub(in crate::cli) struct MlbuildFlags {
     pub(in crate::cli) defaults: bool,
     pub(in crate::cli) dry_run: bool,
     pub(in crate::cli) record: bool,
+    pub(in crate::cli) trust: bool,
     pub(in crate::cli) format: Format,
     run_id: Option<String>,
 }
@@ -55,6 +56,7 @@ impl MlbuildFlags {
             defaults: !own.is_on("no-defaults"),
             dry_run,
             record: !own.is_on("no-record"),
+            trust: own.is_on("trust"),
             format,
             run_id: own.text("run-id").map(str::to_owned),
         })

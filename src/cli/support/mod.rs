@@ -18,3 +18,4 @@ pub(super) mod run_line;
 pub(super) mod runtime;
 pub mod size;
 pub mod time;
+pub(in crate::cli) mod trust;

@@ -129,7 +129,16 @@ impl Reporter for Terminal {
         if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
             return None;
         }
+        let mut usual = "y";
         let text = match question {
+            Question::TrustProject { folder, wishes } => {
+                usual = "n";
+                note(&format!("{} reaches out of its folder:", folder.display()));
+                for wish in wishes {
+                    note(&format!("  - {wish}"));
+                }
+                "May it? It is remembered for this folder. [y/N] "
+            }
             Question::StartPrivateBuilder => {
                 "No builder was found. Start a private one? It is fetched once (about 100 MB), \
                  keeps to your own folder, and goes with `mlbuild engine down`. [Y/n] "
@@ -139,7 +148,11 @@ impl Reporter for Terminal {
         let mut answer = String::new();
         std::io::stdin().read_line(&mut answer).ok()?;
         let answer = answer.trim().to_lowercase();
-        Some(matches!(answer.as_str(), "" | "y" | "yes"))
+        let answer = match answer.as_str() {
+            "" => usual,
+            answer => answer,
+        };
+        Some(matches!(answer, "y" | "yes"))
     }
 }
 

@@ -38,6 +38,7 @@ static OWN_FLAGS: &[Flag] = &[
     Flag::switch("no-defaults", "Leave out what mlbuild adds for machine learning: /dev/shm of 1g, and the tracker's key.").own().not_in_config(),
     Flag::switch("no-record", "Write no record of the run into mlbuild.runs.").own().not_in_config(),
     Flag::one("run-id", WORDS, "ID", "Id of the run; otherwise WANDB_RUN_ID, or a new one.").own().not_in_config(),
+    Flag::switch("trust", "Let the project's files reach out of its folder as they ask, this time.").own().not_in_config(),
     Flag::switch("help", "Print help.").own().not_in_config(),
 ];
 

@@ -15,6 +15,7 @@ use crate::cli::support::mlbuild_flags::MlbuildFlags;
 use crate::cli::support::output::{self, Terminal};
 use crate::cli::support::run_line::with_config;
 use crate::cli::support::runtime::wait_for;
+use crate::cli::support::trust;
 use crate::cli::support::{docker_help, dry_run};
 use crate::error::{CommandError, CommandResult};
 use crate::runtime::{Grammar, Options, Parsed, RunSpec};
@@ -58,6 +59,7 @@ pub fn run(args: &DevArgs) -> CommandResult<u8> {
     let folder = settings::current_folder()?;
     let config = settings::read_config(&folder)?;
     let image_tags = config.image.tags.clone();
+    let wishes = config.wishes.clone();
     let Parsed { spec, own } = with_config(parsed, config, &folder);
     let own = MlbuildFlags::read(&own)?;
     let request = DevRequest {
@@ -76,6 +78,7 @@ pub fn run(args: &DevArgs) -> CommandResult<u8> {
     if own.dry_run {
         return dry_run::print(dev::planned(&request)?, &own, &folder).map(|()| 0);
     }
+    trust::check(&folder, &wishes, own.trust)?;
     match wait_for(dev::run(request, &Terminal::default()))? {
         DevOutcome::Started(outcome) => finish(&outcome),
         DevOutcome::Attach { argv } => Err(become_program(&argv)),

@@ -10,6 +10,7 @@ use crate::cli::support::mlbuild_flags::{Format, MlbuildFlags};
 use crate::cli::support::output::{self, Terminal};
 use crate::cli::support::run_line::with_config;
 use crate::cli::support::runtime::wait_for;
+use crate::cli::support::trust;
 use crate::cli::support::{docker_help, dry_run};
 use crate::error::{CommandError, CommandResult};
 use crate::runtime::{Grammar, Parsed, RunSpec, RuntimeCli};
@@ -50,6 +51,7 @@ pub fn run(args: &GuiRunArgs) -> CommandResult<u8> {
     let display = flags::read(&parsed.own);
     let folder = settings::current_folder()?;
     let config = settings::read_config(&folder)?;
+    let wishes = config.wishes.clone();
     let Parsed { spec, own } = with_config(parsed, config, &folder);
     let flags = MlbuildFlags::read(&own)?;
     refuse_contradictions(&display, &flags, &spec)?;
@@ -58,6 +60,7 @@ pub fn run(args: &GuiRunArgs) -> CommandResult<u8> {
         let spec = gui::planned(spec, &display, runtime, &Terminal::default())?;
         return dry_run::print(spec, &flags, &folder).map(|()| 0);
     }
+    trust::check(&folder, &wishes, flags.trust)?;
     if spec.options.is_on("detach") && !keeper::is_this() {
         return keeper::start(&args.words);
     }

@@ -13,6 +13,7 @@ use crate::cli::support::output::{self, Terminal};
 use crate::cli::support::registry_args::RegistryArgs;
 use crate::cli::support::run_line::with_config;
 use crate::cli::support::runtime::wait_for;
+use crate::cli::support::trust;
 use crate::error::{CommandError, CommandResult};
 use crate::kubernetes::{ClusterTarget, End};
 use crate::runtime::kubernetes::{self, SUBMIT, SubmitFlags};
@@ -51,10 +52,14 @@ pub fn run(args: &SubmitArgs) -> CommandResult<u8> {
     let folder = settings::current_folder()?;
     let config = settings::read_config(&folder)?;
     let own = parsed.own.clone();
+    let wishes = config.wishes.clone();
     // What `[run]` has for mlbuild run's own flags isn't meant for a cluster.
     let Parsed { spec, .. } = with_config(parsed, config, &folder);
     if own.text("format") == Some("runai") {
         return runai(&spec, own).map(|()| 0);
+    }
+    if own.text("dry-run") != Some("client") {
+        trust::check(&folder, &wishes, own.is_on("trust"))?;
     }
     let run_id = settings::run_id(own.text("run-id"))?;
     refuse_two_outputs(&spec, &own)?;

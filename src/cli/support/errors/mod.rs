@@ -11,3 +11,4 @@ mod records;
 mod registry;
 mod runs;
 mod runtime;
+mod trust;
