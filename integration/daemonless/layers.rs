@@ -59,6 +59,10 @@ const MODULES: &[Layer] = &[
     ("registry", &["error", "loopback", "reporter", "image"]),
     ("image_source", &["error", "image", "registry"]),
     ("assemble", &["error", "package_store", "image"]),
+    (
+        "trust",
+        &["env_vars", "error", "reporter", "plan", "runtime", "config"],
+    ),
     ("records", &["nearest", "config"]),
     (
         "queue",
@@ -69,7 +73,7 @@ const MODULES: &[Layer] = &[
     (
         "settings",
         &[
-            "env_vars", "error", "nearest", "flags", "plan", "config", "registry",
+            "env_vars", "error", "nearest", "flags", "plan", "config", "registry", "trust",
         ],
     ),
     (
