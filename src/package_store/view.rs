@@ -1,7 +1,8 @@
 //! The folder that a locked build mounts: the pinned files under the names that installers know.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::fs::File;
+use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -126,7 +127,13 @@ impl View {
         for (path, entry) in &self.files {
             let target = inside.join(path);
             match entry {
-                Entry::Text(text) => std::fs::write(&target, text).map_err(&fail)?,
+                _ if leads_out(path) => {
+                    let why = io::Error::other("it isn't the name of a package");
+                    return Err(StoreError::io(&target)(why));
+                }
+                Entry::Text(text) => File::create_new(&target)
+                    .and_then(|mut file| file.write_all(text.as_bytes()))
+                    .map_err(&fail)?,
                 Entry::File { sha256, .. } => {
                     let name = path.rsplit('/').next().unwrap_or(path);
                     self.store.check(name, sha256)?;
@@ -171,7 +178,17 @@ impl View {
 /// A link to a file of the store, which then can be read by everybody, or a copy.
 fn link(from: &Path, to: &Path) -> io::Result<()> {
     std::fs::set_permissions(from, std::fs::Permissions::from_mode(0o644))?;
-    std::fs::hard_link(from, to).or_else(|_| std::fs::copy(from, to).map(|_| ()))
+    std::fs::hard_link(from, to).or_else(|_| {
+        let (mut from, mut to) = (File::open(from)?, File::create_new(to)?);
+        io::copy(&mut from, &mut to).map(drop)
+    })
+}
+
+/// True unless a path is `apt/FILE`, `apt/debs/FILE` or the same of Python. Pins that were checked
+/// give no other.
+fn leads_out(path: &str) -> bool {
+    let mut parts = path.split('/');
+    parts.clone().count() > 3 || parts.any(|part| part.is_empty() || part == "." || part == "..")
 }
 
 #[cfg(test)]

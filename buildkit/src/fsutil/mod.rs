@@ -5,6 +5,7 @@
 //! [`sender`] and [`receiver`] speak the protocol, and [`mod@fingerprint`] digests
 //! what a build would send. Carrying packets over gRPC is left to the session.
 
+mod beneath;
 mod destination;
 pub mod dockerignore;
 mod error;
@@ -20,6 +21,7 @@ pub mod sender;
 mod tree;
 pub mod walk;
 
+pub use beneath::{ReceivedFolder, open as open_beneath};
 pub use error::FsError;
 pub use filter::{Filter, Selection};
 pub use fingerprint::{ContextSelection, Fingerprint, fingerprint};
