@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use mlbuild_buildkit::{
-    Client, ConnectOptions, DiscoverError, DiscoverOptions, TlsOptions, discover,
+    Client, ConnectOptions, DiscoverError, DiscoverOptions, Endpoint, TlsOptions, discover,
 };
 
 use super::private::{self, Folder};
 use super::{Builder, BuilderError, TlsFile};
+use crate::loopback::is_loopback;
 use crate::settings::BuildSettings;
 
 /// A builder and how it was found.
@@ -42,7 +43,19 @@ pub async fn connect(
             ..ConnectOptions::default()
         },
     };
-    match discover(&options).await {
+    let found = discover(&options).await;
+    if let Ok(found) = &found
+        && settings.tls.ca.is_none()
+        && let Endpoint::Tcp { host, .. } = found.client.endpoint()
+        && !is_loopback(host)
+        && host != "::1"
+    {
+        (consent.tell)(&format!(
+            "the builder at {host} is reached without TLS: whoever is on the way can read and \
+             change files, secrets and log-ins"
+        ));
+    }
+    match found {
         Ok(found) => Ok(Connection {
             builder: Builder::new(found.client).await?,
             how: format!("{} ({})", found.endpoint, found.how),

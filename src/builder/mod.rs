@@ -10,6 +10,7 @@ mod consent;
 mod error;
 mod export;
 mod exports;
+mod log_ins;
 mod packages;
 pub mod private;
 mod request;
@@ -21,6 +22,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use mlbuild_buildkit::docker::api::DockerApi;
+use mlbuild_buildkit::fsutil::ReceivedFolder;
 use mlbuild_buildkit::{BuilderInfo, BuilderKind, Client, ImageStore, StatusResponse};
 use mlbuild_manifests::lock::LockedPackages;
 use mlbuild_templates::reference;
@@ -197,11 +199,16 @@ impl Builder {
         exports: Vec<mlbuild_buildkit::Export>,
         held: BTreeMap<String, u64>,
     ) -> Result<BuildOutput, BuilderError> {
-        let (mut options, session) =
+        let (mut options, session, refused) =
             request::prepare(inputs, exports, self.default_network.as_deref())?;
         options.held = held;
         let (events, cancel) = (inputs.events.clone(), inputs.cancel.clone());
-        let solved = self.client.solve(options, session, events, cancel).await?;
+        let solved = self.client.solve(options, session, events, cancel).await;
+        // A failed build may have failed for it.
+        if let Some(warning) = log_ins::warning(&refused.hosts()) {
+            let _ = inputs.events.send(warning).await;
+        }
+        let solved = solved?;
         Ok(BuildOutput {
             config_digest: solved.config_digest,
             descriptor: solved.descriptor,
@@ -241,7 +248,9 @@ impl Builder {
         };
         self.solve(&asked, vec![exports::files(folder.path())])
             .await?;
-        let content = |file: &str| std::fs::read_to_string(folder.path().join(file)).ok();
+        // Programs of the image wrote them.
+        let received = ReceivedFolder::open(folder.path()).map_err(BuilderError::temporary)?;
+        let content = |file: &str| received.text(file, packages::MAX_LIST).ok();
         Ok(packages::read(content))
     }
 

@@ -11,6 +11,8 @@ use crate::plan::{BuildPlan, NoCache};
 
 const STAGE: &str = "mlbuild-packages";
 const FOLDER: &str = "/mlbuild-packages";
+/// Largest list that the step leaves, in bytes.
+pub(super) const MAX_LIST: u64 = 16 << 20;
 /// The files that the step leaves.
 const FILES: [&str; 2] = ["apt", "python"];
 

@@ -5,13 +5,13 @@ use std::path::Path;
 
 use mlbuild_buildkit::fsutil::SendOptions;
 use mlbuild_buildkit::{
-    AuthOptions, CacheOption, Env, Export, LocalSource, Secret, SecretSource as Served, Session,
-    SolveOptions, SshSource, context_key,
+    AuthOptions, CacheOption, Env, Export, LocalSource, RefusedHosts, Secret,
+    SecretSource as Served, Session, SolveOptions, SshSource, context_key,
 };
 
 use mlbuild_templates::compose::INPUTS_CONTEXT;
 
-use super::{BuildInputs, BuilderError, packages, source_policy};
+use super::{BuildInputs, BuilderError, log_ins, packages, source_policy};
 use crate::plan::{BuildPlan, Context, NoCache, SecretSource};
 
 /// The name under which the Dockerfile travels.
@@ -22,11 +22,13 @@ pub(super) fn prepare(
     inputs: &BuildInputs<'_>,
     exports: Vec<Export>,
     default_network: Option<&str>,
-) -> Result<(SolveOptions, Session), BuilderError> {
+) -> Result<(SolveOptions, Session, RefusedHosts), BuilderError> {
     let plan = inputs.plan;
     let network = plan.run.network.as_deref().or(default_network);
     let mut attrs = frontend_attrs(plan, inputs, network);
-    let mut session = Session::builder().auth(AuthOptions::from_env(&Env::process()));
+    let auth = AuthOptions::from_env(&Env::process(), log_ins::hosts(plan));
+    let refused = auth.refused.clone();
+    let mut session = Session::builder().auth(auth);
     let (name, text) = (&plan.dockerfile.file_name, &plan.dockerfile.text);
     let mut dockerfiles = dockerfile_files(plan, name, text);
     let asked = inputs.asks_packages.then(|| packages::question(plan));
@@ -116,7 +118,7 @@ pub(super) fn prepare(
         question,
         ..SolveOptions::default()
     };
-    Ok((options, session))
+    Ok((options, session, refused))
 }
 
 fn folder(path: &Path, plan: &BuildPlan) -> LocalSource {

@@ -1,7 +1,12 @@
 //! Registry log-ins for the builder. Where a registry uses tokens, the
 //! password stays here: the builder asks for a token, and this end fetches it.
+//!
+//! The builder says which host it needs a log-in for, and a builder may be anybody's. So it
+//! gets those of the hosts that the build names ([`AuthOptions::hosts`]), and for every other
+//! host it is told that there is no log-in, without a look at where they are kept. Which hosts
+//! those were is kept in [`AuthOptions::refused`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
@@ -30,15 +35,60 @@ pub struct AuthOptions {
     pub docker_config: Option<PathBuf>,
     /// Log-ins by registry host, which win over the folder's.
     pub credentials: BTreeMap<String, RegistryCredentials>,
+    /// The registry hosts that the build names: the only ones whose log-ins are given. `docker.io`
+    /// stands for all names of Docker Hub.
+    pub hosts: BTreeSet<String>,
+    /// The hosts that the builder asked for besides, and that there is a log-in for or not: where
+    /// they are kept was not looked at.
+    pub refused: RefusedHosts,
+}
+
+/// Hosts whose log-ins were asked for and not given.
+#[derive(Clone, Debug, Default)]
+pub struct RefusedHosts(Arc<Mutex<BTreeSet<String>>>);
+
+/// Most hosts that are remembered as refused, and most bytes of each name.
+const MAX_REFUSED: usize = 20;
+const MAX_HOST: usize = 255;
+
+impl RefusedHosts {
+    /// Those of this build so far.
+    pub fn hosts(&self) -> Vec<String> {
+        let hosts = self.0.lock().unwrap_or_else(|e| e.into_inner());
+        hosts.iter().cloned().collect()
+    }
+
+    fn add(&self, host: &str) {
+        let mut hosts = self.0.lock().unwrap_or_else(|e| e.into_inner());
+        if hosts.len() < MAX_REFUSED && host.len() <= MAX_HOST {
+            hosts.insert(host.to_owned());
+        }
+    }
+}
+
+/// The one name of a registry that has several.
+fn plain_host(host: &str) -> String {
+    match host.to_ascii_lowercase().as_str() {
+        "docker.io" | "index.docker.io" | "registry-1.docker.io" | "registry.hub.docker.com" => {
+            "docker.io".to_owned()
+        }
+        other => other.to_owned(),
+    }
 }
 
 impl AuthOptions {
-    /// What Docker's client would use.
-    pub fn from_env(env: &Env) -> Self {
+    /// What Docker's client would use, for these hosts.
+    pub fn from_env(env: &Env, hosts: impl IntoIterator<Item = String>) -> Self {
         Self {
             docker_config: env.docker_config_dir(),
-            credentials: BTreeMap::new(),
+            hosts: hosts.into_iter().collect(),
+            ..Self::default()
         }
+    }
+
+    fn may_have(&self, host: &str) -> bool {
+        let host = plain_host(host);
+        self.hosts.iter().any(|named| plain_host(named) == host)
     }
 }
 
@@ -75,6 +125,10 @@ impl Auth {
     }
 
     async fn credentials_for(&self, host: &str) -> Result<Option<RegistryCredentials>, Status> {
+        if !self.shared.options.may_have(host) {
+            self.shared.options.refused.add(host);
+            return Ok(None);
+        }
         let shared = self.shared.clone();
         let host = host.to_string();
         // Helpers are programs, and reading their answer blocks.
@@ -153,7 +207,14 @@ impl auth_server::Auth for Auth {
     ) -> Result<Response<FetchTokenResponse>, Status> {
         let request = request.into_inner();
         let credentials = self.credentials_for(&request.host).await?;
-        let http = self.http.get_or_init(reqwest::Client::new);
+        check_realm(&request.realm, credentials.is_some())?;
+        let http = match self.http.get() {
+            Some(http) => http,
+            None => {
+                let made = client().map_err(|e| Status::internal(e.to_string()))?;
+                self.http.get_or_init(|| made)
+            }
+        };
         let token = fetch_token(http, &request, credentials.as_ref()).await?;
         Ok(Response::new(token))
     }
@@ -194,6 +255,47 @@ struct TokenAnswer {
     expires_in: i64,
     #[serde(default)]
     issued_at: Option<String>,
+}
+
+/// Largest answer of a token service, in bytes. Tokens have some thousand.
+const MAX_ANSWER: usize = 1 << 20;
+
+/// The builder names the token service: a log-in goes there by TLS, or to this machine.
+fn check_realm(realm: &str, has_log_in: bool) -> Result<(), Status> {
+    let url = reqwest::Url::parse(realm)
+        .map_err(|e| Status::invalid_argument(format!("token service `{realm}`: {e}")))?;
+    let is_here = match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+        None => false,
+    };
+    if url.scheme() == "https" || (url.scheme() == "http" && (is_here || !has_log_in)) {
+        return Ok(());
+    }
+    Err(Status::permission_denied(format!(
+        "token service {}: a log-in would be sent in the clear",
+        url.host_str().unwrap_or(realm)
+    )))
+}
+
+/// One that doesn't go from TLS to plain http, and takes nothing to another host.
+fn client() -> Result<reqwest::Client, reqwest::Error> {
+    let same_host = reqwest::redirect::Policy::custom(|attempt| {
+        let from = attempt.previous().last().map(reqwest::Url::origin);
+        if attempt.previous().len() > 5 {
+            return attempt.error("too many redirects");
+        }
+        match from == Some(attempt.url().origin()) {
+            true => attempt.follow(),
+            false => attempt.error("the token service sends log-ins elsewhere"),
+        }
+    });
+    reqwest::Client::builder()
+        .redirect(same_host)
+        .connect_timeout(Duration::from_secs(10))
+        .timeout(Duration::from_secs(60))
+        .build()
 }
 
 /// Asks the registry's token service, with OAuth's POST where there is a
@@ -271,10 +373,18 @@ async fn read_token(realm: &str, answer: reqwest::Response) -> Result<FetchToken
             "token service {realm}: {status}; is the log-in right? (`docker login`)"
         )));
     }
-    let answer: TokenAnswer = answer
-        .json()
-        .await
-        .map_err(|e| Status::unavailable(format!("token service {realm}: {e}")))?;
+    let lost =
+        |why: &dyn std::fmt::Display| Status::unavailable(format!("token service {realm}: {why}"));
+    let (mut answer, mut text) = (answer, Vec::new());
+    while let Some(piece) = answer.chunk().await.map_err(|e| lost(&e))? {
+        text.extend_from_slice(&piece);
+        if text.len() > MAX_ANSWER {
+            return Err(lost(&format!(
+                "its answer is larger than {MAX_ANSWER} bytes"
+            )));
+        }
+    }
+    let answer: TokenAnswer = serde_json::from_slice(&text).map_err(|e| lost(&e))?;
     let token = match answer.token.is_empty() {
         true => answer.access_token,
         false => answer.token,
@@ -314,10 +424,50 @@ mod tests {
             username: "ana".into(),
             password: Secret::new("hunter2"),
         };
+        let credentials = [
+            ("r.example".to_string(), login.clone()),
+            ("other.example".to_string(), login.clone()),
+            ("docker.io".to_string(), login),
+        ];
         Auth::new(AuthOptions {
-            docker_config: None,
-            credentials: [("r.example".to_string(), login)].into(),
+            credentials: credentials.into(),
+            hosts: ["r.example".to_string(), "index.docker.io".to_string()].into(),
+            ..AuthOptions::default()
         })
+    }
+
+    /// A builder that asks for every log-in that may be there, by every way there is.
+    #[tokio::test]
+    async fn only_hosts_that_the_build_names_have_a_login() {
+        let auth = auth();
+        let ask = async |host: &str| {
+            let request = CredentialsRequest { host: host.into() };
+            let answer = auth.credentials(Request::new(request)).await.unwrap();
+            answer.into_inner().secret
+        };
+        assert_eq!(ask("r.example").await, "hunter2");
+        assert_eq!(ask("R.EXAMPLE").await, "");
+        assert_eq!(ask("docker.io").await, "hunter2");
+        for host in [
+            "other.example",
+            "",
+            "https://index.docker.io/v1/",
+            "r.example:5000",
+        ] {
+            assert_eq!(ask(host).await, "", "{host}");
+        }
+        let refused = auth.shared.options.refused.hosts();
+        println!("refused: {refused:?}");
+        assert!(refused.contains(&"other.example".to_string()));
+        let realm = |realm: &str| FetchTokenRequest {
+            host: "r.example".into(),
+            realm: realm.into(),
+            ..Default::default()
+        };
+        let sent = auth.fetch_token(Request::new(realm("http://192.0.2.1/token")));
+        let error = sent.await.unwrap_err();
+        println!("refused: {}", error.message());
+        assert_eq!(error.code(), tonic::Code::PermissionDenied);
     }
 
     #[tokio::test]

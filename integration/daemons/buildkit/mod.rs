@@ -192,9 +192,13 @@ fn docker_config(registry: &str, user: &str, password: &str) -> TempDir {
     )])
 }
 
+/// Its log-ins, for the registries that it names.
 fn auth(config: &TempDir) -> mlbuild_buildkit::AuthOptions {
+    let text = std::fs::read(config.path().join("config.json")).unwrap();
+    let text: serde_json::Value = serde_json::from_slice(&text).unwrap();
     mlbuild_buildkit::AuthOptions {
         docker_config: Some(config.path().to_path_buf()),
+        hosts: text["auths"].as_object().unwrap().keys().cloned().collect(),
         ..Default::default()
     }
 }

@@ -9,6 +9,14 @@ use sha2::{Digest, Sha256};
 
 use super::error::Error;
 
+/// Most bytes of an archive: a release of buildkitd has 80 MB.
+const MAX_ARCHIVE: u64 = 2 << 30;
+
+/// An address without what logs in there: it is shown, and others may read what is shown.
+fn shown(address: &str) -> String {
+    mlbuild_secrets::redact(address).into_owned()
+}
+
 /// Fetches `from` and unpacks it into `place` if its sha256 is right.
 pub(super) async fn fetch(from: &str, sha256: &str, place: &Path) -> Result<(), Error> {
     let above = place.parent().expect("a folder below the programs");
@@ -29,7 +37,11 @@ pub(super) async fn fetch(from: &str, sha256: &str, place: &Path) -> Result<(), 
 async fn download(url: &str, to: &Path) -> Result<(), Error> {
     let failed = |error: reqwest::Error| Error::Source {
         name: "archive",
-        reason: format!("{url}: {}", crate::error::chain(&error.without_url())),
+        reason: format!(
+            "{}: {}",
+            shown(url),
+            crate::error::chain(&error.without_url())
+        ),
     };
     let mut answer = reqwest::Client::builder()
         .connect_timeout(std::time::Duration::from_secs(20))
@@ -42,7 +54,15 @@ async fn download(url: &str, to: &Path) -> Result<(), Error> {
         .and_then(reqwest::Response::error_for_status)
         .map_err(failed)?;
     let mut file = File::create(to).map_err(Error::file(to))?;
+    let mut size = 0;
     while let Some(chunk) = answer.chunk().await.map_err(failed)? {
+        size += chunk.len() as u64;
+        if size > MAX_ARCHIVE {
+            return Err(Error::Source {
+                name: "archive",
+                reason: format!("{}: it is larger than {MAX_ARCHIVE} bytes", shown(url)),
+            });
+        }
         file.write_all(&chunk).map_err(Error::file(to))?;
     }
     Ok(())
@@ -52,7 +72,7 @@ fn check_and_unpack(archive: &Path, url: &str, expected: &str, place: &Path) -> 
     let found = sha256_of(archive).map_err(Error::file(archive))?;
     if found != expected {
         return Err(Error::WrongArchive {
-            url: url.to_owned(),
+            url: shown(url),
             expected: expected.to_owned(),
             found,
         });
@@ -67,7 +87,7 @@ fn check_and_unpack(archive: &Path, url: &str, expected: &str, place: &Path) -> 
     }
     unpacked.map_err(|error| Error::Source {
         name: "archive",
-        reason: format!("{url} can't be unpacked: {error}"),
+        reason: format!("{} can't be unpacked: {error}", shown(url)),
     })
 }
 
