@@ -146,6 +146,12 @@ fn source(args: &LaunchArgs) -> CommandResult<(Source, Option<archive::Archive>)
                 _ => made,
             }
         })?;
+        if !packed.left_out.is_empty() {
+            output::note(&format!(
+                "not in the job's code, since their names are those of secrets: {}",
+                packed.left_out.join(", ")
+            ));
+        }
         let name = folder.file_name().unwrap_or(folder.as_os_str());
         let source = Source::Folder {
             name: name.to_string_lossy().into_owned(),

@@ -1,11 +1,12 @@
 //! The code of a job as an archive: what a build of its folder would read, the same bytes wherever
 //! and whenever it is packed.
 
-use std::io;
+use std::io::{self, Read as _};
 use std::path::Path;
 
 use mlbuild_buildkit::fsutil::walk::{self, go_mode};
 use mlbuild_buildkit::fsutil::{FsError, Normalise, Selection, Tree, dockerignore};
+use mlbuild_secrets::is_secret_file;
 use sha2::{Digest as _, Sha256};
 
 /// More than this is data, which belongs into a volume.
@@ -41,7 +42,12 @@ pub struct Archive {
     pub digest: String,
     /// A tar, compressed.
     pub bytes: Vec<u8>,
+    /// Files that aren't in it, since their names are those of secrets.
+    pub left_out: Vec<String>,
 }
+
+/// Most bytes of a tar: the files, and the headers of as many as one may have.
+const MAX_TAR: u64 = 2 * MOST;
 
 /// Packs a folder.
 ///
@@ -61,6 +67,14 @@ pub fn pack(folder: &Path) -> Result<Archive, ArchiveError> {
         hard_links: true,
     };
     let entries = walk::entries(folder, &selection, normalise)?;
+    // The rule of patches: everybody with the queue reads the archive.
+    let is_secret = |path: &[u8]| is_secret_file(&String::from_utf8_lossy(path));
+    let (left_out, entries): (Vec<_>, Vec<_>) = entries
+        .into_iter()
+        .partition(|entry| entry.mode & go_mode::DIR == 0 && is_secret(&entry.path));
+    let left_out = left_out.iter();
+    let left_out = left_out.map(|entry| String::from_utf8_lossy(&entry.path).into_owned());
+    let left_out = left_out.collect();
     let size: i64 = entries.iter().map(|entry| entry.size).sum();
     if size as u64 > MOST {
         return Err(ArchiveError::TooLarge(size as u64));
@@ -91,6 +105,7 @@ pub fn pack(folder: &Path) -> Result<Archive, ArchiveError> {
     Ok(Archive {
         digest: format!("sha256:{}", hex::encode(Sha256::digest(&tar))),
         bytes: zstd::encode_all(tar.as_slice(), 3)?,
+        left_out,
     })
 }
 
@@ -99,7 +114,12 @@ pub fn pack(folder: &Path) -> Result<Archive, ArchiveError> {
 /// # Errors
 /// Where it isn't, or a file can't be written.
 pub fn unpack(digest: &str, bytes: &[u8], folder: &Path) -> Result<(), ArchiveError> {
-    let tar = zstd::decode_all(bytes)?;
+    let mut tar = Vec::new();
+    let unpacked = zstd::Decoder::new(bytes)?;
+    unpacked.take(MAX_TAR + 1).read_to_end(&mut tar)?;
+    if tar.len() as u64 > MAX_TAR {
+        return Err(ArchiveError::TooLarge(tar.len() as u64));
+    }
     if format!("sha256:{}", hex::encode(Sha256::digest(&tar))) != digest {
         return Err(io::Error::other("the code in the store isn't what was launched").into());
     }
@@ -111,6 +131,30 @@ pub fn unpack(digest: &str, bytes: &[u8], folder: &Path) -> Result<(), ArchiveEr
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn secrets_stay_here_and_a_bomb_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in [".env", "id_rsa", "train.py"] {
+            std::fs::write(folder.path().join(name), "x").unwrap();
+        }
+        let packed = pack(folder.path()).unwrap();
+        println!("refused: {:?}", packed.left_out);
+        assert_eq!(packed.left_out, [".env", "id_rsa"]);
+        let out = tempfile::tempdir().unwrap();
+        unpack(&packed.digest, &packed.bytes, out.path()).unwrap();
+        assert!(!out.path().join(".env").exists() && out.path().join("train.py").exists());
+
+        let zeros = io::repeat(0).take(4 * MAX_TAR);
+        let bomb = zstd::encode_all(zeros, 3).unwrap();
+        let error = unpack("sha256:0", &bomb, out.path()).unwrap_err();
+        println!(
+            "refused: {} bytes that become {}: {error}",
+            bomb.len(),
+            4 * MAX_TAR
+        );
+        assert!(matches!(error, ArchiveError::TooLarge(_)));
+    }
 
     #[test]
     fn the_same_code_is_the_same_archive() {

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Read as _;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -53,7 +54,13 @@ pub(super) fn image(
         .join("jobs");
     let code = folder.join(&key);
     // One build of the same inputs at a time on this machine; the second finds the first one's.
-    fs::create_dir_all(&folder).map_err(|error| unwritable(&folder, &error))?;
+    // Others on this machine have no business with the code of jobs, whatever the umask.
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&folder)
+        .and_then(|()| fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)))
+        .map_err(|error| unwritable(&folder, &error))?;
     let lock = File::create(folder.join(format!("{key}.lock")));
     let lock = lock.and_then(|file| file.lock().map(|()| file));
     let _lock = lock.map_err(|error| unwritable(&folder, &error))?;

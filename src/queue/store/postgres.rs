@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use fallible_iterator::FallibleIterator as _;
+use postgres::config::{Host, SslMode};
 use postgres::error::SqlState;
 use postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 use postgres::{Client, Config, Transaction};
@@ -11,6 +12,7 @@ use postgres::{Client, Config, Transaction};
 use super::StoreError;
 use super::sql::{Backend, Clock, Row, Tx, Value, Watch, Work};
 use super::tls;
+use crate::loopback::is_loopback;
 
 /// What agents are woken by.
 const CHANNEL: &str = "mlbuild_queue";
@@ -28,11 +30,28 @@ pub(super) fn config(url: &str) -> Result<Config, StoreError> {
     if let (None, Some(password)) = (config.get_password(), password) {
         config.password(password);
     }
+    // `prefer` falls back to the clear when somebody between says that there is no TLS.
+    if !names_ssl_mode(url) && config.get_hosts().iter().any(is_remote) {
+        config.ssl_mode(SslMode::Require);
+    }
     if config.get_connect_timeout().is_none() {
         config.connect_timeout(PATIENCE);
     }
     config.application_name("mlbuild");
     Ok(config)
+}
+
+/// Whether the user says how much TLS there has to be.
+fn names_ssl_mode(url: &str) -> bool {
+    let words = url.split(|c: char| "?& ".contains(c));
+    words.map(str::trim).any(|word| word.starts_with("sslmode"))
+}
+
+fn is_remote(host: &Host) -> bool {
+    match host {
+        Host::Tcp(name) => !is_loopback(name) && name != "::1",
+        Host::Unix(_) => false,
+    }
 }
 
 pub(super) struct Postgres {
@@ -224,5 +243,28 @@ impl Watch for PostgresWatch {
         heard.timeout_iter(patience).next().map_err(failed)?;
         while heard.iter().next().map_err(failed)?.is_some() {}
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_machine_is_reached_by_tls_unless_the_user_says_otherwise() {
+        for (url, mode) in [
+            ("postgres://u@db.example/q", SslMode::Require),
+            ("postgres://u@10.0.0.7:5432/q", SslMode::Require),
+            (
+                "postgres://u@db.example/q?sslmode=disable",
+                SslMode::Disable,
+            ),
+            ("postgres://u@db.example/q?sslmode=prefer", SslMode::Prefer),
+            ("postgres://u@localhost/q", SslMode::Prefer),
+            ("postgres://u@127.0.0.1:5432/q", SslMode::Prefer),
+            ("postgres:///q?host=/run/postgresql", SslMode::Prefer),
+        ] {
+            assert_eq!(config(url).unwrap().get_ssl_mode(), mode, "{url}");
+        }
     }
 }

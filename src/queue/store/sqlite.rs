@@ -1,6 +1,9 @@
 //! The store in a file: one machine, many agents.
 
+use std::fs::{DirBuilder, File, Permissions};
+use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -24,11 +27,16 @@ pub(super) struct Sqlite {
 impl Sqlite {
     pub(super) fn open(file: &Path) -> Result<Self, StoreError> {
         if let Some(folder) = file.parent() {
-            std::fs::create_dir_all(folder).map_err(|source| StoreError::Folder {
+            let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+            made.map_err(|source| StoreError::Folder {
                 folder: folder.to_owned(),
                 source,
             })?;
         }
+        make_private(file).map_err(|source| StoreError::Folder {
+            folder: file.to_owned(),
+            source,
+        })?;
         let connection = connect(file)?;
         let prepared = connection
             .pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))
@@ -42,6 +50,33 @@ impl Sqlite {
             boot: boot.trim().to_owned(),
         })
     }
+}
+
+/// Jobs hold code and variables. The file, and the two beside it that get its mode, are for its
+/// owner alone whatever the umask; one that somebody shared with a group on purpose stays so.
+fn make_private(file: &Path) -> io::Result<()> {
+    let made = File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(file);
+    match made {
+        Ok(_) => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        // SQLite says better what is wrong with it.
+        Err(_) => return Ok(()),
+    }
+    let mode = file.metadata()?.permissions().mode();
+    if mode & 0o007 == 0 {
+        return Ok(());
+    }
+    // Made by an older version. Whoever isn't its owner can't change that.
+    for end in ["", "-wal", "-shm"] {
+        let mut name = file.as_os_str().to_owned();
+        name.push(end);
+        let _ = std::fs::set_permissions(name, Permissions::from_mode(0o600));
+    }
+    Ok(())
 }
 
 fn connect(file: &Path) -> Result<Connection, StoreError> {
@@ -242,5 +277,25 @@ impl Watch for SqliteWatch {
         let mut buffer = [0; 4096];
         while rustix::io::read(&self.events, &mut buffer).is_ok_and(|count| count > 0) {}
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_database_is_its_owners_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("queues/queue.db");
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+        drop(Sqlite::open(&file).unwrap());
+        assert_eq!((mode(&file), mode(file.parent().unwrap())), (0o600, 0o700));
+        for (before, after) in [(0o644, 0o600), (0o666, 0o600), (0o660, 0o660)] {
+            std::fs::set_permissions(&file, Permissions::from_mode(before)).unwrap();
+            drop(Sqlite::open(&file).unwrap());
+            println!("refused to others: {before:o} is now {:o}", mode(&file));
+            assert_eq!(mode(&file), after);
+        }
     }
 }
