@@ -1,6 +1,7 @@
 //! Pinned packages kept beside the image: one OCI artifact in its repository, whose blobs are the
 //! packages themselves. So each is found there by the hash that the lock has.
 
+use std::io::Read as _;
 use std::sync::Arc;
 
 use mlbuild_manifests::lock::{LockedBuild, Pins};
@@ -96,7 +97,8 @@ pub async fn fetch(registry: &Registry, image: &Reference, pins: &Pins) -> Comma
             let Ok(content) = registry.open_blob(&image, &blob, &runtime) else {
                 continue;
             };
-            match store.take(&name, content, Some(&sha256)) {
+            // One byte more than it may have is enough to see that it is another.
+            match store.take(&name, content.take(size + 1), Some(&sha256)) {
                 Ok(_) => taken += 1,
                 Err(error @ StoreError::Refused(_)) => return Err(error),
                 Err(_) => {}

@@ -16,11 +16,13 @@ use url::Url;
 use super::credentials::CredentialStore;
 use super::endpoint::Endpoint;
 use super::error::RegistryError;
-use super::retry::{CallFailure, is_transient, sort};
+use super::retry::{CallFailure, bounded, is_transient, sort};
 use super::scope::Scope;
 
 /// Tokens without a stated life live this long, says the token specification.
 const DEFAULT_LIFE: u64 = 60;
+/// Largest answer of a token server, in bytes. Tokens have some thousand.
+const MAX_TOKEN: usize = 1 << 20;
 
 /// What is known of one server's log-in.
 #[derive(Debug, Default)]
@@ -137,7 +139,20 @@ impl Login {
             .get_or_try_init(|| store.get(&endpoint.name));
         let credential = credential.await?.as_ref();
         match challenge {
-            Challenge::Basic => Ok(basic(credential)),
+            Challenge::Basic => {
+                let (base, _) = endpoint.base().await?;
+                if credential.is_some() && !endpoint.may_log_in_at(base) {
+                    let why = "it wants the log-in over plain http, and nobody has named this host \
+                               as one that may do so";
+                    return Err(RegistryError::Malformed {
+                        registry: endpoint.name.clone(),
+                        what: "the log-in".to_owned(),
+                        why: why.to_owned(),
+                    }
+                    .into());
+                }
+                Ok(basic(credential))
+            }
             Challenge::Bearer { realm, service, .. } => {
                 let key = scope.to_string();
                 if let Some((token, until)) = state.tokens.get(&key)
@@ -221,7 +236,8 @@ impl Login {
         if !status.is_success() {
             return Err(nonsense(format!("its token server answers {status}")).into());
         }
-        let bytes = answer.bytes().await.map_err(|e| sort(&endpoint.name, &e))?;
+        let bytes = bounded(answer, MAX_TOKEN).await;
+        let bytes = bytes.map_err(|why| CallFailure::from(nonsense(why)))?;
         let answer: TokenAnswer =
             serde_json::from_slice(&bytes).map_err(|e| nonsense(e.to_string()))?;
         let token = answer.token.or(answer.access_token);

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use reqwest::redirect::{Action, Attempt, Policy};
 use reqwest::{Certificate, Client, ClientBuilder};
 use tokio::sync::OnceCell;
 use url::{Host, Url};
@@ -13,6 +14,9 @@ use super::error::RegistryError;
 use super::options::RegistryOptions;
 use super::retry::{CallFailure, sort};
 use crate::loopback::is_loopback;
+
+/// Redirects in a row that are followed.
+const MAX_REDIRECTS: usize = 10;
 
 /// A server of the distribution API.
 #[derive(Debug)]
@@ -147,6 +151,7 @@ impl Endpoint {
         let builder = Client::builder()
             .user_agent(concat!("mlbuild/", env!("CARGO_PKG_VERSION")))
             .http1_only()
+            .redirect(Policy::custom(stays_secret))
             .connect_timeout(Duration::from_secs(10))
             .read_timeout(Duration::from_secs(300))
             .tcp_keepalive(Duration::from_secs(30))
@@ -208,6 +213,18 @@ impl Endpoint {
 
     pub(super) fn takes_pieces(&self) -> bool {
         !self.refuses_pieces.load(Ordering::Relaxed)
+    }
+}
+
+/// Blobs lie at other addresses; but what was asked for over TLS isn't answered in the clear.
+fn stays_secret(attempt: Attempt<'_>) -> Action {
+    let from = attempt.previous().last().map(Url::scheme);
+    if from == Some("https") && attempt.url().scheme() != "https" {
+        return attempt.error("it leads from https to plain http");
+    }
+    match attempt.previous().len() > MAX_REDIRECTS {
+        true => attempt.error("too many redirects"),
+        false => attempt.follow(),
     }
 }
 

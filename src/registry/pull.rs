@@ -16,7 +16,7 @@ use super::{Registry, Resolved};
 use crate::image::{PlatformImage, is_attestation, is_index, is_manifest};
 
 /// Largest manifest or document that is taken, in bytes.
-const MAX_DOCUMENT: usize = 4 << 20;
+pub(super) const MAX_DOCUMENT: usize = 4 << 20;
 
 /// Every kind of manifest that is understood.
 const MANIFESTS: &str = "application/vnd.oci.image.index.v1+json, \

@@ -15,10 +15,13 @@ use serde::{Deserialize, Serialize};
 use super::call::{Call, CallBody, Target};
 use super::endpoint::Endpoint;
 use super::error::RegistryError;
-use super::pull::{digest_of, with_tag};
+use super::pull::{MAX_DOCUMENT, digest_of, with_tag};
 use super::scope::scope_of;
+use super::retry::bounded;
 use super::{Referrer, Registry};
 
+/// Most blobs of an attached document. Ours have two, and each is bounded by itself.
+const MAX_BLOBS: usize = 16;
 /// How often a fallback tag that somebody else writes too is written again.
 const FALLBACK_TRIES: u32 = 10;
 
@@ -159,10 +162,9 @@ impl Registry {
                 }
             }
             status if status.is_success() => {
-                let bytes = answer
-                    .bytes()
+                let bytes = bounded(answer, MAX_DOCUMENT)
                     .await
-                    .map_err(|e| endpoint.lost(&what, 1, e.to_string()))?;
+                    .map_err(|why| endpoint.lost(&what, 1, why))?;
                 self.parsed(reference, &bytes)?
             }
             _ => return Err(self.refused(&endpoint, &call, answer).await),
@@ -209,6 +211,13 @@ impl Registry {
         let (_, bytes) = self.pull_manifest(&exact).await?;
         let manifest: ImageManifest = self.parsed(&exact, &bytes)?;
         let mut blobs = Vec::new();
+        if manifest.layers().len() > MAX_BLOBS {
+            return Err(RegistryError::Malformed {
+                registry: reference.registry().to_owned(),
+                what: exact.to_string(),
+                why: format!("the attached document has more than {MAX_BLOBS} parts"),
+            });
+        }
         for layer in manifest.layers() {
             let bytes = self.pull_blob(reference, layer).await?;
             blobs.push((layer.media_type().to_string(), bytes));

@@ -172,6 +172,21 @@ fn is_disk_full(refusal: &Refusal, text: &str) -> bool {
             .any(|e| e.detail["Enclosed"]["Err"].as_i64() == Some(ENOSPC))
 }
 
+/// An answer's body of at most `limit` bytes.
+///
+/// # Errors
+/// Why it isn't there.
+pub(super) async fn bounded(mut answer: Response, limit: usize) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    while let Some(piece) = answer.chunk().await.map_err(|e| e.to_string())? {
+        if bytes.len() + piece.len() > limit {
+            return Err(format!("it is larger than {limit} bytes"));
+        }
+        bytes.extend_from_slice(&piece);
+    }
+    Ok(bytes)
+}
+
 /// At most 64 KiB of an answer's body.
 async fn short_text(mut answer: Response) -> String {
     let mut bytes = Vec::new();

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use base64::Engine as _;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
 use http::{Method, Request, Response, StatusCode, header};
 use http_body::Frame;
@@ -360,14 +360,28 @@ pub(super) async fn read(
     call: &str,
     response: Response<Incoming>,
 ) -> Result<Bytes, DockerApiError> {
-    match response.into_body().collect().await {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(source) => Err(DockerApiError::Connection {
+    let (mut body, mut bytes) = (response.into_body(), BytesMut::new());
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|source| DockerApiError::Connection {
             call: call.to_string(),
             source,
-        }),
+        })?;
+        let Ok(piece) = frame.into_data() else {
+            continue;
+        };
+        if bytes.len() + piece.len() > MAX_ANSWER {
+            return Err(DockerApiError::Daemon {
+                call: call.to_string(),
+                message: format!("its answer is larger than {MAX_ANSWER} bytes"),
+            });
+        }
+        bytes.extend_from_slice(&piece);
     }
+    Ok(bytes.freeze())
 }
+
+/// Largest answer of a daemon that is read whole, in bytes: a list of thousands of images.
+const MAX_ANSWER: usize = 64 << 20;
 
 pub(super) fn parse<T: serde::de::DeserializeOwned>(
     call: &str,
