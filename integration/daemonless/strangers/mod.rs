@@ -1,5 +1,7 @@
 //! What strangers could try: each test plays one, and prints what was refused.
 
+mod exports;
 mod git;
+mod registries;
 mod secrets;
 mod trust;

@@ -1,0 +1,134 @@
+//! A builder that writes a local export: two trees at once, one of which swaps a folder of the
+//! other for a link, and one that knows how temporary files are called.
+
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use mlbuild_buildkit::fsutil::receive;
+use mlbuild_buildkit::fsutil::walk::go_mode;
+use mlbuild_proto::fsutil::types::packet::PacketType;
+use mlbuild_proto::fsutil::types::{Packet, Stat};
+use tokio::sync::mpsc;
+
+fn stat(path: &str, mode: u32, link: &Path) -> Packet {
+    let linkname = link.as_os_str().as_encoded_bytes();
+    Packet {
+        r#type: PacketType::PacketStat.into(),
+        stat: Some(Stat {
+            path: Bytes::copy_from_slice(path.as_bytes()),
+            mode,
+            linkname: Bytes::copy_from_slice(linkname),
+            ..Stat::default()
+        }),
+        ..Packet::default()
+    }
+}
+
+fn packet(kind: PacketType, id: u32, data: &'static str) -> Packet {
+    Packet {
+        r#type: kind.into(),
+        id,
+        data: data.into(),
+        ..Packet::default()
+    }
+}
+
+/// A tree on its way: what is sent into it, and what it answers.
+struct Tree {
+    to: mpsc::Sender<Result<Packet, std::io::Error>>,
+    answers: mpsc::Receiver<Packet>,
+    end: tokio::task::JoinHandle<Result<(), String>>,
+}
+
+impl Tree {
+    fn into(folder: &Path) -> Self {
+        let (to, mut packets) = mpsc::channel(64);
+        let (outbound, answers) = mpsc::channel(64);
+        let folder = folder.to_owned();
+        let end = tokio::spawn(async move {
+            let inbound = futures::stream::poll_fn(move |context| packets.poll_recv(context));
+            let done = receive(&folder, Arc::default(), inbound, outbound).await;
+            done.map_err(|error| error.to_string())
+        });
+        Tree { to, answers, end }
+    }
+
+    async fn send(&self, packet: Packet) {
+        let _ = self.to.send(Ok(packet)).await;
+    }
+
+    /// Waits until a file is asked for, or the tree has given up.
+    async fn asked(&mut self) {
+        self.answers.recv().await;
+    }
+}
+
+#[tokio::test]
+async fn a_folder_that_another_tree_swaps_for_a_link_is_not_written_through() {
+    let (outside, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let key = outside.path().join("authorized_keys");
+    std::fs::write(&key, "mine").unwrap();
+    let none = Path::new("");
+
+    let mut first = Tree::into(out.path());
+    first.send(stat("d", go_mode::DIR | 0o755, none)).await;
+    first.send(stat("d/a", 0o644, none)).await;
+    first.asked().await;
+
+    // The second tree replaces the folder while the first one is at work in it.
+    let second = Tree::into(out.path());
+    second
+        .send(stat("d", go_mode::SYMLINK | 0o777, outside.path()))
+        .await;
+    second.send(packet(PacketType::PacketStat, 0, "")).await;
+    second.send(packet(PacketType::PacketFin, 0, "")).await;
+    second.end.await.unwrap().unwrap();
+    assert!(out.path().join("d").is_symlink());
+
+    first.send(stat("d/authorized_keys", 0o644, none)).await;
+    first
+        .send(packet(PacketType::PacketData, 2, "theirs"))
+        .await;
+    first.send(packet(PacketType::PacketData, 2, "")).await;
+    let refused = first.end.await.unwrap().unwrap_err();
+    println!("refused: {refused}");
+    assert_eq!(std::fs::read_to_string(&key).unwrap(), "mine");
+    assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 1);
+}
+
+#[tokio::test]
+async fn no_link_under_a_temporary_name_is_followed() {
+    let (outside, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let key = outside.path().join("id_rsa");
+    std::fs::write(&key, "mine").unwrap();
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
+    // The names of before: the process's number and a count.
+    for count in 0..9 {
+        let name = format!(".mlbuild-{}-{count}.tmp", std::process::id());
+        symlink(&key, out.path().join(name)).unwrap();
+    }
+    let mut tree = Tree::into(out.path());
+    tree.send(stat("f", 0o666, Path::new(""))).await;
+    tree.send(packet(PacketType::PacketStat, 0, "")).await;
+    tree.asked().await;
+    let names = || std::fs::read_dir(out.path()).unwrap().flatten();
+    let own: Vec<String> = names()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .filter(|name| !name.contains(&format!("-{}-", std::process::id())))
+        .collect();
+    assert!(own.len() == 1 && own[0].len() > 30, "{own:?}");
+    // Whoever sees the name puts a link there before it gets its mode.
+    std::fs::remove_file(out.path().join(&own[0])).unwrap();
+    symlink(&key, out.path().join(&own[0])).unwrap();
+    tree.send(packet(PacketType::PacketData, 0, "theirs")).await;
+    tree.send(packet(PacketType::PacketData, 0, "")).await;
+    tree.send(packet(PacketType::PacketFin, 0, "")).await;
+    println!("refused: {:?}", tree.end.await.unwrap());
+    let mode = key.metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!(
+        (std::fs::read_to_string(&key).unwrap().as_str(), mode),
+        ("mine", 0o600)
+    );
+}
