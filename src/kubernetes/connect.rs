@@ -17,13 +17,17 @@ pub struct ClusterTarget {
     pub context: Option<String>,
     /// The namespace.
     pub namespace: Option<String>,
+    /// The address that the context's cluster must have, where a record names one.
+    pub server: Option<String>,
 }
 
 impl ClusterTarget {
-    /// Where a recorded run is.
+    /// Where a recorded run is: a context of the person's own kubeconfig, if its cluster has the
+    /// recorded address. The file that a record names is never opened: it may name programs.
     pub fn of_run(place: &RunCluster) -> Self {
         Self {
-            kubeconfig: place.kubeconfig.as_ref().map(PathBuf::from),
+            kubeconfig: None,
+            server: Some(place.server.clone()),
             context: place.context.clone(),
             namespace: Some(place.namespace.clone()),
         }
@@ -52,6 +56,14 @@ pub async fn connect(target: &ClusterTarget) -> Result<Cluster, KubernetesError>
         })?,
     };
     let url = without_log_in(&config.cluster_url.to_string());
+    // Before anything of the log-in is used, which may start a program.
+    if let Some(server) = target.server.as_ref().filter(|server| **server != url) {
+        return Err(KubernetesError::OtherServer {
+            context,
+            url,
+            server: server.clone(),
+        });
+    }
     let namespace = target.namespace.clone();
     let namespace = namespace.unwrap_or_else(|| config.default_namespace.clone());
     let client = Client::try_from(config).map_err(|error| KubernetesError::LogIn {

@@ -32,6 +32,19 @@ pub enum KubernetesError {
         /// Those it has.
         known: Vec<String>,
     },
+    /// The context leads to another cluster than the record names.
+    #[error(
+        "{} is at {url}, and the run's record names {server}",
+        context.as_ref().map_or_else(|| "the kubeconfig's cluster".to_owned(), |name| format!("the context `{name}`"))
+    )]
+    OtherServer {
+        /// The context.
+        context: Option<String>,
+        /// Its cluster's address.
+        url: String,
+        /// The address in the record.
+        server: String,
+    },
     /// The pod's service account can't be used.
     #[error("the pod's service account can't be used: {why}")]
     Pod {
@@ -184,6 +197,7 @@ impl KubernetesError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::NoContext { .. }
+            | Self::OtherServer { .. }
             | Self::NoNamespace { .. }
             | Self::NotFound { .. }
             | Self::Exists { .. }

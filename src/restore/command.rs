@@ -32,6 +32,13 @@ pub struct Again<'a> {
     pub project: &'a Path,
 }
 
+/// An option that a record can't have: a kubeconfig may name programs, and the place stands apart.
+fn names_place(option: &str) -> bool {
+    ["--kubeconfig", "--context", "--namespace", "-n"]
+        .iter()
+        .any(|flag| option.starts_with(flag))
+}
+
 impl Again<'_> {
     /// The whole command.
     pub fn command(&self) -> Vec<String> {
@@ -74,7 +81,6 @@ impl Again<'_> {
     /// The command that submits it again. Its name is the first Job's, which may still be there.
     fn submitted(&self, cluster: &RunCluster, recorded: &RunCommand) -> Vec<String> {
         let place = [
-            ("kubeconfig", cluster.kubeconfig.as_ref()),
             ("context", cluster.context.as_ref()),
             ("namespace", Some(&cluster.namespace)),
         ];
@@ -88,7 +94,13 @@ impl Again<'_> {
             .map(str::to_owned)
             .into_iter()
             .chain(place)
-            .chain(cluster.options.iter().cloned())
+            .chain(
+                cluster
+                    .options
+                    .iter()
+                    .filter(|option| !names_place(option))
+                    .cloned(),
+            )
             .chain(options.map(|option| self.file_moved(option)))
             .chain([self.image.to_owned()])
             .chain(recorded.argv.iter().cloned())

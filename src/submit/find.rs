@@ -35,7 +35,10 @@ impl JobQuery {
         };
         let target = ClusterTarget::of_run(&place);
         let cluster = connect(&target).await.map_err(|error| {
-            let gone = matches!(error, KubernetesError::NoContext { .. });
+            let gone = matches!(
+                error,
+                KubernetesError::NoContext { .. } | KubernetesError::OtherServer { .. }
+            );
             let error = CommandError::from(error);
             if !gone {
                 return error;

@@ -3,5 +3,6 @@
 mod exports;
 mod git;
 mod registries;
+mod records;
 mod secrets;
 mod trust;

@@ -99,7 +99,11 @@ fn a_run_is_found_where_its_record_says() {
 
     // Nobody waited for its end: the cluster is asked.
     cluster.exits(&pod, 3);
-    let ended = run(&cluster, &["runs", "show", "Exp_9", "--format", "json"]).json();
+    let ended = run(
+        &cluster,
+        &["runs", "show", "Exp_9", "--live", "--format", "json"],
+    )
+    .json();
     assert_eq!(
         (&ended["outcome"]["status"], &ended["outcome"]["exit_code"]),
         (&json!("finished"), &json!(3))

@@ -54,6 +54,7 @@ impl ClusterArgs {
             kubeconfig: self.context.kubeconfig.clone(),
             context: self.context.context.clone(),
             namespace: self.namespace.clone(),
+            server: None,
         }
     }
 

@@ -24,6 +24,9 @@ pub struct ShowArgs {
     /// Print the changes that the code had beyond its commit, as a patch.
     #[arg(long, conflicts_with = "format")]
     pub patch: bool,
+    /// Ask the run's cluster how it goes, by your own kubeconfig; else nothing but this machine is asked.
+    #[arg(long)]
+    pub live: bool,
     /// Where the records are.
     #[command(flatten)]
     pub project: ProjectArgs,
@@ -40,7 +43,7 @@ pub async fn run(args: &ShowArgs) -> CommandResult {
     let store = Store::of(&args.project.folder()?);
     let mut record = store.find(&args.run)?;
     if runs::complete(&store, [&RunSummary::of(&record)], &Terminal::default()).await > 0
-        || runs::complete_in_cluster(&store, &record, &Terminal::default()).await
+        || args.live && runs::complete_in_cluster(&store, &record, &Terminal::default()).await
     {
         record = store.find(record.id.as_str())?;
     }

@@ -139,6 +139,7 @@ fn target(own: &Options) -> ClusterTarget {
         kubeconfig: own.text("kubeconfig").map(PathBuf::from),
         context: own.text("context").map(str::to_owned),
         namespace: own.text("namespace").map(str::to_owned),
+        server: None,
     }
 }
 
