@@ -12,3 +12,5 @@ mod registry;
 mod runs;
 mod runtime;
 mod trust;
+pub(in crate::cli) mod start;
+mod submit;
