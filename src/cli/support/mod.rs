@@ -6,7 +6,6 @@ pub mod difference;
 pub(super) mod docker_help;
 pub(super) mod dry_run;
 pub mod errors;
-pub(super) mod errors;
 pub mod hints;
 pub mod interrupt;
 mod job_state;

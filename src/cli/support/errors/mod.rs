@@ -9,6 +9,7 @@ mod kubernetes;
 mod queue;
 mod records;
 mod registry;
+mod restore;
 mod runs;
 mod runtime;
 mod trust;
