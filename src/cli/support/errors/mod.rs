@@ -12,6 +12,6 @@ mod registry;
 mod restore;
 mod runs;
 mod runtime;
-mod trust;
 pub(in crate::cli) mod start;
 mod submit;
+mod trust;
