@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The standard output of a program, or why there is none.
 pub(super) fn output_of(program: &Path, args: &[&str]) -> Result<String, String> {
@@ -28,13 +28,13 @@ pub(super) fn output_of(program: &Path, args: &[&str]) -> Result<String, String>
     let status = loop {
         match child.try_wait() {
             Ok(Some(status)) => break status,
-            Ok(None) if started.elapsed() < PATIENCE => {
+            Ok(None) if started.elapsed() < ANSWER_TIMEOUT => {
                 std::thread::sleep(Duration::from_millis(10))
             }
             _ => {
                 let _ = child.kill();
                 let _ = child.wait();
-                return Err(format!("no answer in {} s", PATIENCE.as_secs()));
+                return Err(format!("no answer in {} s", ANSWER_TIMEOUT.as_secs()));
             }
         }
     };

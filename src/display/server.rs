@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::authority::{Cookie, MAGIC_COOKIE};
 
 /// A server that says nothing for so long doesn't answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 const CHANGE_HOSTS: u8 = 109;
 const LIST_HOSTS: u8 = 110;
 
@@ -102,8 +102,8 @@ impl Server {
     /// [`OpenError`].
     pub fn at_socket(socket: &Path, cookie: Option<&Cookie>) -> Result<Self, OpenError> {
         let stream = UnixStream::connect(socket)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
+        stream.set_write_timeout(Some(ANSWER_TIMEOUT))?;
         Self::open(Box::new(stream), cookie)
     }
 
@@ -113,8 +113,8 @@ impl Server {
     /// [`OpenError`].
     pub fn at_port(host: &str, port: u16, cookie: Option<&Cookie>) -> Result<Self, OpenError> {
         let stream = connect(host, port)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
+        stream.set_write_timeout(Some(ANSWER_TIMEOUT))?;
         Self::open(Box::new(stream), cookie)
     }
 
@@ -214,7 +214,7 @@ impl Server {
 pub fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in (host, port).to_socket_addrs()? {
-        match TcpStream::connect_timeout(&address, PATIENCE) {
+        match TcpStream::connect_timeout(&address, ANSWER_TIMEOUT) {
             Ok(stream) => {
                 stream.set_nodelay(true)?;
                 return Ok(stream);

@@ -36,8 +36,8 @@ pub(super) struct Held {
 pub(super) async fn look(name: &str, is_needed: bool) -> CommandResult<Local> {
     let runtime = match runtime_cli::find(None).await {
         Ok(runtime) => runtime,
-        Err(error) if is_needed => return Err(error),
-        Err(error) => return Ok(Local::NoRuntime(error)),
+        Err(error) if is_needed => return Err(error.into()),
+        Err(error) => return Ok(Local::NoRuntime(error.into())),
     };
     let inspected = match ask(&runtime, name).await {
         Ok(inspected) => inspected,

@@ -6,8 +6,8 @@ use mlbuild_manifests::LockFile;
 use mlbuild_manifests::lock::FILE_NAME;
 use oci_spec::distribution::Reference;
 
+use super::error::RestoreError;
 use super::{RecordSource, wandb};
-use crate::error::{CommandError, CommandResult};
 use crate::records::{Store, StoreError};
 use crate::registry::{Registry, RegistryError};
 use crate::reporter::Reporter;
@@ -23,7 +23,7 @@ pub async fn find(
     project: &Path,
     registry: &Registry,
     reporter: &dyn Reporter,
-) -> CommandResult<Attached> {
+) -> Result<Attached, RestoreError> {
     let store = Store::of(project);
     let unknown = match source {
         RecordSource::LockedImages => None,
@@ -37,7 +37,7 @@ pub async fn find(
             Ok(record) => {
                 let patch = record
                     .load_patch(store.folder())
-                    .map_err(CommandError::user)?;
+                    .map_err(RestoreError::Record)?;
                 return Ok(Attached { record, patch });
             }
             Err(error @ StoreError::Unknown { .. }) => Some(error),
@@ -47,11 +47,8 @@ pub async fn find(
     let images = locked_images(project)?;
     if images.is_empty() {
         return Err(match unknown {
-            Some(unknown) => CommandError::from(unknown).hint("or name its image: --from IMAGE"),
-            None => CommandError::user(format!(
-                "--from registry: {FILE_NAME} names no image that was pushed"
-            ))
-            .hint("name one: --from IMAGE"),
+            Some(unknown) => RestoreError::NotRecorded(unknown),
+            None => RestoreError::NoPushedImage,
         });
     }
     let mut found = Vec::new();
@@ -65,8 +62,8 @@ pub async fn find(
 }
 
 /// The images that the project's lock says were pushed.
-fn locked_images(project: &Path) -> CommandResult<Vec<Reference>> {
-    let lock = LockFile::load(&project.join(FILE_NAME)).map_err(CommandError::user)?;
+fn locked_images(project: &Path) -> Result<Vec<Reference>, RestoreError> {
+    let lock = LockFile::load(&project.join(FILE_NAME))?;
     let mut images = Vec::new();
     for published in lock.images().filter_map(|image| image.published.as_ref()) {
         let reference = RegistryError::reference(&published.reference)?;
@@ -75,7 +72,11 @@ fn locked_images(project: &Path) -> CommandResult<Vec<Reference>> {
     Ok(images)
 }
 
-fn only(typed: &str, mut found: Vec<Attached>, images: &[Reference]) -> CommandResult<Attached> {
+fn only(
+    typed: &str,
+    mut found: Vec<Attached>,
+    images: &[Reference],
+) -> Result<Attached, RestoreError> {
     if let Some(at) = found.iter().position(|run| run.record.id.as_str() == typed) {
         return Ok(found.swap_remove(at));
     }
@@ -84,11 +85,10 @@ fn only(typed: &str, mut found: Vec<Attached>, images: &[Reference]) -> CommandR
         1 => Ok(found.swap_remove(0)),
         0 => {
             let images: Vec<String> = images.iter().map(ToString::to_string).collect();
-            Err(CommandError::user(format!(
-                "no run `{typed}` is recorded here or attached to {}",
-                images.join(", ")
-            ))
-            .hint("name the image that it ran: --from IMAGE"))
+            Err(RestoreError::NotAttached {
+                run: typed.to_owned(),
+                images,
+            })
         }
         _ => Err(StoreError::Ambiguous {
             typed: typed.to_owned(),

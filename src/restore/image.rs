@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use mlbuild_manifests::RunRecord;
 
 use super::command::PROGRAMS;
-use crate::error::{CommandError, CommandResult};
+use super::error::RestoreError;
 use crate::records::exact_image;
 use crate::registry::{Registry, RegistryError};
 use crate::reporter::Reporter;
@@ -20,45 +20,38 @@ pub async fn check(
     program: Option<&str>,
     registry: &Registry,
     reporter: &dyn Reporter,
-) -> CommandResult<String> {
-    let exact = exact_image(record).ok_or_else(|| {
-        CommandError::user(format!(
-            "run {} names no image that can be had: `{}` without a digest",
-            record.id, record.image.reference
-        ))
+) -> Result<String, RestoreError> {
+    let exact = exact_image(record).ok_or_else(|| RestoreError::NoDigest {
+        run: record.id.to_string(),
+        reference: record.image.reference.clone(),
     })?;
     if !record.image.is_published() {
         let program = program.unwrap_or(PROGRAMS[0]);
-        return match is_here(program, &exact) {
-            true => Ok(exact),
-            false => Err(never_pushed(record, program)),
-        };
+        if is_here(program, &exact) {
+            return Ok(exact);
+        }
+        return Err(never_pushed(record, program));
     }
     let reference = RegistryError::reference(&exact)?;
-    let why: CommandError = match registry.head(&reference).await {
+    let why = match registry.head(&reference).await {
         Ok(Some(_)) => return Ok(exact),
         Ok(None) => RegistryError::NotFound {
             reference: exact.clone(),
-        }
-        .into(),
-        Err(error) => error.into(),
+        },
+        Err(error) => error,
     };
     let Some(program) = program else {
-        return Err(why.hint("nothing was changed"));
+        return Err(RestoreError::NotInRegistry(why));
     };
     if is_here(program, &exact) {
-        reporter.note(format!("{}; this machine has the image", why.message()));
+        reporter.note(format!("{why}; this machine has the image"));
         return Ok(exact);
     }
-    Err(CommandError::new(
-        why.kind,
-        format!(
-            "the image of run {} can't be had: {}, and {program} doesn't have it either",
-            record.id,
-            why.message()
-        ),
-    )
-    .hint("nothing was changed"))
+    Err(RestoreError::NotAnywhere {
+        run: record.id.to_string(),
+        program: program.to_owned(),
+        source: why,
+    })
 }
 
 fn is_here(program: &str, image: &str) -> bool {
@@ -71,18 +64,12 @@ fn is_here(program: &str, image: &str) -> bool {
     status.is_ok_and(|status| status.success())
 }
 
-fn never_pushed(record: &RunRecord, program: &str) -> CommandError {
-    let host = record.host.as_ref().map(|host| host.name.as_str());
-    let id = record.image.image_id.as_ref().map(ToString::to_string);
-    let reference = &record.image.reference;
-    CommandError::user(format!(
-        "the image of run {} was never pushed, and {program} doesn't have it here: {reference}, \
-         image ID {}, on {}",
-        record.id,
-        id.as_deref().unwrap_or("unknown"),
-        host.unwrap_or("the machine that ran it"),
-    ))
-    .hint(format!(
-        "carry it over from there: {program} save {reference} | ssh THIS-MACHINE {program} load"
-    ))
+fn never_pushed(record: &RunRecord, program: &str) -> RestoreError {
+    RestoreError::NeverPushed {
+        run: record.id.to_string(),
+        program: program.to_owned(),
+        reference: record.image.reference.clone(),
+        image_id: record.image.image_id.as_ref().map(ToString::to_string),
+        host: record.host.as_ref().map(|host| host.name.clone()),
+    }
 }

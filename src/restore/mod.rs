@@ -12,6 +12,7 @@
 
 mod code;
 mod command;
+mod error;
 mod find;
 mod image;
 mod wandb;
@@ -22,9 +23,9 @@ use mlbuild_manifests::RunRecord;
 use serde::Serialize;
 
 pub use self::command::{OWN, PROGRAMS};
+pub use self::error::RestoreError;
 
 use self::command::{Again, TOLD};
-use crate::error::CommandResult;
 use crate::on_path;
 use crate::registry::{Registry, RegistryOptions};
 use crate::reporter::Reporter;
@@ -86,7 +87,7 @@ pub struct RestoreOutcome {
 pub async fn run(
     request: &RestoreRequest,
     reporter: &dyn Reporter,
-) -> CommandResult<RestoreOutcome> {
+) -> Result<RestoreOutcome, RestoreError> {
     let project = &request.project;
     let registry = Registry::new(request.registry.clone());
     let found = find::find(&request.run, &request.source, project, &registry, reporter);

@@ -8,7 +8,7 @@ use mlbuild_manifests::{RunId, RunRecord};
 use oci_spec::image::Digest;
 use serde::Deserialize;
 
-use crate::error::{CommandError, CommandResult};
+use super::error::RestoreError;
 use crate::registry::RegistryError;
 use crate::runs::attached::Attached;
 
@@ -42,20 +42,21 @@ const INSIDE: &str = "/app";
 ///
 /// # Errors
 /// Where the file can't be read, or names no image by digest.
-pub fn read(file: &Path, run: &str) -> CommandResult<Attached> {
-    let flag = format!("--wandb-metadata {}", file.display());
-    let wrong = |why: &dyn std::fmt::Display| CommandError::user(format!("{flag}: {why}"));
+pub fn read(file: &Path, run: &str) -> Result<Attached, RestoreError> {
+    let wrong = |why: &dyn std::fmt::Display| RestoreError::Wandb {
+        file: file.to_owned(),
+        why: why.to_string(),
+    };
     let text = std::fs::read_to_string(file).map_err(|error| wrong(&error))?;
     let metadata: Metadata = serde_json::from_str(&text).map_err(|error| wrong(&error))?;
     let pointer = metadata.docker.as_ref().or(metadata.wandb_docker.as_ref());
-    let pointer = pointer.ok_or_else(|| {
-        wrong(&"it has no `docker`: the run was started without WANDB_DOCKER")
-            .hint("give what it ran in as a digest: \"docker\": \"NAME@sha256:…\"")
+    let pointer = pointer.ok_or_else(|| RestoreError::WandbNoImage {
+        file: file.to_owned(),
     })?;
     // Also as W&B names it: `entity/project:run`, `entity/project/run`.
     let id = run.rsplit([':', '/']).next().unwrap_or(run);
-    let id: RunId = id.parse().map_err(CommandError::user)?;
-    let image = image(pointer).map_err(|error| wrong(&error.message()))?;
+    let id: RunId = id.parse()?;
+    let image = image(pointer).map_err(|why| wrong(&why))?;
     let mut record = RunRecord::new(id, Timestamp::now(), image);
     let patch = std::fs::read(file.with_file_name("diff.patch")).ok();
     let patch = patch.filter(|patch| !patch.is_empty());
@@ -95,13 +96,11 @@ pub fn read(file: &Path, run: &str) -> CommandResult<Attached> {
 const HERE: &str = "/project";
 
 /// `NAME@sha256:…`. What the digest names (an index or a manifest) the registry will tell.
-fn image(pointer: &str) -> CommandResult<RunImage> {
-    let reference = RegistryError::reference(pointer)?;
+fn image(pointer: &str) -> Result<RunImage, String> {
+    let reference = RegistryError::reference(pointer).map_err(|error| error.to_string())?;
     let digest: Option<Digest> = reference.digest().and_then(|digest| digest.parse().ok());
     let digest = digest.ok_or_else(|| {
-        CommandError::user(format!(
-            "`{pointer}` is a tag, which may have moved since; an image is restored by digest"
-        ))
+        format!("`{pointer}` is a tag, which may have moved since; an image is restored by digest")
     })?;
     Ok(RunImage {
         reference: format!("{}/{}", reference.registry(), reference.repository()),

@@ -1,4 +1,4 @@
-//! What can be wrong with a command line of `mlbuild run`.
+//! What can be wrong with a line of docker's grammar.
 
 use super::flag::Flag;
 

@@ -14,7 +14,7 @@ use signal_hook::iterator::SignalsInfo;
 use signal_hook::iterator::exfiltrator::WithOrigin;
 use signal_hook::low_level::siginfo::{Cause, Origin};
 
-use crate::error::{CommandError, CommandResult};
+use super::error::StartError;
 use crate::tee::tee_stderr;
 
 /// Signals that are passed on.
@@ -57,10 +57,9 @@ impl Signals {
     ///
     /// # Errors
     /// Where the system refuses.
-    pub(crate) fn hold() -> CommandResult<Self> {
+    pub(crate) fn hold() -> Result<Self, StartError> {
         let held = SignalsInfo::<WithOrigin>::new(PASSED_ON);
-        held.map(Self)
-            .map_err(|error| CommandError::environment(format!("signals: {error}")))
+        held.map(Self).map_err(StartError::Signals)
     }
 }
 
@@ -84,13 +83,11 @@ pub(super) async fn run(
     launch: Launch,
     signals: Signals,
     watch: Option<Box<dyn Write + Send>>,
-) -> CommandResult<RunEnd> {
+) -> Result<RunEnd, StartError> {
     let program = launch.program.clone();
     let end = tokio::task::spawn_blocking(move || run_here(&launch, signals, watch)).await;
     let end = end.map_err(std::io::Error::other).flatten();
-    end.map_err(|error| {
-        CommandError::environment(format!("{} can't be started: {error}", program.display()))
-    })
+    end.map_err(|source| StartError::Program { program, source })
 }
 
 fn run_here(

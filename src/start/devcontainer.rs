@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use mlbuild_manifests::atomic;
 use serde_json::{Value, json};
 
+use super::error::StartError;
 use super::{GpuSelection, defaults, project_image, unsupported, without_secrets};
-use crate::error::{CommandError, CommandResult};
 use crate::reporter::Reporter;
 use crate::runtime::{self, Mount, Options, RunSpec, RuntimeCli};
 
@@ -36,11 +36,11 @@ pub struct DevcontainerRequest {
 ///
 /// # Errors
 /// Where no image is named anywhere, or single GPUs are asked for.
-pub fn text(request: DevcontainerRequest, reporter: &dyn Reporter) -> CommandResult<String> {
+pub fn text(request: DevcontainerRequest, reporter: &dyn Reporter) -> Result<String, StartError> {
     let DevcontainerRequest { mut spec, .. } = request;
     let project = &request.project;
     if spec.image.is_empty() {
-        spec.image = project_image::of(project, &request.image_tags, "devcontainer")?;
+        spec.image = project_image::of(project, &request.image_tags)?;
     }
     spec.options = spec.options.over(mounted(&request.dir, project));
     if request.defaults {
@@ -62,21 +62,15 @@ pub fn text(request: DevcontainerRequest, reporter: &dyn Reporter) -> CommandRes
 ///
 /// # Errors
 /// Where a person wrote the one that is there, unless `replace` is set; or it can't be written.
-pub fn write(project: &Path, text: &str, replace: bool) -> CommandResult<PathBuf> {
+pub fn write(project: &Path, text: &str, replace: bool) -> Result<PathBuf, StartError> {
     let file = project.join(FILE);
-    let failed = |error: std::io::Error| {
-        CommandError::environment(format!("{}: can't be written: {error}", file.display()))
+    let failed = |source| StartError::NotWritten {
+        path: file.clone(),
+        source,
     };
     match std::fs::read_to_string(&file) {
         Ok(old) if old.starts_with(OURS) || replace => {}
-        Ok(_) => {
-            return Err(CommandError::user(format!(
-                "{}: somebody else wrote it, and it stays as it is",
-                file.display()
-            ))
-            .hint("look at the difference: mlbuild devcontainer --dry-run")
-            .hint("replace it: mlbuild devcontainer --force"));
-        }
+        Ok(_) => return Err(StartError::NotOurs { path: file }),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(_) if replace => {}
         Err(error) => return Err(failed(error)),
@@ -95,14 +89,11 @@ fn mounted(dir: &str, project: &Path) -> Options {
 }
 
 /// What the tool reads: it looks for GPUs itself.
-fn gpu_requirement(gpu: &GpuSelection) -> CommandResult<Option<Value>> {
+fn gpu_requirement(gpu: &GpuSelection) -> Result<Option<Value>, StartError> {
     match gpu {
         GpuSelection::Off => Ok(None),
         GpuSelection::Auto => Ok(Some(json!("optional"))),
         GpuSelection::Required => Ok(Some(json!(true))),
-        GpuSelection::Ids(_) => Err(CommandError::user(
-            "--gpu: a devcontainer.json asks for all GPUs or none; its tool finds them",
-        )
-        .hint("--gpu=required; or docker's own flag: --gpus '\"device=0\"'")),
+        GpuSelection::Ids(_) => Err(StartError::DevcontainerGpus),
     }
 }

@@ -1,8 +1,8 @@
 //! Whether the container gets GPUs, and how they are asked for.
 
+use super::error::StartError;
 use super::runtime_cli::ContainerRuntime;
 use crate::accelerator::{self, Accelerators, Host};
-use crate::error::{CommandError, CommandResult};
 use crate::runtime::{Device, Options, RunSpec, RuntimeCli, Value};
 
 /// The GPUs that a container gets.
@@ -81,16 +81,13 @@ pub(super) fn request(
     runtime: &ContainerRuntime,
     wanted: &GpuSelection,
     spec: &RunSpec,
-) -> CommandResult<GpuUse> {
+) -> Result<GpuUse, StartError> {
     let by_flags = asks_itself(&spec.options);
     match wanted {
         GpuSelection::Off => return Ok(GpuUse::Off),
         GpuSelection::Auto if by_flags => return Ok(GpuUse::ByFlags),
         _ if by_flags => {
-            return Err(CommandError::user(
-                "GPUs are asked for twice: by --gpu, and by a flag of docker run",
-            )
-            .hint("leave one of them out"));
+            return Err(StartError::GpusTwice);
         }
         _ => {}
     }
@@ -113,11 +110,8 @@ pub(super) fn request(
         GpuSelection::Ids(ids) => Some(ids.as_slice()),
         _ => None,
     };
-    let words = how.args_for(ids).ok_or_else(|| {
-        CommandError::user(format!(
-            "single GPUs can't be asked for here: containers get them by {how}"
-        ))
-        .hint("--gpu=required takes them all")
+    let words = how.args_for(ids).ok_or_else(|| StartError::SingleGpus {
+        how: how.to_string(),
     })?;
     let mut options = runtime_options(&words);
     if runtime.cli == RuntimeCli::Podman && selinux_enforces() {
@@ -135,23 +129,17 @@ fn runtime_options(words: &[String]) -> Options {
     parsed.spec.options
 }
 
-fn none(found: &Accelerators) -> CommandError {
-    let problem = found
-        .nvidia
-        .iter()
-        .flat_map(|nvidia| &nvidia.problems)
-        .next();
-    let message = match problem {
-        Some(problem) => format!("no GPU for the container: {}", problem.what),
-        None => format!(
-            "no GPU found; looked at:\n  {}",
-            found.looked_at.join("\n  ")
-        ),
-    };
-    CommandError::environment(message).hint(match problem {
-        Some(problem) => problem.fix.clone(),
-        None => "mlbuild doctor says more; --gpu=auto goes on without".to_owned(),
-    })
+fn none(found: &Accelerators) -> StartError {
+    let mut problems = found.nvidia.iter().flat_map(|nvidia| &nvidia.problems);
+    match problems.next() {
+        Some(problem) => StartError::GpuProblem {
+            what: problem.what.to_string(),
+            fix: problem.fix.to_string(),
+        },
+        None => StartError::NoGpu {
+            looked_at: found.looked_at.clone(),
+        },
+    }
 }
 
 /// Whether the flags ask for a GPU without mlbuild.

@@ -12,8 +12,8 @@ use mlbuild_templates::reference;
 use oci_spec::distribution::Reference;
 use oci_spec::image::Platform;
 
+use super::error::StartError;
 use super::runtime_cli::{self, ContainerRuntime};
-use crate::error::{CommandError, CommandResult};
 use crate::registry::{RegistryError, parse_platform};
 use crate::reporter::Reporter;
 use crate::runtime::{RunSpec, RuntimeCli};
@@ -72,7 +72,7 @@ pub(crate) async fn find_and_pin(
     cli: Option<RuntimeCli>,
     spec: &RunSpec,
     reporter: &dyn Reporter,
-) -> CommandResult<(ContainerRuntime, PinnedImage)> {
+) -> Result<(ContainerRuntime, PinnedImage), StartError> {
     let may_be_docker = cli.is_none_or(|cli| cli == RuntimeCli::Docker);
     let held = async {
         match may_be_docker && reference::parse(&spec.image).is_ok() {
@@ -101,7 +101,7 @@ pub(crate) async fn pin(
     runtime: &ContainerRuntime,
     spec: &RunSpec,
     reporter: &dyn Reporter,
-) -> CommandResult<PinnedImage> {
+) -> Result<PinnedImage, StartError> {
     pin_held(runtime, spec, None, reporter).await
 }
 
@@ -111,7 +111,7 @@ async fn pin_held(
     spec: &RunSpec,
     held: Option<ImageInspect>,
     reporter: &dyn Reporter,
-) -> CommandResult<PinnedImage> {
+) -> Result<PinnedImage, StartError> {
     let asked = &spec.image;
     reference::parse(asked).map_err(|why| RegistryError::InvalidReference {
         text: asked.clone(),
@@ -125,20 +125,17 @@ async fn pin_held(
     };
     if held.is_none() {
         if pull == "never" {
-            return Err(CommandError::runtime(format!(
-                "{asked} isn't in {}'s store, and --pull=never forbids to fetch it",
-                runtime.cli
-            ))
-            .hint("leave --pull=never out"));
+            return Err(StartError::NeverPulled {
+                image: asked.clone(),
+                runtime: runtime.cli,
+            });
         }
         fetch(runtime, spec, reporter)?;
         held = inspect(runtime, asked).await?;
     }
-    let held = held.ok_or_else(|| {
-        CommandError::runtime(format!(
-            "{} pulled {asked} and doesn't have it now",
-            runtime.cli
-        ))
+    let held = held.ok_or_else(|| StartError::PulledAndGone {
+        image: asked.clone(),
+        runtime: runtime.cli,
     })?;
     let image = PinnedImage {
         registry_may_tell: pull != "never",
@@ -154,31 +151,36 @@ async fn pin_held(
 }
 
 /// The image in the runtime's store.
-async fn inspect(runtime: &ContainerRuntime, name: &str) -> CommandResult<Option<ImageInspect>> {
+async fn inspect(
+    runtime: &ContainerRuntime,
+    name: &str,
+) -> Result<Option<ImageInspect>, StartError> {
     if let Some(daemon) = &runtime.docker {
-        return daemon
-            .api
-            .image_inspect(name)
-            .await
-            .map_err(CommandError::environment);
+        return Ok(daemon.api.image_inspect(name).await?);
     }
     let output = Command::new(&runtime.program)
         .args(["image", "inspect", name])
         .stdin(Stdio::null())
         .output()
-        .map_err(|error| not_started(runtime, &error))?;
+        .map_err(|error| not_started(runtime, error))?;
     if !output.status.success() {
         return Ok(None);
     }
-    let mut images: Vec<ImageInspect> =
-        serde_json::from_slice(&output.stdout).map_err(|error| {
-            CommandError::environment(format!("{} image inspect {name}: {error}", runtime.cli))
-        })?;
+    let images: Result<Vec<ImageInspect>, _> = serde_json::from_slice(&output.stdout);
+    let mut images = images.map_err(|source| StartError::ImageAnswer {
+        runtime: runtime.cli,
+        image: name.to_owned(),
+        source,
+    })?;
     Ok(images.pop())
 }
 
 /// Pulls, with the runtime's progress on stderr.
-fn fetch(runtime: &ContainerRuntime, spec: &RunSpec, reporter: &dyn Reporter) -> CommandResult {
+fn fetch(
+    runtime: &ContainerRuntime,
+    spec: &RunSpec,
+    reporter: &dyn Reporter,
+) -> Result<(), StartError> {
     let image = &spec.image;
     let mut command = Command::new(&runtime.program);
     command.arg("pull").stdin(Stdio::null());
@@ -195,47 +197,34 @@ fn fetch(runtime: &ContainerRuntime, spec: &RunSpec, reporter: &dyn Reporter) ->
     let failed = match runtime.cli {
         RuntimeCli::Docker => {
             let stderr = io::stderr().as_fd().try_clone_to_owned();
-            command.stdout(stderr.map_err(|error| not_started(runtime, &error))?);
+            command.stdout(stderr.map_err(|error| not_started(runtime, error))?);
             let output = command.stderr(Stdio::piped()).spawn();
             let output = output.and_then(std::process::Child::wait_with_output);
-            let output = output.map_err(|error| not_started(runtime, &error))?;
+            let output = output.map_err(|error| not_started(runtime, error))?;
             let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
             (!output.status.success()).then_some(said)
         }
         _ => {
             let status = command.stdout(Stdio::null()).status();
-            let status = status.map_err(|error| not_started(runtime, &error))?;
+            let status = status.map_err(|error| not_started(runtime, error))?;
             (!status.success()).then(|| "its words stand above".to_owned())
         }
     };
     match failed {
         None => Ok(()),
-        Some(said) => Err(not_pulled(runtime, image, &said)),
+        Some(why) => Err(StartError::NotPulled {
+            image: image.clone(),
+            runtime: runtime.cli,
+            why: why
+                .trim_start_matches("Error response from daemon: ")
+                .to_owned(),
+        }),
     }
 }
 
-fn not_pulled(runtime: &ContainerRuntime, image: &str, said: &str) -> CommandError {
-    let said = said.trim_start_matches("Error response from daemon: ");
-    let error = CommandError::runtime(format!("{} can't pull {image}: {said}", runtime.cli));
-    let said = said.to_lowercase();
-    let registry = reference::parse(image).map(|r| r.registry().to_owned());
-    match registry {
-        Ok(registry) if ["denied", "unauthorized", "authentication", "no basic auth"].iter().any(|word| said.contains(word)) => {
-            error.hint(format!("is the name right? Otherwise: {} login {registry}", runtime.cli))
-        }
-        _ if said.contains("not found") || said.contains("unknown") => error.hint(format!(
-            "is the name right? {} image ls lists what is here; mlbuild image --push puts one there",
-            runtime.cli
-        )),
-        _ => error,
-    }
-}
-
-fn not_started(runtime: &ContainerRuntime, error: &io::Error) -> CommandError {
-    CommandError::environment(format!(
-        "{} can't be started: {error}",
-        runtime.program.display()
-    ))
+fn not_started(runtime: &ContainerRuntime, source: io::Error) -> StartError {
+    let program = runtime.program.clone();
+    StartError::Program { program, source }
 }
 
 /// Chooses among the digests that the store knows the image by.

@@ -7,11 +7,11 @@ use std::process::{Command, Stdio};
 use mlbuild_buildkit::docker::api::DockerApi;
 use mlbuild_manifests::RunId;
 
+use super::error::StartError;
 use super::record::PendingRecord;
 use super::runtime_cli::{self, ContainerRuntime};
 use super::{GpuSelection, Start, StartRequest, image};
 use crate::accelerator::{self, Host};
-use crate::error::{CommandError, CommandResult};
 use crate::records::{Snapshot, StartedRun, this_host};
 use crate::reporter::Reporter;
 use crate::runtime::{Options, RunSpec, RuntimeCli};
@@ -27,7 +27,7 @@ impl Engine {
     ///
     /// # Errors
     /// Where it doesn't.
-    pub(crate) async fn find(cli: RuntimeCli) -> CommandResult<Self> {
+    pub(crate) async fn find(cli: RuntimeCli) -> Result<Self, StartError> {
         runtime_cli::find(Some(cli)).await.map(Self)
     }
 
@@ -105,7 +105,7 @@ impl Engine {
         run_id: RunId,
         folder: &Path,
         reporter: &dyn Reporter,
-    ) -> CommandResult<Prepared<'_>> {
+    ) -> Result<Prepared<'_>, StartError> {
         let image = image::pin(&self.0, &spec, reporter).await?;
         let request = StartRequest {
             spec,
@@ -157,7 +157,11 @@ impl Prepared<'_> {
     ///
     /// # Errors
     /// Where that is refused.
-    pub(crate) fn create(&self, name: &str, labels: &[(&str, String)]) -> CommandResult<String> {
+    pub(crate) fn create(
+        &self,
+        name: &str,
+        labels: &[(&str, String)],
+    ) -> Result<String, StartError> {
         let runtime = self.start.runtime;
         let mut command = Command::new(&runtime.program);
         command.arg("create");
@@ -173,8 +177,9 @@ impl Prepared<'_> {
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
             .output()
-            .map_err(|error| {
-                CommandError::environment(format!("{}: {error}", runtime.program.display()))
+            .map_err(|error| StartError::ProgramFailed {
+                program: runtime.program.clone(),
+                why: error.to_string(),
             })?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr);
@@ -186,10 +191,10 @@ impl Prepared<'_> {
                 .trim_start_matches("Error response from daemon: ")
                 .trim_start_matches("Error: ")
                 .trim();
-            return Err(CommandError::runtime(format!(
-                "{} create: {said}",
-                runtime.cli
-            )));
+            return Err(StartError::NotCreated {
+                runtime: runtime.cli,
+                why: said.to_owned(),
+            });
         }
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
@@ -203,7 +208,7 @@ impl Prepared<'_> {
         project: PathBuf,
         code: Option<Snapshot>,
         reporter: &dyn Reporter,
-    ) -> CommandResult<StartedRun> {
+    ) -> Result<StartedRun, StartError> {
         PendingRecord::of(project, code).write(&self.start, None, reporter)
     }
 }

@@ -24,6 +24,7 @@ pub(crate) mod credentials;
 pub(crate) mod defaults;
 pub mod dev;
 pub mod devcontainer;
+mod error;
 pub(crate) mod gpu;
 pub mod gui;
 pub(crate) mod image;
@@ -43,6 +44,7 @@ use mlbuild_manifests::RunId;
 use serde::Serialize;
 
 pub use self::child::RunEnd;
+pub use self::error::{ProgramUser, StartError};
 pub use self::gpu::GpuSelection;
 pub use self::redact::without_secrets;
 
@@ -53,7 +55,6 @@ use self::record::PendingRecord;
 use self::resolve_digest::OpenRun;
 use self::runtime_cli::ContainerRuntime;
 use crate::env_vars;
-use crate::error::CommandResult;
 use crate::registry::RegistryOptions;
 use crate::reporter::Reporter;
 use crate::runtime::{LeftOut, Options, RunSpec, RuntimeCli};
@@ -122,7 +123,10 @@ pub(crate) struct Extras {
 /// # Errors
 /// Where no runtime answers, the image can't be had, a GPU is required and there is none, or the
 /// record can't be written.
-pub async fn run(request: StartRequest, reporter: &dyn Reporter) -> CommandResult<StartOutcome> {
+pub async fn run(
+    request: StartRequest,
+    reporter: &dyn Reporter,
+) -> Result<StartOutcome, StartError> {
     let pending = PendingRecord::of_request(&request);
     let (runtime, image) = image::find_and_pin(request.runtime, &request.spec, reporter).await?;
     let start = Start::prepare(request, &runtime, image, reporter)?;
@@ -142,7 +146,7 @@ impl<'a> Start<'a> {
         runtime: &'a ContainerRuntime,
         image: PinnedImage,
         reporter: &dyn Reporter,
-    ) -> CommandResult<Self> {
+    ) -> Result<Self, StartError> {
         let mut spec = request.spec;
         let gpu = gpu::request(runtime, &request.gpu, &spec)?;
         let mut options = spec.options.over(gpu.options());
@@ -185,7 +189,7 @@ impl<'a> Start<'a> {
         signals: Signals,
         extras: Extras,
         reporter: &dyn Reporter,
-    ) -> CommandResult<StartOutcome> {
+    ) -> Result<StartOutcome, StartError> {
         self.announce(reporter);
         let mut options = extras.options;
         options.add("label", &format!("{}={}", containers::LABEL, self.run_id));
@@ -197,7 +201,7 @@ impl<'a> Start<'a> {
         refuse_left_out(&rendered.left_out)?;
         let written = |pending: PendingRecord| {
             let run = pending.write(&self, extras.display, reporter)?;
-            CommandResult::Ok(OpenRun::of(run, &self.image, self.registry.clone()))
+            Ok::<_, StartError>(OpenRun::of(run, &self.image, self.registry.clone()))
         };
         let run = pending.map(written).transpose()?;
         let launch = Launch {
@@ -227,8 +231,13 @@ impl<'a> Start<'a> {
 }
 
 /// Where the chosen runtime can't do what was asked for.
-pub(crate) fn refuse_left_out(parts: &[LeftOut]) -> CommandResult {
-    unsupported::refuse(parts, "leave it out, or start it with --runtime-cli docker")
+pub(crate) fn refuse_left_out(parts: &[LeftOut]) -> Result<(), StartError> {
+    if parts.is_empty() {
+        return Ok(());
+    }
+    Err(StartError::Unsupported {
+        parts: parts.to_vec(),
+    })
 }
 
 /// `-v` of a folder that isn't there makes an empty one that belongs to root: rarely what is meant.

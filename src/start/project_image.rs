@@ -6,23 +6,23 @@ use mlbuild_manifests::LockFile;
 use mlbuild_manifests::lock::{FILE_NAME, LockedImage};
 use mlbuild_templates::reference;
 
-use crate::config;
-use crate::error::{CommandError, CommandResult};
+use super::error::StartError;
 
 /// The first of `tags`, which `mlbuild.toml` gives the image, else the only image of `mlbuild.lock`: by
-/// digest where it was pushed, else by its tag. `verb` is the one that needs it.
+/// digest where it was pushed, else by its tag.
 ///
 /// # Errors
 /// Where no file names one, or the lock several; or they can't be read.
-pub fn of(project: &Path, tags: &[String], verb: &str) -> CommandResult<String> {
-    let lock = LockFile::load(&project.join(FILE_NAME)).map_err(CommandError::user)?;
-    choose(tags, &lock, verb)
+pub fn of(project: &Path, tags: &[String]) -> Result<String, StartError> {
+    let lock = LockFile::load(&project.join(FILE_NAME))?;
+    choose(tags, &lock)
 }
 
-fn choose(tags: &[String], lock: &LockFile, verb: &str) -> CommandResult<String> {
+fn choose(tags: &[String], lock: &LockFile) -> Result<String, StartError> {
     if let Some(tag) = tags.first() {
-        let named = reference::parse(tag).map_err(|why| {
-            CommandError::user(format!("{}: tag `{tag}`: {why}", config::FILE_NAME))
+        let named = reference::parse(tag).map_err(|why| StartError::Tag {
+            tag: tag.clone(),
+            why: why.to_string(),
         })?;
         let name = format!("{}/{}", named.registry(), named.repository());
         let is_it =
@@ -33,21 +33,10 @@ fn choose(tags: &[String], lock: &LockFile, verb: &str) -> CommandResult<String>
     let all: Vec<&LockedImage> = lock.images().collect();
     match all[..] {
         [only] => Ok(exact(only)),
-        [] => Err(CommandError::user(format!(
-            "no image is named: neither on the line, nor in {}, nor in {FILE_NAME}",
-            config::FILE_NAME
-        ))
-        .hint(format!("mlbuild {verb} IMAGE"))
-        .hint("or make one: mlbuild image -t NAME --load")),
-        _ => {
-            let names: Vec<String> = all.iter().map(|entry| entry.key().to_string()).collect();
-            Err(CommandError::user(format!(
-                "{FILE_NAME} has several images, and {} names none: {}",
-                config::FILE_NAME,
-                names.join(", ")
-            ))
-            .hint(format!("mlbuild {verb} {}", names[0])))
-        }
+        [] => Err(StartError::NoImage),
+        _ => Err(StartError::SeveralImages {
+            names: all.iter().map(|entry| entry.key().to_string()).collect(),
+        }),
     }
 }
 
@@ -76,7 +65,7 @@ mod tests {
         let exact = format!("{}@{digest}", entry.name);
         let chosen = |tags: &[&str], lock: &LockFile| {
             let tags: Vec<String> = tags.iter().map(|&tag| tag.to_owned()).collect();
-            choose(&tags, lock, "dev").map_err(|error| error.to_string())
+            choose(&tags, lock).map_err(|error| error.to_string())
         };
         assert_eq!(chosen(&[&tag], &lock), Ok(exact.clone()));
         // Not built yet, or never pushed: by its name.
@@ -84,11 +73,7 @@ mod tests {
         let mut only = LockFile::default();
         only.insert(entry.clone());
         assert_eq!(chosen(&[], &only), Ok(exact));
-        insta::assert_snapshot!(chosen(&[], &LockFile::default()).unwrap_err(), @r"
-        no image is named: neither on the line, nor in mlbuild.toml, nor in mlbuild.lock
-          hint: mlbuild dev IMAGE
-          hint: or make one: mlbuild image -t NAME --load
-        ");
+        insta::assert_snapshot!(chosen(&[], &LockFile::default()).unwrap_err(), @"no image is named: neither on the line, nor in mlbuild.toml, nor in mlbuild.lock");
         assert!(
             chosen(&["Bad Name"], &lock)
                 .unwrap_err()

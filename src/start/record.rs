@@ -5,16 +5,16 @@ use std::thread::{self, JoinHandle};
 
 use mlbuild_manifests::LockFile;
 use mlbuild_manifests::lock::{FILE_NAME, LockedImage};
-use mlbuild_manifests::run_record::{RunCommand, RunHost, RunImage, RunPlatform, RunRecordError};
+use mlbuild_manifests::run_record::{RunCommand, RunHost, RunImage, RunPlatform};
 use mlbuild_templates::reference;
 use oci_spec::distribution::Reference;
 use oci_spec::image::Digest;
 use signal_hook::low_level::signal_name;
 
 use super::child::RunEnd;
+use super::error::StartError;
 use super::gpu::GpuUse;
 use super::{Start, StartRequest};
-use crate::error::{CommandError, CommandResult};
 use crate::records::{
     GitError, RunExit, RunStart, Snapshot, StartedRun, project_folder, this_host,
 };
@@ -82,7 +82,7 @@ impl PendingRecord {
         start: &Start,
         display: Option<String>,
         reporter: &dyn Reporter,
-    ) -> CommandResult<StartedRun> {
+    ) -> Result<StartedRun, StartError> {
         let (project, code) = self.code(reporter);
         let lock = LockFile::load(&project.join(FILE_NAME)).unwrap_or_default();
         let (image, entry) = image(&start.image.asked, &start.image.start, &lock);
@@ -106,13 +106,8 @@ impl PendingRecord {
 ///
 /// # Errors
 /// Where the id is taken, or the record can't be written.
-pub(crate) fn begin(run: RunStart, project: &Path) -> CommandResult<StartedRun> {
-    run.write(project).map_err(|error| match &error {
-        RunRecordError::Write { .. } => {
-            CommandError::environment(error).hint("to start it without a record: --no-record")
-        }
-        _ => CommandError::user(error),
-    })
+pub(crate) fn begin(run: RunStart, project: &Path) -> Result<StartedRun, StartError> {
+    Ok(run.write(project)?)
 }
 
 /// Writes down how a run ended. That this fails is no failure of the run.
@@ -123,7 +118,7 @@ pub(crate) fn record_end(run: StartedRun, exit: RunExit, reporter: &dyn Reporter
 }
 
 /// Writes down how the run ended, where it did.
-pub(super) fn finish(run: StartedRun, end: &CommandResult<RunEnd>, reporter: &dyn Reporter) {
+pub(super) fn finish(run: StartedRun, end: &Result<RunEnd, StartError>, reporter: &dyn Reporter) {
     let exit = match end {
         Ok(RunEnd::Exited(code)) => RunExit::of_code(*code),
         Ok(RunEnd::Killed(signal)) => RunExit {

@@ -8,8 +8,8 @@ use mlbuild_buildkit::docker::context::DockerHost;
 use mlbuild_buildkit::{DockerTarget, Env};
 use serde_json::Value;
 
+use super::error::StartError;
 use crate::accelerator;
-use crate::error::{CommandError, CommandResult};
 use crate::on_path;
 use crate::runtime::RuntimeCli;
 
@@ -135,7 +135,7 @@ impl ContainerRuntime {
 ///
 /// # Errors
 /// Where none can, with what was tried.
-pub(crate) async fn find(asked: Option<RuntimeCli>) -> CommandResult<ContainerRuntime> {
+pub(crate) async fn find(asked: Option<RuntimeCli>) -> Result<ContainerRuntime, StartError> {
     let mut tried = Vec::new();
     for cli in RuntimeCli::ALL {
         if asked.is_some_and(|asked| asked != cli) {
@@ -143,15 +143,10 @@ pub(crate) async fn find(asked: Option<RuntimeCli>) -> CommandResult<ContainerRu
         }
         match look(cli).await {
             Ok(found) => return Ok(found),
-            Err(why) => tried.push(format!("\n  {cli}: {why}")),
+            Err(why) => tried.push((cli, why)),
         }
     }
-    let hint = match tried.iter().any(|line| line.contains("permission denied")) {
-        true => "sudo usermod -aG docker \"$USER\" && newgrp docker",
-        false => "install Docker or Podman, or start it: sudo systemctl start docker",
-    };
-    let message = format!("nothing here starts containers; tried:{}", tried.concat());
-    Err(CommandError::environment(message).hint(hint))
+    Err(StartError::NoRuntime { tried })
 }
 
 async fn look(cli: RuntimeCli) -> Result<ContainerRuntime, String> {

@@ -6,7 +6,7 @@ use kube::ResourceExt as _;
 use mlbuild_manifests::RunRecord;
 use mlbuild_manifests::run_record::RunCluster;
 
-use crate::error::{CommandError, CommandResult};
+use super::error::SubmitError;
 use crate::kubernetes::{Cluster, ClusterTarget, FoundJob, KubernetesError, State, connect};
 use crate::records::{Store, project_folder};
 use crate::runtime::kubernetes::{CONTAINER, RUN_LABEL, label_value};
@@ -27,40 +27,29 @@ impl JobQuery {
     ///
     /// # Errors
     /// Where there is no such Job, or the cluster can't be asked.
-    pub async fn find(&self, name: &str) -> CommandResult<(Cluster, FoundJob)> {
+    pub async fn find(&self, name: &str) -> Result<(Cluster, FoundJob), SubmitError> {
         let Some((record, place)) = self.recorded(name) else {
             let cluster = connect(&self.cluster).await?;
             let found = find_job(&cluster, name).await?;
             return Ok((cluster, found));
         };
         let target = ClusterTarget::of_run(&place);
-        let cluster = connect(&target).await.map_err(|error| {
-            let gone = matches!(
-                error,
-                KubernetesError::NoContext { .. } | KubernetesError::OtherServer { .. }
-            );
-            let error = CommandError::from(error);
-            if !gone {
-                return error;
-            }
-            error.hint(format!(
-                "run {} is at {}, namespace {}: name that cluster's --context",
-                record.id, place.server, place.namespace
-            ))
+        let cluster = connect(&target).await.map_err(|error| match error {
+            KubernetesError::NoContext { .. } | KubernetesError::OtherServer { .. } => SubmitError::NoContextOfRun {
+                run: record.id.to_string(),
+                server: place.server.clone(),
+                namespace: place.namespace.clone(),
+                source: error,
+            },
+            error => error.into(),
         })?;
         match cluster.find(&place.job).await {
             Ok(found) => Ok((cluster, found)),
-            Err(error @ KubernetesError::NotFound { .. }) => {
-                let error = CommandError::from(error);
-                Err(if cluster.url == place.server {
-                    error.hint(format!("to run it again: mlbuild restore {}", record.id))
-                } else {
-                    error.hint(format!(
-                        "run {} was at {}, which is another cluster: name its --context",
-                        record.id, place.server
-                    ))
-                })
-            }
+            Err(source @ KubernetesError::NotFound { .. }) => Err(SubmitError::RunGone {
+                run: record.id.to_string(),
+                moved_from: (cluster.url != place.server).then_some(place.server),
+                source,
+            }),
             Err(error) => Err(error.into()),
         }
     }
@@ -81,7 +70,7 @@ impl JobQuery {
 ///
 /// # Errors
 /// Where there is none.
-async fn find_job(cluster: &Cluster, name: &str) -> CommandResult<FoundJob> {
+async fn find_job(cluster: &Cluster, name: &str) -> Result<FoundJob, SubmitError> {
     let missing = match cluster.find(&name.to_lowercase()).await {
         Ok(found) => return Ok(found),
         Err(error @ KubernetesError::NotFound { .. }) => error,
@@ -90,8 +79,7 @@ async fn find_job(cluster: &Cluster, name: &str) -> CommandResult<FoundJob> {
     let jobs = cluster.jobs((RUN_LABEL, &label_value(name))).await?;
     match jobs.last() {
         Some(job) => Ok(cluster.find(&job.name_any()).await?),
-        None => Err(CommandError::from(missing)
-            .hint("write a Job's name or its run's id; kubectl get jobs -l app.kubernetes.io/managed-by=mlbuild lists them")),
+        None => Err(SubmitError::NoJob(missing)),
     }
 }
 
@@ -99,16 +87,14 @@ async fn find_job(cluster: &Cluster, name: &str) -> CommandResult<FoundJob> {
 ///
 /// # Errors
 /// Where none runs.
-pub fn running_pod(found: &FoundJob, name: &str) -> CommandResult<String> {
+pub fn running_pod(found: &FoundJob) -> Result<String, SubmitError> {
+    let job = found.job.name_any();
     match found.state(CONTAINER) {
         State::Running { pod } => Ok(pod),
-        State::Waiting { why } | State::Stuck { why, .. } => Err(CommandError::environment(
-            format!("the Job {name} doesn't run yet: {why}"),
-        )),
-        State::Again { .. } => Err(CommandError::environment(format!(
-            "the pod of the Job {name} failed, and the next one doesn't run yet"
-        ))),
-        State::Ended(_) => Err(CommandError::environment(format!("the Job {name} is over"))
-            .hint(format!("mlbuild logs {name} shows what it printed"))),
+        State::Waiting { why } | State::Stuck { why, .. } => {
+            Err(SubmitError::NotRunning { job, why })
+        }
+        State::Again { .. } => Err(SubmitError::BetweenPods { job }),
+        State::Ended(_) => Err(SubmitError::Over { job }),
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::error::{CommandError, CommandResult};
+use super::error::SubmitError;
 use crate::kubernetes::{Cluster, End, KubernetesError, LogLines, State};
 use crate::reporter::Reporter;
 use crate::runtime::kubernetes::CONTAINER;
@@ -31,13 +31,11 @@ impl From<KubernetesError> for LogError {
     }
 }
 
-impl From<LogError> for CommandError {
+impl From<LogError> for SubmitError {
     fn from(error: LogError) -> Self {
         match error {
             LogError::Cluster(error) => error.into(),
-            LogError::Sink(error) => {
-                CommandError::work(format!("cannot write the answer to stdout: {error}"))
-            }
+            LogError::Sink(error) => Self::Output(error),
         }
     }
 }
@@ -72,7 +70,7 @@ pub async fn follow(
     cancelled: &CancellationToken,
     sink: LogSink<'_>,
     reporter: &dyn Reporter,
-) -> CommandResult<FollowEnd> {
+) -> Result<FollowEnd, SubmitError> {
     let mut follower = Follower {
         cluster,
         job,
@@ -104,7 +102,7 @@ struct Follower<'a> {
 }
 
 impl Follower<'_> {
-    async fn see_the_end(&mut self) -> CommandResult<End> {
+    async fn see_the_end(&mut self) -> Result<End, SubmitError> {
         loop {
             let found = match self.cluster.find(self.job).await {
                 Ok(found) => found,
@@ -124,10 +122,7 @@ impl Follower<'_> {
                     self.tell(format!("waiting: {why}"));
                 }
                 State::Stuck { pod, why } => {
-                    return Err(CommandError::runtime(format!(
-                        "the container of {pod} can't start: {why}"
-                    ))
-                    .hint("is the image there, and may the cluster pull it? --pull-secret NAME, --local-image"));
+                    return Err(SubmitError::Stuck { pod, why });
                 }
                 State::Running { pod } => {
                     self.tell(format!("running in {pod}"));
@@ -149,7 +144,7 @@ impl Follower<'_> {
     }
 
     /// The log, from where it was left.
-    async fn print(&mut self, pod: &str, follow: bool) -> CommandResult {
+    async fn print(&mut self, pod: &str, follow: bool) -> Result<(), SubmitError> {
         if self.pod != pod {
             pod.clone_into(&mut self.pod);
             self.log = LogLines::of(CONTAINER);
@@ -173,13 +168,12 @@ impl Follower<'_> {
     }
 
     /// A cluster that doesn't answer for a moment loses no Job.
-    async fn lost(&mut self, error: KubernetesError) -> CommandResult {
+    async fn lost(&mut self, error: KubernetesError) -> Result<(), SubmitError> {
         let since = *self.lost.get_or_insert_with(Instant::now);
         match error {
-            KubernetesError::NotFound { .. } => Err(CommandError::work(format!(
-                "the Job {} was removed while it ran",
-                self.job
-            ))),
+            KubernetesError::NotFound { .. } => Err(SubmitError::Removed {
+                job: self.job.to_owned(),
+            }),
             KubernetesError::Unreachable { .. } | KubernetesError::Failed { .. }
                 if since.elapsed() < ANSWER_TIMEOUT =>
             {
@@ -187,10 +181,10 @@ impl Follower<'_> {
                 tokio::time::sleep(RETRY_PAUSE).await;
                 Ok(())
             }
-            error => Err(CommandError::from(error).hint(format!(
-                "the Job may run on; to look again: mlbuild logs -f {}",
-                self.job
-            ))),
+            source => Err(SubmitError::Lost {
+                job: self.job.to_owned(),
+                source,
+            }),
         }
     }
 }

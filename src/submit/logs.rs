@@ -2,8 +2,8 @@
 
 use kube::ResourceExt as _;
 
+use super::error::SubmitError;
 use super::follow::{LogSink, read};
-use crate::error::{CommandError, CommandResult};
 use crate::kubernetes::{Cluster, FoundJob, LogLines, State};
 use crate::runtime::kubernetes::CONTAINER;
 
@@ -16,7 +16,7 @@ pub async fn last_lines(
     found: &FoundJob,
     tail: Option<u32>,
     sink: LogSink<'_>,
-) -> CommandResult {
+) -> Result<(), SubmitError> {
     let pod = printing_pod(found)?;
     let mut log = LogLines::of(CONTAINER);
     log.tail = tail.map(i64::from);
@@ -29,17 +29,13 @@ pub async fn last_lines(
 ///
 /// # Errors
 /// Where none has printed anything, or it is gone.
-pub fn printing_pod(found: &FoundJob) -> CommandResult<String> {
-    let name = found.job.name_any();
+pub fn printing_pod(found: &FoundJob) -> Result<String, SubmitError> {
+    let job = found.job.name_any();
     match found.state(CONTAINER) {
         State::Running { pod } | State::Again { pod } => Ok(pod),
-        State::Ended(end) => end.pod.ok_or_else(|| {
-            CommandError::environment(format!(
-                "the pods of the Job {name} are gone, and their log with them"
-            ))
-        }),
-        State::Waiting { why } | State::Stuck { why, .. } => Err(CommandError::environment(
-            format!("the Job {name} doesn't run yet: {why}"),
-        )),
+        State::Ended(end) => end.pod.ok_or(SubmitError::LogGone { job }),
+        State::Waiting { why } | State::Stuck { why, .. } => {
+            Err(SubmitError::NotRunning { job, why })
+        }
     }
 }

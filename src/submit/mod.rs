@@ -12,6 +12,7 @@
 //! Beside it stands what is done with a Job later: `find` and `logs`; and `pod_image`, the image
 //! that this very pod runs.
 
+mod error;
 mod find;
 mod follow;
 mod image;
@@ -20,17 +21,18 @@ pub mod pod_image;
 mod record;
 mod variables;
 
+use std::io;
 use std::path::PathBuf;
 
 use k8s_openapi::api::batch::v1::Job;
 use mlbuild_manifests::RunId;
 use tokio_util::sync::CancellationToken;
 
+pub use self::error::SubmitError;
 pub use self::find::{JobQuery, running_pod};
 pub use self::follow::{FollowEnd, LogSink, follow};
 pub use self::logs::{last_lines, printing_pod};
 
-use crate::error::{CommandResult, ErrorKind};
 use crate::kubernetes::{Cluster, ClusterTarget, connect};
 use crate::registry::RegistryOptions;
 use crate::reporter::Reporter;
@@ -78,7 +80,7 @@ pub struct Submission {
 pub struct Waiter<'a> {
     /// Called once, before the Job is made: from then on this cancels the run, and the Job is
     /// removed.
-    pub cancellation: &'a dyn Fn() -> CommandResult<CancellationToken>,
+    pub cancellation: &'a dyn Fn() -> io::Result<CancellationToken>,
     /// Takes what the container prints.
     pub log: LogSink<'a>,
 }
@@ -124,12 +126,12 @@ impl Submission {
     ///
     /// # Errors
     /// Where the cluster can't be asked, or wouldn't take it.
-    pub async fn check(&self) -> CommandResult<Job> {
+    pub async fn check(&self) -> Result<Job, SubmitError> {
         let cluster = connect(&self.request.cluster).await?;
         self.check_in(&cluster).await
     }
 
-    async fn check_in(&self, cluster: &Cluster) -> CommandResult<Job> {
+    async fn check_in(&self, cluster: &Cluster) -> Result<Job, SubmitError> {
         let secret = self.rendered.secret.as_ref();
         Ok(cluster.check(&self.rendered.job, secret).await?)
     }
@@ -143,7 +145,7 @@ impl Submission {
 pub async fn prepare(
     mut request: SubmitRequest,
     reporter: &dyn Reporter,
-) -> CommandResult<Submission> {
+) -> Result<Submission, SubmitError> {
     if request.defaults {
         let usual = usual(&request.spec);
         request.spec.options = request.spec.options.over(usual);
@@ -176,10 +178,11 @@ pub async fn prepare(
     };
     let rendered = kubernetes::job(&request.spec, &request.flags, &context);
     unsupported::warn(&rendered.warnings, reporter);
-    unsupported::refuse(
-        &rendered.refused,
-        "leave it out, or say it in the way of Kubernetes: mlbuild submit --help",
-    )?;
+    if !rendered.refused.is_empty() {
+        return Err(SubmitError::Unsupported {
+            parts: rendered.refused,
+        });
+    }
     Ok(Submission {
         request,
         named,
@@ -197,7 +200,7 @@ pub async fn run(
     request: SubmitRequest,
     waiter: Waiter<'_>,
     reporter: &dyn Reporter,
-) -> CommandResult<SubmitOutcome> {
+) -> Result<SubmitOutcome, SubmitError> {
     let pending = request
         .record
         .then(|| PendingRecord::begin(&request.folder));
@@ -209,7 +212,7 @@ pub async fn run(
     let run = pending
         .map(|pending| record::write(pending, &submission, &cluster, &version, reporter))
         .transpose()?;
-    let cancelled = (waiter.cancellation)()?;
+    let cancelled = (waiter.cancellation)().map_err(SubmitError::Cancellation)?;
     let (job, secret) = (
         &submission.rendered.job,
         submission.rendered.secret.as_ref(),
@@ -254,7 +257,7 @@ pub async fn run(
 async fn clean_up(
     submission: &Submission,
     cluster: &Cluster,
-    end: &CommandResult<FollowEnd>,
+    end: &Result<FollowEnd, SubmitError>,
     reporter: &dyn Reporter,
 ) {
     let name = submission.job();
@@ -262,7 +265,7 @@ async fn clean_up(
         Ok(FollowEnd::Ended(_)) => submission.request.spec.options.is_on("rm"),
         Ok(FollowEnd::Cancelled) => true,
         // One that can't start would try for ever.
-        Err(error) => error.kind == ErrorKind::Runtime,
+        Err(error) => matches!(error, SubmitError::Stuck { .. }),
     };
     if !removes {
         return;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use oci_spec::image::Digest;
 
+use super::error::SubmitError;
 use crate::env_vars::{MLBUILD_CONTAINER, MLBUILD_IMAGE, MLBUILD_POD_NAME, MLBUILD_POD_NAMESPACE};
-use crate::error::{CommandError, CommandResult};
 use crate::kubernetes::{
     Cluster, ClusterTarget, ImageId, KubernetesError, Running, connect, mounts, running,
 };
@@ -59,7 +59,7 @@ fn set(name: &str) -> Option<String> {
 ///
 /// # Errors
 /// Where this is no pod, the cluster refuses, or it can't be known which container this is.
-pub async fn look_up(query: &PodQuery, reporter: &dyn Reporter) -> CommandResult<PodImage> {
+pub async fn look_up(query: &PodQuery, reporter: &dyn Reporter) -> Result<PodImage, SubmitError> {
     // Whoever started this container by digest said so.
     if let Some(image) = set(MLBUILD_IMAGE).filter(|image| image.contains("@sha256:")) {
         let digest_of = query.kind(&image).await;
@@ -81,10 +81,7 @@ pub async fn look_up(query: &PodQuery, reporter: &dyn Reporter) -> CommandResult
     })
     .await
     .map_err(|error| match error {
-        KubernetesError::NoConfig { .. } => CommandError::environment(
-            "this is no pod of Kubernetes: KUBERNETES_SERVICE_HOST isn't set",
-        )
-        .hint("mlbuild run and mlbuild submit tell their containers the image themselves"),
+        KubernetesError::NoConfig { .. } => SubmitError::NoPod,
         error => error.into(),
     })?;
     let pod = query
@@ -107,7 +104,7 @@ pub async fn look_up(query: &PodQuery, reporter: &dyn Reporter) -> CommandResult
 }
 
 /// Asks the cluster, until it knows.
-async fn ask(query: &PodQuery, cluster: &Cluster, pod: &str) -> CommandResult<Running> {
+async fn ask(query: &PodQuery, cluster: &Cluster, pod: &str) -> Result<Running, SubmitError> {
     let named = query.container.clone().or_else(|| set(MLBUILD_CONTAINER));
     let mountinfo = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let mounts = mounts(&mountinfo);
@@ -115,17 +112,14 @@ async fn ask(query: &PodQuery, cluster: &Cluster, pod: &str) -> CommandResult<Ru
     for attempt in 1.. {
         let why = match cluster.pod(pod).await {
             Ok(found) => {
-                let running = running(&found, named.as_deref(), &mounts, &command)
-                    .map_err(|error| CommandError::environment(error).hint(
-                        "say it: --container NAME, or MLBUILD_CONTAINER and MLBUILD_POD_NAME in the pod's specification",
-                    ))?;
+                let running = running(&found, named.as_deref(), &mounts, &command)?;
                 if running.image.is_some() {
                     return Ok(running);
                 }
-                CommandError::environment(format!(
-                    "the cluster doesn't know yet what the container {} of {pod} runs",
-                    running.container
-                ))
+                SubmitError::ImageUnknown {
+                    container: running.container,
+                    pod: pod.to_owned(),
+                }
             }
             Err(error @ KubernetesError::Unreachable { .. }) => error.into(),
             Err(error) => return Err(explained(error, cluster, pod)),
@@ -138,19 +132,17 @@ async fn ask(query: &PodQuery, cluster: &Cluster, pod: &str) -> CommandResult<Ru
     unreachable!("the loop returns")
 }
 
-fn explained(error: KubernetesError, cluster: &Cluster, pod: &str) -> CommandError {
+fn explained(error: KubernetesError, cluster: &Cluster, pod: &str) -> SubmitError {
+    let namespace = cluster.namespace.clone();
     match error {
-        KubernetesError::NotFound { .. } => CommandError::environment(format!(
-            "the namespace {} has no pod {pod}, which is this host's name",
-            cluster.namespace
-        ))
-        .hint("hand the name in by downward API: MLBUILD_POD_NAME from metadata.name"),
-        KubernetesError::Forbidden { .. } => {
-            let namespace = &cluster.namespace;
-            CommandError::environment(error).hint(format!(
-                "allow it: mlbuild env --rbac --namespace {namespace} | kubectl apply -f -"
-            ))
-        }
+        KubernetesError::NotFound { .. } => SubmitError::NoSuchPod {
+            namespace,
+            pod: pod.to_owned(),
+        },
+        KubernetesError::Forbidden { .. } => SubmitError::PodForbidden {
+            namespace,
+            source: error,
+        },
         error => error.into(),
     }
 }

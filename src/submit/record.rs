@@ -5,8 +5,9 @@ use mlbuild_manifests::lock::FILE_NAME;
 use mlbuild_manifests::run_record::{RunCluster, RunCommand};
 
 use super::Submission;
+use super::error::SubmitError;
 use super::follow::FollowEnd;
-use crate::error::{CommandResult, ErrorKind};
+use crate::error::ErrorKind;
 use crate::kubernetes::Cluster;
 use crate::records::{RunExit, RunStart, StartedRun, this_host};
 use crate::reporter::Reporter;
@@ -25,7 +26,7 @@ pub(super) fn write(
     cluster: &Cluster,
     version: &str,
     reporter: &dyn Reporter,
-) -> CommandResult<StartedRun> {
+) -> Result<StartedRun, SubmitError> {
     let (project, code) = pending.code(reporter);
     let lock = LockFile::load(&project.join(FILE_NAME)).unwrap_or_default();
     let spec = &submission.request.spec;
@@ -50,7 +51,7 @@ pub(super) fn write(
         host,
         cluster: Some(place(submission, cluster)),
     };
-    begin(run, &project)
+    Ok(begin(run, &project)?)
 }
 
 /// What is of one submission, or says where: the rest makes the same Job again.
@@ -88,7 +89,11 @@ pub(super) fn refused(run: StartedRun, reporter: &dyn Reporter) {
 }
 
 /// Writes down how the run ended.
-pub(super) fn finish(run: StartedRun, end: &CommandResult<FollowEnd>, reporter: &dyn Reporter) {
+pub(super) fn finish(
+    run: StartedRun,
+    end: &Result<FollowEnd, SubmitError>,
+    reporter: &dyn Reporter,
+) {
     let exit = match end {
         Ok(FollowEnd::Ended(end)) => RunExit {
             code: end.code,
@@ -96,7 +101,7 @@ pub(super) fn finish(run: StartedRun, end: &CommandResult<FollowEnd>, reporter: 
         },
         Ok(FollowEnd::Cancelled) => RunExit::of_code(super::INTERRUPTED),
         // The connection is lost, and the Job may run on.
-        Err(error) if error.kind == ErrorKind::Environment => return,
+        Err(error) if error.kind() == ErrorKind::Environment => return,
         Err(_) => RunExit::default(),
     };
     record_end(run, exit, reporter);

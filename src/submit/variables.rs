@@ -4,8 +4,8 @@
 use mlbuild_secrets::must_hide;
 
 use super::SubmitRequest;
+use super::error::SubmitError;
 use crate::env_vars::{MLBUILD_IMAGE, MLBUILD_RUN_ID, WANDB_API_KEY, WANDB_DOCKER, WANDB_RUN_ID};
-use crate::error::{CommandError, CommandResult};
 use crate::runtime::{Assignment, Value};
 use crate::start::credentials;
 
@@ -15,7 +15,10 @@ pub(super) struct Variables {
     pub(super) secret: Vec<Assignment>,
 }
 
-pub(super) fn gather(request: &SubmitRequest, pinned: Option<&str>) -> CommandResult<Variables> {
+pub(super) fn gather(
+    request: &SubmitRequest,
+    pinned: Option<&str>,
+) -> Result<Variables, SubmitError> {
     let options = &request.spec.options;
     let mut all: Vec<Assignment> = Vec::new();
     let mut set = |name: &str, value: String| {
@@ -73,31 +76,36 @@ fn has_key(request: &SubmitRequest, given: &[Assignment]) -> bool {
 
 /// A file of variables or labels as docker reads it: `NAME=VALUE` or `NAME` in a line, `#` before a
 /// comment.
-pub(super) fn from_file(flag: &str, path: &str) -> CommandResult<Vec<Assignment>> {
-    let flag = format!("--{flag} {path}");
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| CommandError::user(format!("{flag}: {error}")))?;
+pub(super) fn from_file(flag: &'static str, path: &str) -> Result<Vec<Assignment>, SubmitError> {
+    let text = std::fs::read_to_string(path).map_err(|source| SubmitError::File {
+        flag,
+        path: path.to_owned(),
+        source,
+    })?;
     let mut found = Vec::new();
     for (number, line) in text.lines().enumerate() {
         let line = line.trim_start();
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        let assignment = line
-            .parse()
-            .map_err(|why| CommandError::user(format!("{flag}, line {}: {why}", number + 1)))?;
+        let assignment = line.parse().map_err(|why| SubmitError::Line {
+            flag,
+            path: path.to_owned(),
+            line: number + 1,
+            why,
+        })?;
         found.push(assignment);
     }
     Ok(found)
 }
 
 /// What a variable may be called in a pod, and in a Secret.
-fn check_name(name: &str) -> CommandResult {
+fn check_name(name: &str) -> Result<(), SubmitError> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
     if name.chars().all(is_plain) && !name.starts_with(|c: char| c.is_ascii_digit()) {
         return Ok(());
     }
-    Err(CommandError::user(format!(
-        "--env {name}: Kubernetes takes names of letters, digits, `_`, `-` and `.` that don't begin with a digit"
-    )))
+    Err(SubmitError::VariableName {
+        name: name.to_owned(),
+    })
 }

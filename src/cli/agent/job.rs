@@ -214,7 +214,7 @@ fn prepare_and_start(
         Ok(record) => record,
         Err(error) => {
             agent.containers.remove(&container);
-            return Ok(failed(&error, handle));
+            return Ok(failed(&error.into(), handle));
         }
     };
     output::note(&format!("job {}: {}", claim.id, start.image));

@@ -3,7 +3,6 @@
 use std::io::{IsTerminal as _, stdin, stdout};
 
 use clap::Args;
-use kube::ResourceExt as _;
 use rustix::termios::{self, OptionalActions, Termios};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::signal::unix::{SignalKind, signal};
@@ -39,7 +38,7 @@ pub struct BashArgs {
 /// Where the Job doesn't run, or the program can't be started in it.
 pub async fn run(args: BashArgs) -> CommandResult<u8> {
     let (cluster, found) = args.cluster.find(&args.job).await?;
-    let pod = running_pod(&found, &found.job.name_any())?;
+    let pod = running_pod(&found)?;
     let words = match args.command.is_empty() {
         true => ["sh", "-c", SHELL].map(str::to_owned).to_vec(),
         false => args.command,

@@ -3,11 +3,10 @@
 use clap::Args;
 
 use super::dev;
-use crate::cli::support::docker_help;
 use crate::cli::support::mlbuild_flags::MlbuildFlags;
 use crate::cli::support::output::{self, Terminal};
 use crate::cli::support::run_line::with_config;
-use crate::cli::support::trust;
+use crate::cli::support::{docker_help, errors, trust};
 use crate::error::{CommandError, CommandResult};
 use crate::records::project_folder;
 use crate::runtime::{Flag, Grammar, Options, Parsed};
@@ -73,7 +72,8 @@ pub fn run(args: &DevcontainerArgs) -> CommandResult {
         gpu: flags.gpu,
         defaults: flags.defaults,
     };
-    let text = devcontainer::text(request, &Terminal::default())?;
+    let text = devcontainer::text(request, &Terminal::default())
+        .map_err(|error| errors::start::of_verb(error, GRAMMAR.verb))?;
     if flags.dry_run {
         return output::answer(&text);
     }

@@ -86,7 +86,8 @@ pub fn run(args: EnvArgs) -> CommandResult {
         asks_kind: args.format == EnvFormat::Json,
         registry,
     };
-    let found = wait_for(pod_image::look_up(&query, &Terminal::default()));
+    let reporter = Terminal::default();
+    let found = wait_for(async { Ok(pod_image::look_up(&query, &reporter).await?) });
     let answer = match found {
         Err(error) if args.optional => {
             output::warning(&format!("the image isn't known: {}", error.message()));

@@ -50,7 +50,10 @@ pub fn run(args: &RunArgs) -> CommandResult<u8> {
     }
     trust::check(&folder, &wishes, flags.trust)?;
     let request = flags.request(spec, folder)?;
-    finish(&wait_for(start::run(request, &Terminal::default()))?)
+    let reporter = Terminal::default();
+    finish(&wait_for(async {
+        Ok(start::run(request, &reporter).await?)
+    })?)
 }
 
 /// Prints the id of a container that runs on; returns the exit code.

@@ -23,7 +23,7 @@ use crate::runtime::{RuntimeCli, shell_line};
 use crate::start::job::Engine;
 
 /// How often somebody who follows a job looks at it.
-const LOOK: Duration = Duration::from_millis(300);
+const POLL_INTERVAL: Duration = Duration::from_millis(300);
 
 /// List jobs, show them, follow them, cancel them, try them again, remove them.
 ///
@@ -425,7 +425,7 @@ fn logs(args: &LogsArgs) -> CommandResult {
 
 fn wait_for_start(store: &Store, mut job: Job) -> CommandResult<Job> {
     while matches!(job.state, State::Queued | State::Claimed) {
-        std::thread::sleep(LOOK);
+        std::thread::sleep(POLL_INTERVAL);
         job = store.job(&job.id)?;
     }
     Ok(job)

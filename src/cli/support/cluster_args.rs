@@ -37,7 +37,7 @@ impl ClusterArgs {
     /// # Errors
     /// Where there is no such Job, or the cluster can't be asked.
     pub async fn find(&self, name: &str) -> CommandResult<(Cluster, FoundJob)> {
-        self.query().find(name).await
+        Ok(self.query().find(name).await?)
     }
 
     /// Where a Job is looked for.

@@ -17,14 +17,18 @@ const INTERRUPTED: i32 = 130;
 /// # Errors
 /// Where the process can't listen for signals.
 pub fn token() -> CommandResult<CancellationToken> {
-    let listen = |kind| {
-        signal(kind).map_err(|error| {
-            CommandError::environment(format!("cannot listen for Ctrl-C: {error}"))
-        })
-    };
+    listen()
+        .map_err(|error| CommandError::environment(format!("cannot listen for Ctrl-C: {error}")))
+}
+
+/// As [`token`], with the system's own error.
+///
+/// # Errors
+/// Where the process can't listen for signals.
+pub fn listen() -> std::io::Result<CancellationToken> {
     let token = CancellationToken::new();
-    let mut interrupt = listen(SignalKind::interrupt())?;
-    let mut terminate = listen(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
     let cancelled = token.clone();
     tokio::spawn(async move {
         loop {

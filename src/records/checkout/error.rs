@@ -25,7 +25,7 @@ pub enum CheckoutError {
     #[error("the working tree holds changes that would be in the way: {}", named(.0))]
     Dirty(Vec<String>),
     /// The worktree's folder is in use.
-    #[error("--worktree {}: it is there, and not an empty folder", .0.display())]
+    #[error("{}: it is there, and not an empty folder", .0.display())]
     WorktreeTaken(PathBuf),
     /// This is a clone of something else.
     #[error(

@@ -4,15 +4,18 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::LABEL;
-use crate::error::{CommandError, CommandResult};
 use crate::runtime::RunSpec;
+use crate::start::StartError;
 use crate::start::runtime_cli::ContainerRuntime;
 
 /// The newest container of the project, if one runs.
 ///
 /// # Errors
 /// Where the runtime can't be asked.
-pub(super) fn running(runtime: &ContainerRuntime, project: &Path) -> CommandResult<Option<String>> {
+pub(super) fn running(
+    runtime: &ContainerRuntime,
+    project: &Path,
+) -> Result<Option<String>, StartError> {
     let filter = format!("label={LABEL}={}", project.display());
     let output = Command::new(&runtime.program)
         .args([
@@ -25,8 +28,10 @@ pub(super) fn running(runtime: &ContainerRuntime, project: &Path) -> CommandResu
         ])
         .stdin(Stdio::null())
         .output();
-    let failed =
-        |why: String| CommandError::environment(format!("{}: {why}", runtime.program.display()));
+    let failed = |why: String| StartError::ProgramFailed {
+        program: runtime.program.clone(),
+        why,
+    };
     let output = output.map_err(|error| failed(error.to_string()))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
@@ -40,17 +45,17 @@ pub(super) fn running(runtime: &ContainerRuntime, project: &Path) -> CommandResu
 ///
 /// # Errors
 /// Where anything of the kind was asked for.
-pub(super) fn refuse_what_is_for_a_new_one(id: &str, only_new: &[String]) -> CommandResult {
+pub(super) fn refuse_what_is_for_a_new_one(
+    id: &str,
+    only_new: &[String],
+) -> Result<(), StartError> {
     if only_new.is_empty() {
         return Ok(());
     }
-    Err(CommandError::user(format!(
-        "this project's container runs already ({}), and can't be given {} any more",
-        &id[..id.len().min(12)],
-        only_new.join(", ")
-    ))
-    .hint("a second one beside it: --new")
-    .hint("or without that, to attach to the one that runs"))
+    Err(StartError::RunsAlready {
+        id: id[..id.len().min(12)].to_owned(),
+        only_new: only_new.to_vec(),
+    })
 }
 
 /// The command that starts the spec's own in that container.

@@ -2,8 +2,8 @@
 
 use std::net::TcpListener;
 
-use crate::error::{CommandError, CommandResult};
 use crate::runtime::{Options, RunSpec, Value};
+use crate::start::StartError;
 
 /// What Jupyter reads its token from.
 pub(super) const TOKEN: &str = "JUPYTER_TOKEN";
@@ -33,15 +33,12 @@ impl Jupyter {
     ///
     /// # Errors
     /// Where the port that was asked for is taken.
-    pub(super) fn new(asked: Option<u16>, spec: &RunSpec) -> CommandResult<Self> {
+    pub(super) fn new(asked: Option<u16>, spec: &RunSpec) -> Result<Self, StartError> {
         let port = match asked {
-            Some(port) => free(port).ok_or_else(|| {
-                CommandError::user(format!("--port {port}: something else has this port"))
-                    .hint("leave --port out: a free one is found")
-            })?,
-            None => free(PORT).or_else(|| free(0)).ok_or_else(|| {
-                CommandError::environment("no port of this machine's loopback is free")
-            })?,
+            Some(port) => free(port).ok_or(StartError::PortTaken { port })?,
+            None => free(PORT)
+                .or_else(|| free(0))
+                .ok_or(StartError::NoFreePort)?,
         };
         let is_host = |value: &Value| matches!(value, Value::Text(text) if text == "host");
         Ok(Self {
@@ -83,11 +80,10 @@ fn free(port: u16) -> Option<u16> {
     Some(listener.local_addr().ok()?.port())
 }
 
-fn random() -> CommandResult<[u8; 24]> {
+fn random() -> Result<[u8; 24], StartError> {
     let mut bytes = [0; 24];
-    let failed = |error| CommandError::environment(format!("no random bytes: {error}"));
-    let mut file = std::fs::File::open("/dev/urandom").map_err(failed)?;
-    std::io::Read::read_exact(&mut file, &mut bytes).map_err(failed)?;
+    let mut file = std::fs::File::open("/dev/urandom").map_err(StartError::Random)?;
+    std::io::Read::read_exact(&mut file, &mut bytes).map_err(StartError::Random)?;
     Ok(bytes)
 }
 

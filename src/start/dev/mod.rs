@@ -23,10 +23,10 @@ use super::child::Signals;
 use super::record::PendingRecord;
 use super::runtime_cli::{self, ContainerRuntime};
 use super::{Extras, Start, StartOutcome, image, project_image};
-use crate::error::{CommandError, CommandResult};
 use crate::records::project_folder;
 use crate::reporter::Reporter;
 use crate::runtime::{Mount, Options, RunSpec};
+use crate::start::StartError;
 
 /// The containers of a project are found by this label; its value is the project's folder.
 const LABEL: &str = "org.mlbuild.dev";
@@ -47,7 +47,7 @@ pub enum DevOutcome {
 ///
 /// # Errors
 /// Where no image is named anywhere.
-pub fn planned(request: &DevRequest) -> CommandResult<RunSpec> {
+pub fn planned(request: &DevRequest) -> Result<RunSpec, StartError> {
     let project = project_folder(&request.start.folder);
     let mut spec = with_project(request, &project);
     name_image(&mut spec, request, &project)?;
@@ -60,7 +60,7 @@ pub fn planned(request: &DevRequest) -> CommandResult<RunSpec> {
 ///
 /// # Errors
 /// As [`crate::start::run`], and where no image is named anywhere.
-pub async fn run(request: DevRequest, reporter: &dyn Reporter) -> CommandResult<DevOutcome> {
+pub async fn run(request: DevRequest, reporter: &dyn Reporter) -> Result<DevOutcome, StartError> {
     let project = project_folder(&request.start.folder);
     let mut spec = with_project(&request, &project);
     if request.new {
@@ -93,11 +93,11 @@ async fn start(
     runtime: &ContainerRuntime,
     project: &Path,
     reporter: &dyn Reporter,
-) -> CommandResult<StartOutcome> {
+) -> Result<StartOutcome, StartError> {
     let pending = PendingRecord::of_request(&request.start);
     let image = image::pin(runtime, &spec, reporter)
         .await
-        .map_err(not_built)?;
+        .map_err(own_image)?;
     let mut options = owner::options(runtime, &image, &spec, project, reporter)?;
     options.add("label", &format!("{LABEL}={}", project.display()));
     let jupyter = request.jupyter.as_ref();
@@ -126,9 +126,9 @@ async fn start(
     start.go(pending, Signals::hold()?, extras, reporter).await
 }
 
-fn name_image(spec: &mut RunSpec, request: &DevRequest, project: &Path) -> CommandResult {
+fn name_image(spec: &mut RunSpec, request: &DevRequest, project: &Path) -> Result<(), StartError> {
     if spec.image.is_empty() {
-        spec.image = project_image::of(project, &request.image_tags, "dev")?;
+        spec.image = project_image::of(project, &request.image_tags)?;
     }
     Ok(())
 }
@@ -171,8 +171,8 @@ fn with_project(request: &DevRequest, project: &Path) -> RunSpec {
 }
 
 /// An image that is nowhere may be one that was never made.
-fn not_built(error: CommandError) -> CommandError {
-    error.hint("the project's own image is made by mlbuild image --load")
+fn own_image(error: StartError) -> StartError {
+    StartError::OwnImage(Box::new(error))
 }
 
 #[cfg(test)]

@@ -8,9 +8,9 @@ use sha2::{Digest as _, Sha256};
 
 use crate::display::accounts::{Accounts, Me};
 use crate::env_vars;
-use crate::error::{CommandError, CommandResult};
 use crate::reporter::Reporter;
 use crate::runtime::{Mount, Options, RunSpec, RuntimeCli};
+use crate::start::StartError;
 use crate::start::image::PinnedImage;
 use crate::start::look;
 use crate::start::runtime_cli::ContainerRuntime;
@@ -49,7 +49,7 @@ pub(super) fn options(
     spec: &RunSpec,
     project: &Path,
     reporter: &dyn Reporter,
-) -> CommandResult<Options> {
+) -> Result<Options, StartError> {
     let mut options = Options::default();
     if spec.options.has("user") {
         return Ok(options);
@@ -77,10 +77,7 @@ pub(super) fn options(
     }
     let accounts = owner.among(&inside.passwd, &inside.group);
     if owner.uid != 0 {
-        let place = Place::make(&owner, project).map_err(|error| {
-            CommandError::environment(format!("a home for the container can't be made: {error}"))
-                .hint("set MLBUILD_STATE_DIR to a folder that you may write to; or --user")
-        })?;
+        let place = Place::make(&owner, project).map_err(StartError::Home)?;
         add(&mut options, &place, &accounts)?;
     }
     options.add("env", &format!("HOME={}", accounts.home));
@@ -88,14 +85,15 @@ pub(super) fn options(
     Ok(options)
 }
 
-fn add(options: &mut Options, place: &Place, accounts: &Accounts) -> CommandResult {
+fn add(options: &mut Options, place: &Place, accounts: &Accounts) -> Result<(), StartError> {
     // A user that the image knows has a home there.
     if accounts.known {
         return Ok(());
     }
     for (name, text) in [("passwd", &accounts.passwd), ("group", &accounts.group)] {
-        let file = place.write(name, text).map_err(|error| {
-            CommandError::environment(format!("{}: {error}", place.folder.display()))
+        let file = place.write(name, text).map_err(|source| StartError::File {
+            path: place.folder.clone(),
+            source,
         })?;
         let mount = Mount::bind(&file, format!("/etc/{name}")).read_only();
         options.add("mount", &mount.to_string());

@@ -32,9 +32,9 @@ use super::runtime_cli::{self, ContainerRuntime};
 use super::{Extras, Start, StartOutcome, image, look};
 use crate::display::Surroundings;
 use crate::display::image::Inside;
-use crate::error::{CommandError, CommandResult};
 use crate::reporter::Reporter;
 use crate::runtime::{Options, RunSpec, RuntimeCli, Value};
+use crate::start::StartError;
 
 /// A run that has ended, or goes on in the background with the display given to it.
 pub struct GuiOutcome<'r> {
@@ -54,7 +54,7 @@ pub fn planned(
     display: &DisplayRequest,
     runtime: RuntimeCli,
     reporter: &dyn Reporter,
-) -> CommandResult<RunSpec> {
+) -> Result<RunSpec, StartError> {
     let host = Surroundings::this();
     let session = Session::find(&host, display, true, reporter)?;
     let plan = Plan::before(&host, &session, display, &spec);
@@ -69,7 +69,7 @@ pub fn planned(
 pub async fn run<'r>(
     request: GuiRequest,
     reporter: &'r dyn Reporter,
-) -> CommandResult<GuiOutcome<'r>> {
+) -> Result<GuiOutcome<'r>, StartError> {
     let GuiRequest { start, display } = request;
     let host = Surroundings::this();
     let session = Session::find(&host, &display, false, reporter)?;
@@ -111,7 +111,7 @@ async fn shown<'r>(
     pending: Option<PendingRecord>,
     signals: Signals,
     reporter: &'r dyn Reporter,
-) -> CommandResult<GuiOutcome<'r>> {
+) -> Result<GuiOutcome<'r>, StartError> {
     let program = start.runtime.program.clone();
     let id_file = stderr_watch::id_file(&start, &set_up, &mut options);
     let (stderr, watch) = StderrWatch::of(&start, id_file.as_deref());
@@ -134,16 +134,13 @@ async fn shown<'r>(
 }
 
 /// Sockets of this machine can be mounted on this machine only.
-fn refuse_far_away(runtime: &ContainerRuntime) -> CommandResult {
+fn refuse_far_away(runtime: &ContainerRuntime) -> Result<(), StartError> {
     let why = match (runtime.is_local(), runtime.is_in_a_vm()) {
         (false, _) => "the Docker daemon is on another machine",
         (_, true) => "Docker Desktop runs containers in a virtual machine",
         _ => return Ok(()),
     };
-    Err(
-        CommandError::environment(format!("{why}: its containers can't reach this display"))
-            .hint("docker context use default; or log in there with ssh -X and run mlbuild there"),
-    )
+    Err(StartError::FarAway { why })
 }
 
 fn warn_of_what_it_lacks(inside: Option<&Inside>, reporter: &dyn Reporter) {

@@ -9,10 +9,10 @@ use crate::display::find::{self, Trouble, X11};
 use crate::display::image::Inside;
 use crate::display::sound::{self, Sound};
 use crate::display::wayland;
-use crate::error::{CommandError, CommandResult};
 use crate::reporter::Reporter;
 use crate::runtime::RunSpec;
 use crate::start::runtime_cli::ContainerRuntime;
+use crate::start::{ProgramUser, StartError};
 
 /// What there is, and is wanted.
 #[derive(Debug, Clone, Default)]
@@ -33,68 +33,41 @@ impl Session {
         wanted: &DisplayRequest,
         only_names: bool,
         reporter: &dyn Reporter,
-    ) -> CommandResult<Self> {
+    ) -> Result<Self, StartError> {
         let only_wayland = host.var("DISPLAY").is_none() && host.var("WAYLAND_DISPLAY").is_some();
         if only_wayland && !wanted.wayland {
             reporter.note("there is no DISPLAY: the program gets the Wayland socket alone");
         }
         let x11 = match (only_wayland, only_names) {
             (true, _) => None,
-            (false, false) => Some(find::x11(host).map_err(no_display)?),
+            (false, false) => Some(find::x11(host)?),
             (false, true) => Some(X11 {
-                name: named(host).map_err(no_display)?,
+                name: named(host)?,
                 cookie: Some(crate::display::authority::Cookie(Vec::new())),
             }),
         };
         if wanted.access == DisplayAccess::Xhost
             && x11.as_ref().is_some_and(|x11| x11.name.host.is_some())
         {
-            return Err(CommandError::user(
-                "--display-access=xhost: ssh itself asks for the cookie, whoever the display lets in",
-            )
-            .hint("leave --display-access out: isolated works over ssh"));
+            return Err(StartError::XhostOverSsh);
         }
-        let no_camera = |error: camera::NoCamera| {
-            let hint = error.hint();
-            CommandError::environment(error).hint(hint)
-        };
-        let no_wayland =
-            |error: wayland::NoWayland| CommandError::environment(&error).hint(error.hint());
-        let no_sound = |error| {
-            CommandError::environment(error).hint("leave --audio out, or log in to a desktop")
-        };
         Ok(Self {
             x11,
             wayland: (wanted.wayland || only_wayland)
                 .then(|| wayland::socket(host))
-                .transpose()
-                .map_err(no_wayland)?,
+                .transpose()?,
             cameras: wanted
                 .cameras
                 .iter()
                 .map(|asked| camera::choose(host, asked))
-                .collect::<Result<_, _>>()
-                .map_err(no_camera)?,
-            sound: wanted
-                .audio
-                .then(|| sound::sockets(host))
-                .transpose()
-                .map_err(no_sound)?,
+                .collect::<Result<_, _>>()?,
+            sound: wanted.audio.then(|| sound::sockets(host)).transpose()?,
         })
     }
 }
 
 fn named(host: &Surroundings) -> Result<crate::display::name::DisplayName, Trouble> {
     Ok(host.var("DISPLAY").ok_or(Trouble::Unset)?.parse()?)
-}
-
-fn no_display(trouble: Trouble) -> CommandError {
-    let hint = trouble.hint();
-    match trouble.is_users() {
-        true => CommandError::user(trouble),
-        false => CommandError::environment(trouble),
-    }
-    .hint(hint)
 }
 
 /// Sockets that open to this user alone are of no use to another.
@@ -109,7 +82,7 @@ pub(super) fn check_user(
     inside: Option<&Inside>,
     runtime: &ContainerRuntime,
     reporter: &dyn Reporter,
-) -> CommandResult {
+) -> Result<(), StartError> {
     let own = rustix::process::geteuid().as_raw();
     let uid = inside.and_then(|inside| inside.uid);
     let is_other =
@@ -117,23 +90,19 @@ pub(super) fn check_user(
     // Root opens the sockets of others, as long as it has its capabilities.
     let is_kept_out = is_other && (uid != Some(0) || wanted.access == DisplayAccess::Isolated);
     let program_user = || match spec.options.text("user") {
-        Some(user) => format!("--user {user}"),
-        None => format!("uid {}", uid.unwrap_or_default()),
+        Some(user) => ProgramUser::Named(user.to_owned()),
+        None => ProgramUser::Uid(uid.unwrap_or_default()),
     };
-    let to_type = "--display-access=uid runs it as you";
+    let refused = |socket| StartError::SocketOfAnother {
+        socket,
+        own,
+        program: program_user(),
+    };
     if session.wayland.is_some() && is_kept_out {
-        return Err(CommandError::user(format!(
-            "the Wayland socket opens to your uid, {own}, and the program runs as {}",
-            program_user()
-        ))
-        .hint(to_type));
+        return Err(refused("Wayland socket"));
     }
     if session.sound.is_some() && is_kept_out {
-        return Err(CommandError::user(format!(
-            "the sound server opens to your uid, {own}, and the program runs as {}",
-            program_user()
-        ))
-        .hint(to_type));
+        return Err(refused("sound server"));
     }
     let Some(x11) = session.x11.as_ref().filter(|x11| x11.cookie.is_none()) else {
         return Ok(());
@@ -152,12 +121,10 @@ pub(super) fn check_user(
             x11.name
         )),
         (_, false, true) => {
-            return Err(CommandError::environment(format!(
-                "the display {} lets you in without a cookie, and nobody else; there is none that the program, {}, could use",
-                x11.name,
-                program_user()
-            ))
-            .hint(to_type));
+            return Err(StartError::NoCookieForProgram {
+                display: x11.name.to_string(),
+                program: program_user(),
+            });
         }
     }
     Ok(())

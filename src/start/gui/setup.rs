@@ -11,9 +11,9 @@ use crate::display::folder::PrivateFolder;
 use crate::display::image::Inside;
 use crate::display::relay;
 use crate::display::server::{Guest, Server};
-use crate::error::{CommandError, CommandResult};
 use crate::reporter::Reporter;
 use crate::start::Start;
+use crate::start::StartError;
 
 /// Files of this machine that the container gets.
 #[derive(Debug, Clone, Default)]
@@ -45,18 +45,15 @@ impl<'r> SetUp<'r> {
         start: &Start,
         inside: &Inside,
         reporter: &'r dyn Reporter,
-    ) -> CommandResult<Self> {
+    ) -> Result<Self, StartError> {
         let folder = PrivateFolder::make(host);
-        let folder = folder.map_err(|error| {
-            let base = PrivateFolder::base(host);
-            CommandError::environment(format!(
-                "no private folder can be made in {}: {error}",
-                base.display()
-            ))
-            .hint("export XDG_RUNTIME_DIR=/run/user/$(id -u)")
+        let folder = folder.map_err(|source| StartError::PrivateFolder {
+            base: PrivateFolder::base(host),
+            source,
         })?;
-        let failed = |error: std::io::Error| {
-            CommandError::environment(format!("{}: {error}", folder.path("").display()))
+        let failed = |source| StartError::File {
+            path: folder.path(""),
+            source,
         };
         let mut files = Files::default();
         let mut opened = None;
@@ -128,13 +125,11 @@ impl<'r> Opened<'r> {
         display: &X11,
         guest: Guest,
         reporter: &'r dyn Reporter,
-    ) -> CommandResult<Option<Self>> {
-        let failed = |error: &dyn std::fmt::Display| {
-            CommandError::environment(format!(
-                "the display {} can't be opened to {guest}: {error}",
-                display.name
-            ))
-            .hint("leave --display-access out: isolated opens nothing")
+    ) -> Result<Option<Self>, StartError> {
+        let failed = |error: &dyn std::fmt::Display| StartError::NotOpened {
+            display: display.name.to_string(),
+            guest: guest.to_string(),
+            why: error.to_string(),
         };
         let mut server = find::open(host, display).map_err(|error| failed(&error))?;
         let access = server.access().map_err(|error| failed(&error))?;

@@ -15,11 +15,11 @@ use crate::cli::support::mlbuild_flags::MlbuildFlags;
 use crate::cli::support::output::{self, Terminal};
 use crate::cli::support::run_line::with_config;
 use crate::cli::support::runtime::wait_for;
-use crate::cli::support::trust;
-use crate::cli::support::{docker_help, dry_run};
+use crate::cli::support::{docker_help, dry_run, errors, trust};
 use crate::error::{CommandError, CommandResult};
 use crate::runtime::{Grammar, Options, Parsed, RunSpec};
 use crate::settings;
+use crate::start::StartError;
 use crate::start::dev::{self, DevOutcome, DevRequest};
 
 const GRAMMAR: Grammar = Grammar {
@@ -76,13 +76,19 @@ pub fn run(args: &DevArgs) -> CommandResult<u8> {
         only_new,
     };
     if own.dry_run {
-        return dry_run::print(dev::planned(&request)?, &own, &folder).map(|()| 0);
+        return dry_run::print(dev::planned(&request).map_err(of_dev)?, &own, &folder).map(|()| 0);
     }
     trust::check(&folder, &wishes, own.trust)?;
-    match wait_for(dev::run(request, &Terminal::default()))? {
+    let reporter = Terminal::default();
+    let outcome = async { dev::run(request, &reporter).await.map_err(of_dev) };
+    match wait_for(outcome)? {
         DevOutcome::Started(outcome) => finish(&outcome),
         DevOutcome::Attach { argv } => Err(become_program(&argv)),
     }
+}
+
+fn of_dev(error: StartError) -> CommandError {
+    errors::start::of_verb(error, GRAMMAR.verb)
 }
 
 /// What was typed that a container which runs already can't be given any more.

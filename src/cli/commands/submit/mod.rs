@@ -91,7 +91,7 @@ pub fn run(args: &SubmitArgs) -> CommandResult<u8> {
 
 async fn submit(request: SubmitRequest, own: &Options) -> CommandResult<u8> {
     let waiter = Waiter {
-        cancellation: &interrupt::token,
+        cancellation: &interrupt::listen,
         log: &output::write_bytes,
     };
     let outcome = submit::run(request, waiter, &Terminal::default()).await?;

@@ -1,0 +1,146 @@
+//! Why a run can't be brought back.
+
+use std::path::PathBuf;
+
+use mlbuild_manifests::RunIdError;
+use mlbuild_manifests::lock::LockError;
+use mlbuild_manifests::run_record::RunRecordError;
+
+use crate::error::ErrorKind;
+use crate::records::checkout::CheckoutError;
+use crate::records::{GitError, StoreError};
+use crate::registry::RegistryError;
+use crate::runs::RunsError;
+
+/// Why a run can't be brought back.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RestoreError {
+    /// The run isn't in the project's folder, or could be several.
+    #[error(transparent)]
+    Store(StoreError),
+    /// The run isn't in the project's folder, and the lock names no image that could have it.
+    #[error(transparent)]
+    NotRecorded(StoreError),
+    /// The run's record or its patch can't be used.
+    #[error(transparent)]
+    Record(RunRecordError),
+    /// The project's lock can't be read.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// A reference is none, or its registry can't be asked.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// What is attached to an image can't be read.
+    #[error(transparent)]
+    Attached(#[from] RunsError),
+    /// The lock names no image that was pushed.
+    #[error(
+        "{} names no image that was pushed",
+        mlbuild_manifests::lock::FILE_NAME
+    )]
+    NoPushedImage,
+    /// The run is neither here nor beside these images.
+    #[error("no run `{run}` is recorded here or attached to {}", images.join(", "))]
+    NotAttached {
+        /// What was asked for.
+        run: String,
+        /// The images that were asked.
+        images: Vec<String>,
+    },
+    /// The run's record names its image without a digest.
+    #[error("run {run} names no image that can be had: `{reference}` without a digest")]
+    NoDigest {
+        /// The run.
+        run: String,
+        /// The image.
+        reference: String,
+    },
+    /// The run's image was never pushed, and isn't here.
+    #[error("the image of run {run} was never pushed, and {program} doesn't have it here: {reference}, image ID {}, on {}", image_id.as_deref().unwrap_or("unknown"), host.as_deref().unwrap_or("the machine that ran it"))]
+    NeverPushed {
+        /// The run.
+        run: String,
+        /// The program that starts containers.
+        program: String,
+        /// The image.
+        reference: String,
+        /// The image's ID.
+        image_id: Option<String>,
+        /// The machine that has it.
+        host: Option<String>,
+    },
+    /// The registry doesn't have the run's image, or can't be asked.
+    #[error(transparent)]
+    NotInRegistry(RegistryError),
+    /// Neither the registry nor this machine has the run's image.
+    #[error("the image of run {run} can't be had: {source}, and {program} doesn't have it either")]
+    NotAnywhere {
+        /// The run.
+        run: String,
+        /// The program that starts containers.
+        program: String,
+        /// What the registry said.
+        source: RegistryError,
+    },
+    /// A worktree is wanted, and the run recorded no code.
+    #[error("run {run} recorded no code: it was in no git repository")]
+    NoCode {
+        /// The run.
+        run: String,
+    },
+    /// The code can't be had; nothing was changed.
+    #[error("{source}")]
+    Code {
+        /// The run.
+        run: String,
+        /// The repository that the run was in, where that is known.
+        remote: Option<String>,
+        /// Why.
+        source: CheckoutError,
+    },
+    /// Bringing the code back failed; everything is as it was.
+    #[error(transparent)]
+    CheckOut(CheckoutError),
+    /// The file of Weights & Biases can't be used.
+    #[error("{}: {why}", file.display())]
+    Wandb {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// The file of Weights & Biases names no image.
+    #[error("{}: it has no `docker`: the run was started without WANDB_DOCKER", file.display())]
+    WandbNoImage {
+        /// The file.
+        file: PathBuf,
+    },
+    /// The run's id isn't one.
+    #[error(transparent)]
+    RunId(#[from] RunIdError),
+}
+
+impl From<StoreError> for RestoreError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl RestoreError {
+    /// What kind of failure it is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Registry(error)
+            | Self::NotInRegistry(error)
+            | Self::NotAnywhere { source: error, .. } => error.kind(),
+            Self::Attached(error) => error.kind(),
+            Self::CheckOut(_) => ErrorKind::Work,
+            Self::Code {
+                source: CheckoutError::Git(GitError::NotInstalled | GitError::Io { .. }),
+                ..
+            } => ErrorKind::Environment,
+            _ => ErrorKind::User,
+        }
+    }
+}

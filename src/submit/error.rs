@@ -1,0 +1,201 @@
+//! Why a cluster didn't do a run, or can't say what became of it.
+
+use std::io;
+
+use crate::error::ErrorKind;
+use crate::kubernetes::{KubernetesError, OwnPodError};
+use crate::registry::RegistryError;
+use crate::runtime::LeftOut;
+use crate::start::StartError;
+
+/// Why a cluster didn't do a run, or can't say what became of it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SubmitError {
+    /// The cluster can't be asked, or refuses.
+    #[error(transparent)]
+    Kubernetes(#[from] KubernetesError),
+    /// The run can't be recorded.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The image's name is none, or its registry can't be asked.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// The registry doesn't have the image.
+    #[error(transparent)]
+    NotPushed(RegistryError),
+    /// The platform isn't one.
+    #[error("platform {text}: not a platform; write linux/amd64")]
+    Platform {
+        /// What was given as one.
+        text: String,
+    },
+    /// A file of variables or labels can't be read.
+    #[error("{path}: {source}")]
+    File {
+        /// The flag of docker that names it: `env-file` or `label-file`.
+        flag: &'static str,
+        /// The file.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A line of such a file can't be read.
+    #[error("{path}, line {line}: {why}")]
+    Line {
+        /// The flag of docker that names the file.
+        flag: &'static str,
+        /// The file.
+        path: String,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A variable's name isn't one that pods can have.
+    #[error(
+        "{name}: Kubernetes takes names of letters, digits, `_`, `-` and `.` that don't begin with a digit"
+    )]
+    VariableName {
+        /// The name.
+        name: String,
+    },
+    /// Kubernetes can't do what is asked for.
+    #[error("{}", parts.iter().map(|part| format!("{}: {}", part.what, part.why)).collect::<Vec<_>>().join("\n"))]
+    Unsupported {
+        /// What it can't do.
+        parts: Vec<LeftOut>,
+    },
+    /// It can't be arranged that the run can be cancelled.
+    #[error("cannot listen for Ctrl-C: {0}")]
+    Cancellation(io::Error),
+    /// The container can't start, and won't.
+    #[error("the container of {pod} can't start: {why}")]
+    Stuck {
+        /// Its pod.
+        pod: String,
+        /// Why.
+        why: String,
+    },
+    /// Somebody removed the Job.
+    #[error("the Job {job} was removed while it ran")]
+    Removed {
+        /// The Job.
+        job: String,
+    },
+    /// The cluster doesn't answer any more, and the Job may run on.
+    #[error("{source}")]
+    Lost {
+        /// The Job.
+        job: String,
+        /// What happened.
+        source: KubernetesError,
+    },
+    /// Whoever takes the container's output doesn't take it.
+    #[error("cannot write the answer to stdout: {0}")]
+    Output(io::Error),
+    /// The Job's pods are gone.
+    #[error("the pods of the Job {job} are gone, and their log with them")]
+    LogGone {
+        /// The Job.
+        job: String,
+    },
+    /// The Job's container doesn't run yet.
+    #[error("the Job {job} doesn't run yet: {why}")]
+    NotRunning {
+        /// The Job.
+        job: String,
+        /// What it waits for.
+        why: String,
+    },
+    /// The Job's pod failed, and the next one doesn't run yet.
+    #[error("the pod of the Job {job} failed, and the next one doesn't run yet")]
+    BetweenPods {
+        /// The Job.
+        job: String,
+    },
+    /// The Job is over.
+    #[error("the Job {job} is over")]
+    Over {
+        /// The Job.
+        job: String,
+    },
+    /// The kubeconfig has no context for the cluster of a recorded run.
+    #[error("{source}")]
+    NoContextOfRun {
+        /// The run.
+        run: String,
+        /// Its cluster's address.
+        server: String,
+        /// Its namespace.
+        namespace: String,
+        /// What the kubeconfig lacks.
+        source: KubernetesError,
+    },
+    /// The Job of a recorded run isn't in the cluster.
+    #[error("{source}")]
+    RunGone {
+        /// The run.
+        run: String,
+        /// The address of the cluster that it was in, where another one was asked.
+        moved_from: Option<String>,
+        /// What was asked for.
+        source: KubernetesError,
+    },
+    /// No Job has this name, and no run this id.
+    #[error(transparent)]
+    NoJob(KubernetesError),
+    /// This is no pod of Kubernetes.
+    #[error("this is no pod of Kubernetes: KUBERNETES_SERVICE_HOST isn't set")]
+    NoPod,
+    /// It can't be known which container of the pod this is.
+    #[error(transparent)]
+    OwnPod(#[from] OwnPodError),
+    /// The namespace has no pod of this host's name.
+    #[error("the namespace {namespace} has no pod {pod}, which is this host's name")]
+    NoSuchPod {
+        /// The namespace.
+        namespace: String,
+        /// The name.
+        pod: String,
+    },
+    /// The service account may not look at pods.
+    #[error("{source}")]
+    PodForbidden {
+        /// The namespace.
+        namespace: String,
+        /// The cluster's words.
+        source: KubernetesError,
+    },
+    /// The cluster doesn't know yet what the container runs.
+    #[error("the cluster doesn't know yet what the container {container} of {pod} runs")]
+    ImageUnknown {
+        /// The container.
+        container: String,
+        /// Its pod.
+        pod: String,
+    },
+}
+
+impl SubmitError {
+    /// What kind of failure it is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Kubernetes(error)
+            | Self::NoJob(error)
+            | Self::Lost { source: error, .. }
+            | Self::NoContextOfRun { source: error, .. }
+            | Self::RunGone { source: error, .. } => error.kind(),
+            Self::Start(error) => error.kind(),
+            Self::Registry(error) | Self::NotPushed(error) => error.kind(),
+            Self::Platform { .. }
+            | Self::File { .. }
+            | Self::Line { .. }
+            | Self::VariableName { .. }
+            | Self::Unsupported { .. } => ErrorKind::User,
+            Self::Stuck { .. } => ErrorKind::Runtime,
+            Self::Removed { .. } | Self::Output(_) => ErrorKind::Work,
+            _ => ErrorKind::Environment,
+        }
+    }
+}
