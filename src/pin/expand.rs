@@ -22,13 +22,13 @@ pub enum ExpandError {
         written: String,
     },
     /// The text is not a variable expression.
-    #[error("Dockerfile:{line}: `{written}`: {reason}")]
+    #[error("Dockerfile:{line}: `{written}` has a broken variable expression{}", if reason.is_empty() { String::new() } else { format!(": {reason}") })]
     Broken {
         /// Line, from 1.
         line: usize,
         /// The image as written.
         written: String,
-        /// What BuildKit says.
+        /// What BuildKit says; empty where the text just ends.
         reason: String,
     },
     /// BuildKit doesn't take it.
@@ -110,7 +110,7 @@ impl<'a> Variables<'a> {
         let unset = RefCell::new(None);
         let found = self.filled(written, statement.line, &unset)?;
         match (found, unset.into_inner()) {
-            (Some(image), name) if image.is_empty() => Err(match name {
+            (Some(image), name) if is_nothing(&image, name.is_some()) => Err(match name {
                 Some(name) => ExpandError::Unset {
                     line: statement.line,
                     name,
@@ -152,6 +152,11 @@ impl<'a> Variables<'a> {
         })?;
         Ok((!per_platform.get()).then_some(filled))
     }
+}
+
+/// Whether what is left names no image: blank or, for want of a variable, not a name at all.
+fn is_nothing(image: &str, lacks: bool) -> bool {
+    image.is_empty() || (lacks && mlbuild_templates::reference::parse(image).is_err())
 }
 
 /// `written` with its variables filled in; `None` where it differs from platform to platform.

@@ -157,7 +157,8 @@ impl Lexer<'_> {
             Some(c @ ('#' | '%')) => self.trimmed(&name, c),
             Some('/') => self.replaced(&name),
             Some(c) => Err(unsupported(&c.to_string())),
-            None => Err(unsupported("end")),
+            // The text ends inside the braces.
+            None => Err(String::new()),
         }
     }
 

@@ -72,11 +72,6 @@ pub fn dockerfile(
             accelerator_bases,
             findings,
         } => {
-            if !settings.answer.is_quiet() {
-                findings
-                    .iter()
-                    .for_each(|found| reporter.note(found.to_string()));
-            }
             refuse_unused(settings, findings)?;
             let around = Surroundings {
                 settings,
@@ -84,10 +79,16 @@ pub fn dockerfile(
                 accelerator_bases,
                 reporter,
             };
-            match template {
+            let composed = match template {
                 None => around.composed(spec),
                 Some(path) => around.filled(path, spec),
+            }?;
+            if !settings.answer.is_quiet() {
+                findings
+                    .iter()
+                    .for_each(|found| reporter.note(found.to_string()));
             }
+            Ok(composed)
         }
     }
 }

@@ -116,6 +116,7 @@ impl Rule {
                 true => Ok(()),
                 false => Err("write CONTAINER or CONTAINER:ALIAS".into()),
             },
+            Self::Mac if text.is_empty() => Ok(()),
             Self::Mac => mac(text.trim()),
             Self::Swap => check::bytes(text),
             Self::Swappiness => match text.parse::<i64>() {
