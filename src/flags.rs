@@ -116,6 +116,9 @@ pub struct ComposeArgs {
     /// Keep the host's package indexes, proxies and CA bundle from RUN steps.
     #[arg(long)]
     pub no_host_network_settings: bool,
+    /// Fail where a file that bears on the environment isn't used, instead of naming it.
+    #[arg(long)]
+    pub strict: bool,
     /// Write Dockerfile.cpu and Dockerfile.gpu into the folder, and stop.
     #[arg(long)]
     pub write: bool,

@@ -1,15 +1,17 @@
-//! Variables in `FROM`, as the Dockerfile reference has them before the first
-//! stage: global ARGs, build arguments and the platform's automatic ARGs.
+//! Variables in `FROM`, as BuildKit fills them in: ARGs before the first stage, build arguments and
+//! the platform's automatic ARGs. What isn't declared is empty.
 
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
 use super::PinContext;
-use super::scan::Statement;
+use super::scan::{Refusal, Statement};
+use super::words;
 
-/// A `FROM` that can't be resolved.
+/// A `FROM` that can't be resolved, or a file that BuildKit doesn't take.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ExpandError {
-    /// A variable has no value.
+    /// A variable has no value, and nothing is left.
     #[error("Dockerfile:{line}: ARG {name} in `FROM {written}` has no value")]
     Unset {
         /// Line, from 1.
@@ -20,13 +22,18 @@ pub enum ExpandError {
         written: String,
     },
     /// The text is not a variable expression.
-    #[error("Dockerfile:{line}: `{written}` has a broken variable expression")]
+    #[error("Dockerfile:{line}: `{written}` has a broken variable expression{}", if reason.is_empty() { String::new() } else { format!(": {reason}") })]
     Broken {
         /// Line, from 1.
         line: usize,
         /// The image as written.
         written: String,
+        /// What BuildKit says; empty where the text just ends.
+        reason: String,
     },
+    /// BuildKit doesn't take it.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
 }
 
 /// What a variable is known to be.
@@ -39,10 +46,11 @@ enum Value {
 pub(super) struct Variables<'a> {
     build_args: &'a BTreeMap<&'a str, &'a str>,
     values: BTreeMap<String, Value>,
+    escape: char,
 }
 
 impl<'a> Variables<'a> {
-    pub(super) fn new(context: &'a PinContext<'a>) -> Self {
+    pub(super) fn new(context: &'a PinContext<'a>, escape: char) -> Self {
         let mut values = BTreeMap::new();
         for side in ["TARGET", "BUILD"] {
             let mut parts = context.platform.map(|platform| platform.split('/'));
@@ -53,99 +61,109 @@ impl<'a> Variables<'a> {
                 };
                 values.insert(format!("{side}{name}"), value);
             }
+            values.insert(format!("{side}OSVERSION"), Value::Known(String::new()));
             let platform = context.platform.map(str::to_owned);
             values.insert(
                 format!("{side}PLATFORM"),
                 platform.map_or(Value::PerPlatform, Value::Known),
             );
         }
+        let stage = context.target.unwrap_or("default").to_owned();
+        values.insert("TARGETSTAGE".to_owned(), Value::Known(stage));
         Variables {
             build_args: &context.build_args,
             values,
+            escape,
         }
     }
 
-    /// Takes an `ARG a=1 b=2` before the first stage.
-    pub(super) fn declare(&mut self, statement: &Statement) {
-        for word in &statement.words {
-            let (name, default) = match word.text.split_once('=') {
+    /// Takes the words of an `ARG a=1 b=2` before the first stage.
+    pub(super) fn declare(&mut self, arguments: &[String], line: usize) -> Result<(), ExpandError> {
+        for word in arguments {
+            let (name, default) = match word.split_once('=') {
                 Some((name, default)) => (name, Some(default)),
-                None => (word.text.as_str(), None),
+                None => (word.as_str(), None),
             };
-            let value = match (self.build_args.get(name), default) {
-                (Some(given), _) => Some((*given).to_owned()),
-                (None, Some(default)) => {
-                    let default = default.trim_matches(['"', '\'']);
-                    expand(default, self, statement.line).ok().flatten()
+            let default = match default {
+                Some(default) => {
+                    Some(expand(default, self, line)?.map_or(Value::PerPlatform, Value::Known))
                 }
-                (None, None) => None,
+                None => None,
             };
-            if let Some(value) = value {
-                self.values.insert(name.to_owned(), Value::Known(value));
+            let given = self
+                .build_args
+                .get(name)
+                .map(|given| Value::Known((*given).to_owned()));
+            if let Some(value) = given.or(default) {
+                self.values.insert(name.to_owned(), value);
             }
         }
+        Ok(())
+    }
+
+    /// The image of a `FROM`; `None` where it differs from platform to platform.
+    pub(super) fn image(
+        &self,
+        statement: &Statement,
+        written: &str,
+    ) -> Result<Option<String>, ExpandError> {
+        let unset = RefCell::new(None);
+        let found = self.filled(written, statement.line, &unset)?;
+        match (found, unset.into_inner()) {
+            (Some(image), name) if is_nothing(&image, name.is_some()) => Err(match name {
+                Some(name) => ExpandError::Unset {
+                    line: statement.line,
+                    name,
+                    written: written.to_owned(),
+                },
+                None => ExpandError::Broken {
+                    line: statement.line,
+                    written: written.to_owned(),
+                    reason: format!("base name ({written}) should not be blank"),
+                },
+            }),
+            (found, _) => Ok(found),
+        }
+    }
+
+    fn filled(
+        &self,
+        written: &str,
+        line: usize,
+        unset: &RefCell<Option<String>>,
+    ) -> Result<Option<String>, ExpandError> {
+        let per_platform = Cell::new(false);
+        let lookup = |name: &str| match self.values.get(name) {
+            Some(Value::Known(value)) => Some(value.clone()),
+            Some(Value::PerPlatform) => {
+                per_platform.set(true);
+                Some(String::new())
+            }
+            None => {
+                unset.borrow_mut().get_or_insert_with(|| name.to_owned());
+                None
+            }
+        };
+        let filled = words::expand(written, self.escape, &lookup);
+        let filled = filled.map_err(|reason| ExpandError::Broken {
+            line,
+            written: written.to_owned(),
+            reason,
+        })?;
+        Ok((!per_platform.get()).then_some(filled))
     }
 }
 
-/// `written` with its variables filled in; `None` where it differs from
-/// platform to platform.
-pub(super) fn expand(
+/// Whether what is left names no image: blank or, for want of a variable, not a name at all.
+fn is_nothing(image: &str, lacks: bool) -> bool {
+    image.is_empty() || (lacks && mlbuild_templates::reference::parse(image).is_err())
+}
+
+/// `written` with its variables filled in; `None` where it differs from platform to platform.
+fn expand(
     written: &str,
     variables: &Variables,
     line: usize,
 ) -> Result<Option<String>, ExpandError> {
-    let broken = || ExpandError::Broken {
-        line,
-        written: written.to_owned(),
-    };
-    let mut result = String::new();
-    let mut rest = written.trim_matches(['"', '\'']);
-    while let Some(at) = rest.find('$') {
-        result.push_str(&rest[..at]);
-        rest = &rest[at + 1..];
-        let (name, operator, after) = if let Some(inner) = rest.strip_prefix('{') {
-            let close = inner.find('}').ok_or_else(broken)?;
-            let (body, after) = (&inner[..close], &inner[close + 1..]);
-            let end = name_length(body);
-            (&body[..end], &body[end..], after)
-        } else {
-            let end = name_length(rest);
-            (&rest[..end], "", &rest[end..])
-        };
-        if name.is_empty() {
-            return Err(broken());
-        }
-        rest = after;
-        let value = match variables.values.get(name) {
-            Some(Value::PerPlatform) => return Ok(None),
-            Some(Value::Known(value)) => Some(value.as_str()),
-            None => None,
-        };
-        let filled = value.filter(|value| !value.is_empty());
-        let text = match operator {
-            "" => value,
-            _ if operator.starts_with(":-") => filled.or(Some(&operator[2..])),
-            _ if operator.starts_with(":+") => Some(filled.map_or("", |_| &operator[2..])),
-            _ if operator.starts_with('-') => value.or(Some(&operator[1..])),
-            _ if operator.starts_with('+') => Some(value.map_or("", |_| &operator[1..])),
-            _ => return Err(broken()),
-        };
-        match text {
-            Some(text) => result.push_str(text),
-            None => {
-                return Err(ExpandError::Unset {
-                    line,
-                    name: name.to_owned(),
-                    written: written.to_owned(),
-                });
-            }
-        }
-    }
-    result.push_str(rest);
-    Ok(Some(result))
-}
-
-fn name_length(text: &str) -> usize {
-    text.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
-        .unwrap_or(text.len())
+    variables.filled(written, line, &RefCell::new(None))
 }

@@ -2,17 +2,21 @@
 //! Dockerfile's text, so that a build uses the locked digest even after the
 //! tag has moved, on every BuildKit (source policies need 0.11).
 //!
-//! Line numbers stay as they are. `COPY --from=` and `RUN --mount=from=` are
-//! pinned as well. Stage names, `scratch` and named contexts are left alone.
+//! Line numbers stay as they are. `COPY --from=`, `RUN --mount=from=` and `# syntax=` are pinned as
+//! well. Stage names, `scratch`, named contexts and stages that the target doesn't need are left alone.
 
+mod check;
 mod expand;
 mod scan;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use check::check;
 pub use expand::ExpandError;
-use expand::{Variables, expand};
-use scan::{Statement, Word, statements};
+use expand::Variables;
+pub use scan::Refusal;
+use scan::{Statement, Word, scan};
 
 /// One place in a Dockerfile that names an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,75 +40,176 @@ pub struct PinContext<'a> {
     pub named_contexts: BTreeSet<&'a str>,
     /// The one platform that is built, as `linux/amd64`; `None` where there are several.
     pub platform: Option<&'a str>,
+    /// The stage that is built; the last one where absent.
+    pub target: Option<&'a str>,
 }
 
-/// The images that a Dockerfile names, in the order of its text.
+/// The images that a build of a Dockerfile needs, in the order of its text.
 ///
 /// # Errors
-/// Where an ARG in a `FROM` has no value, as BuildKit would say.
+/// Where BuildKit would refuse the file, or a `FROM` of it.
 pub fn images(text: &str, context: &PinContext) -> Result<Vec<ImageUse>, ExpandError> {
-    let mut variables = Variables::new(context);
-    let mut stages: Vec<String> = Vec::new();
-    let mut found = Vec::new();
-    let mut in_stage = false;
-    for statement in statements(text) {
+    let scan = scan(text);
+    check::checked(&scan)?;
+    let mut variables = Variables::new(context, scan.escape);
+    let mut finder = Finder {
+        context,
+        stages: Vec::new(),
+        found: Vec::new(),
+    };
+    if let Some((image, line)) = &scan.syntax {
+        finder.push(image.text.clone(), image, *line);
+    }
+    for statement in &scan.statements {
         match statement.keyword.as_str() {
-            "ARG" if !in_stage => variables.declare(&statement),
-            "FROM" => {
-                in_stage = true;
-                let flags = statement
-                    .words
-                    .iter()
-                    .take_while(|word| word.text.starts_with("--"));
-                let Some(image) = statement.words.get(flags.clone().count()) else {
-                    continue;
-                };
-                if let Some(reference) = expand(&image.text, &variables, statement.line)? {
-                    push(
-                        &mut found,
-                        &stages,
-                        context,
-                        reference,
-                        image,
-                        statement.line,
-                    );
-                    let names_platform = flags
-                        .clone()
-                        .any(|flag| flag.text.starts_with("--platform="));
-                    if let Some(image) = found.last_mut().filter(|last| last.start == image.start) {
-                        image.is_base = !names_platform;
-                    }
-                }
-                let words: Vec<_> = statement.words.iter().map(|w| w.text.as_str()).collect();
-                let name = match words.as_slice() {
-                    [.., keyword, name] if keyword.eq_ignore_ascii_case("as") => (*name).to_owned(),
-                    _ => String::new(),
-                };
-                stages.push(name);
+            "ARG" if finder.stages.is_empty() => {
+                let words = check::words(&statement.arguments, scan.escape);
+                variables.declare(&words, statement.line)?;
             }
+            "FROM" => finder.stage(statement, &variables)?,
             "COPY" => {
-                for word in flag_values(&statement, "--from=") {
-                    push_plain(&mut found, &stages, context, &word, statement.line);
+                for word in flag_values(statement, "--from=") {
+                    finder.plain(&word, statement.line);
                 }
             }
-            "RUN" => {
-                for mount in flag_values(&statement, "--mount=") {
-                    for field in comma_fields(&mount) {
-                        if let Some(from) = field.text.strip_prefix("from=") {
-                            let word = Word {
-                                text: from.to_owned(),
-                                start: field.start + "from=".len(),
-                                end: field.end,
-                            };
-                            push_plain(&mut found, &stages, context, &word, statement.line);
-                        }
-                    }
-                }
-            }
+            "RUN" => finder.mounts(statement),
             _ => {}
         }
     }
-    Ok(found)
+    Ok(finder.needed())
+}
+
+/// A stage while it is read.
+struct Stage {
+    /// Its name in lower case; empty where it has none.
+    name: String,
+    /// Stages that it stands on or copies from.
+    from: Vec<usize>,
+}
+
+struct Finder<'a> {
+    context: &'a PinContext<'a>,
+    stages: Vec<Stage>,
+    /// Images, with the stage that each belongs to.
+    found: Vec<(Option<usize>, ImageUse)>,
+}
+
+impl Finder<'_> {
+    fn stage(&mut self, statement: &Statement, variables: &Variables) -> Result<(), ExpandError> {
+        let Some(image) = statement.words.first() else {
+            return Ok(());
+        };
+        let reference = variables.image(statement, &image.text)?;
+        let name = match statement.words.as_slice() {
+            [_, keyword, name] if keyword.text.eq_ignore_ascii_case("as") => {
+                name.text.to_lowercase()
+            }
+            _ => String::new(),
+        };
+        // A stage can't stand on itself: its own name is an image's here.
+        let before = self.stages.len();
+        let on_stage = reference
+            .as_deref()
+            .and_then(|reference| self.by_name(reference));
+        self.stages.push(Stage {
+            name,
+            from: on_stage.into_iter().collect(),
+        });
+        if let (Some(reference), None) = (reference, on_stage) {
+            let at = self.found.len();
+            self.push(reference, image, statement.line);
+            let names_platform = !flag_values(statement, "--platform=").is_empty();
+            if let Some((stage, image)) = self.found.get_mut(at) {
+                *stage = Some(before);
+                image.is_base = !names_platform;
+            }
+        }
+        Ok(())
+    }
+
+    fn by_name(&self, name: &str) -> Option<usize> {
+        let stages = self.stages.iter();
+        stages
+            .clone()
+            .rposition(|stage| !stage.name.is_empty() && stage.name.eq_ignore_ascii_case(name))
+    }
+
+    fn mounts(&mut self, statement: &Statement) {
+        for mount in flag_values(statement, "--mount=") {
+            for field in comma_fields(&mount) {
+                if let Some(from) = field.text.strip_prefix("from=") {
+                    let word = Word {
+                        text: from.to_owned(),
+                        start: field.start + "from=".len(),
+                        end: field.end,
+                    };
+                    self.plain(&word, statement.line);
+                }
+            }
+        }
+    }
+
+    /// Neither `COPY --from` nor a mount's `from` expands variables.
+    fn plain(&mut self, word: &Word, line: usize) {
+        if word.text.is_empty() || word.text.contains('$') {
+            return;
+        }
+        let index = word
+            .text
+            .parse::<usize>()
+            .ok()
+            .filter(|index| *index < self.stages.len());
+        let stage = self.by_name(&word.text).or(index);
+        let is_number = word.text.bytes().all(|byte| byte.is_ascii_digit());
+        match (stage, self.stages.last_mut()) {
+            (Some(stage), Some(last)) => last.from.push(stage),
+            (None, _) if !is_number => self.push(word.text.clone(), word, line),
+            _ => {}
+        }
+    }
+
+    fn push(&mut self, reference: String, word: &Word, line: usize) {
+        let is_context = self.context.named_contexts.contains(reference.as_str());
+        if is_context || reference.is_empty() || reference == "scratch" {
+            return;
+        }
+        let image = ImageUse {
+            reference,
+            line,
+            is_base: false,
+            start: word.start,
+            end: word.end,
+        };
+        self.found.push((self.stages.len().checked_sub(1), image));
+    }
+
+    /// Those of the stages that the target needs; all where it isn't among them.
+    fn needed(self) -> Vec<ImageUse> {
+        let target = match self.context.target {
+            None => self.stages.len().checked_sub(1),
+            Some(target) => self.by_name(target).or_else(|| {
+                target
+                    .parse()
+                    .ok()
+                    .filter(|index| *index < self.stages.len())
+            }),
+        };
+        let mut needed = BTreeSet::new();
+        let mut open: Vec<usize> = target.into_iter().collect();
+        while let Some(stage) = open.pop() {
+            if needed.insert(stage) {
+                open.extend(&self.stages[stage].from);
+            }
+        }
+        let is_needed = |stage: &Option<usize>| {
+            target.is_none() || stage.is_none_or(|stage| needed.contains(&stage))
+        };
+        let found = self.found.into_iter();
+        found
+            .filter(|(stage, _)| is_needed(stage))
+            .map(|(_, image)| image)
+            .collect()
+    }
 }
 
 /// The text with each image that `written` knows replaced by what it says: the image with its digest.
@@ -130,12 +235,12 @@ pub fn pin(text: &str, uses: &[ImageUse], written: impl Fn(&str) -> Option<Strin
 /// The text with its last stage named, and that name.
 pub fn name_last_stage(text: &str) -> Option<(String, String)> {
     const NAME: &str = "mlbuild-last-stage";
-    let statements = statements(text);
+    let statements = scan(text).statements;
     let last = statements
         .iter()
         .rfind(|statement| statement.keyword == "FROM")?;
     match last.words.as_slice() {
-        [.., keyword, name] if keyword.text.eq_ignore_ascii_case("as") => {
+        [_, keyword, name] if keyword.text.eq_ignore_ascii_case("as") => {
             Some((text.to_owned(), name.text.clone()))
         }
         [.., image] => {
@@ -150,7 +255,7 @@ pub fn name_last_stage(text: &str) -> Option<(String, String)> {
 /// held to another platform by `FROM --platform=`.
 pub fn runs_on_target(text: &str) -> bool {
     let mut is_target = true;
-    for statement in statements(text) {
+    for statement in scan(text).statements {
         match statement.keyword.as_str() {
             "FROM" => is_target = flag_values(&statement, "--platform=").is_empty(),
             "RUN" if is_target => return true,
@@ -160,57 +265,17 @@ pub fn runs_on_target(text: &str) -> bool {
     false
 }
 
-fn push_plain(
-    found: &mut Vec<ImageUse>,
-    stages: &[String],
-    context: &PinContext,
-    word: &Word,
-    line: usize,
-) {
-    // Neither `COPY --from` nor a mount's `from` expands variables.
-    let is_index = !word.text.is_empty() && word.text.bytes().all(|byte| byte.is_ascii_digit());
-    if !is_index && !word.text.contains('$') {
-        push(found, stages, context, word.text.clone(), word, line);
-    }
-}
-
-fn push(
-    found: &mut Vec<ImageUse>,
-    stages: &[String],
-    context: &PinContext,
-    reference: String,
-    word: &Word,
-    line: usize,
-) {
-    let is_stage = stages
-        .iter()
-        .any(|stage| !stage.is_empty() && stage.eq_ignore_ascii_case(&reference));
-    let is_context = context.named_contexts.contains(reference.as_str());
-    if !is_stage && !is_context && !reference.is_empty() && reference != "scratch" {
-        found.push(ImageUse {
-            reference,
-            line,
-            is_base: false,
-            start: word.start,
-            end: word.end,
-        });
-    }
-}
-
-/// The values of a flag in the leading flags of a statement.
+/// The values of a flag of a statement.
 fn flag_values(statement: &Statement, flag: &str) -> Vec<Word> {
-    statement
-        .words
-        .iter()
-        .take_while(|word| word.text.starts_with("--"))
-        .filter_map(|word| {
-            Some(Word {
-                text: word.text.strip_prefix(flag)?.to_owned(),
-                start: word.start + flag.len(),
-                end: word.end,
-            })
+    let values = statement.flags.iter().filter_map(|word| {
+        let value = word.text.strip_prefix(flag)?;
+        Some(Word {
+            text: value.to_owned(),
+            start: word.end - value.len(),
+            end: word.end,
         })
-        .collect()
+    });
+    values.collect()
 }
 
 fn comma_fields(word: &Word) -> Vec<Word> {

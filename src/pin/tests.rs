@@ -52,8 +52,7 @@ fn copy_and_mounts_are_found() {
 
 #[test]
 fn arguments_are_filled_in() {
-    let text =
-        "ARG TAG=3.12\nARG BASE=\"python:${TAG}-slim\"\nFROM ${BASE}\nFROM x:${NONE:-1}${TAG:+y}\n";
+    let text = "ARG TAG=3.12\nARG BASE=\"python:${TAG}-slim\"\nFROM ${BASE}\nFROM x:${NONE:-1}${TAG:+y}\nCOPY --from=0 /x /x\n";
     assert_eq!(
         found(text),
         [("python:3.12-slim".into(), 3), ("x:1y".into(), 4)]
@@ -87,13 +86,13 @@ fn a_platform_argument_is_filled_in_for_one_platform_only() {
 
 #[test]
 fn here_documents_and_continuations_are_passed_over() {
-    let text = "FROM a\nRUN cat <<EOF && cat <<-'TWO'\nFROM no\nEOF\nFROM no\n\tTWO\nRUN a \\\n# comment\n\n  FROM no\nFROM \\\n  b \\\n  AS c\nFROM C\n";
+    let text = "FROM a\nRUN cat <<EOF && cat <<-'TWO'\nFROM no\nEOF\nFROM no\n\tTWO\nRUN a \\\n# comment\n\n  FROM no\nFROM \\\n  b \\\n  AS c\nFROM C\nCOPY --from=0 /x /x\n";
     assert_eq!(found(text), [("a".into(), 1), ("b".into(), 11)]);
 }
 
 #[test]
 fn the_escape_directive_is_followed() {
-    let text = "# escape=`\nFROM a\nRUN dir C:\\\nFROM `\n b\n";
+    let text = "# escape=`\nFROM a\nRUN dir C:\\\nFROM `\n b\nCOPY --from=0 /x /x\n";
     assert_eq!(found(text), [("a".into(), 2), ("b".into(), 4)]);
 }
 
@@ -130,5 +129,62 @@ fn what_runs_on_the_target_platform() {
         "FROM --platform=$BUILDPLATFORM a\nRUN b\nFROM scratch\nCOPY --from=0 /b /\n",
     ] {
         assert!(!runs_on_target(text), "{text}");
+    }
+}
+
+#[test]
+fn a_byte_order_mark_and_a_syntax_line() {
+    let text = "\u{feff}# syntax=docker/dockerfile:1\nFROM a\n";
+    assert_eq!(
+        found(text),
+        [("docker/dockerfile:1".into(), 1), ("a".into(), 2)]
+    );
+    assert_eq!(
+        pinned(text),
+        "\u{feff}# syntax=docker/dockerfile:1@sha256:ab\nFROM a@sha256:ab\n"
+    );
+}
+
+#[test]
+fn stages_that_the_target_needs_no_more_are_not_asked_for() {
+    let text = "FROM a AS one\nFROM b AS two\nRUN x\nFROM one AS three\nCOPY --from=c /x /x\n";
+    assert_eq!(found(text), [("a".into(), 1), ("c".into(), 5)]);
+    let context = PinContext {
+        target: Some("Two"),
+        ..PinContext::default()
+    };
+    assert_eq!(found_with(text, &context), [("b".into(), 2)]);
+}
+
+#[test]
+fn documents_of_copy_are_passed_over() {
+    let text =
+        "FROM a\nCOPY <<one <<two /x/\nFROM no\none\nFROM no\ntwo\nRUN <<'E' cat\nFROM no\nE\n";
+    assert_eq!(found(text), [("a".into(), 1)]);
+}
+
+#[test]
+fn what_buildkit_refuses_is_refused_with_its_line() {
+    for (text, line) in [
+        ("", 1),
+        ("# only\n", 1),
+        ("FROM a b\n", 1),
+        ("FROM a AS 1b\n", 1),
+        ("FROM a\n\nRAN b\n", 3),
+        ("RUN a\nFROM b\n", 1),
+        ("FROM a\nENV x\n", 2),
+        ("FROM a\nENV x=1 y\n", 2),
+        ("FROM a\nCOPY x\n", 2),
+        ("FROM a\nCOPY --frm=b x y\n", 2),
+        ("FROM a\nRUN <<E\nx\n", 2),
+        ("FROM a\nCMD [\"a\", 1]\n", 2),
+        ("FROM a\nHEALTHCHECK --retries=-1 CMD x\n", 2),
+        ("FROM a\nONBUILD FROM b\n", 2),
+        ("FROM a\nRUN --network=x y\n", 2),
+        ("FROM a\nSHELL sh\n", 2),
+        ("# escape=x\nFROM a\n", 1),
+    ] {
+        let error = check(text).unwrap_err();
+        assert_eq!(error.line, line, "{text:?}: {error}");
     }
 }

@@ -44,7 +44,12 @@ pub fn images(settings: &ImageSettings, composed: &Composed) -> Result<Vec<Image
             .map(String::as_str)
             .collect::<BTreeSet<_>>(),
         platform,
+        target: settings.build.target.as_deref(),
     };
+    if composed.text.is_empty() {
+        // The builder fetches it with the context.
+        return Ok(Vec::new());
+    }
     pin::images(&composed.text, &context)
 }
 

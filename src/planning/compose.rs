@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use mlbuild_templates::compose::INPUTS_CONTEXT;
 use mlbuild_templates::own::{OwnTemplate, TemplateError};
+use mlbuild_templates::project::Finding;
 use mlbuild_templates::tables::Machine;
 use mlbuild_templates::value::BaseImage;
 use mlbuild_templates::{
@@ -69,20 +70,25 @@ pub fn dockerfile(
             spec,
             template,
             accelerator_bases,
+            findings,
         } => {
+            refuse_unused(settings, findings)?;
             let around = Surroundings {
                 settings,
                 host,
                 accelerator_bases,
                 reporter,
             };
-            match template {
-                None => {
-                    around.note_of_dockerfile(spec);
-                    around.composed(spec)
-                }
+            let composed = match template {
+                None => around.composed(spec),
                 Some(path) => around.filled(path, spec),
+            }?;
+            if !settings.answer.is_quiet() {
+                findings
+                    .iter()
+                    .for_each(|found| reporter.note(found.to_string()));
             }
+            Ok(composed)
         }
     }
 }
@@ -101,6 +107,7 @@ pub fn locked(
         spec,
         template: None,
         accelerator_bases,
+        ..
     } = &settings.source
     else {
         return Ok(None);
@@ -138,6 +145,7 @@ pub fn write_variants(
         spec,
         template: None,
         accelerator_bases,
+        ..
     } = &settings.source
     else {
         return Err(CommandError::user(
@@ -211,17 +219,6 @@ struct Surroundings<'a> {
 }
 
 impl Surroundings<'_> {
-    /// A Dockerfile that lies there and isn't asked for: whoever comes from `docker build` expects it.
-    fn note_of_dockerfile(&self, spec: &ImageSpec) {
-        let project = &self.settings.project;
-        if project.join("Dockerfile").is_file() && crate::config::find(project).is_none() {
-            self.reporter.note(format!(
-                "composing from the `{}` template; to build the Dockerfile that is here: -f Dockerfile",
-                spec.template
-            ));
-        }
-    }
-
     fn context(&self, spec: &ImageSpec) -> ComposeContext<'_> {
         let has = |used: &SecretUse| match used {
             SecretUse::AptSources => self.settings.build.apt_sources.is_some(),
@@ -258,6 +255,14 @@ impl Surroundings<'_> {
         // The locked form follows the open one, which has said it already.
         if !context.locked {
             warn(&done.warnings, self.reporter);
+            let first = done
+                .warnings
+                .iter()
+                .find(|w| w.message.contains(" isn't used: "));
+            if let Some(warning) = first.filter(|_| self.settings.answer.strict) {
+                let hint = warning.hint.clone().unwrap_or_default();
+                return Err(CommandError::user(format!("--strict: {}", warning.message)).hint(hint));
+            }
         }
         Ok(Composed {
             name: format!("template {}", spec.template),
@@ -289,6 +294,18 @@ impl Surroundings<'_> {
         composed.secrets = self.secrets(context.secrets.iter().copied().filter(mounted));
         Ok(composed)
     }
+}
+
+/// `--strict`: no file of the project may go unused.
+fn refuse_unused(settings: &ImageSettings, findings: &[Finding]) -> CommandResult {
+    let Some(first) = findings
+        .iter()
+        .find(|found| settings.answer.strict && !found.used)
+    else {
+        return Ok(());
+    };
+    Err(CommandError::user(format!("--strict: {first}"))
+        .hint("use it as it says, move it out of the project, or leave out --strict"))
 }
 
 fn sorted(error: ComposeError) -> CommandError {

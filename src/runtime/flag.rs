@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::value::Rule;
+
 /// A program that starts containers as `docker run` does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RuntimeCli {
@@ -59,6 +61,8 @@ pub enum Kind {
     Duration,
     /// One of these words.
     OneOf(&'static [&'static str]),
+    /// Text by a rule of its own.
+    Rule(Rule),
     /// `NAME=VALUE`, or a name alone.
     Assignment,
     /// `[SOURCE:]TARGET[:OPTIONS]`.

@@ -4,6 +4,7 @@
 //! documents. Which runtime is there, which digest an image has and which GPU is free are asked
 //! elsewhere; nothing here talks to a daemon.
 
+mod agree;
 mod devcontainer;
 mod error;
 mod flag;
@@ -15,6 +16,7 @@ mod spec;
 mod table;
 mod value;
 
+pub use agree::Disagreement;
 pub use devcontainer::devcontainer;
 pub use error::RunSpecError;
 pub use flag::{Flag, Kind, Owner, RuntimeCli};
@@ -23,7 +25,7 @@ pub use parse::{Grammar, Parsed, RUN, parse};
 pub use render::{LeftOut, Rendered, shell_line};
 pub use spec::RunSpec;
 pub use table::{FLAGS, find};
-pub use value::{Assignment, Device, Mount, Publish, Ulimit, Value, Volume};
+pub use value::{Assignment, Device, Mount, Publish, Rule, Ulimit, Value, Volume};
 
 #[cfg(test)]
 mod tests;

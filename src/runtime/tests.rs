@@ -306,6 +306,40 @@ fn debug_shows_no_values_of_variables() {
     );
 }
 
+/// Texts that a rule takes.
+fn samples(rule: Rule) -> &'static [&'static str] {
+    let samples: &[&str] = match rule {
+        Rule::AddHost => &["db:10.0.0.2", "db=[::1]", "db:host-gateway"],
+        Rule::Stream => &["stdin", "STDOUT"],
+        Rule::BlkioWeight => &["0", "10", "1000"],
+        Rule::DeviceWeight => &["/dev/sda:500"],
+        Rule::DeviceBytes => &["/dev/sda:1mb"],
+        Rule::DeviceCount => &["/dev/sda:10"],
+        Rule::CgroupRule => &["c 189:* rmw", "a *:* r"],
+        Rule::CgroupNamespace => &["host", "private"],
+        Rule::Address => &["8.8.8.8", "::1"],
+        Rule::Domain => &["example.com", "."],
+        Rule::Ports => &["80", "8000-8010/tcp"],
+        Rule::Gpus => &["all", "2", "device=0"],
+        Rule::Time => &["30s", "0"],
+        Rule::Count => &["0", "3"],
+        Rule::NetworkAddress { v6: false } => &["172.30.0.4"],
+        Rule::NetworkAddress { v6: true } => &["2001:db8::4"],
+        Rule::Link => &["db", "db:alias"],
+        Rule::Mac => &["92:d0:c6:0a:29:33"],
+        Rule::Swap => &["-1", "2g"],
+        Rule::Swappiness => &["-1", "0", "100"],
+        Rule::Network => &["host", "mine", "name=mine,alias=a"],
+        Rule::Pid => &["host", "container:a"],
+        Rule::Platform => &["linux/amd64", "arm64"],
+        Rule::Restart => &["no", "on-failure:3", "always"],
+        Rule::Security => &["no-new-privileges", "seccomp=unconfined"],
+        Rule::UserNamespace => &["host", "keep-id"],
+        Rule::UtsNamespace => &["host"],
+    };
+    samples
+}
+
 /// Texts that each kind of flag takes.
 fn value_of(kind: Kind) -> BoxedStrategy<Value> {
     let name = "[A-Za-z_][A-Za-z0-9_.-]{0,8}";
@@ -321,6 +355,9 @@ fn value_of(kind: Kind) -> BoxedStrategy<Value> {
         Kind::Decimal => text("[0-9]{1,3}(\\.[0-9]{1,2})?"),
         Kind::Bytes => text("[0-9]{1,4}(\\.[0-9])?[kmgKMG]?b?"),
         Kind::Duration => text("[0-9]{1,3}(ms|s|m|h)([0-9]{1,2}s)?"),
+        Kind::Rule(rule) => proptest::sample::select(samples(rule))
+            .prop_map(|text| Value::Text(text.to_owned()))
+            .boxed(),
         Kind::OneOf(words) => proptest::sample::select(words)
             .prop_map(|word| Value::Text(word.to_owned()))
             .boxed(),
@@ -348,13 +385,13 @@ fn value_of(kind: Kind) -> BoxedStrategy<Value> {
             .boxed(),
         Kind::Mount => (
             proptest::sample::select(&["bind", "volume", "tmpfs"][..]),
-            proptest::option::of("[a-z0-9/,\"= -]{0,10}"),
-            "/[a-z,\" ]{0,8}",
+            proptest::option::of("[a-z0-9/,\"=-]{1,10}"),
+            "/[a-z,\"]{0,8}",
             any::<bool>(),
             proptest::collection::vec(
                 (
-                    "[a-z]{3,4}-[a-z]{1,4}",
-                    proptest::option::of("[a-z,\" ]{0,5}"),
+                    Just("consistency".to_owned()),
+                    "[a-z,\"]{1,5}".prop_map(Some),
                 ),
                 0..3,
             ),
@@ -388,7 +425,7 @@ fn value_of(kind: Kind) -> BoxedStrategy<Value> {
             (
                 path,
                 proptest::option::of(path),
-                proptest::option::of("[rwm]{1,3}")
+                proptest::option::of("(r|rw|rwm|m)")
             )
                 .prop_map(|(host, container, permissions)| Value::Device(
                     Device::Path {
@@ -406,6 +443,8 @@ fn value_of(kind: Kind) -> BoxedStrategy<Value> {
             proptest::option::of(any::<i64>()),
         )
             .prop_map(|(name, soft, hard)| {
+                // Above the hard limit there is no soft one.
+                let hard = hard.filter(|hard| *hard >= soft && soft >= 0);
                 Value::Ulimit(Ulimit {
                     name: name.to_owned(),
                     soft,

@@ -5,6 +5,7 @@ mod check;
 mod device;
 mod mount;
 mod publish;
+mod rule;
 mod ulimit;
 mod volume;
 
@@ -14,6 +15,7 @@ pub use assignment::Assignment;
 pub use device::Device;
 pub use mount::Mount;
 pub use publish::Publish;
+pub use rule::Rule;
 pub use ulimit::Ulimit;
 pub use volume::Volume;
 
@@ -40,6 +42,16 @@ pub enum Value {
     Ulimit(Ulimit),
 }
 
+impl Rule {
+    /// Whether a value is one that the rule takes.
+    ///
+    /// # Errors
+    /// What is wrong with it, and what to write.
+    pub fn takes(self, text: &str) -> Result<(), String> {
+        self.check(text)
+    }
+}
+
 impl Value {
     /// Reads a value; the error says what is wrong and what to write.
     pub(super) fn parse(kind: Kind, text: &str) -> Result<Self, String> {
@@ -49,7 +61,9 @@ impl Value {
             Kind::Text => Ok(Self::Text(text.to_owned())),
             Kind::Integer => checked(check::integer(text)),
             Kind::Decimal => checked(check::decimal(text)),
+            Kind::Bytes if text == "-1" => Err("a size can't be negative".to_owned()),
             Kind::Bytes => checked(check::bytes(text)),
+            Kind::Rule(rule) => checked(rule.check(text)),
             Kind::Duration => checked(check::duration(text)),
             Kind::OneOf(words) => checked(check::one_of(text, words)),
             Kind::Assignment => text.parse().map(Self::Assignment),

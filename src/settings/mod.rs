@@ -95,6 +95,8 @@ pub struct AnswerSettings {
     pub print: Option<Print>,
     /// Everything but the build.
     pub dry_run: bool,
+    /// Whether a file of the project that isn't used is an error.
+    pub strict: bool,
     /// Write `Dockerfile.cpu` and `Dockerfile.gpu`, and stop.
     pub write: bool,
     /// How progress is shown.
@@ -103,6 +105,13 @@ pub struct AnswerSettings {
     pub metadata_file: Option<PathBuf>,
     /// File for the digest.
     pub iidfile: Option<PathBuf>,
+}
+
+impl AnswerSettings {
+    /// Whether nothing but the answer is to be printed.
+    pub fn is_quiet(&self) -> bool {
+        self.progress == ProgressMode::Quiet
+    }
 }
 
 /// Resolves what was typed.
@@ -144,6 +153,7 @@ pub fn resolve(args: ImageArgs) -> CommandResult<ImageSettings> {
             format: args.output.format,
             print: args.output.print,
             dry_run: args.output.dry_run,
+            strict: args.compose.strict,
             write: args.compose.write,
             progress,
             metadata_file: args.output.metadata_file,

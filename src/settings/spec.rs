@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use mlbuild_templates::project::{ProjectFacts, detect};
+use mlbuild_templates::project::{Finding, ProjectFacts, detect};
 use mlbuild_templates::value::{BaseImage, EnvName, EnvValue, UserName};
 use mlbuild_templates::{Accelerator, ImageSpec, PythonSpec, ServingSpec, TemplateName, UserSpec};
 
@@ -25,6 +25,8 @@ pub enum Source {
         template: Option<PathBuf>,
         /// Base images per accelerator that settings name.
         accelerator_bases: BTreeMap<Accelerator, BaseImage>,
+        /// Every file found that bears on the environment.
+        findings: Vec<Finding>,
     },
     /// A Dockerfile as it is.
     Dockerfile {
@@ -89,6 +91,12 @@ pub(super) fn resolve(
         Context::Folder { path } => detect(path),
         _ => ProjectFacts::default(),
     };
+    if let Some(path) = lone_dockerfile(args, project, &facts) {
+        return Ok(Source::Dockerfile {
+            path,
+            remote: false,
+        });
+    }
     let name = match (&args.template, &image.template) {
         (Some(name), _) => Some(("--template", name.as_str())),
         (None, Some(name)) => Some(("mlbuild.toml: [image] template", name.as_str())),
@@ -113,7 +121,81 @@ pub(super) fn resolve(
         spec: Box::new(spec),
         template: own,
         accelerator_bases,
+        findings: findings(args, image, facts),
     })
+}
+
+/// The Dockerfile that is all a folder says of its environment, where nothing else was said.
+fn lone_dockerfile(args: &ComposeArgs, project: &Path, facts: &ProjectFacts) -> Option<PathBuf> {
+    let says_packages = facts.project.is_some()
+        || facts.pylock.is_some()
+        || !facts.requirements.is_empty()
+        || !facts.alternatives.is_empty()
+        || !facts.apt.is_empty();
+    let asked = args.template.is_some()
+        || args.base.is_some()
+        || args.gpu.is_some()
+        || args.python.is_some()
+        || args.serve.is_some()
+        || args.user.is_some()
+        || args.uid.is_some()
+        || args.write
+        || args.gui
+        || !args.requirements.is_empty()
+        || !args.packages.is_empty()
+        || !args.apt.is_empty()
+        || !args.env.is_empty()
+        || !args.ports.is_empty();
+    if says_packages || asked || crate::config::find(project).is_some() {
+        return None;
+    }
+    match facts.dockerfiles.as_slice() {
+        [only] if only == "Dockerfile" || only == "Containerfile" => Some(project.join(only)),
+        _ => None,
+    }
+}
+
+/// What is said of each file: where files were named, those are used and no others.
+fn findings(args: &ComposeArgs, image: &ImageConfig, facts: ProjectFacts) -> Vec<Finding> {
+    let named = match (args.requirements.is_empty(), &image.requirements) {
+        (false, _) => Some((&args.requirements, "--requirements")),
+        (true, Some(files)) => Some((files, "mlbuild.toml")),
+        (true, None) => None,
+    };
+    let Some((named, place)) = named else {
+        return facts.findings;
+    };
+    let is_named = |file: &str| {
+        named
+            .iter()
+            .any(|name| name.trim_start_matches("./") == file)
+    };
+    let others = facts
+        .findings
+        .into_iter()
+        .filter(|found| !found.file.contains(':'));
+    others
+        .map(|found| match (is_named(&found.file), found.used) {
+            (true, _) => Finding {
+                used: true,
+                why: format!("{place} names it"),
+                next: None,
+                ..found
+            },
+            (false, true)
+                if !["apt.txt", ".python-version", "runtime.txt"]
+                    .contains(&found.file.as_str()) =>
+            {
+                Finding {
+                    used: false,
+                    why: format!("{place} names other files"),
+                    next: Some(format!("to use it: -r {}", found.file)),
+                    ..found
+                }
+            }
+            _ => found,
+        })
+        .collect()
 }
 
 fn accelerator_of(key: AcceleratorKey) -> Accelerator {
@@ -225,6 +307,9 @@ fn apply_flags(
         spec.python.installer = installer.into();
     }
     spec.python.packages.extend(args.packages.iter().cloned());
+    if args.apt.is_empty() && image.apt.is_empty() {
+        spec.apt.clone_from(&facts.apt);
+    }
     for package in &args.apt {
         spec.apt.push(parse("--apt", package)?);
     }
@@ -267,7 +352,7 @@ fn apply_flags(
         });
     }
     spec.user = user(args, image)?;
-    requirements(&mut spec.python, args, image, facts)
+    requirements(&mut spec.python, args, image, facts, spec.gpu)
 }
 
 /// The user, if any flag or key speaks of one.
@@ -308,13 +393,14 @@ fn user(args: &ComposeArgs, image: &ImageConfig) -> CommandResult<Option<UserSpe
 
 /// Sorts what was given as requirements by what kind of file each is.
 ///
-/// Where nothing was given, what the folder holds is used: a uv.lock, else a
-/// pylock.toml, else its requirements files.
+/// Where nothing was given, what the folder holds is used: a lock, else its requirements files,
+/// else a manifest of another kind.
 fn requirements(
     python: &mut PythonSpec,
     args: &ComposeArgs,
     image: &ImageConfig,
     facts: &ProjectFacts,
+    gpu: Option<Accelerator>,
 ) -> CommandResult {
     let (files, place) = match (args.requirements.is_empty(), &image.requirements) {
         (false, _) => (args.requirements.clone(), "--requirements"),
@@ -325,6 +411,18 @@ fn requirements(
                 (Some(project), _) => python.project = Some(project.clone()),
                 (None, Some(pylock)) => python.pylock = Some(pylock.clone()),
                 (None, None) => python.requirements.clone_from(&facts.requirements),
+            }
+            if let Some(first) = facts.alternatives.first() {
+                let Some(fitting) = facts.fitting(gpu) else {
+                    return Err(CommandError::user(format!(
+                        "{} are alternatives, and nothing says which one is meant",
+                        facts.alternatives.join(", ")
+                    ))
+                    .hint(format!(
+                        "name one: -r {first}, or requirements = [\"{first}\"] in mlbuild.toml"
+                    )));
+                };
+                python.requirements.push(parse("requirements", fitting)?);
             }
             return Ok(());
         }

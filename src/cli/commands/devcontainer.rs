@@ -62,7 +62,7 @@ pub fn run(args: &DevcontainerArgs) -> CommandResult {
     let image_tags = config.image.tags.clone();
     let project = project_folder(&folder);
     let wishes = config.wishes.clone();
-    let Parsed { spec, own } = with_config(parsed, config, &folder);
+    let Parsed { spec, own } = with_config(parsed, config, &folder)?;
     let flags = MlbuildFlags::read(&own)?;
     let request = DevcontainerRequest {
         spec,

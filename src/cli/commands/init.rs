@@ -47,6 +47,9 @@ pub fn run(args: &InitArgs) -> CommandResult {
     for problem in &facts.problems {
         output::warning(problem);
     }
+    for found in &facts.findings {
+        output::note(&found.to_string());
+    }
     let text = render(&facts, args.tag.as_deref());
     if args.print {
         return output::answer(&text);
@@ -120,7 +123,17 @@ fn render(facts: &ProjectFacts, tag: Option<&str>) -> String {
         &format!("requirements = {}", list(&shown)),
         "Requirements files, a pylock.toml, or a pyproject.toml beside its uv.lock.",
     );
-    line(false, "apt = [\"ffmpeg\"]", "Debian packages.");
+    let apt: Vec<String> = facts.apt.iter().map(ToString::to_string).collect();
+    let shown = if apt.is_empty() {
+        vec!["ffmpeg".to_owned()]
+    } else {
+        apt.clone()
+    };
+    line(
+        !apt.is_empty(),
+        &format!("apt = {}", list(&shown)),
+        "Debian packages.",
+    );
     line(facts.gui, "gui = true", "What OpenCV and Qt windows need.");
     line(false, "ports = [5000, 8001]", "Ports to expose.");
     let script = facts.scripts.first().map_or("train.py", String::as_str);

@@ -43,7 +43,7 @@ pub fn run(args: &RunArgs) -> CommandResult<u8> {
     let folder = settings::current_folder()?;
     let config = settings::read_config(&folder)?;
     let wishes = config.wishes.clone();
-    let Parsed { spec, own } = with_config(parsed, config, &folder);
+    let Parsed { spec, own } = with_config(parsed, config, &folder)?;
     let flags = MlbuildFlags::read(&own)?;
     if flags.dry_run {
         return dry_run::print(spec, &flags, &folder).map(|()| 0);

@@ -127,6 +127,11 @@ fn lint(file: &std::path::Path, format: Format) -> CommandResult {
     let name = file.display();
     let text = std::fs::read_to_string(file)
         .map_err(|error| CommandError::user(format!("{name}: {error}")))?;
+    let refused = |refusal: crate::pin::Refusal| {
+        CommandError::user(format!("{name}:{}: {}", refusal.line, refusal.reason))
+            .hint("BuildKit builds nothing from such a file")
+    };
+    crate::pin::check(&text).map_err(refused)?;
     let findings =
         lint_template(&text).map_err(|error| CommandError::user(format!("{name}: {error}")))?;
     match format {

@@ -3,6 +3,7 @@
 use serde_json::Value as Json;
 
 use super::*;
+use crate::runtime::Rule;
 use crate::runtime::{FLAGS, Kind, Owner, shell_line};
 
 const DIGEST: &str = "sha256:1111111111111111111111111111111111111111111111111111111111111111";
@@ -223,6 +224,18 @@ fn sample(name: &str, kind: Kind) -> &'static str {
         ("restart", _) => "on-failure:2",
         ("gpus", _) => "1",
         ("cpu-period", _) => "50000",
+        ("attach", _) => "stdin",
+        ("blkio-weight-device", _) => "/dev/sda:500",
+        ("device-cgroup-rule", _) => "c 189:* rmw",
+        ("dns" | "link-local-ip", _) => "10.0.0.2",
+        ("dns-search", _) => "example.com",
+        ("ip", _) => "172.30.0.4",
+        ("ip6", _) => "2001:db8::4",
+        ("mac-address", _) => "92:d0:c6:0a:29:33",
+        (_, Kind::Rule(Rule::DeviceBytes | Rule::DeviceCount)) => "/dev/sda:7",
+        (_, Kind::Rule(Rule::Time)) => "7s",
+        (_, Kind::Rule(Rule::Swap)) => "7g",
+        (_, Kind::Rule(_)) => "7",
         (_, Kind::Text) => "word",
         (_, Kind::Integer | Kind::Decimal) => "7",
         (_, Kind::Bytes) => "7g",

@@ -1,5 +1,7 @@
 //! Values that are passed on as written, after a look at them.
 
+use mlbuild_templates::value::nanoseconds;
+
 use crate::nearest::nearest;
 
 /// A truth value, as Go's `strconv.ParseBool` reads it.
@@ -25,7 +27,12 @@ pub(super) fn integer(text: &str) -> Result<(), String> {
 
 pub(super) fn decimal(text: &str) -> Result<(), String> {
     let plain = text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    // Docker counts in billionths.
+    let fine = text
+        .split_once('.')
+        .map_or(0, |(_, digits)| digits.trim_end_matches('0').len());
     match text.parse::<f64>() {
+        Ok(_) if plain && fine > 9 => Err("at most nine digits after the point".to_owned()),
         Ok(_) if plain => Ok(()),
         _ => Err("write a number such as 2 or 1.5".to_owned()),
     }
@@ -51,30 +58,10 @@ pub(super) fn bytes(text: &str) -> Result<(), String> {
 
 /// A time as Go's `time.ParseDuration` reads it.
 pub(super) fn duration(text: &str) -> Result<(), String> {
-    let wrong = || Err("not a time; write a number with ms, s, m or h, such as 1m30s".to_owned());
-    let mut rest = text.strip_prefix(['-', '+']).unwrap_or(text);
-    if rest == "0" {
-        return Ok(());
+    match nanoseconds(text) {
+        Some(_) => Ok(()),
+        None => Err("not a time; write a number with ms, s, m or h, such as 1m30s".to_owned()),
     }
-    if rest.is_empty() {
-        return wrong();
-    }
-    while !rest.is_empty() {
-        let number = rest.len()
-            - rest
-                .trim_start_matches(|c: char| c.is_ascii_digit() || c == '.')
-                .len();
-        if rest[..number].parse::<f64>().is_err() {
-            return wrong();
-        }
-        rest = &rest[number..];
-        let units = ["ns", "us", "µs", "ms", "s", "m", "h"];
-        match units.iter().find_map(|unit| rest.strip_prefix(unit)) {
-            Some(after) => rest = after,
-            None => return wrong(),
-        }
-    }
-    Ok(())
 }
 
 pub(super) fn one_of(text: &str, words: &[&str]) -> Result<(), String> {

@@ -38,8 +38,14 @@ impl FromStr for Device {
         if !text.starts_with('/') && text.contains('/') && text.contains('=') {
             return Ok(Self::Cdi(text.to_owned()));
         }
-        let permissions =
-            |text: &str| !text.is_empty() && text.bytes().all(|b| matches!(b, b'r' | b'w' | b'm'));
+        // Each of them once.
+        let permissions = |text: &str| {
+            let once = |b: u8| text.bytes().filter(|other| *other == b).count() == 1;
+            !text.is_empty()
+                && text
+                    .bytes()
+                    .all(|b| matches!(b, b'r' | b'w' | b'm') && once(b))
+        };
         let parts: Vec<&str> = text.split(':').collect();
         let (host, container, allowed) = match parts[..] {
             [host] => (host, None, None),
@@ -50,6 +56,12 @@ impl FromStr for Device {
         };
         if host.is_empty() {
             return Err("the device is empty; write DEVICE, such as /dev/video0".to_owned());
+        }
+        let inside = container.unwrap_or(host);
+        if !inside.starts_with('/') {
+            return Err(format!(
+                "{inside} isn't an absolute path; write DEVICE, such as /dev/video0"
+            ));
         }
         Ok(Self::Path {
             host: host.to_owned(),

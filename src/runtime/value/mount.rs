@@ -64,9 +64,15 @@ impl FromStr for Mount {
         };
         for field in fields(text)? {
             let (key, value) = match field.split_once('=') {
-                Some((key, value)) => (key.trim(), Some(value.to_owned())),
-                None => (field.trim(), None),
+                Some((key, value)) => (key, Some(value.to_owned())),
+                None => (field.as_str(), None),
             };
+            if key.trim() != key || value.as_deref().is_some_and(|value| value.trim() != value) {
+                return Err(format!("`{field}` has blanks around its name or value"));
+            }
+            if value.as_deref() == Some("") {
+                return Err(format!("`{key}` needs a value: {key}=…"));
+            }
             let key = key.to_lowercase();
             let given = || {
                 value
@@ -79,10 +85,12 @@ impl FromStr for Mount {
                 "source" | "src" => mount.source = Some(given()?),
                 "target" | "destination" | "dst" => mount.target = given()?,
                 "readonly" | "ro" => {
-                    mount.readonly = super::check::boolean(value.as_deref().unwrap_or("true"))
-                        .map_err(|why| format!("{key}: {why}"))?;
+                    mount.readonly = switch(&key, value.as_deref())?;
                 }
-                _ => mount.options.push((key.clone(), value.clone())),
+                _ => {
+                    option(&key, value.as_deref())?;
+                    mount.options.push((key.clone(), value.clone()));
+                }
             }
         }
         if !KINDS.contains(&mount.kind.as_str()) {
@@ -95,8 +103,104 @@ impl FromStr for Mount {
         if mount.target.is_empty() {
             return Err("it names no target; add target=DIR".to_owned());
         }
+        mount.agrees()?;
         Ok(mount)
     }
+}
+
+impl Mount {
+    /// Options are those of the mount's own type, and hold together.
+    fn agrees(&self) -> Result<(), String> {
+        for (key, _) in &self.options {
+            let of = ["bind", "volume", "tmpfs", "image"].into_iter();
+            let owner = of
+                .into_iter()
+                .find(|kind| key.starts_with(&format!("{kind}-")));
+            if let Some(owner) = owner.filter(|owner| *owner != self.kind) {
+                return Err(format!(
+                    "`{key}` is of type={owner}, not of type={}",
+                    self.kind
+                ));
+            }
+        }
+        let value = |name: &str| {
+            let found = self.options.iter().rev().find(|(key, _)| key == name);
+            found.and_then(|(_, value)| value.as_deref())
+        };
+        match value("bind-recursive") {
+            Some("writable" | "readonly") if !self.readonly => {
+                Err("this bind-recursive needs readonly beside it".to_owned())
+            }
+            Some("readonly") if value("bind-propagation") != Some("rprivate") => {
+                Err("bind-recursive=readonly needs bind-propagation=rprivate beside it".to_owned())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Docker's truth values of mounts: fewer than those of switches.
+fn switch(key: &str, value: Option<&str>) -> Result<bool, String> {
+    match value {
+        None | Some("true" | "1") => Ok(true),
+        Some("false" | "0") => Ok(false),
+        Some(_) => Err(format!("{key}: write true or false")),
+    }
+}
+
+/// An option that docker knows, with a value that it takes.
+fn option(key: &str, value: Option<&str>) -> Result<(), String> {
+    let wrong = |forms: &str| Err(format!("{key}: write {forms}"));
+    let Some(text) = value else {
+        return match key {
+            "volume-nocopy" | "bind-create-src" => Ok(()),
+            _ if OPTIONS.contains(&key) => Err(format!("`{key}` needs a value: {key}=…")),
+            _ => unknown(key),
+        };
+    };
+    match key {
+        "volume-nocopy" | "bind-create-src" => switch(key, value).map(|_| ()),
+        "bind-nonrecursive" => {
+            Err("write bind-recursive=disabled instead of bind-nonrecursive".to_owned())
+        }
+        "bind-recursive" if !["enabled", "disabled", "writable", "readonly"].contains(&text) => {
+            wrong("enabled, disabled, writable or readonly")
+        }
+        "tmpfs-size" if text == "-1" || super::check::bytes(text).is_err() => {
+            wrong("a size, such as 64m")
+        }
+        "tmpfs-mode" if u32::from_str_radix(text, 8).is_err() => {
+            wrong("an octal mode, such as 1777")
+        }
+        _ if OPTIONS.contains(&key) => Ok(()),
+        _ => unknown(key),
+    }
+}
+
+const OPTIONS: [&str; 13] = [
+    "consistency",
+    "bind-propagation",
+    "bind-recursive",
+    "bind-nonrecursive",
+    "bind-create-src",
+    "volume-subpath",
+    "volume-nocopy",
+    "volume-label",
+    "volume-driver",
+    "volume-opt",
+    "image-subpath",
+    "tmpfs-size",
+    "tmpfs-mode",
+];
+
+fn unknown(key: &str) -> Result<(), String> {
+    let keys = OPTIONS
+        .into_iter()
+        .chain(["type", "source", "target", "readonly"]);
+    Err(match nearest(key, keys) {
+        Some(near) => format!("unknown option `{key}`; did you mean `{near}`?"),
+        None => format!("unknown option `{key}`"),
+    })
 }
 
 impl fmt::Display for Mount {
@@ -129,7 +233,7 @@ fn quoted(field: &str) -> String {
 }
 
 /// The fields of one line; a field in quotes may hold commas, and quotes doubled.
-fn fields(text: &str) -> Result<Vec<String>, String> {
+pub(super) fn fields(text: &str) -> Result<Vec<String>, String> {
     let mut fields = Vec::new();
     let mut rest = text;
     loop {

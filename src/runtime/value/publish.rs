@@ -88,8 +88,33 @@ impl Publish {
                 }
             }
         }
-        match self.protocol.as_deref() {
-            None | Some("tcp" | "udp" | "sctp") => Ok(self),
+        let count = |range: &str| {
+            let (first, last) = range.split_once('-').unwrap_or((range, range));
+            last.parse::<u16>()
+                .unwrap_or(0)
+                .saturating_sub(first.parse::<u16>().unwrap_or(0))
+        };
+        if let Some(host) = self.host.as_deref()
+            && count(&self.container) != 0
+            && count(host) != count(&self.container)
+        {
+            return Err(format!(
+                "{host} and {} are ranges of different lengths",
+                self.container
+            ));
+        }
+        if let Some(address) = self.address.as_deref() {
+            let inner = address.strip_prefix('[').and_then(|a| a.strip_suffix(']'));
+            if inner
+                .unwrap_or(address)
+                .parse::<std::net::IpAddr>()
+                .is_err()
+            {
+                return Err(format!("`{address}` isn't an IP address of this machine"));
+            }
+        }
+        match self.protocol.as_deref().map(str::to_lowercase).as_deref() {
+            None | Some("tcp" | "udp" | "sctp" | "") => Ok(self),
             Some(other) => Err(format!("`{other}` isn't tcp, udp or sctp")),
         }
     }

@@ -51,6 +51,14 @@ impl FromStr for Ulimit {
             Some((soft, hard)) => (number(soft)?, Some(number(hard)?)),
             None => (number(limits)?, None),
         };
+        if let Some(hard) = hard
+            && hard != -1
+            && (soft == -1 || soft > hard)
+        {
+            return Err(format!(
+                "the soft limit {soft} is above the hard limit {hard}"
+            ));
+        }
         Ok(Self {
             name: name.to_owned(),
             soft,

@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 OUT = "/mlbuild-out"
 TORCH = "https://download.pytorch.org/whl/"
 AS_OF = os.environ["AS_OF"]
+FILES = os.environ["FILES"]
 
 
 def stop(text):
@@ -129,6 +130,8 @@ def from_pylock(path):
             marker = by_group(package["marker"], lock.get("default-groups", []))
             if not markers.Marker(marker).evaluate({"extra": ""}):
                 continue
+        if "directory" in package and os.environ["PROJECT"]:
+            continue  # A member of the workspace: it comes with the code.
         if "vcs" in package or "directory" in package:
             stop("%s comes from a repository or a folder: only released files can be pinned; name a version of it" % name)
         wheels = [(rank(wheel), at, wheel) for at, wheel in enumerate(package.get("wheels", []))]
@@ -136,6 +139,8 @@ def from_pylock(path):
         chosen = wheels[0][2] if wheels else package.get("sdist") or package.get("archive")
         if not chosen:
             stop("%s %s has no file for this Python" % (name, version))
+        if not chosen.get("url") and chosen.get("path"):
+            chosen["url"] = "file://" + os.path.abspath(os.path.join("/tmp", chosen["path"]))
         if not chosen.get("url"):
             stop("%s %s names no address: lock the project again" % (name, version))
         if "sha256" not in chosen.get("hashes", {}):
@@ -160,25 +165,29 @@ def compiled(uv, requirements, flags=()):
         file.write("\n".join(requirements) + "\n")
     if AS_OF:
         flags = ["--exclude-newer", AS_OF, *flags]
-    os.chdir("/mlbuild/files")
+    if os.environ.get("INDEX_STRATEGY"):
+        flags = ["--index-strategy", os.environ["INDEX_STRATEGY"], *flags]
+    os.chdir(FILES)
     run(uv, "pip", "compile", "-q", "--no-header", "--format", "pylock.toml", "--python", sys.executable,
         "-o", "/tmp/pylock.toml", *flags, "/tmp/requirements.in", stdout=subprocess.DEVNULL)
     return list(from_pylock("/tmp/pylock.toml"))
 
 
 def resolve(uv):
-    files = ["-r /mlbuild/files/" + name for name in lines("requirements")]
+    files = ["-r %s/%s" % (FILES, name) for name in lines("requirements")]
     packages = lines("packages")
+    if lines("constraints") and (files or packages):
+        packages.append("-c /mlbuild/constraints")
     settings = os.environ
     if settings["PROJECT"]:
         flags = [word for name in lines("extras") for word in ("--extra", name)]
         flags += [word for name in lines("groups") for word in ("--group", name)]
-        run(uv, "export", "-q", "--frozen", "--no-emit-project", "--no-default-groups", "--no-header",
+        run(uv, "export", "-q", "--frozen", "--no-emit-workspace", "--no-default-groups", "--no-header",
             "--format", "pylock.toml", "-o", "/tmp/pylock.toml", *flags,
-            "--project", os.path.join("/mlbuild/files", settings["PROJECT"]), stdout=subprocess.DEVNULL)
+            "--project", os.path.join(FILES, settings["PROJECT"]), stdout=subprocess.DEVNULL)
         return list(from_pylock("/tmp/pylock.toml"))
     if settings["PYLOCK"]:
-        return list(from_pylock(os.path.join("/mlbuild/files", settings["PYLOCK"])))
+        return list(from_pylock(os.path.join(FILES, settings["PYLOCK"])))
     if not files and not packages:
         return []
     if settings["RESOLVER"] == "uv":
@@ -187,6 +196,7 @@ def resolve(uv):
     with open("/tmp/requirements.in", "w") as file:
         file.write("\n".join(files + packages) + "\n")
     flags = ["--uploaded-prior-to", AS_OF] if AS_OF else []
+    os.chdir(FILES)
     pip("install", "-q", "--dry-run", "--report", "/tmp/report.json", *flags, "-r", "/tmp/requirements.in")
     return list(from_report("/tmp/report.json"))
 
@@ -228,7 +238,8 @@ def main():
     uv = uv_program()
     found = resolve(uv)
     download(OUT + "/wheels", ["%(name)s @ %(url)s#sha256=%(sha256)s" % f for f in found])
-    needs = [need for f in found if f["kind"] == "source" for need in needs_of(OUT + "/wheels/" + f["file"])]
+    needs = lines("builders")
+    needs += [need for f in found if f["kind"] == "source" for need in needs_of(OUT + "/wheels/" + f["file"])]
     if needs:
         have = {(f["name"], f["version"]) for f in found}
         builders = [f for f in compiled(uv, needs) if (f["name"], f["version"]) not in have]

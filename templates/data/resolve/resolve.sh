@@ -15,6 +15,16 @@ mkdir -p $out/debs/partial $out/wheels $out/uv
 # shellcheck source=/dev/null
 . /mlbuild/settings
 
+# Lines that name projects of the folder itself, which come with the code, are left out.
+export FILES=/mlbuild/files
+if [ -s /mlbuild/omitted ]; then
+    FILES=/tmp/mlbuild-files
+    cp -r /mlbuild/files $FILES
+    while IFS="$(printf '\t')" read -r lines file; do
+        sed -i "$lines" "$FILES/$file"
+    done < /mlbuild/omitted
+fi
+
 say() { echo "mlbuild: $*" >&2; }
 
 packages=$APT

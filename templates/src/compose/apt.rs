@@ -8,7 +8,7 @@ impl Composer<'_> {
     /// What is asked for, sorted.
     pub(super) fn apt_packages(&self, decision: &Decision) -> Vec<String> {
         let mut packages: Vec<String> = self.spec.apt.iter().map(ToString::to_string).collect();
-        packages.extend(decision.apt.iter().map(|package| (*package).to_owned()));
+        packages.extend(decision.apt.iter().cloned());
         packages.sort();
         packages.dedup();
         packages

@@ -24,7 +24,7 @@ pub(super) struct Decision {
     pub additions: Vec<String>,
     pub torch_backend: Option<TorchBackend>,
     /// Packages of the distribution besides those that were asked for.
-    pub apt: BTreeSet<&'static str>,
+    pub apt: BTreeSet<String>,
     pub env: BTreeMap<&'static str, String>,
     /// The CUDA release that the packages or the base bring.
     pub cuda: Option<String>,
@@ -64,7 +64,7 @@ pub(super) fn decide(
     }
     frameworks.retain(|framework| !carried(framework));
 
-    let installer = installer(spec, &stand)?;
+    let installer = installer(spec, &stand, inputs)?;
     let torch_backend = torch_backend(spec, context, inputs, accelerator, installer, &frameworks)?;
     let mut additions = Vec::new();
     let mut brought = None;
@@ -87,14 +87,16 @@ pub(super) fn decide(
         }
         let from_index = torch_backend.is_none() || framework.name != "torch";
         let Some((version, release)) = row.filter(|_| from_index) else {
+            warnings.extend(framework.unchecked(spec, context, accelerator, from_index));
             continue;
         };
+        let cuda_of_it = framework.cuda(release);
         let megabytes = release.cuda_bytes / 1_000_000;
         let always = framework.name == "torch";
         if accelerator == Accelerator::Cuda {
             framework.check_cuda(spec, context, (version, release))?;
-            brought = brought.or(release.cuda_version());
-            if release.cuda.is_some() && carries.is_some_and(|c| c.cuda) {
+            brought = brought.or(cuda_of_it.clone());
+            if cuda_of_it.is_some() && carries.is_some_and(|c| c.cuda) {
                 warnings.push(Warning {
                     message: format!(
                         "CUDA comes twice: {} has it, and {} {version} brings {megabytes} MB of it in its wheels",
@@ -103,7 +105,7 @@ pub(super) fn decide(
                     hint: Some(format!("use the {} template, whose base is slim, unless your own code links to CUDA", template_of(framework))),
                 });
             }
-        } else if accelerator == Accelerator::Off && always && release.cuda.is_some() {
+        } else if accelerator == Accelerator::Off && always && cuda_of_it.is_some() {
             warnings.push(Warning {
                 message: format!(
                     "{} {version} brings {megabytes} MB of CUDA that a CPU image doesn't use",
@@ -164,22 +166,29 @@ fn template_of(framework: &Framework) -> TemplateName {
     }
 }
 
-fn installer(spec: &ImageSpec, stand: &Stand) -> Result<Installer, ComposeError> {
+fn installer(spec: &ImageSpec, stand: &Stand, inputs: &Inputs) -> Result<Installer, ComposeError> {
     let python = &spec.python;
+    let synced = inputs.synced.is_some();
     let carried = bases().carries(&stand.image).is_some_and(|c| c.python);
     let into_base = python
         .environment
         .map_or(carried, |e| e == PythonEnvironment::Base);
     match python.installer {
-        Installer::Pip if python.project.is_some() => Err(ComposeError::conflict(
+        Installer::Pip if synced => Err(ComposeError::conflict(
             "pip can't read uv.lock",
             "use installer = \"uv\", or export the lock: uv export --format pylock.toml -o pylock.toml",
         )),
         // pip sees what a base's own Python holds, wherever its distribution put it.
-        Installer::Auto if into_base && python.project.is_none() && python.pylock.is_none() => {
-            Ok(Installer::Pip)
-        }
+        Installer::Auto if into_base && !synced && python.pylock.is_none() => Ok(Installer::Pip),
+        Installer::Auto if inputs.only_pip.is_some() => Ok(Installer::Pip),
         Installer::Auto => Ok(Installer::Uv),
+        Installer::Uv if inputs.only_pip.is_some() => {
+            let (origin, what) = inputs.only_pip.clone().unwrap_or_default();
+            Err(ComposeError::conflict(
+                format!("{origin}: uv doesn't read {what}, and pip does"),
+                "leave out installer = \"uv\", or write the line another way",
+            ))
+        }
         given => Ok(given),
     }
 }
@@ -204,7 +213,14 @@ fn torch_backend(
         }
         return Ok(Some(backend.clone()));
     }
-    let own_index = context.secrets.contains(&SecretUse::UvConf);
+    // A machine's own package index may have it, and a file may name PyTorch's by itself.
+    let own_index = context.secrets.contains(&SecretUse::UvConf) || inputs.torch_index.is_some();
+    let build = frameworks.iter().find_map(|f| f.build.as_deref());
+    if let (Some(build), Installer::Uv, false, false) = (build, installer, inputs.locked, own_index)
+        && let Ok(backend) = build.parse()
+    {
+        return Ok(Some(backend));
+    }
     let torch = frameworks.iter().any(|f| f.name == "torch");
     let cpu = accelerator == Accelerator::Off && torch && installer == Installer::Uv;
     Ok((cpu && !own_index && !inputs.locked).then(|| "cpu".parse().expect("a plain word")))
@@ -225,7 +241,7 @@ fn environment(
     wanted.then_some(place)
 }
 
-fn apt(spec: &ImageSpec, inputs: &Inputs) -> BTreeSet<&'static str> {
+fn apt(spec: &ImageSpec, inputs: &Inputs) -> BTreeSet<String> {
     let mut packages = BTreeSet::new();
     // Debian 13 and Ubuntu 24.04 have libglib2.0-0t64, which provides the old name.
     if spec.gui {
@@ -246,5 +262,7 @@ fn apt(spec: &ImageSpec, inputs: &Inputs) -> BTreeSet<&'static str> {
             packages.insert(package);
         }
     }
+    let mut packages: BTreeSet<String> = packages.into_iter().map(str::to_owned).collect();
+    packages.extend(inputs.apt.iter().cloned());
     packages
 }

@@ -2,10 +2,10 @@
 //! CUDA, the driver and the GPU that are asked for. What doesn't fit is refused with the nearest
 //! that does.
 
-use pep440_rs::Version;
+use pep440_rs::{Version, VersionSpecifiers};
 
 use super::inputs::Inputs;
-use super::{ComposeContext, ComposeError};
+use super::{ComposeContext, ComposeError, Warning};
 use crate::project::Wanted;
 use crate::spec::{Accelerator, ImageSpec, TemplateName};
 use crate::tables::{Release, ReleaseTable, cuda, release_table};
@@ -17,6 +17,8 @@ pub(super) struct Framework {
     pub name: &'static str,
     /// Who asks for it.
     pub wanted: Wanted,
+    /// Which of PyTorch's own builds it is, where that is said: `cu118`, `cpu`.
+    pub build: Option<String>,
     table: &'static ReleaseTable,
 }
 
@@ -26,7 +28,7 @@ type Row = (&'static Version, &'static Release);
 pub(super) fn find(spec: &ImageSpec, inputs: &Inputs) -> Vec<Framework> {
     let mut found: Vec<Framework> = ["torch", "tensorflow", "tensorflow-cpu"]
         .into_iter()
-        .filter_map(|name| Framework::new(name, inputs.find(name)?.clone()))
+        .filter_map(|name| Framework::new(name, inputs.find(name)?.clone(), inputs))
         .collect();
     let default = match spec.template {
         TemplateName::Pytorch => "torch",
@@ -41,16 +43,19 @@ pub(super) fn find(spec: &ImageSpec, inputs: &Inputs) -> Vec<Framework> {
             versions: Some(pep440_rs::VersionSpecifiers::empty()),
             origin: format!("the {} template", spec.template),
         };
-        found.extend(Framework::new(default, wanted));
+        found.extend(Framework::new(default, wanted, inputs));
     }
     found
 }
 
 impl Framework {
-    fn new(name: &'static str, wanted: Wanted) -> Option<Self> {
+    fn new(name: &'static str, wanted: Wanted, inputs: &Inputs) -> Option<Self> {
+        let build = wanted.versions.as_ref().and_then(build_of);
+        let of_index = inputs.torch_index.clone().filter(|_| name == "torch");
         Some(Self {
             name,
             wanted,
+            build: build.or(of_index),
             table: release_table(name)?,
         })
     }
@@ -65,6 +70,7 @@ impl Framework {
         let Some(versions) = &self.wanted.versions else {
             return Vec::new();
         };
+        let versions = public(versions);
         self.table
             .on(context.machine)
             .filter(|(version, _)| versions.contains(version))
@@ -76,6 +82,53 @@ impl Framework {
     pub fn release(&self, context: &ComposeContext, python: Option<&str>) -> Option<Row> {
         let mut rows = self.releases(context).into_iter().rev();
         rows.find(|(_, release)| python.is_none_or(|p| has_python(release, p)))
+    }
+
+    /// The CUDA that a release brings: that of the build, where one is named.
+    pub fn cuda(&self, release: &Release) -> Option<String> {
+        match self.build.as_deref() {
+            None => release.cuda_version(),
+            Some(build) => build
+                .strip_prefix("cu")
+                .filter(|d| d.len() > 2)
+                .map(|digits| {
+                    let (major, minor) = digits.split_at(digits.len() - 1);
+                    format!("{major}.{minor}")
+                }),
+        }
+    }
+
+    /// What is said of a release that the tables don't know, where something depends on it.
+    pub fn unchecked(
+        &self,
+        spec: &ImageSpec,
+        context: &ComposeContext,
+        accelerator: Accelerator,
+        from_index: bool,
+    ) -> Option<Warning> {
+        let target = &spec.target;
+        let asked = spec.cuda.is_some()
+            || target.nvidia_driver.is_some()
+            || target.compute_capability.is_some();
+        let is_table_s = self.wanted.versions.is_some() && !self.releases(context).is_empty();
+        if accelerator != Accelerator::Cuda || self.is_default() || (is_table_s && from_index) {
+            return None;
+        }
+        if !asked && from_index && self.wanted.versions.is_none() {
+            return None;
+        }
+        let rows: Vec<&Version> = self.table.on(context.machine).map(|row| row.0).collect();
+        let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
+            return None;
+        };
+        Some(Warning {
+            message: format!(
+                "can't check which CUDA, driver and Python {} fits: mlbuild's tables have {} {first} to {last} from the package index",
+                self.asked(),
+                self.name
+            ),
+            hint: Some("compare its release notes with the machine's driver (nvidia-smi)".into()),
+        })
     }
 
     /// Whether some release that will do has wheels for a Python version, as far as is known.
@@ -157,7 +210,7 @@ impl Framework {
         row: Row,
     ) -> Result<(), ComposeError> {
         let (version, release) = row;
-        let Some(built) = release.cuda_version() else {
+        let Some(built) = self.cuda(release) else {
             return Ok(());
         };
         let name = self.name;
@@ -257,6 +310,23 @@ impl Framework {
             (false, _) => Vec::new(),
         }
     }
+}
+
+/// The build that a version names: `cu118` of `==2.1.0+cu118`.
+fn build_of(versions: &VersionSpecifiers) -> Option<String> {
+    let text = versions.to_string();
+    let build = text.split_once('+')?.1;
+    Some(build.split(',').next().unwrap_or(build).trim().to_owned())
+}
+
+/// The same without builds: the tables have releases.
+fn public(versions: &VersionSpecifiers) -> VersionSpecifiers {
+    let text = versions.to_string();
+    let parts = text
+        .split(',')
+        .map(|part| part.split('+').next().unwrap_or(part));
+    let plain = parts.collect::<Vec<_>>().join(",");
+    plain.parse().unwrap_or_else(|_| versions.clone())
 }
 
 fn has_python(release: &Release, python: &str) -> bool {

@@ -1,11 +1,13 @@
 //! What the spec and the project's files ask for, read once and checked against each other.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::{ComposeContext, ComposeError, Warning};
+use crate::project::manifests::{self, Asked, Choice, Kind, Manifest, Unused};
 use crate::project::{
-    Requirements, Wanted, locked_by_pylock, locked_by_uv, parse_one, read_requirements,
+    ImagePython, LocalProject, ProjectError, Requirements, Wanted, locked_by_pylock, locked_by_uv,
+    members_of_uv, parse_one, read_lines, read_requirements,
 };
 use crate::spec::ImageSpec;
 use crate::value::ContextPattern;
@@ -24,6 +26,28 @@ pub(super) struct Inputs {
     pub vcs: BTreeSet<String>,
     /// Whether a lock file decides the versions.
     pub locked: bool,
+    /// The folder of a `pyproject.toml` whose `uv.lock` decides.
+    pub synced: Option<String>,
+    /// Requirement lines of manifests that aren't lists of requirements.
+    pub lines: Vec<String>,
+    /// `NAME==VERSION` lines that hold what is installed to a lock.
+    pub constraints: Vec<String>,
+    /// The Python versions that the project is for, and who says so.
+    pub python: Option<Asked>,
+    /// Packages of the distribution that manifests ask for.
+    pub apt: BTreeSet<String>,
+    /// Projects of the context that are installed once the code is there.
+    pub local: Vec<LocalProject>,
+    /// Whether the dependencies of all of them are known before the build.
+    pub local_known: bool,
+    /// Lines of requirements files that the installer must not see.
+    pub omitted: BTreeMap<String, Vec<(usize, usize)>>,
+    /// The first line that pip reads and uv doesn't, with what it is.
+    pub only_pip: Option<(String, String)>,
+    /// Whether some file names an index of its own.
+    pub has_index: bool,
+    /// PyTorch's own index that some file names: `cpu`, `cu124`.
+    pub torch_index: Option<String>,
     /// The first requirements line that pins a hash; then nothing can be added without one.
     pub hashed: Option<String>,
 }
@@ -36,18 +60,33 @@ impl Inputs {
 
     /// Whether anything is installed.
     pub fn is_empty(&self) -> bool {
-        self.wanted.is_empty() && self.requirements.is_empty() && !self.locked
+        self.wanted.is_empty()
+            && self.requirements.is_empty()
+            && self.lines.is_empty()
+            && self.local.is_empty()
+            && !self.locked
     }
 }
 
 pub(super) fn gather(
     spec: &ImageSpec,
     context: &ComposeContext,
+    image: &ImagePython,
     warnings: &mut Vec<Warning>,
 ) -> Result<Inputs, ComposeError> {
     let python = &spec.python;
+    // Without a folder to look at, a project is taken to have its lock.
+    let synced = python.project.as_ref().filter(|folder| {
+        let there =
+            |project: &Path, name: &str| project.join(join(folder.as_str(), name)).is_file();
+        context
+            .project
+            .is_none_or(|project| there(project, "uv.lock") || !there(project, "pyproject.toml"))
+    });
     let mut inputs = Inputs {
-        locked: python.pylock.is_some() || python.project.is_some(),
+        locked: python.pylock.is_some() || synced.is_some(),
+        synced: synced.map(ToString::to_string),
+        local_known: true,
         ..Inputs::default()
     };
     if python.pylock.is_some() && python.project.is_some() {
@@ -63,16 +102,16 @@ pub(super) fn gather(
         ));
     }
     for text in &python.packages {
-        let wanted = parse_one(text, "packages").map_err(|reason| {
+        let wanted = parse_one(text, "packages", image).map_err(|reason| {
             ComposeError::conflict(
                 format!("package {text:?}: {reason}"),
                 "write it as NAME, NAME==VERSION or NAME[EXTRA]",
             )
         })?;
-        inputs.wanted.push(wanted);
+        inputs.wanted.extend(wanted);
     }
     match context.project {
-        Some(project) => read_files(spec, project, &mut inputs, warnings)?,
+        Some(project) => read_files(spec, project, image, &mut inputs, warnings)?,
         None => {
             inputs.requirements = python
                 .requirements
@@ -89,6 +128,7 @@ pub(super) fn gather(
 fn read_files(
     spec: &ImageSpec,
     project: &Path,
+    image: &ImagePython,
     inputs: &mut Inputs,
     warnings: &mut Vec<Warning>,
 ) -> Result<(), ComposeError> {
@@ -96,48 +136,43 @@ fn read_files(
     if let Some(file) = &python.pylock {
         inputs
             .wanted
-            .extend(locked_by_pylock(project, file.as_str())?);
+            .extend(locked_by_pylock(project, file.as_str(), image)?);
     }
+    let mut reader = Reader {
+        project,
+        image,
+        inputs,
+        unused: Vec::new(),
+        credentials: Vec::new(),
+        files: Vec::new(),
+    };
     if let Some(folder) = &python.project {
-        for name in ["pyproject.toml", "uv.lock"] {
-            let file = join(folder.as_str(), name);
-            if !project.join(&file).is_file() {
-                return Err(ComposeError::conflict(
-                    format!("the project has no {file}"),
-                    "run `uv lock` there, or name requirements files instead",
-                ));
-            }
-        }
-        inputs
-            .wanted
-            .extend(locked_by_uv(project, &join(folder.as_str(), "uv.lock"))?);
+        reader.project(spec, folder.as_str())?;
     }
     for pattern in &python.requirements {
         for file in expand(project, pattern) {
-            if !inputs.requirements.contains(&file) {
-                inputs.requirements.push(file);
+            match Kind::of(&file) {
+                Some(kind) => {
+                    let choice = Choice {
+                        extras: &python.extras,
+                        groups: &python.groups,
+                    };
+                    let manifest = manifests::read(project, &file, kind, choice)?;
+                    reader.take(manifest)?;
+                    reader.inputs.files.insert(file);
+                }
+                None => reader.list(file),
             }
         }
     }
-    let Requirements {
-        wanted,
-        files,
-        vcs,
-        hashed,
+    reader.requirements()?;
+    reader.local_needs()?;
+    let Reader {
+        unused,
         credentials,
-    } = read_requirements(project, &inputs.requirements)?;
-    inputs.wanted.extend(wanted);
-    inputs.files = files;
-    inputs.vcs = vcs;
-    if let (Some(origin), Some(package)) = (&hashed, python.packages.first()) {
-        return Err(ComposeError::conflict(
-            format!(
-                "{origin} pins a hash, so every package has to, but {package} is asked for without one"
-            ),
-            "add it to the requirements files, with its hash",
-        ));
-    }
-    inputs.hashed = hashed;
+        ..
+    } = reader;
+    warnings.extend(unused.into_iter().map(said));
     for origin in credentials {
         warnings.push(Warning {
             message: format!(
@@ -148,7 +183,197 @@ fn read_files(
             ),
         });
     }
+    if let (Some(origin), Some(package)) = (&inputs.hashed, python.packages.first()) {
+        return Err(ComposeError::conflict(
+            format!(
+                "{origin} pins a hash, so every package has to, but {package} is asked for without one"
+            ),
+            "add it to the requirements files, with its hash",
+        ));
+    }
+    if !inputs.local.is_empty() && !spec.copy {
+        warnings.push(Warning {
+            message: format!(
+                "{} isn't installed: the code isn't part of the image",
+                inputs.local[0].folder
+            ),
+            hint: Some(
+                "leave out --no-code (code = false), or install it when the container runs".into(),
+            ),
+        });
+        inputs.local.clear();
+    }
     Ok(())
+}
+
+fn said(unused: Unused) -> Warning {
+    Warning {
+        message: format!("{} isn't used: {}", unused.what, unused.why),
+        hint: Some(unused.next),
+    }
+}
+
+/// Takes in one file after another.
+struct Reader<'a> {
+    project: &'a Path,
+    image: &'a ImagePython,
+    inputs: &'a mut Inputs,
+    unused: Vec<Unused>,
+    /// Lines with a password in an address.
+    credentials: Vec<String>,
+    /// Requirements files that haven't been read yet.
+    files: Vec<String>,
+}
+
+impl Reader<'_> {
+    fn list(&mut self, file: String) {
+        if !self.files.contains(&file) {
+            self.files.push(file);
+        }
+    }
+
+    /// A `pyproject.toml`: by its uv.lock, else by what it says itself.
+    fn project(&mut self, spec: &ImageSpec, folder: &str) -> Result<(), ComposeError> {
+        let file = join(folder, "pyproject.toml");
+        if self.inputs.synced.is_none() {
+            let choice = Choice {
+                extras: &spec.python.extras,
+                groups: &spec.python.groups,
+            };
+            let manifest = manifests::read(self.project, &file, Kind::Pyproject, choice)?;
+            self.inputs.files.insert(file);
+            return self.take(manifest);
+        }
+        let lock = join(folder, "uv.lock");
+        for file in [&file, &lock] {
+            if !self.project.join(file).is_file() {
+                return Err(ComposeError::conflict(
+                    format!("the project has no {file}"),
+                    "run `uv lock` there, or name requirements files instead",
+                ));
+            }
+        }
+        let locked = locked_by_uv(self.project, &lock, self.image)?;
+        self.inputs.wanted.extend(locked);
+        for member in members_of_uv(self.project, folder)? {
+            let file = join(&member.folder, "pyproject.toml");
+            if self.project.join(&file).is_file() {
+                self.inputs.files.insert(file);
+            }
+            self.inputs.local.push(member);
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, manifest: Manifest) -> Result<(), ComposeError> {
+        manifest.files.into_iter().for_each(|file| self.list(file));
+        let known = !manifest
+            .unused
+            .iter()
+            .any(|u| u.why.contains("worked out by"));
+        self.inputs.local_known &= known;
+        self.unused.extend(manifest.unused);
+        self.inputs.constraints.extend(manifest.constraints);
+        self.inputs.files.extend(manifest.inputs);
+        self.inputs
+            .apt
+            .extend(manifest.apt.into_iter().map(|a| a.text));
+        if self.inputs.python.is_none() {
+            self.inputs.python = manifest.python;
+        }
+        for step in manifest.run {
+            self.unused.push(Unused {
+                what: format!("{}: {}", step.origin, step.text),
+                why: "commands of other tools aren't run".into(),
+                next: "put it into a Dockerfile of your own".into(),
+            });
+        }
+        if manifest.gpu == Some(true) {
+            self.unused.push(Unused {
+                what: "gpu: true".into(),
+                why: "which GPU isn't said there".into(),
+                next: "set gpu = \"cuda\" under [image], or give --gpu".into(),
+            });
+        }
+        let (lines, found) = read_lines(self.project, &manifest.requirements, self.image)?;
+        self.inputs.lines.extend(lines);
+        self.join(found);
+        manifest
+            .local
+            .into_iter()
+            .for_each(|local| self.local(local));
+        Ok(())
+    }
+
+    fn requirements(&mut self) -> Result<(), ProjectError> {
+        let files = std::mem::take(&mut self.files);
+        if files.is_empty() {
+            return Ok(());
+        }
+        let found = read_requirements(self.project, &files, self.image)?;
+        self.inputs.requirements.extend(files);
+        self.join(found);
+        Ok(())
+    }
+
+    fn join(&mut self, found: Requirements) {
+        let inputs = &mut *self.inputs;
+        inputs.wanted.extend(found.wanted);
+        inputs.files.extend(found.files);
+        inputs.vcs.extend(found.vcs);
+        inputs.hashed = inputs.hashed.take().or(found.hashed);
+        inputs.only_pip = inputs.only_pip.take().or(found.only_pip);
+        inputs.has_index |= found.has_index;
+        inputs.torch_index = inputs.torch_index.take().or(found.torch_index);
+        inputs.omitted.extend(found.omitted);
+        found.local.into_iter().for_each(|local| self.local(local));
+        self.credentials.extend(found.credentials);
+        self.unused.extend(found.notes);
+    }
+
+    fn local(&mut self, local: LocalProject) {
+        let same = |other: &&mut LocalProject| other.folder == local.folder;
+        match self.inputs.local.iter_mut().find(same) {
+            Some(known) => known.extras.extend(local.extras),
+            None => self.inputs.local.push(local),
+        }
+    }
+
+    /// What the projects that are installed with the code need: those packages are installed
+    /// before it, so that an edit of the code installs nothing again.
+    fn local_needs(&mut self) -> Result<(), ComposeError> {
+        if self.inputs.synced.is_some() {
+            return Ok(());
+        }
+        let mut done: BTreeSet<String> = BTreeSet::new();
+        while let Some(local) = self
+            .inputs
+            .local
+            .iter()
+            .find(|l| !done.contains(&l.folder))
+            .cloned()
+        {
+            done.insert(local.folder.clone());
+            let names = ["pyproject.toml", "setup.py", "setup.cfg"];
+            let mut files = names.map(|name| join(&local.folder, name)).into_iter();
+            let Some(file) = files.find(|file| self.project.join(file).is_file()) else {
+                continue;
+            };
+            if !self.inputs.files.insert(file.clone()) {
+                continue;
+            }
+            let kind = Kind::of(&file).unwrap_or(Kind::Setup);
+            let choice = Choice {
+                extras: &local.extras,
+                groups: &[],
+            };
+            let mut manifest = manifests::read(self.project, &file, kind, choice)?;
+            manifest.unused.retain(|u| u.why.contains("worked out by"));
+            self.take(manifest)?;
+            self.requirements()?;
+        }
+        Ok(())
+    }
 }
 
 /// A path inside the folder of a project (`.` for the context's root).

@@ -10,6 +10,7 @@ mod apt;
 mod decide;
 mod frameworks;
 mod inputs;
+mod local;
 mod locked;
 mod python;
 mod request;
@@ -25,7 +26,7 @@ pub(crate) use decide::accelerator as resolve_accelerator;
 pub use request::{INPUTS_CONTEXT, PackageRequest, REQUEST_CONTEXT, resolve_dockerfile};
 
 use crate::dockerfile::{Copy, Dockerfile, Instruction, Mount, RenderError, Word};
-use crate::project::ProjectError;
+use crate::project::{ImagePython, ProjectError};
 use crate::spec::{Accelerator, ImageSpec, Installer};
 use crate::tables::Machine;
 use crate::value::{BaseImage, ContainerPath, EnvName, Port};
@@ -158,11 +159,30 @@ impl ComposeError {
 /// files that can't be read.
 pub fn compose(spec: &ImageSpec, context: &ComposeContext) -> Result<Composition, ComposeError> {
     let mut warnings = Vec::new();
-    let inputs = inputs::gather(spec, context, &mut warnings)?;
+    let mut image = ImagePython {
+        machine: context.machine,
+        ..ImagePython::default()
+    };
+    if let Some(version) = &spec.python.version {
+        image.version = version.to_string();
+    }
+    let mut inputs = inputs::gather(spec, context, &image, &mut warnings)?;
     if let Some(serving) = &spec.serving {
         return serving::compose(spec, serving, &inputs, context, warnings);
     }
-    let decision = decide::decide(spec, context, &inputs, &mut warnings)?;
+    let mut decision = decide::decide(spec, context, &inputs, &mut warnings)?;
+    // Markers were judged for the usual Python: where the packages led to another, they are judged
+    // again for that one.
+    if let Some(python) = decision
+        .python
+        .clone()
+        .filter(|python| spec.python.version.is_none() && *python != image.version)
+    {
+        image.version = python;
+        warnings.clear();
+        inputs = inputs::gather(spec, context, &image, &mut warnings)?;
+        decision = decide::decide(spec, context, &inputs, &mut warnings)?;
+    }
     let mut composer = Composer::new(spec, context);
     let workdir = composer.workdir();
     composer.open(&decision.base);
@@ -170,6 +190,7 @@ pub fn compose(spec: &ImageSpec, context: &ComposeContext) -> Result<Composition
     composer.python_layer(&decision, &inputs);
     composer.environment(&decision.env, decision.environment.is_some())?;
     composer.code(&workdir);
+    composer.local_layer(&decision, &inputs, &workdir)?;
     composer.user_layer(&[&workdir]);
     composer.close(&spec.ports);
     let request = composer.request(&decision, &inputs);

@@ -14,6 +14,8 @@ use crate::tables::bases;
 /// Where the inputs (requirements and lock files) are kept in the image.
 const INPUTS: &str = "/opt/mlbuild";
 const VENV: &str = "/opt/venv";
+/// The versions of a project's lock, for the time of the installation.
+const CONSTRAINTS: &str = "/tmp/constraints.txt";
 
 impl Composer<'_> {
     pub(super) fn python_layer(&mut self, decision: &Decision, inputs: &Inputs) {
@@ -56,7 +58,10 @@ impl Composer<'_> {
         if !what.is_empty() {
             match decision.installer {
                 Installer::Pip => self.by_pip(&python, &what, &mut script),
-                _ => self.by_uv(&python, &what, decision, &mut script),
+                _ => self.by_uv(&python, &what, decision, inputs, &mut script),
+            }
+            if !inputs.constraints.is_empty() {
+                script.lines(&format!("rm -f {CONSTRAINTS};"));
             }
             if venv {
                 self.compile(&mut script);
@@ -82,8 +87,12 @@ impl Composer<'_> {
         let mut files: Vec<String> = inputs.files.iter().cloned().collect();
         files.extend(python.pylock.iter().map(ToString::to_string));
         if let Some(folder) = &python.project {
-            files.extend(["pyproject.toml", "uv.lock"].map(|name| join(folder.as_str(), name)));
+            if inputs.synced.is_some() {
+                files.extend(["pyproject.toml", "uv.lock"].map(|name| join(folder.as_str(), name)));
+            }
         }
+        files.sort();
+        files.dedup();
         files
     }
 
@@ -128,9 +137,10 @@ esac;
         script: &mut Script,
     ) -> Vec<String> {
         let python = &self.spec.python;
-        if python.project.is_some() {
+        if inputs.synced.is_some() {
             return vec!["project".into()];
         }
+        self.prepare(inputs, script);
         let path = |file: &str| format!("{INPUTS}/{file}");
         if let Some(file) = &python.pylock {
             return vec!["-r".into(), shell_quote(&path(file.as_str()))];
@@ -143,6 +153,13 @@ esac;
         for file in files {
             what.extend(["-r".into(), shell_quote(&path(file))]);
         }
+        for line in &inputs.lines {
+            // A line of options is as many words as a shell would make of it.
+            match shlex::split(line).filter(|_| line.starts_with('-')) {
+                Some(words) => what.extend(words.iter().map(|word| shell_quote(word))),
+                None => what.push(shell_quote(line)),
+            }
+        }
         what.extend(
             python
                 .packages
@@ -150,6 +167,9 @@ esac;
                 .chain(&decision.additions)
                 .map(|p| shell_quote(p)),
         );
+        if !inputs.constraints.is_empty() && !what.is_empty() {
+            what.extend(["-c".into(), CONSTRAINTS.into()]);
+        }
         if !patterns.is_empty() {
             let patterns: Vec<String> = patterns.into_iter().map(|p| path(p)).collect();
             script.lines(&format!(
@@ -164,6 +184,35 @@ esac;
         what
     }
 
+    /// Makes of the files what the installer is to see.
+    fn prepare(&self, inputs: &Inputs, script: &mut Script) {
+        for (file, lines) in &inputs.omitted {
+            let commands: Vec<String> = lines.iter().map(|line| deletion(*line)).collect();
+            script.lines(&format!(
+                "# {file} without the projects that are installed with the code.\nsed -i '{}' {};",
+                commands.join(";"),
+                shell_quote(&format!("{INPUTS}/{file}"))
+            ));
+        }
+        // Archives of the project are named from its root.
+        let archives = [".whl", ".zip", ".gz", ".tgz", ".bz2", ".xz", ".tar"];
+        if inputs
+            .files
+            .iter()
+            .any(|file| archives.iter().any(|end| file.ends_with(end)))
+        {
+            script.lines(&format!("cd {INPUTS};"));
+        }
+        if !inputs.constraints.is_empty() {
+            script.lines("printf '%s\\n'");
+            for some in inputs.constraints.chunks(6) {
+                let some: Vec<String> = some.iter().map(|c| shell_quote(c)).collect();
+                script.lines(&format!("  {}", some.join(" ")));
+            }
+            script.lines(&format!("  > {CONSTRAINTS};"));
+        }
+    }
+
     fn by_pip(&self, python: &str, what: &[String], script: &mut Script) {
         if self.spec.python.pylock.is_some() {
             script.lines(&format!("{python} -m pip install -q 'pip>=25.1';"));
@@ -174,7 +223,14 @@ esac;
         ));
     }
 
-    fn by_uv(&self, python: &str, what: &[String], decision: &Decision, script: &mut Script) {
+    fn by_uv(
+        &self,
+        python: &str,
+        what: &[String],
+        decision: &Decision,
+        inputs: &Inputs,
+        script: &mut Script,
+    ) {
         let uv = &bases().uv;
         script.lines(&format!(
             r#"
@@ -184,7 +240,7 @@ uv=$(command -v uv || echo /tmp/uv/bin/uv);
 "#
         ));
         let venv = decision.environment == Some(PythonEnvironment::Venv);
-        if let Some(folder) = &self.spec.python.project {
+        if let Some(folder) = &inputs.synced {
             let flags = |flag: &str, names: &[String]| -> String {
                 names
                     .iter()
@@ -193,14 +249,19 @@ uv=$(command -v uv || echo /tmp/uv/bin/uv);
             };
             let extras = flags("--extra", &self.spec.python.extras);
             let groups = flags("--group", &self.spec.python.groups);
+            // Members of the workspace are installed with the code.
+            let itself = match inputs.local.len() {
+                0 | 1 => "project",
+                _ => "workspace --no-install-local",
+            };
             let target = if venv {
                 VENV
             } else {
                 "$(python3 -c 'import sys; print(sys.prefix)')"
             };
             script.lines(&format!(
-                "UV_PROJECT_ENVIRONMENT={target} \"$uv\" sync -q --frozen --inexact --no-install-project --no-default-groups{extras}{groups} --project {};",
-                shell_quote(join_inputs(folder.as_str()).as_str())
+                "UV_PROJECT_ENVIRONMENT={target} \"$uv\" sync -q --frozen --inexact --no-install-{itself} --no-default-groups{extras}{groups} --project {};",
+                shell_quote(join_inputs(folder).as_str())
             ));
         } else {
             let backend = decision.torch_backend.as_ref();
@@ -212,8 +273,13 @@ uv=$(command -v uv || echo /tmp/uv/bin/uv);
             } else {
                 " --break-system-packages --compile-bytecode"
             };
+            // pip takes the best version of all indexes; uv by itself, those of the first.
+            let strategy = match inputs.has_index {
+                true => " --index-strategy unsafe-best-match",
+                false => "",
+            };
             script.lines(&format!(
-                "\"$uv\" pip install -q --python {python}{system}{backend} {};",
+                "\"$uv\" pip install -q --python {python}{system}{backend}{strategy} {};",
                 what.join(" ")
             ));
         }
@@ -230,7 +296,12 @@ uv=$(command -v uv || echo /tmp/uv/bin/uv);
     }
 
     /// Hands the host's index settings and CA to this one step.
-    fn network_settings(&self, installer: Installer, mounts: &mut Vec<Mount>, script: &mut Script) {
+    pub(super) fn network_settings(
+        &self,
+        installer: Installer,
+        mounts: &mut Vec<Mount>,
+        script: &mut Script,
+    ) {
         for secret in [SecretUse::Ca, SecretUse::PipConf, SecretUse::UvConf] {
             let used = secret != SecretUse::UvConf || installer != Installer::Pip;
             if !used || !self.context.secrets.contains(&secret) {
@@ -259,6 +330,15 @@ uv=$(command -v uv || echo /tmp/uv/bin/uv);
             };
             script.lines(&format!("if [ -f {path} ]; then {exports}; fi;"));
         }
+    }
+}
+
+/// A command of sed that deletes lines.
+pub(super) fn deletion((first, last): (usize, usize)) -> String {
+    if first == last {
+        format!("{first}d")
+    } else {
+        format!("{first},{last}d")
     }
 }
 

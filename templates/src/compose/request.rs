@@ -3,11 +3,12 @@
 //! The looking itself is two scripts (`templates/data/resolve/`); who starts them, and keeps what
 //! they find, is the caller's business.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
 use super::inputs::Inputs;
+use super::python::deletion;
 use super::{Composer, Decision, SecretUse, env_name};
 use crate::dockerfile::{
     CacheMount, Copy, Dockerfile, Instruction, Mount, Network, RenderError, Run, Script, Sharing,
@@ -46,6 +47,18 @@ pub struct PackageRequest {
     pub groups: Vec<String>,
     /// Files of the project that have to be looked at.
     pub files: BTreeSet<String>,
+    /// `NAME==VERSION` lines of a project's own lock.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub constraints: Vec<String>,
+    /// Lines of requirements files that the resolver must not see, as commands of sed.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub omitted: BTreeMap<String, String>,
+    /// What the project itself needs to be built.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub builders: Vec<String>,
+    /// Whether the best version of all indexes is taken, as pip does.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub best_of_indexes: bool,
     /// PyTorch's index as the spec names it.
     pub torch_backend: Option<String>,
     /// The index that is used on this machine; its own package index may come first.
@@ -80,7 +93,16 @@ impl PackageRequest {
             ("UV_VERSION", shell_quote(&bases().uv)),
             ("AS_OF", shell_quote(as_of.unwrap_or_default())),
         ];
-        let settings = settings.map(|(name, value)| format!("export {name}={value}\n"));
+        let mut settings = settings
+            .map(|(name, value)| format!("export {name}={value}\n"))
+            .concat();
+        if self.best_of_indexes {
+            settings.push_str("export INDEX_STRATEGY=unsafe-best-match\n");
+        }
+        let omitted = self.omitted.iter();
+        let omitted: Vec<String> = omitted
+            .map(|(file, lines)| format!("{lines}\t{file}"))
+            .collect();
         vec![
             (
                 "resolve.sh",
@@ -90,11 +112,14 @@ impl PackageRequest {
                 "resolve.py",
                 include_str!("../../data/resolve/resolve.py").into(),
             ),
-            ("settings", settings.concat()),
+            ("settings", settings),
             ("requirements", list(&self.requirements)),
             ("packages", list(&self.packages)),
             ("extras", list(&self.extras)),
             ("groups", list(&self.groups)),
+            ("constraints", list(&self.constraints)),
+            ("omitted", list(&omitted)),
+            ("builders", list(&self.builders)),
         ]
     }
 }
@@ -169,8 +194,9 @@ impl Composer<'_> {
                 ..PackageRequest::default()
             };
         };
-        let locked = python.pylock.is_some() || python.project.is_some();
-        let mut packages = python.packages.clone();
+        let locked = inputs.locked;
+        let mut packages = inputs.lines.clone();
+        packages.extend(python.packages.iter().cloned());
         packages.extend(decision.additions.iter().cloned());
         PackageRequest {
             apt,
@@ -181,10 +207,21 @@ impl Composer<'_> {
             requirements: inputs.requirements.clone(),
             packages,
             pylock: python.pylock.as_ref().map(ToString::to_string),
-            project: python.project.as_ref().map(ToString::to_string),
+            project: inputs.synced.clone(),
             extras: python.extras.clone(),
             groups: python.groups.clone(),
             files: self.input_files(inputs).into_iter().collect(),
+            constraints: inputs.constraints.clone(),
+            omitted: inputs
+                .omitted
+                .iter()
+                .map(|(file, lines)| {
+                    let commands: Vec<String> = lines.iter().map(|line| deletion(*line)).collect();
+                    (file.clone(), commands.join(";"))
+                })
+                .collect(),
+            builders: self.local_builders(inputs),
+            best_of_indexes: inputs.has_index,
             torch_backend: python.torch_backend.as_ref().map(ToString::to_string),
             torch_backend_here: decision.torch_backend.as_ref().map(ToString::to_string),
         }

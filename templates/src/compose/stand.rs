@@ -67,7 +67,7 @@ impl Stand {
         }
         let python = match asked {
             Some(python) => python,
-            None => common_python(context, frameworks)?,
+            None => common_python(context, inputs, frameworks)?,
         };
         let text = table
             .template(spec.template, accelerator)
@@ -84,30 +84,54 @@ impl Stand {
     }
 }
 
-/// The Python that all frameworks have wheels for: the table's own where it will do, else the
-/// newest.
+/// The Python that the project is for and all frameworks have wheels for: the table's own where it
+/// will do, else the newest.
 fn common_python(
     context: &ComposeContext,
+    inputs: &Inputs,
     frameworks: &[Framework],
 ) -> Result<String, ComposeError> {
     let default = &bases().python;
-    if frameworks.iter().all(|f| f.runs_on(context, default)) {
+    let wish = inputs.python.as_ref();
+    let is_for = |python: &str| wish.is_none_or(|wish| allows(&wish.text, python));
+    let fits =
+        |python: &&String| is_for(python) && frameworks.iter().all(|f| f.runs_on(context, python));
+    if fits(&default) {
         return Ok(default.clone());
     }
     let known = frameworks.iter().find(|f| !f.runs_on(context, default));
-    let candidates = known.map(|f| f.pythons(context)).unwrap_or_default();
-    let fits = |python: &&String| frameworks.iter().all(|f| f.runs_on(context, python));
+    let of_frameworks = known.map(|f| f.pythons(context));
+    let candidates = of_frameworks.unwrap_or_else(|| PYTHONS.map(str::to_owned).into());
     if let Some(python) = candidates.iter().find(fits) {
         return Ok(python.clone());
     }
-    let asked: Vec<String> = frameworks.iter().map(Framework::asked).collect();
-    Err(ComposeError::conflict(
-        format!(
+    let mut asked: Vec<String> = frameworks.iter().map(Framework::asked).collect();
+    asked.extend(wish.map(|wish| format!("Python {} ({})", wish.text, wish.origin)));
+    let what = match frameworks.is_empty() {
+        true => format!("no Python that a base has is {}", asked.join(" and ")),
+        false => format!(
             "no Python version has wheels for all of {}",
             asked.join(" and ")
         ),
-        "ask for releases of about the same time",
+    };
+    Err(ComposeError::conflict(
+        what,
+        "ask for releases of about the same time, or for one Python: --python 3.12",
     ))
+}
+
+/// Python versions that bases have, in the order in which they are tried.
+const PYTHONS: [&str; 7] = ["3.13", "3.12", "3.11", "3.10", "3.9", "3.14", "3.8"];
+
+/// Whether some patch release of a Python version is among the versions that are asked for.
+fn allows(wish: &str, python: &str) -> bool {
+    let Ok(versions) = wish.parse::<pep440_rs::VersionSpecifiers>() else {
+        return true;
+    };
+    let patches = (0..=30).map(|patch| format!("{python}.{patch}"));
+    patches
+        .filter_map(|version| version.parse().ok())
+        .any(|version| versions.contains(&version))
 }
 
 /// The CUDA release that an NVIDIA base is needed for, if one is.

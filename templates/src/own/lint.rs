@@ -31,6 +31,8 @@ pub fn lint_template(text: &str) -> Result<Vec<Finding>, TemplateError> {
         text,
         findings: Vec::new(),
         code_copied: None,
+        stages: Vec::new(),
+        template: &template,
     };
     for instruction in &parsed.instructions {
         linter.instruction(instruction);
@@ -45,6 +47,15 @@ struct Linter<'a> {
     findings: Vec<Finding>,
     /// The line of the COPY that brought the whole context into the stage.
     code_copied: Option<usize>,
+    /// Names of the stages so far, in lower case.
+    stages: Vec<String>,
+    template: &'a OwnTemplate,
+}
+
+/// Whether an image of this name is another one every few weeks.
+fn floats(image: &str) -> bool {
+    let name = image.rsplit('/').next().unwrap_or(image);
+    !name.contains([':', '@', '$']) || name.ends_with(":latest")
 }
 
 impl Linter<'_> {
@@ -61,10 +72,10 @@ impl Linter<'_> {
         match instruction {
             Instruction::From(from) => {
                 self.code_copied = None;
-                let image = from.image.value.as_ref();
-                let name = image.rsplit('/').next().unwrap_or(image);
-                let floats = !name.contains([':', '@', '$']) || name.ends_with(":latest");
-                if floats && image != "scratch" {
+                let written = from.image.value.as_ref();
+                let image = self.filled(written);
+                let is_stage = self.stages.contains(&image.to_lowercase());
+                if floats(&image) && image != "scratch" && !is_stage {
                     self.find(
                         from.image.span.start,
                         "floating-base",
@@ -72,10 +83,30 @@ impl Linter<'_> {
                         "name a version: debian:12, python:3.12-slim-bookworm",
                     );
                 }
+                let name = from.as_.as_ref().map(|(_, name)| name.value.to_lowercase());
+                self.stages.push(name.unwrap_or_default());
             }
             Instruction::Copy(copy)
-                if copy.options.iter().all(|flag| flag.name.value != "from") =>
+                if copy.options.iter().any(|flag| flag.name.value == "from") =>
             {
+                let from = copy.options.iter().find(|flag| flag.name.value == "from");
+                let value = from.and_then(|flag| flag.value.as_ref());
+                let image = value
+                    .map(|value| value.value.to_string())
+                    .unwrap_or_default();
+                let is_stage = self.stages.contains(&image.to_lowercase())
+                    || image.bytes().all(|b| b.is_ascii_digit());
+                // A plain word may be a context that the build is given.
+                if !is_stage && floats(&image) && image.contains(['/', ':']) {
+                    self.find(
+                        copy.copy.span.start,
+                        "floating-base",
+                        format!("{image} is another image every few weeks"),
+                        "name a version, or its digest",
+                    );
+                }
+            }
+            Instruction::Copy(copy) => {
                 let whole = |source: &Source| matches!(source, Source::Path(path) if path.value == "." || path.value == "./");
                 if copy.src.iter().any(whole) {
                     self.code_copied
@@ -91,6 +122,24 @@ impl Linter<'_> {
             }
             _ => {}
         }
+    }
+
+    /// A base that is one ARG with a default: the default.
+    fn filled(&self, written: &str) -> String {
+        let name = written.strip_prefix('$').unwrap_or("");
+        let name = name
+            .strip_prefix('{')
+            .and_then(|n| n.strip_suffix('}'))
+            .unwrap_or(name);
+        let arg = self
+            .template
+            .args
+            .iter()
+            .find(|arg| !name.is_empty() && arg.name == name);
+        let default = arg.and_then(|arg| arg.default.clone());
+        default
+            .filter(|d| !d.contains('$'))
+            .unwrap_or_else(|| written.to_owned())
     }
 
     fn secret(&mut self, offset: usize, assignment: &str) {
@@ -284,6 +333,12 @@ mod tests {
     fn the_seeds_dockerfile_has_only_what_it_has() {
         let text = "FROM nvcr.io/nvidia/tensorflow:21.02-tf2-py3\nCOPY requirements.txt .\nARG USERNAME=vorph\nRUN groupadd -g 1 -o $USERNAME\nRUN useradd -m -u 1 -g 1 -o -s /bin/bash $USERNAME\nUSER $USERNAME\nRUN /bin/bash -c \"pip install -r requirements.txt\"\nEXPOSE 5000\n";
         assert_eq!(rules(text), [(5, "useradd-lastlog")]);
+    }
+
+    #[test]
+    fn usual_files_of_several_stages_raise_no_false_alarm() {
+        let text = "ARG BASE=debian\nFROM a:1 AS build\nFROM build\nENV MAX_TOKENS=1 TOKENIZERS_PARALLELISM=false\nCOPY --from=build /x /x\nCOPY --from=0 /x /x\nCOPY --from=r.io/uv:latest /uv /uv\nFROM $BASE\n";
+        assert_eq!(rules(text), [(7, "floating-base"), (8, "floating-base")]);
     }
 
     #[test]

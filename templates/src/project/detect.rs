@@ -1,23 +1,35 @@
-//! A look at a folder: what somebody who describes it for the first time would want to write.
+//! A look at a folder: what somebody who describes it for the first time would want to write, and
+//! for every file that bears on the environment whether it is used, and why.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::path::Path;
 
-use super::{Wanted, locked_by_pylock, locked_by_uv, read_requirements};
-use crate::spec::TemplateName;
-use crate::value::{ContextPath, ContextPattern, PythonVersion};
+use super::lists::{Lists, fitting};
+use super::manifests::{self, Choice, Kind, Manifest};
+use super::{
+    ImagePython, ProjectError, Wanted, locked_by_pylock, locked_by_uv, read_lines,
+    read_requirements,
+};
+use crate::spec::{Accelerator, TemplateName};
+use crate::value::{AptPackage, ContextPath, ContextPattern, PythonVersion};
 
 /// What a project's folder holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ProjectFacts {
-    /// Requirements files at its root, sorted.
+    /// The files that say which packages there are, where no lock does: requirements files, or a
+    /// manifest of another kind.
     pub requirements: Vec<ContextPattern>,
+    /// Requirements files of which nothing says which one is meant.
+    pub alternatives: Vec<String>,
     /// `pylock.toml`.
     pub pylock: Option<ContextPath>,
-    /// `.` where a `pyproject.toml` has its `uv.lock` beside it.
+    /// `.` where a `pyproject.toml` says which packages there are.
     pub project: Option<ContextPath>,
-    /// What `.python-version` says.
+    /// What `.python-version` or `runtime.txt` says.
     pub python: Option<PythonVersion>,
+    /// Packages of the distribution, from `apt.txt`.
+    pub apt: Vec<AptPackage>,
     /// The template that fits the packages.
     pub template: TemplateName,
     /// Whether windows are likely to be shown (opencv-python, PyQt, pygame and their like).
@@ -28,8 +40,34 @@ pub struct ProjectFacts {
     pub dockerfiles: Vec<String>,
     /// Packages that are asked for, by name.
     pub packages: BTreeSet<String>,
+    /// Every file found that bears on the environment.
+    pub findings: Vec<Finding>,
     /// Files that couldn't be read, with the reason.
     pub problems: Vec<String>,
+}
+
+/// A file that bears on a project's environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// The file, relative to the project.
+    pub file: String,
+    /// Whether the image is made from it.
+    pub used: bool,
+    /// As what it is used, or why it isn't.
+    pub why: String,
+    /// What to type so that it is.
+    pub next: Option<String>,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let used = if self.used { "used" } else { "not used" };
+        write!(f, "{}: {used}: {}", self.file, self.why)?;
+        match &self.next {
+            Some(next) => write!(f, "; {next}"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Packages that show windows.
@@ -44,47 +82,56 @@ const WINDOWS: [&str; 8] = [
     "wxpython",
 ];
 
+/// Files of other tools that are known, and not read.
+const UNREAD: [(&str, &str); 12] = [
+    ("install.R", "packages of R aren't installed"),
+    ("DESCRIPTION", "packages of R aren't installed"),
+    ("Project.toml", "packages of Julia aren't installed"),
+    ("Manifest.toml", "packages of Julia aren't installed"),
+    ("default.nix", "Nix isn't used"),
+    ("flake.nix", "Nix isn't used"),
+    (
+        "pixi.toml",
+        "packages of conda's channels are read from an environment.yml alone",
+    ),
+    (
+        "pixi.lock",
+        "packages of conda's channels are read from an environment.yml alone",
+    ),
+    (
+        "conda-lock.yml",
+        "packages of conda's channels are read from an environment.yml alone",
+    ),
+    ("postBuild", "scripts of other tools aren't run"),
+    ("start", "scripts of other tools aren't run"),
+    ("package.json", "packages of Node aren't installed"),
+];
+
 /// Looks at the folder of a project. Never fails: what can't be read is in
 /// [`ProjectFacts::problems`].
 pub fn detect(folder: &Path) -> ProjectFacts {
-    let mut facts = ProjectFacts::default();
-    let names = root_files(folder);
-    let has = |name: &str| names.contains(name);
-    let is_requirements =
-        |name: &&String| name.starts_with("requirements") && name.ends_with(".txt");
-    facts.requirements = names
-        .iter()
-        .filter(is_requirements)
-        .filter_map(|n| n.parse().ok())
-        .collect();
-    facts.dockerfiles = names
-        .iter()
-        .filter(|n| *n == "Dockerfile" || n.starts_with("Dockerfile."))
-        .cloned()
-        .collect();
+    let mut look = Look {
+        folder,
+        names: root_files(folder),
+        facts: ProjectFacts::default(),
+        wanted: Vec::new(),
+    };
+    look.python();
+    look.packages();
+    look.distribution();
+    look.others();
+    let Look {
+        names,
+        mut facts,
+        wanted,
+        ..
+    } = look;
     let scripts = ["train.py", "main.py", "app.py", "serve.py", "run.py"];
     facts.scripts = scripts
         .iter()
-        .filter(|name| has(name))
+        .filter(|name| names.contains(**name))
         .map(|name| (*name).to_owned())
         .collect();
-
-    let mut wanted: Vec<Wanted> = Vec::new();
-    let mut take = |found: Result<Vec<Wanted>, super::ProjectError>| match found {
-        Ok(found) => wanted.extend(found),
-        Err(error) => facts.problems.push(error.to_string()),
-    };
-    if has("pylock.toml") {
-        facts.pylock = "pylock.toml".parse().ok();
-        take(locked_by_pylock(folder, "pylock.toml"));
-    }
-    if has("pyproject.toml") && has("uv.lock") {
-        facts.project = ".".parse().ok();
-        take(locked_by_uv(folder, "uv.lock"));
-    }
-    let files: Vec<String> = facts.requirements.iter().map(ToString::to_string).collect();
-    take(read_requirements(folder, &files).map(|found| found.wanted));
-
     facts.packages = wanted.into_iter().map(|w| w.name).collect();
     let wants = |name: &str| facts.packages.contains(name);
     facts.template = match () {
@@ -93,12 +140,374 @@ pub fn detect(folder: &Path) -> ProjectFacts {
         () => TemplateName::Python,
     };
     facts.gui = WINDOWS.iter().any(|name| wants(name));
-    let version = std::fs::read_to_string(folder.join(".python-version")).unwrap_or_default();
-    facts.python = version
-        .lines()
-        .next()
-        .and_then(|line| line.trim().parse().ok());
     facts
+}
+
+impl ProjectFacts {
+    /// The requirements file among the alternatives that fits an accelerator, if exactly one does.
+    pub fn fitting(&self, accelerator: Option<Accelerator>) -> Option<&str> {
+        fitting(&self.alternatives, accelerator)
+    }
+}
+
+struct Look<'a> {
+    folder: &'a Path,
+    names: BTreeSet<String>,
+    facts: ProjectFacts,
+    wanted: Vec<Wanted>,
+}
+
+/// What says which packages there are.
+enum Source {
+    UvLock,
+    Pylock,
+    Pyproject,
+    Lists,
+    Manifest(String, Kind),
+}
+
+impl Look<'_> {
+    fn has(&self, name: &str) -> bool {
+        self.names.contains(name)
+    }
+
+    fn used(&mut self, file: &str, why: &str) {
+        self.found(file, true, why, None);
+    }
+
+    fn unused(&mut self, file: &str, why: &str, next: &str) {
+        self.found(
+            file,
+            false,
+            why,
+            Some(next.to_owned()).filter(|n| !n.is_empty()),
+        );
+    }
+
+    fn found(&mut self, file: &str, used: bool, why: &str, next: Option<String>) {
+        if self.facts.findings.iter().all(|known| known.file != file) {
+            self.facts.findings.push(Finding {
+                file: file.to_owned(),
+                used,
+                why: why.to_owned(),
+                next,
+            });
+        }
+    }
+
+    fn take(&mut self, found: Result<Vec<Wanted>, ProjectError>) {
+        match found {
+            Ok(found) => self.wanted.extend(found),
+            Err(error) => self.facts.problems.push(error.to_string()),
+        }
+    }
+
+    /// `.python-version` in the forms of pyenv and uv, and `runtime.txt`.
+    fn python(&mut self) {
+        let read = |name: &str| std::fs::read_to_string(self.folder.join(name)).unwrap_or_default();
+        let line_of = |text: &str| {
+            let mut lines = text.lines().map(str::trim);
+            lines
+                .find(|line| !line.is_empty() && !line.starts_with('#'))
+                .unwrap_or("")
+                .to_owned()
+        };
+        for name in [".python-version", "runtime.txt"] {
+            if !self.has(name) {
+                continue;
+            }
+            let line = line_of(&read(name));
+            let Some(minor) = minor_of(&line) else {
+                self.unused(
+                    name,
+                    &format!("{line:?} names no Python 3 version"),
+                    "give one: --python 3.12",
+                );
+                continue;
+            };
+            if self.facts.python.is_some() {
+                self.unused(name, "another file names the Python version", "");
+                continue;
+            }
+            self.facts.python = minor.parse().ok();
+            match line == minor || line == format!("python-{minor}") {
+                true => self.used(name, &format!("Python {minor}")),
+                false => self.used(
+                    name,
+                    &format!("Python {minor}, for {line}: a base has the newest patch release"),
+                ),
+            }
+        }
+    }
+
+    fn packages(&mut self) {
+        let lists = Lists::of(self.folder, &self.names);
+        let source = self.source(&lists);
+        let chosen = match &source {
+            None => "nothing",
+            Some(Source::UvLock) => "uv.lock",
+            Some(Source::Pylock) => "pylock.toml",
+            Some(Source::Pyproject) => "pyproject.toml",
+            Some(Source::Lists) => lists.used.first().map_or("", String::as_str),
+            Some(Source::Manifest(file, _)) => file,
+        }
+        .to_owned();
+        self.use_source(source, &lists);
+        for (file, why) in lists.left {
+            self.unused(&file, &why, &format!("to use it: -r {file}"));
+        }
+        for file in lists.used.iter().chain(&lists.alternatives) {
+            let why = match self.facts.alternatives.is_empty() {
+                true => format!("{chosen} says which packages there are"),
+                false => "it is one of several, and nothing says which".to_owned(),
+            };
+            self.unused(file, &why, &format!("to use it: -r {file}"));
+        }
+        for file in [
+            "uv.lock",
+            "pylock.toml",
+            "pyproject.toml",
+            "poetry.lock",
+            "pdm.lock",
+            "Pipfile",
+            "Pipfile.lock",
+            "setup.py",
+            "setup.cfg",
+            "cog.yaml",
+        ] {
+            if self.has(file) {
+                let name = match file {
+                    "poetry.lock" | "pdm.lock" => "pyproject.toml",
+                    "Pipfile.lock" => "Pipfile",
+                    name => name,
+                };
+                self.unused(
+                    file,
+                    &format!("{chosen} says which packages there are"),
+                    &format!("to use it: -r {name}"),
+                );
+            }
+        }
+    }
+
+    /// The one that decides, of those that are there.
+    fn source(&self, lists: &Lists) -> Option<Source> {
+        let manifest = |name: &str| {
+            let kind = Kind::of(name)?;
+            self.has(name)
+                .then(|| Source::Manifest(name.to_owned(), kind))
+        };
+        let pyproject = self.has("pyproject.toml");
+        if pyproject && self.has("uv.lock") {
+            return Some(Source::UvLock);
+        }
+        if self.has("pylock.toml") {
+            return Some(Source::Pylock);
+        }
+        if pyproject && (self.has("poetry.lock") || self.has("pdm.lock")) {
+            return Some(Source::Pyproject);
+        }
+        if let Some(cog) = manifest("cog.yaml") {
+            return Some(cog);
+        }
+        if !lists.used.is_empty() || !lists.alternatives.is_empty() {
+            return Some(Source::Lists);
+        }
+        let others = ["environment.yml", "environment.yaml", "Pipfile"];
+        if let Some(found) = others.iter().find_map(|name| manifest(name)) {
+            return Some(found);
+        }
+        if pyproject && self.names_packages() {
+            return Some(Source::Pyproject);
+        }
+        ["setup.py", "setup.cfg"]
+            .iter()
+            .find_map(|name| manifest(name))
+    }
+
+    /// Whether `pyproject.toml` describes a project, and not tools alone.
+    fn names_packages(&self) -> bool {
+        let text = std::fs::read_to_string(self.folder.join("pyproject.toml")).unwrap_or_default();
+        let table: toml::Table = text.parse().unwrap_or_default();
+        let poetry = table.get("tool").and_then(|tool| tool.get("poetry"));
+        table.contains_key("project") || poetry.is_some_and(|p| p.get("dependencies").is_some())
+    }
+
+    fn use_source(&mut self, source: Option<Source>, lists: &Lists) {
+        let folder = self.folder;
+        let image = self.image();
+        match source {
+            None => {}
+            Some(Source::UvLock) => {
+                self.facts.project = ".".parse().ok();
+                self.take(locked_by_uv(folder, "uv.lock", &image));
+                self.used("uv.lock", "its packages, in its versions");
+                self.used("pyproject.toml", "the project of uv.lock");
+            }
+            Some(Source::Pylock) => {
+                self.facts.pylock = "pylock.toml".parse().ok();
+                self.take(locked_by_pylock(folder, "pylock.toml", &image));
+                self.used("pylock.toml", "its packages, in its versions");
+            }
+            Some(Source::Pyproject) => {
+                self.facts.project = ".".parse().ok();
+                self.manifest("pyproject.toml", Kind::Pyproject);
+            }
+            Some(Source::Manifest(file, kind)) => {
+                self.facts.requirements.extend(file.parse().ok());
+                self.manifest(&file, kind);
+            }
+            Some(Source::Lists) => {
+                self.facts.alternatives.clone_from(&lists.alternatives);
+                self.facts.requirements =
+                    lists.used.iter().filter_map(|n| n.parse().ok()).collect();
+                self.lists(&lists.used);
+            }
+        }
+    }
+
+    fn image(&self) -> ImagePython {
+        let mut image = ImagePython::default();
+        if let Some(python) = &self.facts.python {
+            image.version = python.to_string();
+        }
+        image
+    }
+
+    fn lists(&mut self, files: &[String]) {
+        match read_requirements(self.folder, files, &self.image()) {
+            Ok(found) => {
+                let count = found.wanted.len();
+                self.wanted.extend(found.wanted);
+                for file in &found.files {
+                    let why = match files.contains(file) {
+                        true if files.len() == 1 => format!("{count} packages"),
+                        true => "its packages".to_owned(),
+                        false => "a requirements file names it".to_owned(),
+                    };
+                    self.used(file, &why);
+                }
+                for local in found.local {
+                    let why = format!("{} names it: it is installed with the code", local.origin);
+                    for name in ["pyproject.toml", "setup.py"] {
+                        let file =
+                            super::requirements::normalize(&format!("{}/{name}", local.folder));
+                        if self.folder.join(&file).is_file() {
+                            self.used(&file, &why);
+                        }
+                    }
+                }
+                for note in found.notes {
+                    self.unused(&note.what, &note.why, &note.next);
+                }
+            }
+            Err(error) => {
+                self.facts.problems.push(error.to_string());
+                files
+                    .iter()
+                    .for_each(|file| self.used(file, "its packages"));
+            }
+        }
+    }
+
+    fn manifest(&mut self, file: &str, kind: Kind) {
+        let manifest = match manifests::read(self.folder, file, kind, Choice::default()) {
+            Ok(manifest) => manifest,
+            Err(error) => {
+                self.facts.problems.push(error.to_string());
+                return self.used(file, "its packages");
+            }
+        };
+        let Manifest {
+            requirements,
+            files,
+            inputs,
+            unused,
+            local,
+            ..
+        } = manifest;
+        let asked = read_lines(self.folder, &requirements, &self.image());
+        self.take(asked.map(|(_, found)| found.wanted));
+        self.used(file, &format!("{} packages", requirements.len()));
+        inputs
+            .iter()
+            .for_each(|input| self.used(input, "its versions"));
+        for local in local.into_iter().filter(|local| local.folder != ".") {
+            self.used(
+                &local.folder,
+                &format!("{} names it: it is installed with the code", local.origin),
+            );
+        }
+        self.lists(&files);
+        for part in unused {
+            self.unused(&part.what, &part.why, &part.next);
+        }
+    }
+
+    /// `apt.txt`.
+    fn distribution(&mut self) {
+        if !self.has("apt.txt") {
+            return;
+        }
+        match manifests::apt_list(self.folder, "apt.txt") {
+            Ok((packages, unused)) => {
+                self.used(
+                    "apt.txt",
+                    &format!("{} packages of the distribution", packages.len()),
+                );
+                self.facts.apt = packages
+                    .iter()
+                    .filter_map(|p| p.text.parse().ok())
+                    .collect();
+                for part in unused {
+                    self.unused(&part.what, &part.why, &part.next);
+                }
+            }
+            Err(error) => self.facts.problems.push(error.to_string()),
+        }
+    }
+
+    /// Dockerfiles, further environments, constraints, and what other tools read.
+    fn others(&mut self) {
+        for name in self.names.clone() {
+            let is_dockerfile = name == "Dockerfile"
+                || name.starts_with("Dockerfile.") && !name.ends_with(".dockerignore")
+                || name == "Containerfile";
+            if is_dockerfile {
+                self.facts.dockerfiles.push(name.clone());
+                let next = format!("to build it as it is: mlbuild image -f {name}");
+                self.unused(&name, "the image is composed from a template", &next);
+            } else if Kind::of(&name) == Some(Kind::Conda) {
+                let next = format!("to use it: -r {name}");
+                self.unused(&name, "other files say which packages there are", &next);
+            } else if name.starts_with("constraints") && name.ends_with(".txt") {
+                self.unused(
+                    &name,
+                    "no requirements file names it",
+                    "name it there: -c constraints.txt",
+                );
+            } else if let Some((_, why)) = UNREAD.iter().find(|(known, _)| *known == name) {
+                self.unused(
+                    &name,
+                    why,
+                    "put what it does into a Dockerfile of your own, where the image needs it",
+                );
+            }
+        }
+    }
+}
+
+/// `3.11` of `3.11.9`, `cpython-3.11`, `python-3.11.4`, `myenv-3.11`, `3.11.2/envs/x`.
+fn minor_of(line: &str) -> Option<String> {
+    line.match_indices("3.").find_map(|(at, _)| {
+        let before = line[..at].chars().next_back();
+        let digits: String = line[at + 2..]
+            .chars()
+            .take_while(char::is_ascii_digit)
+            .collect();
+        let starts = !before.is_some_and(|c| c.is_ascii_digit() || c == '.');
+        (starts && !digits.is_empty() && digits.len() < 3).then(|| format!("3.{digits}"))
+    })
 }
 
 fn root_files(folder: &Path) -> BTreeSet<String> {
@@ -145,5 +554,116 @@ mod tests {
         let facts = detect(dir.path());
         assert_eq!((facts.template, facts.gui), (TemplateName::Pytorch, true));
         assert!(detect(Path::new("/does/not/exist")).requirements.is_empty());
+    }
+
+    fn found(files: &[(&str, &str)]) -> ProjectFacts {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            let path = dir.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        detect(dir.path())
+    }
+
+    #[test]
+    fn every_file_is_used_or_named() {
+        let facts = found(&[
+            ("requirements.txt", "numpy\n-e .\n"),
+            ("requirements-test.txt", "pytest\n"),
+            ("pyproject.toml", "[project]\nname = \"x\"\n"),
+            ("environment.yml", "dependencies: []\n"),
+            ("apt.txt", "ffmpeg\n"),
+            ("runtime.txt", "python-3.10\n"),
+            ("postBuild", ""),
+            ("install.R", ""),
+            ("constraints.txt", ""),
+            ("Dockerfile", ""),
+        ]);
+        let shown: Vec<String> = facts.findings.iter().map(ToString::to_string).collect();
+        insta::assert_snapshot!(shown.join("\n"), @r"
+        runtime.txt: used: Python 3.10
+        requirements.txt: used: 1 packages
+        pyproject.toml: used: requirements.txt:2 names it: it is installed with the code
+        requirements-test.txt: not used: requirements.txt says which packages there are; to use it: -r requirements-test.txt
+        apt.txt: used: 1 packages of the distribution
+        Dockerfile: not used: the image is composed from a template; to build it as it is: mlbuild image -f Dockerfile
+        constraints.txt: not used: no requirements file names it; name it there: -c constraints.txt
+        environment.yml: not used: other files say which packages there are; to use it: -r environment.yml
+        install.R: not used: packages of R aren't installed; put what it does into a Dockerfile of your own, where the image needs it
+        postBuild: not used: scripts of other tools aren't run; put what it does into a Dockerfile of your own, where the image needs it
+        ");
+        assert_eq!(facts.apt[0].as_str(), "ffmpeg");
+        assert_eq!(facts.python.unwrap().as_str(), "3.10");
+    }
+
+    #[test]
+    fn alternatives_are_never_joined() {
+        let files = [
+            ("requirements_flax.txt", "flax\n"),
+            ("requirements-torch-cuda.txt", "torch\n"),
+            ("requirements-torch-cpu.txt", "torch\n"),
+        ];
+        let facts = found(&files);
+        assert!(facts.requirements.is_empty());
+        assert_eq!(facts.alternatives.len(), 3);
+        assert_eq!(
+            facts.fitting(Some(Accelerator::Cuda)),
+            Some("requirements-torch-cuda.txt")
+        );
+        assert_eq!(
+            facts.fitting(Some(Accelerator::Off)),
+            Some("requirements-torch-cpu.txt")
+        );
+        assert_eq!(facts.fitting(Some(Accelerator::Rocm)), None);
+        let one = found(&[
+            ("requirements-gpu.txt", "torch\n"),
+            ("requirements-dev.txt", "pytest\n"),
+        ]);
+        assert_eq!(one.requirements[0].as_str(), "requirements-gpu.txt");
+        let folder = found(&[
+            ("requirements/base.txt", "torch\n"),
+            ("requirements/dev.txt", "pytest\n"),
+        ]);
+        assert_eq!(folder.requirements[0].as_str(), "requirements/base.txt");
+    }
+
+    #[test]
+    fn every_way_to_name_a_python() {
+        for (line, minor) in [
+            ("3.11.9", "3.11"),
+            ("cpython-3.11", "3.11"),
+            ("myenv-3.9", "3.9"),
+            ("python-3.10.4", "3.10"),
+            ("3.12.1/envs/x", "3.12"),
+        ] {
+            let facts = found(&[(".python-version", line)]);
+            assert_eq!(facts.python.unwrap().as_str(), minor, "{line}");
+        }
+        let facts = found(&[(".python-version", "system\n")]);
+        assert!(facts.python.is_none() && !facts.findings[0].used);
+    }
+
+    #[test]
+    fn manifests_of_each_kind_decide() {
+        for (file, text) in [
+            ("environment.yml", "dependencies:\n  - pytorch\n"),
+            ("Pipfile", "[packages]\ntorch = \"*\"\n"),
+            (
+                "pyproject.toml",
+                "[project]\nname = \"x\"\ndependencies = [\"torch\"]\n",
+            ),
+            ("setup.py", "setup(install_requires=['torch'])\n"),
+            ("cog.yaml", "build:\n  python_packages: [torch]\n"),
+        ] {
+            let facts = found(&[(file, text)]);
+            assert_eq!(
+                facts.template,
+                TemplateName::Pytorch,
+                "{file}: {:?}",
+                facts.problems
+            );
+            assert!(facts.findings[0].used, "{file}");
+        }
     }
 }

@@ -5,25 +5,65 @@ use std::str::FromStr;
 
 use pep440_rs::{Version, VersionSpecifier, VersionSpecifiers};
 
-use super::{ProjectError, Wanted};
+use super::{ImagePython, LocalProject, ProjectError, Wanted};
 
 /// The packages that a `uv.lock` pins, by its path relative to the project.
 ///
 /// # Errors
 /// Where it can't be read or isn't TOML.
-pub fn locked_by_uv(project: &Path, file: &str) -> Result<Vec<Wanted>, ProjectError> {
-    locked(project, file, "package")
+pub fn locked_by_uv(
+    project: &Path,
+    file: &str,
+    python: &ImagePython,
+) -> Result<Vec<Wanted>, ProjectError> {
+    locked(project, file, "package", python)
+}
+
+/// The projects of the context that a `uv.lock` installs: the project itself and the members of its
+/// workspace, but for those that are no packages.
+///
+/// # Errors
+/// Where the lock can't be read.
+pub fn members_of_uv(project: &Path, folder: &str) -> Result<Vec<LocalProject>, ProjectError> {
+    let file = match folder.trim_end_matches('/') {
+        "" | "." => "uv.lock".to_owned(),
+        folder => format!("{folder}/uv.lock"),
+    };
+    let table = table_of(project, &file)?;
+    let packages = table.get("package").and_then(toml::Value::as_array);
+    let members = packages.into_iter().flatten().filter_map(|package| {
+        let source = package.get("source")?;
+        let editable = source.get("editable").and_then(toml::Value::as_str);
+        let path = editable.or_else(|| source.get("directory")?.as_str())?;
+        let path = super::requirements::normalize(&format!("{folder}/{path}"));
+        let outside = path.starts_with("..");
+        (!outside).then(|| LocalProject {
+            folder: if path.is_empty() {
+                ".".to_owned()
+            } else {
+                path
+            },
+            extras: Vec::new(),
+            editable: editable.is_some(),
+            origin: file.clone(),
+        })
+    });
+    Ok(members.collect())
 }
 
 /// The packages that a `pylock.toml` (PEP 751) pins, by its path relative to the project.
 ///
 /// # Errors
 /// Where it can't be read or isn't TOML.
-pub fn locked_by_pylock(project: &Path, file: &str) -> Result<Vec<Wanted>, ProjectError> {
-    locked(project, file, "packages")
+pub fn locked_by_pylock(
+    project: &Path,
+    file: &str,
+    python: &ImagePython,
+) -> Result<Vec<Wanted>, ProjectError> {
+    locked(project, file, "packages", python)
 }
 
-fn locked(project: &Path, file: &str, key: &str) -> Result<Vec<Wanted>, ProjectError> {
+fn table_of(project: &Path, file: &str) -> Result<toml::Table, ProjectError> {
     let unreadable = |reason: String| ProjectError::Unreadable {
         path: file.into(),
         reason,
@@ -31,14 +71,45 @@ fn locked(project: &Path, file: &str, key: &str) -> Result<Vec<Wanted>, ProjectE
     };
     let text = std::fs::read_to_string(project.join(file))
         .map_err(|error| unreadable(error.to_string()))?;
-    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+    text.parse().map_err(|error: toml::de::Error| {
         let before = error.span().and_then(|span| text.get(..span.start));
         let line = before.unwrap_or("").matches('\n').count() + 1;
         unreadable(format!("line {line}: {}", error.message()))
-    })?;
+    })
+}
+
+fn locked(
+    project: &Path,
+    file: &str,
+    key: &str,
+    python: &ImagePython,
+) -> Result<Vec<Wanted>, ProjectError> {
+    let table = table_of(project, file)?;
+    let markers = python.markers();
     let packages = table.get(key).and_then(toml::Value::as_array);
     let packages = packages.into_iter().flatten().filter_map(|package| {
         let name = package.get("name")?.as_str()?.to_owned();
+        // A package of pylock.toml has one marker; of uv.lock, those of its forks: one has to hold.
+        let marker = package.get("marker").and_then(toml::Value::as_str);
+        let forks = package
+            .get("resolution-markers")
+            .and_then(toml::Value::as_array);
+        let forks: Vec<&str> = forks
+            .into_iter()
+            .flatten()
+            .filter_map(toml::Value::as_str)
+            .collect();
+        let holds = |marker: &str| {
+            let known = !marker.contains("extras") && !marker.contains("dependency_groups");
+            let read = pep508_rs::Requirement::<pep508_rs::VerbatimUrl>::from_str(&format!(
+                "x ; {marker}"
+            ));
+            read.map_or(true, |read| !known || read.marker.evaluate(&markers, &[]))
+        };
+        if !marker.is_none_or(holds) || !(forks.is_empty() || forks.iter().any(|fork| holds(fork)))
+        {
+            return None;
+        }
         let version = package.get("version").and_then(toml::Value::as_str);
         let version = version.and_then(|v| Version::from_str(v).ok());
         Some(Wanted {
@@ -57,6 +128,7 @@ mod tests {
 
     #[test]
     fn both_kinds_are_read() {
+        let python = ImagePython::default();
         let dir = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
         write(
@@ -68,14 +140,14 @@ mod tests {
             "lock-version = \"1.0\"\n[[packages]]\nname = \"numpy\"\nversion = \"2.1\"\n",
         );
         write("broken.lock", "[[");
-        let uv = locked_by_uv(dir.path(), "uv.lock").unwrap();
+        let uv = locked_by_uv(dir.path(), "uv.lock", &python).unwrap();
         assert_eq!(uv[0].name, "torch");
         assert_eq!(uv[0].versions.as_ref().unwrap().to_string(), "==2.8.0");
         assert_eq!(
-            locked_by_pylock(dir.path(), "pylock.toml").unwrap()[0].name,
+            locked_by_pylock(dir.path(), "pylock.toml", &python).unwrap()[0].name,
             "numpy"
         );
-        assert!(locked_by_uv(dir.path(), "broken.lock").is_err());
-        assert!(locked_by_uv(dir.path(), "none.lock").is_err());
+        assert!(locked_by_uv(dir.path(), "broken.lock", &python).is_err());
+        assert!(locked_by_uv(dir.path(), "none.lock", &python).is_err());
     }
 }

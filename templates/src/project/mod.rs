@@ -4,13 +4,18 @@
 //! [`mod@crate::compose`] and by whoever writes a first `mlbuild.toml`.
 
 mod detect;
+mod environment;
+mod lists;
 mod locks;
+pub mod manifests;
 mod requirements;
 
-pub use detect::{ProjectFacts, detect};
-pub use locks::{locked_by_pylock, locked_by_uv};
+pub use detect::{Finding, ProjectFacts, detect};
+pub use environment::ImagePython;
+pub use locks::{locked_by_pylock, locked_by_uv, members_of_uv};
+pub(crate) use manifests::build_requirements;
 pub(crate) use requirements::parse_one;
-pub use requirements::{Requirements, read_requirements};
+pub use requirements::{LocalProject, Requirements, read_lines, read_requirements};
 
 use std::path::PathBuf;
 
@@ -55,5 +60,17 @@ pub enum ProjectError {
         reason: String,
         /// What to write instead.
         hint: String,
+    },
+    /// A package of conda that neither the package index nor the distribution is known to have.
+    #[error(
+        "{origin}: {name} is a package of conda that neither the package index nor Debian is known to have{others}; name what stands in for it under [image] packages or apt and remove the line, or build on a base with conda from a Dockerfile of your own"
+    )]
+    Conda {
+        /// `environment.yml:7`.
+        origin: String,
+        /// The package.
+        name: String,
+        /// Further packages of the kind, for the sentence.
+        others: String,
     },
 }

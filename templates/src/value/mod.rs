@@ -4,12 +4,14 @@
 //! passwd file, apt or a registry would make of it.
 
 mod command;
+mod duration;
 mod ids;
 mod names;
 mod paths;
 mod versions;
 
 pub use command::Command;
+pub use duration::nanoseconds;
 pub use ids::{Gid, Port, Protocol, Uid};
 pub use names::{AptPackage, BaseImage, EnvName, EnvValue, LabelKey, ModelName, UserName};
 pub use paths::{ContainerPath, ContextPath, ContextPattern};

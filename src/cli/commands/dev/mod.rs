@@ -60,7 +60,7 @@ pub fn run(args: &DevArgs) -> CommandResult<u8> {
     let config = settings::read_config(&folder)?;
     let image_tags = config.image.tags.clone();
     let wishes = config.wishes.clone();
-    let Parsed { spec, own } = with_config(parsed, config, &folder);
+    let Parsed { spec, own } = with_config(parsed, config, &folder)?;
     let own = MlbuildFlags::read(&own)?;
     let request = DevRequest {
         start: own.request(spec, folder.clone())?,

@@ -52,7 +52,7 @@ pub fn run(args: &GuiRunArgs) -> CommandResult<u8> {
     let folder = settings::current_folder()?;
     let config = settings::read_config(&folder)?;
     let wishes = config.wishes.clone();
-    let Parsed { spec, own } = with_config(parsed, config, &folder);
+    let Parsed { spec, own } = with_config(parsed, config, &folder)?;
     let flags = MlbuildFlags::read(&own)?;
     refuse_contradictions(&display, &flags, &spec)?;
     if flags.dry_run {

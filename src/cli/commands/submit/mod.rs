@@ -54,7 +54,7 @@ pub fn run(args: &SubmitArgs) -> CommandResult<u8> {
     let own = parsed.own.clone();
     let wishes = config.wishes.clone();
     // What `[run]` has for mlbuild run's own flags isn't meant for a cluster.
-    let Parsed { spec, .. } = with_config(parsed, config, &folder);
+    let Parsed { spec, .. } = with_config(parsed, config, &folder)?;
     if own.text("format") == Some("runai") {
         return runai(&spec, own).map(|()| 0);
     }

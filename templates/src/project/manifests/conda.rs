@@ -1,0 +1,244 @@
+//! `environment.yml` of conda: its Python packages are taken from the package index under the names
+//! that they have there, its programs and libraries from the distribution, and its pip section as
+//! it is. What neither has is refused.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::LazyLock;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Asked, Manifest, Unused, beside, text_of, unreadable, version};
+use crate::project::ProjectError;
+
+/// Names of conda's packages elsewhere.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Names {
+    /// Python packages with the same name on the package index.
+    same: Vec<String>,
+    /// Python packages with another name there.
+    index: BTreeMap<String, String>,
+    /// Programs and libraries of the distribution.
+    debian: BTreeMap<String, Vec<String>>,
+    /// What wheels or the base bring by themselves.
+    inside: Vec<String>,
+    /// CUDA, by conda's names.
+    cuda: Vec<String>,
+}
+
+static NAMES: LazyLock<Names> = LazyLock::new(|| {
+    toml::from_str(include_str!("../../../data/conda.toml")).expect("the table is checked")
+});
+
+pub(super) fn read(project: &Path, file: &str) -> Result<Manifest, ProjectError> {
+    let text = text_of(project, file)?;
+    let document: Value = serde_saphyr::from_str(&text)
+        .map_err(|error| unreadable(file, error.to_string(), "correct the YAML"))?;
+    let dependencies = document.get("dependencies").and_then(Value::as_array);
+    let Some(dependencies) = dependencies else {
+        return Err(unreadable(
+            file,
+            "it has no list of dependencies, so it isn't an environment of conda",
+            "name another file, or leave it out",
+        ));
+    };
+    let mut reader = Reader {
+        file,
+        text: &text,
+        manifest: Manifest::default(),
+        refused: Vec::new(),
+    };
+    for dependency in dependencies {
+        if let Some(spec) = dependency.as_str() {
+            reader.package(spec);
+        } else if let Some(lines) = dependency.get("pip").and_then(Value::as_array) {
+            lines
+                .iter()
+                .filter_map(Value::as_str)
+                .for_each(|line| reader.pip(line));
+        }
+    }
+    reader.channels(&document);
+    if let Some((place, name)) = reader.refused.first() {
+        let more = reader.refused.len() - 1;
+        let others = match more {
+            0 => String::new(),
+            _ => format!(
+                " (and {more} more: {})",
+                reader.refused[1..]
+                    .iter()
+                    .map(|r| r.1.as_str())
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            ),
+        };
+        return Err(ProjectError::Conda {
+            origin: place.clone(),
+            name: name.clone(),
+            others,
+        });
+    }
+    Ok(reader.manifest)
+}
+
+struct Reader<'a> {
+    file: &'a str,
+    text: &'a str,
+    manifest: Manifest,
+    /// Packages that can't be had: place and name.
+    refused: Vec<(String, String)>,
+}
+
+impl Reader<'_> {
+    fn origin(&self, spec: &str) -> String {
+        super::place(self.file, self.text, spec)
+    }
+
+    fn unused(&mut self, spec: &str, why: &str, next: &str) {
+        self.manifest.unused.push(Unused {
+            what: format!("{}: {spec}", self.origin(spec)),
+            why: why.to_owned(),
+            next: next.to_owned(),
+        });
+    }
+
+    /// A line of the pip section.
+    fn pip(&mut self, line: &str) {
+        let line = line.trim();
+        let included = ["-r ", "--requirement ", "-r"]
+            .iter()
+            .find_map(|o| line.strip_prefix(o));
+        match included {
+            Some(name) => self.manifest.files.push(beside(self.file, name.trim())),
+            None => {
+                let origin = self.origin(line);
+                self.manifest.requirements.push(Asked {
+                    text: line.to_owned(),
+                    origin,
+                });
+            }
+        }
+    }
+
+    fn package(&mut self, spec: &str) {
+        let Some((name, versions, build)) = split(spec) else {
+            self.unused(
+                spec,
+                "it isn't written as conda's packages are",
+                "write NAME, NAME=1.2 or NAME>=1.2",
+            );
+            return;
+        };
+        let origin = self.origin(spec);
+        let asked = |text: String| Asked {
+            text,
+            origin: origin.clone(),
+        };
+        let Some(versions) = version::from_conda(&versions) else {
+            return self.refused.push((origin, spec.to_owned()));
+        };
+        if name == "python" {
+            if !versions.is_empty() {
+                self.manifest.python = Some(asked(versions));
+            }
+            return;
+        }
+        let on_index = match NAMES.index.get(&name) {
+            Some(other) => Some(other.clone()),
+            None => NAMES.same.contains(&name).then(|| name.clone()),
+        };
+        if let Some(on_index) = on_index {
+            if build.is_some_and(|build| build.contains("cu") || build.contains("cpu")) {
+                self.unused(
+                    spec,
+                    "builds are chosen by the image's accelerator",
+                    "set gpu or torch_backend under [image]",
+                );
+            }
+            return self
+                .manifest
+                .requirements
+                .push(asked(format!("{on_index}{versions}")));
+        }
+        if let Some(packages) = NAMES.debian.get(&name) {
+            self.manifest
+                .apt
+                .extend(packages.iter().map(|p| asked(p.clone())));
+            if !versions.is_empty() {
+                self.unused(
+                    spec,
+                    "it comes from the distribution, in the version that this has",
+                    "leave the version out, or build on a base that has it",
+                );
+            }
+            return;
+        }
+        if NAMES.cuda.contains(&name) {
+            self.unused(
+                spec,
+                "CUDA comes with the wheels or with the base",
+                "set gpu = \"cuda\", and cuda = \"…\" where a certain one is needed",
+            );
+        } else if NAMES.inside.contains(&name) || name.starts_with('_') {
+            self.unused(spec, "the base or the wheels bring it", "leave it out");
+        } else {
+            self.refused.push((origin, name));
+        }
+    }
+
+    fn channels(&mut self, document: &Value) {
+        let channels = document.get("channels").and_then(Value::as_array);
+        let names: Vec<&str> = channels
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
+        if !names.is_empty() {
+            self.manifest.unused.push(Unused {
+                what: format!("{}: channels {}", self.file, names.join(", ")),
+                why: "packages come from the package index and the distribution, not from conda's channels".into(),
+                next: "build on a base with conda, with a Dockerfile of your own, where conda's builds matter".into(),
+            });
+        }
+    }
+}
+
+/// `[CHANNEL::]NAME[VERSION[=BUILD]]` in conda's spellings: name, version, build.
+fn split(spec: &str) -> Option<(String, String, Option<String>)> {
+    let spec = spec.split('#').next().unwrap_or(spec).trim();
+    let spec = spec.rsplit_once("::").map_or(spec, |(_, spec)| spec);
+    let end = spec
+        .find(|c: char| !(c.is_ascii_alphanumeric() || "-_.".contains(c)))
+        .unwrap_or(spec.len());
+    let (name, rest) = (spec[..end].to_lowercase(), spec[end..].trim());
+    if name.is_empty() {
+        return None;
+    }
+    let bracket = rest.strip_prefix('[').and_then(|r| r.strip_suffix(']'));
+    if let Some(fields) = bracket {
+        let field = fields
+            .split(';')
+            .find_map(|f| f.trim().strip_prefix("version="));
+        let version = field.unwrap_or("").trim_matches(['\'', '"']).to_owned();
+        return Some((name, version, None));
+    }
+    // `=1.2=py310_0`: the last part is a build.
+    if let Some(inner) = rest.strip_prefix('=').filter(|r| !r.starts_with('=')) {
+        return Some(match inner.split_once('=') {
+            Some((version, build)) => (name, format!("=={version}"), Some(build.to_owned())),
+            None => (name, format!("={inner}"), None),
+        });
+    }
+    let words: Vec<&str> = rest.split_whitespace().collect();
+    Some(match words[..] {
+        [version, build]
+            if !version.ends_with([',', '>', '<', '='])
+                && !build.starts_with(['<', '>', '=', '!']) =>
+        {
+            (name, version.to_owned(), Some(build.to_owned()))
+        }
+        _ => (name, words.concat(), None),
+    })
+}

@@ -1,0 +1,181 @@
+//! Manifests that aren't lists of requirements: each kind one file. What they ask for becomes
+//! requirement lines, packages of the distribution and a Python version; what can't be used is
+//! named, with the reason and the next step.
+
+mod binder;
+mod cog;
+mod conda;
+mod pdm;
+mod pep621;
+mod pipfile;
+mod poetry;
+mod pyproject;
+mod setup;
+mod version;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+pub use self::binder::{apt_list, python_of_runtime};
+pub(crate) use self::pyproject::build_requirements;
+
+use super::{LocalProject, ProjectError};
+
+/// What a manifest asks for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Manifest {
+    /// Requirement lines, with the place of each.
+    pub requirements: Vec<Asked>,
+    /// `NAME==VERSION` lines that hold whatever is installed to what a lock says.
+    pub constraints: Vec<String>,
+    /// Requirements files that it takes in.
+    pub files: Vec<String>,
+    /// The Python versions that will do (`>=3.10,<3.13`).
+    pub python: Option<Asked>,
+    /// Packages of the distribution.
+    pub apt: Vec<Asked>,
+    /// Commands to run in the image.
+    pub run: Vec<Asked>,
+    /// Projects to install once the code is there.
+    pub local: Vec<LocalProject>,
+    /// Files that the resolver looks at, besides the manifest.
+    pub inputs: BTreeSet<String>,
+    /// Whether it asks for a GPU, where it says so.
+    pub gpu: Option<bool>,
+    /// What of it isn't used.
+    pub unused: Vec<Unused>,
+}
+
+/// A text with the place that asks for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// The text.
+    pub text: String,
+    /// `environment.yml:7`.
+    pub origin: String,
+}
+
+/// A part of a project that plays no part in the image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unused {
+    /// What: a place such as `environment.yml:7`, or a file.
+    pub what: String,
+    /// Why it isn't used.
+    pub why: String,
+    /// What to do about it.
+    pub next: String,
+}
+
+/// A kind of manifest that [`read`] reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// `environment.yml` of conda.
+    Conda,
+    /// `pyproject.toml`: PEP 621, Poetry or PDM.
+    Pyproject,
+    /// `Pipfile`, with its lock where there is one.
+    Pipfile,
+    /// `setup.py` or `setup.cfg`.
+    Setup,
+    /// `cog.yaml`.
+    Cog,
+}
+
+impl Kind {
+    /// The kind of a file by its name; `None` for lists of requirements and everything else.
+    pub fn of(file: &str) -> Option<Self> {
+        let name = file.rsplit('/').next().unwrap_or(file);
+        let is_yaml = name.ends_with(".yml") || name.ends_with(".yaml");
+        match name {
+            "pyproject.toml" => Some(Self::Pyproject),
+            "Pipfile" | "Pipfile.lock" => Some(Self::Pipfile),
+            "setup.py" | "setup.cfg" => Some(Self::Setup),
+            "cog.yaml" => Some(Self::Cog),
+            _ if is_yaml && (name.contains("env") || name.contains("conda")) => Some(Self::Conda),
+            _ => None,
+        }
+    }
+}
+
+/// What is chosen of a project.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Choice<'a> {
+    /// Extras.
+    pub extras: &'a [String],
+    /// Dependency groups.
+    pub groups: &'a [String],
+}
+
+/// Reads a manifest by its path relative to the project.
+///
+/// # Errors
+/// [`ProjectError`] names the file and, where it can, the line that isn't understood.
+pub fn read(
+    project: &Path,
+    file: &str,
+    kind: Kind,
+    choice: Choice,
+) -> Result<Manifest, ProjectError> {
+    match kind {
+        Kind::Conda => conda::read(project, file),
+        Kind::Pyproject => pyproject::read(project, file, choice),
+        Kind::Pipfile => pipfile::read(project, file, choice),
+        Kind::Setup => setup::read(project, file, choice),
+        Kind::Cog => cog::read(project, file),
+    }
+}
+
+fn unreadable(file: &str, reason: impl Into<String>, hint: &str) -> ProjectError {
+    ProjectError::Unreadable {
+        path: file.into(),
+        reason: reason.into(),
+        hint: hint.to_owned(),
+    }
+}
+
+fn text_of(project: &Path, file: &str) -> Result<String, ProjectError> {
+    let text = std::fs::read_to_string(project.join(file));
+    let text = text.map_err(|error| {
+        unreadable(file, error.to_string(), "make it readable, or leave it out")
+    })?;
+    Ok(text.trim_start_matches('\u{feff}').to_owned())
+}
+
+fn toml_of(file: &str, text: &str) -> Result<toml::Table, ProjectError> {
+    text.parse().map_err(|error: toml::de::Error| {
+        let before = error.span().and_then(|span| text.get(..span.start));
+        let line = before.unwrap_or("").matches('\n').count() + 1;
+        unreadable(
+            file,
+            format!("line {line}: {}", error.message()),
+            "correct the TOML",
+        )
+    })
+}
+
+/// `FILE:LINE` of the first line that holds the text, else the file.
+fn place(file: &str, text: &str, needle: &str) -> String {
+    let line = text.lines().position(|line| line.contains(needle));
+    line.map_or(file.to_owned(), |line| format!("{file}:{}", line + 1))
+}
+
+/// The folder of a file, `.` at the root.
+fn folder_of(file: &str) -> &str {
+    file.rsplit_once('/').map_or(".", |(folder, _)| folder)
+}
+
+/// A path beside a file.
+fn beside(file: &str, name: &str) -> String {
+    match file.rsplit_once('/') {
+        Some((folder, _)) => format!("{folder}/{name}"),
+        None => name.to_owned(),
+    }
+}
+
+fn strings<'a>(value: Option<&'a toml::Value>) -> impl Iterator<Item = &'a str> {
+    let list = value.and_then(toml::Value::as_array);
+    list.into_iter().flatten().filter_map(toml::Value::as_str)
+}
+
+#[cfg(test)]
+mod tests;

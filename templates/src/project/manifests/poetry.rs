@@ -1,0 +1,210 @@
+//! `[tool.poetry]`, and `poetry.lock` of either form.
+
+use super::pyproject::Around;
+use super::{Asked, Manifest, Unused, beside, place, text_of, toml_of, version};
+use crate::project::ProjectError;
+
+pub(super) fn read(around: &Around, poetry: &toml::Value) -> Result<Manifest, ProjectError> {
+    let mut manifest = Manifest::default();
+    let dependencies = poetry.get("dependencies").and_then(toml::Value::as_table);
+    let mut of_extras: Vec<String> = Vec::new();
+    let extras = poetry.get("extras").and_then(toml::Value::as_table);
+    for (name, members) in extras.into_iter().flatten() {
+        if around.choice.extras.contains(name) {
+            of_extras.extend(super::strings(Some(members)).map(str::to_lowercase));
+        }
+    }
+    for (name, wish) in dependencies.into_iter().flatten() {
+        if name == "python" {
+            let text = wish.as_str().and_then(version::from_poetry);
+            manifest.python = text.map(|text| Asked {
+                text,
+                origin: place(around.file, around.text, "python ="),
+            });
+            continue;
+        }
+        dependency(around, name, wish, &of_extras, &mut manifest);
+    }
+    let groups = poetry.get("group").and_then(toml::Value::as_table);
+    let mut left = Vec::new();
+    for (group, table) in groups.into_iter().flatten() {
+        if !around.choice.groups.contains(group) {
+            left.push(group.as_str());
+            continue;
+        }
+        let members = table.get("dependencies").and_then(toml::Value::as_table);
+        for (name, wish) in members.into_iter().flatten() {
+            dependency(around, name, wish, &of_extras, &mut manifest);
+        }
+    }
+    if poetry.get("dev-dependencies").is_some() {
+        left.push("dev");
+    }
+    if !left.is_empty() {
+        manifest.unused.push(Unused {
+            what: format!("{}: groups {}", around.file, left.join(", ")),
+            why: "none of them was chosen".into(),
+            next: format!("choose with groups = [\"{}\"]", left[0]),
+        });
+    }
+    sources(around, poetry, &mut manifest);
+    manifest.local.extend(around.itself());
+    Ok(manifest)
+}
+
+fn sources(around: &Around, poetry: &toml::Value, manifest: &mut Manifest) {
+    for source in poetry
+        .get("source")
+        .and_then(toml::Value::as_array)
+        .into_iter()
+        .flatten()
+    {
+        let name = source
+            .get("name")
+            .and_then(toml::Value::as_str)
+            .unwrap_or("source");
+        manifest.unused.push(Unused {
+            what: format!("{}: source {name}", around.file),
+            why: "packages come from this machine's package index".into(),
+            next: "put the address into a requirements file (--extra-index-url), or into pip's configuration".into(),
+        });
+    }
+}
+
+/// One dependency: `"^1.2"`, a table, or several tables of which markers choose.
+fn dependency(
+    around: &Around,
+    name: &str,
+    wish: &toml::Value,
+    of_extras: &[String],
+    manifest: &mut Manifest,
+) {
+    let origin = place(around.file, around.text, &format!("{name} ="));
+    let several = wish.as_array().map(Vec::as_slice);
+    for wish in several.unwrap_or(std::slice::from_ref(wish)) {
+        let field = |key: &str| wish.get(key).and_then(toml::Value::as_str);
+        let optional = wish.get("optional").and_then(toml::Value::as_bool) == Some(true);
+        if optional && !of_extras.contains(&name.to_lowercase()) {
+            manifest.unused.push(Unused {
+                what: format!("{origin}: {name}"),
+                why: "it is optional, and no extra that holds it was chosen".into(),
+                next: "choose with extras = [\"NAME\"]".into(),
+            });
+            continue;
+        }
+        if let Some(path) = field("path") {
+            let folder = super::super::requirements::normalize(&beside(around.file, path));
+            manifest.local.push(crate::project::LocalProject {
+                folder: if folder.is_empty() {
+                    ".".into()
+                } else {
+                    folder
+                },
+                extras: Vec::new(),
+                editable: true,
+                origin: origin.clone(),
+            });
+            continue;
+        }
+        match line_of(name, wish) {
+            Some(text) => manifest.requirements.push(Asked {
+                text,
+                origin: origin.clone(),
+            }),
+            None => manifest.unused.push(Unused {
+                what: format!("{origin}: {name}"),
+                why: "its version has no form that pip reads".into(),
+                next: "write it as >=1,<2, or export a requirements file: poetry export".into(),
+            }),
+        }
+    }
+}
+
+/// A dependency as a requirement line.
+pub(super) fn line_of(name: &str, wish: &toml::Value) -> Option<String> {
+    let field = |key: &str| wish.get(key).and_then(toml::Value::as_str);
+    let extras: Vec<&str> = super::strings(wish.get("extras")).collect();
+    let extras = match extras.is_empty() {
+        true => String::new(),
+        false => format!("[{}]", extras.join(",")),
+    };
+    let mut markers: Vec<String> = field("markers")
+        .map(|m| format!("({m})"))
+        .into_iter()
+        .collect();
+    if let Some(python) = field("python") {
+        for part in version::from_poetry(python)?
+            .split(',')
+            .filter(|p| !p.is_empty())
+        {
+            let at = part.find(|c: char| c.is_ascii_digit())?;
+            markers.push(format!(
+                "python_version {} \"{}\"",
+                &part[..at],
+                &part[at..]
+            ));
+        }
+    }
+    if let Some(platform) = field("platform") {
+        markers.push(format!("sys_platform == \"{platform}\""));
+    }
+    let marker = match markers.is_empty() {
+        true => String::new(),
+        false => format!(" ; {}", markers.join(" and ")),
+    };
+    if let Some(address) = field("git") {
+        let rev = field("rev").or(field("tag")).or(field("branch"));
+        let at = rev.map(|rev| format!("@{rev}")).unwrap_or_default();
+        return Some(format!("{name}{extras} @ git+{address}{at}{marker}"));
+    }
+    if let Some(address) = field("url") {
+        return Some(format!("{name}{extras} @ {address}{marker}"));
+    }
+    let versions = wish.as_str().or(field("version")).unwrap_or("*");
+    Some(format!(
+        "{name}{extras}{}{marker}",
+        version::from_poetry(versions)?
+    ))
+}
+
+/// The pins of a `poetry.lock` beside it, as constraints: what is installed follows from the
+/// dependencies and their markers, and each in the version of the lock.
+pub(super) fn lock(around: &Around, manifest: &mut Manifest) -> Result<(), ProjectError> {
+    let file = beside(around.file, "poetry.lock");
+    if !around.project.join(&file).is_file() {
+        return Ok(());
+    }
+    let text = text_of(around.project, &file)?;
+    let table = toml_of(&file, &text)?;
+    manifest.inputs.insert(file);
+    manifest.constraints.extend(pins(&table));
+    Ok(())
+}
+
+/// `NAME==VERSION` of each package from an index that stands there in one version.
+pub(super) fn pins(table: &toml::Table) -> Vec<String> {
+    let packages = table.get("package").and_then(toml::Value::as_array);
+    let packages: Vec<(&str, &str)> = packages
+        .into_iter()
+        .flatten()
+        .filter(|package| {
+            let kind = package
+                .get("source")
+                .and_then(|s| s.get("type"))
+                .and_then(toml::Value::as_str);
+            !matches!(kind, Some("git" | "directory" | "file" | "url"))
+                && !["git", "path", "url"]
+                    .iter()
+                    .any(|key| package.get(key).is_some())
+        })
+        .filter_map(|p| Some((p.get("name")?.as_str()?, p.get("version")?.as_str()?)))
+        .collect();
+    let once = |name: &str| packages.iter().filter(|(other, _)| *other == name).count() == 1;
+    let mut pins: Vec<String> = packages
+        .iter()
+        .filter(|(name, _)| once(name))
+        .map(|(name, version)| format!("{name}=={version}"))
+        .collect();
+    pins.sort();
+    pins
+}

@@ -1,0 +1,100 @@
+//! `pyproject.toml` without a `uv.lock`: whose tables it has decides who reads it.
+
+use std::path::Path;
+
+use super::{Choice, Manifest, folder_of, pdm, pep621, poetry, strings, text_of, toml_of};
+use crate::project::{LocalProject, ProjectError};
+
+pub(super) fn read(project: &Path, file: &str, choice: Choice) -> Result<Manifest, ProjectError> {
+    let text = text_of(project, file)?;
+    let table = toml_of(file, &text)?;
+    let around = Around {
+        project,
+        file,
+        text: &text,
+        table: &table,
+        choice,
+    };
+    let tool = |name: &str| tool(&table, name);
+    let static_dependencies = table
+        .get("project")
+        .and_then(|project| project.get("dependencies"))
+        .is_some();
+    let mut manifest = match tool("poetry") {
+        Some(poetry) if !static_dependencies => poetry::read(&around, poetry)?,
+        _ => pep621::read(&around)?,
+    };
+    poetry::lock(&around, &mut manifest)?;
+    pdm::lock(&around, &mut manifest)?;
+    Ok(manifest)
+}
+
+/// A `pyproject.toml` with all that is known of it.
+pub(super) struct Around<'a> {
+    pub project: &'a Path,
+    pub file: &'a str,
+    pub text: &'a str,
+    pub table: &'a toml::Table,
+    pub choice: Choice<'a>,
+}
+
+impl Around<'_> {
+    /// The project itself, where its folder holds one that can be built.
+    pub fn itself(&self) -> Option<LocalProject> {
+        let folder = folder_of(self.file);
+        let has = |name: &str| self.project.join(folder).join(name).exists();
+        let is_off = |tool_name: &str, key: &str| {
+            let value = tool(self.table, tool_name).and_then(|t| t.get(key));
+            value.and_then(toml::Value::as_bool) == Some(false)
+        };
+        let built = self.table.contains_key("build-system") || has("setup.py") || has("setup.cfg");
+        if !built
+            || is_off("poetry", "package-mode")
+            || is_off("uv", "package")
+            || is_off("pdm", "distribution")
+        {
+            return None;
+        }
+        Some(LocalProject {
+            folder: folder.to_owned(),
+            extras: Vec::new(),
+            editable: true,
+            origin: self.file.to_owned(),
+        })
+    }
+}
+
+fn tool<'a>(table: &'a toml::Table, name: &str) -> Option<&'a toml::Value> {
+    table.get("tool")?.get(name)
+}
+
+/// What a project of the context says it needs to be built (PEP 518), and whether its version
+/// comes from its repository, which no image holds.
+pub(crate) fn build_requirements(project: &Path, folder: &str) -> (Vec<String>, bool) {
+    let path = project.join(folder);
+    let text = std::fs::read_to_string(path.join("pyproject.toml")).unwrap_or_default();
+    let table: toml::Table = text.parse().unwrap_or_default();
+    let system = table.get("build-system");
+    let mut needs: Vec<String> = strings(system.and_then(|s| s.get("requires")))
+        .map(str::to_owned)
+        .collect();
+    if needs.is_empty() {
+        needs = vec!["setuptools".into(), "wheel".into()];
+    }
+    let scripts: String = ["setup.py", "setup.cfg"]
+        .iter()
+        .filter_map(|name| std::fs::read_to_string(path.join(name)).ok())
+        .collect();
+    let of_repository = [
+        "setuptools_scm",
+        "setuptools-scm",
+        "hatch-vcs",
+        "versioneer",
+        "flit_scm",
+        "versioningit",
+    ];
+    let by_repository = of_repository
+        .iter()
+        .any(|name| needs.iter().any(|need| need.contains(name)) || scripts.contains(name));
+    (needs, by_repository)
+}

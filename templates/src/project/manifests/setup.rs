@@ -1,0 +1,214 @@
+//! `setup.cfg`, and `setup.py` as far as its lists stand there as text: no code of the project runs.
+
+use std::path::Path;
+
+use super::{Asked, Choice, Manifest, Unused, beside, folder_of, place, text_of};
+use crate::project::{LocalProject, ProjectError};
+
+pub(super) fn read(project: &Path, file: &str, choice: Choice) -> Result<Manifest, ProjectError> {
+    let text = text_of(project, file)?;
+    let mut manifest = match file.ends_with(".cfg") {
+        true => cfg(file, &text, choice),
+        false => script(project, file, &text),
+    };
+    // A setup.py that only calls setup() leaves its lists to setup.cfg.
+    let beside_it = beside(file, "setup.cfg");
+    if file.ends_with(".py")
+        && manifest.requirements.is_empty()
+        && project.join(&beside_it).is_file()
+    {
+        let more = cfg(&beside_it, &text_of(project, &beside_it)?, choice);
+        if !more.requirements.is_empty()
+            || !manifest.unused.is_empty() && !text.contains("install_requires")
+        {
+            manifest = more;
+        }
+    }
+    manifest.local.push(LocalProject {
+        folder: folder_of(file).to_owned(),
+        extras: Vec::new(),
+        editable: true,
+        origin: file.to_owned(),
+    });
+    Ok(manifest)
+}
+
+fn cfg(file: &str, text: &str, choice: Choice) -> Manifest {
+    let mut manifest = Manifest::default();
+    let mut section = String::new();
+    let mut key = String::new();
+    for (number, line) in text.lines().enumerate() {
+        let trimmed = line.trim();
+        if trimmed.is_empty() || trimmed.starts_with(['#', ';']) {
+            continue;
+        }
+        if let Some(name) = trimmed.strip_prefix('[').and_then(|l| l.strip_suffix(']')) {
+            section = name.trim().to_owned();
+            key.clear();
+            continue;
+        }
+        let continued = line.starts_with([' ', '\t']);
+        let value = match line.split_once('=') {
+            Some((name, value)) if !continued => {
+                key = name.trim().to_owned();
+                value.trim()
+            }
+            _ => trimmed,
+        };
+        if value.is_empty() {
+            continue;
+        }
+        let asked = Asked {
+            text: value.to_owned(),
+            origin: format!("{file}:{}", number + 1),
+        };
+        match (section.as_str(), key.as_str()) {
+            ("options", "install_requires") => match value.strip_prefix("file:") {
+                Some(names) => manifest
+                    .files
+                    .extend(names.split(',').map(|name| beside(file, name.trim()))),
+                None => manifest.requirements.push(asked),
+            },
+            ("options", "python_requires") => manifest.python = Some(asked),
+            ("options.extras_require", extra) if choice.extras.iter().any(|e| e == extra) => {
+                manifest.requirements.push(asked);
+            }
+            _ => {}
+        }
+    }
+    manifest
+}
+
+fn script(project: &Path, file: &str, text: &str) -> Manifest {
+    let mut manifest = Manifest::default();
+    if let Some(python) = value_of(text, "python_requires").and_then(literal) {
+        manifest.python = Some(Asked {
+            text: python.0,
+            origin: place(file, text, "python_requires"),
+        });
+    }
+    let Some(value) = value_of(text, "install_requires") else {
+        // Arguments that are put together elsewhere may hold them.
+        if text.contains("install_requires") || text.contains("**") {
+            worked_out(file, text, &mut manifest);
+        }
+        return manifest;
+    };
+    let list = match value.starts_with('[') {
+        true => list_of(value),
+        // A name: what is assigned to it at the beginning of a line.
+        false => {
+            let name: String = value
+                .chars()
+                .take_while(|c| c.is_alphanumeric() || *c == '_')
+                .collect();
+            let once = !is_changed(text, &name);
+            assigned(text, &name).filter(|_| once).and_then(list_of)
+        }
+    };
+    if let Some(list) = list {
+        manifest
+            .requirements
+            .extend(list.into_iter().map(|line| Asked {
+                origin: place(file, text, &line),
+                text: line,
+            }));
+        return manifest;
+    }
+    // The usual way around: it reads a requirements file that lies beside it.
+    let named = [
+        "requirements.txt",
+        "requirements/base.txt",
+        "requirements/requirements.txt",
+    ]
+    .iter()
+    .find(|name| text.contains(**name) && project.join(beside(file, name)).is_file());
+    if let Some(name) = named {
+        manifest.files.push(beside(file, name));
+        return manifest;
+    }
+    worked_out(file, text, &mut manifest);
+    manifest
+}
+
+fn worked_out(file: &str, text: &str, manifest: &mut Manifest) {
+    manifest.unused.push(Unused {
+        what: place(file, text, "install_requires"),
+        why: "its dependencies are worked out by code, and no code of a project runs before it is built".into(),
+        next: "list them in a requirements file, or lock the project".into(),
+    });
+}
+
+/// What stands behind `name=` of a call.
+fn value_of<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    text.match_indices(name).find_map(|(at, _)| {
+        let before = text[..at].chars().next_back();
+        let after = text[at + name.len()..].trim_start();
+        let is_word =
+            before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == '"' || c == '\'');
+        let value = after
+            .strip_prefix('=')
+            .filter(|rest| !rest.starts_with('='))?;
+        (!is_word).then(|| value.trim_start())
+    })
+}
+
+fn assigned<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let mut at = 0;
+    for line in text.split_inclusive('\n') {
+        let rest = line.strip_prefix(name).map(str::trim_start);
+        if !name.is_empty()
+            && let Some(value) = rest.and_then(|rest| rest.strip_prefix('='))
+            && !value.starts_with('=')
+        {
+            let start = at + line.len() - value.len();
+            return Some(text[start..].trim_start());
+        }
+        at += line.len();
+    }
+    None
+}
+
+/// Whether a name is assigned again, or its list added to.
+fn is_changed(text: &str, name: &str) -> bool {
+    let ways = [".append(", ".extend(", ".insert(", ".remove(", " +=", "+="];
+    let assignments = text.lines().filter(|line| {
+        let rest = line.trim_start().strip_prefix(name).map(str::trim_start);
+        rest.is_some_and(|rest| rest.starts_with('=') && !rest.starts_with("=="))
+            && !line.trim_end().ends_with(',')
+    });
+    assignments.count() > 1
+        || ways
+            .iter()
+            .any(|way| text.contains(&format!("{name}{way}")))
+}
+
+/// A string literal and what follows it.
+fn literal(text: &str) -> Option<(String, &str)> {
+    let quote = text.chars().next().filter(|c| matches!(c, '"' | '\''))?;
+    let (inside, after) = text[1..].split_once(quote)?;
+    (!inside.contains('\\')).then(|| (inside.to_owned(), after))
+}
+
+/// A list of string literals; `None` where anything else stands in it.
+fn list_of(text: &str) -> Option<Vec<String>> {
+    let mut rest = text.strip_prefix('[')?;
+    let mut list = Vec::new();
+    loop {
+        rest = rest.trim_start();
+        if let Some(comment) = rest.strip_prefix('#') {
+            rest = comment.split_once('\n').map_or("", |(_, after)| after);
+        } else if let Some(after) = rest.strip_prefix(',') {
+            rest = after;
+        } else if let Some(after) = rest.strip_prefix(']') {
+            // A list that is added to isn't all of it.
+            let added =
+                after.trim_start().starts_with(['+', '*']) || after.trim_start().starts_with("if ");
+            return (!added).then_some(list);
+        } else {
+            let (line, after) = literal(rest)?;
+            list.push(line);
+            rest = after;
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Version constraints of other tools as PEP 440 has them.
+
+/// Poetry's and Pipfile's forms: `^1.2`, `~1.2`, `1.2.*`, `*`, `1.2`, `>=1,<2`. `None` for what
+/// has no such form (`||`).
+pub(super) fn from_poetry(text: &str) -> Option<String> {
+    if text.contains("||") {
+        return None;
+    }
+    let parts = text.split(',').map(str::trim).filter(|p| !p.is_empty());
+    let parts: Option<Vec<String>> = parts.map(one).collect();
+    Some(
+        parts?
+            .into_iter()
+            .filter(|p| !p.is_empty())
+            .collect::<Vec<_>>()
+            .join(","),
+    )
+}
+
+fn one(text: &str) -> Option<String> {
+    if text == "*" {
+        return Some(String::new());
+    }
+    if let Some(version) = text.strip_prefix('^') {
+        let version = version.trim();
+        return Some(format!(">={version},<{}", caret(version)?));
+    }
+    if let Some(version) = text.strip_prefix('~').filter(|rest| !rest.starts_with('=')) {
+        let version = version.trim();
+        return Some(format!(">={version},<{}", tilde(version)?));
+    }
+    if text.starts_with(['>', '<', '!', '~']) || text.starts_with("==") {
+        // Poetry joins with blanks as well: `>=1 <2`.
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let joined = words.join(" ");
+        return Some(
+            joined
+                .replace(" <", ",<")
+                .replace(" >", ",>")
+                .replace(' ', ""),
+        );
+    }
+    let version = text.trim_start_matches('=').trim();
+    version
+        .starts_with(|c: char| c.is_ascii_digit())
+        .then(|| format!("=={version}"))
+}
+
+fn numbers(version: &str) -> Option<Vec<u64>> {
+    let plain = version
+        .split(['-', '+', 'a', 'b', 'r', 'd'])
+        .next()
+        .unwrap_or(version);
+    plain
+        .trim_end_matches('.')
+        .split('.')
+        .map(|part| part.parse().ok())
+        .collect()
+}
+
+/// The first version that `^VERSION` leaves out: the leftmost number that isn't 0 goes up.
+fn caret(version: &str) -> Option<String> {
+    let numbers = numbers(version)?;
+    let at = numbers
+        .iter()
+        .position(|n| *n != 0)
+        .unwrap_or(numbers.len() - 1);
+    Some(raised(&numbers, at))
+}
+
+/// The first version that `~VERSION` leaves out: the second number goes up, or the only one.
+fn tilde(version: &str) -> Option<String> {
+    let numbers = numbers(version)?;
+    Some(raised(&numbers, (numbers.len() - 1).min(1)))
+}
+
+fn raised(numbers: &[u64], at: usize) -> String {
+    let mut raised: Vec<String> = numbers[..at].iter().map(ToString::to_string).collect();
+    raised.push((numbers[at] + 1).to_string());
+    raised.join(".")
+}
+
+/// Conda's forms: `=1.2` and `1.2` (any 1.2), `==1.2.3`, `>=1,<2`, `1.2.*`. `None` for what has no
+/// such form (`|`).
+pub(super) fn from_conda(text: &str) -> Option<String> {
+    let text = text.trim();
+    if text.contains('|') {
+        return None;
+    }
+    if text.is_empty() || text == "*" {
+        return Some(String::new());
+    }
+    let parts: Vec<String> = text
+        .split(',')
+        .map(|part| {
+            let part = part.trim();
+            if let Some(exact) = part.strip_prefix("==") {
+                return format!("=={}", exact.trim());
+            }
+            if part.starts_with(['>', '<', '!', '~']) {
+                return part.replace(' ', "");
+            }
+            let version = part.trim_start_matches('=').trim();
+            let stem = version.trim_end_matches('*').trim_end_matches('.');
+            format!("=={stem}.*")
+        })
+        .collect();
+    Some(parts.join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn poetrys_forms() {
+        for (theirs, ours) in [
+            ("^1.2.3", ">=1.2.3,<2"),
+            ("^0.2.3", ">=0.2.3,<0.3"),
+            ("^0.0.3", ">=0.0.3,<0.0.4"),
+            ("^0", ">=0,<1"),
+            ("~1.2.3", ">=1.2.3,<1.3"),
+            ("~1", ">=1,<2"),
+            ("1.2.*", "==1.2.*"),
+            ("*", ""),
+            ("1.2", "==1.2"),
+            (">=1.0 <2.0", ">=1.0,<2.0"),
+            (">=1.0, <2.0", ">=1.0,<2.0"),
+            ("~=1.4", "~=1.4"),
+            ("^2.0.0rc1", ">=2.0.0rc1,<3"),
+        ] {
+            assert_eq!(from_poetry(theirs).as_deref(), Some(ours), "{theirs}");
+        }
+        assert_eq!(from_poetry("^1 || ^2"), None);
+    }
+
+    #[test]
+    fn condas_forms() {
+        for (theirs, ours) in [
+            ("=1.2", "==1.2.*"),
+            ("1.2", "==1.2.*"),
+            ("==1.2.3", "==1.2.3"),
+            (">=1.2,<2", ">=1.2,<2"),
+            ("1.2.*", "==1.2.*"),
+            ("", ""),
+        ] {
+            assert_eq!(from_conda(theirs).as_deref(), Some(ours), "{theirs}");
+        }
+        assert_eq!(from_conda("1.2|1.3"), None);
+    }
+}

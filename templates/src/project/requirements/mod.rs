@@ -1,0 +1,814 @@
+//! Requirements files, as pip reads them: which packages they ask for, which other files they
+//! include, which projects of the folder they install, and which lines can't work inside an image.
+
+mod decode;
+mod lines;
+mod options;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::str::FromStr;
+
+use pep508_rs::{ExtraName, MarkerEnvironment, Requirement, VerbatimUrl, VersionOrUrl};
+
+use self::lines::Line;
+use self::options::{Given, Scope};
+use super::manifests::{Asked, Unused};
+use super::{ImagePython, ProjectError, Wanted};
+
+/// What a set of requirements files asks for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Requirements {
+    /// The packages, in the order of the files. What a marker rules out in the image isn't listed.
+    pub wanted: Vec<Wanted>,
+    /// The files themselves, all they include, and the archives they name, relative to the
+    /// project, sorted.
+    pub files: BTreeSet<String>,
+    /// Lines that fetch from a version control system, as `git`.
+    pub vcs: BTreeSet<String>,
+    /// The first line that pins a hash, as `requirements.txt:3`: then every package has to.
+    pub hashed: Option<String>,
+    /// Lines that hold a user name or password in a URL, as `requirements.txt:3`.
+    pub credentials: Vec<String>,
+    /// Projects of the folder that are to be installed (`-e .`, `./lib`), once the code is there.
+    pub local: Vec<LocalProject>,
+    /// The lines that name them, which the installer must not see: file, first and last line.
+    pub omitted: BTreeMap<String, Vec<(usize, usize)>>,
+    /// The first line that pip reads and uv doesn't, with what it is.
+    pub only_pip: Option<(String, String)>,
+    /// Whether some line names an index or a place of archives.
+    pub has_index: bool,
+    /// Lines whose packages can't be told before the build, and words that no installer reads.
+    pub notes: Vec<Unused>,
+    /// PyTorch's own index that some line names: `cpu`, `cu124`.
+    pub torch_index: Option<String>,
+}
+
+/// A project of the build context that an image installs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocalProject {
+    /// Its folder, relative to the context; `.` for the context itself.
+    pub folder: String,
+    /// Extras that are asked for.
+    pub extras: Vec<String>,
+    /// Whether it is installed as a link to its sources.
+    pub editable: bool,
+    /// Where it is asked for.
+    pub origin: String,
+}
+
+const MAX_DEPTH: usize = 20;
+
+/// Reads requirements files, and the files that they include, of the project in a folder.
+/// Markers are judged for `python`.
+///
+/// # Errors
+/// [`ProjectError`] names the file and line that is missing, unreadable, not understood, or that
+/// names a path outside the build context.
+pub fn read_requirements(
+    project: &Path,
+    files: &[String],
+    python: &ImagePython,
+) -> Result<Requirements, ProjectError> {
+    let mut reader = Reader {
+        project,
+        environment: python.markers(),
+        found: Requirements::default(),
+    };
+    for file in files {
+        reader.read(file, false, 0)?;
+    }
+    Ok(reader.found)
+}
+
+/// Reads requirement lines of a file of another kind. Gives those that the installer is to see, too.
+///
+/// # Errors
+/// As [`read_requirements`].
+pub fn read_lines(
+    project: &Path,
+    asked: &[Asked],
+    python: &ImagePython,
+) -> Result<(Vec<String>, Requirements), ProjectError> {
+    let mut reader = Reader {
+        project,
+        environment: python.markers(),
+        found: Requirements::default(),
+    };
+    let mut shown = Vec::new();
+    for asked in asked {
+        let (file, number) = asked
+            .origin
+            .rsplit_once(':')
+            .unwrap_or((&asked.origin, "1"));
+        let number = number.parse().unwrap_or(1);
+        let line = Line {
+            number,
+            last: number,
+            text: asked.text.trim().to_owned(),
+            open: false,
+        };
+        let at = Place { file, line: &line };
+        let before = reader.found.local.len();
+        reader.line(&at, false, 0)?;
+        if reader.found.local.len() == before {
+            shown.push(line.text);
+        }
+    }
+    reader.found.omitted.clear();
+    Ok((shown, reader.found))
+}
+
+/// Reads one requirement that isn't in a file; `None` where its marker rules it out.
+pub(crate) fn parse_one(
+    text: &str,
+    origin: &str,
+    python: &ImagePython,
+) -> Result<Option<Wanted>, String> {
+    let requirement =
+        Requirement::<VerbatimUrl>::from_str(text).map_err(|e| first_line(&e.to_string()))?;
+    let applies = requirement.marker.evaluate(&python.markers(), &[]);
+    Ok(applies.then(|| wanted(&requirement, origin)))
+}
+
+struct Reader<'a> {
+    project: &'a Path,
+    environment: MarkerEnvironment,
+    found: Requirements,
+}
+
+impl Reader<'_> {
+    fn read(&mut self, file: &str, constraint: bool, depth: usize) -> Result<(), ProjectError> {
+        let file = normalize(file);
+        if !self.found.files.insert(file.clone()) {
+            return Ok(());
+        }
+        let text = self.load(&file)?;
+        for line in lines::logical_lines(&text) {
+            let at = Place {
+                file: &file,
+                line: &line,
+            };
+            self.line(&at, constraint, depth)?;
+        }
+        Ok(())
+    }
+
+    fn load(&mut self, file: &str) -> Result<String, ProjectError> {
+        let unreadable = |reason: String, hint: &str| ProjectError::Unreadable {
+            path: file.into(),
+            reason,
+            hint: hint.to_owned(),
+        };
+        let bytes = std::fs::read(self.project.join(file)).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => unreadable(
+                "no such file".into(),
+                "check the name; it is relative to the build context",
+            ),
+            _ => unreadable(error.to_string(), "make it readable, or leave it out"),
+        })?;
+        let decoded = decode::decode(&bytes).map_err(|why| unreadable(why, "save it as UTF-8"))?;
+        if let Some(encoding) = decoded.only_pip {
+            self.only_pip(file.to_owned(), format!("its encoding, {encoding}"));
+        }
+        Ok(decoded.text)
+    }
+
+    fn note(&mut self, at: &Place, what: &str, why: &str, next: &str) {
+        self.found.notes.push(Unused {
+            what: format!("{}: {what}", at.origin()),
+            why: why.to_owned(),
+            next: next.to_owned(),
+        });
+    }
+
+    fn only_pip(&mut self, origin: String, what: String) {
+        self.found.only_pip.get_or_insert((origin, what));
+    }
+
+    fn line(&mut self, at: &Place, constraint: bool, depth: usize) -> Result<(), ProjectError> {
+        let text = at.line.text.as_str();
+        if has_credentials(text) {
+            self.found.credentials.push(at.origin());
+        }
+        let (requirement, options) = options::split(text);
+        let options = options::read(options)
+            .map_err(|why| at.bad(&why, "write one requirement per line, such as numpy>=1.26"))?;
+        for word in &options.unread {
+            self.note(at, word, "pip ignores it", "write it on a line of its own");
+        }
+        for given in &options.given {
+            if let Some(typed) = &given.only_pip {
+                self.only_pip(at.origin(), typed.clone());
+            }
+            match (requirement.is_empty(), given.option.scope) {
+                (_, Scope::Requirement) if given.option.name == "hash" => {
+                    self.found.hashed.get_or_insert(at.origin());
+                }
+                (true, Scope::File) => self.option(at, given, constraint, depth)?,
+                (false, Scope::File) => self.note(
+                    at,
+                    &format!("--{}", given.option.name),
+                    "pip ignores it behind a requirement",
+                    "write it on a line of its own",
+                ),
+                (_, Scope::Requirement) => {}
+            }
+        }
+        if requirement.is_empty() {
+            return Ok(());
+        }
+        if at.is_open() {
+            self.only_pip(at.origin(), "the backslash that nothing follows".into());
+        }
+        self.requirement(at, requirement, constraint)
+    }
+
+    fn option(
+        &mut self,
+        at: &Place,
+        given: &Given,
+        constraint: bool,
+        depth: usize,
+    ) -> Result<(), ProjectError> {
+        let value = given.value.as_str();
+        match given.option.name {
+            "requirement" | "constraint" => {
+                let constraint = constraint || given.option.name == "constraint";
+                self.include(at, value, constraint, depth)
+            }
+            "editable" => self.editable(at, value),
+            "find-links" => {
+                self.found.has_index = true;
+                self.find_links(at, value)
+            }
+            "index-url" | "extra-index-url" | "no-index" => {
+                self.found.has_index = true;
+                let of_torch = value
+                    .split_once("/whl/")
+                    .map(|(_, build)| build.trim_matches('/'));
+                let of_torch = of_torch
+                    .filter(|build| !build.is_empty())
+                    .map(str::to_owned);
+                self.found.torch_index = self.found.torch_index.take().or(of_torch);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn include(
+        &mut self,
+        at: &Place,
+        value: &str,
+        constraint: bool,
+        depth: usize,
+    ) -> Result<(), ProjectError> {
+        if depth == MAX_DEPTH {
+            return Err(at.bad("is included too deeply", "include fewer levels of files"));
+        }
+        if value.contains("://") && !value.starts_with("file:") {
+            let why = "it is read while the image is built, so nothing is decided from it";
+            self.note(at, value, why, "copy the file into the project");
+            return Ok(());
+        }
+        let included = normalize(&format!("{}/{value}", at.folder()));
+        if value.is_empty()
+            || value.starts_with('/')
+            || included.starts_with("..")
+            || value.contains("://")
+        {
+            return Err(at.bad(
+                "includes a file from outside the build context",
+                "include files of the project, by a relative path",
+            ));
+        }
+        if !self.project.join(&included).is_file() {
+            return Err(at.bad(
+                &format!("includes {included}, which isn't there"),
+                "write the file or remove the line",
+            ));
+        }
+        self.read(&included, constraint, depth + 1)
+    }
+
+    fn find_links(&mut self, at: &Place, value: &str) -> Result<(), ProjectError> {
+        if value.contains("://") && !value.starts_with("file:") {
+            return Ok(());
+        }
+        // pip looks beside the file first, then in the folder it is started in.
+        let beside = normalize(&format!("{}/{value}", at.folder()));
+        let inside = |path: &str| !value.starts_with('/') && !path.starts_with("..");
+        let folder = [beside, normalize(value)]
+            .into_iter()
+            .find(|path| inside(path) && self.project.join(path).is_dir());
+        let Some(folder) = folder.filter(|_| !value.contains("://")) else {
+            return Err(at.bad(
+                "names a place of archives that isn't a folder of the build context",
+                "give a folder of the project, or an address",
+            ));
+        };
+        let entries = std::fs::read_dir(self.project.join(&folder))
+            .into_iter()
+            .flatten();
+        for entry in entries.flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if entry.path().is_file() && is_archive(&name) {
+                self.found
+                    .files
+                    .insert(normalize(&format!("{folder}/{name}")));
+            }
+        }
+        Ok(())
+    }
+
+    fn editable(&mut self, at: &Place, value: &str) -> Result<(), ProjectError> {
+        let (path, extras) = without_extras(value);
+        if let Some(vcs) =
+            vcs_of(value).or_else(|| value.split_once(" @ ").and_then(|v| vcs_of(v.1)))
+        {
+            self.found.vcs.insert(vcs.to_owned());
+            self.only_pip(at.origin(), "an editable repository".into());
+            let name = egg(value).or_else(|| value.split_once(" @ ").map(|v| v.0.trim()));
+            let Some(name) = name else {
+                return Err(at.bad(
+                    "doesn't name the package that the repository holds",
+                    "add #egg=NAME to the address",
+                ));
+            };
+            return self.by_name(at, name);
+        }
+        if is_url(value) && !value.starts_with("file:") {
+            return Err(at.bad(
+                "isn't an editable requirement: neither a folder nor a repository",
+                "write -e ./FOLDER or -e git+https://…#egg=NAME, or leave out -e",
+            ));
+        }
+        self.local(at, path, extras, true)
+    }
+
+    /// A package that comes from an address.
+    fn by_name(&mut self, at: &Place, name: &str) -> Result<(), ProjectError> {
+        let requirement = Requirement::<VerbatimUrl>::from_str(name).map_err(|error| {
+            at.bad(
+                &first_line(&error.to_string()),
+                "name the package: #egg=NAME",
+            )
+        })?;
+        self.found.wanted.push(Wanted {
+            versions: None,
+            ..wanted(&requirement, &at.origin())
+        });
+        Ok(())
+    }
+
+    /// A folder of the context, to be installed once the code is there.
+    fn local(
+        &mut self,
+        at: &Place,
+        path: &str,
+        extras: Vec<String>,
+        editable: bool,
+    ) -> Result<(), ProjectError> {
+        let folder = normalize(path);
+        let outside =
+            path.starts_with('/') || path.starts_with("file:") || folder.starts_with("..");
+        if outside {
+            return Err(at.outside());
+        }
+        let folder = if folder.is_empty() {
+            ".".to_owned()
+        } else {
+            folder
+        };
+        let has = |name: &str| self.project.join(&folder).join(name).is_file();
+        if !has("pyproject.toml") && !has("setup.py") {
+            return Err(at.bad(
+                &format!("names {folder}, which holds neither a pyproject.toml nor a setup.py"),
+                "name the folder of a Python project, or remove the line",
+            ));
+        }
+        self.found.local.push(LocalProject {
+            folder,
+            extras,
+            editable,
+            origin: at.origin(),
+        });
+        let span = (at.line.number, at.line.last);
+        let lines = self.found.omitted.entry(at.file.to_owned()).or_default();
+        lines.push(span);
+        Ok(())
+    }
+
+    fn requirement(
+        &mut self,
+        at: &Place,
+        text: &str,
+        constraint: bool,
+    ) -> Result<(), ProjectError> {
+        let (target, marker) = split_marker(text);
+        if is_url(target) {
+            return self.address(at, target, marker);
+        }
+        let (path, extras) = without_extras(target);
+        if looks_like_path(target, path) && !target.contains(" @ ") {
+            if !self.applies(marker) {
+                return Ok(());
+            }
+            if self.project.join(normalize(path)).is_dir() && !is_archive(path) {
+                return self.local(at, path, extras, false);
+            }
+            return self.archive(at, path);
+        }
+        if let Some((_, target)) = target.split_once('@') {
+            let target = target.trim();
+            if let Some(vcs) = vcs_of(target) {
+                self.found.vcs.insert(vcs.to_owned());
+                self.not_by_uv(at, vcs);
+            }
+            if target.starts_with("file:") {
+                return Err(at.outside());
+            }
+        }
+        self.named(at, text, constraint)
+    }
+
+    fn named(&mut self, at: &Place, text: &str, constraint: bool) -> Result<(), ProjectError> {
+        // pip and uv take a comma or semicolon that nothing follows.
+        let text = text.trim_end_matches([',', ';', ' ']);
+        let read = Requirement::<VerbatimUrl>::from_str(text);
+        let requirement = match (read, text.split_once("===")) {
+            (Ok(requirement), _) => requirement,
+            // A version that isn't one (PEP 440, arbitrary equality): pip compares it as text.
+            (Err(_), Some((name, version)))
+                if !version.trim().is_empty()
+                    && !version.trim_start().starts_with('=')
+                    && !version.trim_start().starts_with('>') =>
+            {
+                self.only_pip(at.origin(), "=== with what isn't a version".into());
+                return match constraint {
+                    true => Ok(()),
+                    false => self.by_name(at, name.trim()),
+                };
+            }
+            (Err(error), _) => {
+                return Err(at.bad(
+                    &first_line(&error.to_string()),
+                    "write it as NAME, NAME==VERSION or NAME @ URL (https://peps.python.org/pep-0508/)",
+                ));
+            }
+        };
+        let extras: Vec<ExtraName> = Vec::new();
+        if !constraint && requirement.marker.evaluate(&self.environment, &extras) {
+            self.found.wanted.push(wanted(&requirement, &at.origin()));
+        }
+        Ok(())
+    }
+
+    /// A bare address: its name is in the fragment or in the archive's name, or nobody knows it
+    /// before it is fetched.
+    fn address(&mut self, at: &Place, target: &str, marker: &str) -> Result<(), ProjectError> {
+        if target.starts_with("file:") {
+            return Err(at.outside());
+        }
+        if !self.applies(marker) {
+            return Ok(());
+        }
+        if let Some(vcs) = vcs_of(target) {
+            self.found.vcs.insert(vcs.to_owned());
+            self.not_by_uv(at, vcs);
+        }
+        let path = target.split(['#', '?']).next().unwrap_or(target);
+        let file = path.rsplit('/').next().unwrap_or(path);
+        let of_wheel = file
+            .strip_suffix(".whl")
+            .and_then(|name| name.split_once('-'));
+        match egg(target).or(of_wheel.map(|(name, _)| name)) {
+            Some(name) => self.by_name(at, name),
+            None => {
+                let why = "which package it holds isn't known before the build, so nothing is decided from it";
+                self.note(at, target, why, "add #egg=NAME to say it");
+                Ok(())
+            }
+        }
+    }
+
+    /// A wheel or source archive of the context: it is copied beside the requirements files.
+    fn archive(&mut self, at: &Place, path: &str) -> Result<(), ProjectError> {
+        let file = normalize(path);
+        if path.starts_with('/') || file.starts_with("..") {
+            return Err(at.outside());
+        }
+        if !self.project.join(&file).is_file() {
+            return Err(at.bad(
+                &format!("names {file}, which isn't there"),
+                "check the path: it is relative to the build context",
+            ));
+        }
+        let name = file.rsplit('/').next().unwrap_or(&file);
+        let package = name
+            .split_once('-')
+            .map_or(name, |(package, _)| package)
+            .to_owned();
+        self.found.files.insert(file.clone());
+        self.by_name(at, &package)
+    }
+
+    fn not_by_uv(&mut self, at: &Place, vcs: &str) {
+        if vcs != "git" {
+            self.only_pip(at.origin(), format!("{vcs}+"));
+        }
+    }
+
+    fn applies(&self, marker: &str) -> bool {
+        let marker = marker.trim();
+        // Judged as that of a package of any name.
+        marker.is_empty()
+            || Requirement::<VerbatimUrl>::from_str(&format!("x ; {marker}"))
+                .map_or(true, |read| read.marker.evaluate(&self.environment, &[]))
+    }
+}
+
+struct Place<'a> {
+    file: &'a str,
+    line: &'a Line,
+}
+
+impl Place<'_> {
+    fn origin(&self) -> String {
+        format!("{}:{}", self.file, self.line.number)
+    }
+
+    fn folder(&self) -> &str {
+        self.file.rsplit_once('/').map_or("", |(folder, _)| folder)
+    }
+
+    /// Whether the line ends the file with a backslash.
+    fn is_open(&self) -> bool {
+        self.line.open
+    }
+
+    fn bad(&self, reason: &str, hint: &str) -> ProjectError {
+        ProjectError::Line {
+            file: self.file.to_owned(),
+            line: self.line.number,
+            text: self.line.text.clone(),
+            reason: reason.to_owned(),
+            hint: hint.to_owned(),
+        }
+    }
+
+    fn outside(&self) -> ProjectError {
+        self.bad(
+            "names a path outside the build context, which no image can see",
+            "copy it into the project and name it by a relative path, or publish the package",
+        )
+    }
+}
+
+fn wanted(requirement: &Requirement<VerbatimUrl>, origin: &str) -> Wanted {
+    let mut extras: Vec<String> = requirement.extras.iter().map(ToString::to_string).collect();
+    extras.sort();
+    Wanted {
+        name: requirement.name.to_string(),
+        extras,
+        versions: match &requirement.version_or_url {
+            None => Some(pep440_rs::VersionSpecifiers::empty()),
+            Some(VersionOrUrl::VersionSpecifier(versions)) => Some(versions.clone()),
+            Some(VersionOrUrl::Url(_)) => None,
+        },
+        origin: origin.to_owned(),
+    }
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
+/// The version control system of an address, `git` of `git+https://…` or `git://…`.
+fn vcs_of(text: &str) -> Option<&str> {
+    let scheme = text.split_once("://")?.0;
+    let vcs = scheme.split('+').next().unwrap_or(scheme);
+    ["git", "hg", "svn", "bzr"].contains(&vcs).then_some(vcs)
+}
+
+/// Whether pip takes it as an address: one of the schemes it knows before the first colon.
+fn is_url(text: &str) -> bool {
+    let Some((scheme, _)) = text.split_once(':') else {
+        return false;
+    };
+    let scheme = scheme.to_ascii_lowercase();
+    const PLAIN: [&str; 10] = [
+        "http", "https", "file", "ftp", "ssh", "git", "hg", "bzr", "sftp", "svn",
+    ];
+    const CARRIERS: [&str; 9] = [
+        "http", "https", "ssh", "git", "file", "svn", "sftp", "ftp", "lp",
+    ];
+    match scheme.split_once('+') {
+        Some((vcs, carrier)) => {
+            ["git", "hg", "svn", "bzr"].contains(&vcs)
+                && (CARRIERS.contains(&carrier) || carrier == "static-http")
+        }
+        None => PLAIN.contains(&scheme.as_str()),
+    }
+}
+
+/// `NAME` of an address's `#egg=NAME`.
+fn egg(text: &str) -> Option<&str> {
+    let fragment = text.split_once('#')?.1;
+    let egg = fragment
+        .split('&')
+        .find_map(|part| part.strip_prefix("egg="))?;
+    let name = egg.split('[').next().unwrap_or(egg);
+    (!name.is_empty()).then_some(name)
+}
+
+/// What stands before a marker, and the marker: for addresses a blank stands before the `;`.
+fn split_marker(text: &str) -> (&str, &str) {
+    let separator = if is_url(text) || text.contains(" @ ") {
+        " ;"
+    } else {
+        ";"
+    };
+    let separator = match text.contains(separator) {
+        true => separator,
+        false if is_url(text) => "; ",
+        false => ";",
+    };
+    match text.split_once(separator) {
+        Some((target, marker)) => (target.trim(), marker.trim()),
+        None => (text.trim(), ""),
+    }
+}
+
+/// A path without its `[extra,extra]`.
+fn without_extras(text: &str) -> (&str, Vec<String>) {
+    match text
+        .strip_suffix(']')
+        .and_then(|text| text.rsplit_once('['))
+    {
+        Some((path, extras)) => (
+            path,
+            extras
+                .split(',')
+                .map(|e| e.trim().to_owned())
+                .filter(|e| !e.is_empty())
+                .collect(),
+        ),
+        None => (text, Vec::new()),
+    }
+}
+
+/// pip's own rule: a separator or a leading dot, or the name of an archive.
+fn looks_like_path(text: &str, path: &str) -> bool {
+    let before_at = text.split('@').next().unwrap_or(text);
+    before_at.contains('/') || text.starts_with('.') || (is_archive(path) && !path.contains(' '))
+}
+
+fn is_archive(name: &str) -> bool {
+    let ends = [
+        ".whl", ".zip", ".tar.gz", ".tgz", ".tar.bz2", ".tbz", ".tar.xz", ".txz", ".tar",
+    ];
+    ends.iter()
+        .any(|end| name.to_ascii_lowercase().ends_with(end))
+}
+
+/// Removes `.` parts and resolves `..` as far as the path goes.
+pub(super) fn normalize(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." if parts.last().is_some_and(|last| *last != "..") => {
+                parts.pop();
+            }
+            other => parts.push(other),
+        }
+    }
+    parts.join("/")
+}
+
+fn has_credentials(text: &str) -> bool {
+    let Some((_, rest)) = text.split_once("://") else {
+        return false;
+    };
+    let authority = rest.split(['/', '#', '?']).next().unwrap_or(rest);
+    // `${TOKEN}` is filled in by pip while it runs, and `git@` is a name everybody knows.
+    authority
+        .rsplit_once('@')
+        .is_some_and(|(user, _)| !user.starts_with("${") && user != "git")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn project(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            let path = dir.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        dir
+    }
+
+    fn read(files: &[(&str, &str)]) -> Result<Requirements, ProjectError> {
+        let dir = project(files);
+        read_requirements(
+            dir.path(),
+            &[files[0].0.to_owned()],
+            &ImagePython::default(),
+        )
+    }
+
+    fn names(requirements: &Requirements) -> Vec<&str> {
+        requirements
+            .wanted
+            .iter()
+            .map(|w| w.name.as_str())
+            .collect()
+    }
+
+    #[test]
+    fn names_versions_markers_and_includes() {
+        let found = read(&[
+            (
+                "requirements/train.txt",
+                "# training\n-r base.txt\n-c ../constraints.txt\nOpenCV_Python == 4.10.0.84  # windows\n\
+                 torch[extra]>=2.1, \\\n  <3 --hash=sha256:abc\npywin32; sys_platform == 'win32'\n\
+                 --extra-index-url https://example.com/simple\n\
+                 git+https://example.com/x/y.git#egg=y\nz @ git+ssh://git@example.com/z.git\n",
+            ),
+            ("requirements/base.txt", "numpy\n-r train.txt\n"),
+            ("constraints.txt", "scipy<2\n"),
+        ])
+        .unwrap();
+        assert_eq!(names(&found), ["numpy", "opencv-python", "torch", "y", "z"]);
+        assert_eq!(found.wanted[1].origin, "requirements/train.txt:4");
+        assert_eq!(found.wanted[2].origin, "requirements/train.txt:5");
+        assert_eq!(
+            found.wanted[2].versions.as_ref().unwrap().to_string(),
+            ">=2.1, <3"
+        );
+        assert_eq!(
+            found.files.iter().map(String::as_str).collect::<Vec<_>>(),
+            [
+                "constraints.txt",
+                "requirements/base.txt",
+                "requirements/train.txt"
+            ]
+        );
+        assert_eq!(found.vcs.iter().collect::<Vec<_>>(), ["git"]);
+        assert_eq!(found.hashed.as_deref(), Some("requirements/train.txt:5"));
+        assert!(found.credentials.is_empty());
+    }
+
+    #[test]
+    fn a_broken_line_is_shown_with_its_number() {
+        let error = read(&[("requirements.txt", "numpy\n\nflask===>2\n")]).unwrap_err();
+        insta::assert_snapshot!(error, @r#"
+        requirements.txt:3: no such comparison operator "===>", must be one of ~= == != <= >= < > ===
+            flask===>2
+        write it as NAME, NAME==VERSION or NAME @ URL (https://peps.python.org/pep-0508/)
+        "#);
+    }
+
+    #[test]
+    fn paths_and_missing_files_are_refused() {
+        for line in [
+            "-e .",
+            "./pkg",
+            "/srv/pkg.whl",
+            "x @ file:///srv/x.whl",
+            "--find-links wheels",
+            "-r /etc/x",
+            "-r ../x.txt",
+            "-r none.txt",
+            "--frobnicate",
+        ] {
+            let error = read(&[("requirements.txt", line)]).unwrap_err();
+            assert!(
+                matches!(error, ProjectError::Line { line: 1, .. }),
+                "{line}: {error}"
+            );
+        }
+        let dir = project(&[("latin.txt", "")]);
+        std::fs::write(dir.path().join("latin.txt"), b"\xff\xfen\0").unwrap();
+        let error = |name: &str| {
+            read_requirements(dir.path(), &[name.to_owned()], &ImagePython::default())
+                .unwrap_err()
+                .to_string()
+        };
+        std::fs::write(dir.path().join("latin.txt"), b"n\xe9\n").unwrap();
+        assert!(error("latin.txt").contains("UTF-8"));
+        assert!(error("none.txt").contains("no such file"));
+    }
+
+    #[test]
+    fn passwords_in_urls_are_noticed() {
+        let text = "--index-url https://me:secret@example.com/simple\n--extra-index-url https://${T}@example.com/\n";
+        let found = read(&[("requirements.txt", text)]).unwrap();
+        assert_eq!(found.credentials, ["requirements.txt:1"]);
+    }
+}
