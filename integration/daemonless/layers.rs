@@ -58,7 +58,6 @@ const MODULES: &[Layer] = &[
     ("assemble", &["error", "package_store", "image"]),
     ("registry", &["error", "loopback", "reporter", "image"]),
     ("image_source", &["error", "image", "registry"]),
-    ("assemble", &["error", "package_store", "image"]),
     (
         "trust",
         &["env_vars", "error", "reporter", "plan", "runtime", "config"],
