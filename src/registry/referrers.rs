@@ -16,8 +16,8 @@ use super::call::{Call, CallBody, Target};
 use super::endpoint::Endpoint;
 use super::error::RegistryError;
 use super::pull::{MAX_DOCUMENT, digest_of, with_tag};
-use super::scope::scope_of;
 use super::retry::bounded;
+use super::scope::scope_of;
 use super::{Referrer, Registry};
 
 /// Most blobs of an attached document. Ours have two, and each is bounded by itself.
