@@ -28,7 +28,10 @@ async fn main() -> ExitCode {
     let session = Session::builder()
         .local("context", LocalSource::dir(&folder))
         .local("dockerfile", LocalSource::dir(&folder))
-        .auth(AuthOptions::from_env(&Env::process()))
+        .auth(AuthOptions::from_env(
+            &Env::process(),
+            ["docker.io".to_owned()],
+        ))
         .build()
         .expect("a readable folder");
     let cancel = CancellationToken::new();

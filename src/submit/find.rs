@@ -35,12 +35,14 @@ impl JobQuery {
         };
         let target = ClusterTarget::of_run(&place);
         let cluster = connect(&target).await.map_err(|error| match error {
-            KubernetesError::NoContext { .. } | KubernetesError::OtherServer { .. } => SubmitError::NoContextOfRun {
-                run: record.id.to_string(),
-                server: place.server.clone(),
-                namespace: place.namespace.clone(),
-                source: error,
-            },
+            KubernetesError::NoContext { .. } | KubernetesError::OtherServer { .. } => {
+                SubmitError::NoContextOfRun {
+                    run: record.id.to_string(),
+                    server: place.server.clone(),
+                    namespace: place.namespace.clone(),
+                    source: error,
+                }
+            }
             error => error.into(),
         })?;
         match cluster.find(&place.job).await {

@@ -2,7 +2,7 @@
 
 mod exports;
 mod git;
-mod registries;
 mod records;
+mod registries;
 mod secrets;
 mod trust;
