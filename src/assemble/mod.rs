@@ -31,6 +31,9 @@ pub use facts::BaseFacts;
 /// Layers that an image may have: Docker's classic store fails at 126.
 const MOST_LAYERS: usize = 120;
 
+/// A layer of files: what its line in the history says, and each entry with its content.
+pub type FilesLayer = (String, Vec<(LayerEntry, Vec<u8>)>);
+
 /// What an image is to be made of.
 pub struct AssembleRequest<'a> {
     /// The base.
@@ -44,7 +47,7 @@ pub struct AssembleRequest<'a> {
     /// Packages that had a layer of their own in the image before this one, from the bottom.
     pub before: &'a [String],
     /// Layers above the environment, from the bottom, each with what its line in the history says.
-    pub files: &'a [(String, Vec<(LayerEntry, Vec<u8>)>)],
+    pub files: &'a [FilesLayer],
     /// Settings of containers (`Env`, `User`, `WorkingDir`, `Cmd` …) that take the place of the
     /// base's. `VIRTUAL_ENV` and the environment's programs are added to `Env`.
     pub settings: &'a Map<String, Value>,

@@ -223,8 +223,12 @@ fn instruction(statement: &Statement, escape: char) -> Result<(), String> {
         _ => {}
     }
     // These two have no flags, and don't look for any.
-    if !matches!(keyword, "ARG" | "STOPSIGNAL") && !(keyword == "HEALTHCHECK" && is_none(arguments))
-    {
+    let has_none = match keyword {
+        "ARG" | "STOPSIGNAL" => true,
+        "HEALTHCHECK" => is_none(arguments),
+        _ => false,
+    };
+    if !has_none {
         flags(statement, texts, booleans, lists)?;
     }
     if keyword == "RUN" {

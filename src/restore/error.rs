@@ -81,7 +81,7 @@ pub enum RestoreError {
         /// The program that starts containers.
         program: String,
         /// What the registry said.
-        source: RegistryError,
+        source: Box<RegistryError>,
     },
     /// A worktree is wanted, and the run recorded no code.
     #[error("run {run} recorded no code: it was in no git repository")]
@@ -131,9 +131,8 @@ impl RestoreError {
     /// What kind of failure it is.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Registry(error)
-            | Self::NotInRegistry(error)
-            | Self::NotAnywhere { source: error, .. } => error.kind(),
+            Self::Registry(error) | Self::NotInRegistry(error) => error.kind(),
+            Self::NotAnywhere { source, .. } => source.kind(),
             Self::Attached(error) => error.kind(),
             Self::CheckOut(_) => ErrorKind::Work,
             Self::Code {

@@ -50,7 +50,7 @@ pub async fn check(
     Err(RestoreError::NotAnywhere {
         run: record.id.to_string(),
         program: program.to_owned(),
-        source: why,
+        source: Box::new(why),
     })
 }
 

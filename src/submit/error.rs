@@ -130,7 +130,7 @@ pub enum SubmitError {
         /// Its namespace.
         namespace: String,
         /// What the kubeconfig lacks.
-        source: KubernetesError,
+        source: Box<KubernetesError>,
     },
     /// The Job of a recorded run isn't in the cluster.
     #[error("{source}")]
@@ -140,7 +140,7 @@ pub enum SubmitError {
         /// The address of the cluster that it was in, where another one was asked.
         moved_from: Option<String>,
         /// What was asked for.
-        source: KubernetesError,
+        source: Box<KubernetesError>,
     },
     /// No Job has this name, and no run this id.
     #[error(transparent)]
@@ -181,11 +181,10 @@ impl SubmitError {
     /// What kind of failure it is.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Kubernetes(error)
-            | Self::NoJob(error)
-            | Self::Lost { source: error, .. }
-            | Self::NoContextOfRun { source: error, .. }
-            | Self::RunGone { source: error, .. } => error.kind(),
+            Self::Kubernetes(error) | Self::NoJob(error) | Self::Lost { source: error, .. } => {
+                error.kind()
+            }
+            Self::NoContextOfRun { source, .. } | Self::RunGone { source, .. } => source.kind(),
             Self::Start(error) => error.kind(),
             Self::Registry(error) | Self::NotPushed(error) => error.kind(),
             Self::Platform { .. }

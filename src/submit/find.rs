@@ -40,7 +40,7 @@ impl JobQuery {
                     run: record.id.to_string(),
                     server: place.server.clone(),
                     namespace: place.namespace.clone(),
-                    source: error,
+                    source: Box::new(error),
                 }
             }
             error => error.into(),
@@ -50,7 +50,7 @@ impl JobQuery {
             Err(source @ KubernetesError::NotFound { .. }) => Err(SubmitError::RunGone {
                 run: record.id.to_string(),
                 moved_from: (cluster.url != place.server).then_some(place.server),
-                source,
+                source: Box::new(source),
             }),
             Err(error) => Err(error.into()),
         }

@@ -86,10 +86,10 @@ impl Composer<'_> {
         let python = &self.spec.python;
         let mut files: Vec<String> = inputs.files.iter().cloned().collect();
         files.extend(python.pylock.iter().map(ToString::to_string));
-        if let Some(folder) = &python.project {
-            if inputs.synced.is_some() {
-                files.extend(["pyproject.toml", "uv.lock"].map(|name| join(folder.as_str(), name)));
-            }
+        if let Some(folder) = &python.project
+            && inputs.synced.is_some()
+        {
+            files.extend(["pyproject.toml", "uv.lock"].map(|name| join(folder.as_str(), name)));
         }
         files.sort();
         files.dedup();

@@ -37,14 +37,14 @@ impl From<SubmitError> for CommandError {
                 server,
                 namespace,
                 source,
-            } => CommandError::from(source).hint(format!(
+            } => CommandError::from(*source).hint(format!(
                 "run {run} is at {server}, namespace {namespace}: name that cluster's --context"
             )),
             SubmitError::RunGone {
                 run,
                 moved_from,
                 source,
-            } => CommandError::from(source).hint(match moved_from {
+            } => CommandError::from(*source).hint(match moved_from {
                 Some(server) => format!(
                     "run {run} was at {server}, which is another cluster: name its --context"
                 ),

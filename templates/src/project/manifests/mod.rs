@@ -172,7 +172,7 @@ fn beside(file: &str, name: &str) -> String {
     }
 }
 
-fn strings<'a>(value: Option<&'a toml::Value>) -> impl Iterator<Item = &'a str> {
+fn strings(value: Option<&toml::Value>) -> impl Iterator<Item = &str> {
     let list = value.and_then(toml::Value::as_array);
     list.into_iter().flatten().filter_map(toml::Value::as_str)
 }
