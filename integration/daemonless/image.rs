@@ -133,7 +133,7 @@ fn requirements_that_cant_be_used() {
         opencv-python ===== 4
     write it as NAME, NAME==VERSION or NAME @ URL (https://peps.python.org/pep-0508/)
     $ image -r latin1.txt
-    error: can't read latin1.txt: it isn't UTF-8 text; save it as UTF-8
+    error: can't read latin1.txt: it isn't UTF-8 text (line 2); save it as UTF-8
     $ image -r pylock.toml
     error: can't read pylock.toml: line 1: string values must be quoted, expected literal string; write it again with uv lock (or uv export --format pylock.toml)
     $ image -r /etc/hostname

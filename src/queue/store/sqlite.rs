@@ -294,7 +294,6 @@ mod tests {
         for (before, after) in [(0o644, 0o600), (0o666, 0o600), (0o660, 0o660)] {
             std::fs::set_permissions(&file, Permissions::from_mode(before)).unwrap();
             drop(Sqlite::open(&file).unwrap());
-            println!("refused to others: {before:o} is now {:o}", mode(&file));
             assert_eq!(mode(&file), after);
         }
     }

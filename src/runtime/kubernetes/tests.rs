@@ -156,7 +156,7 @@ fn where_it_runs() {
          --dns-search corp --dns-option ndots:2 -p 8080:80 --expose 9000-9001/udp --stop-timeout 30 IMG"
     ));
     insta::assert_snapshot!(refused(
-        "--node-selector gpu --toleration a:Never --hostname a_b --namespace My --add-host db IMG"
+        "--node-selector gpu --toleration a:Never --hostname a_b --namespace My IMG"
     ));
 }
 
@@ -226,7 +226,7 @@ fn sample(name: &str, kind: Kind) -> &'static str {
         ("cpu-period", _) => "50000",
         ("attach", _) => "stdin",
         ("blkio-weight-device", _) => "/dev/sda:500",
-        ("device-cgroup-rule", _) => "c 189:* rmw",
+        ("device-cgroup-rule", _) => "'c 189:* rmw'",
         ("dns" | "link-local-ip", _) => "10.0.0.2",
         ("dns-search", _) => "example.com",
         ("ip", _) => "172.30.0.4",

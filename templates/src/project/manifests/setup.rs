@@ -149,7 +149,9 @@ fn value_of<'a>(text: &'a str, name: &str) -> Option<&'a str> {
         let value = after
             .strip_prefix('=')
             .filter(|rest| !rest.starts_with('='))?;
-        (!is_word).then(|| value.trim_start())
+        // At the beginning of a line it is assigned to, and no argument.
+        let is_assigned = before.is_none_or(|c| c == '\n');
+        (!is_word && !is_assigned).then(|| value.trim_start())
     })
 }
 
