@@ -160,6 +160,9 @@ mod tests {
 
     use super::*;
 
+    /// One of the ways to open a folder.
+    type Way<'a> = &'a dyn Fn(&str) -> Result<OwnedFd, Errno>;
+
     #[test]
     fn both_ways_open_what_is_below_and_nothing_else() {
         let outside = tempfile::tempdir().unwrap();
@@ -173,7 +176,7 @@ mod tests {
         symlink(outside.path().join("key"), at("key")).unwrap();
         let root = std::fs::File::open(folder.path()).unwrap();
         for flags in [OFlags::RDONLY, OFlags::PATH] {
-            let ways: [&dyn Fn(&str) -> Result<OwnedFd, Errno>; 2] = [
+            let ways: [Way<'_>; 2] = [
                 &|path| open(&root, path.as_bytes(), flags, Mode::empty()),
                 &|path| {
                     let flags = flags | OFlags::NOFOLLOW;
