@@ -63,6 +63,9 @@ pub enum Event {
     /// A line of the story for whoever watches the progress: left out where that is quiet, or is
     /// written for programs.
     Detail(String),
+    /// A line with a log-in that was made for whoever reads it, and is to be shown as it is: the
+    /// address of a server with its token.
+    LogIn(String),
     /// Something that is probably not meant, and doesn't stop the work.
     Warning(String),
     /// A build begins on a builder. Steps are counted anew.

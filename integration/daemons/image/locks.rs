@@ -130,7 +130,10 @@ fn locked_builds_need_every_pin() {
     let lock = project.read("mlbuild.lock");
     project.write(
         "Dockerfile",
-        &format!("FROM {} AS other\n{text}", base.engines.base),
+        &format!(
+            "FROM {} AS other\n{text}COPY --from=other /etc/debian_version /\n",
+            base.engines.base
+        ),
     );
     build(&project, &base, &["--locked"]).refusal(4);
     build(&project, &base, &["--frozen"]).refusal(4);

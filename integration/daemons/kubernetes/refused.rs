@@ -210,8 +210,7 @@ fn namespaces_names_and_flags() {
     ");
     // What only the server finds, it says.
     assert!(
-        refused(&cluster, 2, &["-w", "app", "--add-host", "db:nowhere"])
-            .contains("the cluster doesn't take it: ")
+        refused(&cluster, 2, &["--dns-search", "Corp"]).contains("the cluster doesn't take it: ")
     );
     insta::assert_snapshot!(refused(&cluster, 2, &["--output", "yaml"]), @"error: --output is for --dry-run and --detach: stdout is the container's");
 

@@ -161,9 +161,11 @@ impl Pins {
             word("name", &deb.name)?;
             word("version", &deb.version)?;
             word("arch", &deb.arch)?;
+            // An archive without them has apt's own placeholder, `$(CODENAME)`.
             for (key, value) in [("suite", &deb.suite), ("component", &deb.component)] {
-                let mut parts = value.split('/').filter(|part| !part.is_empty());
-                parts.try_for_each(|part| word(key, part))?;
+                if value.len() > 255 || value.chars().any(char::is_control) {
+                    return Err(format!("`{key}` {value:?} can't be used"));
+                }
             }
             hash(&deb.sha256)?;
             let parts = deb.path.split('/');

@@ -60,7 +60,11 @@ fn tell_above(notes: Option<Notes>) {
 
 /// Writes a line of the story to stderr; a closed stderr is no reason to stop.
 pub fn note(text: &str) {
-    let text = &*mlbuild_secrets::redact(text);
+    write_line(&mlbuild_secrets::redact(text));
+}
+
+/// A line as it is.
+fn write_line(text: &str) {
     let drawn = DRAWN.lock().unwrap_or_else(PoisonError::into_inner);
     if !drawn.as_ref().is_some_and(|notes| notes.write(text)) {
         let _ = writeln!(std::io::stderr(), "{text}");
@@ -106,6 +110,7 @@ impl Reporter for Terminal {
         match event {
             Event::Note(text) => note(&text),
             Event::Detail(text) if !quiet => note(&text),
+            Event::LogIn(text) => write_line(&text),
             Event::Warning(text) => warning(&text),
             // Drawn from the builder's own messages.
             Event::Detail(_)

@@ -24,7 +24,7 @@ use super::record::PendingRecord;
 use super::runtime_cli::{self, ContainerRuntime};
 use super::{Extras, Start, StartOutcome, image, project_image};
 use crate::records::project_folder;
-use crate::reporter::Reporter;
+use crate::reporter::{Event, Reporter};
 use crate::runtime::{Mount, Options, RunSpec};
 use crate::start::StartError;
 
@@ -116,7 +116,7 @@ async fn start(
     let mut start = Start::prepare(request, runtime, image, reporter)?;
     if let Some(jupyter) = jupyter {
         options = options.over(jupyter.options());
-        reporter.note(format!("Jupyter: {}", jupyter.address()));
+        reporter.event(Event::LogIn(format!("Jupyter: {}", jupyter.address())));
         start.secrets.push((jupyter::TOKEN, jupyter.token));
     }
     let extras = Extras {
