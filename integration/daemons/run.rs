@@ -371,11 +371,14 @@ fn a_terminal_is_the_containers_and_ctrl_c_arrives_once() {
 
 /// The processes that a process started.
 fn children(parent: u32) -> Vec<u32> {
-    let path = format!("/proc/{parent}/task/{parent}/children");
-    let text = std::fs::read_to_string(path).unwrap();
-    text.split_whitespace()
-        .map(|pid| pid.parse().unwrap())
-        .collect()
+    // Each thread has a list of its own.
+    let threads = std::fs::read_dir(format!("/proc/{parent}/task")).unwrap();
+    let of_thread = |thread: std::io::Result<std::fs::DirEntry>| {
+        std::fs::read_to_string(thread.unwrap().path().join("children")).unwrap_or_default()
+    };
+    let lists: Vec<String> = threads.map(of_thread).collect();
+    let pids = lists.iter().flat_map(|list| list.split_whitespace());
+    pids.map(|pid| pid.parse().unwrap()).collect()
 }
 
 #[test]
