@@ -130,14 +130,14 @@ impl Store {
             let silent =
                 format!("((j.boot <> $1 OR j.lease < $2) AND j.session <> $3 OR {unheard})");
             let sql = format!(
-                "SELECT j.id, j.fencing_token FROM jobs j WHERE j.state = 'claimed' AND {silent}{}",
+                "SELECT j.id, j.epoch FROM jobs j WHERE j.state = 'claimed' AND {silent}{}",
                 tx.skip_locked()
             );
             for mut row in tx.query(&sql, &values)? {
                 requeue(tx, &row.text()?, row.int()?)?;
             }
             let sql = format!(
-                "SELECT j.id, j.queue, j.source, j.attempt, j.fencing_token, j.container,
+                "SELECT j.id, j.queue, j.source, j.attempt, j.epoch, j.container,
                  j.run_id, j.records, j.image, j.discarded FROM jobs j
                  WHERE j.state = 'running' AND {silent} AND j.engine = ${}{}",
                 values.len() + 1,

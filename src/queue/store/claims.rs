@@ -122,7 +122,7 @@ fn next(
             false => format!(" AND j.gpu_ids NOT IN ({})", list(&barred)),
         };
         let sql = format!(
-            "SELECT j.id, j.queue, q.config, j.source, j.overrides, j.command, j.attempt, j.fencing_token,
+            "SELECT j.id, j.queue, q.config, j.source, j.overrides, j.command, j.attempt, j.epoch,
              j.gpus, j.gpu_ids FROM jobs j{} CROSS JOIN queues q
              WHERE q.name = j.queue AND j.state = 'queued' AND (j.boot <> $1 OR j.not_before <= $2)
              AND j.gpus <= $3 AND j.gpus >= $4 AND q.paused = 0 AND q.name IN ({queues}){without}
