@@ -22,7 +22,7 @@ use crate::runtime::Options;
 
 pub(super) const LABEL_JOB: &str = "mlbuild.job";
 pub(super) const LABEL_STORE: &str = "mlbuild.store";
-pub(super) const LABEL_EPOCH: &str = "mlbuild.fencing_token";
+pub(super) const LABEL_EPOCH: &str = "mlbuild.epoch";
 pub(super) const LABEL_REMOVE: &str = "mlbuild.remove";
 
 /// A job at work, as others of the agent's threads see it.
