@@ -160,7 +160,7 @@ fn kind(property: &Value, schema: &Value) -> String {
     match name {
         Some("array") => format!("list: {}", kind(&property["items"], schema)),
         Some("object") => "table: name = value".into(),
-        Some("integer") => "number".into(),
+        Some("integer" | "number") => "number".into(),
         Some("boolean") => "true or false".into(),
         Some("string") => "string".into(),
         _ => "any".into(),

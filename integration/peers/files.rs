@@ -56,11 +56,20 @@ fn words_of_from_are_filled_in_as_buildkit_does() {
         .map(|text| json!({"text": text, "args": {}}))
         .collect();
     let theirs = ask("from", &questions);
+    // Ours says which variable is missing, where BuildKit says of the rest that it is no reference.
+    let named: Vec<Value> = theirs
+        .iter()
+        .map(|answer| answer.as_ref().map_or(json!(""), |bases| bases[0].clone()))
+        .collect();
+    let references = ask("reference", &named);
     let mut differences = Vec::new();
-    for ((text, theirs), word) in texts.iter().zip(&theirs).zip(&words) {
+    for (((text, theirs), word), reference) in
+        texts.iter().zip(&theirs).zip(&words).zip(&references)
+    {
         let ours = bases(text, &BTreeMap::new());
         let alike = match (&ours, theirs) {
             (Ok(ours), Ok(theirs)) => json!(ours) == *theirs,
+            (Err(ours), Ok(_)) => ours.ends_with("has no value") && reference.is_err(),
             (ours, theirs) => ours.is_err() == theirs.is_err(),
         };
         if !alike {

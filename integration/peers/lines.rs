@@ -199,6 +199,8 @@ fn is_left_to_the_daemon(line: &[String]) -> bool {
         "--disable-content-trust",
         "--publish=",
         "--use-api-socket",
+        // Nothing is pulled then, as with `never`: a variable that is empty by mistake.
+        "--pull= ",
         "--tmpfs=",
         "--security-opt=seccomp=",
     ];

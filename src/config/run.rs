@@ -7,7 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value, json};
 
-use crate::runtime::{FLAGS, Flag, Kind, Options, Setting};
+use crate::runtime::{FLAGS, Flag, Kind, Options, Rule, Setting};
 
 /// The flags of `[run]`. A flag that repeats takes one value or a list; a switch takes `true` or
 /// `false`; what is written `NAME=VALUE` may be a table.
@@ -165,7 +165,10 @@ fn property(flag: &Flag) -> Value {
         Kind::Bool => json!({"type": "boolean"}),
         Kind::Integer | Kind::Decimal => json!({"type": "number"}),
         Kind::OneOf(words) => json!({"type": "string", "enum": words}),
-        Kind::Bytes => json!({"anyOf": [{"type": "string"}, {"type": "number"}]}),
+        Kind::Bytes
+        | Kind::Rule(Rule::BlkioWeight | Rule::Count | Rule::Swap | Rule::Swappiness) => {
+            json!({"anyOf": [{"type": "string"}, {"type": "number"}]})
+        }
         _ => json!({"type": "string"}),
     };
     let mut property = match (flag.repeats, flag.kind) {
