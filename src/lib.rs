@@ -15,7 +15,6 @@ pub mod display;
 pub mod doctor;
 pub mod env_vars;
 pub mod error;
-pub mod flags;
 pub mod host;
 pub mod image;
 pub mod image_source;

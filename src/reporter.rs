@@ -25,6 +25,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 pub use mlbuild_progress::{StepEvent, StepOutcome, Titles, Warning};
+pub use mlbuild_templates::project::Finding;
 
 use std::path::PathBuf;
 
@@ -66,6 +67,8 @@ pub enum Event {
     /// A line with a log-in that was made for whoever reads it, and is to be shown as it is: the
     /// address of a server with its token.
     LogIn(String),
+    /// A file of the project that bears on its environment, and what is done with it.
+    ProjectFile(Finding),
     /// Something that is probably not meant, and doesn't stop the work.
     Warning(String),
     /// A build begins on a builder. Steps are counted anew.

@@ -44,7 +44,6 @@ const MODULES: &[Layer] = &[
     ("tee", &[]),
     ("reporter", &[]),
     ("testing", &["reporter"]),
-    ("flags", &["env_vars"]),
     ("accelerator", &[]),
     ("display", &[]),
     ("pin", &["nearest"]),
@@ -72,7 +71,7 @@ const MODULES: &[Layer] = &[
     (
         "settings",
         &[
-            "env_vars", "error", "nearest", "flags", "plan", "config", "registry", "trust",
+            "env_vars", "error", "nearest", "reporter", "plan", "config", "registry", "trust",
         ],
     ),
     (
@@ -218,6 +217,7 @@ const MODULES: &[Layer] = &[
             "image",
             "registry",
             "image_source",
+            "lock",
         ],
     ),
     (
@@ -325,8 +325,7 @@ fn only_the_command_line_prints_and_reads_arguments() {
     .expect("a pattern");
     let mut broken = Vec::new();
     for (path, module, text) in sources() {
-        // The flags of `mlbuild image` are read by `settings`.
-        if TOP.contains(&module.as_str()) || module == "flags" {
+        if TOP.contains(&module.as_str()) {
             continue;
         }
         for found in forbidden.find_iter(&code_of(&text)) {

@@ -4,14 +4,15 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use mlbuild_manifests::LockFile;
-use mlbuild_manifests::document::{Document, LOCK_ARTIFACT_TYPE};
 use mlbuild_manifests::lock::{Derived, LockedImage, PublishedImage};
 use oci_spec::distribution::Reference;
+use oci_spec::image::Digest;
 
 use super::derive::Adopted;
 use super::source::{self, Source};
 use crate::error::CommandResult;
 use crate::lock::file::{load, lock_error, platform};
+use crate::lock::{Fit, beside, lock_beside_image};
 use crate::registry::{Published, Registry};
 use crate::reporter::Reporter;
 
@@ -46,10 +47,12 @@ pub async fn record(
         published,
     } = new;
     let here = load(file)?;
-    let here = here.images().find(|entry| is_of(entry, source)).cloned();
+    let digests = digests(source);
+    let is_of = |entry: &&LockedImage| beside::fit(entry, &digests) == Fit::Named;
+    let here = here.images().find(is_of).cloned();
     let origin = match here {
         Some(entry) => Some(entry),
-        None => attached(registry, from, source).await,
+        None => attached(registry, from, &digests).await,
     };
     let Some(origin) = origin else {
         reporter.note(format!(
@@ -101,32 +104,19 @@ pub async fn record(
     Ok(Some(file.to_path_buf()))
 }
 
-/// True if the entry is about this image.
-fn is_of(entry: &LockedImage, source: &Source) -> bool {
+/// The digests that a lock may have of this image.
+fn digests(source: &Source) -> Vec<Digest> {
+    let manifests = source.platforms.iter().map(|p| p.image.manifest.digest());
     let top = source.top.descriptor.digest();
-    let manifests = || entry.platforms.values().map(|platform| &platform.manifest);
-    entry.published.as_ref().is_some_and(|p| p.digest == *top)
-        || source
-            .platforms
-            .iter()
-            .any(|p| manifests().any(|manifest| manifest == p.image.manifest.digest()))
+    [top].into_iter().chain(manifests).cloned().collect()
 }
 
 /// The entry that travels with the image, where one does.
-async fn attached(registry: &Registry, from: &Reference, source: &Source) -> Option<LockedImage> {
-    let top = source.top.descriptor.digest();
-    let found = registry
-        .referrers(from, top, Some(LOCK_ARTIFACT_TYPE))
-        .await;
-    for referrer in found.ok()? {
-        let document = registry
-            .pull_attached(from, &referrer.descriptor)
-            .await
-            .ok()?;
-        let entry = LockedImage::from_json(&document).ok();
-        if let Some(entry) = entry.filter(|entry| is_of(entry, source)) {
-            return Some(entry);
-        }
-    }
-    None
+async fn attached(
+    registry: &Registry,
+    from: &Reference,
+    digests: &[Digest],
+) -> Option<LockedImage> {
+    let beside = lock_beside_image(registry, from, digests).await.ok()??;
+    (beside.fit == Fit::Named).then_some(beside.entry)
 }

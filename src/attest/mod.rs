@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use mlbuild_manifests::attest::{self, Component, PackageKind, Subject};
-use mlbuild_manifests::document::{Document as _, LOCK_ARTIFACT_TYPE};
 use mlbuild_manifests::lock::FILE_NAME;
 use mlbuild_manifests::{LockFile, LockedImage};
 use oci_spec::distribution::Reference;
@@ -23,6 +22,7 @@ pub use self::cosign::{Cosign, SignError, SignRequest};
 use crate::error::{CommandError, CommandResult};
 use crate::image::Contents;
 use crate::image_source::{self, Opened};
+use crate::lock::{Fit, LockBeside, LockBesideError, lock_beside_image};
 use crate::registry::Registry;
 use crate::reporter::Reporter;
 
@@ -221,19 +221,14 @@ async fn lock_of(
         .unwrap_or_default()
         .parse()
         .map_err(CommandError::work)?;
-    for referrer in registry
-        .referrers(exact, &top, Some(LOCK_ARTIFACT_TYPE))
-        .await?
-    {
-        let document = registry.pull_attached(exact, &referrer.descriptor).await?;
-        let entry = LockedImage::from_json(&document).ok();
-        // One that was made before the image was pushed names no digests.
-        let fits = |e: &LockedImage| is_of(e) || (e.platforms.is_empty() && e.derived.is_none());
-        if let Some(entry) = entry.filter(fits) {
-            return Ok(Some(entry));
-        }
-    }
-    Ok(None)
+    let digests: Vec<Digest> = [&top].into_iter().chain(manifests).cloned().collect();
+    let beside = match lock_beside_image(registry, exact, &digests).await {
+        Err(LockBesideError::Unreadable { .. }) => None,
+        other => other?,
+    };
+    // One that was made before the image was pushed names no digests.
+    let fits = |b: &LockBeside| b.fit != Fit::Other && b.entry.derived.is_none();
+    Ok(beside.filter(fits).map(|beside| beside.entry))
 }
 
 /// The documents of each platform.

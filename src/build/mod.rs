@@ -32,16 +32,18 @@ use crate::planning::locked::{self, LockedPlan};
 use crate::planning::{build_plan, lock_key, registry_options};
 use crate::registry::Registry;
 use crate::reporter::Reporter;
-use crate::settings::ImageSettings;
+use crate::settings::{self, BuildRequest, ImageSettings};
 
 /// Makes an image, unless it is there already.
 ///
 /// # Errors
 /// Where the settings contradict each other, a base or a builder can't be reached, a step fails, or
 /// the registry has something else in the end.
-pub async fn run(settings: &ImageSettings, reporter: &dyn Reporter) -> CommandResult<BuildOutcome> {
-    let start = Start::read(settings, reporter)?;
-    let registry = Registry::new(registry_options(settings));
+pub async fn run(request: &BuildRequest, reporter: &dyn Reporter) -> CommandResult<BuildOutcome> {
+    let settings = settings::resolve(request)?;
+    settings.check_trust(reporter)?;
+    let start = Start::read(&settings, reporter)?;
+    let registry = Registry::new(registry_options(&settings));
     let mut bases = start.bases(&registry).await?;
     let chosen = start.choose(&mut bases, &registry).await?;
     let job = start.job(&chosen, &registry);
@@ -52,9 +54,11 @@ pub async fn run(settings: &ImageSettings, reporter: &dyn Reporter) -> CommandRe
 ///
 /// # Errors
 /// As [`run`], as far as no builder is needed.
-pub async fn dry_run(settings: &ImageSettings, reporter: &dyn Reporter) -> CommandResult<DryRun> {
-    let start = Start::read(settings, reporter)?;
-    let registry = Registry::new(registry_options(settings));
+pub async fn dry_run(request: &BuildRequest, reporter: &dyn Reporter) -> CommandResult<DryRun> {
+    let settings = settings::resolve(request)?;
+    settings.check_trust(reporter)?;
+    let start = Start::read(&settings, reporter)?;
+    let registry = Registry::new(registry_options(&settings));
     let mut bases = start.bases(&registry).await?;
     let locker = start.locker(&bases);
     if !locker.fits_or_pins_nothing(start.locked.as_ref())? {
@@ -74,13 +78,18 @@ pub struct Planned {
     pub plan: BuildPlan,
     /// The lock's entry for the image.
     pub locked: Option<LockedImage>,
+    /// The image's first name.
+    pub image: String,
+    /// Path of the lock; `None` where none is kept.
+    pub lock: Option<String>,
 }
 
 /// Plans a build from the project's files alone, without a network.
 ///
 /// # Errors
 /// Where the settings contradict each other, or a file can't be read.
-pub fn plan(settings: &ImageSettings, reporter: &dyn Reporter) -> CommandResult<Planned> {
+pub fn plan(request: &BuildRequest, reporter: &dyn Reporter) -> CommandResult<Planned> {
+    let settings = &settings::resolve(request)?;
     let start = Start::read(settings, reporter)?;
     let pins = bases::from_lock(&start.uses, start.locked.as_ref());
     let entry = start.locked.as_ref();
@@ -89,8 +98,30 @@ pub fn plan(settings: &ImageSettings, reporter: &dyn Reporter) -> CommandResult<
         Some(locked) => locked.plan,
         None => build_plan::plan(settings, &start.composed, &start.uses, &pins)?,
     };
-    let locked = start.locked;
-    Ok(Planned { plan, locked })
+    let lock = settings.lock.file.as_ref();
+    Ok(Planned {
+        plan,
+        locked: start.locked,
+        image: settings.tags[0].to_string(),
+        lock: lock.map(|file| file.display().to_string()),
+    })
+}
+
+/// Writes `Dockerfile.cpu` and `Dockerfile.gpu` into the project; gives their paths.
+///
+/// # Errors
+/// Where one can't be composed or written; then neither is changed.
+pub fn write_dockerfiles(
+    request: &BuildRequest,
+    reporter: &dyn Reporter,
+) -> CommandResult<Vec<String>> {
+    let settings = settings::resolve(&BuildRequest {
+        always_compose: true,
+        ..request.clone()
+    })?;
+    settings.check_trust(reporter)?;
+    let host = host::of_this_machine(settings.build.host_network_settings);
+    compose::write_variants(&settings, &host, reporter)
 }
 
 /// What is known before anything is looked up.

@@ -2,7 +2,7 @@
 
 use super::{BuilderError, Connection, Consent};
 use crate::reporter::{Question, Reporter};
-use crate::settings::{BuildSettings, engine_allowed};
+use crate::settings::{BuildSettings, may_start_builder};
 
 /// Connects to the builder, or starts one if that is wanted.
 ///
@@ -13,7 +13,7 @@ pub async fn connect_or_start(
     reporter: &dyn Reporter,
 ) -> Result<Connection, BuilderError> {
     let may_start = || {
-        let allowed = engine_allowed(settings.engine);
+        let allowed = may_start_builder(settings.start_builder);
         let ask = || reporter.ask(&Question::StartPrivateBuilder);
         allowed.or_else(ask).unwrap_or(false)
     };

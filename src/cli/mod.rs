@@ -42,7 +42,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     #[command(visible_alias = "build")]
-    Image(Box<crate::flags::ImageArgs>),
+    Image(Box<crate::cli::support::image_args::ImageArgs>),
     Lock(Box<lock::LockVerbArgs>),
     Base(base::BaseArgs),
     Mirror(mirror::MirrorArgs),

@@ -5,6 +5,7 @@
 
 mod as_of;
 mod ask;
+pub mod beside;
 mod epoch;
 pub mod file;
 pub mod locker;
@@ -20,6 +21,7 @@ use oci_spec::image::Digest;
 use serde::Serialize;
 
 pub use as_of::parse as parse_as_of;
+pub use beside::{Fit, LockBeside, LockBesideError, lock_beside_image};
 
 use self::locker::Locker;
 use crate::builder;
@@ -29,11 +31,13 @@ use crate::planning::bases::{self, Bases};
 use crate::planning::{build_plan, compose, lock_key, registry_options};
 use crate::registry::{Registry, mirror};
 use crate::reporter::Reporter;
-use crate::settings::{ImageSettings, LockMode};
+use crate::settings::{self, BuildRequest, ImageSettings, LockMode};
 
-/// What is asked of a lock besides what the image is.
+/// What is to be pinned.
 #[derive(Debug, Clone, Default)]
-pub struct LockOptions {
+pub struct LockRequest {
+    /// The image. What only a build has a use for (push, load, outputs) is left aside.
+    pub image: BuildRequest,
     /// Keep the packages beside the image in its registry too.
     pub vendor: bool,
     /// The time as of which packages are looked for; `None`: that of the lock, or now.
@@ -76,11 +80,9 @@ pub struct PinnedPackages {
 ///
 /// # Errors
 /// Where a base, a builder or a package can't be had, or the lock would have to change and must not.
-pub async fn run(
-    settings: &ImageSettings,
-    options: &LockOptions,
-    reporter: &dyn Reporter,
-) -> CommandResult<LockOutcome> {
+pub async fn run(request: &LockRequest, reporter: &dyn Reporter) -> CommandResult<LockOutcome> {
+    let settings = &settings::resolve(&request.image)?;
+    settings.check_trust(reporter)?;
     let path =
         settings.lock.file.as_deref().ok_or_else(|| {
             CommandError::user("without a lock there is nothing to pin packages in")
@@ -90,7 +92,7 @@ pub async fn run(
     let key = lock_key(settings);
     let old = file::load(path)?.get(&key).cloned();
     let composed = compose::dockerfile(settings, &host, reporter)?;
-    if options.as_of.is_some() && composed.request.is_none() {
+    if request.as_of.is_some() && composed.request.is_none() {
         return Err(CommandError::user(
             "--as-of: a Dockerfile of your own says itself what its steps fetch",
         )
@@ -107,14 +109,14 @@ pub async fn run(
         host: &host,
         composed: &composed,
         bases: &bases,
-        as_of: options.as_of,
+        as_of: request.as_of,
         reporter,
     };
-    let fits = options.as_of.is_none() && locker.fits(old.as_ref())?;
+    let fits = request.as_of.is_none() && locker.fits(old.as_ref())?;
     if !fits {
         locker.refuse_locked(old.as_ref())?;
     }
-    if options.vendor && !settings.named {
+    if request.vendor && !settings.named {
         return Err(
             CommandError::user("--vendor needs a name for the image, in a registry")
                 .hint("give -t REGISTRY/NAME:TAG"),
@@ -130,7 +132,7 @@ pub async fn run(
     };
     let was_vendored = earlier.is_some_and(|build| build.vendored.is_some());
     if settings.lock.mode == LockMode::Free {
-        if options.vendor || (was_vendored && build.vendored.is_none()) {
+        if request.vendor || (was_vendored && build.vendored.is_none()) {
             locker.vendor(&mut build, &registry).await?;
         }
         mirror_bases(settings, &registry, &bases, &build, reporter).await?;

@@ -19,7 +19,7 @@ use crate::accelerator;
 use crate::error::{CommandError, CommandResult};
 use crate::host::HostSettings;
 use crate::plan::{Context, HostSetting, SecretSource};
-use crate::reporter::Reporter;
+use crate::reporter::{Event, Reporter};
 use crate::settings::{ImageSettings, Source};
 
 /// A Dockerfile before pinning, and what comes with it.
@@ -83,10 +83,8 @@ pub fn dockerfile(
                 None => around.composed(spec),
                 Some(path) => around.filled(path, spec),
             }?;
-            if !settings.answer.is_quiet() {
-                findings
-                    .iter()
-                    .for_each(|found| reporter.note(found.to_string()));
+            for found in findings {
+                reporter.event(Event::ProjectFile(found.clone()));
             }
             Ok(composed)
         }
@@ -259,7 +257,7 @@ impl Surroundings<'_> {
                 .warnings
                 .iter()
                 .find(|w| w.message.contains(" isn't used: "));
-            if let Some(warning) = first.filter(|_| self.settings.answer.strict) {
+            if let Some(warning) = first.filter(|_| self.settings.strict) {
                 let hint = warning.hint.clone().unwrap_or_default();
                 return Err(CommandError::user(format!("--strict: {}", warning.message)).hint(hint));
             }
@@ -298,10 +296,7 @@ impl Surroundings<'_> {
 
 /// `--strict`: no file of the project may go unused.
 fn refuse_unused(settings: &ImageSettings, findings: &[Finding]) -> CommandResult {
-    let Some(first) = findings
-        .iter()
-        .find(|found| settings.answer.strict && !found.used)
-    else {
+    let Some(first) = findings.iter().find(|found| settings.strict && !found.used) else {
         return Ok(());
     };
     Err(CommandError::user(format!("--strict: {first}"))

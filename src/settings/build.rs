@@ -5,11 +5,10 @@ use std::path::PathBuf;
 
 use oci_spec::distribution::Reference;
 
-use super::{each, outputs};
+use super::{BuildRequest, each, outputs};
 use crate::config::Config;
 use crate::env_vars;
 use crate::error::{CommandError, CommandResult};
-use crate::flags::{EngineArg, ImageArgs};
 use crate::plan::spec::Spec;
 use crate::plan::{
     Compression, Context, NoCache, Output, RunOptions, SecretSource, SshKeys, Typed,
@@ -23,7 +22,7 @@ pub struct BuildSettings {
     /// Certificates for a `tcp://` builder.
     pub tls: EndpointTls,
     /// Whether a private builder may be started; `None`: ask, on a terminal.
-    pub engine: Option<EngineArg>,
+    pub start_builder: Option<bool>,
     /// Build arguments.
     pub args: BTreeMap<String, String>,
     /// Stage.
@@ -90,13 +89,13 @@ pub struct EndpointTls {
 }
 
 pub(super) fn resolve(
-    args: &ImageArgs,
+    request: &BuildRequest,
     config: &Config,
     tags: &[Reference],
     named: bool,
 ) -> CommandResult<BuildSettings> {
-    let (flags, file, output) = (&args.build, &config.build, &args.output);
-    let outputs = outputs::resolve(output, tags)?;
+    let file = &config.build;
+    let outputs = outputs::resolve(request, tags)?;
     if outputs.push && !named {
         return Err(
             CommandError::user("--push needs a name for the image").hint(format!(
@@ -107,7 +106,7 @@ pub(super) fn resolve(
     }
 
     let mut build_args = file.args.clone();
-    for arg in &flags.build_args {
+    for arg in &request.build_args {
         let pair = Spec::new("--build-arg", arg)
             .pair_or_env()
             .map_err(CommandError::user)?;
@@ -121,49 +120,49 @@ pub(super) fn resolve(
     let source_date_epoch = epoch.map(|text| epoch_seconds(&text)).transpose()?;
 
     let mut labels = BTreeMap::new();
-    for label in &flags.labels {
+    for label in &request.labels {
         labels.extend([Spec::new("--label", label)
             .pair()
             .map_err(CommandError::user)?]);
     }
     let mut annotations = BTreeMap::new();
-    for annotation in &flags.annotations {
+    for annotation in &request.annotations {
         annotations.extend([Spec::new("--annotation", annotation)
             .pair()
             .map_err(CommandError::user)?]);
     }
-    let platforms = match flags.platform.is_empty() {
-        false => each("--platform", &flags.platform, |spec| spec.platform())?,
+    let platforms = match request.platforms.is_empty() {
+        false => each("--platform", &request.platforms, |spec| spec.platform())?,
         true => each("mlbuild.toml: [build] platforms", &file.platforms, |spec| {
             spec.platform()
         })?,
     };
-    let network = match (&flags.network, &file.network) {
+    let network = match (&request.network, &file.network) {
         (Some(mode), _) => Spec::new("--network", mode),
         (None, Some(mode)) => Spec::new("mlbuild.toml: [build] network", mode),
         (None, None) => Spec::new("--network", "default"),
     };
     let network = network.network().map_err(CommandError::user)?;
-    let shm_size = flags
+    let shm_size = request
         .shm_size
         .as_deref()
         .map(|size| Spec::new("--shm-size", size).size());
     let run = RunOptions {
         network,
-        add_hosts: each("--add-host", &flags.add_hosts, |spec| spec.add_host())?,
+        add_hosts: each("--add-host", &request.add_hosts, |spec| spec.add_host())?,
         shm_size: shm_size.transpose().map_err(CommandError::user)?,
-        ulimits: each("--ulimit", &flags.ulimits, |spec| spec.ulimit())?,
+        ulimits: each("--ulimit", &request.ulimits, |spec| spec.ulimit())?,
     };
 
-    let secret_lines = file.secrets.iter().chain(&flags.secrets);
+    let secret_lines = file.secrets.iter().chain(&request.secrets);
     let secrets: Vec<_> = each("--secret", secret_lines, |spec| spec.secret())?;
-    let ssh = each("--ssh", &flags.ssh, |spec| spec.ssh())?;
+    let ssh = each("--ssh", &request.ssh, |spec| spec.ssh())?;
     let mut contexts = BTreeMap::new();
     for (name, place) in &file.contexts {
         let spec = Spec::new("mlbuild.toml: [build.contexts]", place);
         contexts.insert(name.clone(), spec.context().map_err(CommandError::user)?);
     }
-    for pair in &flags.build_contexts {
+    for pair in &request.build_contexts {
         let (name, place) = Spec::new("--build-context", pair)
             .pair()
             .map_err(CommandError::user)?;
@@ -174,53 +173,48 @@ pub(super) fn resolve(
     }
 
     Ok(BuildSettings {
-        builder: flags.builder.clone().or_else(|| file.builder.clone()),
-        tls: EndpointTls {
-            ca: flags.tlscacert.clone(),
-            cert: flags.tlscert.clone(),
-            key: flags.tlskey.clone(),
-            server_name: flags.tlsservername.clone(),
-        },
-        engine: flags.engine,
+        builder: request.builder.clone().or_else(|| file.builder.clone()),
+        tls: request.tls.clone(),
+        start_builder: request.start_builder,
         args: build_args,
-        target: flags.target.clone().or_else(|| file.target.clone()),
+        target: request.target.clone().or_else(|| file.target.clone()),
         platforms,
         labels,
         annotations,
         run,
-        entitlements: entitlements(&flags.allow)?,
+        entitlements: entitlements(&request.allow)?,
         cache_from: each(
             "--cache-from",
-            file.cache_from.iter().chain(&flags.cache_from),
+            file.cache_from.iter().chain(&request.cache_from),
             |spec| spec.cache(),
         )?,
         cache_to: each(
             "--cache-to",
-            file.cache_to.iter().chain(&flags.cache_to),
+            file.cache_to.iter().chain(&request.cache_to),
             |spec| spec.cache(),
         )?,
-        no_cache: match (flags.no_cache, flags.no_cache_filter.is_empty()) {
+        no_cache: match (request.no_cache, request.no_cache_filter.is_empty()) {
             (true, _) => NoCache::All,
-            (false, false) => NoCache::Stages(flags.no_cache_filter.clone()),
+            (false, false) => NoCache::Stages(request.no_cache_filter.clone()),
             (false, true) => NoCache::Off,
         },
-        pull: flags.pull,
+        pull: request.pull,
         secrets: secrets.into_iter().collect(),
         ssh: ssh.into_iter().collect(),
         contexts,
-        attestations: attestations(args)?,
-        source_policy: flags
+        attestations: attestations(request)?,
+        source_policy: request
             .source_policy_file
             .as_deref()
             .map(source_policy)
             .transpose()?,
         source_date_epoch,
-        repack: repack(output.repack.as_deref(), file.repack.as_deref())?,
+        repack: repack(request.repack.as_deref(), file.repack.as_deref())?,
         push: outputs.push,
-        load: output.load,
+        load: request.load,
         image: outputs.image,
         outputs: outputs.others,
-        host_network_settings: !args.compose.no_host_network_settings
+        host_network_settings: !request.no_host_network_settings
             && file.host_network_settings.unwrap_or(true),
         apt_sources: file.apt_sources.as_ref().map(PathBuf::from),
         apt_snapshots: file.apt_snapshots.as_ref().map(PathBuf::from),
@@ -243,14 +237,13 @@ fn entitlements(allowed: &[String]) -> CommandResult<Vec<String>> {
     Ok(allowed.to_vec())
 }
 
-fn attestations(args: &ImageArgs) -> CommandResult<BTreeMap<String, Option<String>>> {
-    let flags = &args.build;
-    let mut all: BTreeMap<_, _> = each("--attest", &flags.attests, |spec| spec.attestation())?
+fn attestations(request: &BuildRequest) -> CommandResult<BTreeMap<String, Option<String>>> {
+    let mut all: BTreeMap<_, _> = each("--attest", &request.attests, |spec| spec.attestation())?
         .into_iter()
         .collect();
     for (flag, name, value) in [
-        ("--provenance", "provenance", &flags.provenance),
-        ("--sbom", "sbom", &flags.sbom),
+        ("--provenance", "provenance", &request.provenance),
+        ("--sbom", "sbom", &request.sbom),
     ] {
         if let Some(value) = value {
             let switch = Spec::new(flag, value)

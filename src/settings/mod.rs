@@ -6,26 +6,26 @@
 
 mod build;
 mod outputs;
+mod request;
 mod spec;
 
 use std::path::{Path, PathBuf};
 
 use mlbuild_manifests::RunId;
-use mlbuild_progress::ProgressMode;
 use oci_spec::distribution::Reference;
 
 pub use build::{BuildSettings, EndpointTls, epoch_seconds};
+pub use request::BuildRequest;
 pub use spec::Source;
 
 use crate::config::{self, Config};
 use crate::env_vars;
 use crate::error::{CommandError, CommandResult};
-pub use crate::flags::Upgrade;
-use crate::flags::{EngineArg, Format, ImageArgs, LockArgs, Print};
 use crate::plan::spec::Spec;
 use crate::plan::{Context, SpecError};
 use crate::registry::RegistryError;
-use crate::trust::{self, UserConfig};
+use crate::reporter::Reporter;
+use crate::trust::{self, TrustError, UserConfig};
 
 /// What `mlbuild image` does, resolved.
 #[derive(Debug, Clone)]
@@ -44,18 +44,28 @@ pub struct ImageSettings {
     pub build: BuildSettings,
     /// What is pinned, and where that is written.
     pub lock: LockSettings,
-    /// Where the answer goes and how it looks.
-    pub answer: AnswerSettings,
     /// What of the project reaches out of its folder, in plain words.
     pub wishes: Vec<String>,
-    /// `--trust`.
+    /// Whether those were agreed to with the request.
     pub trust: bool,
+    /// Whether a file of the project that isn't used is an error.
+    pub strict: bool,
     /// What the file said of registries.
     pub insecure: Vec<String>,
     /// Where copies of base images are kept.
     pub mirror: Option<String>,
     /// Mirrors per registry host.
     pub mirrors: std::collections::BTreeMap<String, Vec<String>>,
+}
+
+impl ImageSettings {
+    /// Lets pass what of the project reaches out of its folder, or asks.
+    ///
+    /// # Errors
+    /// Where nobody agreed to it.
+    pub fn check_trust(&self, reporter: &dyn Reporter) -> Result<(), TrustError> {
+        trust::check(&self.project, &self.wishes, self.trust, reporter)
+    }
 }
 
 /// What is pinned.
@@ -75,10 +85,24 @@ pub struct LockSettings {
     pub no_skip: bool,
 }
 
+/// Pins of a lock that are moved on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Upgrade {
+    /// Everything.
+    All,
+    /// Base images.
+    Base,
+    /// Debian packages.
+    Apt,
+    /// Python packages.
+    Python,
+}
+
 /// How far the pins may move.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LockMode {
     /// What is missing is resolved and written.
+    #[default]
     Free,
     /// `--locked`: nothing may change.
     Locked,
@@ -86,40 +110,12 @@ pub enum LockMode {
     Frozen,
 }
 
-/// Where the answer goes and how it looks.
-#[derive(Debug, Clone)]
-pub struct AnswerSettings {
-    /// Form on stdout.
-    pub format: Format,
-    /// Print something instead of building.
-    pub print: Option<Print>,
-    /// Everything but the build.
-    pub dry_run: bool,
-    /// Whether a file of the project that isn't used is an error.
-    pub strict: bool,
-    /// Write `Dockerfile.cpu` and `Dockerfile.gpu`, and stop.
-    pub write: bool,
-    /// How progress is shown.
-    pub progress: ProgressMode,
-    /// File for the builder's answer.
-    pub metadata_file: Option<PathBuf>,
-    /// File for the digest.
-    pub iidfile: Option<PathBuf>,
-}
-
-impl AnswerSettings {
-    /// Whether nothing but the answer is to be printed.
-    pub fn is_quiet(&self) -> bool {
-        self.progress == ProgressMode::Quiet
-    }
-}
-
-/// Resolves what was typed.
+/// Resolves what is asked for.
 ///
 /// # Errors
 /// [`crate::error::ErrorKind::User`] with the flag or the file and line at fault.
-pub fn resolve(args: ImageArgs) -> CommandResult<ImageSettings> {
-    let context = Spec::new("CONTEXT", &args.context)
+pub fn resolve(request: &BuildRequest) -> CommandResult<ImageSettings> {
+    let context = Spec::new("CONTEXT", request.context())
         .context()
         .map_err(|error| {
             CommandError::user(error)
@@ -130,17 +126,13 @@ pub fn resolve(args: ImageArgs) -> CommandResult<ImageSettings> {
         _ => current_folder()?,
     };
     let config = read_config(&project)?;
-    let source = spec::resolve(&args.compose, &config, &project, &context)?;
-    let named = !args.output.tags.is_empty() || !config.image.tags.is_empty();
-    let tags = tags(&args.output.tags, &config, &project)?;
-    let build = build::resolve(&args, &config, &tags, named)?;
-    let lock = lock(&args.lock, &project)?;
+    let source = spec::resolve(request, &config, &project, &context)?;
+    let named = !request.tags.is_empty() || !config.image.tags.is_empty();
+    let tags = tags(&request.tags, &config, &project)?;
+    let build = build::resolve(request, &config, &tags, named)?;
+    let lock = lock(request, &project)?;
     let mut insecure = config.registry.insecure;
-    insecure.extend(args.output.insecure_registries);
-    let progress = match (args.build.quiet, args.build.progress) {
-        (true, _) => ProgressMode::Quiet,
-        (false, style) => style.map_or(ProgressMode::Auto, ProgressMode::from),
-    };
+    insecure.extend(request.insecure_registries.iter().cloned());
     Ok(ImageSettings {
         project,
         context,
@@ -149,18 +141,9 @@ pub fn resolve(args: ImageArgs) -> CommandResult<ImageSettings> {
         named,
         build,
         lock,
-        answer: AnswerSettings {
-            format: args.output.format,
-            print: args.output.print,
-            dry_run: args.output.dry_run,
-            strict: args.compose.strict,
-            write: args.compose.write,
-            progress,
-            metadata_file: args.output.metadata_file,
-            iidfile: args.output.iidfile,
-        },
         wishes: config.wishes,
-        trust: args.build.trust,
+        trust: request.trust,
+        strict: request.strict,
         insecure,
         mirror: config.registry.mirror,
         mirrors: config.registry.mirrors,
@@ -253,20 +236,18 @@ pub fn run_id(given: Option<&str>) -> CommandResult<RunId> {
     })
 }
 
-fn lock(args: &LockArgs, project: &Path) -> CommandResult<LockSettings> {
+fn lock(request: &BuildRequest, project: &Path) -> CommandResult<LockSettings> {
     let wandb = std::env::var(env_vars::WANDB_RUN_ID).ok();
-    let run_id_given = args.run_id.is_some() || wandb.as_ref().is_some_and(|id| !id.is_empty());
+    let run_id_given = request.run_id.is_some() || wandb.as_ref().is_some_and(|id| !id.is_empty());
+    let usual = Path::new(mlbuild_manifests::lock::FILE_NAME);
+    let name = request.lock_file.as_deref().unwrap_or(usual);
     Ok(LockSettings {
-        file: (!args.no_lock).then(|| project.join(&args.lock_file)),
-        mode: match (args.locked, args.frozen) {
-            (_, true) => LockMode::Frozen,
-            (true, false) => LockMode::Locked,
-            (false, false) => LockMode::Free,
-        },
-        upgrade: args.upgrade.clone(),
-        run_id: run_id(args.run_id.as_deref())?,
+        file: (!request.no_lock).then(|| project.join(name)),
+        mode: request.lock_mode,
+        upgrade: request.upgrade.clone(),
+        run_id: run_id(request.run_id.as_deref())?,
         run_id_given,
-        no_skip: args.no_skip,
+        no_skip: request.no_skip,
     })
 }
 
@@ -280,15 +261,13 @@ where
         .map_err(|error| CommandError::user(format!("{place} {text}: {error}")))
 }
 
-/// Whether a private builder may be started without asking.
-pub fn engine_allowed(flag: Option<EngineArg>) -> Option<bool> {
-    match flag {
-        Some(EngineArg::Auto) => Some(true),
-        Some(EngineArg::Off) => Some(false),
-        None => std::env::var_os(env_vars::CI)
+/// Whether a private builder may be started without asking: as it was said, and in CI.
+pub fn may_start_builder(said: Option<bool>) -> Option<bool> {
+    said.or_else(|| {
+        std::env::var_os(env_vars::CI)
             .filter(|value| value != "false" && !value.is_empty())
-            .map(|_| true),
-    }
+            .map(|_| true)
+    })
 }
 
 /// Reads each value of a repeatable flag.

@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use mlbuild_templates::reference;
 use oci_spec::distribution::Reference;
 
-use super::each;
+use super::{BuildRequest, each};
 use crate::error::{CommandError, CommandResult};
-use crate::flags::OutputArgs;
 use crate::plan::Output;
 
 /// The outputs of a build, sorted by who takes them.
@@ -23,12 +22,12 @@ pub(super) struct Outputs {
 
 /// Reads the flags. `--push` and `--output type=image` speak of one image: its attributes
 /// come together.
-pub(super) fn resolve(args: &OutputArgs, tags: &[Reference]) -> CommandResult<Outputs> {
+pub(super) fn resolve(request: &BuildRequest, tags: &[Reference]) -> CommandResult<Outputs> {
     let mut outputs = Outputs {
-        push: args.push,
+        push: request.push,
         ..Outputs::default()
     };
-    for output in each("--output", &args.outputs, |spec| spec.output())? {
+    for output in each("--output", &request.outputs, |spec| spec.output())? {
         if output.kind != "image" {
             outputs.others.push(output);
             continue;

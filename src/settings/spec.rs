@@ -7,10 +7,9 @@ use mlbuild_templates::project::{Finding, ProjectFacts, detect};
 use mlbuild_templates::value::{BaseImage, EnvName, EnvValue, UserName};
 use mlbuild_templates::{Accelerator, ImageSpec, PythonSpec, ServingSpec, TemplateName, UserSpec};
 
-use super::parse;
+use super::{BuildRequest, parse};
 use crate::config::{AcceleratorKey, Config, ImageConfig, launch};
 use crate::error::{CommandError, CommandResult};
-use crate::flags::{ComposeArgs, GpuArg};
 use crate::plan::Context;
 use crate::plan::spec::Spec;
 
@@ -40,19 +39,19 @@ pub enum Source {
 const DEFAULT_USER: &str = "ml";
 
 pub(super) fn resolve(
-    args: &ComposeArgs,
+    request: &BuildRequest,
     config: &Config,
     project: &Path,
     context: &Context,
 ) -> CommandResult<Source> {
     let image = &config.image;
-    if args.template.is_some() && args.file.is_some() {
+    if request.template.is_some() && request.file.is_some() {
         return Err(
             CommandError::user("--template and --file exclude each other")
                 .hint("--template composes a Dockerfile, --file builds yours as it is"),
         );
     }
-    let dockerfile = match (&args.file, &args.template) {
+    let dockerfile = match (&request.file, &request.template) {
         (Some(file), _) => Some(file.clone()),
         (None, Some(_)) => None,
         (None, None) => image.dockerfile.as_ref().map(|file| project.join(file)),
@@ -77,7 +76,7 @@ pub(super) fn resolve(
         return Ok(Source::Dockerfile { path, remote });
     }
     if matches!(context, Context::Remote { .. } | Context::Stdin)
-        && args.template.is_none()
+        && request.template.is_none()
         && image.template.is_none()
     {
         // As docker does: such a context brings its own Dockerfile.
@@ -91,27 +90,27 @@ pub(super) fn resolve(
         Context::Folder { path } => detect(path),
         _ => ProjectFacts::default(),
     };
-    if let Some(path) = lone_dockerfile(args, project, &facts) {
+    if let Some(path) = lone_dockerfile(request, project, &facts) {
         return Ok(Source::Dockerfile {
             path,
             remote: false,
         });
     }
-    let name = match (&args.template, &image.template) {
+    let name = match (&request.template, &image.template) {
         (Some(name), _) => Some(("--template", name.as_str())),
         (None, Some(name)) => Some(("mlbuild.toml: [image] template", name.as_str())),
         (None, None) => None,
     };
     let (template, own) = template(name, project, facts.template)?;
     let mut spec = from_config(image, template);
-    apply_flags(&mut spec, args, image, &facts)?;
+    apply_flags(&mut spec, request, image, &facts)?;
     let mut accelerator_bases = BTreeMap::new();
     for (key, accelerator) in &config.accelerator {
         if let Some(base) = &accelerator.base_image {
             accelerator_bases.insert(accelerator_of(*key), base.clone());
         }
     }
-    if let Some(file) = &args.launch_config
+    if let Some(file) = &request.launch_config
         && let Some(base) = launch::base_image(file)?
     {
         accelerator_bases.insert(Accelerator::Cuda, base.clone());
@@ -121,31 +120,35 @@ pub(super) fn resolve(
         spec: Box::new(spec),
         template: own,
         accelerator_bases,
-        findings: findings(args, image, facts),
+        findings: findings(request, image, facts),
     })
 }
 
 /// The Dockerfile that is all a folder says of its environment, where nothing else was said.
-fn lone_dockerfile(args: &ComposeArgs, project: &Path, facts: &ProjectFacts) -> Option<PathBuf> {
+fn lone_dockerfile(
+    request: &BuildRequest,
+    project: &Path,
+    facts: &ProjectFacts,
+) -> Option<PathBuf> {
     let says_packages = facts.project.is_some()
         || facts.pylock.is_some()
         || !facts.requirements.is_empty()
         || !facts.alternatives.is_empty()
         || !facts.apt.is_empty();
-    let asked = args.template.is_some()
-        || args.base.is_some()
-        || args.gpu.is_some()
-        || args.python.is_some()
-        || args.serve.is_some()
-        || args.user.is_some()
-        || args.uid.is_some()
-        || args.write
-        || args.gui
-        || !args.requirements.is_empty()
-        || !args.packages.is_empty()
-        || !args.apt.is_empty()
-        || !args.env.is_empty()
-        || !args.ports.is_empty();
+    let asked = request.template.is_some()
+        || request.base.is_some()
+        || request.gpu.is_some()
+        || request.python.is_some()
+        || request.serve.is_some()
+        || request.user.is_some()
+        || request.uid.is_some()
+        || request.always_compose
+        || request.gui
+        || !request.requirements.is_empty()
+        || !request.packages.is_empty()
+        || !request.apt.is_empty()
+        || !request.env.is_empty()
+        || !request.ports.is_empty();
     if says_packages || asked || crate::config::find(project).is_some() {
         return None;
     }
@@ -156,9 +159,9 @@ fn lone_dockerfile(args: &ComposeArgs, project: &Path, facts: &ProjectFacts) -> 
 }
 
 /// What is said of each file: where files were named, those are used and no others.
-fn findings(args: &ComposeArgs, image: &ImageConfig, facts: ProjectFacts) -> Vec<Finding> {
-    let named = match (args.requirements.is_empty(), &image.requirements) {
-        (false, _) => Some((&args.requirements, "--requirements")),
+fn findings(request: &BuildRequest, image: &ImageConfig, facts: ProjectFacts) -> Vec<Finding> {
+    let named = match (request.requirements.is_empty(), &image.requirements) {
+        (false, _) => Some((&request.requirements, "--requirements")),
         (true, Some(files)) => Some((files, "mlbuild.toml")),
         (true, None) => None,
     };
@@ -276,44 +279,41 @@ fn from_config(image: &ImageConfig, template: TemplateName) -> ImageSpec {
 
 fn apply_flags(
     spec: &mut ImageSpec,
-    args: &ComposeArgs,
+    request: &BuildRequest,
     image: &ImageConfig,
     facts: &ProjectFacts,
 ) -> CommandResult {
-    if let Some(base) = &args.base {
+    if let Some(base) = &request.base {
         spec.base = Some(parse("--base", base)?);
     }
-    if let Some(gpu) = args.gpu {
-        spec.gpu = Some(match gpu {
-            GpuArg::Auto => Accelerator::Auto,
-            GpuArg::Cuda => Accelerator::Cuda,
-            GpuArg::Rocm => Accelerator::Rocm,
-            GpuArg::Off => Accelerator::Off,
-        });
+    if request.gpu.is_some() {
+        spec.gpu = request.gpu;
     }
-    if let Some(version) = &args.cuda {
+    if let Some(version) = &request.cuda {
         spec.cuda = Some(parse("--cuda", version)?);
     }
-    if let Some(version) = &args.nvidia_driver {
+    if let Some(version) = &request.nvidia_driver {
         spec.target.nvidia_driver = Some(parse("--nvidia-driver", version)?);
     }
-    if let Some(version) = &args.compute_capability {
+    if let Some(version) = &request.compute_capability {
         spec.target.compute_capability = Some(parse("--compute-capability", version)?);
     }
-    if let Some(version) = &args.python {
+    if let Some(version) = &request.python {
         spec.python.version = Some(parse("--python", version)?);
     }
-    if let Some(installer) = args.installer {
-        spec.python.installer = installer.into();
+    if let Some(installer) = request.installer {
+        spec.python.installer = installer;
     }
-    spec.python.packages.extend(args.packages.iter().cloned());
-    if args.apt.is_empty() && image.apt.is_empty() {
+    spec.python
+        .packages
+        .extend(request.packages.iter().cloned());
+    if request.apt.is_empty() && image.apt.is_empty() {
         spec.apt.clone_from(&facts.apt);
     }
-    for package in &args.apt {
+    for package in &request.apt {
         spec.apt.push(parse("--apt", package)?);
     }
-    for pair in &args.env {
+    for pair in &request.env {
         let Some((name, value)) = Spec::new("--env", pair)
             .pair_or_env()
             .map_err(CommandError::user)?
@@ -328,49 +328,49 @@ fn apply_flags(
             .map_err(|error| CommandError::user(format!("--env {name}: {error}")))?;
         spec.env.insert(parse::<EnvName>("--env", &name)?, value);
     }
-    for folder in &args.path {
+    for folder in &request.path {
         spec.path.push(parse("--path", folder)?);
     }
-    for port in &args.ports {
+    for port in &request.ports {
         spec.ports.push(parse("--port", port)?);
     }
     spec.ports.sort();
     spec.ports.dedup();
     // OpenCV's window libraries are needed even to import it.
-    spec.gui = args.gui || image.gui.unwrap_or(facts.gui);
-    if let Some(folder) = &args.workdir {
+    spec.gui = request.gui || image.gui.unwrap_or(facts.gui);
+    if let Some(folder) = &request.workdir {
         spec.workdir = Some(parse("--workdir", folder)?);
     }
-    if args.no_code {
+    if request.no_code {
         spec.copy = false;
     }
-    if let Some(model) = &args.serve {
+    if let Some(model) = &request.serve {
         let name = spec.serving.take().and_then(|serving| serving.name);
         spec.serving = Some(ServingSpec {
             model: parse("--serve", model.trim_end_matches('/'))?,
             name,
         });
     }
-    spec.user = user(args, image)?;
-    requirements(&mut spec.python, args, image, facts, spec.gpu)
+    spec.user = user(request, image)?;
+    requirements(&mut spec.python, request, image, facts, spec.gpu)
 }
 
 /// The user, if any flag or key speaks of one.
-fn user(args: &ComposeArgs, image: &ImageConfig) -> CommandResult<Option<UserSpec>> {
+fn user(request: &BuildRequest, image: &ImageConfig) -> CommandResult<Option<UserSpec>> {
     let keys = &image.user;
-    let name: Option<UserName> = match &args.user {
+    let name: Option<UserName> = match &request.user {
         Some(name) => Some(parse("--user", name)?),
         None => keys.name.clone(),
     };
-    let uid = match &args.uid {
+    let uid = match &request.uid {
         Some(uid) => Some(parse("--uid", uid)?),
         None => keys.uid,
     };
-    let gid = match &args.gid {
+    let gid = match &request.gid {
         Some(gid) => Some(parse("--gid", gid)?),
         None => keys.gid,
     };
-    let sudo = args.sudo || keys.sudo.unwrap_or(false);
+    let sudo = request.sudo || keys.sudo.unwrap_or(false);
     if name.is_none() && uid.is_none() && gid.is_none() && !sudo {
         return Ok(None);
     }
@@ -397,13 +397,13 @@ fn user(args: &ComposeArgs, image: &ImageConfig) -> CommandResult<Option<UserSpe
 /// else a manifest of another kind.
 fn requirements(
     python: &mut PythonSpec,
-    args: &ComposeArgs,
+    request: &BuildRequest,
     image: &ImageConfig,
     facts: &ProjectFacts,
     gpu: Option<Accelerator>,
 ) -> CommandResult {
-    let (files, place) = match (args.requirements.is_empty(), &image.requirements) {
-        (false, _) => (args.requirements.clone(), "--requirements"),
+    let (files, place) = match (request.requirements.is_empty(), &image.requirements) {
+        (false, _) => (request.requirements.clone(), "--requirements"),
         (true, Some(files)) => (files.clone(), "mlbuild.toml: [image] requirements"),
         (true, None) => {
             python.version = python.version.take().or_else(|| facts.python.clone());

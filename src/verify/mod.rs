@@ -23,15 +23,16 @@ use crate::image_source;
 use crate::planning::registry_options;
 use crate::registry::Registry;
 use crate::reporter::Reporter;
-use crate::settings::ImageSettings;
+use crate::settings::{self, BuildRequest};
 
 /// What is to be proved, and how it is built.
-#[derive(Debug)]
+#[derive(Debug, Clone, Default)]
 pub struct VerifyRequest {
     /// A run's id or the beginning of it, or a reference in a registry; the project's lock without it.
     pub what: Option<String>,
-    /// The flags that the image was built with, resolved.
-    pub settings: ImageSettings,
+    /// The image, as it was asked for when it was built. What only a build has a use for (push, load,
+    /// outputs) is left aside.
+    pub image: BuildRequest,
 }
 
 /// What came out of rebuilding an image.
@@ -84,10 +85,12 @@ impl Verification {
 /// [`crate::error::ErrorKind::Difference`] where the project isn't the one that the lock is of; an
 /// image or lock that isn't there; those of a build.
 pub async fn verify(
-    request: VerifyRequest,
+    request: &VerifyRequest,
     reporter: &dyn Reporter,
 ) -> CommandResult<Verification> {
-    let VerifyRequest { what, mut settings } = request;
+    let VerifyRequest { what, image } = request;
+    let mut settings = settings::resolve(image)?;
+    settings.check_trust(reporter)?;
     let registry = Registry::new(registry_options(&settings));
     let target = target::find(what.as_deref(), &settings, &registry, reporter).await?;
     settings.build.target.clone_from(&target.entry.target);

@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 
 use mlbuild_manifests::LockedImage;
-use mlbuild_manifests::document::{Document as _, LOCK_ARTIFACT_TYPE};
 use mlbuild_manifests::lock::ImageKey;
 use oci_spec::distribution::Reference;
 use oci_spec::image::Digest;
 
 use crate::error::{CommandError, CommandResult};
-use crate::lock::file;
+use crate::lock::{file, lock_beside_image};
 use crate::planning::lock_key;
 use crate::records::{Store, entry_of, exact_image};
 use crate::registry::{Registry, RegistryError, platform_name};
@@ -54,12 +53,16 @@ pub async fn find(
     let digest = resolved.descriptor.digest();
     let entry = match entry {
         Some(entry) => entry,
-        None => attached(registry, &image, digest).await?.ok_or_else(|| {
-            CommandError::user(format!(
-                "{image} has no lock beside it: nobody knows what it was made from"
-            ))
-            .hint("images that mlbuild image pushes have one")
-        })?,
+        None => {
+            let beside = lock_beside_image(registry, &image, std::slice::from_ref(digest)).await?;
+            let beside = beside.ok_or_else(|| {
+                CommandError::user(format!(
+                    "{image} has no lock beside it: nobody knows what it was made from"
+                ))
+                .hint("images that mlbuild image pushes have one")
+            })?;
+            beside.entry
+        }
     };
     let image = image.clone_with_digest(digest.to_string());
     in_registry(entry, image, registry).await
@@ -80,30 +83,6 @@ async fn in_registry(
         manifests: manifests.collect(),
         image,
     })
-}
-
-/// The newest lock entry that is attached to an image.
-async fn attached(
-    registry: &Registry,
-    image: &Reference,
-    digest: &Digest,
-) -> CommandResult<Option<LockedImage>> {
-    let all = registry
-        .referrers(image, digest, Some(LOCK_ARTIFACT_TYPE))
-        .await?;
-    let mut newest: Option<LockedImage> = None;
-    for referrer in all {
-        let document = registry.pull_attached(image, &referrer.descriptor).await?;
-        let entry = LockedImage::from_json(&document)
-            .map_err(|error| CommandError::work(format!("the lock beside {image}: {error}")))?;
-        if newest
-            .as_ref()
-            .is_none_or(|old| old.created < entry.created)
-        {
-            newest = Some(entry);
-        }
-    }
-    Ok(newest)
 }
 
 /// What the lock describes, and the image that it says was pushed; where it says nothing, as after

@@ -8,9 +8,9 @@ use mlbuild_templates::builtin::{self, Template};
 use mlbuild_templates::own::lint_template;
 use serde_json::json;
 
+use crate::cli::support::format::Format;
 use crate::cli::support::output;
 use crate::error::{CommandError, CommandResult};
-use crate::flags::Format;
 
 /// List, show, export and check templates.
 #[derive(Debug, Clone, Args)]

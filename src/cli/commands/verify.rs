@@ -9,11 +9,10 @@ use serde_json::{Value, json};
 
 use crate::cli::lock::refuse_flags_of_a_build;
 use crate::cli::support::difference;
+use crate::cli::support::format::Format;
+use crate::cli::support::image_args::ImageArgs;
 use crate::cli::support::output;
-use crate::cli::support::trust;
 use crate::error::{CommandError, CommandResult, ErrorKind};
-use crate::flags::{Format, ImageArgs};
-use crate::settings;
 use crate::verify::{self, Verification, VerifiedDifference, VerifyRequest};
 
 /// Rebuild an image from its lock, and prove that it is the same.
@@ -44,12 +43,13 @@ pub async fn run(args: VerifyArgs) -> CommandResult {
         "mlbuild verify rebuilds and compares, and keeps nothing",
     )?;
     let (what, image) = sorted(args.what, args.image);
-    let settings = settings::resolve(image)?;
-    trust::check(&settings.project, &settings.wishes, settings.trust)?;
-    let (format, progress) = (settings.answer.format, settings.answer.progress);
-    let request = VerifyRequest { what, settings };
-    let verified = verify::verify(request, &output::Terminal::new(progress)).await?;
-    print(&verified, format)?;
+    let reporter = output::Terminal::new(image.progress());
+    let request = VerifyRequest {
+        what,
+        image: image.request(),
+    };
+    let verified = verify::verify(&request, &reporter).await?;
+    print(&verified, image.output.format)?;
     let Some(summary) = verified.summary() else {
         return Ok(());
     };

@@ -8,17 +8,17 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::build::{BuildOutcome, DryRun, Planned};
+use crate::cli::support::format::Format;
+use crate::cli::support::image_args::{OutputArgs, Print};
 use crate::cli::support::output;
 use crate::error::{CommandError, CommandResult};
-use crate::flags::{Format, Print};
-use crate::settings::{AnswerSettings, ImageSettings};
 
 /// Prints what came out, and writes the files that were asked for.
-pub(super) fn built(outcome: &BuildOutcome, settings: &AnswerSettings) -> CommandResult {
-    if let (Some(file), Some(digest)) = (&settings.iidfile, &outcome.digest) {
+pub(super) fn built(outcome: &BuildOutcome, args: &OutputArgs) -> CommandResult {
+    if let (Some(file), Some(digest)) = (&args.iidfile, &outcome.digest) {
         write("--iidfile", file, digest.as_bytes())?;
     }
-    if let Some(file) = &settings.metadata_file {
+    if let Some(file) = &args.metadata_file {
         let values = outcome.exporter_response.iter();
         let metadata: Map<String, Value> = values
             .map(|(key, value)| (key.clone(), metadata_value(key, value)))
@@ -27,7 +27,7 @@ pub(super) fn built(outcome: &BuildOutcome, settings: &AnswerSettings) -> Comman
         text.push('\n');
         write("--metadata-file", file, text.as_bytes())?;
     }
-    match settings.format {
+    match args.format {
         // A word after an output's last byte would spoil it.
         _ if outcome.wrote_stdout => Ok(()),
         Format::Text if outcome.name().is_empty() => Ok(()),
@@ -62,7 +62,7 @@ pub(super) fn dry_run(outcome: &DryRun, format: Format) -> CommandResult {
 }
 
 /// Prints one document of the plan.
-pub(super) fn print(what: Print, planned: &Planned, settings: &ImageSettings) -> CommandResult {
+pub(super) fn print(what: Print, planned: &Planned) -> CommandResult {
     let plan = &planned.plan;
     match what {
         Print::Dockerfile if plan.dockerfile.text.is_empty() => Err(CommandError::user(
@@ -78,12 +78,8 @@ pub(super) fn print(what: Print, planned: &Planned, settings: &ImageSettings) ->
             }
             None => Err(CommandError::user(format!(
                 "{} has no entry for {}",
-                settings
-                    .lock
-                    .file
-                    .as_ref()
-                    .map_or("the lock".into(), |file| file.display().to_string()),
-                settings.tags[0]
+                planned.lock.as_deref().unwrap_or("the lock"),
+                planned.image
             ))
             .hint("build the image once: the same command without --print")),
         },

@@ -3,37 +3,29 @@
 mod answer;
 
 use crate::build;
+use crate::cli::support::image_args::ImageArgs;
 use crate::cli::support::output::{self, Terminal};
-use crate::cli::support::trust;
 use crate::error::CommandResult;
-use crate::flags::ImageArgs;
-use crate::host;
-use crate::planning::compose;
-use crate::settings;
 
 /// Runs the verb.
 ///
 /// # Errors
 /// One error of a documented kind.
 pub async fn run(args: ImageArgs) -> CommandResult {
-    let settings = settings::resolve(args)?;
-    if settings.answer.print.is_none() {
-        trust::check(&settings.project, &settings.wishes, settings.trust)?;
-    }
-    let reporter = Terminal::new(settings.answer.progress);
-    if settings.answer.write {
-        let host = host::of_this_machine(settings.build.host_network_settings);
-        let written = compose::write_variants(&settings, &host, &reporter)?;
+    let (request, reporter) = (args.request(), Terminal::new(args.progress()));
+    let output = &args.output;
+    if args.compose.write {
+        let written = build::write_dockerfiles(&request, &reporter)?;
         return output::answer(&written.join("\n"));
     }
-    if let Some(what) = settings.answer.print {
-        let planned = build::plan(&settings, &reporter)?;
-        return answer::print(what, &planned, &settings);
+    if let Some(what) = output.print {
+        let planned = build::plan(&request, &reporter)?;
+        return answer::print(what, &planned);
     }
-    if settings.answer.dry_run {
-        let outcome = build::dry_run(&settings, &reporter).await?;
-        return answer::dry_run(&outcome, settings.answer.format);
+    if output.dry_run {
+        let outcome = build::dry_run(&request, &reporter).await?;
+        return answer::dry_run(&outcome, output.format);
     }
-    let outcome = build::run(&settings, &reporter).await?;
-    answer::built(&outcome, &settings.answer)
+    let outcome = build::run(&request, &reporter).await?;
+    answer::built(&outcome, output)
 }

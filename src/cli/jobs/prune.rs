@@ -6,10 +6,10 @@ use mlbuild_progress::human_bytes;
 use serde_json::json;
 
 use crate::cli::queue::store_args::StoreArgs;
+use crate::cli::support::format::Format;
 use crate::cli::support::output;
 use crate::cli::support::time;
 use crate::error::{CommandError, CommandResult};
-use crate::flags::Format;
 use crate::queue::{Prune, State};
 
 /// Flags of `mlbuild jobs prune`.

@@ -4,12 +4,11 @@ use clap::Args;
 use jiff::Timestamp;
 use serde_json::json;
 
+use crate::cli::support::format::Format;
+use crate::cli::support::image_args::ImageArgs;
 use crate::cli::support::output::{self, Terminal};
-use crate::cli::support::trust;
 use crate::error::{CommandError, CommandResult};
-use crate::flags::{Format, ImageArgs};
-use crate::lock::{self, LockOptions};
-use crate::settings;
+use crate::lock::{self, LockRequest};
 
 /// Pin every package of an image by hash, without building it.
 ///
@@ -36,15 +35,14 @@ pub struct LockVerbArgs {
 /// One error of a documented kind.
 pub async fn run(args: LockVerbArgs) -> CommandResult {
     refuse_flags_of_a_build(&args.image, "mlbuild lock only pins, it builds nothing")?;
-    let options = LockOptions {
+    let request = LockRequest {
+        image: args.image.request(),
         vendor: args.vendor,
         as_of: args.as_of,
     };
-    let settings = settings::resolve(args.image)?;
-    trust::check(&settings.project, &settings.wishes, settings.trust)?;
-    let reporter = Terminal::new(settings.answer.progress);
-    let outcome = lock::run(&settings, &options, &reporter).await?;
-    match settings.answer.format {
+    let reporter = Terminal::new(args.image.progress());
+    let outcome = lock::run(&request, &reporter).await?;
+    match args.image.output.format {
         Format::Text => output::answer(&outcome.lock),
         Format::Json => {
             output::answer(&serde_json::to_string_pretty(&json!(outcome)).expect("plain data"))

@@ -110,10 +110,14 @@ impl Reporter for Terminal {
         match event {
             Event::Note(text) => note(&text),
             Event::Detail(text) if !quiet => note(&text),
+            Event::ProjectFile(found) if self.progress != ProgressMode::Quiet => {
+                note(&found.to_string());
+            }
             Event::LogIn(text) => write_line(&text),
             Event::Warning(text) => warning(&text),
             // Drawn from the builder's own messages.
             Event::Detail(_)
+            | Event::ProjectFile(_)
             | Event::SolveStarted
             | Event::Step(_)
             | Event::SolveFinished { .. } => {}

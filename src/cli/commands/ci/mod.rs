@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Parser, ValueEnum, ValueHint};
 use mlbuild_manifests::LockFile;
 
+use crate::cli::support::image_args::ImageArgs;
 use crate::cli::support::output;
 use crate::error::{CommandError, CommandResult};
-use crate::flags::ImageArgs;
 use crate::settings;
 
 /// BuildKit that the second builder is.
@@ -64,7 +64,7 @@ pub fn run(args: &CiArgs) -> CommandResult {
         CommandError::user(format!("after --: {}", first.trim_start_matches("error: ")))
             .hint("give flags of mlbuild image there: mlbuild image --help")
     })?;
-    let settings = settings::resolve(flags.image)?;
+    let settings = settings::resolve(&flags.image.request())?;
     if !settings.named {
         return Err(
             CommandError::user("the workflow pushes the image, which has no name")

@@ -6,6 +6,7 @@ pub mod builder;
 mod config;
 mod image;
 mod kubernetes;
+mod lock;
 mod queue;
 mod records;
 mod registry;

@@ -1,10 +1,13 @@
 //! The flags of `mlbuild image`, as typed. Their doc comments are the help text; what they mean
-//! together with `mlbuild.toml` is decided in [`crate::settings`].
+//! together with `mlbuild.toml` is decided in [`crate::settings`]; the command line makes a
+//! [`crate::settings::BuildRequest`] of them.
 
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum, ValueHint};
 use mlbuild_progress::ProgressMode;
+
+use crate::cli::support::format::Format;
 
 /// Compose, build, push and lock an image.
 ///
@@ -336,16 +339,6 @@ pub struct OutputArgs {
     pub dry_run: bool,
 }
 
-/// `--format`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// For people.
-    #[default]
-    Text,
-    /// For scripts.
-    Json,
-}
-
 /// `--print`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Print {
@@ -375,7 +368,7 @@ pub struct LockArgs {
     pub frozen: bool,
     /// Move the pins, all or those named, and say what moved.
     #[arg(long, value_name = "PINS", num_args = 0..=1, require_equals = true, default_missing_value = "all", value_delimiter = ',', conflicts_with_all = ["locked", "frozen"])]
-    pub upgrade: Vec<Upgrade>,
+    pub upgrade: Vec<UpgradeArg>,
     /// Run to bind the image to (default: WANDB_RUN_ID, else a new one).
     #[arg(long, value_name = "ID")]
     pub run_id: Option<String>,
@@ -386,7 +379,7 @@ pub struct LockArgs {
 
 /// `--upgrade`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Upgrade {
+pub enum UpgradeArg {
     /// Everything.
     All,
     /// Base images.
