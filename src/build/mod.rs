@@ -248,3 +248,16 @@ fn warn_of_secret_args(settings: &ImageSettings, reporter: &dyn Reporter) {
         ));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reporter::Silent;
+
+    /// So a caller may spawn it.
+    #[test]
+    fn the_future_of_a_build_may_go_to_another_thread() {
+        fn may_move(_future: impl Send) {}
+        may_move(run(&BuildRequest::default(), &Silent));
+    }
+}

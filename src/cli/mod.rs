@@ -2,10 +2,8 @@
 
 pub mod agent;
 pub mod commands;
-pub mod image;
 pub mod jobs;
 pub mod launch;
-pub mod lock;
 pub mod queue;
 pub mod support;
 
@@ -16,8 +14,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use self::commands::{
     adopt, attest, base, bash, ci, completions, dev, devcontainer, diff, doctor, engine, env,
-    gui_run, init, inspect, logs, man, mirror, prune, restore, run, runs, schema, submit,
-    templates, verify,
+    gui_run, image, init, inspect, lock, logs, man, mirror, prune, restore, run, runs, schema,
+    submit, templates, verify,
 };
 use self::support::output;
 use self::support::runtime::wait_for;

@@ -135,3 +135,16 @@ async fn compare(
     let second = rebuilt.open(registry)?;
     tokio::task::block_in_place(|| ImageDifference::of(&first, &second, None))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reporter::Silent;
+
+    /// So a caller may spawn it.
+    #[test]
+    fn the_future_of_a_verification_may_go_to_another_thread() {
+        fn may_move(_future: impl Send) {}
+        may_move(verify(&VerifyRequest::default(), &Silent));
+    }
+}
