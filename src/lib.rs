@@ -3,6 +3,7 @@
 
 pub mod accelerator;
 pub mod adopt;
+pub mod agent;
 pub mod assemble;
 pub mod attest;
 pub mod base;

@@ -151,6 +151,12 @@ const MODULES: &[Layer] = &[
         ],
     ),
     (
+        "agent",
+        &[
+            "env_vars", "error", "reporter", "runtime", "queue", "records", "start",
+        ],
+    ),
+    (
         "submit",
         &[
             "env_vars",

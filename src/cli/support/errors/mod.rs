@@ -1,6 +1,7 @@
 //! Each module's errors as the person at the terminal reads them: of which kind, in the command
 //! line's words, and what to type next. One file a module.
 
+mod agent;
 mod attest;
 pub mod builder;
 mod config;
