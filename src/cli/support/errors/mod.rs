@@ -14,6 +14,7 @@ mod registry;
 mod restore;
 mod runs;
 mod runtime;
+mod settings;
 pub(in crate::cli) mod start;
 mod submit;
 mod trust;
