@@ -32,6 +32,7 @@ const CRATES: &[Layer] = &[
             "progress",
         ],
     ),
+    ("examples/library", &["src"]),
 ];
 
 /// The modules of the root crate.

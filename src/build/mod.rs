@@ -39,6 +39,9 @@ use crate::settings::{self, BuildRequest, ImageSettings};
 /// # Errors
 /// Where the settings contradict each other, a base or a builder can't be reached, a step fails, or
 /// the registry has something else in the end.
+///
+/// # Panics
+/// On a runtime of tokio with one thread: files are read and written while others go on.
 pub async fn run(request: &BuildRequest, reporter: &dyn Reporter) -> CommandResult<BuildOutcome> {
     let settings = settings::resolve(request)?;
     settings.check_trust(reporter)?;

@@ -84,6 +84,9 @@ impl Verification {
 /// # Errors
 /// [`crate::error::ErrorKind::Difference`] where the project isn't the one that the lock is of; an
 /// image or lock that isn't there; those of a build.
+///
+/// # Panics
+/// On a runtime of tokio with one thread: files are read and written while others go on.
 pub async fn verify(
     request: &VerifyRequest,
     reporter: &dyn Reporter,
