@@ -81,60 +81,12 @@ impl RegistryCredentials {
         let config: serde_json::Value =
             serde_json::from_slice(&text).map_err(|e| unusable(e.to_string()))?;
         let key = configured_name(registry);
-        let helper_failed = |reason: &str| {
-            let name = config["credHelpers"][key]
-                .as_str()
-                .or(config["credsStore"].as_str());
-            CredentialsError::Helper {
-                helper: format!("docker-credential-{}", name.unwrap_or("?")),
-                registry: registry.to_string(),
-                reason: reason.trim().to_string(),
-            }
-        };
         match docker_credential::get_credential_from_reader(text.as_slice(), key) {
-            Ok(DockerCredential::IdentityToken(token)) => {
-                Ok(Some(Self::IdentityToken(Secret::new(token))))
-            }
-            // Helpers answer so for a refresh token.
-            Ok(DockerCredential::UsernamePassword(user, token)) if user == "<token>" => {
-                Ok(Some(Self::IdentityToken(Secret::new(token))))
-            }
-            Ok(DockerCredential::UsernamePassword(user, password))
-                if user.is_empty() && password.is_empty() =>
-            {
-                Ok(None)
-            }
-            Ok(DockerCredential::UsernamePassword(username, password)) => {
-                Ok(Some(Self::Password {
-                    username,
-                    password: Secret::new(password),
-                }))
-            }
+            Ok(found) => Ok(Self::found(found)),
             Err(NotHere::NoCredentialConfigured | NotHere::ConfigNotFound) => Ok(None),
             Err(NotHere::HelperFailure { stdout, stderr, .. }) if has_none(&stdout, &stderr) => {
                 Ok(None)
             }
-            Err(NotHere::HelperFailure { stdout, stderr, .. }) => {
-                let said = if stderr.trim().is_empty() {
-                    stdout
-                } else {
-                    stderr
-                };
-                Err(helper_failed(&said))
-            }
-            Err(NotHere::HelperCommunicationError) => {
-                let CredentialsError::Helper { helper, .. } = helper_failed("") else {
-                    unreachable!("it makes that variant only");
-                };
-                Err(helper_failed(if is_on_path(&helper) {
-                    "it ended without listening"
-                } else {
-                    "it isn't on PATH"
-                }))
-            }
-            Err(NotHere::MalformedHelperResponse) => Err(helper_failed(
-                "its answer isn't the JSON that Docker expects",
-            )),
             Err(NotHere::ConfigReadError) => {
                 Err(unusable("`auths` isn't as Docker writes it".to_string()))
             }
@@ -144,7 +96,56 @@ impl RegistryCredentials {
             Err(NotHere::CredentialMismatchError) => Err(unusable(format!(
                 "`auth` of {registry} doesn't fit its `username` and `password`"
             ))),
+            Err(failed) => {
+                let name = config["credHelpers"][key].as_str();
+                let name = name.or(config["credsStore"].as_str()).unwrap_or("?");
+                let helper = format!("docker-credential-{name}");
+                Err(CredentialsError::Helper {
+                    registry: registry.to_string(),
+                    reason: why_helper_failed(failed, &helper),
+                    helper,
+                })
+            }
         }
+    }
+
+    /// A log-in as Docker holds it; `None` for one of neither name nor password.
+    fn found(found: DockerCredential) -> Option<Self> {
+        match found {
+            DockerCredential::IdentityToken(token) => Some(Self::IdentityToken(Secret::new(token))),
+            // Helpers answer so for a refresh token.
+            DockerCredential::UsernamePassword(user, token) if user == "<token>" => {
+                Some(Self::IdentityToken(Secret::new(token)))
+            }
+            DockerCredential::UsernamePassword(user, password)
+                if user.is_empty() && password.is_empty() =>
+            {
+                None
+            }
+            DockerCredential::UsernamePassword(username, password) => Some(Self::Password {
+                username,
+                password: Secret::new(password),
+            }),
+        }
+    }
+}
+
+/// Why a helper's answer can't be used: its own words, where it has some.
+fn why_helper_failed(failed: NotHere, helper: &str) -> String {
+    match failed {
+        NotHere::HelperFailure { stdout, stderr, .. } => {
+            let said = if stderr.trim().is_empty() {
+                stdout
+            } else {
+                stderr
+            };
+            said.trim().to_string()
+        }
+        NotHere::HelperCommunicationError if is_on_path(helper) => {
+            "it ended without listening".to_string()
+        }
+        NotHere::HelperCommunicationError => "it isn't on PATH".to_string(),
+        _ => "its answer isn't the JSON that Docker expects".to_string(),
     }
 }
 

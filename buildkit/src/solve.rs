@@ -20,7 +20,7 @@ use tonic::Status;
 
 use crate::client::Client;
 use crate::error::{BuildFailure, SolveError};
-use crate::session::{ExportTarget, RunningSession, Session, SessionError, new_id};
+use crate::session::{ExportTarget, RunningSession, Session, SessionError, Targets, new_id};
 use crate::status::status_text;
 use crate::wire::DOCKERFILE_FRONTEND;
 use progress::Progress;
@@ -222,17 +222,27 @@ impl Client {
             Err(Ended::Session(reason)) => Err(SessionError::Refused(reason).into()),
             Err(Ended::Status(_)) if cancel.is_cancelled() => Err(SolveError::Cancelled),
             Err(Ended::Status(status)) => {
-                if let Some((path, source)) = prepared.targets.unwritten().take() {
-                    return Err(SolveError::Output { path, source });
-                }
-                let mut error = self.solve_error(&status);
-                if let SolveError::Build(failure) = &mut error {
-                    // Old daemons say it only in the progress.
-                    failure.vertex = failure.vertex.take().or(failed_step);
-                }
-                Err(error)
+                Err(self.failed_solve(&status, &prepared.targets, failed_step))
             }
         }
+    }
+
+    /// Why a call failed that nobody stopped: an output of it may be what couldn't be written.
+    fn failed_solve(
+        &self,
+        status: &Status,
+        targets: &Targets,
+        failed_step: Option<String>,
+    ) -> SolveError {
+        if let Some((path, source)) = targets.unwritten().take() {
+            return SolveError::Output { path, source };
+        }
+        let mut error = self.solve_error(status);
+        if let SolveError::Build(failure) = &mut error {
+            // Old daemons say it only in the progress.
+            failure.vertex = failure.vertex.take().or(failed_step);
+        }
+        error
     }
 
     /// Sorts a failed call: did the daemon answer, or did the connection break?

@@ -370,7 +370,7 @@ fn a_terminal_is_the_containers_and_ctrl_c_arrives_once() {
 }
 
 /// The processes that a process started.
-fn children(parent: u32) -> Vec<u32> {
+pub fn children(parent: u32) -> Vec<u32> {
     // Each thread has a list of its own.
     let threads = std::fs::read_dir(format!("/proc/{parent}/task")).unwrap();
     let of_thread = |thread: std::io::Result<std::fs::DirEntry>| {

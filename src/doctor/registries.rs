@@ -1,7 +1,8 @@
 //! Log-ins for registries: which are configured, whether their helpers are installed, and whether
 //! a registry takes them.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use mlbuild_templates::reference;
 use serde::Deserialize;
@@ -47,33 +48,34 @@ fn configured(host: &Host) -> Vec<Finding> {
     };
     let shown = path.display().to_string();
     let path = host.root.join(path.strip_prefix("/").unwrap_or(&path));
-    let text = match std::fs::read_to_string(&path) {
+    match read_config(&path, &shown) {
+        Ok(config) => log_ins(host, &config, &shown),
+        Err(finding) => vec![finding],
+    }
+}
+
+/// Docker's configuration; a finding where there is none, or it can't be used.
+fn read_config(path: &Path, shown: &str) -> Result<DockerConfig, Finding> {
+    let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let message =
                 format!("no log-ins ({shown} is not there): registries are asked as anybody");
-            return vec![Finding::ok(AREA, message)];
+            return Err(Finding::ok(AREA, message));
         }
         Err(error) => {
-            let fix = format!("ls -l {shown}");
-            return vec![Finding::fail(
-                AREA,
-                format!("{shown} can't be read: {error}"),
-                fix,
-            )];
+            let message = format!("{shown} can't be read: {error}");
+            return Err(Finding::fail(AREA, message, format!("ls -l {shown}")));
         }
     };
-    let config: DockerConfig = match serde_json::from_str(&text) {
-        Ok(config) => config,
-        Err(error) => {
-            let message = format!("{shown} is not valid: {error}");
-            return vec![Finding::fail(
-                AREA,
-                message,
-                format!("python3 -m json.tool {shown}"),
-            )];
-        }
-    };
+    serde_json::from_str(&text).map_err(|error| {
+        let message = format!("{shown} is not valid: {error}");
+        Finding::fail(AREA, message, format!("python3 -m json.tool {shown}"))
+    })
+}
+
+/// The log-ins that a configuration holds or has kept by programs.
+fn log_ins(host: &Host, config: &DockerConfig, shown: &str) -> Vec<Finding> {
     let mut findings = Vec::new();
     if !config.auths.is_empty() {
         let names: Vec<&str> = config.auths.keys().map(String::as_str).collect();

@@ -295,17 +295,12 @@ pub fn without_gpus(options: Options) -> Options {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::CommandError;
     use crate::runtime::RuntimeCli;
 
     fn line(text: &str) -> String {
         let config = QueueConfig::parse(text, "q.json".as_ref()).unwrap();
         let (spec, _) = config.spec("img", &["train".into()], Options::default());
         spec.argv(RuntimeCli::Docker).form.join(" ")
-    }
-
-    fn error(text: &str) -> String {
-        CommandError::from(QueueConfig::parse(text, "q".as_ref()).unwrap_err()).to_string()
     }
 
     #[test]
@@ -340,33 +335,6 @@ mod tests {
         let overrides = overrides.iter().map(|text| override_of(text).unwrap());
         let (spec, _) = config.unwrap().spec("img", &[], overrides.collect());
         insta::assert_snapshot!(spec.argv(RuntimeCli::Docker).form.join(" "), @"docker run --env=B=queue --shm-size=8g --env=A=job --volume=/j:/data --init img");
-    }
-
-    #[test]
-    fn mistakes_are_named_with_their_place() {
-        insta::assert_snapshot!(error("{\"rm\": true,\n \"shm_size\": \"1g\"}"), @r"
-        q:2:11: unknown option `shm_size`
-          hint: did you mean `shm-size`?
-        ");
-        insta::assert_snapshot!(error("rm: true\nshmsize: 1g\n"), @r"
-        q:2:1: unknown option `shmsize`
-          hint: did you mean `shm-size`?
-        ");
-        insta::assert_snapshot!(error("{\"rm\": true,\n"), @"q:2:1: EOF while parsing a value");
-        insta::assert_snapshot!(error("rm: [\n"), @"q:1:1: invalid type: sequence, expected true or false for `rm`");
-        insta::assert_snapshot!(error("rm: true\nvolume:\n- /a:/a\n- b:c\n"), @r#"q:4:3: volume "b:c": the path in the container, `c`, must begin with /"#);
-        insta::assert_snapshot!(error("rm: true\nname: [a]"), @"q:2:1: invalid type: sequence, expected a string for `name`");
-        insta::assert_snapshot!(error("{\"env\": [\"HF_TOKEN=abc\"]}"), @"q:1:25: `env`: HF_TOKEN holds what looks like a secret; write the name alone, `HF_TOKEN`, and its value is taken from the agent's environment");
-        insta::assert_snapshot!(error("- a"), @"q:1:1: expected mapping start");
-        insta::assert_snapshot!(error("{\"builder\": {\"accelerator\": {\"image\": \"x\"}}}"), @"q:1:36: unknown field `image`, expected `base_image`");
-        insta::assert_snapshot!(CommandError::from(override_of("shm-siz=1g").unwrap_err()), @r"
-        --set shm-siz=1g: unknown option `shm-siz`
-          hint: did you mean `shm-size`?
-        ");
-        insta::assert_snapshot!(CommandError::from(override_of("shm-size").unwrap_err()), @r"
-        --set shm-size: `shm-size` needs a value
-          hint: write --set shm-size=SIZE
-        ");
     }
 
     #[test]

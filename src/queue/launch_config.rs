@@ -209,7 +209,6 @@ fn unknown(shown: &str, key: &str, known: &'static [&'static str]) -> LaunchConf
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::CommandError;
 
     #[test]
     fn the_documentations_examples_are_read() {
@@ -234,35 +233,5 @@ mod tests {
         config.unused.sort();
         assert_eq!(config, wanted);
         assert_eq!(LaunchConfig::parse("").unwrap(), LaunchConfig::default());
-    }
-
-    #[test]
-    fn what_isnt_known_is_named() {
-        let error =
-            |text: &str| CommandError::from(LaunchConfig::parse(text).unwrap_err()).to_string();
-        insta::assert_snapshot!(error("max_job: 3"), @r"
-        unknown key `max_job`
-          hint: did you mean `max_jobs`?
-        ");
-        insta::assert_snapshot!(error("builder:\n  typ: docker"), @r"
-        unknown key `builder.typ`
-          hint: did you mean `type`?
-        ");
-        insta::assert_snapshot!(error("builder:\n  type: podman"), @r#"
-        builder.type: "podman" is no builder that is known
-          hint: write docker, buildkit or noop
-        "#);
-        insta::assert_snapshot!(error("builder:\n  accelerator:\n    image: x"), @r"
-        unknown key `builder.accelerator.image`
-          hint: what can stand there: base_image
-        ");
-        insta::assert_snapshot!(error("max_jobs: 0"), @r"
-        max_jobs is 0
-          hint: write 1 or more, or -1 for as many as there are
-        ");
-        let unlimited = LaunchConfig::parse("max_jobs: -1").unwrap();
-        assert_eq!(unlimited.max_jobs, Some(usize::MAX));
-        insta::assert_snapshot!(error("max_jobs: many"), @r#"max_jobs: invalid type: string "many", expected a whole number"#);
-        insta::assert_snapshot!(error("queues: [a\n"), @"unclosed bracket '[' at line 1, column 9");
     }
 }

@@ -109,23 +109,52 @@ fn changes(git: &Git, index: &Path, state: &GitState, status: Status) -> Result<
     }
 
     let mut left_out: Vec<String> = Vec::new();
-    let small = |path: &str| {
-        let size = git
-            .folder()
-            .join(path)
-            .symlink_metadata()
-            .map_or(0, |m| m.len());
-        size <= MAX_FILE
-    };
-    let too_large = format!("it is larger than {} MiB", MAX_FILE >> 20);
+    let new = choose_untracked(git, status.untracked, &mut left_out);
+    for path in &status.submodules {
+        left_out.push(format!("{path}: changes inside a submodule"));
+    }
+    if !new.is_empty() {
+        intend_to_add(git, &new)?;
+    }
+    let records = without_records();
+    let places = [base.as_str(), "--", ":/", records.as_str()];
+    let args = DIFF.iter().chain(&places);
+    let mut args: Vec<String> = args.map(|&arg| arg.to_owned()).collect();
+    for path in status.tracked.iter().filter(|path| !is_small(git, path)) {
+        left_out.push(format!("{path}: {}", too_large()));
+        args.push(format!(":(top,exclude,literal){path}"));
+    }
+    let mut kept = patch::keep(&git.bytes(&args, b"")?);
+    kept.left_out.splice(0..0, left_out);
+    Ok(kept)
+}
+
+/// A diff that says the same whatever the person's configuration of git is.
+const DIFF: [&str; 12] = [
+    "diff",
+    "--binary",
+    "--full-index",
+    "--no-color",
+    "--no-ext-diff",
+    "--no-textconv",
+    "--no-renames",
+    "--unified=3",
+    "--src-prefix=a/",
+    "--dst-prefix=b/",
+    "--submodule=short",
+    "--ignore-submodules=dirty",
+];
+
+/// The files that aren't tracked and belong into the patch; why others don't goes to `left_out`.
+fn choose_untracked(git: &Git, untracked: Vec<String>, left_out: &mut Vec<String>) -> Vec<String> {
     let mut new = Vec::new();
-    for path in status.untracked {
+    for path in untracked {
         if path.ends_with('/') {
             left_out.push(format!("{path}: it is a repository of its own"));
         } else if mlbuild_secrets::is_secret_file(&path) {
             left_out.push(format!("{path}: {}", patch::SECRET_NAME));
-        } else if !small(&path) {
-            left_out.push(format!("{path}: {too_large}"));
+        } else if !is_small(git, &path) {
+            left_out.push(format!("{path}: {}", too_large()));
         } else if new.len() >= MAX_UNTRACKED {
             left_out.push(format!(
                 "{path}: more than {MAX_UNTRACKED} files aren't tracked"
@@ -134,49 +163,32 @@ fn changes(git: &Git, index: &Path, state: &GitState, status: Status) -> Result<
             new.push(path);
         }
     }
-    for path in &status.submodules {
-        left_out.push(format!("{path}: changes inside a submodule"));
-    }
-    if !new.is_empty() {
-        let paths = new.join("\0");
-        git.bytes(
-            &[
-                "--literal-pathspecs",
-                "add",
-                "--intent-to-add",
-                "--pathspec-from-file=-",
-                "--pathspec-file-nul",
-            ],
-            paths.as_bytes(),
-        )?;
-    }
-    let mut args: Vec<String> = [
-        "diff",
-        "--binary",
-        "--full-index",
-        "--no-color",
-        "--no-ext-diff",
-        "--no-textconv",
-        "--no-renames",
-        "--unified=3",
-        "--src-prefix=a/",
-        "--dst-prefix=b/",
-        "--submodule=short",
-        "--ignore-submodules=dirty",
-        &base,
-        "--",
-        ":/",
-        &without_records(),
-    ]
-    .map(str::to_owned)
-    .to_vec();
-    for path in status.tracked.iter().filter(|path| !small(path)) {
-        left_out.push(format!("{path}: {too_large}"));
-        args.push(format!(":(top,exclude,literal){path}"));
-    }
-    let mut kept = patch::keep(&git.bytes(&args, b"")?);
-    kept.left_out.splice(0..0, left_out);
-    Ok(kept)
+    new
+}
+
+/// Has the index name files that aren't tracked, so that the diff shows them as new.
+fn intend_to_add(git: &Git, new: &[String]) -> Result<(), GitError> {
+    let paths = new.join("\0");
+    git.bytes(
+        &[
+            "--literal-pathspecs",
+            "add",
+            "--intent-to-add",
+            "--pathspec-from-file=-",
+            "--pathspec-file-nul",
+        ],
+        paths.as_bytes(),
+    )?;
+    Ok(())
+}
+
+fn is_small(git: &Git, path: &str) -> bool {
+    let found = git.folder().join(path).symlink_metadata();
+    found.map_or(0, |found| found.len()) <= MAX_FILE
+}
+
+fn too_large() -> String {
+    format!("it is larger than {} MiB", MAX_FILE >> 20)
 }
 
 /// Git looks into a file that was changed in the second in which the index was written: a copy

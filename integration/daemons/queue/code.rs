@@ -2,8 +2,12 @@
 
 use std::process::Command;
 
-use super::Setting;
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::{Agent, Setting};
+use crate::run::children;
 use crate::support::mlbuild::Project;
+use crate::support::wait;
 
 /// Code whose image needs no network beyond the engines'.
 fn code(setting: &Setting, said: &str) -> Project {
@@ -244,4 +248,44 @@ fn a_builder_of_its_own_pushes_what_an_agent_runs() {
         "{}",
         elsewhere.stderr
     );
+}
+
+/// The code of a job is anybody's: what ends its build leaves the agent and its other jobs alone.
+#[test]
+fn a_build_that_is_killed_fails_its_own_job() {
+    let setting = Setting::sqlite();
+    setting.run(&["queue", "create", "q"]).answer();
+    let dockerfile = format!(
+        "FROM {}\nRUN --network=none sleep 300 # {}\n",
+        setting.engines.base,
+        ulid::Ulid::r#gen()
+    );
+    let code = Project::new(&[
+        ("Dockerfile", &dockerfile),
+        ("mlbuild.toml", "[image]\ndockerfile = \"Dockerfile\"\n"),
+    ]);
+    let other = setting.launch(&[], "sleep 300");
+    let mut agent = Agent::start(&setting, &["--max-jobs", "2", "--lease", "2"]);
+    setting.wait_for_container(&other);
+    let folder = code.path("").to_string_lossy().into_owned();
+    let words = ["launch", "-q", "q", "--job", &folder, "--", "true"];
+    let id = setting.run(&words).answer().to_owned();
+    let build = || {
+        children(agent.0.id()).into_iter().find(|pid| {
+            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            line.split(|byte| *byte == 0).any(|word| word == b"image")
+        })
+    };
+    wait::until("the build runs", || build().is_some());
+    let pid = Pid::from_raw(build().unwrap() as i32).unwrap();
+    kill_process(pid, Signal::KILL).unwrap();
+    let job = setting.wait_for(&id, "failed");
+    let error = job["error"].as_str().unwrap();
+    assert!(error.starts_with("its image can't be built"), "{job:#}");
+    assert!(agent.0.try_wait().unwrap().is_none(), "the agent has ended");
+    assert_eq!(setting.job(&other)["state"], "running");
+    let next = setting.launch(&["--priority", "1"], "true");
+    setting.wait_for(&next, "succeeded");
+    setting.run(&["jobs", "cancel", &other]);
+    setting.wait_for(&other, "cancelled");
 }

@@ -75,43 +75,18 @@ impl<'a> Lines<'a> {
             self.text("manifest")?;
             self.text("config")?;
         }
-        let (mut commit, mut dirty) = (None, None);
-        if self.table("git").is_some() {
-            self.text("remote");
-            commit = self.text("commit").map(str::to_owned);
-            // The other reader says what is wrong with it.
-            if !commit
-                .as_deref()
-                .is_none_or(super::commit::is_commit_or_beginning)
-            {
-                return None;
-            }
-            self.text("branch");
-            self.text("folder");
-            dirty = Some(self.plain("dirty")?);
-            self.text("changes");
-            self.pass_list("left_out");
-            self.text("patch");
-        }
-        let mut argv = None;
-        if self.table("command").is_some() {
-            self.text("program");
-            self.pass_list("options");
-            argv = Some(self.list("argv"));
-            self.pass_list("environment");
-            self.pass_list("mounts");
-            self.text("accelerator");
-            self.text("project");
-            self.text("display");
-        }
-        let mut host = None;
-        if self.table("host").is_some() {
-            host = Some(self.text("name")?.to_owned());
-            self.text("platform")?;
-            self.text("runtime");
-            self.text("driver");
-            self.pass_list("devices");
-        }
+        let (commit, dirty) = match self.table("git") {
+            Some(()) => self.git_summary()?,
+            None => (None, None),
+        };
+        let argv = match self.table("command") {
+            Some(()) => Some(self.command_summary()),
+            None => None,
+        };
+        let host = match self.table("host") {
+            Some(()) => Some(self.host_summary()?),
+            None => None,
+        };
         if self.table("cluster").is_some() {
             self.cluster()?;
         }
@@ -133,6 +108,49 @@ impl<'a> Lines<'a> {
             exit_code: outcome.as_ref().and_then(|o| o.exit_code),
             signal: outcome.and_then(|o| o.signal),
         })
+    }
+
+    /// The commit, and whether there were changes on top of it.
+    fn git_summary(&mut self) -> Option<(Option<String>, Option<bool>)> {
+        self.text("remote");
+        let commit = self.text("commit").map(str::to_owned);
+        // The other reader says what is wrong with it.
+        if !commit
+            .as_deref()
+            .is_none_or(super::commit::is_commit_or_beginning)
+        {
+            return None;
+        }
+        self.text("branch");
+        self.text("folder");
+        let dirty = Some(self.plain("dirty")?);
+        self.text("changes");
+        self.pass_list("left_out");
+        self.text("patch");
+        Some((commit, dirty))
+    }
+
+    /// The command's words.
+    fn command_summary(&mut self) -> Vec<String> {
+        self.text("program");
+        self.pass_list("options");
+        let argv = self.list("argv");
+        self.pass_list("environment");
+        self.pass_list("mounts");
+        self.text("accelerator");
+        self.text("project");
+        self.text("display");
+        argv
+    }
+
+    /// The machine's name.
+    fn host_summary(&mut self) -> Option<String> {
+        let name = self.text("name")?.to_owned();
+        self.text("platform")?;
+        self.text("runtime");
+        self.text("driver");
+        self.pass_list("devices");
+        Some(name)
     }
 
     fn image(&mut self) -> Option<RunImage> {

@@ -105,6 +105,9 @@ fn said(builder: &mut JobBuilder, setting: &Setting, text: &str) {
             map.insert(key.to_owned(), quantity::of_bytes(bytes));
         }
     };
+    if let Some(why) = no_effect(setting.flag.name) {
+        return builder.warn(setting.word(), why);
+    }
     let number = text.parse::<i64>().ok();
     match setting.flag.name {
         "entrypoint" if text.is_empty() => builder.refuse(
@@ -159,12 +162,6 @@ fn said(builder: &mut JobBuilder, setting: &Setting, text: &str) {
         }
         "restart" => restart(builder, text),
         "stop-timeout" => builder.pod.termination_grace_period_seconds = number.filter(|n| *n >= 0),
-        "memory-swap" | "memory-swappiness" | "kernel-memory" => builder.warn(setting.word(), "swap is the node's matter"),
-        "oom-score-adj" => builder.warn(setting.word(), "the kubelet sets it, by what a pod asks for"),
-        "pids-limit" => builder.warn(setting.word(), "the kubelet sets it, the same for all pods"),
-        "log-driver" => builder.warn(setting.word(), "the node's runtime keeps the log"),
-        "attach" | "detach-keys" => builder.warn(setting.word(), "a Job's output is shown as its log"),
-        "blkio-weight" | "blkio-weight-device" => builder.warn(setting.word(), "Kubernetes has no shares of I/O"),
         name if name.starts_with("health-") => builder.warn(
             format!("--{name}"),
             "a Job ends when its program does; it has no health",
@@ -174,6 +171,19 @@ fn said(builder: &mut JobBuilder, setting: &Setting, text: &str) {
         "cidfile" => builder.refuse("--cidfile", "a Job has no container's id; --output json prints its name"),
         _ => builder.refuse(setting.word(), "Kubernetes has nothing like it"),
     }
+}
+
+/// Why a flag changes nothing in a cluster, where it may be left aside.
+fn no_effect(flag: &str) -> Option<&'static str> {
+    Some(match flag {
+        "memory-swap" | "memory-swappiness" | "kernel-memory" => "swap is the node's matter",
+        "oom-score-adj" => "the kubelet sets it, by what a pod asks for",
+        "pids-limit" => "the kubelet sets it, the same for all pods",
+        "log-driver" => "the node's runtime keeps the log",
+        "attach" | "detach-keys" => "a Job's output is shown as its log",
+        "blkio-weight" | "blkio-weight-device" => "Kubernetes has no shares of I/O",
+        _ => return None,
+    })
 }
 
 fn namespace(builder: &mut JobBuilder, flag: &str, mode: &str) {

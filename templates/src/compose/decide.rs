@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::frameworks::{self, Framework};
+use super::frameworks::{self, Framework, Row};
 use super::inputs::{self, Inputs};
 use super::stand::Stand;
 use super::{ComposeContext, ComposeError, SecretUse, Warning};
@@ -43,24 +43,9 @@ pub(super) fn decide(
     let carried = |f: &Framework| {
         carries.is_some_and(|c| c.packages.iter().any(|p| f.name.starts_with(p.as_str())))
     };
-    for framework in frameworks.iter().filter(|f| carried(f) && !f.is_default()) {
-        let pinned = framework
-            .wanted
-            .versions
-            .as_ref()
-            .is_none_or(|v| !v.is_empty());
-        if pinned && accelerator != Accelerator::Rocm {
-            warnings.push(Warning {
-                message: format!(
-                    "{} may replace the base's own build of it",
-                    framework.asked()
-                ),
-                hint: Some(format!(
-                    "leave {} out: {} brings it",
-                    framework.name, stand.image
-                )),
-            });
-        }
+    if accelerator != Accelerator::Rocm {
+        let replacing = frameworks.iter().filter(|f| carried(f));
+        warnings.extend(replacing.filter_map(|f| may_replace(f, &stand.image)));
     }
     frameworks.retain(|framework| !carried(framework));
 
@@ -91,30 +76,15 @@ pub(super) fn decide(
             continue;
         };
         let cuda_of_it = framework.cuda(release);
-        let megabytes = release.cuda_bytes / 1_000_000;
-        let always = framework.name == "torch";
+        let has_cuda = cuda_of_it.is_some();
         if accelerator == Accelerator::Cuda {
             framework.check_cuda(spec, context, (version, release))?;
-            brought = brought.or(cuda_of_it.clone());
-            if cuda_of_it.is_some() && carries.is_some_and(|c| c.cuda) {
-                warnings.push(Warning {
-                    message: format!(
-                        "CUDA comes twice: {} has it, and {} {version} brings {megabytes} MB of it in its wheels",
-                        stand.image, framework.name
-                    ),
-                    hint: Some(format!("use the {} template, whose base is slim, unless your own code links to CUDA", template_of(framework))),
-                });
+            brought = brought.or(cuda_of_it);
+            if has_cuda && carries.is_some_and(|c| c.cuda) {
+                warnings.push(cuda_twice(framework, (version, release), &stand.image));
             }
-        } else if accelerator == Accelerator::Off && always && cuda_of_it.is_some() {
-            warnings.push(Warning {
-                message: format!(
-                    "{} {version} brings {megabytes} MB of CUDA that a CPU image doesn't use",
-                    framework.name
-                ),
-                hint: Some(
-                    "torch_backend = \"cpu\" takes it from PyTorch's own index, with uv".into(),
-                ),
-            });
+        } else if accelerator == Accelerator::Off && framework.name == "torch" && has_cuda {
+            warnings.push(useless_cuda(framework, (version, release)));
         }
     }
 
@@ -130,6 +100,46 @@ pub(super) fn decide(
         cuda: brought.or(stand.cuda),
         base: stand.image,
     })
+}
+
+/// That a version which was asked for may take the place of the base's build.
+fn may_replace(framework: &Framework, base: &BaseImage) -> Option<Warning> {
+    let versions = framework.wanted.versions.as_ref();
+    let is_pinned = versions.is_none_or(|versions| !versions.is_empty());
+    (is_pinned && !framework.is_default()).then(|| Warning {
+        message: format!(
+            "{} may replace the base's own build of it",
+            framework.asked()
+        ),
+        hint: Some(format!("leave {} out: {base} brings it", framework.name)),
+    })
+}
+
+/// That both the base and the wheels bring CUDA.
+fn cuda_twice(framework: &Framework, (version, release): Row, base: &BaseImage) -> Warning {
+    let megabytes = release.cuda_bytes / 1_000_000;
+    Warning {
+        message: format!(
+            "CUDA comes twice: {base} has it, and {} {version} brings {megabytes} MB of it in its wheels",
+            framework.name
+        ),
+        hint: Some(format!(
+            "use the {} template, whose base is slim, unless your own code links to CUDA",
+            template_of(framework)
+        )),
+    }
+}
+
+/// That the wheels bring CUDA into an image for CPUs.
+fn useless_cuda(framework: &Framework, (version, release): Row) -> Warning {
+    let megabytes = release.cuda_bytes / 1_000_000;
+    Warning {
+        message: format!(
+            "{} {version} brings {megabytes} MB of CUDA that a CPU image doesn't use",
+            framework.name
+        ),
+        hint: Some("torch_backend = \"cpu\" takes it from PyTorch's own index, with uv".into()),
+    }
 }
 
 pub(crate) fn accelerator(spec: &ImageSpec, context: &ComposeContext) -> Accelerator {

@@ -22,7 +22,10 @@ pub(super) struct Framework {
     table: &'static ReleaseTable,
 }
 
-type Row = (&'static Version, &'static Release);
+pub(super) type Row = (&'static Version, &'static Release);
+
+/// Names the release nearest to the one at hand whose version and CUDA fit.
+type NearestWhere<'a> = dyn Fn(&dyn Fn(&Version, &str) -> bool) -> Option<String> + 'a;
 
 /// The frameworks that the inputs ask for or, where they ask for none, the template's own.
 pub(super) fn find(spec: &ImageSpec, inputs: &Inputs) -> Vec<Framework> {
@@ -213,84 +216,123 @@ impl Framework {
         let Some(built) = self.cuda(release) else {
             return Ok(());
         };
-        let name = self.name;
         let nearest_where = |fits: &dyn Fn(&Version, &str) -> bool| {
             let rows = self.table.on(context.machine);
             let rows = rows.filter(|(v, r)| r.cuda_version().is_some_and(|cuda| fits(v, &cuda)));
-            nearest(Some(version), rows.map(|row| row.0)).map(|v| format!("{name} {v}"))
+            nearest(Some(version), rows.map(|row| row.0)).map(|v| format!("{} {v}", self.name))
         };
-        if let Some(asked) = &spec.cuda
-            && spec.template != TemplateName::Cuda
-            && asked.as_str() != built
-        {
-            let near = nearest_where(&|_, cuda| cuda == asked.as_str());
-            let own = (name == "torch").then(|| {
-                let backend = asked.as_str().replace('.', "");
-                format!("take {name} {version} from PyTorch's own index (torch_backend = \"cu{backend}\")")
-            });
-            let choices: Vec<String> = near
-                .map(|n| format!("ask for {n}"))
-                .into_iter()
-                .chain(own)
-                .chain([format!("leave out cuda = \"{asked}\"")])
-                .collect();
-            return Err(ComposeError::conflict(
-                format!(
-                    "{name} {version} ({}) is built for CUDA {built}, not {asked}",
-                    self.wanted.origin
-                ),
-                choices.join(", or "),
-            ));
+        self.check_cuda_release(spec, version, &built, &nearest_where)?;
+        self.check_driver(spec, version, &built, &nearest_where)?;
+        self.check_capability(spec, version, &built, &nearest_where)
+    }
+
+    /// Refuses a release that is built for another CUDA than the one that is asked for.
+    fn check_cuda_release(
+        &self,
+        spec: &ImageSpec,
+        version: &Version,
+        built: &str,
+        nearest_where: &NearestWhere<'_>,
+    ) -> Result<(), ComposeError> {
+        let Some(asked) = &spec.cuda else {
+            return Ok(());
+        };
+        if spec.template == TemplateName::Cuda || asked.as_str() == built {
+            return Ok(());
         }
-        if let Some(driver) = &spec.target.nvidia_driver {
-            let has: Version = driver.as_str().parse().expect("checked when it was made");
-            let runs = |cuda_version: &str| {
-                cuda()
-                    .oldest_driver(cuda_version)
-                    .is_none_or(|oldest| *oldest <= has)
-            };
-            if !runs(&built) {
-                let oldest = cuda()
-                    .oldest_driver(&built)
-                    .map(ToString::to_string)
-                    .unwrap_or_default();
-                let near = nearest_where(&|_, cuda| runs(cuda));
-                return Err(ComposeError::conflict(
-                    format!(
-                        "{name} {version} ({}) needs CUDA {built} and with it driver {oldest} or newer, not {driver}",
-                        self.wanted.origin
-                    ),
-                    near.map_or("update the driver".into(), |n| {
-                        format!(
-                            "ask for {n}, the nearest that the driver runs, or update the driver"
-                        )
-                    }),
-                ));
-            }
+        let name = self.name;
+        let near = nearest_where(&|_, cuda| cuda == asked.as_str());
+        let own = (name == "torch").then(|| {
+            let backend = asked.as_str().replace('.', "");
+            format!(
+                "take {name} {version} from PyTorch's own index (torch_backend = \"cu{backend}\")"
+            )
+        });
+        let choices: Vec<String> = near
+            .map(|n| format!("ask for {n}"))
+            .into_iter()
+            .chain(own)
+            .chain([format!("leave out cuda = \"{asked}\"")])
+            .collect();
+        Err(ComposeError::conflict(
+            format!(
+                "{name} {version} ({}) is built for CUDA {built}, not {asked}",
+                self.wanted.origin
+            ),
+            choices.join(", or "),
+        ))
+    }
+
+    /// Refuses a release whose CUDA needs a newer driver than the target's.
+    fn check_driver(
+        &self,
+        spec: &ImageSpec,
+        version: &Version,
+        built: &str,
+        nearest_where: &NearestWhere<'_>,
+    ) -> Result<(), ComposeError> {
+        let Some(driver) = &spec.target.nvidia_driver else {
+            return Ok(());
+        };
+        let has: Version = driver.as_str().parse().expect("checked when it was made");
+        let runs = |cuda_version: &str| {
+            cuda()
+                .oldest_driver(cuda_version)
+                .is_none_or(|oldest| *oldest <= has)
+        };
+        if runs(built) {
+            return Ok(());
         }
-        if name == "torch"
-            && let Some(capability) = &spec.target.compute_capability
-        {
-            let has: Version = capability
-                .as_str()
-                .parse()
-                .expect("checked when it was made");
-            let number = |text: &str| text.parse::<Version>().expect("MAJOR.MINOR");
-            if let Some((torch, floor)) = cuda().floor_of_capability(&has)
-                && (version < torch || number(&built) < *floor)
-            {
-                let near = nearest_where(&|v, cuda| v >= torch && number(cuda) >= *floor);
-                let near = near.unwrap_or(format!("torch {torch} with CUDA {floor}"));
-                return Err(ComposeError::conflict(
-                    format!(
-                        "torch {version} ({}) with CUDA {built} has no code for GPUs of compute capability {capability}",
-                        self.wanted.origin
-                    ),
-                    format!("ask for {near} or newer"),
-                ));
-            }
+        let oldest = cuda()
+            .oldest_driver(built)
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        let near = nearest_where(&|_, cuda| runs(cuda));
+        Err(ComposeError::conflict(
+            format!(
+                "{} {version} ({}) needs CUDA {built} and with it driver {oldest} or newer, not {driver}",
+                self.name, self.wanted.origin
+            ),
+            near.map_or("update the driver".into(), |n| {
+                format!("ask for {n}, the nearest that the driver runs, or update the driver")
+            }),
+        ))
+    }
+
+    /// Refuses a release of PyTorch without code for the target's GPU.
+    fn check_capability(
+        &self,
+        spec: &ImageSpec,
+        version: &Version,
+        built: &str,
+        nearest_where: &NearestWhere<'_>,
+    ) -> Result<(), ComposeError> {
+        let Some(capability) = &spec.target.compute_capability else {
+            return Ok(());
+        };
+        if self.name != "torch" {
+            return Ok(());
         }
-        Ok(())
+        let has: Version = capability
+            .as_str()
+            .parse()
+            .expect("checked when it was made");
+        let number = |text: &str| text.parse::<Version>().expect("MAJOR.MINOR");
+        let Some((torch, floor)) = cuda().floor_of_capability(&has) else {
+            return Ok(());
+        };
+        if version >= torch && number(built) >= *floor {
+            return Ok(());
+        }
+        let near = nearest_where(&|v, cuda| v >= torch && number(cuda) >= *floor);
+        let near = near.unwrap_or(format!("torch {torch} with CUDA {floor}"));
+        Err(ComposeError::conflict(
+            format!(
+                "torch {version} ({}) with CUDA {built} has no code for GPUs of compute capability {capability}",
+                self.wanted.origin
+            ),
+            format!("ask for {near} or newer"),
+        ))
     }
 
     /// The requirement to add so that it computes on the accelerator, if the inputs don't say so.

@@ -11,7 +11,7 @@ use super::{
 use crate::dockerfile::{Copy, Instruction, Word};
 use crate::spec::{Accelerator, ImageSpec, Installer, ServingSpec};
 use crate::tables::bases;
-use crate::value::Port;
+use crate::value::{BaseImage, ModelName, Port};
 
 pub(super) fn compose(
     spec: &ImageSpec,
@@ -31,26 +31,8 @@ pub(super) fn compose(
         Some(Accelerator::Auto) => context.host_accelerator.unwrap_or(Accelerator::Cuda),
         Some(given) => given,
     };
-    let base = match (&spec.base, bases().serving(accelerator)) {
-        (Some(base), _) => base.clone(),
-        (None, Some(text)) => text.parse().expect("the table is checked"),
-        (None, None) => {
-            return Err(ComposeError::conflict(
-                format!("no TensorFlow Serving image is known for gpu = \"{accelerator}\""),
-                "use cuda or off, or name a base yourself",
-            ));
-        }
-    };
-    let folder = serving.model.split().1;
-    let name = match &serving.name {
-        Some(name) => name.clone(),
-        None => folder.parse().map_err(|_| {
-            ComposeError::conflict(
-                format!("the folder name {folder:?} can't be a model's name"),
-                "give the model a name: name = \"...\" under [image.serve]",
-            )
-        })?,
-    };
+    let base = base(spec, accelerator)?;
+    let name = model_name(serving)?;
     let versioned = match context.project {
         Some(project) => is_versioned(project, serving)?,
         None => false,
@@ -96,6 +78,32 @@ pub(super) fn compose(
         cuda: None,
     };
     composer.finish(decision, PackageRequest::default(), warnings)
+}
+
+/// The image that serves: the one that is asked for, else TensorFlow Serving's own.
+fn base(spec: &ImageSpec, accelerator: Accelerator) -> Result<BaseImage, ComposeError> {
+    match (&spec.base, bases().serving(accelerator)) {
+        (Some(base), _) => Ok(base.clone()),
+        (None, Some(text)) => Ok(text.parse().expect("the table is checked")),
+        (None, None) => Err(ComposeError::conflict(
+            format!("no TensorFlow Serving image is known for gpu = \"{accelerator}\""),
+            "use cuda or off, or name a base yourself",
+        )),
+    }
+}
+
+/// The model's name: the one that is asked for, else its folder's.
+fn model_name(serving: &ServingSpec) -> Result<ModelName, ComposeError> {
+    if let Some(name) = &serving.name {
+        return Ok(name.clone());
+    }
+    let folder = serving.model.split().1;
+    folder.parse().map_err(|_| {
+        ComposeError::conflict(
+            format!("the folder name {folder:?} can't be a model's name"),
+            "give the model a name: name = \"...\" under [image.serve]",
+        )
+    })
 }
 
 /// Whether the model's folder holds one folder per version rather than one saved model.

@@ -7,30 +7,10 @@
 
 use super::{Composer, env_name};
 use crate::dockerfile::{Instruction, Network, Run, Script, Word, shell_quote};
-use crate::value::ContainerPath;
+use crate::value::{ContainerPath, UserName};
 
-impl Composer<'_> {
-    /// Makes the user, who also gets the given folders (not what is in them).
-    pub(super) fn user_layer(&mut self, folders: &[&ContainerPath]) {
-        let Some(user) = &self.spec.user else {
-            return;
-        };
-        self.file
-            .section("The user: one small last layer with all that belongs to these ids.");
-        let gid = user.gid.map_or(user.uid.get(), |gid| gid.get());
-        for (name, value) in [
-            ("USERNAME", user.name.to_string()),
-            ("USER_UID", user.uid.to_string()),
-            ("USER_GID", gid.to_string()),
-        ] {
-            self.file.push(Instruction::Arg {
-                name: env_name(name),
-                default: Some(value.into()),
-            });
-        }
-        let mut script = Script::strict();
-        script.lines(
-            r#"
+/// Makes the account and its home folder, in place of an older account of the same name.
+const ACCOUNT: &str = r#"
 umask 022;
 case "$USERNAME" in ''|[!A-Za-z_]*|*[!A-Za-z0-9_.-]*)
   echo "mlbuild: USERNAME='$USERNAME' isn't a user name" >&2; exit 1;;
@@ -60,11 +40,10 @@ if [ ! -d "$home" ]; then
   mkdir -p "$home"; if [ -d /etc/skel ]; then cp -R /etc/skel/. "$home"; fi;
 fi;
 chown -R "$USER_UID:$USER_GID" "$home";
-"#,
-        );
-        if user.sudo {
-            script.lines(
-                r#"
+"#;
+
+/// Lets the account become root without a password.
+const SUDO: &str = r#"
 # The sudo group as well, where the base has one.
 awk -F: -v OFS=: -v name="$USERNAME"
   '$1 == "sudo" { $4 = $4 == "" ? name : $4 "," name } { print }' /etc/group > /tmp/put;
@@ -72,8 +51,31 @@ cat /tmp/put > /etc/group; rm /tmp/put;
 mkdir -p /etc/sudoers.d;
 echo "$USERNAME ALL=(ALL) NOPASSWD:ALL" > /etc/sudoers.d/mlbuild-user;
 chmod 0440 /etc/sudoers.d/mlbuild-user;
-"#,
-            );
+"#;
+
+impl Composer<'_> {
+    /// Makes the user, who also gets the given folders (not what is in them).
+    pub(super) fn user_layer(&mut self, folders: &[&ContainerPath]) {
+        let Some(user) = &self.spec.user else {
+            return;
+        };
+        self.file
+            .section("The user: one small last layer with all that belongs to these ids.");
+        let gid = user.gid.map_or(user.uid.get(), |gid| gid.get());
+        for (name, value) in [
+            ("USERNAME", user.name.to_string()),
+            ("USER_UID", user.uid.to_string()),
+            ("USER_GID", gid.to_string()),
+        ] {
+            self.file.push(Instruction::Arg {
+                name: env_name(name),
+                default: Some(value.into()),
+            });
+        }
+        let mut script = Script::strict();
+        script.lines(ACCOUNT);
+        if user.sudo {
+            script.lines(SUDO);
         }
         for folder in folders.iter().filter(|folder| folder.as_str() != "/") {
             script.lines(&format!(
@@ -83,23 +85,28 @@ chmod 0440 /etc/sudoers.d/mlbuild-user;
         }
         self.file.push(Instruction::Run(Run {
             mounts: Vec::new(),
-            network: match self.context.locked {
-                true => Network::None,
-                false => Network::Default,
+            network: if self.context.locked {
+                Network::None
+            } else {
+                Network::Default
             },
             script: script.finish(),
         }));
-        let path = Word::variable(env_name("PATH"));
-        let path = match user.name.as_str() {
-            "root" => path.then(":/root/.local/bin"),
-            _ => {
-                let path = path.then(":/home/").then_variable(env_name("USERNAME"));
-                path.then("/.local/bin")
-            }
-        };
-        self.file
-            .push(Instruction::Env(vec![(env_name("PATH"), path)]));
+        self.file.push(Instruction::Env(vec![(
+            env_name("PATH"),
+            path_of(&user.name),
+        )]));
         self.file
             .push(Instruction::User(Word::variable(env_name("USERNAME"))));
     }
+}
+
+/// PATH with the programs that pip installs for the user.
+fn path_of(user: &UserName) -> Word {
+    let path = Word::variable(env_name("PATH"));
+    if user.as_str() == "root" {
+        return path.then(":/root/.local/bin");
+    }
+    let path = path.then(":/home/").then_variable(env_name("USERNAME"));
+    path.then("/.local/bin")
 }

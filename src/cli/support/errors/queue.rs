@@ -104,3 +104,70 @@ fn hint(error: &StoreError) -> Option<String> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::queue::{LaunchConfig, QueueConfig, override_of};
+
+    fn error(text: &str) -> String {
+        CommandError::from(QueueConfig::parse(text, "q".as_ref()).unwrap_err()).to_string()
+    }
+
+    #[test]
+    fn mistakes_are_named_with_their_place() {
+        insta::assert_snapshot!(error("{\"rm\": true,\n \"shm_size\": \"1g\"}"), @r"
+        q:2:11: unknown option `shm_size`
+          hint: did you mean `shm-size`?
+        ");
+        insta::assert_snapshot!(error("rm: true\nshmsize: 1g\n"), @r"
+        q:2:1: unknown option `shmsize`
+          hint: did you mean `shm-size`?
+        ");
+        insta::assert_snapshot!(error("{\"rm\": true,\n"), @"q:2:1: EOF while parsing a value");
+        insta::assert_snapshot!(error("rm: [\n"), @"q:1:1: invalid type: sequence, expected true or false for `rm`");
+        insta::assert_snapshot!(error("rm: true\nvolume:\n- /a:/a\n- b:c\n"), @r#"q:4:3: volume "b:c": the path in the container, `c`, must begin with /"#);
+        insta::assert_snapshot!(error("rm: true\nname: [a]"), @"q:2:1: invalid type: sequence, expected a string for `name`");
+        insta::assert_snapshot!(error("{\"env\": [\"HF_TOKEN=abc\"]}"), @"q:1:25: `env`: HF_TOKEN holds what looks like a secret; write the name alone, `HF_TOKEN`, and its value is taken from the agent's environment");
+        insta::assert_snapshot!(error("- a"), @"q:1:1: expected mapping start");
+        insta::assert_snapshot!(error("{\"builder\": {\"accelerator\": {\"image\": \"x\"}}}"), @"q:1:36: unknown field `image`, expected `base_image`");
+        insta::assert_snapshot!(CommandError::from(override_of("shm-siz=1g").unwrap_err()), @r"
+        --set shm-siz=1g: unknown option `shm-siz`
+          hint: did you mean `shm-size`?
+        ");
+        insta::assert_snapshot!(CommandError::from(override_of("shm-size").unwrap_err()), @r"
+        --set shm-size: `shm-size` needs a value
+          hint: write --set shm-size=SIZE
+        ");
+    }
+
+    #[test]
+    fn what_isnt_known_is_named() {
+        let error =
+            |text: &str| CommandError::from(LaunchConfig::parse(text).unwrap_err()).to_string();
+        insta::assert_snapshot!(error("max_job: 3"), @r"
+        unknown key `max_job`
+          hint: did you mean `max_jobs`?
+        ");
+        insta::assert_snapshot!(error("builder:\n  typ: docker"), @r"
+        unknown key `builder.typ`
+          hint: did you mean `type`?
+        ");
+        insta::assert_snapshot!(error("builder:\n  type: podman"), @r#"
+        builder.type: "podman" is no builder that is known
+          hint: write docker, buildkit or noop
+        "#);
+        insta::assert_snapshot!(error("builder:\n  accelerator:\n    image: x"), @r"
+        unknown key `builder.accelerator.image`
+          hint: what can stand there: base_image
+        ");
+        insta::assert_snapshot!(error("max_jobs: 0"), @r"
+        max_jobs is 0
+          hint: write 1 or more, or -1 for as many as there are
+        ");
+        let unlimited = LaunchConfig::parse("max_jobs: -1").unwrap();
+        assert_eq!(unlimited.max_jobs, Some(usize::MAX));
+        insta::assert_snapshot!(error("max_jobs: many"), @r#"max_jobs: invalid type: string "many", expected a whole number"#);
+        insta::assert_snapshot!(error("queues: [a\n"), @"unclosed bracket '[' at line 1, column 9");
+    }
+}
