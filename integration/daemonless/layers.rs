@@ -32,7 +32,6 @@ const CRATES: &[Layer] = &[
             "progress",
         ],
     ),
-    ("examples/library", &["src"]),
 ];
 
 /// The modules of the root crate.
@@ -152,12 +151,6 @@ const MODULES: &[Layer] = &[
         ],
     ),
     (
-        "agent",
-        &[
-            "env_vars", "error", "reporter", "runtime", "queue", "records", "start",
-        ],
-    ),
-    (
         "submit",
         &[
             "env_vars",
@@ -179,7 +172,6 @@ const MODULES: &[Layer] = &[
             "kubernetes",
             "registry",
             "records",
-            "lock",
             "start",
         ],
     ),
@@ -211,7 +203,6 @@ const MODULES: &[Layer] = &[
             "registry",
             "image_source",
             "records",
-            "lock",
             "start",
         ],
     ),

@@ -22,6 +22,7 @@ mod lock;
 mod podman;
 mod private_engine;
 mod progress;
+mod projects;
 mod queue;
 mod registry;
 mod restore;

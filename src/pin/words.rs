@@ -3,9 +3,6 @@
 
 use regex::Regex;
 
-/// How deep `${A:-${B}}` may be nested. What is read is read by recursion, and its writer a stranger.
-const NESTING: usize = 200;
-
 /// Gives the value of a variable; `None` where it isn't set.
 pub(super) type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 
@@ -14,7 +11,6 @@ pub(super) fn expand(word: &str, escape: char, lookup: Lookup) -> Result<String,
     let mut lexer = Lexer {
         chars: word.chars().collect(),
         next: 0,
-        depth: 0,
         escape,
         lookup,
     };
@@ -24,8 +20,6 @@ pub(super) fn expand(word: &str, escape: char, lookup: Lookup) -> Result<String,
 struct Lexer<'a> {
     chars: Vec<char>,
     next: usize,
-    /// How many `${` are open.
-    depth: usize,
     escape: char,
     lookup: Lookup<'a>,
 }
@@ -131,16 +125,6 @@ impl Lexer<'_> {
     }
 
     fn dollar(&mut self) -> Result<String, String> {
-        if self.depth == NESTING {
-            return Err(format!("variables are nested more than {NESTING} deep"));
-        }
-        self.depth += 1;
-        let value = self.variable();
-        self.depth -= 1;
-        value
-    }
-
-    fn variable(&mut self) -> Result<String, String> {
         self.next += 1;
         if self.peek() != Some('{') {
             let name = self.name();

@@ -2,7 +2,6 @@
 //!
 //! A plan holds no secret: secrets are named by id and by where they come from.
 
-mod place;
 mod repack;
 pub mod spec;
 
@@ -12,7 +11,6 @@ use std::path::PathBuf;
 use mlbuild_buildkit::fsutil::Normalise;
 use serde::Serialize;
 
-pub use place::Place;
 pub use repack::{Compression, Repack};
 pub use spec::SpecError;
 

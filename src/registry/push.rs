@@ -130,10 +130,8 @@ impl Registry {
         // Largest first, so that the last one to finish is a small one.
         let mut order: Vec<&Descriptor> = blobs.iter().collect();
         order.sort_by_key(|blob| std::cmp::Reverse(blob.size()));
-        let pushes = order
-            .into_iter()
-            .map(|blob| self.push_blob(layout, endpoint, scope, blob, progress.clone()));
-        futures::stream::iter(pushes.collect::<Vec<_>>())
+        futures::stream::iter(order)
+            .map(|blob| self.push_blob(layout, endpoint, scope, blob, progress.clone()))
             .buffer_unordered(self.options.parallel.max(1))
             .try_collect()
             .await

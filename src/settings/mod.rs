@@ -1,11 +1,10 @@
-//! A request + environment + `mlbuild.toml` → settings, with everything parsed once.
+//! Flags + environment + `mlbuild.toml` → settings, with everything parsed once.
 //!
-//! The request wins over the file. Lists add up where adding makes sense (packages,
-//! ports, labels); a list of requirements files or tags in the request
+//! Flags win over the file. Lists add up where adding makes sense (packages,
+//! ports, labels); a list of requirements files or tags on the command line
 //! replaces the file's.
 
 mod build;
-mod error;
 mod outputs;
 mod request;
 mod spec;
@@ -16,14 +15,14 @@ use mlbuild_manifests::RunId;
 use oci_spec::distribution::Reference;
 
 pub use build::{BuildSettings, EndpointTls, epoch_seconds};
-pub use error::SettingsError;
 pub use request::BuildRequest;
 pub use spec::Source;
 
 use crate::config::{self, Config};
 use crate::env_vars;
+use crate::error::{CommandError, CommandResult};
 use crate::plan::spec::Spec;
-use crate::plan::{Context, Place, SpecError};
+use crate::plan::{Context, SpecError};
 use crate::registry::RegistryError;
 use crate::reporter::Reporter;
 use crate::trust::{self, TrustError, UserConfig};
@@ -105,20 +104,23 @@ pub enum LockMode {
     /// What is missing is resolved and written.
     #[default]
     Free,
-    /// Nothing may change.
+    /// `--locked`: nothing may change.
     Locked,
-    /// Nothing may change, and nothing is looked up.
+    /// `--frozen`: nothing may change, and nothing is looked up.
     Frozen,
 }
 
 /// Resolves what is asked for.
 ///
 /// # Errors
-/// Which field of the request, or which file and line is at fault.
-pub fn resolve(request: &BuildRequest) -> Result<ImageSettings, SettingsError> {
-    let context = Spec::new(Place::Request("project"), request.context())
+/// [`crate::error::ErrorKind::User`] with the flag or the file and line at fault.
+pub fn resolve(request: &BuildRequest) -> CommandResult<ImageSettings> {
+    let context = Spec::new("CONTEXT", request.context())
         .context()
-        .map_err(SettingsError::Project)?;
+        .map_err(|error| {
+            CommandError::user(error)
+                .hint("give a folder, a git or tar URL, or - for a tar on standard input")
+        })?;
     let project = match &context {
         Context::Folder { path } => path.clone(),
         _ => current_folder()?,
@@ -152,7 +154,7 @@ pub fn resolve(request: &BuildRequest) -> Result<ImageSettings, SettingsError> {
 ///
 /// # Errors
 /// Where the file is there and can't be used.
-pub fn read_config(project: &Path) -> Result<Config, SettingsError> {
+pub fn read_config(project: &Path) -> CommandResult<Config> {
     let mut config = match config::find(project) {
         Some(path) => {
             let config = config::read(&path)?;
@@ -176,35 +178,34 @@ pub fn read_config(project: &Path) -> Result<Config, SettingsError> {
 ///
 /// # Errors
 /// Where it is gone.
-pub fn current_folder() -> Result<PathBuf, SettingsError> {
-    std::env::current_dir().map_err(SettingsError::CurrentFolder)
+pub fn current_folder() -> CommandResult<PathBuf> {
+    std::env::current_dir()
+        .map_err(|error| CommandError::environment(format!("the current folder: {error}")))
 }
 
-fn tags(
-    request: &[String],
-    config: &Config,
-    project: &Path,
-) -> Result<Vec<Reference>, SettingsError> {
-    let (given, place) = if request.is_empty() {
-        (config.image.tags.as_slice(), Place::File("[image] tag"))
-    } else {
-        (request, Place::Request("tags"))
+fn tags(flags: &[String], config: &Config, project: &Path) -> CommandResult<Vec<Reference>> {
+    let (given, place) = match flags.is_empty() {
+        false => (flags, "--tag"),
+        true => (config.image.tags.as_slice(), "mlbuild.toml: [image] tag"),
     };
     if given.is_empty() {
         let name = format!("{}:latest", folder_slug(project));
-        let named = RegistryError::reference(&name).map_err(SettingsError::FolderName)?;
-        return Ok(vec![named]);
+        return Ok(vec![RegistryError::reference(&name)?]);
     }
-    let read = |tag: &String| {
-        let reference =
-            RegistryError::reference(tag).map_err(|source| SettingsError::Tag { place, source })?;
-        if reference.digest().is_some() {
-            let tag = tag.clone();
-            return Err(SettingsError::TagWithDigest { place, tag });
-        }
-        Ok(reference)
-    };
-    given.iter().map(read).collect()
+    given
+        .iter()
+        .map(|tag| {
+            let reference = RegistryError::reference(tag)
+                .map_err(|error| CommandError::user(format!("{place}: {error}")))?;
+            if reference.digest().is_some() {
+                return Err(CommandError::user(format!(
+                    "{place} {tag}: a tag can't name a digest"
+                ))
+                .hint("write NAME:TAG; the digest is what comes out"));
+            }
+            Ok(reference)
+        })
+        .collect()
 }
 
 /// A folder's name as an image name may be: lower-case letters, digits, single separators.
@@ -224,16 +225,18 @@ fn folder_slug(project: &Path) -> String {
     }
 }
 
-/// The id of a run: what was given, else the tracker's, else a new one.
+/// The id of a run: what `--run-id` gave, else the tracker's, else a new one.
 ///
 /// # Errors
 /// Where it isn't one.
-pub fn run_id(given: Option<&str>) -> Result<RunId, SettingsError> {
+pub fn run_id(given: Option<&str>) -> CommandResult<RunId> {
     let wandb = std::env::var(env_vars::WANDB_RUN_ID).ok();
-    Ok(RunId::choose(given, wandb.as_deref())?)
+    RunId::choose(given, wandb.as_deref()).map_err(|error| {
+        CommandError::user(error).hint("give --run-id with letters, digits, `-`, `_` and `.`")
+    })
 }
 
-fn lock(request: &BuildRequest, project: &Path) -> Result<LockSettings, SettingsError> {
+fn lock(request: &BuildRequest, project: &Path) -> CommandResult<LockSettings> {
     let wandb = std::env::var(env_vars::WANDB_RUN_ID).ok();
     let run_id_given = request.run_id.is_some() || wandb.as_ref().is_some_and(|id| !id.is_empty());
     let usual = Path::new(mlbuild_manifests::lock::FILE_NAME);
@@ -249,16 +252,13 @@ fn lock(request: &BuildRequest, project: &Path) -> Result<LockSettings, Settings
 }
 
 /// Parses a value; the error names where it was given.
-fn parse<T>(place: Place, text: &str) -> Result<T, SpecError>
+pub(crate) fn parse<T>(place: &str, text: &str) -> CommandResult<T>
 where
     T: std::str::FromStr,
     T::Err: std::fmt::Display,
 {
-    text.parse().map_err(|error: T::Err| SpecError {
-        place,
-        value: text.to_owned(),
-        reason: error.to_string(),
-    })
+    text.parse()
+        .map_err(|error| CommandError::user(format!("{place} {text}: {error}")))
 }
 
 /// Whether a private builder may be started without asking: as it was said, and in CI.
@@ -270,14 +270,16 @@ pub fn may_start_builder(said: Option<bool>) -> Option<bool> {
     })
 }
 
-/// Reads each of several values.
+/// Reads each value of a repeatable flag.
 fn each<'a, T>(
-    place: Place,
+    flag: &'static str,
     values: impl IntoIterator<Item = &'a String>,
     parse: impl Fn(Spec<'_>) -> Result<T, SpecError>,
-) -> Result<Vec<T>, SpecError> {
-    let values = values.into_iter();
-    values.map(|value| parse(Spec::new(place, value))).collect()
+) -> CommandResult<Vec<T>> {
+    values
+        .into_iter()
+        .map(|value| parse(Spec::new(flag, value)).map_err(CommandError::user))
+        .collect()
 }
 
 #[cfg(test)]

@@ -60,6 +60,10 @@ pub struct BuildRequest {
     /// Requirements files, pylock.toml, or pyproject.toml beside a uv.lock. Some here replace those of
     /// `mlbuild.toml`.
     pub requirements: Vec<String>,
+    /// Extras of the project, besides those of `mlbuild.toml`.
+    pub extras: Vec<String>,
+    /// Dependency groups of the project, besides those of `mlbuild.toml`.
+    pub groups: Vec<String>,
     /// Python packages, as in a requirements file.
     pub packages: Vec<String>,
     /// Debian packages.

@@ -2,7 +2,6 @@
 //! own, checks their signatures, and `dpkg-deb -x` unpacks them. Nothing is
 //! installed, and no root is needed.
 
-use crate::reporter::Reporter;
 use std::path::Path;
 use std::process::Stdio;
 
@@ -17,7 +16,7 @@ pub(super) async fn fetch(
     os: &OsRelease,
     place: &Path,
     rootless: bool,
-    reporter: &dyn Reporter,
+    tell: &(dyn Fn(&str) + Sync),
 ) -> Result<(), String> {
     let done = place.join(if rootless {
         ".whole-rootless"
@@ -32,7 +31,7 @@ pub(super) async fn fetch(
     }
     let work = place.with_extension("fetch");
     let _ = std::fs::remove_dir_all(&work);
-    let result = fetch_into(pin, os, &work, rootless, reporter).await;
+    let result = fetch_into(pin, os, &work, rootless, tell).await;
     let result = result.and_then(|()| {
         let _ = std::fs::remove_dir_all(place);
         std::fs::rename(work.join("root"), place)
@@ -48,7 +47,7 @@ async fn fetch_into(
     os: &OsRelease,
     work: &Path,
     rootless: bool,
-    reporter: &dyn Reporter,
+    tell: &(dyn Fn(&str) + Sync),
 ) -> Result<(), String> {
     let mirror = mirror(pin, os).await?;
     for (number, fetch) in pin.fetch.iter().enumerate() {
@@ -59,7 +58,7 @@ async fn fetch_into(
         if names.is_empty() {
             continue;
         }
-        reporter.note(format!("fetching {} from {mirror}", names.join(", ")));
+        tell(&format!("fetching {} from {mirror}", names.join(", ")));
         let apt = Apt::new(
             &work.join(format!("apt{number}")),
             &sources(pin, os, fetch, &mirror),

@@ -82,6 +82,12 @@ pub struct ComposeArgs {
     /// Requirements file, pylock.toml, or pyproject.toml beside a uv.lock (repeatable).
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub requirements: Vec<String>,
+    /// Extra of the project (repeatable).
+    #[arg(long = "extra", value_name = "NAME")]
+    pub extras: Vec<String>,
+    /// Dependency group of the project (repeatable).
+    #[arg(long = "group", value_name = "NAME")]
+    pub groups: Vec<String>,
     /// Python package, as in a requirements file (repeatable).
     #[arg(long = "package", value_name = "REQUIREMENT")]
     pub packages: Vec<String>,

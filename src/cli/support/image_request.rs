@@ -47,6 +47,8 @@ impl ImageArgs {
             sudo: what.sudo,
             python: what.python.clone(),
             requirements: what.requirements.clone(),
+            extras: what.extras.clone(),
+            groups: what.groups.clone(),
             packages: what.packages.clone(),
             apt: what.apt.clone(),
             env: what.env.clone(),

@@ -22,4 +22,3 @@ pub(super) mod runtime;
 pub mod size;
 pub mod time;
 pub(in crate::cli) mod trust;
-pub mod value;

@@ -9,7 +9,7 @@ use crate::project::{
     ImagePython, LocalProject, ProjectError, Requirements, Wanted, locked_by_pylock, locked_by_uv,
     members_of_uv, parse_one, read_lines, read_requirements,
 };
-use crate::spec::ImageSpec;
+use crate::spec::{ImageSpec, PythonSpec};
 use crate::value::ContextPattern;
 
 /// The packages that are asked for, and the files that say so.
@@ -101,6 +101,7 @@ pub(super) fn gather(
             "add them to the project and lock again (uv add NAME), or leave the lock file out",
         ));
     }
+    check_choice(python, &inputs)?;
     for text in &python.packages {
         let wanted = parse_one(text, "packages", image).map_err(|reason| {
             ComposeError::conflict(
@@ -123,6 +124,27 @@ pub(super) fn gather(
     }
     check_opencv(spec, &inputs, warnings)?;
     Ok(inputs)
+}
+
+/// Refuses extras and groups that nothing would be chosen from.
+fn check_choice(python: &PythonSpec, inputs: &Inputs) -> Result<(), ComposeError> {
+    let chosen = match (python.extras.first(), python.groups.first()) {
+        (Some(extra), _) => format!("the extra {extra}"),
+        (None, Some(group)) => format!("the dependency group {group}"),
+        (None, None) => return Ok(()),
+    };
+    let of_projects = [Kind::Pyproject, Kind::Pipfile, Kind::Setup];
+    let mut patterns = python.requirements.iter();
+    let is_there = inputs.synced.is_some()
+        || python.project.is_some()
+        || patterns.any(|p| Kind::of(p.as_str()).is_some_and(|kind| of_projects.contains(&kind)));
+    match is_there {
+        true => Ok(()),
+        false => Err(ComposeError::conflict(
+            format!("{chosen} is chosen, but no project is there whose packages it is a part of"),
+            "name the project: -r pyproject.toml; or its extra in the requirements file: -e .[NAME]",
+        )),
+    }
 }
 
 fn read_files(

@@ -110,8 +110,14 @@ const UNREAD: [(&str, &str); 12] = [
 /// Looks at the folder of a project. Never fails: what can't be read is in
 /// [`ProjectFacts::problems`].
 pub fn detect(folder: &Path) -> ProjectFacts {
+    detect_chosen(folder, Choice::default())
+}
+
+/// As [`detect`], where extras and groups of the project were chosen.
+pub fn detect_chosen(folder: &Path, choice: Choice) -> ProjectFacts {
     let mut look = Look {
         folder,
+        choice,
         names: root_files(folder),
         facts: ProjectFacts::default(),
         wanted: Vec::new(),
@@ -152,6 +158,7 @@ impl ProjectFacts {
 
 struct Look<'a> {
     folder: &'a Path,
+    choice: Choice<'a>,
     names: BTreeSet<String>,
     facts: ProjectFacts,
     wanted: Vec<Wanted>,
@@ -381,7 +388,7 @@ impl Look<'_> {
                 self.wanted.extend(found.wanted);
                 for file in &found.files {
                     let why = match files.contains(file) {
-                        true if files.len() == 1 => format!("{count} packages"),
+                        true if files.len() == 1 => packages(count),
                         true => "its packages".to_owned(),
                         false => "a requirements file names it".to_owned(),
                     };
@@ -411,7 +418,7 @@ impl Look<'_> {
     }
 
     fn manifest(&mut self, file: &str, kind: Kind) {
-        let manifest = match manifests::read(self.folder, file, kind, Choice::default()) {
+        let manifest = match manifests::read(self.folder, file, kind, self.choice) {
             Ok(manifest) => manifest,
             Err(error) => {
                 self.facts.problems.push(error.to_string());
@@ -427,8 +434,12 @@ impl Look<'_> {
             ..
         } = manifest;
         let asked = read_lines(self.folder, &requirements, &self.image());
+        // Those that a marker rules out aren't counted.
+        let count = asked
+            .as_ref()
+            .map_or(requirements.len(), |a| a.1.wanted.len());
         self.take(asked.map(|(_, found)| found.wanted));
-        self.used(file, &format!("{} packages", requirements.len()));
+        self.used(file, &packages(count));
         inputs
             .iter()
             .for_each(|input| self.used(input, "its versions"));
@@ -453,7 +464,7 @@ impl Look<'_> {
             Ok((packages, unused)) => {
                 self.used(
                     "apt.txt",
-                    &format!("{} packages of the distribution", packages.len()),
+                    &format!("{} of the distribution", self::packages(packages.len())),
                 );
                 self.facts.apt = packages
                     .iter()
@@ -494,6 +505,14 @@ impl Look<'_> {
                 );
             }
         }
+    }
+}
+
+/// `1 package`, `2 packages`.
+fn packages(count: usize) -> String {
+    match count {
+        1 => "1 package".into(),
+        count => format!("{count} packages"),
     }
 }
 
@@ -583,10 +602,10 @@ mod tests {
         let shown: Vec<String> = facts.findings.iter().map(ToString::to_string).collect();
         insta::assert_snapshot!(shown.join("\n"), @r"
         runtime.txt: used: Python 3.10
-        requirements.txt: used: 1 packages
+        requirements.txt: used: 1 package
         pyproject.toml: used: requirements.txt:2 names it: it is installed with the code
         requirements-test.txt: not used: requirements.txt says which packages there are; to use it: -r requirements-test.txt
-        apt.txt: used: 1 packages of the distribution
+        apt.txt: used: 1 package of the distribution
         Dockerfile: not used: the image is composed from a template; to build it as it is: mlbuild image -f Dockerfile
         constraints.txt: not used: no requirements file names it; name it there: -c constraints.txt
         environment.yml: not used: other files say which packages there are; to use it: -r environment.yml

@@ -10,7 +10,7 @@ mod locks;
 pub mod manifests;
 mod requirements;
 
-pub use detect::{Finding, ProjectFacts, detect};
+pub use detect::{Finding, ProjectFacts, detect, detect_chosen};
 pub use environment::ImagePython;
 pub use locks::{locked_by_pylock, locked_by_uv, members_of_uv};
 pub(crate) use manifests::build_requirements;

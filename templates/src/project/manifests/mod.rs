@@ -3,6 +3,7 @@
 //! named, with the reason and the next step.
 
 mod binder;
+mod chosen;
 mod cog;
 mod conda;
 mod pdm;

@@ -1,10 +1,11 @@
 //! `[project]` of `pyproject.toml` (PEP 621), its optional dependencies, and `[dependency-groups]`
 //! (PEP 735).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::chosen::{Chosen, same};
 use super::pyproject::Around;
-use super::{Asked, Manifest, Unused, beside, place, setup, strings, unreadable};
+use super::{Asked, Manifest, Unused, beside, place, setup, strings};
 use crate::project::ProjectError;
 
 pub(super) fn read(around: &Around) -> Result<Manifest, ProjectError> {
@@ -51,37 +52,69 @@ fn choose_extras(
 ) -> Result<(), ProjectError> {
     let known: Vec<&str> = extras
         .into_iter()
-        .flatten()
-        .map(|(name, _)| name.as_str())
+        .flat_map(toml::Table::keys)
+        .map(String::as_str)
         .collect();
-    for wanted in around.choice.extras {
-        let found = extras.and_then(|e| e.iter().find(|(name, _)| same(name, wanted)));
-        let Some((_, lines)) = found else {
-            return Err(unreadable(
-                around.file,
-                format!("it has no extra {wanted}"),
-                &format!("choose of {}", shown(&known)),
-            ));
-        };
-        manifest
-            .requirements
-            .extend(strings(Some(lines)).map(|line| Asked {
-                text: line.to_owned(),
-                origin: place(around.file, around.text, line),
-            }));
+    let chosen = Chosen::extras(around.file, around.choice.extras);
+    chosen.check(&known)?;
+    let mut seen = BTreeSet::new();
+    for name in known.iter().filter(|name| chosen.has(name)) {
+        let asked = extra(around, name, "", &mut seen);
+        manifest.requirements.extend(asked);
     }
     let left: Vec<&str> = known
         .into_iter()
-        .filter(|name| !around.choice.extras.iter().any(|e| same(e, name)))
+        .filter(|name| !seen.contains(*name))
         .collect();
-    if !left.is_empty() {
-        manifest.unused.push(Unused {
-            what: format!("{}: extras {}", around.file, left.join(", ")),
-            why: "none of them was chosen".into(),
-            next: format!("choose with extras = [\"{}\"]", left[0]),
-        });
-    }
+    manifest.unused.extend(chosen.left(&left));
     Ok(())
+}
+
+/// An extra, and those that it takes in: `all = ["this-project[gpu,docs]"]`.
+fn extra(around: &Around, name: &str, marker: &str, seen: &mut BTreeSet<String>) -> Vec<Asked> {
+    let extras = around
+        .table
+        .get("project")
+        .and_then(|p| p.get("optional-dependencies"));
+    let extras = extras.and_then(toml::Value::as_table);
+    let found = extras.and_then(|e| e.iter().find(|(known, _)| same(known, name)));
+    let Some((name, lines)) = found.filter(|(name, _)| !seen.contains(*name)) else {
+        return Vec::new();
+    };
+    seen.insert(name.clone());
+    let lines = strings(Some(lines));
+    lines
+        .flat_map(|line| taken_in(around, line, marker, seen))
+        .collect()
+}
+
+/// A line as it is, or what the extras of this project that it names ask for: the project itself
+/// isn't on any index.
+fn taken_in(around: &Around, line: &str, outer: &str, seen: &mut BTreeSet<String>) -> Vec<Asked> {
+    let (target, marker) = line.split_once(';').unwrap_or((line, ""));
+    let marker = match (outer.trim(), marker.trim()) {
+        ("", one) | (one, "") => one.to_owned(),
+        (outer, inner) => format!("({outer}) and ({inner})"),
+    };
+    let own = around.table.get("project").and_then(|p| p.get("name"));
+    let own = own.and_then(toml::Value::as_str).unwrap_or_default();
+    let extras = target
+        .trim()
+        .strip_suffix(']')
+        .and_then(|t| t.split_once('['));
+    match extras.filter(|(name, _)| same(name.trim(), own)) {
+        Some((_, extras)) => extras
+            .split(',')
+            .flat_map(|name| extra(around, name.trim(), &marker, seen))
+            .collect(),
+        None => vec![Asked {
+            text: match marker.as_str() {
+                "" => target.trim().to_owned(),
+                marker => format!("{} ; {marker}", target.trim()),
+            },
+            origin: place(around.file, around.text, line),
+        }],
+    }
 }
 
 fn groups_of(
@@ -92,64 +125,92 @@ fn groups_of(
     let mut asked = Vec::new();
     let known: Vec<&str> = groups
         .into_iter()
-        .flatten()
-        .map(|(name, _)| name.as_str())
+        .flat_map(toml::Table::keys)
+        .map(String::as_str)
         .collect();
+    let elsewhere = elsewhere(around);
+    let of_tools: Vec<&str> = elsewhere
+        .keys()
+        .copied()
+        .filter(|name| !known.contains(name))
+        .collect();
+    let all = [known, of_tools].concat();
+    let chosen = Chosen::groups(around.file, around.choice.groups);
+    chosen.check(&all)?;
+    let mut seen = BTreeSet::new();
     for wanted in around.choice.groups {
-        let mut seen = BTreeSet::new();
-        if !collect(around, groups, wanted, &mut seen, &mut asked) {
-            return Err(unreadable(
-                around.file,
-                format!("it has no dependency group {wanted}"),
-                &format!("choose of {}", shown(&known)),
-            ));
+        collect(around, groups, wanted, &mut seen, &mut asked);
+        for (name, lines) in elsewhere.iter().filter(|(name, _)| same(name, wanted)) {
+            seen.insert((*name).to_owned());
+            asked.extend(lines.iter().cloned());
         }
     }
-    let left: Vec<&str> = known
+    let left: Vec<&str> = all
         .into_iter()
-        .filter(|name| !around.choice.groups.iter().any(|g| same(g, name)))
+        .filter(|name| !seen.contains(*name))
         .collect();
-    if !left.is_empty() {
-        manifest.unused.push(Unused {
-            what: format!("{}: dependency groups {}", around.file, left.join(", ")),
-            why: "none of them was chosen".into(),
-            next: format!("choose with groups = [\"{}\"]", left[0]),
-        });
-    }
+    manifest.unused.extend(chosen.left(&left));
     Ok(asked)
 }
 
-/// A group and those that it includes; false where there is none of that name.
+/// Groups that stand in tables of tools: of PDM, of uv before PEP 735, of Poetry beside `[project]`.
+fn elsewhere<'a>(around: &'a Around) -> BTreeMap<&'a str, Vec<Asked>> {
+    let tool = |path: &[&str]| {
+        let tool = around.table.get("tool");
+        path.iter().try_fold(tool?, |value, key| value.get(key))
+    };
+    let asked = |line: &str| Asked {
+        text: line.to_owned(),
+        origin: place(around.file, around.text, line),
+    };
+    let mut groups: BTreeMap<&str, Vec<Asked>> = BTreeMap::new();
+    if let Some(lines) = tool(&["uv", "dev-dependencies"]) {
+        groups
+            .entry("dev")
+            .or_default()
+            .extend(strings(Some(lines)).map(asked));
+    }
+    let of_pdm = tool(&["pdm", "dev-dependencies"]).and_then(toml::Value::as_table);
+    for (name, lines) in of_pdm.into_iter().flatten() {
+        groups
+            .entry(name)
+            .or_default()
+            .extend(strings(Some(lines)).map(asked));
+    }
+    let of_poetry = tool(&["poetry", "group"]).and_then(toml::Value::as_table);
+    for (name, table) in of_poetry.into_iter().flatten() {
+        let members = table.get("dependencies").and_then(toml::Value::as_table);
+        for (package, wish) in members.into_iter().flatten() {
+            let line = super::poetry::line_of(package, wish);
+            let origin = place(around.file, around.text, &format!("{package} ="));
+            let group = groups.entry(name).or_default();
+            group.extend(line.map(|text| Asked { text, origin }));
+        }
+    }
+    groups
+}
+
+/// A group and those that it includes.
 fn collect(
     around: &Around,
     groups: Option<&toml::Table>,
     name: &str,
     seen: &mut BTreeSet<String>,
     asked: &mut Vec<Asked>,
-) -> bool {
+) {
     let found = groups.and_then(|g| g.iter().find(|(known, _)| same(known, name)));
-    let Some((name, lines)) = found else {
-        return false;
+    let Some((name, lines)) = found.filter(|(name, _)| !seen.contains(*name)) else {
+        return;
     };
-    if !seen.insert(name.clone()) {
-        return true;
-    }
+    seen.insert(name.clone());
     for line in lines.as_array().into_iter().flatten() {
         let included = line.get("include-group").and_then(toml::Value::as_str);
         match (line.as_str(), included) {
-            (Some(line), _) => asked.push(Asked {
-                text: line.to_owned(),
-                origin: place(around.file, around.text, line),
-            }),
-            (None, Some(included)) => {
-                if !collect(around, groups, included, seen, asked) {
-                    return false;
-                }
-            }
+            (Some(line), _) => asked.extend(taken_in(around, line, "", &mut BTreeSet::new())),
+            (None, Some(included)) => collect(around, groups, included, seen, asked),
             (None, None) => {}
         }
     }
-    true
 }
 
 /// Dependencies that aren't written in `[project]`: those that setuptools and hatch read elsewhere.
@@ -206,17 +267,4 @@ fn dynamic(around: &Around, manifest: &mut Manifest) -> Result<(), ProjectError>
         });
     }
     Ok(())
-}
-
-/// Names are compared as PEP 503 and PEP 735 do.
-fn same(a: &str, b: &str) -> bool {
-    let plain = |text: &str| text.to_ascii_lowercase().replace(['_', '.'], "-");
-    plain(a) == plain(b)
-}
-
-fn shown(names: &[&str]) -> String {
-    match names {
-        [] => "none: it has none".into(),
-        names => names.join(", "),
-    }
 }

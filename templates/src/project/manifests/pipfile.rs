@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::chosen::Chosen;
 use super::{Asked, Choice, Manifest, Unused, beside, place, poetry, text_of, toml_of, unreadable};
 use crate::project::{LocalProject, ProjectError};
 
@@ -10,30 +11,36 @@ pub(super) fn read(project: &Path, file: &str, choice: Choice) -> Result<Manifes
     let text = text_of(project, &file)?;
     let table = toml_of(&file, &text)?;
     let mut manifest = Manifest::default();
+    // Sections besides these two are groups of their own.
+    let tables = table.iter().filter(|(name, value)| {
+        !["packages", "requires", "scripts", "pipenv", "source"].contains(&name.as_str())
+            && value.is_table()
+    });
+    let groups: Vec<&str> = tables.map(|(name, _)| group_of(name)).collect();
+    let chosen = Chosen::groups(&file, choice.groups);
+    chosen.check(&groups)?;
+    Chosen::extras(&file, choice.extras).check(&[])?;
     let sections = ["packages"].into_iter();
-    let dev = choice
-        .groups
+    let more = groups
         .iter()
-        .any(|group| group == "dev")
-        .then_some("dev-packages");
-    for section in sections.chain(dev) {
+        .filter(|group| chosen.has(group))
+        .map(|group| section_of(group));
+    for section in sections.chain(more) {
         let packages = table.get(section).and_then(toml::Value::as_table);
         for (name, wish) in packages.into_iter().flatten() {
             package(&file, &text, name, wish, &mut manifest);
         }
     }
-    if dev.is_none()
-        && table
-            .get("dev-packages")
-            .and_then(toml::Value::as_table)
-            .is_some_and(|t| !t.is_empty())
-    {
-        manifest.unused.push(Unused {
-            what: format!("{file}: [dev-packages]"),
-            why: "an image gets what the project needs to run".into(),
-            next: "choose with groups = [\"dev\"]".into(),
-        });
-    }
+    let is_filled = |group: &&str| {
+        let packages = table.get(section_of(group)).and_then(toml::Value::as_table);
+        packages.is_some_and(|packages| !packages.is_empty())
+    };
+    let filled: Vec<&str> = groups
+        .iter()
+        .copied()
+        .filter(|group| is_filled(group))
+        .collect();
+    manifest.unused.extend(chosen.left(&filled));
     let requires = table.get("requires");
     let python = ["python_full_version", "python_version"]
         .iter()
@@ -45,6 +52,21 @@ pub(super) fn read(project: &Path, file: &str, choice: Choice) -> Result<Manifes
     indexes(&file, &table, &mut manifest);
     lock(project, &file, &mut manifest)?;
     Ok(manifest)
+}
+
+/// `[dev-packages]` is the group `dev`; any other table is called as it is.
+fn group_of(section: &str) -> &str {
+    match section {
+        "dev-packages" => "dev",
+        other => other,
+    }
+}
+
+fn section_of(group: &str) -> &str {
+    match group {
+        "dev" => "dev-packages",
+        other => other,
+    }
 }
 
 fn package(file: &str, text: &str, name: &str, wish: &toml::Value, manifest: &mut Manifest) {

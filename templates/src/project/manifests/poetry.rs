@@ -1,5 +1,6 @@
 //! `[tool.poetry]`, and `poetry.lock` of either form.
 
+use super::chosen::Chosen;
 use super::pyproject::Around;
 use super::{Asked, Manifest, Unused, beside, place, text_of, toml_of, version};
 use crate::project::ProjectError;
@@ -9,8 +10,15 @@ pub(super) fn read(around: &Around, poetry: &toml::Value) -> Result<Manifest, Pr
     let dependencies = poetry.get("dependencies").and_then(toml::Value::as_table);
     let mut of_extras: Vec<String> = Vec::new();
     let extras = poetry.get("extras").and_then(toml::Value::as_table);
+    let names: Vec<&str> = extras
+        .into_iter()
+        .flat_map(toml::Table::keys)
+        .map(String::as_str)
+        .collect();
+    let chosen = Chosen::extras(around.file, around.choice.extras);
+    chosen.check(&names)?;
     for (name, members) in extras.into_iter().flatten() {
-        if around.choice.extras.contains(name) {
+        if chosen.has(name) {
             of_extras.extend(super::strings(Some(members)).map(str::to_lowercase));
         }
     }
@@ -26,27 +34,25 @@ pub(super) fn read(around: &Around, poetry: &toml::Value) -> Result<Manifest, Pr
         dependency(around, name, wish, &of_extras, &mut manifest);
     }
     let groups = poetry.get("group").and_then(toml::Value::as_table);
-    let mut left = Vec::new();
-    for (group, table) in groups.into_iter().flatten() {
-        if !around.choice.groups.contains(group) {
-            left.push(group.as_str());
-            continue;
-        }
-        let members = table.get("dependencies").and_then(toml::Value::as_table);
+    let mut members: Vec<(&str, Option<&toml::Value>)> = groups
+        .into_iter()
+        .flatten()
+        .map(|(name, group)| (name.as_str(), group.get("dependencies")))
+        .collect();
+    // As it was before groups.
+    let of_old = poetry.get("dev-dependencies");
+    members.extend(of_old.map(|old| ("dev", Some(old))));
+    let mut names: Vec<&str> = members.iter().map(|(name, _)| *name).collect();
+    names.dedup();
+    let chosen = Chosen::groups(around.file, around.choice.groups);
+    chosen.check(&names)?;
+    for (_, group) in members.iter().filter(|(name, _)| chosen.has(name)) {
+        let members = group.and_then(toml::Value::as_table);
         for (name, wish) in members.into_iter().flatten() {
             dependency(around, name, wish, &of_extras, &mut manifest);
         }
     }
-    if poetry.get("dev-dependencies").is_some() {
-        left.push("dev");
-    }
-    if !left.is_empty() {
-        manifest.unused.push(Unused {
-            what: format!("{}: groups {}", around.file, left.join(", ")),
-            why: "none of them was chosen".into(),
-            next: format!("choose with groups = [\"{}\"]", left[0]),
-        });
-    }
+    manifest.unused.extend(chosen.left(&names));
     sources(around, poetry, &mut manifest);
     manifest.local.extend(around.itself());
     Ok(manifest)
@@ -88,7 +94,7 @@ fn dependency(
             manifest.unused.push(Unused {
                 what: format!("{origin}: {name}"),
                 why: "it is optional, and no extra that holds it was chosen".into(),
-                next: "choose with extras = [\"NAME\"]".into(),
+                next: "choose its extra: --extra NAME".into(),
             });
             continue;
         }

@@ -2,14 +2,15 @@
 
 use std::path::Path;
 
-use super::{Asked, Choice, Manifest, Unused, beside, folder_of, place, text_of};
+use super::chosen::Chosen;
+use super::{Asked, Choice, Manifest, Unused, beside, folder_of, place, text_of, unreadable};
 use crate::project::{LocalProject, ProjectError};
 
 pub(super) fn read(project: &Path, file: &str, choice: Choice) -> Result<Manifest, ProjectError> {
     let text = text_of(project, file)?;
     let mut manifest = match file.ends_with(".cfg") {
-        true => cfg(file, &text, choice),
-        false => script(project, file, &text),
+        true => cfg(file, &text, choice)?,
+        false => script(project, file, &text, choice)?,
     };
     // A setup.py that only calls setup() leaves its lists to setup.cfg.
     let beside_it = beside(file, "setup.cfg");
@@ -17,24 +18,35 @@ pub(super) fn read(project: &Path, file: &str, choice: Choice) -> Result<Manifes
         && manifest.requirements.is_empty()
         && project.join(&beside_it).is_file()
     {
-        let more = cfg(&beside_it, &text_of(project, &beside_it)?, choice);
+        let more = cfg(&beside_it, &text_of(project, &beside_it)?, choice)?;
         if !more.requirements.is_empty()
             || !manifest.unused.is_empty() && !text.contains("install_requires")
         {
             manifest = more;
         }
     }
-    manifest.local.push(LocalProject {
-        folder: folder_of(file).to_owned(),
-        extras: Vec::new(),
-        editable: true,
-        origin: file.to_owned(),
-    });
+    let has = |name: &str| project.join(beside(file, name)).is_file();
+    if has("setup.py") || has("pyproject.toml") {
+        manifest.local.push(LocalProject {
+            folder: folder_of(file).to_owned(),
+            extras: Vec::new(),
+            editable: true,
+            origin: file.to_owned(),
+        });
+    } else {
+        manifest.unused.push(Unused {
+            what: format!("{file}: the project itself"),
+            why: "no installer builds a project of a setup.cfg alone".into(),
+            next: "write a setup.py beside it: from setuptools import setup; setup()".into(),
+        });
+    }
     Ok(manifest)
 }
 
-fn cfg(file: &str, text: &str, choice: Choice) -> Manifest {
+fn cfg(file: &str, text: &str, choice: Choice) -> Result<Manifest, ProjectError> {
     let mut manifest = Manifest::default();
+    let chosen = Chosen::extras(file, choice.extras);
+    let mut extras: Vec<String> = Vec::new();
     let mut section = String::new();
     let mut key = String::new();
     for (number, line) in text.lines().enumerate() {
@@ -55,6 +67,9 @@ fn cfg(file: &str, text: &str, choice: Choice) -> Manifest {
             }
             _ => trimmed,
         };
+        if section == "options.extras_require" && !extras.contains(&key) {
+            extras.push(key.clone());
+        }
         if value.is_empty() {
             continue;
         }
@@ -70,17 +85,71 @@ fn cfg(file: &str, text: &str, choice: Choice) -> Manifest {
                 None => manifest.requirements.push(asked),
             },
             ("options", "python_requires") => manifest.python = Some(asked),
-            ("options.extras_require", extra) if choice.extras.iter().any(|e| e == extra) => {
+            ("options.extras_require", extra) if chosen.has(extra) => {
                 manifest.requirements.push(asked);
             }
             _ => {}
         }
     }
-    manifest
+    let extras: Vec<&str> = extras.iter().map(String::as_str).collect();
+    chosen.check(&extras)?;
+    Chosen::groups(file, choice.groups).check(&[])?;
+    manifest.unused.extend(chosen.left(&extras));
+    Ok(manifest)
 }
 
-fn script(project: &Path, file: &str, text: &str) -> Manifest {
+fn script(
+    project: &Path,
+    file: &str,
+    text: &str,
+    choice: Choice,
+) -> Result<Manifest, ProjectError> {
     let mut manifest = Manifest::default();
+    extras_of_script(file, text, choice, &mut manifest)?;
+    dependencies_of_script(project, file, text, &mut manifest);
+    Ok(manifest)
+}
+
+/// `extras_require`, where it stands there as text.
+fn extras_of_script(
+    file: &str,
+    text: &str,
+    choice: Choice,
+    manifest: &mut Manifest,
+) -> Result<(), ProjectError> {
+    Chosen::groups(file, choice.groups).check(&[])?;
+    let chosen = Chosen::extras(file, choice.extras);
+    let Some(value) = value_of(text, "extras_require") else {
+        // They may be in its setup.cfg, or be put together elsewhere.
+        let elsewhere = text.contains("extras_require") || !text.contains("install_requires");
+        return match elsewhere {
+            true => Ok(()),
+            false => chosen.check(&[]),
+        };
+    };
+    let Some(extras) = value_or_assigned(text, value, '{').and_then(table_of) else {
+        if let Some(first) = choice.extras.first() {
+            return Err(unreadable(
+                &place(file, text, "extras_require"),
+                format!("whether it has the extra {first} is worked out by code"),
+                "list its packages in a requirements file, or name them under [image] packages",
+            ));
+        }
+        return Ok(());
+    };
+    let names: Vec<&str> = extras.iter().map(|(name, _)| name.as_str()).collect();
+    chosen.check(&names)?;
+    for (_, lines) in extras.iter().filter(|(name, _)| chosen.has(name)) {
+        manifest.requirements.extend(lines.iter().map(|line| Asked {
+            text: line.clone(),
+            origin: place(file, text, line),
+        }));
+    }
+    manifest.unused.extend(chosen.left(&names));
+    Ok(())
+}
+
+fn dependencies_of_script(project: &Path, file: &str, text: &str, manifest: &mut Manifest) {
     if let Some(python) = value_of(text, "python_requires").and_then(literal) {
         manifest.python = Some(Asked {
             text: python.0,
@@ -90,30 +159,18 @@ fn script(project: &Path, file: &str, text: &str) -> Manifest {
     let Some(value) = value_of(text, "install_requires") else {
         // Arguments that are put together elsewhere may hold them.
         if text.contains("install_requires") || text.contains("**") {
-            worked_out(file, text, &mut manifest);
+            worked_out(file, text, manifest);
         }
-        return manifest;
+        return;
     };
-    let list = match value.starts_with('[') {
-        true => list_of(value),
-        // A name: what is assigned to it at the beginning of a line.
-        false => {
-            let name: String = value
-                .chars()
-                .take_while(|c| c.is_alphanumeric() || *c == '_')
-                .collect();
-            let once = !is_changed(text, &name);
-            assigned(text, &name).filter(|_| once).and_then(list_of)
-        }
-    };
-    if let Some(list) = list {
+    if let Some(list) = value_or_assigned(text, value, '[').and_then(list_of) {
         manifest
             .requirements
             .extend(list.into_iter().map(|line| Asked {
                 origin: place(file, text, &line),
                 text: line,
             }));
-        return manifest;
+        return;
     }
     // The usual way around: it reads a requirements file that lies beside it.
     let named = [
@@ -125,10 +182,22 @@ fn script(project: &Path, file: &str, text: &str) -> Manifest {
     .find(|name| text.contains(**name) && project.join(beside(file, name)).is_file());
     if let Some(name) = named {
         manifest.files.push(beside(file, name));
-        return manifest;
+        return;
     }
-    worked_out(file, text, &mut manifest);
-    manifest
+    worked_out(file, text, manifest);
+}
+
+/// A value that stands where it is used, or what is assigned once, at the beginning of a line, to
+/// the name that does.
+fn value_or_assigned<'a>(text: &'a str, value: &'a str, open: char) -> Option<&'a str> {
+    if value.starts_with(open) {
+        return Some(value);
+    }
+    let name: String = value
+        .chars()
+        .take_while(|c| c.is_alphanumeric() || *c == '_')
+        .collect();
+    assigned(text, &name).filter(|_| !is_changed(text, &name))
 }
 
 fn worked_out(file: &str, text: &str, manifest: &mut Manifest) {
@@ -173,7 +242,9 @@ fn assigned<'a>(text: &'a str, name: &str) -> Option<&'a str> {
 
 /// Whether a name is assigned again, or its list added to.
 fn is_changed(text: &str, name: &str) -> bool {
-    let ways = [".append(", ".extend(", ".insert(", ".remove(", " +=", "+="];
+    let ways = [
+        ".append(", ".extend(", ".insert(", ".remove(", ".update(", " +=", "+=", "[",
+    ];
     let assignments = text.lines().filter(|line| {
         let rest = line.trim_start().strip_prefix(name).map(str::trim_start);
         rest.is_some_and(|rest| rest.starts_with('=') && !rest.starts_with("=="))
@@ -192,8 +263,34 @@ fn literal(text: &str) -> Option<(String, &str)> {
     (!inside.contains('\\')).then(|| (inside.to_owned(), after))
 }
 
+/// A dictionary of lists of string literals; `None` where anything else stands in it.
+fn table_of(text: &str) -> Option<Vec<(String, Vec<String>)>> {
+    let mut rest = text.strip_prefix('{')?;
+    let mut table = Vec::new();
+    loop {
+        rest = rest.trim_start();
+        if let Some(comment) = rest.strip_prefix('#') {
+            rest = comment.split_once('\n').map_or("", |(_, after)| after);
+        } else if let Some(after) = rest.strip_prefix(',') {
+            rest = after;
+        } else if rest.starts_with('}') {
+            return Some(table);
+        } else {
+            let (name, after) = literal(rest)?;
+            let value = after.trim_start().strip_prefix(':')?.trim_start();
+            let (list, after) = list_and_rest(value)?;
+            table.push((name, list));
+            rest = after;
+        }
+    }
+}
+
 /// A list of string literals; `None` where anything else stands in it.
 fn list_of(text: &str) -> Option<Vec<String>> {
+    list_and_rest(text).map(|(list, _)| list)
+}
+
+fn list_and_rest(text: &str) -> Option<(Vec<String>, &str)> {
     let mut rest = text.strip_prefix('[')?;
     let mut list = Vec::new();
     loop {
@@ -206,7 +303,7 @@ fn list_of(text: &str) -> Option<Vec<String>> {
             // A list that is added to isn't all of it.
             let added =
                 after.trim_start().starts_with(['+', '*']) || after.trim_start().starts_with("if ");
-            return (!added).then_some(list);
+            return (!added).then_some((list, after));
         } else {
             let (line, after) = literal(rest)?;
             list.push(line);

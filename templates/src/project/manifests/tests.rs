@@ -46,10 +46,8 @@ fn a_project_of_pep_621_with_extras_and_groups() {
     let unused: Vec<&str> = found.unused.iter().map(|u| u.what.as_str()).collect();
     assert_eq!(
         unused,
-        [
-            "pyproject.toml: extras docs",
-            "pyproject.toml: dependency groups lint"
-        ]
+        // The group lint is in, by way of test.
+        ["pyproject.toml: extras docs"]
     );
     let wrong = ["cuda".to_owned()];
     let dir = folder(&[("pyproject.toml", text)]);
@@ -62,6 +60,98 @@ fn a_project_of_pep_621_with_extras_and_groups() {
         error.to_string().contains("it has no extra cuda"),
         "{error}"
     );
+}
+
+#[test]
+fn extras_take_in_those_of_their_own_project() {
+    let text = "[project]\nname = \"My.Proj\"\n[project.optional-dependencies]\ngpu = [\"torch>=2\"]\nall = [\"my-proj[gpu,docs]; python_version >= '3'\", \"six\"]\ndocs = [\"mkdocs; sys_platform == 'linux'\", \"my_proj[all]\"]\n";
+    let chosen = ["ALL".to_owned()];
+    let choice = Choice {
+        extras: &chosen,
+        groups: &[],
+    };
+    let found = manifest(&[("pyproject.toml", text)], choice);
+    let asked: Vec<&str> = found.requirements.iter().map(|a| a.text.as_str()).collect();
+    assert_eq!(
+        asked,
+        [
+            "torch>=2 ; python_version >= '3'",
+            "mkdocs ; (python_version >= '3') and (sys_platform == 'linux')",
+            "six",
+        ]
+    );
+    assert_eq!(found.unused, []);
+}
+
+#[test]
+fn what_is_chosen_and_not_there_is_refused_by_every_kind() {
+    let names = ["nope".to_owned()];
+    for (file, text) in [
+        ("pyproject.toml", "[project]\nname = \"x\"\n"),
+        (
+            "pyproject.toml",
+            "[tool.poetry.dependencies]\nsix = \"*\"\n",
+        ),
+        ("Pipfile", "[packages]\nsix = \"*\"\n"),
+        ("setup.py", "setup(install_requires=['six'])\n"),
+        (
+            "setup.py",
+            "setup(install_requires=['six'], extras_require={'a': ['b']})\n",
+        ),
+        ("setup.cfg", "[options]\ninstall_requires = six\n"),
+    ] {
+        let dir = folder(&[(file, text)]);
+        let kind = Kind::of(file).unwrap();
+        for (extras, groups) in [(&names[..], &[][..]), (&[], &names)] {
+            let found = read(dir.path(), file, kind, Choice { extras, groups });
+            let error = found.unwrap_err().to_string();
+            assert!(error.contains("nope"), "{file}: {text}: {error}");
+        }
+    }
+    let by_code = "setup(install_requires=['six'], extras_require=extras())\n";
+    let dir = folder(&[("setup.py", by_code)]);
+    let choice = Choice {
+        extras: &names,
+        groups: &[],
+    };
+    let error = read(dir.path(), "setup.py", Kind::Setup, choice).unwrap_err();
+    assert!(error.to_string().contains("worked out by code"), "{error}");
+}
+
+#[test]
+fn extras_of_a_setup_script_are_chosen() {
+    let text = "EXTRAS = {\n  'gpu': ['torch'],  # big\n  \"docs\": [\"mkdocs\",],\n}\nsetup(install_requires=['six'], extras_require=EXTRAS)\n";
+    let chosen = ["gpu".to_owned()];
+    let choice = Choice {
+        extras: &chosen,
+        groups: &[],
+    };
+    let found = manifest(&[("setup.py", text)], choice);
+    let asked: Vec<&str> = found.requirements.iter().map(|a| a.text.as_str()).collect();
+    assert_eq!(asked, ["torch", "six"]);
+    assert_eq!(found.unused[0].what, "setup.py: extras docs");
+}
+
+#[test]
+fn groups_of_tools_are_chosen_beside_pep_621() {
+    let project = "[project]\nname = \"x\"\ndependencies = []\n";
+    for table in [
+        "[tool.uv]\ndev-dependencies = [\"pytest\"]\n",
+        "[tool.pdm.dev-dependencies]\ndev = [\"pytest\"]\n",
+        "[tool.poetry.group.dev.dependencies]\npytest = \"*\"\n",
+    ] {
+        let text = format!("{project}{table}");
+        let found = manifest(&[("pyproject.toml", &text)], Choice::default());
+        let unused = &found.unused[0].what;
+        assert_eq!(unused, "pyproject.toml: dependency groups dev", "{table}");
+        let groups = ["dev".to_owned()];
+        let choice = Choice {
+            extras: &[],
+            groups: &groups,
+        };
+        let found = manifest(&[("pyproject.toml", &text)], choice);
+        assert_eq!(found.requirements[0].text, "pytest", "{table}");
+    }
 }
 
 #[test]
@@ -108,7 +198,7 @@ fn a_pipfile_and_its_lock() {
     assert_eq!(found.constraints, ["numpy==1.26.4"]);
     assert_eq!(found.python.unwrap().text, "==3.11.*");
     assert!(found.local[0].editable && found.local[0].folder == ".");
-    assert_eq!(found.unused[0].what, "Pipfile: [dev-packages]");
+    assert_eq!(found.unused[0].what, "Pipfile: dependency groups dev");
 }
 
 #[test]

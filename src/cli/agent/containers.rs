@@ -1,0 +1,200 @@
+//! Containers, as an agent needs them: calls wait while the daemon is away.
+
+use std::future::Future;
+use std::io::Read as _;
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use mlbuild_buildkit::docker::containers::{ContainerEvent, ContainerState};
+
+use super::calls::{CallError, Calls, Podman};
+use crate::error::{CommandError, CommandResult};
+use crate::runtime::RuntimeCli;
+use crate::start::job::Engine;
+
+/// How long before the daemon is asked again.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How far back events are looked for, in seconds.
+const PAST: i64 = 24 * 3600;
+/// Lines, and bytes, of a job's output that are kept.
+const LINES: &str = "2000";
+const BYTES: usize = 64 << 10;
+
+/// How often Podman is asked for what others left unstarted: each time is a process.
+const SELDOM: Duration = Duration::from_secs(60);
+
+pub(super) struct Containers {
+    pub(super) engine: Engine,
+    /// When Podman was asked last.
+    asked: Mutex<Option<Instant>>,
+}
+
+impl Containers {
+    pub(super) fn of(cli: RuntimeCli) -> CommandResult<Self> {
+        let engine = wait(Engine::find(cli))?;
+        Ok(Self {
+            engine,
+            asked: Mutex::default(),
+        })
+    }
+
+    fn calls(&self) -> Calls<'_> {
+        match self.engine.api() {
+            Some(api) => Calls::Docker(api),
+            None => Calls::Podman(Podman(self.engine.program())),
+        }
+    }
+
+    /// Starts a container.
+    ///
+    /// # Errors
+    /// Where it didn't start: a daemon that goes away meanwhile is asked what it did.
+    pub(super) fn start(&self, id: &str) -> Result<(), String> {
+        let Err(error) = wait(self.calls().start(id)) else {
+            return Ok(());
+        };
+        match (self.state(id), &error) {
+            (Some(state), _) if state.running => Ok(()),
+            // Podman has said all that there is to say.
+            (_, CallError::Refused(words)) if self.engine.is_podman() => Err(words.clone()),
+            (Some(state), _) if state.status != "created" && state.error.is_empty() => Ok(()),
+            (Some(state), CallError::Refused(_)) if !state.error.is_empty() => Err(state.error),
+            (_, CallError::Refused(words)) => Err(words.clone()),
+            // Nobody heard the answer. One that can be removed didn't start, and won't.
+            _ => match self.remove(id) {
+                true => Err(error.words().to_owned()),
+                false => Ok(()),
+            },
+        }
+    }
+
+    /// Whether a container goes when it has ended.
+    pub(super) fn is_to_go(&self, id: &str) -> bool {
+        let found = wait(self.calls().inspect(id)).ok().flatten();
+        let labels = found.and_then(|container| container.config.labels);
+        labels.is_some_and(|labels| labels.contains_key(super::job::LABEL_REMOVE))
+    }
+
+    /// What a container does; `None` if it is gone.
+    pub(super) fn state(&self, id: &str) -> Option<ContainerState> {
+        loop {
+            match wait(self.calls().inspect(id)) {
+                Ok(found) => return found.map(|container| container.state),
+                Err(_) => std::thread::sleep(PATIENCE),
+            }
+        }
+    }
+
+    /// Waits until a container has ended; `None` if it is gone.
+    pub(super) fn end(&self, id: &str) -> Option<ContainerState> {
+        loop {
+            let ended = wait(self.calls().wait(id));
+            match self.state(id) {
+                Some(state) if state.running || state.status == "created" => {
+                    if ended.is_err() {
+                        std::thread::sleep(PATIENCE);
+                    }
+                }
+                state => return state,
+            }
+        }
+    }
+
+    /// Stops a container; tries until it is done.
+    pub(super) fn stop(&self, id: &str) {
+        while wait(self.calls().stop(id)).is_err() {
+            std::thread::sleep(PATIENCE);
+            if self.state(id).is_none_or(|state| !state.running) {
+                return;
+            }
+        }
+    }
+
+    /// Removes a container that doesn't run; false where it runs.
+    pub(super) fn remove(&self, id: &str) -> bool {
+        loop {
+            match wait(self.calls().remove(id)) {
+                Ok(removed) => return removed,
+                Err(_) => match self.state(id) {
+                    None => return true,
+                    Some(_) => std::thread::sleep(PATIENCE),
+                },
+            }
+        }
+    }
+
+    /// What the daemon remembers of a container.
+    pub(super) fn events(&self, id: &str) -> Vec<ContainerEvent> {
+        loop {
+            let now = jiff::Timestamp::now().as_second();
+            match wait(self.calls().events(id, now - PAST, now + 1)) {
+                Ok(events) => return events,
+                Err(_) => std::thread::sleep(PATIENCE),
+            }
+        }
+    }
+
+    /// Containers that were made for jobs of a store and never started: job, fencing token, id.
+    pub(super) fn created(&self, store: &str) -> Vec<(String, i64, String)> {
+        if self.engine.is_podman() {
+            let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+            if asked.is_some_and(|asked| asked.elapsed() < SELDOM) {
+                return Vec::new();
+            }
+            *asked = Some(Instant::now());
+        }
+        let label = format!("{}={store}", super::job::LABEL_STORE);
+        let Ok(containers) = wait(self.calls().created(&label)) else {
+            return Vec::new();
+        };
+        let of_it = |container: mlbuild_buildkit::docker::containers::ContainerSummary| {
+            let job = container.labels.get(super::job::LABEL_JOB)?.clone();
+            let fencing_token = container
+                .labels
+                .get(super::job::LABEL_EPOCH)?
+                .parse()
+                .ok()?;
+            Some((job, fencing_token, container.id))
+        };
+        containers.into_iter().filter_map(of_it).collect()
+    }
+
+    /// Whether an image is in the store.
+    pub(super) fn has_image(&self, name: &str) -> bool {
+        wait(self.calls().has_image(name))
+    }
+
+    /// The end of what a container printed.
+    pub(super) fn log(&self, id: &str) -> String {
+        let read = || -> std::io::Result<Vec<u8>> {
+            let (mut reader, writer) = std::io::pipe()?;
+            let mut child = Command::new(self.engine.program())
+                .args(["logs", "--tail", LINES, id])
+                .stdin(Stdio::null())
+                .stdout(writer.try_clone()?)
+                .stderr(writer)
+                .spawn()?;
+            let mut bytes = Vec::new();
+            let read = reader.read_to_end(&mut bytes);
+            let status = child.wait()?;
+            read?;
+            // Then these are the program's own words.
+            Ok(if status.success() { bytes } else { Vec::new() })
+        };
+        let bytes = read().unwrap_or_default();
+        let tail = &bytes[bytes.len().saturating_sub(BYTES)..];
+        // PostgreSQL keeps no NUL in a text.
+        String::from_utf8_lossy(tail).replace('\0', "\u{fffd}")
+    }
+}
+
+/// Does one call on this thread.
+pub(super) fn wait<T>(call: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(CommandError::environment)
+        .expect("a thread can wait")
+        .block_on(call)
+}

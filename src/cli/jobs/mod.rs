@@ -1,0 +1,445 @@
+//! `mlbuild jobs`: what waits in queues, what runs, and how it ended; beside it, the Jobs that
+//! `mlbuild submit` made in a Kubernetes cluster (`cluster`).
+
+mod cluster;
+mod prune;
+
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use clap::{Args, Subcommand, ValueEnum};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use self::cluster::ClusterJob;
+use super::queue::store_args::StoreArgs;
+use super::support::cluster_args::{ClusterArgs, ContextArgs};
+use super::support::runtime::wait_for;
+use crate::cli::support::format::Format;
+use crate::cli::support::output;
+use crate::error::{CommandError, CommandResult};
+use crate::queue::{Filter, Job, State, Store, StoreError};
+use crate::runtime::{RuntimeCli, shell_line};
+use crate::start::job::Engine;
+
+/// How often somebody who follows a job looks at it.
+const POLL_INTERVAL: Duration = Duration::from_millis(300);
+
+/// List jobs, show them, follow them, cancel them, try them again, remove them.
+///
+/// A job is named by its id, or by as much of its beginning or end as no other
+/// job has. A Job of a Kubernetes cluster, made by mlbuild submit, by its name or its run's id.
+#[derive(Debug, Clone, Args)]
+pub struct JobsArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: JobsCommand,
+}
+
+/// What `mlbuild jobs` does.
+#[derive(Debug, Clone, Subcommand)]
+pub enum JobsCommand {
+    /// List jobs of queues and of the cluster, newest first.
+    List(ListArgs),
+    /// Show all that is known of a job.
+    Show(ShowArgs),
+    /// Print what a job printed.
+    Logs(LogsArgs),
+    /// End jobs: one that waits won't start, the container of one that runs is stopped; a Job of the cluster is removed.
+    Cancel(IdsArgs),
+    /// Try jobs of queues once more that have ended.
+    Retry(RetryArgs),
+    /// Remove jobs of queues that are over, and the code that no job needs any more.
+    Prune(prune::PruneArgs),
+}
+
+/// Flags of `mlbuild jobs list`.
+#[derive(Debug, Clone, Args)]
+pub struct ListArgs {
+    /// Only those of queues, or only those of the Kubernetes cluster.
+    #[arg(long, value_enum)]
+    pub kind: Option<Kind>,
+    /// Only of this queue; with `--kind kubernetes`, of this queue of Kueue.
+    #[arg(long, short, value_name = "NAME")]
+    pub queue: Option<String>,
+    /// Only those that got so far.
+    #[arg(long, value_enum)]
+    pub state: Option<State>,
+    /// At most this many.
+    #[arg(short = 'n', long, value_name = "NUMBER")]
+    pub limit: Option<usize>,
+    /// Where queues and jobs are kept.
+    #[command(flatten)]
+    pub store: StoreArgs,
+    /// Namespace of the cluster; otherwise the kubeconfig's, or the pod's own.
+    #[arg(long, value_name = "NAME")]
+    pub namespace: Option<String>,
+    /// Which cluster.
+    #[command(flatten)]
+    pub context: ContextArgs,
+    /// Form of the answer.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// Kinds of jobs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    /// Jobs of queues, which agents run.
+    Queue,
+    /// Jobs of a Kubernetes cluster.
+    Kubernetes,
+}
+
+/// Flags of `mlbuild jobs show`.
+#[derive(Debug, Clone, Args)]
+pub struct ShowArgs {
+    /// The job.
+    #[arg(value_name = "JOB")]
+    pub job: String,
+    /// Where queues and jobs are kept.
+    #[command(flatten)]
+    pub store: StoreArgs,
+    /// Which cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+    /// Form of the answer.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// Flags of `mlbuild jobs logs`.
+#[derive(Debug, Clone, Args)]
+pub struct LogsArgs {
+    /// The job.
+    #[arg(value_name = "JOB")]
+    pub job: String,
+    /// Go on until the job has ended.
+    #[arg(long, short)]
+    pub follow: bool,
+    /// Where queues and jobs are kept.
+    #[command(flatten)]
+    pub store: StoreArgs,
+    /// Which cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+}
+
+/// Jobs.
+#[derive(Debug, Clone, Args)]
+pub struct IdsArgs {
+    /// The jobs.
+    #[arg(value_name = "JOB", required = true)]
+    pub jobs: Vec<String>,
+    /// Where queues and jobs are kept.
+    #[command(flatten)]
+    pub store: StoreArgs,
+    /// Which cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+}
+
+/// Flags of `mlbuild jobs retry`.
+#[derive(Debug, Clone, Args)]
+pub struct RetryArgs {
+    /// The jobs.
+    #[arg(value_name = "JOB", required = true)]
+    pub jobs: Vec<String>,
+    /// Give up what ran on a machine that is gone for good. If it isn't gone, the job runs twice.
+    #[arg(long)]
+    pub force: bool,
+    /// Where queues and jobs are kept.
+    #[command(flatten)]
+    pub store: StoreArgs,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// Where a job isn't known, or the store can't be used.
+pub fn run(args: &JobsArgs) -> CommandResult {
+    match &args.command {
+        JobsCommand::List(args) => list(args),
+        JobsCommand::Show(args) => show(args),
+        JobsCommand::Logs(args) => logs(args),
+        JobsCommand::Cancel(args) => cancel(args),
+        JobsCommand::Prune(args) => prune::run(args),
+        JobsCommand::Retry(args) => {
+            let store = args.store.open()?;
+            for typed in &args.jobs {
+                store.retry(&store.job(typed)?.id, args.force)?;
+            }
+            Ok(())
+        }
+    }
+}
+
+/// A job of either kind.
+enum Listed {
+    Queue(Job),
+    Cluster(ClusterJob),
+}
+
+impl Listed {
+    fn created(&self) -> Timestamp {
+        match self {
+            Self::Queue(job) => job.created,
+            Self::Cluster(job) => job.created,
+        }
+    }
+
+    fn document(&self) -> Value {
+        let (document, kind) = match self {
+            Self::Queue(job) => (serde_json::to_value(job), "queue"),
+            Self::Cluster(job) => (serde_json::to_value(job), "kubernetes"),
+        };
+        let mut document = document.expect("plain data");
+        document["kind"] = json!(kind);
+        document
+    }
+
+    fn row(&self) -> Vec<String> {
+        let (id, queue, state, who, source, command) = match self {
+            Self::Queue(job) => (
+                job.id.clone(),
+                job.queue.clone(),
+                state(job),
+                job.agent.clone().unwrap_or_default(),
+                job.source.shown(),
+                &job.command,
+            ),
+            Self::Cluster(job) => (
+                job.id.clone(),
+                job.queue.clone().unwrap_or_default(),
+                job.told(),
+                format!("kubernetes/{}", job.namespace),
+                job.image.clone(),
+                &job.command,
+            ),
+        };
+        let command = shell_line(command).replace('\n', " ");
+        vec![
+            id,
+            queue,
+            state,
+            self.created().strftime("%Y-%m-%d %H:%M").to_string(),
+            who,
+            source,
+            command.chars().take(60).collect(),
+        ]
+    }
+}
+
+fn list(args: &ListArgs) -> CommandResult {
+    let mut jobs = Vec::new();
+    if args.kind != Some(Kind::Kubernetes) {
+        let store = args.store.open()?;
+        if let Some(queue) = &args.queue {
+            store.queue(queue)?;
+        }
+        let found = store.jobs(&Filter {
+            queue: args.queue.clone(),
+            state: args.state,
+            limit: args.limit,
+        })?;
+        jobs.extend(found.into_iter().map(Listed::Queue));
+    }
+    let found = wait_for(cluster::list(args))?;
+    jobs.extend(found.into_iter().map(Listed::Cluster));
+    jobs.sort_by_key(|job| std::cmp::Reverse(job.created()));
+    jobs.truncate(args.limit.unwrap_or(usize::MAX));
+    if args.format == Format::Json {
+        let jobs: Vec<Value> = jobs.iter().map(Listed::document).collect();
+        return output::answer(&format!("{:#}", json!({ "jobs": jobs })));
+    }
+    if jobs.is_empty() {
+        output::note("no jobs");
+        return Ok(());
+    }
+    let titles = [
+        "JOB", "QUEUE", "STATE", "LAUNCHED", "AGENT", "SOURCE", "COMMAND",
+    ];
+    let mut rows = vec![titles.map(str::to_owned).to_vec()];
+    rows.extend(jobs.iter().map(Listed::row));
+    output::answer(&output::table(&rows))
+}
+
+/// A job of a queue; `None` where it can only be one of the cluster.
+fn of_queue(
+    typed: &str,
+    store: &StoreArgs,
+    cluster: &ClusterArgs,
+) -> CommandResult<Option<(Store, Job)>> {
+    if cluster.is_typed() {
+        return Ok(None);
+    }
+    let store = store.open()?;
+    match store.job(typed) {
+        Ok(job) => Ok(Some((store, job))),
+        Err(StoreError::NoJob { .. }) if cluster::may_have(typed, cluster) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A time, to the second.
+fn time(time: Option<Timestamp>) -> Option<String> {
+    time.map(|time| time.strftime("%Y-%m-%d %H:%M:%S").to_string())
+}
+
+/// How far it got, in a few words.
+fn state(job: &Job) -> String {
+    let word = job.state.as_str();
+    match (job.state, job.exit_code) {
+        (State::Claimed | State::Running, _) if job.agent_is_silent => {
+            format!("{word}, agent silent")
+        }
+        (State::Claimed | State::Running, _) if job.cancel_wanted => {
+            format!("{word}, to be cancelled")
+        }
+        (State::Queued, _) if job.attempt > 1 => format!("{word}, try {}", job.attempt),
+        (State::Failed, Some(code)) => format!("{word} ({code})"),
+        _ => word.to_owned(),
+    }
+}
+
+fn show(args: &ShowArgs) -> CommandResult {
+    let Some((store, job)) = of_queue(&args.job, &args.store, &args.cluster)? else {
+        let job = wait_for(cluster::job(&args.job, &args.cluster))?;
+        return match args.format {
+            Format::Json => output::answer(&format!("{:#}", Listed::Cluster(job).document())),
+            Format::Text => output::answer(&output::table(&job.rows())),
+        };
+    };
+    let attempts = store.attempts(&job.id)?;
+    if args.format == Format::Json {
+        let mut shown = Listed::Queue(job).document();
+        shown["attempts"] = json!(attempts);
+        return output::answer(&format!("{shown:#}"));
+    }
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    let mut row = |name: &str, value: Option<String>| {
+        if let Some(value) = value.filter(|value| !value.is_empty()) {
+            rows.push(vec![name.to_owned(), value]);
+        }
+    };
+    row("job", Some(job.id.clone()));
+    row("queue", Some(job.queue.clone()));
+    row("state", Some(state(&job)));
+    row("why", job.error.clone());
+    row("source", Some(job.source.shown()));
+    row("command", Some(shell_line(&job.command)));
+    row("options", Some(job.overrides.join(" ")));
+    row(
+        "priority",
+        Some(job.priority)
+            .filter(|p| *p != 0)
+            .map(|p| p.to_string()),
+    );
+    row(
+        "try",
+        Some(format!("{} of {}", job.attempt, job.retries + 1)).filter(|_| job.retries > 0),
+    );
+    row(
+        "agent",
+        job.agent
+            .clone()
+            .zip(job.host.clone())
+            .map(|(agent, host)| format!("{agent} on {host}")),
+    );
+    row("gpus", Some(job.gpus.join(",")));
+    row("run", job.run_id.clone());
+    row("image", job.image.clone());
+    row("container", job.container.clone());
+    row("launched", time(Some(job.created)));
+    row("started", time(job.started));
+    row("ended", time(job.ended));
+    for attempt in &attempts {
+        let how = match (&attempt.error, attempt.exit_code) {
+            (Some(error), _) => error.clone(),
+            (None, Some(code)) => format!("exit code {code}"),
+            (None, None) => String::new(),
+        };
+        row(&format!("try {}", attempt.attempt), Some(how));
+    }
+    output::answer(&output::table(&rows))
+}
+
+fn cancel(args: &IdsArgs) -> CommandResult {
+    for typed in &args.jobs {
+        let Some((store, job)) = of_queue(typed, &args.store, &args.cluster)? else {
+            wait_for(cluster::cancel(typed, &args.cluster))?;
+            continue;
+        };
+        let state = store.cancel(&job.id)?;
+        if state != State::Cancelled {
+            let agent = job.agent.unwrap_or_default();
+            output::note(&format!("{}: agent {agent} stops it", job.id));
+        }
+    }
+    Ok(())
+}
+
+/// What a job printed: from its container, where that is on this machine, else its end, which the
+/// agent kept.
+fn logs(args: &LogsArgs) -> CommandResult {
+    let Some((store, mut job)) = of_queue(&args.job, &args.store, &args.cluster)? else {
+        return wait_for(cluster::logs(args));
+    };
+    if args.follow {
+        job = wait_for_start(&store, job)?;
+    }
+    if let Some(container) = &job.container
+        && let Some(engine) = has_container(container)?
+    {
+        let mut command = Command::new(engine.program());
+        command.arg("logs").stdin(Stdio::null());
+        if args.follow {
+            command.arg("--follow");
+        }
+        let status = command.arg(container).status();
+        let status =
+            status.map_err(|error| CommandError::environment(format!("its log: {error}")))?;
+        return match status.success() {
+            true => Ok(()),
+            false => Err(CommandError::work(
+                "the log can't be read; why stands above",
+            )),
+        };
+    }
+    match (&job.log, job.state) {
+        (Some(log), _) => output::answer_bytes(log.as_bytes()),
+        (None, State::Queued | State::Claimed) => Err(CommandError::work(format!(
+            "job {} hasn't started: it is {}",
+            job.id,
+            state(&job)
+        ))
+        .hint(format!("mlbuild jobs logs --follow {}", job.id))),
+        (None, _) => Err(CommandError::work(format!(
+            "the container of job {} isn't on this machine; it runs on {}",
+            job.id,
+            job.host.unwrap_or_default()
+        ))
+        .hint("the end of its output can be had here when it has ended")),
+    }
+}
+
+fn wait_for_start(store: &Store, mut job: Job) -> CommandResult<Job> {
+    while matches!(job.state, State::Queued | State::Claimed) {
+        std::thread::sleep(POLL_INTERVAL);
+        job = store.job(&job.id)?;
+    }
+    Ok(job)
+}
+
+fn has_container(id: &str) -> CommandResult<Option<Engine>> {
+    wait_for(async {
+        for cli in [RuntimeCli::Docker, RuntimeCli::Podman] {
+            if let Ok(engine) = Engine::find(cli).await
+                && engine.has_container(id).await
+            {
+                return Ok(Some(engine));
+            }
+        }
+        Ok(None)
+    })
+}
