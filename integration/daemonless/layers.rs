@@ -32,6 +32,7 @@ const CRATES: &[Layer] = &[
             "progress",
         ],
     ),
+    ("examples/library", &["src"]),
 ];
 
 /// The modules of the root crate.
@@ -151,6 +152,12 @@ const MODULES: &[Layer] = &[
         ],
     ),
     (
+        "agent",
+        &[
+            "env_vars", "error", "reporter", "runtime", "queue", "records", "start",
+        ],
+    ),
+    (
         "submit",
         &[
             "env_vars",
@@ -172,6 +179,7 @@ const MODULES: &[Layer] = &[
             "kubernetes",
             "registry",
             "records",
+            "lock",
             "start",
         ],
     ),
@@ -203,6 +211,7 @@ const MODULES: &[Layer] = &[
             "registry",
             "image_source",
             "records",
+            "lock",
             "start",
         ],
     ),

@@ -39,6 +39,9 @@ use crate::settings::{self, BuildRequest, ImageSettings};
 /// # Errors
 /// Where the settings contradict each other, a base or a builder can't be reached, a step fails, or
 /// the registry has something else in the end.
+///
+/// # Panics
+/// On a runtime of tokio with one thread: files are read and written while others go on.
 pub async fn run(request: &BuildRequest, reporter: &dyn Reporter) -> CommandResult<BuildOutcome> {
     let settings = settings::resolve(request)?;
     settings.check_trust(reporter)?;
@@ -246,5 +249,18 @@ fn warn_of_secret_args(settings: &ImageSettings, reporter: &dyn Reporter) {
             "the build argument {name} ends up in the image's history if the Dockerfile uses it; \
              use --secret id={name},env={name}"
         ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reporter::Silent;
+
+    /// So a caller may spawn it.
+    #[test]
+    fn the_future_of_a_build_may_go_to_another_thread() {
+        fn may_move(_future: impl Send) {}
+        may_move(run(&BuildRequest::default(), &Silent));
     }
 }

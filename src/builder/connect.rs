@@ -9,7 +9,8 @@ use mlbuild_buildkit::{
 use super::private::{self, Folder};
 use super::{Builder, BuilderError, TlsFile};
 use crate::loopback::is_loopback;
-use crate::settings::BuildSettings;
+use crate::reporter::{Question, Reporter, Silent};
+use crate::settings::{BuildSettings, may_start_builder};
 
 /// A builder and how it was found.
 #[derive(Debug)]
@@ -20,21 +21,38 @@ pub struct Connection {
     pub how: String,
 }
 
-/// What only a person can say, and what a person should hear meanwhile.
-pub struct Consent<'a> {
-    /// Whether a private builder may be started where none is found.
-    pub may_start: &'a (dyn Fn() -> bool + Sync),
-    /// Hears each longer step.
-    pub tell: &'a (dyn Fn(&str) + Sync),
+/// Whether a private builder is started where none is found.
+#[derive(Debug, Clone, Copy)]
+enum PrivateBuilder {
+    /// By setting, in CI, or by the answer of whoever is asked.
+    IfAllowed,
+    Never,
 }
 
-/// Connects to the builder that settings name, or to the one that is found.
+/// Connects to the builder that settings name, or to the one that is found, or starts one if that is
+/// wanted.
 ///
 /// # Errors
 /// With all that was tried.
-pub async fn connect(
+pub async fn connect_or_start(
     settings: &BuildSettings,
-    consent: &Consent<'_>,
+    reporter: &dyn Reporter,
+) -> Result<Connection, BuilderError> {
+    connect(settings, PrivateBuilder::IfAllowed, reporter).await
+}
+
+/// Connects to a builder that is there; starts none and asks nothing.
+///
+/// # Errors
+/// With all that was tried.
+pub async fn connect_quietly(settings: &BuildSettings) -> Result<Connection, BuilderError> {
+    connect(settings, PrivateBuilder::Never, &Silent).await
+}
+
+async fn connect(
+    settings: &BuildSettings,
+    private: PrivateBuilder,
+    reporter: &dyn Reporter,
 ) -> Result<Connection, BuilderError> {
     let options = DiscoverOptions {
         builder: settings.builder.clone(),
@@ -50,7 +68,7 @@ pub async fn connect(
         && !is_loopback(host)
         && host != "::1"
     {
-        (consent.tell)(&format!(
+        reporter.note(format!(
             "the builder at {host} is reached without TLS: whoever is on the way can read and \
              change files, secrets and log-ins"
         ));
@@ -60,24 +78,36 @@ pub async fn connect(
             builder: Builder::new(found.client).await?,
             how: format!("{} ({})", found.endpoint, found.how),
         }),
-        Err(nowhere @ DiscoverError::Nowhere { .. }) => private_builder(consent, nowhere).await,
+        Err(nowhere @ DiscoverError::Nowhere { .. }) => {
+            private_builder(settings, private, reporter, nowhere).await
+        }
         Err(error) => Err(error.into()),
     }
 }
 
 /// The private builder: the one that runs, or one that is started because the user said so.
 async fn private_builder(
-    consent: &Consent<'_>,
+    settings: &BuildSettings,
+    private: PrivateBuilder,
+    reporter: &dyn Reporter,
     nowhere: DiscoverError,
 ) -> Result<Connection, BuilderError> {
     let folder = Folder::default_place()?;
     let running = private::status(&folder).await?;
-    if running.is_none() && !(consent.may_start)() {
-        return Err(nowhere.into());
+    if running.is_none() {
+        let may_start = match private {
+            PrivateBuilder::Never => false,
+            PrivateBuilder::IfAllowed => may_start_builder(settings.start_builder)
+                .or_else(|| reporter.ask(&Question::StartPrivateBuilder))
+                .unwrap_or(false),
+        };
+        if !may_start {
+            return Err(nowhere.into());
+        }
     }
     let engine = match running {
         Some(engine) => engine,
-        None => private::up(&folder, &private::Options::default(), consent.tell).await?,
+        None => private::up(&folder, &private::Options::default(), reporter).await?,
     };
     let endpoint = engine.endpoint.parse()?;
     let client = Client::connect(&endpoint, &ConnectOptions::default())

@@ -6,7 +6,6 @@
 
 mod check;
 mod connect;
-mod consent;
 mod error;
 mod export;
 mod exports;
@@ -32,8 +31,7 @@ use tokio::sync::mpsc;
 use tokio_util::io::ReaderStream;
 use tokio_util::sync::CancellationToken;
 
-pub use connect::{Connection, Consent, connect, local_docker};
-pub use consent::{connect_or_start, connect_quietly};
+pub use connect::{Connection, connect_or_start, connect_quietly, local_docker};
 pub use error::{BuildError, BuilderError, PlanFeature, TlsFile};
 pub use exports::{Delivery, Route};
 pub use solve::{SolveRequest, untitled};

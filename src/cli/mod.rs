@@ -1,12 +1,6 @@
 //! The verbs: one file per command. Only here is anything printed.
 
-pub mod agent;
 pub mod commands;
-pub mod image;
-pub mod jobs;
-pub mod launch;
-pub mod lock;
-pub mod queue;
 pub mod support;
 
 use std::ffi::OsString;
@@ -15,9 +9,9 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use self::commands::{
-    adopt, attest, base, bash, ci, completions, dev, devcontainer, diff, doctor, engine, env,
-    gui_run, init, inspect, logs, man, mirror, prune, restore, run, runs, schema, submit,
-    templates, verify,
+    adopt, agent, attest, base, bash, ci, completions, dev, devcontainer, diff, doctor, engine,
+    env, gui_run, image, init, inspect, jobs, launch, lock, logs, man, mirror, prune, queue,
+    restore, run, runs, schema, submit, templates, verify,
 };
 use self::support::output;
 use self::support::runtime::wait_for;

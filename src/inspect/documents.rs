@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use mlbuild_manifests::document::{
-    Document, LOCK_ARTIFACT_TYPE, RUN_ARTIFACT_TYPE, RUN_ID_ANNOTATION,
-};
+use mlbuild_manifests::document::{RUN_ARTIFACT_TYPE, RUN_ID_ANNOTATION};
 use mlbuild_manifests::lock::FILE_NAME;
 use mlbuild_manifests::{LockFile, LockedImage, RunRecord};
 use mlbuild_templates::reference;
@@ -13,6 +11,8 @@ use oci_spec::image::Digest;
 
 use super::remote::Found;
 use super::report::{InspectReport, LockFacts, PackageFacts, RunFacts};
+use crate::lock::beside::digests_named;
+use crate::lock::{Fit, lock_beside_image};
 use crate::records::Store;
 use crate::registry::Registry;
 use crate::reporter::Reporter;
@@ -55,35 +55,35 @@ pub(super) async fn add_attached(
 ) {
     let images = found.opened.images.values();
     let manifests = images.map(|image| image.image.manifest.digest());
-    let mut subjects: Vec<&Digest> = [found.top.digest()].into_iter().chain(manifests).collect();
+    let subjects = [found.top.digest()].into_iter().chain(manifests);
+    let mut subjects: Vec<Digest> = subjects.cloned().collect();
     subjects.dedup();
     let exact = found
         .reference
         .clone_with_digest(found.top.digest().to_string());
-    for subject in subjects {
-        let attached = match registry.referrers(&exact, subject, None).await {
+    for subject in &subjects {
+        let attached = registry.referrers(&exact, subject, Some(RUN_ARTIFACT_TYPE));
+        let attached = match attached.await {
             Ok(attached) => attached,
             Err(error) => return reporter.warning(error.to_string()),
         };
         for referrer in attached {
-            match referrer.artifact_type.as_str() {
-                RUN_ARTIFACT_TYPE => {
-                    if let Some(id) = referrer.annotations.get(RUN_ID_ANNOTATION) {
-                        run(report, id.clone()).is_attached = true;
-                    }
-                }
-                LOCK_ARTIFACT_TYPE if report.lock.is_none() => {
-                    let document = registry.pull_attached(&exact, &referrer.descriptor).await;
-                    let entry = document.ok().and_then(|d| LockedImage::from_json(&d).ok());
-                    if let Some(entry) = entry.filter(|entry| is_of(entry, report)) {
-                        let mut lock = LockFile::default();
-                        lock.insert(entry.clone());
-                        take(report, &lock, &entry, REGISTRY, true);
-                    }
-                }
-                _ => {}
+            if let Some(id) = referrer.annotations.get(RUN_ID_ANNOTATION) {
+                run(report, id.clone()).is_attached = true;
             }
         }
+    }
+    if report.lock.is_some() {
+        return;
+    }
+    let beside = match lock_beside_image(registry, &exact, &subjects).await {
+        Ok(beside) => beside,
+        Err(error) => return reporter.warning(error.to_string()),
+    };
+    if let Some(beside) = beside.filter(|beside| beside.fit == Fit::Named) {
+        let mut lock = LockFile::default();
+        lock.insert(beside.entry.clone());
+        take(report, &lock, &beside.entry, REGISTRY, true);
     }
 }
 
@@ -143,10 +143,7 @@ fn take(
 /// True if the entry is about this image.
 fn is_of(entry: &LockedImage, report: &InspectReport) -> bool {
     let digests = report.digests();
-    let published = entry.published.iter().map(|published| &published.digest);
-    let platforms = entry.platforms.values();
-    let mut named = published.chain(platforms.flat_map(|p| [&p.manifest, &p.config]));
-    named.any(|digest| digests.contains(digest.as_ref()))
+    digests_named(entry).any(|digest| digests.contains(digest.as_ref()))
 }
 
 /// The digests that a record names.

@@ -93,10 +93,7 @@ pub async fn lock_beside_image(
 
 /// What an entry says of the image with these digests.
 pub fn fit(entry: &LockedImage, digests: &[Digest]) -> Fit {
-    let published = entry.published.iter().map(|published| &published.digest);
-    let platforms = entry.platforms.values();
-    let mut named = published.chain(platforms.flat_map(|p| [&p.manifest, &p.config]));
-    if named.any(|digest| digests.contains(digest)) {
+    if digests_named(entry).any(|digest| digests.contains(digest)) {
         Fit::Named
     } else if entry.published.is_none() && entry.platforms.is_empty() && entry.derived.is_none() {
         Fit::Unnamed
@@ -105,7 +102,27 @@ pub fn fit(entry: &LockedImage, digests: &[Digest]) -> Fit {
     }
 }
 
-/// All entries that are attached to a manifest, and what is wrong with one that can't be read.
+/// The digests by which an entry names its image: of what was pushed, and of each platform's manifest
+/// and configuration.
+pub fn digests_named(entry: &LockedImage) -> impl Iterator<Item = &Digest> {
+    let published = entry.published.iter().map(|published| &published.digest);
+    let platforms = entry.platforms.values();
+    published.chain(platforms.flat_map(|p| [&p.manifest, &p.config]))
+}
+
+/// All entries that are attached to a manifest and can be read, in the registry's order.
+///
+/// # Errors
+/// Where the registry can't be asked.
+pub async fn entries_beside(
+    registry: &Registry,
+    image: &Reference,
+    subject: &Digest,
+) -> Result<Vec<LockedImage>, RegistryError> {
+    Ok(attached(registry, image, subject).await?.0)
+}
+
+/// The entries, and what is wrong with one that can't be read.
 async fn attached(
     registry: &Registry,
     image: &Reference,

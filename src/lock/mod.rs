@@ -21,7 +21,7 @@ use oci_spec::image::Digest;
 use serde::Serialize;
 
 pub use as_of::parse as parse_as_of;
-pub use beside::{Fit, LockBeside, LockBesideError, lock_beside_image};
+pub use beside::{Fit, LockBeside, LockBesideError, entries_beside, lock_beside_image};
 
 use self::locker::Locker;
 use crate::builder;
@@ -190,5 +190,18 @@ fn tell(outcome: &LockOutcome, key: &ImageKey, reporter: &dyn Reporter) {
             pinned.python,
             pinned.bytes.div_ceil(1_000_000)
         ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reporter::Silent;
+
+    /// So a caller may spawn it.
+    #[test]
+    fn the_future_of_a_lock_may_go_to_another_thread() {
+        fn may_move(_future: impl Send) {}
+        may_move(run(&LockRequest::default(), &Silent));
     }
 }

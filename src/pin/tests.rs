@@ -188,3 +188,14 @@ fn what_buildkit_refuses_is_refused_with_its_line() {
         assert_eq!(error.line, line, "{text:?}: {error}");
     }
 }
+
+#[test]
+fn how_deep_variables_are_nested_is_bounded() {
+    let nested = |depth: usize| {
+        let text = format!("FROM x{}{}\n", "${a:-".repeat(depth), "}".repeat(depth));
+        images(&text, &PinContext::default())
+    };
+    assert!(nested(150).is_ok());
+    let error = nested(100_000).unwrap_err().to_string();
+    assert!(error.ends_with("nested more than 200 deep"), "{error}");
+}

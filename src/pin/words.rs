@@ -3,6 +3,9 @@
 
 use regex::Regex;
 
+/// How deep `${A:-${B}}` may be nested. What is read is read by recursion, and its writer a stranger.
+const NESTING: usize = 200;
+
 /// Gives the value of a variable; `None` where it isn't set.
 pub(super) type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 
@@ -11,6 +14,7 @@ pub(super) fn expand(word: &str, escape: char, lookup: Lookup) -> Result<String,
     let mut lexer = Lexer {
         chars: word.chars().collect(),
         next: 0,
+        depth: 0,
         escape,
         lookup,
     };
@@ -20,6 +24,8 @@ pub(super) fn expand(word: &str, escape: char, lookup: Lookup) -> Result<String,
 struct Lexer<'a> {
     chars: Vec<char>,
     next: usize,
+    /// How many `${` are open.
+    depth: usize,
     escape: char,
     lookup: Lookup<'a>,
 }
@@ -125,6 +131,16 @@ impl Lexer<'_> {
     }
 
     fn dollar(&mut self) -> Result<String, String> {
+        if self.depth == NESTING {
+            return Err(format!("variables are nested more than {NESTING} deep"));
+        }
+        self.depth += 1;
+        let value = self.variable();
+        self.depth -= 1;
+        value
+    }
+
+    fn variable(&mut self) -> Result<String, String> {
         self.next += 1;
         if self.peek() != Some('{') {
             let name = self.name();

@@ -2,6 +2,7 @@
 //!
 //! A plan holds no secret: secrets are named by id and by where they come from.
 
+mod place;
 mod repack;
 pub mod spec;
 
@@ -11,6 +12,7 @@ use std::path::PathBuf;
 use mlbuild_buildkit::fsutil::Normalise;
 use serde::Serialize;
 
+pub use place::Place;
 pub use repack::{Compression, Repack};
 pub use spec::SpecError;
 

@@ -5,36 +5,36 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::PathBuf;
 
-use super::{Context, Output, SecretSource, SshKeys, Typed};
+use super::{Context, Output, Place, SecretSource, SshKeys, Typed};
 
-/// A flag's value that can't be used.
+/// A value that can't be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{flag} {value}: {reason}")]
+#[error("{place} {value}: {reason}")]
 pub struct SpecError {
-    /// The flag, `--secret`.
-    pub flag: &'static str,
+    /// Where it was given.
+    pub place: Place,
     /// The value as given.
     pub value: String,
     /// What is wrong with it and what would be right.
     pub reason: String,
 }
 
-/// A flag's value on its way to a typed one.
+/// A value on its way to a typed one.
 #[derive(Clone, Copy)]
 pub struct Spec<'a> {
-    flag: &'static str,
+    place: Place,
     value: &'a str,
 }
 
 impl<'a> Spec<'a> {
-    /// `value` as given to `flag`.
-    pub fn new(flag: &'static str, value: &'a str) -> Self {
-        Spec { flag, value }
+    /// `value` as it was given at `place`.
+    pub fn new(place: Place, value: &'a str) -> Self {
+        Spec { place, value }
     }
 
     fn error(&self, reason: impl Into<String>) -> SpecError {
         SpecError {
-            flag: self.flag,
+            place: self.place,
             value: self.value.to_owned(),
             reason: reason.into(),
         }
@@ -98,9 +98,9 @@ impl<'a> Spec<'a> {
                 KINDS.join(", ")
             )));
         }
-        let needed = match (kind.as_str(), self.flag) {
+        let needed = match (kind.as_str(), self.place) {
             ("registry", _) => Some("ref"),
-            ("local", "--cache-from") => Some("src"),
+            ("local", Place::Request("cache_from")) => Some("src"),
             ("local", _) => Some("dest"),
             _ => None,
         };
@@ -260,7 +260,7 @@ impl<'a> Spec<'a> {
         Ok((kind, (!disabled).then(|| rest.join(","))))
     }
 
-    /// The value of `--provenance` or `--sbom`: `true`, `false` or fields.
+    /// Whether the builder attests something, and how: `true`, `false` or fields.
     pub fn attestation_switch(&self) -> Result<Option<String>, SpecError> {
         match self.value {
             "true" | "1" | "" => Ok(Some(String::new())),
@@ -450,8 +450,12 @@ fn csv(line: &str) -> Option<Vec<String>> {
 mod tests {
     use super::*;
 
+    fn spec<'a>(field: &'static str, value: &'a str) -> Spec<'a> {
+        Spec::new(Place::Request(field), value)
+    }
+
     fn output(value: &str) -> Result<Output, String> {
-        Spec::new("--output", value)
+        spec("outputs", value)
             .output()
             .map_err(|error| error.to_string())
     }
@@ -475,105 +479,90 @@ mod tests {
 
     #[test]
     fn wrong_outputs_say_what_is_right() {
-        insta::assert_snapshot!(output("type=oci").unwrap_err(), @"--output type=oci: dest= is missing for type=oci");
-        insta::assert_snapshot!(output("type=ocu,dest=x").unwrap_err(), @"--output type=ocu,dest=x: unknown output type `ocu`; there are image, registry, docker, oci, local, tar");
-        insta::assert_snapshot!(output("dest=x").unwrap_err(), @"--output dest=x: type= is missing, such as type=oci");
-        insta::assert_snapshot!(output("type=oci,\"dest=x").unwrap_err(), @r#"--output type=oci,"dest=x: a quote is not closed"#);
+        insta::assert_snapshot!(output("type=oci").unwrap_err(), @"outputs type=oci: dest= is missing for type=oci");
+        insta::assert_snapshot!(output("type=ocu,dest=x").unwrap_err(), @"outputs type=ocu,dest=x: unknown output type `ocu`; there are image, registry, docker, oci, local, tar");
+        insta::assert_snapshot!(output("dest=x").unwrap_err(), @"outputs dest=x: type= is missing, such as type=oci");
+        insta::assert_snapshot!(output("type=oci,\"dest=x").unwrap_err(), @r#"outputs type=oci,"dest=x: a quote is not closed"#);
     }
 
     #[test]
     fn caches() {
-        let cache = Spec::new("--cache-from", "a/b:c").cache().unwrap();
+        let cache = spec("cache_from", "a/b:c").cache().unwrap();
         assert_eq!(
             (cache.kind.as_str(), cache.attrs["ref"].as_str()),
             ("registry", "a/b:c")
         );
-        let error = Spec::new("--cache-to", "type=local").cache().unwrap_err();
+        let error = spec("cache_to", "type=local").cache().unwrap_err();
         assert_eq!(error.reason, "dest= is missing");
-        assert!(Spec::new("--cache-to", "type=none").cache().is_err());
+        assert!(spec("cache_to", "type=none").cache().is_err());
     }
 
     #[test]
     fn secrets() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let value = format!("id=a,src={}", file.path().display());
-        let (id, source) = Spec::new("--secret", &value).secret().unwrap();
+        let (id, source) = spec("secrets", &value).secret().unwrap();
         assert_eq!(
             (id.as_str(), source),
             ("a", SecretSource::File(file.path().into()))
         );
-        let (_, source) = Spec::new("--secret", "id=p,env=PATH").secret().unwrap();
+        let (_, source) = spec("secrets", "id=p,env=PATH").secret().unwrap();
         assert_eq!(source, SecretSource::Env("PATH".into()));
-        let error = Spec::new("--secret", "id=p,env=NO_SUCH_VARIABLE")
+        let error = spec("secrets", "id=p,env=NO_SUCH_VARIABLE")
             .secret()
             .unwrap_err();
         assert_eq!(error.reason, "the variable NO_SUCH_VARIABLE is not set");
-        assert!(Spec::new("--secret", "src=").secret().is_err());
-        assert!(Spec::new("--secret", "id=a,value=b").secret().is_err());
+        assert!(spec("secrets", "src=").secret().is_err());
+        assert!(spec("secrets", "id=a,value=b").secret().is_err());
     }
 
     #[test]
     fn sizes_limits_hosts_and_platforms() {
-        assert_eq!(Spec::new("--shm-size", "1g").size(), Ok(1 << 30));
-        assert!(Spec::new("--shm-size", "g").size().is_err());
-        assert!(
-            Spec::new("--shm-size", "99999999999999999999")
-                .size()
-                .is_err()
-        );
+        assert_eq!(spec("shm_size", "1g").size(), Ok(1 << 30));
+        assert!(spec("shm_size", "g").size().is_err());
+        assert!(spec("shm_size", "99999999999999999999").size().is_err());
+        assert_eq!(spec("ulimits", "nofile=5").ulimit().unwrap(), "nofile=5:5");
+        assert!(spec("ulimits", "nofiles=5").ulimit().is_err());
         assert_eq!(
-            Spec::new("--ulimit", "nofile=5").ulimit().unwrap(),
-            "nofile=5:5"
-        );
-        assert!(Spec::new("--ulimit", "nofiles=5").ulimit().is_err());
-        assert_eq!(
-            Spec::new("--add-host", "a:127.0.0.1").add_host().unwrap(),
+            spec("add_hosts", "a:127.0.0.1").add_host().unwrap(),
             "a=127.0.0.1"
         );
+        assert_eq!(spec("add_hosts", "a=[::1]").add_host().unwrap(), "a=::1");
+        assert!(spec("add_hosts", "a:b").add_host().is_err());
         assert_eq!(
-            Spec::new("--add-host", "a=[::1]").add_host().unwrap(),
-            "a=::1"
-        );
-        assert!(Spec::new("--add-host", "a:b").add_host().is_err());
-        assert_eq!(
-            Spec::new("--platform", "linux/aarch64").platform().unwrap(),
+            spec("platforms", "linux/aarch64").platform().unwrap(),
             "linux/arm64"
         );
-        assert!(Spec::new("--platform", "linux").platform().is_err());
+        assert!(spec("platforms", "linux").platform().is_err());
     }
 
     #[test]
     fn contexts() {
-        let remote = Spec::new("CONTEXT", "https://example.com/a.git#main")
+        let remote = spec("project", "https://example.com/a.git#main")
             .context()
             .unwrap();
         assert!(matches!(remote, Context::Remote { .. }));
         assert!(matches!(
-            Spec::new("CONTEXT", ".").context(),
+            spec("project", ".").context(),
             Ok(Context::Folder { .. })
         ));
-        let error = Spec::new("CONTEXT", "no/such/folder")
-            .context()
-            .unwrap_err();
+        let error = spec("project", "no/such/folder").context().unwrap_err();
         assert_eq!(
             error.to_string(),
-            "CONTEXT no/such/folder: there is no such folder"
+            "project no/such/folder: there is no such folder"
         );
-        let error = Spec::new("CONTEXT", "Cargo.toml").context().unwrap_err();
+        let error = spec("project", "Cargo.toml").context().unwrap_err();
         assert_eq!(error.reason, "it is a file, not a folder");
     }
 
     #[test]
     fn attestations() {
-        let sbom = Spec::new("--attest", "type=sbom,generator=x")
+        let sbom = spec("attests", "type=sbom,generator=x")
             .attestation()
             .unwrap();
         assert_eq!(sbom, ("sbom".into(), Some("generator=x".into())));
-        assert_eq!(
-            Spec::new("--provenance", "false").attestation_switch(),
-            Ok(None)
-        );
-        let max = Spec::new("--provenance", "mode=max").attestation_switch();
+        assert_eq!(spec("provenance", "false").attestation_switch(), Ok(None));
+        let max = spec("provenance", "mode=max").attestation_switch();
         assert_eq!(max, Ok(Some("mode=max".into())));
     }
 }

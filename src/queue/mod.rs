@@ -1,7 +1,7 @@
 //! Queues of jobs: what a queue's configuration says, jobs waiting in a store, and what an agent
 //! does there.
 //!
-//! Starting containers, building images and printing is left to `cli`.
+//! Starting containers is left to `agent`, building images and printing to the command line.
 
 pub mod archive;
 mod claim;

@@ -55,7 +55,7 @@ impl Registry {
                     upload.mount().await
                 }
             });
-            futures::stream::iter(mounts)
+            futures::stream::iter(mounts.collect::<Vec<_>>())
                 .buffer_unordered(self.options.parallel.max(1))
                 .try_collect::<()>()
                 .await?;
@@ -65,7 +65,7 @@ impl Registry {
             let (kind, bytes) = (blob.media_type().clone(), bytes.clone());
             self.push_bytes(&endpoint, &scope, kind, bytes)
         });
-        futures::stream::iter(uploads)
+        futures::stream::iter(uploads.collect::<Vec<_>>())
             .buffer_unordered(self.options.parallel.max(1))
             .try_collect::<Vec<_>>()
             .await?;

@@ -28,7 +28,10 @@ impl Registry {
             let is_there = self.has_blob(reference, blob).await?;
             Ok::<_, RegistryError>((!is_there).then(|| blob.clone()))
         });
-        let missing: Vec<_> = stream::iter(asked).buffered(AT_ONCE).try_collect().await?;
+        let missing: Vec<_> = stream::iter(asked.collect::<Vec<_>>())
+            .buffered(AT_ONCE)
+            .try_collect()
+            .await?;
         Ok(missing.into_iter().flatten().collect())
     }
 

@@ -130,8 +130,10 @@ impl Registry {
         // Largest first, so that the last one to finish is a small one.
         let mut order: Vec<&Descriptor> = blobs.iter().collect();
         order.sort_by_key(|blob| std::cmp::Reverse(blob.size()));
-        futures::stream::iter(order)
-            .map(|blob| self.push_blob(layout, endpoint, scope, blob, progress.clone()))
+        let pushes = order
+            .into_iter()
+            .map(|blob| self.push_blob(layout, endpoint, scope, blob, progress.clone()));
+        futures::stream::iter(pushes.collect::<Vec<_>>())
             .buffer_unordered(self.options.parallel.max(1))
             .try_collect()
             .await

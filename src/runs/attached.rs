@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use mlbuild_manifests::document::{
-    Document, LOCK_ARTIFACT_TYPE, PATCH_MEDIA_TYPE, RUN_ARTIFACT_TYPE, RUN_ID_ANNOTATION,
+    Document, PATCH_MEDIA_TYPE, RUN_ARTIFACT_TYPE, RUN_ID_ANNOTATION,
 };
 use mlbuild_manifests::run_record::sha256;
 use mlbuild_manifests::{LockedImage, RunRecord};
@@ -12,6 +12,7 @@ use oci_spec::distribution::Reference;
 use oci_spec::image::Digest;
 
 use super::RunsError;
+use crate::lock::entries_beside;
 use crate::records::{exact_image, has_checksum};
 use crate::registry::{Registry, RegistryError};
 use crate::reporter::Reporter;
@@ -102,15 +103,9 @@ pub async fn lock_entry(registry: &Registry, record: &RunRecord) -> Option<Locke
     let checksum = record.lock.as_ref()?;
     let image = reference::parse(&exact_image(record)?).ok()?;
     let digest = record.image.pinned()?;
-    let all = registry.referrers(&image, digest, Some(LOCK_ARTIFACT_TYPE));
-    for referrer in all.await.ok()? {
-        let document = registry.pull_attached(&image, &referrer.descriptor).await;
-        let entry = LockedImage::from_json(&document.ok()?).ok();
-        if let Some(entry) = entry.filter(|entry| has_checksum(entry, checksum)) {
-            return Some(entry);
-        }
-    }
-    None
+    let entries = entries_beside(registry, &image, digest).await.ok()?;
+    let mut entries = entries.into_iter();
+    entries.find(|entry| has_checksum(entry, checksum))
 }
 
 fn read(blobs: &[(String, Vec<u8>)]) -> Result<Attached, String> {

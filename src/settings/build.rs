@@ -1,17 +1,17 @@
 //! How the image is built: flags with buildx's names, and `[build]`.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use oci_spec::distribution::Reference;
 
-use super::{BuildRequest, each, outputs};
-use crate::config::Config;
+use super::{BuildRequest, SettingsError, each, outputs};
+use crate::config::{BuildConfig, Config};
 use crate::env_vars;
-use crate::error::{CommandError, CommandResult};
 use crate::plan::spec::Spec;
 use crate::plan::{
-    Compression, Context, NoCache, Output, RunOptions, SecretSource, SshKeys, Typed,
+    Compression, Context, NoCache, Output, Place, RunOptions, SecretSource, SpecError, SshKeys,
+    Typed,
 };
 
 /// How the image is built.
@@ -88,127 +88,61 @@ pub struct EndpointTls {
     pub server_name: Option<String>,
 }
 
+/// What a flag or a key of `[build]` gives, by name.
+type Pairs = BTreeMap<String, String>;
+
 pub(super) fn resolve(
     request: &BuildRequest,
     config: &Config,
     tags: &[Reference],
     named: bool,
-) -> CommandResult<BuildSettings> {
+) -> Result<BuildSettings, SettingsError> {
     let file = &config.build;
     let outputs = outputs::resolve(request, tags)?;
     if outputs.push && !named {
-        return Err(
-            CommandError::user("--push needs a name for the image").hint(format!(
-                "give -t REGISTRY/{}",
-                tags[0].repository().rsplit('/').next().unwrap_or("NAME")
-            )),
-        );
+        let name = tags[0].repository().rsplit('/').next().unwrap_or("NAME");
+        let name = name.to_owned();
+        return Err(SettingsError::PushWithoutName { name });
     }
-
-    let mut build_args = file.args.clone();
-    for arg in &request.build_args {
-        let pair = Spec::new("--build-arg", arg)
-            .pair_or_env()
-            .map_err(CommandError::user)?;
-        build_args.extend(pair);
-    }
-    let epoch = build_args
-        .get(env_vars::SOURCE_DATE_EPOCH)
-        .cloned()
-        .or_else(|| std::env::var(env_vars::SOURCE_DATE_EPOCH).ok())
-        .filter(|value| !value.is_empty());
-    let source_date_epoch = epoch.map(|text| epoch_seconds(&text)).transpose()?;
-
-    let mut labels = BTreeMap::new();
-    for label in &request.labels {
-        labels.extend([Spec::new("--label", label)
-            .pair()
-            .map_err(CommandError::user)?]);
-    }
-    let mut annotations = BTreeMap::new();
-    for annotation in &request.annotations {
-        annotations.extend([Spec::new("--annotation", annotation)
-            .pair()
-            .map_err(CommandError::user)?]);
-    }
-    let platforms = match request.platforms.is_empty() {
-        false => each("--platform", &request.platforms, |spec| spec.platform())?,
-        true => each("mlbuild.toml: [build] platforms", &file.platforms, |spec| {
-            spec.platform()
-        })?,
-    };
-    let network = match (&request.network, &file.network) {
-        (Some(mode), _) => Spec::new("--network", mode),
-        (None, Some(mode)) => Spec::new("mlbuild.toml: [build] network", mode),
-        (None, None) => Spec::new("--network", "default"),
-    };
-    let network = network.network().map_err(CommandError::user)?;
-    let shm_size = request
-        .shm_size
-        .as_deref()
-        .map(|size| Spec::new("--shm-size", size).size());
-    let run = RunOptions {
-        network,
-        add_hosts: each("--add-host", &request.add_hosts, |spec| spec.add_host())?,
-        shm_size: shm_size.transpose().map_err(CommandError::user)?,
-        ulimits: each("--ulimit", &request.ulimits, |spec| spec.ulimit())?,
-    };
-
-    let secret_lines = file.secrets.iter().chain(&request.secrets);
-    let secrets: Vec<_> = each("--secret", secret_lines, |spec| spec.secret())?;
-    let ssh = each("--ssh", &request.ssh, |spec| spec.ssh())?;
-    let mut contexts = BTreeMap::new();
-    for (name, place) in &file.contexts {
-        let spec = Spec::new("mlbuild.toml: [build.contexts]", place);
-        contexts.insert(name.clone(), spec.context().map_err(CommandError::user)?);
-    }
-    for pair in &request.build_contexts {
-        let (name, place) = Spec::new("--build-context", pair)
-            .pair()
-            .map_err(CommandError::user)?;
-        let context = Spec::new("--build-context", &place)
-            .context()
-            .map_err(CommandError::user)?;
-        contexts.insert(name, context);
-    }
-
+    let args = build_args(request, file)?;
+    let policy = request.source_policy_file.as_deref();
     Ok(BuildSettings {
         builder: request.builder.clone().or_else(|| file.builder.clone()),
         tls: request.tls.clone(),
         start_builder: request.start_builder,
-        args: build_args,
+        source_date_epoch: source_date_epoch(&args)?,
+        args,
         target: request.target.clone().or_else(|| file.target.clone()),
-        platforms,
-        labels,
-        annotations,
-        run,
+        platforms: platforms(request, file)?,
+        labels: pairs("labels", &request.labels)?,
+        annotations: pairs("annotations", &request.annotations)?,
+        run: run_options(request, file)?,
         entitlements: entitlements(&request.allow)?,
         cache_from: each(
-            "--cache-from",
+            Place::Request("cache_from"),
             file.cache_from.iter().chain(&request.cache_from),
             |spec| spec.cache(),
         )?,
         cache_to: each(
-            "--cache-to",
+            Place::Request("cache_to"),
             file.cache_to.iter().chain(&request.cache_to),
             |spec| spec.cache(),
         )?,
-        no_cache: match (request.no_cache, request.no_cache_filter.is_empty()) {
-            (true, _) => NoCache::All,
-            (false, false) => NoCache::Stages(request.no_cache_filter.clone()),
-            (false, true) => NoCache::Off,
-        },
+        no_cache: no_cache(request),
         pull: request.pull,
-        secrets: secrets.into_iter().collect(),
-        ssh: ssh.into_iter().collect(),
-        contexts,
+        secrets: each(
+            Place::Request("secrets"),
+            file.secrets.iter().chain(&request.secrets),
+            |spec| spec.secret(),
+        )?
+        .into_iter()
+        .collect(),
+        ssh: each(Place::Request("ssh"), &request.ssh, |spec| spec.ssh())?
+            .into_iter()
+            .collect(),
+        contexts: contexts(request, file)?,
         attestations: attestations(request)?,
-        source_policy: request
-            .source_policy_file
-            .as_deref()
-            .map(source_policy)
-            .transpose()?,
-        source_date_epoch,
+        source_policy: policy.map(source_policy).transpose()?,
         repack: repack(request.repack.as_deref(), file.repack.as_deref())?,
         push: outputs.push,
         load: request.load,
@@ -221,81 +155,156 @@ pub(super) fn resolve(
     })
 }
 
-fn entitlements(allowed: &[String]) -> CommandResult<Vec<String>> {
-    const KNOWN: [&str; 3] = ["network.host", "security.insecure", "device"];
-    for entitlement in allowed {
-        let name = entitlement
-            .split_once('=')
-            .map_or(entitlement.as_str(), |(name, _)| name);
-        if !KNOWN.contains(&name) {
-            return Err(
-                CommandError::user(format!("--allow {entitlement}: unknown entitlement"))
-                    .hint(format!("there are {}", KNOWN.join(", "))),
-            );
-        }
+/// The file's, then the request's; one without a value has that of the environment, or is left out.
+fn build_args(request: &BuildRequest, file: &BuildConfig) -> Result<Pairs, SpecError> {
+    let mut args = file.args.clone();
+    for arg in &request.build_args {
+        args.extend(Spec::new(Place::Request("build_args"), arg).pair_or_env()?);
     }
-    Ok(allowed.to_vec())
+    Ok(args)
 }
 
-fn attestations(request: &BuildRequest) -> CommandResult<BTreeMap<String, Option<String>>> {
-    let mut all: BTreeMap<_, _> = each("--attest", &request.attests, |spec| spec.attestation())?
-        .into_iter()
-        .collect();
-    for (flag, name, value) in [
-        ("--provenance", "provenance", &request.provenance),
-        ("--sbom", "sbom", &request.sbom),
-    ] {
+/// As a build argument, else as the environment has it.
+fn source_date_epoch(args: &Pairs) -> Result<Option<i64>, SettingsError> {
+    let given = args.get(env_vars::SOURCE_DATE_EPOCH).cloned();
+    let given = given.or_else(|| std::env::var(env_vars::SOURCE_DATE_EPOCH).ok());
+    let given = given.filter(|value| !value.is_empty());
+    given.map(|text| epoch_seconds(&text)).transpose()
+}
+
+fn pairs(field: &'static str, given: &[String]) -> Result<Pairs, SpecError> {
+    let pair = |text: &String| Spec::new(Place::Request(field), text).pair();
+    given.iter().map(pair).collect()
+}
+
+fn platforms(request: &BuildRequest, file: &BuildConfig) -> Result<Vec<String>, SpecError> {
+    let (place, given) = if request.platforms.is_empty() {
+        (Place::File("[build] platforms"), &file.platforms)
+    } else {
+        (Place::Request("platforms"), &request.platforms)
+    };
+    each(place, given, |spec| spec.platform())
+}
+
+fn run_options(request: &BuildRequest, file: &BuildConfig) -> Result<RunOptions, SpecError> {
+    let network = match (&request.network, &file.network) {
+        (Some(mode), _) => Spec::new(Place::Request("network"), mode),
+        (None, Some(mode)) => Spec::new(Place::File("[build] network"), mode),
+        (None, None) => Spec::new(Place::Request("network"), "default"),
+    };
+    let network = network.network()?;
+    let size = request.shm_size.as_deref();
+    let size = size.map(|size| Spec::new(Place::Request("shm_size"), size).size());
+    Ok(RunOptions {
+        network,
+        add_hosts: each(Place::Request("add_hosts"), &request.add_hosts, |spec| {
+            spec.add_host()
+        })?,
+        shm_size: size.transpose()?,
+        ulimits: each(Place::Request("ulimits"), &request.ulimits, |spec| {
+            spec.ulimit()
+        })?,
+    })
+}
+
+fn no_cache(request: &BuildRequest) -> NoCache {
+    if request.no_cache {
+        NoCache::All
+    } else if request.no_cache_filter.is_empty() {
+        NoCache::Off
+    } else {
+        NoCache::Stages(request.no_cache_filter.clone())
+    }
+}
+
+/// The file's, then the request's; of one name the last counts.
+fn contexts(
+    request: &BuildRequest,
+    file: &BuildConfig,
+) -> Result<BTreeMap<String, Context>, SpecError> {
+    let mut contexts = BTreeMap::new();
+    for (name, place) in &file.contexts {
+        let spec = Spec::new(Place::File("[build.contexts]"), place);
+        contexts.insert(name.clone(), spec.context()?);
+    }
+    let here = Place::Request("build_contexts");
+    for pair in &request.build_contexts {
+        let (name, place) = Spec::new(here, pair).pair()?;
+        contexts.insert(name, Spec::new(here, &place).context()?);
+    }
+    Ok(contexts)
+}
+
+fn entitlements(allowed: &[String]) -> Result<Vec<String>, SettingsError> {
+    const KNOWN: &[&str] = &["network.host", "security.insecure", "device"];
+    let is_known = |entitlement: &String| {
+        let name = entitlement.split('=').next().unwrap_or_default();
+        KNOWN.contains(&name)
+    };
+    match allowed.iter().find(|allowed| !is_known(allowed)) {
+        Some(unknown) => Err(SettingsError::Entitlement {
+            entitlement: unknown.clone(),
+            known: KNOWN,
+        }),
+        None => Ok(allowed.to_vec()),
+    }
+}
+
+fn attestations(request: &BuildRequest) -> Result<BTreeMap<String, Option<String>>, SpecError> {
+    let given = each(Place::Request("attests"), &request.attests, |spec| {
+        spec.attestation()
+    })?;
+    let mut all: BTreeMap<_, _> = given.into_iter().collect();
+    for (name, value) in [("provenance", &request.provenance), ("sbom", &request.sbom)] {
         if let Some(value) = value {
-            let switch = Spec::new(flag, value)
-                .attestation_switch()
-                .map_err(CommandError::user)?;
+            let switch = Spec::new(Place::Request(name), value).attestation_switch()?;
             all.insert(name.to_owned(), switch);
         }
     }
     Ok(all)
 }
 
-/// The flag, else the file's setting; `false` in either switches it off.
-fn repack(flag: Option<&str>, file: Option<&str>) -> CommandResult<Option<Compression>> {
-    let (place, text) = match (flag, file) {
-        (Some(text), _) => ("--repack", text),
-        (None, Some(text)) => ("mlbuild.toml: [build] repack", text),
+/// The request's, else the file's setting; `false` in either switches it off.
+fn repack(request: Option<&str>, file: Option<&str>) -> Result<Option<Compression>, SettingsError> {
+    let (place, text) = match (request, file) {
+        (Some(text), _) => (Place::Request("repack"), text),
+        (None, Some(text)) => (Place::File("[build] repack"), text),
         (None, None) => return Ok(None),
     };
     if text == "false" {
         return Ok(None);
     }
     let parsed = text.parse().map(Some);
-    parsed.map_err(|why: String| CommandError::user(format!("{place}={text}: {why}")))
+    parsed.map_err(|why: String| SettingsError::Compression {
+        place,
+        compression: text.to_owned(),
+        why,
+    })
 }
 
-fn source_policy(path: &std::path::Path) -> CommandResult<serde_json::Value> {
-    let flag = format!("--source-policy-file {}", path.display());
-    let text =
-        std::fs::read(path).map_err(|error| CommandError::user(format!("{flag}: {error}")))?;
-    serde_json::from_slice(&text).map_err(|error| CommandError::user(format!("{flag}: {error}")))
+fn source_policy(path: &Path) -> Result<serde_json::Value, SettingsError> {
+    let text = std::fs::read(path).map_err(|source| SettingsError::PolicyUnreadable {
+        path: path.to_owned(),
+        source,
+    })?;
+    serde_json::from_slice(&text).map_err(|source| SettingsError::PolicyInvalid {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// Seconds since 1970-01-01, not in the future: a time to come holds nothing still.
 ///
 /// # Errors
 /// Where the text says no such time.
-pub fn epoch_seconds(text: &str) -> CommandResult<i64> {
-    let name = env_vars::SOURCE_DATE_EPOCH;
-    let seconds: i64 = text
-        .parse()
-        .ok()
-        .filter(|seconds| *seconds >= 0)
-        .ok_or_else(|| {
-            CommandError::user(format!(
-                "{name}={text}: not a number of seconds since 1970-01-01"
-            ))
-        })?;
-    if seconds > jiff::Timestamp::now().as_second() {
-        return Err(
-            CommandError::user(format!("{name}={text}: it lies in the future"))
-                .hint("times are only held down to the epoch, so a future one changes nothing"),
-        );
+pub fn epoch_seconds(text: &str) -> Result<i64, SettingsError> {
+    let seconds = text.parse().ok().filter(|seconds| *seconds >= 0);
+    let text = text.to_owned();
+    match seconds {
+        None => Err(SettingsError::Epoch { text }),
+        Some(seconds) if seconds > jiff::Timestamp::now().as_second() => {
+            Err(SettingsError::EpochToCome { text })
+        }
+        Some(seconds) => Ok(seconds),
     }
-    Ok(seconds)
 }

@@ -1,10 +1,11 @@
-//! Flags + environment + `mlbuild.toml` → settings, with everything parsed once.
+//! A request + environment + `mlbuild.toml` → settings, with everything parsed once.
 //!
-//! Flags win over the file. Lists add up where adding makes sense (packages,
-//! ports, labels); a list of requirements files or tags on the command line
+//! The request wins over the file. Lists add up where adding makes sense (packages,
+//! ports, labels); a list of requirements files or tags in the request
 //! replaces the file's.
 
 mod build;
+mod error;
 mod outputs;
 mod request;
 mod spec;
@@ -15,14 +16,14 @@ use mlbuild_manifests::RunId;
 use oci_spec::distribution::Reference;
 
 pub use build::{BuildSettings, EndpointTls, epoch_seconds};
+pub use error::SettingsError;
 pub use request::BuildRequest;
 pub use spec::Source;
 
 use crate::config::{self, Config};
 use crate::env_vars;
-use crate::error::{CommandError, CommandResult};
 use crate::plan::spec::Spec;
-use crate::plan::{Context, SpecError};
+use crate::plan::{Context, Place, SpecError};
 use crate::registry::RegistryError;
 use crate::reporter::Reporter;
 use crate::trust::{self, TrustError, UserConfig};
@@ -104,23 +105,20 @@ pub enum LockMode {
     /// What is missing is resolved and written.
     #[default]
     Free,
-    /// `--locked`: nothing may change.
+    /// Nothing may change.
     Locked,
-    /// `--frozen`: nothing may change, and nothing is looked up.
+    /// Nothing may change, and nothing is looked up.
     Frozen,
 }
 
 /// Resolves what is asked for.
 ///
 /// # Errors
-/// [`crate::error::ErrorKind::User`] with the flag or the file and line at fault.
-pub fn resolve(request: &BuildRequest) -> CommandResult<ImageSettings> {
-    let context = Spec::new("CONTEXT", request.context())
+/// Which field of the request, or which file and line is at fault.
+pub fn resolve(request: &BuildRequest) -> Result<ImageSettings, SettingsError> {
+    let context = Spec::new(Place::Request("project"), request.context())
         .context()
-        .map_err(|error| {
-            CommandError::user(error)
-                .hint("give a folder, a git or tar URL, or - for a tar on standard input")
-        })?;
+        .map_err(SettingsError::Project)?;
     let project = match &context {
         Context::Folder { path } => path.clone(),
         _ => current_folder()?,
@@ -154,7 +152,7 @@ pub fn resolve(request: &BuildRequest) -> CommandResult<ImageSettings> {
 ///
 /// # Errors
 /// Where the file is there and can't be used.
-pub fn read_config(project: &Path) -> CommandResult<Config> {
+pub fn read_config(project: &Path) -> Result<Config, SettingsError> {
     let mut config = match config::find(project) {
         Some(path) => {
             let config = config::read(&path)?;
@@ -178,34 +176,35 @@ pub fn read_config(project: &Path) -> CommandResult<Config> {
 ///
 /// # Errors
 /// Where it is gone.
-pub fn current_folder() -> CommandResult<PathBuf> {
-    std::env::current_dir()
-        .map_err(|error| CommandError::environment(format!("the current folder: {error}")))
+pub fn current_folder() -> Result<PathBuf, SettingsError> {
+    std::env::current_dir().map_err(SettingsError::CurrentFolder)
 }
 
-fn tags(flags: &[String], config: &Config, project: &Path) -> CommandResult<Vec<Reference>> {
-    let (given, place) = match flags.is_empty() {
-        false => (flags, "--tag"),
-        true => (config.image.tags.as_slice(), "mlbuild.toml: [image] tag"),
+fn tags(
+    request: &[String],
+    config: &Config,
+    project: &Path,
+) -> Result<Vec<Reference>, SettingsError> {
+    let (given, place) = if request.is_empty() {
+        (config.image.tags.as_slice(), Place::File("[image] tag"))
+    } else {
+        (request, Place::Request("tags"))
     };
     if given.is_empty() {
         let name = format!("{}:latest", folder_slug(project));
-        return Ok(vec![RegistryError::reference(&name)?]);
+        let named = RegistryError::reference(&name).map_err(SettingsError::FolderName)?;
+        return Ok(vec![named]);
     }
-    given
-        .iter()
-        .map(|tag| {
-            let reference = RegistryError::reference(tag)
-                .map_err(|error| CommandError::user(format!("{place}: {error}")))?;
-            if reference.digest().is_some() {
-                return Err(CommandError::user(format!(
-                    "{place} {tag}: a tag can't name a digest"
-                ))
-                .hint("write NAME:TAG; the digest is what comes out"));
-            }
-            Ok(reference)
-        })
-        .collect()
+    let read = |tag: &String| {
+        let reference =
+            RegistryError::reference(tag).map_err(|source| SettingsError::Tag { place, source })?;
+        if reference.digest().is_some() {
+            let tag = tag.clone();
+            return Err(SettingsError::TagWithDigest { place, tag });
+        }
+        Ok(reference)
+    };
+    given.iter().map(read).collect()
 }
 
 /// A folder's name as an image name may be: lower-case letters, digits, single separators.
@@ -225,18 +224,16 @@ fn folder_slug(project: &Path) -> String {
     }
 }
 
-/// The id of a run: what `--run-id` gave, else the tracker's, else a new one.
+/// The id of a run: what was given, else the tracker's, else a new one.
 ///
 /// # Errors
 /// Where it isn't one.
-pub fn run_id(given: Option<&str>) -> CommandResult<RunId> {
+pub fn run_id(given: Option<&str>) -> Result<RunId, SettingsError> {
     let wandb = std::env::var(env_vars::WANDB_RUN_ID).ok();
-    RunId::choose(given, wandb.as_deref()).map_err(|error| {
-        CommandError::user(error).hint("give --run-id with letters, digits, `-`, `_` and `.`")
-    })
+    Ok(RunId::choose(given, wandb.as_deref())?)
 }
 
-fn lock(request: &BuildRequest, project: &Path) -> CommandResult<LockSettings> {
+fn lock(request: &BuildRequest, project: &Path) -> Result<LockSettings, SettingsError> {
     let wandb = std::env::var(env_vars::WANDB_RUN_ID).ok();
     let run_id_given = request.run_id.is_some() || wandb.as_ref().is_some_and(|id| !id.is_empty());
     let usual = Path::new(mlbuild_manifests::lock::FILE_NAME);
@@ -252,13 +249,16 @@ fn lock(request: &BuildRequest, project: &Path) -> CommandResult<LockSettings> {
 }
 
 /// Parses a value; the error names where it was given.
-pub(crate) fn parse<T>(place: &str, text: &str) -> CommandResult<T>
+fn parse<T>(place: Place, text: &str) -> Result<T, SpecError>
 where
     T: std::str::FromStr,
     T::Err: std::fmt::Display,
 {
-    text.parse()
-        .map_err(|error| CommandError::user(format!("{place} {text}: {error}")))
+    text.parse().map_err(|error: T::Err| SpecError {
+        place,
+        value: text.to_owned(),
+        reason: error.to_string(),
+    })
 }
 
 /// Whether a private builder may be started without asking: as it was said, and in CI.
@@ -270,16 +270,14 @@ pub fn may_start_builder(said: Option<bool>) -> Option<bool> {
     })
 }
 
-/// Reads each value of a repeatable flag.
+/// Reads each of several values.
 fn each<'a, T>(
-    flag: &'static str,
+    place: Place,
     values: impl IntoIterator<Item = &'a String>,
     parse: impl Fn(Spec<'_>) -> Result<T, SpecError>,
-) -> CommandResult<Vec<T>> {
-    values
-        .into_iter()
-        .map(|value| parse(Spec::new(flag, value)).map_err(CommandError::user))
-        .collect()
+) -> Result<Vec<T>, SpecError> {
+    let values = values.into_iter();
+    values.map(|value| parse(Spec::new(place, value))).collect()
 }
 
 #[cfg(test)]

@@ -8,11 +8,10 @@ use mlbuild_templates::project::{Finding, ProjectFacts, detect_chosen};
 use mlbuild_templates::value::{BaseImage, EnvName, EnvValue, UserName};
 use mlbuild_templates::{Accelerator, ImageSpec, PythonSpec, ServingSpec, TemplateName, UserSpec};
 
-use super::{BuildRequest, parse};
+use super::{BuildRequest, SettingsError, parse};
 use crate::config::{AcceleratorKey, Config, ImageConfig, launch};
-use crate::error::{CommandError, CommandResult};
-use crate::plan::Context;
 use crate::plan::spec::Spec;
+use crate::plan::{Context, Place, SpecError};
 
 /// What is built.
 #[derive(Debug, Clone)]
@@ -44,49 +43,11 @@ pub(super) fn resolve(
     config: &Config,
     project: &Path,
     context: &Context,
-) -> CommandResult<Source> {
+) -> Result<Source, SettingsError> {
     let image = &config.image;
-    if request.template.is_some() && request.file.is_some() {
-        return Err(
-            CommandError::user("--template and --file exclude each other")
-                .hint("--template composes a Dockerfile, --file builds yours as it is"),
-        );
+    if let Some(source) = named_dockerfile(request, image, project, context)? {
+        return Ok(source);
     }
-    let dockerfile = match (&request.file, &request.template) {
-        (Some(file), _) => Some(file.clone()),
-        (None, Some(_)) => None,
-        (None, None) => image.dockerfile.as_ref().map(|file| project.join(file)),
-    };
-    if let Some(path) = dockerfile {
-        // As docker does: a path without a leading slash is one in the context.
-        let remote = matches!(context, Context::Remote { .. } | Context::Stdin)
-            && path.is_relative()
-            && path.as_os_str() != "-";
-        if path.as_os_str() == "-" && *context == Context::Stdin {
-            return Err(
-                CommandError::user("--file - and CONTEXT - both read standard input")
-                    .hint("put the Dockerfile into the tar, and give its path there with --file"),
-            );
-        }
-        if !remote && !path.is_file() && path.as_os_str() != "-" {
-            return Err(CommandError::user(format!(
-                "--file {}: there is no such file",
-                path.display()
-            )));
-        }
-        return Ok(Source::Dockerfile { path, remote });
-    }
-    if matches!(context, Context::Remote { .. } | Context::Stdin)
-        && request.template.is_none()
-        && image.template.is_none()
-    {
-        // As docker does: such a context brings its own Dockerfile.
-        return Ok(Source::Dockerfile {
-            path: "Dockerfile".into(),
-            remote: true,
-        });
-    }
-
     let facts = match context {
         Context::Folder { path } => {
             let (extras, groups) = chosen(request, image);
@@ -105,31 +66,76 @@ pub(super) fn resolve(
         });
     }
     let name = match (&request.template, &image.template) {
-        (Some(name), _) => Some(("--template", name.as_str())),
-        (None, Some(name)) => Some(("mlbuild.toml: [image] template", name.as_str())),
+        (Some(name), _) => Some((Place::Request("template"), name.as_str())),
+        (None, Some(name)) => Some((Place::File("[image] template"), name.as_str())),
         (None, None) => None,
     };
     let (template, own) = template(name, project, facts.template)?;
     let mut spec = from_config(image, template);
-    apply_flags(&mut spec, request, image, &facts)?;
-    let mut accelerator_bases = BTreeMap::new();
+    apply_request(&mut spec, request, image, &facts)?;
+    Ok(Source::Composed {
+        spec: Box::new(spec),
+        template: own,
+        accelerator_bases: accelerator_bases(request, config)?,
+        findings: findings(request, image, facts),
+    })
+}
+
+/// The Dockerfile that is asked for, or that comes with a context from elsewhere; `None` where one is
+/// to be composed.
+fn named_dockerfile(
+    request: &BuildRequest,
+    image: &ImageConfig,
+    project: &Path,
+    context: &Context,
+) -> Result<Option<Source>, SettingsError> {
+    if request.template.is_some() && request.file.is_some() {
+        return Err(SettingsError::TemplateAndDockerfile);
+    }
+    let is_elsewhere = matches!(context, Context::Remote { .. } | Context::Stdin);
+    let named = match (&request.file, &request.template) {
+        (Some(file), _) => Some(file.clone()),
+        (None, Some(_)) => None,
+        (None, None) => image.dockerfile.as_ref().map(|file| project.join(file)),
+    };
+    let Some(path) = named else {
+        // As docker does: such a context brings its own Dockerfile.
+        let brings_own = is_elsewhere && request.template.is_none() && image.template.is_none();
+        return Ok(brings_own.then(|| Source::Dockerfile {
+            path: "Dockerfile".into(),
+            remote: true,
+        }));
+    };
+    let is_stdin = path.as_os_str() == "-";
+    // As docker does: a path without a leading slash is one in the context.
+    let remote = is_elsewhere && path.is_relative() && !is_stdin;
+    if is_stdin && *context == Context::Stdin {
+        return Err(SettingsError::TwoOfStdin);
+    }
+    if !remote && !is_stdin && !path.is_file() {
+        return Err(SettingsError::NoDockerfile { path });
+    }
+    Ok(Some(Source::Dockerfile { path, remote }))
+}
+
+/// Base images per accelerator: `mlbuild.toml`'s, and those of a launch configuration before them.
+fn accelerator_bases(
+    request: &BuildRequest,
+    config: &Config,
+) -> Result<BTreeMap<Accelerator, BaseImage>, SettingsError> {
+    let mut bases = BTreeMap::new();
     for (key, accelerator) in &config.accelerator {
         if let Some(base) = &accelerator.base_image {
-            accelerator_bases.insert(accelerator_of(*key), base.clone());
+            bases.insert(accelerator_of(*key), base.clone());
         }
     }
     if let Some(file) = &request.launch_config
         && let Some(base) = launch::base_image(file)?
     {
-        accelerator_bases.insert(Accelerator::Cuda, base.clone());
-        accelerator_bases.insert(Accelerator::Rocm, base);
+        bases.insert(Accelerator::Cuda, base.clone());
+        bases.insert(Accelerator::Rocm, base);
     }
-    Ok(Source::Composed {
-        spec: Box::new(spec),
-        template: own,
-        accelerator_bases,
-        findings: findings(request, image, facts),
-    })
+    Ok(bases)
 }
 
 /// The extras and groups that are chosen.
@@ -235,10 +241,10 @@ fn accelerator_of(key: AcceleratorKey) -> Accelerator {
 ///
 /// Without a name it is the one that fits what the folder asks for.
 fn template(
-    name: Option<(&str, &str)>,
+    name: Option<(Place, &str)>,
     project: &Path,
     fitting: TemplateName,
-) -> CommandResult<(TemplateName, Option<PathBuf>)> {
+) -> Result<(TemplateName, Option<PathBuf>), SettingsError> {
     let Some((place, name)) = name else {
         return Ok((fitting, None));
     };
@@ -257,12 +263,11 @@ fn template(
         }
     }
     let known = TemplateName::ALL.map(TemplateName::as_str);
-    let error = CommandError::user(format!(
-        "{place}: there is no template `{name}`, nor a file or a folder with a Dockerfile of that name"
-    ));
-    Err(match crate::nearest::nearest(name, known) {
-        Some(near) => error.hint(format!("did you mean `{near}`?")),
-        None => error.hint(format!("built-in templates: {}", known.join(", "))),
+    Err(SettingsError::UnknownTemplate {
+        place,
+        name: name.to_owned(),
+        near: crate::nearest::nearest(name, known),
+        known: known.to_vec(),
     })
 }
 
@@ -299,29 +304,30 @@ fn from_config(image: &ImageConfig, template: TemplateName) -> ImageSpec {
     }
 }
 
-fn apply_flags(
+fn apply_request(
     spec: &mut ImageSpec,
     request: &BuildRequest,
     image: &ImageConfig,
     facts: &ProjectFacts,
-) -> CommandResult {
+) -> Result<(), SettingsError> {
     if let Some(base) = &request.base {
-        spec.base = Some(parse("--base", base)?);
+        spec.base = Some(parse(Place::Request("base"), base)?);
     }
     if request.gpu.is_some() {
         spec.gpu = request.gpu;
     }
     if let Some(version) = &request.cuda {
-        spec.cuda = Some(parse("--cuda", version)?);
+        spec.cuda = Some(parse(Place::Request("cuda"), version)?);
     }
     if let Some(version) = &request.nvidia_driver {
-        spec.target.nvidia_driver = Some(parse("--nvidia-driver", version)?);
+        spec.target.nvidia_driver = Some(parse(Place::Request("nvidia_driver"), version)?);
     }
     if let Some(version) = &request.compute_capability {
-        spec.target.compute_capability = Some(parse("--compute-capability", version)?);
+        spec.target.compute_capability =
+            Some(parse(Place::Request("compute_capability"), version)?);
     }
     if let Some(version) = &request.python {
-        spec.python.version = Some(parse("--python", version)?);
+        spec.python.version = Some(parse(Place::Request("python"), version)?);
     }
     if let Some(installer) = request.installer {
         spec.python.installer = installer;
@@ -334,35 +340,33 @@ fn apply_flags(
         spec.apt.clone_from(&facts.apt);
     }
     for package in &request.apt {
-        spec.apt.push(parse("--apt", package)?);
+        spec.apt.push(parse(Place::Request("apt"), package)?);
     }
     for pair in &request.env {
-        let Some((name, value)) = Spec::new("--env", pair)
-            .pair_or_env()
-            .map_err(CommandError::user)?
-        else {
-            return Err(CommandError::user(format!(
-                "--env {pair}: no variable of that name is set here"
-            ))
-            .hint(format!("write --env {pair}=VALUE")));
+        let place = Place::Request("env");
+        let Some((name, value)) = Spec::new(place, pair).pair_or_env()? else {
+            let name = pair.clone();
+            return Err(SettingsError::UnsetVariable { place, name });
         };
-        let value: EnvValue = value
-            .parse()
-            .map_err(|error| CommandError::user(format!("--env {name}: {error}")))?;
-        spec.env.insert(parse::<EnvName>("--env", &name)?, value);
+        let value: EnvValue = value.parse().map_err(|error| SpecError {
+            place,
+            value: name.clone(),
+            reason: format!("{error}"),
+        })?;
+        spec.env.insert(parse::<EnvName>(place, &name)?, value);
     }
     for folder in &request.path {
-        spec.path.push(parse("--path", folder)?);
+        spec.path.push(parse(Place::Request("path"), folder)?);
     }
     for port in &request.ports {
-        spec.ports.push(parse("--port", port)?);
+        spec.ports.push(parse(Place::Request("ports"), port)?);
     }
     spec.ports.sort();
     spec.ports.dedup();
     // OpenCV's window libraries are needed even to import it.
     spec.gui = request.gui || image.gui.unwrap_or(facts.gui);
     if let Some(folder) = &request.workdir {
-        spec.workdir = Some(parse("--workdir", folder)?);
+        spec.workdir = Some(parse(Place::Request("workdir"), folder)?);
     }
     if request.no_code {
         spec.copy = false;
@@ -370,7 +374,7 @@ fn apply_flags(
     if let Some(model) = &request.serve {
         let name = spec.serving.take().and_then(|serving| serving.name);
         spec.serving = Some(ServingSpec {
-            model: parse("--serve", model.trim_end_matches('/'))?,
+            model: parse(Place::Request("serve"), model.trim_end_matches('/'))?,
             name,
         });
     }
@@ -379,18 +383,18 @@ fn apply_flags(
 }
 
 /// The user, if any flag or key speaks of one.
-fn user(request: &BuildRequest, image: &ImageConfig) -> CommandResult<Option<UserSpec>> {
+fn user(request: &BuildRequest, image: &ImageConfig) -> Result<Option<UserSpec>, SettingsError> {
     let keys = &image.user;
     let name: Option<UserName> = match &request.user {
-        Some(name) => Some(parse("--user", name)?),
+        Some(name) => Some(parse(Place::Request("user"), name)?),
         None => keys.name.clone(),
     };
     let uid = match &request.uid {
-        Some(uid) => Some(parse("--uid", uid)?),
+        Some(uid) => Some(parse(Place::Request("uid"), uid)?),
         None => keys.uid,
     };
     let gid = match &request.gid {
-        Some(gid) => Some(parse("--gid", gid)?),
+        Some(gid) => Some(parse(Place::Request("gid"), gid)?),
         None => keys.gid,
     };
     let sudo = request.sudo || keys.sudo.unwrap_or(false);
@@ -399,12 +403,12 @@ fn user(request: &BuildRequest, image: &ImageConfig) -> CommandResult<Option<Use
     }
     let uid = match uid {
         Some(uid) => uid,
-        None => parse("uid", "1000")?,
+        None => parse(Place::Request("uid"), "1000")?,
     };
     let name = match name {
         Some(name) => name,
-        None if uid.get() == 0 => parse("user", "root")?,
-        None => parse("user", DEFAULT_USER)?,
+        None if uid.get() == 0 => parse(Place::Request("user"), "root")?,
+        None => parse(Place::Request("user"), DEFAULT_USER)?,
     };
     Ok(Some(UserSpec {
         name,
@@ -424,10 +428,10 @@ fn requirements(
     image: &ImageConfig,
     facts: &ProjectFacts,
     gpu: Option<Accelerator>,
-) -> CommandResult {
+) -> Result<(), SettingsError> {
     let (files, place) = match (request.requirements.is_empty(), &image.requirements) {
-        (false, _) => (request.requirements.clone(), "--requirements"),
-        (true, Some(files)) => (files.clone(), "mlbuild.toml: [image] requirements"),
+        (false, _) => (request.requirements.clone(), Place::Request("requirements")),
+        (true, Some(files)) => (files.clone(), Place::File("[image] requirements")),
         (true, None) => {
             python.version = python.version.take().or_else(|| facts.python.clone());
             match (&facts.project, &facts.pylock) {
@@ -435,17 +439,14 @@ fn requirements(
                 (None, Some(pylock)) => python.pylock = Some(pylock.clone()),
                 (None, None) => python.requirements.clone_from(&facts.requirements),
             }
-            if let Some(first) = facts.alternatives.first() {
+            if !facts.alternatives.is_empty() {
                 let Some(fitting) = facts.fitting(gpu) else {
-                    return Err(CommandError::user(format!(
-                        "{} are alternatives, and nothing says which one is meant",
-                        facts.alternatives.join(", ")
-                    ))
-                    .hint(format!(
-                        "name one: -r {first}, or requirements = [\"{first}\"] in mlbuild.toml"
-                    )));
+                    let files = facts.alternatives.clone();
+                    return Err(SettingsError::Alternatives { files });
                 };
-                python.requirements.push(parse("requirements", fitting)?);
+                python
+                    .requirements
+                    .push(parse(Place::Request("requirements"), fitting)?);
             }
             return Ok(());
         }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::outside::{outside, outside_from};
 use crate::config::Config;
+use crate::plan::Place;
 use crate::plan::spec::Spec;
 
 /// Files that a build reads without being told; a link may lead anywhere.
@@ -164,7 +165,7 @@ fn context(text: &str, project: &Path, here: &Path) -> Option<String> {
 
 /// A cache in a registry is only read without a question; others take log-ins from the environment.
 fn is_cache_outside(key: &'static str, line: &str, project: &Path) -> bool {
-    let Ok(cache) = Spec::new("--cache-from", line).cache() else {
+    let Ok(cache) = Spec::new(Place::Request("cache_from"), line).cache() else {
         return true;
     };
     let folder = cache.attrs.get("src").or_else(|| cache.attrs.get("dest"));

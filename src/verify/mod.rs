@@ -84,6 +84,9 @@ impl Verification {
 /// # Errors
 /// [`crate::error::ErrorKind::Difference`] where the project isn't the one that the lock is of; an
 /// image or lock that isn't there; those of a build.
+///
+/// # Panics
+/// On a runtime of tokio with one thread: files are read and written while others go on.
 pub async fn verify(
     request: &VerifyRequest,
     reporter: &dyn Reporter,
@@ -134,4 +137,17 @@ async fn compare(
     let first = image_source::open(&target.image.to_string(), registry).await?;
     let second = rebuilt.open(registry)?;
     tokio::task::block_in_place(|| ImageDifference::of(&first, &second, None))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reporter::Silent;
+
+    /// So a caller may spawn it.
+    #[test]
+    fn the_future_of_a_verification_may_go_to_another_thread() {
+        fn may_move(_future: impl Send) {}
+        may_move(verify(&VerifyRequest::default(), &Silent));
+    }
 }

@@ -7,6 +7,7 @@
 pub mod builtin;
 pub mod compose;
 pub mod dockerfile;
+pub mod guard;
 pub mod own;
 pub mod project;
 pub mod reference;

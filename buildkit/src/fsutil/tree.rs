@@ -33,6 +33,12 @@ impl Names {
     pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], FileType)> {
         self.entries.iter().map(|e| (name(&self.bytes, e), e.2))
     }
+
+    /// The entry of that index: its name and its kind as the directory tells it.
+    pub(super) fn get(&self, index: usize) -> Option<(&[u8], FileType)> {
+        let entry = self.entries.get(index)?;
+        Some((name(&self.bytes, entry), entry.2))
+    }
 }
 
 fn name<'a>(bytes: &'a [u8], entry: &(u32, u16, FileType)) -> &'a [u8] {

@@ -15,7 +15,7 @@ use rustix::io::Errno;
 
 use super::error::FsError;
 use super::filter::{Filter, FolderMatch, Verdict};
-use super::tree::Tree;
+use super::tree::{Names, Tree};
 
 /// The bits of Go's `os.FileMode` that travel in [`types::Stat::mode`].
 pub mod go_mode {
@@ -200,7 +200,20 @@ pub(super) fn walk(
         waiting: Vec::new(),
         first_paths: HashMap::new(),
     };
-    walker.folder(&FolderMatch::default(), false)
+    walker.walk()
+}
+
+/// A folder whose entries are being visited.
+struct Folder {
+    names: Names,
+    /// Index of the entry that comes next.
+    next: usize,
+    /// How it fared, for the judgement of its entries.
+    fared: FolderMatch,
+    /// Length of its path in bytes.
+    length: usize,
+    /// Not selected itself, so that it goes out once something inside is.
+    passed: bool,
 }
 
 struct Walker<'a> {
@@ -217,9 +230,37 @@ struct Walker<'a> {
 }
 
 impl Walker<'_> {
-    /// Walks what the folder at `self.path` holds. `passed`: the folder itself
-    /// isn't selected, so that not being allowed to read it does no harm.
-    fn folder(&mut self, above: &FolderMatch, passed: bool) -> Result<(), FsError> {
+    /// Visits folders from a list of those that are open, and not by recursion: how deep a tree is,
+    /// its maker decides.
+    fn walk(&mut self) -> Result<(), FsError> {
+        let mut open = vec![self.folder(FolderMatch::default(), false)?];
+        while let Some(folder) = open.last_mut() {
+            self.path.truncate(folder.length);
+            let Some((name, kind)) = folder.names.get(folder.next) else {
+                if folder.passed && self.waiting.last() == Some(&folder.length) {
+                    self.waiting.pop();
+                }
+                open.pop();
+                continue;
+            };
+            folder.next += 1;
+            if folder.length > 0 {
+                self.path.push(b'/');
+            }
+            self.path.extend_from_slice(name);
+            if let Some((fared, passed)) = self.entry(kind, &folder.fared)? {
+                if passed {
+                    self.waiting.push(self.path.len());
+                }
+                open.push(self.folder(fared, passed)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Lists the folder at `self.path`. `passed`: the folder itself isn't selected, so that not being
+    /// allowed to read it does no harm.
+    fn folder(&self, fared: FolderMatch, passed: bool) -> Result<Folder, FsError> {
         let at: &[u8] = if self.path.is_empty() {
             b"."
         } else {
@@ -227,29 +268,31 @@ impl Walker<'_> {
         };
         let names = match self.tree.list(at) {
             Ok(names) => names,
-            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(()),
-            Err(Errno::ACCESS | Errno::PERM) if passed => return Ok(()),
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Names::default(),
+            Err(Errno::ACCESS | Errno::PERM) if passed => Names::default(),
             Err(e) => return Err(self.tree.error("read the directory", &self.path, e)),
         };
-        let length = self.path.len();
-        for (name, kind) in names.iter() {
-            if length > 0 {
-                self.path.push(b'/');
-            }
-            self.path.extend_from_slice(name);
-            let result = self.entry(kind, above);
-            self.path.truncate(length);
-            result?;
-        }
-        Ok(())
+        Ok(Folder {
+            names,
+            next: 0,
+            fared,
+            length: self.path.len(),
+            passed,
+        })
     }
 
-    fn entry(&mut self, kind: FileType, above: &FolderMatch) -> Result<(), FsError> {
+    /// Judges the entry at `self.path`, and visits it where it is selected. For a folder to look into:
+    /// how it fared, and whether it isn't selected itself.
+    fn entry(
+        &mut self,
+        kind: FileType,
+        above: &FolderMatch,
+    ) -> Result<Option<(FolderMatch, bool)>, FsError> {
         let mut stat = None;
         let mut is_dir = kind == FileType::Directory;
         if kind == FileType::Unknown {
             let Some(read) = self.stat(&self.path)? else {
-                return Ok(());
+                return Ok(None);
             };
             is_dir = FileType::from_raw_mode(read.st_mode) == FileType::Directory;
             stat = Some(read);
@@ -260,7 +303,7 @@ impl Walker<'_> {
                 Some(stat) => stat,
                 None => match self.stat(&self.path)? {
                     Some(stat) => stat,
-                    None => return Ok(()),
+                    None => return Ok(None),
                 },
             };
             for end in std::mem::take(&mut self.waiting) {
@@ -270,17 +313,8 @@ impl Walker<'_> {
             }
             self.emit(self.path.len(), &stat)?;
         }
-        if is_dir && verdict != Verdict::Skip {
-            let passed = verdict == Verdict::Pass;
-            if passed {
-                self.waiting.push(self.path.len());
-            }
-            self.folder(&here, passed)?;
-            if passed && self.waiting.last() == Some(&self.path.len()) {
-                self.waiting.pop();
-            }
-        }
-        Ok(())
+        let looked_into = is_dir && verdict != Verdict::Skip;
+        Ok(looked_into.then_some((here, verdict == Verdict::Pass)))
     }
 
     /// The entry's stat; `None` if it has gone since its name was read.
@@ -331,4 +365,27 @@ pub fn entries(
         Ok(())
     })?;
     Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Normalise, entries};
+    use crate::fsutil::Selection;
+
+    #[test]
+    fn a_tree_is_as_deep_as_its_maker_likes() {
+        let root = tempfile::tempdir().unwrap();
+        let mut folder = root.path().to_owned();
+        // As deep as a path may be long.
+        let levels = (4096 - folder.as_os_str().len() - 10) / 2;
+        for _ in 0..levels {
+            folder.push("d");
+            std::fs::create_dir(&folder).unwrap();
+        }
+        std::fs::write(folder.join("f"), "").unwrap();
+        let found = entries(root.path(), &Selection::default(), Normalise::default()).unwrap();
+        assert_eq!(found.len(), levels + 1);
+        let last = found.last().unwrap();
+        assert_eq!(last.path.len(), levels * 2 + 1);
+    }
 }

@@ -18,6 +18,7 @@ mod process;
 mod rootless;
 mod source;
 
+use crate::reporter::Reporter;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -109,7 +110,7 @@ impl PrivateEngine {
 }
 
 /// Starts the private builder of a folder, fetching it first where needed; one
-/// that runs already is left as it is. `tell` hears each longer step.
+/// that runs already is left as it is. The reporter is told of each longer step.
 ///
 /// The builder stays for `options.idle` after this call at least.
 ///
@@ -118,7 +119,7 @@ impl PrivateEngine {
 pub async fn up(
     folder: &Folder,
     options: &Options,
-    tell: &(dyn Fn(&str) + Sync),
+    reporter: &dyn Reporter,
 ) -> Result<PrivateEngine, Error> {
     if !cfg!(target_os = "linux") {
         return Err(Error::NotLinux);
@@ -135,10 +136,10 @@ pub async fn up(
         return Ok(PrivateEngine::new(launch, false));
     }
     let without_root = !rustix::process::geteuid().is_root();
-    let programs = source::programs(folder, &options.source, without_root, tell).await?;
+    let programs = source::programs(folder, &options.source, without_root, reporter).await?;
     let launch = launch::prepare(folder, &programs, options, without_root).await?;
     folder::write_toml(&folder.launch_file(), &launch)?;
-    tell(&format!(
+    reporter.note(format!(
         "starting a private {} {} ({})",
         launch.kind.program(),
         launch.version,

@@ -2,6 +2,7 @@
 //! own, checks their signatures, and `dpkg-deb -x` unpacks them. Nothing is
 //! installed, and no root is needed.
 
+use crate::reporter::Reporter;
 use std::path::Path;
 use std::process::Stdio;
 
@@ -16,7 +17,7 @@ pub(super) async fn fetch(
     os: &OsRelease,
     place: &Path,
     rootless: bool,
-    tell: &(dyn Fn(&str) + Sync),
+    reporter: &dyn Reporter,
 ) -> Result<(), String> {
     let done = place.join(if rootless {
         ".whole-rootless"
@@ -31,7 +32,7 @@ pub(super) async fn fetch(
     }
     let work = place.with_extension("fetch");
     let _ = std::fs::remove_dir_all(&work);
-    let result = fetch_into(pin, os, &work, rootless, tell).await;
+    let result = fetch_into(pin, os, &work, rootless, reporter).await;
     let result = result.and_then(|()| {
         let _ = std::fs::remove_dir_all(place);
         std::fs::rename(work.join("root"), place)
@@ -47,7 +48,7 @@ async fn fetch_into(
     os: &OsRelease,
     work: &Path,
     rootless: bool,
-    tell: &(dyn Fn(&str) + Sync),
+    reporter: &dyn Reporter,
 ) -> Result<(), String> {
     let mirror = mirror(pin, os).await?;
     for (number, fetch) in pin.fetch.iter().enumerate() {
@@ -58,7 +59,7 @@ async fn fetch_into(
         if names.is_empty() {
             continue;
         }
-        tell(&format!("fetching {} from {mirror}", names.join(", ")));
+        reporter.note(format!("fetching {} from {mirror}", names.join(", ")));
         let apt = Apt::new(
             &work.join(format!("apt{number}")),
             &sources(pin, os, fetch, &mirror),

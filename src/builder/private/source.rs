@@ -9,6 +9,7 @@ use super::folder::{Folder, Kind};
 use super::packages;
 use super::pins::{OsRelease, Pins, architecture};
 use crate::on_path::find_system;
+use crate::reporter::Reporter;
 
 /// Which source to take.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -57,27 +58,27 @@ pub(super) async fn programs(
     folder: &Folder,
     source: &Source,
     rootless: bool,
-    tell: &(dyn Fn(&str) + Sync),
+    reporter: &dyn Reporter,
 ) -> Result<Programs, Error> {
     let pins = Pins::shipped();
     match source {
         Source::Path => on_path().map_err(named("path")),
-        Source::Packages => from_packages(folder, &pins, rootless, tell)
+        Source::Packages => from_packages(folder, &pins, rootless, reporter)
             .await
             .map_err(named("packages")),
-        Source::Archive(archive) => from_archive(folder, archive, tell).await,
+        Source::Archive(archive) => from_archive(folder, archive, reporter).await,
         Source::Auto => {
             let mut tried = Vec::new();
             match on_path() {
                 Ok(programs) => return Ok(programs),
                 Err(reason) => tried.push(("buildkitd on PATH", reason)),
             }
-            match from_packages(folder, &pins, rootless, tell).await {
+            match from_packages(folder, &pins, rootless, reporter).await {
                 Ok(programs) => return Ok(programs),
                 Err(reason) => tried.push(("packages", reason)),
             }
             let pinned = match pinned_archive(&pins) {
-                Ok(archive) => from_archive(folder, &archive, tell).await,
+                Ok(archive) => from_archive(folder, &archive, reporter).await,
                 Err(reason) => Err(named("archive")(reason)),
             };
             pinned.map_err(|error| {
@@ -131,7 +132,7 @@ async fn from_packages(
     folder: &Folder,
     pins: &Pins,
     rootless: bool,
-    tell: &(dyn Fn(&str) + Sync),
+    reporter: &dyn Reporter,
 ) -> Result<Programs, String> {
     let text = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
     let os = OsRelease::parse(&text);
@@ -139,7 +140,7 @@ async fn from_packages(
         .packages_for(&os)
         .ok_or("known for Debian and Ubuntu, and this machine is neither")?;
     let place = folder.programs().join("packages");
-    packages::fetch(pin, &os, &place, rootless, tell).await?;
+    packages::fetch(pin, &os, &place, rootless, reporter).await?;
     let daemon = place.join("usr/sbin/dockerd");
     let daemon = if daemon.exists() {
         daemon
@@ -179,7 +180,7 @@ fn suites(pin: &super::pins::PackagePin, os: &OsRelease) -> String {
 async fn from_archive(
     folder: &Folder,
     archive: &Archive,
-    tell: &(dyn Fn(&str) + Sync),
+    reporter: &dyn Reporter,
 ) -> Result<Programs, Error> {
     let sha256 = archive.sha256.to_ascii_lowercase();
     if hex::decode(&sha256).map(|hash| hash.len()) != Ok(32) {
@@ -194,7 +195,7 @@ async fn from_archive(
     }
     let place = folder.programs().join(format!("archive-{}", &sha256[..16]));
     if !place.exists() {
-        tell(&format!("fetching BuildKit from {}", archive.from));
+        reporter.note(format!("fetching BuildKit from {}", archive.from));
         archive::fetch(&archive.from, &sha256, &place).await?;
     }
     let bin = place.join("bin");

@@ -11,6 +11,7 @@ use crate::adopt::{self, AdoptOutcome, AdoptRequest};
 use crate::cli::support::format::Format;
 use crate::cli::support::output::{self, Terminal};
 use crate::cli::support::registry_args::RegistryArgs;
+use crate::cli::support::value;
 use crate::error::{CommandError, CommandResult};
 use crate::image::reown::NewOwner;
 use crate::registry::{RegistryError, platform_name};
@@ -75,13 +76,13 @@ pub async fn run(args: AdoptArgs) -> CommandResult {
 }
 
 fn owner(args: &AdoptArgs) -> CommandResult<NewOwner> {
-    let uid: Uid = settings::parse("--uid", &args.uid)?;
+    let uid: Uid = value::parse("--uid", &args.uid)?;
     let gid: Option<Gid> = match &args.gid {
-        Some(gid) => Some(settings::parse("--gid", gid)?),
+        Some(gid) => Some(value::parse("--gid", gid)?),
         None => None,
     };
     let name: Option<UserName> = match &args.name {
-        Some(name) => Some(settings::parse("--name", name)?),
+        Some(name) => Some(value::parse("--name", name)?),
         None => None,
     };
     if name.as_ref().is_some_and(|name| name.as_str() == "root") {

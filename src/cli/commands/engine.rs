@@ -121,7 +121,7 @@ async fn up(args: UpArgs) -> CommandResult {
         program: None,
     };
     let folder = Folder::default_place().map_err(sorted)?;
-    let engine = private::up(&folder, &options, &output::note)
+    let engine = private::up(&folder, &options, &output::Terminal::default())
         .await
         .map_err(sorted)?;
     match args.format {

@@ -41,7 +41,7 @@ pub fn run(args: &InitArgs) -> CommandResult {
         )));
     }
     if let Some(tag) = &args.tag {
-        crate::settings::parse::<oci_spec::distribution::Reference>("--tag", tag)?;
+        crate::cli::support::value::parse::<oci_spec::distribution::Reference>("--tag", tag)?;
     }
     let facts = detect(&args.folder);
     for problem in &facts.problems {

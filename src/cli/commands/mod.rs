@@ -1,6 +1,7 @@
 //! The verbs, one file or folder each: arguments to a request, a call, an answer.
 
 pub mod adopt;
+pub mod agent;
 pub mod attest;
 pub mod base;
 pub mod bash;
@@ -13,12 +14,17 @@ pub mod doctor;
 pub mod engine;
 pub mod env;
 pub mod gui_run;
+pub mod image;
 pub mod init;
 pub mod inspect;
+pub mod jobs;
+pub mod launch;
+pub mod lock;
 pub mod logs;
 pub mod man;
 pub mod mirror;
 pub mod prune;
+pub mod queue;
 pub mod restore;
 pub mod run;
 pub mod runs;

@@ -7,7 +7,7 @@ use clap::Args;
 use oci_spec::image::Digest;
 use serde_json::{Value, json};
 
-use crate::cli::lock::refuse_flags_of_a_build;
+use crate::cli::commands::lock::refuse_flags_of_a_build;
 use crate::cli::support::difference;
 use crate::cli::support::format::Format;
 use crate::cli::support::image_args::ImageArgs;

@@ -22,3 +22,4 @@ pub(super) mod runtime;
 pub mod size;
 pub mod time;
 pub(in crate::cli) mod trust;
+pub mod value;

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use pep440_rs::{Version, VersionSpecifier, VersionSpecifiers};
 
+use super::requirements::pep508::requirement;
 use super::{ImagePython, LocalProject, ProjectError, Wanted};
 
 /// The packages that a `uv.lock` pins, by its path relative to the project.
@@ -101,9 +102,7 @@ fn locked(
             .collect();
         let holds = |marker: &str| {
             let known = !marker.contains("extras") && !marker.contains("dependency_groups");
-            let read = pep508_rs::Requirement::<pep508_rs::VerbatimUrl>::from_str(&format!(
-                "x ; {marker}"
-            ));
+            let read = requirement(&format!("x ; {marker}"));
             read.map_or(true, |read| !known || read.marker.evaluate(&markers, &[]))
         };
         if !marker.is_none_or(holds) || !(forks.is_empty() || forks.iter().any(|fork| holds(fork)))

@@ -1,6 +1,7 @@
 //! Each module's errors as the person at the terminal reads them: of which kind, in the command
 //! line's words, and what to type next. One file a module.
 
+mod agent;
 mod attest;
 pub mod builder;
 mod config;
@@ -13,6 +14,7 @@ mod registry;
 mod restore;
 mod runs;
 mod runtime;
+mod settings;
 pub(in crate::cli) mod start;
 mod submit;
 mod trust;

@@ -4,10 +4,10 @@
 mod decode;
 mod lines;
 mod options;
+pub(super) mod pep508;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::str::FromStr;
 
 use pep508_rs::{ExtraName, MarkerEnvironment, Requirement, VerbatimUrl, VersionOrUrl};
 
@@ -125,8 +125,7 @@ pub(crate) fn parse_one(
     origin: &str,
     python: &ImagePython,
 ) -> Result<Option<Wanted>, String> {
-    let requirement =
-        Requirement::<VerbatimUrl>::from_str(text).map_err(|e| first_line(&e.to_string()))?;
+    let requirement = pep508::requirement(text)?;
     let applies = requirement.marker.evaluate(&python.markers(), &[]);
     Ok(applies.then(|| wanted(&requirement, origin)))
 }
@@ -349,12 +348,8 @@ impl Reader<'_> {
 
     /// A package that comes from an address.
     fn by_name(&mut self, at: &Place, name: &str) -> Result<(), ProjectError> {
-        let requirement = Requirement::<VerbatimUrl>::from_str(name).map_err(|error| {
-            at.bad(
-                &first_line(&error.to_string()),
-                "name the package: #egg=NAME",
-            )
-        })?;
+        let requirement = pep508::requirement(name)
+            .map_err(|error| at.bad(&error, "name the package: #egg=NAME"))?;
         self.found.wanted.push(Wanted {
             versions: None,
             ..wanted(&requirement, &at.origin())
@@ -436,7 +431,7 @@ impl Reader<'_> {
     fn named(&mut self, at: &Place, text: &str, constraint: bool) -> Result<(), ProjectError> {
         // pip and uv take a comma or semicolon that nothing follows.
         let text = text.trim_end_matches([',', ';', ' ']);
-        let read = Requirement::<VerbatimUrl>::from_str(text);
+        let read = pep508::requirement(text);
         let requirement = match (read, text.split_once("===")) {
             (Ok(requirement), _) => requirement,
             // A version that isn't one (PEP 440, arbitrary equality): pip compares it as text.
@@ -453,7 +448,7 @@ impl Reader<'_> {
             }
             (Err(error), _) => {
                 return Err(at.bad(
-                    &first_line(&error.to_string()),
+                    &error,
                     "write it as NAME, NAME==VERSION or NAME @ URL (https://peps.python.org/pep-0508/)",
                 ));
             }
@@ -524,7 +519,7 @@ impl Reader<'_> {
         let marker = marker.trim();
         // Judged as that of a package of any name.
         marker.is_empty()
-            || Requirement::<VerbatimUrl>::from_str(&format!("x ; {marker}"))
+            || pep508::requirement(&format!("x ; {marker}"))
                 .map_or(true, |read| read.marker.evaluate(&self.environment, &[]))
     }
 }

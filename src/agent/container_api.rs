@@ -37,12 +37,12 @@ impl From<DockerApiError> for CallError {
 }
 
 /// Who is called.
-pub(super) enum Calls<'a> {
+pub(super) enum ContainerApi<'a> {
     Docker(&'a DockerApi),
     Podman(Podman<'a>),
 }
 
-impl Calls<'_> {
+impl ContainerApi<'_> {
     pub(super) async fn inspect(&self, id: &str) -> Result<Option<ContainerInspect>, CallError> {
         match self {
             Self::Docker(api) => Ok(api.container_inspect(id).await?),

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use mlbuild_progress::human_bytes;
 use serde_json::json;
 
-use crate::cli::queue::store_args::StoreArgs;
+use crate::cli::commands::queue::store_args::StoreArgs;
 use crate::cli::support::format::Format;
 use crate::cli::support::output;
 use crate::cli::support::time;

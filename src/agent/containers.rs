@@ -8,41 +8,56 @@ use std::time::{Duration, Instant};
 
 use mlbuild_buildkit::docker::containers::{ContainerEvent, ContainerState};
 
-use super::calls::{CallError, Calls, Podman};
-use crate::error::{CommandError, CommandResult};
+use tokio::runtime::Handle;
+
+use super::container_api::{CallError, ContainerApi, Podman};
+use super::labels;
 use crate::runtime::RuntimeCli;
+use crate::start::StartError;
 use crate::start::job::Engine;
 
 /// How long before the daemon is asked again.
-const PATIENCE: Duration = Duration::from_secs(1);
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// How far back events are looked for, in seconds.
-const PAST: i64 = 24 * 3600;
+const EVENTS_SECONDS: i64 = 24 * 3600;
 /// Lines, and bytes, of a job's output that are kept.
 const LINES: &str = "2000";
 const BYTES: usize = 64 << 10;
 
 /// How often Podman is asked for what others left unstarted: each time is a process.
-const SELDOM: Duration = Duration::from_secs(60);
+const PODMAN_INTERVAL: Duration = Duration::from_secs(60);
 
 pub(super) struct Containers {
     pub(super) engine: Engine,
+    /// Does the calls. They are waited for on the agent's own threads, never on the runtime's.
+    runtime: Handle,
     /// When Podman was asked last.
     asked: Mutex<Option<Instant>>,
 }
 
 impl Containers {
-    pub(super) fn of(cli: RuntimeCli) -> CommandResult<Self> {
-        let engine = wait(Engine::find(cli))?;
+    /// The containers of an engine that answers.
+    ///
+    /// # Errors
+    /// Where it doesn't.
+    pub(super) fn of(cli: RuntimeCli, runtime: Handle) -> Result<Self, StartError> {
+        let engine = runtime.block_on(Engine::find(cli))?;
         Ok(Self {
             engine,
+            runtime,
             asked: Mutex::default(),
         })
     }
 
-    fn calls(&self) -> Calls<'_> {
+    /// Waits for one call on this thread.
+    pub(super) fn wait<T>(&self, call: impl Future<Output = T>) -> T {
+        self.runtime.block_on(call)
+    }
+
+    fn calls(&self) -> ContainerApi<'_> {
         match self.engine.api() {
-            Some(api) => Calls::Docker(api),
-            None => Calls::Podman(Podman(self.engine.program())),
+            Some(api) => ContainerApi::Docker(api),
+            None => ContainerApi::Podman(Podman(self.engine.program())),
         }
     }
 
@@ -51,7 +66,7 @@ impl Containers {
     /// # Errors
     /// Where it didn't start: a daemon that goes away meanwhile is asked what it did.
     pub(super) fn start(&self, id: &str) -> Result<(), String> {
-        let Err(error) = wait(self.calls().start(id)) else {
+        let Err(error) = self.wait(self.calls().start(id)) else {
             return Ok(());
         };
         match (self.state(id), &error) {
@@ -71,17 +86,17 @@ impl Containers {
 
     /// Whether a container goes when it has ended.
     pub(super) fn is_to_go(&self, id: &str) -> bool {
-        let found = wait(self.calls().inspect(id)).ok().flatten();
+        let found = self.wait(self.calls().inspect(id)).ok().flatten();
         let labels = found.and_then(|container| container.config.labels);
-        labels.is_some_and(|labels| labels.contains_key(super::job::LABEL_REMOVE))
+        labels.is_some_and(|labels| labels.contains_key(labels::REMOVE))
     }
 
     /// What a container does; `None` if it is gone.
     pub(super) fn state(&self, id: &str) -> Option<ContainerState> {
         loop {
-            match wait(self.calls().inspect(id)) {
+            match self.wait(self.calls().inspect(id)) {
                 Ok(found) => return found.map(|container| container.state),
-                Err(_) => std::thread::sleep(PATIENCE),
+                Err(_) => std::thread::sleep(RETRY_INTERVAL),
             }
         }
     }
@@ -89,11 +104,11 @@ impl Containers {
     /// Waits until a container has ended; `None` if it is gone.
     pub(super) fn end(&self, id: &str) -> Option<ContainerState> {
         loop {
-            let ended = wait(self.calls().wait(id));
+            let ended = self.wait(self.calls().wait(id));
             match self.state(id) {
                 Some(state) if state.running || state.status == "created" => {
                     if ended.is_err() {
-                        std::thread::sleep(PATIENCE);
+                        std::thread::sleep(RETRY_INTERVAL);
                     }
                 }
                 state => return state,
@@ -103,8 +118,8 @@ impl Containers {
 
     /// Stops a container; tries until it is done.
     pub(super) fn stop(&self, id: &str) {
-        while wait(self.calls().stop(id)).is_err() {
-            std::thread::sleep(PATIENCE);
+        while self.wait(self.calls().stop(id)).is_err() {
+            std::thread::sleep(RETRY_INTERVAL);
             if self.state(id).is_none_or(|state| !state.running) {
                 return;
             }
@@ -114,11 +129,11 @@ impl Containers {
     /// Removes a container that doesn't run; false where it runs.
     pub(super) fn remove(&self, id: &str) -> bool {
         loop {
-            match wait(self.calls().remove(id)) {
+            match self.wait(self.calls().remove(id)) {
                 Ok(removed) => return removed,
                 Err(_) => match self.state(id) {
                     None => return true,
-                    Some(_) => std::thread::sleep(PATIENCE),
+                    Some(_) => std::thread::sleep(RETRY_INTERVAL),
                 },
             }
         }
@@ -128,9 +143,9 @@ impl Containers {
     pub(super) fn events(&self, id: &str) -> Vec<ContainerEvent> {
         loop {
             let now = jiff::Timestamp::now().as_second();
-            match wait(self.calls().events(id, now - PAST, now + 1)) {
+            match self.wait(self.calls().events(id, now - EVENTS_SECONDS, now + 1)) {
                 Ok(events) => return events,
-                Err(_) => std::thread::sleep(PATIENCE),
+                Err(_) => std::thread::sleep(RETRY_INTERVAL),
             }
         }
     }
@@ -139,22 +154,18 @@ impl Containers {
     pub(super) fn created(&self, store: &str) -> Vec<(String, i64, String)> {
         if self.engine.is_podman() {
             let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-            if asked.is_some_and(|asked| asked.elapsed() < SELDOM) {
+            if asked.is_some_and(|asked| asked.elapsed() < PODMAN_INTERVAL) {
                 return Vec::new();
             }
             *asked = Some(Instant::now());
         }
-        let label = format!("{}={store}", super::job::LABEL_STORE);
-        let Ok(containers) = wait(self.calls().created(&label)) else {
+        let label = format!("{}={store}", labels::STORE);
+        let Ok(containers) = self.wait(self.calls().created(&label)) else {
             return Vec::new();
         };
         let of_it = |container: mlbuild_buildkit::docker::containers::ContainerSummary| {
-            let job = container.labels.get(super::job::LABEL_JOB)?.clone();
-            let fencing_token = container
-                .labels
-                .get(super::job::LABEL_EPOCH)?
-                .parse()
-                .ok()?;
+            let job = container.labels.get(labels::JOB)?.clone();
+            let fencing_token = container.labels.get(labels::FENCING_TOKEN)?.parse().ok()?;
             Some((job, fencing_token, container.id))
         };
         containers.into_iter().filter_map(of_it).collect()
@@ -162,7 +173,7 @@ impl Containers {
 
     /// Whether an image is in the store.
     pub(super) fn has_image(&self, name: &str) -> bool {
-        wait(self.calls().has_image(name))
+        self.wait(self.calls().has_image(name))
     }
 
     /// The end of what a container printed.
@@ -187,14 +198,4 @@ impl Containers {
         // PostgreSQL keeps no NUL in a text.
         String::from_utf8_lossy(tail).replace('\0', "\u{fffd}")
     }
-}
-
-/// Does one call on this thread.
-pub(super) fn wait<T>(call: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(CommandError::environment)
-        .expect("a thread can wait")
-        .block_on(call)
 }

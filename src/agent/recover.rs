@@ -12,18 +12,18 @@ use std::time::Duration;
 
 use mlbuild_manifests::RunId;
 
-use super::job::{JobHandle, JobOutcome, follow};
-use super::serve::Agent;
-use crate::cli::support::output;
+use super::follow::{JobOutcome, follow};
+use super::handle::JobHandle;
+use super::state::Agent;
 use crate::queue::{Claim, End, Start};
 use crate::records::{RunExit, StartedRun};
 
 /// How long before a container that is being removed is looked at again.
-const PATIENCE: Duration = Duration::from_millis(100);
+const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Follows a container that runs or ran; has one that never did made anew.
 pub(super) fn run(agent: &Agent, claim: &Claim, start: &Start, handle: &JobHandle) -> JobOutcome {
-    let record = record_of(claim, start);
+    let record = record_of(agent, claim, start);
     let id = &start.container;
     let remove = agent.containers.is_to_go(id).then(|| id.clone());
     let note =
@@ -43,7 +43,7 @@ pub(super) fn run(agent: &Agent, claim: &Claim, start: &Start, handle: &JobHandl
             }
             // Somebody removes it already; what it was, the events tell.
             "dead" if agent.containers.remove(id) => break,
-            "dead" | "removing" => thread::sleep(PATIENCE),
+            "dead" | "removing" => thread::sleep(RETRY_INTERVAL),
             _ => {
                 if is_discarded {
                     note(None);
@@ -80,10 +80,11 @@ pub(super) fn run(agent: &Agent, claim: &Claim, start: &Start, handle: &JobHandl
     JobOutcome::Ended(end, None)
 }
 
-fn record_of(claim: &Claim, start: &Start) -> Option<StartedRun> {
+fn record_of(agent: &Agent, claim: &Claim, start: &Start) -> Option<StartedRun> {
     let record = StartedRun::resume(Path::new(&start.records), &run_id(start)?);
     record.unwrap_or_else(|error| {
-        output::warning(&format!("job {}: {error}", claim.id));
+        let text = format!("job {}: {error}", claim.id);
+        agent.reporter.warning(text);
         None
     })
 }

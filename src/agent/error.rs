@@ -1,0 +1,143 @@
+//! Why an agent doesn't serve, and why one of its jobs fails.
+
+use std::io;
+use std::path::PathBuf;
+
+use mlbuild_manifests::RunIdError;
+
+use crate::error::ErrorKind;
+use crate::queue::archive::ArchiveError;
+use crate::queue::{LaunchConfigError, QueueConfigError, StoreError};
+use crate::records::GitError;
+use crate::runtime::RuntimeCli;
+use crate::start::StartError;
+
+/// Why an agent doesn't serve.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AgentError {
+    /// The launch configuration can't be used.
+    #[error(transparent)]
+    Config(#[from] LaunchConfigError),
+    /// The configuration has a builder that can only push, and nothing to push to.
+    #[error("{}: builder.type is buildkit, and no registry is named that it could push to", path.display())]
+    NothingToPushTo {
+        /// The configuration.
+        path: PathBuf,
+    },
+    /// The store of queues can't be used, or doesn't take the agent.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Neither the request nor the configuration names a queue.
+    #[error("no queue is named")]
+    NoQueue,
+    /// Docker or Podman can't be used.
+    #[error(transparent)]
+    Engine(#[from] StartError),
+    /// The engine can't be told from others.
+    #[error("{0} doesn't tell its id")]
+    NoEngineId(RuntimeCli),
+}
+
+impl AgentError {
+    /// Of which kind it is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Config(error) => error.kind(),
+            Self::Store(error) => error.kind(),
+            Self::Engine(error) => error.kind(),
+            Self::NothingToPushTo { .. } | Self::NoQueue => ErrorKind::User,
+            Self::NoEngineId(_) => ErrorKind::Environment,
+        }
+    }
+}
+
+/// Why a job fails before its container runs.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JobError {
+    /// The queue's configuration or one of the job's overrides isn't taken.
+    #[error(transparent)]
+    Options(#[from] QueueConfigError),
+    /// The job's id is none of a run.
+    #[error(transparent)]
+    RunId(#[from] RunIdError),
+    /// The job needs an image, and the agent builds none.
+    #[error("the agent's builder.type is noop: it builds no images")]
+    BuildsNothing,
+    /// Nothing that is built gets to Podman without a registry.
+    #[error("the agent has Podman, whose store no build writes to, and no registry between them")]
+    NoRegistryForPodman,
+    /// There is nowhere to keep the code.
+    #[error("there is no home folder to build in")]
+    NoHome,
+    /// A file or folder can't be written.
+    #[error("{}: {source}", path.display())]
+    Unwritable {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The store doesn't give the code.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The code can't be unpacked.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// The commit can't be had.
+    #[error("{url}: {source}")]
+    CheckOut {
+        /// The repository.
+        url: String,
+        /// Why.
+        source: GitError,
+    },
+    /// The build can't be started or waited for.
+    #[error("{0}")]
+    BuildProcess(#[source] io::Error),
+    /// The build's answer can't be read.
+    #[error("the answer of the build: {0}")]
+    BuildAnswer(#[source] serde_json::Error),
+    /// The build failed.
+    #[error("its image can't be built:\n{tail}")]
+    Build {
+        /// The last lines of its log.
+        tail: String,
+        /// All of it.
+        log: PathBuf,
+        /// The machine that has the log.
+        host: String,
+    },
+    /// Somebody wanted it to end while its image was built.
+    #[error("cancelled while its image was built")]
+    Cancelled,
+    /// The container can't be made, or the run can't be recorded.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The container was made and can't be started.
+    #[error("the container can't be started: {why}")]
+    NotStarted {
+        /// The engine's words.
+        why: String,
+    },
+}
+
+impl JobError {
+    /// Of which kind it is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Options(error) => error.kind(),
+            Self::Store(error) => error.kind(),
+            Self::Start(error) => error.kind(),
+            Self::RunId(_) | Self::BuildsNothing | Self::NoRegistryForPodman => ErrorKind::User,
+            Self::NoHome | Self::Unwritable { .. } | Self::Archive(_) | Self::BuildProcess(_) => {
+                ErrorKind::Environment
+            }
+            Self::CheckOut { .. } | Self::BuildAnswer(_) | Self::Build { .. } | Self::Cancelled => {
+                ErrorKind::Work
+            }
+            Self::NotStarted { .. } => ErrorKind::Runtime,
+        }
+    }
+}

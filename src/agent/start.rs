@@ -1,0 +1,172 @@
+//! A job that nobody started yet.
+//!
+//! A container is made, then the store is asked, and only after its yes it is started: so of all
+//! who might have the job, one starts one container. Whoever takes the job over sees in the store
+//! whether that yes was given.
+
+use std::path::{Path, PathBuf};
+
+use mlbuild_manifests::RunId;
+
+use super::error::JobError;
+use super::follow::{JobOutcome, follow};
+use super::handle::JobHandle;
+use super::state::Agent;
+use super::{image, labels};
+use crate::queue::{
+    Claim, End, QueueConfig, QueueConfigError, Source, Start, override_of, without_gpus,
+};
+use crate::records::{RunExit, StartedRun};
+use crate::runtime::Options;
+use crate::start::job::Prepared;
+
+/// Does the job from its beginning to its end.
+pub(super) fn run(agent: &Agent, claim: &Claim, handle: &JobHandle) -> JobOutcome {
+    match prepare_and_start(agent, claim, handle) {
+        Ok(outcome) => outcome,
+        // What a signal for the agent broke is no failure of the job.
+        Err(_) if agent.is_stopping() => JobOutcome::NotStarted,
+        Err(error) => JobOutcome::Ended(failed(agent, error, handle), None),
+    }
+}
+
+/// How a job ended that failed.
+fn failed(agent: &Agent, error: JobError, handle: &JobHandle) -> End {
+    End {
+        error: Some((agent.words)(error)),
+        cancelled: handle.is_cancelled(),
+        ..End::default()
+    }
+}
+
+fn prepare_and_start(
+    agent: &Agent,
+    claim: &Claim,
+    handle: &JobHandle,
+) -> Result<JobOutcome, JobError> {
+    let config = QueueConfig::parse(&claim.config, Path::new(&format!("queue {}", claim.queue)))
+        .map_err(QueueConfigError::from)?;
+    let (image, code) = match &claim.source {
+        Source::Image { image } => (image.clone(), None),
+        source => image::of_code(agent, claim, source, &config, handle)?,
+    };
+    if handle.is_cancelled() {
+        return Ok(JobOutcome::cancelled());
+    }
+    let run_id: RunId = match claim.attempt {
+        1 => claim.id.parse(),
+        attempt => format!("{}-{attempt}", claim.id).parse(),
+    }?;
+    let prepared = prepare(agent, claim, &config, &image, &run_id)?;
+    let container = create(agent, claim, &prepared)?;
+    let start = Start {
+        container,
+        run_id: run_id.to_string(),
+        records: agent.project.to_string_lossy().into_owned(),
+        image: prepared.image().to_owned(),
+    };
+    if let Some(outcome) = refused(agent, claim, &start) {
+        return Ok(outcome);
+    }
+    // From here on the job counts as started, whoever has it. A record that is there already is of
+    // an agent that was lost before it started anything: the store would know otherwise.
+    StartedRun::discard(&agent.project, &run_id);
+    let record = match prepared.write(agent.project.clone(), code, &*agent.reporter) {
+        Ok(record) => record,
+        Err(error) => {
+            agent.containers.remove(&start.container);
+            let end = failed(agent, error.into(), handle);
+            return Ok(JobOutcome::Ended(end, None));
+        }
+    };
+    Ok(start_container(
+        agent,
+        claim,
+        &start,
+        record,
+        prepared.remove,
+        handle,
+    ))
+}
+
+/// Pulls what is missing, and decides everything about the container.
+fn prepare<'a>(
+    agent: &'a Agent,
+    claim: &Claim,
+    config: &QueueConfig,
+    image: &str,
+    run_id: &RunId,
+) -> Result<Prepared<'a>, JobError> {
+    let overrides = claim.overrides.iter().map(|text| override_of(text));
+    let overrides: Options = overrides.collect::<Result<_, QueueConfigError>>()?;
+    let (mut spec, own) = config.spec(image, &claim.command, overrides);
+    spec.options = without_gpus(spec.options);
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    spec.anchor(&agent.folder, home.as_deref());
+    let prepared = agent.containers.wait(agent.containers.engine.prepare(
+        spec,
+        &without_gpus(own),
+        &claim.gpus,
+        run_id.clone(),
+        &agent.folder,
+        &*agent.reporter,
+    ));
+    Ok(prepared?)
+}
+
+/// Has the container made, and not started; returns its id.
+fn create(agent: &Agent, claim: &Claim, prepared: &Prepared<'_>) -> Result<String, JobError> {
+    let name = format!(
+        "mlbuild-{}-{}",
+        claim.id.to_lowercase(),
+        claim.fencing_token
+    );
+    let mut labels = vec![
+        (labels::JOB, claim.id.clone()),
+        (labels::STORE, agent.store_id.clone()),
+        (labels::FENCING_TOKEN, claim.fencing_token.to_string()),
+    ];
+    if prepared.remove {
+        labels.push((labels::REMOVE, "true".to_owned()));
+    }
+    Ok(prepared.create(&name, &labels)?)
+}
+
+/// Asks the store for its yes; without it the container goes.
+fn refused(agent: &Agent, claim: &Claim, start: &Start) -> Option<JobOutcome> {
+    let may = agent.retry(|store| store.begin(&agent.registration, claim, start));
+    if may == Some(true) {
+        return None;
+    }
+    agent.containers.remove(&start.container);
+    Some(match may {
+        // Cancelled, or lost: the store tells the two apart.
+        Some(_) => JobOutcome::cancelled(),
+        None => JobOutcome::NotStarted,
+    })
+}
+
+/// Starts the container, and follows it to its end.
+fn start_container(
+    agent: &Agent,
+    claim: &Claim,
+    start: &Start,
+    record: StartedRun,
+    remove: bool,
+    handle: &JobHandle,
+) -> JobOutcome {
+    let container = &start.container;
+    let text = format!("job {}: {}", claim.id, start.image);
+    agent.reporter.note(text);
+    if let Err(why) = agent.containers.start(container) {
+        if agent.retry(|store| store.has(&agent.registration, claim)) != Some(true) {
+            // Whoever has the job now may have removed the container.
+            return JobOutcome::Lost;
+        }
+        let _ = record.finish(RunExit::default());
+        let end = failed(agent, JobError::NotStarted { why }, handle);
+        return JobOutcome::Ended(end, Some(container.clone()));
+    }
+    let remove = remove.then(|| container.clone());
+    follow(agent, claim, container, Some(record), remove, handle)
+}

@@ -1,0 +1,42 @@
+//! Errors of an agent and of its jobs.
+
+use crate::agent::{AgentError, JobError};
+use crate::error::CommandError;
+
+impl From<AgentError> for CommandError {
+    fn from(error: AgentError) -> Self {
+        let made = CommandError::new(error.kind(), &error);
+        match error {
+            AgentError::Config(error) => error.into(),
+            AgentError::Store(error) => error.into(),
+            AgentError::Engine(error) => error.into(),
+            AgentError::NothingToPushTo { .. } => made.hint("registry:\n    uri: HOST/NAME"),
+            AgentError::NoQueue => {
+                made.hint("mlbuild agent -q NAME; mlbuild queue list shows them")
+            }
+            AgentError::NoEngineId(_) => made.hint(
+                "an agent needs Docker 17.06 or newer, or a Podman whose `podman info` answers",
+            ),
+        }
+    }
+}
+
+impl From<JobError> for CommandError {
+    fn from(error: JobError) -> Self {
+        let made = CommandError::new(error.kind(), &error);
+        match error {
+            JobError::Options(error) => error.into(),
+            JobError::Store(error) => error.into(),
+            JobError::Start(error) => error.into(),
+            JobError::BuildsNothing => made.hint("launch the job with --image"),
+            JobError::NoRegistryForPodman => made.hint(
+                "name one in launch-config.yaml, `registry:` with `uri: HOST/NAME`, or launch the job with --image",
+            ),
+            JobError::Build { log, host, .. } => {
+                made.hint(format!("all of it: {} on {host}", log.display()))
+            }
+            JobError::BuildAnswer(error) => CommandError::work(format!("mlbuild image: {error}")),
+            _ => made,
+        }
+    }
+}
