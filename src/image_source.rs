@@ -10,11 +10,55 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 
-use crate::error::{CommandError, CommandResult, ErrorKind};
+use crate::error::ErrorKind;
 use crate::image::compare::{LayerStore, Side};
 use crate::image::layer::{LayerError, LayerProblem};
 use crate::image::{BlobSource, DockerArchive, ImageLayer, LayoutError, OciLayout, PlatformImage};
 use crate::registry::{Registry, RegistryError, platform_name};
+
+/// Why an image can't be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ImageSourceError {
+    /// It is named by what is no reference.
+    #[error("{source}")]
+    NotAReference {
+        /// As it was given.
+        name: String,
+        /// What is wrong with it.
+        source: Box<RegistryError>,
+        /// Whether there is a file of that name.
+        is_path: bool,
+    },
+    /// Its registry.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// It isn't on this disk, or makes no sense.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+    /// A document of it makes no sense.
+    #[error("{name}: {source}")]
+    Document {
+        /// The image, as it was given.
+        name: String,
+        /// What is wrong.
+        source: serde_json::Error,
+    },
+}
+
+impl ImageSourceError {
+    /// What kind of failure it is: a path that isn't there is the user's to mend, a damaged image is
+    /// nobody's.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotAReference { source, .. } => source.kind(),
+            Self::Registry(error) => error.kind(),
+            Self::Layout(LayoutError::DamagedBlob { .. } | LayoutError::MissingBlob { .. })
+            | Self::Document { .. } => ErrorKind::Work,
+            Self::Layout(_) => ErrorKind::User,
+        }
+    }
+}
 
 /// An image that is there to be read.
 pub struct Opened {
@@ -118,7 +162,7 @@ impl Elsewhere {
 ///
 /// # Errors
 /// An image that isn't there, or makes no sense.
-pub async fn open(name: &str, registry: &Registry) -> CommandResult<Opened> {
+pub async fn open(name: &str, registry: &Registry) -> Result<Opened, ImageSourceError> {
     match path(name) {
         Some(path) => on_disk(name, Path::new(path)),
         None => in_registry(name, registry).await,
@@ -134,14 +178,13 @@ pub fn path(name: &str) -> Option<&str> {
     is_path.then_some(name)
 }
 
-async fn in_registry(name: &str, registry: &Registry) -> CommandResult<Opened> {
-    let reference = RegistryError::reference(name).map_err(|error| {
-        let error = CommandError::from(error);
-        match Path::new(name).exists() {
-            true => error.hint(format!("for the path, write ./{name}")),
-            false => error,
-        }
-    })?;
+async fn in_registry(name: &str, registry: &Registry) -> Result<Opened, ImageSourceError> {
+    let reference =
+        RegistryError::reference(name).map_err(|source| ImageSourceError::NotAReference {
+            name: name.to_owned(),
+            source: Box::new(source),
+            is_path: Path::new(name).exists(),
+        })?;
     let images = registry.images(&reference, None).await?;
     let opened = images.into_iter().map(|image| {
         let reference = &reference;
@@ -149,7 +192,7 @@ async fn in_registry(name: &str, registry: &Registry) -> CommandResult<Opened> {
             let exact = reference.clone_with_digest(image.manifest.digest().to_string());
             let (_, manifest) = registry.pull_manifest(&exact).await?;
             let config = registry.pull_blob(reference, &image.config).await?;
-            Ok::<_, CommandError>(OpenedImage {
+            Ok::<_, ImageSourceError>(OpenedImage {
                 config: parsed(name, &config)?,
                 manifest: Some(parsed(name, &manifest)?),
                 image,
@@ -165,19 +208,18 @@ async fn in_registry(name: &str, registry: &Registry) -> CommandResult<Opened> {
 ///
 /// # Errors
 /// As [`open`].
-pub fn on_disk(name: &str, path: &Path) -> CommandResult<Opened> {
-    let fail = |error: LayoutError| CommandError::new(kind(&error), error);
+pub fn on_disk(name: &str, path: &Path) -> Result<Opened, ImageSourceError> {
     let layout = match OciLayout::open(path) {
         Ok(layout) => layout,
         // Older Dockers save images in a form of their own.
         Err(LayoutError::NotALayout { .. }) if path.is_file() => {
-            return archive(name, DockerArchive::open(path).map_err(fail)?);
+            return archive(name, DockerArchive::open(path)?);
         }
-        Err(error) => return Err(fail(error)),
+        Err(error) => return Err(error.into()),
     };
     let mut images = Vec::new();
-    for image in layout.images().map_err(fail)? {
-        let document = |descriptor| layout.document(descriptor).map_err(fail);
+    for image in layout.images()? {
+        let document = |descriptor| layout.document(descriptor);
         images.push(OpenedImage {
             config: parsed(name, &document(&image.config)?)?,
             manifest: Some(parsed(name, &document(&image.manifest)?)?),
@@ -192,7 +234,7 @@ pub fn on_disk(name: &str, path: &Path) -> CommandResult<Opened> {
 ///
 /// # Errors
 /// Where it makes no sense.
-pub fn open_saved(name: &str, folder: TempDir) -> CommandResult<Opened> {
+pub fn open_saved(name: &str, folder: TempDir) -> Result<Opened, ImageSourceError> {
     let file = folder.path().join(SAVED);
     let opened = match (on_disk(name, &file), DockerArchive::open(&file)) {
         (Ok(layout), _) => layout,
@@ -208,7 +250,7 @@ pub fn open_saved(name: &str, folder: TempDir) -> CommandResult<Opened> {
 /// The file's name in the folder of [`open_saved`].
 pub const SAVED: &str = "image.tar";
 
-fn archive(name: &str, archive: DockerArchive) -> CommandResult<Opened> {
+fn archive(name: &str, archive: DockerArchive) -> Result<Opened, ImageSourceError> {
     let image = OpenedImage {
         image: archive.image.clone(),
         config: parsed(name, &archive.config)?,
@@ -234,26 +276,21 @@ fn opened_as(name: &str, images: Vec<OpenedImage>, store: Store) -> Opened {
     }
 }
 
-/// A path that isn't there is the user's to mend; a damaged image is nobody's.
-fn kind(error: &LayoutError) -> ErrorKind {
-    match error {
-        LayoutError::DamagedBlob { .. } | LayoutError::MissingBlob { .. } => ErrorKind::Work,
-        _ => ErrorKind::User,
-    }
+fn parsed(name: &str, bytes: &[u8]) -> Result<Value, ImageSourceError> {
+    serde_json::from_slice(bytes).map_err(|source| ImageSourceError::Document {
+        name: name.to_owned(),
+        source,
+    })
 }
 
-fn parsed(name: &str, bytes: &[u8]) -> CommandResult<Value> {
-    serde_json::from_slice(bytes).map_err(|error| CommandError::work(format!("{name}: {error}")))
-}
-
-/// The error of a layer, with the registry's own where that is what went wrong.
-pub fn layer_error(error: LayerError) -> CommandError {
+/// Of which kind the error of a layer is: the registry's own where that is what went wrong.
+pub fn layer_error_kind(error: &LayerError) -> ErrorKind {
     if let LayerProblem::Read(inner) = &*error.problem
         && inner
             .get_ref()
             .is_some_and(|inner| inner.is::<RegistryError>())
     {
-        return CommandError::environment(error);
+        return ErrorKind::Environment;
     }
-    CommandError::work(error)
+    ErrorKind::Work
 }

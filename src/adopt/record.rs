@@ -11,7 +11,7 @@ use oci_spec::image::Digest;
 use super::derive::Adopted;
 use super::source::{self, Source};
 use crate::error::CommandResult;
-use crate::lock::file::{load, lock_error, platform};
+use crate::lock::file::{load, platform};
 use crate::lock::{Fit, beside, lock_beside_image};
 use crate::registry::{Published, Registry};
 use crate::reporter::Reporter;
@@ -99,7 +99,7 @@ pub async fn record(
             lock.insert(entry.clone());
         }
     });
-    written.map_err(lock_error)?;
+    written?;
     reporter.note(format!("locked in {}", file.display()));
     Ok(Some(file.to_path_buf()))
 }

@@ -257,8 +257,7 @@ fn of_platforms(
             });
         };
         if let Some(format) = request.sbom {
-            let contents =
-                Contents::read(&found.image, opened).map_err(image_source::layer_error)?;
+            let contents = Contents::read(&found.image, opened).map_err(CommandError::from)?;
             subject.distribution.clone_from(&contents.distribution);
             let pins = lock.and_then(|lock| lock.build.as_ref()?.platforms.get(platform));
             let found =

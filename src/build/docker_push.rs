@@ -5,8 +5,8 @@ use mlbuild_progress::LocalSteps;
 use oci_spec::distribution::Reference;
 use tokio_util::sync::CancellationToken;
 
+use super::BuildError;
 use crate::builder::{Builder, BuilderError};
-use crate::error::{CommandError, CommandResult};
 use crate::registry::Registry;
 
 /// Has the builder's Docker push its image under each tag; returns the digest
@@ -20,7 +20,7 @@ pub async fn push(
     tags: &[Reference],
     steps: &LocalSteps,
     cancel: &CancellationToken,
-) -> CommandResult<String> {
+) -> Result<String, BuildError> {
     let docker = builder.docker()?;
     let mut digest = None;
     for tag in tags {
@@ -43,5 +43,5 @@ pub async fn push(
         }
         step.done();
     }
-    digest.ok_or_else(|| CommandError::user("--push needs a name for the image"))
+    digest.ok_or(BuildError::PushWithoutName)
 }

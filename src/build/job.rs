@@ -8,11 +8,10 @@ use super::outcome::{BuildOutcome, DryRun};
 use super::packages::Listing;
 use super::publish::{self, Confirmed};
 use super::skip::Skip;
-use super::{docker_push, moved, packing};
+use super::{BuildError, docker_push, moved, packing};
 use crate::builder::{
-    self, BuildError, BuildInputs, BuildOutput, Builder, Connection, SolveRequest, SshAgents,
+    self, BuildInputs, BuildOutput, Builder, Connection, SolveRequest, SshAgents,
 };
-use crate::error::{CommandError, CommandResult};
 use crate::host::HostSettings;
 use crate::lock::provide::Fetch;
 use crate::pin::ImageUse;
@@ -47,7 +46,7 @@ impl Job<'_> {
         &self,
         locked: Option<&LockedImage>,
         bases: &mut Bases,
-    ) -> CommandResult<BuildOutcome> {
+    ) -> Result<BuildOutcome, BuildError> {
         let context = Before::look(self.settings, self.plan)?;
         let inputs = input_digests::inputs(self.plan, self.composed, context.digest());
         let skip = Skip::new(self, &inputs);
@@ -111,7 +110,7 @@ impl Job<'_> {
     }
 
     /// What would happen, without a builder.
-    pub(super) fn dry_run(&self, locked: Option<&LockedImage>) -> CommandResult<DryRun> {
+    pub(super) fn dry_run(&self, locked: Option<&LockedImage>) -> Result<DryRun, BuildError> {
         let context = Before::look(self.settings, self.plan)?;
         let inputs = input_digests::inputs(self.plan, self.composed, context.digest());
         Ok(DryRun::Planned {
@@ -122,7 +121,7 @@ impl Job<'_> {
 
     /// A builder for these bases and platforms, with the packages that the build mounts at hand, and
     /// a registry that takes the image.
-    async fn connect(&self, bases: &mut Bases) -> CommandResult<Builder> {
+    async fn connect(&self, bases: &mut Bases) -> Result<Builder, BuildError> {
         let Connection { builder, how } =
             builder::connect_or_start(&self.settings.build, self.reporter).await?;
         bases.accept_local(&builder, self.reporter).await?;
@@ -153,7 +152,7 @@ impl Job<'_> {
         builder: &Builder,
         request: &SolveRequest<'_>,
         locked: Option<&LockedImage>,
-    ) -> CommandResult<(BuildOutput, Option<String>)> {
+    ) -> Result<(BuildOutput, Option<String>), BuildError> {
         let by_docker = self.settings.build.push && builder.is_classic();
         let solved = request
             .solve(self.reporter, self.titles(), |build, steps| async move {
@@ -166,7 +165,7 @@ impl Job<'_> {
                 } else {
                     built.digest()
                 };
-                Ok((built, pushed))
+                Ok::<_, BuildError>((built, pushed))
             })
             .await;
         let ((built, pushed), trace) = solved?;
@@ -192,12 +191,7 @@ impl Job<'_> {
         {
             let moved = moved::packages(old, &new);
             if !moved.is_empty() {
-                return Err(CommandError::difference(format!(
-                    "--locked: the packages would change:\n  {}",
-                    moved.join("\n  ")
-                ))
-                .hint("to take the new ones, build once without --locked and commit mlbuild.lock")
-                .into());
+                return Err(BuildError::PackagesMoved { moved });
             }
         }
         match self.plan.repack {
@@ -221,7 +215,7 @@ impl Job<'_> {
     }
 
     /// What the registry has now, where the image was pushed.
-    async fn confirm(&self, pushed: Option<&str>) -> CommandResult<Option<Confirmed>> {
+    async fn confirm(&self, pushed: Option<&str>) -> Result<Option<Confirmed>, BuildError> {
         if !self.settings.build.push {
             return Ok(None);
         }
@@ -235,7 +229,7 @@ impl Job<'_> {
         &self,
         entry: &publish::Entry<'_>,
         confirmed: Option<&Confirmed>,
-    ) -> CommandResult<Option<String>> {
+    ) -> Result<Option<String>, BuildError> {
         let lock = entry.write_lock()?;
         let Some(confirmed) = confirmed else {
             return Ok(None);

@@ -5,6 +5,7 @@
 //! each further step is a file beside this one.
 
 mod docker_push;
+mod error;
 mod job;
 mod moved;
 mod outcome;
@@ -17,10 +18,10 @@ mod skip;
 use mlbuild_manifests::lock::{ImageKey, LockedBuild, LockedImage};
 use mlbuild_secrets::is_secret;
 
+pub use error::BuildError;
 pub use outcome::{Action, BuildOutcome, DryRun};
 
 use self::job::Job;
-use crate::error::{CommandError, CommandResult};
 use crate::host::{self, HostSettings};
 use crate::lock::file;
 use crate::lock::locker::Locker;
@@ -42,7 +43,10 @@ use crate::settings::{self, BuildRequest, ImageSettings};
 ///
 /// # Panics
 /// On a runtime of tokio with one thread: files are read and written while others go on.
-pub async fn run(request: &BuildRequest, reporter: &dyn Reporter) -> CommandResult<BuildOutcome> {
+pub async fn run(
+    request: &BuildRequest,
+    reporter: &dyn Reporter,
+) -> Result<BuildOutcome, BuildError> {
     let settings = settings::resolve(request)?;
     settings.check_trust(reporter)?;
     let start = Start::read(&settings, reporter)?;
@@ -57,7 +61,10 @@ pub async fn run(request: &BuildRequest, reporter: &dyn Reporter) -> CommandResu
 ///
 /// # Errors
 /// As [`run`], as far as no builder is needed.
-pub async fn dry_run(request: &BuildRequest, reporter: &dyn Reporter) -> CommandResult<DryRun> {
+pub async fn dry_run(
+    request: &BuildRequest,
+    reporter: &dyn Reporter,
+) -> Result<DryRun, BuildError> {
     let settings = settings::resolve(request)?;
     settings.check_trust(reporter)?;
     let start = Start::read(&settings, reporter)?;
@@ -91,7 +98,7 @@ pub struct Planned {
 ///
 /// # Errors
 /// Where the settings contradict each other, or a file can't be read.
-pub fn plan(request: &BuildRequest, reporter: &dyn Reporter) -> CommandResult<Planned> {
+pub fn plan(request: &BuildRequest, reporter: &dyn Reporter) -> Result<Planned, BuildError> {
     let settings = &settings::resolve(request)?;
     let start = Start::read(settings, reporter)?;
     let pins = bases::from_lock(&start.uses, start.locked.as_ref());
@@ -117,14 +124,14 @@ pub fn plan(request: &BuildRequest, reporter: &dyn Reporter) -> CommandResult<Pl
 pub fn write_dockerfiles(
     request: &BuildRequest,
     reporter: &dyn Reporter,
-) -> CommandResult<Vec<String>> {
+) -> Result<Vec<String>, BuildError> {
     let settings = settings::resolve(&BuildRequest {
         always_compose: true,
         ..request.clone()
     })?;
     settings.check_trust(reporter)?;
     let host = host::of_this_machine(settings.build.host_network_settings);
-    compose::write_variants(&settings, &host, reporter)
+    Ok(compose::write_variants(&settings, &host, reporter)?)
 }
 
 /// What is known before anything is looked up.
@@ -148,7 +155,7 @@ enum Chosen {
 }
 
 impl<'a> Start<'a> {
-    fn read(settings: &'a ImageSettings, reporter: &'a dyn Reporter) -> CommandResult<Self> {
+    fn read(settings: &'a ImageSettings, reporter: &'a dyn Reporter) -> Result<Self, BuildError> {
         let host = host::of_this_machine(settings.build.host_network_settings);
         let composed = compose::dockerfile(settings, &host, reporter)?;
         warn_of_secret_args(settings, reporter);
@@ -157,7 +164,7 @@ impl<'a> Start<'a> {
             Some(path) => file::load(path)?.get(&key).cloned(),
             None => None,
         };
-        let uses = build_plan::images(settings, &composed).map_err(CommandError::user)?;
+        let uses = build_plan::images(settings, &composed)?;
         Ok(Start {
             settings,
             reporter,
@@ -169,7 +176,7 @@ impl<'a> Start<'a> {
         })
     }
 
-    async fn bases(&self, registry: &Registry) -> CommandResult<Bases> {
+    async fn bases(&self, registry: &Registry) -> Result<Bases, BuildError> {
         let bases = bases::resolve(
             &self.uses,
             self.locked.as_ref(),
@@ -194,18 +201,16 @@ impl<'a> Start<'a> {
     }
 
     /// Pinned packages where the lock has some, pinned anew where they don't fit.
-    async fn choose(&self, bases: &mut Bases, registry: &Registry) -> CommandResult<Chosen> {
+    async fn choose(&self, bases: &mut Bases, registry: &Registry) -> Result<Chosen, BuildError> {
         let locker = self.locker(bases);
         let Some(build) = locker.pins_of(self.locked.as_ref(), registry).await? else {
             let plan = build_plan::plan(self.settings, &self.composed, &self.uses, bases)?;
             return Ok(Chosen::Open(Box::new(plan)));
         };
         if let [_, _, ..] = self.settings.build.platforms.as_slice() {
-            return Err(CommandError::user(format!(
-                "a locked image is built for one platform at a time, not for {}",
-                self.settings.build.platforms.join(" and ")
-            ))
-            .hint("give one --platform, and a tag for each"));
+            return Err(BuildError::SeveralPlatforms {
+                platforms: self.settings.build.platforms.clone(),
+            });
         }
         if let Some(mirror) = &self.settings.mirror
             && let Some(platform) = build.platforms.keys().next()

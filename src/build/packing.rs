@@ -2,10 +2,10 @@
 
 use mlbuild_progress::LocalSteps;
 
+use super::BuildError;
 use super::job::Job;
 use super::repack::{self, Purpose};
-use crate::builder::{self, BuildError, BuildInputs, BuildOutput, Builder};
-use crate::error::CommandError;
+use crate::builder::{self, BuildInputs, BuildOutput, Builder, BuilderError};
 use crate::plan::{BuildPlan, Output, Repack};
 
 /// Builds, packs, and takes the image to where the plan wants it.
@@ -57,8 +57,7 @@ pub(super) async fn build(
             Ok(docker) => docker,
             Err(_) => {
                 elsewhere = builder::local_docker().await?;
-                let none = || CommandError::environment("no Docker daemon to load into");
-                elsewhere.docker().ok_or_else(none)?
+                elsewhere.docker().ok_or(BuilderError::NoDocker)?
             }
         };
         output.docker_id = packed.load(registry, docker, &plan.tags, steps).await?;

@@ -11,15 +11,13 @@ use mlbuild_manifests::document::{
 use mlbuild_manifests::lock::{
     Builder, ImageKey, Inputs, LockedBuild, LockedImage, LockedPackages, PublishedImage,
 };
-use mlbuild_manifests::run_record::{
-    Binding, FOLDER_NAME, RunImage, RunPlatform, RunRecord, RunRecordError,
-};
+use mlbuild_manifests::run_record::{Binding, FOLDER_NAME, RunImage, RunPlatform, RunRecord};
 use oci_spec::distribution::Reference;
 use oci_spec::image::{Descriptor, Digest};
 
-use crate::error::{CommandError, CommandResult};
+use super::BuildError;
 use crate::image::PlatformImage;
-use crate::lock::file::{load, lock_error, platform};
+use crate::lock::file::{load, platform};
 use crate::planning::bases::Bases;
 use crate::registry::{Registry, platform_name};
 use crate::reporter::Reporter;
@@ -71,20 +69,21 @@ pub async fn confirm(
     registry: &Registry,
     tags: &[Reference],
     built: Option<&str>,
-) -> CommandResult<Confirmed> {
+) -> Result<Confirmed, BuildError> {
     let mut first = None;
     for tag in tags {
         let resolved = registry.resolve(tag, None).await?;
         let digest = resolved.descriptor.digest().to_string();
         if let Some(built) = built.filter(|built| *built != digest) {
-            return Err(CommandError::work(format!(
-                "{tag} names {digest} in the registry, but {built} was pushed"
-            ))
-            .hint("someone else pushed the same tag at the same time: build again"));
+            return Err(BuildError::PushedOver {
+                tag: Box::new(tag.clone()),
+                found: digest,
+                pushed: built.to_owned(),
+            });
         }
         first.get_or_insert(resolved);
     }
-    let resolved = first.ok_or_else(|| CommandError::user("--push needs a name for the image"))?;
+    let resolved = first.ok_or(BuildError::PushWithoutName)?;
     let images = registry.images(&resolved.reference, None).await?;
     Ok(Confirmed {
         reference: tags[0].clone(),
@@ -143,11 +142,11 @@ impl Entry<'_> {
         }
     }
 
-    /// Writes the lock, unless `--locked`, `--frozen` or `--no-lock`; returns the entry's checksum.
+    /// Writes the lock, where one is kept and may change; returns the entry's checksum.
     ///
     /// # Errors
     /// Where the lock can't be written.
-    pub fn write_lock(&self) -> CommandResult<Option<(Digest, LockedImage)>> {
+    pub fn write_lock(&self) -> Result<Option<(Digest, LockedImage)>, BuildError> {
         let Some(file) = self.settings.lock.file.as_deref() else {
             return Ok(None);
         };
@@ -167,7 +166,7 @@ impl Entry<'_> {
             }
             lock.checksum(self.key).zip(lock.get(self.key).cloned())
         });
-        written.map_err(lock_error)
+        Ok(written?)
     }
 }
 
@@ -188,15 +187,10 @@ fn says_enough(old: &LockedImage, new: &LockedImage) -> bool {
 ///
 /// # Errors
 /// As [`bind`].
-pub fn check_run(settings: &ImageSettings, confirmed: &Confirmed) -> CommandResult {
+pub fn check_run(settings: &ImageSettings, confirmed: &Confirmed) -> Result<(), BuildError> {
     let id = settings.lock.run_id.clone();
-    RunRecord::new(id, Timestamp::now(), confirmed.run_image())
-        .check(&settings.project.join(FOLDER_NAME))
-        .map_err(binding_error)
-}
-
-fn binding_error(error: RunRecordError) -> CommandError {
-    CommandError::user(error).hint("give another --run-id; a run stays with the image it used")
+    let record = RunRecord::new(id, Timestamp::now(), confirmed.run_image());
+    Ok(record.check(&settings.project.join(FOLDER_NAME))?)
 }
 
 /// Binds the run to the image: a record on disk, and records beside the image.
@@ -209,13 +203,11 @@ pub async fn bind(
     confirmed: &Confirmed,
     lock: Option<&(Digest, LockedImage)>,
     reporter: &dyn Reporter,
-) -> CommandResult<String> {
+) -> Result<String, BuildError> {
     let id = settings.lock.run_id.clone();
     let mut record = RunRecord::new(id.clone(), Timestamp::now(), confirmed.run_image());
     record.lock = lock.map(|(checksum, _)| checksum.clone());
-    let bound = record
-        .bind(&settings.project.join(FOLDER_NAME))
-        .map_err(binding_error)?;
+    let bound = record.bind(&settings.project.join(FOLDER_NAME))?;
     let none = BTreeMap::new();
     let named = BTreeMap::from([(RUN_ID_ANNOTATION.to_owned(), id.to_string())]);
     let attach = async {

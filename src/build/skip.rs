@@ -11,12 +11,12 @@ use mlbuild_secrets::must_hide;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::BuildError;
 use super::job::Job;
 use super::outcome::BuildOutcome;
 use super::publish::{self, Confirmed};
 use crate::builder::{self, BuildOutput};
 use crate::env_vars;
-use crate::error::CommandResult;
 use crate::lock::file;
 use crate::plan::{NoCache, SecretSource};
 use crate::planning::input_digests::changed;
@@ -62,7 +62,7 @@ impl<'a> Skip<'a> {
     pub async fn outcome(
         &self,
         locked: Option<&LockedImage>,
-    ) -> CommandResult<Option<BuildOutcome>> {
+    ) -> Result<Option<BuildOutcome>, BuildError> {
         let (settings, plan) = (self.job.settings, self.job.plan);
         let build = &settings.build;
         let may = !settings.lock.no_skip

@@ -13,7 +13,7 @@ use mlbuild_progress::explain::{Failure, explain};
 use mlbuild_templates::reference::ReferenceError;
 
 use super::private;
-use crate::error::{CommandError, ErrorKind};
+use crate::error::ErrorKind;
 use crate::plan::BuildPlan;
 
 /// Why a builder can't be had, or doesn't build.
@@ -312,35 +312,16 @@ fn names(files: &[PathBuf]) -> String {
     names.join(",")
 }
 
-/// A build that did not succeed: on the builder, or in what is done around it.
-#[derive(Debug)]
-pub enum BuildError {
-    /// Before or after the solve.
-    Command(CommandError),
-    /// The builder.
-    Builder(BuilderError),
-}
-
-impl From<CommandError> for BuildError {
-    fn from(error: CommandError) -> Self {
-        BuildError::Command(error)
-    }
-}
-
-impl From<BuilderError> for BuildError {
-    fn from(error: BuilderError) -> Self {
-        BuildError::Builder(error)
-    }
-}
-
-impl BuildError {
-    /// As [`BuilderError::explain`].
+/// An error of work around a solve, which may be the solve's own.
+pub trait ExplainFailure: From<BuilderError> {
+    /// As [`BuilderError::explain`]; other errors stay as they are.
     #[must_use]
-    pub fn explain(self, trace: &BuildTrace, plan: &BuildPlan) -> Self {
-        match self {
-            BuildError::Builder(error) => BuildError::Builder(error.explain(trace, plan)),
-            error @ BuildError::Command(_) => error,
-        }
+    fn explain(self, trace: &BuildTrace, plan: &BuildPlan) -> Self;
+}
+
+impl ExplainFailure for BuilderError {
+    fn explain(self, trace: &BuildTrace, plan: &BuildPlan) -> Self {
+        BuilderError::explain(self, trace, plan)
     }
 }
 

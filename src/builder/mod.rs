@@ -32,7 +32,7 @@ use tokio_util::io::ReaderStream;
 use tokio_util::sync::CancellationToken;
 
 pub use connect::{Connection, connect_or_start, connect_quietly, local_docker};
-pub use error::{BuildError, BuilderError, PlanFeature, TlsFile};
+pub use error::{BuilderError, ExplainFailure, PlanFeature, TlsFile};
 pub use exports::{Delivery, Route};
 pub use solve::{SolveRequest, untitled};
 pub use ssh_agent::SshAgents;

@@ -8,7 +8,7 @@ use mlbuild_progress::{BuildTrace, LocalSteps};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{BuildError, BuildInputs};
+use super::{BuildInputs, ExplainFailure};
 use crate::host::HostSettings;
 use crate::plan::BuildPlan;
 use crate::reporter::{Reporter, Titles};
@@ -52,14 +52,15 @@ impl<'a> SolveRequest<'a> {
     ///
     /// # Errors
     /// Those of the work; of a failed step with its last lines and its place in the Dockerfile.
-    pub async fn solve<T, W>(
+    pub async fn solve<T, E, W>(
         &self,
         reporter: &dyn Reporter,
         titles: Titles,
         work: impl FnOnce(BuildInputs<'a>, LocalSteps) -> W,
-    ) -> Result<(T, BuildTrace), BuildError>
+    ) -> Result<(T, BuildTrace), E>
     where
-        W: Future<Output = Result<T, BuildError>>,
+        E: ExplainFailure,
+        W: Future<Output = Result<T, E>>,
     {
         let mut progress = reporter.begin_solve(titles);
         let inputs = self.inputs(progress.sender());

@@ -81,7 +81,7 @@ impl ImageDifference {
         let mut platforms = Vec::new();
         for name in a.intersection(&b) {
             let sides = (first.side(name), second.side(name));
-            let compared = compare(&sides.0, &sides.1).map_err(image_source::layer_error)?;
+            let compared = compare(&sides.0, &sides.1).map_err(CommandError::from)?;
             platforms.push((name.clone(), compared));
         }
         Ok(Self {

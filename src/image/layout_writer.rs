@@ -7,8 +7,18 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
-use crate::error::{CommandError, CommandResult};
-use crate::image::OciLayout;
+use crate::image::{LayoutError, OciLayout};
+
+/// Why a layout can't be written.
+#[derive(Debug, thiserror::Error)]
+pub enum LayoutWriteError {
+    /// A file of it can't be written.
+    #[error("temporary folder: {0}")]
+    Write(#[source] std::io::Error),
+    /// What was written is no layout.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+}
 
 /// A layout under way.
 pub struct LayoutWriter {
@@ -18,9 +28,10 @@ pub struct LayoutWriter {
 impl LayoutWriter {
     /// # Errors
     /// Where there is no place for it.
-    pub fn new() -> CommandResult<Self> {
-        let folder = tempfile::tempdir().map_err(environment)?;
-        std::fs::create_dir_all(folder.path().join("blobs/sha256")).map_err(environment)?;
+    pub fn new() -> Result<Self, LayoutWriteError> {
+        let folder = tempfile::tempdir().map_err(LayoutWriteError::Write)?;
+        std::fs::create_dir_all(folder.path().join("blobs/sha256"))
+            .map_err(LayoutWriteError::Write)?;
         Ok(LayoutWriter { folder })
     }
 
@@ -38,17 +49,17 @@ impl LayoutWriter {
     ///
     /// # Errors
     /// Where it can't be linked to.
-    pub fn link(&self, hex: &str, file: &Path) -> CommandResult {
-        std::os::unix::fs::symlink(file, self.place(hex)).map_err(environment)
+    pub fn link(&self, hex: &str, file: &Path) -> Result<(), LayoutWriteError> {
+        std::os::unix::fs::symlink(file, self.place(hex)).map_err(LayoutWriteError::Write)
     }
 
     /// Adds a document.
     ///
     /// # Errors
     /// Where it can't be written.
-    pub fn document(&self, kind: MediaType, bytes: &[u8]) -> CommandResult<Descriptor> {
+    pub fn document(&self, kind: MediaType, bytes: &[u8]) -> Result<Descriptor, LayoutWriteError> {
         let hex = hex::encode(Sha256::digest(bytes));
-        std::fs::write(self.place(&hex), bytes).map_err(environment)?;
+        std::fs::write(self.place(&hex), bytes).map_err(LayoutWriteError::Write)?;
         let digest: oci_spec::image::Digest = format!("sha256:{hex}")
             .parse()
             .expect("64 hex digits are a digest");
@@ -59,17 +70,14 @@ impl LayoutWriter {
     ///
     /// # Errors
     /// Where it can't be written.
-    pub fn finish(&self, top: &Descriptor) -> CommandResult<OciLayout> {
+    pub fn finish(&self, top: &Descriptor) -> Result<OciLayout, LayoutWriteError> {
         let index = json!({ "schemaVersion": 2, "manifests": [top] });
         let write = |name: &str, value: &serde_json::Value| {
-            std::fs::write(self.folder.path().join(name), value.to_string()).map_err(environment)
+            std::fs::write(self.folder.path().join(name), value.to_string())
+                .map_err(LayoutWriteError::Write)
         };
         write("index.json", &index)?;
         write("oci-layout", &json!({ "imageLayoutVersion": "1.0.0" }))?;
-        OciLayout::open(self.folder.path()).map_err(CommandError::environment)
+        Ok(OciLayout::open(self.folder.path())?)
     }
-}
-
-fn environment(error: std::io::Error) -> CommandError {
-    CommandError::environment(format!("temporary folder: {error}"))
 }

@@ -13,7 +13,7 @@ mod inspect;
 mod installed;
 pub mod layer;
 mod layout;
-mod layout_writer;
+pub mod layout_writer;
 pub mod pack;
 pub mod reown;
 

@@ -155,7 +155,7 @@ impl Held {
             let stderr = String::from_utf8_lossy(&output.stderr);
             return Err(failed(runtime, stderr.trim()));
         }
-        image_source::open_saved(name, folder)
+        Ok(image_source::open_saved(name, folder)?)
     }
 }
 

@@ -133,7 +133,7 @@ async fn contents(opened: Opened, report: &InspectReport) -> CommandResult<Conte
     let work = tokio::task::spawn_blocking(move || {
         let image = opened.images.get(&name).or(opened.images.values().next());
         let image = &image.expect("an image that was opened has one").image;
-        Contents::read(image, &opened).map_err(image_source::layer_error)
+        Contents::read(image, &opened).map_err(CommandError::from)
     });
     work.await
         .map_err(|error| CommandError::work(format!("reading the layers broke off: {error}")))?

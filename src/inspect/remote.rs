@@ -49,7 +49,7 @@ pub(super) async fn look(name: &str, registry: &Registry) -> CommandResult<Remot
                 top,
                 opened,
             })),
-            Err(error) => Remote::Failed(error),
+            Err(error) => Remote::Failed(error.into()),
         },
     )
 }

@@ -4,7 +4,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::error::{CommandError, CommandResult};
+use super::LockingError;
 use crate::settings::ImageSettings;
 
 /// What stands for the time in a list of snapshots.
@@ -40,27 +40,23 @@ pub(super) fn check_snapshots(
     settings: &ImageSettings,
     as_of: Timestamp,
     has_apt: bool,
-) -> CommandResult {
+) -> Result<(), LockingError> {
     let Some(list) = &settings.build.apt_snapshots else {
-        let why =
-            "Debian's packages of that time are in an archive of snapshots, and none is named";
-        return match has_apt {
-            false => Ok(()),
-            true => Err(CommandError::user(format!("as of {as_of}: {why}"))
-                .hint("mlbuild.toml: [build] apt_snapshots = \"snapshots.list\"; there: deb https://snapshots.example/debian/{time} bookworm main")),
+        return if has_apt {
+            Err(LockingError::NoSnapshots { as_of })
+        } else {
+            Ok(())
         };
     };
     let path = settings.project.join(list);
-    let text = std::fs::read_to_string(&path).map_err(|error| {
-        CommandError::user(format!("apt_snapshots: {}: {error}", path.display()))
-    })?;
-    match text.contains(PLACE) {
-        true => Ok(()),
-        false => Err(CommandError::user(format!(
-            "apt_snapshots: {}: no address in it has {PLACE}",
-            path.display()
-        ))
-        .hint("write {time} where the archive of snapshots has the time: deb https://snapshots.example/debian/{time} bookworm main")),
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(source) => return Err(LockingError::Snapshots { path, source }),
+    };
+    if text.contains(PLACE) {
+        Ok(())
+    } else {
+        Err(LockingError::SnapshotsWithoutTime { path })
     }
 }
 

@@ -9,8 +9,8 @@ use mlbuild_templates::compose::{REQUEST_CONTEXT, resolve_dockerfile};
 use mlbuild_templates::{PackageRequest, SecretUse};
 use tempfile::TempDir;
 
+use super::LockingError;
 use crate::builder::{self, Builder, SolveRequest};
-use crate::error::{CommandError, CommandResult};
 use crate::host::HostSettings;
 use crate::plan::{BuildPlan, Context, NoCache, PlannedDockerfile, SecretSource};
 use crate::planning::compose::secret_source;
@@ -41,12 +41,13 @@ impl Question<'_> {
     ///
     /// # Errors
     /// Where the builder can't, or a package can't be had.
-    pub async fn ask(&self, builder: &Builder, more: &[(&str, String)]) -> CommandResult<TempDir> {
+    pub async fn ask(
+        &self,
+        builder: &Builder,
+        more: &[(&str, String)],
+    ) -> Result<TempDir, LockingError> {
         if let Some(why) = builder.info().missing(Feature::NamedContexts) {
-            return Err(CommandError::environment(format!(
-                "pinned packages are mounted into the build: {why}"
-            ))
-            .hint("name another builder with --builder, or start one: mlbuild engine up"));
+            return Err(LockingError::CannotMount { why });
         }
         let question = self.written(more)?;
         let answer = temporary()?;
@@ -63,21 +64,21 @@ impl Question<'_> {
         };
         request
             .solve(self.reporter, builder::untitled(), |inputs, _| async move {
-                Ok(builder.files(&inputs, path).await?)
+                Ok::<_, LockingError>(builder.files(&inputs, path).await?)
             })
             .await?;
         Ok(answer)
     }
 
     /// The question as files.
-    fn written(&self, more: &[(&str, String)]) -> CommandResult<TempDir> {
+    fn written(&self, more: &[(&str, String)]) -> Result<TempDir, LockingError> {
         let folder = temporary()?;
         let write = |name: &str, content: &[u8]| {
             let path = folder.path().join(name);
             let parent = path.parent().unwrap_or(folder.path());
             std::fs::create_dir_all(parent)
                 .and_then(|()| std::fs::write(&path, content))
-                .map_err(|error| CommandError::environment(format!("{}: {error}", path.display())))
+                .map_err(|source| LockingError::Write { path, source })
         };
         write("files/.keep", b"")?;
         for (name, content) in files(self.settings, self.request)? {
@@ -93,9 +94,9 @@ impl Question<'_> {
         Ok(folder)
     }
 
-    fn plan(&self, question: &Path) -> CommandResult<BuildPlan> {
+    fn plan(&self, question: &Path) -> Result<BuildPlan, LockingError> {
         let build = &self.settings.build;
-        let text = resolve_dockerfile(self.base).map_err(CommandError::user)?;
+        let text = resolve_dockerfile(self.base)?;
         let context = Context::Folder {
             path: question.to_owned(),
         };
@@ -142,7 +143,6 @@ impl Question<'_> {
     }
 }
 
-fn temporary() -> CommandResult<TempDir> {
-    tempfile::tempdir()
-        .map_err(|error| CommandError::environment(format!("temporary folder: {error}")))
+fn temporary() -> Result<TempDir, LockingError> {
+    tempfile::tempdir().map_err(LockingError::TemporaryFolder)
 }

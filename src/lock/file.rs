@@ -5,7 +5,6 @@ use std::path::Path;
 use mlbuild_manifests::lock::{LockedLayer, LockedPlatform};
 use mlbuild_manifests::{LockError, LockFile};
 
-use crate::error::{CommandError, CommandResult};
 use crate::image::PlatformImage;
 use crate::registry::platform_name;
 
@@ -13,13 +12,8 @@ use crate::registry::platform_name;
 ///
 /// # Errors
 /// Where it is there and can't be used.
-pub fn load(file: &Path) -> CommandResult<LockFile> {
-    LockFile::load(file).map_err(lock_error)
-}
-
-/// What is wrong with a lock, for people.
-pub fn lock_error(error: LockError) -> CommandError {
-    CommandError::user(error)
+pub fn load(file: &Path) -> Result<LockFile, LockError> {
+    LockFile::load(file)
 }
 
 /// The image for one platform as a lock has it, with the platform's name.

@@ -8,15 +8,14 @@ use mlbuild_templates::PackageRequest;
 
 use super::ask::Question;
 use super::provide::Fetch;
-use super::{as_of, epoch, vendor};
+use super::{LockingError, as_of, epoch, vendor};
 use crate::builder::{self, Builder};
-use crate::error::{CommandError, CommandResult};
 use crate::host::HostSettings;
 use crate::package_store::{Store, read_answer};
 use crate::planning::bases::Bases;
 use crate::planning::build_plan;
 use crate::planning::compose::Composed;
-use crate::planning::locked::{self, store_error};
+use crate::planning::locked;
 use crate::registry::Registry;
 use crate::reporter::Reporter;
 use crate::settings::{ImageSettings, LockMode, Upgrade};
@@ -43,7 +42,7 @@ impl Locker<'_> {
     ///
     /// # Errors
     /// Where a file of the project can't be read.
-    pub fn fits(&self, entry: Option<&LockedImage>) -> CommandResult<bool> {
+    pub fn fits(&self, entry: Option<&LockedImage>) -> Result<bool, LockingError> {
         let Some(build) = entry.and_then(|entry| entry.build.as_ref()) else {
             return Ok(false);
         };
@@ -70,12 +69,12 @@ impl Locker<'_> {
     /// packages now. `None` where the lock pins none.
     ///
     /// # Errors
-    /// With `--locked` and `--frozen`, where the pins don't fit.
+    /// [`LockingError::WouldChange`] where the pins don't fit, and must not change.
     pub async fn pins_of(
         &self,
         entry: Option<&LockedImage>,
         registry: &Registry,
-    ) -> CommandResult<Option<LockedBuild>> {
+    ) -> Result<Option<LockedBuild>, LockingError> {
         let Some(old) = entry.and_then(|entry| entry.build.as_ref()) else {
             return Ok(None);
         };
@@ -97,7 +96,7 @@ impl Locker<'_> {
     ///
     /// # Errors
     /// As [`Locker::fits`].
-    pub fn fits_or_pins_nothing(&self, entry: Option<&LockedImage>) -> CommandResult<bool> {
+    pub fn fits_or_pins_nothing(&self, entry: Option<&LockedImage>) -> Result<bool, LockingError> {
         Ok(entry.is_none_or(|entry| entry.build.is_none()) || self.fits(entry)?)
     }
 
@@ -106,7 +105,7 @@ impl Locker<'_> {
         &self,
         build: &mut LockedBuild,
         registry: &Registry,
-    ) -> CommandResult {
+    ) -> Result<(), LockingError> {
         let locked = locked::plan(self.settings, build, self.bases, self.reporter)?;
         if !locked.view.missing().is_empty() {
             let connection = builder::connect_or_start(&self.settings.build, self.reporter).await?;
@@ -125,25 +124,23 @@ impl Locker<'_> {
     }
 
     /// # Errors
-    /// [`crate::error::ErrorKind::Difference`] with `--locked` and `--frozen`.
-    pub fn refuse_locked(&self, entry: Option<&LockedImage>) -> CommandResult {
-        let flag = match self.settings.lock.mode {
-            LockMode::Free => return Ok(()),
-            LockMode::Locked => "--locked",
-            LockMode::Frozen => "--frozen",
-        };
-        let why = match entry.and_then(|entry| entry.build.as_ref()) {
-            Some(_) => {
-                "the lock doesn't fit the project: its packages were pinned for another base, other packages or other requirements"
-            }
-            None => "the lock pins no packages for this image",
-        };
-        Err(CommandError::difference(format!("{flag}: {why}"))
-            .hint("pin them, with the image's flags: mlbuild lock; then commit mlbuild.lock"))
+    /// [`LockingError::WouldChange`] where the lock must not change.
+    pub fn refuse_locked(&self, entry: Option<&LockedImage>) -> Result<(), LockingError> {
+        match self.settings.lock.mode {
+            LockMode::Free => Ok(()),
+            mode => Err(LockingError::WouldChange {
+                mode,
+                has_pins: entry.is_some_and(|entry| entry.build.is_some()),
+            }),
+        }
     }
 
-    fn request(&self) -> CommandResult<oci_spec::image::Digest> {
-        locked::request_digest(self.settings, self.composed, self.bases)
+    fn request(&self) -> Result<oci_spec::image::Digest, LockingError> {
+        Ok(locked::request_digest(
+            self.settings,
+            self.composed,
+            self.bases,
+        )?)
     }
 
     /// Resolves everything anew.
@@ -154,7 +151,7 @@ impl Locker<'_> {
         &self,
         builder: &Builder,
         old: Option<&LockedImage>,
-    ) -> CommandResult<LockedBuild> {
+    ) -> Result<LockedBuild, LockingError> {
         let digest = self.request()?;
         let nothing = PackageRequest::default();
         let request = self.composed.request.as_ref().unwrap_or(&nothing);
@@ -169,8 +166,8 @@ impl Locker<'_> {
             self.reporter
                 .note(format!("looking for packages as of {as_of}"));
         }
-        let store = Store::open().map_err(store_error)?;
-        let uses = build_plan::images(self.settings, self.composed).map_err(CommandError::user)?;
+        let store = Store::open()?;
+        let uses = build_plan::images(self.settings, self.composed)?;
         let plan = build_plan::plan(self.settings, self.composed, &uses, self.bases)?;
         let names = builder.target_platforms(&plan);
         self.bases.check_platforms(&uses, &names)?;
@@ -196,7 +193,7 @@ impl Locker<'_> {
                     reporter: self.reporter,
                 };
                 let folder = question.ask(builder, &[]).await?;
-                let answer = read_answer(folder.path(), &store).map_err(store_error)?;
+                let answer = read_answer(folder.path(), &store)?;
                 newest = newest.max(answer.newest);
                 pins = answer.pins;
             }

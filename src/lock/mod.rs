@@ -7,6 +7,7 @@ mod as_of;
 mod ask;
 pub mod beside;
 mod epoch;
+mod error;
 pub mod file;
 pub mod locker;
 pub mod provide;
@@ -22,10 +23,10 @@ use serde::Serialize;
 
 pub use as_of::parse as parse_as_of;
 pub use beside::{Fit, LockBeside, LockBesideError, entries_beside, lock_beside_image};
+pub use error::LockingError;
 
 use self::locker::Locker;
 use crate::builder;
-use crate::error::{CommandError, CommandResult};
 use crate::host;
 use crate::planning::bases::{self, Bases};
 use crate::planning::{build_plan, compose, lock_key, registry_options};
@@ -80,25 +81,22 @@ pub struct PinnedPackages {
 ///
 /// # Errors
 /// Where a base, a builder or a package can't be had, or the lock would have to change and must not.
-pub async fn run(request: &LockRequest, reporter: &dyn Reporter) -> CommandResult<LockOutcome> {
+pub async fn run(
+    request: &LockRequest,
+    reporter: &dyn Reporter,
+) -> Result<LockOutcome, LockingError> {
     let settings = &settings::resolve(&request.image)?;
     settings.check_trust(reporter)?;
-    let path =
-        settings.lock.file.as_deref().ok_or_else(|| {
-            CommandError::user("without a lock there is nothing to pin packages in")
-        })?;
+    let path = settings.lock.file.as_deref().ok_or(LockingError::NoLock)?;
     let host = host::of_this_machine(settings.build.host_network_settings);
     let registry = Registry::new(registry_options(settings));
     let key = lock_key(settings);
     let old = file::load(path)?.get(&key).cloned();
     let composed = compose::dockerfile(settings, &host, reporter)?;
     if request.as_of.is_some() && composed.request.is_none() {
-        return Err(CommandError::user(
-            "--as-of: a Dockerfile of your own says itself what its steps fetch",
-        )
-        .hint("name the day in its steps, or use a template"));
+        return Err(LockingError::AsOfOwnDockerfile);
     }
-    let uses = build_plan::images(settings, &composed).map_err(CommandError::user)?;
+    let uses = build_plan::images(settings, &composed)?;
     let pull = settings.build.pull;
     let bases = bases::resolve(&uses, old.as_ref(), &settings.lock, pull, &registry);
     let mut bases = bases.await?;
@@ -117,10 +115,7 @@ pub async fn run(request: &LockRequest, reporter: &dyn Reporter) -> CommandResul
         locker.refuse_locked(old.as_ref())?;
     }
     if request.vendor && !settings.named {
-        return Err(
-            CommandError::user("--vendor needs a name for the image, in a registry")
-                .hint("give -t REGISTRY/NAME:TAG"),
-        );
+        return Err(LockingError::VendorWithoutName);
     }
     let earlier = old.as_ref().and_then(|old| old.build.clone());
     let mut build = match earlier.clone().filter(|_| fits) {
@@ -150,7 +145,7 @@ async fn mirror_bases(
     bases: &Bases,
     build: &LockedBuild,
     reporter: &dyn Reporter,
-) -> CommandResult {
+) -> Result<(), LockingError> {
     let Some(to) = &settings.mirror else {
         return Ok(());
     };

@@ -3,12 +3,11 @@
 use mlbuild_manifests::lock::{LockedBuild, Pins};
 
 use super::ask::Question;
-use super::vendor;
+use super::{LockingError, vendor};
 use crate::builder::Builder;
-use crate::error::{CommandError, CommandResult};
 use crate::host::HostSettings;
 use crate::package_store::{Store, read_fetched};
-use crate::planning::locked::{LockedPlan, store_error};
+use crate::planning::locked::LockedPlan;
 use crate::registry::Registry;
 use crate::reporter::Reporter;
 use crate::settings::ImageSettings;
@@ -35,7 +34,11 @@ impl Fetch<'_> {
     /// # Errors
     /// [`crate::error::ErrorKind::Difference`] for a file that isn't the pinned one, both hashes shown;
     /// where nobody has a file any more, its name.
-    pub async fn provide(&self, locked: &LockedPlan, build: &LockedBuild) -> CommandResult {
+    pub async fn provide(
+        &self,
+        locked: &LockedPlan,
+        build: &LockedBuild,
+    ) -> Result<(), LockingError> {
         let pins = &build.platforms[&locked.platform];
         if build.vendored.is_some() && !locked.view.missing().is_empty() {
             let image = &self.settings.tags[0];
@@ -48,16 +51,12 @@ impl Fetch<'_> {
         if missing > 0 {
             self.reporter
                 .note(format!("fetching {missing} pinned packages"));
-            let missing_base = || {
-                CommandError::difference("the lock has no pin for the base")
-                    .hint("pin it: mlbuild lock, with the image's flags")
-            };
             let request = locked.composed.request.as_ref();
             let question = Question {
                 settings: self.settings,
                 host: self.host,
                 request: request.expect("only composed images have packages"),
-                base: locked.base.as_deref().ok_or_else(missing_base)?,
+                base: locked.base.as_deref().ok_or(LockingError::BaseWithoutPin)?,
                 platform: &locked.platform,
                 as_of: build.as_of,
                 reporter: self.reporter,
@@ -66,14 +65,18 @@ impl Fetch<'_> {
         }
         let lock = self.settings.lock.file.as_deref();
         let served = lock.map_or(Ok(()), |lock| locked.view.store().serves(lock));
-        served.map_err(store_error)?;
-        locked.view.make().map(drop).map_err(store_error)
+        served?;
+        Ok(locked.view.make().map(drop)?)
     }
 }
 
 /// Asks the sources of the base image, with this machine's settings.
-async fn fetch(question: &Question<'_>, builder: &Builder, pins: &Pins) -> CommandResult {
-    let store = Store::open().map_err(store_error)?;
+async fn fetch(
+    question: &Question<'_>,
+    builder: &Builder,
+    pins: &Pins,
+) -> Result<(), LockingError> {
+    let store = Store::open()?;
     let lacks = |sha256: &str, size| !store.has(sha256, size);
     let mut apt = String::new();
     // Python's packages are looked for where the distribution's are installed.
@@ -98,13 +101,10 @@ async fn fetch(question: &Question<'_>, builder: &Builder, pins: &Pins) -> Comma
     let answer = question
         .ask(builder, &[("apt.pins", apt), ("python.pins", python)])
         .await?;
-    let gone = read_fetched(answer.path(), pins, &store).map_err(store_error)?;
+    let gone = read_fetched(answer.path(), pins, &store)?;
     if gone.is_empty() {
-        return Ok(());
+        Ok(())
+    } else {
+        Err(LockingError::Gone { files: gone })
     }
-    Err(CommandError::work(format!(
-        "no source of this machine has these pinned packages any more:\n  {}",
-        gone.join("\n  ")
-    ))
-    .hint("a lock made with --vendor keeps its packages beside the image; or take newer ones: mlbuild lock --upgrade"))
 }

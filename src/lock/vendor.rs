@@ -9,10 +9,9 @@ use oci_spec::distribution::Reference;
 use oci_spec::image::{Descriptor, Digest, MediaType};
 use serde_json::json;
 
-use crate::error::{CommandError, CommandResult};
+use super::LockingError;
 use crate::image::LayoutWriter;
 use crate::package_store::{Store, StoreError};
-use crate::planning::locked::store_error;
 use crate::registry::Registry;
 
 /// Artifact type of the packages.
@@ -37,8 +36,8 @@ pub async fn keep(
     registry: &Registry,
     image: &Reference,
     build: &LockedBuild,
-) -> CommandResult<Digest> {
-    let store = Store::open().map_err(store_error)?;
+) -> Result<Digest, LockingError> {
+    let store = Store::open()?;
     let layout = LayoutWriter::new()?;
     let mut all: Vec<_> = build.platforms.values().flat_map(files).collect();
     all.sort();
@@ -78,8 +77,12 @@ pub async fn keep(
 ///
 /// # Errors
 /// Where a blob isn't what its digest says, or the store can't be written.
-pub async fn fetch(registry: &Registry, image: &Reference, pins: &Pins) -> CommandResult<usize> {
-    let store = Store::open().map_err(store_error)?;
+pub async fn fetch(
+    registry: &Registry,
+    image: &Reference,
+    pins: &Pins,
+) -> Result<usize, LockingError> {
+    let store = Store::open()?;
     let lacking: Vec<(String, String, u64)> = files(pins)
         .filter(|(_, sha256, size)| !store.has(sha256, *size))
         .map(|(name, sha256, size)| (name, sha256.to_owned(), size))
@@ -107,6 +110,5 @@ pub async fn fetch(registry: &Registry, image: &Reference, pins: &Pins) -> Comma
         Ok(taken)
     };
     let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(CommandError::environment)?
-        .map_err(store_error)
+    Ok(done??)
 }

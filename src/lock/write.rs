@@ -6,10 +6,9 @@ use jiff::Timestamp;
 use mlbuild_manifests::LockFile;
 use mlbuild_manifests::lock::{ImageKey, LockedBuild, LockedImage};
 
-use super::file::lock_error;
-use crate::error::CommandResult;
+use super::LockingError;
 use crate::planning::bases::Bases;
-use crate::planning::locked::{self, store_error};
+use crate::planning::locked;
 use crate::planning::{context, input_digests};
 use crate::reporter::Reporter;
 use crate::settings::ImageSettings;
@@ -24,7 +23,7 @@ pub(super) fn write(
     bases: &Bases,
     build: &LockedBuild,
     reporter: &dyn Reporter,
-) -> CommandResult {
+) -> Result<(), LockingError> {
     let file = settings.lock.file.as_deref().expect("there is a lock");
     let locked = locked::plan(settings, build, bases, reporter)?;
     let context = context::Before::look(settings, &locked.plan)?;
@@ -50,6 +49,6 @@ pub(super) fn write(
             lock.insert(entry);
         }
     });
-    written.map_err(lock_error)?;
-    locked.view.store().serves(file).map_err(store_error)
+    written?;
+    Ok(locked.view.store().serves(file)?)
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 
 use crate::env_vars;
+use crate::error::ErrorKind;
 
 /// A folder of files, each named by its SHA-256.
 #[derive(Debug, Clone)]
@@ -69,6 +70,14 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// What kind of failure it is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            StoreError::Refused(_) => ErrorKind::Difference,
+            _ => ErrorKind::Environment,
+        }
+    }
+
     pub(super) fn io(path: &Path) -> impl Fn(io::Error) -> Self + '_ {
         move |source| StoreError::Io {
             path: path.to_owned(),

@@ -6,8 +6,8 @@ use mlbuild_manifests::lock::{LockedBase, LockedImage};
 use mlbuild_templates::reference;
 use oci_spec::distribution::Reference;
 
+use super::PlanningError;
 use crate::builder::Builder;
-use crate::error::{CommandError, CommandResult};
 use crate::pin::ImageUse;
 use crate::registry::{Registry, RegistryError, mirror, platform_name};
 use crate::reporter::Reporter;
@@ -19,7 +19,7 @@ pub struct Bases {
     /// Pins, by reference as the Dockerfile has it.
     pub pins: BTreeMap<String, LockedBase>,
     /// Images without a pin: no registry has them, and why.
-    pub unpinned: BTreeMap<String, CommandError>,
+    pub unpinned: BTreeMap<String, PlanningError>,
     /// What is written in a reference's place, with its digest: copies of images that are gone.
     pub stand_ins: BTreeMap<String, String>,
     /// Pins that moved: reference, old digest, new digest.
@@ -50,7 +50,11 @@ impl Bases {
     ///
     /// # Errors
     /// The first such image, with the platforms it is for.
-    pub fn check_platforms(&self, uses: &[ImageUse], platforms: &[String]) -> CommandResult {
+    pub fn check_platforms(
+        &self,
+        uses: &[ImageUse],
+        platforms: &[String],
+    ) -> Result<(), PlanningError> {
         for used in uses.iter().filter(|used| used.is_base) {
             let Some(pin) = self.pins.get(&used.reference) else {
                 continue;
@@ -61,13 +65,12 @@ impl Bases {
                     .any(|has| os_and_machine(has) == os_and_machine(wanted))
             });
             if let Some(missing) = missing.filter(|_| !has.is_empty()) {
-                return Err(CommandError::user(format!(
-                    "the base image {} (line {} of the Dockerfile) is for {}, and this build is for {missing}",
-                    used.reference,
-                    used.line,
-                    has.join(", ")
-                ))
-                .hint(format!("name one that is for {missing}, or build for it: --platform {}", has[0])));
+                return Err(PlanningError::BasePlatform {
+                    reference: used.reference.clone(),
+                    line: used.line,
+                    has: has.into_iter().map(str::to_owned).collect(),
+                    wanted: missing.clone(),
+                });
             }
         }
         Ok(())
@@ -75,7 +78,7 @@ impl Bases {
 
     /// # Errors
     /// The registry's word on the first image that isn't pinned.
-    pub fn refuse_unpinned(&mut self) -> CommandResult {
+    pub fn refuse_unpinned(&mut self) -> Result<(), PlanningError> {
         match self.unpinned.pop_first() {
             Some((_, error)) => Err(error),
             None => Ok(()),
@@ -90,7 +93,7 @@ impl Bases {
         &mut self,
         builder: &Builder,
         reporter: &dyn Reporter,
-    ) -> CommandResult {
+    ) -> Result<(), PlanningError> {
         for reference in self.unpinned.keys().cloned().collect::<Vec<_>>() {
             let local = match builder.client().docker() {
                 Some(_) => builder.docker_image_id(&reference).await?,
@@ -117,9 +120,9 @@ impl Bases {
         to: &str,
         platform: &str,
         reporter: &dyn Reporter,
-    ) -> CommandResult {
+    ) -> Result<(), PlanningError> {
         for (written, base) in &self.pins {
-            let original = reference::parse(written).map_err(CommandError::user)?;
+            let original = reference::parse(written)?;
             let exact = original.clone_with_digest(base.digest.to_string());
             if matches!(registry.head(&exact).await, Ok(Some(_))) {
                 continue;
@@ -161,7 +164,7 @@ pub async fn resolve(
     lock: &LockSettings,
     pull: bool,
     registry: &Registry,
-) -> CommandResult<Bases> {
+) -> Result<Bases, PlanningError> {
     let mut bases = from_lock(uses, locked);
     let upgrade = pull
         || lock
@@ -173,22 +176,16 @@ pub async fn resolve(
         .filter(|reference| upgrade || !bases.pins.contains_key(*reference))
         .collect();
     if lock.mode > LockMode::Free && !wanted.is_empty() {
-        let flag = if lock.mode == LockMode::Frozen {
-            "--frozen"
-        } else {
-            "--locked"
-        };
-        return Err(CommandError::difference(format!(
-            "{flag}: the lock has no pin for {}",
-            wanted.join(", ")
-        ))
-        .hint(format!(
-            "run the same command without {flag} once, and commit mlbuild.lock"
-        )));
+        return Err(PlanningError::NoPin {
+            mode: lock.mode,
+            references: wanted.into_iter().map(str::to_owned).collect(),
+        });
     }
     for reference in wanted {
-        let parsed = reference::parse(reference)
-            .map_err(|error| CommandError::user(format!("base image {reference}: {error}")))?;
+        let parsed = reference::parse(reference).map_err(|source| PlanningError::BaseName {
+            reference: reference.to_owned(),
+            source,
+        })?;
         match look_up(registry, reference, &parsed).await {
             Ok(pin) => {
                 let old = bases.pins.insert(reference.to_owned(), pin.clone());
@@ -203,9 +200,8 @@ pub async fn resolve(
             Err(error) => {
                 let line = uses.iter().find(|used| used.reference == reference);
                 let line = line.map_or(0, |used| used.line);
-                let error = CommandError::from(error).hint(format!(
-                    "line {line} of the Dockerfile names it (mlbuild image --print dockerfile)"
-                ));
+                let source = Box::new(error);
+                let error = PlanningError::Unpinned { line, source };
                 bases.unpinned.insert(reference.to_owned(), error);
             }
         }

@@ -6,9 +6,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::bases::Bases;
 use super::compose::Composed;
-use super::{ignore, layouts, repack};
+use super::{PlanningError, ignore, layouts, repack};
 use crate::env_vars;
-use crate::error::CommandResult;
 use crate::pin::{self, ExpandError, ImageUse, PinContext};
 use crate::plan::{BuildPlan, Context, NoCache, Output, PlannedDockerfile};
 use crate::settings::{ImageSettings, Upgrade};
@@ -69,7 +68,7 @@ pub fn plan(
     composed: &Composed,
     uses: &[ImageUse],
     bases: &Bases,
-) -> CommandResult<BuildPlan> {
+) -> Result<BuildPlan, PlanningError> {
     let build = &settings.build;
     let ignore = match &settings.context {
         Context::Folder { path } => Some(ignore::effective(path, composed.path.as_deref())?),

@@ -5,18 +5,17 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use mlbuild_templates::compose::INPUTS_CONTEXT;
-use mlbuild_templates::own::{OwnTemplate, TemplateError};
+use mlbuild_templates::own::OwnTemplate;
 use mlbuild_templates::project::Finding;
 use mlbuild_templates::tables::Machine;
 use mlbuild_templates::value::BaseImage;
 use mlbuild_templates::{
-    Accelerator, ComposeContext, ComposeError, ImageSpec, PackageRequest, SecretUse, Warning,
-    compose,
+    Accelerator, ComposeContext, ImageSpec, PackageRequest, SecretUse, Warning, compose,
 };
 use sha2::{Digest as _, Sha256};
 
+use super::PlanningError;
 use crate::accelerator;
-use crate::error::{CommandError, CommandResult};
 use crate::host::HostSettings;
 use crate::plan::{Context, HostSetting, SecretSource};
 use crate::reporter::{Event, Reporter};
@@ -55,7 +54,7 @@ pub fn dockerfile(
     settings: &ImageSettings,
     host: &HostSettings,
     reporter: &dyn Reporter,
-) -> CommandResult<Composed> {
+) -> Result<Composed, PlanningError> {
     match &settings.source {
         Source::Dockerfile { path, remote: true } => Ok(Composed {
             name: path.display().to_string(),
@@ -100,7 +99,7 @@ pub fn locked(
     settings: &ImageSettings,
     inputs: &Path,
     reporter: &dyn Reporter,
-) -> CommandResult<Option<Composed>> {
+) -> Result<Option<Composed>, PlanningError> {
     let Source::Composed {
         spec,
         template: None,
@@ -138,7 +137,7 @@ pub fn write_variants(
     settings: &ImageSettings,
     host: &HostSettings,
     reporter: &dyn Reporter,
-) -> CommandResult<Vec<String>> {
+) -> Result<Vec<String>, PlanningError> {
     let Source::Composed {
         spec,
         template: None,
@@ -146,9 +145,7 @@ pub fn write_variants(
         ..
     } = &settings.source
     else {
-        return Err(CommandError::user(
-            "--write composes from a built-in template; it has nothing to write for a Dockerfile of your own",
-        ));
+        return Err(PlanningError::NothingToWrite);
     };
     let gpu = match spec.gpu {
         Some(named @ (Accelerator::Cuda | Accelerator::Rocm)) => named,
@@ -172,23 +169,30 @@ pub fn write_variants(
     }
     let mut names = Vec::new();
     for (path, text) in files {
-        mlbuild_manifests::atomic::replace(&path, text.as_bytes())
-            .map_err(|error| CommandError::environment(format!("{}: {error}", path.display())))?;
+        mlbuild_manifests::atomic::replace(&path, text.as_bytes()).map_err(|source| {
+            PlanningError::Write {
+                path: path.clone(),
+                source,
+            }
+        })?;
         names.push(path.display().to_string());
     }
     Ok(names)
 }
 
-fn own(path: &Path) -> CommandResult<Composed> {
-    let flag = format!("--file {}", path.display());
+fn own(path: &Path) -> Result<Composed, PlanningError> {
     let mut bytes = Vec::new();
     let read = match path.as_os_str() == "-" {
         true => std::io::stdin().read_to_end(&mut bytes),
         false => std::fs::File::open(path).and_then(|mut file| file.read_to_end(&mut bytes)),
     };
-    read.map_err(|error| CommandError::user(format!("{flag}: {error}")))?;
-    let text = String::from_utf8(bytes)
-        .map_err(|_| CommandError::user(format!("{flag}: the file is not UTF-8")))?;
+    read.map_err(|source| PlanningError::Dockerfile {
+        path: path.to_owned(),
+        source,
+    })?;
+    let text = String::from_utf8(bytes).map_err(|_| PlanningError::DockerfileNotText {
+        path: path.to_owned(),
+    })?;
     let file_name = path
         .file_name()
         .unwrap_or_default()
@@ -244,12 +248,16 @@ impl Surroundings<'_> {
         uses.filter_map(source).collect()
     }
 
-    fn composed(&self, spec: &ImageSpec) -> CommandResult<Composed> {
+    fn composed(&self, spec: &ImageSpec) -> Result<Composed, PlanningError> {
         self.composed_in(spec, &self.context(spec))
     }
 
-    fn composed_in(&self, spec: &ImageSpec, context: &ComposeContext) -> CommandResult<Composed> {
-        let done = compose(spec, context).map_err(sorted)?;
+    fn composed_in(
+        &self,
+        spec: &ImageSpec,
+        context: &ComposeContext,
+    ) -> Result<Composed, PlanningError> {
+        let done = compose(spec, context)?;
         // The locked form follows the open one, which has said it already.
         if !context.locked {
             warn(&done.warnings, self.reporter);
@@ -258,8 +266,10 @@ impl Surroundings<'_> {
                 .iter()
                 .find(|w| w.message.contains(" isn't used: "));
             if let Some(warning) = first.filter(|_| self.settings.strict) {
-                let hint = warning.hint.clone().unwrap_or_default();
-                return Err(CommandError::user(format!("--strict: {}", warning.message)).hint(hint));
+                return Err(PlanningError::UnusedPart {
+                    message: warning.message.clone(),
+                    next: warning.hint.clone().unwrap_or_default(),
+                });
             }
         }
         Ok(Composed {
@@ -277,13 +287,15 @@ impl Surroundings<'_> {
     }
 
     /// A template of the user's own: its ARGs are filled with what the spec says.
-    fn filled(&self, path: &Path, spec: &ImageSpec) -> CommandResult<Composed> {
+    fn filled(&self, path: &Path, spec: &ImageSpec) -> Result<Composed, PlanningError> {
         let mut composed = own(path)?;
-        let broken =
-            |error: TemplateError| CommandError::user(format!("{}: {error}", path.display()));
+        let broken = |source| PlanningError::Template {
+            path: path.to_owned(),
+            source,
+        };
         let template = OwnTemplate::parse(&composed.text).map_err(broken)?;
         let context = self.context(spec);
-        let filled = template.fill(spec, &context).map_err(sorted)?;
+        let filled = template.fill(spec, &context)?;
         warn(&filled.warnings, self.reporter);
         composed.template = Some(path.display().to_string());
         composed.spec_sha256 = Some(hash_spec(spec));
@@ -294,20 +306,12 @@ impl Surroundings<'_> {
     }
 }
 
-/// `--strict`: no file of the project may go unused.
-fn refuse_unused(settings: &ImageSettings, findings: &[Finding]) -> CommandResult {
+/// Where the settings are strict, no file of the project may go unused.
+fn refuse_unused(settings: &ImageSettings, findings: &[Finding]) -> Result<(), PlanningError> {
     let Some(first) = findings.iter().find(|found| settings.strict && !found.used) else {
         return Ok(());
     };
-    Err(CommandError::user(format!("--strict: {first}"))
-        .hint("use it as it says, move it out of the project, or leave out --strict"))
-}
-
-fn sorted(error: ComposeError) -> CommandError {
-    match error {
-        ComposeError::Conflict { message, hint } => CommandError::user(message).hint(hint),
-        other => CommandError::user(other),
-    }
+    Err(PlanningError::Unused(Box::new(first.clone())))
 }
 
 fn warn(warnings: &[Warning], reporter: &dyn Reporter) {

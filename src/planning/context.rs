@@ -7,8 +7,8 @@ use mlbuild_templates::compose::INPUTS_CONTEXT;
 use oci_spec::image::Digest;
 use sha2::{Digest as _, Sha256};
 
+use super::PlanningError;
 use crate::env_vars;
-use crate::error::{CommandError, CommandResult};
 use crate::plan::{BuildPlan, Context};
 use crate::settings::ImageSettings;
 
@@ -31,7 +31,7 @@ impl Before {
     ///
     /// # Errors
     /// Where a file that the build would send can't be read; it is named.
-    pub fn look(settings: &ImageSettings, plan: &BuildPlan) -> CommandResult<Self> {
+    pub fn look(settings: &ImageSettings, plan: &BuildPlan) -> Result<Self, PlanningError> {
         let mut folders = Vec::new();
         let mut is_local = true;
         let main = (String::new(), &plan.context);
@@ -97,7 +97,7 @@ impl Before {
     ///
     /// # Errors
     /// As [`Before::look`].
-    pub fn unchanged(&self) -> CommandResult<Option<Digest>> {
+    pub fn unchanged(&self) -> Result<Option<Digest>, PlanningError> {
         match &self.digest {
             Some(digest) => Ok(self.now()?.map(|(now, _)| now).filter(|now| now == digest)),
             None => Ok(None),
@@ -105,15 +105,14 @@ impl Before {
     }
 
     /// The digest now, and the transfer key.
-    fn now(&self) -> CommandResult<Option<(Digest, String)>> {
+    fn now(&self) -> Result<Option<(Digest, String)>, PlanningError> {
         if !self.is_local || self.folders.is_empty() {
             return Ok(None);
         }
         let mut hash = Sha256::new();
         let mut keys = Sha256::new();
         for folder in &self.folders {
-            let found: Fingerprint = fingerprint(&folder.selection, folder.cache.as_deref())
-                .map_err(|error| CommandError::user(crate::error::chain(&error)))?;
+            let found: Fingerprint = fingerprint(&folder.selection, folder.cache.as_deref())?;
             hash.update(format!("{}\0{}\n", folder.name, found.digest));
             keys.update(format!("{}\0{}\n", folder.name, found.transfer_key));
         }

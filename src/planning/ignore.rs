@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::error::{CommandError, CommandResult};
+use super::PlanningError;
 use crate::plan::IgnoreFile;
 
 /// Never part of an image unless an ignore file says `!mlbuild.lock`.
@@ -19,7 +19,7 @@ const USUAL: &str = ".git\n.venv\nvenv\n**/__pycache__\n**/.ipynb_checkpoints\n.
 ///
 /// # Errors
 /// Where a file is there and can't be read.
-pub fn effective(root: &Path, dockerfile: Option<&Path>) -> CommandResult<IgnoreFile> {
+pub fn effective(root: &Path, dockerfile: Option<&Path>) -> Result<IgnoreFile, PlanningError> {
     let own = dockerfile.map(|file| {
         let mut name = file.as_os_str().to_owned();
         name.push(".dockerignore");
@@ -36,7 +36,7 @@ pub fn effective(root: &Path, dockerfile: Option<&Path>) -> CommandResult<Ignore
                 });
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(CommandError::user(format!("{}: {error}", file.display()))),
+            Err(source) => return Err(PlanningError::File { path: file, source }),
         }
     }
     let usual = if dockerfile.is_none() { USUAL } else { "" };

@@ -5,14 +5,16 @@ use std::path::Path;
 
 use oci_spec::image::Descriptor;
 
-use crate::error::{CommandError, CommandResult};
+use super::PlanningError;
 use crate::plan::Context;
 
 /// The contexts with each layout's reference made a digest.
 ///
 /// # Errors
 /// Where a layout can't be read or has no such image.
-pub fn resolve(contexts: &BTreeMap<String, Context>) -> CommandResult<BTreeMap<String, Context>> {
+pub fn resolve(
+    contexts: &BTreeMap<String, Context>,
+) -> Result<BTreeMap<String, Context>, PlanningError> {
     let mut resolved = contexts.clone();
     for (name, context) in &mut resolved {
         if let Context::OciLayout { path, reference } = context {
@@ -22,12 +24,16 @@ pub fn resolve(contexts: &BTreeMap<String, Context>) -> CommandResult<BTreeMap<S
     Ok(resolved)
 }
 
-fn layout_digest(name: &str, path: &Path, reference: Option<&str>) -> CommandResult<String> {
-    let layout = crate::image::OciLayout::open(path).map_err(|error| {
-        CommandError::user(format!(
-            "--build-context {name}=oci-layout://{}: {error}",
-            path.display()
-        ))
+fn layout_digest(
+    name: &str,
+    path: &Path,
+    reference: Option<&str>,
+) -> Result<String, PlanningError> {
+    let opened = crate::image::OciLayout::open(path);
+    let layout = opened.map_err(|source| PlanningError::Layout {
+        name: name.to_owned(),
+        path: path.to_owned(),
+        source: Box::new(source),
     })?;
     if let Some(digest) = reference.filter(|reference| reference.starts_with("sha256:")) {
         return Ok(digest.to_owned());
@@ -41,18 +47,17 @@ fn layout_digest(name: &str, path: &Path, reference: Option<&str>) -> CommandRes
     };
     match (reference, layout.descriptors()) {
         (None, [only]) => Ok(only.digest().to_string()),
-        (None, several) => Err(CommandError::user(format!(
-            "--build-context {name}: the layout holds {} images; write oci-layout://FOLDER:TAG",
-            several.len()
-        ))),
+        (None, several) => Err(PlanningError::LayoutOfSeveral {
+            name: name.to_owned(),
+            count: several.len(),
+        }),
         (Some(tag), all) => all
             .iter()
             .find(named)
             .map(|found| found.digest().to_string())
-            .ok_or_else(|| {
-                CommandError::user(format!(
-                    "--build-context {name}: the layout has no image `{tag}`"
-                ))
+            .ok_or_else(|| PlanningError::LayoutWithout {
+                name: name.to_owned(),
+                tag: tag.to_owned(),
             }),
     }
 }

@@ -6,12 +6,12 @@ use oci_spec::image::Digest;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
+use super::PlanningError;
 use super::bases::Bases;
 use super::build_plan;
 use super::compose::{self, Composed};
-use crate::error::{CommandError, CommandResult};
 use crate::host;
-use crate::package_store::{Store, StoreError, View};
+use crate::package_store::{Store, View};
 use crate::pin::ImageUse;
 use crate::plan::{BuildPlan, Compression, Context, Repack};
 use crate::reporter::Reporter;
@@ -47,7 +47,7 @@ pub fn from_entry(
     settings: &ImageSettings,
     entry: &LockedImage,
     reporter: &dyn Reporter,
-) -> CommandResult<Option<LockedPlan>> {
+) -> Result<Option<LockedPlan>, PlanningError> {
     let Some(build) = &entry.build else {
         return Ok(None);
     };
@@ -68,10 +68,10 @@ pub fn plan(
     build: &LockedBuild,
     bases: &Bases,
     reporter: &dyn Reporter,
-) -> CommandResult<LockedPlan> {
+) -> Result<LockedPlan, PlanningError> {
     check_epoch(build.epoch)?;
     let (platform, pins) = pins(settings, build)?;
-    let store = Store::open().map_err(store_error)?;
+    let store = Store::open()?;
     let view = View::of(&store, pins);
     let (composed, offline) = match compose::locked(settings, &view.folder(), reporter)? {
         Some(composed) => (composed, true),
@@ -80,14 +80,14 @@ pub fn plan(
             (compose::dockerfile(settings, &host, reporter)?, false)
         }
     };
-    let uses = build_plan::images(settings, &composed).map_err(CommandError::user)?;
+    let uses = build_plan::images(settings, &composed)?;
     let mut plan = build_plan::plan(settings, &composed, &uses, bases)?;
     plan.same_bits = true;
     plan.source_date_epoch = Some(build.epoch);
     let compression = Compression::new(&build.compression, Some(build.level));
     plan.repack = Some(Repack {
         epoch: build.epoch,
-        compression: compression.map_err(|why| CommandError::user(format!("the lock: {why}")))?,
+        compression: compression.map_err(|why| PlanningError::LockedCompression { why })?,
     });
     plan.platforms = vec![platform.to_owned()];
     if offline {
@@ -120,7 +120,7 @@ pub fn plan(
 fn pins<'a>(
     settings: &ImageSettings,
     build: &'a LockedBuild,
-) -> CommandResult<(&'a str, &'a Pins)> {
+) -> Result<(&'a str, &'a Pins), PlanningError> {
     let has: Vec<&str> = build.platforms.keys().map(String::as_str).collect();
     let wanted = match (settings.build.platforms.as_slice(), has.as_slice()) {
         ([one], _) => one.as_str(),
@@ -137,25 +137,20 @@ fn pins<'a>(
             } else {
                 has.join(", ")
             };
-            CommandError::difference(format!(
-                "the lock has packages for {has}, and this build is for {wanted}"
-            ))
-            .hint(format!(
-                "pin those too: mlbuild lock --platform {wanted}, with the image's other flags"
-            ))
+            PlanningError::LockedPlatform {
+                has,
+                wanted: wanted.to_owned(),
+            }
         })
 }
 
 /// Times are only held down to the epoch: one to come would hold nothing.
-fn check_epoch(epoch: i64) -> CommandResult {
+fn check_epoch(epoch: i64) -> Result<(), PlanningError> {
     let now = jiff::Timestamp::now().as_second();
-    match epoch > now {
-        true => Err(CommandError::user(format!(
-            "the lock's epoch {epoch} lies in the future: this machine's clock says {now}"
-        ))
-        .hint("set the clock, or pin anew: mlbuild lock --upgrade")),
-        false => Ok(()),
+    if epoch > now {
+        return Err(PlanningError::LockedEpoch { epoch, now });
     }
+    Ok(())
 }
 
 /// Names what is asked for: base, packages, and contents of the files that say which. The same
@@ -167,7 +162,7 @@ pub fn request_digest(
     settings: &ImageSettings,
     composed: &Composed,
     bases: &Bases,
-) -> CommandResult<Digest> {
+) -> Result<Digest, PlanningError> {
     let mut hash = Sha256::new();
     let pins: Vec<_> = bases
         .pins
@@ -198,30 +193,21 @@ pub fn request_digest(
 pub fn files(
     settings: &ImageSettings,
     request: &PackageRequest,
-) -> CommandResult<Vec<(String, Vec<u8>)>> {
+) -> Result<Vec<(String, Vec<u8>)>, PlanningError> {
     let Context::Folder { path } = &settings.context else {
-        return match request.files.is_empty() {
-            true => Ok(Vec::new()),
-            false => Err(CommandError::user(
-                "packages can be pinned only for a project that is a folder of this machine",
-            )
-            .hint("check the project out, and name its folder")),
+        return if request.files.is_empty() {
+            Ok(Vec::new())
+        } else {
+            Err(PlanningError::ProjectElsewhere)
         };
     };
     let read = |name: &String| {
         let file = path.join(name);
-        let content = std::fs::read(&file)
-            .map_err(|error| CommandError::user(format!("{}: {error}", file.display())))?;
+        let content = std::fs::read(&file).map_err(|source| PlanningError::File {
+            path: file.clone(),
+            source,
+        })?;
         Ok((name.clone(), content))
     };
     request.files.iter().map(read).collect()
-}
-
-/// What is wrong with the store, for people.
-pub fn store_error(error: StoreError) -> CommandError {
-    match &error {
-        StoreError::Refused(_) => CommandError::difference(&error)
-            .hint("nothing was built; if the lock is right, whoever served that file is wrong"),
-        _ => CommandError::environment(&error),
-    }
 }

@@ -9,6 +9,7 @@ pub mod bases;
 pub mod build_plan;
 pub mod compose;
 pub mod context;
+mod error;
 mod ignore;
 pub mod input_digests;
 mod layouts;
@@ -17,6 +18,8 @@ mod repack;
 pub mod titles;
 
 use mlbuild_manifests::lock::ImageKey;
+
+pub use error::PlanningError;
 
 use crate::registry::RegistryOptions;
 use crate::settings::ImageSettings;

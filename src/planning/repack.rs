@@ -1,6 +1,6 @@
 //! Whether mlbuild writes the image's final bytes, and to which time all others are held.
 
-use crate::error::{CommandError, CommandResult};
+use super::PlanningError;
 use crate::plan::{Context, Repack};
 use crate::records::Git;
 use crate::settings::ImageSettings;
@@ -10,32 +10,22 @@ use crate::settings::ImageSettings;
 /// # Errors
 /// Where no time can be found that all others are held to, or the builder is asked for what only
 /// it could write.
-pub(super) fn repack(settings: &ImageSettings) -> CommandResult<Option<Repack>> {
+pub(super) fn repack(settings: &ImageSettings) -> Result<Option<Repack>, PlanningError> {
     let build = &settings.build;
     let Some(compression) = build.repack else {
         return Ok(None);
     };
     if let Some((name, _)) = build.attestations.iter().find(|(_, value)| value.is_some()) {
-        return Err(CommandError::user(format!(
-            "--repack: the builder's {name} attestation would be about another image"
-        ))
-        .hint("leave it out: --provenance=false --sbom=false"));
+        return Err(PlanningError::RepackAttested { name: name.clone() });
     }
     let given = build.image.iter().flatten();
     let builders_own = |name: &str| name != "push" && !name.starts_with("annotation.");
     if let Some((name, _)) = given.clone().find(|(name, _)| builders_own(name)) {
-        return Err(CommandError::user(format!(
-            "--repack: the builder's `{name}` has no part in the image's final bytes"
-        ))
-        .hint("say how layers are compressed with --repack=zstd:LEVEL or --repack=gzip:LEVEL"));
+        return Err(PlanningError::RepackOption { name: name.clone() });
     }
     let epoch = match build.source_date_epoch {
         Some(epoch) => epoch,
-        None => commit_time(&settings.context).ok_or_else(|| {
-            CommandError::user("--repack needs a time to hold all others to")
-                .hint("build from a git commit, whose time is taken")
-                .hint("or set it: SOURCE_DATE_EPOCH=$(date +%s)")
-        })?,
+        None => commit_time(&settings.context).ok_or(PlanningError::RepackWithoutTime)?,
     };
     Ok(Some(Repack { epoch, compression }))
 }

@@ -5,14 +5,69 @@ use std::io;
 use std::sync::Arc;
 
 use mlbuild_manifests::lock::LockedBase;
-use mlbuild_templates::reference;
+use mlbuild_templates::reference::{self, ReferenceError};
 use oci_spec::distribution::Reference;
 use oci_spec::image::{Descriptor, Digest, ImageManifest};
+use tokio::task::JoinError;
 
-use super::Registry;
-use crate::error::{CommandError, CommandResult};
+use super::{Registry, RegistryError};
+use crate::error::ErrorKind;
 use crate::image::LayoutWriter;
+use crate::image::layout_writer::LayoutWriteError;
 use crate::reporter::Reporter;
+
+/// Why a base has no copy.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MirrorError {
+    /// The base is no reference.
+    #[error(transparent)]
+    Base(#[from] ReferenceError),
+    /// The place of copies can't be part of a name.
+    #[error("[registry] mirror {to}: {source}")]
+    Place {
+        /// The place.
+        to: String,
+        /// What is wrong with it.
+        source: ReferenceError,
+    },
+    /// A registry refuses, or can't be asked.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// The base's manifest makes no sense.
+    #[error("{base}: {source}")]
+    Manifest {
+        /// The base.
+        base: Box<Reference>,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// A blob of the base can't be fetched.
+    #[error("{base}: {source}")]
+    Blob {
+        /// The base.
+        base: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// There is no place for the copy on its way.
+    #[error(transparent)]
+    Layout(#[from] LayoutWriteError),
+    /// Work on another thread ended by a panic.
+    #[error(transparent)]
+    Thread(#[from] JoinError),
+}
+
+impl MirrorError {
+    /// What kind of failure it is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Base(_) | Self::Place { .. } => ErrorKind::User,
+            Self::Registry(error) => error.kind(),
+            _ => ErrorKind::Environment,
+        }
+    }
+}
 
 /// The name of a base's copy for a platform, with the digest of its manifest.
 ///
@@ -22,7 +77,7 @@ pub fn name(
     to: &str,
     base: &LockedBase,
     platform: &str,
-) -> CommandResult<Option<(Reference, Digest)>> {
+) -> Result<Option<(Reference, Digest)>, MirrorError> {
     let manifest = base.platforms.get(platform).or_else(|| {
         // An image without an index is its own manifest.
         base.platforms
@@ -33,7 +88,7 @@ pub fn name(
     let Some(manifest) = manifest else {
         return Ok(None);
     };
-    let original = reference::parse(&base.reference).map_err(CommandError::user)?;
+    let original = reference::parse(&base.reference)?;
     let host = original.registry().replace(':', "-");
     let tag = original.tag().unwrap_or("latest");
     let text = format!(
@@ -42,8 +97,10 @@ pub fn name(
         original.repository(),
         platform.replace('/', "-"),
     );
-    let copy = reference::parse(&text)
-        .map_err(|error| CommandError::user(format!("[registry] mirror {to}: {error}")))?;
+    let copy = reference::parse(&text).map_err(|source| MirrorError::Place {
+        to: to.to_owned(),
+        source,
+    })?;
     Ok(Some((copy, manifest.clone())))
 }
 
@@ -57,7 +114,7 @@ pub async fn copy(
     base: &LockedBase,
     platform: &str,
     reporter: &dyn Reporter,
-) -> CommandResult<Option<String>> {
+) -> Result<Option<String>, MirrorError> {
     let Some((target, digest)) = name(to, base, platform)? else {
         return Ok(None);
     };
@@ -69,11 +126,14 @@ pub async fn copy(
         "copying {} for {platform} to {target}",
         base.reference
     ));
-    let original = reference::parse(&base.reference).map_err(CommandError::user)?;
+    let original = reference::parse(&base.reference)?;
     let original = original.clone_with_digest(digest.to_string());
     let (top, bytes) = registry.pull_manifest(&original).await?;
-    let manifest: ImageManifest = serde_json::from_slice(&bytes)
-        .map_err(|error| CommandError::environment(format!("{original}: {error}")))?;
+    let manifest: ImageManifest =
+        serde_json::from_slice(&bytes).map_err(|source| MirrorError::Manifest {
+            base: Box::new(original.clone()),
+            source,
+        })?;
     let layout = LayoutWriter::new()?;
     layout.document(top.media_type().clone(), &bytes)?;
     let blobs: Vec<Descriptor> = manifest
@@ -93,8 +153,10 @@ pub async fn copy(
             io::copy(&mut stream, &mut std::fs::File::create(&place)?).map(drop)
         };
         let done = tokio::task::spawn_blocking(fetch).await;
-        done.map_err(CommandError::environment)?
-            .map_err(|error| CommandError::environment(format!("{}: {error}", base.reference)))?;
+        done?.map_err(|source| MirrorError::Blob {
+            base: base.reference.clone(),
+            source,
+        })?;
     }
     // The registry compares every blob with its digest.
     let finished = layout.finish(&top)?;

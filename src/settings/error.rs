@@ -41,7 +41,7 @@ pub enum SettingsError {
         /// Where it was given.
         place: Place,
         /// What is wrong with it.
-        source: RegistryError,
+        source: Box<RegistryError>,
     },
     /// A tag names a digest, which only comes out.
     #[error("{place} {tag}: a tag can't name a digest")]
@@ -53,7 +53,7 @@ pub enum SettingsError {
     },
     /// The folder's name makes no name of an image.
     #[error(transparent)]
-    FolderName(RegistryError),
+    FolderName(Box<RegistryError>),
     /// The id of the run isn't one.
     #[error(transparent)]
     RunId(#[from] RunIdError),

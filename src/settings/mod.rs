@@ -192,12 +192,15 @@ fn tags(
     };
     if given.is_empty() {
         let name = format!("{}:latest", folder_slug(project));
-        let named = RegistryError::reference(&name).map_err(SettingsError::FolderName)?;
+        let named = RegistryError::reference(&name)
+            .map_err(Box::new)
+            .map_err(SettingsError::FolderName)?;
         return Ok(vec![named]);
     }
     let read = |tag: &String| {
-        let reference =
-            RegistryError::reference(tag).map_err(|source| SettingsError::Tag { place, source })?;
+        let reference = RegistryError::reference(tag)
+            .map_err(Box::new)
+            .map_err(|source| SettingsError::Tag { place, source })?;
         if reference.digest().is_some() {
             let tag = tag.clone();
             return Err(SettingsError::TagWithDigest { place, tag });

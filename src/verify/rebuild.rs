@@ -8,15 +8,16 @@ use mlbuild_progress::LocalSteps;
 use oci_spec::image::Digest;
 use tempfile::TempDir;
 
+use crate::build::BuildError;
 use crate::build::repack::{self, Purpose, Repacked};
-use crate::builder::{self, BuildError, BuildInputs, Builder, Connection, SolveRequest};
+use crate::builder::{self, BuildInputs, Builder, Connection, SolveRequest};
 use crate::error::{CommandError, CommandResult};
 use crate::host::{self, HostSettings};
 use crate::image_source::{self, Opened};
 use crate::lock::provide::Fetch;
 use crate::plan::{BuildPlan, NoCache};
 use crate::planning::locked::{self, LockedPlan};
-use crate::planning::{bases, build_plan, compose, context, input_digests, titles};
+use crate::planning::{PlanningError, bases, build_plan, compose, context, input_digests, titles};
 use crate::registry::Registry;
 use crate::reporter::Reporter;
 use crate::settings::ImageSettings;
@@ -58,7 +59,7 @@ pub async fn rebuild(
         Some(locked) => (locked.plan.clone(), &locked.composed),
         None => {
             open = compose::dockerfile(settings, &host, reporter)?;
-            let uses = build_plan::images(settings, &open).map_err(CommandError::user)?;
+            let uses = build_plan::images(settings, &open).map_err(PlanningError::from)?;
             let pins = bases::from_lock(&uses, Some(entry));
             let plan = build_plan::plan(settings, &open, &uses, &pins)?;
             (plan, &open)
@@ -193,8 +194,8 @@ impl Rebuilt {
     /// Where it can't be.
     pub fn open(&self, registry: &Registry) -> CommandResult<Opened> {
         match &self.made {
-            Made::Packed(packed) => packed.open("rebuilt", registry),
-            Made::Exported(path, _) => image_source::on_disk("rebuilt", path),
+            Made::Packed(packed) => Ok(packed.open("rebuilt", registry)?),
+            Made::Exported(path, _) => Ok(image_source::on_disk("rebuilt", path)?),
         }
     }
 }

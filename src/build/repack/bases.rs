@@ -7,7 +7,7 @@ use oci_spec::distribution::Reference;
 use oci_spec::image::Descriptor;
 
 use super::{Purpose, size_by_digest};
-use crate::error::{CommandError, CommandResult};
+use crate::build::BuildError;
 use crate::image::pack::PackBase;
 use crate::registry::{Registry, platform_name};
 
@@ -73,18 +73,15 @@ pub(super) async fn look_up(
     registry: &Registry,
     pins: &BTreeMap<String, Option<String>>,
     platforms: &[String],
-) -> CommandResult<Vec<Base>> {
+) -> Result<Vec<Base>, BuildError> {
     let mut bases = Vec::new();
     for (name, digest) in pins {
-        let reference = reference::parse(name).map_err(CommandError::user)?;
+        let reference = reference::parse(name)?;
         let reference = match (digest, reference.digest()) {
             (Some(digest), _) => reference.clone_with_digest(digest.clone()),
             (None, Some(_)) => reference,
             (None, None) => {
-                return Err(CommandError::user(format!(
-                    "the base {name} is in no registry, so an image on it can't be rebuilt elsewhere"
-                ))
-                .hint("push it, and name it with its registry (--base)"));
+                return Err(BuildError::BaseNowhere { name: name.clone() });
             }
         };
         for image in registry.images(&reference, None).await? {
@@ -92,8 +89,11 @@ pub(super) async fn look_up(
                 continue;
             }
             let config = registry.pull_blob(&reference, &image.config).await?;
-            let config = serde_json::from_slice(&config)
-                .map_err(|error| CommandError::work(format!("{reference}: {error}")))?;
+            let config =
+                serde_json::from_slice(&config).map_err(|source| BuildError::BaseConfig {
+                    base: Box::new(reference.clone()),
+                    source,
+                })?;
             bases.push(Base {
                 reference: reference.clone(),
                 pack: PackBase { image, config },

@@ -15,8 +15,9 @@ use tempfile::NamedTempFile;
 use tokio::runtime::Handle;
 use tokio_util::io::ReaderStream;
 
-use super::{Repacked, pack_error};
-use crate::error::{CommandError, CommandResult, chain};
+use super::Repacked;
+use crate::build::BuildError;
+use crate::builder::BuilderError;
 use crate::image::OciLayout;
 use crate::plan::Output;
 use crate::registry::{PushEvent, Registry, RegistryError};
@@ -31,8 +32,8 @@ impl Repacked {
         registry: &Registry,
         tags: &[Reference],
         steps: &LocalSteps,
-    ) -> CommandResult {
-        self.into.name(&self.top, None).map_err(pack_error)?;
+    ) -> Result<(), BuildError> {
+        self.into.name(&self.top, None)?;
         for tag in tags {
             let beside = |base: &&Reference| base.registry() == tag.registry();
             let near = self.bases.iter().flatten().filter(beside);
@@ -82,17 +83,19 @@ impl Repacked {
         docker: &DockerApi,
         tags: &[String],
         steps: &LocalSteps,
-    ) -> CommandResult<Option<String>> {
+    ) -> Result<Option<String>, BuildError> {
         let step = steps.begin("loading into Docker");
         let file = self.folder.path().join("load.tar");
         self.archive(registry, tags, &file)?;
         let open = tokio::fs::File::open(&file).await;
-        let open = open.map_err(|error| unwritable(&file, &error))?;
-        let failed = |error| CommandError::environment(format!("Docker: {}", chain(&error)));
+        let open = open.map_err(BuildError::write(&file))?;
         let loaded = docker.load_image(ReaderStream::new(open)).await;
         let _ = std::fs::remove_file(&file);
-        loaded.map_err(failed)?;
-        let image = docker.image_inspect(&tags[0]).await.map_err(failed)?;
+        loaded.map_err(BuilderError::from)?;
+        let image = docker
+            .image_inspect(&tags[0])
+            .await
+            .map_err(BuilderError::from)?;
         step.done();
         Ok(image.map(|image| image.id))
     }
@@ -101,7 +104,12 @@ impl Repacked {
     ///
     /// # Errors
     /// A place that can't be written to.
-    pub fn write(&self, registry: &Registry, tags: &[String], output: &Output) -> CommandResult {
+    pub fn write(
+        &self,
+        registry: &Registry,
+        tags: &[String],
+        output: &Output,
+    ) -> Result<(), BuildError> {
         let Some(dest) = &output.dest else {
             return Ok(());
         };
@@ -112,7 +120,7 @@ impl Repacked {
                 File::open(&file).and_then(|mut f| io::copy(&mut f, &mut io::stdout().lock()));
             return copied
                 .map(drop)
-                .map_err(|error| unwritable(Path::new("stdout"), &error));
+                .map_err(BuildError::write(Path::new("stdout")));
         }
         if output.attrs.get("tar").is_none_or(|tar| tar != "false") {
             return self.archive(registry, tags, dest);
@@ -120,18 +128,18 @@ impl Repacked {
         self.complete(registry, tags)?;
         let from = self.into.path();
         let blobs = dest.join("blobs/sha256");
-        std::fs::create_dir_all(&blobs).map_err(|error| unwritable(&blobs, &error))?;
+        std::fs::create_dir_all(&blobs).map_err(BuildError::write(&blobs))?;
         for entry in self.files()? {
             let to = dest.join(&entry);
-            std::fs::copy(from.join(&entry), &to).map_err(|error| unwritable(&to, &error))?;
+            std::fs::copy(from.join(&entry), &to).map_err(BuildError::write(&to))?;
         }
         Ok(())
     }
 
     /// A tar that both `docker load` and readers of OCI layouts take.
-    fn archive(&self, registry: &Registry, tags: &[String], file: &Path) -> CommandResult {
+    fn archive(&self, registry: &Registry, tags: &[String], file: &Path) -> Result<(), BuildError> {
         self.complete(registry, tags)?;
-        let fail = |error: io::Error| unwritable(file, &error);
+        let fail = BuildError::write(file);
         let folder = file.parent().filter(|p| !p.as_os_str().is_empty());
         let temporary = NamedTempFile::new_in(folder.unwrap_or(Path::new("."))).map_err(fail)?;
         let mut tar = tar::Builder::new(io::BufWriter::new(temporary));
@@ -167,9 +175,9 @@ impl Repacked {
     }
 
     /// Files of the layout, by their paths in it.
-    fn files(&self) -> CommandResult<Vec<String>> {
+    fn files(&self) -> Result<Vec<String>, BuildError> {
         let blobs = self.into.blobs();
-        let fail = |error: io::Error| unwritable(&blobs, &error);
+        let fail = BuildError::write(&blobs);
         let mut names = vec!["oci-layout".to_owned(), "index.json".to_owned()];
         for entry in std::fs::read_dir(&blobs).map_err(fail)? {
             let name = entry.map_err(fail)?.file_name();
@@ -183,22 +191,21 @@ impl Repacked {
     ///
     /// # Errors
     /// Where the base's layers can't be had.
-    pub fn complete(&self, registry: &Registry, tags: &[String]) -> CommandResult {
+    pub fn complete(&self, registry: &Registry, tags: &[String]) -> Result<(), BuildError> {
         self.into
-            .name(&self.top, tags.first().map(String::as_str))
-            .map_err(pack_error)?;
+            .name(&self.top, tags.first().map(String::as_str))?;
         self.fetch_base(registry)
     }
 
-    fn layout(&self) -> CommandResult<OciLayout> {
+    fn layout(&self) -> Result<OciLayout, BuildError> {
         for (layer, _) in self.base_layers() {
             self.link_from_builder(layer)?;
         }
-        OciLayout::open(self.into.path()).map_err(CommandError::work)
+        Ok(OciLayout::open(self.into.path())?)
     }
 
     /// A layer of the base as the builder gave it, where that is the very blob.
-    fn link_from_builder(&self, layer: &crate::image::ImageLayer) -> CommandResult<bool> {
+    fn link_from_builder(&self, layer: &crate::image::ImageLayer) -> Result<bool, BuildError> {
         let path = self.into.blob(layer.blob.digest());
         if path.exists() {
             return Ok(true);
@@ -206,26 +213,26 @@ impl Repacked {
         let Some(source) = self.export.blob_on_disk(layer) else {
             return Ok(false);
         };
-        source.verify(&layer.blob).map_err(CommandError::work)?;
-        std::fs::hard_link(&source.path, &path).map_err(|error| unwritable(&path, &error))?;
+        source.verify(&layer.blob)?;
+        std::fs::hard_link(&source.path, &path).map_err(BuildError::write(&path))?;
         Ok(true)
     }
 
     /// Brings the base's layers that the builder didn't give.
-    fn fetch_base(&self, registry: &Registry) -> CommandResult {
+    fn fetch_base(&self, registry: &Registry) -> Result<(), BuildError> {
         for (layer, base) in self.base_layers() {
             if self.link_from_builder(layer)? {
                 continue;
             }
             let base = base.expect("layers of a base have one");
             let path = self.into.blob(layer.blob.digest());
-            let fail = |error: io::Error| unwritable(&path, &error);
+            let fail = BuildError::write(&path);
             let fetch = || {
                 let mut stream = registry.open_blob(base, &layer.blob, &Handle::current())?;
                 let mut file = NamedTempFile::new_in(self.into.blobs()).map_err(fail)?;
                 let (mut hash, mut piece) = (Sha256::new(), vec![0; 256 << 10]);
                 loop {
-                    let read = stream.read(&mut piece).map_err(CommandError::environment)?;
+                    let read = stream.read(&mut piece).map_err(BuildError::BaseStream)?;
                     if read == 0 {
                         break;
                     }
@@ -234,10 +241,11 @@ impl Repacked {
                 }
                 let found = format!("sha256:{}", hex::encode(hash.finalize()));
                 if found != layer.blob.digest().as_ref() {
-                    return Err(CommandError::work(format!(
-                        "{base}: the layer {} came as {found}",
-                        layer.blob.digest()
-                    )));
+                    return Err(BuildError::BaseLayer {
+                        base: Box::new(base.clone()),
+                        layer: layer.blob.digest().clone(),
+                        found,
+                    });
                 }
                 file.persist(&path).map_err(|error| fail(error.error))?;
                 Ok(())
@@ -246,8 +254,4 @@ impl Repacked {
         }
         Ok(())
     }
-}
-
-fn unwritable(path: &Path, error: &io::Error) -> CommandError {
-    CommandError::environment(format!("{}: {error}", path.display()))
 }

@@ -14,11 +14,11 @@ use oci_spec::image::{Descriptor, Digest};
 use tempfile::TempDir;
 
 use self::bases::Base;
-use crate::builder::{BuildError, BuildInputs, BuildOutput, Builder};
+use crate::build::BuildError;
+use crate::builder::{BuildInputs, BuildOutput, Builder};
 use crate::env_vars;
-use crate::error::{CommandError, CommandResult, ErrorKind};
 use crate::image::ImageLayer;
-use crate::image::pack::{self, PackError, PackOptions, PackedFolder, PackedImage};
+use crate::image::pack::{self, PackOptions, PackedFolder, PackedImage};
 use crate::image_source::{self, Opened};
 use crate::plan::Repack;
 use crate::registry::{Registry, platform_name};
@@ -91,7 +91,7 @@ pub async fn build(
         Ok(packed) => packed,
         Err(error) => {
             step.failed(&error.to_string());
-            return Err(error.into());
+            return Err(error);
         }
     };
     step.done();
@@ -118,21 +118,21 @@ fn pack_all(
     folder: TempDir,
     bases: &[Base],
     options: &PackOptions,
-) -> CommandResult<Repacked> {
+) -> Result<Repacked, BuildError> {
     let export = image_source::on_disk("the builder's image", path)?;
-    let into = PackedFolder::create(&folder.path().join("image")).map_err(pack_error)?;
+    let into = PackedFolder::create(&folder.path().join("image"))?;
     let (mut images, mut found) = (Vec::new(), Vec::new());
     for platform in export.images.keys() {
         let side = export.side(platform);
         let of_platform = bases.iter().filter(|base| base.platform() == *platform);
         let base = pack::base_of(&side, of_platform.map(|base| &base.pack));
-        images.push(pack::pack(&side, base, options, &into).map_err(pack_error)?);
+        images.push(pack::pack(&side, base, options, &into)?);
         let is_it = |one: &&Base| base.is_some_and(|base| std::ptr::eq(base, &one.pack));
         found.push(bases.iter().find(is_it).map(|base| base.reference.clone()));
     }
     let top = match images.as_slice() {
         [one] => one.image.manifest.clone(),
-        several => pack::index(several, &into).map_err(pack_error)?,
+        several => pack::index(several, &into)?,
     };
     Ok(Repacked {
         top,
@@ -154,8 +154,8 @@ impl Repacked {
     ///
     /// # Errors
     /// Where it can't be.
-    pub fn open(&self, name: &str, registry: &Registry) -> CommandResult<Opened> {
-        self.into.name(&self.top, None).map_err(pack_error)?;
+    pub fn open(&self, name: &str, registry: &Registry) -> Result<Opened, BuildError> {
+        self.into.name(&self.top, None)?;
         let bases = self.base_layers().filter_map(|(layer, base)| {
             let base = base?.clone();
             Some((layer.blob.digest().to_string(), base))
@@ -206,10 +206,8 @@ impl Repacked {
 ///
 /// # Errors
 /// Where there is none.
-pub fn work_folder() -> CommandResult<TempDir> {
-    let fail = |error: std::io::Error| {
-        CommandError::environment(format!("a folder to write the image in: {error}"))
-    };
+pub fn work_folder() -> Result<TempDir, BuildError> {
+    let fail = BuildError::WorkFolder;
     match env_vars::state_dir() {
         Some(state) => {
             let folder = state.join("packing");
@@ -217,12 +215,5 @@ pub fn work_folder() -> CommandResult<TempDir> {
             TempDir::new_in(folder).map_err(fail)
         }
         None => TempDir::new().map_err(fail),
-    }
-}
-
-fn pack_error(error: PackError) -> CommandError {
-    match error {
-        PackError::Layer(error) => image_source::layer_error(error),
-        PackError::Write { .. } => CommandError::new(ErrorKind::Environment, error),
     }
 }

@@ -14,7 +14,6 @@ use crate::cli::support::size;
 use crate::cli::support::time;
 use crate::error::{CommandError, CommandResult};
 use crate::package_store::{Kept, Prune, Store, StoreError};
-use crate::planning::locked::store_error;
 
 /// Remove packages that this machine keeps for locked builds.
 ///
@@ -50,11 +49,13 @@ pub fn run(args: &PruneArgs) -> CommandResult {
             .hint("mlbuild prune --older-than 30d --dry-run")
             .hint("mlbuild prune --keep-size 20GB --dry-run"));
     }
-    let mut store = Store::open().map_err(store_error)?;
+    let mut store = Store::open()?;
     if !args.dry_run {
         store = store.alone().map_err(|error| match error {
-            StoreError::InUse(_) => store_error(error).hint("run it again when that has ended"),
-            other => store_error(other),
+            StoreError::InUse(_) => {
+                CommandError::from(error).hint("run it again when that has ended")
+            }
+            other => other.into(),
         })?;
     }
     let mut prune = Prune {
@@ -62,7 +63,7 @@ pub fn run(args: &PruneArgs) -> CommandResult {
         keep_size: args.keep_size,
         ..Prune::default()
     };
-    let served = store.served().map_err(store_error)?;
+    let served = store.served()?;
     for path in served.iter().filter(|_| !args.all) {
         let lock = LockFile::load(path).map_err(|error| {
             CommandError::user(format!("nothing is removed: {error}"))
@@ -78,7 +79,7 @@ pub fn run(args: &PruneArgs) -> CommandResult {
     } else {
         store.prune(&prune)
     };
-    let choice = choice.map_err(store_error)?;
+    let choice = choice?;
     let bytes = |files: &[Kept]| files.iter().map(|file| file.size).sum::<u64>();
     let (removed, kept) = (bytes(&choice.removed), bytes(&choice.kept));
     match args.format {

@@ -5,18 +5,9 @@ use std::io::ErrorKind as IoErrorKind;
 use mlbuild_buildkit::{DiscoverError, SolveError};
 use mlbuild_progress::explain::Failure;
 
-use crate::builder::{BuildError, BuilderError, PlanFeature, TlsFile, private};
+use crate::builder::{BuilderError, PlanFeature, TlsFile, private};
 use crate::cli::support::hints;
 use crate::error::{CommandError, chain};
-
-impl From<BuildError> for CommandError {
-    fn from(error: BuildError) -> Self {
-        match error {
-            BuildError::Command(error) => error,
-            BuildError::Builder(error) => error.into(),
-        }
-    }
-}
 
 impl From<BuilderError> for CommandError {
     fn from(error: BuilderError) -> Self {

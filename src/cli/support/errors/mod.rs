@@ -3,11 +3,13 @@
 
 mod agent;
 mod attest;
+mod build;
 pub mod builder;
 mod config;
 mod image;
 mod kubernetes;
 mod lock;
+mod planning;
 mod queue;
 mod records;
 mod registry;

@@ -60,7 +60,7 @@ impl From<SettingsError> for CommandError {
             SettingsError::Config(error) => error.into(),
             SettingsError::Trust(error) => error.into(),
             SettingsError::Launch(error) => error.into(),
-            SettingsError::FolderName(error) => error.into(),
+            SettingsError::FolderName(error) => (*error).into(),
             SettingsError::TagWithDigest { .. } => {
                 made.hint("write NAME:TAG; the digest is what comes out")
             }

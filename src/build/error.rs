@@ -1,0 +1,207 @@
+//! Why an image isn't made.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use mlbuild_manifests::LockError;
+use mlbuild_manifests::run_record::RunRecordError;
+use mlbuild_progress::BuildTrace;
+use mlbuild_templates::reference::ReferenceError;
+use oci_spec::distribution::Reference;
+use oci_spec::image::Digest;
+
+use crate::builder::{BuilderError, ExplainFailure};
+use crate::error::ErrorKind;
+use crate::image::LayoutError;
+use crate::image::pack::PackError;
+use crate::image_source::{self, ImageSourceError};
+use crate::lock::LockingError;
+use crate::pin::ExpandError;
+use crate::plan::BuildPlan;
+use crate::planning::PlanningError;
+use crate::registry::RegistryError;
+use crate::settings::SettingsError;
+use crate::trust::TrustError;
+
+/// Why an image isn't made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// What is asked for makes no settings.
+    #[error(transparent)]
+    Settings(#[from] Box<SettingsError>),
+    /// The project reaches out of its folder, and nobody agreed to that.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// The build can't be planned.
+    #[error(transparent)]
+    Planning(#[from] Box<PlanningError>),
+    /// Its packages can't be pinned, or pinned ones can't be had.
+    #[error(transparent)]
+    Locking(#[from] Box<LockingError>),
+    /// The builder: it can't be had, or doesn't build.
+    #[error(transparent)]
+    Builder(#[from] BuilderError),
+    /// A registry.
+    #[error(transparent)]
+    Registry(#[from] Box<RegistryError>),
+    /// What the builder made can't be read.
+    #[error(transparent)]
+    Made(#[from] Box<ImageSourceError>),
+    /// The lock can't be read or written.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The run is bound to another image, or its record can't be written.
+    #[error(transparent)]
+    Run(#[from] RunRecordError),
+    /// A locked image is to be for several platforms.
+    #[error("a locked image is built for one platform at a time, not for {}", platforms.join(" and "))]
+    SeveralPlatforms {
+        /// The platforms.
+        platforms: Vec<String>,
+    },
+    /// The lock's packages would change, and must not.
+    #[error("the packages would change:\n  {}", moved.join("\n  "))]
+    PackagesMoved {
+        /// Each that would, in a line.
+        moved: Vec<String>,
+    },
+    /// An image without a name is to be pushed.
+    #[error("pushing needs a name for the image")]
+    PushWithoutName,
+    /// The registry has something else than was pushed.
+    #[error("{tag} names {found} in the registry, but {pushed} was pushed")]
+    PushedOver {
+        /// The tag.
+        tag: Box<Reference>,
+        /// What it names.
+        found: String,
+        /// What was pushed.
+        pushed: String,
+    },
+    /// The base of an image that is packed anew is in no registry.
+    #[error("the base {name} is in no registry, so an image on it can't be rebuilt elsewhere")]
+    BaseNowhere {
+        /// Its name.
+        name: String,
+    },
+    /// A base is no reference.
+    #[error(transparent)]
+    BaseName(#[from] ReferenceError),
+    /// A base's configuration makes no sense.
+    #[error("{base}: {source}")]
+    BaseConfig {
+        /// The base.
+        base: Box<Reference>,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// A layer of a base can't be read from its registry.
+    #[error("{0}")]
+    BaseStream(#[source] io::Error),
+    /// A layer of a base isn't what its name says.
+    #[error("{base}: the layer {layer} came as {found}")]
+    BaseLayer {
+        /// The base.
+        base: Box<Reference>,
+        /// The layer.
+        layer: Digest,
+        /// The digest of what came.
+        found: String,
+    },
+    /// The image can't be packed.
+    #[error(transparent)]
+    Pack(#[from] PackError),
+    /// What was packed makes no layout.
+    #[error(transparent)]
+    Packed(#[from] LayoutError),
+    /// There is no folder to pack the image in.
+    #[error("a folder to write the image in: {0}")]
+    WorkFolder(#[source] io::Error),
+    /// A file can't be written.
+    #[error("{}: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl BuildError {
+    /// What kind of failure it is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Settings(error) => error.kind(),
+            Self::Trust(error) => error.kind(),
+            Self::Planning(error) => error.kind(),
+            Self::Locking(error) => error.kind(),
+            Self::Builder(error) => error.kind(),
+            Self::Registry(error) => error.kind(),
+            Self::Made(error) => error.kind(),
+            Self::Pack(PackError::Layer(error)) => image_source::layer_error_kind(error),
+            Self::PackagesMoved { .. } => ErrorKind::Difference,
+            Self::PushedOver { .. }
+            | Self::BaseConfig { .. }
+            | Self::BaseLayer { .. }
+            | Self::Packed(_) => ErrorKind::Work,
+            Self::BaseStream(_) | Self::Pack(_) | Self::WorkFolder(_) | Self::Write { .. } => {
+                ErrorKind::Environment
+            }
+            _ => ErrorKind::User,
+        }
+    }
+
+    /// For `map_err` on writing to `path`.
+    pub(super) fn write(path: &Path) -> impl Fn(io::Error) -> Self + Copy {
+        move |source| Self::Write {
+            path: path.to_owned(),
+            source,
+        }
+    }
+}
+
+impl From<SettingsError> for BuildError {
+    fn from(error: SettingsError) -> Self {
+        Self::Settings(Box::new(error))
+    }
+}
+
+impl From<PlanningError> for BuildError {
+    fn from(error: PlanningError) -> Self {
+        Self::Planning(Box::new(error))
+    }
+}
+
+impl From<ExpandError> for BuildError {
+    fn from(error: ExpandError) -> Self {
+        PlanningError::from(error).into()
+    }
+}
+
+impl From<LockingError> for BuildError {
+    fn from(error: LockingError) -> Self {
+        Self::Locking(Box::new(error))
+    }
+}
+
+impl From<RegistryError> for BuildError {
+    fn from(error: RegistryError) -> Self {
+        Self::Registry(Box::new(error))
+    }
+}
+
+impl From<ImageSourceError> for BuildError {
+    fn from(error: ImageSourceError) -> Self {
+        Self::Made(Box::new(error))
+    }
+}
+
+impl ExplainFailure for BuildError {
+    fn explain(self, trace: &BuildTrace, plan: &BuildPlan) -> Self {
+        match self {
+            Self::Builder(error) => Self::Builder(error.explain(trace, plan)),
+            other => other,
+        }
+    }
+}
