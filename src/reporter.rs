@@ -71,6 +71,15 @@ pub enum Event {
     ProjectFile(Finding),
     /// Something that is probably not meant, and doesn't stop the work.
     Warning(String),
+    /// Nothing changed since the lock, so the image is not built again.
+    Unchanged,
+    /// The image was built, and is nowhere but in the cache of the builder at this address.
+    InCacheOnly(String),
+    /// The build argument of this name holds a secret, which ends up in the image's history if the
+    /// Dockerfile uses it.
+    SecretArgument(String),
+    /// The image is for the processor, since this host has no GPU to choose one for.
+    NoGpu,
     /// A build begins on a builder. Steps are counted anew.
     SolveStarted,
     /// Something happened to a step of the build.

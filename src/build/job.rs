@@ -23,7 +23,7 @@ use crate::planning::input_digests::{self, changed};
 use crate::planning::locked::LockedPlan;
 use crate::planning::titles;
 use crate::registry::Registry;
-use crate::reporter::Reporter;
+use crate::reporter::{Event, Reporter};
 use crate::settings::{ImageSettings, LockMode};
 
 /// One build with all that was resolved for it.
@@ -51,8 +51,7 @@ impl Job<'_> {
         let inputs = input_digests::inputs(self.plan, self.composed, context.digest());
         let skip = Skip::new(self, &inputs);
         if let Some(outcome) = skip.outcome(locked).await? {
-            self.reporter
-                .detail("nothing changed since the lock: not built again (--no-skip builds)");
+            self.reporter.event(Event::Unchanged);
             return Ok(outcome);
         }
 
@@ -250,10 +249,8 @@ impl Job<'_> {
             && built.docker_id.is_none()
             && self.settings.build.outputs.is_empty()
         {
-            self.reporter.warning(format!(
-                "the image is in the cache of {} only; push it (--push), load it (--load) or write it (-o)",
-                builder.client().endpoint()
-            ));
+            let endpoint = builder.client().endpoint().to_string();
+            self.reporter.event(Event::InCacheOnly(endpoint));
         }
         let lock = &self.settings.lock;
         if let Some(file) = lock.file.as_ref().filter(|_| lock.mode == LockMode::Free) {

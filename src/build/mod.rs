@@ -32,7 +32,7 @@ use crate::planning::compose::{self, Composed};
 use crate::planning::locked::{self, LockedPlan};
 use crate::planning::{build_plan, lock_key, registry_options};
 use crate::registry::Registry;
-use crate::reporter::Reporter;
+use crate::reporter::{Event, Reporter};
 use crate::settings::{self, BuildRequest, ImageSettings};
 
 /// Makes an image, unless it is there already.
@@ -250,10 +250,7 @@ impl<'a> Start<'a> {
 fn warn_of_secret_args(settings: &ImageSettings, reporter: &dyn Reporter) {
     let args = settings.build.args.iter();
     for (name, _) in args.filter(|(name, value)| is_secret(name, value)) {
-        reporter.warning(format!(
-            "the build argument {name} ends up in the image's history if the Dockerfile uses it; \
-             use --secret id={name},env={name}"
-        ));
+        reporter.event(Event::SecretArgument(name.clone()));
     }
 }
 

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use mlbuild_manifests::lock::{Inputs, LockedImage, LockedPackages};
 use mlbuild_secrets::must_hide;
+use oci_spec::image::Digest;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -63,17 +64,8 @@ impl<'a> Skip<'a> {
         &self,
         locked: Option<&LockedImage>,
     ) -> Result<Option<BuildOutcome>, BuildError> {
-        let (settings, plan) = (self.job.settings, self.job.plan);
-        let build = &settings.build;
-        let may = !settings.lock.no_skip
-            && !build.pull
-            && settings.lock.upgrade.is_empty()
-            && plan.no_cache == NoCache::Off
-            && plan.cache_to.is_empty()
-            && build.outputs.is_empty()
-            && settings.lock.mode != LockMode::Frozen
-            && self.inputs.context.is_some();
-        let Some(locked) = locked.filter(|_| may) else {
+        let settings = self.job.settings;
+        let Some(locked) = locked.filter(|_| self.may_skip()) else {
             return Ok(None);
         };
         if !changed(Some(locked), self.inputs).is_empty() || !self.same_bases(locked) {
@@ -83,21 +75,19 @@ impl<'a> Skip<'a> {
         let remembered = memory
             .as_ref()
             .filter(|memory| memory.inputs == digest_of(self.inputs));
-        if self.has_secrets() {
-            let same = remembered
-                .is_some_and(|memory| memory.secrets.is_some() && memory.secrets == self.secrets);
-            if !same {
-                return Ok(None);
-            }
+        let same_secrets = remembered
+            .is_some_and(|memory| memory.secrets.is_some() && memory.secrets == self.secrets);
+        if self.has_secrets() && !same_secrets {
+            return Ok(None);
         }
-        if build.load || !build.push {
+        if settings.build.load || !settings.build.push {
             let Some(memory) = remembered else {
                 return Ok(None);
             };
             if !self.docker_has(memory).await {
                 return Ok(None);
             }
-            if !build.push {
+            if !settings.build.push {
                 let id = memory.docker_id.clone().unwrap_or_default();
                 return Ok(Some(BuildOutcome::still_in_docker(settings, &id)));
             }
@@ -105,46 +95,60 @@ impl<'a> Skip<'a> {
         let Some(published) = &locked.published else {
             return Ok(None);
         };
+        let digest = &published.digest;
         // The lock doesn't know secrets: what it names must be what was made with these.
-        let made_with_these =
-            |memory: &Memory| memory.pushed.as_deref() == Some(published.digest.as_ref());
+        let made_with_these = |memory: &Memory| memory.pushed.as_deref() == Some(digest.as_ref());
         if self.has_secrets() && !remembered.is_some_and(made_with_these) {
             return Ok(None);
         }
-        for tag in &settings.tags {
-            if !matches!(
-                self.job.registry.exists(tag, &published.digest).await,
-                Ok(true)
-            ) {
-                return Ok(None);
+        if !self.registry_has(digest).await {
+            return Ok(None);
+        }
+        let run = if settings.lock.run_id_given {
+            Some(self.bind_run(digest).await?)
+        } else {
+            None
+        };
+        let outcome = BuildOutcome::still_pushed(settings, digest.as_ref(), run);
+        Ok(Some(outcome))
+    }
+
+    /// Whether what is asked for can be had without a build at all.
+    fn may_skip(&self) -> bool {
+        let (settings, plan) = (self.job.settings, self.job.plan);
+        !settings.lock.no_skip
+            && !settings.build.pull
+            && settings.lock.upgrade.is_empty()
+            && plan.no_cache == NoCache::Off
+            && plan.cache_to.is_empty()
+            && settings.build.outputs.is_empty()
+            && settings.lock.mode != LockMode::Frozen
+            && self.inputs.context.is_some()
+    }
+
+    /// Whether the registry has the image under every tag.
+    async fn registry_has(&self, digest: &Digest) -> bool {
+        for tag in &self.job.settings.tags {
+            let there = self.job.registry.exists(tag, digest).await;
+            if !matches!(there, Ok(true)) {
+                return false;
             }
         }
-        let run = match settings.lock.run_id_given {
-            true => {
-                let digest = published.digest.to_string();
-                let confirmed =
-                    publish::confirm(self.job.registry, &settings.tags, Some(&digest)).await?;
-                let entry = settings.lock.file.as_deref().map(file::load).transpose()?;
-                let entry = entry.and_then(|lock| {
-                    lock.checksum(self.job.key)
-                        .zip(lock.get(self.job.key).cloned())
-                });
-                let bound = publish::bind(
-                    settings,
-                    self.job.registry,
-                    &confirmed,
-                    entry.as_ref(),
-                    self.job.reporter,
-                );
-                Some(bound.await?)
-            }
-            false => None,
-        };
-        Ok(Some(BuildOutcome::still_pushed(
-            settings,
-            published.digest.as_ref(),
-            run,
-        )))
+        true
+    }
+
+    /// Binds the run that was named to the image that is there; gives the run's id.
+    async fn bind_run(&self, digest: &Digest) -> Result<String, BuildError> {
+        let (settings, registry) = (self.job.settings, self.job.registry);
+        let digest = digest.to_string();
+        let confirmed = publish::confirm(registry, &settings.tags, Some(&digest)).await?;
+        let lock = settings.lock.file.as_deref().map(file::load).transpose()?;
+        let entry = lock.and_then(|lock| {
+            let entry = lock.get(self.job.key).cloned();
+            lock.checksum(self.job.key).zip(entry)
+        });
+        let reporter = self.job.reporter;
+        publish::bind(settings, registry, &confirmed, entry.as_ref(), reporter).await
     }
 
     /// Remembers a build on this machine. Failing to is no error: the next build is then a real one.

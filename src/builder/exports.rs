@@ -43,80 +43,10 @@ impl Route {
     /// # Errors
     /// Where the builder has no way to an output.
     pub fn choose(plan: &BuildPlan, info: &BuilderInfo) -> Result<Self, BuilderError> {
-        let mut route = Route {
-            outputs: Vec::new(),
-            deliveries: Vec::new(),
-        };
-        let push = plan.outputs.iter().find(|out| out.kind == "image");
-        let load = plan
-            .outputs
-            .iter()
-            .any(|out| out.kind == "docker" && out.dest.is_none());
-        let pushes =
-            push.is_some_and(|out| out.attrs.get("push").is_some_and(|value| value == "true"));
+        let mut route = Route::of_image(plan, &info.kind);
         let names = plan.tags.join(",");
-        match &info.kind {
-            BuilderKind::Docker {
-                store: ImageStore::Classic,
-                ..
-            } => {
-                if load || push.is_some() {
-                    route
-                        .outputs
-                        .push(image("moby", &names, push, &["push", "oci-mediatypes"]));
-                    route.deliveries.push(Delivery::InDocker {
-                        tag: plan.tags[0].clone(),
-                    });
-                }
-            }
-            BuilderKind::Docker {
-                store: ImageStore::Containerd,
-                ..
-            } => {
-                if load || (push.is_some() && !pushes) {
-                    route.outputs.push(image("moby", &names, push, &[]));
-                    route.deliveries.push(Delivery::InDocker {
-                        tag: plan.tags[0].clone(),
-                    });
-                } else if push.is_some() {
-                    route.outputs.push(image("image", &names, push, &[]));
-                }
-            }
-            BuilderKind::Buildkitd => {
-                if push.is_some() || load {
-                    route.outputs.push(image("image", &names, push, &[]));
-                }
-                if load || (push.is_some() && !pushes) {
-                    route.deliveries.push(Delivery::LoadElsewhere {
-                        tags: plan.tags.clone(),
-                    });
-                }
-            }
-        }
-        let others = plan
-            .outputs
-            .iter()
-            .filter(|out| out.kind != "image" && !(out.kind == "docker" && out.dest.is_none()));
-        for output in others {
-            let feature = match output.kind.as_str() {
-                "oci" => Some(Feature::OciExporter),
-                "docker" => Some(Feature::DockerExporter),
-                _ => None,
-            };
-            if let Some(why) = feature.and_then(|feature| info.missing(feature)) {
-                return Err(BuilderError::Unsupported {
-                    feature: PlanFeature::Output(output.kind.clone()),
-                    why: why.to_string(),
-                });
-            }
-            let mut output = output.clone();
-            if matches!(output.kind.as_str(), "oci" | "docker") {
-                output
-                    .attrs
-                    .entry("name".into())
-                    .or_insert_with(|| names.clone());
-            }
-            route.outputs.push(output);
+        for output in plan.outputs.iter().filter(|out| !is_of_image(out)) {
+            route.outputs.push(file(output, &names, info)?);
         }
         if route.outputs.len() > 1
             && let Some(why) = info.missing(Feature::SeveralExporters)
@@ -129,6 +59,58 @@ impl Route {
         Ok(route)
     }
 
+    /// The way of the image itself: pushed, loaded, or kept in a store.
+    fn of_image(plan: &BuildPlan, kind: &BuilderKind) -> Self {
+        let (mut outputs, mut deliveries) = (Vec::new(), Vec::new());
+        let push = plan.outputs.iter().find(|out| out.kind == "image");
+        let load = plan.outputs.iter().any(is_load);
+        let pushes = push
+            .and_then(|out| out.attrs.get("push"))
+            .is_some_and(|value| value == "true");
+        // What goes to no registry is to be in Docker afterwards.
+        let stays_here = load || (push.is_some() && !pushes);
+        let names = plan.tags.join(",");
+        let in_docker = || Delivery::InDocker {
+            tag: plan.tags[0].clone(),
+        };
+        match kind {
+            BuilderKind::Docker {
+                store: ImageStore::Classic,
+                ..
+            } if load || push.is_some() => {
+                let dropped = ["push", "oci-mediatypes"];
+                outputs.push(image("moby", &names, push, &dropped));
+                deliveries.push(in_docker());
+            }
+            BuilderKind::Docker {
+                store: ImageStore::Containerd,
+                ..
+            } if stays_here => {
+                outputs.push(image("moby", &names, push, &[]));
+                deliveries.push(in_docker());
+            }
+            BuilderKind::Docker {
+                store: ImageStore::Containerd,
+                ..
+            } if push.is_some() => outputs.push(image("image", &names, push, &[])),
+            BuilderKind::Docker { .. } => {}
+            BuilderKind::Buildkitd => {
+                if push.is_some() || load {
+                    outputs.push(image("image", &names, push, &[]));
+                }
+                if stays_here {
+                    deliveries.push(Delivery::LoadElsewhere {
+                        tags: plan.tags.clone(),
+                    });
+                }
+            }
+        }
+        Route {
+            outputs,
+            deliveries,
+        }
+    }
+
     /// The exporters of the first solve.
     ///
     /// # Errors
@@ -139,6 +121,37 @@ impl Route {
             .map(|output| export(output, insecure))
             .collect()
     }
+}
+
+/// Whether an output is the image in Docker, and not a file for it.
+fn is_load(output: &Output) -> bool {
+    output.kind == "docker" && output.dest.is_none()
+}
+
+/// Whether an output is the image, and not files of it.
+fn is_of_image(output: &Output) -> bool {
+    output.kind == "image" || is_load(output)
+}
+
+/// An output into a file or folder, under these names where it holds an image.
+fn file(output: &Output, names: &str, info: &BuilderInfo) -> Result<Output, BuilderError> {
+    let feature = match output.kind.as_str() {
+        "oci" => Some(Feature::OciExporter),
+        "docker" => Some(Feature::DockerExporter),
+        _ => None,
+    };
+    if let Some(why) = feature.and_then(|feature| info.missing(feature)) {
+        return Err(BuilderError::Unsupported {
+            feature: PlanFeature::Output(output.kind.clone()),
+            why: why.to_string(),
+        });
+    }
+    let mut output = output.clone();
+    if feature.is_some() {
+        let name = output.attrs.entry("name".into());
+        name.or_insert_with(|| names.to_owned());
+    }
+    Ok(output)
 }
 
 /// An exporter that makes an image of these names in the builder's own store.

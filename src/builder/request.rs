@@ -6,17 +6,21 @@ use std::path::Path;
 use mlbuild_buildkit::fsutil::SendOptions;
 use mlbuild_buildkit::{
     AuthOptions, CacheOption, Env, Export, LocalSource, RefusedHosts, Secret,
-    SecretSource as Served, Session, SolveOptions, SshSource, context_key,
+    SecretSource as Served, Session, SessionBuilder, SolveOptions, SshSource, context_key,
 };
 
 use mlbuild_templates::compose::INPUTS_CONTEXT;
 
 use super::{BuildInputs, BuilderError, log_ins, packages, source_policy};
+use crate::host::HostSettings;
 use crate::plan::{BuildPlan, Context, NoCache, SecretSource};
 
 /// The name under which the Dockerfile travels.
 const DOCKERFILE: &str = "dockerfile";
 const CONTEXT: &str = "context";
+
+/// What the frontend is told, by name.
+type Attrs = BTreeMap<String, String>;
 
 pub(super) fn prepare(
     inputs: &BuildInputs<'_>,
@@ -37,67 +41,14 @@ pub(super) fn prepare(
         question
     });
     session = session.local(DOCKERFILE, LocalSource::Memory(dockerfiles));
-    match &plan.context {
-        Context::Folder { path } => {
-            session = session
-                .local(CONTEXT, folder(path, plan))
-                .shared_key(context_key(path) + inputs.transfer_key);
-        }
-        Context::Stdin => {
-            let url = session.upload(tokio::io::stdin());
-            attrs.insert(CONTEXT.into(), url);
-            if !plan.dockerfile.text.is_empty() {
-                attrs.insert("dockerfilekey".into(), DOCKERFILE.into());
-            }
-        }
-        Context::Remote { url } => {
-            attrs.insert(CONTEXT.into(), url.clone());
-            if !plan.dockerfile.text.is_empty() {
-                attrs.insert("dockerfilekey".into(), DOCKERFILE.into());
-            }
-        }
-        Context::OciLayout { .. } => {
-            return Err(BuilderError::LayoutAsContext);
-        }
-        Context::Empty => {
-            session = session.local(CONTEXT, LocalSource::Memory(BTreeMap::new()));
-        }
-    }
+    session = main_context(session, &mut attrs, inputs)?;
     for (name, context) in &plan.named_contexts {
-        let key = format!("context:{name}");
-        match context {
-            Context::Folder { path } => {
-                attrs.insert(key, format!("local:{name}"));
-                // A locked build's inputs are told apart by their times.
-                let source = match name == INPUTS_CONTEXT {
-                    true => LocalSource::dir(path.clone()),
-                    false => folder(path, plan),
-                };
-                session = session.local(name.clone(), source);
-            }
-            Context::Remote { url } => {
-                attrs.insert(key, url.clone());
-            }
-            Context::OciLayout { path, reference } => {
-                let digest = reference.as_deref().unwrap_or_default();
-                attrs.insert(key, format!("oci-layout://{name}@{digest}"));
-                session = session.oci_layout(name, path.clone());
-            }
-            Context::Stdin | Context::Empty => {
-                return Err(BuilderError::NamedContext { name: name.clone() });
-            }
-        }
+        session = named_context(session, &mut attrs, plan, (name, context))?;
     }
     for (id, source) in &plan.secrets {
-        let served = match source {
-            SecretSource::File(path) => Served::File(path.clone()),
-            SecretSource::Env(name) => Served::Env(name.clone()),
-            SecretSource::Host(setting) => match inputs.host.files.get(setting) {
-                Some(value) => Served::Value(Secret::new(String::from_utf8_lossy(&value.0))),
-                None => continue,
-            },
-        };
-        session = session.secret(id.clone(), served);
+        if let Some(served) = secret(source, inputs.host) {
+            session = session.secret(id.clone(), served);
+        }
     }
     for (id, socket) in inputs.ssh {
         let socket = socket.clone();
@@ -119,6 +70,78 @@ pub(super) fn prepare(
         ..SolveOptions::default()
     };
     Ok((options, session, refused))
+}
+
+/// Serves the main context, or has the builder fetch it.
+fn main_context(
+    mut session: SessionBuilder,
+    attrs: &mut Attrs,
+    inputs: &BuildInputs<'_>,
+) -> Result<SessionBuilder, BuilderError> {
+    let plan = inputs.plan;
+    let url = match &plan.context {
+        Context::Folder { path } => {
+            let session = session.local(CONTEXT, folder(path, plan));
+            return Ok(session.shared_key(context_key(path) + inputs.transfer_key));
+        }
+        Context::Empty => {
+            return Ok(session.local(CONTEXT, LocalSource::Memory(BTreeMap::new())));
+        }
+        Context::OciLayout { .. } => return Err(BuilderError::LayoutAsContext),
+        Context::Stdin => session.upload(tokio::io::stdin()),
+        Context::Remote { url } => url.clone(),
+    };
+    attrs.insert(CONTEXT.into(), url);
+    if !plan.dockerfile.text.is_empty() {
+        attrs.insert("dockerfilekey".into(), DOCKERFILE.into());
+    }
+    Ok(session)
+}
+
+/// Serves a named context, or has the builder fetch it.
+fn named_context(
+    session: SessionBuilder,
+    attrs: &mut Attrs,
+    plan: &BuildPlan,
+    (name, context): (&String, &Context),
+) -> Result<SessionBuilder, BuilderError> {
+    let key = format!("context:{name}");
+    Ok(match context {
+        Context::Folder { path } => {
+            attrs.insert(key, format!("local:{name}"));
+            // A locked build's inputs are told apart by their times.
+            let source = if name == INPUTS_CONTEXT {
+                LocalSource::dir(path.clone())
+            } else {
+                folder(path, plan)
+            };
+            session.local(name.clone(), source)
+        }
+        Context::Remote { url } => {
+            attrs.insert(key, url.clone());
+            session
+        }
+        Context::OciLayout { path, reference } => {
+            let digest = reference.as_deref().unwrap_or_default();
+            attrs.insert(key, format!("oci-layout://{name}@{digest}"));
+            session.oci_layout(name, path.clone())
+        }
+        Context::Stdin | Context::Empty => {
+            return Err(BuilderError::NamedContext { name: name.clone() });
+        }
+    })
+}
+
+/// A secret as the session serves it; `None` for a setting that the host doesn't have.
+fn secret(source: &SecretSource, host: &HostSettings) -> Option<Served> {
+    Some(match source {
+        SecretSource::File(path) => Served::File(path.clone()),
+        SecretSource::Env(name) => Served::Env(name.clone()),
+        SecretSource::Host(setting) => {
+            let value = host.files.get(setting)?;
+            Served::Value(Secret::new(String::from_utf8_lossy(&value.0)))
+        }
+    })
 }
 
 fn folder(path: &Path, plan: &BuildPlan) -> LocalSource {

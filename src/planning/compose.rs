@@ -349,7 +349,7 @@ fn host_accelerator(reporter: &dyn Reporter) -> Accelerator {
     } else if found.rocm.is_some() {
         Accelerator::Rocm
     } else {
-        reporter.note("no GPU found on this host: --gpu=auto builds for the processor");
+        reporter.event(Event::NoGpu);
         Accelerator::Off
     }
 }

@@ -115,9 +115,23 @@ impl Reporter for Terminal {
             }
             Event::LogIn(text) => write_line(&text),
             Event::Warning(text) => warning(&text),
+            Event::Unchanged if !quiet => {
+                note("nothing changed since the lock: not built again (--no-skip builds)");
+            }
+            Event::InCacheOnly(builder) => warning(&format!(
+                "the image is in the cache of {builder} only; push it (--push), load it (--load) or write it (-o)"
+            )),
+            Event::SecretArgument(name) => warning(&format!(
+                "the build argument {name} ends up in the image's history if the Dockerfile uses it; \
+                 use --secret id={name},env={name}"
+            )),
+            Event::NoGpu => {
+                note("no GPU found on this host: --gpu=auto builds for the processor");
+            }
             // Drawn from the builder's own messages.
             Event::Detail(_)
             | Event::ProjectFile(_)
+            | Event::Unchanged
             | Event::SolveStarted
             | Event::Step(_)
             | Event::SolveFinished { .. } => {}

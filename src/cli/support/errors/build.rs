@@ -72,3 +72,57 @@ impl From<LayerError> for CommandError {
         CommandError::new(layer_error_kind(&error), error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lock::LockingError;
+    use crate::planning::PlanningError;
+    use crate::settings::LockMode;
+
+    #[test]
+    fn what_stops_a_build_is_said_with_the_flags_names() {
+        let no_pin = PlanningError::NoPin {
+            mode: LockMode::Frozen,
+            references: vec!["python:3.12".into(), "debian:12".into()],
+        };
+        let would_change = LockingError::WouldChange {
+            mode: LockMode::Locked,
+            has_pins: false,
+        };
+        let errors = [
+            BuildError::PushWithoutName,
+            BuildError::PackagesMoved {
+                moved: vec!["python six 1.16.0 -> 1.17.0".into()],
+            },
+            BuildError::SeveralPlatforms {
+                platforms: vec!["linux/amd64".into(), "linux/arm64".into()],
+            },
+            no_pin.into(),
+            PlanningError::RepackWithoutTime.into(),
+            would_change.into(),
+            LockingError::AsOfOwnDockerfile.into(),
+        ];
+        let texts = errors.map(|error| {
+            let error = CommandError::from(error);
+            format!("{:?}: {error}", error.kind)
+        });
+        insta::assert_snapshot!(texts.join("\n"), @r"
+        User: --push needs a name for the image
+        Difference: --locked: the packages would change:
+          python six 1.16.0 -> 1.17.0
+          hint: to take the new ones, build once without --locked and commit mlbuild.lock
+        User: a locked image is built for one platform at a time, not for linux/amd64 and linux/arm64
+          hint: give one --platform, and a tag for each
+        Difference: --frozen: the lock has no pin for python:3.12, debian:12
+          hint: run the same command without --frozen once, and commit mlbuild.lock
+        User: --repack needs a time to hold all others to
+          hint: build from a git commit, whose time is taken
+          hint: or set it: SOURCE_DATE_EPOCH=$(date +%s)
+        Difference: --locked: the lock pins no packages for this image
+          hint: pin them, with the image's flags: mlbuild lock; then commit mlbuild.lock
+        User: --as-of: a Dockerfile of your own says itself what its steps fetch
+          hint: name the day in its steps, or use a template
+        ");
+    }
+}
