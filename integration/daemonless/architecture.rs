@@ -34,7 +34,7 @@ fn files_and_types_that_are_named_exist() {
         }
         for found in kind.captures_iter(&text) {
             let name = &found[1];
-            let is_type = ["struct", "enum"].iter().any(|word| {
+            let is_type = ["struct", "enum", "trait"].iter().any(|word| {
                 Regex::new(&format!(r"\b{word} {name}\b"))
                     .expect("a pattern")
                     .is_match(&sources)
