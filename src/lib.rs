@@ -89,6 +89,7 @@ pub mod restore;
 pub mod runs;
 pub mod runtime;
 pub mod settings;
+pub mod shell;
 pub mod start;
 pub mod submit;
 mod tee;

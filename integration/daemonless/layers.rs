@@ -44,14 +44,15 @@ const MODULES: &[Layer] = &[
     ("on_path", &[]),
     ("tee", &[]),
     ("reporter", &[]),
+    ("shell", &[]),
     ("testing", &["reporter"]),
-    ("accelerator", &[]),
+    ("accelerator", &["shell"]),
     ("display", &[]),
     ("pin", &["nearest"]),
     ("plan", &[]),
     ("host", &["plan"]),
     ("package_store", &["env_vars", "error"]),
-    ("runtime", &["error", "nearest"]),
+    ("runtime", &["error", "nearest", "shell"]),
     ("kubernetes", &["error"]),
     ("config", &["error", "nearest", "runtime"]),
     ("image", &["error", "plan"]),
@@ -66,7 +67,7 @@ const MODULES: &[Layer] = &[
     (
         "queue",
         &[
-            "env_vars", "error", "loopback", "nearest", "runtime", "config",
+            "env_vars", "error", "loopback", "nearest", "runtime", "config", "trust",
         ],
     ),
     (
@@ -88,6 +89,7 @@ const MODULES: &[Layer] = &[
             "env_vars",
             "error",
             "reporter",
+            "shell",
             "accelerator",
             "pin",
             "plan",
@@ -196,6 +198,7 @@ const MODULES: &[Layer] = &[
         "doctor",
         &[
             "env_vars",
+            "shell",
             "accelerator",
             "display",
             "plan",
@@ -226,6 +229,7 @@ const MODULES: &[Layer] = &[
             "on_path",
             "tee",
             "reporter",
+            "shell",
             "image",
             "registry",
             "image_source",
@@ -244,6 +248,7 @@ const MODULES: &[Layer] = &[
         &[
             "error",
             "reporter",
+            "shell",
             "plan",
             "host",
             "registry",

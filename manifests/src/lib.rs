@@ -7,6 +7,7 @@
 pub mod atomic;
 pub mod attest;
 pub mod document;
+pub mod inside;
 pub mod lock;
 pub mod run_id;
 pub mod run_record;

@@ -24,6 +24,7 @@ mod log;
 mod mode;
 mod output;
 mod plain;
+pub mod printable;
 mod rawjson;
 mod state;
 mod terminal;

@@ -5,6 +5,8 @@
 
 use std::{borrow::Cow, collections::VecDeque, time::Duration};
 
+use crate::printable::{self, is_unseen};
+
 /// Longest line kept in one piece, in bytes; a longer one is split.
 const MAX_LINE: usize = 8 * 1024;
 /// How many bytes of text one step's tail may hold.
@@ -103,11 +105,12 @@ fn char_boundary(bytes: &[u8], at: usize) -> usize {
         .unwrap_or(at)
 }
 
-/// Text that can't move the cursor: no escape sequences, no control characters, tabs as spaces.
+/// Text that can't move the cursor: no escape sequences, no control characters, tabs as spaces;
+/// what turns the direction of writing is written out.
 pub(crate) fn printable(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let text = console::strip_ansi_codes(&text);
-    if !text.chars().any(char::is_control) {
+    if !text.chars().any(is_unseen) {
         return text.into_owned();
     }
     let mut out = String::with_capacity(text.len());
@@ -122,12 +125,12 @@ pub(crate) fn printable(bytes: &[u8]) -> String {
             c => out.push(c),
         }
     }
-    out
+    printable::line(&out).into_owned()
 }
 
 /// Like [`printable`] for text that is UTF-8 already, such as a step's name.
 pub(crate) fn printable_str(text: &str) -> Cow<'_, str> {
-    if text.chars().any(char::is_control) {
+    if text.chars().any(is_unseen) {
         Cow::Owned(printable(text.as_bytes()))
     } else {
         Cow::Borrowed(text)
@@ -210,6 +213,7 @@ mod tests {
     fn escape_sequences_and_controls_cannot_reach_the_terminal() {
         let (lines, _) = feed(&[b"\x1b[31mred\x1b[0m\x1b[2J \x07bell\tt\x1b]0;title\x07.\n"]);
         assert_eq!(lines, ["red bell        t."]);
+        assert_eq!(feed(&["\u{202e}ko\n".as_bytes()]).0, ["\\u202eko"]);
     }
 
     #[test]

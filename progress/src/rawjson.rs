@@ -37,7 +37,7 @@ impl<W: Write + Send> Renderer for RawJson<W> {
     ) -> io::Result<()> {
         let status = solve_status(response);
         if status != json!({}) {
-            writeln!(self.out, "{status}")?;
+            writeln!(self.out, "{}", crate::printable::line(&status.to_string()))?;
         }
         self.out.flush()
     }

@@ -239,7 +239,10 @@ fn how(
 /// A specification is a snapshot of the driver: it grows stale when the driver changes.
 fn check_specs(nvidia: &mut Nvidia, specs: &[CdiSpec]) {
     for spec in specs.iter().filter(|s| s.kind == "nvidia.com/gpu") {
-        let renew = format!("sudo nvidia-ctk cdi generate --output={}", spec.path);
+        let renew = format!(
+            "sudo nvidia-ctk cdi generate --output={}",
+            crate::shell::word(spec.path.to_string())
+        );
         let other = spec
             .driver_versions
             .iter()

@@ -9,6 +9,7 @@ use crate::env_vars;
 use crate::error::ErrorKind;
 use crate::on_path;
 use crate::reporter::Reporter;
+use crate::shell::{line, word};
 use crate::tee::tee_stderr;
 
 /// How cosign signs.
@@ -143,7 +144,7 @@ impl Cosign {
         image: &str,
         reporter: &dyn Reporter,
     ) -> Result<(), SignError> {
-        reporter.note(format!("cosign {verb} {} {image}", flags.join(" ")));
+        reporter.note(format!("cosign {verb} {} {}", line(flags), word(image)));
         let stderr = io::stderr();
         let stdout = stderr.as_fd().try_clone_to_owned();
         let mut child = Command::new(&self.program)

@@ -123,6 +123,7 @@ pub fn plan(request: &BuildRequest, reporter: &dyn Reporter) -> Result<Planned, 
 /// Where one can't be composed or written; then neither is changed.
 pub fn write_dockerfiles(
     request: &BuildRequest,
+    replace: bool,
     reporter: &dyn Reporter,
 ) -> Result<Vec<String>, BuildError> {
     let settings = settings::resolve(&BuildRequest {
@@ -131,7 +132,7 @@ pub fn write_dockerfiles(
     })?;
     settings.check_trust(reporter)?;
     let host = host::of_this_machine(settings.build.host_network_settings);
-    Ok(compose::write_variants(&settings, &host, reporter)?)
+    Ok(compose::write_variants(&settings, &host, replace, reporter)?)
 }
 
 /// What is known before anything is looked up.

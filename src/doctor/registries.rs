@@ -8,7 +8,7 @@ use mlbuild_templates::reference;
 use serde::Deserialize;
 
 use super::Finding;
-use crate::{host::Host, registry::Registry};
+use crate::{host::Host, registry::Registry, shell::word};
 
 const AREA: &str = "registries";
 
@@ -147,9 +147,12 @@ async fn asked(registry: &Registry, name: &str) -> Finding {
                 .iter()
                 .any(|w| text.to_lowercase().contains(w))
             {
-                format!("docker login {name}")
+                format!("docker login {}", word(name))
             } else {
-                format!("curl -v https://{name}/v2/    # proxy, CA and firewall")
+                format!(
+                    "curl -v {}    # proxy, CA and firewall",
+                    word(format!("https://{name}/v2/"))
+                )
             };
             Finding::fail(AREA, format!("{name}: {text}"), fix)
         }

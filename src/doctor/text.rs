@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use mlbuild_progress::printable;
+
 use super::{Finding, Level};
 
 /// The findings as lines, areas in a column; with `color`, by ANSI escape sequences.
@@ -27,10 +29,11 @@ pub fn text(findings: &[Finding], color: bool) -> String {
         };
         last = finding.area;
         let indent = width + 7;
-        let message = finding.message.replace('\n', &format!("\n{:indent$}", ""));
+        let message = printable::text(&finding.message).replace('\n', &format!("\n{:indent$}", ""));
         // Writing to a String doesn't fail.
         let _ = writeln!(text, "{area:width$}  {word} {message}");
         for line in finding.fix.iter().flat_map(|fix| fix.lines()) {
+            let line = printable::text(line);
             let _ = writeln!(text, "{:indent$}→ {line}", "");
         }
     }

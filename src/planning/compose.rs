@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use mlbuild_manifests::inside::keep_inside;
 use mlbuild_templates::compose::INPUTS_CONTEXT;
 use mlbuild_templates::own::OwnTemplate;
 use mlbuild_templates::project::Finding;
@@ -129,13 +130,15 @@ pub fn locked(
     Ok(Some(composed))
 }
 
-/// `Dockerfile.cpu` and `Dockerfile.gpu`, written beside each other.
+/// `Dockerfile.cpu` and `Dockerfile.gpu`, written beside each other; over files that mlbuild didn't
+/// write only with `force`.
 ///
 /// # Errors
 /// Where one can't be composed or written; then neither is changed.
 pub fn write_variants(
     settings: &ImageSettings,
     host: &HostSettings,
+    force: bool,
     reporter: &dyn Reporter,
 ) -> Result<Vec<String>, PlanningError> {
     let Source::Composed {
@@ -167,6 +170,9 @@ pub fn write_variants(
             composed.text,
         ));
     }
+    for (path, _) in &files {
+        refuse_others(path, settings, force)?;
+    }
     let mut names = Vec::new();
     for (path, text) in files {
         mlbuild_manifests::atomic::replace(&path, text.as_bytes()).map_err(|source| {
@@ -178,6 +184,26 @@ pub fn write_variants(
         names.push(path.display().to_string());
     }
     Ok(names)
+}
+
+/// How every Dockerfile of a template begins.
+const OURS: &str = "# An ML image from mlbuild's ";
+
+/// Refuses to write over what a person wrote, and out of the project.
+fn refuse_others(path: &Path, settings: &ImageSettings, force: bool) -> Result<(), PlanningError> {
+    keep_inside(&settings.project, path).map_err(|source| PlanningError::Write {
+        path: path.to_owned(),
+        source,
+    })?;
+    if force || std::fs::symlink_metadata(path).is_err() {
+        return Ok(());
+    }
+    if std::fs::read_to_string(path).is_ok_and(|text| text.starts_with(OURS)) {
+        return Ok(());
+    }
+    Err(PlanningError::NotOurs {
+        path: path.to_owned(),
+    })
 }
 
 fn own(path: &Path) -> Result<Composed, PlanningError> {

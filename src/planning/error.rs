@@ -58,6 +58,12 @@ pub enum PlanningError {
         /// Why.
         source: io::Error,
     },
+    /// A person wrote the file that stands where a Dockerfile is to be written.
+    #[error("{} is there, and mlbuild didn't write it", path.display())]
+    NotOurs {
+        /// Its path.
+        path: PathBuf,
+    },
     /// A file of the project isn't used, and that is to be an error.
     #[error("{0}")]
     Unused(Box<Finding>),

@@ -22,7 +22,9 @@ pub use error::RunSpecError;
 pub use flag::{Flag, Kind, Owner, RuntimeCli};
 pub use options::{Options, Setting};
 pub use parse::{Grammar, Parsed, RUN, parse};
-pub use render::{LeftOut, Rendered, shell_line};
+pub use render::{LeftOut, Rendered};
+
+pub use crate::shell::line as shell_line;
 pub use spec::RunSpec;
 pub use table::{FLAGS, find};
 pub use value::{Assignment, Device, Mount, Publish, Rule, Ulimit, Value, Volume};

@@ -46,18 +46,6 @@ impl RunSpec {
     }
 }
 
-/// The words as one line that a shell takes. A word of plain characters stands as it is, also with
-/// an equals sign in it, which means something to a shell in the first word only.
-pub fn shell_line(words: &[String]) -> String {
-    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"_@%+=:,./-".contains(&b);
-    let quoted = |word: &String| match word.bytes().all(is_plain) && !word.is_empty() {
-        true => word.clone(),
-        // No argument of a process holds a NUL, which alone can't be quoted.
-        false => shlex::try_quote(word).map_or_else(|_| word.clone(), Into::into),
-    };
-    words.iter().map(quoted).collect::<Vec<_>>().join(" ")
-}
-
 fn words(setting: &Setting, cli: RuntimeCli) -> Result<Vec<String>, String> {
     if setting.flag.unknown_to.contains(&cli) {
         return Err(format!("{cli} has no such flag"));

@@ -13,6 +13,7 @@ mod spec;
 use std::path::{Path, PathBuf};
 
 use mlbuild_manifests::RunId;
+use mlbuild_manifests::inside::keep_inside;
 use oci_spec::distribution::Reference;
 
 pub use build::{BuildSettings, EndpointTls, epoch_seconds};
@@ -123,12 +124,20 @@ pub fn resolve(request: &BuildRequest) -> Result<ImageSettings, SettingsError> {
         Context::Folder { path } => path.clone(),
         _ => current_folder()?,
     };
-    let config = read_config(&project)?;
+    let mut config = read_config(&project)?;
     let source = spec::resolve(request, &config, &project, &context)?;
     let named = !request.tags.is_empty() || !config.image.tags.is_empty();
     let tags = tags(&request.tags, &config, &project)?;
     let build = build::resolve(request, &config, &tags, named)?;
     let lock = lock(request, &project)?;
+    // The usual one is looked at with the project's other files.
+    if let Some(file) = lock.file.as_ref().filter(|_| request.lock_file.is_some())
+        && let Err(error) = keep_inside(&project, file)
+    {
+        config
+            .wishes
+            .push(format!("writes {}: {error}", file.display()));
+    }
     let mut insecure = config.registry.insecure;
     insecure.extend(request.insecure_registries.iter().cloned());
     Ok(ImageSettings {

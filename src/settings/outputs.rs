@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use mlbuild_manifests::inside::keep_inside;
 use mlbuild_templates::reference;
 use oci_spec::distribution::Reference;
 
 use super::{BuildRequest, SettingsError, each};
-use crate::plan::{Output, Place};
+use crate::plan::{Output, Place, SpecError};
 
 /// The outputs of a build, sorted by who takes them.
 #[derive(Debug, Default)]
@@ -32,6 +33,13 @@ pub(super) fn resolve(
     for output in each(Place::Request("outputs"), &request.outputs, |spec| {
         spec.output()
     })? {
+        if let Some(dest) = &output.dest {
+            keep_inside(&super::current_folder()?, dest).map_err(|error| SpecError {
+                place: Place::Request("outputs"),
+                value: dest.display().to_string(),
+                reason: error.to_string(),
+            })?;
+        }
         if output.kind != "image" {
             outputs.others.push(output);
             continue;

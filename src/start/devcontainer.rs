@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use mlbuild_manifests::atomic;
+use mlbuild_manifests::inside::keep_inside;
 use serde_json::{Value, json};
 
 use super::error::StartError;
@@ -68,6 +69,7 @@ pub fn write(project: &Path, text: &str, replace: bool) -> Result<PathBuf, Start
         path: file.clone(),
         source,
     };
+    keep_inside(project, &file).map_err(failed)?;
     match std::fs::read_to_string(&file) {
         Ok(old) if old.starts_with(OURS) || replace => {}
         Ok(_) => return Err(StartError::NotOurs { path: file }),

@@ -32,6 +32,7 @@ pub(super) fn wishes(config: &Config, project: &Path) -> Vec<String> {
             ));
         }
     }
+    wishes.extend(written(project));
     files(config, project, &mut wishes);
     build(config, project, &mut wishes);
     let registry = &config.registry;
@@ -44,6 +45,23 @@ pub(super) fn wishes(config: &Config, project: &Path) -> Vec<String> {
         for mirror in mirrors {
             wishes.push(format!(
                 "takes images of {host} from {mirror} ([registry] mirrors)"
+            ));
+        }
+    }
+    wishes
+}
+
+/// What mlbuild writes into a project without being told, where a link leads out.
+pub(super) fn written(project: &Path) -> Vec<String> {
+    let mut wishes = Vec::new();
+    for name in ["mlbuild.lock", "mlbuild.runs"] {
+        let link = project.join(name);
+        if link.is_symlink()
+            && let Some(place) = outside(project, &link)
+        {
+            wishes.push(format!(
+                "writes {}, to which {name} is a link",
+                place.display()
             ));
         }
     }

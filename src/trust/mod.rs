@@ -19,6 +19,7 @@ use crate::config::{Config, FILE_NAME};
 use crate::reporter::{Question, Reporter};
 
 pub use error::TrustError;
+pub use run::stays_inside;
 pub use user::UserConfig;
 
 /// What of a project's files reaches out of its folder, in plain words; sorted, each once.
@@ -28,6 +29,37 @@ pub fn wishes(config: &Config, project: &Path) -> Vec<String> {
     wishes.sort();
     wishes.dedup();
     wishes
+}
+
+/// What a recorded run reaches when it is started once more, in plain words. Its options are those of
+/// `docker run`; one that isn't known is a wish as it is written.
+pub fn wishes_of_record(options: &[String], display: Option<&str>, project: &Path) -> Vec<String> {
+    let words: Vec<&str> = options
+        .iter()
+        .map(String::as_str)
+        .chain(["image"])
+        .collect();
+    let parsed = crate::runtime::parse(&words).ok();
+    let mut wishes = match parsed.filter(|parsed| parsed.spec.image == "image") {
+        Some(parsed) => run::of_options(&parsed.spec.options, project),
+        None => vec![format!(
+            "starts containers with {}",
+            mlbuild_secrets::redact(&options.join(" "))
+        )],
+    };
+    wishes.extend(display.map(|access| format!("opens your display to it ({access})")));
+    wishes
+        .iter_mut()
+        .for_each(|wish| wish.push_str(" (the run's record)"));
+    wishes.sort();
+    wishes.dedup();
+    wishes
+}
+
+/// Where the lock and the records of a project lead out of its folder, in plain words: for a verb
+/// that writes them, and acts on nothing else of the project's files.
+pub fn links_of_records(project: &Path) -> Vec<String> {
+    build::written(project)
 }
 
 /// Refuses what only the person may say: the builder, and registries without TLS.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::outside::outside;
-use crate::runtime::{Device, Options, Owner, Setting, Value};
+use crate::runtime::{Options, Owner, Setting, Value};
 
 /// Options that say what happens inside the container, or hold it in bounds. All others, also those
 /// that are added to the table later, are asked for.
@@ -76,32 +76,52 @@ const INSIDE: [&str; 62] = [
 const OWN: [&str; 4] = ["gpu", "runtime-cli", "no-defaults", "no-record"];
 
 pub(super) fn wishes(options: &Options, project: &Path) -> Vec<String> {
-    options
-        .iter()
-        .filter(|setting| !matches!(setting.value, Value::Bool(false)))
-        .filter_map(|setting| wish(setting, project))
-        .map(|wish| format!("{wish} ([run])"))
-        .collect()
+    let wishes = of_options(options, project).into_iter();
+    wishes.map(|wish| format!("{wish} ([run])")).collect()
+}
+
+/// The same for options from elsewhere.
+pub(super) fn of_options(options: &Options, project: &Path) -> Vec<String> {
+    let wishes = options.iter().filter_map(|setting| wish(setting, project));
+    wishes.collect()
+}
+
+/// True for a setting that reaches nothing outside the container, whatever the machine.
+pub fn stays_inside(setting: &Setting) -> bool {
+    let name = setting.flag.name;
+    if matches!(setting.value, Value::Bool(false)) || INSIDE.contains(&name) || name == "user" {
+        return true;
+    }
+    if setting.flag.owner != Owner::Docker && OWN.contains(&name) {
+        return true;
+    }
+    match (name, &setting.value) {
+        ("env", Value::Assignment(variable)) => variable.value.is_some(),
+        ("volume", Value::Volume(volume)) => volume.source.is_none(),
+        ("mount", Value::Mount(mount)) => mount.kind == "tmpfs",
+        ("device", Value::Device(device)) => device.is_gpu(),
+        ("network" | "ipc" | "pid" | "uts" | "userns" | "cgroupns", Value::Text(mode)) => {
+            ["none", "bridge", "private", "shareable", "default"].contains(&mode.as_str())
+        }
+        ("runtime", Value::Text(runtime)) => runtime == "nvidia",
+        _ => false,
+    }
 }
 
 fn wish(setting: &Setting, project: &Path) -> Option<String> {
-    let name = setting.flag.name;
-    let own = setting.flag.owner != Owner::Docker;
-    if INSIDE.contains(&name) || name == "user" || own && OWN.contains(&name) {
+    if stays_inside(setting) {
         return None;
     }
+    let name = setting.flag.name;
     let plain = || Some(format!("starts containers with {}", shown(setting)));
     match (name, &setting.value) {
-        ("env", Value::Assignment(variable)) => variable.value.is_none().then(|| {
-            format!(
-                "hands the variable {} of your environment to containers",
-                variable.name
-            )
-        }),
+        ("env", Value::Assignment(variable)) => Some(format!(
+            "hands the variable {} of your environment to containers",
+            variable.name
+        )),
         ("volume", Value::Volume(volume)) => {
             mount(volume.source.as_deref()?, &volume.to_string(), project)
         }
-        ("mount", Value::Mount(mount)) if mount.kind == "tmpfs" => None,
         ("mount", Value::Mount(mount)) if mount.kind == "bind" => {
             self::mount(mount.source.as_deref()?, &mount.as_volume(), project)
         }
@@ -112,19 +132,8 @@ fn wish(setting: &Setting, project: &Path) -> Option<String> {
             let place = outside(project, Path::new(file))?;
             Some(format!("reads {} (--{name})", place.display()))
         }
-        ("device", Value::Device(device)) if is_gpu(device) => None,
-        ("network" | "ipc" | "pid" | "uts" | "userns" | "cgroupns", Value::Text(mode)) => {
-            let own =
-                ["none", "bridge", "private", "shareable", "default"].contains(&mode.as_str());
-            if own { None } else { plain() }
-        }
-        ("runtime", Value::Text(runtime)) if runtime == "nvidia" => None,
         _ => plain(),
     }
-}
-
-fn is_gpu(device: &Device) -> bool {
-    device.is_gpu()
 }
 
 fn shown(setting: &Setting) -> String {

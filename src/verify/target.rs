@@ -178,7 +178,7 @@ fn locked(settings: &ImageSettings) -> CommandResult<LockedImage> {
         ))
         .hint(format!(
             "verify what it was made from: mlbuild verify {}",
-            derived.from
+            crate::shell::word(derived.from.to_string())
         )));
     }
     Ok(entry.clone())

@@ -5,4 +5,6 @@ mod git;
 mod records;
 mod registries;
 mod secrets;
+mod terminal;
 mod trust;
+mod writers;

@@ -173,6 +173,27 @@ fn a_terminal_is_asked_once_for_a_folder_and_what_it_asks() {
     assert!(status.success() && said.contains("--pid=host"), "{said}");
 }
 
+#[test]
+fn a_requirements_file_includes_nothing_from_outside() {
+    let clone = Project::new(&[("requirements.txt", "-r inner.txt\n")]);
+    clone.write("../home/.netrc", "machine h login me password hunter2\n");
+    symlink("../home/.netrc", clone.path("inner.txt")).unwrap();
+    for file in [
+        "-r inner.txt\n",
+        "-r ../home/.netrc\n",
+        "-c sub/../../home/.netrc\n",
+    ] {
+        clone.write("requirements.txt", file);
+        let ran = clone.run(["image", "-t", "r.example/a:1", "--print", "dockerfile"]);
+        let text = ran.refusal(2);
+        assert!(
+            text.contains("the build context") && !text.contains("hunter2"),
+            "{text}"
+        );
+        println!("{text}");
+    }
+}
+
 fn wishes_of(text: &str) -> String {
     let folder = tempfile::tempdir().unwrap();
     let project = folder.path().join("p");

@@ -21,6 +21,7 @@
 pub mod commit;
 mod error;
 mod files;
+mod folder;
 mod parts;
 mod quick;
 mod summary;

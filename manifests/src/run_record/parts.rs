@@ -58,7 +58,11 @@ pub struct GitState {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub branch: Option<String>,
     /// Folder of the project inside the repository; none for its top.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "super::folder::optional",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub folder: Option<String>,
     /// True if the tree held changes beyond the commit.
     pub dirty: bool,

@@ -122,7 +122,12 @@ impl<'a> Lines<'a> {
             return None;
         }
         self.text("branch");
-        self.text("folder");
+        if self
+            .text("folder")
+            .is_some_and(|folder| !super::folder::is_inside(folder))
+        {
+            return None;
+        }
         let dirty = Some(self.plain("dirty")?);
         self.text("changes");
         self.pass_list("left_out");
@@ -186,7 +191,7 @@ impl<'a> Lines<'a> {
             remote: self.value("remote"),
             commit: self.commit()?,
             branch: self.value("branch"),
-            folder: self.value("folder"),
+            folder: self.folder()?,
             dirty: self.plain("dirty")?,
             changes: self.value("changes"),
             left_out: self.list("left_out"),
@@ -285,6 +290,12 @@ impl<'a> Lines<'a> {
             .as_deref()
             .is_none_or(super::commit::is_commit_or_beginning);
         is_one.then_some(commit)
+    }
+
+    fn folder(&mut self) -> Option<Option<String>> {
+        let folder: Option<String> = self.value("folder");
+        let is_inside = folder.as_deref().is_none_or(super::folder::is_inside);
+        is_inside.then_some(folder)
     }
 
     fn pass_list(&mut self, key: &str) {

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use mlbuild_buildkit::docker::api::DockerApi;
+use mlbuild_manifests::inside::keep_inside;
 use mlbuild_progress::LocalSteps;
 use oci_spec::distribution::Reference;
 use oci_spec::image::Descriptor;
@@ -131,6 +132,7 @@ impl Repacked {
         std::fs::create_dir_all(&blobs).map_err(BuildError::write(&blobs))?;
         for entry in self.files()? {
             let to = dest.join(&entry);
+            keep_inside(dest, &to).map_err(BuildError::write(&to))?;
             std::fs::copy(from.join(&entry), &to).map_err(BuildError::write(&to))?;
         }
         Ok(())

@@ -16,6 +16,7 @@ use crate::error::{CommandError, CommandResult};
 use crate::image::reown::NewOwner;
 use crate::registry::{RegistryError, platform_name};
 use crate::settings;
+use crate::trust;
 
 /// Give an image in a registry to another user, without building it.
 ///
@@ -49,6 +50,9 @@ pub struct AdoptArgs {
     /// Write no lock.
     #[arg(long)]
     pub no_lock: bool,
+    /// Let a link of the project lead the lock out of its folder.
+    #[arg(long)]
+    pub trust: bool,
     /// Form of the answer on stdout.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: Format,
@@ -65,6 +69,8 @@ pub async fn run(args: AdoptArgs) -> CommandResult {
     let project = settings::current_folder()?;
     let registry = args.registry.client(&project)?;
     let lock = (!args.no_lock).then(|| project.join(&args.lock_file));
+    let links = trust::links_of_records(&project);
+    trust::check(&project, &links, args.trust, &Terminal::default())?;
     let request = AdoptRequest {
         from,
         owner,

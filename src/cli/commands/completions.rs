@@ -35,5 +35,5 @@ pub fn run(args: &CompletionsArgs) -> CommandResult {
     );
     let script = String::from_utf8(script)
         .map_err(|error| CommandError::work(format!("cannot write completions: {error}")))?;
-    output::answer(&script)
+    output::document(&script)
 }

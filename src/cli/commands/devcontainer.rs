@@ -75,7 +75,7 @@ pub fn run(args: &DevcontainerArgs) -> CommandResult {
     let text = devcontainer::text(request, &Terminal::default())
         .map_err(|error| errors::start::of_verb(error, GRAMMAR.verb))?;
     if flags.dry_run {
-        return output::answer(&text);
+        return output::document(&text);
     }
     trust::check(&folder, &wishes, flags.trust)?;
     let file = devcontainer::write(&project, &text, own.is_on("force"))?;

@@ -56,10 +56,12 @@ pub async fn run(args: DoctorArgs) -> CommandResult {
         insecure_registries: args.insecure_registries,
     };
     let findings = doctor::examine(&request).await;
-    output::answer(&match args.format {
-        Format::Json => serde_json::to_string_pretty(&findings).expect("plain JSON"),
-        Format::Text => doctor::text(&findings, in_color()),
-    })?;
+    match args.format {
+        Format::Json => {
+            output::answer(&serde_json::to_string_pretty(&findings).expect("plain JSON"))?
+        }
+        Format::Text => output::coloured(&doctor::text(&findings, in_color()))?,
+    }
     match findings.iter().filter(|f| f.level == Level::Fail).count() {
         0 => Ok(()),
         1 => Err(CommandError::environment("1 check failed")),

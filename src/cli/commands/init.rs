@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
+use mlbuild_manifests::inside::keep_inside;
 use mlbuild_templates::project::{ProjectFacts, detect};
 
 use crate::cli::support::output;
@@ -52,11 +53,12 @@ pub fn run(args: &InitArgs) -> CommandResult {
     }
     let text = render(&facts, args.tag.as_deref());
     if args.print {
-        return output::answer(&text);
+        return output::document(&text);
     }
     let path = args.folder.join(FILE_NAME);
     let written = if args.force {
-        mlbuild_manifests::atomic::replace(&path, text.as_bytes())
+        keep_inside(&args.folder, &path)
+            .and_then(|()| mlbuild_manifests::atomic::replace(&path, text.as_bytes()))
     } else {
         mlbuild_manifests::atomic::create_new(&path, text.as_bytes())
     };

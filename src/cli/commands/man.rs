@@ -1,9 +1,11 @@
 //! `mlbuild man`: manual pages, from the same definitions as the help.
 
-use std::{io, path::PathBuf};
+use std::io;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Command, ValueHint};
 use clap_mangen::Man;
+use mlbuild_manifests::inside::keep_inside;
 
 use crate::cli::support::output;
 use crate::error::{CommandError, CommandResult};
@@ -31,10 +33,12 @@ pub fn run(args: &ManArgs) -> CommandResult {
         ))
         .hint("give a folder that you may write to: mlbuild man ~/.local/share/man/man1")
     };
+    keep_inside(Path::new("."), &args.dir).map_err(failed)?;
     std::fs::create_dir_all(&args.dir).map_err(failed)?;
     let mut paths = Vec::new();
     for (name, page) in pages(crate::cli::definition()).map_err(failed)? {
         let path = args.dir.join(name);
+        keep_inside(Path::new("."), &path).map_err(failed)?;
         mlbuild_manifests::atomic::replace(&path, &page).map_err(failed)?;
         paths.push(path.display().to_string());
     }

@@ -1,9 +1,10 @@
 //! `mlbuild templates`: the built-in templates as files that a person can read, and a check for
 //! templates of one's own.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueHint};
+use mlbuild_manifests::inside::keep_inside;
 use mlbuild_templates::builtin::{self, Template};
 use mlbuild_templates::own::lint_template;
 use serde_json::json;
@@ -64,7 +65,7 @@ pub enum TemplatesCommand {
 pub fn run(args: &TemplatesArgs) -> CommandResult {
     match &args.command {
         TemplatesCommand::List { format } => list(*format),
-        TemplatesCommand::Show { name } => output::answer(find(name)?.text),
+        TemplatesCommand::Show { name } => output::document(find(name)?.text),
         TemplatesCommand::Export { name, file, force } => export(&find(name)?, file, *force),
         TemplatesCommand::Lint { file, format } => lint(file, *format),
     }
@@ -103,9 +104,10 @@ fn list(format: Format) -> CommandResult {
     }
 }
 
-fn export(template: &Template, file: &std::path::Path, force: bool) -> CommandResult {
+fn export(template: &Template, file: &Path, force: bool) -> CommandResult {
     let written = if force {
-        mlbuild_manifests::atomic::replace(file, template.text.as_bytes())
+        keep_inside(Path::new("."), file)
+            .and_then(|()| mlbuild_manifests::atomic::replace(file, template.text.as_bytes()))
     } else {
         mlbuild_manifests::atomic::create_new(file, template.text.as_bytes())
     };
@@ -118,7 +120,7 @@ fn export(template: &Template, file: &std::path::Path, force: bool) -> CommandRe
     })?;
     output::note(&format!(
         "next: change it, then mlbuild image --template {}",
-        file.display()
+        crate::shell::word(file.to_string_lossy())
     ));
     output::answer(&file.display().to_string())
 }

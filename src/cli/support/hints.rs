@@ -4,7 +4,9 @@
 use std::sync::LazyLock;
 
 use mlbuild_progress::explain::Failure;
-use regex::Regex;
+use regex::{Captures, Regex};
+
+use crate::shell::word;
 
 /// A usual cause, recognised.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -445,6 +447,9 @@ static COMPILED: LazyLock<Vec<Regex>> = LazyLock::new(|| {
         .collect()
 });
 
+/// A group of a pattern, in a text.
+static GROUP: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\$\{(\w+)\}").expect("it is tested"));
+
 /// The first usual cause that a failed build shows.
 pub fn of(failure: &Failure) -> Option<Hint> {
     let evidence = &failure.evidence;
@@ -464,6 +469,18 @@ fn hint(log: &str, message: &str) -> Option<Hint> {
                 found.expand(template, &mut filled);
                 filled.trim_end_matches([' ', ':']).to_owned()
             };
+            // The log is what a step wrote: its words go into a command as words.
+            let fill_command = |template: &str| {
+                let filled = GROUP.replace_all(template, |group: &Captures| {
+                    let caught = found.name(&group[1]).map_or("", |caught| caught.as_str());
+                    if caught.is_empty() {
+                        String::new()
+                    } else {
+                        word(caught.trim_end_matches([' ', ':']))
+                    }
+                });
+                filled.replace("$$", "$")
+            };
             // A line that names what wasn't caught would tell the user nothing.
             let complete = |template: &&&str| {
                 let groups = pattern
@@ -480,7 +497,7 @@ fn hint(log: &str, message: &str) -> Option<Hint> {
                     .next
                     .iter()
                     .filter(complete)
-                    .map(|line| fill(line))
+                    .map(|line| fill_command(line))
                     .collect(),
             })
         })

@@ -131,6 +131,9 @@ pub struct ComposeArgs {
     /// Write Dockerfile.cpu and Dockerfile.gpu into the folder, and stop.
     #[arg(long)]
     pub write: bool,
+    /// With --write: replace files that mlbuild didn't write.
+    #[arg(long, requires = "write")]
+    pub force: bool,
 }
 
 /// `--gpu`.

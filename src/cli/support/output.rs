@@ -1,9 +1,14 @@
 //! stdout is the answer, stderr the story.
+//!
+//! Much of both was written by others: records, labels, what registries and builders say. Characters
+//! that a terminal obeys are written out here, in all that mlbuild says (see
+//! [`mlbuild_progress::printable`]). What a container prints passes as it is, as it does with
+//! `docker logs`.
 
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
 
-use mlbuild_progress::{Drawing, Notes, ProgressMode, ProgressOutput};
+use mlbuild_progress::{Drawing, Notes, ProgressMode, ProgressOutput, printable};
 use tokio_util::sync::CancellationToken;
 
 use super::interrupt;
@@ -16,6 +21,29 @@ use crate::reporter::{Event, Question, Reporter};
 /// # Errors
 /// Where stdout is full, or closed before its one line: whoever reads it did not get the answer.
 pub fn answer(text: &str) -> CommandResult {
+    answer_as_it_is(&printable::text(text))
+}
+
+/// As [`answer`], for a document that is kept in a file: as it is, unless a terminal shows it.
+///
+/// # Errors
+/// As [`answer`].
+pub fn document(text: &str) -> CommandResult {
+    if std::io::stdout().is_terminal() {
+        return answer(text);
+    }
+    answer_as_it_is(text)
+}
+
+/// As [`answer`], for text whose parts went through [`printable`], and which has colours.
+///
+/// # Errors
+/// As [`answer`].
+pub fn coloured(text: &str) -> CommandResult {
+    answer_as_it_is(text)
+}
+
+fn answer_as_it_is(text: &str) -> CommandResult {
     let text = text.strip_suffix('\n').unwrap_or(text);
     let mut out = std::io::stdout().lock();
     let written = out
@@ -28,7 +56,18 @@ pub fn answer(text: &str) -> CommandResult {
     }
 }
 
-/// Writes bytes to stdout as they are.
+/// Writes bytes that are kept in a file to stdout: as they are, unless a terminal shows them.
+///
+/// # Errors
+/// As [`answer`].
+pub fn document_bytes(bytes: &[u8]) -> CommandResult {
+    if std::io::stdout().is_terminal() {
+        return answer(&String::from_utf8_lossy(bytes));
+    }
+    write_bytes(bytes).map_err(not_written)
+}
+
+/// Writes what a container printed to stdout, as it is.
 ///
 /// # Errors
 /// As [`answer`].
@@ -60,7 +99,12 @@ fn tell_above(notes: Option<Notes>) {
 
 /// Writes a line of the story to stderr; a closed stderr is no reason to stop.
 pub fn note(text: &str) {
-    write_line(&mlbuild_secrets::redact(text));
+    write_line(&shown(text));
+}
+
+/// What others wrote, as a terminal may get it.
+fn shown(text: &str) -> String {
+    printable::text(&mlbuild_secrets::redact(text)).into_owned()
 }
 
 /// A line as it is.
@@ -74,17 +118,17 @@ fn write_line(text: &str) {
 /// Writes a warning to stderr.
 pub fn warning(text: &str) {
     let (on, off) = colours("\x1b[33m");
-    note(&format!("{on}warning:{off} {text}"));
+    write_line(&format!("{on}warning:{off} {}", shown(text)));
 }
 
 /// Writes an error and its hints to stderr.
 pub fn error(error: &CommandError) {
     let (on, off) = colours("\x1b[31m");
     let mut err = std::io::stderr().lock();
-    let message = mlbuild_secrets::redact(error.message());
+    let message = shown(error.message());
     let _ = writeln!(err, "{on}error:{off} {message}");
     for hint in error.hints() {
-        let _ = writeln!(err, "  hint: {}", mlbuild_secrets::redact(hint));
+        let _ = writeln!(err, "  hint: {}", shown(hint));
     }
 }
 
@@ -113,7 +157,7 @@ impl Reporter for Terminal {
             Event::ProjectFile(found) if self.progress != ProgressMode::Quiet => {
                 note(&found.to_string());
             }
-            Event::LogIn(text) => write_line(&text),
+            Event::LogIn(text) => write_line(&printable::text(&text)),
             Event::Warning(text) => warning(&text),
             Event::Unchanged if !quiet => {
                 note("nothing changed since the lock: not built again (--no-skip builds)");
@@ -158,7 +202,7 @@ impl Reporter for Terminal {
                 usual = "n";
                 note(&format!("{} reaches out of its folder:", folder.display()));
                 for wish in wishes {
-                    note(&format!("  - {wish}"));
+                    note(&format!("  - {}", printable::line(wish)));
                 }
                 "May it? It is remembered for this folder. [y/N] "
             }
@@ -179,11 +223,17 @@ impl Reporter for Terminal {
     }
 }
 
-/// Rows in columns.
+/// Rows in columns. No cell can begin a row of its own.
 pub fn table<R: AsRef<[String]>>(rows: &[R]) -> String {
+    let cells = |row: &R| {
+        row.as_ref()
+            .iter()
+            .map(|c| printable::line(c).into_owned())
+            .collect()
+    };
+    let rows: Vec<Vec<String>> = rows.iter().map(cells).collect();
     let mut widths: Vec<usize> = Vec::new();
-    for row in rows {
-        let row = row.as_ref();
+    for row in &rows {
         widths.resize(widths.len().max(row.len()), 0);
         for (cell, width) in row.iter().zip(&mut widths) {
             *width = cell.chars().count().max(*width);
@@ -192,8 +242,8 @@ pub fn table<R: AsRef<[String]>>(rows: &[R]) -> String {
     let line = widths.iter().sum::<usize>() + 2 * widths.len();
     let spaces = " ".repeat(line);
     let mut text = String::with_capacity(rows.len() * line);
-    for row in rows {
-        for (cell, width) in row.as_ref().iter().zip(&widths) {
+    for row in &rows {
+        for (cell, width) in row.iter().zip(&widths) {
             text.push_str(cell);
             text.push_str(&spaces[..width + 2 - cell.chars().count()]);
         }

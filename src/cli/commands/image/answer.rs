@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use mlbuild_manifests::LockFile;
+use mlbuild_manifests::inside::keep_inside;
 use mlbuild_secrets::redact_json;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -68,13 +69,13 @@ pub(super) fn print(what: Print, planned: &Planned) -> CommandResult {
         Print::Dockerfile if plan.dockerfile.text.is_empty() => Err(CommandError::user(
             "the Dockerfile lies in the remote context; only the builder reads it",
         )),
-        Print::Dockerfile => output::answer(&plan.dockerfile.text),
+        Print::Dockerfile => output::document(&plan.dockerfile.text),
         Print::Plan => output::answer(&redact_json(&pretty(plan))),
         Print::Lock => match &planned.locked {
             Some(entry) => {
                 let mut one = LockFile::default();
                 one.insert(entry.clone());
-                output::answer(&one.to_toml())
+                output::document(&one.to_toml())
             }
             None => Err(CommandError::user(format!(
                 "{} has no entry for {}",
@@ -91,7 +92,8 @@ fn pretty(document: &impl Serialize) -> String {
 }
 
 fn write(flag: &str, file: &Path, bytes: &[u8]) -> CommandResult {
-    mlbuild_manifests::atomic::replace(file, bytes)
+    keep_inside(Path::new("."), file)
+        .and_then(|()| mlbuild_manifests::atomic::replace(file, bytes))
         .map_err(|error| CommandError::environment(format!("{flag} {}: {error}", file.display())))
 }
 

@@ -15,7 +15,7 @@ pub async fn run(args: ImageArgs) -> CommandResult {
     let (request, reporter) = (args.request(), Terminal::new(args.progress()));
     let output = &args.output;
     if args.compose.write {
-        let written = build::write_dockerfiles(&request, &reporter)?;
+        let written = build::write_dockerfiles(&request, args.compose.force, &reporter)?;
         return output::answer(&written.join("\n"));
     }
     if let Some(what) = output.print {

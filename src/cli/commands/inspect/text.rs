@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write as _};
 
+use mlbuild_progress::printable;
+
 use crate::cli::support::size::bytes;
 use crate::diff::count;
 use crate::inspect::{InspectReport, PlatformFacts, RegistryFacts};
@@ -21,7 +23,12 @@ struct Lines(String);
 
 impl Lines {
     fn add(&mut self, name: &str, value: impl Display) {
-        let _ = writeln!(self.0, "{name:<12}{value}");
+        self.words(name, &printable::line(&value.to_string()));
+    }
+
+    /// Words of a command may hold ends of lines.
+    fn words(&mut self, name: &str, line: &str) {
+        let _ = writeln!(self.0, "{name:<12}{line}");
     }
 
     fn maybe(&mut self, name: &str, value: Option<impl Display>) {
@@ -97,9 +104,14 @@ fn platform(lines: &mut Lines, name: &str, facts: &PlatformFacts) {
     lines.maybe("created", facts.created.as_ref());
     lines.add("user", facts.user.as_deref().unwrap_or("root"));
     lines.maybe("workdir", facts.workdir.as_ref());
-    let words = |words: &[String]| (!words.is_empty()).then(|| shell_line(words));
-    lines.maybe("entrypoint", words(&facts.entrypoint));
-    lines.maybe("command", words(&facts.command));
+    for (name, words) in [
+        ("entrypoint", &facts.entrypoint),
+        ("command", &facts.command),
+    ] {
+        if !words.is_empty() {
+            lines.words(name, &shell_line(words));
+        }
+    }
     lines.each("ports", &facts.ports);
     let names = facts.env.iter().filter_map(|line| line.split('=').next());
     let names: Vec<&str> = names.collect();

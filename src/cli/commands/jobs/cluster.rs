@@ -17,6 +17,7 @@ use crate::kubernetes::{self, Cluster, FoundJob, connect};
 use crate::queue::State;
 use crate::runtime::kubernetes::{ASKED_ANNOTATION, CONTAINER, KUEUE_QUEUE, MANAGED_BY};
 use crate::runtime::shell_line;
+use crate::shell::word;
 
 /// A cluster that nobody asked for may take so long to say what it has.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
@@ -252,12 +253,13 @@ pub(super) async fn cancel(typed: &str, at: &ClusterArgs) -> CommandResult {
     let (label, by) = MANAGED_BY;
     if found.job.labels().get(label).map(String::as_str) != Some(by) {
         let message = format!("the Job {name} isn't one of mlbuild's");
-        return Err(CommandError::user(message).hint(format!("kubectl delete job {name}")));
+        return Err(CommandError::user(message).hint(format!("kubectl delete job {}", word(&name))));
     }
     if Seen::of(&found).state.is_final() {
         let message = format!("the Job {name} is over");
         return Err(CommandError::user(message).hint(format!(
-            "to remove it and its output: kubectl delete job {name}"
+            "to remove it and its output: kubectl delete job {}",
+            word(&name)
         )));
     }
     cluster.remove(&name).await?;

@@ -14,6 +14,7 @@ use crate::cli::support::format::Format;
 use crate::cli::support::output;
 use crate::error::{CommandError, CommandResult};
 use crate::queue::{Queue, QueueConfig, gpu_need};
+use crate::shell::word;
 
 /// Make queues of jobs, and see what they hold.
 ///
@@ -152,8 +153,9 @@ fn create(args: &CreateArgs) -> CommandResult {
         .open()?
         .create_queue(&args.name, &text, args.replace)?;
     output::note(&format!(
-        "queue {}: mlbuild agent -q {0} serves it",
-        args.name
+        "queue {}: mlbuild agent -q {} serves it",
+        args.name,
+        word(&args.name)
     ));
     Ok(())
 }
@@ -189,7 +191,7 @@ fn show(args: &ShowArgs) -> CommandResult {
     let queue = args.store.open()?.queue(&args.name)?;
     match args.format {
         Format::Json => output::answer(&format!("{:#}", as_json(&queue))),
-        Format::Text => output::answer(queue.config.trim_end()),
+        Format::Text => output::document(queue.config.trim_end()),
     }
 }
 

@@ -10,6 +10,7 @@ use crate::cli::support::registry_args::RegistryArgs;
 use crate::error::CommandResult;
 use crate::registry::RegistryError;
 use crate::runs;
+use crate::trust;
 
 /// Flags of `mlbuild runs pull`.
 #[derive(Debug, Clone, Args)]
@@ -26,6 +27,9 @@ pub struct PullArgs {
     /// Where the records are.
     #[command(flatten)]
     pub project: ProjectArgs,
+    /// Let a link of the project lead the records out of its folder.
+    #[arg(long)]
+    pub trust: bool,
     /// Form of the answer.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
@@ -39,6 +43,8 @@ pub async fn run(args: &PullArgs) -> CommandResult {
     let project = args.project.folder()?;
     let registry = args.registry.client(&project)?;
     let image = RegistryError::reference(&args.image)?;
+    let links = trust::links_of_records(&project);
+    trust::check(&project, &links, args.trust, &Terminal::default())?;
     let prefix = args.run.as_deref();
     let pulled = runs::pull(&project, &image, prefix, &registry, &Terminal::default()).await?;
     let kept = pulled.attached - pulled.written.len();

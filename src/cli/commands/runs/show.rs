@@ -14,6 +14,7 @@ use crate::error::{CommandError, CommandResult};
 use crate::records::Store;
 use crate::runs;
 use crate::runtime::shell_line;
+use mlbuild_progress::printable;
 
 /// Flags of `mlbuild runs show`.
 #[derive(Debug, Clone, Args)]
@@ -52,7 +53,7 @@ pub async fn run(args: &ShowArgs) -> CommandResult {
             .load_patch(store.folder())
             .map_err(CommandError::user)?;
         return match patch {
-            Some(patch) => output::answer_bytes(&patch),
+            Some(patch) => output::document_bytes(&patch),
             None => {
                 output::note(&format!("run {} has no patch", record.id));
                 Ok(())
@@ -71,7 +72,12 @@ struct Lines(String);
 
 impl Lines {
     fn add(&mut self, name: &str, value: impl std::fmt::Display) {
-        let _ = writeln!(self.0, "{name:<10}{value}");
+        self.words(name, &printable::line(&value.to_string()));
+    }
+
+    /// Words of a command may hold ends of lines.
+    fn words(&mut self, name: &str, line: &str) {
+        let _ = writeln!(self.0, "{name:<10}{line}");
     }
 
     fn maybe(&mut self, name: &str, value: Option<impl std::fmt::Display>) {
@@ -107,9 +113,9 @@ fn text(record: &RunRecord) -> String {
         code(&mut lines, git, record);
     }
     if let Some(command) = &record.command {
-        lines.add("command", shell_line(&command.argv));
+        lines.words("command", &shell_line(&command.argv));
         if !command.options.is_empty() {
-            lines.add("options", shell_line(&command.options));
+            lines.words("options", &shell_line(&command.options));
         }
         lines.maybe("with", command.program.as_ref());
         lines.each("variables", &command.environment);
@@ -153,7 +159,7 @@ fn cluster(lines: &mut Lines, place: &RunCluster) {
     lines.add("namespace", &place.namespace);
     lines.add("job", &place.job);
     if !place.options.is_empty() {
-        lines.add("submit", shell_line(&place.options));
+        lines.words("submit", &shell_line(&place.options));
     }
 }
 

@@ -8,6 +8,7 @@ use mlbuild_progress::explain::Failure;
 use crate::builder::{BuilderError, PlanFeature, TlsFile, private};
 use crate::cli::support::hints;
 use crate::error::{CommandError, chain};
+use crate::shell::word;
 
 impl From<BuilderError> for CommandError {
     fn from(error: BuilderError) -> Self {
@@ -117,7 +118,7 @@ fn with_next_step(said: CommandError, error: &SolveError) -> CommandError {
     match error {
         SolveError::Lost { .. } => said.hint("see whether the builder still runs: mlbuild doctor"),
         SolveError::Output { path, source } if source.kind() == IoErrorKind::StorageFull => {
-            let folder = path.parent().unwrap_or(path).display();
+            let folder = word(path.parent().unwrap_or(path).to_string_lossy());
             said.hint(format!("this machine's disk is full: df -h {folder}"))
         }
         _ => said,

@@ -3,6 +3,7 @@
 use crate::error::CommandError;
 use crate::kubernetes::KubernetesError;
 use crate::nearest::nearest;
+use crate::shell::word;
 
 impl From<KubernetesError> for CommandError {
     fn from(error: KubernetesError) -> Self {
@@ -25,7 +26,7 @@ fn hint(error: &KubernetesError) -> Option<String> {
             let near = nearest(name, known.iter().map(String::as_str));
             format!(
                 "did you mean --context {}?",
-                near.or(known.first().map(String::as_str))?
+                word(near.or(known.first().map(String::as_str))?)
             )
         }
         KubernetesError::Unauthorized { .. } => {
@@ -41,7 +42,9 @@ fn hint(error: &KubernetesError) -> Option<String> {
             match kind.is_empty() {
                 true => "kubectl auth can-i --list shows what you may".to_owned(),
                 false => format!(
-                    "kubectl auth can-i {verb} {kind}s; whoever runs the cluster can allow it"
+                    "kubectl auth can-i {} {}; whoever runs the cluster can allow it",
+                    word(verb),
+                    word(format!("{kind}s"))
                 ),
             }
         }

@@ -6,6 +6,7 @@ use mlbuild_templates::ComposeError;
 use crate::error::{CommandError, chain};
 use crate::image::layout_writer::LayoutWriteError;
 use crate::package_store::StoreError;
+use crate::shell::word;
 use crate::planning::PlanningError;
 use crate::registry::mirror::MirrorError;
 use crate::settings::LockMode;
@@ -30,8 +31,11 @@ impl From<PlanningError> for CommandError {
             )),
             PlanningError::BasePlatform { has, wanted, .. } => made.hint(format!(
                 "name one that is for {wanted}, or build for it: --platform {}",
-                has[0]
+                word(&has[0])
             )),
+            PlanningError::NotOurs { .. } => made.hint(
+                "look at what would be written: --print dockerfile; replace it: --write --force",
+            ),
             PlanningError::Mirror(error) => error.into(),
             PlanningError::Builder(error) => error.into(),
             PlanningError::Store(error) => error.into(),
@@ -68,6 +72,7 @@ fn text(error: &PlanningError) -> String {
             format!("--file {}: the file is not UTF-8", path.display())
         }
         PlanningError::NothingToWrite => "--write composes from a built-in template; it has nothing to write for a Dockerfile of your own".into(),
+        PlanningError::NotOurs { .. } => format!("--write: {error}"),
         PlanningError::Unused(_) | PlanningError::UnusedPart { .. } => format!("--strict: {error}"),
         PlanningError::NoPin { mode, .. } => format!("{}: {error}", lock_flag(*mode)),
         PlanningError::Context(error) => chain(error),

@@ -4,6 +4,7 @@ use mlbuild_buildkit::CredentialsError;
 
 use crate::error::CommandError;
 use crate::registry::RegistryError;
+use crate::shell::word;
 
 impl From<RegistryError> for CommandError {
     fn from(error: RegistryError) -> Self {
@@ -17,27 +18,31 @@ impl From<RegistryError> for CommandError {
 
 fn hint(error: &RegistryError) -> Option<String> {
     match error {
-        RegistryError::Unauthorized { registry, .. } => Some(format!("docker login {registry}")),
+        RegistryError::Unauthorized { registry, .. } => {
+            Some(format!("docker login {}", word(registry)))
+        }
         RegistryError::Denied {
             registry,
             action,
             repository,
             ..
         } => Some(format!(
-            "docker login {registry}, as someone who may {action} {repository}"
+            "docker login {}, as someone who may {action} {repository}",
+            word(registry)
         )),
         RegistryError::Credentials(CredentialsError::Helper { registry, .. }) => Some(format!(
             "log in again, or remove the helper for {registry} from config.json"
         )),
         RegistryError::NoSuchPlatform { available, .. } => {
-            available.first().map(|p| format!("--platform {p}"))
+            available.first().map(|p| format!("--platform {}", word(p)))
         }
         RegistryError::Untrusted { registry, .. } => Some(format!(
             "add its CA to the system's, or set SSL_CERT_FILE, or put it into \
                  /etc/docker/certs.d/{registry}/ca.crt"
         )),
         RegistryError::PlainHttp { registry } => Some(format!(
-            "--insecure-registry {registry}, if you trust the network to it"
+            "--insecure-registry {}, if you trust the network to it",
+            word(registry)
         )),
         RegistryError::Unreachable { registry, .. } if registry == "docker.io" => Some(
             "in a closed network, name an image that can be reached (--base), or a mirror \
@@ -52,7 +57,8 @@ fn hint(error: &RegistryError) -> Option<String> {
             status: 429,
             ..
         } => Some(format!(
-            "anonymous use is limited more: docker login {registry}; or set a mirror"
+            "anonymous use is limited more: docker login {}; or set a mirror",
+            word(registry)
         )),
         RegistryError::NotMounted { .. } => Some(
             "name a tag in the repository that the image is in: its layers are there".to_owned(),

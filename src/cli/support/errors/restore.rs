@@ -4,6 +4,7 @@ use crate::error::CommandError;
 use crate::records::GitError;
 use crate::records::checkout::CheckoutError;
 use crate::restore::RestoreError;
+use crate::shell::word;
 
 impl From<RestoreError> for CommandError {
     fn from(error: RestoreError) -> Self {
@@ -25,7 +26,8 @@ impl From<RestoreError> for CommandError {
             RestoreError::NeverPushed {
                 program, reference, ..
             } => made.hint(format!(
-                "carry it over from there: {program} save {reference} | ssh THIS-MACHINE {program} load"
+                "carry it over from there: {program} save {} | ssh THIS-MACHINE {program} load",
+                word(reference)
             )),
             RestoreError::NotInRegistry(error) => {
                 CommandError::from(error).hint("nothing was changed")
@@ -66,20 +68,24 @@ fn code_hints(error: &CheckoutError, run: &str, remote: Option<&str>) -> Vec<Str
             vec!["install git; or the image and the command only: --no-code".to_owned()]
         }
         CheckoutError::Git(GitError::NotARepository(_)) => vec![match remote {
-            Some(remote) => format!("git clone {remote}, and restore in there"),
+            Some(remote) => format!("git clone {}, and restore in there", argument(remote)),
             None => code_stays,
         }],
         CheckoutError::BranchExists(branch) => vec![
-            format!("git switch {branch}, if it is this run's"),
-            format!("to make it anew: git branch -m {branch} {branch}-old"),
+            format!("git switch {}, if it is this run's", argument(branch)),
+            format!(
+                "to make it anew: git branch -m {} {}",
+                argument(branch),
+                word(format!("{branch}-old"))
+            ),
         ],
         CheckoutError::Dirty(_) => vec![
             "put them away: git stash --include-untracked".to_owned(),
             format!("or leave them, and restore beside: mlbuild restore {run} --worktree ../{run}"),
         ],
         CheckoutError::OtherRepository { recorded, .. } => vec![
-            format!("git clone {recorded}, and restore in there"),
-            format!("or, if it moved: git remote add run {recorded}"),
+            format!("git clone {}, and restore in there", argument(recorded)),
+            format!("or, if it moved: git remote add run {}", argument(recorded)),
         ],
         CheckoutError::NoSuchCommit { .. } => {
             vec!["push it from the repository that the run was started in (git push)".to_owned()]
@@ -90,4 +96,10 @@ fn code_hints(error: &CheckoutError, run: &str, remote: Option<&str>) -> Vec<Str
         ],
         _ => Vec::new(),
     }
+}
+
+/// A word that can't be taken for an option.
+fn argument(text: &str) -> String {
+    let dashes = if text.starts_with('-') { "-- " } else { "" };
+    format!("{dashes}{}", word(text))
 }

@@ -2,6 +2,7 @@
 
 use crate::error::CommandError;
 use crate::runs::RunsError;
+use crate::shell::word;
 
 impl From<RunsError> for CommandError {
     fn from(error: RunsError) -> Self {
@@ -12,7 +13,7 @@ impl From<RunsError> for CommandError {
             RunsError::NeverPushed { .. } => made.hint(
                 "push the image (docker push, or mlbuild image --push) and start the next run from it",
             ),
-            RunsError::NotAttached { image, .. } => made.hint(format!("mlbuild runs pull {image}")),
+            RunsError::NotAttached { image, .. } => made.hint(format!("mlbuild runs pull {}", word(image))),
             RunsError::Record(_) | RunsError::Id(_) | RunsError::Remove { .. } => made,
         }
     }

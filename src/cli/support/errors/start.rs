@@ -5,6 +5,7 @@ use mlbuild_templates::reference;
 
 use crate::error::CommandError;
 use crate::runtime::RuntimeCli;
+use crate::shell::word;
 use crate::start::{ProgramUser, StartError};
 
 impl From<StartError> for CommandError {
@@ -30,7 +31,7 @@ pub(in crate::cli) fn of_verb(error: StartError, verb: &str) -> CommandError {
             format!("mlbuild {verb} IMAGE"),
             "or make one: mlbuild image -t NAME --load".to_owned(),
         ],
-        StartError::SeveralImages { names } => vec![format!("mlbuild {verb} {}", names[0])],
+        StartError::SeveralImages { names } => vec![format!("mlbuild {verb} {}", word(&names[0]))],
         _ => Vec::new(),
     };
     hints.into_iter().fold(error.into(), CommandError::hint)
@@ -69,7 +70,7 @@ fn words(error: &StartError) -> Option<String> {
 /// A user, as a person typed it.
 fn shown(user: &ProgramUser) -> String {
     match user {
-        ProgramUser::Named(user) => format!("--user {user}"),
+        ProgramUser::Named(user) => format!("--user {}", word(user)),
         ProgramUser::Uid(uid) => format!("uid {uid}"),
     }
 }
@@ -142,7 +143,7 @@ fn not_pulled(image: &str, runtime: RuntimeCli, why: &str) -> Option<String> {
     match reference::parse(image) {
         Ok(image) if LOG_IN.iter().any(|word| why.contains(word)) => Some(format!(
             "is the name right? Otherwise: {runtime} login {}",
-            image.registry()
+            word(image.registry())
         )),
         _ if why.contains("not found") || why.contains("unknown") => Some(format!(
             "is the name right? {runtime} image ls lists what is here; mlbuild image --push puts one there"

@@ -1,6 +1,7 @@
 //! Errors of submitting a run, and of asking a cluster for it.
 
 use crate::error::CommandError;
+use crate::shell::word;
 use crate::submit::SubmitError;
 
 impl From<SubmitError> for CommandError {
@@ -27,10 +28,11 @@ impl From<SubmitError> for CommandError {
                 "is the image there, and may the cluster pull it? --pull-secret NAME, --local-image",
             ),
             SubmitError::Lost { job, source } => CommandError::from(source).hint(format!(
-                "the Job may run on; to look again: mlbuild logs -f {job}"
+                "the Job may run on; to look again: mlbuild logs -f {}",
+                word(job)
             )),
             SubmitError::Over { job } => {
-                made.hint(format!("mlbuild logs {job} shows what it printed"))
+                made.hint(format!("mlbuild logs {} shows what it printed", word(job)))
             }
             SubmitError::NoContextOfRun {
                 run,
@@ -48,7 +50,7 @@ impl From<SubmitError> for CommandError {
                 Some(server) => format!(
                     "run {run} was at {server}, which is another cluster: name its --context"
                 ),
-                None => format!("to run it again: mlbuild restore {run}"),
+                None => format!("to run it again: mlbuild restore {}", word(run)),
             }),
             SubmitError::NoJob(error) => CommandError::from(error)
                 .hint("write a Job's name or its run's id; kubectl get jobs -l app.kubernetes.io/managed-by=mlbuild lists them"),
@@ -62,7 +64,8 @@ impl From<SubmitError> for CommandError {
                 made.hint("hand the name in by downward API: MLBUILD_POD_NAME from metadata.name")
             }
             SubmitError::PodForbidden { namespace, .. } => made.hint(format!(
-                "allow it: mlbuild env --rbac --namespace {namespace} | kubectl apply -f -"
+                "allow it: mlbuild env --rbac --namespace {} | kubectl apply -f -",
+                word(namespace)
             )),
             _ => made,
         }

@@ -1,7 +1,7 @@
 //! Errors of `trust`.
 
 use crate::error::CommandError;
-use crate::runtime::shell_line;
+use crate::shell::word;
 use crate::trust::TrustError;
 
 impl From<TrustError> for CommandError {
@@ -27,7 +27,7 @@ impl From<TrustError> for CommandError {
                 user_file,
                 ..
             } => {
-                let word = shell_line(std::slice::from_ref(value));
+                let word = word(value);
                 let (flag, line) = match *key {
                     "[build] builder" => {
                         (format!("--builder {word}"), format!("builder = {value:?}"))

@@ -629,3 +629,24 @@ fn the_builders_words_are_searched_with_all_their_wrapping() {
       correct the line: RUN
     ");
 }
+
+#[test]
+fn words_of_a_log_stay_words_of_the_command_that_is_printed() {
+    for (log, next) in [
+        (
+            "fatal: secret x;id: not found",
+            "mlbuild image --secret id='x;id',src=FILE …",
+        ),
+        (
+            "error while loading shared libraries: lib$(id).so.1: cannot open",
+            "apt-file search 'lib$(id).so.1'    # which package has it",
+        ),
+        (
+            "sh: 1: $(touch${IFS}x): not found\nE: Unable to locate package $(touch${IFS}x)",
+            "apt-cache search '$(touch${IFS}x)'    # in the base image: renamed?",
+        ),
+    ] {
+        let found = hint(log, "").unwrap();
+        assert!(found.next.iter().any(|line| line == next), "{found:?}");
+    }
+}

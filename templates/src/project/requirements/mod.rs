@@ -59,6 +59,12 @@ pub struct LocalProject {
 
 const MAX_DEPTH: usize = 20;
 
+/// True for a file that links lead out of the project's folder.
+fn leads_out(project: &Path, file: &str) -> bool {
+    let places = (project.canonicalize(), project.join(file).canonicalize());
+    matches!(&places, (Ok(project), Ok(file)) if !file.starts_with(project))
+}
+
 /// Reads requirements files, and the files that they include, of the project in a folder.
 /// Markers are judged for `python`.
 ///
@@ -279,6 +285,12 @@ impl Reader<'_> {
         {
             return Err(at.bad(
                 "includes a file from outside the build context",
+                "include files of the project, by a relative path",
+            ));
+        }
+        if leads_out(self.project, &included) {
+            return Err(at.bad(
+                &format!("includes {included}, a link that leads out of the build context"),
                 "include files of the project, by a relative path",
             ));
         }

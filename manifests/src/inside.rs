@@ -1,0 +1,101 @@
+//! Whether what is to be written stays in its folder.
+//!
+//! A clone may hold `Dockerfile.cpu -> ~/.bashrc`, or `.devcontainer -> ~/.ssh`: who writes into the
+//! project would write there.
+
+use std::io;
+use std::path::{Component, Path, PathBuf};
+
+/// Refuses a path below `root` that links lead out of it. A path that isn't below `root` as it is
+/// written was named by a person, and is let pass: `/dev/stdout`.
+///
+/// # Errors
+/// Of the kind `PermissionDenied`, with where the path leads; or where `root` can't be looked at.
+pub fn keep_inside(root: &Path, path: &Path) -> io::Result<()> {
+    let whole = std::path::absolute(root)?;
+    if !std::path::absolute(path)?.starts_with(&whole) {
+        return Ok(());
+    }
+    let root = root_of(root).canonicalize()?;
+    let place = real(&std::path::absolute(path)?);
+    if place.starts_with(&root) {
+        return Ok(());
+    }
+    let text = format!(
+        "a link leads to {}, outside {}, where nothing is written",
+        place.display(),
+        root.display()
+    );
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, text))
+}
+
+fn root_of(root: &Path) -> &Path {
+    if root.as_os_str().is_empty() {
+        return Path::new(".");
+    }
+    root
+}
+
+/// The path with its links followed; what isn't there yet is taken as it is written.
+fn real(path: &Path) -> PathBuf {
+    let mut missing = Vec::new();
+    let mut known = path;
+    loop {
+        if let Ok(mut place) = known.canonicalize() {
+            for part in missing.iter().rev() {
+                match part {
+                    Component::ParentDir => drop(place.pop()),
+                    part => place.push(part),
+                }
+            }
+            return place;
+        }
+        match (known.components().next_back(), known.parent()) {
+            (Some(part), Some(parent)) => {
+                missing.push(part);
+                known = parent;
+            }
+            _ => return path.to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::keep_inside;
+
+    #[test]
+    fn links_that_lead_out_are_seen_at_every_level() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::create_dir_all(at("project/sub")).unwrap();
+        std::fs::create_dir(at("home")).unwrap();
+        std::fs::write(at("home/rc"), "").unwrap();
+        symlink("../home/rc", at("project/out")).unwrap();
+        symlink("../home", at("project/folder")).unwrap();
+        symlink("sub/file", at("project/in")).unwrap();
+        std::fs::write(at("project/sub/file"), "").unwrap();
+        let is_kept = |name: &str| keep_inside(&at("project"), &at(name)).is_ok();
+        for good in [
+            "project/new",
+            "project/a/b",
+            "project/in",
+            "project/sub/x",
+            "home/rc",
+        ] {
+            assert!(is_kept(good), "{good}");
+        }
+        for bad in [
+            "project/out",
+            "project/folder/new",
+            "project/folder/a/b",
+            "project/folder/rc",
+        ] {
+            assert!(!is_kept(bad), "{bad}");
+        }
+        let said = keep_inside(&at("project"), &at("project/out")).unwrap_err();
+        assert!(said.to_string().contains("home/rc"), "{said}");
+    }
+}
