@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, ValueEnum, ValueHint};
 use mlbuild_manifests::LockFile;
+use mlbuild_manifests::inside::keep_inside;
 
 use crate::cli::support::image_args::ImageArgs;
 use crate::cli::support::output;
@@ -69,25 +70,42 @@ pub fn run(args: &CiArgs) -> CommandResult {
         return Err(
             CommandError::user("the workflow pushes the image, which has no name")
                 .hint("name it with its registry: mlbuild ci github -- -t ghcr.io/OWNER/NAME:TAG")
-                .hint("or in mlbuild.toml: [image] tags = [\"ghcr.io/OWNER/NAME:TAG\"]"),
+                .hint("or in mlbuild.toml: [image] tag = \"ghcr.io/OWNER/NAME:TAG\""),
         );
     }
-    let text = workflow(args, settings.tags[0].registry())?;
+    let text = workflow(args, &settings)?;
     warn_of_lock(&settings);
     let place = match &args.output {
-        Some(path) if path.as_os_str() == "-" => return output::answer(text.trim_end()),
+        Some(path) if path.as_os_str() == "-" => return output::document(text.trim_end()),
         Some(path) => path.clone(),
         None => settings.project.join(match args.host {
             CiHost::Github => ".github/workflows/image.yml",
             CiHost::Gitlab => ".gitlab-ci.yml",
         }),
     };
-    write(&place, &text, args.force)?;
+    write(&settings.project, &place, &text, args.force)?;
     output::answer(&place.display().to_string())
 }
 
-fn workflow(args: &CiArgs, registry: &str) -> CommandResult<String> {
-    let words = args.flags.iter().map(String::as_str);
+/// The text. A runner has nobody to ask: what the project reaches outside its folder is listed here,
+/// and agreed to by whoever commits the workflow, which is then given `--trust`.
+fn workflow(args: &CiArgs, settings: &settings::ImageSettings) -> CommandResult<String> {
+    let registry = settings.tags[0].registry();
+    let mut words: Vec<&str> = args.flags.iter().map(String::as_str).collect();
+    if !settings.wishes.is_empty() {
+        let wishes: Vec<String> = settings
+            .wishes
+            .iter()
+            .map(|w| format!("\n  - {w}"))
+            .collect();
+        output::warning(&format!(
+            "the project reaches out of its folder, on the runner too; the workflow has --trust for that:{}",
+            wishes.concat()
+        ));
+        if !settings.trust {
+            words.push("--trust");
+        }
+    }
     let flags =
         shlex::try_join(words).map_err(|error| CommandError::user(format!("after --: {error}")))?;
     if flags.contains('\n') {
@@ -105,6 +123,7 @@ fn workflow(args: &CiArgs, registry: &str) -> CommandResult<String> {
     let text = text
         .replace("@ACTION@", &format!("{action}@v{version}"))
         .replace("@REPOSITORY@", REPOSITORY)
+        .replace("@VERSION@", version)
         .replace("@BUILDKIT@", BUILDKIT)
         .replace("@REGISTRY@", registry);
     Ok(if flags.is_empty() {
@@ -126,9 +145,10 @@ fn warn_of_lock(settings: &settings::ImageSettings) {
     }
 }
 
-fn write(place: &Path, text: &str, force: bool) -> CommandResult {
+fn write(project: &Path, place: &Path, text: &str, force: bool) -> CommandResult {
     let fail =
         |error: std::io::Error| CommandError::environment(format!("{}: {error}", place.display()));
+    keep_inside(project, place).map_err(fail)?;
     match std::fs::read_to_string(place) {
         Ok(old) if old == text => return Ok(()),
         Ok(_) if !force => {
