@@ -9,6 +9,7 @@ use super::folder::{self, Folder, Kind, Launch};
 use super::rootless;
 use super::source::Programs;
 use super::{Options, process_output};
+use crate::reporter::Reporter;
 
 /// Writes the daemon's configuration and says how it is started.
 pub(super) async fn prepare(
@@ -16,6 +17,7 @@ pub(super) async fn prepare(
     programs: &Programs,
     options: &Options,
     without_root: bool,
+    reporter: &dyn Reporter,
 ) -> Result<Launch, Error> {
     let sockets = folder.sockets();
     folder::private_folder(&sockets)?;
@@ -30,8 +32,26 @@ pub(super) async fn prepare(
         }
         Kind::Buildkitd => {
             let socket = sockets.join("buildkitd.sock");
-            let config =
-                buildkitd_config(folder, &sockets, &socket, programs, options, without_root);
+            let refused = if without_root {
+                rootless::refuses_sandbox(programs, &sockets).await
+            } else {
+                None
+            };
+            if let Some(why) = &refused {
+                reporter.note(format!(
+                    "the kernel refuses build steps a view of their own on processes ({why}): they see \
+                     yours, and can signal them"
+                ));
+            }
+            let sandbox = refused.is_none();
+            let config = buildkitd_config(
+                folder,
+                &sockets,
+                &socket,
+                programs,
+                options,
+                (without_root, sandbox),
+            );
             (socket, config)
         }
     };
@@ -86,7 +106,7 @@ fn buildkitd_config(
     socket: &Path,
     programs: &Programs,
     options: &Options,
-    without_root: bool,
+    (without_root, sandbox): (bool, bool),
 ) -> String {
     let quoted = |path: &Path| toml::Value::String(text(path)).to_string();
     format!(
@@ -95,12 +115,13 @@ fn buildkitd_config(
          [otel]\nsocketPath = {otel}\n\n\
          [worker.containerd]\nenabled = false\n\n\
          [worker.oci]\nenabled = true\nbinary = {runtime}\nnetworkMode = \"host\"\nrootless = {without_root}\n\
-         noProcessSandbox = {without_root}\ngc = true\nmaxUsedSpace = {limit}\ngckeepstorage = {limit}\n",
+         noProcessSandbox = {no_sandbox}\ngc = true\nmaxUsedSpace = {limit}\ngckeepstorage = {limit}\n",
         root = quoted(&folder.data()),
         address = toml::Value::String(format!("unix://{}", socket.display())),
         otel = quoted(&sockets.join("otel.sock")),
         runtime = quoted(&programs.runtime),
         limit = options.cache_limit,
+        no_sandbox = !sandbox,
     )
 }
 

@@ -137,7 +137,7 @@ pub async fn up(
     }
     let without_root = !rustix::process::geteuid().is_root();
     let programs = source::programs(folder, &options.source, without_root, reporter).await?;
-    let launch = launch::prepare(folder, &programs, options, without_root).await?;
+    let launch = launch::prepare(folder, &programs, options, without_root, reporter).await?;
     folder::write_toml(&folder.launch_file(), &launch)?;
     reporter.note(format!(
         "starting a private {} {} ({})",

@@ -1,6 +1,11 @@
 //! Without root: the daemon runs in a user namespace that rootlesskit makes.
 
+use std::ffi::OsStr;
 use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::process::Command;
 
 use super::error::Error;
 use super::source::Programs;
@@ -36,6 +41,49 @@ pub(super) fn wrap(
     wrapped.extend(["sh", "-c", FRESH_RUN, "sh"].map(str::to_owned));
     wrapped.extend(command);
     Ok(wrapped)
+}
+
+/// Time for the question of [`refuses_sandbox`].
+const PROBE: Duration = Duration::from_secs(20);
+
+/// Whether the kernel refuses processes in a user's namespace a `/proc` of their own, and why: it does
+/// where the one that is there is covered in part, as in most containers. Build steps need one, or
+/// they see the user's processes. `None` also where rootlesskit itself can't be had: that is told
+/// when it is needed.
+pub(super) async fn refuses_sandbox(programs: &Programs, sockets: &Path) -> Option<String> {
+    let rootlesskit = programs.rootlesskit.as_ref()?;
+    check().ok()?;
+    let path = super::launch::path_variable(&programs.path);
+    probe(rootlesskit, &path, sockets).await
+}
+
+async fn probe(rootlesskit: &Path, path: &OsStr, sockets: &Path) -> Option<String> {
+    let state = format!("--state-dir={}", sockets.join("probe").display());
+    let mut probe = Command::new(rootlesskit);
+    probe
+        .args([&state, "--net=host", "--propagation=rslave"])
+        .args([
+            "unshare",
+            "--pid",
+            "--fork",
+            "--mount",
+            "--mount-proc",
+            "true",
+        ])
+        .env("PATH", path)
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    let said = match tokio::time::timeout(PROBE, probe.output()).await {
+        Ok(Ok(output)) if output.status.success() => return None,
+        Ok(Ok(output)) => String::from_utf8_lossy(&output.stderr).into_owned(),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "no answer in time".to_owned(),
+    };
+    let reason = said.lines().find(|line| line.contains("unshare: "));
+    let reason = reason
+        .or(said.lines().next_back())
+        .unwrap_or("no reason given");
+    Some(reason.trim().to_owned())
 }
 
 /// What the machine must allow, each with what to type where it doesn't.
@@ -102,6 +150,28 @@ fn has_range(file: &str, uid: u32, name: Option<&str>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn build_steps_see_no_other_processes_unless_the_kernel_refuses() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let rootlesskit = folder.path().join("rootlesskit");
+        let refusal = "unshare: mount /proc failed: Operation not permitted";
+        for (script, told) in [
+            ("exit 0".to_owned(), None),
+            (
+                format!(
+                    "echo '{refusal}' >&2; echo '[rootlesskit:child] error: exit status 1' >&2; exit 1"
+                ),
+                Some(refusal.to_owned()),
+            ),
+        ] {
+            std::fs::write(&rootlesskit, format!("#!/bin/sh\n{script}\n")).unwrap();
+            std::fs::set_permissions(&rootlesskit, std::fs::Permissions::from_mode(0o755)).unwrap();
+            let path = std::env::var_os("PATH").unwrap();
+            assert_eq!(probe(&rootlesskit, &path, folder.path()).await, told);
+        }
+    }
 
     #[test]
     fn ranges_are_found_by_name_and_by_id() {
