@@ -7,7 +7,7 @@ use mlbuild_manifests::RunIdError;
 
 use crate::error::ErrorKind;
 use crate::queue::archive::ArchiveError;
-use crate::queue::{LaunchConfigError, QueueConfigError, StoreError};
+use crate::queue::{LaunchConfigError, PolicyError, QueueConfigError, StoreError};
 use crate::records::GitError;
 use crate::runtime::RuntimeCli;
 use crate::start::StartError;
@@ -59,6 +59,16 @@ pub enum JobError {
     /// The queue's configuration or one of the job's overrides isn't taken.
     #[error(transparent)]
     Options(#[from] QueueConfigError),
+    /// A rule of the agent or of the queue refuses it.
+    #[error("{source}")]
+    Policy {
+        /// Which one.
+        source: PolicyError,
+        /// The agent's `launch-config.yaml`, if there is one.
+        file: Option<PathBuf>,
+        /// The machine that it is on.
+        host: String,
+    },
     /// The job's id is none of a run.
     #[error(transparent)]
     RunId(#[from] RunIdError),
@@ -130,6 +140,7 @@ impl JobError {
             Self::Options(error) => error.kind(),
             Self::Store(error) => error.kind(),
             Self::Start(error) => error.kind(),
+            Self::Policy { source, .. } => source.kind(),
             Self::RunId(_) | Self::BuildsNothing | Self::NoRegistryForPodman => ErrorKind::User,
             Self::NoHome | Self::Unwritable { .. } | Self::Archive(_) | Self::BuildProcess(_) => {
                 ErrorKind::Environment

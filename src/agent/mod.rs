@@ -137,7 +137,7 @@ fn register_here(
     reporter: Arc<dyn Reporter>,
     runtime: Handle,
 ) -> Result<RegisteredAgent, AgentError> {
-    let config = config(request.config, &*reporter)?;
+    let (config, policy_file) = config(request.config, &*reporter)?;
     let store = Store::open(&request.place)?;
     let queues = match (request.queues, config.queues) {
         (given, _) if !given.is_empty() => given,
@@ -174,6 +174,8 @@ fn register_here(
         containers: Arc::new(containers),
         builder: config.builder,
         registry: config.registry,
+        policy: config.policy,
+        policy_file,
         builds: request.builds,
         words: request.words,
         folder: request.folder,
@@ -206,11 +208,15 @@ fn introduction(registration: &AgentRegistration, max_jobs: usize) -> String {
     format!("agent {name}: serves {queues}; jobs at once: {at_once}; GPUs: {gpus}")
 }
 
-fn config(given: Option<PathBuf>, reporter: &dyn Reporter) -> Result<LaunchConfig, AgentError> {
+/// The configuration, and its file.
+fn config(
+    given: Option<PathBuf>,
+    reporter: &dyn Reporter,
+) -> Result<(LaunchConfig, Option<PathBuf>), AgentError> {
     let home = std::env::var_os("HOME").map(PathBuf::from);
     let found = given.or_else(|| LaunchConfig::find(&home?));
     let Some(file) = found else {
-        return Ok(LaunchConfig::default());
+        return Ok((LaunchConfig::default(), None));
     };
     let config = LaunchConfig::read(&file)?;
     for key in &config.unused {
@@ -219,5 +225,5 @@ fn config(given: Option<PathBuf>, reporter: &dyn Reporter) -> Result<LaunchConfi
     if config.builder.kind == BuilderKind::Buildkit && config.registry.is_none() {
         return Err(AgentError::NothingToPushTo { path: file });
     }
-    Ok(config)
+    Ok((config, Some(file)))
 }

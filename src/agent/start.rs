@@ -14,10 +14,11 @@ use super::handle::JobHandle;
 use super::state::Agent;
 use super::{image, labels};
 use crate::queue::{
-    Claim, End, QueueConfig, QueueConfigError, Source, Start, override_of, without_gpus,
+    Claim, End, PolicyError, PolicyQuestion, QueueConfig, QueueConfigError, Source, Start,
+    override_of, without_gpus,
 };
 use crate::records::{RunExit, StartedRun};
-use crate::runtime::Options;
+use crate::runtime::{Options, RunSpec};
 use crate::start::job::Prepared;
 
 /// Does the job from its beginning to its end.
@@ -99,10 +100,21 @@ fn prepare<'a>(
 ) -> Result<Prepared<'a>, JobError> {
     let overrides = claim.overrides.iter().map(|text| override_of(text));
     let overrides: Options = overrides.collect::<Result<_, QueueConfigError>>()?;
-    let (mut spec, own) = config.spec(image, &claim.command, overrides);
+    let (mut spec, own) = config.spec(image, &claim.command, overrides.clone());
     spec.options = without_gpus(spec.options);
     let home = std::env::var_os("HOME").map(PathBuf::from);
     spec.anchor(&agent.folder, home.as_deref());
+    let question = PolicyQuestion {
+        queue: config,
+        overrides: &overrides,
+        gpus: claim.gpus.len(),
+    };
+    let admitted = admit(agent, claim, &mut spec, &own, &question);
+    admitted.map_err(|source| JobError::Policy {
+        source,
+        file: agent.policy_file.clone(),
+        host: agent.registration.host.clone(),
+    })?;
     let prepared = agent.containers.wait(agent.containers.engine.prepare(
         spec,
         &without_gpus(own),
@@ -112,6 +124,22 @@ fn prepare<'a>(
         &*agent.reporter,
     ));
     Ok(prepared?)
+}
+
+/// Asks the agent's policy. Where an image was built for the job, it comes from the agent itself.
+fn admit(
+    agent: &Agent,
+    claim: &Claim,
+    spec: &mut RunSpec,
+    own: &Options,
+    question: &PolicyQuestion<'_>,
+) -> Result<(), PolicyError> {
+    let mut policy = agent.policy.clone();
+    if !matches!(claim.source, Source::Image { .. }) {
+        policy.registries = None;
+    }
+    policy.admit(spec, question)?;
+    policy.admit_options(own, question)
 }
 
 /// Has the container made, and not started; returns its id.

@@ -11,7 +11,7 @@ use super::builds::ImageBuilds;
 use super::containers::Containers;
 use super::error::JobError;
 use super::handle::JobHandle;
-use crate::queue::{AgentRegistration, Builder, Store, StoreError};
+use crate::queue::{AgentRegistration, Builder, Policy, Store, StoreError};
 use crate::reporter::Reporter;
 
 /// How long before a store that doesn't answer is asked again.
@@ -26,6 +26,10 @@ pub(super) struct Agent {
     pub(super) containers: Arc<Containers>,
     pub(super) builder: Builder,
     pub(super) registry: Option<String>,
+    /// What jobs may do on this machine.
+    pub(super) policy: Policy,
+    /// The file that says so.
+    pub(super) policy_file: Option<PathBuf>,
     pub(super) builds: Box<dyn ImageBuilds>,
     /// A job's failure as people read it in the queue.
     pub(super) words: fn(JobError) -> String,

@@ -18,6 +18,9 @@ pub struct QueueConfig {
     pub options: Options,
     /// Base of images that are built for jobs: `builder.accelerator.base_image`.
     pub base_image: Option<String>,
+    /// Options that a launch may set, by their long names: `overrides`. `None`: all that agents let
+    /// pass.
+    pub overrides: Option<Vec<String>>,
 }
 
 impl QueueConfig {
@@ -103,9 +106,16 @@ impl<'de> Deserialize<'de> for QueueConfig {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<QueueConfig, A::Error> {
                 let mut config = QueueConfig::default();
                 while let Some(key) = map.next_key_seed(Key)? {
-                    let Some(flag) = key else {
-                        config.base_image = map.next_value::<Builder>()?.accelerator.base_image;
-                        continue;
+                    let flag = match key {
+                        QueueKey::Option(flag) => flag,
+                        QueueKey::Builder => {
+                            config.base_image = map.next_value::<Builder>()?.accelerator.base_image;
+                            continue;
+                        }
+                        QueueKey::Overrides => {
+                            config.overrides = Some(map.next_value_seed(Names)?);
+                            continue;
+                        }
                     };
                     for setting in map.next_value_seed(Checked(flag))? {
                         config.options.push(setting);
@@ -132,26 +142,58 @@ impl<'de> DeserializeSeed<'de> for Checked {
     }
 }
 
-/// The option of a key; `None` for `builder`.
+/// The names of options that a launch may set.
+struct Names;
+
+impl<'de> DeserializeSeed<'de> for Names {
+    type Value = Vec<String>;
+    fn deserialize<D: Deserializer<'de>>(self, input: D) -> Result<Vec<String>, D::Error> {
+        let names = Vec::<String>::deserialize(input)?;
+        let known = |name: &String| match option_of(name) {
+            Ok(flag) => Ok(flag.name.to_owned()),
+            Err(near) => {
+                let hint = near.map_or(OTHERS.to_owned(), |near| format!("did you mean `{near}`?"));
+                Err(de::Error::custom(format!(
+                    "overrides: unknown option `{name}`{HINT}{hint}"
+                )))
+            }
+        };
+        names.iter().map(known).collect()
+    }
+}
+
+/// What a key stands for.
+enum QueueKey {
+    /// An option of the jobs' containers.
+    Option(&'static Flag),
+    /// How images are built.
+    Builder,
+    /// What a launch may set.
+    Overrides,
+}
+
+/// Reads a key.
 struct Key;
 
 impl<'de> DeserializeSeed<'de> for Key {
-    type Value = Option<&'static Flag>;
+    type Value = QueueKey;
     fn deserialize<D: Deserializer<'de>>(self, input: D) -> Result<Self::Value, D::Error> {
         input.deserialize_identifier(self)
     }
 }
 
 impl Visitor<'_> for Key {
-    type Value = Option<&'static Flag>;
+    type Value = QueueKey;
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an option of docker run")
     }
     fn visit_str<E: de::Error>(self, key: &str) -> Result<Self::Value, E> {
-        if key == "builder" {
-            return Ok(None);
+        match key {
+            "builder" => return Ok(QueueKey::Builder),
+            "overrides" => return Ok(QueueKey::Overrides),
+            _ => {}
         }
-        option_of(key).map(Some).map_err(|near| {
+        option_of(key).map(QueueKey::Option).map_err(|near| {
             let hint = match near {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => OTHERS.to_owned(),
@@ -204,7 +246,7 @@ fn option_of(key: &str) -> Result<&'static Flag, Option<&'static str>> {
         return Ok(flag);
     }
     let names = FLAGS.iter().filter(|flag| may_stand(flag));
-    let names = names.map(|flag| flag.name).chain(["builder"]);
+    let names = names.map(|flag| flag.name).chain(["builder", "overrides"]);
     let dashed = key.replace('_', "-");
     Err(crate::nearest::nearest(&dashed, names))
 }

@@ -6,12 +6,20 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::error::LaunchConfigError;
+use super::policy::Policy;
 use crate::nearest::nearest;
 
 type Result<T> = std::result::Result<T, LaunchConfigError>;
 
 /// Keys that mean something here.
-const KEYS: [&str; 5] = ["max_jobs", "queues", "builder", "registry", "environment"];
+const KEYS: [&str; 6] = [
+    "max_jobs",
+    "queues",
+    "builder",
+    "registry",
+    "environment",
+    "policy",
+];
 /// Keys of W&B's own agent that mean nothing without its server, or that the runtime decides.
 const OF_WANDB: [&str; 9] = [
     "entity",
@@ -37,6 +45,8 @@ pub struct LaunchConfig {
     pub builder: Builder,
     /// Where it pushes them: `HOST/NAME`.
     pub registry: Option<String>,
+    /// What it lets jobs do on its machine.
+    pub policy: Policy,
     /// What the file says and what has no meaning here.
     pub unused: Vec<String>,
 }
@@ -105,6 +115,7 @@ impl LaunchConfig {
                 "queues" => config.queues = typed(&key, value)?,
                 "builder" => config.builder = builder(typed(&key, value)?, &mut config.unused)?,
                 "registry" => config.registry = registry(typed(&key, value)?, &mut config.unused)?,
+                "policy" => config.policy = typed(&key, value)?,
                 "environment" => environment(&typed(&key, value)?, &mut config.unused),
                 key if OF_WANDB.contains(&key) => config.unused.push(key.to_owned()),
                 key => return Err(unknown(key, key, &KEYS)),
@@ -223,6 +234,7 @@ mod tests {
                 base_image: Some("tensorflow/tensorflow:latest-gpu".into()),
             },
             registry: Some("registry.example/jobs".into()),
+            policy: Policy::default(),
             unused: vec![
                 "entity".into(),
                 "environment.region".into(),

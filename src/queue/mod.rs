@@ -9,6 +9,7 @@ mod config;
 mod error;
 mod job;
 mod launch_config;
+mod policy;
 mod secret;
 mod store;
 
@@ -17,5 +18,6 @@ pub use config::{QueueConfig, gpu_need, override_of, without_gpus};
 pub use error::{LaunchConfigError, QueueConfigError};
 pub use job::{Attempt, GpuNeed, Job, NewJob, Queue, Source, State};
 pub use launch_config::{Builder, BuilderKind, LaunchConfig};
+pub use policy::{Policy, PolicyError, PolicyQuestion, may_override};
 pub use secret::SecretError;
 pub use store::{Filter, Place, Prune, Pruned, Store, StoreError, Watch};

@@ -234,3 +234,37 @@ fn what_a_person_gets_wrong() {
       hint: did you mean `max_jobs`?
     ");
 }
+
+/// Whoever may launch gets nothing of the agent's machine that its policy doesn't name.
+#[test]
+fn a_launcher_gets_nothing_of_the_agents_machine() {
+    let setting = Setting::sqlite();
+    setting.run(&["queue", "create", "q"]).answer();
+    let mark = setting.project.outside().join("mark");
+    let script = format!("touch {}", mark.display());
+    let jobs: Vec<(String, &str)> = [
+        ("privileged", "policy.options: [privileged]"),
+        ("volume=/etc:/host", "policy.mounts: [\"/etc\"]"),
+        ("pid=host", "policy.options: [\"pid=host\"]"),
+        ("env=PGPASSWORD", "policy.env: [PGPASSWORD]"),
+        ("device=/dev/fuse", "policy.options: [\"device=/dev/fuse\"]"),
+    ]
+    .map(|(set, rule)| (setting.launch(&["--set", set], &script), rule))
+    .into();
+    let folder = setting.project.outside().display().to_string();
+    let mounted = format!("volume={folder}:{folder}");
+    let passes = setting.launch(&["--set", &mounted], &script);
+    setting.drain(&[]);
+    for (id, rule) in jobs {
+        let job = setting.job(&id);
+        let why = job["error"].as_str().unwrap_or_default();
+        assert_eq!(job["state"], "failed", "{job}");
+        assert!(
+            why.contains(rule) && why.contains("launch-config.yaml"),
+            "{why}"
+        );
+        println!("{why}");
+    }
+    assert_eq!(setting.job(&passes)["state"], "succeeded");
+    assert!(mark.exists(), "what the policy names is mounted");
+}

@@ -66,6 +66,9 @@ pub struct Setting {
 impl Setting {
     pub fn sqlite() -> Self {
         let (engines, project) = (Engines::from_env(), Project::new(&[]));
+        // What these tests mount lies there.
+        let policy = format!("policy:\n  mounts: [{:?}]\n", std::env::temp_dir());
+        project.write("../home/.config/wandb/launch-config.yaml", &policy);
         let file = project.outside().join("state/queue.db");
         Self {
             store: file.to_string_lossy().into_owned(),

@@ -13,7 +13,8 @@ use crate::cli::support::format::Format;
 use crate::cli::support::output;
 use crate::error::{CommandError, CommandResult};
 use crate::queue::{
-    GpuNeed, NewJob, QueueConfig, QueueConfigError, Source, archive, gpu_need, override_of,
+    GpuNeed, NewJob, QueueConfig, QueueConfigError, Source, archive, gpu_need, may_override,
+    override_of,
 };
 use crate::records::{Git, GitError};
 use crate::runtime::{Options, shell_line};
@@ -84,6 +85,7 @@ pub fn run(args: &LaunchArgs) -> CommandResult {
     let store = args.store.open()?;
     let queue = store.queue(&args.queue)?;
     let config = QueueConfig::parse(&queue.config, Path::new(&queue.name))?;
+    may_override(&config, &overrides)?;
     let (mut need, mut texts) = (GpuNeed::None, args.overrides.clone());
     match &args.gpus {
         Some(gpus) => need = gpus.clone(),
@@ -111,8 +113,9 @@ pub fn run(args: &LaunchArgs) -> CommandResult {
     store.launch_with(id.as_str(), &job, archive.as_ref())?;
     if queue.paused {
         output::note(&format!(
-            "queue {0} is paused: mlbuild queue resume {0}",
-            queue.name
+            "queue {} is paused: mlbuild queue resume {}",
+            queue.name,
+            crate::shell::word(&queue.name)
         ));
     }
     output::answer(&match args.format {
@@ -199,9 +202,9 @@ fn commit_of(url: &str, revision: &str) -> CommandResult<String> {
     }
     let unknown = |why: String| {
         CommandError::user(format!("--git {url}: {why}")).hint(shell_line(&[
-            "git".into(),
-            "ls-remote".into(),
-            url.into(),
+            "git",
+            "ls-remote",
+            url,
         ]))
     };
     // Of no repository: what lies in this folder is none of its business.

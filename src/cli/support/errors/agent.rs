@@ -28,6 +28,17 @@ impl From<JobError> for CommandError {
             JobError::Options(error) => error.into(),
             JobError::Store(error) => error.into(),
             JobError::Start(error) => error.into(),
+            JobError::Policy { source, file, host } if !source.is_of_queue() => {
+                let file = match file {
+                    Some(file) => file.display().to_string(),
+                    None => "~/.config/mlbuild/launch-config.yaml".to_owned(),
+                };
+                made.hint(format!(
+                    "whoever runs the agent can let it pass: {} in {file} on {host}",
+                    source.rule()
+                ))
+            }
+            JobError::Policy { source, .. } => source.into(),
             JobError::BuildsNothing => made.hint("launch the job with --image"),
             JobError::NoRegistryForPodman => made.hint(
                 "name one in launch-config.yaml, `registry:` with `uri: HOST/NAME`, or launch the job with --image",

@@ -1,7 +1,8 @@
 //! Errors of queues and of their store.
 
 use crate::error::CommandError;
-use crate::queue::{LaunchConfigError, QueueConfigError, StoreError};
+use crate::queue::{LaunchConfigError, PolicyError, QueueConfigError, StoreError};
+use crate::shell::word;
 
 impl From<QueueConfigError> for CommandError {
     fn from(error: QueueConfigError) -> Self {
@@ -22,7 +23,7 @@ impl From<QueueConfigError> for CommandError {
                 ref key,
                 value_name,
             } => CommandError::user(format!("--set {error}"))
-                .hint(format!("write --set {key}={value_name}")),
+                .hint(format!("write --set {}={value_name}", word(key))),
             QueueConfigError::Value { .. } | QueueConfigError::Secret(_) => {
                 CommandError::user(format!("--set {error}"))
             }
@@ -62,6 +63,18 @@ impl From<LaunchConfigError> for CommandError {
     }
 }
 
+impl From<PolicyError> for CommandError {
+    fn from(error: PolicyError) -> Self {
+        let place = if error.is_of_queue() {
+            "the queue's configuration"
+        } else {
+            "launch-config.yaml of the agent"
+        };
+        let hint = format!("where it is let pass: {} in {place}", error.rule());
+        CommandError::new(error.kind(), error).hint(hint)
+    }
+}
+
 impl From<StoreError> for CommandError {
     fn from(error: StoreError) -> Self {
         let hint = hint(&error);
@@ -87,15 +100,21 @@ fn hint(error: &StoreError) -> Option<String> {
         StoreError::NoCode { .. } => "launch the job again".into(),
         StoreError::AgentAtWork { .. } => "give this one another --name".into(),
         StoreError::QueueExists { name } => {
-            format!("mlbuild queue create {name} --replace gives it this configuration")
+            format!(
+                "mlbuild queue create {} --replace gives it this configuration",
+                word(name)
+            )
         }
         StoreError::JobsWait { queue, .. } => {
-            format!("mlbuild queue delete {queue} --cancel-jobs cancels them")
+            format!(
+                "mlbuild queue delete {} --cancel-jobs cancels them",
+                word(queue)
+            )
         }
         StoreError::NoQueue {
             near: Some(near), ..
         } => format!("did you mean `{near}`?"),
-        StoreError::NoQueue { name, .. } => format!("mlbuild queue create {name}"),
+        StoreError::NoQueue { name, .. } => format!("mlbuild queue create {}", word(name)),
         StoreError::Address(_) => "write a file, or postgres://USER@HOST:PORT/DATABASE".into(),
         StoreError::Full { .. } | StoreError::ServerFull => {
             "nothing was changed; make room, and do it again".into()
