@@ -89,7 +89,6 @@ const MODULES: &[Layer] = &[
             "env_vars",
             "error",
             "reporter",
-            "shell",
             "accelerator",
             "pin",
             "plan",

@@ -177,7 +177,7 @@ fn a_run_of_one_clone_runs_again_in_another() {
     let digest = ended.image.pinned().unwrap().to_string();
     assert!(exact.ends_with(&format!("@{digest}")), "{exact}");
 
-    let ran = stage.mlbuild(&stage.second, &[&from[..], &["--exec"]].concat());
+    let ran = stage.mlbuild(&stage.second, &[&from[..], &["--exec", "--trust"]].concat());
     assert_eq!(ran.code, Some(7), "{ran:?}");
     assert_eq!(ran.stdout, "committed\nnever committed\na b $HOME it's\n");
     assert!(
@@ -498,7 +498,7 @@ fn what_mlbuild_run_started_is_restored_elsewhere() {
 
     let pushed = stage.mlbuild(&stage.first, &["runs", "push", "exp-1"]);
     let image = pushed.answer().split_once(' ').unwrap().1.to_owned();
-    let again = ["restore", "exp-1", "--from", &image, "--exec"];
+    let again = ["restore", "exp-1", "--from", &image, "--exec", "--trust"];
     let ran = stage.mlbuild(&stage.second, &again);
     assert_eq!(
         (ran.code, ran.stdout.as_str()),

@@ -132,7 +132,9 @@ pub fn write_dockerfiles(
     })?;
     settings.check_trust(reporter)?;
     let host = host::of_this_machine(settings.build.host_network_settings);
-    Ok(compose::write_variants(&settings, &host, replace, reporter)?)
+    Ok(compose::write_variants(
+        &settings, &host, replace, reporter,
+    )?)
 }
 
 /// What is known before anything is looked up.

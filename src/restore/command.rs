@@ -78,6 +78,19 @@ impl Again<'_> {
             .collect()
     }
 
+    /// The options of the container, less those by which a run is told of itself.
+    pub fn recorded_options(&self) -> Vec<String> {
+        let recorded = self.record.command.as_ref();
+        let recorded = recorded.map_or(&[][..], |command| &command.options);
+        let is_told = |option: &String| {
+            let name = option.strip_prefix("--env=");
+            name.is_some_and(|name| TOLD.contains(&name))
+        };
+        let mut options = self.options(recorded);
+        options.retain(|option| !is_told(option));
+        options
+    }
+
     /// The command that submits it again. Its name is the first Job's, which may still be there.
     fn submitted(&self, cluster: &RunCluster, recorded: &RunCommand) -> Vec<String> {
         let place = [

@@ -77,6 +77,12 @@ pub struct RestoreOutcome {
     pub folder: PathBuf,
     /// The command that starts it again, from that folder.
     pub command: Vec<String>,
+    /// Its options of `docker run`, with the project's files where they are now.
+    #[serde(skip)]
+    pub options: Vec<String>,
+    /// How its windows get at the display, where it had any.
+    #[serde(skip)]
+    pub display: Option<String>,
 }
 
 /// Brings a run back.
@@ -122,11 +128,14 @@ pub async fn run(
         ));
     }
     tell_what_is_missing(&record, reporter);
+    let options = again.recorded_options();
     Ok(RestoreOutcome {
         run: record.id.to_string(),
         image,
         branch: restored.branch,
         folder: restored.project,
+        options,
+        display: record.command.as_ref().and_then(|c| c.display.clone()),
         command,
     })
 }

@@ -2,6 +2,7 @@
 
 mod exports;
 mod git;
+mod jobs;
 mod records;
 mod registries;
 mod secrets;

@@ -168,7 +168,10 @@ fn a_run_is_submitted_again_from_its_record() {
     assert_eq!(restored["branch"], "mlbuild/Exp_10");
 
     // The same once more, started: another Job of the same image, with the token that is set here.
-    let mut again = command(&cluster, &["restore", "Exp_10", "--no-code", "--exec"]);
+    let mut again = command(
+        &cluster,
+        &["restore", "Exp_10", "--no-code", "--exec", "--trust"],
+    );
     let ran = Ran::of(again.env("MY_TOKEN", "other").env("WANDB_RUN_ID", "Exp_11"));
     let job = ran.answer();
     assert_eq!(job, "mlbuild-exp-11");

@@ -17,6 +17,7 @@ use crate::cli::support::registry_args::RegistryArgs;
 use crate::error::{CommandError, CommandResult};
 use crate::restore::{self, OWN, PROGRAMS, RecordSource, RestoreRequest};
 use crate::runtime::shell_line;
+use crate::trust;
 
 /// The word that stands for the images of `mlbuild.lock`.
 const REGISTRY: &str = "registry";
@@ -46,6 +47,9 @@ pub struct RestoreArgs {
     /// Start the container; the exit code is the container's.
     #[arg(long, conflicts_with = "format")]
     pub exec: bool,
+    /// Let the run reach what its record names outside the project and the container.
+    #[arg(long, requires = "exec")]
+    pub trust: bool,
     /// Start no shell.
     #[arg(long)]
     pub no_shell: bool,
@@ -96,6 +100,9 @@ pub async fn run(args: RestoreArgs) -> CommandResult {
         )
         .hint("leave out --exec, and write the secret into the command that is printed")),
         Format::Text if args.exec => {
+            let (options, display) = (&restored.options, restored.display.as_deref());
+            let wishes = trust::wishes_of_record(options, display, &restored.folder);
+            trust::check(&restored.folder, &wishes, args.trust, &Terminal::default())?;
             output::note(&shell_line(&restored.command));
             Err(exec(&restored.command, &restored.folder))
         }

@@ -6,10 +6,10 @@ use mlbuild_templates::ComposeError;
 use crate::error::{CommandError, chain};
 use crate::image::layout_writer::LayoutWriteError;
 use crate::package_store::StoreError;
-use crate::shell::word;
 use crate::planning::PlanningError;
 use crate::registry::mirror::MirrorError;
 use crate::settings::LockMode;
+use crate::shell::word;
 
 impl From<PlanningError> for CommandError {
     fn from(error: PlanningError) -> Self {
