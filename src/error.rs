@@ -109,6 +109,19 @@ impl fmt::Display for CommandError {
 
 impl std::error::Error for CommandError {}
 
+/// Takes an error into one that holds it boxed, as `?` asks for: `from_boxed!(BuildError {
+/// Settings(SettingsError) })`.
+macro_rules! from_boxed {
+    ($outer:ident { $($variant:ident($inner:ty)),+ $(,)? }) => {
+        $(impl From<$inner> for $outer {
+            fn from(error: $inner) -> Self {
+                Self::$variant(Box::new(error))
+            }
+        })+
+    };
+}
+pub(crate) use from_boxed;
+
 /// Joins an error with its sources as `outer: inner: innermost`, skipping a
 /// source whose text the outer one already holds.
 pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {

@@ -11,7 +11,7 @@ use oci_spec::distribution::Reference;
 use oci_spec::image::Digest;
 
 use crate::builder::{BuilderError, ExplainFailure};
-use crate::error::ErrorKind;
+use crate::error::{ErrorKind, from_boxed};
 use crate::image::LayoutError;
 use crate::image::pack::PackError;
 use crate::image_source::{self, ImageSourceError};
@@ -161,39 +161,17 @@ impl BuildError {
     }
 }
 
-impl From<SettingsError> for BuildError {
-    fn from(error: SettingsError) -> Self {
-        Self::Settings(Box::new(error))
-    }
-}
-
-impl From<PlanningError> for BuildError {
-    fn from(error: PlanningError) -> Self {
-        Self::Planning(Box::new(error))
-    }
-}
+from_boxed!(BuildError {
+    Settings(SettingsError),
+    Planning(PlanningError),
+    Locking(LockingError),
+    Registry(RegistryError),
+    Made(ImageSourceError),
+});
 
 impl From<ExpandError> for BuildError {
     fn from(error: ExpandError) -> Self {
         PlanningError::from(error).into()
-    }
-}
-
-impl From<LockingError> for BuildError {
-    fn from(error: LockingError) -> Self {
-        Self::Locking(Box::new(error))
-    }
-}
-
-impl From<RegistryError> for BuildError {
-    fn from(error: RegistryError) -> Self {
-        Self::Registry(Box::new(error))
-    }
-}
-
-impl From<ImageSourceError> for BuildError {
-    fn from(error: ImageSourceError) -> Self {
-        Self::Made(Box::new(error))
     }
 }
 

@@ -10,7 +10,7 @@ use mlbuild_templates::dockerfile::RenderError;
 use tokio::task::JoinError;
 
 use crate::builder::{BuilderError, ExplainFailure};
-use crate::error::ErrorKind;
+use crate::error::{ErrorKind, from_boxed};
 use crate::image::layout_writer::LayoutWriteError;
 use crate::package_store::StoreError;
 use crate::pin::ExpandError;
@@ -152,33 +152,16 @@ impl LockingError {
     }
 }
 
-impl From<SettingsError> for LockingError {
-    fn from(error: SettingsError) -> Self {
-        Self::Settings(Box::new(error))
-    }
-}
-
-impl From<PlanningError> for LockingError {
-    fn from(error: PlanningError) -> Self {
-        Self::Planning(Box::new(error))
-    }
-}
+from_boxed!(LockingError {
+    Settings(SettingsError),
+    Planning(PlanningError),
+    Registry(RegistryError),
+    Mirror(MirrorError),
+});
 
 impl From<ExpandError> for LockingError {
     fn from(error: ExpandError) -> Self {
         PlanningError::from(error).into()
-    }
-}
-
-impl From<RegistryError> for LockingError {
-    fn from(error: RegistryError) -> Self {
-        Self::Registry(Box::new(error))
-    }
-}
-
-impl From<MirrorError> for LockingError {
-    fn from(error: MirrorError) -> Self {
-        Self::Mirror(Box::new(error))
     }
 }
 

@@ -101,21 +101,9 @@ pub fn locked(
     inputs: &Path,
     reporter: &dyn Reporter,
 ) -> Result<Option<Composed>, PlanningError> {
-    let Source::Composed {
-        spec,
-        template: None,
-        accelerator_bases,
-        ..
-    } = &settings.source
-    else {
-        return Ok(None);
-    };
     let host = HostSettings::default();
-    let around = Surroundings {
-        settings,
-        host: &host,
-        accelerator_bases,
-        reporter,
+    let Some((spec, around)) = of_built_in(settings, &host, reporter) else {
+        return Ok(None);
     };
     let context = ComposeContext {
         secrets: Default::default(),
@@ -141,24 +129,11 @@ pub fn write_variants(
     force: bool,
     reporter: &dyn Reporter,
 ) -> Result<Vec<String>, PlanningError> {
-    let Source::Composed {
-        spec,
-        template: None,
-        accelerator_bases,
-        ..
-    } = &settings.source
-    else {
-        return Err(PlanningError::NothingToWrite);
-    };
+    let (spec, around) =
+        of_built_in(settings, host, reporter).ok_or(PlanningError::NothingToWrite)?;
     let gpu = match spec.gpu {
         Some(named @ (Accelerator::Cuda | Accelerator::Rocm)) => named,
         Some(Accelerator::Off | Accelerator::Auto) | None => Accelerator::Cuda,
-    };
-    let around = Surroundings {
-        settings,
-        host,
-        accelerator_bases,
-        reporter,
     };
     let mut files = Vec::new();
     for (suffix, accelerator) in [("cpu", Accelerator::Off), ("gpu", gpu)] {
@@ -204,6 +179,31 @@ fn refuse_others(path: &Path, settings: &ImageSettings, force: bool) -> Result<(
     Err(PlanningError::NotOurs {
         path: path.to_owned(),
     })
+}
+
+/// The spec of an image that a built-in template makes, and what it is composed with; `None` for
+/// Dockerfiles and templates of the user's own.
+fn of_built_in<'a>(
+    settings: &'a ImageSettings,
+    host: &'a HostSettings,
+    reporter: &'a dyn Reporter,
+) -> Option<(&'a ImageSpec, Surroundings<'a>)> {
+    let Source::Composed {
+        spec,
+        template: None,
+        accelerator_bases,
+        ..
+    } = &settings.source
+    else {
+        return None;
+    };
+    let around = Surroundings {
+        settings,
+        host,
+        accelerator_bases,
+        reporter,
+    };
+    Some((spec, around))
 }
 
 fn own(path: &Path) -> Result<Composed, PlanningError> {

@@ -28,6 +28,9 @@ impl Reporter for Log {
             Event::Note(text) => eprintln!("note: {text}"),
             Event::Warning(text) => eprintln!("warning: {text}"),
             Event::ProjectFile(finding) => eprintln!("found: {finding}"),
+            Event::SecretArgument(name) => {
+                eprintln!("warning: the build argument {name} is kept in the image's history");
+            }
             Event::Step(StepEvent::Started { number, name }) => eprintln!("step {number}: {name}"),
             Event::Step(StepEvent::Finished {
                 number,

@@ -3,7 +3,9 @@
 use mlbuild_progress::ProgressMode;
 use mlbuild_templates::{Accelerator, Installer};
 
-use crate::cli::support::image_args::{EngineArg, GpuArg, ImageArgs, UpgradeArg};
+use crate::cli::support::image_args::{
+    BuildArgs, EngineArg, GpuArg, ImageArgs, LockArgs, UpgradeArg,
+};
 use crate::settings::{BuildRequest, EndpointTls, LockMode, Upgrade};
 
 impl From<UpgradeArg> for Upgrade {
@@ -88,12 +90,7 @@ impl ImageArgs {
             source_policy_file: how.source_policy_file.clone(),
             platforms: how.platform.clone(),
             start_builder: how.engine.map(|when| when == EngineArg::Auto),
-            tls: EndpointTls {
-                ca: how.tlscacert.clone(),
-                cert: how.tlscert.clone(),
-                key: how.tlskey.clone(),
-                server_name: how.tlsservername.clone(),
-            },
+            tls: how.tls(),
             tags: place.tags.clone(),
             push: place.push,
             load: place.load,
@@ -104,11 +101,7 @@ impl ImageArgs {
             run_id: pins.run_id.clone(),
             no_skip: pins.no_skip,
             lock_file: Some(pins.lock_file.clone()),
-            lock_mode: match (pins.locked, pins.frozen) {
-                (_, true) => LockMode::Frozen,
-                (true, false) => LockMode::Locked,
-                (false, false) => LockMode::Free,
-            },
+            lock_mode: pins.mode(),
             upgrade: pins.upgrade.iter().map(|&what| what.into()).collect(),
         }
     }
@@ -119,6 +112,29 @@ impl ImageArgs {
             _ if self.build.quiet => ProgressMode::Quiet,
             Some(style) => style.into(),
             None => ProgressMode::Auto,
+        }
+    }
+}
+
+impl BuildArgs {
+    fn tls(&self) -> EndpointTls {
+        EndpointTls {
+            ca: self.tlscacert.clone(),
+            cert: self.tlscert.clone(),
+            key: self.tlskey.clone(),
+            server_name: self.tlsservername.clone(),
+        }
+    }
+}
+
+impl LockArgs {
+    fn mode(&self) -> LockMode {
+        if self.frozen {
+            LockMode::Frozen
+        } else if self.locked {
+            LockMode::Locked
+        } else {
+            LockMode::Free
         }
     }
 }
