@@ -11,6 +11,7 @@ mod dev;
 mod diff;
 mod docs;
 mod environment;
+mod fuzz;
 mod image;
 mod image_layout;
 mod layers;
