@@ -80,6 +80,15 @@ pub enum Event {
     SecretArgument(String),
     /// The image is for the processor, since this host has no GPU to choose one for.
     NoGpu,
+    /// The image opens no window: warnings said what it lacks.
+    CanOpenNoWindow,
+    /// A program in a container complained of something that has a known cause.
+    Explained {
+        /// What its words mean.
+        meaning: String,
+        /// What mends it.
+        remedy: Remedy,
+    },
     /// A build begins on a builder. Steps are counted anew.
     SolveStarted,
     /// Something happened to a step of the build.
@@ -90,6 +99,35 @@ pub enum Event {
         steps: usize,
         /// How many of them came from the cache.
         cached: usize,
+    },
+}
+
+/// What mends that a program opens no window, or finds no camera or sound.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Remedy {
+    /// Leave the program the variables that lead it to the display's cookie.
+    KeepCookie,
+    /// Leave the program the variables that name the display.
+    KeepDisplay,
+    /// Add Qt's libraries to the image, and have Qt in it once.
+    AddQtLibraries,
+    /// Share the memory in which pictures are handed to the display.
+    ShareMemory,
+    /// Install the OpenCV that has windows.
+    TakeOpencvWithWindows,
+    /// Add a driver of OpenGL to the image, or give the container the GPU.
+    AddOpenGlDriver,
+    /// Give the container a camera.
+    GiveCamera,
+    /// Give the container the sound server.
+    GiveSound,
+    /// Give the container the Wayland socket.
+    GiveWayland,
+    /// Add a library to the image.
+    AddLibrary {
+        /// Debian's package that has it, where that is known.
+        package: Option<String>,
     },
 }
 

@@ -47,7 +47,7 @@ const MODULES: &[Layer] = &[
     ("shell", &[]),
     ("testing", &["reporter"]),
     ("accelerator", &["shell"]),
-    ("display", &[]),
+    ("display", &["reporter"]),
     ("pin", &["nearest"]),
     ("plan", &[]),
     ("host", &["plan"]),

@@ -1,11 +1,12 @@
 //! What programs say when no window opens, no camera answers or no sound comes: what it means here,
-//! and what to type. Each is explained once.
+//! and what mends it. Each is explained once.
 
 use std::sync::LazyLock;
 
 use regex::bytes::Regex;
 
 use super::image;
+use crate::reporter::Remedy;
 
 /// Longer lines are looked at in pieces.
 const LONGEST: usize = 4096;
@@ -15,67 +16,67 @@ const LONGEST: usize = 4096;
 pub struct Explanation {
     /// What it means.
     pub meaning: String,
-    /// What to type.
-    pub hint: String,
+    /// What mends it.
+    pub remedy: Remedy,
 }
 
 struct Known {
     words: Regex,
     meaning: &'static str,
-    hint: &'static str,
+    remedy: Remedy,
 }
 
 static KNOWN: LazyLock<Vec<Known>> = LazyLock::new(|| {
-    let known = |words: &str, meaning, hint| Known {
+    let known = |words: &str, meaning, remedy| Known {
         words: Regex::new(words).expect("a regex of the program"),
         meaning,
-        hint,
+        remedy,
     };
     vec![
         known(
             r"No protocol specified|Authorization required, but no authorization protocol|Invalid MIT-MAGIC-COOKIE-1",
             "the display refused the program: it showed no cookie, or one that is over. The cookie is where XAUTHORITY points, which sudo and su take away; those of ssh -X are over after 20 minutes",
-            "keep DISPLAY and XAUTHORITY in the program's environment: sudo --preserve-env=DISPLAY,XAUTHORITY; over ssh: ssh -Y",
+            Remedy::KeepCookie,
         ),
         known(
             r#"Could not load the Qt platform plugin "xcb"|no Qt platform plugin could be initialized"#,
             "Qt found no display, lacks libraries, or is there twice (PyQt beside opencv-python)",
-            "mlbuild image --gui adds the libraries; QT_DEBUG_PLUGINS=1 names the one that is missing; beside PyQt or PySide, opencv-python-headless",
+            Remedy::AddQtLibraries,
         ),
         known(
             r"(?i)(could not connect to|cannot open|can't open|unable to open|couldn't connect to|cannot connect to( X)?|failed to open) (X )?(display|server)|no display name and no \$DISPLAY",
             "the program didn't reach the display: it looked at another DISPLAY, or was refused",
-            "leave DISPLAY and XAUTHORITY as mlbuild sets them: no -e DISPLAY=…, no env -i",
+            Remedy::KeepDisplay,
         ),
         known(
             r"X_ShmAttach|\(MIT-SHM\)|MIT-SHM.*BadAccess",
             "the program hands pictures over in shared memory, which the container doesn't share with the display",
-            "--ipc=host shares it, and with it the memory of every program of this machine",
+            Remedy::ShareMemory,
         ),
         known(
             r"(?s)The function is not implemented\. Rebuild the library with.*(GTK|Cocoa|Qt)",
             "this OpenCV was made without windows",
-            "replace opencv-python-headless by opencv-python, and build with mlbuild image --gui",
+            Remedy::TakeOpencvWithWindows,
         ),
         known(
             r"libGL error|MESA-LOADER: failed|failed to load driver: (swrast|iris|radeonsi|nouveau)|Could not initialize GLX|couldn't find RGB GLX visual",
             "OpenGL found no driver in the image",
-            "mlbuild image --apt libgl1-mesa-dri; with NVIDIA's driver: --gpu",
+            Remedy::AddOpenGlDriver,
         ),
         known(
             r"(?i)can't open camera|camera index out of range|VIDEOIO\(V4L2.*can't|Cannot open.*/dev/video",
             "the program found no camera",
-            "--camera, or --camera=/dev/video0",
+            Remedy::GiveCamera,
         ),
         known(
             r"ALSA lib .*(cannot find card|Unknown PCM)|pa_context_connect\(\) failed|Connection failure: Connection refused.*[Pp]ulse",
             "the program found no sound server",
-            "--audio",
+            Remedy::GiveSound,
         ),
         known(
             r"Failed to create wl_display|failed to connect to Wayland|Failed to open Wayland display",
             "the program wants Wayland, which it isn't given or may not open",
-            "--wayland --display-access uid; Qt programs take X11 with -e QT_QPA_PLATFORM=xcb",
+            Remedy::GiveWayland,
         ),
     ]
 });
@@ -126,22 +127,16 @@ impl Listener {
 fn explain(line: &[u8]) -> Option<Explanation> {
     if let Some(found) = LIBRARY.captures(line) {
         let library = String::from_utf8_lossy(&found[1]).into_owned();
-        let hint = match image::package(&library) {
-            Some(package) => format!(
-                "mlbuild image --gui adds what OpenCV's windows need; this library: --apt {package}"
-            ),
-            None => "mlbuild image --gui adds what OpenCV's windows need; others: --apt PACKAGE"
-                .to_owned(),
-        };
+        let package = image::package(&library);
         return Some(Explanation {
             meaning: format!("the image has no {library}"),
-            hint,
+            remedy: Remedy::AddLibrary { package },
         });
     }
     let known = KNOWN.iter().find(|known| known.words.is_match(line))?;
     Some(Explanation {
         meaning: known.meaning.to_owned(),
-        hint: known.hint.to_owned(),
+        remedy: known.remedy.clone(),
     })
 }
 

@@ -26,16 +26,6 @@ pub enum NoWayland {
     },
 }
 
-impl NoWayland {
-    /// What to type.
-    pub fn hint(&self) -> &'static str {
-        match self {
-            Self::NoFolder(_) => "export XDG_RUNTIME_DIR=/run/user/$(id -u)",
-            _ => "leave --wayland out: X11 programs need DISPLAY alone",
-        }
-    }
-}
-
 /// Finds it.
 ///
 /// # Errors

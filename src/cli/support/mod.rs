@@ -17,6 +17,7 @@ pub mod output;
 pub mod platform;
 pub mod project_args;
 pub mod registry_args;
+mod remedies;
 pub(super) mod run_line;
 pub(super) mod runtime;
 pub mod size;

@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use mlbuild_progress::{Drawing, Notes, ProgressMode, ProgressOutput, printable};
 use tokio_util::sync::CancellationToken;
 
-use super::interrupt;
+use super::{interrupt, remedies};
 use crate::error::{CommandError, CommandResult};
 use crate::reporter::{Event, Question, Reporter};
 
@@ -171,6 +171,13 @@ impl Reporter for Terminal {
             )),
             Event::NoGpu => {
                 note("no GPU found on this host: --gpu=auto builds for the processor");
+            }
+            Event::CanOpenNoWindow => {
+                note("  hint: mlbuild image --gui, with opencv-python, makes an image that can");
+            }
+            Event::Explained { meaning, remedy } => {
+                let hint = remedies::words(&remedy);
+                note(&format!("mlbuild: {meaning}\n  hint: {hint}"));
             }
             // Drawn from the builder's own messages.
             Event::Detail(_)

@@ -38,6 +38,8 @@ pub enum DevOutcome {
     Started(StartOutcome),
     /// One of the project runs already: this command opens the shell in it.
     Attach {
+        /// The container.
+        container: String,
         /// The program and its arguments.
         argv: Vec<String>,
     },
@@ -70,14 +72,11 @@ pub async fn run(request: DevRequest, reporter: &dyn Reporter) -> Result<DevOutc
     if !request.new {
         if let Some(id) = attach::running(&runtime, &project)? {
             attach::refuse_what_is_for_a_new_one(&id, &request.only_new)?;
-            reporter.note(format!(
-                "attached to container {}; --new starts another",
-                &id[..id.len().min(12)]
-            ));
             set_command(&mut spec, &request, None);
             let folder = request.folder_inside(&project);
             return Ok(DevOutcome::Attach {
                 argv: attach::command(&runtime, &id, &spec, folder.as_deref()),
+                container: id,
             });
         }
         name_image(&mut spec, &request, &project)?;

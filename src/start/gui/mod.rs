@@ -32,7 +32,7 @@ use super::runtime_cli::{self, ContainerRuntime};
 use super::{Extras, Start, StartOutcome, image, look};
 use crate::display::Surroundings;
 use crate::display::image::Inside;
-use crate::reporter::Reporter;
+use crate::reporter::{Event, Reporter};
 use crate::runtime::{Options, RunSpec, RuntimeCli, Value};
 use crate::start::StartError;
 
@@ -153,7 +153,7 @@ fn warn_of_what_it_lacks(inside: Option<&Inside>, reporter: &dyn Reporter) {
         reporter.warning("the image has opencv-python-headless, which can't open windows");
     }
     if !lacks.is_empty() || inside.headless {
-        reporter.note("  hint: mlbuild image --gui, with opencv-python, makes an image that can");
+        reporter.event(Event::CanOpenNoWindow);
     }
 }
 

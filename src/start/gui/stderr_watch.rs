@@ -17,7 +17,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::setup::SetUp;
 use crate::display::diagnostics::{Explanation, Listener};
-use crate::reporter::Reporter;
+use crate::reporter::{Event, Reporter};
 use crate::runtime::Options;
 use crate::start::Start;
 
@@ -97,8 +97,11 @@ impl StderrWatch {
     }
 }
 
-fn explain(Explanation { meaning, hint }: &Explanation, reporter: &dyn Reporter) {
-    reporter.note(format!("mlbuild: {meaning}\n  hint: {hint}"));
+fn explain(Explanation { meaning, remedy }: &Explanation, reporter: &dyn Reporter) {
+    reporter.event(Event::Explained {
+        meaning: meaning.clone(),
+        remedy: remedy.clone(),
+    });
 }
 
 /// Gets the program's stderr.

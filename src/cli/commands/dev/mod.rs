@@ -83,7 +83,13 @@ pub fn run(args: &DevArgs) -> CommandResult<u8> {
     let outcome = async { dev::run(request, &reporter).await.map_err(of_dev) };
     match wait_for(outcome)? {
         DevOutcome::Started(outcome) => finish(&outcome),
-        DevOutcome::Attach { argv } => Err(become_program(&argv)),
+        DevOutcome::Attach { container, argv } => {
+            output::note(&format!(
+                "attached to container {}; --new starts another",
+                &container[..container.len().min(12)]
+            ));
+            Err(become_program(&argv))
+        }
     }
 }
 

@@ -3,6 +3,8 @@
 use mlbuild_manifests::run_record::RunRecordError;
 use mlbuild_templates::reference;
 
+use crate::display::camera::NoCamera;
+use crate::display::wayland::NoWayland;
 use crate::error::CommandError;
 use crate::runtime::RuntimeCli;
 use crate::shell::word;
@@ -47,6 +49,10 @@ fn words(error: &StartError) -> Option<String> {
             "GPUs are asked for twice: by --gpu, and by a flag of docker run".to_owned()
         }
         StartError::DevcontainerGpus => format!("--gpu: {error}"),
+        StartError::Camera(error @ NoCamera::NotThere { .. }) => format!("--camera={error}"),
+        StartError::Camera(error @ NoCamera::NotADevice { .. }) => {
+            format!("--camera={error}; write --camera=/dev/video0")
+        }
         StartError::PortTaken { port } => {
             format!("--port {port}: something else has this port")
         }
@@ -123,8 +129,13 @@ fn hints(error: &StartError) -> Vec<String> {
             "docker context use default; or log in there with ssh -X and run mlbuild there"
         }
         StartError::Display(trouble) => return vec![trouble.hint()],
-        StartError::Wayland(error) => error.hint(),
-        StartError::Camera(error) => return vec![error.hint()],
+        StartError::Wayland(NoWayland::NoFolder(_)) => "export XDG_RUNTIME_DIR=/run/user/$(id -u)",
+        StartError::Wayland(_) => "leave --wayland out: X11 programs need DISPLAY alone",
+        StartError::Camera(NoCamera::None) => "plug it in; lsusb lists what is there",
+        StartError::Camera(NoCamera::Several(cameras)) => {
+            return vec![format!("choose one: --camera={}", cameras[0].node)];
+        }
+        StartError::Camera(_) => "ls /dev/video* lists the nodes",
         StartError::Sound(_) => "leave --audio out, or log in to a desktop",
         StartError::XhostOverSsh => "leave --display-access out: isolated works over ssh",
         StartError::SocketOfAnother { .. } | StartError::NoCookieForProgram { .. } => {
@@ -149,5 +160,45 @@ fn not_pulled(image: &str, runtime: RuntimeCli, why: &str) -> Option<String> {
             "is the name right? {runtime} image ls lists what is here; mlbuild image --push puts one there"
         )),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::display::camera::Camera;
+
+    #[test]
+    fn cameras_are_named_as_the_flag_takes_them() {
+        let error = |error: NoCamera| CommandError::from(StartError::from(error)).to_string();
+        insta::assert_snapshot!(error(NoCamera::None), @r"
+        no camera found: there is no /dev/video*
+          hint: plug it in; lsusb lists what is there
+        ");
+        let camera = |node: &str, name: &str| Camera {
+            node: node.into(),
+            name: name.into(),
+            group: 44,
+        };
+        let cameras = vec![
+            camera("/dev/video0", "Integrated Camera"),
+            camera("/dev/video2", "USB Camera"),
+        ];
+        insta::assert_snapshot!(error(NoCamera::Several(cameras)), @r"
+        there are several cameras:
+          /dev/video0  Integrated Camera
+          /dev/video2  USB Camera
+          hint: choose one: --camera=/dev/video0
+        ");
+        let (node, why) = ("/dev/video7".to_owned(), "No such file".to_owned());
+        insta::assert_snapshot!(error(NoCamera::NotThere { node, why }), @r"
+        --camera=/dev/video7: No such file
+          hint: ls /dev/video* lists the nodes
+        ");
+        let node = "/dev/video2".to_owned();
+        insta::assert_snapshot!(error(NoCamera::NotADevice { node }), @r"
+        --camera=/dev/video2: not a device; write --camera=/dev/video0
+          hint: ls /dev/video* lists the nodes
+        ");
     }
 }
