@@ -5,8 +5,8 @@ use oci_spec::distribution::Reference;
 use oci_spec::image::Descriptor;
 use serde_json::Value;
 
-use super::source::{Source, about};
-use crate::error::{CommandError, CommandResult};
+use super::error::AdoptError;
+use super::source::{Source, refused};
 use crate::image::reown::{self, NewOwner, Reowned};
 use crate::image::{PlatformImage, is_attestation, layer};
 use crate::registry::DerivedImage;
@@ -42,12 +42,12 @@ impl Adopted {
 ///
 /// # Errors
 /// An image that can't be given to another user safely.
-pub fn derive(source: &Source, from: &Reference, to: &NewOwner) -> CommandResult<Adopted> {
+pub fn derive(source: &Source, from: &Reference, to: &NewOwner) -> Result<Adopted, AdoptError> {
     let mut new = DerivedImage::default();
     let mut platforms = Vec::new();
     for old in &source.platforms {
         let reowned = reown::reown(&old.image, old.documents(), to)
-            .map_err(|error| about(from, &old.image, error.into()))?;
+            .map_err(|error| refused(from, &old.image, error))?;
         let image = match &reowned {
             Some(reowned) => {
                 let (config, manifest) = (&reowned.config, &reowned.manifest);
@@ -58,7 +58,7 @@ pub fn derive(source: &Source, from: &Reference, to: &NewOwner) -> CommandResult
                 }
                 push_document(&mut new, &manifest.descriptor, &manifest.bytes);
                 PlatformImage::join(manifest.descriptor.clone(), &manifest.bytes, &config.bytes)
-                    .map_err(CommandError::work)?
+                    .map_err(AdoptError::Derived)?
             }
             None => {
                 let layers = old.image.layers.iter().map(|layer| layer.blob.clone());
@@ -97,10 +97,11 @@ fn push_document(image: &mut DerivedImage, descriptor: &Descriptor, bytes: &[u8]
 
 /// The index with the new manifests in the old ones' places. Attestations are about the old
 /// manifests, and go.
-fn index(source: &Source, platforms: &[AdoptedPlatform]) -> CommandResult<Vec<u8>> {
-    let mut index: Value = serde_json::from_slice(&source.top.bytes).map_err(CommandError::work)?;
+fn index(source: &Source, platforms: &[AdoptedPlatform]) -> Result<Vec<u8>, AdoptError> {
+    let mut index: Value = serde_json::from_slice(&source.top.bytes)?;
     let list = index["manifests"].as_array_mut();
-    let list = list.ok_or_else(|| CommandError::work("the index has no list of manifests"))?;
+    let list =
+        list.ok_or_else(|| AdoptError::Derived("the index has no list of manifests".into()))?;
     let new_of = |entry: &Value| {
         let pairs = source.platforms.iter().zip(platforms);
         pairs

@@ -7,6 +7,7 @@
 //! | the new image's entry in the lock | `record` |
 
 mod derive;
+mod error;
 mod record;
 mod source;
 
@@ -16,7 +17,7 @@ use oci_spec::distribution::Reference;
 
 use self::derive::Adopted;
 pub use self::derive::AdoptedPlatform;
-use crate::error::{CommandError, CommandResult};
+pub use self::error::AdoptError;
 use crate::image::reown::NewOwner;
 use crate::registry::{Published, Registry, platform_name};
 use crate::reporter::Reporter;
@@ -73,7 +74,7 @@ pub async fn adopt(
     request: &AdoptRequest,
     registry: &Registry,
     reporter: &dyn Reporter,
-) -> CommandResult<AdoptOutcome> {
+) -> Result<AdoptOutcome, AdoptError> {
     let AdoptRequest {
         from,
         owner,
@@ -83,11 +84,10 @@ pub async fn adopt(
     let source = source::fetch(registry, from).await?;
     let adopted = derive::derive(&source, from, owner)?;
     if adopted.is_unchanged() && target.repository() != from.repository() {
-        return Err(CommandError::user(format!(
-            "{from} belongs to uid {} already: there is nothing to write",
-            owner.uid
-        ))
-        .hint("name a tag in the same repository, or copy the image"));
+        return Err(AdoptError::AlreadyOwned {
+            from: from.clone(),
+            uid: owner.uid,
+        });
     }
     let published = registry.push_derived(&adopted.image, from, target).await?;
     tell(from, &adopted, reporter);

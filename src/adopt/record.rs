@@ -9,9 +9,9 @@ use oci_spec::distribution::Reference;
 use oci_spec::image::Digest;
 
 use super::derive::Adopted;
+use super::error::AdoptError;
 use super::source::{self, Source};
-use crate::error::CommandResult;
-use crate::lock::file::{load, platform};
+use crate::lock::file::platform;
 use crate::lock::{Fit, beside, lock_beside_image};
 use crate::registry::{Published, Registry};
 use crate::reporter::Reporter;
@@ -39,14 +39,14 @@ pub async fn record(
     registry: &Registry,
     new: NewEntry<'_>,
     reporter: &dyn Reporter,
-) -> CommandResult<Option<PathBuf>> {
+) -> Result<Option<PathBuf>, AdoptError> {
     let NewEntry {
         from,
         source,
         adopted,
         published,
     } = new;
-    let here = load(file)?;
+    let here = LockFile::load(file)?;
     let digests = digests(source);
     let is_of = |entry: &&LockedImage| beside::fit(entry, &digests) == Fit::Named;
     let here = here.images().find(is_of).cloned();

@@ -4,8 +4,8 @@ use futures::future::try_join_all;
 use oci_spec::distribution::Reference;
 use oci_spec::image::{Descriptor, ImageIndex, ImageManifest};
 
-use crate::error::{CommandError, CommandResult};
-use crate::image::reown::{Documents, users_layer};
+use super::error::AdoptError;
+use crate::image::reown::{Documents, ReownError, users_layer};
 use crate::image::{PlatformImage, is_attestation, is_index, is_manifest};
 use crate::registry::{Registry, platform_name};
 
@@ -67,7 +67,7 @@ pub fn name(reference: &Reference) -> String {
 ///
 /// # Errors
 /// Where the registry doesn't have it, or it can't be given to another user.
-pub async fn fetch(registry: &Registry, from: &Reference) -> CommandResult<Source> {
+pub async fn fetch(registry: &Registry, from: &Reference) -> Result<Source, AdoptError> {
     let (descriptor, bytes) = registry.pull_manifest(from).await?;
     let top = Document { descriptor, bytes };
     if !is_index(top.descriptor.media_type()) {
@@ -82,16 +82,18 @@ pub async fn fetch(registry: &Registry, from: &Reference) -> CommandResult<Sourc
     let (attestations, images): (Vec<_>, Vec<_>) =
         index.manifests().iter().partition(|d| is_attestation(d));
     if images.is_empty() {
-        return Err(CommandError::user(format!(
-            "{from}: the index lists no image"
-        )));
+        return Err(AdoptError::NoImage {
+            from: from.clone(),
+            why: "the index lists no image".to_owned(),
+        });
     }
     let platforms = images.into_iter().map(|descriptor| async move {
         if !is_manifest(descriptor.media_type()) {
             let kind = descriptor.media_type();
-            return Err(CommandError::user(format!(
-                "{from}: {kind} in its index is no image"
-            )));
+            return Err(AdoptError::NoImage {
+                from: from.clone(),
+                why: format!("{kind} in its index is no image"),
+            });
         }
         let exact = from.clone_with_digest(descriptor.digest().to_string());
         let (found, bytes) = registry.pull_manifest(&exact).await?;
@@ -112,13 +114,13 @@ async fn platform(
     registry: &Registry,
     from: &Reference,
     manifest: Document,
-) -> CommandResult<Platform> {
+) -> Result<Platform, AdoptError> {
     let parsed: ImageManifest = parsed(from, &manifest.bytes)?;
     let config = registry.pull_blob(from, parsed.config()).await?;
     let image = PlatformImage::join(manifest.descriptor, &manifest.bytes, &config)
-        .map_err(|why| CommandError::work(format!("{from}: {why}")))?;
+        .map_err(|why| malformed(from, why))?;
     let layer = users_layer(&image)
-        .map_err(|error| about(from, &image, error.into()))?
+        .map_err(|error| refused(from, &image, error))?
         .blob
         .clone();
     let limit = usize::try_from(layer.size()).unwrap_or(usize::MAX);
@@ -132,14 +134,21 @@ async fn platform(
 }
 
 /// The error with the image and platform that it is about.
-pub fn about(from: &Reference, image: &PlatformImage, error: CommandError) -> CommandError {
-    let platform = platform_name(&image.platform);
-    let message = format!("{from} ({platform}): {}", error.message());
-    let made = CommandError::new(error.kind, message);
-    error.hints().iter().fold(made, CommandError::hint)
+pub fn refused(from: &Reference, image: &PlatformImage, source: ReownError) -> AdoptError {
+    AdoptError::Refused {
+        from: from.clone(),
+        platform: platform_name(&image.platform),
+        source,
+    }
 }
 
-fn parsed<T: serde::de::DeserializeOwned>(from: &Reference, bytes: &[u8]) -> CommandResult<T> {
-    serde_json::from_slice(bytes)
-        .map_err(|error| CommandError::work(format!("{from}: bad manifest: {error}")))
+fn malformed(from: &Reference, why: String) -> AdoptError {
+    AdoptError::Malformed {
+        from: from.clone(),
+        why,
+    }
+}
+
+fn parsed<T: serde::de::DeserializeOwned>(from: &Reference, bytes: &[u8]) -> Result<T, AdoptError> {
+    serde_json::from_slice(bytes).map_err(|error| malformed(from, format!("bad manifest: {error}")))
 }

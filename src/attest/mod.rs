@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use mlbuild_manifests::attest::{self, Component, PackageKind, Subject};
 use mlbuild_manifests::lock::FILE_NAME;
 use mlbuild_manifests::{LockFile, LockedImage};
+use oci_spec::OciSpecError;
 use oci_spec::distribution::Reference;
 use oci_spec::image::{Descriptor, Digest};
 use serde::Serialize;
@@ -19,12 +20,54 @@ use serde_json::Value;
 #[cfg(test)]
 pub(crate) use self::cosign::refusal;
 pub use self::cosign::{Cosign, SignError, SignRequest};
-use crate::error::{CommandError, CommandResult};
+use crate::error::ErrorKind;
 use crate::image::Contents;
-use crate::image_source::{self, Opened};
+use crate::image::layer::LayerError;
+use crate::image_source::{self, ImageSourceError, Opened, layer_error_kind};
 use crate::lock::{Fit, LockBeside, LockBesideError, lock_beside_image};
-use crate::registry::Registry;
+use crate::registry::{Registry, RegistryError};
 use crate::reporter::Reporter;
+
+/// Why an image gets no documents.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AttestError {
+    /// The registry doesn't have the image, or doesn't take the documents.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// The image can't be read.
+    #[error(transparent)]
+    Image(#[from] ImageSourceError),
+    /// A layer of it can't be read.
+    #[error(transparent)]
+    Layer(#[from] LayerError),
+    /// Its lock can't be looked for.
+    #[error(transparent)]
+    LockBeside(#[from] LockBesideError),
+    /// Provenance is asked for, and nothing says how the image was made.
+    #[error("{image} has no lock, so nobody knows how it was made")]
+    NoLock {
+        /// The image.
+        image: Reference,
+    },
+    /// The registry resolved the image to a digest that is none.
+    #[error(transparent)]
+    Digest(#[from] OciSpecError),
+}
+
+impl AttestError {
+    /// Of which kind it is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Registry(error) => error.kind(),
+            Self::Image(error) => error.kind(),
+            Self::Layer(error) => layer_error_kind(error),
+            Self::LockBeside(error) => error.kind(),
+            Self::NoLock { .. } => ErrorKind::User,
+            Self::Digest(_) => ErrorKind::Work,
+        }
+    }
+}
 
 /// Annotation that tells what kind of statement an attached one is.
 const PREDICATE_ANNOTATION: &str = "in-toto.io/predicate-type";
@@ -123,17 +166,16 @@ impl ImageDocument {
 pub async fn documents(
     request: &AttestRequest,
     registry: &Registry,
-) -> CommandResult<ImageDocuments> {
+) -> Result<ImageDocuments, AttestError> {
     let image = &request.image;
     let resolved = registry.resolve(image, None).await?;
     let exact = image.clone_with_digest(resolved.descriptor.digest().to_string());
     let opened = image_source::open(&exact.to_string(), registry).await?;
     let lock = lock_of(registry, &exact, &opened, &request.project).await?;
     if lock.is_none() && request.provenance {
-        return Err(CommandError::user(format!(
-            "{image} has no lock, so nobody knows how it was made"
-        ))
-        .hint("a bill of materials alone can be had: --no-provenance"));
+        return Err(AttestError::NoLock {
+            image: image.clone(),
+        });
     }
     let make = || of_platforms(request, &opened, lock.as_ref());
     Ok(ImageDocuments {
@@ -150,7 +192,7 @@ pub async fn documents(
 pub async fn attach(
     documents: &ImageDocuments,
     registry: &Registry,
-) -> CommandResult<Vec<AttachedDocument>> {
+) -> Result<Vec<AttachedDocument>, AttestError> {
     let mut attached = Vec::new();
     for document in &documents.documents {
         let mut notes = BTreeMap::new();
@@ -205,7 +247,7 @@ async fn lock_of(
     exact: &Reference,
     opened: &Opened,
     folder: &Path,
-) -> CommandResult<Option<LockedImage>> {
+) -> Result<Option<LockedImage>, AttestError> {
     let manifests = opened.images.values().map(|i| i.image.manifest.digest());
     let manifests: Vec<&Digest> = manifests.collect();
     let is_of = |entry: &LockedImage| {
@@ -216,11 +258,7 @@ async fn lock_of(
     if let Some(entry) = here.images().find(|entry| is_of(entry)) {
         return Ok(Some(entry.clone()));
     }
-    let top: Digest = exact
-        .digest()
-        .unwrap_or_default()
-        .parse()
-        .map_err(CommandError::work)?;
+    let top: Digest = exact.digest().unwrap_or_default().parse()?;
     let digests: Vec<Digest> = [&top].into_iter().chain(manifests).cloned().collect();
     let beside = match lock_beside_image(registry, exact, &digests).await {
         Err(LockBesideError::Unreadable { .. }) => None,
@@ -236,7 +274,7 @@ fn of_platforms(
     request: &AttestRequest,
     opened: &Opened,
     lock: Option<&LockedImage>,
-) -> CommandResult<Vec<ImageDocument>> {
+) -> Result<Vec<ImageDocument>, AttestError> {
     let image = &request.image;
     let mut made = Vec::new();
     for (platform, found) in &opened.images {
@@ -257,7 +295,7 @@ fn of_platforms(
             });
         };
         if let Some(format) = request.sbom {
-            let contents = Contents::read(&found.image, opened).map_err(CommandError::from)?;
+            let contents = Contents::read(&found.image, opened)?;
             subject.distribution.clone_from(&contents.distribution);
             let pins = lock.and_then(|lock| lock.build.as_ref()?.platforms.get(platform));
             let found =

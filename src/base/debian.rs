@@ -12,8 +12,8 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::DebianRequest;
+use super::error::{BaseError, ToolError};
 use crate::env_vars;
-use crate::error::{CommandError, CommandResult};
 use crate::image::LayoutWriter;
 use crate::image::layer::Packing;
 use crate::on_path;
@@ -49,63 +49,23 @@ impl Debian {
     ///
     /// # Errors
     /// Where a value can't be used, or a tool is missing.
-    pub fn plan(request: &DebianRequest) -> CommandResult<Self> {
-        let is_word = |c: char| c.is_ascii_alphanumeric() || "+-.:".contains(c);
-        for (flag, value) in std::iter::once(("--suite", &request.suite))
-            .chain(request.include.iter().map(|name| ("--include", name)))
-        {
-            if !value.starts_with(|c: char| c.is_ascii_alphanumeric())
-                || !value.chars().all(is_word)
-            {
-                return Err(CommandError::user(format!(
-                    "{flag} {value}: not a name that Debian has"
-                )));
-            }
+    pub fn plan(request: &DebianRequest) -> Result<Self, BaseError> {
+        if !is_name(&request.suite) {
+            return Err(BaseError::Suite(request.suite.clone()));
         }
-        if let Some(time) = &request.snapshot {
-            let digits =
-                |text: &str, n| text.len() == n && text.bytes().all(|b| b.is_ascii_digit());
-            let good = time.strip_suffix('Z').and_then(|t| t.split_once('T'));
-            if !good.is_some_and(|(day, hour)| digits(day, 8) && digits(hour, 6)) {
-                return Err(CommandError::user(format!(
-                    "--snapshot {time}: not a time of the archive"
-                ))
-                .hint("write it as 20260301T000000Z"));
-            }
+        if let Some(name) = request.include.iter().find(|name| !is_name(name)) {
+            return Err(BaseError::Package(name.clone()));
+        }
+        if let Some(time) = request.snapshot.as_ref().filter(|time| !is_time(time)) {
+            return Err(BaseError::SnapshotTime(time.clone()));
         }
         if on_path::find("mmdebstrap").is_none() {
-            return Err(CommandError::environment("mmdebstrap isn't installed")
-                .hint("apt install mmdebstrap"));
+            return Err(BaseError::NotInstalled);
         }
-        let archive = match (&request.snapshot, &request.mirror) {
-            (Some(time), Some(url)) => format!("{}/{time}", url.trim_end_matches('/')),
-            (Some(time), None) => {
-                return Err(CommandError::user(format!(
-                    "--snapshot {time}: of which archive of snapshots?"
-                ))
-                .hint("add its address, without the time: --mirror URL"));
-            }
-            (None, Some(url)) => url.trim_end_matches('/').to_owned(),
-            (None, None) => own_archive(&request.suite).ok_or_else(|| {
-                CommandError::environment(format!(
-                    "apt on this machine names no archive that could have {}",
-                    request.suite
-                ))
-                .hint("name one: --mirror URL")
-            })?,
-        };
+        let archive = archive(request)?;
         match &request.sources {
-            Some(url) if !is_address(url) => {
-                return Err(CommandError::user(format!(
-                    "--sources {url}: not an address of an archive"
-                )));
-            }
-            None if has_login(&archive) => {
-                return Err(CommandError::user(
-                    "the archive's address has a log-in, and the image's own apt would name it",
-                )
-                .hint("give the address that the image is to name: --sources URL"));
-            }
+            Some(url) if !is_address(url) => return Err(BaseError::Sources(url.clone())),
+            None if has_login(&archive) => return Err(BaseError::LogInOfArchive),
             _ => {}
         }
         let mut include = request.include.clone();
@@ -124,12 +84,12 @@ impl Debian {
     ///
     /// # Errors
     /// Where the archive can't be reached, or mmdebstrap fails.
-    pub fn make(&self, reporter: &dyn Reporter) -> CommandResult<Made> {
+    pub fn make(&self, reporter: &dyn Reporter) -> Result<Made, BaseError> {
         // apt downloads as a user of its own, where that one can get in.
         let folder = tempfile::Builder::new()
             .permissions(Permissions::from_mode(0o755))
             .tempdir()
-            .map_err(|error| CommandError::environment(format!("temporary folder: {error}")))?;
+            .map_err(BaseError::TemporaryFolder)?;
         let epoch = match std::env::var(env_vars::SOURCE_DATE_EPOCH).ok() {
             Some(text) if !text.is_empty() => crate::settings::epoch_seconds(&text)?,
             _ => self.archive_time(&folder)?,
@@ -170,12 +130,15 @@ impl Debian {
     }
 
     /// When the archive was last written: the date in its signed list.
-    fn archive_time(&self, folder: &TempDir) -> CommandResult<i64> {
+    fn archive_time(&self, folder: &TempDir) -> Result<i64, BaseError> {
         let url = format!("{}/dists/{}/InRelease", self.archive, self.suite);
         let file = folder.path().join("InRelease");
         let mut command = Command::new(HELPER);
         command.arg("download-file").arg(&url).arg(&file);
-        run(command, &format!("--suite {}: apt", self.suite))?;
+        run(command, "apt").map_err(|source| BaseError::NoList {
+            suite: self.suite.clone(),
+            source,
+        })?;
         let text = std::fs::read_to_string(&file).unwrap_or_default();
         let date = text.lines().find_map(|line| line.strip_prefix("Date: "));
         let time = date.and_then(|date| {
@@ -186,15 +149,12 @@ impl Debian {
         let now = Timestamp::now().as_second();
         match time {
             Some(time) => Ok(time.timestamp().as_second().min(now)),
-            None => Err(CommandError::environment(format!(
-                "{url} says no date: it is no Debian archive"
-            ))),
+            None => Err(BaseError::NoDate { url }),
         }
     }
 
-    fn image(&self, tar: &Path, epoch: i64) -> CommandResult<Made> {
-        let tar = std::fs::read(tar)
-            .map_err(|error| CommandError::environment(format!("mmdebstrap's tar: {error}")))?;
+    fn image(&self, tar: &Path, epoch: i64) -> Result<Made, BaseError> {
+        let tar = std::fs::read(tar).map_err(BaseError::Tar)?;
         // Every builder can read gzip; Docker before 23 nothing else.
         let kind = MediaType::ImageLayerGzip;
         let (bytes, layer) = Packing::Gzip.pack(tar, kind.clone());
@@ -240,10 +200,12 @@ impl Made {
     ///
     /// # Errors
     /// Where that can't be written.
-    pub fn keep(&self, folder: &Path) -> CommandResult {
+    pub fn keep(&self, folder: &Path) -> Result<(), BaseError> {
         self.layout.finish(&self.top)?;
-        let fail =
-            |error| CommandError::environment(format!("--output {}: {error}", folder.display()));
+        let fail = |source| BaseError::Output {
+            folder: folder.to_owned(),
+            source,
+        };
         let parent = folder.parent().filter(|p| !p.as_os_str().is_empty());
         let new = tempfile::tempdir_in(parent.unwrap_or(Path::new("."))).map_err(fail)?;
         copy_folder(self.layout.folder(), new.path()).map_err(fail)?;
@@ -263,6 +225,31 @@ fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// The archive that the packages come from.
+fn archive(request: &DebianRequest) -> Result<String, BaseError> {
+    match (&request.snapshot, &request.mirror) {
+        (Some(time), Some(url)) => Ok(format!("{}/{time}", url.trim_end_matches('/'))),
+        (Some(time), None) => Err(BaseError::SnapshotOfNone(time.clone())),
+        (None, Some(url)) => Ok(url.trim_end_matches('/').to_owned()),
+        (None, None) => own_archive(&request.suite).ok_or_else(|| BaseError::NoArchive {
+            suite: request.suite.clone(),
+        }),
+    }
+}
+
+/// True for a name that a suite or a package may have.
+fn is_name(text: &str) -> bool {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || "+-.:".contains(c);
+    text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.chars().all(is_word)
+}
+
+/// True for a time as `20260301T000000Z`.
+fn is_time(text: &str) -> bool {
+    let digits = |text: &str, n| text.len() == n && text.bytes().all(|b| b.is_ascii_digit());
+    let parts = text.strip_suffix('Z').and_then(|text| text.split_once('T'));
+    parts.is_some_and(|(day, hour)| digits(day, 8) && digits(hour, 6))
 }
 
 /// True for `scheme://rest` without a log-in, of characters that neither a shell nor apt take apart.
@@ -299,11 +286,11 @@ fn own_archive(suite: &str) -> Option<String> {
 }
 
 /// Runs a tool; its last words are the error's.
-fn run(mut command: Command, name: &str) -> CommandResult {
+fn run(mut command: Command, name: &'static str) -> Result<(), ToolError> {
     let output = command
         .stdin(Stdio::null())
         .output()
-        .map_err(|error| CommandError::environment(format!("{name}: {error}")))?;
+        .map_err(|source| ToolError::Start { name, source })?;
     if output.status.success() {
         return Ok(());
     }
@@ -313,7 +300,7 @@ fn run(mut command: Command, name: &str) -> CommandResult {
         .filter(|line| !line.trim().is_empty())
         .collect();
     let last = lines[lines.len().saturating_sub(8)..].join("\n  ");
-    Err(CommandError::work(format!("{name} failed:\n  {last}")))
+    Err(ToolError::Failed { name, last })
 }
 
 #[cfg(test)]

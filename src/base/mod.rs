@@ -2,6 +2,7 @@
 //! where the first layer comes from.
 
 mod debian;
+mod error;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use oci_spec::distribution::Reference;
 use oci_spec::image::Digest;
 
 use self::debian::Debian;
-use crate::error::{CommandError, CommandResult};
+pub use self::error::{BaseError, ToolError};
 use crate::image::OciLayout;
 use crate::registry::Registry;
 use crate::reporter::Reporter;
@@ -54,7 +55,7 @@ pub async fn make(
     request: &DebianRequest,
     registry: &Registry,
     reporter: &dyn Reporter,
-) -> CommandResult<BaseImage> {
+) -> Result<BaseImage, BaseError> {
     if let Some(tag) = &request.tag {
         // A refusal is better known before the work than after it.
         registry.check_push(tag).await?;
@@ -68,7 +69,7 @@ pub async fn make(
     let mut name = digest.to_string();
     if let Some(tag) = &request.tag {
         let layout = match &request.output {
-            Some(folder) => OciLayout::open(folder).map_err(CommandError::environment)?,
+            Some(folder) => OciLayout::open(folder)?,
             None => made.layout.finish(&made.top)?,
         };
         let pushed = registry

@@ -5,10 +5,12 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
+use tokio::task::JoinError;
 
-use crate::error::{CommandError, CommandResult};
+use crate::error::ErrorKind;
 use crate::image::compare::{Comparison, LayersDifference, compare};
-use crate::image_source::{self, Opened};
+use crate::image::layer::LayerError;
+use crate::image_source::{self, ImageSourceError, Opened, layer_error_kind};
 use crate::registry::Registry;
 
 /// Which images are compared.
@@ -23,20 +25,58 @@ pub struct DiffRequest {
     pub platform: Option<String>,
 }
 
+/// Why two images aren't compared.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DiffError {
+    /// One of them can't be read.
+    #[error(transparent)]
+    Image(#[from] ImageSourceError),
+    /// A layer of one of them can't be read.
+    #[error(transparent)]
+    Layer(#[from] LayerError),
+    /// One of them lacks the platform that is asked for.
+    #[error("{image} has no image for {wanted}; it has {}", available.join(", "))]
+    NoSuchPlatform {
+        /// The image.
+        image: String,
+        /// The platform.
+        wanted: String,
+        /// Those that there are.
+        available: Vec<String>,
+    },
+    /// The work was dropped.
+    #[error("the comparison broke off: {0}")]
+    BrokenOff(#[from] JoinError),
+}
+
+impl DiffError {
+    /// Of which kind it is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Image(error) => error.kind(),
+            Self::Layer(error) => layer_error_kind(error),
+            Self::NoSuchPlatform { .. } => ErrorKind::User,
+            Self::BrokenOff(_) => ErrorKind::Work,
+        }
+    }
+}
+
 /// Opens two images and compares them.
 ///
 /// # Errors
 /// Where one of them can't be read, or lacks the platform that is asked for.
-pub async fn diff(request: &DiffRequest, registry: &Registry) -> CommandResult<ImageDifference> {
+pub async fn diff(
+    request: &DiffRequest,
+    registry: &Registry,
+) -> Result<ImageDifference, DiffError> {
     let (first, second) = tokio::try_join!(
         image_source::open(&request.first, registry),
         image_source::open(&request.second, registry)
     )?;
     let platform = request.platform.clone();
     let work = move || ImageDifference::of(&first, &second, platform.as_deref());
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|error| CommandError::work(format!("the comparison broke off: {error}")))?
+    tokio::task::spawn_blocking(work).await?
 }
 
 /// `1 file`, `2 files`.
@@ -60,7 +100,7 @@ impl ImageDifference {
     ///
     /// # Errors
     /// Where one of them lacks the platform that is wanted, or a layer can't be read.
-    pub fn of(first: &Opened, second: &Opened, wanted: Option<&str>) -> CommandResult<Self> {
+    pub fn of(first: &Opened, second: &Opened, wanted: Option<&str>) -> Result<Self, DiffError> {
         let is_wanted = |name: &&String| wanted.is_none_or(|wanted| wanted == *name);
         let names = |opened: &'_ Opened| -> BTreeSet<String> {
             opened.images.keys().filter(is_wanted).cloned().collect()
@@ -69,19 +109,18 @@ impl ImageDifference {
         if let Some(wanted) = wanted {
             for (opened, names) in [(first, &a), (second, &b)] {
                 if names.is_empty() {
-                    let has: Vec<&str> = opened.images.keys().map(String::as_str).collect();
-                    return Err(CommandError::user(format!(
-                        "{} has no image for {wanted}; it has {}",
-                        opened.name,
-                        has.join(", ")
-                    )));
+                    return Err(DiffError::NoSuchPlatform {
+                        image: opened.name.clone(),
+                        wanted: wanted.to_owned(),
+                        available: opened.images.keys().cloned().collect(),
+                    });
                 }
             }
         }
         let mut platforms = Vec::new();
         for name in a.intersection(&b) {
             let sides = (first.side(name), second.side(name));
-            let compared = compare(&sides.0, &sides.1).map_err(CommandError::from)?;
+            let compared = compare(&sides.0, &sides.1)?;
             platforms.push((name.clone(), compared));
         }
         Ok(Self {

@@ -5,8 +5,8 @@ use std::process::{Command, Stdio};
 use mlbuild_templates::reference;
 use serde_json::Value;
 
+use super::error::InspectError;
 use super::report::{InspectReport, LocalFacts, PlatformFacts};
-use crate::error::{CommandError, CommandResult};
 use crate::image_source::{self, Opened};
 use crate::reporter::Reporter;
 use crate::runtime::RuntimeCli;
@@ -18,7 +18,7 @@ pub(super) enum Local {
     /// The runtime doesn't have it.
     Absent(RuntimeCli),
     /// There is no runtime to be asked.
-    NoRuntime(CommandError),
+    NoRuntime(InspectError),
 }
 
 /// An image that the runtime has.
@@ -33,7 +33,7 @@ pub(super) struct Held {
 ///
 /// # Errors
 /// Where the runtime is needed and there is none, or it fails.
-pub(super) async fn look(name: &str, is_needed: bool) -> CommandResult<Local> {
+pub(super) async fn look(name: &str, is_needed: bool) -> Result<Local, InspectError> {
     let runtime = match runtime_cli::find(None).await {
         Ok(runtime) => runtime,
         Err(error) if is_needed => return Err(error.into()),
@@ -54,10 +54,10 @@ pub(super) async fn look(name: &str, is_needed: bool) -> CommandResult<Local> {
     })))
 }
 
-async fn ask(runtime: &ContainerRuntime, name: &str) -> CommandResult<Option<Value>> {
+async fn ask(runtime: &ContainerRuntime, name: &str) -> Result<Option<Value>, InspectError> {
     if let Some(daemon) = &runtime.docker {
         let inspected = daemon.api.image_json(name).await;
-        return inspected.map_err(CommandError::environment);
+        return Ok(inspected?);
     }
     let output = Command::new(&runtime.program)
         .args(["image", "inspect", name])
@@ -134,13 +134,18 @@ impl Held {
     }
 
     /// Its layers, by way of a file that goes with what is returned.
-    pub(super) fn saved(&self, name: &str, reporter: &dyn Reporter) -> CommandResult<Opened> {
+    pub(super) fn saved(
+        &self,
+        name: &str,
+        reporter: &dyn Reporter,
+    ) -> Result<Opened, InspectError> {
         let runtime = &self.runtime;
         let made = tempfile::Builder::new()
             .prefix("mlbuild-inspect-")
             .tempdir();
-        let folder = made.map_err(|error| {
-            CommandError::environment(format!("no room for a copy of {name}: {error}"))
+        let folder = made.map_err(|source| InspectError::NoRoom {
+            image: name.to_owned(),
+            source,
         })?;
         let file = folder.path().join(image_source::SAVED);
         reporter.note(format!("{} copies {name} out of its store", runtime.cli));
@@ -171,6 +176,9 @@ fn is_same_place(a: &str, b: &str) -> bool {
     place(a).is_some() && place(a) == place(b)
 }
 
-fn failed(runtime: &ContainerRuntime, why: &str) -> CommandError {
-    CommandError::environment(format!("{}: {why}", runtime.program.display()))
+fn failed(runtime: &ContainerRuntime, why: &str) -> InspectError {
+    InspectError::Program {
+        program: runtime.program.clone(),
+        why: why.to_owned(),
+    }
 }

@@ -8,18 +8,19 @@
 //! | all of it | `report` |
 
 mod documents;
+mod error;
 mod local;
 mod remote;
 mod report;
 
 use std::path::PathBuf;
 
+pub use self::error::InspectError;
 use self::local::Local;
 use self::remote::Remote;
 pub use self::report::{
     InspectReport, LocalFacts, LockFacts, PackageFacts, PlatformFacts, RegistryFacts, RunFacts,
 };
-use crate::error::{CommandError, CommandResult};
 use crate::image::Contents;
 use crate::image_source::{self, Opened};
 use crate::records::this_host;
@@ -49,7 +50,7 @@ pub async fn inspect(
     request: &InspectRequest,
     registry: &Registry,
     reporter: &dyn Reporter,
-) -> CommandResult<InspectReport> {
+) -> Result<InspectReport, InspectError> {
     let mut report = InspectReport::new(&request.image);
     let opened = match image_source::path(&request.image) {
         Some(_) => {
@@ -76,7 +77,7 @@ async fn look(
     registry: &Registry,
     report: &mut InspectReport,
     reporter: &dyn Reporter,
-) -> CommandResult<Option<Opened>> {
+) -> Result<Option<Opened>, InspectError> {
     let platform = request.platform.as_deref();
     let is_id = is_image_id(&request.image);
     if !is_id {
@@ -123,7 +124,7 @@ fn is_image_id(text: &str) -> bool {
 }
 
 /// What the layers of one platform hold: this machine's, if there are several.
-async fn contents(opened: Opened, report: &InspectReport) -> CommandResult<Contents> {
+async fn contents(opened: Opened, report: &InspectReport) -> Result<Contents, InspectError> {
     let here = this_host().platform;
     let name = if report.platforms.contains_key(&here) {
         here
@@ -133,10 +134,9 @@ async fn contents(opened: Opened, report: &InspectReport) -> CommandResult<Conte
     let work = tokio::task::spawn_blocking(move || {
         let image = opened.images.get(&name).or(opened.images.values().next());
         let image = &image.expect("an image that was opened has one").image;
-        Contents::read(image, &opened).map_err(CommandError::from)
+        Contents::read(image, &opened)
     });
-    work.await
-        .map_err(|error| CommandError::work(format!("reading the layers broke off: {error}")))?
+    Ok(work.await??)
 }
 
 #[cfg(test)]

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use oci_spec::distribution::Reference;
 use oci_spec::image::Descriptor;
 
+use super::error::InspectError;
 use super::local::Local;
 use super::report::{InspectReport, RegistryFacts};
-use crate::error::{CommandError, CommandResult};
 use crate::image::is_index;
 use crate::image_source::{self, Opened};
 use crate::registry::{Registry, RegistryError};
@@ -17,7 +17,7 @@ pub(super) enum Remote {
     NotAsked,
     Found(Box<Found>),
     Absent(RegistryError),
-    Failed(CommandError),
+    Failed(InspectError),
 }
 
 /// An image that the registry has.
@@ -33,7 +33,7 @@ pub(super) struct Found {
 ///
 /// # Errors
 /// Where the name is none.
-pub(super) async fn look(name: &str, registry: &Registry) -> CommandResult<Remote> {
+pub(super) async fn look(name: &str, registry: &Registry) -> Result<Remote, InspectError> {
     let reference = RegistryError::reference(name)?;
     let top = match registry.pull_manifest(&reference).await {
         Ok((top, _)) => top,
@@ -61,31 +61,32 @@ impl Remote {
             problem: match self {
                 Self::NotAsked | Self::Found(_) => None,
                 Self::Absent(_) => Some("it doesn't have the image".to_owned()),
-                Self::Failed(error) => Some(error.message().to_owned()),
+                Self::Failed(error) => Some(error.to_string()),
             },
             ..RegistryFacts::default()
         }
     }
 
     /// The error where this machine doesn't have it either.
-    pub(super) fn nowhere(self, name: &str, here: &Local) -> CommandError {
-        let also = match here {
+    pub(super) fn nowhere(self, name: &str, here: &Local) -> InspectError {
+        let here = match here {
             Local::Found(_) => String::new(),
             Local::Absent(cli) => format!("{cli} doesn't have it here"),
-            Local::NoRuntime(why) => why.message().to_owned(),
+            Local::NoRuntime(why) => why.to_string(),
         };
-        let error: CommandError = match self {
+        let (registry, is_absent) = match self {
             Self::NotAsked | Self::Found(_) => {
-                return CommandError::user(format!("{name}: {also}")).hint(
-                    "docker image ls lists what is here; without --local its registry is asked",
-                );
+                let image = name.to_owned();
+                return InspectError::NotHere { image, here };
             }
-            Self::Absent(error) => CommandError::from(error)
-                .hint("docker image ls lists what is here; mlbuild image --push puts one there"),
-            Self::Failed(error) => error,
+            Self::Absent(error) => (error.into(), true),
+            Self::Failed(error) => (error, false),
         };
-        let made = CommandError::new(error.kind, format!("{}; and {also}", error.message()));
-        error.hints().iter().fold(made, CommandError::hint)
+        InspectError::Nowhere {
+            registry: Box::new(registry),
+            is_absent,
+            here,
+        }
     }
 }
 

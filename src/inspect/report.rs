@@ -7,7 +7,7 @@ use oci_spec::image::Digest;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::error::{CommandError, CommandResult};
+use super::error::InspectError;
 use crate::image::{Account, Contents};
 use crate::image_source::Opened;
 
@@ -195,7 +195,7 @@ impl InspectReport {
     ///
     /// # Errors
     /// Where the image isn't there for it.
-    pub(super) fn keep(&mut self, wanted: Option<&str>) -> CommandResult {
+    pub(super) fn keep(&mut self, wanted: Option<&str>) -> Result<(), InspectError> {
         let Some(wanted) = wanted else {
             return Ok(());
         };
@@ -204,11 +204,11 @@ impl InspectReport {
         if !self.platforms.is_empty() {
             return Ok(());
         }
-        let (image, all) = (&self.image, all.join(", "));
-        Err(
-            CommandError::user(format!("{image} has no image for {wanted}; it has {all}"))
-                .hint("leave --platform out"),
-        )
+        Err(InspectError::NoSuchPlatform {
+            image: self.image.clone(),
+            wanted: wanted.to_owned(),
+            available: all,
+        })
     }
 
     /// Every digest that means this image.

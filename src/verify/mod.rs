@@ -6,6 +6,7 @@
 //! | the image once more, with nothing from any cache | `rebuild` |
 //! | what differs | [`crate::diff`] |
 
+mod error;
 mod rebuild;
 mod target;
 
@@ -15,10 +16,10 @@ use std::time::Instant;
 use oci_spec::distribution::Reference;
 use oci_spec::image::Digest;
 
+pub use self::error::VerifyError;
 use self::rebuild::Rebuilt;
 use self::target::Target;
 use crate::diff::ImageDifference;
-use crate::error::CommandResult;
 use crate::image_source;
 use crate::planning::registry_options;
 use crate::registry::Registry;
@@ -90,7 +91,7 @@ impl Verification {
 pub async fn verify(
     request: &VerifyRequest,
     reporter: &dyn Reporter,
-) -> CommandResult<Verification> {
+) -> Result<Verification, VerifyError> {
     let VerifyRequest { what, image } = request;
     let mut settings = settings::resolve(image)?;
     settings.check_trust(reporter)?;
@@ -133,10 +134,12 @@ async fn compare(
     target: &Target,
     rebuilt: &Rebuilt,
     registry: &Registry,
-) -> CommandResult<ImageDifference> {
+) -> Result<ImageDifference, VerifyError> {
     let first = image_source::open(&target.image.to_string(), registry).await?;
     let second = rebuilt.open(registry)?;
-    tokio::task::block_in_place(|| ImageDifference::of(&first, &second, None))
+    Ok(tokio::task::block_in_place(|| {
+        ImageDifference::of(&first, &second, None)
+    })?)
 }
 
 #[cfg(test)]

@@ -8,10 +8,10 @@ use mlbuild_progress::LocalSteps;
 use oci_spec::image::Digest;
 use tempfile::TempDir;
 
+use super::error::VerifyError;
 use crate::build::BuildError;
 use crate::build::repack::{self, Purpose, Repacked};
 use crate::builder::{self, BuildInputs, Builder, Connection, SolveRequest};
-use crate::error::{CommandError, CommandResult};
 use crate::host::{self, HostSettings};
 use crate::image_source::{self, Opened};
 use crate::lock::provide::Fetch;
@@ -51,7 +51,7 @@ pub async fn rebuild(
     registry: &Registry,
     entry: &LockedImage,
     reporter: &dyn Reporter,
-) -> CommandResult<Rebuilt> {
+) -> Result<Rebuilt, VerifyError> {
     let host = host::of_this_machine(settings.build.host_network_settings);
     let from_pins = locked::from_entry(settings, entry, reporter)?;
     let open;
@@ -71,11 +71,7 @@ pub async fn rebuild(
         &input_digests::inputs(&plan, composed, context.digest()),
     );
     if !changed.is_empty() {
-        return Err(CommandError::difference(format!(
-            "this isn't the project that the lock is of:\n  {}",
-            changed.join("\n  ")
-        ))
-        .hint("check out the commit that the image was built from, and give the flags that it was built with"));
+        return Err(VerifyError::OtherProject { changed });
     }
     let job = Rebuilding {
         settings,
@@ -104,7 +100,7 @@ impl Rebuilding<'_> {
         mut plan: BuildPlan,
         text: Option<&str>,
         transfer_key: &str,
-    ) -> CommandResult<Rebuilt> {
+    ) -> Result<Rebuilt, VerifyError> {
         plan.no_cache = NoCache::All;
         plan.cache_from.clear();
         plan.cache_to.clear();
@@ -192,7 +188,7 @@ impl Rebuilt {
     ///
     /// # Errors
     /// Where it can't be.
-    pub fn open(&self, registry: &Registry) -> CommandResult<Opened> {
+    pub fn open(&self, registry: &Registry) -> Result<Opened, VerifyError> {
         match &self.made {
             Made::Packed(packed) => Ok(packed.open("rebuilt", registry)?),
             Made::Exported(path, _) => Ok(image_source::on_disk("rebuilt", path)?),

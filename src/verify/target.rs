@@ -7,7 +7,7 @@ use mlbuild_manifests::lock::ImageKey;
 use oci_spec::distribution::Reference;
 use oci_spec::image::Digest;
 
-use crate::error::{CommandError, CommandResult};
+use super::error::VerifyError;
 use crate::lock::{file, lock_beside_image};
 use crate::planning::lock_key;
 use crate::records::{Store, entry_of, exact_image};
@@ -34,7 +34,7 @@ pub async fn find(
     settings: &ImageSettings,
     registry: &Registry,
     reporter: &dyn Reporter,
-) -> CommandResult<Target> {
+) -> Result<Target, VerifyError> {
     let Some(what) = what else {
         return of_lock(settings, registry, reporter).await;
     };
@@ -43,8 +43,8 @@ pub async fn find(
         (RegistryError::reference(what)?, None)
     } else {
         let record = Store::of(&settings.project).find(what)?;
-        let exact = exact_image(&record).ok_or_else(|| {
-            CommandError::user(format!("run {}: its image was never pushed", record.id))
+        let exact = exact_image(&record).ok_or_else(|| VerifyError::RunNotPushed {
+            id: record.id.clone(),
         })?;
         let entry = entry_of(&record, &settings.project);
         (RegistryError::reference(&exact)?, entry)
@@ -55,11 +55,8 @@ pub async fn find(
         Some(entry) => entry,
         None => {
             let beside = lock_beside_image(registry, &image, std::slice::from_ref(digest)).await?;
-            let beside = beside.ok_or_else(|| {
-                CommandError::user(format!(
-                    "{image} has no lock beside it: nobody knows what it was made from"
-                ))
-                .hint("images that mlbuild image pushes have one")
+            let beside = beside.ok_or_else(|| VerifyError::NoLockBeside {
+                image: Box::new(image.clone()),
             })?;
             beside.entry
         }
@@ -73,7 +70,7 @@ async fn in_registry(
     entry: LockedImage,
     image: Reference,
     registry: &Registry,
-) -> CommandResult<Target> {
+) -> Result<Target, VerifyError> {
     let images = registry.images(&image, None).await?;
     let manifests = images
         .iter()
@@ -91,7 +88,7 @@ async fn of_lock(
     settings: &ImageSettings,
     registry: &Registry,
     reporter: &dyn Reporter,
-) -> CommandResult<Target> {
+) -> Result<Target, VerifyError> {
     let entry = locked(settings)?;
     let Some(published) = &entry.published else {
         let image = tagged(&entry, registry, reporter).await?;
@@ -114,20 +111,15 @@ async fn tagged(
     entry: &LockedImage,
     registry: &Registry,
     reporter: &dyn Reporter,
-) -> CommandResult<Reference> {
+) -> Result<Reference, VerifyError> {
     let name = ImageKey {
         target: None,
         ..entry.key()
     };
-    let never = || {
-        CommandError::user(format!(
-            "{name} was never pushed: there is nothing to compare with"
-        ))
-    };
     // A plain name is one of this machine: nobody but Docker pushes there.
     if entry.name.starts_with("docker.io/library/") {
-        let hint = "lock and push it under a registry's name: -t REGISTRY/NAME:TAG";
-        return Err(never().hint(hint));
+        let is_local = true;
+        return Err(VerifyError::NeverPushed { name, is_local });
     }
     let tag = RegistryError::reference(&name.to_string())?;
     match registry.resolve(&tag, None).await {
@@ -139,16 +131,17 @@ async fn tagged(
             Ok(tag.clone_with_digest(digest.to_string()))
         }
         Err(RegistryError::NotFound { .. }) => {
-            Err(never().hint("push it, with the image's flags: mlbuild image --push --locked"))
+            let is_local = false;
+            Err(VerifyError::NeverPushed { name, is_local })
         }
         Err(error) => Err(error.into()),
     }
 }
 
 /// The entry of the lock that is meant.
-fn locked(settings: &ImageSettings) -> CommandResult<LockedImage> {
+fn locked(settings: &ImageSettings) -> Result<LockedImage, VerifyError> {
     let path = settings.lock.file.as_deref();
-    let path = path.ok_or_else(|| CommandError::user("--no-lock: there is nothing to verify"))?;
+    let path = path.ok_or(VerifyError::NoLock)?;
     let lock = file::load(path)?;
     let key = lock_key(settings);
     let mut all = lock.images();
@@ -156,30 +149,22 @@ fn locked(settings: &ImageSettings) -> CommandResult<LockedImage> {
         (Some(entry), ..) => entry,
         (None, false, Some(only), None) => only,
         (None, _, None, _) => {
-            return Err(
-                CommandError::user(format!("{} holds no image", path.display()))
-                    .hint("build and push one: mlbuild image -t REGISTRY/NAME:TAG --push"),
-            );
+            let path = path.to_owned();
+            return Err(VerifyError::EmptyLock { path });
         }
         _ => {
-            let names: Vec<String> = lock.images().map(|i| i.key().to_string()).collect();
-            return Err(CommandError::user(format!(
-                "{} has no entry for {key}; it has {}",
-                path.display(),
-                names.join(", ")
-            ))
-            .hint("say which one: mlbuild verify -t NAME:TAG, with the image's other flags"));
+            return Err(VerifyError::NoEntry {
+                path: path.to_owned(),
+                key,
+                names: lock.images().map(|i| i.key().to_string()).collect(),
+            });
         }
     };
     if let Some(derived) = &entry.derived {
-        return Err(CommandError::user(format!(
-            "{} was given to another user without a build",
-            entry.key()
-        ))
-        .hint(format!(
-            "verify what it was made from: mlbuild verify {}",
-            crate::shell::word(derived.from.to_string())
-        )));
+        return Err(VerifyError::Derived {
+            key: entry.key(),
+            from: derived.from.clone(),
+        });
     }
     Ok(entry.clone())
 }

@@ -1,7 +1,21 @@
 //! Errors of `attest`.
 
-use crate::attest::SignError;
+use crate::attest::{AttestError, SignError};
 use crate::error::CommandError;
+
+impl From<AttestError> for CommandError {
+    fn from(error: AttestError) -> Self {
+        match error {
+            AttestError::Registry(error) => error.into(),
+            AttestError::Image(error) => error.into(),
+            AttestError::LockBeside(error) => error.into(),
+            AttestError::NoLock { .. } => CommandError::new(error.kind(), &error)
+                .hint("a bill of materials alone can be had: --no-provenance"),
+            AttestError::Layer(error) => error.into(),
+            AttestError::Digest(_) => CommandError::new(error.kind(), &error),
+        }
+    }
+}
 
 impl From<SignError> for CommandError {
     fn from(error: SignError) -> Self {

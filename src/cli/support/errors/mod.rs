@@ -1,12 +1,16 @@
 //! Each module's errors as the person at the terminal reads them: of which kind, in the command
 //! line's words, and what to type next. One file a module.
 
+mod adopt;
 mod agent;
 mod attest;
+mod base;
 mod build;
 pub mod builder;
 mod config;
+mod diff;
 mod image;
+mod inspect;
 mod kubernetes;
 mod lock;
 mod planning;
@@ -20,3 +24,4 @@ mod settings;
 pub(in crate::cli) mod start;
 mod submit;
 mod trust;
+mod verify;
