@@ -1,8 +1,7 @@
-//! What a command can fail with: of which kind, the exit code, and what to type next.
+//! Of which kind a failure is, and the exit code of each kind.
 //!
-//! Rooms return their own `thiserror` types; the hall sorts them here.
-
-use std::fmt;
+//! Each module has a `thiserror` type of its own, with `kind()`. The command line makes its errors of
+//! them, with what to type next.
 
 /// What kind of failure it is. Each kind has one documented exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,82 +31,6 @@ impl ErrorKind {
         }
     }
 }
-
-/// An error as the person at the terminal reads it.
-#[derive(Debug)]
-pub struct CommandError {
-    /// What kind of failure.
-    pub kind: ErrorKind,
-    message: String,
-    hints: Vec<String>,
-}
-
-/// The result of a command.
-pub type CommandResult<T = ()> = Result<T, CommandError>;
-
-impl CommandError {
-    /// An error of the given kind with the display of `message`.
-    pub fn new(kind: ErrorKind, message: impl fmt::Display) -> Self {
-        CommandError {
-            kind,
-            message: message.to_string(),
-            hints: Vec::new(),
-        }
-    }
-
-    /// The build, push or run failed.
-    pub fn work(message: impl fmt::Display) -> Self {
-        Self::new(ErrorKind::Work, message)
-    }
-
-    /// The command line or a user's file is wrong.
-    pub fn user(message: impl fmt::Display) -> Self {
-        Self::new(ErrorKind::User, message)
-    }
-
-    /// The surroundings are not what the command needs.
-    pub fn environment(message: impl fmt::Display) -> Self {
-        Self::new(ErrorKind::Environment, message)
-    }
-
-    /// Something that had to be the same is not.
-    pub fn difference(message: impl fmt::Display) -> Self {
-        Self::new(ErrorKind::Difference, message)
-    }
-
-    /// The container runtime couldn't do it.
-    pub fn runtime(message: impl fmt::Display) -> Self {
-        Self::new(ErrorKind::Runtime, message)
-    }
-
-    /// Adds a line that says what to type next.
-    pub fn hint(mut self, hint: impl fmt::Display) -> Self {
-        self.hints.push(hint.to_string());
-        self
-    }
-
-    /// The message without hints.
-    pub fn message(&self) -> &str {
-        &self.message
-    }
-
-    /// The lines that say what to type next.
-    pub fn hints(&self) -> &[String] {
-        &self.hints
-    }
-}
-
-impl fmt::Display for CommandError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.message)?;
-        for hint in &self.hints {
-            write!(f, "\n  hint: {hint}")?;
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for CommandError {}
 
 /// Takes an error into one that holds it boxed, as `?` asks for: `from_boxed!(BuildError {
 /// Settings(SettingsError) })`.
@@ -153,14 +76,5 @@ mod tests {
         ]
         .map(ErrorKind::exit_code);
         assert_eq!(codes, [1, 2, 3, 4, 125]);
-    }
-
-    #[test]
-    fn hints_follow_the_message() {
-        let error = CommandError::user("no template `pyton`").hint("did you mean `python`?");
-        insta::assert_snapshot!(error, @r"
-        no template `pyton`
-          hint: did you mean `python`?
-        ");
     }
 }

@@ -252,6 +252,7 @@ const MODULES: &[Layer] = &[
             "host",
             "registry",
             "image_source",
+            "trust",
             "records",
             "settings",
             "builder",

@@ -1,6 +1,7 @@
 //! The verbs: one file per command. Only here is anything printed.
 
 pub mod commands;
+pub mod error;
 pub mod support;
 
 use std::ffi::OsString;
@@ -15,7 +16,7 @@ use self::commands::{
 };
 use self::support::output;
 use self::support::runtime::wait_for;
-use crate::error::CommandResult;
+use crate::cli::error::CommandResult;
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 done; 1 the build or push failed; 2 the command line or a file \

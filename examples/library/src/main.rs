@@ -11,10 +11,40 @@
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use mlbuild::error::CommandError;
+use mlbuild::build::BuildError;
+use mlbuild::error::{ErrorKind, chain};
+use mlbuild::lock::LockingError;
 use mlbuild::reporter::{Event, Question, Reporter, StepEvent, StepOutcome};
 use mlbuild::settings::BuildRequest;
+use mlbuild::verify::VerifyError;
 use mlbuild::{build, lock, verify};
+
+/// Why there is no image: in a line, and of which kind.
+struct Failure {
+    kind: ErrorKind,
+    why: String,
+}
+
+impl From<BuildError> for Failure {
+    fn from(error: BuildError) -> Self {
+        let (kind, why) = (error.kind(), chain(&error));
+        Self { kind, why }
+    }
+}
+
+impl From<LockingError> for Failure {
+    fn from(error: LockingError) -> Self {
+        let (kind, why) = (error.kind(), chain(&error));
+        Self { kind, why }
+    }
+}
+
+impl From<VerifyError> for Failure {
+    fn from(error: VerifyError) -> Self {
+        let (kind, why) = (error.kind(), chain(&error));
+        Self { kind, why }
+    }
+}
 
 /// Writes a line for each step that ends, and answers questions as this service's owner wants it.
 #[derive(Default)]
@@ -58,7 +88,7 @@ impl Reporter for Log {
 }
 
 /// Makes the image, and returns its name by digest.
-async fn make(request: &BuildRequest, log: &Log) -> Result<String, CommandError> {
+async fn make(request: &BuildRequest, log: &Log) -> Result<String, Failure> {
     // From the project's files alone: no network, no builder.
     let planned = build::plan(request, log)?;
     eprintln!("{}: {} bases", planned.image, planned.plan.bases.len());
@@ -82,7 +112,10 @@ async fn make(request: &BuildRequest, log: &Log) -> Result<String, CommandError>
     let proof = verify::verify(&proof, log).await?;
     match proof.summary() {
         None => eprintln!("rebuilt to the same digest by {}", proof.builder),
-        Some(difference) => return Err(CommandError::difference(difference)),
+        Some(why) => {
+            let kind = ErrorKind::Difference;
+            return Err(Failure { kind, why });
+        }
     }
     Ok(name)
 }
@@ -108,9 +141,9 @@ async fn main() -> ExitCode {
             println!("{name}");
             ExitCode::SUCCESS
         }
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::from(error.kind.exit_code())
+        Err(Failure { kind, why }) => {
+            eprintln!("error: {why}");
+            ExitCode::from(kind.exit_code())
         }
     }
 }

@@ -6,7 +6,8 @@ use std::path::Path;
 use std::process::Command;
 
 use base64::Engine as _;
-use mlbuild::error::{CommandError, ErrorKind};
+use mlbuild::cli::error::CommandError;
+use mlbuild::error::ErrorKind;
 use mlbuild::registry::{CredentialStore, Registry, RegistryError, RegistryOptions};
 use oci_spec::distribution::Reference;
 use tempfile::TempDir;

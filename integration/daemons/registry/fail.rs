@@ -3,7 +3,8 @@
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
-use mlbuild::error::{CommandError, ErrorKind};
+use mlbuild::cli::error::CommandError;
+use mlbuild::error::ErrorKind;
 use mlbuild::registry::{PushEvent, PushProgress, Registry, RegistryError, RegistryOptions};
 use oci_spec::distribution::Reference;
 

@@ -8,11 +8,11 @@ use oci_spec::distribution::Reference;
 use serde_json::json;
 
 use crate::adopt::{self, AdoptOutcome, AdoptRequest};
+use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::support::format::Format;
 use crate::cli::support::output::{self, Terminal};
 use crate::cli::support::registry_args::RegistryArgs;
 use crate::cli::support::value;
-use crate::error::{CommandError, CommandResult};
 use crate::image::reown::NewOwner;
 use crate::registry::{RegistryError, platform_name};
 use crate::settings;

@@ -4,10 +4,10 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use crate::attest::{self, AttachedDocument, AttestRequest, Cosign, SbomFormat, SignRequest};
+use crate::cli::error::CommandResult;
 use crate::cli::support::format::Format;
 use crate::cli::support::output::{self, Terminal};
 use crate::cli::support::registry_args::RegistryArgs;
-use crate::error::CommandResult;
 use crate::registry::RegistryError;
 use crate::settings;
 

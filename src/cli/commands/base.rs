@@ -8,9 +8,9 @@ use mlbuild_templates::reference;
 use serde_json::json;
 
 use crate::base::{self, DebianRequest};
+use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::support::format::Format;
 use crate::cli::support::output::{self, Terminal};
-use crate::error::{CommandError, CommandResult};
 use crate::registry::{Registry, RegistryOptions};
 
 /// Make a base image from a distribution's packages.

@@ -7,8 +7,8 @@ use rustix::termios::{self, OptionalActions, Termios};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::support::cluster_args::ClusterArgs;
-use crate::error::{CommandError, CommandResult};
 use crate::kubernetes::Program;
 use crate::runtime::kubernetes::CONTAINER;
 use crate::submit::running_pod;

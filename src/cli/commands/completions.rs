@@ -3,8 +3,8 @@
 use clap::Args;
 use clap_complete::Shell;
 
+use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::support::output;
-use crate::error::{CommandError, CommandResult};
 
 /// Print completions for a shell.
 ///

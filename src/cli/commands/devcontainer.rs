@@ -3,11 +3,11 @@
 use clap::Args;
 
 use super::dev;
+use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::support::mlbuild_flags::MlbuildFlags;
 use crate::cli::support::output::{self, Terminal};
 use crate::cli::support::run_line::with_config;
 use crate::cli::support::{docker_help, errors, trust};
-use crate::error::{CommandError, CommandResult};
 use crate::records::project_folder;
 use crate::runtime::{Flag, Grammar, Options, Parsed};
 use crate::settings;

@@ -2,12 +2,13 @@
 
 use clap::Args;
 
+use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::support::format::Format;
 use crate::cli::support::output;
 use crate::cli::support::registry_args::RegistryArgs;
 use crate::cli::support::{difference, platform};
 use crate::diff::{self, DiffRequest};
-use crate::error::{CommandError, CommandResult, ErrorKind};
+use crate::error::ErrorKind;
 use crate::settings;
 
 /// Compare two images: configuration, sizes, layers, packages and files.

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use clap::{Args, ValueHint};
 use mlbuild_buildkit::{ConnectOptions, DiscoverOptions, TlsOptions};
 
+use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::support::format::Format;
 use crate::cli::support::output;
 use crate::doctor::{self, DoctorRequest, Level};
 use crate::env_vars::NO_COLOR;
-use crate::error::{CommandError, CommandResult};
 
 /// Check the builder, registries, GPUs, display, disk and network.
 ///

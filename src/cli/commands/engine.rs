@@ -7,10 +7,10 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 
 use crate::builder::private::{self, Archive, Error, Folder, Options, PrivateEngine, Source};
+use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::support::errors::builder::private_builder;
 use crate::cli::support::output;
 use crate::cli::support::size;
-use crate::error::{CommandError, CommandResult};
 
 /// Start, show or remove a private builder.
 ///

@@ -6,11 +6,11 @@ use std::process::Command;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
+use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::support::output::{self, Terminal};
 use crate::cli::support::registry_args::RegistryArgs;
 use crate::cli::support::runtime::wait_for;
 use crate::env_vars::{MLBUILD_IMAGE, WANDB_DOCKER};
-use crate::error::{CommandError, CommandResult};
 use crate::kubernetes::rbac;
 use crate::settings;
 use crate::submit::pod_image::{self, PodImage, PodQuery};

@@ -6,9 +6,9 @@ use clap::{Args, ValueHint};
 use mlbuild_manifests::inside::keep_inside;
 use mlbuild_templates::project::{ProjectFacts, detect};
 
+use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::support::output;
 use crate::config::FILE_NAME;
-use crate::error::{CommandError, CommandResult};
 
 /// Write an mlbuild.toml from what the folder holds.
 ///

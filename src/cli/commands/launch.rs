@@ -9,9 +9,9 @@ use mlbuild_templates::reference;
 use serde_json::json;
 
 use super::queue::store_args::StoreArgs;
+use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::support::format::Format;
 use crate::cli::support::output;
-use crate::error::{CommandError, CommandResult};
 use crate::queue::{
     GpuNeed, NewJob, QueueConfig, QueueConfigError, Source, archive, gpu_need, may_override,
     override_of,

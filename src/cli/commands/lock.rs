@@ -4,10 +4,10 @@ use clap::Args;
 use jiff::Timestamp;
 use serde_json::json;
 
+use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::support::format::Format;
 use crate::cli::support::image_args::ImageArgs;
 use crate::cli::support::output::{self, Terminal};
-use crate::error::{CommandError, CommandResult};
 use crate::lock::{self, LockRequest};
 
 /// Pin every package of an image by hash, without building it.

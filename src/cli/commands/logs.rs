@@ -4,10 +4,10 @@ use clap::Args;
 use kube::ResourceExt as _;
 
 use super::submit::exit_code;
+use crate::cli::error::CommandResult;
 use crate::cli::support::cluster_args::ClusterArgs;
 use crate::cli::support::interrupt;
 use crate::cli::support::output::{self, Terminal};
-use crate::error::CommandResult;
 use crate::kubernetes::{Cluster, FoundJob};
 use crate::submit::{self, FollowEnd};
 

@@ -7,8 +7,8 @@ use clap::{Args, Command, ValueHint};
 use clap_mangen::Man;
 use mlbuild_manifests::inside::keep_inside;
 
+use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::support::output;
-use crate::error::{CommandError, CommandResult};
 
 /// Write manual pages into a folder.
 ///

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use clap::{Args, ValueHint};
 use serde_json::json;
 
+use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::support::format::Format;
 use crate::cli::support::output::{self, Terminal};
 use crate::cli::support::trust;
-use crate::error::{CommandError, CommandResult};
 use crate::lock::file;
 use crate::registry::{Registry, RegistryOptions, mirror};
 use crate::settings;

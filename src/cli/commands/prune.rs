@@ -8,11 +8,11 @@ use mlbuild_manifests::LockFile;
 use mlbuild_progress::human_bytes;
 use serde_json::json;
 
+use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::support::format::Format;
 use crate::cli::support::output;
 use crate::cli::support::size;
 use crate::cli::support::time;
-use crate::error::{CommandError, CommandResult};
 use crate::package_store::{Kept, Prune, Store, StoreError};
 
 /// Remove packages that this machine keeps for locked builds.

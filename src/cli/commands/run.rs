@@ -2,13 +2,13 @@
 
 use clap::Args;
 
+use crate::cli::error::CommandResult;
 use crate::cli::support::mlbuild_flags::MlbuildFlags;
 use crate::cli::support::output::{self, Terminal};
 use crate::cli::support::run_line::with_config;
 use crate::cli::support::runtime::wait_for;
 use crate::cli::support::trust;
 use crate::cli::support::{docker_help, dry_run};
-use crate::error::CommandResult;
 use crate::runtime::{self, Parsed};
 use crate::settings;
 use crate::start::{self, RunEnd, StartOutcome};

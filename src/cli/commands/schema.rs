@@ -2,8 +2,8 @@
 
 use clap::Args;
 
+use crate::cli::error::CommandResult;
 use crate::cli::support::output;
-use crate::error::CommandResult;
 
 /// Print the JSON schema of mlbuild.toml.
 ///

@@ -9,9 +9,9 @@ use mlbuild_templates::builtin::{self, Template};
 use mlbuild_templates::own::lint_template;
 use serde_json::json;
 
+use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::support::format::Format;
 use crate::cli::support::output;
-use crate::error::{CommandError, CommandResult};
 
 /// List, show, export and check templates.
 #[derive(Debug, Clone, Args)]

@@ -8,11 +8,12 @@ use oci_spec::image::Digest;
 use serde_json::{Value, json};
 
 use crate::cli::commands::lock::refuse_flags_of_a_build;
+use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::support::difference;
 use crate::cli::support::format::Format;
 use crate::cli::support::image_args::ImageArgs;
 use crate::cli::support::output;
-use crate::error::{CommandError, CommandResult, ErrorKind};
+use crate::error::ErrorKind;
 use crate::verify::{self, Verification, VerifiedDifference, VerifyRequest};
 
 /// Rebuild an image from its lock, and prove that it is the same.

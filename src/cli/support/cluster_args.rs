@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 
-use crate::error::CommandResult;
+use crate::cli::error::CommandResult;
 use crate::kubernetes::{Cluster, ClusterTarget, FoundJob};
 use crate::settings;
 use crate::submit::JobQuery;

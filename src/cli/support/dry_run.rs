@@ -6,8 +6,8 @@ use std::path::Path;
 use serde_json::json;
 
 use super::mlbuild_flags::{Format, MlbuildFlags};
+use crate::cli::error::CommandResult;
 use crate::cli::support::output::{self, Terminal};
-use crate::error::CommandResult;
 use crate::runtime::{self, RunSpec, RuntimeCli};
 use crate::start::{defaults, refuse_left_out, unsupported, without_secrets};
 

@@ -7,7 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::output;
-use crate::error::{CommandError, CommandResult};
+use crate::cli::error::{CommandError, CommandResult};
 
 /// What a shell reports for a process that SIGINT ended.
 const INTERRUPTED: i32 = 130;

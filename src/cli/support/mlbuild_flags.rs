@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::support::registry_args::RegistryArgs;
-use crate::error::{CommandError, CommandResult};
 use crate::nearest::nearest;
 use crate::records::project_folder;
 use crate::runtime::{Options, RunSpec, RuntimeCli};

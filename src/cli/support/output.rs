@@ -12,7 +12,7 @@ use mlbuild_progress::{Drawing, Notes, ProgressMode, ProgressOutput, printable};
 use tokio_util::sync::CancellationToken;
 
 use super::{interrupt, remedies};
-use crate::error::{CommandError, CommandResult};
+use crate::cli::error::{CommandError, CommandResult};
 use crate::reporter::{Event, Question, Reporter};
 
 /// Writes the answer and a line end to stdout. Of several lines a reader may want the first few

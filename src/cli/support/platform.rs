@@ -1,6 +1,6 @@
 //! `--platform`, as commands that look at one platform take it.
 
-use crate::error::{CommandError, CommandResult};
+use crate::cli::error::{CommandError, CommandResult};
 use crate::registry::{parse_platform, platform_name};
 
 /// The platform's usual name, as `linux/amd64`.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueHint};
 
-use crate::error::{CommandError, CommandResult};
+use crate::cli::error::{CommandError, CommandResult};
 use crate::records::project_folder;
 
 /// Where the records are.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use clap::Args;
 
-use crate::error::CommandResult;
+use crate::cli::error::CommandResult;
 use crate::registry::{Registry, RegistryOptions};
 use crate::settings;
 

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::cli::error::{CommandError, CommandResult};
 use crate::config::Config;
-use crate::error::{CommandError, CommandResult};
 use crate::on_path;
 use crate::runtime::{Disagreement, Options, Parsed, RuntimeCli};
 

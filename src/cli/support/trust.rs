@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
+use crate::cli::error::CommandResult;
 use crate::cli::output::Terminal;
-use crate::error::CommandResult;
 use crate::trust;
 
 /// Lets a project's wishes pass, or refuses them with their list. `given`: `--trust`.

@@ -1,6 +1,6 @@
 //! Values of flags.
 
-use crate::error::{CommandError, CommandResult};
+use crate::cli::error::{CommandError, CommandResult};
 
 /// Parses the value of a flag; the error names both.
 ///

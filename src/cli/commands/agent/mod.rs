@@ -11,9 +11,9 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::queue::store_args::StoreArgs;
 use crate::agent::{self, AgentRequest, GpuChoice, JobError, RegisteredAgent};
+use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::support::output::Terminal;
 use crate::cli::support::runtime::wait_for;
-use crate::error::{CommandError, CommandResult};
 use crate::records::project_folder;
 use crate::runtime::RuntimeCli;
 use crate::settings;

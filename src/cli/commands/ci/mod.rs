@@ -6,9 +6,9 @@ use clap::{Args, Parser, ValueEnum, ValueHint};
 use mlbuild_manifests::LockFile;
 use mlbuild_manifests::inside::keep_inside;
 
+use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::support::image_args::ImageArgs;
 use crate::cli::support::output;
-use crate::error::{CommandError, CommandResult};
 use crate::settings;
 
 /// BuildKit that the second builder is.

@@ -1,6 +1,6 @@
 //! The flags of `mlbuild dev` beside those of `mlbuild run`.
 
-use crate::error::{CommandError, CommandResult};
+use crate::cli::error::{CommandError, CommandResult};
 use crate::runtime::{Flag, Kind, Options, RunSpec};
 
 /// Where the project goes, for all verbs that mount it.

@@ -5,9 +5,9 @@ use std::io::{self, BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 use std::thread;
 
+use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::support::output;
 use crate::env_vars::MLBUILD_GUI_KEEPER;
-use crate::error::{CommandError, CommandResult};
 
 /// Whether this is the process that stays.
 pub(super) fn is_this() -> bool {

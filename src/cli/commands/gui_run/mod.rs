@@ -6,13 +6,13 @@ mod keeper;
 use clap::Args;
 
 use super::run::finish;
+use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::support::mlbuild_flags::{Format, MlbuildFlags};
 use crate::cli::support::output::{self, Terminal};
 use crate::cli::support::run_line::with_config;
 use crate::cli::support::runtime::wait_for;
 use crate::cli::support::trust;
 use crate::cli::support::{docker_help, dry_run};
-use crate::error::{CommandError, CommandResult};
 use crate::runtime::{Grammar, Parsed, RunSpec, RuntimeCli};
 use crate::settings;
 use crate::start::gui::{self, DisplayRequest, GuiRequest};

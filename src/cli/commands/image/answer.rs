@@ -9,10 +9,10 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::build::{BuildOutcome, DryRun, Planned};
+use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::support::format::Format;
 use crate::cli::support::image_args::{OutputArgs, Print};
 use crate::cli::support::output;
-use crate::error::{CommandError, CommandResult};
 
 /// Prints what came out, and writes the files that were asked for.
 pub(super) fn built(outcome: &BuildOutcome, args: &OutputArgs) -> CommandResult {

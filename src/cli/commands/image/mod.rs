@@ -3,9 +3,9 @@
 mod answer;
 
 use crate::build;
+use crate::cli::error::CommandResult;
 use crate::cli::support::image_args::ImageArgs;
 use crate::cli::support::output::{self, Terminal};
-use crate::error::CommandResult;
 
 /// Runs the verb.
 ///

@@ -4,12 +4,12 @@ mod text;
 
 use clap::Args;
 
+use crate::cli::error::CommandResult;
 use crate::cli::support::format::Format;
 use crate::cli::support::output::{self, Terminal};
 use crate::cli::support::platform;
 use crate::cli::support::project_args::ProjectArgs;
 use crate::cli::support::registry_args::RegistryArgs;
-use crate::error::CommandResult;
 use crate::inspect::{self, InspectRequest};
 
 /// Say what an image is: digests, lock, labels, packages, users, runs, and whether it can be pulled.

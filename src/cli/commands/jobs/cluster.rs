@@ -9,10 +9,11 @@ use serde::Serialize;
 
 use super::{Kind, ListArgs, LogsArgs, time};
 use crate::cli::commands::logs;
+use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::support::cluster_args::ClusterArgs;
 use crate::cli::support::output;
 use crate::env_vars::MLBUILD_RUN_ID;
-use crate::error::{CommandError, CommandResult, ErrorKind};
+use crate::error::ErrorKind;
 use crate::kubernetes::{self, Cluster, FoundJob, connect};
 use crate::queue::State;
 use crate::runtime::kubernetes::{ASKED_ANNOTATION, CONTAINER, KUEUE_QUEUE, MANAGED_BY};

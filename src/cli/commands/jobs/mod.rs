@@ -13,11 +13,11 @@ use serde_json::{Value, json};
 
 use self::cluster::ClusterJob;
 use super::queue::store_args::StoreArgs;
+use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::support::cluster_args::{ClusterArgs, ContextArgs};
 use crate::cli::support::format::Format;
 use crate::cli::support::output;
 use crate::cli::support::runtime::wait_for;
-use crate::error::{CommandError, CommandResult};
 use crate::queue::{Filter, Job, State, Store, StoreError};
 use crate::runtime::{RuntimeCli, shell_line};
 use crate::start::job::Engine;

@@ -6,10 +6,10 @@ use mlbuild_progress::human_bytes;
 use serde_json::json;
 
 use crate::cli::commands::queue::store_args::StoreArgs;
+use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::support::format::Format;
 use crate::cli::support::output;
 use crate::cli::support::time;
-use crate::error::{CommandError, CommandResult};
 use crate::queue::{Prune, State};
 
 /// Flags of `mlbuild jobs prune`.

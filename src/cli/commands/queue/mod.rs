@@ -10,9 +10,9 @@ use clap::{Args, Subcommand, ValueHint};
 use serde_json::json;
 
 use self::store_args::StoreArgs;
+use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::support::format::Format;
 use crate::cli::support::output;
-use crate::error::{CommandError, CommandResult};
 use crate::queue::{Queue, QueueConfig, gpu_need};
 use crate::shell::word;
 

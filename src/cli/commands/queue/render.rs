@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, ValueHint};
 use serde_json::json;
 
+use crate::cli::error::CommandResult;
 use crate::cli::support::format::Format;
 use crate::cli::support::output;
-use crate::error::CommandResult;
 use crate::queue::{QueueConfig, QueueConfigError, override_of};
 use crate::runtime::{RuntimeCli, shell_line};
 

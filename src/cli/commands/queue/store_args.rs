@@ -2,8 +2,8 @@
 
 use clap::Args;
 
+use crate::cli::error::{CommandError, CommandResult};
 use crate::env_vars;
-use crate::error::{CommandError, CommandResult};
 use crate::queue::{Place, Store};
 
 /// Where queues and jobs are kept.

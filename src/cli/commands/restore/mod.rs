@@ -10,11 +10,11 @@ use clap::{Args, ValueHint};
 use mlbuild_secrets::REDACTED;
 use serde_json::json;
 
+use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::support::format::Format;
 use crate::cli::support::output::{self, Terminal};
 use crate::cli::support::project_args::ProjectArgs;
 use crate::cli::support::registry_args::RegistryArgs;
-use crate::error::{CommandError, CommandResult};
 use crate::restore::{self, OWN, PROGRAMS, RecordSource, RestoreRequest};
 use crate::runtime::shell_line;
 use crate::trust;

@@ -5,8 +5,8 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::cli::error::CommandError;
 use crate::cli::support::output;
-use crate::error::CommandError;
 
 /// True if a person sits there.
 pub fn is_wanted() -> bool {

@@ -6,11 +6,11 @@ use mlbuild_manifests::run_record::{RunRecordError, RunSummary};
 use serde_json::json;
 
 use super::{as_json, ending, lasted, short_commit};
+use crate::cli::error::CommandResult;
 use crate::cli::support::format::Format;
 use crate::cli::support::output::{self, Terminal};
 use crate::cli::support::project_args::ProjectArgs;
 use crate::cli::support::time;
-use crate::error::CommandResult;
 use crate::runs::{self, ListRequest, ListedRun, RunState, SortBy};
 use crate::runtime::shell_line;
 

@@ -12,7 +12,7 @@ use mlbuild_manifests::RunRecord;
 use mlbuild_manifests::run_record::RunSummary;
 use serde_json::{Value, json};
 
-use crate::error::CommandResult;
+use crate::cli::error::CommandResult;
 
 /// List, show, compare and tidy up the runs of a project.
 ///

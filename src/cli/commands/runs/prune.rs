@@ -5,11 +5,11 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::list::StatusArg;
+use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::support::format::Format;
 use crate::cli::support::output::{self, Terminal};
 use crate::cli::support::project_args::ProjectArgs;
 use crate::cli::support::time;
-use crate::error::{CommandError, CommandResult};
 use crate::runs::{self, PruneRequest};
 
 /// Flags of `mlbuild runs prune`.

@@ -3,11 +3,11 @@
 use clap::Args;
 use serde_json::json;
 
+use crate::cli::error::CommandResult;
 use crate::cli::support::format::Format;
 use crate::cli::support::output::{self, Terminal};
 use crate::cli::support::project_args::ProjectArgs;
 use crate::cli::support::registry_args::RegistryArgs;
-use crate::error::CommandResult;
 use crate::runs::{self, PushRequest};
 
 /// Flags of `mlbuild runs push`.

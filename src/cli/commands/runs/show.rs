@@ -7,10 +7,10 @@ use mlbuild_manifests::RunRecord;
 use mlbuild_manifests::run_record::{GitState, RunCluster, RunImage, RunSummary};
 
 use super::{as_json, ending, lasted};
+use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::support::format::Format;
 use crate::cli::support::output::{self, Terminal};
 use crate::cli::support::project_args::ProjectArgs;
-use crate::error::{CommandError, CommandResult};
 use crate::records::Store;
 use crate::runs;
 use crate::runtime::shell_line;

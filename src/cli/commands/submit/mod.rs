@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use self::printed::Form;
+use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::support::docker_help;
 use crate::cli::support::interrupt;
 use crate::cli::support::output::{self, Terminal};
@@ -14,7 +15,6 @@ use crate::cli::support::registry_args::RegistryArgs;
 use crate::cli::support::run_line::with_config;
 use crate::cli::support::runtime::wait_for;
 use crate::cli::support::trust;
-use crate::error::{CommandError, CommandResult};
 use crate::kubernetes::{ClusterTarget, End};
 use crate::runtime::kubernetes::{self, SUBMIT, SubmitFlags};
 use crate::runtime::{Options, Parsed, RunSpec, shell_line};

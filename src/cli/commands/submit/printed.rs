@@ -6,8 +6,8 @@ use k8s_openapi::api::batch::v1::Job;
 use mlbuild_secrets::{redact_command, redact_forms};
 use serde_json::{Value, json};
 
+use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::support::output;
-use crate::error::{CommandError, CommandResult};
 use crate::runtime::Options;
 use crate::runtime::kubernetes::RenderedJob;
 use crate::submit::SubmitOutcome;

@@ -1,7 +1,7 @@
 //! Errors of `adopt`.
 
 use crate::adopt::AdoptError;
-use crate::error::CommandError;
+use crate::cli::error::CommandError;
 
 impl From<AdoptError> for CommandError {
     fn from(error: AdoptError) -> Self {

@@ -1,7 +1,7 @@
 //! Errors of an agent and of its jobs.
 
 use crate::agent::{AgentError, JobError};
-use crate::error::CommandError;
+use crate::cli::error::CommandError;
 
 impl From<AgentError> for CommandError {
     fn from(error: AgentError) -> Self {

@@ -1,7 +1,7 @@
 //! Errors of `attest`.
 
 use crate::attest::{AttestError, SignError};
-use crate::error::CommandError;
+use crate::cli::error::CommandError;
 
 impl From<AttestError> for CommandError {
     fn from(error: AttestError) -> Self {
@@ -59,7 +59,7 @@ fn next(why: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use crate::attest::refusal;
-    use crate::error::CommandError;
+    use crate::cli::error::CommandError;
 
     #[test]
     fn what_cosign_said_becomes_one_error() {

@@ -1,7 +1,7 @@
 //! Errors of `base`.
 
 use crate::base::BaseError;
-use crate::error::CommandError;
+use crate::cli::error::CommandError;
 
 impl From<BaseError> for CommandError {
     fn from(error: BaseError) -> Self {

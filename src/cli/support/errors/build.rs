@@ -1,7 +1,7 @@
 //! Errors of `build`, and of reading an image.
 
 use crate::build::BuildError;
-use crate::error::CommandError;
+use crate::cli::error::CommandError;
 use crate::image::layer::LayerError;
 use crate::image_source::{ImageSourceError, layer_error_kind};
 

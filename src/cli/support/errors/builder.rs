@@ -6,8 +6,9 @@ use mlbuild_buildkit::{DiscoverError, SolveError};
 use mlbuild_progress::explain::Failure;
 
 use crate::builder::{BuilderError, PlanFeature, TlsFile, private};
+use crate::cli::error::CommandError;
 use crate::cli::support::hints;
-use crate::error::{CommandError, chain};
+use crate::error::chain;
 use crate::shell::word;
 
 impl From<BuilderError> for CommandError {

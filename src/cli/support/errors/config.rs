@@ -1,7 +1,7 @@
 //! Errors of `mlbuild.toml`.
 
+use crate::cli::error::CommandError;
 use crate::config::ConfigError;
-use crate::error::CommandError;
 
 impl From<ConfigError> for CommandError {
     fn from(error: ConfigError) -> Self {

@@ -1,7 +1,7 @@
 //! Errors of `diff`.
 
+use crate::cli::error::CommandError;
 use crate::diff::DiffError;
-use crate::error::CommandError;
 
 impl From<DiffError> for CommandError {
     fn from(error: DiffError) -> Self {

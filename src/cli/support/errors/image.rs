@@ -1,6 +1,6 @@
 //! Errors of images and their layers.
 
-use crate::error::CommandError;
+use crate::cli::error::CommandError;
 use crate::image::reown::{Remedy, ReownError};
 
 impl From<ReownError> for CommandError {

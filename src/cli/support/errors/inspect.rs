@@ -1,6 +1,6 @@
 //! Errors of `inspect`.
 
-use crate::error::CommandError;
+use crate::cli::error::CommandError;
 use crate::inspect::InspectError;
 
 impl From<InspectError> for CommandError {

@@ -1,6 +1,6 @@
 //! Errors of clusters.
 
-use crate::error::CommandError;
+use crate::cli::error::CommandError;
 use crate::kubernetes::KubernetesError;
 use crate::nearest::nearest;
 use crate::shell::word;

@@ -1,7 +1,7 @@
 //! Errors of `lock`.
 
 use super::planning::lock_flag;
-use crate::error::CommandError;
+use crate::cli::error::CommandError;
 use crate::lock::{LockBesideError, LockingError};
 
 impl From<LockBesideError> for CommandError {

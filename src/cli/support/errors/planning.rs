@@ -3,7 +3,8 @@
 use mlbuild_manifests::LockError;
 use mlbuild_templates::ComposeError;
 
-use crate::error::{CommandError, chain};
+use crate::cli::error::CommandError;
+use crate::error::chain;
 use crate::image::layout_writer::LayoutWriteError;
 use crate::package_store::StoreError;
 use crate::planning::PlanningError;

@@ -1,6 +1,6 @@
 //! Errors of queues and of their store.
 
-use crate::error::CommandError;
+use crate::cli::error::CommandError;
 use crate::queue::{LaunchConfigError, PolicyError, QueueConfigError, StoreError};
 use crate::shell::word;
 

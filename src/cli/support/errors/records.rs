@@ -1,6 +1,6 @@
 //! Errors of `records`.
 
-use crate::error::CommandError;
+use crate::cli::error::CommandError;
 use crate::records::StoreError;
 
 impl From<StoreError> for CommandError {

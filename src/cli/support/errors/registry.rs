@@ -2,7 +2,7 @@
 
 use mlbuild_buildkit::CredentialsError;
 
-use crate::error::CommandError;
+use crate::cli::error::CommandError;
 use crate::registry::RegistryError;
 use crate::shell::word;
 

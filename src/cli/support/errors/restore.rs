@@ -1,6 +1,6 @@
 //! Errors of bringing a run back.
 
-use crate::error::CommandError;
+use crate::cli::error::CommandError;
 use crate::records::GitError;
 use crate::records::checkout::CheckoutError;
 use crate::restore::RestoreError;

@@ -1,6 +1,6 @@
 //! Errors of `runs`.
 
-use crate::error::CommandError;
+use crate::cli::error::CommandError;
 use crate::runs::RunsError;
 use crate::shell::word;
 

@@ -1,6 +1,6 @@
 //! Errors of command lines that are docker's.
 
-use crate::error::CommandError;
+use crate::cli::error::CommandError;
 use crate::runtime::RunSpecError;
 
 impl From<RunSpecError> for CommandError {

@@ -1,7 +1,7 @@
 //! Errors of settings, with the flags that the request's fields are on the command line.
 
+use crate::cli::error::CommandError;
 use crate::config::launch::LaunchFileError;
-use crate::error::CommandError;
 use crate::plan::{Place, SpecError};
 use crate::settings::SettingsError;
 

@@ -3,9 +3,9 @@
 use mlbuild_manifests::run_record::RunRecordError;
 use mlbuild_templates::reference;
 
+use crate::cli::error::CommandError;
 use crate::display::camera::NoCamera;
 use crate::display::wayland::NoWayland;
-use crate::error::CommandError;
 use crate::runtime::RuntimeCli;
 use crate::shell::word;
 use crate::start::{ProgramUser, StartError};

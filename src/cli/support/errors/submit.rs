@@ -1,6 +1,6 @@
 //! Errors of submitting a run, and of asking a cluster for it.
 
-use crate::error::CommandError;
+use crate::cli::error::CommandError;
 use crate::shell::word;
 use crate::submit::SubmitError;
 

@@ -1,6 +1,6 @@
 //! Errors of `trust`.
 
-use crate::error::CommandError;
+use crate::cli::error::CommandError;
 use crate::shell::word;
 use crate::trust::TrustError;
 

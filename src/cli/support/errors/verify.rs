@@ -1,6 +1,6 @@
 //! Errors of `verify`.
 
-use crate::error::CommandError;
+use crate::cli::error::CommandError;
 use crate::verify::VerifyError;
 
 impl From<VerifyError> for CommandError {
