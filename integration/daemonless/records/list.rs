@@ -314,9 +314,10 @@ fn an_id_that_is_taken_is_refused() {
         host: mlbuild::records::this_host(),
         cluster: None,
     };
-    let error = again.write(&folder).unwrap_err().to_string();
+    let error = mlbuild::start::StartError::from(again.write(&folder).unwrap_err());
+    let error = mlbuild::cli::error::CommandError::from(error);
     assert_eq!(
-        project.filtered(&error),
+        project.filtered(error.message()),
         "run exp-1 was started before (/project/mlbuild.runs/exp-1.toml); choose another --run-id"
     );
 }

@@ -11,7 +11,7 @@ use crate::RunId;
 pub enum RunRecordError {
     /// The run belongs to another image.
     #[error(
-        "run {id} is bound to {bound} ({}), not to {asked}; choose another --run-id",
+        "run {id} is bound to {bound} ({}), not to {asked}",
         path.display()
     )]
     BoundElsewhere {
@@ -25,7 +25,7 @@ pub enum RunRecordError {
         asked: String,
     },
     /// A run of this id was started before.
-    #[error("run {id} was started before ({}); choose another --run-id", path.display())]
+    #[error("run {id} was started before ({})", path.display())]
     Taken {
         /// The run.
         id: RunId,

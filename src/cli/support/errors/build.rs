@@ -1,5 +1,6 @@
 //! Errors of `build`, and of reading an image.
 
+use super::records::record_words;
 use crate::build::BuildError;
 use crate::cli::error::CommandError;
 use crate::image::layer::LayerError;
@@ -40,6 +41,7 @@ impl From<BuildError> for CommandError {
 fn text(error: &BuildError) -> String {
     match error {
         BuildError::PackagesMoved { .. } => format!("--locked: {error}"),
+        BuildError::Run(error) => record_words(error),
         BuildError::PushWithoutName => "--push needs a name for the image".into(),
         other => other.to_string(),
     }

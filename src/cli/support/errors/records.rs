@@ -1,7 +1,19 @@
 //! Errors of `records`.
 
+use mlbuild_manifests::RunRecordError;
+
 use crate::cli::error::CommandError;
 use crate::records::StoreError;
+
+/// A record's error with the flag that gives another id, where that would help.
+pub(super) fn record_words(error: &RunRecordError) -> String {
+    match error {
+        RunRecordError::BoundElsewhere { .. } | RunRecordError::Taken { .. } => {
+            format!("{error}; choose another --run-id")
+        }
+        _ => error.to_string(),
+    }
+}
 
 impl From<StoreError> for CommandError {
     fn from(error: StoreError) -> Self {

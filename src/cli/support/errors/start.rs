@@ -3,6 +3,7 @@
 use mlbuild_manifests::run_record::RunRecordError;
 use mlbuild_templates::reference;
 
+use super::records::record_words;
 use crate::cli::error::CommandError;
 use crate::display::camera::NoCamera;
 use crate::display::wayland::NoWayland;
@@ -49,6 +50,7 @@ fn words(error: &StartError) -> Option<String> {
             "GPUs are asked for twice: by --gpu, and by a flag of docker run".to_owned()
         }
         StartError::DevcontainerGpus => format!("--gpu: {error}"),
+        StartError::Record(error) => record_words(error),
         StartError::Camera(error @ NoCamera::NotThere { .. }) => format!("--camera={error}"),
         StartError::Camera(error @ NoCamera::NotADevice { .. }) => {
             format!("--camera={error}; write --camera=/dev/video0")
