@@ -247,7 +247,6 @@ const MODULES: &[Layer] = &[
         &[
             "error",
             "reporter",
-            "shell",
             "plan",
             "host",
             "registry",

@@ -6,6 +6,7 @@
 
 pub mod atomic;
 pub mod attest;
+pub mod digest;
 pub mod document;
 pub mod inside;
 pub mod lock;

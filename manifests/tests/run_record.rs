@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use mlbuild_manifests::digest::sha256;
 use mlbuild_manifests::document::Document;
 use mlbuild_manifests::run_record::{
-    GitState, RunCluster, RunCommand, RunHost, RunImage, RunOutcome, RunPlatform, RunStatus, sha256,
+    GitState, RunCluster, RunCommand, RunHost, RunImage, RunOutcome, RunPlatform, RunStatus,
 };
 use mlbuild_manifests::{Binding, LockedImage, RunId, RunRecord, RunRecordError};
 use proptest::prelude::*;

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use mlbuild_manifests::digest;
 use oci_spec::image::{Descriptor, Digest, ImageIndex};
 use sha2::{Digest as _, Sha256};
 
@@ -68,8 +69,8 @@ impl BlobSource {
                 n => hash.update(&buffer[..n]),
             }
         }
-        let found = format!("sha256:{}", hex::encode(hash.finalize()));
-        if found != descriptor.digest().as_ref() {
+        let found = digest::of_hash(hash);
+        if found != *descriptor.digest() {
             return Err(damaged(format!("its content has {found}")));
         }
         Ok(())
@@ -163,8 +164,8 @@ impl OciLayout {
             .open()
             .and_then(|mut f| f.read_to_end(&mut bytes))
             .map_err(read)?;
-        let found = format!("sha256:{}", hex::encode(Sha256::digest(&bytes)));
-        if found != descriptor.digest().as_ref() {
+        let found = digest::sha256(&bytes);
+        if found != *descriptor.digest() {
             return Err(self.damaged(descriptor, format!("its content has {found}")));
         }
         Ok(bytes)

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
+use mlbuild_manifests::digest::sha256;
 use oci_spec::image::{Descriptor, MediaType};
 use serde_json::json;
-use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
 use crate::image::{LayoutError, OciLayout};
@@ -58,11 +58,8 @@ impl LayoutWriter {
     /// # Errors
     /// Where it can't be written.
     pub fn document(&self, kind: MediaType, bytes: &[u8]) -> Result<Descriptor, LayoutWriteError> {
-        let hex = hex::encode(Sha256::digest(bytes));
-        std::fs::write(self.place(&hex), bytes).map_err(LayoutWriteError::Write)?;
-        let digest: oci_spec::image::Digest = format!("sha256:{hex}")
-            .parse()
-            .expect("64 hex digits are a digest");
+        let digest = sha256(bytes);
+        std::fs::write(self.place(digest.digest()), bytes).map_err(LayoutWriteError::Write)?;
         Ok(Descriptor::new(kind, bytes.len() as u64, digest))
     }
 

@@ -144,8 +144,8 @@ async fn attached(
 
 #[cfg(test)]
 mod tests {
+    use mlbuild_manifests::digest::sha256;
     use mlbuild_manifests::lock::{Inputs, PublishedImage};
-    use mlbuild_manifests::run_record::sha256;
 
     use super::*;
 

@@ -6,7 +6,8 @@
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use mlbuild_manifests::run_record::{GitState, sha256};
+use mlbuild_manifests::digest::sha256;
+use mlbuild_manifests::run_record::GitState;
 
 use super::git::{Git, GitError};
 use super::patch::{self, Kept, MAX_FILE};

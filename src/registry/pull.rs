@@ -1,10 +1,10 @@
 //! Asking what a registry has: manifests, and small blobs.
 
+use mlbuild_manifests::digest::sha256;
 use oci_spec::distribution::Reference;
 use oci_spec::image::{Descriptor, Digest, ImageIndex, ImageManifest, MediaType, Platform};
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use reqwest::{Method, Response, StatusCode};
-use sha2::{Digest as _, Sha256};
 
 use super::call::{Call, CallBody, Target};
 use super::endpoint::Endpoint;
@@ -197,7 +197,7 @@ impl Registry {
             },
             other => other,
         })?;
-        let digest = digest_of(&bytes);
+        let digest = sha256(&bytes);
         if let Some(expected) = reference.digest()
             && expected != digest.as_ref()
         {
@@ -238,7 +238,7 @@ impl Registry {
             what: &what,
         };
         let (_, bytes) = self.fetch(endpoint, &call, limit).await?;
-        let digest = digest_of(&bytes);
+        let digest = sha256(&bytes);
         if digest != *blob.digest() {
             return Err(mismatch(endpoint, &what, blob.digest().as_ref(), &digest));
         }
@@ -427,14 +427,6 @@ fn media_type(answer: &Response) -> MediaType {
         .and_then(|v| v.to_str().ok())
         .unwrap_or("");
     MediaType::from(text.split(';').next().unwrap_or_default().trim())
-}
-
-/// The sha256 digest of some bytes.
-pub(super) fn digest_of(bytes: &[u8]) -> Digest {
-    let hash = hex::encode(Sha256::digest(bytes));
-    format!("sha256:{hash}")
-        .parse()
-        .expect("64 hexadecimal digits")
 }
 
 fn mismatch(endpoint: &Endpoint, what: &str, expected: &str, found: &Digest) -> RegistryError {

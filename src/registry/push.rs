@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
+use mlbuild_manifests::digest::sha256;
 use oci_spec::distribution::Reference;
 use oci_spec::image::{Descriptor, Digest, MediaType};
 use reqwest::Method;
@@ -14,7 +15,7 @@ use super::call::{Call, CallBody, Target};
 use super::endpoint::Endpoint;
 use super::error::RegistryError;
 use super::progress::{PushEvent, PushProgress};
-use super::pull::{digest_of, stated_digest, with_tag};
+use super::pull::{stated_digest, with_tag};
 use super::scope::{Scope, scope_of};
 use super::upload::{BlobBytes, Notify, Upload, upload_location};
 use super::{Published, Registry};
@@ -176,7 +177,7 @@ impl Registry {
         media_type: MediaType,
         bytes: Bytes,
     ) -> Result<Descriptor, RegistryError> {
-        let blob = Descriptor::new(media_type, bytes.len() as u64, digest_of(&bytes));
+        let blob = Descriptor::new(media_type, bytes.len() as u64, sha256(&bytes));
         let notify: Notify = Arc::new(|_| {});
         let bytes = BlobBytes::Memory(bytes);
         Upload {
@@ -203,7 +204,7 @@ impl Registry {
         bytes: Bytes,
     ) -> Result<Option<Digest>, RegistryError> {
         let what = format!("pushing the manifest {at} to {}", scope.repository);
-        let digest = digest_of(&bytes);
+        let digest = sha256(&bytes);
         let call = Call {
             method: Method::PUT,
             target: Target::Path(format!("{}/manifests/{at}", scope.repository)),

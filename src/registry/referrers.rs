@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
+use mlbuild_manifests::digest::sha256;
 use oci_spec::distribution::Reference;
 use oci_spec::image::{Descriptor, Digest, ImageManifest, MediaType};
 use reqwest::{Method, StatusCode};
@@ -15,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::call::{Call, CallBody, Target};
 use super::endpoint::Endpoint;
 use super::error::RegistryError;
-use super::pull::{MAX_DOCUMENT, digest_of, with_tag};
+use super::pull::{MAX_DOCUMENT, with_tag};
 use super::retry::bounded;
 use super::scope::scope_of;
 use super::{Referrer, Registry};
@@ -109,11 +110,8 @@ impl Registry {
             annotations,
         };
         let bytes = Bytes::from(serde_json::to_vec(&artifact).expect("string keys only"));
-        let descriptor = Descriptor::new(
-            MediaType::ImageManifest,
-            bytes.len() as u64,
-            digest_of(&bytes),
-        );
+        let descriptor =
+            Descriptor::new(MediaType::ImageManifest, bytes.len() as u64, sha256(&bytes));
         let at = descriptor.digest().to_string();
         let handled = self
             .put_manifest(&endpoint, &scope, &at, &MediaType::ImageManifest, bytes)

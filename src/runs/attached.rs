@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use mlbuild_manifests::digest::sha256;
 use mlbuild_manifests::document::{
     Document, PATCH_MEDIA_TYPE, RUN_ARTIFACT_TYPE, RUN_ID_ANNOTATION,
 };
-use mlbuild_manifests::run_record::sha256;
 use mlbuild_manifests::{LockedImage, RunRecord};
 use mlbuild_templates::reference;
 use oci_spec::distribution::Reference;

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use oci_spec::image::Digest;
-use sha2::{Digest as _, Sha256};
 
 use super::{LockFile, LockedBuild, LockedImage, LockedLayer, LockedPlatform, PinnedFile, Pins};
+use crate::digest::sha256;
 use crate::toml_text::{TomlText, bare_or_quoted, inline, quoted};
 
 /// The last line: a file without it was cut off.
@@ -42,10 +42,7 @@ fn version(lock: &LockFile) -> u32 {
 
 /// sha256 of the entry's text without the checksum itself.
 pub(super) fn checksum(image: &LockedImage) -> Digest {
-    let hash = hex::encode(Sha256::digest(entry(image)));
-    format!("sha256:{hash}")
-        .parse()
-        .expect("64 hexadecimal digits")
+    sha256(entry(image).as_bytes())
 }
 
 /// The entry as it will read back: whole seconds, sorted lists.

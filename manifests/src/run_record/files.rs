@@ -117,7 +117,7 @@ impl RunRecord {
             Ok(bytes) => bytes,
             Err(source) => return Err(RunRecordError::Read { path, source }),
         };
-        if super::sha256(&bytes) != *digest {
+        if crate::digest::sha256(&bytes) != *digest {
             return Err(RunRecordError::PatchDiffers {
                 path,
                 digest: digest.to_string(),

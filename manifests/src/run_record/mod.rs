@@ -30,7 +30,6 @@ mod text;
 use jiff::Timestamp;
 use oci_spec::image::Digest;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 use crate::RunId;
 use crate::document::{Document, DocumentError, RUN_ARTIFACT_TYPE};
@@ -134,11 +133,4 @@ impl Document for RunRecord {
 /// A time as records hold it.
 pub fn whole_seconds(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(time)
-}
-
-/// The digest of a patch.
-pub fn sha256(bytes: &[u8]) -> Digest {
-    format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
-        .parse()
-        .expect("64 hex digits are a digest")
 }

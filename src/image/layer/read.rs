@@ -3,7 +3,8 @@
 use std::io::{self, Read};
 use std::ops::ControlFlow;
 
-use oci_spec::image::{Descriptor, Digest, MediaType};
+use mlbuild_manifests::digest::sha256;
+use oci_spec::image::{Descriptor, MediaType};
 
 use super::entry::{EntryKind, LayerEntry};
 use super::error::{LayerError, LayerProblem};
@@ -300,12 +301,5 @@ impl<R: Read> Read for Content<'_, R> {
 
 /// Names some bytes: their size and digest.
 pub fn descriptor(bytes: &[u8], media_type: MediaType) -> Descriptor {
-    Descriptor::new(media_type, bytes.len() as u64, digest_of(bytes))
-}
-
-/// The digest of some bytes.
-pub(super) fn digest_of(bytes: &[u8]) -> Digest {
-    let mut tap = Tap::new(bytes, u64::MAX, true);
-    io::copy(&mut tap, &mut io::sink()).expect("memory can be read");
-    tap.digest().expect("it hashes")
+    Descriptor::new(media_type, bytes.len() as u64, sha256(bytes))
 }

@@ -3,6 +3,7 @@
 use std::io::{self, BufReader, Chain, Cursor, Read};
 
 use flate2::bufread::MultiGzDecoder;
+use mlbuild_manifests::digest;
 use oci_spec::image::Digest;
 use sha2::{Digest as _, Sha256};
 
@@ -39,9 +40,7 @@ impl<R: Read> Tap<R> {
 
     /// The digest of what was read so far; `None` where nothing was hashed.
     pub(super) fn digest(&self) -> Option<Digest> {
-        let hash = hex::encode(self.hash.clone()?.finalize());
-        let digest = format!("sha256:{hash}").parse();
-        Some(digest.expect("64 hexadecimal digits"))
+        Some(digest::of_hash(self.hash.clone()?))
     }
 
     pub(super) fn inner(&self) -> &R {

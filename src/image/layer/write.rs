@@ -11,7 +11,7 @@ use oci_spec::image::MediaType;
 use super::entry::{EntryKind, LayerEntry};
 use super::headers::{BLOCK, sum};
 use super::paths::written;
-use super::read::{descriptor, digest_of};
+use super::read::descriptor;
 use crate::image::ImageLayer;
 
 /// gzip's usual level, pinned: another one gives other bytes.
@@ -49,7 +49,7 @@ impl Packing {
 
     /// Packs a tar: the blob's bytes, and what a manifest and a configuration say of it.
     pub fn pack(self, tar: Vec<u8>, media_type: MediaType) -> (Vec<u8>, ImageLayer) {
-        let diff_id = digest_of(&tar);
+        let diff_id = mlbuild_manifests::digest::sha256(&tar);
         let bytes = match self {
             Packing::Plain => tar,
             Packing::Gzip => {

@@ -5,6 +5,7 @@ use std::io::{self, BufWriter, Write};
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use mlbuild_manifests::digest::of_hash;
 use oci_spec::image::{Descriptor, Digest, MediaType};
 use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
@@ -164,8 +165,8 @@ impl<'a> Sink<'a> {
         };
         out.file.flush()?;
         Ok(Written {
-            diff_id: digest(self.diff_id),
-            digest: digest(out.hash),
+            diff_id: of_hash(self.diff_id),
+            digest: of_hash(out.hash),
             size: out.size,
         })
     }
@@ -205,9 +206,4 @@ impl Write for Hashed<'_> {
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
     }
-}
-
-fn digest(hash: Sha256) -> Digest {
-    let text = format!("sha256:{}", hex::encode(hash.finalize()));
-    text.parse().expect("64 hexadecimal digits")
 }
