@@ -287,6 +287,9 @@ impl Surroundings<'_> {
         // The locked form follows the open one, which has said it already.
         if !context.locked {
             warn(&done.warnings, self.reporter);
+            for note in &done.notes {
+                self.reporter.note(note.clone());
+            }
             let first = done
                 .warnings
                 .iter()

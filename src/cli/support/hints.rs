@@ -154,6 +154,15 @@ const RULES: &[Rule] = &[
             "mlbuild image --network=host --allow network.host …    # where only the host's network gets out",
         ],
     },
+    Rule {
+        id: "index-unreachable",
+        pattern: r"Retrying \(Retry\(total=\d+,.* after connection broken by '(?P<pip>\w+)|error sending request for url|HTTP error (?P<code>5\d\d) while getting|HTTP status server error \((?P<uv>5\d\d[^)]*)\)|Connection reset by peer|connection closed before message completed|RemoteDisconnected|operation timed out",
+        cause: "the package index couldn't be reached, or broke off the connection: ${pip}${code}${uv}",
+        next: &[
+            "mlbuild image …    # again: what was installed before this step is kept",
+            "mlbuild doctor    # shows the proxies and package indexes that RUN steps get",
+        ],
+    },
     // GPUs.
     Rule {
         id: "cuda-driver-too-old",

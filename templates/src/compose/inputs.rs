@@ -48,6 +48,8 @@ pub(super) struct Inputs {
     pub has_index: bool,
     /// PyTorch's own index that some file names: `cpu`, `cu124`.
     pub torch_index: Option<String>,
+    /// What is worth knowing and nothing to worry about.
+    pub notes: Vec<String>,
     /// The first requirements line that pins a hash; then nothing can be added without one.
     pub hashed: Option<String>,
 }
@@ -194,7 +196,9 @@ fn read_files(
         credentials,
         ..
     } = reader;
-    warnings.extend(unused.into_iter().map(said));
+    for unused in unused {
+        say(unused, inputs, warnings);
+    }
     for origin in credentials {
         warnings.push(Warning {
             message: format!(
@@ -228,10 +232,26 @@ fn read_files(
     Ok(())
 }
 
-fn said(unused: Unused) -> Warning {
-    Warning {
-        message: format!("{} isn't used: {}", unused.what, unused.why),
-        hint: Some(unused.next),
+/// Says once what of a project isn't used: what nobody chose in a note, the rest as a warning.
+fn say(unused: Unused, inputs: &mut Inputs, warnings: &mut Vec<Warning>) {
+    let Unused { what, why, next } = &unused;
+    if unused.is_choice() {
+        let note = format!("{what}: {why}; {next}");
+        if !inputs.notes.contains(&note) {
+            inputs.notes.push(note);
+        }
+        return;
+    }
+    let message = match unused.is_of_its_build() && !inputs.local.is_empty() {
+        true => format!("{what}: {why}: they are installed with it, anew after each edit of the code"),
+        false => format!("{what} isn't used: {why}"),
+    };
+    let warning = Warning {
+        message,
+        hint: Some(next.clone()),
+    };
+    if !warnings.contains(&warning) {
+        warnings.push(warning);
     }
 }
 
@@ -292,7 +312,7 @@ impl Reader<'_> {
         let known = !manifest
             .unused
             .iter()
-            .any(|u| u.why.contains("worked out by"));
+            .any(Unused::is_of_its_build);
         self.inputs.local_known &= known;
         self.unused.extend(manifest.unused);
         self.inputs.constraints.extend(manifest.constraints);
@@ -390,7 +410,7 @@ impl Reader<'_> {
                 groups: &[],
             };
             let mut manifest = manifests::read(self.project, &file, kind, choice)?;
-            manifest.unused.retain(|u| u.why.contains("worked out by"));
+            manifest.unused.retain(Unused::is_of_its_build);
             self.take(manifest)?;
             self.requirements()?;
         }

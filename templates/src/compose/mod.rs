@@ -118,6 +118,8 @@ pub struct Composition {
     pub cuda: Option<String>,
     /// What was noticed.
     pub warnings: Vec<Warning>,
+    /// What is worth knowing, and nothing to worry about.
+    pub notes: Vec<String>,
     /// The secrets that its RUN steps mount, sorted.
     pub secrets: Vec<SecretUse>,
     /// The packages that it asks for.
@@ -194,7 +196,9 @@ pub fn compose(spec: &ImageSpec, context: &ComposeContext) -> Result<Composition
     composer.user_layer(&[&workdir]);
     composer.close(&spec.ports);
     let request = composer.request(&decision, &inputs);
-    composer.finish(decision, request, warnings)
+    let mut done = composer.finish(decision, request, warnings)?;
+    done.notes = inputs.notes;
+    Ok(done)
 }
 
 /// The Dockerfile under way. Each part of the order above appends to it.
@@ -243,6 +247,7 @@ impl<'a> Composer<'a> {
             installer: decision.environment.map(|_| decision.installer),
             cuda: decision.cuda,
             warnings,
+            notes: Vec::new(),
             request,
             dockerfile: self.file,
         })

@@ -6,7 +6,7 @@ use std::fmt;
 use std::path::Path;
 
 use super::lists::{Lists, fitting};
-use super::manifests::{self, Choice, Kind, Manifest};
+use super::manifests::{self, Choice, Kind, Manifest, Unused};
 use super::{
     ImagePython, ProjectError, Wanted, locked_by_pylock, locked_by_uv, read_lines,
     read_requirements,
@@ -270,6 +270,7 @@ impl Look<'_> {
             };
             self.unused(file, &why, &format!("to use it: -r {file}"));
         }
+        self.builders();
         for file in [
             "uv.lock",
             "pylock.toml",
@@ -282,7 +283,7 @@ impl Look<'_> {
             "setup.cfg",
             "cog.yaml",
         ] {
-            if self.has(file) {
+            if self.has(file) && self.says_packages(file) {
                 let name = match file {
                     "poetry.lock" | "pdm.lock" => "pyproject.toml",
                     "Pipfile.lock" => "Pipfile",
@@ -295,6 +296,62 @@ impl Look<'_> {
                 );
             }
         }
+    }
+
+    /// The files that a project which is installed itself is built with.
+    fn builders(&mut self) {
+        let of = |file: &str| ["setup.py", "pyproject.toml"].contains(&file);
+        let is_built = self.facts.findings.iter().any(|f| f.used && of(&f.file));
+        if !is_built {
+            return;
+        }
+        let text = |name: &str| std::fs::read_to_string(self.folder.join(name)).unwrap_or_default();
+        let has_options = text("setup.cfg").contains("[options]");
+        let has_system = text("pyproject.toml").contains("[build-system]");
+        for (file, builds) in [
+            ("setup.py", true),
+            ("setup.cfg", has_options),
+            ("pyproject.toml", has_system),
+        ] {
+            if self.has(file) && builds {
+                self.used(file, "the project is built with it");
+            }
+        }
+    }
+
+    /// Whether a file names packages, and isn't for tools alone.
+    fn says_packages(&self, file: &str) -> bool {
+        match file {
+            "pyproject.toml" => self.names_packages(),
+            "setup.cfg" => self.text("setup.cfg").contains("install_requires"),
+            _ => true,
+        }
+    }
+
+    fn text(&self, name: &str) -> String {
+        std::fs::read_to_string(self.folder.join(name)).unwrap_or_default()
+    }
+
+    /// Whether the project itself says which packages it needs: that counts more than a list of
+    /// which only the name can tell what it is for.
+    fn declares(&self) -> Option<Source> {
+        let table: toml::Table = self.text("pyproject.toml").parse().unwrap_or_default();
+        let project = table.get("project");
+        let list = |key: &str| project.and_then(|p| p.get(key)?.as_array());
+        let has_list = list("dependencies").is_some_and(|list| !list.is_empty());
+        let dynamic = list("dynamic").into_iter().flatten();
+        let is_dynamic = dynamic.into_iter().any(|key| key.as_str() == Some("dependencies"));
+        let poetry = table.get("tool").and_then(|t| t.get("poetry")?.get("dependencies"));
+        if has_list || is_dynamic || poetry.is_some() {
+            return Some(Source::Pyproject);
+        }
+        ["setup.py", "setup.cfg"]
+            .into_iter()
+            .find(|name| {
+                let text = self.text(name);
+                text.contains("install_requires") || text.contains("(**")
+            })
+            .map(|name| Source::Manifest(name.to_owned(), Kind::Setup))
     }
 
     /// The one that decides, of those that are there.
@@ -318,7 +375,12 @@ impl Look<'_> {
             return Some(cog);
         }
         if !lists.used.is_empty() || !lists.alternatives.is_empty() {
-            return Some(Source::Lists);
+            let of_gpus = [Accelerator::Cuda, Accelerator::Rocm, Accelerator::Off];
+            let of_gpus = of_gpus.iter().any(|gpu| fitting(&lists.alternatives, Some(*gpu)).is_some());
+            return match lists.is_main || of_gpus {
+                true => Some(Source::Lists),
+                false => self.declares().or(Some(Source::Lists)),
+            };
         }
         let others = ["environment.yml", "environment.yaml", "Pipfile"];
         if let Some(found) = others.iter().find_map(|name| manifest(name)) {
@@ -334,8 +396,7 @@ impl Look<'_> {
 
     /// Whether `pyproject.toml` describes a project, and not tools alone.
     fn names_packages(&self) -> bool {
-        let text = std::fs::read_to_string(self.folder.join("pyproject.toml")).unwrap_or_default();
-        let table: toml::Table = text.parse().unwrap_or_default();
+        let table: toml::Table = self.text("pyproject.toml").parse().unwrap_or_default();
         let poetry = table.get("tool").and_then(|tool| tool.get("poetry"));
         table.contains_key("project") || poetry.is_some_and(|p| p.get("dependencies").is_some())
     }
@@ -439,7 +500,11 @@ impl Look<'_> {
             .as_ref()
             .map_or(requirements.len(), |a| a.1.wanted.len());
         self.take(asked.map(|(_, found)| found.wanted));
-        self.used(file, &packages(count));
+        let of_its_build = unused.iter().any(Unused::is_of_its_build) && !local.is_empty();
+        match of_its_build && count == 0 {
+            true => self.used(file, "the project itself, with what its build asks for"),
+            false => self.used(file, &packages(count)),
+        }
         inputs
             .iter()
             .for_each(|input| self.used(input, "its versions"));
@@ -451,7 +516,10 @@ impl Look<'_> {
         }
         self.lists(&files);
         for part in unused {
-            self.unused(&part.what, &part.why, &part.next);
+            match part.is_of_its_build() && of_its_build {
+                true => self.used(&part.what, &format!("{}: they are installed with it", part.why)),
+                false => self.unused(&part.what, &part.why, &part.next),
+            }
         }
     }
 
@@ -645,6 +713,30 @@ mod tests {
             ("requirements/dev.txt", "pytest\n"),
         ]);
         assert_eq!(folder.requirements[0].as_str(), "requirements/base.txt");
+    }
+
+    #[test]
+    fn what_a_project_declares_counts_more_than_a_list_of_any_name() {
+        let declared = ("pyproject.toml", "[project]\nname = \"x\"\ndependencies = [\"torch\"]\n");
+        let facts = found(&[("requirements-fmt.txt", "black\n"), declared]);
+        assert_eq!(facts.project.as_ref().unwrap().as_str(), ".");
+        assert!(!facts.findings.iter().any(|f| f.file == "requirements-fmt.txt" && f.used));
+        let script = ("setup.py", "setup(install_requires=read('requirements/runtime.txt'))\n");
+        let facts = found(&[
+            ("requirements/albu.txt", "six\n"),
+            ("requirements/runtime.txt", "torch\n"),
+            script,
+        ]);
+        assert!(facts.packages.contains("torch") && !facts.packages.contains("six"));
+        // Those of an accelerator are meant to be chosen from, and this is a file of tools alone.
+        let facts = found(&[
+            ("requirements-gpu.txt", "torch\n"),
+            ("requirements-cpu.txt", "torch\n"),
+            ("pyproject.toml", "[tool.ruff]\n"),
+            ("setup.cfg", "[egg_info]\n"),
+        ]);
+        assert_eq!(facts.alternatives.len(), 2);
+        assert!(facts.findings.iter().all(|f| f.file.starts_with("requirements")));
     }
 
     #[test]

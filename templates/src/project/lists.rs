@@ -12,6 +12,8 @@ pub(super) struct Lists {
     pub used: Vec<String>,
     /// Several of which nothing says which one is meant.
     pub alternatives: Vec<String>,
+    /// Whether those that are used are what such files are for by their names.
+    pub is_main: bool,
     /// The others, with the reason why each isn't used.
     pub left: Vec<(String, String)>,
 }
@@ -59,6 +61,8 @@ impl Lists {
             root.extend(names.iter().filter(|n| *n == "requirements.in").cloned());
         }
         let mut lists = Self::default();
+        let main = ["requirements.txt", "requirements.in"];
+        lists.is_main = root.iter().any(|name| main.contains(&name.as_str()));
         if root.iter().any(|name| name == "requirements.txt") {
             for name in root {
                 let joined = [

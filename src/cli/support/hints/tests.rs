@@ -101,6 +101,21 @@ const REAL: &[(&str, &str, &str)] = &[
         "process \"/bin/sh -c pip install six\" did not complete successfully: exit code: 1",
     ),
     (
+        "index-unreachable",
+        "WARNING: Retrying (Retry(total=0, connect=None, read=None, redirect=None, status=None)) after connection broken by 'ProtocolError('Connection aborted.', ConnectionResetError(104, 'Connection reset by peer'))': /simple/uv/\nERROR: Could not find a version that satisfies the requirement uv==0.13.9 (from versions: none)\nERROR: No matching distribution found for uv==0.13.9",
+        "exit code: 1",
+    ),
+    (
+        "index-unreachable",
+        "error: Failed to fetch: `https://index.example/simple/six/`\n  cause: error sending request for url (https://index.example/simple/six/)\n  cause: connection closed before message completed",
+        "exit code: 2",
+    ),
+    (
+        "index-unreachable",
+        "error: Failed to fetch: `https://index.example/simple/six/`\n  cause: HTTP status server error (503 Service Unavailable) for url (https://index.example/simple/six/)",
+        "exit code: 2",
+    ),
+    (
         "cuda-driver-too-old",
         "nvidia-container-cli: requirement error: unsatisfied condition: cuda>=12.9, please update your driver to a newer version, or use an earlier cuda container: unknown",
         "",

@@ -1,7 +1,7 @@
 //! Extras and groups, which are chosen by name: one that isn't there is refused, and those that
 //! nobody chose are named.
 
-use super::{Unused, unreadable};
+use super::{NOT_CHOSEN, Unused, unreadable};
 use crate::project::ProjectError;
 
 /// Extras or groups of one manifest.
@@ -59,7 +59,7 @@ impl<'a> Chosen<'a> {
         let first = names.first()?;
         Some(Unused {
             what: format!("{}: {}s {}", self.file, self.what, names.join(", ")),
-            why: "none of them was chosen".into(),
+            why: NOT_CHOSEN.into(),
             next: format!("to choose one: {} {first}", self.flag),
         })
     }

@@ -67,6 +67,21 @@ pub struct Unused {
     pub next: String,
 }
 
+/// Why extras and groups aren't used that nobody chose.
+pub(crate) const NOT_CHOSEN: &str = "none of them was chosen";
+
+impl Unused {
+    /// Whether it is a choice that nobody made, which is nothing that is amiss.
+    pub(crate) fn is_choice(&self) -> bool {
+        self.why == NOT_CHOSEN
+    }
+
+    /// Whether these are dependencies that only the project's own build finds out.
+    pub(crate) fn is_of_its_build(&self) -> bool {
+        self.why.contains("dependencies are worked out by")
+    }
+}
+
 /// A kind of manifest that [`read`] reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {

@@ -173,15 +173,16 @@ fn dependencies_of_script(project: &Path, file: &str, text: &str, manifest: &mut
         return;
     }
     // The usual way around: it reads a requirements file that lies beside it.
-    let named = [
+    let is_there = |name: &str| project.join(beside(file, name)).is_file();
+    let usual = [
         "requirements.txt",
         "requirements/base.txt",
         "requirements/requirements.txt",
-    ]
-    .iter()
-    .find(|name| text.contains(**name) && project.join(beside(file, name)).is_file());
-    if let Some(name) = named {
-        manifest.files.push(beside(file, name));
+    ];
+    let usual = usual.into_iter().find(|name| text.contains(name) && is_there(name));
+    let argument = argument_of(value).filter(|name| name.ends_with(".txt") && is_there(name));
+    if let Some(name) = argument.or(usual.map(str::to_owned)) {
+        manifest.files.push(beside(file, &name));
         return;
     }
     worked_out(file, text, manifest);
@@ -198,6 +199,14 @@ fn value_or_assigned<'a>(text: &'a str, value: &'a str, open: char) -> Option<&'
         .take_while(|c| c.is_alphanumeric() || *c == '_')
         .collect();
     assigned(text, &name).filter(|_| !is_changed(text, &name))
+}
+
+/// `FILE` of `read_requirements('FILE')`.
+fn argument_of(value: &str) -> Option<String> {
+    let (name, inside) = value.split_once('(')?;
+    let is_name = name.chars().all(|c| c.is_alphanumeric() || c == '_');
+    let (argument, _) = literal(inside.trim_start())?;
+    (is_name && !name.is_empty()).then_some(argument)
 }
 
 fn worked_out(file: &str, text: &str, manifest: &mut Manifest) {
