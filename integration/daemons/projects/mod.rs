@@ -36,6 +36,7 @@ macro_rules! cases {
 }
 
 cases! {
+    by_code
     cog
     conda
     dockerfile

@@ -455,6 +455,18 @@ fn hints_name_what_the_user_named() {
       mlbuild doctor    # shows the proxies and package indexes that RUN steps get
       mlbuild image --network=host --allow network.host …    # where only the host's network gets out
 
+    the package index couldn't be reached, or broke off the connection: ProtocolError
+      mlbuild image …    # again: what was installed before this step is kept
+      mlbuild doctor    # shows the proxies and package indexes that RUN steps get
+
+    the package index couldn't be reached, or broke off the connection
+      mlbuild image …    # again: what was installed before this step is kept
+      mlbuild doctor    # shows the proxies and package indexes that RUN steps get
+
+    the package index couldn't be reached, or broke off the connection: 503 Service Unavailable
+      mlbuild image …    # again: what was installed before this step is kept
+      mlbuild doctor    # shows the proxies and package indexes that RUN steps get
+
     the image needs a newer NVIDIA driver than this machine has
       nvidia-smi    # shows the driver and the newest CUDA that it runs
       mlbuild image --base IMAGE-WITH-AN-OLDER-CUDA …

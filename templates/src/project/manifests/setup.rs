@@ -19,9 +19,8 @@ pub(super) fn read(project: &Path, file: &str, choice: Choice) -> Result<Manifes
         && project.join(&beside_it).is_file()
     {
         let more = cfg(&beside_it, &text_of(project, &beside_it)?, choice)?;
-        if !more.requirements.is_empty()
-            || !manifest.unused.is_empty() && !text.contains("install_requires")
-        {
+        // Every source archive has a setup.cfg, which may say nothing of them.
+        if !more.requirements.is_empty() || !more.files.is_empty() {
             manifest = more;
         }
     }

@@ -133,6 +133,16 @@ fn extras_of_a_setup_script_are_chosen() {
 }
 
 #[test]
+fn a_setup_cfg_that_says_nothing_hides_nothing() {
+    let script = "args = load()\nsetuptools.setup(**args)\n";
+    let found = manifest(
+        &[("setup.py", script), ("setup.cfg", "[egg_info]\ntag_build =\n")],
+        Choice::default(),
+    );
+    assert!(found.unused[0].is_of_its_build(), "{found:?}");
+}
+
+#[test]
 fn groups_of_tools_are_chosen_beside_pep_621() {
     let project = "[project]\nname = \"x\"\ndependencies = []\n";
     for table in [
