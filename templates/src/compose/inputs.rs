@@ -243,7 +243,9 @@ fn say(unused: Unused, inputs: &mut Inputs, warnings: &mut Vec<Warning>) {
         return;
     }
     let message = match unused.is_of_its_build() && !inputs.local.is_empty() {
-        true => format!("{what}: {why}: they are installed with it, anew after each edit of the code"),
+        true => {
+            format!("{what}: {why}: they are installed with it, anew after each edit of the code")
+        }
         false => format!("{what} isn't used: {why}"),
     };
     let warning = Warning {
@@ -309,10 +311,7 @@ impl Reader<'_> {
 
     fn take(&mut self, manifest: Manifest) -> Result<(), ComposeError> {
         manifest.files.into_iter().for_each(|file| self.list(file));
-        let known = !manifest
-            .unused
-            .iter()
-            .any(Unused::is_of_its_build);
+        let known = !manifest.unused.iter().any(Unused::is_of_its_build);
         self.inputs.local_known &= known;
         self.unused.extend(manifest.unused);
         self.inputs.constraints.extend(manifest.constraints);

@@ -340,8 +340,12 @@ impl Look<'_> {
         let list = |key: &str| project.and_then(|p| p.get(key)?.as_array());
         let has_list = list("dependencies").is_some_and(|list| !list.is_empty());
         let dynamic = list("dynamic").into_iter().flatten();
-        let is_dynamic = dynamic.into_iter().any(|key| key.as_str() == Some("dependencies"));
-        let poetry = table.get("tool").and_then(|t| t.get("poetry")?.get("dependencies"));
+        let is_dynamic = dynamic
+            .into_iter()
+            .any(|key| key.as_str() == Some("dependencies"));
+        let poetry = table
+            .get("tool")
+            .and_then(|t| t.get("poetry")?.get("dependencies"));
         if has_list || is_dynamic || poetry.is_some() {
             return Some(Source::Pyproject);
         }
@@ -376,7 +380,9 @@ impl Look<'_> {
         }
         if !lists.used.is_empty() || !lists.alternatives.is_empty() {
             let of_gpus = [Accelerator::Cuda, Accelerator::Rocm, Accelerator::Off];
-            let of_gpus = of_gpus.iter().any(|gpu| fitting(&lists.alternatives, Some(*gpu)).is_some());
+            let of_gpus = of_gpus
+                .iter()
+                .any(|gpu| fitting(&lists.alternatives, Some(*gpu)).is_some());
             return match lists.is_main || of_gpus {
                 true => Some(Source::Lists),
                 false => self.declares().or(Some(Source::Lists)),
@@ -517,7 +523,10 @@ impl Look<'_> {
         self.lists(&files);
         for part in unused {
             match part.is_of_its_build() && of_its_build {
-                true => self.used(&part.what, &format!("{}: they are installed with it", part.why)),
+                true => self.used(
+                    &part.what,
+                    &format!("{}: they are installed with it", part.why),
+                ),
                 false => self.unused(&part.what, &part.why, &part.next),
             }
         }
@@ -717,11 +726,22 @@ mod tests {
 
     #[test]
     fn what_a_project_declares_counts_more_than_a_list_of_any_name() {
-        let declared = ("pyproject.toml", "[project]\nname = \"x\"\ndependencies = [\"torch\"]\n");
+        let declared = (
+            "pyproject.toml",
+            "[project]\nname = \"x\"\ndependencies = [\"torch\"]\n",
+        );
         let facts = found(&[("requirements-fmt.txt", "black\n"), declared]);
         assert_eq!(facts.project.as_ref().unwrap().as_str(), ".");
-        assert!(!facts.findings.iter().any(|f| f.file == "requirements-fmt.txt" && f.used));
-        let script = ("setup.py", "setup(install_requires=read('requirements/runtime.txt'))\n");
+        assert!(
+            !facts
+                .findings
+                .iter()
+                .any(|f| f.file == "requirements-fmt.txt" && f.used)
+        );
+        let script = (
+            "setup.py",
+            "setup(install_requires=read('requirements/runtime.txt'))\n",
+        );
         let facts = found(&[
             ("requirements/albu.txt", "six\n"),
             ("requirements/runtime.txt", "torch\n"),
@@ -736,7 +756,12 @@ mod tests {
             ("setup.cfg", "[egg_info]\n"),
         ]);
         assert_eq!(facts.alternatives.len(), 2);
-        assert!(facts.findings.iter().all(|f| f.file.starts_with("requirements")));
+        assert!(
+            facts
+                .findings
+                .iter()
+                .all(|f| f.file.starts_with("requirements"))
+        );
     }
 
     #[test]

@@ -178,7 +178,9 @@ fn dependencies_of_script(project: &Path, file: &str, text: &str, manifest: &mut
         "requirements/base.txt",
         "requirements/requirements.txt",
     ];
-    let usual = usual.into_iter().find(|name| text.contains(name) && is_there(name));
+    let usual = usual
+        .into_iter()
+        .find(|name| text.contains(name) && is_there(name));
     let argument = argument_of(value).filter(|name| name.ends_with(".txt") && is_there(name));
     if let Some(name) = argument.or(usual.map(str::to_owned)) {
         manifest.files.push(beside(file, &name));

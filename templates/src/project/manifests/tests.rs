@@ -136,7 +136,10 @@ fn extras_of_a_setup_script_are_chosen() {
 fn a_setup_cfg_that_says_nothing_hides_nothing() {
     let script = "args = load()\nsetuptools.setup(**args)\n";
     let found = manifest(
-        &[("setup.py", script), ("setup.cfg", "[egg_info]\ntag_build =\n")],
+        &[
+            ("setup.py", script),
+            ("setup.cfg", "[egg_info]\ntag_build =\n"),
+        ],
         Choice::default(),
     );
     assert!(found.unused[0].is_of_its_build(), "{found:?}");
