@@ -387,3 +387,30 @@ fn the_plan_shows_no_secret() {
     assert!(!ran.answer().contains("s3cr3t"), "{}", ran.stdout);
     assert_eq!(project.names(), ["requirements.txt", "train.py"]);
 }
+
+#[test]
+fn the_story_can_be_told_in_json() {
+    let events = |files: &[(&str, &str)]| {
+        let project = Project::new(files);
+        let ran = project.run(&["image", "--progress", "json", "--print", "dockerfile"]);
+        let lines = ran.stderr.lines();
+        let parsed = lines.map(|line| serde_json::from_str(line).expect("a line of JSON"));
+        (ran.code, parsed.collect::<Vec<serde_json::Value>>())
+    };
+    let (code, told) = events(&[("requirements.txt", "six\n"), ("install.R", "")]);
+    assert_eq!(code, Some(0));
+    let found: Vec<_> = told
+        .iter()
+        .filter(|line| line["event"] == "project-file")
+        .map(|line| (line["file"].as_str().unwrap(), line["used"] == true))
+        .collect();
+    assert_eq!(found, [("requirements.txt", true), ("install.R", false)]);
+
+    let (code, told) = events(&[("requirements.txt", "six ; \u{e9}\n")]);
+    assert_eq!(code, Some(2));
+    let last = told.last().expect("an error");
+    assert_eq!(last["event"], "error");
+    assert_eq!(last["exit_code"], 2);
+    let message = last["message"].as_str().expect("a message");
+    assert!(message.contains("requirements.txt:1"), "{message}");
+}

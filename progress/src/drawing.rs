@@ -72,7 +72,10 @@ impl Drawing {
     /// drawing; `None` where they aren't shown, and where nothing can be torn:
     /// [`Quiet`](ProgressMode::Quiet) and [`RawJson`](ProgressMode::RawJson).
     pub fn notes(&self) -> Option<Notes> {
-        let shown = !matches!(self.mode, ProgressMode::Quiet | ProgressMode::RawJson);
+        let shown = !matches!(
+            self.mode,
+            ProgressMode::Quiet | ProgressMode::RawJson | ProgressMode::Json
+        );
         shown.then(|| Notes {
             own: self.own.0.clone(),
         })
@@ -109,7 +112,7 @@ impl Canvas {
             ..
         } = self.output;
         match self.mode {
-            ProgressMode::Auto | ProgressMode::Quiet => None,
+            ProgressMode::Auto | ProgressMode::Quiet | ProgressMode::Json => None,
             ProgressMode::Plain => Some(Box::new(Plain::new(out))),
             ProgressMode::RawJson => Some(Box::new(RawJson::new(out))),
             ProgressMode::Tty => Some(Box::new(Tty::new(out, is_stderr, size, looks, started))),

@@ -14,13 +14,15 @@ pub enum ProgressMode {
     Plain,
     /// One JSON object per status message, in buildx's shape.
     RawJson,
+    /// Nothing: the caller writes the events on, in a form of its own.
+    Json,
     /// Nothing.
     Quiet,
 }
 
 impl ProgressMode {
     /// The names that a command line takes, as buildx spells them.
-    pub const NAMES: [&'static str; 5] = ["auto", "tty", "plain", "rawjson", "quiet"];
+    pub const NAMES: [&'static str; 6] = ["auto", "tty", "plain", "rawjson", "json", "quiet"];
 }
 
 impl FromStr for ProgressMode {
@@ -32,6 +34,7 @@ impl FromStr for ProgressMode {
             "tty" => Ok(Self::Tty),
             "plain" => Ok(Self::Plain),
             "rawjson" => Ok(Self::RawJson),
+            "json" => Ok(Self::Json),
             "quiet" | "none" => Ok(Self::Quiet),
             _ => Err(format!(
                 "unknown progress mode {name:?}: use one of {}",

@@ -293,6 +293,8 @@ pub enum ProgressArg {
     Plain,
     /// One JSON document per event, as buildx's.
     Rawjson,
+    /// One JSON object per event of mlbuild's own: notes, warnings, steps, the error.
+    Json,
     /// Nothing.
     Quiet,
 }
@@ -304,6 +306,7 @@ impl From<ProgressArg> for ProgressMode {
             ProgressArg::Tty => ProgressMode::Tty,
             ProgressArg::Plain => ProgressMode::Plain,
             ProgressArg::Rawjson => ProgressMode::RawJson,
+            ProgressArg::Json => ProgressMode::Json,
             ProgressArg::Quiet => ProgressMode::Quiet,
         }
     }

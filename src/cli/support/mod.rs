@@ -12,6 +12,7 @@ pub mod image_args;
 mod image_request;
 pub mod interrupt;
 mod job_state;
+mod json_lines;
 pub(super) mod mlbuild_flags;
 pub mod output;
 pub mod platform;

@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use mlbuild_progress::{Drawing, Notes, ProgressMode, ProgressOutput, printable};
 use tokio_util::sync::CancellationToken;
 
-use super::{interrupt, remedies};
+use super::{interrupt, json_lines, remedies};
 use crate::cli::error::{CommandError, CommandResult};
 use crate::reporter::{Event, Question, Reporter};
 
@@ -99,11 +99,14 @@ fn tell_above(notes: Option<Notes>) {
 
 /// Writes a line of the story to stderr; a closed stderr is no reason to stop.
 pub fn note(text: &str) {
+    if json_lines::is_chosen() {
+        return json_lines::note(text);
+    }
     write_line(&shown(text));
 }
 
 /// What others wrote, as a terminal may get it.
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     printable::text(&mlbuild_secrets::redact(text)).into_owned()
 }
 
@@ -117,12 +120,18 @@ fn write_line(text: &str) {
 
 /// Writes a warning to stderr.
 pub fn warning(text: &str) {
+    if json_lines::is_chosen() {
+        return json_lines::warning(text);
+    }
     let (on, off) = colours("\x1b[33m");
     write_line(&format!("{on}warning:{off} {}", shown(text)));
 }
 
 /// Writes an error and its hints to stderr.
 pub fn error(error: &CommandError) {
+    if json_lines::is_chosen() {
+        return json_lines::error(error);
+    }
     let (on, off) = colours("\x1b[31m");
     let mut err = std::io::stderr().lock();
     let message = shown(error.message());
@@ -142,14 +151,19 @@ pub struct Terminal {
 impl Terminal {
     /// Draws builds in this form.
     pub fn new(progress: impl Into<ProgressMode>) -> Self {
-        Terminal {
-            progress: progress.into(),
+        let progress = progress.into();
+        if progress == ProgressMode::Json {
+            json_lines::choose();
         }
+        Terminal { progress }
     }
 }
 
 impl Reporter for Terminal {
     fn event(&self, event: Event) {
+        if self.progress == ProgressMode::Json && json_lines::event(&event) {
+            return;
+        }
         let quiet = matches!(self.progress, ProgressMode::Quiet | ProgressMode::RawJson);
         match event {
             Event::Note(text) => note(&text),
@@ -200,7 +214,8 @@ impl Reporter for Terminal {
     }
 
     fn ask(&self, question: &Question) -> Option<bool> {
-        if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+        let is_asked = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+        if !is_asked || json_lines::is_chosen() {
             return None;
         }
         let mut usual = "y";
