@@ -392,7 +392,7 @@ fn the_plan_shows_no_secret() {
 fn the_story_can_be_told_in_json() {
     let events = |files: &[(&str, &str)]| {
         let project = Project::new(files);
-        let ran = project.run(&["image", "--progress", "json", "--print", "dockerfile"]);
+        let ran = project.run(["image", "--progress", "json", "--print", "dockerfile"]);
         let lines = ran.stderr.lines();
         let parsed = lines.map(|line| serde_json::from_str(line).expect("a line of JSON"));
         (ran.code, parsed.collect::<Vec<serde_json::Value>>())

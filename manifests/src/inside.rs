@@ -7,16 +7,16 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 
 /// Refuses a path below `root` that links lead out of it. A path that isn't below `root` as it is
-/// written was named by a person, and is let pass: `/dev/stdout`.
+/// written was named by a person, and is let pass: `/dev/stdout`, `../out`.
 ///
 /// # Errors
 /// Of the kind `PermissionDenied`, with where the path leads; or where `root` can't be looked at.
 pub fn keep_inside(root: &Path, path: &Path) -> io::Result<()> {
-    let whole = std::path::absolute(root)?;
-    if !std::path::absolute(path)?.starts_with(&whole) {
+    let root = root_of(root);
+    if !as_written(path)?.starts_with(as_written(root)?) {
         return Ok(());
     }
-    let root = root_of(root).canonicalize()?;
+    let root = root.canonicalize()?;
     let place = real(&std::path::absolute(path)?);
     if place.starts_with(&root) {
         return Ok(());
@@ -27,6 +27,18 @@ pub fn keep_inside(root: &Path, path: &Path) -> io::Result<()> {
         root.display()
     );
     Err(io::Error::new(io::ErrorKind::PermissionDenied, text))
+}
+
+/// The absolute path with each `..` taken back, whatever links there are.
+fn as_written(path: &Path) -> io::Result<PathBuf> {
+    let mut written = PathBuf::new();
+    for part in std::path::absolute(path)?.components() {
+        match part {
+            Component::ParentDir => drop(written.pop()),
+            part => written.push(part),
+        }
+    }
+    Ok(written)
 }
 
 fn root_of(root: &Path) -> &Path {
@@ -84,6 +96,8 @@ mod tests {
             "project/in",
             "project/sub/x",
             "home/rc",
+            "project/../home/new",
+            "project/sub/../../home/rc",
         ] {
             assert!(is_kept(good), "{good}");
         }
@@ -92,6 +106,8 @@ mod tests {
             "project/folder/new",
             "project/folder/a/b",
             "project/folder/rc",
+            "project/sub/../folder/rc",
+            "project/../project/out",
         ] {
             assert!(!is_kept(bad), "{bad}");
         }

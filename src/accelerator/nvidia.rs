@@ -241,7 +241,7 @@ fn check_specs(nvidia: &mut Nvidia, specs: &[CdiSpec]) {
     for spec in specs.iter().filter(|s| s.kind == "nvidia.com/gpu") {
         let renew = format!(
             "sudo nvidia-ctk cdi generate --output={}",
-            crate::shell::word(spec.path.to_string())
+            crate::shell::word(&spec.path)
         );
         let other = spec
             .driver_versions

@@ -18,7 +18,7 @@ pub enum AdoptError {
     #[error("{from}: {why}")]
     NoImage {
         /// The image.
-        from: Reference,
+        from: Box<Reference>,
         /// What it is instead.
         why: String,
     },
@@ -26,7 +26,7 @@ pub enum AdoptError {
     #[error("{from}: {why}")]
     Malformed {
         /// The image.
-        from: Reference,
+        from: Box<Reference>,
         /// What is wrong with it.
         why: String,
     },
@@ -34,7 +34,7 @@ pub enum AdoptError {
     #[error("{from} ({platform}): {source}")]
     Refused {
         /// The image.
-        from: Reference,
+        from: Box<Reference>,
         /// Its platform, as `linux/amd64`.
         platform: String,
         /// What stands against it.
@@ -44,7 +44,7 @@ pub enum AdoptError {
     #[error("{from} belongs to uid {uid} already: there is nothing to write")]
     AlreadyOwned {
         /// The image.
-        from: Reference,
+        from: Box<Reference>,
         /// The user.
         uid: u32,
     },

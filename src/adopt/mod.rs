@@ -85,7 +85,7 @@ pub async fn adopt(
     let adopted = derive::derive(&source, from, owner)?;
     if adopted.is_unchanged() && target.repository() != from.repository() {
         return Err(AdoptError::AlreadyOwned {
-            from: from.clone(),
+            from: Box::new(from.clone()),
             uid: owner.uid,
         });
     }

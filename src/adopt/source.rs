@@ -83,7 +83,7 @@ pub async fn fetch(registry: &Registry, from: &Reference) -> Result<Source, Adop
         index.manifests().iter().partition(|d| is_attestation(d));
     if images.is_empty() {
         return Err(AdoptError::NoImage {
-            from: from.clone(),
+            from: Box::new(from.clone()),
             why: "the index lists no image".to_owned(),
         });
     }
@@ -91,7 +91,7 @@ pub async fn fetch(registry: &Registry, from: &Reference) -> Result<Source, Adop
         if !is_manifest(descriptor.media_type()) {
             let kind = descriptor.media_type();
             return Err(AdoptError::NoImage {
-                from: from.clone(),
+                from: Box::new(from.clone()),
                 why: format!("{kind} in its index is no image"),
             });
         }
@@ -136,7 +136,7 @@ async fn platform(
 /// The error with the image and platform that it is about.
 pub fn refused(from: &Reference, image: &PlatformImage, source: ReownError) -> AdoptError {
     AdoptError::Refused {
-        from: from.clone(),
+        from: Box::new(from.clone()),
         platform: platform_name(&image.platform),
         source,
     }
@@ -144,7 +144,7 @@ pub fn refused(from: &Reference, image: &PlatformImage, source: ReownError) -> A
 
 fn malformed(from: &Reference, why: String) -> AdoptError {
     AdoptError::Malformed {
-        from: from.clone(),
+        from: Box::new(from.clone()),
         why,
     }
 }

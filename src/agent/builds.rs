@@ -6,7 +6,7 @@
 //!
 //! - A build that crashes, overflows its stack or is ended for its memory fails its own job. In the
 //!   agent's process it would end the agent, the next agent would take the job over, and the job
-//!   would end that one too. A release build of mlbuild aborts on a panic, so none can be caught.
+//!   would end that one too. Neither of the last two can be caught.
 //! - A signal to the build's process group ends all that the build has started, the git and the
 //!   credential helpers of the project too.
 //! - An agent runs for months: nothing that a build leaves open stays in it.

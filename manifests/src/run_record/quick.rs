@@ -79,10 +79,7 @@ impl<'a> Lines<'a> {
             Some(()) => self.git_summary()?,
             None => (None, None),
         };
-        let argv = match self.table("command") {
-            Some(()) => Some(self.command_summary()),
-            None => None,
-        };
+        let argv = self.table("command").map(|()| self.command_summary());
         let host = match self.table("host") {
             Some(()) => Some(self.host_summary()?),
             None => None,
