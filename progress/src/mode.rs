@@ -21,7 +21,7 @@ pub enum ProgressMode {
 }
 
 impl ProgressMode {
-    /// The names that a command line takes, as buildx spells them.
+    /// The names that a command line takes, as buildx spells them; `json` is ours.
     pub const NAMES: [&'static str; 6] = ["auto", "tty", "plain", "rawjson", "json", "quiet"];
 }
 

@@ -181,10 +181,10 @@ async fn a_dropped_handle_gives_the_cursor_back() {
 }
 
 #[test]
-fn modes_have_the_names_that_buildx_uses() {
+fn modes_have_the_names_that_buildx_uses_and_one_of_ours() {
     assert_eq!("rawjson".parse(), Ok(ProgressMode::RawJson));
     assert_eq!(
         "fancy".parse::<ProgressMode>().unwrap_err(),
-        "unknown progress mode \"fancy\": use one of auto, tty, plain, rawjson, quiet"
+        "unknown progress mode \"fancy\": use one of auto, tty, plain, rawjson, json, quiet"
     );
 }
