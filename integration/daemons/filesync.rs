@@ -81,7 +81,9 @@ async fn copy_counted(
         attrs: BTreeMap::new(),
         output: Some(ExportTarget::Dir(out.path().to_owned())),
     };
+    // A cached COPY of an earlier run has the same contents, and that run's times.
     let options = SolveOptions {
+        frontend_attrs: [("no-cache".to_owned(), String::new())].into(),
         exports: vec![export],
         ..SolveOptions::default()
     };
