@@ -209,7 +209,16 @@ fn read_files(
             ),
         });
     }
-    if let (Some(origin), Some(package)) = (&inputs.hashed, python.packages.first()) {
+    agrees(spec, inputs, warnings)
+}
+
+/// What the files ask for, beside what the spec says.
+fn agrees(
+    spec: &ImageSpec,
+    inputs: &mut Inputs,
+    warnings: &mut Vec<Warning>,
+) -> Result<(), ComposeError> {
+    if let (Some(origin), Some(package)) = (&inputs.hashed, spec.python.packages.first()) {
         return Err(ComposeError::conflict(
             format!(
                 "{origin} pins a hash, so every package has to, but {package} is asked for without one"
