@@ -267,9 +267,10 @@ async fn ask_docker_kind(docker: DockerApi) -> Result<BuilderKind, DockerApiErro
     let (version, info) = tokio::try_join!(docker.version(), docker.info())?;
     Ok(BuilderKind::Docker {
         version: version.version,
-        store: match info.uses_containerd_store() {
-            true => ImageStore::Containerd,
-            false => ImageStore::Classic,
+        store: if info.uses_containerd_store() {
+            ImageStore::Containerd
+        } else {
+            ImageStore::Classic
         },
     })
 }

@@ -305,9 +305,10 @@ impl fmt::Display for SshTarget {
         if let Some(user) = &self.user {
             write!(f, "{user}@")?;
         }
-        match self.host.contains(':') {
-            true => write!(f, "[{}]", self.host)?,
-            false => write!(f, "{}", self.host)?,
+        if self.host.contains(':') {
+            write!(f, "[{}]", self.host)?
+        } else {
+            write!(f, "{}", self.host)?
         }
         if let Some(port) = self.port {
             write!(f, ":{port}")?;

@@ -22,12 +22,13 @@ fn refusals(project: &Project, commands: &[&[&str]]) -> String {
 fn shown(args: &[&str]) -> String {
     let words: Vec<_> = args
         .iter()
-        .map(
-            |arg| match arg.is_empty() || arg.contains(|c: char| !(c.is_ascii_graphic())) {
-                true => format!("{arg:?}"),
-                false => (*arg).to_owned(),
-            },
-        )
+        .map(|arg| {
+            if arg.is_empty() || arg.contains(|c: char| !(c.is_ascii_graphic())) {
+                format!("{arg:?}")
+            } else {
+                (*arg).to_owned()
+            }
+        })
         .collect();
     words.join(" ")
 }

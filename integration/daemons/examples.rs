@@ -19,9 +19,10 @@ pub fn copy_files(from: &Path, to: &Path) {
     for entry in std::fs::read_dir(from).expect("the example") {
         let entry = entry.expect("an entry");
         let target = to.join(entry.file_name());
-        match entry.file_type().expect("a type").is_dir() {
-            true => copy_files(&entry.path(), &target),
-            false => _ = std::fs::copy(entry.path(), target).expect("a copy"),
+        if entry.file_type().expect("a type").is_dir() {
+            copy_files(&entry.path(), &target)
+        } else {
+            _ = std::fs::copy(entry.path(), target).expect("a copy")
         }
     }
 }

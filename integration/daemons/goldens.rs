@@ -39,9 +39,10 @@ async fn buildkit_has_nothing_to_say_about_any_golden() {
     let mut said = Vec::new();
     for (name, text) in &dockerfiles {
         // A locked one mounts a context that a build would be given.
-        let text = match text.contains("from=mlbuild-inputs") {
-            true => &text.replacen("FROM ", "FROM scratch AS mlbuild-inputs\nFROM ", 1),
-            false => text,
+        let text = if text.contains("from=mlbuild-inputs") {
+            &text.replacen("FROM ", "FROM scratch AS mlbuild-inputs\nFROM ", 1)
+        } else {
+            text
         };
         match client.lint(text.as_bytes(), &args).await {
             Ok(warnings) => said.extend(warnings.iter().map(|w| format!("{name}: {w:?}"))),

@@ -265,9 +265,10 @@ fn the_record_learns_what_the_digest_is_of() {
         let (repository, tag) = (reference.repository(), reference.tag().unwrap());
         let (digest, document) = manifest_of(&setting.engines.registry, repository, tag);
         let platform = &told.platforms["linux/amd64"];
-        let (named, inner) = match is_index {
-            true => (told.index.as_ref(), &document["manifests"][0]["digest"]),
-            false => (Some(&platform.manifest), &document["config"]["digest"]),
+        let (named, inner) = if is_index {
+            (told.index.as_ref(), &document["manifests"][0]["digest"])
+        } else {
+            (Some(&platform.manifest), &document["config"]["digest"])
         };
         assert_eq!(named.unwrap().as_ref(), digest);
         let expected = if is_index {

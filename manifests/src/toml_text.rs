@@ -48,9 +48,10 @@ impl TomlText {
     }
 
     fn key(&mut self, key: &str) {
-        match is_bare(key) {
-            true => self.text.push_str(key),
-            false => push_quoted(&mut self.text, key),
+        if is_bare(key) {
+            self.text.push_str(key)
+        } else {
+            push_quoted(&mut self.text, key)
         }
         self.text.push_str(" = ");
     }
@@ -123,9 +124,10 @@ fn push_escaped(out: &mut String, c: char) {
 
 /// A key as TOML wants it: bare where that is allowed.
 pub(crate) fn bare_or_quoted(key: &str) -> String {
-    match is_bare(key) {
-        true => key.to_owned(),
-        false => quoted(key),
+    if is_bare(key) {
+        key.to_owned()
+    } else {
+        quoted(key)
     }
 }
 

@@ -129,18 +129,20 @@ impl Podman<'_> {
 
     fn done(&self, args: &[&str]) -> Result<Vec<u8>, CallError> {
         let output = self.ran(args)?;
-        match output.status.success() {
-            true => Ok(output.stdout),
-            false => Err(CallError::Refused(said(&output))),
+        if output.status.success() {
+            Ok(output.stdout)
+        } else {
+            Err(CallError::Refused(said(&output)))
         }
     }
 
     fn inspect(&self, id: &str) -> Result<Option<ContainerInspect>, CallError> {
         let output = self.ran(&["container", "inspect", id])?;
         if !output.status.success() {
-            return match said(&output).contains("no such container") {
-                true => Ok(None),
-                false => Err(CallError::Lost(said(&output))),
+            return if said(&output).contains("no such container") {
+                Ok(None)
+            } else {
+                Err(CallError::Lost(said(&output)))
             };
         }
         let mut found: Vec<ContainerInspect> = parse(&output.stdout)?;

@@ -77,10 +77,13 @@ impl Containers {
             (Some(state), CallError::Refused(_)) if !state.error.is_empty() => Err(state.error),
             (_, CallError::Refused(words)) => Err(words.clone()),
             // Nobody heard the answer. One that can be removed didn't start, and won't.
-            _ => match self.remove(id) {
-                true => Err(error.words().to_owned()),
-                false => Ok(()),
-            },
+            _ => {
+                if self.remove(id) {
+                    Err(error.words().to_owned())
+                } else {
+                    Ok(())
+                }
+            }
         }
     }
 

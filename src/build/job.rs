@@ -80,9 +80,10 @@ impl Job<'_> {
             upgrades: !self.settings.lock.upgrade.is_empty(),
             reporter: self.reporter,
         };
-        let (packages, packages_moved) = match self.lists_packages() {
-            true => listing.of(&builder, &built).await,
-            false => (None, Vec::new()),
+        let (packages, packages_moved) = if self.lists_packages() {
+            listing.of(&builder, &built).await
+        } else {
+            (None, Vec::new())
         };
         let inputs = Inputs {
             context: context.unchanged()?,

@@ -22,9 +22,10 @@ pub(super) async fn build(
         "image" => !push,
         kind => kind == "oci" || (kind == "docker" && out.dest.is_none()),
     };
-    let purpose = match push && !plan.outputs.iter().any(stays) {
-        true => Purpose::Pushing(&job.settings.tags),
-        false => Purpose::Keeping,
+    let purpose = if push && !plan.outputs.iter().any(stays) {
+        Purpose::Pushing(&job.settings.tags)
+    } else {
+        Purpose::Keeping
     };
     let built = repack::build(builder, inputs, registry, repack, purpose, steps).await;
     let (mut output, packed) = built?;

@@ -285,11 +285,12 @@ mod tests {
                 let good = rest
                     .get(padded(6)..)
                     .is_some_and(|data| !data.is_empty() && data.starts_with(cookie));
-                let answer: &[u8] = match good {
-                    true => &[1, 0, 11, 0, 0, 0, 0, 0],
-                    false => &[
+                let answer: &[u8] = if good {
+                    &[1, 0, 11, 0, 0, 0, 0, 0]
+                } else {
+                    &[
                         0, 7, 11, 0, 0, 0, 2, 0, b'g', b'o', b' ', b'a', b'w', 0x1b, b'y', 0,
-                    ],
+                    ]
                 };
                 stream.write_all(answer).unwrap();
             }

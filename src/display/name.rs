@@ -68,9 +68,10 @@ impl FromStr for DisplayName {
             number: number.parse().map_err(|_| wrong())?,
             screen: screen.parse().map_err(|_| wrong())?,
         };
-        match name.host.is_some() && name.port().is_none() {
-            true => Err(wrong()),
-            false => Ok(name),
+        if name.host.is_some() && name.port().is_none() {
+            Err(wrong())
+        } else {
+            Ok(name)
         }
     }
 }

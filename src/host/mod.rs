@@ -73,9 +73,10 @@ impl Host {
 
 /// What this machine has that RUN steps need; nothing where it isn't `wanted`.
 pub fn of_this_machine(wanted: bool) -> HostSettings {
-    match wanted {
-        true => detect(&Host::this()),
-        false => HostSettings::default(),
+    if wanted {
+        detect(&Host::this())
+    } else {
+        HostSettings::default()
     }
 }
 

@@ -120,9 +120,10 @@ impl Indexes {
     /// A `uv.toml` with the indexes: uv's own settings, else pip's, which uv doesn't read.
     pub(super) fn uv_toml(&self) -> Option<String> {
         let default = self.uv_default.as_ref().or(self.index.as_ref());
-        let extra = match self.uv_extra.is_empty() {
-            true => &self.extra,
-            false => &self.uv_extra,
+        let extra = if self.uv_extra.is_empty() {
+            &self.extra
+        } else {
+            &self.uv_extra
         };
         if default.is_none() && extra.is_empty() {
             return None;

@@ -148,9 +148,10 @@ impl KubernetesError {
                     Some(source) => crate::error::chain(source),
                     None => error.to_string(),
                 };
-                return match why.contains("auth error") {
-                    true => Self::LogIn { why },
-                    false => Self::Unreachable { url, why },
+                return if why.contains("auth error") {
+                    Self::LogIn { why }
+                } else {
+                    Self::Unreachable { url, why }
                 };
             }
             error => {

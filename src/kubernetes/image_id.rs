@@ -29,9 +29,10 @@ pub fn parse(text: &str) -> Option<ImageId> {
         let is_whole = !name.is_empty() && sha256(digest).is_some();
         return is_whole.then(|| ImageId::Pulled(text.to_owned()));
     }
-    let id = match text.contains(':') {
-        true => sha256(text),
-        false => sha256(&format!("sha256:{text}")),
+    let id = if text.contains(':') {
+        sha256(text)
+    } else {
+        sha256(&format!("sha256:{text}"))
     };
     id.map(ImageId::Configuration)
 }

@@ -175,12 +175,13 @@ fn state_of(pod: &Pod, container: &str) -> State {
         .unwrap_or_default();
     let waiting = ours.into_iter().chain(inits).find_map(waits_for);
     if let Some((reason, why)) = waiting {
-        return match FATAL_REASONS.contains(&reason.as_str()) {
-            true => State::Stuck {
+        return if FATAL_REASONS.contains(&reason.as_str()) {
+            State::Stuck {
                 pod: name(pod),
                 why,
-            },
-            false => State::Waiting { why },
+            }
+        } else {
+            State::Waiting { why }
         };
     }
     let conditions = status.conditions.unwrap_or_default();

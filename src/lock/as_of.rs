@@ -22,9 +22,10 @@ pub fn parse(text: &str) -> Result<Timestamp, String> {
             .parse::<Timestamp>()
             .map_err(|_| "write a day, 2026-03-01, or a time, 2026-03-01T12:00:00Z")?,
     };
-    match time > Timestamp::now() {
-        true => Err(format!("{time} is still to come")),
-        false => Ok(whole_seconds(time)),
+    if time > Timestamp::now() {
+        Err(format!("{time} is still to come"))
+    } else {
+        Ok(whole_seconds(time))
     }
 }
 

@@ -175,9 +175,12 @@ impl Locker<'_> {
             .iter()
             .find(|used| used.is_base)
             .map(|used| &used.reference);
-        let base = base.and_then(|name| match name.contains('@') {
-            true => Some(name.clone()),
-            false => self.bases.written(name),
+        let base = base.and_then(|name| {
+            if name.contains('@') {
+                Some(name.clone())
+            } else {
+                self.bases.written(name)
+            }
         });
         let (mut platforms, mut newest) = (BTreeMap::new(), 0);
         for name in names {

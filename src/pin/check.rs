@@ -96,11 +96,10 @@ fn after_word(text: &str) -> &str {
 fn list(arguments: &str) -> Result<(), String> {
     let list = serde_json::from_str::<Vec<serde_json::Value>>(arguments);
     let is_text = |list: Vec<serde_json::Value>| list.iter().all(serde_json::Value::is_string);
-    match list.is_ok_and(|list| !is_text(list)) {
-        true => {
-            Err("when using JSON array syntax, arrays must be comprised of strings only".into())
-        }
-        false => Ok(()),
+    if list.is_ok_and(|list| !is_text(list)) {
+        Err("when using JSON array syntax, arrays must be comprised of strings only".into())
+    } else {
+        Ok(())
     }
 }
 
@@ -114,9 +113,10 @@ fn pairs(arguments: &str, keyword: &str, escape: char) -> Result<(), String> {
         return Ok(());
     };
     if !first.contains('=') {
-        return match arguments.contains([' ', '\t', '\r', '\x0b', '\x0c']) {
-            true => Ok(()),
-            false => Err(format!("{keyword} must have two arguments")),
+        return if arguments.contains([' ', '\t', '\r', '\x0b', '\x0c']) {
+            Ok(())
+        } else {
+            Err(format!("{keyword} must have two arguments"))
         };
     }
     match words.iter().find(|word| !word.contains('=')) {
@@ -307,12 +307,13 @@ fn from(statement: &Statement) -> Result<(), String> {
         [_, keyword, name] if keyword.text.eq_ignore_ascii_case("as") => {
             let lower = name.text.to_lowercase();
             let rest = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.".contains(c);
-            match lower.starts_with(|c: char| c.is_ascii_lowercase()) && lower.chars().all(rest) {
-                true => Ok(()),
-                false => Err(format!(
+            if lower.starts_with(|c: char| c.is_ascii_lowercase()) && lower.chars().all(rest) {
+                Ok(())
+            } else {
+                Err(format!(
                     "invalid name for build stage: {:?}, name can't start with a number or contain symbols",
                     name.text
-                )),
+                ))
             }
         }
         _ => Err("FROM requires either one or three arguments".into()),
@@ -324,9 +325,10 @@ fn names(keyword: &str, arguments: &str, escape: char) -> Result<(), String> {
     if words.is_empty() {
         return Err(format!("{keyword} requires at least one argument"));
     }
-    match words.iter().any(|word| word.starts_with('=')) {
-        true => Err(format!("{keyword} names can not be blank")),
-        false => Ok(()),
+    if words.iter().any(|word| word.starts_with('=')) {
+        Err(format!("{keyword} names can not be blank"))
+    } else {
+        Ok(())
     }
 }
 
@@ -350,11 +352,12 @@ fn sources(keyword: &str, statement: &Statement) -> Result<(), String> {
     let document = after
         .strip_prefix("<<")
         .map(|rest| rest.trim_start_matches('-'));
-    match document.is_some_and(|name| !name.is_empty() && !name.contains('<')) {
-        true => Err(format!(
+    if document.is_some_and(|name| !name.is_empty() && !name.contains('<')) {
+        Err(format!(
             "{keyword} cannot accept a heredoc as a destination"
-        )),
-        false => Ok(()),
+        ))
+    } else {
+        Ok(())
     }
 }
 
@@ -370,9 +373,10 @@ fn health(statement: &Statement) -> Result<(), String> {
     };
     let rest = after_word(arguments);
     if is_none(arguments) {
-        return match rest.is_empty() {
-            true => Ok(()),
-            false => Err("HEALTHCHECK NONE takes no arguments".into()),
+        return if rest.is_empty() {
+            Ok(())
+        } else {
+            Err("HEALTHCHECK NONE takes no arguments".into())
         };
     }
     let (texts, booleans, lists) = known_flags("HEALTHCHECK");

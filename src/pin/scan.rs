@@ -276,9 +276,12 @@ impl Reader<'_> {
             return;
         }
         for document in heredocs_of(text) {
-            let ends = |line: &str| match document.strip_tabs {
-                true => line.trim_start_matches('\t') == document.name,
-                false => line == document.name,
+            let ends = |line: &str| {
+                if document.strip_tabs {
+                    line.trim_start_matches('\t') == document.name
+                } else {
+                    line == document.name
+                }
             };
             let rest = &self.lines[self.next..];
             match rest.iter().position(|line| ends(line.text)) {

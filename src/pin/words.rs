@@ -204,9 +204,10 @@ impl Lexer<'_> {
             (_, Some(filled)) => Ok(filled),
             (_, None) => {
                 let state = if value.is_none() { "unset" } else { "empty" };
-                let message = match word.is_empty() {
-                    true => format!("is not allowed to be {state}"),
-                    false => word,
+                let message = if word.is_empty() {
+                    format!("is not allowed to be {state}")
+                } else {
+                    word
                 };
                 Err(format!("{name}: {message}"))
             }

@@ -225,15 +225,16 @@ pub struct Output {
 impl BuildPlan {
     /// What is made equal of files on their way to the builder.
     pub fn normalise(&self) -> Normalise {
-        match self.same_bits {
-            true => Normalise {
+        if self.same_bits {
+            Normalise {
                 mtime: self
                     .source_date_epoch
                     .map(|s| s.saturating_mul(1_000_000_000)),
                 modes: true,
                 hard_links: true,
-            },
-            false => Normalise::default(),
+            }
+        } else {
+            Normalise::default()
         }
     }
 }

@@ -39,9 +39,12 @@ impl Compression {
     /// # Errors
     /// What is wrong with them.
     pub fn new(name: &str, level: Option<i32>) -> Result<Self, String> {
-        let within = |level: i32, most: i32| match (1..=most).contains(&level) {
-            true => Ok(level),
-            false => Err(format!("{name} has levels from 1 to {most}, not {level}")),
+        let within = |level: i32, most: i32| {
+            if (1..=most).contains(&level) {
+                Ok(level)
+            } else {
+                Err(format!("{name} has levels from 1 to {most}, not {level}"))
+            }
         };
         match (name, level) {
             ("zstd", level) => Ok(Compression::Zstd(within(level.unwrap_or(3), 22)?)),

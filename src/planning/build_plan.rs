@@ -125,9 +125,10 @@ pub fn plan(
 /// Packages only move when the steps that install them run again.
 fn no_cache(settings: &ImageSettings) -> NoCache {
     let moves = |what: &Upgrade| matches!(what, Upgrade::All | Upgrade::Apt | Upgrade::Python);
-    match settings.lock.upgrade.iter().any(moves) {
-        true => NoCache::All,
-        false => settings.build.no_cache.clone(),
+    if settings.lock.upgrade.iter().any(moves) {
+        NoCache::All
+    } else {
+        settings.build.no_cache.clone()
     }
 }
 

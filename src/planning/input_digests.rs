@@ -33,9 +33,10 @@ pub fn inputs(plan: &BuildPlan, composed: &Composed, context: Option<Digest>) ->
 }
 
 fn shown<'a>(name: &str, value: &'a str) -> &'a str {
-    match must_hide(name, value) {
-        true => HIDDEN,
-        false => value,
+    if must_hide(name, value) {
+        HIDDEN
+    } else {
+        value
     }
 }
 

@@ -101,9 +101,12 @@ pub fn plan(
         }
     }
     let used = uses.iter().find(|used| used.is_base);
-    let base = used.and_then(|used| match used.reference.contains('@') {
-        true => Some(used.reference.clone()),
-        false => bases.written(&used.reference),
+    let base = used.and_then(|used| {
+        if used.reference.contains('@') {
+            Some(used.reference.clone())
+        } else {
+            bases.written(&used.reference)
+        }
     });
     Ok(LockedPlan {
         platform: platform.to_owned(),

@@ -27,12 +27,13 @@ pub(super) fn refuse(setting: &Setting) -> Result<(), SecretError> {
             let Some(value) = &assignment.value else {
                 return Ok(());
             };
-            match is_secret(&assignment.name, value) {
-                true => Err(SecretError {
+            if is_secret(&assignment.name, value) {
+                Err(SecretError {
                     what: format!("`{flag}`: {}", assignment.name),
                     name: assignment.name.clone(),
-                }),
-                false => Ok(()),
+                })
+            } else {
+                Ok(())
             }
         }
         value if holds_secret(&value.to_string()) => Err(SecretError {

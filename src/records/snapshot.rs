@@ -76,13 +76,12 @@ impl Snapshot {
             dirty: status.is_dirty(),
             ..GitState::default()
         };
-        let patch = match state.dirty {
-            true => {
-                let Kept { patch, left_out } = changes(&git, &index, &state, status)?;
-                state.left_out = shortened(left_out);
-                (!patch.is_empty()).then_some(patch)
-            }
-            false => None,
+        let patch = if state.dirty {
+            let Kept { patch, left_out } = changes(&git, &index, &state, status)?;
+            state.left_out = shortened(left_out);
+            (!patch.is_empty()).then_some(patch)
+        } else {
+            None
         };
         state.changes = patch.as_deref().map(sha256);
         Ok(Some(Snapshot { state, patch }))

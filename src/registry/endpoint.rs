@@ -222,9 +222,10 @@ fn stays_secret(attempt: Attempt<'_>) -> Action {
     if from == Some("https") && attempt.url().scheme() != "https" {
         return attempt.error("it leads from https to plain http");
     }
-    match attempt.previous().len() > MAX_REDIRECTS {
-        true => attempt.error("too many redirects"),
-        false => attempt.follow(),
+    if attempt.previous().len() > MAX_REDIRECTS {
+        attempt.error("too many redirects")
+    } else {
+        attempt.follow()
     }
 }
 

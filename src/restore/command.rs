@@ -178,9 +178,10 @@ impl Again<'_> {
         let (from, to) = self.moves()?;
         let inside = Path::new(path).strip_prefix(&from).ok()?;
         // Without a slash at the end.
-        let moved = match inside.as_os_str().is_empty() {
-            true => PathBuf::from(to),
-            false => Path::new(&to).join(inside),
+        let moved = if inside.as_os_str().is_empty() {
+            PathBuf::from(to)
+        } else {
+            Path::new(&to).join(inside)
         };
         (from.len() > 1).then(|| moved.to_string_lossy().into_owned())
     }

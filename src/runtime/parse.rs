@@ -64,9 +64,10 @@ impl Grammar {
     pub fn parse_with_image<S: AsRef<str>>(self, words: &[S]) -> Result<Parsed, RunSpecError> {
         let (parsed, taken) = self.read(words)?;
         let verb = self.verb;
-        match parsed.spec.image.is_empty() && !parsed.own.is_on("help") {
-            true => Err(RunSpecError::NoImage { taken, verb }),
-            false => Ok(parsed),
+        if parsed.spec.image.is_empty() && !parsed.own.is_on("help") {
+            Err(RunSpecError::NoImage { taken, verb })
+        } else {
+            Ok(parsed)
         }
     }
 

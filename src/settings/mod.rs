@@ -230,9 +230,10 @@ fn folder_slug(project: &Path) -> String {
         .split(|c: char| !c.is_ascii_alphanumeric())
         .filter(|word| !word.is_empty())
         .collect();
-    match words.is_empty() {
-        true => "image".to_owned(),
-        false => words.join("-"),
+    if words.is_empty() {
+        "image".to_owned()
+    } else {
+        words.join("-")
     }
 }
 

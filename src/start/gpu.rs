@@ -65,9 +65,10 @@ impl GpuUse {
             Some(nvidia) => nvidia.gpus.iter().map(|gpu| gpu.name.as_str()).collect(),
             None => Vec::new(),
         };
-        let names = match names.is_empty() {
-            true => String::new(),
-            false => format!(" ({})", names.join(", ")),
+        let names = if names.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", names.join(", "))
         };
         Some(format!("GPU: {}{names}", how.join(" ")))
     }

@@ -75,9 +75,10 @@ pub(crate) async fn find_and_pin(
 ) -> Result<(ContainerRuntime, PinnedImage), StartError> {
     let may_be_docker = cli.is_none_or(|cli| cli == RuntimeCli::Docker);
     let held = async {
-        match may_be_docker && reference::parse(&spec.image).is_ok() {
-            true => held_by_docker(&spec.image).await,
-            false => None,
+        if may_be_docker && reference::parse(&spec.image).is_ok() {
+            held_by_docker(&spec.image).await
+        } else {
+            None
         }
     };
     let (runtime, held) = tokio::join!(runtime_cli::find(cli), held);

@@ -114,9 +114,10 @@ impl Follower<'_> {
             self.lost = None;
             match found.state(CONTAINER) {
                 State::Waiting { why } => {
-                    let no_pod = match found.pods.is_empty() {
-                        true => self.cluster.why_no_pod(self.job).await,
-                        false => None,
+                    let no_pod = if found.pods.is_empty() {
+                        self.cluster.why_no_pod(self.job).await
+                    } else {
+                        None
                     };
                     let why = no_pod.map_or(why, |said| format!("no pod can be made: {said}"));
                     self.tell(format!("waiting: {why}"));

@@ -91,9 +91,10 @@ fn split_host(name: &str) -> Result<(String, String), ReferenceError> {
     } else {
         host
     };
-    let path = match host == DOCKER_HUB && !path.contains('/') {
-        true => format!("library/{path}"),
-        false => path.to_owned(),
+    let path = if host == DOCKER_HUB && !path.contains('/') {
+        format!("library/{path}")
+    } else {
+        path.to_owned()
     };
     Ok((host.to_owned(), path))
 }

@@ -409,12 +409,13 @@ async fn each_line(
         })?;
         let ended = chunk.is_none();
         pending.extend_from_slice(&chunk.unwrap_or_default());
-        let whole = match ended {
-            true => pending.len(),
-            false => pending
+        let whole = if ended {
+            pending.len()
+        } else {
+            pending
                 .iter()
                 .rposition(|b| *b == b'\n')
-                .map_or(0, |i| i + 1),
+                .map_or(0, |i| i + 1)
         };
         for line in pending[..whole].split(|b| *b == b'\n') {
             if line.iter().all(u8::is_ascii_whitespace) {

@@ -131,9 +131,10 @@ fn attempt(context: &ContextSelection, cache: Option<&Path>) -> Result<Fingerpri
     let digest = format!("sha256:{}", hex::encode(digest.finalize()));
     // Where nothing tells one file from another of its size, only the digest
     // does.
-    let transfer_key = match cache.is_some() && context.normalise.mtime.is_none() {
-        true => format!("{generation:x}"),
-        false => digest.clone(),
+    let transfer_key = if cache.is_some() && context.normalise.mtime.is_none() {
+        format!("{generation:x}")
+    } else {
+        digest.clone()
     };
     Ok(Fingerprint {
         digest,
@@ -350,9 +351,10 @@ fn digest_file(
     })?;
     let unchanged = || {
         let stat = rustix::fs::fstat(&file).map_err(|e| tree.error("read", path, e))?;
-        match Identity::of(&stat) == *identity {
-            true => Ok(()),
-            false => Err(FsError::changed(&full(), "was changed")),
+        if Identity::of(&stat) == *identity {
+            Ok(())
+        } else {
+            Err(FsError::changed(&full(), "was changed"))
         }
     };
     unchanged()?;

@@ -132,9 +132,10 @@ impl Tree {
                 return Ok(Some(content));
             };
             let target = self.read_link(&path[..link]).unwrap_or_default();
-            let from = match target.starts_with(b"/") {
-                true => target,
-                false => gopath::join(&gopath::dir(&path[..link]), &target),
+            let from = if target.starts_with(b"/") {
+                target
+            } else {
+                gopath::join(&gopath::dir(&path[..link]), &target)
             };
             let rooted = gopath::join(b"/", &gopath::join(&from, &path[rest..]));
             path = gopath::clean(&rooted[1..]);

@@ -286,9 +286,10 @@ fn client() -> Result<reqwest::Client, reqwest::Error> {
         if attempt.previous().len() > 5 {
             return attempt.error("too many redirects");
         }
-        match from == Some(attempt.url().origin()) {
-            true => attempt.follow(),
-            false => attempt.error("the token service sends log-ins elsewhere"),
+        if from == Some(attempt.url().origin()) {
+            attempt.follow()
+        } else {
+            attempt.error("the token service sends log-ins elsewhere")
         }
     });
     reqwest::Client::builder()
@@ -385,9 +386,10 @@ async fn read_token(realm: &str, answer: reqwest::Response) -> Result<FetchToken
         }
     }
     let answer: TokenAnswer = serde_json::from_slice(&text).map_err(|e| lost(&e))?;
-    let token = match answer.token.is_empty() {
-        true => answer.access_token,
-        false => answer.token,
+    let token = if answer.token.is_empty() {
+        answer.access_token
+    } else {
+        answer.token
     };
     if token.is_empty() {
         return Err(Status::unauthenticated(format!(

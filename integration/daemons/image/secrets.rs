@@ -157,9 +157,10 @@ fn is_clean_in_registry(engines: &Engines, name: &str, digest: &str) {
 fn is_clean_folder(folder: &Path) {
     for entry in std::fs::read_dir(folder).unwrap().flatten() {
         let path = entry.path();
-        match entry.file_type().unwrap().is_dir() {
-            true => is_clean_folder(&path),
-            false => is_clean(&path.display().to_string(), &std::fs::read(&path).unwrap()),
+        if entry.file_type().unwrap().is_dir() {
+            is_clean_folder(&path)
+        } else {
+            is_clean(&path.display().to_string(), &std::fs::read(&path).unwrap())
         }
     }
 }

@@ -125,17 +125,19 @@ impl Setting {
     }
 
     fn programs(&self) -> &Path {
-        match self.is_podman {
-            true => &self.engines.podman,
-            false => &self.engines.bin,
+        if self.is_podman {
+            &self.engines.podman
+        } else {
+            &self.engines.bin
         }
     }
 
     /// The flags of an agent.
     fn runtime(&self) -> &'static [&'static str] {
-        match self.is_podman {
-            true => &["--runtime-cli", "podman"],
-            false => &[],
+        if self.is_podman {
+            &["--runtime-cli", "podman"]
+        } else {
+            &[]
         }
     }
 

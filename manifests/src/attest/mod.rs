@@ -115,9 +115,10 @@ fn escaped(text: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b".-_~".contains(&b);
     let mut out = String::new();
     for byte in text.bytes() {
-        match plain(byte) {
-            true => out.push(char::from(byte)),
-            false => out.push_str(&format!("%{byte:02X}")),
+        if plain(byte) {
+            out.push(char::from(byte))
+        } else {
+            out.push_str(&format!("%{byte:02X}"))
         }
     }
     out

@@ -201,8 +201,9 @@ fn word(key: &str, value: &str) -> Result<(), String> {
 
 fn hash(value: &str) -> Result<(), String> {
     let is_hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
-    match value.len() == 64 && value.bytes().all(is_hex) {
-        true => Ok(()),
-        false => Err(format!("`sha256` {value:?} isn't 64 hexadecimal digits")),
+    if value.len() == 64 && value.bytes().all(is_hex) {
+        Ok(())
+    } else {
+        Err(format!("`sha256` {value:?} isn't 64 hexadecimal digits"))
     }
 }

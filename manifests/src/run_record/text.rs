@@ -25,9 +25,10 @@ impl RunRecord {
         }
         match toml::from_str::<Self>(text) {
             Ok(record) if record.version <= FORMAT_VERSION => {
-                match record.version < FIRST_WITH_END || is_whole(text) {
-                    true => Ok(record),
-                    false => Err(truncated(text, path)),
+                if record.version < FIRST_WITH_END || is_whole(text) {
+                    Ok(record)
+                } else {
+                    Err(truncated(text, path))
                 }
             }
             Ok(record) => Err(newer(text, path, record.version)),
@@ -38,9 +39,10 @@ impl RunRecord {
     /// The file's text: the same for equal records.
     pub fn to_toml(&self) -> String {
         let mut out = TomlText::default();
-        out.comment(match self.version < FIRST_WITH_END {
-            true => "Written by mlbuild, once: which image this run is bound to.",
-            false => "Written by mlbuild: what this run was. Don't edit it by hand.",
+        out.comment(if self.version < FIRST_WITH_END {
+            "Written by mlbuild, once: which image this run is bound to."
+        } else {
+            "Written by mlbuild: what this run was. Don't edit it by hand."
         });
         out.plain("version", self.version);
         out.string("id", &self.id);

@@ -39,9 +39,10 @@ pub struct BashArgs {
 pub async fn run(args: BashArgs) -> CommandResult<u8> {
     let (cluster, found) = args.cluster.find(&args.job).await?;
     let pod = running_pod(&found)?;
-    let words = match args.command.is_empty() {
-        true => ["sh", "-c", SHELL].map(str::to_owned).to_vec(),
-        false => args.command,
+    let words = if args.command.is_empty() {
+        ["sh", "-c", SHELL].map(str::to_owned).to_vec()
+    } else {
+        args.command
     };
     let terminal = stdin().is_terminal() && stdout().is_terminal();
     let mut program = cluster.start_in(&pod, CONTAINER, &words, terminal).await?;

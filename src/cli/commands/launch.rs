@@ -249,8 +249,9 @@ fn gpus(text: &str) -> Result<GpuNeed, String> {
         .filter(|id| !id.is_empty())
         .map(str::to_owned)
         .collect();
-    match text.contains(',') && !ids.is_empty() {
-        true => Ok(GpuNeed::Ids(ids)),
-        false => Err("not a number, all, or numbers of GPUs as 0,1,".to_owned()),
+    if text.contains(',') && !ids.is_empty() {
+        Ok(GpuNeed::Ids(ids))
+    } else {
+        Err("not a number, all, or numbers of GPUs as 0,1,".to_owned())
     }
 }

@@ -30,9 +30,10 @@ pub(super) fn differences(
         for name in names {
             *found.counts.entry(name).or_default() += 1;
         }
-        match found.files.len() < MOST {
-            true => found.files.push(file),
-            false => found.unlisted += 1,
+        if found.files.len() < MOST {
+            found.files.push(file)
+        } else {
+            found.unlisted += 1
         }
     };
     for (path, row) in &a.rows {
@@ -189,9 +190,10 @@ fn fields(a: &Table, x: &Row, b: &Table, y: &Row) -> Vec<FieldDifference> {
 }
 
 fn kind(row: &Row) -> String {
-    match row.is_opaque && row.kind == EntryKind::Folder {
-        true => "folder that hides what lies below".to_owned(),
-        false => row.kind.to_string(),
+    if row.is_opaque && row.kind == EntryKind::Folder {
+        "folder that hides what lies below".to_owned()
+    } else {
+        row.kind.to_string()
     }
 }
 

@@ -152,9 +152,12 @@ pub struct FieldDifference {
 impl Comparison {
     pub(super) fn new(first: &Side<'_>, second: &Side<'_>) -> Self {
         let has_manifests = first.manifest.is_some() && second.manifest.is_some();
-        let digest = |side: &Side<'_>| match has_manifests {
-            true => side.image.manifest.digest().clone(),
-            false => side.image.config.digest().clone(),
+        let digest = |side: &Side<'_>| {
+            if has_manifests {
+                side.image.manifest.digest().clone()
+            } else {
+                side.image.config.digest().clone()
+            }
         };
         let size = |side: &Side<'_>| side.image.layers.iter().map(|l| l.blob.size()).sum();
         let digest = Pair {

@@ -111,9 +111,10 @@ impl Table {
         let is_file = entry.kind == EntryKind::File;
         let may_be_shown = is_file && texts::may_be_shown(path.as_bytes(), entry.size);
         let keep_all = if may_be_shown { entry.size as usize } else { 0 };
-        let mut seen = match is_file {
-            true => hashed::read(content, is_pyc, keep.max(keep_all), buffer)?,
-            false => hashed::Content::default(),
+        let mut seen = if is_file {
+            hashed::read(content, is_pyc, keep.max(keep_all), buffer)?
+        } else {
+            hashed::Content::default()
         };
         if keep > 0 {
             let start = &seen.start[..seen.start.len().min(keep)];

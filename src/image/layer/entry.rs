@@ -190,9 +190,10 @@ impl fmt::Display for EntryKind {
 pub(super) fn printable(bytes: &[u8]) -> String {
     let mut text = String::new();
     for c in String::from_utf8_lossy(bytes).chars() {
-        match c.is_control() {
-            true => text.extend(c.escape_default()),
-            false => text.push(c),
+        if c.is_control() {
+            text.extend(c.escape_default())
+        } else {
+            text.push(c)
         }
     }
     text

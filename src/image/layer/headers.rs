@@ -66,9 +66,10 @@ pub(super) fn next(input: &mut impl Read) -> Result<Option<RawEntry>, HeaderErro
         if found != stated {
             return Err(bad("the checksum of its header is wrong".to_owned()));
         }
-        let size = match is_blank(&header.as_old().size) {
-            true => 0,
-            false => header.entry_size().map_err(|e| bad(e.to_string()))?,
+        let size = if is_blank(&header.as_old().size) {
+            0
+        } else {
+            header.entry_size().map_err(|e| bad(e.to_string()))?
         };
         match header.entry_type().as_byte() {
             b'x' => extensions.records = records(&extension(input, size, &name)?).map_err(bad)?,
@@ -170,9 +171,12 @@ fn entry(header: &Header, size: u64, extensions: Extensions) -> Result<RawEntry,
         .ok_or_else(|| bad("an entry of a kind that images don't have"))?;
     let mut of = |key: &str| records.remove(key.as_bytes());
     let fields = header.as_old();
-    let plain = |field: &[u8], value: io::Result<u64>, what: &str| match is_blank(field) {
-        true => Ok(0),
-        false => value.map_err(|_| bad(what)),
+    let plain = |field: &[u8], value: io::Result<u64>, what: &str| {
+        if is_blank(field) {
+            Ok(0)
+        } else {
+            value.map_err(|_| bad(what))
+        }
     };
     let numeric =
         |record: Option<Vec<u8>>, of_header: Result<u64, HeaderError>, what: &str| match record {
@@ -215,9 +219,10 @@ fn entry(header: &Header, size: u64, extensions: Extensions) -> Result<RawEntry,
         mtime,
         size: if kind == EntryKind::File { size } else { 0 },
         link: link.filter(|_| matches!(kind, EntryKind::Symlink | EntryKind::HardLink)),
-        device: match is_device {
-            true => Some(device().ok_or_else(|| bad("a malformed device number"))?),
-            false => None,
+        device: if is_device {
+            Some(device().ok_or_else(|| bad("a malformed device number"))?)
+        } else {
+            None
         },
         xattrs: xattrs.collect(),
         path,
@@ -258,12 +263,13 @@ fn mtime(text: &[u8]) -> Option<Mtime> {
         .take(9)
         .collect();
     let nanos: u32 = digits.parse().ok()?;
-    match whole.starts_with('-') && nanos > 0 {
-        true => Some(Mtime {
+    if whole.starts_with('-') && nanos > 0 {
+        Some(Mtime {
             seconds: seconds.checked_sub(1)?,
             nanos: 1_000_000_000 - nanos,
-        }),
-        false => Some(Mtime { seconds, nanos }),
+        })
+    } else {
+        Some(Mtime { seconds, nanos })
     }
 }
 

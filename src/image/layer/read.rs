@@ -59,9 +59,10 @@ pub fn read_layer(
     let size = layer.blob.size();
     let blob = Unpacked::new(Tap::new(blob, size, true));
     let blob = blob.map_err(|error| {
-        fail(match is_too_much(&error) {
-            true => LayerProblem::TooLong { expected: size },
-            false => LayerProblem::Read(error),
+        fail(if is_too_much(&error) {
+            LayerProblem::TooLong { expected: size }
+        } else {
+            LayerProblem::Read(error)
         })
     })?;
     // An unpacked blob is its own tar: hashed once.
@@ -88,11 +89,12 @@ fn check_media_type(media_type: &MediaType) -> Result<(), LayerProblem> {
             | "application/vnd.docker.image.rootfs.diff.tar.gzip"
             | "application/vnd.docker.image.rootfs.diff.tar.zstd"
     );
-    match is_layer {
-        true => Ok(()),
-        false => Err(LayerProblem::MediaType {
+    if is_layer {
+        Ok(())
+    } else {
+        Err(LayerProblem::MediaType {
             media_type: media_type.to_string(),
-        }),
+        })
     }
 }
 
@@ -249,13 +251,14 @@ impl Reader<'_> {
         let blob = tar.inner().blob();
         let (found, expected) = (blob.count, self.layer.blob.size());
         if is_too_much(&error) {
-            return match found > expected {
-                true => LayerProblem::TooLong { expected },
-                false => LayerProblem::Bomb {
+            return if found > expected {
+                LayerProblem::TooLong { expected }
+            } else {
+                LayerProblem::Bomb {
                     what: "more bytes",
                     limit: self.limits.unpacked,
                     size: expected,
-                },
+                }
             };
         }
         if blob.has_failed {

@@ -174,9 +174,10 @@ fn pack_layers(
     into: &PackedFolder,
 ) -> Result<Vec<PackedLayer>, PackError> {
     let own = &side.image.layers[from..];
-    let unchanged = match options.drops_unchanged {
-        true => unchanged::find(side, from)?,
-        false => vec![unchanged::Entries::new(); own.len()],
+    let unchanged = if options.drops_unchanged {
+        unchanged::find(side, from)?
+    } else {
+        vec![unchanged::Entries::new(); own.len()]
     };
     let slots: Vec<Mutex<Option<_>>> = own.iter().map(|_| Mutex::default()).collect();
     // The largest first, so that the last one to finish is a small one.

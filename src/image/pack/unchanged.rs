@@ -46,9 +46,10 @@ pub(super) fn find(side: &Side<'_>, from: usize) -> Result<Vec<Entries>, LayerEr
                 EntryKind::File => wanted.contains(&entry.path),
                 kind => kind == EntryKind::Folder,
             };
-            let now = match is_wanted {
-                true => Some(Seen(comparable(entry), hash(content)?)),
-                false => None,
+            let now = if is_wanted {
+                Some(Seen(comparable(entry), hash(content)?))
+            } else {
+                None
             };
             step.pass(&tree, entry, now);
             Ok(())

@@ -122,9 +122,10 @@ impl Change {
         let gid = now.gid.to_string();
         let members = field(own.unwrap_or(b":::"), 3);
         let line = [name, b"x", gid.as_bytes(), members].join(&b':');
-        let gone: &[&[u8]] = match self.has_own_group {
-            true => &[old_name, name],
-            false => &[name],
+        let gone: &[&[u8]] = if self.has_own_group {
+            &[old_name, name]
+        } else {
+            &[name]
         };
         let text = put(text, gone, &line, now.gid == 0);
         in_lists(&text, old_name, name, &[3])
@@ -252,13 +253,14 @@ fn in_lists(text: &[u8], was: &[u8], now: &[u8], lists: &[usize]) -> Vec<u8> {
     }
     let line = |line: &[u8]| -> Vec<u8> {
         let fields = line.split(|&b| b == b':').enumerate();
-        let fields = fields.map(|(at, field)| match lists.contains(&at) {
-            true => {
+        let fields = fields.map(|(at, field)| {
+            if lists.contains(&at) {
                 let members = field.split(|&b| b == b',');
                 let members = members.map(|m| if m == was { now } else { m });
                 members.collect::<Vec<_>>().join(&b',')
+            } else {
+                field.to_vec()
             }
-            false => field.to_vec(),
         });
         fields.collect::<Vec<_>>().join(&b':')
     };

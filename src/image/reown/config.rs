@@ -64,9 +64,10 @@ fn new_user(user: &str, change: &Change) -> String {
         Some((who, _)) => (who, format!(":{}", now.gid)),
         None => (user, String::new()),
     };
-    match who == change.was.name {
-        true => format!("{}{group}", now.name),
-        false => format!("{}{group}", now.uid),
+    if who == change.was.name {
+        format!("{}{group}", now.name)
+    } else {
+        format!("{}{group}", now.uid)
     }
 }
 

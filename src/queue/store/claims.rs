@@ -97,9 +97,10 @@ fn next(
     clock: &Clock,
     free: &[String],
 ) -> Result<Option<Row>, StoreError> {
-    let all = match free.len() == registration.gpus.len() && !free.is_empty() {
-        true => -1,
-        false => 0,
+    let all = if free.len() == registration.gpus.len() && !free.is_empty() {
+        -1
+    } else {
+        0
     };
     let mut barred: Vec<String> = Vec::new();
     loop {
@@ -117,9 +118,10 @@ fn next(
             names.iter().map(add).collect::<Vec<_>>().join(", ")
         };
         let queues = list(queues);
-        let without = match barred.is_empty() {
-            true => String::new(),
-            false => format!(" AND j.gpu_ids NOT IN ({})", list(&barred)),
+        let without = if barred.is_empty() {
+            String::new()
+        } else {
+            format!(" AND j.gpu_ids NOT IN ({})", list(&barred))
         };
         let sql = format!(
             "SELECT j.id, j.queue, q.config, j.source, j.overrides, j.command, j.attempt, j.epoch,

@@ -71,9 +71,10 @@ impl Store {
             tx.wake()?;
             Ok(true)
         })?;
-        match launched {
-            true => Ok(()),
-            false => Err(self.no_queue(&job.queue)?),
+        if launched {
+            Ok(())
+        } else {
+            Err(self.no_queue(&job.queue)?)
         }
     }
 

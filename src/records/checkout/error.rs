@@ -67,8 +67,9 @@ fn named(paths: &[String]) -> String {
 }
 
 pub(super) fn knows(remotes: &[String]) -> String {
-    match remotes.is_empty() {
-        true => "has no remote".to_owned(),
-        false => format!("has {}", remotes.join(", ")),
+    if remotes.is_empty() {
+        "has no remote".to_owned()
+    } else {
+        format!("has {}", remotes.join(", "))
     }
 }

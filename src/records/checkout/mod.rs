@@ -239,9 +239,10 @@ fn have_commit(git: &Git, commit: &str, state: &GitState) -> Result<Vec<String>,
     };
     // By its id, which not every server allows; then all there is.
     let is_shallow = git.text(&["rev-parse", "--is-shallow-repository"])? == "true";
-    let everything: &[&str] = match is_shallow {
-        true => &["fetch", "-q", "--unshallow", "--end-of-options", name],
-        false => &["fetch", "-q", "--end-of-options", name],
+    let everything: &[&str] = if is_shallow {
+        &["fetch", "-q", "--unshallow", "--end-of-options", name]
+    } else {
+        &["fetch", "-q", "--end-of-options", name]
     };
     let mut said = Ok(String::new());
     for fetch in [

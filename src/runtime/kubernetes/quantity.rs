@@ -36,9 +36,10 @@ pub(super) fn of_bytes(bytes: u64) -> Quantity {
 /// Processors: `1500m` for 1.5.
 pub(super) fn of_processors(number: f64) -> Quantity {
     let milli = (number * 1000.0).round();
-    match milli % 1000.0 == 0.0 {
-        true => Quantity(format!("{}", milli / 1000.0)),
-        false => Quantity(format!("{milli}m")),
+    if milli % 1000.0 == 0.0 {
+        Quantity(format!("{}", milli / 1000.0))
+    } else {
+        Quantity(format!("{milli}m"))
     }
 }
 

@@ -75,9 +75,10 @@ impl Line {
             Value::Mount(mount) => self.mount(setting, mount),
             Value::Device(device) if device.is_gpu() => {
                 let all = matches!(device, Device::Cdi(name) if name.ends_with("=all"));
-                match all {
-                    true => self.leave_out(setting, "say how many GPUs: --gpus N"),
-                    false => self.gpus(1),
+                if all {
+                    self.leave_out(setting, "say how many GPUs: --gpus N")
+                } else {
+                    self.gpus(1)
                 }
             }
             Value::Publish(port) => match &port.host {

@@ -47,9 +47,10 @@ pub(super) fn capability(builder: &mut JobBuilder, adds: bool, name: &str) {
     let name = name.to_ascii_uppercase();
     let name = name.strip_prefix("CAP_").unwrap_or(&name).to_owned();
     let capabilities = builder.capabilities();
-    let list = match adds {
-        true => &mut capabilities.add,
-        false => &mut capabilities.drop,
+    let list = if adds {
+        &mut capabilities.add
+    } else {
+        &mut capabilities.drop
     };
     list.get_or_insert_default().push(name);
 }

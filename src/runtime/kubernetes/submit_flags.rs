@@ -139,12 +139,13 @@ fn assigned(builder: &mut JobBuilder, setting: &Setting, assignment: &Assignment
         ),
         "secret-env" => {
             let (secret, key) = value.split_once(':').unwrap_or((value, key));
-            match secret.is_empty() || key.is_empty() {
-                true => builder.refuse(
+            if secret.is_empty() || key.is_empty() {
+                builder.refuse(
                     setting.word(),
                     "write --secret-env NAME=SECRET or NAME=SECRET:KEY",
-                ),
-                false => builder.set_env(from_secret(&assignment.name, secret, key)),
+                )
+            } else {
+                builder.set_env(from_secret(&assignment.name, secret, key))
             }
         }
         _ => {}

@@ -99,9 +99,10 @@ impl Rule {
             },
             Self::Count => {
                 check::integer(text)?;
-                match text.starts_with('-') && text != "-0" {
-                    true => Err("it can't be negative".into()),
-                    false => Ok(()),
+                if text.starts_with('-') && text != "-0" {
+                    Err("it can't be negative".into())
+                } else {
+                    Ok(())
                 }
             }
             Self::NetworkAddress { v6: false } => match text.trim().parse::<Ipv4Addr>() {
@@ -112,10 +113,13 @@ impl Rule {
                 Ok(_) => Ok(()),
                 Err(_) => Err("not an IPv6 address; write one such as 2001:db8::4".into()),
             },
-            Self::Link => match text.matches(':').count() < 2 && !text.is_empty() {
-                true => Ok(()),
-                false => Err("write CONTAINER or CONTAINER:ALIAS".into()),
-            },
+            Self::Link => {
+                if text.matches(':').count() < 2 && !text.is_empty() {
+                    Ok(())
+                } else {
+                    Err("write CONTAINER or CONTAINER:ALIAS".into())
+                }
+            }
             Self::Mac if text.is_empty() => Ok(()),
             Self::Mac => mac(text.trim()),
             Self::Swap => check::bytes(text),
@@ -131,9 +135,10 @@ impl Rule {
             Self::UserNamespace => {
                 // Podman's; who starts with docker is told by `RunSpec::check`.
                 let podman = ["keep-id", "auto", "nomap", "private", "ns:"];
-                match podman.iter().any(|own| text.starts_with(own)) {
-                    true => Ok(()),
-                    false => one_of(text, &["", "host"]),
+                if podman.iter().any(|own| text.starts_with(own)) {
+                    Ok(())
+                } else {
+                    one_of(text, &["", "host"])
                 }
             }
             Self::UtsNamespace => one_of(text, &["", "host", "private"]),
@@ -161,11 +166,12 @@ fn add_host(text: &str) -> Result<(), String> {
     };
     let inner = address.strip_prefix('[').and_then(|a| a.strip_suffix(']'));
     let address = inner.filter(|inner| !inner.is_empty()).unwrap_or(address);
-    match address == "host-gateway" || address.trim().parse::<IpAddr>().is_ok() {
-        true => Ok(()),
-        false => Err(format!(
+    if address == "host-gateway" || address.trim().parse::<IpAddr>().is_ok() {
+        Ok(())
+    } else {
+        Err(format!(
             "`{address}` isn't an IP address of {host}, nor host-gateway"
-        )),
+        ))
     }
 }
 
@@ -185,9 +191,10 @@ fn device(text: &str, value: &str, fits: impl Fn(&str) -> bool) -> Result<(), St
         )
     };
     let (path, number) = text.split_once(':').ok_or_else(form)?;
-    match path.starts_with("/dev/") && fits(number) {
-        true => Ok(()),
-        false => Err(form()),
+    if path.starts_with("/dev/") && fits(number) {
+        Ok(())
+    } else {
+        Err(form())
     }
 }
 
@@ -203,9 +210,10 @@ fn cgroup_rule(text: &str) -> Result<(), String> {
             .is_some_and(|(major, minor)| number(major) && number(minor) && mode(access)),
         _ => false,
     };
-    match fits {
-        true => Ok(()),
-        false => Err("write TYPE MAJOR:MINOR ACCESS, such as `c 189:* rmw`".into()),
+    if fits {
+        Ok(())
+    } else {
+        Err("write TYPE MAJOR:MINOR ACCESS, such as `c 189:* rmw`".into())
     }
 }
 
@@ -226,9 +234,10 @@ fn domain(text: &str) -> Result<(), String> {
     let fits = labels.split('.').all(is_label)
         && labels.len() < 255
         && text.bytes().any(|b| b.is_ascii_alphabetic());
-    match fits {
-        true => Ok(()),
-        false => Err("not a domain; write one such as example.com".into()),
+    if fits {
+        Ok(())
+    } else {
+        Err("not a domain; write one such as example.com".into())
     }
 }
 
@@ -297,9 +306,10 @@ fn network(text: &str) -> Result<(), String> {
         .filter(|(_, c)| *c == '=')
         .any(|(at, _)| text[..at].ends_with(word) && text[at + 1..].starts_with(word));
     if !pairs {
-        return match text.trim().is_empty() {
-            true => Err("the network's name is empty".into()),
-            false => Ok(()),
+        return if text.trim().is_empty() {
+            Err("the network's name is empty".into())
+        } else {
+            Ok(())
         };
     }
     let mut name = String::new();
@@ -328,9 +338,10 @@ fn network(text: &str) -> Result<(), String> {
             return Err(format!("`{value}` is no value of {key}"));
         }
     }
-    match name.is_empty() {
-        true => Err("it names no network; add name=NETWORK".into()),
-        false => Ok(()),
+    if name.is_empty() {
+        Err("it names no network; add name=NETWORK".into())
+    } else {
+        Ok(())
     }
 }
 
@@ -419,9 +430,10 @@ fn platform(text: &str) -> Result<(), String> {
         }
         _ => false,
     };
-    match fits {
-        true => Ok(()),
-        false => Err("not a platform; write one such as linux/amd64".into()),
+    if fits {
+        Ok(())
+    } else {
+        Err("not a platform; write one such as linux/amd64".into())
     }
 }
 
@@ -450,8 +462,9 @@ fn security(text: &str) -> Result<(), String> {
         None if text == "no-new-privileges" => return Ok(()),
         None => text.split_once(':').unwrap_or((text, "")),
     };
-    match key == "no-new-privileges" || !value.is_empty() {
-        true => Ok(()),
-        false => Err("write NAME=VALUE, such as seccomp=unconfined, or no-new-privileges".into()),
+    if key == "no-new-privileges" || !value.is_empty() {
+        Ok(())
+    } else {
+        Err("write NAME=VALUE, such as seccomp=unconfined, or no-new-privileges".into())
     }
 }

@@ -51,9 +51,10 @@ impl Jupyter {
     pub(super) fn command(&self) -> Vec<String> {
         // Inside its own network it must be reached from outside of that; the port is published on
         // loopback only.
-        let (address, port) = match self.on_host {
-            true => ("127.0.0.1", self.port),
-            false => ("0.0.0.0", PORT),
+        let (address, port) = if self.on_host {
+            ("127.0.0.1", self.port)
+        } else {
+            ("0.0.0.0", PORT)
         };
         let words = ["/bin/sh", "-c", SCRIPT, address, &port.to_string()];
         words.map(str::to_owned).to_vec()

@@ -139,9 +139,10 @@ impl<'r> Opened<'r> {
         server
             .let_in(&guest, true)
             .map_err(|error| failed(&error))?;
-        let whom = match guest.is_wide() {
-            true => "every program of this machine".to_owned(),
-            false => format!("every program of that user ({guest})"),
+        let whom = if guest.is_wide() {
+            "every program of this machine".to_owned()
+        } else {
+            format!("every program of that user ({guest})")
         };
         reporter.warning(format!(
             "xhost: until this run ends, {whom} can see this display, read its keys and type on it"

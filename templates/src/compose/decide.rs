@@ -244,9 +244,10 @@ fn environment(
 ) -> Option<PythonEnvironment> {
     let installs = !inputs.is_empty() || !additions.is_empty();
     let wanted = installs || spec.python.version.is_some() || (spec.base.is_none() && !carried);
-    let place = spec.python.environment.unwrap_or(match carried {
-        true => PythonEnvironment::Base,
-        false => PythonEnvironment::Venv,
+    let place = spec.python.environment.unwrap_or(if carried {
+        PythonEnvironment::Base
+    } else {
+        PythonEnvironment::Venv
     });
     wanted.then_some(place)
 }

@@ -140,12 +140,13 @@ fn check_choice(python: &PythonSpec, inputs: &Inputs) -> Result<(), ComposeError
     let is_there = inputs.synced.is_some()
         || python.project.is_some()
         || patterns.any(|p| Kind::of(p.as_str()).is_some_and(|kind| of_projects.contains(&kind)));
-    match is_there {
-        true => Ok(()),
-        false => Err(ComposeError::conflict(
+    if is_there {
+        Ok(())
+    } else {
+        Err(ComposeError::conflict(
             format!("{chosen} is chosen, but no project is there whose packages it is a part of"),
             "name the project: -r pyproject.toml; or its extra in the requirements file: -e .[NAME]",
-        )),
+        ))
     }
 }
 
@@ -251,11 +252,10 @@ fn say(unused: Unused, inputs: &mut Inputs, warnings: &mut Vec<Warning>) {
         }
         return;
     }
-    let message = match unused.is_of_its_build() && !inputs.local.is_empty() {
-        true => {
-            format!("{what}: {why}: they are installed with it, anew after each edit of the code")
-        }
-        false => format!("{what} isn't used: {why}"),
+    let message = if unused.is_of_its_build() && !inputs.local.is_empty() {
+        format!("{what}: {why}: they are installed with it, anew after each edit of the code")
+    } else {
+        format!("{what} isn't used: {why}")
     };
     let warning = Warning {
         message,

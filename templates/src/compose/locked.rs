@@ -72,12 +72,11 @@ export UV_OFFLINE=1 UV_NO_CONFIG=1 UV_LINK_MODE=copy UV_NO_INSTALLER_METADATA=1 
 "#,
         );
         self.check_version(&mut script);
-        let (python, flags) = match venv {
-            true => {
-                script.lines("python3 -m venv /opt/venv;");
-                ("/opt/venv/bin/python", "")
-            }
-            false => ("python3", " --break-system-packages"),
+        let (python, flags) = if venv {
+            script.lines("python3 -m venv /opt/venv;");
+            ("/opt/venv/bin/python", "")
+        } else {
+            ("python3", " --break-system-packages")
         };
         script.lines(&format!(
             r#"
@@ -90,20 +89,21 @@ fi;
         ));
         // Bytecode by one worker, in one order, that doesn't look at times.
         let compile = "-m compileall -qq -j1 --invalidation-mode unchecked-hash";
-        script.lines(&match venv {
-            true => format!(
+        script.lines(&if venv {
+            format!(
                 r#"
 find /opt/venv -depth -name __pycache__ -type d -exec rm -r {{}} +;
 {python} {compile} /opt/venv/lib || true;
 "#
-            ),
-            false => format!(
+            )
+        } else {
+            format!(
                 r#"
 site=$(python3 -c 'import sysconfig; print(sysconfig.get_path("purelib"))');
 find "$site" -name '*.py' -newer /tmp/started | LC_ALL=C sort > /tmp/new;
 {python} {compile} -i /tmp/new || true;
 "#
-            ),
+            )
         });
         let mut mounts = vec![bind(INPUTS_CONTEXT, Some("python"), "/mlbuild/python")];
         mounts.extend(["/tmp", "/root/.cache"].map(tmpfs));

@@ -274,9 +274,10 @@ uv=$(command -v uv || echo /tmp/uv/bin/uv);
                 " --break-system-packages --compile-bytecode"
             };
             // pip takes the best version of all indexes; uv by itself, those of the first.
-            let strategy = match inputs.has_index {
-                true => " --index-strategy unsafe-best-match",
-                false => "",
+            let strategy = if inputs.has_index {
+                " --index-strategy unsafe-best-match"
+            } else {
+                ""
             };
             script.lines(&format!(
                 "\"$uv\" pip install -q --python {python}{system}{backend}{strategy} {};",

@@ -107,12 +107,13 @@ fn common_python(
     }
     let mut asked: Vec<String> = frameworks.iter().map(Framework::asked).collect();
     asked.extend(wish.map(|wish| format!("Python {} ({})", wish.text, wish.origin)));
-    let what = match frameworks.is_empty() {
-        true => format!("no Python that a base has is {}", asked.join(" and ")),
-        false => format!(
+    let what = if frameworks.is_empty() {
+        format!("no Python that a base has is {}", asked.join(" and "))
+    } else {
+        format!(
             "no Python version has wheels for all of {}",
             asked.join(" and ")
-        ),
+        )
     };
     Err(ComposeError::conflict(
         what,

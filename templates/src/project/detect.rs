@@ -264,9 +264,10 @@ impl Look<'_> {
             self.unused(&file, &why, &format!("to use it: -r {file}"));
         }
         for file in lists.used.iter().chain(&lists.alternatives) {
-            let why = match self.facts.alternatives.is_empty() {
-                true => format!("{chosen} says which packages there are"),
-                false => "it is one of several, and nothing says which".to_owned(),
+            let why = if self.facts.alternatives.is_empty() {
+                format!("{chosen} says which packages there are")
+            } else {
+                "it is one of several, and nothing says which".to_owned()
             };
             self.unused(file, &why, &format!("to use it: -r {file}"));
         }
@@ -383,9 +384,10 @@ impl Look<'_> {
             let of_gpus = of_gpus
                 .iter()
                 .any(|gpu| fitting(&lists.alternatives, Some(*gpu)).is_some());
-            return match lists.is_main || of_gpus {
-                true => Some(Source::Lists),
-                false => self.declares().or(Some(Source::Lists)),
+            return if lists.is_main || of_gpus {
+                Some(Source::Lists)
+            } else {
+                self.declares().or(Some(Source::Lists))
             };
         }
         let others = ["environment.yml", "environment.yaml", "Pipfile"];
@@ -507,9 +509,10 @@ impl Look<'_> {
             .map_or(requirements.len(), |a| a.1.wanted.len());
         self.take(asked.map(|(_, found)| found.wanted));
         let of_its_build = unused.iter().any(Unused::is_of_its_build) && !local.is_empty();
-        match of_its_build && count == 0 {
-            true => self.used(file, "the project itself, with what its build asks for"),
-            false => self.used(file, &packages(count)),
+        if of_its_build && count == 0 {
+            self.used(file, "the project itself, with what its build asks for")
+        } else {
+            self.used(file, &packages(count))
         }
         inputs
             .iter()
@@ -522,12 +525,13 @@ impl Look<'_> {
         }
         self.lists(&files);
         for part in unused {
-            match part.is_of_its_build() && of_its_build {
-                true => self.used(
+            if part.is_of_its_build() && of_its_build {
+                self.used(
                     &part.what,
                     &format!("{}: they are installed with it", part.why),
-                ),
-                false => self.unused(&part.what, &part.why, &part.next),
+                )
+            } else {
+                self.unused(&part.what, &part.why, &part.next)
             }
         }
     }

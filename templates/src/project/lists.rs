@@ -70,12 +70,13 @@ impl Lists {
                     "requirements-dev.txt",
                     "requirements_dev.txt",
                 ];
-                match joined.contains(&name.as_str()) {
-                    true => lists.used.push(name),
-                    false => lists.left.push((
+                if joined.contains(&name.as_str()) {
+                    lists.used.push(name)
+                } else {
+                    lists.left.push((
                         name,
                         "requirements.txt says which packages there are".into(),
-                    )),
+                    ))
                 }
             }
         } else {

@@ -130,9 +130,10 @@ impl DevFlags {
             );
         }
         Ok(Self {
-            dir: match own.is_on("no-dir") {
-                true => None,
-                false => Some(given.unwrap_or_else(|| DIR.to_owned())),
+            dir: if own.is_on("no-dir") {
+                None
+            } else {
+                Some(given.unwrap_or_else(|| DIR.to_owned()))
             },
             shell: text("shell"),
             line,

@@ -399,11 +399,12 @@ fn logs(args: &LogsArgs) -> CommandResult {
         let status = command.arg(container).status();
         let status =
             status.map_err(|error| CommandError::environment(format!("its log: {error}")))?;
-        return match status.success() {
-            true => Ok(()),
-            false => Err(CommandError::work(
+        return if status.success() {
+            Ok(())
+        } else {
+            Err(CommandError::work(
                 "the log can't be read; why stands above",
-            )),
+            ))
         };
     }
     match (&job.log, job.state) {

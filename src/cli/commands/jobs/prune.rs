@@ -75,9 +75,10 @@ pub fn run(args: &PruneArgs) -> CommandResult {
             human_bytes(size)
         ));
     }
-    match pruned.jobs.is_empty() {
-        true => output::note("no such jobs"),
-        false => output::answer(&pruned.jobs.join("\n"))?,
+    if pruned.jobs.is_empty() {
+        output::note("no such jobs")
+    } else {
+        output::answer(&pruned.jobs.join("\n"))?
     }
     Ok(())
 }

@@ -131,9 +131,10 @@ pub fn run(args: &QueueArgs) -> CommandResult {
 
 fn name(text: &str) -> Result<String, String> {
     let is_fine = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    match !text.is_empty() && text.len() <= 63 && text.chars().all(is_fine) {
-        true => Ok(text.to_owned()),
-        false => Err("a name is 1 to 63 letters, digits, `-`, `_` and `.`".to_owned()),
+    if !text.is_empty() && text.len() <= 63 && text.chars().all(is_fine) {
+        Ok(text.to_owned())
+    } else {
+        Err("a name is 1 to 63 letters, digits, `-`, `_` and `.`".to_owned())
     }
 }
 

@@ -69,9 +69,10 @@ fn zsh(line: &str) -> std::io::Result<PathBuf> {
     let own = quoted(&folder.to_string_lossy());
     let line = quoted(line);
     let before = std::env::var("ZDOTDIR").unwrap_or_default();
-    let users = match before.is_empty() {
-        true => "unset ZDOTDIR".to_owned(),
-        false => format!("ZDOTDIR={}", quoted(&before)),
+    let users = if before.is_empty() {
+        "unset ZDOTDIR".to_owned()
+    } else {
+        format!("ZDOTDIR={}", quoted(&before))
     };
     let read = |name: &str| {
         format!("[ -f \"${{ZDOTDIR:-$HOME}}/{name}\" ] && . \"${{ZDOTDIR:-$HOME}}/{name}\"")

@@ -39,13 +39,14 @@ fn hint(error: &KubernetesError) -> Option<String> {
             let kind = rest.split_once(' ').unwrap_or((rest, "")).1;
             let kind = kind.split(' ').next().unwrap_or_default().to_lowercase();
             let kind = kind.trim_end_matches('s');
-            match kind.is_empty() {
-                true => "kubectl auth can-i --list shows what you may".to_owned(),
-                false => format!(
+            if kind.is_empty() {
+                "kubectl auth can-i --list shows what you may".to_owned()
+            } else {
+                format!(
                     "kubectl auth can-i {} {}; whoever runs the cluster can allow it",
                     word(verb),
                     word(format!("{kind}s"))
-                ),
+                )
             }
         }
         KubernetesError::Quota { .. } => {

@@ -130,9 +130,10 @@ fn dependency(
 pub(super) fn line_of(name: &str, wish: &toml::Value) -> Option<String> {
     let field = |key: &str| wish.get(key).and_then(toml::Value::as_str);
     let extras: Vec<&str> = super::strings(wish.get("extras")).collect();
-    let extras = match extras.is_empty() {
-        true => String::new(),
-        false => format!("[{}]", extras.join(",")),
+    let extras = if extras.is_empty() {
+        String::new()
+    } else {
+        format!("[{}]", extras.join(","))
     };
     let mut markers: Vec<String> = field("markers")
         .map(|m| format!("({m})"))
@@ -154,9 +155,10 @@ pub(super) fn line_of(name: &str, wish: &toml::Value) -> Option<String> {
     if let Some(platform) = field("platform") {
         markers.push(format!("sys_platform == \"{platform}\""));
     }
-    let marker = match markers.is_empty() {
-        true => String::new(),
-        false => format!(" ; {}", markers.join(" and ")),
+    let marker = if markers.is_empty() {
+        String::new()
+    } else {
+        format!(" ; {}", markers.join(" and "))
     };
     if let Some(address) = field("git") {
         let rev = field("rev").or(field("tag")).or(field("branch"));

@@ -8,9 +8,10 @@ use crate::project::{LocalProject, ProjectError};
 
 pub(super) fn read(project: &Path, file: &str, choice: Choice) -> Result<Manifest, ProjectError> {
     let text = text_of(project, file)?;
-    let mut manifest = match file.ends_with(".cfg") {
-        true => cfg(file, &text, choice)?,
-        false => script(project, file, &text, choice)?,
+    let mut manifest = if file.ends_with(".cfg") {
+        cfg(file, &text, choice)?
+    } else {
+        script(project, file, &text, choice)?
     };
     // A setup.py that only calls setup() leaves its lists to setup.cfg.
     let beside_it = beside(file, "setup.cfg");
@@ -121,10 +122,7 @@ fn extras_of_script(
     let Some(value) = value_of(text, "extras_require") else {
         // They may be in its setup.cfg, or be put together elsewhere.
         let elsewhere = text.contains("extras_require") || !text.contains("install_requires");
-        return match elsewhere {
-            true => Ok(()),
-            false => chosen.check(&[]),
-        };
+        return if elsewhere { Ok(()) } else { chosen.check(&[]) };
     };
     let Some(extras) = value_or_assigned(text, value, '{').and_then(table_of) else {
         if let Some(first) = choice.extras.first() {

@@ -453,9 +453,10 @@ impl Reader<'_> {
                     && !version.trim_start().starts_with('>') =>
             {
                 self.only_pip(at.origin(), "=== with what isn't a version".into());
-                return match constraint {
-                    true => Ok(()),
-                    false => self.by_name(at, name.trim()),
+                return if constraint {
+                    Ok(())
+                } else {
+                    self.by_name(at, name.trim())
                 };
             }
             (Err(error), _) => {

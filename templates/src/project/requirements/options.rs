@@ -126,9 +126,10 @@ pub(super) fn read(text: &str) -> Result<Options, String> {
             };
             let option = long_option(name)?;
             let value = taken(option, &format!("--{name}"), value, &mut words)?;
-            let only_pip = match option.uv && name == option.name {
-                true => None,
-                false => Some(format!("--{name}")),
+            let only_pip = if option.uv && name == option.name {
+                None
+            } else {
+                Some(format!("--{name}"))
             };
             options.given.push(Given {
                 option,
