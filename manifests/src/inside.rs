@@ -31,14 +31,20 @@ pub fn keep_inside(root: &Path, path: &Path) -> io::Result<()> {
 
 /// The absolute path with each `..` taken back, whatever links there are.
 fn as_written(path: &Path) -> io::Result<PathBuf> {
-    let mut written = PathBuf::new();
-    for part in std::path::absolute(path)?.components() {
+    Ok(without_dots(&std::path::absolute(path)?))
+}
+
+/// The path without `.` and `..`, as text: nothing of it need exist.
+pub fn without_dots(path: &Path) -> PathBuf {
+    let mut clean = PathBuf::new();
+    for part in path.components() {
         match part {
-            Component::ParentDir => drop(written.pop()),
-            part => written.push(part),
+            Component::CurDir => {}
+            Component::ParentDir => drop(clean.pop()),
+            part => clean.push(part),
         }
     }
-    Ok(written)
+    clean
 }
 
 fn root_of(root: &Path) -> &Path {
@@ -49,7 +55,7 @@ fn root_of(root: &Path) -> &Path {
 }
 
 /// The path with its links followed; what isn't there yet is taken as it is written.
-fn real(path: &Path) -> PathBuf {
+pub fn real(path: &Path) -> PathBuf {
     let mut missing = Vec::new();
     let mut known = path;
     loop {

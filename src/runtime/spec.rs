@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use mlbuild_manifests::inside::without_dots;
+
 use super::options::Options;
 use super::value::{Assignment, Value};
 
@@ -99,7 +101,7 @@ impl RunSpec {
                 || text.starts_with("../");
             let path = match (text.strip_prefix("~/"), home) {
                 (Some(rest), Some(home)) => home.join(rest),
-                _ if relative => normalized(&folder.join(&*text)),
+                _ if relative => without_dots(&folder.join(&*text)),
                 _ => return,
             };
             *text = path.to_string_lossy().into_owned();
@@ -131,20 +133,4 @@ fn bound(value: &mut Value) -> Option<&mut String> {
         Value::Mount(mount) if mount.kind == "bind" => mount.source.as_mut(),
         _ => None,
     }
-}
-
-/// The path without `.` and `..`, as text: the last part need not exist.
-fn normalized(path: &Path) -> std::path::PathBuf {
-    use std::path::Component;
-    let mut clean = std::path::PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::CurDir => {}
-            Component::ParentDir => {
-                clean.pop();
-            }
-            part => clean.push(part),
-        }
-    }
-    clean
 }

@@ -7,6 +7,7 @@ use std::process::Command;
 
 use crate::cli::error::CommandError;
 use crate::cli::support::output;
+use crate::shell::word;
 
 /// True if a person sits there.
 pub fn is_wanted() -> bool {
@@ -50,8 +51,8 @@ fn bash(line: &str) -> std::io::Result<PathBuf> {
         .tempfile()?
         .keep()
         .map_err(|kept| kept.error)?;
-    let own = quoted(&path.to_string_lossy());
-    let line = quoted(line);
+    let own = word(path.to_string_lossy());
+    let line = word(line);
     writeln!(
         file,
         "[ -f ~/.bashrc ] && . ~/.bashrc\nrm -f -- {own}\nset -o history\nhistory -s -- {line}"
@@ -66,13 +67,13 @@ fn zsh(line: &str) -> std::io::Result<PathBuf> {
         .prefix("mlbuild-restore-")
         .tempdir()?
         .keep();
-    let own = quoted(&folder.to_string_lossy());
-    let line = quoted(line);
+    let own = word(folder.to_string_lossy());
+    let line = word(line);
     let before = std::env::var("ZDOTDIR").unwrap_or_default();
     let users = if before.is_empty() {
         "unset ZDOTDIR".to_owned()
     } else {
-        format!("ZDOTDIR={}", quoted(&before))
+        format!("ZDOTDIR={}", word(&before))
     };
     let read = |name: &str| {
         format!("[ -f \"${{ZDOTDIR:-$HOME}}/{name}\" ] && . \"${{ZDOTDIR:-$HOME}}/{name}\"")
@@ -92,8 +93,4 @@ fn zsh(line: &str) -> std::io::Result<PathBuf> {
     std::fs::write(folder.join(".zshenv"), env)?;
     std::fs::write(folder.join(".zshrc"), rc)?;
     Ok(folder)
-}
-
-fn quoted(word: &str) -> String {
-    crate::runtime::shell_line(&[word.to_owned()])
 }
