@@ -81,6 +81,46 @@ fn the_example_with_a_dockerfile_of_its_own() {
     assert_eq!(said, "mean 2.333 for researcher (1000:1000)");
 }
 
+/// A builder keeps a COPY by what is copied, and the times of whoever copied first.
+#[test]
+fn a_dockerfile_that_was_built_before_it_was_locked() {
+    let engines = Engines::from_env();
+    let salt = unique("salt", "copied");
+    let project = Project::new(&[
+        (
+            "Dockerfile",
+            &format!(
+                "FROM {} AS made\nCOPY data /data\nFROM {0}\nWORKDIR /app\nCOPY . .\n\
+                 COPY --from=made /data /made\nRUN chown -R 1000:1000 /app/data\n",
+                engines.python_base
+            ),
+        ),
+        (".dockerignore", "Dockerfile\n"),
+        ("train.py", &format!("print({salt:?})\n")),
+        ("data/a.csv", &salt),
+    ]);
+    let touched = ["train.py", "data/a.csv", "data"].map(|name| project.path(name));
+    let mut touch = std::process::Command::new("touch");
+    let touch = touch.args(["-d", "2001-02-03"]).args(touched);
+    assert!(touch.status().unwrap().success());
+    let mut first = vec!["image".to_owned(), "--no-lock".to_owned()];
+    first.extend(builder(&engines, "buildkitd").flags);
+    first.extend([
+        "-t".to_owned(),
+        unique(&engines.registry, "before"),
+        "--push".to_owned(),
+    ]);
+    run(&project, &first).answer();
+
+    let image = proved(&engines, &project, &[]);
+    let said = says(
+        &engines,
+        &image,
+        &["stat", "-c", "%n %u", "/app/train.py", "/app/data/a.csv"],
+    );
+    assert_eq!(said, "/app/train.py 0\n/app/data/a.csv 1000");
+}
+
 #[test]
 fn the_example_that_serves_a_model() {
     let engines = Engines::from_env();

@@ -66,12 +66,16 @@ pub async fn build(
     let platforms = builder.target_platforms(plan);
     let bases = bases::look_up(registry, &plan.bases, &platforms).await?;
     // What the classic store gives is named otherwise each time.
-    let known = match purpose {
+    let mut known = match purpose {
         Purpose::Pushing(tags) if !builder.is_classic() => {
             remembered::known(registry, repack, tags).await
         }
         _ => Vec::new(),
     };
+    if runs_after_copies(&plan.dockerfile.text) {
+        // Their files are needed to tell which of a later step's were copied.
+        known.retain(|(_, packed)| !packed.copied);
+    }
     let mut held = bases::held(registry, &bases, purpose).await;
     held.extend(known.iter().map(|(source, _)| size_by_digest(source)));
     let sources = known.into_iter();
@@ -111,6 +115,15 @@ pub async fn build(
     output.config_digest = packed.config_digest();
     output.descriptor = Some(packed.top.clone());
     Ok((output, packed))
+}
+
+/// Whether a step may run on what was copied before it. A false alarm costs time alone.
+fn runs_after_copies(dockerfile: &str) -> bool {
+    let mut words = dockerfile
+        .lines()
+        .filter_map(|line| line.split_whitespace().next());
+    let is = |word: &str, name: &str| word.eq_ignore_ascii_case(name);
+    words.any(|word| is(word, "COPY") || is(word, "ADD")) && words.any(|word| is(word, "RUN"))
 }
 
 fn pack_all(

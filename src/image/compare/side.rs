@@ -40,7 +40,7 @@ impl Side<'_> {
     }
 
     /// The step of the Dockerfile that each layer came from, as the history tells.
-    pub(super) fn steps(&self) -> Vec<Option<String>> {
+    pub(in crate::image) fn steps(&self) -> Vec<Option<String>> {
         let history = self.config["history"].as_array().into_iter().flatten();
         let with_layer = history.filter(|entry| entry["empty_layer"] != Value::Bool(true));
         let steps = with_layer.map(|entry| entry["created_by"].as_str().map(str::to_owned));

@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
 use zstd::stream::raw::CParameter;
 
+use super::copied::Copied;
 use super::folder::{PackedFolder, at};
 use super::gzip::GzipMembers;
 use super::unchanged::Entries;
@@ -31,10 +32,20 @@ fn media_type(compression: Compression) -> MediaType {
     }
 }
 
+/// What the other layers say about one of an image's own.
+pub(super) struct Step<'a> {
+    /// Entries of it that change nothing.
+    pub(super) unchanged: &'a Entries,
+    /// What was copied.
+    pub(super) copied: &'a Copied,
+    /// Which of the image's own layers it is, from 0.
+    pub(super) at: usize,
+}
+
 pub(super) fn pack(
     side: &Side<'_>,
     layer: &ImageLayer,
-    unchanged: &Entries,
+    step: &Step<'_>,
     options: &PackOptions,
     into: &PackedFolder,
 ) -> Result<PackedLayer, PackError> {
@@ -45,10 +56,12 @@ pub(super) fn pack(
     let mut tar = TarWriter::new(sink);
     let limits = LayerLimits::for_blob(layer.blob.size());
     let totals = read_layer(side.open(layer)?, layer, &limits, &mut |entry, content| {
+        let unchanged = step.unchanged;
         if !unchanged.is_empty() && unchanged.contains(&(entry.kind, entry.path.clone())) {
             return Ok(ControlFlow::Continue(()));
         }
-        let (entry, was_later) = canonical(entry, options.repack.epoch);
+        let has_any_time = step.copied.has_any_time(step.at, entry);
+        let (entry, was_later) = canonical(entry, options.repack.epoch, has_any_time);
         clamped += u64::from(was_later);
         match tar.append(&entry, entry.size, content) {
             Ok(()) => Ok(ControlFlow::Continue(())),
@@ -74,16 +87,22 @@ pub(super) fn pack(
         },
         unpacked: totals.unpacked,
         clamped,
+        copied: step.copied.is_copy(step.at),
     })
 }
 
 /// What an entry says that doesn't hang on the machine it was made on: whole seconds, none after
-/// the epoch, owners by number; of a whiteout nothing but the path.
-fn canonical(entry: &LayerEntry, epoch: i64) -> (LayerEntry, bool) {
+/// the epoch, and the epoch itself where a builder may give any time; owners by number; of a whiteout
+/// nothing but the path.
+fn canonical(entry: &LayerEntry, epoch: i64, has_any_time: bool) -> (LayerEntry, bool) {
     let mut entry = entry.clone();
     let is_later = (entry.mtime.seconds, entry.mtime.nanos) > (epoch, 0);
     entry.mtime = Mtime {
-        seconds: entry.mtime.seconds.min(epoch),
+        seconds: if has_any_time {
+            epoch
+        } else {
+            entry.mtime.seconds.min(epoch)
+        },
         nanos: 0,
     };
     entry.uname.clear();

@@ -8,6 +8,7 @@
 
 mod compose;
 mod config;
+mod copied;
 mod folder;
 mod gzip;
 mod json;
@@ -36,7 +37,7 @@ pub use folder::PackedFolder;
 /// Which bytes this program makes of a layer: another number wherever the same contents come out as
 /// other bytes, as by another version of a compressor. What was packed under an older one is packed
 /// again.
-pub const BYTES: u32 = 1;
+pub const BYTES: u32 = 2;
 
 /// How images are written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +54,12 @@ pub struct PackOptions {
     pub known: BTreeMap<String, PackedLayer>,
 }
 
+impl PackOptions {
+    fn knows(&self, layer: &ImageLayer) -> bool {
+        self.known.contains_key(layer.blob.digest().as_ref())
+    }
+}
+
 /// A layer that was written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PackedLayer {
@@ -62,6 +69,9 @@ pub struct PackedLayer {
     pub unpacked: u64,
     /// Entries whose time lay after the epoch.
     pub clamped: u64,
+    /// True for the layer of a COPY or ADD.
+    #[serde(default)]
+    pub copied: bool,
 }
 
 /// The base of an image, as its registry has it.
@@ -179,6 +189,7 @@ fn pack_layers(
     } else {
         vec![unchanged::Entries::new(); own.len()]
     };
+    let copied = copied::Copied::find(side, from, options)?;
     let slots: Vec<Mutex<Option<_>>> = own.iter().map(|_| Mutex::default()).collect();
     // The largest first, so that the last one to finish is a small one.
     let mut order: Vec<usize> = (0..own.len()).collect();
@@ -188,7 +199,14 @@ fn pack_layers(
         while let Some(&at) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
             let packed = match options.known.get(own[at].blob.digest().as_ref()) {
                 Some(known) => Ok(known.clone()),
-                None => layer::pack(side, &own[at], &unchanged[at], options, into),
+                None => {
+                    let step = layer::Step {
+                        unchanged: &unchanged[at],
+                        copied: &copied,
+                        at,
+                    };
+                    layer::pack(side, &own[at], &step, options, into)
+                }
             };
             let is_bad = packed.is_err();
             *slots[at].lock().expect("nobody panics") = Some(packed);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use oci_spec::image::MediaType;
@@ -9,7 +10,9 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::image::compare::{LayerStore, Pair, compare};
-use crate::image::layer::{EntryKind, EntryPath, LayerEntry, Mtime, Packing, write_tar};
+use crate::image::layer::{
+    EntryKind, EntryPath, LayerEntry, LayerLimits, Mtime, Packing, read_layer, write_tar,
+};
 use crate::plan::Compression;
 
 const EPOCH: i64 = 1_700_000_000;
@@ -138,8 +141,31 @@ fn built(habits: &Habits, own: Entries) -> Made {
         }
         (entry, content)
     });
+    let steps = vec![(format!("COPY . /app{}", habits.mark), own.collect())];
+    image_of(habits, base, steps)
+}
+
+fn with_steps(steps: Vec<(&str, Entries)>) -> Made {
+    let steps = steps
+        .into_iter()
+        .map(|(text, entries)| (text.to_owned(), entries));
+    image_of(
+        &ONE,
+        vec![entry("etc", EntryKind::Folder, 5)],
+        steps.collect(),
+    )
+}
+
+fn image_of(habits: &Habits, base: Entries, steps: Vec<(String, Entries)>) -> Made {
     let (mut blobs, mut layers) = (Blobs::default(), Vec::new());
-    for (entries, packing) in [(base, Packing::Gzip), (own.collect(), habits.packing)] {
+    let mut history = vec![json!({"created": "2020-01-01T00:00:00Z", "created_by": "debian"})];
+    let mut packings = vec![(base, Packing::Gzip)];
+    for (text, entries) in steps {
+        history.push(json!({"created_by": text, "comment": "buildkit.dockerfile.v0"}));
+        packings.push((entries, habits.packing));
+    }
+    history.push(json!({"created_by": format!("EXPOSE {}", habits.ports), "empty_layer": true}));
+    for (entries, packing) in packings {
         let kind = match packing {
             Packing::Zstd => MediaType::ImageLayerZstd,
             _ => MediaType::ImageLayerGzip,
@@ -154,11 +180,7 @@ fn built(habits: &Habits, own: Entries) -> Made {
         "architecture": "amd64", "os": "linux", "moby.buildkit.buildinfo.v1": "e30=",
         "created": format!("2026-01-01T00:00:{:02}Z", habits.later % 60),
         "config": {"User": "ml", "Env": ["PATH=/bin"], "ArgsEscaped": habits.names, "Labels": null},
-        "history": [
-            {"created": "2020-01-01T00:00:00Z", "created_by": "debian"},
-            {"created_by": format!("COPY . /app{}", habits.mark), "comment": "buildkit.dockerfile.v0"},
-            {"created_by": format!("EXPOSE {}", habits.ports), "empty_layer": true},
-        ],
+        "history": history,
     });
     Made {
         image: PlatformImage::made_up(&config, layers),
@@ -235,10 +257,10 @@ fn the_bytes_are_those_of_earlier_versions() {
         format!("{text} {}", packed.image.layers[1].blob.digest())
     });
     insta::assert_snapshot!(digests.join("\n"), @r"
-    zstd:3 sha256:ef8ec6e1e8dbb5afa58a3385767bf725c1a9043b764471b2ae3248d733796c17
-    zstd:19 sha256:2c15e1ba8c57c80abfddabe43971d9c02b91d6cc81c177fe5d3b542a79c3124f
-    gzip:6 sha256:a0977005d34d59a0d2c6908257360922cd4fa933cd7e39fdc6fba7233165ea1b
-    none sha256:38c17817a1d5e9bf67c457ca7e75b493348fb4edce036850d088839382b397cd
+    zstd:3 sha256:178c86e1eda3600dc18f7f5d37e9c8e1a8a3bd41ef6512bb06d147c069108560
+    zstd:19 sha256:9e1b98aac8174f1d871f128be3fb52e35ddeb4a0f54829875ab565d4ea010678
+    gzip:6 sha256:059a1a0cd917eba2c64e8651886cb5f408ddd965e71ee754b9da91ee6558a85e
+    none sha256:030ddaa676dfbf9966ea518f733d2bd47b0584593f075b96153bfd1d770f5216
     ");
 }
 
@@ -374,4 +396,63 @@ fn what_changes_nothing_is_left_out() {
     changed.push(file("etc/os-release", 5, b"ID=ubuntu\n".to_vec()));
     let (_c, third) = packed(&built(&OTHER, changed), &options);
     assert_ne!(third.image.manifest, second.image.manifest);
+}
+
+/// Times of what was copied are those of whoever copied first: in the COPY's layer, and where a later
+/// step takes a file up as it is.
+#[test]
+fn the_times_of_copied_files_say_nothing() {
+    let steps = |copied_at: i64, run_at: i64| {
+        let copy = vec![
+            entry("app", EntryKind::Folder, copied_at),
+            file("app/data.csv", copied_at, b"1,2".to_vec()),
+            file("app/train.py", copied_at, b"pass".to_vec()),
+        ];
+        let mut chown = vec![
+            file("app/train.py", copied_at, b"pass".to_vec()),
+            file("usr/lib/package.py", EPOCH - 70_000, b"older".to_vec()),
+            file("usr/lib/made.txt", run_at, b"made".to_vec()),
+        ];
+        chown[0].0.uid = 7;
+        with_steps(vec![
+            ("COPY . /app", copy),
+            ("RUN chown 7 /app/train.py", chown),
+        ])
+    };
+    let (folder, first) = packed(&steps(EPOCH - 9_000, EPOCH + 50), &options());
+    let (_b, second) = packed(&steps(EPOCH + 9_000, EPOCH + 90), &options());
+    assert_eq!(first.image.manifest, second.image.manifest);
+    let flags = first.own.iter().map(|(_, packed)| packed.copied);
+    assert_eq!(flags.collect::<Vec<_>>(), [true, false]);
+
+    let mut times = Vec::new();
+    for layer in &first.image.layers[1..] {
+        let blob = folder
+            .path()
+            .join("blobs/sha256")
+            .join(layer.blob.digest().digest());
+        let blob = std::fs::File::open(blob).unwrap();
+        let limits = LayerLimits::for_blob(layer.blob.size());
+        read_layer(blob, layer, &limits, &mut |entry, _| {
+            times.push((entry.path.to_string(), entry.mtime.seconds - EPOCH));
+            Ok(ControlFlow::Continue(()))
+        })
+        .unwrap();
+    }
+    let times: Vec<_> = times
+        .iter()
+        .map(|(path, time)| (path.as_str(), *time))
+        .collect();
+    assert_eq!(
+        times,
+        [
+            ("/app", 0),
+            ("/app/data.csv", 0),
+            ("/app/train.py", 0),
+            ("/app/train.py", 0),
+            // What a step made itself is held to the epoch from above alone.
+            ("/usr/lib/package.py", -70_000),
+            ("/usr/lib/made.txt", 0),
+        ]
+    );
 }
