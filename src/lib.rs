@@ -81,6 +81,7 @@ pub mod package_store;
 pub mod pin;
 pub mod plan;
 pub mod planning;
+pub mod private_engine;
 pub mod queue;
 pub mod records;
 pub mod registry;

@@ -164,6 +164,7 @@ fn nothing_that_starts_containers_is_one_error_with_what_was_tried() {
       podman: no such program on PATH
       nerdctl: no such program on PATH
       hint: install Docker or Podman, or start it: sudo systemctl start docker
+      hint: or a private Docker, which changes nothing else here: mlbuild engine up --source packages
     ");
     let mut command = project.command(["run", "--runtime-cli=podman", "img"]);
     let ran = crate::support::mlbuild::Ran::of(command.env("PATH", &empty));

@@ -25,8 +25,22 @@ impl Private {
         Command::new(env!("CARGO_BIN_EXE_mlbuild"))
             .args(arguments)
             .env("MLBUILD_STATE_DIR", self.state.path())
+            // No other Docker, whatever this machine has.
+            .env("DOCKER_HOST", "unix:///nowhere/docker.sock")
+            .current_dir(self.state.path())
             .output()
             .expect("mlbuild runs")
+    }
+
+    /// Starts a container in whatever Docker there is.
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.mlbuild(
+            &[
+                &["run", "--runtime-cli=docker", "--rm", "--no-record"],
+                arguments,
+            ]
+            .concat(),
+        )
     }
 
     /// stdout of a command that has to succeed.
@@ -72,6 +86,40 @@ impl Private {
             folder,
         ]);
         assert!(pushed.starts_with(&format!("{tag}@sha256:")), "{pushed}");
+    }
+
+    /// Runs a program there, which finds this machine's network without being told.
+    fn starts_containers(&self, engines: &Engines) {
+        let image = engines.base.as_str();
+        let devices = self.run(&[image, "cat", "/proc/net/dev"]);
+        let story = String::from_utf8_lossy(&devices.stderr).into_owned();
+        assert!(devices.status.success(), "{story}");
+        let names = |text: &str| -> Vec<String> {
+            let lines = text.lines().filter_map(|line| line.split_once(':'));
+            lines.map(|(name, _)| name.trim().to_owned()).collect()
+        };
+        let inside = names(&String::from_utf8_lossy(&devices.stdout));
+        assert!(
+            inside.len() > 1 && inside.contains(&"lo".to_owned()),
+            "{inside:?}"
+        );
+
+        let none = self.run(&["--network=none", image, "cat", "/proc/net/dev"]);
+        assert_eq!(names(&String::from_utf8_lossy(&none.stdout)), ["lo"]);
+        // The same port it is, without being published; another it can't be.
+        assert!(
+            self.run(&["-p", "48123:48123", image, "true"])
+                .status
+                .success()
+        );
+        for elsewhere in ["48123:80", "127.0.0.1:48123:48123", "48123"] {
+            let refused = self.run(&["-p", elsewhere, image, "true"]);
+            let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+            assert_eq!(refused.status.code(), Some(2), "{said}");
+            assert!(said.contains("share this machine's network"), "{said}");
+        }
+        let found = self.answer(&["inspect", image, "--format", "json"]);
+        assert!(found.contains("\"runtime\": \"docker "), "{found}");
     }
 
     fn is_gone(&self) {
@@ -122,6 +170,9 @@ fn docker_from_packages_builds_stops_when_idle_and_goes_without_a_trace() {
     wait::until("it stops when nobody uses it", || {
         private.status()["running"] == false
     });
+    // A container is what it is woken for.
+    private.starts_containers(&engines);
+    assert_eq!(private.status()["running"], true);
     assert!(
         Path::new(private.status()["folder"].as_str().expect("a path"))
             .join("data")

@@ -6,9 +6,9 @@ use mlbuild_buildkit::{
     Client, ConnectOptions, DiscoverError, DiscoverOptions, Endpoint, TlsOptions, discover,
 };
 
-use super::private::{self, Folder};
 use super::{Builder, BuilderError, TlsFile};
 use crate::loopback::is_loopback;
+use crate::private_engine::{self, Folder};
 use crate::reporter::{Question, Reporter, Silent};
 use crate::settings::{BuildSettings, may_start_builder};
 
@@ -93,8 +93,14 @@ async fn private_builder(
     nowhere: DiscoverError,
 ) -> Result<Connection, BuilderError> {
     let folder = Folder::default_place()?;
-    let running = private::status(&folder).await?;
-    if running.is_none() {
+    // One that sleeps was wanted once, and is not asked for again.
+    let found = match private {
+        PrivateBuilder::IfAllowed if settings.start_builder != Some(false) => {
+            private_engine::wake(&folder, reporter).await?
+        }
+        _ => private_engine::status(&folder).await?,
+    };
+    if found.is_none() {
         let may_start = match private {
             PrivateBuilder::Never => false,
             PrivateBuilder::IfAllowed => may_start_builder(settings.start_builder)
@@ -105,9 +111,9 @@ async fn private_builder(
             return Err(nowhere.into());
         }
     }
-    let engine = match running {
+    let engine = match found {
         Some(engine) => engine,
-        None => private::up(&folder, &private::Options::default(), reporter).await?,
+        None => private_engine::up(&folder, &private_engine::Options::default(), reporter).await?,
     };
     let endpoint = engine.endpoint.parse()?;
     let client = Client::connect(&endpoint, &ConnectOptions::default())

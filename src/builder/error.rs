@@ -12,9 +12,9 @@ use mlbuild_progress::BuildTrace;
 use mlbuild_progress::explain::{Failure, explain};
 use mlbuild_templates::reference::ReferenceError;
 
-use super::private;
 use crate::error::ErrorKind;
 use crate::plan::BuildPlan;
+use crate::private_engine;
 
 /// Why a builder can't be had, or doesn't build.
 #[derive(Debug, thiserror::Error)]
@@ -44,7 +44,7 @@ pub enum BuilderError {
     TlsHalfPair,
     /// The private builder can't be had.
     #[error(transparent)]
-    Private(#[from] private::Error),
+    Private(#[from] private_engine::Error),
     /// An address isn't one.
     #[error(transparent)]
     Address(#[from] ParseEndpointError),

@@ -11,7 +11,6 @@ mod export;
 mod exports;
 mod log_ins;
 mod packages;
-pub mod private;
 mod request;
 mod solve;
 mod source_policy;

@@ -1,21 +1,28 @@
 //! The builder: whether there is one, what it is, and what it can't do.
 
 use mlbuild_buildkit::{
-    BuilderInfo, BuilderKind, DiscoverError, DiscoverOptions, Feature, ImageStore, discover,
+    BuilderInfo, BuilderKind, DiscoverError, DiscoverOptions, Discovered, Feature, ImageStore,
+    discover,
 };
 use serde_json::Value;
 
 use super::Finding;
+use crate::private_engine::{self, Folder};
 
 const AREA: &str = "builder";
 
 /// Looks for a builder. Also returns what the Docker daemon around it says of itself.
 pub(super) async fn check(options: &DiscoverOptions) -> (Vec<Finding>, Option<Value>) {
+    let mut findings = Vec::new();
     let found = match discover(options).await {
         Ok(found) => found,
+        Err(nowhere @ DiscoverError::Nowhere { .. }) => match private(options).await {
+            Private::Runs(found) => *found,
+            Private::Sleeps(finding) => return (vec![finding], None),
+            Private::None => return (vec![missing(&nowhere)], None),
+        },
         Err(error) => return (vec![missing(&error)], None),
     };
-    let mut findings = Vec::new();
     match found.client.info().await {
         Ok(info) => {
             let store = match &info.kind {
@@ -63,6 +70,44 @@ pub(super) async fn check(options: &DiscoverOptions) -> (Vec<Finding>, Option<Va
         None => None,
     };
     (findings, docker)
+}
+
+/// The private builder.
+enum Private {
+    Runs(Box<Discovered>),
+    Sleeps(Finding),
+    None,
+}
+
+async fn private(options: &DiscoverOptions) -> Private {
+    let Ok(folder) = Folder::default_place() else {
+        return Private::None;
+    };
+    match private_engine::status(&folder).await {
+        Ok(Some(engine)) => {
+            let options = DiscoverOptions {
+                builder: Some(engine.endpoint),
+                connect: options.connect.clone(),
+            };
+            let found = discover(&options).await;
+            found.map_or(Private::None, |found| {
+                Private::Runs(Box::new(Discovered {
+                    how: "private builder",
+                    ..found
+                }))
+            })
+        }
+        Ok(None) if private_engine::sleeps(&folder) => Private::Sleeps(Finding::ok(
+            AREA,
+            "a private builder sleeps: builds and runs wake it",
+        )),
+        Ok(None) => Private::None,
+        Err(error) => Private::Sleeps(Finding::fail(
+            AREA,
+            error.to_string(),
+            "mlbuild engine down    # then, for a new one: mlbuild engine up",
+        )),
+    }
 }
 
 fn missing(error: &DiscoverError) -> Finding {

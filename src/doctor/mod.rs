@@ -4,6 +4,7 @@
 //! One file per area; each returns findings.
 
 mod builder;
+mod containers;
 mod disk;
 mod display;
 mod gpu;
@@ -87,6 +88,7 @@ impl Finding {
 pub async fn examine(request: &DoctorRequest) -> Vec<Finding> {
     let host = Host::this();
     let (mut findings, docker) = builder::check(&request.builder).await;
+    findings.push(containers::check().await);
     let registry = Registry::new(RegistryOptions {
         insecure: request.insecure_registries.iter().cloned().collect(),
         ..RegistryOptions::default()

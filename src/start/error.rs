@@ -20,10 +20,21 @@ use crate::runtime::{LeftOut, RuntimeCli};
 #[non_exhaustive]
 pub enum StartError {
     /// No program that starts containers answers.
-    #[error("nothing here starts containers; tried:{}", tried.iter().map(|(cli, why)| format!("\n  {cli}: {why}")).collect::<String>())]
+    #[error("nothing here starts containers; tried:{}", tried_of(tried, private.as_deref()))]
     NoRuntime {
         /// Each program that was tried, and what keeps it from being used.
         tried: Vec<(RuntimeCli, String)>,
+        /// What keeps the private builder from starting containers, where there is one.
+        private: Option<String>,
+    },
+    /// The private builder's containers have this machine's network, where a port has one number.
+    #[error(
+        "the private Docker's containers share this machine's network: `{asked}` can't be published \
+         under another number or address"
+    )]
+    PrivatePorts {
+        /// What was to be published.
+        asked: String,
     },
     /// The runtime's program can't be started.
     #[error("{} can't be started: {source}", program.display())]
@@ -300,6 +311,7 @@ impl StartError {
             | Self::Unsupported { .. }
             | Self::RunsAlready { .. }
             | Self::PortTaken { .. }
+            | Self::PrivatePorts { .. }
             | Self::NotOurs { .. }
             | Self::XhostOverSsh
             | Self::SocketOfAnother { .. } => ErrorKind::User,
@@ -311,4 +323,12 @@ impl StartError {
             _ => ErrorKind::Environment,
         }
     }
+}
+
+fn tried_of(tried: &[(RuntimeCli, String)], private: Option<&str>) -> String {
+    let clis = tried.iter().map(|(cli, why)| format!("\n  {cli}: {why}"));
+    let private = private
+        .iter()
+        .map(|why| format!("\n  private builder: {why}"));
+    clis.chain(private).collect()
 }

@@ -67,7 +67,7 @@ impl PinnedImage {
 /// answer takes it some milliseconds.
 ///
 /// # Errors
-/// As [`runtime_cli::find`] and [`pin`].
+/// As [`runtime_cli::find_or_wake`] and [`pin`].
 pub(crate) async fn find_and_pin(
     cli: Option<RuntimeCli>,
     spec: &RunSpec,
@@ -81,9 +81,9 @@ pub(crate) async fn find_and_pin(
             None
         }
     };
-    let (runtime, held) = tokio::join!(runtime_cli::find(cli), held);
+    let (runtime, held) = tokio::join!(runtime_cli::find_or_wake(cli, reporter), held);
     let runtime = runtime?;
-    let held = held.filter(|_| runtime.cli == RuntimeCli::Docker);
+    let held = held.filter(|_| runtime.cli == RuntimeCli::Docker && !runtime.is_private);
     let image = pin_held(&runtime, spec, held, reporter).await?;
     Ok((runtime, image))
 }

@@ -5,7 +5,8 @@
 //!
 //! | step | file |
 //! | --- | --- |
-//! | which of docker, podman and nerdctl | `runtime_cli` |
+//! | which of docker, podman and nerdctl, or the private Docker | `runtime_cli` |
+//! | whose network a container of the private Docker has | `shared_network` |
 //! | the image, by digest | `image` |
 //! | GPUs | `gpu` |
 //! | what machine learning usually needs, and the tracker's variables | `defaults`, `container_env`, `credentials` |
@@ -35,6 +36,7 @@ pub(crate) mod record;
 mod redact;
 mod resolve_digest;
 pub(crate) mod runtime_cli;
+mod shared_network;
 pub(crate) mod unsupported;
 
 use std::io::Write;
@@ -148,6 +150,7 @@ impl<'a> Start<'a> {
         reporter: &dyn Reporter,
     ) -> Result<Self, StartError> {
         let mut spec = request.spec;
+        shared_network::check(runtime, &spec.options)?;
         let gpu = gpu::request(runtime, &request.gpu, &spec)?;
         let mut options = spec.options.over(gpu.options());
         let mut secrets = Vec::new();
@@ -192,6 +195,9 @@ impl<'a> Start<'a> {
     ) -> Result<StartOutcome, StartError> {
         self.announce(reporter);
         let mut options = extras.options;
+        if shared_network::is_used(self.runtime, &self.spec.options) {
+            options.add("network", "host");
+        }
         options.add("label", &format!("{}={}", containers::LABEL, self.run_id));
         let whole = RunSpec {
             options: self.spec.options.clone().over(options),

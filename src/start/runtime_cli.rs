@@ -11,6 +11,8 @@ use serde_json::Value;
 use super::error::StartError;
 use crate::accelerator;
 use crate::on_path;
+use crate::private_engine::{self, Folder};
+use crate::reporter::Reporter;
 use crate::runtime::RuntimeCli;
 
 /// A daemon that says nothing for so long doesn't answer.
@@ -23,6 +25,9 @@ pub(crate) struct ContainerRuntime {
     pub(crate) program: PathBuf,
     /// The daemon, where the runtime is Docker.
     pub(crate) docker: Option<Daemon>,
+    /// True where it is mlbuild's private Docker, whose containers have this machine's network, since
+    /// it makes none of its own.
+    pub(crate) is_private: bool,
 }
 
 /// Docker's daemon, and what it says of itself.
@@ -131,11 +136,30 @@ impl ContainerRuntime {
     }
 }
 
-/// The runtime that was asked for, else the first that can be used.
+/// As [`find`], and wakes a private Docker that sleeps.
+///
+/// # Errors
+/// As [`find`].
+pub(crate) async fn find_or_wake(
+    asked: Option<RuntimeCli>,
+    reporter: &dyn Reporter,
+) -> Result<ContainerRuntime, StartError> {
+    found(asked, Some(reporter)).await
+}
+
+/// The runtime that was asked for, else the first that can be used: docker, podman, nerdctl, and the
+/// Docker that is mlbuild's private builder, if it runs.
 ///
 /// # Errors
 /// Where none can, with what was tried.
 pub(crate) async fn find(asked: Option<RuntimeCli>) -> Result<ContainerRuntime, StartError> {
+    found(asked, None).await
+}
+
+async fn found(
+    asked: Option<RuntimeCli>,
+    reporter: Option<&dyn Reporter>,
+) -> Result<ContainerRuntime, StartError> {
     let mut tried = Vec::new();
     for cli in RuntimeCli::ALL {
         if asked.is_some_and(|asked| asked != cli) {
@@ -146,25 +170,66 @@ pub(crate) async fn find(asked: Option<RuntimeCli>) -> Result<ContainerRuntime, 
             Err(why) => tried.push((cli, why)),
         }
     }
-    Err(StartError::NoRuntime { tried })
+    let may_be_private = asked.is_none_or(|cli| cli == RuntimeCli::Docker);
+    let private = if may_be_private {
+        private_docker(reporter).await
+    } else {
+        Ok(None)
+    };
+    let private = match private {
+        Ok(Some(found)) => return Ok(found),
+        Ok(None) => None,
+        Err(why) => Some(why),
+    };
+    Err(StartError::NoRuntime { tried, private })
+}
+
+/// The private builder, where it is Docker's daemon; woken where there is somebody to tell.
+async fn private_docker(
+    reporter: Option<&dyn Reporter>,
+) -> Result<Option<ContainerRuntime>, String> {
+    let text = |error: private_engine::Error| error.to_string();
+    let folder = Folder::default_place().map_err(text)?;
+    let engine = match reporter {
+        Some(reporter) => private_engine::wake(&folder, reporter).await,
+        None => private_engine::status(&folder).await,
+    };
+    let Some(engine) = engine.map_err(text)? else {
+        return Ok(None);
+    };
+    let Some(program) = private_engine::docker_client(&folder, &engine).map_err(text)? else {
+        return Err(format!(
+            "the private builder is a {}, which starts no containers",
+            engine.kind.program()
+        ));
+    };
+    let target = DockerTarget::Socket(engine.socket);
+    let docker = Some(daemon(&target).await?);
+    Ok(Some(ContainerRuntime {
+        cli: RuntimeCli::Docker,
+        program,
+        docker,
+        is_private: true,
+    }))
 }
 
 async fn look(cli: RuntimeCli) -> Result<ContainerRuntime, String> {
     let program = on_path::find(cli.program()).ok_or("no such program on PATH")?;
     // Podman has no daemon, and nerdctl says itself what it lacks.
     let docker = match cli {
-        RuntimeCli::Docker => Some(daemon().await?),
+        RuntimeCli::Docker => Some(daemon(&DockerTarget::Current).await?),
         _ => None,
     };
     Ok(ContainerRuntime {
         cli,
         program,
         docker,
+        is_private: false,
     })
 }
 
-async fn daemon() -> Result<Daemon, String> {
-    ask_docker(async |api| match api.info_json().await {
+async fn daemon(target: &DockerTarget) -> Result<Daemon, String> {
+    ask(target, async |api| match api.info_json().await {
         Ok(info) => Ok(Daemon { api, info }),
         Err(error) => Err(format!("{}: {error}", api.host())),
     })
@@ -176,7 +241,14 @@ async fn daemon() -> Result<Daemon, String> {
 /// # Errors
 /// Where there is none, or it says nothing for long.
 pub(super) async fn ask_docker<T>(question: impl AsyncFnOnce(DockerApi) -> T) -> Result<T, String> {
-    let api = DockerApi::of(&DockerTarget::Current, &Env::process()).map_err(|e| e.to_string())?;
+    ask(&DockerTarget::Current, question).await
+}
+
+async fn ask<T>(
+    target: &DockerTarget,
+    question: impl AsyncFnOnce(DockerApi) -> T,
+) -> Result<T, String> {
+    let api = DockerApi::of(target, &Env::process()).map_err(|e| e.to_string())?;
     let host = api.host().to_string();
     let answer = tokio::time::timeout(ANSWER_TIMEOUT, question(api)).await;
     answer.map_err(|_| format!("{host}: no answer in {} s", ANSWER_TIMEOUT.as_secs()))

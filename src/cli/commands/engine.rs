@@ -6,11 +6,11 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 
-use crate::builder::private::{self, Archive, Error, Folder, Options, PrivateEngine, Source};
 use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::support::errors::builder::private_builder;
 use crate::cli::support::output;
 use crate::cli::support::size;
+use crate::private_engine::{self, Archive, Error, Folder, Options, PrivateEngine, Source};
 
 /// Start, show or remove a private builder.
 ///
@@ -103,7 +103,9 @@ pub async fn run(args: EngineArgs) -> CommandResult {
         EngineCommand::Up(args) => up(args).await,
         EngineCommand::Status(args) => status(&args).await,
         EngineCommand::Down => down().await,
-        EngineCommand::Keep { folder } => private::keep(&Folder::at(folder)).await.map_err(sorted),
+        EngineCommand::Keep { folder } => private_engine::keep(&Folder::at(folder))
+            .await
+            .map_err(sorted),
     }
 }
 
@@ -121,7 +123,7 @@ async fn up(args: UpArgs) -> CommandResult {
         program: None,
     };
     let folder = Folder::default_place().map_err(sorted)?;
-    let engine = private::up(&folder, &options, &output::Terminal::default())
+    let engine = private_engine::up(&folder, &options, &output::Terminal::default())
         .await
         .map_err(sorted)?;
     match args.format {
@@ -132,7 +134,7 @@ async fn up(args: UpArgs) -> CommandResult {
 
 async fn status(args: &StatusArgs) -> CommandResult {
     let folder = Folder::default_place().map_err(sorted)?;
-    let engine = private::status(&folder).await.map_err(sorted)?;
+    let engine = private_engine::status(&folder).await.map_err(sorted)?;
     if args.format == FormatArg::Json {
         return output::answer(&as_json(&folder, engine.as_ref()));
     }
@@ -144,7 +146,7 @@ async fn status(args: &StatusArgs) -> CommandResult {
 
 async fn down() -> CommandResult {
     let folder = Folder::default_place().map_err(sorted)?;
-    if private::down(&folder).await.map_err(sorted)? {
+    if private_engine::down(&folder).await.map_err(sorted)? {
         output::note(&format!("removed {}", folder.root().display()));
     } else {
         output::note("there is no private builder");

@@ -29,11 +29,16 @@ pub(super) struct Jupyter {
 }
 
 impl Jupyter {
-    /// Chooses port and token.
+    /// Chooses port and token. `on_host`: the container gets this machine's network, whatever the
+    /// spec says.
     ///
     /// # Errors
     /// Where the port that was asked for is taken.
-    pub(super) fn new(asked: Option<u16>, spec: &RunSpec) -> Result<Self, StartError> {
+    pub(super) fn new(
+        asked: Option<u16>,
+        on_host: bool,
+        spec: &RunSpec,
+    ) -> Result<Self, StartError> {
         let port = match asked {
             Some(port) => free(port).ok_or(StartError::PortTaken { port })?,
             None => free(PORT)
@@ -44,7 +49,7 @@ impl Jupyter {
         Ok(Self {
             token: hex::encode(random()?),
             port,
-            on_host: spec.options.all("network").any(is_host),
+            on_host: on_host || spec.options.all("network").any(is_host),
         })
     }
 
@@ -96,8 +101,8 @@ mod tests {
     fn a_port_that_is_taken_is_not_given_away() {
         let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let port = taken.local_addr().unwrap().port();
-        assert!(Jupyter::new(Some(port), &RunSpec::default()).is_err());
-        let jupyter = Jupyter::new(None, &RunSpec::default()).unwrap();
+        assert!(Jupyter::new(Some(port), false, &RunSpec::default()).is_err());
+        let jupyter = Jupyter::new(None, false, &RunSpec::default()).unwrap();
         let shown: Vec<_> = jupyter
             .options()
             .iter()

@@ -22,7 +22,7 @@ use self::jupyter::Jupyter;
 use super::child::Signals;
 use super::record::PendingRecord;
 use super::runtime_cli::{self, ContainerRuntime};
-use super::{Extras, Start, StartOutcome, image, project_image};
+use super::{Extras, Start, StartOutcome, image, project_image, shared_network};
 use crate::records::project_folder;
 use crate::reporter::{Event, Reporter};
 use crate::runtime::{Mount, Options, RunSpec};
@@ -68,7 +68,7 @@ pub async fn run(request: DevRequest, reporter: &dyn Reporter) -> Result<DevOutc
     if request.new {
         name_image(&mut spec, &request, &project)?;
     }
-    let runtime = runtime_cli::find(request.start.runtime).await?;
+    let runtime = runtime_cli::find_or_wake(request.start.runtime, reporter).await?;
     if !request.new {
         if let Some(id) = attach::running(&runtime, &project)? {
             attach::refuse_what_is_for_a_new_one(&id, &request.only_new)?;
@@ -100,7 +100,8 @@ async fn start(
     let mut options = owner::options(runtime, &image, &spec, project, reporter)?;
     options.add("label", &format!("{LABEL}={}", project.display()));
     let jupyter = request.jupyter.as_ref();
-    let jupyter = jupyter.map(|jupyter| Jupyter::new(jupyter.port, &spec));
+    let on_host = shared_network::is_used(runtime, &spec.options);
+    let jupyter = jupyter.map(|jupyter| Jupyter::new(jupyter.port, on_host, &spec));
     let jupyter = jupyter.transpose()?;
     set_command(&mut spec, &request, jupyter.as_ref());
     if runtime.has_init() {

@@ -29,7 +29,7 @@ use self::stderr_watch::StderrWatch;
 use super::child::{RunEnd, Signals};
 use super::record::PendingRecord;
 use super::runtime_cli::{self, ContainerRuntime};
-use super::{Extras, Start, StartOutcome, image, look};
+use super::{Extras, Start, StartOutcome, image, look, shared_network};
 use crate::display::Surroundings;
 use crate::display::image::Inside;
 use crate::reporter::{Event, Reporter};
@@ -74,7 +74,7 @@ pub async fn run<'r>(
     let host = Surroundings::this();
     let session = Session::find(&host, &display, false, reporter)?;
     let pending = PendingRecord::of_request(&start);
-    let runtime = runtime_cli::find(start.runtime).await?;
+    let runtime = runtime_cli::find_or_wake(start.runtime, reporter).await?;
     refuse_far_away(&runtime)?;
     let image = image::pin(&runtime, &start.spec, reporter).await?;
     let as_given = |_: &&str| !display.access.is_host_user();
@@ -91,7 +91,7 @@ pub async fn run<'r>(
         reporter,
     )?;
     warn_of_what_it_lacks(known, reporter);
-    warn_of_weaker(display.access, &start.spec, reporter);
+    warn_of_weaker(display.access, &start.spec, &runtime, reporter);
     let start = Start::prepare(start, &runtime, image, reporter)?;
     let signals = Signals::hold()?;
     let inside = inside.unwrap_or_default();
@@ -158,7 +158,12 @@ fn warn_of_what_it_lacks(inside: Option<&Inside>, reporter: &dyn Reporter) {
 }
 
 /// Says where a flag takes away what isolation is for.
-fn warn_of_weaker(access: DisplayAccess, spec: &RunSpec, reporter: &dyn Reporter) {
+fn warn_of_weaker(
+    access: DisplayAccess,
+    spec: &RunSpec,
+    runtime: &ContainerRuntime,
+    reporter: &dyn Reporter,
+) {
     if access != DisplayAccess::Isolated {
         return;
     }
@@ -167,7 +172,13 @@ fn warn_of_weaker(access: DisplayAccess, spec: &RunSpec, reporter: &dyn Reporter
         .options
         .all("network")
         .any(|value| matches!(value, Value::Text(text) if text == "host"));
+    let shared = shared_network::is_used(runtime, &spec.options);
     for (given, flag, what) in [
+        (
+            shared,
+            "the private Docker's network, which is this machine's,",
+            "the program reaches the displays and services of this machine",
+        ),
         (
             spec.options.is_on("privileged"),
             "--privileged",

@@ -5,10 +5,11 @@ use std::io::ErrorKind as IoErrorKind;
 use mlbuild_buildkit::{DiscoverError, SolveError};
 use mlbuild_progress::explain::Failure;
 
-use crate::builder::{BuilderError, PlanFeature, TlsFile, private};
+use crate::builder::{BuilderError, PlanFeature, TlsFile};
 use crate::cli::error::CommandError;
 use crate::cli::support::hints;
 use crate::error::chain;
+use crate::private_engine;
 use crate::shell::word;
 
 impl From<BuilderError> for CommandError {
@@ -102,13 +103,13 @@ fn flag(feature: &PlanFeature) -> String {
 }
 
 /// What is wrong with a private builder, and what to type.
-pub fn private_builder(error: &private::Error) -> String {
+pub fn private_builder(error: &private_engine::Error) -> String {
     match error {
-        private::Error::NotLinux => {
+        private_engine::Error::NotLinux => {
             format!("{error}; on this machine name one with --builder or start Docker")
         }
-        private::Error::State { .. } => format!("{error}; `mlbuild engine down` clears it"),
-        private::Error::NoUserNamespaces { .. } => format!(
+        private_engine::Error::State { .. } => format!("{error}; `mlbuild engine down` clears it"),
+        private_engine::Error::NoUserNamespaces { .. } => format!(
             "{error}; ask the machine's administrator, or name another builder with --builder"
         ),
         error => chain(error),
@@ -170,8 +171,8 @@ mod tests {
                 files: vec!["a".into(), "b".into()],
                 why: "bad passphrase".into(),
             },
-            BuilderError::Private(private::Error::NotLinux),
-            BuilderError::Private(private::Error::State {
+            BuilderError::Private(private_engine::Error::NotLinux),
+            BuilderError::Private(private_engine::Error::State {
                 path: "/state/launch.json".into(),
                 reason: "no kind".into(),
             }),

@@ -83,17 +83,26 @@ fn shown(user: &ProgramUser) -> String {
     }
 }
 
+const PRIVATE_DOCKER: &str =
+    "or a private Docker, which changes nothing else here: mlbuild engine up --source packages";
+
 /// What to type next.
 fn hints(error: &StartError) -> Vec<String> {
     let hint = match error {
-        StartError::NoRuntime { tried } => {
+        StartError::NoRuntime { tried, .. } => {
             if tried
                 .iter()
                 .any(|(_, why)| why.contains("permission denied"))
             {
                 "sudo usermod -aG docker \"$USER\" && newgrp docker"
             } else {
-                "install Docker or Podman, or start it: sudo systemctl start docker"
+                let mut hints = vec![
+                    "install Docker or Podman, or start it: sudo systemctl start docker".to_owned(),
+                ];
+                if tried.iter().any(|(cli, _)| *cli == RuntimeCli::Docker) {
+                    hints.push(PRIVATE_DOCKER.to_owned());
+                }
+                return hints;
             }
         }
         StartError::NeverPulled { .. } => "leave --pull=never out",
@@ -117,6 +126,16 @@ fn hints(error: &StartError) -> Vec<String> {
             return vec![
                 "a second one beside it: --new".to_owned(),
                 "or without that, to attach to the one that runs".to_owned(),
+            ];
+        }
+        StartError::PrivatePorts { asked } => {
+            return vec![
+                format!(
+                    "leave --publish {} out: the program's port is this machine's",
+                    word(asked)
+                ),
+                "or give the program a network of its own by installing Docker or Podman"
+                    .to_owned(),
             ];
         }
         StartError::PortTaken { .. } => "leave --port out: a free one is found",

@@ -119,6 +119,11 @@ impl Folder {
         })
     }
 
+    /// Docker's client, bound to the daemon of this folder.
+    pub(super) fn docker(&self) -> PathBuf {
+        self.root.join("docker")
+    }
+
     /// Its time of change is when the builder was last asked for.
     pub(super) fn used(&self) -> PathBuf {
         self.root.join("used")
@@ -233,6 +238,15 @@ pub(super) fn private_folder(path: &Path) -> Result<(), Error> {
 pub(super) fn write(path: &Path, text: &str) -> Result<(), Error> {
     let temporary = path.with_extension("new");
     std::fs::write(&temporary, text).map_err(Error::file(&temporary))?;
+    std::fs::rename(&temporary, path).map_err(Error::file(path))
+}
+
+/// As [`write`], for a file that is run.
+pub(super) fn write_program(path: &Path, text: &str) -> Result<(), Error> {
+    let temporary = path.with_extension("new");
+    std::fs::write(&temporary, text).map_err(Error::file(&temporary))?;
+    std::fs::set_permissions(&temporary, PermissionsExt::from_mode(0o700))
+        .map_err(Error::file(&temporary))?;
     std::fs::rename(&temporary, path).map_err(Error::file(path))
 }
 

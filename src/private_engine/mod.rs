@@ -4,7 +4,8 @@
 //! It is a BuildKit of its own (`buildkitd`) or the one inside Docker
 //! (`dockerd` from the distribution's packages, unpacked and not installed).
 //! Build steps use the machine's network, so nothing of that is changed.
-//! Connecting to it and building is the parent module's work.
+//! Connecting to it and building is the work of [`crate::builder`], and starting containers of
+//! [`crate::start`].
 
 mod activity;
 mod archive;
@@ -124,12 +125,7 @@ pub async fn up(
     if !cfg!(target_os = "linux") {
         return Err(Error::NotLinux);
     }
-    let _lock = {
-        let folder = folder.clone();
-        tokio::task::spawn_blocking(move || folder.lock())
-            .await
-            .expect("locking does not panic")?
-    };
+    let _lock = lock(folder).await?;
     folder.touch_used()?;
     if let Some((launch, _)) = running(folder)? {
         wait_until_it_answers(folder, &launch, None).await?;
@@ -139,16 +135,33 @@ pub async fn up(
     let programs = source::programs(folder, &options.source, without_root, reporter).await?;
     let launch = launch::prepare(folder, &programs, options, without_root, reporter).await?;
     folder::write_toml(&folder.launch_file(), &launch)?;
+    start(folder, &launch, options.program.as_deref(), reporter).await?;
+    Ok(PrivateEngine::new(launch, false))
+}
+
+/// Waits for whoever starts or stops it now.
+async fn lock(folder: &Folder) -> Result<std::fs::File, Error> {
+    let folder = folder.clone();
+    let locked = tokio::task::spawn_blocking(move || folder.lock());
+    locked.await.expect("locking does not panic")
+}
+
+/// Starts what `launch.toml` describes.
+async fn start(
+    folder: &Folder,
+    launch: &Launch,
+    program: Option<&Path>,
+    reporter: &dyn Reporter,
+) -> Result<(), Error> {
     reporter.note(format!(
         "starting a private {} {} ({})",
         launch.kind.program(),
         launch.version,
         launch.source
     ));
-    let keeper = start_keeper(folder, options)?;
-    wait_until_it_answers(folder, &launch, Some(keeper)).await?;
-    folder.touch_used()?;
-    Ok(PrivateEngine::new(launch, false))
+    let keeper = start_keeper(folder, program)?;
+    wait_until_it_answers(folder, launch, Some(keeper)).await?;
+    folder.touch_used()
 }
 
 /// The private builder of a folder, if it runs.
@@ -161,6 +174,57 @@ pub async fn status(folder: &Folder) -> Result<Option<PrivateEngine>, Error> {
     };
     let busy = activity::is_busy(&launch).await;
     Ok(Some(PrivateEngine::new(launch, busy)))
+}
+
+/// The private builder of a folder, started again where it went to sleep without work; `None` where
+/// none was ever made.
+///
+/// # Errors
+/// As [`up`].
+pub async fn wake(
+    folder: &Folder,
+    reporter: &dyn Reporter,
+) -> Result<Option<PrivateEngine>, Error> {
+    // Taking the lock makes the folder.
+    if !folder.launch_file().exists() {
+        return Ok(None);
+    }
+    let _lock = lock(folder).await?;
+    let Some(launch) = folder.launch()? else {
+        return Ok(None);
+    };
+    folder.touch_used()?;
+    if folder.running()?.is_some() {
+        wait_until_it_answers(folder, &launch, None).await?;
+    } else {
+        start(folder, &launch, None, reporter).await?;
+    }
+    Ok(Some(PrivateEngine::new(launch, false)))
+}
+
+/// Whether a folder's private builder was started before, and doesn't run.
+pub fn sleeps(folder: &Folder) -> bool {
+    folder.launch().is_ok_and(|launch| launch.is_some())
+        && folder.running().is_ok_and(|running| running.is_none())
+}
+
+/// Docker's client for a private builder that is Docker's daemon: a small program in its folder that
+/// names the socket.
+///
+/// # Errors
+/// Where the folder can't be written to.
+pub fn docker_client(folder: &Folder, engine: &PrivateEngine) -> Result<Option<PathBuf>, Error> {
+    let Some(client) = &engine.client else {
+        return Ok(None);
+    };
+    let host = format!("unix://{}", engine.socket.display());
+    let line = [&client.display().to_string(), "-H", &host].map(crate::shell::word);
+    let text = format!("#!/bin/sh\nexec {} \"$@\"\n", line.join(" "));
+    let program = folder.docker();
+    if std::fs::read_to_string(&program).ok().as_ref() != Some(&text) {
+        folder::write_program(&program, &text)?;
+    }
+    Ok(Some(program))
 }
 
 /// Stops the private builder of a folder and removes the folder, cache and
@@ -206,10 +270,10 @@ fn running(folder: &Folder) -> Result<Option<(Launch, Running)>, Error> {
     Ok(folder.launch()?.zip(folder.running()?))
 }
 
-fn start_keeper(folder: &Folder, options: &Options) -> Result<std::process::Child, Error> {
+fn start_keeper(folder: &Folder, program: Option<&Path>) -> Result<std::process::Child, Error> {
     use std::os::unix::process::CommandExt;
-    let program = match &options.program {
-        Some(program) => program.clone(),
+    let program = match program {
+        Some(program) => program.to_owned(),
         None => std::env::current_exe().map_err(Error::file(Path::new("/proc/self/exe")))?,
     };
     std::process::Command::new(&program)

@@ -1,0 +1,34 @@
+//! The network of containers of the private Docker: it makes none, so they share this machine's.
+
+use super::error::StartError;
+use super::runtime_cli::ContainerRuntime;
+use crate::runtime::{Options, Value};
+
+/// Whether a container with these options gets this machine's network for want of another.
+pub(super) fn is_used(runtime: &ContainerRuntime, options: &Options) -> bool {
+    runtime.is_private && options.all("network").next().is_none()
+}
+
+/// A port of such a container is this machine's, with its number and on the addresses that the
+/// program listens on: another number, or an address, can't be had.
+///
+/// # Errors
+/// [`StartError::PrivatePorts`].
+pub(super) fn check(runtime: &ContainerRuntime, options: &Options) -> Result<(), StartError> {
+    if !is_used(runtime, options) {
+        return Ok(());
+    }
+    for value in options.all("publish") {
+        let is_as_it_is = match value {
+            Value::Publish(port) => {
+                port.address.is_none() && port.host.as_ref() == Some(&port.container)
+            }
+            _ => false,
+        };
+        if !is_as_it_is {
+            let asked = value.to_string();
+            return Err(StartError::PrivatePorts { asked });
+        }
+    }
+    Ok(())
+}
