@@ -92,6 +92,8 @@ variables! {
         "Where queues and jobs are kept: a file, or `postgres://…` (default: `queue.db` in the folder for caches).";
     MLBUILD_RUN_ID =
         "Set by `mlbuild run` and `mlbuild submit` inside the container: the run id.";
+    MLBUILD_STALL_SECONDS =
+        "Seconds without progress after which mlbuild gives a peer up: a builder, a registry, Docker, a cluster, a database, git, a credential helper (default: 60; 0 waits for ever).";
     MLBUILD_STATE_DIR =
         "Folder for caches and the private builder (default: `$XDG_STATE_HOME/mlbuild`, else `~/.local/state/mlbuild`).";
     NETRC =

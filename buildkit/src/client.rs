@@ -8,6 +8,7 @@ use hyper_util::rt::TokioIo;
 use mlbuild_proto::moby::buildkit::v1::control_client::ControlClient;
 use mlbuild_proto::moby::buildkit::v1::types::WorkerRecord;
 use mlbuild_proto::moby::buildkit::v1::{InfoRequest, ListWorkersRequest};
+use mlbuild_waits::{Wait, policy};
 use tokio::sync::OnceCell;
 use tokio::task::JoinHandle;
 use tonic::transport::Channel;
@@ -119,6 +120,8 @@ impl Client {
         endpoint: &Endpoint,
         options: &ConnectOptions,
     ) -> Result<Self, ConnectError> {
+        // Each try has a limit of its own, which is shorter than the one of waits in general.
+        let _wait = Wait::on(peer(endpoint));
         const PAUSES: [Duration; 2] = [Duration::from_millis(150), Duration::from_millis(600)];
         let mut pauses = PAUSES.into_iter();
         loop {
@@ -149,6 +152,9 @@ impl Client {
         };
         let dialer =
             Dialer::new(endpoint, options.tls.as_ref(), &options.env).map_err(dial_error)?;
+        let timeout = policy()
+            .stall
+            .map_or(options.timeout, |limit| limit.min(options.timeout));
         let mut docker_kind = None;
         let mut session_door = None;
         let (channel, workers, docker) = match dialer {
@@ -156,14 +162,14 @@ impl Client {
                 let api = DockerApi::new(docker.raw.clone(), docker.host.clone());
                 docker_kind = Some(tokio::spawn(ask_docker_kind(api.clone())));
                 let (channel, workers, is_upgraded) =
-                    connect_docker(endpoint, &docker, options.timeout).await?;
+                    connect_docker(endpoint, &docker, timeout).await?;
                 session_door = is_upgraded.then_some(docker);
                 (channel, workers, Some(api))
             }
             dialer => {
                 let first = dialer.dial().await.map_err(dial_error)?;
                 let channel = open_channel(&dialer, first);
-                let workers = probe(&channel, options.timeout)
+                let workers = probe(&channel, timeout)
                     .await
                     .map_err(|status| no_buildkit(endpoint, &status, &dialer))?;
                 (channel, workers, None)
@@ -180,6 +186,28 @@ impl Client {
                 info: OnceCell::new(),
             }),
         })
+    }
+
+    /// Who is waited for.
+    pub(crate) fn peer(&self) -> String {
+        peer(&self.inner.endpoint)
+    }
+
+    /// Whether the builder answers anything: the cheapest call that every BuildKit knows.
+    pub(crate) async fn is_alive(self) -> bool {
+        let workers = ListWorkersRequest::default();
+        self.control().list_workers(workers).await.is_ok()
+    }
+
+    /// Waits for one answer of the builder.
+    async fn answer<T>(
+        &self,
+        call: impl Future<Output = Result<T, tonic::Status>>,
+    ) -> Result<T, tonic::Status> {
+        match mlbuild_waits::answer(self.peer(), call).await {
+            Ok(answer) => answer,
+            Err(stalled) => Err(tonic::Status::deadline_exceeded(stalled.to_string())),
+        }
     }
 
     /// The builder's address.
@@ -243,7 +271,7 @@ impl Client {
 
     /// The version that the daemon tells; empty before 0.11.
     async fn told_version(&self) -> Result<String, RequestError> {
-        match self.control().info(InfoRequest {}).await {
+        match self.answer(self.control().info(InfoRequest {})).await {
             Ok(info) => {
                 let version = info.into_inner().buildkit_version.unwrap_or_default();
                 Ok(version.version)
@@ -255,6 +283,11 @@ impl Client {
             }),
         }
     }
+}
+
+/// Who is waited for, at an address.
+fn peer(endpoint: &Endpoint) -> String {
+    format!("the builder {endpoint}")
 }
 
 pub(crate) fn control(channel: &Channel) -> ControlClient<Channel> {

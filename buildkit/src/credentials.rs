@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use docker_credential::{CredentialRetrievalError as NotHere, DockerCredential};
 use mlbuild_secrets::Secret;
+use mlbuild_waits::program::ProgramWait;
 
 /// How to log in to one registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,7 +82,22 @@ impl RegistryCredentials {
         let config: serde_json::Value =
             serde_json::from_slice(&text).map_err(|e| unusable(e.to_string()))?;
         let key = configured_name(registry);
-        match docker_credential::get_credential_from_reader(text.as_slice(), key) {
+        let helper = helper_of(&config, key);
+        let wait = helper.as_ref().map(|helper| {
+            let peer = format!("the credential helper {helper}, for {registry}");
+            ProgramWait::on_children(peer, helper)
+        });
+        let found = docker_credential::get_credential_from_reader(text.as_slice(), key);
+        if let (Err(_), Some(helper)) = (&found, &helper)
+            && let Some(stalled) = wait.and_then(|wait| wait.stalled())
+        {
+            return Err(CredentialsError::Helper {
+                helper: helper.clone(),
+                registry: registry.to_string(),
+                reason: format!("it did nothing for {} s", stalled.silent.as_secs()),
+            });
+        }
+        match found {
             Ok(found) => Ok(Self::found(found)),
             Err(NotHere::NoCredentialConfigured | NotHere::ConfigNotFound) => Ok(None),
             Err(NotHere::HelperFailure { stdout, stderr, .. }) if has_none(&stdout, &stderr) => {
@@ -97,9 +113,7 @@ impl RegistryCredentials {
                 "`auth` of {registry} doesn't fit its `username` and `password`"
             ))),
             Err(failed) => {
-                let name = config["credHelpers"][key].as_str();
-                let name = name.or(config["credsStore"].as_str()).unwrap_or("?");
-                let helper = format!("docker-credential-{name}");
+                let helper = helper.unwrap_or_else(|| "docker-credential-?".to_owned());
                 Err(CredentialsError::Helper {
                     registry: registry.to_string(),
                     reason: why_helper_failed(failed, &helper),
@@ -128,6 +142,13 @@ impl RegistryCredentials {
             }),
         }
     }
+}
+
+/// The helper that a configuration names for a registry.
+fn helper_of(config: &serde_json::Value, key: &str) -> Option<String> {
+    let name = config["credHelpers"][key].as_str();
+    let name = name.or(config["credsStore"].as_str())?;
+    Some(format!("docker-credential-{name}"))
 }
 
 /// Why a helper's answer can't be used: its own words, where it has some.

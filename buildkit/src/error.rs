@@ -26,6 +26,9 @@ pub enum SolveError {
         /// What broke.
         reason: String,
     },
+    /// The builder hangs: it holds the connection and gives no sign of life.
+    #[error(transparent)]
+    Stalled(#[from] mlbuild_waits::Stalled),
     /// What the session should serve can't be served.
     #[error(transparent)]
     Session(#[from] SessionError),

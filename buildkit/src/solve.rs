@@ -8,11 +8,13 @@ mod question;
 mod request;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
 use mlbuild_proto::moby::buildkit::v1::StatusResponse;
 use mlbuild_proto::moby::buildkit::v1::sourcepolicy::Policy;
+use mlbuild_waits::{Stalled, Wait};
 use oci_spec::image::Descriptor;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -28,7 +30,7 @@ pub use question::{Answers, Question};
 use request::Prepared;
 
 /// How long to wait for the daemon's last words after cancelling.
-const CANCEL_WAIT: Duration = Duration::from_secs(2);
+const CANCEL_WAIT: Duration = Duration::from_millis(500);
 /// How long a solve may go on after its session has broken.
 const SESSION_GRACE: Duration = Duration::from_secs(3);
 
@@ -173,7 +175,8 @@ impl Client {
         let prepared = Prepared::new(options, &mut session)?;
         let mut running = RunningSession::start(session, prepared.targets.clone(), self)?;
         let mark = question.as_ref().map(|question| question.mark.clone());
-        let progress = Progress::start(self, reference, status, mark);
+        let wait = Arc::new(Wait::on(self.peer()));
+        let progress = Progress::start(self, reference, status, mark, wait.clone());
 
         let mut solving = Box::pin(async {
             match &question {
@@ -184,16 +187,25 @@ impl Client {
                 }
             }
         });
+        // Its steps may take hours: what counts is whether the daemon lives.
+        let work = wait.alive(&mut solving, || self.clone().is_alive());
         let outcome = tokio::select! {
-            answer = &mut solving => answer.map_err(Ended::Status),
+            answer = work => match answer {
+                Ok(answer) => answer.map_err(Ended::Status),
+                Err(stalled) => Err(Ended::Stalled(stalled)),
+            },
             () = cancel.cancelled() => Err(Ended::Cancelled),
-            reason = running.broken() => {
-                // The solve usually fails too, and says more.
+            reason = running.broken() => Err(Ended::Session(reason)),
+        };
+        let outcome = match outcome {
+            // The solve usually fails too, and says more.
+            Err(Ended::Session(reason)) => {
                 match tokio::time::timeout(SESSION_GRACE, &mut solving).await {
                     Ok(answer) => answer.map_err(Ended::Status),
                     Err(_) => Err(Ended::Session(reason)),
                 }
             }
+            outcome => outcome,
         };
         // Dropping the call tells the daemon to stop.
         drop(solving);
@@ -220,6 +232,7 @@ impl Client {
             }
             Err(Ended::Cancelled) => Err(SolveError::Cancelled),
             Err(Ended::Session(reason)) => Err(SessionError::Refused(reason).into()),
+            Err(Ended::Stalled(stalled)) => Err(SolveError::Stalled(stalled)),
             Err(Ended::Status(_)) if cancel.is_cancelled() => Err(SolveError::Cancelled),
             Err(Ended::Status(status)) => {
                 Err(self.failed_solve(&status, &prepared.targets, failed_step))
@@ -263,6 +276,7 @@ enum Ended {
     Status(Status),
     Cancelled,
     Session(String),
+    Stalled(Stalled),
 }
 
 #[cfg(test)]

@@ -16,15 +16,17 @@ type Layer = (&'static str, &'static [&'static str]);
 const CRATES: &[Layer] = &[
     ("proto", &[]),
     ("secrets", &[]),
+    ("waits", &[]),
     ("templates", &["secrets"]),
     ("manifests", &["secrets"]),
     ("wheels", &[]),
-    ("buildkit", &["proto", "secrets"]),
+    ("buildkit", &["proto", "secrets", "waits"]),
     ("progress", &["proto", "buildkit"]),
     (
         "src",
         &[
             "secrets",
+            "waits",
             "templates",
             "manifests",
             "wheels",

@@ -3,6 +3,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../chaos/mod.rs"]
+mod chaos;
+#[path = "../chaos/peers.rs"]
+mod peers;
+
 mod architecture;
 mod ci;
 mod commands_shown;

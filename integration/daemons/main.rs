@@ -3,6 +3,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../chaos/engines.rs"]
+mod chaos;
+#[path = "../chaos/peers.rs"]
+mod peers;
+
 mod adopt;
 mod assemble;
 mod base;

@@ -2,16 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use mlbuild_buildkit::StatusResponse;
 use mlbuild_progress::{BuildTrace, LocalSteps};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{BuildInputs, ExplainFailure};
+use super::{BuildInputs, BuilderError, ExplainFailure};
 use crate::host::HostSettings;
 use crate::plan::BuildPlan;
 use crate::reporter::{Reporter, Titles};
+
+/// How long the builder's part of a build that was cancelled may take to end.
+const CANCEL_GRACE: Duration = Duration::from_millis(600);
 
 /// What is to be solved, with everything but the progress.
 #[derive(Debug, Clone)]
@@ -59,14 +63,28 @@ impl<'a> SolveRequest<'a> {
         work: impl FnOnce(BuildInputs<'a>, LocalSteps) -> W,
     ) -> Result<(T, BuildTrace), E>
     where
-        E: ExplainFailure,
+        E: ExplainFailure + From<BuilderError>,
         W: Future<Output = Result<T, E>>,
     {
         let mut progress = reporter.begin_solve(titles);
         let inputs = self.inputs(progress.sender());
         let steps = progress.local_steps();
         // Inputs go with the work: their sender has to be gone before the progress ends.
-        let done = progress.during(work(inputs, steps)).await;
+        let work = work(inputs, steps);
+        let cancelled = async {
+            self.cancel.cancelled().await;
+            // The builder's own part ends in an orderly way; what doesn't is dropped.
+            tokio::time::sleep(CANCEL_GRACE).await;
+            Err(BuilderError::Cancelled.into())
+        };
+        let work = async {
+            tokio::select! {
+                biased;
+                done = work => done,
+                cancelled = cancelled => cancelled,
+            }
+        };
+        let done = progress.during(work).await;
         let trace = progress.finish().await;
         match done {
             Ok(done) => Ok((done, trace)),

@@ -16,6 +16,7 @@ use self::commands::{
 };
 use self::support::output;
 use self::support::runtime::wait_for;
+use self::support::waits;
 use crate::cli::error::CommandResult;
 
 const AFTER_HELP: &str = "\
@@ -96,7 +97,7 @@ pub fn definition() -> clap::Command {
 /// Parses the command line, runs the verb, and says how it went.
 pub fn main() -> ExitCode {
     match Cli::try_parse_from(with_own_help(std::env::args_os().collect())) {
-        Ok(cli) => finish(execute(cli)),
+        Ok(cli) => finish(waits::install().and_then(|()| execute(cli))),
         Err(error) => {
             // clap's own exit code for wrong usage is 2, which is ours too.
             let code = u8::try_from(error.exit_code()).unwrap_or(2);

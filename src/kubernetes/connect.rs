@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use mlbuild_manifests::run_record::RunCluster;
+use mlbuild_waits::Wait;
 
 use super::{Cluster, KubernetesError};
 
@@ -66,7 +68,7 @@ pub async fn connect(target: &ClusterTarget) -> Result<Cluster, KubernetesError>
     }
     let namespace = target.namespace.clone();
     let namespace = namespace.unwrap_or_else(|| config.default_namespace.clone());
-    let client = Client::try_from(config).map_err(|error| KubernetesError::LogIn {
+    let client = client(config, &url).map_err(|error| KubernetesError::LogIn {
         why: crate::error::chain(&error),
     })?;
     Ok(Cluster {
@@ -75,6 +77,26 @@ pub async fn connect(target: &ClusterTarget) -> Result<Cluster, KubernetesError>
         context,
         namespace,
     })
+}
+
+/// A client that waits for the head of each answer as for everything else; logs and watches say
+/// nothing for as long as nothing happens.
+fn client(config: Config, url: &str) -> Result<Client, kube::Error> {
+    let peer = format!("the cluster {url}");
+    // A log-in may start a program.
+    let _wait = Wait::on(format!("the log-in to {peer}"));
+    let waiting = tower::util::MapFutureLayer::new(move |answer| {
+        let peer = peer.clone();
+        async move {
+            match mlbuild_waits::answer(peer, answer).await {
+                Ok(answer) => answer,
+                Err(stalled) => Err(stalled.into()),
+            }
+        }
+    });
+    Ok(ClientBuilder::try_from(config)?
+        .with_layer(&waiting)
+        .build())
 }
 
 /// An address that may be shown and written down.

@@ -16,7 +16,7 @@ use url::Url;
 use super::credentials::CredentialStore;
 use super::endpoint::Endpoint;
 use super::error::RegistryError;
-use super::retry::{CallFailure, bounded, is_transient, sort};
+use super::retry::{CallFailure, asked_wait, bounded, is_transient, sort};
 use super::scope::Scope;
 
 /// Tokens without a stated life live this long, says the token specification.
@@ -220,12 +220,16 @@ impl Login {
                 }
             }
         };
-        let answer = request.send().await.map_err(|e| sort(&endpoint.name, &e))?;
+        let peer = format!("the token server of {}", endpoint.name);
+        let answer = mlbuild_waits::answer(peer, request.send()).await?;
+        let answer = answer.map_err(|e| sort(&endpoint.name, &e))?;
         let status = answer.status();
         if is_transient(status) {
-            return Err(CallFailure::transient(format!(
-                "its token server answers {status}"
-            )));
+            return Err(CallFailure::Transient {
+                why: format!("its token server answers {status}"),
+                connect: false,
+                after: asked_wait(&answer),
+            });
         }
         if matches!(
             status,

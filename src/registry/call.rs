@@ -1,10 +1,11 @@
 //! One call to a registry: sent with the right log-in, repeated where that is allowed.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::StreamExt as _;
-use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use mlbuild_waits::Wait;
+use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderValue, WWW_AUTHENTICATE};
 use reqwest::{Body, Method, Response, StatusCode};
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 use tokio_util::io::ReaderStream;
@@ -15,14 +16,14 @@ use super::credentials::CredentialStore;
 use super::endpoint::Endpoint;
 use super::error::RegistryError;
 use super::options::Retry;
-use super::retry::{CallFailure, is_transient, sort};
+use super::retry::{CallFailure, Pause, asked_wait, is_transient, sort};
 use super::scope::Scope;
 use crate::image::BlobSource;
 
 /// Bytes read from disk at once.
 const PIECE: usize = 256 << 10;
-/// Longest wait that a registry may ask for.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// A registry that has all bytes of a blob may take so many times as long to store it.
+const STORING: u32 = 5;
 
 /// Where a call goes.
 pub(super) enum Target<'a> {
@@ -46,7 +47,7 @@ pub(super) enum CallBody<'a> {
 }
 
 /// Hears how many bytes of a body were handed to the connection so far.
-pub(super) type SentBytes = std::sync::Arc<dyn Fn(u64) + Send + Sync>;
+pub(super) type SentBytes = Arc<dyn Fn(u64) + Send + Sync>;
 
 /// A call.
 pub(super) struct Call<'a> {
@@ -71,20 +72,19 @@ impl Endpoint {
         let mut tried = 0;
         loop {
             tried += 1;
-            let mut wait = retry.wait(tried);
+            let usual = retry.wait(tried);
+            let pause;
             match self.send_once(call, store).await {
                 Ok(answer) if !is_transient(answer.status()) || tried >= retry.attempts => {
                     return Ok(answer);
                 }
-                Ok(answer) => wait = asked_wait(&answer).unwrap_or(wait),
-                Err(CallFailure::Final(error)) => return Err(error),
-                Err(CallFailure::Transient { why, connect }) => {
-                    if tried >= retry.attempts || (connect && !self.has_answered()) {
-                        return Err(self.lost(call.what, tried, why));
-                    }
+                Ok(answer) => pause = Pause::new(asked_wait(&answer), usual),
+                Err(failure) if failure.is_worth_a_try(self, tried, retry.attempts) => {
+                    pause = failure.wait(usual);
                 }
+                Err(failure) => return Err(failure.given_up(self, call.what, tried)),
             }
-            tokio::time::sleep(wait).await;
+            pause.take(self).await;
         }
     }
 
@@ -96,7 +96,8 @@ impl Endpoint {
     ) -> Result<Response, CallFailure> {
         let mut header = self.login.header(self, store, call.scope).await?;
         for _ in 0..3 {
-            let mut request = self.request(call).await?;
+            let wait = Arc::new(Wait::on(self.peer()));
+            let mut request = self.request(call, &wait).await?;
             let is_ours = self.is_ours(&request).await?;
             if let Some(header) = header.as_ref().filter(|_| is_ours) {
                 let mut value: HeaderValue = header
@@ -107,10 +108,8 @@ impl Endpoint {
                 request.headers_mut().insert(AUTHORIZATION, value);
             }
             let (_, client) = self.base().await?;
-            let answer = client
-                .execute(request)
-                .await
-                .map_err(|e| sort(&self.name, &e))?;
+            let answer = wait.within(client.execute(request)).await?;
+            let answer = answer.map_err(|e| sort(&self.name, &e))?;
             self.note_answer();
             if answer.status() != StatusCode::UNAUTHORIZED || !is_ours {
                 return Ok(answer);
@@ -149,7 +148,12 @@ impl Endpoint {
         Ok(request.url().origin() == base.origin())
     }
 
-    async fn request(&self, call: &Call<'_>) -> Result<reqwest::Request, CallFailure> {
+    /// The bytes of its body are progress of `wait` as they go out.
+    async fn request(
+        &self,
+        call: &Call<'_>,
+        wait: &Arc<Wait>,
+    ) -> Result<reqwest::Request, CallFailure> {
         let (base, client) = self.base().await?;
         let url = match &call.target {
             Target::Url(url) => (*url).clone(),
@@ -174,7 +178,17 @@ impl Endpoint {
                 length,
                 sent,
             } => {
-                let body = file_body(source, *from, *length, sent.clone()).await?;
+                let (sent, wait, end) = (sent.clone(), wait.clone(), from + length);
+                let told: SentBytes = Arc::new(move |count| {
+                    sent(count);
+                    if count < end {
+                        wait.progress();
+                    } else {
+                        // It has to be stored now, wherever the registry keeps its blobs.
+                        wait.gets_slow(STORING);
+                    }
+                });
+                let body = file_body(source, *from, *length, told).await?;
                 request.header(CONTENT_LENGTH, *length).body(body)
             }
         };
@@ -205,16 +219,4 @@ async fn file_body(
         }
     });
     Ok(Body::wrap_stream(stream))
-}
-
-fn asked_wait(answer: &Response) -> Option<Duration> {
-    let seconds = answer
-        .headers()
-        .get(RETRY_AFTER)?
-        .to_str()
-        .ok()?
-        .trim()
-        .parse()
-        .ok()?;
-    Some(Duration::from_secs(seconds).min(LONGEST_WAIT))
 }

@@ -15,6 +15,8 @@ use super::options::RegistryOptions;
 use super::retry::{CallFailure, sort};
 use crate::loopback::is_loopback;
 
+/// How long a connection may take to be made.
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Redirects in a row that are followed.
 const MAX_REDIRECTS: usize = 10;
 
@@ -114,7 +116,8 @@ impl Endpoint {
 
     /// Servers that want TLS answer a plain request with 400, or not in HTTP at all.
     async fn probe(&self) -> Result<&'static str, CallFailure> {
-        match self.plain_client()?.get(self.url("http")?).send().await {
+        let request = self.plain_client()?.get(self.url("http")?);
+        match mlbuild_waits::answer(self.peer(), request.send()).await? {
             Ok(answer) if answer.status() == 400 => Ok("https"),
             Ok(_) => Ok("http"),
             Err(e) if e.is_connect() => Err(sort(&self.name, &e)),
@@ -152,8 +155,7 @@ impl Endpoint {
             .user_agent(concat!("mlbuild/", env!("CARGO_PKG_VERSION")))
             .http1_only()
             .redirect(Policy::custom(stays_secret))
-            .connect_timeout(Duration::from_secs(10))
-            .read_timeout(Duration::from_secs(300))
+            .connect_timeout(CONNECT_TIMEOUT)
             .tcp_keepalive(Duration::from_secs(30))
             .tcp_user_timeout(Duration::from_secs(60));
         if self.is_loopback {
@@ -187,6 +189,11 @@ impl Endpoint {
                 Host::Ipv4(ip) => ip.is_loopback(),
                 Host::Ipv6(ip) => ip.is_loopback(),
             })
+    }
+
+    /// Who is waited for.
+    pub(super) fn peer(&self) -> String {
+        format!("the registry {}", self.name)
     }
 
     pub(super) fn note_answer(&self) {

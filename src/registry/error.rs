@@ -85,6 +85,16 @@ pub enum RegistryError {
         /// Why.
         why: String,
     },
+    /// It takes the connection, and then nothing comes.
+    #[error("no answer from {peer} for {seconds} s, during {what}")]
+    Silent {
+        /// Who was waited for: the registry, or its token server.
+        peer: String,
+        /// What was being done.
+        what: String,
+        /// How long nothing came.
+        seconds: u64,
+    },
     /// Its certificate isn't trusted.
     #[error("the certificate of {registry} isn't trusted: {why}")]
     Untrusted {
@@ -183,6 +193,7 @@ impl RegistryError {
             self,
             RegistryError::Unreachable { .. }
                 | RegistryError::Interrupted { .. }
+                | RegistryError::Silent { .. }
                 | RegistryError::Server { .. }
         )
     }

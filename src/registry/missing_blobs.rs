@@ -8,7 +8,6 @@ use reqwest::{Method, StatusCode};
 use super::Registry;
 use super::call::{Call, CallBody, Target};
 use super::error::RegistryError;
-use super::retry::CallFailure;
 use super::scope::scope_of;
 
 /// Blobs that are asked for at once.
@@ -53,10 +52,8 @@ impl Registry {
             what: &what,
         };
         let answer = self.send(&endpoint, &call).await?;
-        let (base, _) = endpoint.base().await.map_err(|trouble| match trouble {
-            CallFailure::Final(error) => error,
-            CallFailure::Transient { why, .. } => endpoint.lost(&what, 1, why),
-        })?;
+        let base = endpoint.base().await;
+        let (base, _) = base.map_err(|failure| failure.given_up(&endpoint, &what, 1))?;
         match answer.status() {
             status if status.is_success() => Ok(true),
             // Sent on to a storage service, whose signed address may be for GET only: it is there.

@@ -1,6 +1,7 @@
 //! Asking what a registry has: manifests, and small blobs.
 
 use mlbuild_manifests::digest::sha256;
+use mlbuild_waits::Flow;
 use oci_spec::distribution::Reference;
 use oci_spec::image::{Descriptor, Digest, ImageIndex, ImageManifest, MediaType, Platform};
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
@@ -10,7 +11,7 @@ use super::call::{Call, CallBody, Target};
 use super::endpoint::Endpoint;
 use super::error::RegistryError;
 use super::platform::{platform_matches, platform_name};
-use super::retry::{CallFailure, is_transient, refusal};
+use super::retry::{CallFailure, is_transient, next_piece, refusal};
 use super::scope::{Scope, scope_of};
 use super::{Registry, Resolved};
 use crate::image::{PlatformImage, is_attestation, is_index, is_manifest};
@@ -260,11 +261,12 @@ impl Registry {
                 return Err(self.refused(endpoint, call, answer).await);
             }
             let mut bytes = Vec::new();
+            let mut flow = Flow::from(endpoint.peer());
             let broken = loop {
-                match answer.chunk().await {
+                match next_piece(&mut flow, &mut answer).await {
                     Ok(None) => break None,
                     Ok(Some(piece)) => bytes.extend_from_slice(&piece),
-                    Err(e) => break Some(e.to_string()),
+                    Err(failure) => break Some(failure),
                 }
                 if bytes.len() > limit {
                     return Err(RegistryError::Malformed {
@@ -276,8 +278,10 @@ impl Registry {
             };
             match broken {
                 None => return Ok((answer, bytes)),
-                Some(why) if tried >= self.options.retry.attempts => {
-                    return Err(endpoint.lost(call.what, tried, why));
+                Some(failure)
+                    if !failure.is_worth_a_try(endpoint, tried, self.options.retry.attempts) =>
+                {
+                    return Err(failure.given_up(endpoint, call.what, tried));
                 }
                 Some(_) => tokio::time::sleep(self.options.retry.wait(tried)).await,
             }
@@ -293,17 +297,19 @@ impl Registry {
     ) -> RegistryError {
         let status = answer.status();
         match refusal(call.scope, call.what, answer).await {
-            CallFailure::Final(error) => error,
             CallFailure::Transient { why, .. } => RegistryError::Server {
                 registry: endpoint.name.clone(),
                 what: call.what.to_owned(),
                 status: status.as_u16(),
                 message: if is_transient(status) {
+                    // The error begins with the status itself.
+                    let why = why.trim_start_matches(status.as_str()).trim_start();
                     format!("{why} ({} tries)", self.options.retry.attempts)
                 } else {
                     why
                 },
             },
+            other => other.given_up(endpoint, call.what, 1),
         }
     }
 

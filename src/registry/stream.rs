@@ -4,6 +4,7 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 use bytes::{Buf as _, Bytes};
+use mlbuild_waits::Flow;
 use oci_spec::distribution::Reference;
 use oci_spec::image::Descriptor;
 use reqwest::header::CONTENT_RANGE;
@@ -14,6 +15,7 @@ use super::Registry;
 use super::call::{Call, CallBody, Target};
 use super::endpoint::Endpoint;
 use super::error::RegistryError;
+use super::retry::next_piece;
 use super::scope::scope_of;
 
 /// A blob of a registry, read from its start by a thread that may wait. Nothing of it is
@@ -25,6 +27,7 @@ pub struct BlobStream {
     blob: Descriptor,
     runtime: Handle,
     answer: Option<Response>,
+    flow: Flow,
     piece: Bytes,
     /// Bytes received so far.
     at: u64,
@@ -50,6 +53,7 @@ impl Registry {
         for endpoint in endpoints {
             let mut stream = BlobStream {
                 registry: self.clone(),
+                flow: Flow::from(endpoint.peer()),
                 endpoint,
                 reference: reference.clone(),
                 blob: blob.clone(),
@@ -99,8 +103,8 @@ impl BlobStream {
             // A registry that can't give a part gives all: what is known is passed over.
             let mut skip = self.at;
             while skip > 0 {
-                let piece = answer.chunk().await;
-                let piece = piece.map_err(|e| self.endpoint.lost(&what, 1, e.to_string()))?;
+                let piece = next_piece(&mut self.flow, &mut answer).await;
+                let piece = piece.map_err(|failure| failure.given_up(&self.endpoint, &what, 1))?;
                 let Some(mut piece) = piece else { break };
                 let known = skip.min(piece.len() as u64);
                 piece.advance(known as usize);
@@ -126,21 +130,21 @@ impl BlobStream {
                     continue;
                 }
             };
-            let why = match answer.chunk().await {
+            let failure = match next_piece(&mut self.flow, answer).await {
                 Ok(Some(piece)) if piece.is_empty() => continue,
                 Ok(Some(piece)) => {
                     self.tried = 0;
                     return Ok(piece);
                 }
                 Ok(None) => return Ok(Bytes::new()),
-                Err(error) => error.to_string(),
+                Err(failure) => failure,
             };
             self.tried += 1;
             self.answer = None;
             let retry = self.registry.options.retry;
-            if self.tried >= retry.attempts {
+            if !failure.is_worth_a_try(&self.endpoint, self.tried, retry.attempts) {
                 let what = format!("pulling {}", self.blob.digest());
-                return Err(self.endpoint.lost(&what, self.tried, why));
+                return Err(failure.given_up(&self.endpoint, &what, self.tried));
             }
             tokio::time::sleep(retry.wait(self.tried)).await;
         }

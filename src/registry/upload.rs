@@ -66,7 +66,7 @@ impl Upload<'_> {
         let what = format!("the upload of {digest}");
         let (mut session, mut in_pieces, mut tried, mut furthest) = (None, false, 0, 0);
         loop {
-            let (why, connect) = match self.advance(&mut session, in_pieces, &what).await {
+            let failure = match self.advance(&mut session, in_pieces, &what).await {
                 Ok(Step::Mounted(from)) => {
                     (self.notify)(PushEvent::Mounted { digest, from });
                     return Ok(());
@@ -75,20 +75,21 @@ impl Upload<'_> {
                     (self.notify)(PushEvent::Uploaded { digest });
                     return Ok(());
                 }
-                Err(CallFailure::Final(error)) => return Err(error),
-                Err(CallFailure::Transient { why, connect }) => (why, connect),
+                Err(failure) => failure,
             };
             tried += 1;
-            if tried >= retry.attempts || (connect && !self.endpoint.has_answered()) {
-                return Err(self.endpoint.lost(&what, tried, why));
+            if !failure.is_worth_a_try(self.endpoint, tried, retry.attempts) {
+                return Err(failure.given_up(self.endpoint, &what, tried));
             }
+            let pause = failure.wait(retry.wait(tried));
+            let why = failure.why();
             let attempt = tried + 1;
             (self.notify)(PushEvent::Retry {
                 what: what.clone(),
                 why,
                 attempt,
             });
-            tokio::time::sleep(retry.wait(tried)).await;
+            pause.take(self.endpoint).await;
             session = match session {
                 Some(old) => self.look_up(old, &what).await,
                 None => None,
@@ -124,8 +125,7 @@ impl Upload<'_> {
                 })
             }
             Ok(_) => Ok(()),
-            Err(CallFailure::Final(error)) => Err(error),
-            Err(CallFailure::Transient { why, .. }) => Err(self.endpoint.lost(&what, 1, why)),
+            Err(failure) => Err(failure.given_up(self.endpoint, &what, 1)),
         }
     }
 
@@ -139,10 +139,7 @@ impl Upload<'_> {
             .endpoint
             .base()
             .await
-            .map_err(|trouble| match trouble {
-                CallFailure::Final(error) => error,
-                CallFailure::Transient { why, .. } => self.endpoint.lost(&what, 1, why),
-            })?;
+            .map_err(|failure| failure.given_up(self.endpoint, &what, 1))?;
         match answer.status() {
             status if status.is_success() => Ok(true),
             // Sent on to a storage service, whose signed address may be for GET only: it is there.

@@ -9,13 +9,15 @@ use crate::config::RegistryConfig;
 
 /// `~/.config/mlbuild/config.toml`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct UserConfig {
     /// Folders whose projects, and those below them, may reach out without a question.
     #[serde(default)]
     pub trusted: Vec<PathBuf>,
     /// Address of the builder, as `--builder`.
     pub builder: Option<String>,
+    /// Seconds without progress after which a wait is given up, as `MLBUILD_STALL_SECONDS`.
+    pub stall_seconds: Option<u64>,
     /// Registries that are reached without TLS, and mirrors.
     #[serde(default)]
     pub registry: RegistryConfig,

@@ -12,6 +12,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyDataStream, BodyExt as _, Empty, StreamBody};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
+use mlbuild_waits::{Flow, Stalled, Wait};
 use serde::Deserialize;
 
 use crate::credentials::RegistryCredentials;
@@ -48,6 +49,14 @@ pub enum DockerApiError {
         call: String,
         /// What broke.
         source: hyper::Error,
+    },
+    /// The daemon hangs: it holds the connection and gives no sign of life.
+    #[error("Docker's API, {call}: {source}")]
+    Stalled {
+        /// The call.
+        call: String,
+        /// How long.
+        source: Stalled,
     },
     /// The daemon refused, or failed half-way.
     #[error("Docker's API, {call}: {message}")]
@@ -180,7 +189,7 @@ impl DockerApi {
         let response = accepted(&call, self.call(&call, request).await?).await?;
 
         let mut pushed = None;
-        each_line(&call, response, |line| {
+        self.each_line(&call, response, |line| {
             if let Some(told) = line.pushed() {
                 pushed = Some(told);
             }
@@ -210,7 +219,7 @@ impl DockerApi {
         );
         let response = accepted(&call, self.call(&call, request).await?).await?;
         let mut said = Vec::new();
-        each_line(&call, response, |line| {
+        self.each_line(&call, response, |line| {
             let text = line.stream.trim();
             if !text.is_empty() {
                 said.push(text.to_string());
@@ -244,7 +253,9 @@ impl DockerApi {
         let call = format!("GET /images/{id}/get");
         let response = self.call(&call, get(&image_path(id, "get"))).await?;
         let mut data = BodyDataStream::new(accepted(&call, response).await?.into_body());
-        while let Some(piece) = data.next().await {
+        loop {
+            let next = self.alive(&call, data.next()).await?;
+            let Some(piece) = next else { break };
             let piece = piece.map_err(|source| DockerApiError::Connection {
                 call: call.clone(),
                 source,
@@ -282,6 +293,24 @@ impl DockerApi {
         call: &str,
         request: Request<Body>,
     ) -> Result<Response<Incoming>, DockerApiError> {
+        // What the daemon works at may take hours; what it knows it answers at once.
+        let is_work = request.method() == Method::POST || request.uri().path().ends_with("/get");
+        let sent = self.send(call, request);
+        if is_work {
+            return self.alive(call, sent).await?;
+        }
+        let answer = mlbuild_waits::answer(self.peer(), sent).await;
+        answer.map_err(|source| DockerApiError::Stalled {
+            call: call.to_string(),
+            source,
+        })?
+    }
+
+    async fn send(
+        &self,
+        call: &str,
+        request: Request<Body>,
+    ) -> Result<Response<Incoming>, DockerApiError> {
         let io = self.dialer.dial().await?;
         let broken = |source| DockerApiError::Connection {
             call: call.to_string(),
@@ -293,6 +322,74 @@ impl DockerApi {
         // Ends when the response has been read or dropped.
         tokio::spawn(connection);
         sender.send_request(request).await.map_err(broken)
+    }
+
+    /// Who is waited for.
+    fn peer(&self) -> String {
+        format!("Docker at {}", self.host)
+    }
+
+    /// Waits for the daemon's work, for as long as the daemon lives.
+    async fn alive<T>(
+        &self,
+        call: &str,
+        work: impl Future<Output = T>,
+    ) -> Result<T, DockerApiError> {
+        let ping = || {
+            let api = self.clone();
+            async move {
+                let answer = api.send("GET /_ping", get("/_ping")).await;
+                answer.is_ok_and(|answer| answer.status().is_success())
+            }
+        };
+        let done = Wait::on(self.peer()).alive(work, ping).await;
+        done.map_err(|source| DockerApiError::Stalled {
+            call: call.to_string(),
+            source,
+        })
+    }
+
+    /// Reads a stream of JSON lines and stops at the first that reports an error.
+    async fn each_line(
+        &self,
+        call: &str,
+        response: Response<Incoming>,
+        mut handle: impl FnMut(&DockerProgress),
+    ) -> Result<(), DockerApiError> {
+        let mut data = BodyDataStream::new(response.into_body());
+        let mut pending = Vec::new();
+        loop {
+            let chunk = self.alive(call, data.next()).await?.transpose();
+            let chunk = chunk.map_err(|source| DockerApiError::Connection {
+                call: call.to_string(),
+                source,
+            })?;
+            let ended = chunk.is_none();
+            pending.extend_from_slice(&chunk.unwrap_or_default());
+            let whole = if ended {
+                pending.len()
+            } else {
+                let end = pending.iter().rposition(|b| *b == b'\n');
+                end.map_or(0, |i| i + 1)
+            };
+            for line in pending[..whole].split(|b| *b == b'\n') {
+                if line.iter().all(u8::is_ascii_whitespace) {
+                    continue;
+                }
+                let line: DockerProgress = parse(call, line)?;
+                if let Some(error) = line.error {
+                    return Err(DockerApiError::Daemon {
+                        call: call.to_string(),
+                        message: error.message,
+                    });
+                }
+                handle(&line);
+            }
+            pending.drain(..whole);
+            if ended {
+                return Ok(());
+            }
+        }
     }
 }
 
@@ -361,7 +458,17 @@ pub(super) async fn read(
     response: Response<Incoming>,
 ) -> Result<Bytes, DockerApiError> {
     let (mut body, mut bytes) = (response.into_body(), BytesMut::new());
-    while let Some(frame) = body.frame().await {
+    let mut flow = Flow::from("Docker");
+    loop {
+        let frame = flow.next(body.frame(), |frame| match frame {
+            Some(Ok(frame)) => frame.data_ref().map_or(0, Bytes::len),
+            _ => 0,
+        });
+        let frame = frame.await.map_err(|source| DockerApiError::Stalled {
+            call: call.to_string(),
+            source,
+        })?;
+        let Some(frame) = frame else { break };
         let frame = frame.map_err(|source| DockerApiError::Connection {
             call: call.to_string(),
             source,
@@ -391,48 +498,4 @@ pub(super) fn parse<T: serde::de::DeserializeOwned>(
         call: call.to_string(),
         reason: e.to_string(),
     })
-}
-
-/// Reads a stream of JSON lines and stops at the first that reports an error.
-async fn each_line(
-    call: &str,
-    response: Response<Incoming>,
-    mut handle: impl FnMut(&DockerProgress),
-) -> Result<(), DockerApiError> {
-    let mut data = BodyDataStream::new(response.into_body());
-    let mut pending = Vec::new();
-    loop {
-        let chunk = data.next().await.transpose();
-        let chunk = chunk.map_err(|source| DockerApiError::Connection {
-            call: call.to_string(),
-            source,
-        })?;
-        let ended = chunk.is_none();
-        pending.extend_from_slice(&chunk.unwrap_or_default());
-        let whole = if ended {
-            pending.len()
-        } else {
-            pending
-                .iter()
-                .rposition(|b| *b == b'\n')
-                .map_or(0, |i| i + 1)
-        };
-        for line in pending[..whole].split(|b| *b == b'\n') {
-            if line.iter().all(u8::is_ascii_whitespace) {
-                continue;
-            }
-            let line: DockerProgress = parse(call, line)?;
-            if let Some(error) = line.error {
-                return Err(DockerApiError::Daemon {
-                    call: call.to_string(),
-                    message: error.message,
-                });
-            }
-            handle(&line);
-        }
-        pending.drain(..whole);
-        if ended {
-            return Ok(());
-        }
-    }
 }

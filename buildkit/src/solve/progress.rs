@@ -1,9 +1,11 @@
 //! The daemon's progress messages, beside the solve and a little beyond it.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mlbuild_proto::moby::buildkit::v1::{StatusRequest, StatusResponse};
+use mlbuild_waits::Wait;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
@@ -31,6 +33,7 @@ impl Progress {
         reference: String,
         to: mpsc::Sender<StatusResponse>,
         hidden: Option<String>,
+        wait: Arc<Wait>,
     ) -> Self {
         let (tell, seen) = watch::channel(None);
         let mut control = client.control();
@@ -43,6 +46,7 @@ impl Progress {
             let mut messages = answer.into_inner();
             let mut filter = hidden.map(StepFilter::new);
             while let Ok(Some(mut message)) = messages.message().await {
+                wait.progress();
                 if let Some(filter) = &mut filter {
                     filter.hide(&mut message);
                 }

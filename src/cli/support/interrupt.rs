@@ -1,6 +1,8 @@
-//! Ctrl-C: the first cancels the work, also on the daemon; the second exits at once.
+//! Ctrl-C: the first cancels the work, also on the daemon, and ends the process within a second, whoever
+//! is waited for; the second exits at once.
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use mlbuild_progress::restore_terminal;
 use tokio::signal::unix::{SignalKind, signal};
@@ -47,13 +49,41 @@ pub fn listen() -> std::io::Result<CancellationToken> {
     Ok(token)
 }
 
-/// The token of this process's builds, cancelled by the first SIGINT or SIGTERM from now on.
+/// How long the work may take to end in an orderly way after the first Ctrl-C.
+const ORDERLY: Duration = Duration::from_millis(900);
+
+/// Ends the process where the work doesn't end by itself: a thread may be in the middle of a file, or
+/// wait for a program. A thread of its own, since the runtime's may be what hangs.
+fn end_soon() {
+    let spawned = std::thread::Builder::new().spawn(|| {
+        std::thread::sleep(ORDERLY);
+        mlbuild_waits::release_all();
+        restore_terminal();
+        output::note("stopped before it was done");
+        std::process::exit(INTERRUPTED);
+    });
+    if spawned.is_err() {
+        restore_terminal();
+        std::process::exit(INTERRUPTED);
+    }
+}
+
+/// The token of this process's builds, cancelled by the first SIGINT or SIGTERM from now on. The process
+/// ends within a second of it.
 ///
 /// Where the process can't listen for signals it warns, and a signal ends it at once.
 pub fn shared() -> CancellationToken {
     static SHARED: OnceLock<CancellationToken> = OnceLock::new();
     let listen = || {
-        token().unwrap_or_else(|error| {
+        let token = token();
+        if let Ok(token) = &token {
+            let token = token.clone();
+            tokio::spawn(async move {
+                token.cancelled().await;
+                end_soon();
+            });
+        }
+        token.unwrap_or_else(|error| {
             output::warning(error.message());
             CancellationToken::new()
         })

@@ -25,3 +25,4 @@ pub mod size;
 pub mod time;
 pub(in crate::cli) mod trust;
 pub mod value;
+pub mod waits;

@@ -6,6 +6,7 @@
 //! `docker logs`.
 
 use std::io::{ErrorKind, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use mlbuild_progress::{Drawing, Notes, ProgressMode, ProgressOutput, printable};
@@ -105,6 +106,16 @@ pub fn note(text: &str) {
     write_line(&shown(text));
 }
 
+/// Set where stderr is to have no lines of progress.
+static IS_QUIET: AtomicBool = AtomicBool::new(false);
+
+/// As [`note`], for whoever watches the progress.
+pub fn progress_note(text: &str) {
+    if !IS_QUIET.load(Ordering::Relaxed) {
+        note(text);
+    }
+}
+
 /// What others wrote, as a terminal may get it.
 pub(super) fn shown(text: &str) -> String {
     printable::text(&mlbuild_secrets::redact(text)).into_owned()
@@ -155,6 +166,8 @@ impl Terminal {
         if progress == ProgressMode::Json {
             json_lines::choose();
         }
+        let is_quiet = matches!(progress, ProgressMode::Quiet | ProgressMode::RawJson);
+        IS_QUIET.store(is_quiet, Ordering::Relaxed);
         Terminal { progress }
     }
 }

@@ -24,6 +24,7 @@ mod claims;
 mod jobs;
 mod lifecycle;
 mod postgres;
+mod postgres_thread;
 mod prune;
 mod queues;
 mod schema;

@@ -3,15 +3,14 @@
 use std::time::Duration;
 
 use bytes::BytesMut;
-use fallible_iterator::FallibleIterator as _;
+use postgres::Config;
 use postgres::config::{Host, SslMode};
 use postgres::error::SqlState;
 use postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
-use postgres::{Client, Config, Transaction};
 
 use super::StoreError;
+use super::postgres_thread::Connection;
 use super::sql::{Backend, Clock, Row, Tx, Value, Watch, Work};
-use super::tls;
 use crate::loopback::is_loopback;
 
 /// What agents are woken by.
@@ -56,30 +55,34 @@ fn is_remote(host: &Host) -> bool {
 
 pub(super) struct Postgres {
     config: Config,
-    client: Option<Client>,
+    connection: Option<Connection>,
 }
 
 impl Postgres {
     pub(super) fn open(url: &str) -> Result<Self, StoreError> {
         let mut store = Self {
             config: config(url)?,
-            client: None,
+            connection: None,
         };
-        store.client()?;
+        store.connection()?;
         Ok(store)
     }
 
     /// The connection; a new one where the last one broke.
-    fn client(&mut self) -> Result<&mut Client, StoreError> {
-        if self.client.as_ref().is_none_or(Client::is_closed) {
-            self.client = Some(connect(&self.config)?);
-        }
-        Ok(self.client.as_mut().expect("made just now"))
+    fn connection(&mut self) -> Result<&mut Connection, StoreError> {
+        connect(&mut self.connection, &self.config)
     }
 }
 
-fn connect(config: &Config) -> Result<Client, StoreError> {
-    config.connect(tls::connector()).map_err(failed)
+/// The connection; a new one where there is none, or the last one broke.
+fn connect<'a>(
+    connection: &'a mut Option<Connection>,
+    config: &Config,
+) -> Result<&'a mut Connection, StoreError> {
+    if connection.as_mut().is_none_or(Connection::is_closed) {
+        *connection = Some(Connection::open(config)?);
+    }
+    Ok(connection.as_mut().expect("made just now"))
 }
 
 impl Backend for Postgres {
@@ -87,8 +90,8 @@ impl Backend for Postgres {
         let mut tries = 0;
         loop {
             tries += 1;
-            let client = self.client()?;
-            match once(client, work) {
+            let connection = self.connection()?;
+            match once(connection, work) {
                 Err(StoreError::Again) if tries < TRIES => {}
                 result => return result,
             }
@@ -100,31 +103,25 @@ impl Backend for Postgres {
     }
 }
 
-fn once(client: &mut Client, work: Work<'_>) -> Result<(), StoreError> {
-    let transaction = client.transaction().map_err(failed)?;
-    let mut tx = PostgresTx { transaction };
-    work(&mut tx)?;
-    tx.transaction.commit().map_err(failed)
+fn once(connection: &mut Connection, work: Work<'_>) -> Result<(), StoreError> {
+    connection.begin()?;
+    let mut tx = PostgresTx { connection };
+    let done = work(&mut tx);
+    let ended = tx.connection.end(done.is_ok());
+    done.and(ended)
 }
 
 struct PostgresTx<'a> {
-    transaction: Transaction<'a>,
+    connection: &'a mut Connection,
 }
 
 impl Tx for PostgresTx<'_> {
     fn query(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Row>, StoreError> {
-        let rows = self.transaction.query(sql, &bound(values));
-        let row = |row: &postgres::Row| {
-            let values: Vec<Value> = (0..row.len()).map(|i| value(row, i)).collect();
-            Row::new(values)
-        };
-        Ok(rows.map_err(failed)?.iter().map(row).collect())
+        self.connection.query(sql, values)
     }
 
     fn execute(&mut self, sql: &str, values: &[Value]) -> Result<u64, StoreError> {
-        self.transaction
-            .execute(sql, &bound(values))
-            .map_err(failed)
+        self.connection.execute(sql, values)
     }
 
     fn clock(&mut self) -> Result<Clock, StoreError> {
@@ -151,16 +148,11 @@ impl Tx for PostgresTx<'_> {
     }
 
     fn wake(&mut self) -> Result<(), StoreError> {
-        let woken = self.transaction.batch_execute(&format!("NOTIFY {CHANNEL}"));
-        woken.map_err(failed)
+        self.connection.batch(&format!("NOTIFY {CHANNEL}"))
     }
 }
 
-fn bound(values: &[Value]) -> Vec<&(dyn ToSql + Sync)> {
-    values.iter().map(|v| v as &(dyn ToSql + Sync)).collect()
-}
-
-fn value(row: &postgres::Row, index: usize) -> Value {
+pub(super) fn value(row: &postgres::Row, index: usize) -> Value {
     fn read<'a, T: FromSql<'a>>(
         row: &'a postgres::Row,
         index: usize,
@@ -199,7 +191,7 @@ impl ToSql for Value {
     to_sql_checked!();
 }
 
-fn failed(error: postgres::Error) -> StoreError {
+pub(super) fn failed(error: postgres::Error) -> StoreError {
     let again = [
         SqlState::T_R_SERIALIZATION_FAILURE,
         SqlState::T_R_DEADLOCK_DETECTED,
@@ -215,34 +207,26 @@ fn failed(error: postgres::Error) -> StoreError {
 /// Listens.
 pub(super) struct PostgresWatch {
     config: Config,
-    client: Option<Client>,
+    connection: Option<Connection>,
 }
 
 impl PostgresWatch {
     pub(super) fn open(url: &str) -> Result<Self, StoreError> {
         Ok(Self {
             config: config(url)?,
-            client: None,
+            connection: None,
         })
     }
 }
 
 impl Watch for PostgresWatch {
     fn wait(&mut self, patience: Duration) -> Result<(), StoreError> {
-        if self.client.as_ref().is_none_or(Client::is_closed) {
-            let mut client = connect(&self.config)?;
-            client
-                .batch_execute(&format!("LISTEN {CHANNEL}"))
-                .map_err(failed)?;
-            self.client = Some(client);
+        if self.connection.as_mut().is_none_or(Connection::is_closed) {
+            let connection = connect(&mut self.connection, &self.config)?;
             // What happened before it listened was heard by nobody.
-            return Ok(());
+            return connection.batch(&format!("LISTEN {CHANNEL}"));
         }
-        let client = self.client.as_mut().expect("made before");
-        let mut heard = client.notifications();
-        heard.timeout_iter(patience).next().map_err(failed)?;
-        while heard.iter().next().map_err(failed)?.is_some() {}
-        Ok(())
+        connect(&mut self.connection, &self.config)?.wait(patience)
     }
 }
 

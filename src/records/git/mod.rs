@@ -10,8 +10,11 @@ mod local_config;
 use std::ffi::OsStr;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
+
+use mlbuild_waits::Stalled;
+use mlbuild_waits::program::ProgramWait;
 
 /// Settings over all others, of the repository and of the user.
 const SETTINGS: [&str; 10] = [
@@ -57,6 +60,16 @@ pub enum GitError {
         command: String,
         /// What it said.
         said: String,
+    },
+    /// Git, or what it started, hung.
+    #[error("git {command} in {} did nothing for {seconds} s, and was ended", folder.display())]
+    Stalled {
+        /// Its subcommand.
+        command: String,
+        /// Where.
+        folder: PathBuf,
+        /// How long.
+        seconds: u64,
     },
     /// It could not be run, or prints more than anybody wants.
     #[error("git {command} can't be run: {source}")]
@@ -158,12 +171,37 @@ impl Git {
 
     /// What of the repository's own configuration is to be put out of force. Listing it runs
     /// nothing; where that fails, so will every other command.
-    fn look_at_configuration(&self) -> Vec<String> {
+    fn look_at_configuration(&self) -> Result<&[String], GitError> {
+        if let Some(known) = self.neutralised.get() {
+            return Ok(known);
+        }
         let mut command = self.command();
         command.args(["config", "--show-scope", "--includes", "-z", "--list"]);
-        match command.stdin(Stdio::null()).output() {
+        let Ok(child) = command.stdin(Stdio::null()).spawn() else {
+            return Ok(self.neutralised.get_or_init(Vec::new));
+        };
+        let wait = self.wait("config", &child);
+        let found = match child.wait_with_output() {
             Ok(listed) if listed.status.success() => local_config::neutralised(&listed.stdout),
             _ => Vec::new(),
+        };
+        self.refuse_stalled("config", &wait)?;
+        Ok(self.neutralised.get_or_init(|| found))
+    }
+
+    fn wait(&self, command: &str, child: &Child) -> ProgramWait {
+        let peer = format!("git {command} in {}", self.folder.display());
+        ProgramWait::on(peer, child.id())
+    }
+
+    fn refuse_stalled(&self, command: &str, wait: &ProgramWait) -> Result<(), GitError> {
+        match wait.stalled() {
+            None => Ok(()),
+            Some(Stalled { silent, .. }) => Err(GitError::Stalled {
+                command: command.to_owned(),
+                folder: self.folder.clone(),
+                seconds: silent.as_secs(),
+            }),
         }
     }
 
@@ -182,10 +220,7 @@ impl Git {
             },
         };
         let mut command = self.command();
-        command.args(
-            self.neutralised
-                .get_or_init(|| self.look_at_configuration()),
-        );
+        command.args(self.look_at_configuration()?);
         for (at, argument) in args.iter().enumerate() {
             command.arg(argument);
             if at == 0 && matches!(&*name, "diff" | "log" | "show") {
@@ -193,6 +228,7 @@ impl Git {
             }
         }
         let mut child = command.spawn().map_err(fail)?;
+        let wait = self.wait(&name, &child);
         let (mut stdin, stdout, mut stderr) = (
             child.stdin.take().expect("piped"),
             child.stdout.take().expect("piped"),
@@ -211,6 +247,7 @@ impl Git {
             (read.map(|_| out), said.join().unwrap_or_default())
         });
         let status = child.wait().map_err(fail)?;
+        self.refuse_stalled(&name, &wait)?;
         let out = out.map_err(fail)?;
         if out.len() as u64 > MOST {
             let source = io::Error::other(format!("it prints more than {} MiB", MOST >> 20));

@@ -118,7 +118,9 @@ pub fn private_builder(error: &private_engine::Error) -> String {
 
 fn with_next_step(said: CommandError, error: &SolveError) -> CommandError {
     match error {
-        SolveError::Lost { .. } => said.hint("see whether the builder still runs: mlbuild doctor"),
+        SolveError::Lost { .. } | SolveError::Stalled(_) => {
+            said.hint("see whether the builder still runs: mlbuild doctor")
+        }
         SolveError::Output { path, source } if source.kind() == IoErrorKind::StorageFull => {
             let folder = word(path.parent().unwrap_or(path).to_string_lossy());
             said.hint(format!("this machine's disk is full: df -h {folder}"))

@@ -52,6 +52,11 @@ fn hint(error: &RegistryError) -> Option<String> {
         RegistryError::Unreachable { registry, .. } => {
             Some(format!("is `{registry}` the right name, and does it run?"))
         }
+        RegistryError::Silent { .. } => Some(
+            "it takes connections and says nothing: see whether it is overloaded, or a proxy before \
+             it has lost it"
+                .to_owned(),
+        ),
         RegistryError::Server {
             registry,
             status: 429,

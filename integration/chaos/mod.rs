@@ -1,0 +1,4 @@
+//! Faults, played by small peers of the tests on loopback: nothing waits for ever, nothing is left
+//! behind, nothing is lost.
+
+mod waits;
