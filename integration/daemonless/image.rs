@@ -415,3 +415,35 @@ fn the_story_can_be_told_in_json() {
     let message = last["message"].as_str().expect("a message");
     assert!(message.contains("requirements.txt:1"), "{message}");
 }
+
+#[test]
+fn what_would_be_sent_is_listed_with_the_line_that_decides() {
+    let project = Project::new(&[
+        ("requirements.txt", "numpy\n"),
+        ("train.py", "pass\n"),
+        ("data/a.csv", "1,2\n"),
+        ("data/b.csv", "1\n"),
+        (".dockerignore", "# data\ndata\n"),
+    ]);
+    let ran = project.run(["image", "--print", "context", "-q"]);
+    insta::assert_snapshot!(ran.answer(), @r"
+    sent      12 bytes  .dockerignore     no line leaves it out
+    left out  6 bytes   data/ (2 files)   .dockerignore:2: data
+    sent      6 bytes   requirements.txt  no line leaves it out
+    sent      5 bytes   train.py          no line leaves it out
+    sent: 23 bytes in 3 files; left out: 6 bytes in 2 files
+    ");
+    let ran = project.run(["image", "--print", "context", "--format", "json", "-q"]);
+    let document = ran.json();
+    let entries = document["entries"].as_array().unwrap();
+    let data = entries.iter().find(|e| e["path"] == "data/").unwrap();
+    assert_eq!(
+        *data,
+        serde_json::json!({
+            "path": "data/", "bytes": 6, "files": 2, "sent": false,
+            "why": "line", "file": ".dockerignore", "line": 2, "pattern": "data",
+        })
+    );
+    assert_eq!(document["ignore_file"], ".dockerignore");
+    assert_eq!(document["left_out"]["files"], 2);
+}

@@ -30,7 +30,7 @@ use crate::plan::BuildPlan;
 use crate::planning::bases::{self, Bases};
 use crate::planning::compose::{self, Composed};
 use crate::planning::locked::{self, LockedPlan};
-use crate::planning::{build_plan, lock_key, registry_options};
+use crate::planning::{build_plan, lock_key, registry_options, sent};
 use crate::registry::Registry;
 use crate::reporter::{Event, Reporter};
 use crate::settings::{self, BuildRequest, ImageSettings};
@@ -54,6 +54,7 @@ pub async fn run(
     let mut bases = start.bases(&registry).await?;
     let chosen = start.choose(&mut bases, &registry).await?;
     let job = start.job(&chosen, &registry);
+    sent::tell(job.plan, start.is_composed(), reporter)?;
     job.run(start.locked.as_ref(), &mut bases).await
 }
 
@@ -77,7 +78,9 @@ pub async fn dry_run(
     }
     let chosen = start.choose(&mut bases, &registry).await?;
     bases.refuse_unpinned()?;
-    start.job(&chosen, &registry).dry_run(start.locked.as_ref())
+    let job = start.job(&chosen, &registry);
+    sent::tell(job.plan, start.is_composed(), reporter)?;
+    job.dry_run(start.locked.as_ref())
 }
 
 /// What a build would ask a builder for. Bases that the lock doesn't pin have no digest in it:
@@ -177,6 +180,11 @@ impl<'a> Start<'a> {
             key,
             locked,
         })
+    }
+
+    /// Whether the Dockerfile is a built-in template's.
+    fn is_composed(&self) -> bool {
+        self.composed.template.is_some() && self.composed.path.is_none()
     }
 
     async fn bases(&self, registry: &Registry) -> Result<Bases, BuildError> {

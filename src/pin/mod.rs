@@ -8,6 +8,7 @@
 mod check;
 mod expand;
 mod scan;
+mod sources;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,6 +18,7 @@ pub use expand::ExpandError;
 use expand::Variables;
 pub use scan::Refusal;
 use scan::{Statement, Word, scan};
+pub use sources::{ContextSource, sources};
 
 /// One place in a Dockerfile that names an image.
 #[derive(Debug, Clone, PartialEq, Eq)]

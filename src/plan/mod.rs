@@ -102,6 +102,13 @@ pub struct IgnoreFile {
     pub name: String,
     /// Patterns as in `.dockerignore`.
     pub text: String,
+    /// Whether its lines, after mlbuild's own, are those of a file of the project; else they are
+    /// the usual ones.
+    #[serde(skip)]
+    pub is_of_project: bool,
+    /// The last of its lines: large files of data that this folder holds.
+    #[serde(skip)]
+    pub large: String,
 }
 
 /// Who signs with ssh keys for a RUN step; the keys themselves never reach the builder.

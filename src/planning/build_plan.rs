@@ -10,7 +10,7 @@ use super::{PlanningError, ignore, layouts, repack};
 use crate::env_vars;
 use crate::pin::{self, ExpandError, ImageUse, PinContext};
 use crate::plan::{BuildPlan, Context, NoCache, Output, PlannedDockerfile};
-use crate::settings::{ImageSettings, Upgrade};
+use crate::settings::{ImageSettings, Source, Upgrade};
 
 /// Build arguments: the template's, then the user's.
 pub fn build_args(settings: &ImageSettings, composed: &Composed) -> BTreeMap<String, String> {
@@ -71,7 +71,11 @@ pub fn plan(
 ) -> Result<BuildPlan, PlanningError> {
     let build = &settings.build;
     let ignore = match &settings.context {
-        Context::Folder { path } => Some(ignore::effective(path, composed.path.as_deref())?),
+        Context::Folder { path } => Some(ignore::effective(
+            path,
+            composed.path.as_deref(),
+            &needed(settings, composed),
+        )?),
         _ => None,
     };
     let mut secrets = composed.secrets.clone();
@@ -120,6 +124,18 @@ pub fn plan(
         repack,
         source_policy: build.source_policy.clone(),
     })
+}
+
+/// Files and folders of the context that a composed image needs, however large they are.
+fn needed(settings: &ImageSettings, composed: &Composed) -> Vec<String> {
+    let files = composed.request.iter().flat_map(|request| &request.files);
+    let mut needed: Vec<String> = files.cloned().collect();
+    if let Source::Composed { spec, .. } = &settings.source
+        && let Some(serving) = &spec.serving
+    {
+        needed.push(serving.model.to_string());
+    }
+    needed
 }
 
 /// Packages only move when the steps that install them run again.

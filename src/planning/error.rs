@@ -9,6 +9,7 @@ use mlbuild_templates::own::TemplateError;
 use mlbuild_templates::project::Finding;
 use mlbuild_templates::reference::ReferenceError;
 
+use super::sent::Why;
 use crate::builder::BuilderError;
 use crate::error::ErrorKind;
 use crate::image::LayoutError;
@@ -130,6 +131,20 @@ pub enum PlanningError {
         path: PathBuf,
         /// Why.
         source: io::Error,
+    },
+    /// An ignore file leaves out what a step copies.
+    #[error(
+        "{dockerfile}:{dockerfile_line} copies {path}, which isn't sent to the builder ({why})"
+    )]
+    Hidden {
+        /// What the Dockerfile is called.
+        dockerfile: String,
+        /// The line of the step, from 1.
+        dockerfile_line: usize,
+        /// The path, from the context's root.
+        path: String,
+        /// The line that leaves it out.
+        why: Why,
     },
     /// A file of a build context can't be read.
     #[error(transparent)]

@@ -10,7 +10,7 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use super::compose::Composed;
-use crate::plan::{BuildPlan, Context};
+use crate::plan::{BuildPlan, Context, IgnoreFile};
 
 /// What stands in the lock for the value of an argument that may be a secret.
 const HIDDEN: &str = "<not recorded>";
@@ -46,7 +46,9 @@ fn settings_sha256(plan: &BuildPlan) -> String {
     let inputs = named_contexts.remove(INPUTS_CONTEXT);
     // Where the ignore file is, is this machine's business too.
     let ignore = plan.dockerfile.ignore.as_ref();
-    let ignore = ignore.map(|file| json!({ "name": ".dockerignore", "text": file.text }));
+    // So is what data lies about: what is sent has a digest of its own.
+    let text = |file: &IgnoreFile| file.text.strip_suffix(&*file.large).map(str::to_owned);
+    let ignore = ignore.map(|file| json!({ "name": ".dockerignore", "text": text(file) }));
     let mut document = json!({
         "annotations": plan.annotations,
         "attestations": plan.attestations,

@@ -12,9 +12,11 @@ pub mod context;
 mod error;
 mod ignore;
 pub mod input_digests;
+mod large;
 mod layouts;
 pub mod locked;
 mod repack;
+pub mod sent;
 pub mod titles;
 
 use mlbuild_manifests::lock::ImageKey;

@@ -30,6 +30,12 @@ pub struct LineTooLong {
 /// The patterns of an ignore file, in order. Bytes that aren't UTF-8 become
 /// U+FFFD, as they do on their way through the daemon.
 pub fn parse(content: &[u8]) -> Result<Vec<String>, LineTooLong> {
+    let lines = parse_lines(content)?.into_iter();
+    Ok(lines.map(|(_, pattern)| pattern).collect())
+}
+
+/// As [`parse`], each pattern with the line that it stands in, counted from 1.
+pub fn parse_lines(content: &[u8]) -> Result<Vec<(usize, String)>, LineTooLong> {
     let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
     let mut patterns = Vec::new();
     for (number, line) in content.split(|b| *b == b'\n').enumerate() {
@@ -55,7 +61,7 @@ pub fn parse(content: &[u8]) -> Result<Vec<String>, LineTooLong> {
                 path.remove(0);
             }
         }
-        patterns.push(format!("{sign}{path}"));
+        patterns.push((number + 1, format!("{sign}{path}")));
     }
     Ok(patterns)
 }

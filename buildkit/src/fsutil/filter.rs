@@ -91,6 +91,13 @@ pub(super) struct FolderMatch {
     exclude: MatchInfo,
 }
 
+impl FolderMatch {
+    /// The exclude pattern that decided, counted from 0.
+    pub(super) fn excluded_by(&self) -> Option<usize> {
+        self.exclude.decided_by()
+    }
+}
+
 /// A selection, ready to judge paths.
 #[derive(Debug, Default)]
 pub struct Filter {

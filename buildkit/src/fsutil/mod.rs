@@ -18,6 +18,7 @@ pub mod patterns;
 pub mod receiver;
 mod regexp;
 pub mod sender;
+pub mod survey;
 mod tree;
 pub mod walk;
 

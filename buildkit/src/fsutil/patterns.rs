@@ -44,6 +44,14 @@ pub struct Pattern {
 #[derive(Debug, Clone, Default)]
 pub struct MatchInfo(Vec<bool>);
 
+impl MatchInfo {
+    /// The pattern that decided, counted from 0 in the list: the last that matched. `None` where
+    /// none did.
+    pub fn decided_by(&self) -> Option<usize> {
+        self.0.iter().rposition(|hit| *hit)
+    }
+}
+
 /// A list of patterns, ready to be asked about paths.
 #[derive(Debug)]
 pub struct PatternMatcher {

@@ -358,6 +358,9 @@ pub enum Print {
     Dockerfile,
     /// Everything that a build would be asked for, as JSON.
     Plan,
+    /// The files that would be sent to the builder and those that wouldn't: size, path, and the line
+    /// of an ignore file that decided.
+    Context,
     /// The lock's entry for this image.
     Lock,
 }

@@ -12,7 +12,8 @@ use crate::build::{BuildOutcome, DryRun, Planned};
 use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::support::format::Format;
 use crate::cli::support::image_args::{OutputArgs, Print};
-use crate::cli::support::output;
+use crate::cli::support::{output, size};
+use crate::planning::sent::{self, Amount, ContextSurvey};
 
 /// Prints what came out, and writes the files that were asked for.
 pub(super) fn built(outcome: &BuildOutcome, args: &OutputArgs) -> CommandResult {
@@ -63,9 +64,16 @@ pub(super) fn dry_run(outcome: &DryRun, format: Format) -> CommandResult {
 }
 
 /// Prints one document of the plan.
-pub(super) fn print(what: Print, planned: &Planned) -> CommandResult {
+pub(super) fn print(what: Print, planned: &Planned, format: Format) -> CommandResult {
     let plan = &planned.plan;
     match what {
+        Print::Context => match sent::look(plan)? {
+            Some(survey) if format == Format::Json => output::answer(&pretty(&survey)),
+            Some(survey) => output::answer(&context(&survey)),
+            None => Err(CommandError::user(
+                "the context is no folder of this machine; only the builder reads it",
+            )),
+        },
         Print::Dockerfile if plan.dockerfile.text.is_empty() => Err(CommandError::user(
             "the Dockerfile lies in the remote context; only the builder reads it",
         )),
@@ -85,6 +93,30 @@ pub(super) fn print(what: Print, planned: &Planned) -> CommandResult {
             .hint("build the image once: the same command without --print")),
         },
     }
+}
+
+/// What is sent and what isn't, one line an entry.
+fn context(survey: &ContextSurvey) -> String {
+    let mut rows: Vec<[String; 4]> = Vec::new();
+    for entry in &survey.entries {
+        let files = match entry.files {
+            _ if !entry.path.ends_with('/') => String::new(),
+            1 => " (1 file)".to_owned(),
+            files => format!(" ({files} files)"),
+        };
+        rows.push([
+            if entry.sent { "sent" } else { "left out" }.to_owned(),
+            size::bytes(entry.bytes),
+            format!("{}{files}", entry.path),
+            entry.why.to_string(),
+        ]);
+    }
+    let amount = |amount: Amount| {
+        let size = size::bytes(amount.bytes);
+        format!("{size} in {} files", amount.files)
+    };
+    let (sent, left_out) = (amount(survey.sent), amount(survey.left_out));
+    format!("{}sent: {sent}; left out: {left_out}", output::table(&rows))
 }
 
 fn pretty(document: &impl Serialize) -> String {

@@ -20,7 +20,7 @@ pub async fn run(args: ImageArgs) -> CommandResult {
     }
     if let Some(what) = output.print {
         let planned = build::plan(&request, &reporter)?;
-        return answer::print(what, &planned);
+        return answer::print(what, &planned, output.format);
     }
     if output.dry_run {
         let outcome = build::dry_run(&request, &reporter).await?;

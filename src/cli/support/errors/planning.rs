@@ -8,6 +8,7 @@ use crate::error::chain;
 use crate::image::layout_writer::LayoutWriteError;
 use crate::package_store::StoreError;
 use crate::planning::PlanningError;
+use crate::planning::sent::Why;
 use crate::registry::mirror::MirrorError;
 use crate::settings::LockMode;
 use crate::shell::word;
@@ -37,6 +38,18 @@ impl From<PlanningError> for CommandError {
             PlanningError::NotOurs { .. } => made.hint(
                 "look at what would be written: --print dockerfile; replace it: --write --force",
             ),
+            PlanningError::Hidden { path, why, .. } => {
+                let next = match why {
+                    Why::Line { file, line, .. } => {
+                        format!("take line {line} of {file} out, or add below it: !{path}")
+                    }
+                    _ => format!(
+                        "write a .dockerignore of the project's own, or one with the line !{path}"
+                    ),
+                };
+                made.hint(next)
+                    .hint("see what is sent: mlbuild image --print context")
+            }
             PlanningError::Mirror(error) => error.into(),
             PlanningError::Builder(error) => error.into(),
             PlanningError::Store(error) => error.into(),
