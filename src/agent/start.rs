@@ -14,8 +14,8 @@ use super::handle::JobHandle;
 use super::state::Agent;
 use super::{image, labels};
 use crate::queue::{
-    Claim, End, PolicyError, PolicyQuestion, QueueConfig, QueueConfigError, Source, Start,
-    override_of, without_gpus,
+    Claim, End, JobFacts, PolicyError, PolicyQuestion, QueueConfig, QueueConfigError, Source,
+    Start, override_of, without_gpus,
 };
 use crate::records::{RunExit, StartedRun};
 use crate::runtime::{Options, RunSpec};
@@ -100,7 +100,8 @@ fn prepare<'a>(
 ) -> Result<Prepared<'a>, JobError> {
     let overrides = claim.overrides.iter().map(|text| override_of(text));
     let overrides: Options = overrides.collect::<Result<_, QueueConfigError>>()?;
-    let (mut spec, own) = config.spec(image, &claim.command, overrides.clone());
+    let facts = JobFacts::of(&claim.source, image, run_id.as_str());
+    let (mut spec, own) = config.spec_of(&facts, &claim.command, overrides.clone())?;
     spec.options = without_gpus(spec.options);
     let home = std::env::var_os("HOME").map(PathBuf::from);
     spec.anchor(&agent.folder, home.as_deref());

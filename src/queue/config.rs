@@ -7,6 +7,7 @@ use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, Vis
 
 use super::error::QueueConfigError;
 use super::job::GpuNeed;
+use super::macros::{self, JobFacts};
 use super::secret;
 use crate::config::{ConfigError, Values};
 use crate::runtime::{self, Device, FLAGS, Flag, Options, Owner, RunSpec, Setting, Value};
@@ -80,7 +81,22 @@ impl QueueConfig {
         Ok((Self::parse(&text, path)?, text))
     }
 
-    /// What is started: the job's overrides stand over the queue's options.
+    /// What is started: the job's overrides stand over the queue's options, and macros are filled in.
+    ///
+    /// # Errors
+    /// A macro that stands for nothing; an option that doesn't take what it became.
+    pub fn spec_of(
+        &self,
+        facts: &JobFacts,
+        command: &[String],
+        overrides: Options,
+    ) -> Result<(RunSpec, Options), QueueConfigError> {
+        let (mut spec, own) = self.spec(&facts.image_uri, command, overrides);
+        spec.options = macros::filled(spec.options, facts)?;
+        Ok((spec, macros::filled(own, facts)?))
+    }
+
+    /// As [`QueueConfig::spec_of`], with macros as they are written.
     pub fn spec(&self, image: &str, command: &[String], overrides: Options) -> (RunSpec, Options) {
         let (options, own) = overrides.over(self.options.clone()).by_owner();
         let spec = RunSpec {
@@ -134,11 +150,20 @@ struct Checked(&'static Flag);
 impl<'de> DeserializeSeed<'de> for Checked {
     type Value = Vec<Setting>;
     fn deserialize<D: Deserializer<'de>>(self, input: D) -> Result<Vec<Setting>, D::Error> {
-        let settings = Values(self.0).deserialize(input)?;
-        match settings.iter().try_for_each(secret::refuse) {
-            Ok(()) => Ok(settings),
-            Err(error) => Err(de::Error::custom(error)),
+        // A number, say, is no number where a template variable stands: that is what is wrong.
+        let settings =
+            Values(self.0).deserialize(input).map_err(|error| {
+                match macros::check_text(&error.to_string()) {
+                    Ok(()) => error,
+                    Err(better) => de::Error::custom(format!("{}: {better}", self.0.name)),
+                }
+            })?;
+        for setting in &settings {
+            secret::refuse(setting).map_err(de::Error::custom)?;
+            macros::check(setting)
+                .map_err(|error| de::Error::custom(format!("{}: {error}", setting.flag.name)))?;
         }
+        Ok(settings)
     }
 }
 
@@ -277,6 +302,7 @@ pub fn override_of(text: &str) -> Result<Setting, QueueConfigError> {
         why: why.to_string(),
     })?;
     secret::refuse(&setting)?;
+    macros::check(&setting)?;
     Ok(setting)
 }
 
@@ -337,6 +363,7 @@ pub fn without_gpus(options: Options) -> Options {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::queue::Source;
     use crate::runtime::RuntimeCli;
 
     fn line(text: &str) -> String {
@@ -411,5 +438,53 @@ mod tests {
             config.base_image.as_deref(),
             Some("tensorflow/tensorflow:latest-gpu")
         );
+    }
+
+    #[test]
+    fn macros_are_filled_in_or_refused_where_they_stand() {
+        let text = r#"{"env": ["RUN=${run_id}"], "volume": "/data/${project_name}:/d", "name": "j-${run_name}"}"#;
+        let config = QueueConfig::parse(text, Path::new("q.json")).unwrap();
+        let source = Source::Folder {
+            name: "cracks".into(),
+            digest: String::new(),
+        };
+        let facts = JobFacts::of(&source, "r.example/a@sha256:0", "01A");
+        let overrides = vec![override_of("label=of=${image_uri}").unwrap()];
+        let (spec, _) = config
+            .spec_of(&facts, &[], overrides.into_iter().collect())
+            .unwrap();
+        assert_eq!(
+            spec.argv(RuntimeCli::Docker).form.join(" "),
+            "docker run --env=RUN=01A --volume=/data/cracks:/d --name=j-01A \
+             --label=of=r.example/a@sha256:0 r.example/a@sha256:0"
+        );
+        let refused = |text: &str| {
+            let error = QueueConfig::parse(text, Path::new("q.yaml")).unwrap_err();
+            error.to_string()
+        };
+        for (text, place, said) in [
+            (
+                "env:\n  - A=1\n  - B=${HOME}\n",
+                "q.yaml:",
+                "env: `${HOME}`",
+            ),
+            (
+                "cpus: '{{cpus}}'\n",
+                "q.yaml:1:",
+                "cpus: template variables",
+            ),
+            (
+                "{\"label\": \"team=${entity_name}\"}",
+                "q.yaml:1:",
+                "label: `${entity_name}`",
+            ),
+        ] {
+            let refused = refused(text);
+            assert!(
+                refused.contains(place) && refused.contains(said),
+                "{refused}"
+            );
+        }
+        assert!(override_of("env=A=${HOME}").is_err());
     }
 }

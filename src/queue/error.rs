@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::macros::MacroError;
 use super::secret::SecretError;
 use crate::config::ConfigError;
 use crate::error::ErrorKind;
@@ -52,6 +53,9 @@ pub enum QueueConfigError {
     /// The value looks like a secret.
     #[error(transparent)]
     Secret(#[from] SecretError),
+    /// A macro that stands for nothing.
+    #[error(transparent)]
+    Macro(#[from] MacroError),
     /// Not a number of GPUs.
     #[error("gpus {gpus}: not all, a number, or device=IDS")]
     Gpus {

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::cli::error::CommandResult;
 use crate::cli::support::format::Format;
 use crate::cli::support::output;
-use crate::queue::{QueueConfig, QueueConfigError, override_of};
+use crate::queue::{JobFacts, QueueConfig, QueueConfigError, Source, override_of};
 use crate::runtime::{RuntimeCli, shell_line};
 
 /// Flags of `mlbuild queue render`.
@@ -39,7 +39,11 @@ pub(super) fn run(args: &RenderArgs) -> CommandResult {
     let (config, _) = QueueConfig::read(&args.config)?;
     let overrides = args.overrides.iter().map(|text| override_of(text));
     let overrides = overrides.collect::<Result<_, QueueConfigError>>()?;
-    let (spec, _) = config.spec(&args.image, &args.command, overrides);
+    let source = Source::Image {
+        image: args.image.clone(),
+    };
+    let facts = JobFacts::of(&source, &args.image, "RUN_ID");
+    let (spec, _) = config.spec_of(&facts, &args.command, overrides)?;
     let argv = spec.argv(RuntimeCli::Docker).form;
     output::answer(&match args.format {
         Format::Json => format!("{:#}", json!({ "argv": argv })),

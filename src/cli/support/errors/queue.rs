@@ -24,9 +24,9 @@ impl From<QueueConfigError> for CommandError {
                 value_name,
             } => CommandError::user(format!("--set {error}"))
                 .hint(format!("write --set {}={value_name}", word(key))),
-            QueueConfigError::Value { .. } | QueueConfigError::Secret(_) => {
-                CommandError::user(format!("--set {error}"))
-            }
+            QueueConfigError::Value { .. }
+            | QueueConfigError::Secret(_)
+            | QueueConfigError::Macro(_) => CommandError::user(format!("--set {error}")),
             QueueConfigError::Gpus { .. } => CommandError::user(error)
                 .hint("capabilities and drivers go into the option `device`, by CDI name"),
             QueueConfigError::GpusSeveralTimes => {

@@ -1,0 +1,238 @@
+//! Macros of W&B Launch in the values of a queue's options: `${run_id}` and the like, which stand for
+//! something of the job.
+//!
+//! W&B's documentation, "Set up launch queue": `${image_uri}`, `${project_name}`, `${run_id}`,
+//! `${run_name}` and `${entity_name}`; any other name stands for a variable of the agent there, which
+//! here reaches a job by name alone. `$${` stands for `${`.
+
+use super::error::QueueConfigError;
+use super::job::Source;
+use crate::runtime::{Options, Setting};
+
+/// What macros stand for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobFacts {
+    /// `${image_uri}`: the image, as it is started.
+    pub image_uri: String,
+    /// `${run_id}` and `${run_name}`: a job's run has its id for a name.
+    pub run_id: String,
+    /// `${project_name}`: the folder, repository or image that the job was launched from.
+    pub project_name: String,
+}
+
+impl JobFacts {
+    /// The facts of a job.
+    pub fn of(source: &Source, image_uri: &str, run_id: &str) -> Self {
+        let from = match source {
+            Source::Image { image } => {
+                let name = image.split('@').next().unwrap_or(image);
+                let last = name.rsplit('/').next().unwrap_or(name);
+                last.split(':').next().unwrap_or(last)
+            }
+            Source::Folder { name, .. } => name,
+            Source::Git { url, .. } => {
+                let url = url.trim_end_matches('/');
+                let last = url.rsplit(['/', ':']).next().unwrap_or(url);
+                last.strip_suffix(".git").unwrap_or(last)
+            }
+        };
+        Self {
+            image_uri: image_uri.to_owned(),
+            run_id: run_id.to_owned(),
+            project_name: plain(from),
+        }
+    }
+
+    fn get(&self, name: &str) -> Option<&str> {
+        Some(match name {
+            "image_uri" => &self.image_uri,
+            "run_id" | "run_name" => &self.run_id,
+            "project_name" => &self.project_name,
+            _ => return None,
+        })
+    }
+}
+
+/// A name that can stand in a path, a label or a list: whoever launches the job chose it.
+fn plain(name: &str) -> String {
+    let keeps = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let kept: String = name
+        .chars()
+        .map(|c| if keeps(c) { c } else { '-' })
+        .collect();
+    let kept = kept.trim_start_matches(['.', '-']);
+    if kept.is_empty() { "job" } else { kept }.to_owned()
+}
+
+/// A macro that stands for nothing here.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MacroError {
+    /// W&B's, without a counterpart.
+    #[error(
+        "`${{{0}}}` stands for nothing here: a queue of mlbuild has no entity; write its name out"
+    )]
+    Entity(String),
+    /// Any other.
+    #[error(
+        "`${{{0}}}` is none of the macros image_uri, project_name, run_id and run_name; a variable of \
+         the agent reaches a job by its name alone (env: NAME), and `$${{` stands for `${{` itself"
+    )]
+    Unknown(String),
+    /// A template variable.
+    #[error(
+        "template variables aren't filled in: for `{{{{{0}}}}}` write a value, and name the option \
+         under `overrides` to let launches choose another"
+    )]
+    Template(String),
+}
+
+/// Refuses a value with a macro that stands for nothing.
+///
+/// # Errors
+/// [`MacroError`], with its name.
+pub(super) fn check(setting: &Setting) -> Result<(), MacroError> {
+    let text = setting.value.to_string();
+    check_text(&text)
+}
+
+/// As [`check`], for a value that isn't read yet.
+///
+/// # Errors
+/// As [`check`].
+pub(super) fn check_text(text: &str) -> Result<(), MacroError> {
+    if let Some(name) = template_variable(text) {
+        return Err(MacroError::Template(name.to_owned()));
+    }
+    let sample = JobFacts {
+        image_uri: "image".into(),
+        run_id: "run".into(),
+        project_name: "project".into(),
+    };
+    fill(text, &sample).map(drop)
+}
+
+/// The options, with macros filled in.
+///
+/// # Errors
+/// A macro that stands for nothing; an option that doesn't take what it became.
+pub(super) fn filled(options: Options, facts: &JobFacts) -> Result<Options, QueueConfigError> {
+    let fill_one = |setting: Setting| {
+        let text = setting.value.to_string();
+        if !text.contains("${") {
+            return Ok(setting);
+        }
+        let value = fill(&text, facts)?;
+        Setting::parse(setting.flag, &value).map_err(|why| QueueConfigError::Value {
+            key: setting.flag.name.to_owned(),
+            value,
+            why,
+        })
+    };
+    options.iter().cloned().map(fill_one).collect()
+}
+
+fn fill(text: &str, facts: &JobFacts) -> Result<String, MacroError> {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("${") {
+        let (before, from) = rest.split_at(at);
+        let inside = &from[2..];
+        if let Some(before) = before.strip_suffix('$') {
+            out.push_str(before);
+            out.push_str("${");
+            rest = inside;
+            continue;
+        }
+        out.push_str(before);
+        let Some((name, after)) = inside.split_once('}') else {
+            return Err(MacroError::Unknown(inside.to_owned()));
+        };
+        match facts.get(name) {
+            Some(value) => out.push_str(value),
+            None if name == "entity_name" => return Err(MacroError::Entity(name.to_owned())),
+            None => return Err(MacroError::Unknown(name.to_owned())),
+        }
+        rest = after;
+    }
+    out.push_str(rest);
+    Ok(out)
+}
+
+/// The name in `{{name}}`. Docker's own templates begin with a dot: `{{.Name}}`.
+fn template_variable(text: &str) -> Option<&str> {
+    let mut pieces = text.split("{{");
+    pieces.next();
+    pieces.find_map(|piece| {
+        let (name, _) = piece.split_once("}}")?;
+        let name = name.trim();
+        let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+        (!name.is_empty() && name.chars().all(is_name)).then_some(name)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts() -> JobFacts {
+        let source = Source::Git {
+            url: "git@git.example:me/Cracks.git".into(),
+            revision: "main".into(),
+            commit: "0".repeat(40),
+        };
+        JobFacts::of(&source, "r.example/me/a@sha256:0", "01ABC")
+    }
+
+    #[test]
+    fn each_macro_stands_for_something_of_the_job() {
+        for (text, filled) in [
+            ("plain $HOME {{.Name}}", "plain $HOME {{.Name}}"),
+            ("${run_id}", "01ABC"),
+            (
+                "/out/${project_name}/${run_name}:/out",
+                "/out/Cracks/01ABC:/out",
+            ),
+            ("${image_uri}", "r.example/me/a@sha256:0"),
+            ("$${run_id} ${run_id}", "${run_id} 01ABC"),
+            ("é${run_id}é", "é01ABCé"),
+        ] {
+            assert_eq!(fill(text, &facts()).as_deref(), Ok(filled), "{text}");
+            assert_eq!(check_text(text), Ok(()), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_stands_for_nothing_is_refused_by_name() {
+        for (text, name) in [
+            ("${entity_name}", "${entity_name}"),
+            ("a${HOME}b", "${HOME}"),
+            ("${}", "${}"),
+            ("${run_id", "${run_id}"),
+            ("${A:-b}", "${A:-b}"),
+            ("{{gpus}}", "{{gpus}}"),
+            ("x{{ my-var }}", "{{my-var}}"),
+        ] {
+            let said = check_text(text).unwrap_err().to_string();
+            assert!(said.contains(name), "{text}: {said}");
+        }
+    }
+
+    #[test]
+    fn a_project_s_name_leads_nowhere() {
+        for (name, kept) in [
+            ("cracks", "cracks"),
+            ("../../etc", "etc"),
+            ("a,b:c d", "a-b-c-d"),
+            ("..", "job"),
+            ("", "job"),
+        ] {
+            assert_eq!(plain(name), kept, "{name}");
+        }
+        let image = |image: &str| {
+            let image = image.to_owned();
+            JobFacts::of(&Source::Image { image }, "i", "r").project_name
+        };
+        assert_eq!(image("r.example:5000/me/cracks:v1@sha256:0"), "cracks");
+        assert_eq!(image("cracks"), "cracks");
+    }
+}
