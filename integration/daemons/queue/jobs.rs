@@ -6,7 +6,7 @@ use std::process::Stdio;
 use super::{Agent, Setting};
 use crate::support::wait;
 
-const CONFIG: &str = r#"{"env": ["A=queue", "B=queue", "PASSED_ON"], "rm": true, "init": true,
+const CONFIG: &str = r#"{"env": ["A=queue", "B=queue", "PASSED_ON", "RUN=${run_name}"], "rm": true, "init": true,
     "volume": "/tmp:/mnt:ro"}"#;
 
 #[test]
@@ -16,7 +16,8 @@ fn a_job_runs_and_is_recorded() {
         setting
             .run(&["queue", "create", "q", "--config", "queue.json"])
             .answer();
-        let script = "echo $A $B $PASSED_ON; echo $MLBUILD_RUN_ID; cat /proc/1/comm; ls -d /mnt";
+        let script =
+            "echo $A $B $PASSED_ON; echo $MLBUILD_RUN_ID; cat /proc/1/comm; ls -d /mnt; echo $RUN";
         let id = setting.launch(&["--set", "env=A=job"], script);
         assert_eq!(setting.job(&id)["state"], "queued");
         let mut agent = setting.command(&["agent", "-q", "q", "--exit-when-idle", "--lease", "2"]);
@@ -36,6 +37,7 @@ fn a_job_runs_and_is_recorded() {
         assert_eq!(lines[1], id, "{name}");
         assert!(lines[2].contains("init"), "{name}: {lines:?}");
         assert_eq!(lines[3], "/mnt", "{name}");
+        assert_eq!(lines[4], id, "{name}");
         // The run has a record, by digest.
         let run = setting
             .run(&["runs", "show", &id, "--format", "json"])
@@ -174,6 +176,14 @@ fn what_a_person_gets_wrong() {
     error: there is no queue `gpu`
       hint: mlbuild queue create gpu
     ");
+    setting
+        .project
+        .write("wandb.json", r#"{"env": ["A=1"], "cpus": "{{cpus}}"}"#);
+    let template = refused(&["queue", "create", "w", "--config", "wandb.json"], 2);
+    assert!(
+        template.contains("wandb.json:1:") && template.contains("for `{{cpus}}` write a value"),
+        "{template}"
+    );
     setting.run(&["queue", "create", "q"]).answer();
     insta::assert_snapshot!(refused(&["queue", "create", "q"], 2), @r"
     error: there is a queue `q` already
