@@ -46,11 +46,12 @@ shm-size = \"8g\"
 ";
 
 /// Each table of the file: its heading, and the definition it has in the schema.
-const TABLES: [(&str, &str); 8] = [
+const TABLES: [(&str, &str); 9] = [
     ("[image]", "ImageConfig"),
     ("[image.user]", "UserConfig"),
     ("[image.target]", "TargetSpec"),
     ("[image.serve]", "ServingSpec"),
+    ("[[image.run]]", "RunTable"),
     (
         "[accelerator.cuda], [accelerator.rocm], [accelerator.cpu]",
         "AcceleratorConfig",

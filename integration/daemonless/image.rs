@@ -447,3 +447,41 @@ fn what_would_be_sent_is_listed_with_the_line_that_decides() {
     assert_eq!(document["ignore_file"], ".dockerignore");
     assert_eq!(document["left_out"]["files"], 2);
 }
+
+#[test]
+fn each_decision_is_said_with_the_line_that_it_comes_from() {
+    let project = Project::new(&[
+        ("requirements.txt", "numpy\nopencv-python\n"),
+        (
+            "mlbuild.toml",
+            "[image]\ntag = \"x\"\napt = [\n  \"git\",\n]\n[image.user]\nuid = 7\n",
+        ),
+        (".python-version", "3.11\n"),
+    ]);
+    let ran = project.run(["image", "--explain", "--apt", "curl", "-q"]);
+    insta::assert_snapshot!(ran.answer(), @r"
+    template        python                     default
+    accelerator     off                        default
+    base            python:3.11-slim-bookworm  default for the python template and gpu off
+    Python          3.11                       .python-version:1
+    installer       uv                         default
+    packages        requirements.txt           it lies in the project
+    index           the usual package index    this machine's pip configuration, else default
+    system library  git                        mlbuild.toml:4
+    system library  curl                       --apt
+    system library  libgl1                     opencv-python (requirements.txt:2) needs it
+    system library  libglib2.0-0               opencv-python (requirements.txt:2) needs it
+    system library  libsm6                     opencv-python (requirements.txt:2) needs it
+    user            ml (7)                     mlbuild.toml:6
+    ignored files   the usual ones             default: no ignore file
+    ");
+    let document = project
+        .run(["image", "--explain", "--format", "json", "-q"])
+        .json();
+    let choices = document["choices"].as_array().unwrap();
+    let python = choices.iter().find(|c| c["what"] == "Python").unwrap();
+    assert_eq!(
+        *python,
+        serde_json::json!({ "what": "Python", "value": "3.11", "from": ".python-version:1" })
+    );
+}

@@ -29,6 +29,7 @@ use crate::pin::ImageUse;
 use crate::plan::BuildPlan;
 use crate::planning::bases::{self, Bases};
 use crate::planning::compose::{self, Composed};
+use crate::planning::explain::{Choice, Explained};
 use crate::planning::locked::{self, LockedPlan};
 use crate::planning::{build_plan, lock_key, registry_options, sent};
 use crate::registry::Registry;
@@ -118,6 +119,25 @@ pub fn plan(request: &BuildRequest, reporter: &dyn Reporter) -> Result<Planned, 
         image: settings.tags[0].to_string(),
         lock: lock.map(|file| file.display().to_string()),
     })
+}
+
+/// Says of each decision about an image where it comes from, without a network and a builder.
+///
+/// # Errors
+/// As [`plan`].
+pub fn explain(request: &BuildRequest, reporter: &dyn Reporter) -> Result<Vec<Choice>, BuildError> {
+    let settings = &settings::resolve(request)?;
+    let start = Start::read(settings, reporter)?;
+    let pins = bases::from_lock(&start.uses, start.locked.as_ref());
+    let plan = build_plan::plan(settings, &start.composed, &start.uses, &pins)?;
+    let explained = Explained {
+        request,
+        settings,
+        composed: &start.composed,
+        uses: &start.uses,
+        plan: &plan,
+    };
+    Ok(explained.choices())
 }
 
 /// Writes `Dockerfile.cpu` and `Dockerfile.gpu` into the project; gives their paths.

@@ -12,6 +12,7 @@ use mlbuild_progress::BuildTrace;
 use mlbuild_progress::explain::{Failure, explain};
 use mlbuild_templates::reference::ReferenceError;
 
+use super::culprit::{self, Culprit};
 use crate::error::ErrorKind;
 use crate::plan::BuildPlan;
 use crate::private_engine;
@@ -157,6 +158,14 @@ pub enum BuilderError {
     /// A failed step, explained by what was seen of it.
     #[error("{0}")]
     Failed(Box<Failure>),
+    /// Packages that can't be installed, by the lines that ask for them.
+    #[error("{}\n\n{failure}", lines(culprits))]
+    Install {
+        /// The lines.
+        culprits: Vec<Culprit>,
+        /// The step that failed.
+        failure: Box<Failure>,
+    },
 }
 
 /// A file for a connection by TLS.
@@ -243,9 +252,9 @@ impl BuilderError {
             | Self::OutputFolder { .. }
             | Self::Tag(_)
             | Self::Solve(SolveError::Options(_) | SolveError::Session(_)) => ErrorKind::User,
-            Self::Cancelled | Self::Solve(SolveError::Cancelled | SolveError::Build(_)) => {
-                ErrorKind::Work
-            }
+            Self::Install { .. }
+            | Self::Cancelled
+            | Self::Solve(SolveError::Cancelled | SolveError::Build(_)) => ErrorKind::Work,
             // What the builder could not push, the registry refused or didn't take.
             Self::Failed(failure) if !failure.message.contains("failed to push ") => {
                 ErrorKind::Work
@@ -266,7 +275,12 @@ impl BuilderError {
             // The builder knows the file by the name it travelled under.
             source.file.clone_from(&plan.dockerfile.name);
         }
-        Self::Failed(Box::new(explained))
+        let culprits = culprit::find(&explained.evidence, &plan.asked);
+        let failure = Box::new(explained);
+        if culprits.is_empty() {
+            return Self::Failed(failure);
+        }
+        Self::Install { culprits, failure }
     }
 
     /// Whether a containerd image store lost a layer's parent while it unpacked the image, as happens
@@ -305,6 +319,12 @@ impl From<SolveError> for BuilderError {
             error => Self::Solve(error),
         }
     }
+}
+
+/// The lines, as an error begins.
+fn lines(culprits: &[Culprit]) -> String {
+    let lines = culprits.iter().map(|c| format!("{}: {}", c.place, c.text));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 fn names(files: &[PathBuf]) -> String {

@@ -146,6 +146,7 @@ mod tests {
             same_bits: false,
             repack: None,
             source_policy: None,
+            asked: Default::default(),
         }
     }
 

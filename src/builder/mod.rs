@@ -6,6 +6,7 @@
 
 mod check;
 mod connect;
+mod culprit;
 mod error;
 mod export;
 mod exports;

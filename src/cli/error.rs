@@ -12,6 +12,8 @@ pub struct CommandError {
     pub kind: ErrorKind,
     message: String,
     hints: Vec<String>,
+    evidence: Vec<String>,
+    details: Vec<String>,
 }
 
 /// The result of a command.
@@ -24,6 +26,8 @@ impl CommandError {
             kind,
             message: message.to_string(),
             hints: Vec::new(),
+            evidence: Vec::new(),
+            details: Vec::new(),
         }
     }
 
@@ -58,6 +62,32 @@ impl CommandError {
         self
     }
 
+    /// Adds what a program said, which stands below the hints.
+    pub fn evidence(mut self, text: impl fmt::Display) -> Self {
+        self.evidence.push(text.to_string());
+        self
+    }
+
+    /// Adds what is shown with `--verbose` alone.
+    pub fn detail(mut self, text: impl fmt::Display) -> Self {
+        self.details.push(text.to_string());
+        self
+    }
+
+    /// Shows the details too.
+    #[must_use]
+    pub fn verbose(mut self, is_verbose: bool) -> Self {
+        if is_verbose {
+            self.evidence.append(&mut self.details);
+        }
+        self
+    }
+
+    /// What stands below the hints.
+    pub fn evidences(&self) -> &[String] {
+        &self.evidence
+    }
+
     /// The message without hints.
     pub fn message(&self) -> &str {
         &self.message
@@ -74,6 +104,9 @@ impl fmt::Display for CommandError {
         write!(f, "{}", self.message)?;
         for hint in &self.hints {
             write!(f, "\n  hint: {hint}")?;
+        }
+        for evidence in &self.evidence {
+            write!(f, "\n\n{evidence}")?;
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use mlbuild_templates::value::{
     AptPackage, BaseImage, Command, ContainerPath, CudaVersion, EnvName, EnvValue, Gid, LabelKey,
-    Port, PythonVersion, TorchBackend, Uid, UserName,
+    Port, PythonVersion, RunStep, TorchBackend, Uid, UserName,
 };
 use mlbuild_templates::{Accelerator, Installer, PythonEnvironment, ServingSpec, TargetSpec};
 use schemars::JsonSchema;
@@ -91,6 +91,9 @@ pub struct ImageConfig {
     /// Debian packages.
     #[serde(default)]
     pub apt: Vec<AptPackage>,
+    /// Commands that are run while the image is made: a text, or `{ command, when, user, cache }`.
+    #[serde(default)]
+    pub run: Vec<RunStep>,
     /// Ports to expose.
     #[serde(default)]
     pub ports: Vec<Port>,

@@ -13,6 +13,7 @@ use super::LockingError;
 use crate::builder::{self, Builder, SolveRequest};
 use crate::host::HostSettings;
 use crate::plan::{BuildPlan, Context, NoCache, PlannedDockerfile, SecretSource};
+use crate::planning::build_plan;
 use crate::planning::compose::secret_source;
 use crate::planning::locked::files;
 use crate::reporter::Reporter;
@@ -139,6 +140,7 @@ impl Question<'_> {
             same_bits: false,
             repack: None,
             source_policy: None,
+            asked: build_plan::asked(self.settings, Some(self.request)),
         })
     }
 }

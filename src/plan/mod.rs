@@ -77,6 +77,29 @@ pub struct BuildPlan {
     /// BuildKit source policy, JSON as given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source_policy: Option<serde_json::Value>,
+    /// Which packages are asked for, and where: for errors that point at a line.
+    #[serde(skip)]
+    pub asked: AskedFor,
+}
+
+/// The packages that a project asks for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AskedFor {
+    /// The project's folder.
+    pub project: PathBuf,
+    /// Python packages.
+    pub python: Vec<AskedPackage>,
+    /// Packages of the distribution.
+    pub apt: Vec<AskedPackage>,
+}
+
+/// A package, and who asks for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AskedPackage {
+    /// Its name.
+    pub name: String,
+    /// `requirements.txt:3`, or a setting: `packages`, `apt`.
+    pub origin: String,
 }
 
 /// A Dockerfile and where it came from.

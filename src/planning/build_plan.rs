@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use mlbuild_templates::PackageRequest;
+use mlbuild_templates::project::manifests::Asked;
 use sha2::{Digest as _, Sha256};
 
 use super::bases::Bases;
@@ -9,7 +11,7 @@ use super::compose::Composed;
 use super::{PlanningError, ignore, layouts, repack};
 use crate::env_vars;
 use crate::pin::{self, ExpandError, ImageUse, PinContext};
-use crate::plan::{BuildPlan, Context, NoCache, Output, PlannedDockerfile};
+use crate::plan::{AskedFor, AskedPackage, BuildPlan, Context, NoCache, Output, PlannedDockerfile};
 use crate::settings::{ImageSettings, Source, Upgrade};
 
 /// Build arguments: the template's, then the user's.
@@ -123,7 +125,24 @@ pub fn plan(
         same_bits: false,
         repack,
         source_policy: build.source_policy.clone(),
+        asked: asked(settings, composed.request.as_ref()),
     })
+}
+
+/// Which packages a composed image asks for, and where.
+pub fn asked(settings: &ImageSettings, request: Option<&PackageRequest>) -> AskedFor {
+    let packages = |asked: &[Asked]| {
+        let package = |asked: &Asked| AskedPackage {
+            name: asked.text.clone(),
+            origin: asked.origin.clone(),
+        };
+        asked.iter().map(package).collect()
+    };
+    AskedFor {
+        project: settings.project.clone(),
+        python: request.map_or(Vec::new(), |request| packages(&request.asked)),
+        apt: request.map_or(Vec::new(), |request| packages(&request.asked_apt)),
+    }
 }
 
 /// Files and folders of the context that a composed image needs, however large they are.

@@ -5,13 +5,13 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use mlbuild_manifests::inside::keep_inside;
-use mlbuild_templates::compose::INPUTS_CONTEXT;
+use mlbuild_templates::compose::{INPUTS_CONTEXT, Origins};
 use mlbuild_templates::own::OwnTemplate;
 use mlbuild_templates::project::Finding;
 use mlbuild_templates::tables::Machine;
 use mlbuild_templates::value::BaseImage;
 use mlbuild_templates::{
-    Accelerator, ComposeContext, ImageSpec, PackageRequest, SecretUse, Warning, compose,
+    Accelerator, ComposeContext, ImageSpec, Installer, PackageRequest, SecretUse, Warning, compose,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -45,6 +45,25 @@ pub struct Composed {
     pub contexts: BTreeMap<String, Context>,
     /// The packages that it asks for; `None` where that stands in a Dockerfile of the user's own.
     pub request: Option<PackageRequest>,
+    /// What was decided about it; `None` where a Dockerfile or template of the user's own decides.
+    pub decided: Option<Decided>,
+}
+
+/// The decisions about a composed image.
+#[derive(Debug, Clone)]
+pub struct Decided {
+    /// The base image.
+    pub base: BaseImage,
+    /// What it computes on.
+    pub accelerator: Accelerator,
+    /// Its Python, as far as it is known.
+    pub python: Option<String>,
+    /// What installs its Python packages.
+    pub installer: Option<Installer>,
+    /// The CUDA release that its packages or its base bring.
+    pub cuda: Option<String>,
+    /// Where all that comes from.
+    pub origins: Origins,
 }
 
 /// Makes the Dockerfile.
@@ -313,6 +332,14 @@ impl Surroundings<'_> {
             args: BTreeMap::new(),
             contexts: BTreeMap::new(),
             request: Some(done.request),
+            decided: Some(Decided {
+                base: done.base,
+                accelerator: done.accelerator,
+                python: done.python,
+                installer: done.installer,
+                cuda: done.cuda,
+                origins: done.origins,
+            }),
         })
     }
 

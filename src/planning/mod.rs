@@ -10,6 +10,7 @@ pub mod build_plan;
 pub mod compose;
 pub mod context;
 mod error;
+pub mod explain;
 mod ignore;
 pub mod input_digests;
 mod large;

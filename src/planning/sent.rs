@@ -113,6 +113,15 @@ pub fn tell(
     }
 }
 
+/// The name of an ignore file, from the context's root where it lies there.
+pub(super) fn name_of(ignore: &IgnoreFile, context: &Context) -> String {
+    let Context::Folder { path } = context else {
+        return ignore.name.clone();
+    };
+    let relative = Path::new(&ignore.name).strip_prefix(path);
+    relative.map_or(ignore.name.clone(), |name| name.display().to_string())
+}
+
 /// A context and the lines that decide about it.
 struct Sent<'a> {
     root: &'a Path,
@@ -142,13 +151,11 @@ impl<'a> Sent<'a> {
             patterns = dockerignore::parse_lines(file.text.as_bytes()).unwrap_or_default();
         }
         let texts: Vec<String> = patterns.iter().map(|(_, text)| text.clone()).collect();
-        let name = ignore.map_or("", |file| &file.name);
-        let relative = Path::new(name).strip_prefix(path);
         Ok(Some(Sent {
             root: path,
             dockerfile: &dockerfile.name,
             ignore,
-            name: relative.map_or(name.to_owned(), |name| name.display().to_string()),
+            name: ignore.map_or(String::new(), |ignore| name_of(ignore, context)),
             patterns,
             entries: survey(path, &texts, measure)?,
             sources: pin::sources(&dockerfile.text),

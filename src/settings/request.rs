@@ -68,6 +68,8 @@ pub struct BuildRequest {
     pub packages: Vec<String>,
     /// Debian packages.
     pub apt: Vec<String>,
+    /// Commands that root runs after the packages, while the image is made.
+    pub run: Vec<String>,
     /// `NAME=VALUE`, or `NAME` with the value that it has here.
     pub env: Vec<String>,
     /// Folders that are put before `PATH`.

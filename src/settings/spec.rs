@@ -176,6 +176,7 @@ fn lone_dockerfile(
         || !request.groups.is_empty()
         || !request.packages.is_empty()
         || !request.apt.is_empty()
+        || !request.run.is_empty()
         || !request.env.is_empty()
         || !request.ports.is_empty();
     if says_packages || asked || crate::config::find(project).is_some() {
@@ -289,6 +290,7 @@ fn from_config(image: &ImageConfig, template: TemplateName) -> ImageSpec {
             ..PythonSpec::default()
         },
         apt: image.apt.clone(),
+        run: image.run.clone(),
         gui: image.gui.unwrap_or(false),
         workdir: image.workdir.clone(),
         copy: image.code.unwrap_or(true),
@@ -341,6 +343,9 @@ fn apply_request(
     }
     for package in &request.apt {
         spec.apt.push(parse(Place::Request("apt"), package)?);
+    }
+    for command in &request.run {
+        spec.run.push(parse(Place::Request("run"), command)?);
     }
     for pair in &request.env {
         let place = Place::Request("env");

@@ -13,6 +13,7 @@ use crate::value::{
     DriverVersion, EnvName, EnvValue, Gid, LabelKey, ModelName, Port, PythonVersion, TorchBackend,
     Uid, UserName,
 };
+pub use crate::value::{RunStep, RunWhen};
 
 /// What an image is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -37,6 +38,9 @@ pub struct ImageSpec {
     /// Packages of the distribution, installed by apt.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub apt: Vec<AptPackage>,
+    /// Commands that are run while the image is made.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub run: Vec<RunStep>,
     /// Whether the image can show windows (OpenCV, Qt, Tk) on the host's display.
     pub gui: bool,
     /// The folder that the container starts in. `/app` where absent.
@@ -84,6 +88,7 @@ impl Default for ImageSpec {
             target: TargetSpec::default(),
             python: PythonSpec::default(),
             apt: Vec::new(),
+            run: Vec::new(),
             gui: false,
             workdir: None,
             copy: true,

@@ -107,6 +107,73 @@ fn a_failing_step_names_its_line_and_leaves_nothing() {
 }
 
 #[test]
+fn a_package_that_cannot_be_had_is_named_by_the_projects_own_line() {
+    let engines = Engines::from_env();
+    let flags = super::builder(&engines, "docker-containerd").flags;
+    for (name, files, place, cause) in [
+        (
+            "uv",
+            vec![("requirements.txt", "six\nno-such-pkg-xyz==9  # ours\n")],
+            "requirements.txt:2: no-such-pkg-xyz==9",
+            "the package index has no `no-such-pkg-xyz`",
+        ),
+        (
+            "pip",
+            vec![
+                ("requirements.txt", "six\n\nidna==99.9\n"),
+                ("mlbuild.toml", "[image]\ninstaller = \"pip\"\n"),
+            ],
+            "requirements.txt:3: idna==99.9",
+            "no version of idna fits",
+        ),
+        (
+            "pyproject",
+            vec![(
+                "pyproject.toml",
+                "[project]\nname = \"x\"\nversion = \"1\"\ndependencies = [\n  \"six\",\n  \"no-such-pkg-xyz>1\",\n]\n",
+            )],
+            "pyproject.toml:6: \"no-such-pkg-xyz>1\",",
+            "the package index has no `no-such-pkg-xyz`",
+        ),
+        (
+            "apt",
+            vec![(
+                "mlbuild.toml",
+                "[image]\napt = [\n  \"tree\",\n  \"libnosuch-dev\",\n]\n",
+            )],
+            "mlbuild.toml:4: \"libnosuch-dev\",",
+            "the distribution has no package libnosuch-dev",
+        ),
+    ] {
+        let project = Project::new(&files);
+        let tag = unique(&engines.registry, "unavailable");
+        let python = engines.python_base.as_str();
+        let args = ["--base", python, "-t", &tag, "--no-lock", "--quiet"];
+        let ran = project.run(image(&flags, &args));
+        let told = ran.refusal(1).to_owned();
+        let error = told.find("error:").map_or("", |at| &told[at..]);
+        let mut lines = error.lines();
+        assert_eq!(
+            lines.next(),
+            Some(&*format!("error: {place}")),
+            "{name}: {told}"
+        );
+        let next = lines.next().unwrap_or_default();
+        assert!(
+            next.starts_with(&format!("  hint: {cause}")),
+            "{name}: {told}"
+        );
+        assert!(!told.contains("set -eu"), "{name}: {told}");
+        let verbose = project.run(image(&flags, &[&args[..], &["--verbose"]].concat()));
+        assert!(
+            verbose.refusal(1).contains("set -eu"),
+            "{name}: {}",
+            verbose.stderr
+        );
+    }
+}
+
+#[test]
 fn a_registry_that_asks_for_a_login() {
     let engines = Engines::from_env();
     for builder in builders(&engines) {

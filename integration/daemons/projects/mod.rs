@@ -48,6 +48,7 @@ cases! {
     pep621
     pipfile
     poetry
+    run
     setup_cfg
     setup_py
     workspace

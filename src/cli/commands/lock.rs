@@ -41,7 +41,9 @@ pub async fn run(args: LockVerbArgs) -> CommandResult {
         as_of: args.as_of,
     };
     let reporter = Terminal::new(args.image.progress());
-    let outcome = lock::run(&request, &reporter).await?;
+    let outcome = lock::run(&request, &reporter)
+        .await
+        .map_err(|error| CommandError::from(error).verbose(args.image.build.verbose))?;
     match args.image.output.format {
         Format::Text => output::answer(&outcome.lock),
         Format::Json => {
@@ -63,6 +65,7 @@ pub(super) fn refuse_flags_of_a_build(args: &ImageArgs, why: &str) -> CommandRes
         ("--metadata-file", out.metadata_file.is_some()),
         ("--iidfile", out.iidfile.is_some()),
         ("--print", out.print.is_some()),
+        ("--explain", out.explain),
         ("--dry-run", out.dry_run),
         ("--write", args.compose.write),
         ("--no-lock", args.lock.no_lock),

@@ -39,6 +39,7 @@ pub struct VerifyArgs {
 /// [`ErrorKind::Difference`] where the rebuilt image is another one, or the project isn't the one that
 /// the lock is of; else one error of a documented kind.
 pub async fn run(args: VerifyArgs) -> CommandResult {
+    let is_verbose = args.image.build.verbose;
     refuse_flags_of_a_build(
         &args.image,
         "mlbuild verify rebuilds and compares, and keeps nothing",
@@ -49,7 +50,8 @@ pub async fn run(args: VerifyArgs) -> CommandResult {
         what,
         image: image.request(),
     };
-    let verified = verify::verify(&request, &reporter).await?;
+    let verified = verify::verify(&request, &reporter).await;
+    let verified = verified.map_err(|error| CommandError::from(error).verbose(is_verbose))?;
     print(&verified, image.output.format)?;
     let Some(summary) = verified.summary() else {
         return Ok(());

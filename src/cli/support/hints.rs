@@ -462,7 +462,10 @@ static GROUP: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\$\{(\w+)\}").expe
 /// The first usual cause that a failed build shows.
 pub fn of(failure: &Failure) -> Option<Hint> {
     let evidence = &failure.evidence;
-    hint(&evidence.log.join("\n"), &evidence.message)
+    // uv wraps its lines, so that a cause may stand in two.
+    let words = evidence.log.iter().flat_map(|line| line.split_whitespace());
+    let joined = words.collect::<Vec<_>>().join(" ");
+    hint(&evidence.log.join("\n"), &evidence.message).or_else(|| hint(&joined, ""))
 }
 
 /// The first usual cause that a failing step's log and the builder's message show.

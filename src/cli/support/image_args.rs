@@ -94,6 +94,9 @@ pub struct ComposeArgs {
     /// Debian package (repeatable, or separated by commas).
     #[arg(long, value_name = "PACKAGE", value_delimiter = ',')]
     pub apt: Vec<String>,
+    /// Command that root runs after the packages while the image is made (repeatable).
+    #[arg(long = "run", value_name = "COMMAND")]
+    pub run: Vec<String>,
     /// Variable in the image's environment (repeatable).
     #[arg(short, long, value_name = "NAME=VALUE")]
     pub env: Vec<String>,
@@ -268,6 +271,9 @@ pub struct BuildArgs {
     /// How progress is shown.
     #[arg(long, value_name = "STYLE", env = crate::env_vars::BUILDKIT_PROGRESS)]
     pub progress: Option<ProgressArg>,
+    /// Where a step of a template fails, show its place in the Dockerfile too.
+    #[arg(short, long)]
+    pub verbose: bool,
     /// No progress; print only the answer.
     #[arg(short, long)]
     pub quiet: bool,
@@ -346,6 +352,9 @@ pub struct OutputArgs {
     /// Print what would be built, and stop: no builder is needed.
     #[arg(long, value_name = "WHAT")]
     pub print: Option<Print>,
+    /// Say of each decision about the image which flag, or which file and line, it comes from, and stop.
+    #[arg(long, conflicts_with_all = ["print", "dry_run"])]
+    pub explain: bool,
     /// Do all but the build: compose, resolve, check the lock, and say what would happen.
     #[arg(long)]
     pub dry_run: bool,

@@ -53,6 +53,7 @@ impl ImageArgs {
             groups: what.groups.clone(),
             packages: what.packages.clone(),
             apt: what.apt.clone(),
+            run: what.run.clone(),
             env: what.env.clone(),
             path: what.path.clone(),
             ports: what.ports.clone(),

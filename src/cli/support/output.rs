@@ -150,6 +150,9 @@ pub fn error(error: &CommandError) {
     for hint in error.hints() {
         let _ = writeln!(err, "  hint: {}", shown(hint));
     }
+    for evidence in error.evidences() {
+        let _ = writeln!(err, "\n{}", shown(evidence));
+    }
 }
 
 /// The terminal's reporter: notes and warnings go to stderr as [`note`] and [`warning`] write them,

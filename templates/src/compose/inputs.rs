@@ -9,7 +9,7 @@ use crate::project::{
     ImagePython, LocalProject, ProjectError, Requirements, Wanted, locked_by_pylock, locked_by_uv,
     members_of_uv, parse_one, read_lines, read_requirements,
 };
-use crate::spec::{ImageSpec, PythonSpec};
+use crate::spec::{ImageSpec, PythonSpec, RunStep};
 use crate::value::ContextPattern;
 
 /// The packages that are asked for, and the files that say so.
@@ -36,6 +36,10 @@ pub(super) struct Inputs {
     pub python: Option<Asked>,
     /// Packages of the distribution that manifests ask for.
     pub apt: BTreeSet<String>,
+    /// Which line asks for each of them.
+    pub apt_origins: BTreeMap<String, String>,
+    /// Commands that manifests ask for.
+    pub run: Vec<RunStep>,
     /// Projects of the context that are installed once the code is there.
     pub local: Vec<LocalProject>,
     /// Whether the dependencies of all of them are known before the build.
@@ -325,18 +329,22 @@ impl Reader<'_> {
         self.unused.extend(manifest.unused);
         self.inputs.constraints.extend(manifest.constraints);
         self.inputs.files.extend(manifest.inputs);
-        self.inputs
-            .apt
-            .extend(manifest.apt.into_iter().map(|a| a.text));
+        for asked in manifest.apt {
+            self.inputs.apt.insert(asked.text.clone());
+            self.inputs.apt_origins.insert(asked.text, asked.origin);
+        }
         if self.inputs.python.is_none() {
             self.inputs.python = manifest.python;
         }
         for step in manifest.run {
-            self.unused.push(Unused {
-                what: format!("{}: {}", step.origin, step.text),
-                why: "commands of other tools aren't run".into(),
-                next: "put it into a Dockerfile of your own".into(),
-            });
+            match RunStep::new(step.text) {
+                Ok(step) => self.inputs.run.push(step),
+                Err(error) => {
+                    let hint = "correct the command".to_owned();
+                    let message = format!("{}: {error}", step.origin);
+                    return Err(ComposeError::Conflict { message, hint });
+                }
+            }
         }
         if manifest.gpu == Some(true) {
             self.unused.push(Unused {
@@ -454,7 +462,7 @@ fn expand(project: &Path, pattern: &ContextPattern) -> Vec<String> {
 }
 
 /// The four packages that all install a folder named `cv2`.
-const OPENCV: [&str; 4] = [
+pub(super) const OPENCV: [&str; 4] = [
     "opencv-python",
     "opencv-contrib-python",
     "opencv-python-headless",

@@ -12,10 +12,12 @@ mod frameworks;
 mod inputs;
 mod local;
 mod locked;
+mod origins;
 mod python;
 mod request;
 mod serving;
 mod stand;
+mod steps;
 mod user;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,11 +25,12 @@ use std::path::Path;
 
 use decide::Decision;
 pub(crate) use decide::accelerator as resolve_accelerator;
+pub use origins::Origins;
 pub use request::{INPUTS_CONTEXT, PackageRequest, REQUEST_CONTEXT, resolve_dockerfile};
 
 use crate::dockerfile::{Copy, Dockerfile, Instruction, Mount, RenderError, Word};
 use crate::project::{ImagePython, ProjectError};
-use crate::spec::{Accelerator, ImageSpec, Installer};
+use crate::spec::{Accelerator, ImageSpec, Installer, RunWhen};
 use crate::tables::Machine;
 use crate::value::{BaseImage, ContainerPath, EnvName, Port};
 
@@ -124,6 +127,8 @@ pub struct Composition {
     pub secrets: Vec<SecretUse>,
     /// The packages that it asks for.
     pub request: PackageRequest,
+    /// Where the decisions come from.
+    pub origins: Origins,
 }
 
 /// Why a spec can't become a Dockerfile.
@@ -170,6 +175,15 @@ pub fn compose(spec: &ImageSpec, context: &ComposeContext) -> Result<Composition
     }
     let mut inputs = inputs::gather(spec, context, &image, &mut warnings)?;
     if let Some(serving) = &spec.serving {
+        if let Some(step) = spec.run.first() {
+            return Err(ComposeError::conflict(
+                format!(
+                    "a model server's image runs no commands, but `{}` is asked for",
+                    step.command
+                ),
+                "leave out run, or serve",
+            ));
+        }
         return serving::compose(spec, serving, &inputs, context, warnings);
     }
     let mut decision = decide::decide(spec, context, &inputs, &mut warnings)?;
@@ -189,14 +203,20 @@ pub fn compose(spec: &ImageSpec, context: &ComposeContext) -> Result<Composition
     let workdir = composer.workdir();
     composer.open(&decision.base);
     composer.apt_layer(&decision);
+    composer.run_layers(RunWhen::BeforePackages, &inputs);
     composer.python_layer(&decision, &inputs);
     composer.environment(&decision.env, decision.environment.is_some())?;
+    composer.run_layers(RunWhen::AfterPackages, &inputs);
     composer.code(&workdir);
     composer.local_layer(&decision, &inputs, &workdir)?;
+    composer.run_layers(RunWhen::AfterCode, &inputs);
     composer.user_layer(&[&workdir]);
+    composer.user_run_layers(&inputs);
     composer.close(&spec.ports);
     let request = composer.request(&decision, &inputs);
+    let origins = origins::of(spec, &decision, &inputs);
     let mut done = composer.finish(decision, request, warnings)?;
+    done.origins = origins;
     done.notes = inputs.notes;
     Ok(done)
 }
@@ -249,6 +269,7 @@ impl<'a> Composer<'a> {
             warnings,
             notes: Vec::new(),
             request,
+            origins: Origins::default(),
             dockerfile: self.file,
         })
     }
@@ -368,8 +389,13 @@ fn header(spec: &ImageSpec, locked: bool) -> String {
         None => format!("An ML image from mlbuild's `{}` template.", spec.template),
     };
     if locked {
+        let but = if spec.run.is_empty() {
+            ""
+        } else {
+            "\nbut for the project's own commands"
+        };
         return format!(
-            "{what} Locked: packages come from the files of\n`{INPUTS_CONTEXT}` alone, and no step has a network."
+            "{what} Locked: packages come from the files of\n`{INPUTS_CONTEXT}` alone, and no step has a network{but}."
         );
     }
     format!("{what} It also builds without mlbuild:\n\n  docker build{ids} -t my-image .")

@@ -14,6 +14,7 @@ use crate::dockerfile::{
     CacheMount, Copy, Dockerfile, Instruction, Mount, Network, RenderError, Run, Script, Sharing,
     Word, shell_quote,
 };
+use crate::project::manifests::Asked;
 use crate::spec::{Installer, PythonEnvironment};
 use crate::tables::bases;
 
@@ -64,6 +65,12 @@ pub struct PackageRequest {
     /// The index that is used on this machine; its own package index may come first.
     #[serde(skip)]
     pub torch_backend_here: Option<String>,
+    /// Every Python package that is asked for, and where.
+    #[serde(skip)]
+    pub asked: Vec<Asked>,
+    /// Every package of the distribution that is asked for, and where.
+    #[serde(skip)]
+    pub asked_apt: Vec<Asked>,
 }
 
 impl PackageRequest {
@@ -191,6 +198,7 @@ impl Composer<'_> {
         let Some(environment) = decision.environment else {
             return PackageRequest {
                 apt,
+                asked_apt: self.asked_apt(inputs),
                 ..PackageRequest::default()
             };
         };
@@ -224,6 +232,19 @@ impl Composer<'_> {
             best_of_indexes: inputs.has_index,
             torch_backend: python.torch_backend.as_ref().map(ToString::to_string),
             torch_backend_here: decision.torch_backend.as_ref().map(ToString::to_string),
+            asked: super::origins::asked(inputs),
+            asked_apt: self.asked_apt(inputs),
         }
+    }
+
+    fn asked_apt(&self, inputs: &Inputs) -> Vec<Asked> {
+        let asked = |text: &str, origin: &str| Asked {
+            text: text.to_owned(),
+            origin: origin.to_owned(),
+        };
+        let own = self.spec.apt.iter().map(|name| asked(name.as_str(), "apt"));
+        let manifests = inputs.apt_origins.iter();
+        own.chain(manifests.map(|(name, origin)| asked(name, origin)))
+            .collect()
     }
 }

@@ -14,6 +14,19 @@ impl Script {
         Self(vec!["set -eu;".into()])
     }
 
+    /// A command of somebody else, for `/bin/sh -c` as it is. Docker reads some texts in another way
+    /// than a shell, such as here-documents and line ends: those are written as a list of words.
+    pub fn command(text: &str) -> Self {
+        let is_plain = !text.contains(['\n', '\r', '\\'])
+            && !text.contains("<<")
+            && !text.trim_start().starts_with(['#', '[', '-']);
+        if is_plain {
+            return Self(vec![text.trim().to_owned()]);
+        }
+        let words = ["/bin/sh", "-c", text];
+        Self(vec![serde_json::to_string(&words).expect("texts are JSON")])
+    }
+
     /// Appends lines, one per line of the text; blank lines are left out.
     pub fn lines(&mut self, text: &str) -> &mut Self {
         let lines = text.lines().map(str::trim_end);
@@ -53,6 +66,16 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn commands_are_given_to_a_shell_as_they_are() {
+        let text = |command: &str| Script::command(command).0.concat();
+        assert_eq!(text("make && echo $HOME "), "make && echo $HOME");
+        for odd in ["cat <<E\na\nE", "a \\\n b", "# x", "[ -d / ]", "--version"] {
+            let words: Vec<String> = serde_json::from_str(&text(odd)).unwrap();
+            assert_eq!(words, ["/bin/sh", "-c", odd]);
+        }
+    }
 
     #[test]
     fn the_last_command_has_no_semicolon() {

@@ -72,6 +72,7 @@ impl OwnTemplate {
         }
         for (setting, said) in [
             ("gui", spec.gui),
+            ("run", !spec.run.is_empty()),
             ("env", !spec.env.is_empty()),
             ("path", !spec.path.is_empty()),
             ("ports", !spec.ports.is_empty()),

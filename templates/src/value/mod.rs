@@ -8,6 +8,7 @@ mod duration;
 mod ids;
 mod names;
 mod paths;
+mod run_step;
 mod versions;
 
 pub use command::Command;
@@ -15,6 +16,7 @@ pub use duration::nanoseconds;
 pub use ids::{Gid, Port, Protocol, Uid};
 pub use names::{AptPackage, BaseImage, EnvName, EnvValue, LabelKey, ModelName, UserName};
 pub use paths::{ContainerPath, ContextPath, ContextPattern};
+pub use run_step::{RunStep, RunWhen};
 pub use versions::{CudaVersion, DriverVersion, PythonVersion, TorchBackend};
 
 /// A value that can't be used, with the reason and what to write instead.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use mlbuild_manifests::LockFile;
 use mlbuild_manifests::inside::keep_inside;
-use mlbuild_secrets::redact_json;
+use mlbuild_secrets::{redact, redact_json};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -13,6 +13,7 @@ use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::support::format::Format;
 use crate::cli::support::image_args::{OutputArgs, Print};
 use crate::cli::support::{output, size};
+use crate::planning::explain::Choice;
 use crate::planning::sent::{self, Amount, ContextSurvey};
 
 /// Prints what came out, and writes the files that were asked for.
@@ -93,6 +94,23 @@ pub(super) fn print(what: Print, planned: &Planned, format: Format) -> CommandRe
             .hint("build the image once: the same command without --print")),
         },
     }
+}
+
+/// Prints the decisions about an image, one line each.
+pub(super) fn explained(choices: &[Choice], format: Format) -> CommandResult {
+    if format == Format::Json {
+        return output::answer(&redact_json(&pretty(&json!({ "choices": choices }))));
+    }
+    let row = |choice: &Choice| {
+        let (value, from) = (redact(&choice.value), redact(&choice.from));
+        [
+            choice.what.to_owned(),
+            value.into_owned(),
+            from.into_owned(),
+        ]
+    };
+    let rows: Vec<[String; 3]> = choices.iter().map(row).collect();
+    output::answer(output::table(&rows).trim_end())
 }
 
 /// What is sent and what isn't, one line an entry.

@@ -3,7 +3,7 @@
 mod answer;
 
 use crate::build;
-use crate::cli::error::CommandResult;
+use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::support::image_args::ImageArgs;
 use crate::cli::support::output::{self, Terminal};
 
@@ -22,10 +22,15 @@ pub async fn run(args: ImageArgs) -> CommandResult {
         let planned = build::plan(&request, &reporter)?;
         return answer::print(what, &planned, output.format);
     }
+    if output.explain {
+        let choices = build::explain(&request, &reporter)?;
+        return answer::explained(&choices, output.format);
+    }
     if output.dry_run {
         let outcome = build::dry_run(&request, &reporter).await?;
         return answer::dry_run(&outcome, output.format);
     }
-    let outcome = build::run(&request, &reporter).await?;
+    let outcome = build::run(&request, &reporter).await;
+    let outcome = outcome.map_err(|error| CommandError::from(error).verbose(args.build.verbose))?;
     answer::built(&outcome, output)
 }

@@ -44,7 +44,12 @@ impl From<BuilderError> for CommandError {
             BuilderError::SshKey { .. } => said
                 .hint("a key with a passphrase: ssh-add it to your agent, and give --ssh default"),
             BuilderError::Solve(error) => with_next_step(said, error),
-            BuilderError::Failed(failure) => with_usual_cause(said, failure),
+            BuilderError::Failed(failure) => {
+                with_evidence(with_usual_cause(said, failure), failure, false)
+            }
+            BuilderError::Install { failure, .. } => {
+                with_evidence(with_usual_cause(said, failure), failure, true)
+            }
             _ => said,
         }
     }
@@ -82,7 +87,41 @@ fn text(error: &BuilderError) -> String {
         BuilderError::PrivateSilent(_) | BuilderError::Docker(_) | BuilderError::Solve(_) => {
             chain(error)
         }
+        BuilderError::Failed(failure) if is_of_template(failure) => {
+            let shown = Failure {
+                source: None,
+                ..(**failure).clone()
+            };
+            shown.to_string()
+        }
+        BuilderError::Install { culprits, .. } => {
+            let lines = culprits.iter().map(|c| format!("{}: {}", c.place, c.text));
+            lines.collect::<Vec<_>>().join("\n       ")
+        }
         _ => error.to_string(),
+    }
+}
+
+/// Whether a step failed that a built-in template wrote: its shell helps nobody who looks for what is
+/// wrong with a project.
+fn is_of_template(failure: &Failure) -> bool {
+    let source = failure.source.as_ref();
+    source.is_some_and(|source| {
+        source.file.starts_with("template ") || source.file == "the search for packages"
+    })
+}
+
+/// What the step said, after what to do about it, and for whoever wants it where it stands.
+fn with_evidence(said: CommandError, failure: &Failure, with_log: bool) -> CommandError {
+    let mut said = said;
+    if with_log && !failure.last_log_lines.is_empty() {
+        let lines = failure.last_log_lines.iter();
+        let lines: String = lines.map(|line| format!("\n  {line}")).collect();
+        said = said.evidence(format!("The step's last lines:{lines}"));
+    }
+    match &failure.source {
+        Some(source) if is_of_template(failure) => said.detail(source),
+        _ => said,
     }
 }
 

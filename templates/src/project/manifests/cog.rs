@@ -42,7 +42,18 @@ pub(super) fn read(project: &Path, file: &str) -> Result<Manifest, ProjectError>
             "run" => {
                 for step in value.as_array().into_iter().flatten() {
                     let command = step.as_str().or_else(|| step.get("command")?.as_str());
-                    manifest.run.extend(command.map(asked));
+                    if let (Some(command), Some(_)) = (command, step.get("mounts")) {
+                        manifest.unused.push(Unused {
+                            what: format!("{}: {command}", place(file, &text, first_line(command))),
+                            why: "the command mounts a secret, and only a Dockerfile says what a secret is for".into(),
+                            next: "put it into a Dockerfile of your own, and give the secret with --secret".into(),
+                        });
+                        continue;
+                    }
+                    manifest.run.extend(command.map(|command| Asked {
+                        text: command.to_owned(),
+                        origin: place(file, &text, first_line(command)),
+                    }));
                 }
             }
             _ => manifest.unused.push(Unused {
@@ -65,4 +76,9 @@ pub(super) fn read(project: &Path, file: &str) -> Result<Manifest, ProjectError>
         }
     }
     Ok(manifest)
+}
+
+/// What of a command stands in one line of a file.
+fn first_line(command: &str) -> &str {
+    command.lines().next().unwrap_or(command).trim()
 }

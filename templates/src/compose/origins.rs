@@ -1,0 +1,152 @@
+//! Where each decision of a composed image comes from, as far as the project's files made it: for
+//! people who ask why an image is as it is, and for errors that point at a line.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::decide::Decision;
+use super::frameworks;
+use super::inputs::{self, Inputs};
+use crate::project::manifests::Asked;
+use crate::spec::{ImageSpec, Installer};
+use crate::tables::bases;
+
+/// Where the decisions come from: `requirements.txt:3`, or a sentence.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Origins {
+    /// Of the Python version; `None` where the spec names it.
+    pub python: Option<String>,
+    /// Of the installer; `None` where the spec names it.
+    pub installer: Option<String>,
+    /// Of CUDA's release; `None` where the spec names it.
+    pub cuda: Option<String>,
+    /// The packages that decide about template, base and accelerator.
+    pub frameworks: Vec<Asked>,
+    /// Where packages come from besides the usual index, and who says so.
+    pub index: Option<Asked>,
+    /// Packages of the distribution that the spec doesn't name, and what each is for.
+    pub apt: BTreeMap<String, String>,
+}
+
+pub(super) fn of(spec: &ImageSpec, decision: &Decision, inputs: &Inputs) -> Origins {
+    let frameworks = frameworks::find(spec, inputs);
+    let asked = |name: &str, origin: &str| Asked {
+        text: name.to_owned(),
+        origin: origin.to_owned(),
+    };
+    let deciding: Vec<Asked> = frameworks
+        .iter()
+        .filter(|framework| !framework.is_default())
+        .map(|framework| asked(framework.name, &framework.wanted.origin))
+        .collect();
+    Origins {
+        python: python(spec, decision, inputs, &deciding),
+        installer: installer(spec, decision, inputs),
+        cuda: cuda(spec, decision, &deciding),
+        index: index(decision, inputs),
+        apt: apt(spec, decision, inputs),
+        frameworks: deciding,
+    }
+}
+
+/// Every Python package that is asked for, by name.
+pub(super) fn asked(inputs: &Inputs) -> Vec<Asked> {
+    let asked = |wanted: &crate::project::Wanted| Asked {
+        text: wanted.name.clone(),
+        origin: wanted.origin.clone(),
+    };
+    inputs.wanted.iter().map(asked).collect()
+}
+
+fn named(asked: &[Asked]) -> String {
+    let named: BTreeSet<String> = asked
+        .iter()
+        .map(|asked| format!("{} ({})", asked.text, asked.origin))
+        .collect();
+    Vec::from_iter(named).join(", ")
+}
+
+fn python(
+    spec: &ImageSpec,
+    decision: &Decision,
+    inputs: &Inputs,
+    frameworks: &[Asked],
+) -> Option<String> {
+    if spec.python.version.is_some() {
+        return None;
+    }
+    let is_default = decision.python.as_ref() == Some(&bases().python);
+    Some(match (&inputs.python, &decision.python) {
+        (_, None) => "the base's own".to_owned(),
+        (Some(wish), _) => format!("{} ({})", wish.origin, wish.text),
+        (None, _) if is_default => "default".to_owned(),
+        _ if frameworks.is_empty() => "the base".to_owned(),
+        _ => format!("what {} has wheels for", named(frameworks)),
+    })
+}
+
+fn installer(spec: &ImageSpec, decision: &Decision, inputs: &Inputs) -> Option<String> {
+    if spec.python.installer != Installer::Auto {
+        return None;
+    }
+    Some(match (&inputs.only_pip, decision.installer) {
+        (Some((origin, what)), Installer::Pip) => format!("{origin}: uv doesn't read {what}"),
+        (None, Installer::Pip) => "the base's own Python holds packages, which pip sees".to_owned(),
+        _ => "default".to_owned(),
+    })
+}
+
+fn cuda(spec: &ImageSpec, decision: &Decision, frameworks: &[Asked]) -> Option<String> {
+    if spec.cuda.is_some() || decision.cuda.is_none() {
+        return None;
+    }
+    Some(if frameworks.is_empty() {
+        "the base".to_owned()
+    } else {
+        format!("what {} brings", named(frameworks))
+    })
+}
+
+fn index(decision: &Decision, inputs: &Inputs) -> Option<Asked> {
+    let asked = |text: String, origin: &str| {
+        Some(Asked {
+            text,
+            origin: origin.to_owned(),
+        })
+    };
+    match (&decision.torch_backend, &inputs.torch_index) {
+        (Some(backend), _) => asked(
+            format!("PyTorch's own index {backend} for torch"),
+            "gpu and torch's version",
+        ),
+        (None, Some(index)) => asked(
+            format!("PyTorch's own index {index}"),
+            "the requirements files",
+        ),
+        _ if inputs.has_index => asked(
+            "the indexes that the files name, besides the usual one".to_owned(),
+            "the requirements files",
+        ),
+        _ => None,
+    }
+}
+
+fn apt(spec: &ImageSpec, decision: &Decision, inputs: &Inputs) -> BTreeMap<String, String> {
+    let is_vcs = |package: &str| ["git", "mercurial", "subversion", "brz"].contains(&package);
+    let mut opencv = inputs
+        .wanted
+        .iter()
+        .filter(|wanted| inputs::OPENCV.contains(&wanted.name.as_str()));
+    let opencv = opencv.next().map(|w| format!("{} ({})", w.name, w.origin));
+    let why = |package: &String| match inputs.apt_origins.get(package) {
+        Some(origin) => origin.clone(),
+        None if package == "sudo" => "the user may use sudo".to_owned(),
+        None if is_vcs(package) => "a requirement is a repository".to_owned(),
+        None => match &opencv {
+            Some(opencv) => format!("{opencv} needs it"),
+            None if spec.gui => "gui: windows need it".to_owned(),
+            None => "the packages need it".to_owned(),
+        },
+    };
+    let packages = decision.apt.iter();
+    packages.map(|name| (name.clone(), why(name))).collect()
+}

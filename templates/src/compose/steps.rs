@@ -1,0 +1,46 @@
+//! Commands of the project's own: `run` of the spec, then those of its manifests.
+
+use super::Composer;
+use super::inputs::Inputs;
+use crate::dockerfile::{CacheMount, Instruction, Mount, Network, Run, Script, Sharing};
+use crate::spec::{RunStep, RunWhen};
+
+impl Composer<'_> {
+    /// The commands that root runs at a point of the build.
+    pub(super) fn run_layers(&mut self, when: RunWhen, inputs: &Inputs) {
+        let steps = self.spec.run.iter().chain(&inputs.run);
+        let steps: Vec<RunStep> = steps
+            .filter(|step| step.when == when && !step.user)
+            .cloned()
+            .collect();
+        self.steps(&steps, "Commands of the project.");
+    }
+
+    /// The commands that the image's user runs, after everything else.
+    pub(super) fn user_run_layers(&mut self, inputs: &Inputs) {
+        let steps = self.spec.run.iter().chain(&inputs.run);
+        let steps: Vec<RunStep> = steps.filter(|step| step.user).cloned().collect();
+        self.steps(&steps, "Commands of the project, as the image's user.");
+    }
+
+    fn steps(&mut self, steps: &[RunStep], title: &str) {
+        if steps.is_empty() {
+            return;
+        }
+        self.file.section(title);
+        for step in steps {
+            let cache = |folder: &crate::value::ContainerPath| {
+                Mount::Cache(CacheMount {
+                    id: None,
+                    target: folder.to_string(),
+                    sharing: Sharing::Locked,
+                })
+            };
+            self.file.push(Instruction::Run(Run {
+                mounts: step.cache.iter().map(cache).collect(),
+                network: Network::Default,
+                script: Script::command(&step.command),
+            }));
+        }
+    }
+}
