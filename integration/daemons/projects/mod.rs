@@ -42,6 +42,8 @@ cases! {
     dockerfile
     grammar
     hashes
+    libraries
+    libraries_locked
     local
     locked
     pdm

@@ -16,6 +16,7 @@ OUT = "/mlbuild-out"
 TORCH = "https://download.pytorch.org/whl/"
 AS_OF = os.environ["AS_OF"]
 FILES = os.environ["FILES"]
+LIBRARIES = "/tmp/mlbuild-libraries"
 
 
 def stop(text):
@@ -225,6 +226,24 @@ def needs_of(path):
     return needs
 
 
+def lay_out_libraries(wheels):
+    """The compiled files of wheels, where they would be installed, for resolve.sh to look at."""
+    import zipfile
+
+    for path in wheels:
+        # Large, and looked for by others alone: their names are enough.
+        by_name = os.path.basename(path).startswith("nvidia_")
+        with zipfile.ZipFile(path) as wheel:
+            for entry in wheel.infolist():
+                if ".so" not in entry.filename.rsplit("/", 1)[-1] or entry.is_dir():
+                    continue
+                if not by_name:
+                    wheel.extract(entry, LIBRARIES)
+                    continue
+                os.makedirs(LIBRARIES + "/nvidia", exist_ok=True)
+                open(LIBRARIES + "/nvidia/" + os.path.basename(entry.filename), "w").close()
+
+
 def main():
     if os.path.exists("/mlbuild/python.pins"):
         fetch()
@@ -238,6 +257,7 @@ def main():
     uv = uv_program()
     found = resolve(uv)
     download(OUT + "/wheels", ["%(name)s @ %(url)s#sha256=%(sha256)s" % f for f in found])
+    lay_out_libraries([OUT + "/wheels/" + f["file"] for f in found if f["kind"] == "wheel"])
     needs = lines("builders")
     needs += [need for f in found if f["kind"] == "source" for need in needs_of(OUT + "/wheels/" + f["file"])]
     if needs:

@@ -157,4 +157,26 @@ if [ -n "$ENVIRONMENT" ] && [ ! -s $out/missing ]; then
         export PIP_BREAK_SYSTEM_PACKAGES=1
     fi
     $python /mlbuild/resolve.py
+    # Libraries of the distribution that the packages look for are packages that are asked for.
+    libraries=
+    if [ -d /tmp/mlbuild-libraries ]; then
+        # shellcheck source=/dev/null
+        . /mlbuild/libraries.sh
+        libraries=$(lacking /tmp/mlbuild-libraries)
+    fi
+    if [ -n "$libraries" ] && ! command -v apt-get > /dev/null; then
+        say "packages look for" $libraries"; this base has no apt-get to install them"
+    elif [ -n "$libraries" ]; then
+        apt_settings
+        apt-get $options update -q
+        # shellcheck disable=SC2086 # options are words
+        more=$(packages_of "$libraries" $options)
+        if [ -n "$more" ]; then
+            say "libraries of the distribution:" $more
+            packages=$(echo $packages $more | tr ' ' '\n' | sort -u | tr '\n' ' ')
+            mkdir -p $out/debs/partial
+            apt_resolve
+            rm -rf $out/debs/partial $out/debs/lock
+        fi
+    fi
 fi

@@ -47,8 +47,7 @@ rm -f /etc/apt/apt.conf.d/docker-clean;
 export DEBIAN_FRONTEND=noninteractive;
 "#,
         );
-        let mut mounts: Vec<Mount> = ["/var/cache/apt", "/var/lib/apt/lists"].map(cache).into();
-        let options = self.apt_options(&mut mounts, &mut script);
+        let (mounts, options) = self.apt_mounts(&mut script);
         script.lines(&format!(
             r#"
 apt-get{options} update -q;
@@ -66,6 +65,13 @@ rm -f /var/log/apt/* /var/log/dpkg.log /var/log/alternatives.log /var/cache/ldco
             network: Network::Default,
             script: script.finish(),
         }));
+    }
+
+    /// What a step that runs apt mounts, and what apt's options become.
+    pub(super) fn apt_mounts(&self, script: &mut Script) -> (Vec<Mount>, &'static str) {
+        let mut mounts: Vec<Mount> = ["/var/cache/apt", "/var/lib/apt/lists"].map(cache).into();
+        let options = self.apt_options(&mut mounts, script);
+        (mounts, options)
     }
 
     /// Hands the host's settings for apt to this one step; gives what apt-get's options become.

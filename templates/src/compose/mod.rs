@@ -10,6 +10,7 @@ mod apt;
 mod decide;
 mod frameworks;
 mod inputs;
+mod libraries;
 mod local;
 mod locked;
 mod origins;
@@ -205,10 +206,16 @@ pub fn compose(spec: &ImageSpec, context: &ComposeContext) -> Result<Composition
     composer.apt_layer(&decision);
     composer.run_layers(RunWhen::BeforePackages, &inputs);
     composer.python_layer(&decision, &inputs);
+    if composer.installs(&decision, &inputs) {
+        composer.libraries_layer(&decision);
+    }
     composer.environment(&decision.env, decision.environment.is_some())?;
     composer.run_layers(RunWhen::AfterPackages, &inputs);
     composer.code(&workdir);
     composer.local_layer(&decision, &inputs, &workdir)?;
+    if !inputs.local_known && !inputs.local.is_empty() {
+        composer.libraries_layer(&decision);
+    }
     composer.run_layers(RunWhen::AfterCode, &inputs);
     composer.user_layer(&[&workdir]);
     composer.user_run_layers(&inputs);

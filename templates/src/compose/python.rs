@@ -81,6 +81,11 @@ impl Composer<'_> {
         }
     }
 
+    /// Whether packages are installed, as far as is known before the build.
+    pub(super) fn installs(&self, decision: &Decision, inputs: &Inputs) -> bool {
+        !inputs.is_empty() || !decision.additions.is_empty()
+    }
+
     /// The files that say which packages there are.
     pub(super) fn input_files(&self, inputs: &Inputs) -> Vec<String> {
         let python = &self.spec.python;

@@ -119,6 +119,7 @@ impl PackageRequest {
                 "resolve.py",
                 include_str!("../../data/resolve/resolve.py").into(),
             ),
+            ("libraries.sh", super::libraries::FUNCTIONS.into()),
             ("settings", settings),
             ("requirements", list(&self.requirements)),
             ("packages", list(&self.packages)),

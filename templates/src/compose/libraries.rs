@@ -1,0 +1,106 @@
+//! Shared libraries of the distribution that the installed packages look for: read from the packages
+//! themselves, so that nobody has to know which of them needs what.
+
+use super::{Composer, Decision};
+use crate::dockerfile::{Instruction, Network, Run, Script};
+use crate::spec::PythonEnvironment;
+
+/// Functions that find them: the same where packages are pinned.
+pub(super) const FUNCTIONS: &str = include_str!("../../data/resolve/libraries.sh");
+
+impl Composer<'_> {
+    /// A step after the installation. Where packages are pinned, these libraries are among the pins.
+    pub(super) fn libraries_layer(&mut self, decision: &Decision) {
+        let Some(environment) = decision.environment.filter(|_| !self.context.locked) else {
+            return;
+        };
+        let python = match environment {
+            PythonEnvironment::Venv => "/opt/venv/bin/python",
+            PythonEnvironment::Base => "python3",
+        };
+        let mut script = Script::strict();
+        script.lines(&functions());
+        script.lines(&format!(
+            r#"
+site=$({python} -c 'import sysconfig; print(sysconfig.get_path("platlib"))');
+libraries=$(lacking "$site");
+if [ -z "$libraries" ]; then exit 0; fi;
+if ! command -v apt-get >/dev/null; then
+  echo "mlbuild: packages look for" $libraries"; this base has no apt-get to install them" >&2; exit 0;
+fi;
+export DEBIAN_FRONTEND=noninteractive;
+rm -f /etc/apt/apt.conf.d/docker-clean;
+"#
+        ));
+        let (mounts, options) = self.apt_mounts(&mut script);
+        script.lines(&format!(
+            r#"
+apt-get{options} update -q;
+packages=$(packages_of "$libraries"{options} | LC_ALL=C sort -u);
+if [ -z "$packages" ]; then exit 0; fi;
+echo "mlbuild: installing" $packages "for" $libraries;
+apt-get{options} install -q -y --no-install-recommends $packages;
+rm -f /var/log/apt/* /var/log/dpkg.log /var/log/alternatives.log /var/cache/ldconfig/aux-cache;
+"#
+        ));
+        self.file
+            .section("Libraries of the distribution that these packages look for.");
+        self.file.push(Instruction::Run(Run {
+            mounts,
+            network: Network::Default,
+            script: script.finish(),
+        }));
+    }
+}
+
+/// The functions without what is said of the file as a whole.
+fn functions() -> String {
+    FUNCTIONS
+        .split_once("\n\n")
+        .map_or(FUNCTIONS, |(_, functions)| functions)
+        .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    /// What wheels of OpenCV, Qt, Open3D, numba and torchcodec look for, and Debian's package of each.
+    const KNOWN: [(&str, &str); 14] = [
+        ("libGL.so.1", "libgl1"),
+        ("libglib-2.0.so.0", "libglib2.0-0"),
+        ("libgthread-2.0.so.0", "libglib2.0-0"),
+        ("libSM.so.6", "libsm6"),
+        ("libX11.so.6", "libx11-6"),
+        ("libX11-xcb.so.1", "libx11-xcb1"),
+        ("libxcb-render-util.so.0", "libxcb-render-util0"),
+        ("libxkbcommon-x11.so.0", "libxkbcommon-x11-0"),
+        ("libdbus-1.so.3", "libdbus-1-3"),
+        ("libusb-1.0.so.0", "libusb-1.0-0"),
+        ("libtbb.so.12", "libtbb12"),
+        ("libavcodec.so.59", "libavcodec59"),
+        ("libgssapi_krb5.so.2", "libgssapi-krb5-2"),
+        ("libbrotlidec.so.1", "libbrotli1"),
+    ];
+
+    #[test]
+    fn a_library_leads_to_its_package() {
+        // On one line, as a Dockerfile has it.
+        let functions = functions();
+        let lines = functions.lines();
+        let lines: Vec<&str> = lines
+            .filter(|line| !line.trim_start().starts_with('#'))
+            .collect();
+        let names = KNOWN.map(|(library, _)| library).join(" ");
+        let script = format!(
+            "{} for name in {names} libtorch.so; do package_of $name; done",
+            lines.join(" ")
+        );
+        let output = Command::new("sh").args(["-euc", &script]).output().unwrap();
+        let found = String::from_utf8(output.stdout).unwrap();
+        let wanted: Vec<&str> = KNOWN.map(|(_, package)| package).into();
+        assert_eq!(found.lines().collect::<Vec<_>>(), wanted);
+    }
+}
