@@ -5,7 +5,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use mlbuild_buildkit::Feature;
-use mlbuild_templates::compose::{REQUEST_CONTEXT, resolve_dockerfile};
+use mlbuild_templates::compose::{REQUEST_CONTEXT, RESOLVE_STAGE, resolve_dockerfile};
 use mlbuild_templates::{PackageRequest, SecretUse};
 use tempfile::TempDir;
 
@@ -97,7 +97,7 @@ impl Question<'_> {
 
     fn plan(&self, question: &Path) -> Result<BuildPlan, LockingError> {
         let build = &self.settings.build;
-        let text = resolve_dockerfile(self.base)?;
+        let text = resolve_dockerfile(self.base, self.request.environment)?;
         let context = Context::Folder {
             path: question.to_owned(),
         };
@@ -131,7 +131,7 @@ impl Question<'_> {
             cache_from: Vec::new(),
             cache_to: Vec::new(),
             // What an index offers moves.
-            no_cache: NoCache::All,
+            no_cache: NoCache::Stages(vec![RESOLVE_STAGE.to_owned()]),
             secrets,
             ssh: Default::default(),
             attestations: Default::default(),

@@ -276,22 +276,33 @@ def main():
             file.write("%(kind)s\t%(name)s\t%(version)s\t%(file)s\t%(sha256)s\n" % f)
 
 
+def fetched(folder, flags, requirements):
+    """Has pip download files that are pinned, without a word of its own."""
+    with open("/tmp/download.txt", "w") as file:
+        file.write("\n".join(requirements) + "\n")
+    words = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--require-hashes", "-d", OUT + "/" + folder]
+    return subprocess.run(words + flags + ["-r", "/tmp/download.txt"], stderr=subprocess.PIPE)
+
+
 def fetch():
     """Files that are pinned already: /mlbuild/python.pins has FOLDER NAME VERSION SHA256 KIND."""
-    for folder in ("uv", "wheels"):
-        for line in lines("python.pins"):
-            where, name, version, sha256, kind = line.split("\t")
-            if where != folder:
-                continue
-            flags = ["--require-hashes"]
-            flags += ["--no-binary", ":all:"] if kind == "source" else ["--only-binary", ":all:"]
-            local = version.partition("+")[2]
-            if re.fullmatch(r"cpu|cu\d+|rocm[\d.]+|xpu", local):
-                flags += ["--extra-index-url", TORCH + local]
-            with open("/tmp/download.txt", "w") as file:
-                file.write("%s==%s --hash=sha256:%s\n" % (name, version, sha256))
-            words = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", OUT + "/" + folder]
-            done = subprocess.run(words + flags + ["-r", "/tmp/download.txt"], stderr=subprocess.PIPE)
+    groups = {}
+    for line in lines("python.pins"):
+        folder, name, version, sha256, kind = line.split("\t")
+        flags = ["--no-binary" if kind == "source" else "--only-binary", ":all:"]
+        local = version.partition("+")[2]
+        if re.fullmatch(r"cpu|cu\d+|rocm[\d.]+|xpu", local):
+            flags += ["--extra-index-url", TORCH + local]
+        groups.setdefault((folder, tuple(flags)), []).append((name, version, sha256))
+    for (folder, flags), pins in groups.items():
+        flags = list(flags)
+        one = {pin: "%s==%s --hash=sha256:%s" % pin for pin in pins}
+        # All at once: a start of pip takes longer than most files. Where that fails, one by one says
+        # which file it is.
+        if len(pins) > 1 and fetched(folder, flags, one.values()).returncode == 0:
+            continue
+        for (name, version, _), requirement in one.items():
+            done = fetched(folder, flags, [requirement])
             if done.returncode != 0:
                 said = done.stderr.decode(errors="replace")
                 got = re.search(r"Got\s+([0-9a-f]{64})", said)

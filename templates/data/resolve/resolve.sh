@@ -151,8 +151,10 @@ if [ -n "$ENVIRONMENT" ] && [ ! -s $out/missing ]; then
         esac
     fi
     if [ "$ENVIRONMENT" = venv ]; then
-        python3 -m venv /tmp/venv
-        python=/tmp/venv/bin/python
+        # Made by a step that builders keep, where the base has what it takes.
+        venv=/mlbuild-venv
+        if [ ! -x $venv/bin/python ]; then python3 -m venv $venv; fi
+        python=$venv/bin/python
     else
         export PIP_BREAK_SYSTEM_PACKAGES=1
     fi

@@ -27,7 +27,9 @@ use std::path::Path;
 use decide::Decision;
 pub(crate) use decide::accelerator as resolve_accelerator;
 pub use origins::Origins;
-pub use request::{INPUTS_CONTEXT, PackageRequest, REQUEST_CONTEXT, resolve_dockerfile};
+pub use request::{
+    INPUTS_CONTEXT, PackageRequest, REQUEST_CONTEXT, RESOLVE_STAGE, resolve_dockerfile,
+};
 
 use crate::dockerfile::{Copy, Dockerfile, Instruction, Mount, RenderError, Word};
 use crate::project::{ImagePython, ProjectError};

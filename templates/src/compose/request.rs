@@ -132,19 +132,50 @@ impl PackageRequest {
     }
 }
 
-/// The Dockerfile that puts the question to a base, and gives the answer as files.
+/// The stage of [`resolve_dockerfile`] that asks: no builder may answer it from its cache.
+pub const RESOLVE_STAGE: &str = "mlbuild-resolve";
+
+/// The Dockerfile that puts the question to a base, and gives the answer as files. The virtual
+/// environment that pip runs in hangs on nothing but the base: it has a stage of its own, which
+/// builders keep.
 ///
 /// # Errors
 /// Where the base can't be written into a Dockerfile.
-pub fn resolve_dockerfile(base: &str) -> Result<String, RenderError> {
+pub fn resolve_dockerfile(
+    base: &str,
+    environment: Option<PythonEnvironment>,
+) -> Result<String, RenderError> {
     let mut file = Dockerfile::default();
-    let stage = "mlbuild-resolve";
+    let stage = RESOLVE_STAGE;
     file.push(Instruction::Arg {
         name: env_name("BASE_IMAGE"),
         default: Some(base.into()),
     });
+    let mut from = Word::variable(env_name("BASE_IMAGE"));
+    if environment == Some(PythonEnvironment::Venv) {
+        let first = "mlbuild-venv";
+        file.push(Instruction::From {
+            image: from,
+            alias: Some(first.into()),
+        });
+        file.push(Instruction::User("root".into()));
+        let mut script = Script::strict();
+        script.lines(
+            r#"
+umask 022;
+rm -rf /mlbuild-venv;
+if python3 -c 'import ensurepip, venv' > /dev/null 2>&1; then python3 -m venv /mlbuild-venv; fi;
+"#,
+        );
+        file.push(Instruction::Run(Run {
+            mounts: Vec::new(),
+            network: Network::None,
+            script: script.finish(),
+        }));
+        from = first.into();
+    }
     file.push(Instruction::From {
-        image: Word::variable(env_name("BASE_IMAGE")),
+        image: from,
         alias: Some(stage.into()),
     });
     file.push(Instruction::User("root".into()));
@@ -247,5 +278,24 @@ impl Composer<'_> {
         let manifests = inputs.apt_origins.iter();
         own.chain(manifests.map(|(name, origin)| asked(name, origin)))
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_hangs_on_the_base_alone_is_made_before_the_stage_that_asks() {
+        let text = |environment| resolve_dockerfile("debian", environment).unwrap();
+        let venv = text(Some(PythonEnvironment::Venv));
+        let (kept, asked) = venv.split_once(" AS mlbuild-resolve").unwrap();
+        assert!(kept.contains("python3 -m venv /mlbuild-venv"), "{kept}");
+        assert!(kept.ends_with("FROM mlbuild-venv"), "{kept}");
+        assert!(!kept.contains("--mount"), "{kept}");
+        assert!(asked.contains("sh /mlbuild/resolve.sh"), "{asked}");
+        for other in [None, Some(PythonEnvironment::Base)] {
+            assert!(!text(other).contains("venv"), "{other:?}");
+        }
     }
 }
