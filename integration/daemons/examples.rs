@@ -1,7 +1,8 @@
 //! The projects under `examples/` build, push and run, as their READMEs say.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 use crate::support::engines::Engines;
 use crate::support::repository;
@@ -13,11 +14,14 @@ fn example(name: &str) -> tempfile::TempDir {
     copy
 }
 
-/// Copies a folder's files.
+/// Copies a folder's files, but for what `./quickstart` leaves there while it runs.
 pub fn copy_files(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("a folder");
     for entry in std::fs::read_dir(from).expect("the example") {
         let entry = entry.expect("an entry");
+        if ["mlbuild.lock", "mlbuild.runs"].contains(&entry.file_name().to_str().expect("UTF-8")) {
+            continue;
+        }
         let target = to.join(entry.file_name());
         if entry.file_type().expect("a type").is_dir() {
             copy_files(&entry.path(), &target)
@@ -95,17 +99,22 @@ fn a_dockerfile_of_ones_own_goes_through_the_same_lock() {
 
 /// Runs uv, which comes from the machine's own package index, in a project.
 pub fn uv(project: &Path, words: &[&str]) {
-    let tools = tempfile::tempdir().expect("a folder");
     let run = |command: &mut Command| {
         let output = command.output().expect("the program starts");
         let story = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{command:?}: {story}");
     };
-    run(Command::new("python3")
-        .args(["-m", "pip", "install", "-q", "--target"])
-        .arg(tools.path())
-        .arg("uv"));
-    run(Command::new(tools.path().join("bin/uv"))
+    // Fetched once for all tests.
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    let program = PROGRAM.get_or_init(|| {
+        let tools = Path::new(env!("CARGO_TARGET_TMPDIR")).join("uv");
+        run(Command::new("python3")
+            .args(["-m", "pip", "install", "-q", "--upgrade", "--target"])
+            .arg(&tools)
+            .arg("uv"));
+        tools.join("bin/uv")
+    });
+    run(Command::new(program)
         .args(words)
         .env("UV_PYTHON_DOWNLOADS", "never")
         .current_dir(project));
