@@ -71,6 +71,7 @@ impl AuthRegistry {
 impl Engines {
     /// Reads the environment; panics with the missing variable's name.
     pub fn from_env() -> Self {
+        super::times::start();
         Self {
             docker_containerd: variable("MLBUILD_TEST_DOCKER_CONTAINERD"),
             docker_classic: variable("MLBUILD_TEST_DOCKER_CLASSIC"),

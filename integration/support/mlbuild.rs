@@ -16,6 +16,7 @@ pub struct Project {
 impl Project {
     /// A project with these files.
     pub fn new(files: &[(&str, &str)]) -> Self {
+        super::times::start();
         let folder = tempfile::tempdir().unwrap();
         for name in ["project", "home", "state"] {
             std::fs::create_dir(folder.path().join(name)).unwrap();

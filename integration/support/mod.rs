@@ -15,6 +15,7 @@ pub mod repository;
 pub mod session;
 pub mod sshd;
 pub mod terminal;
+pub mod times;
 pub mod wait;
 pub mod xvfb;
 
