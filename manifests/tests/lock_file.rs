@@ -373,3 +373,27 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_lock_is_read_in_a_time_that_grows_with_its_size_and_not_with_its_square() {
+    let image = full("ghcr.io/acme/cracks");
+    let seconds = |entries: usize| {
+        let mut lock = LockFile::default();
+        for n in 0..entries {
+            let mut image = image.clone();
+            image.name = format!("{}-{n}", image.name);
+            lock.insert(image);
+        }
+        let text = lock.to_toml();
+        // The best of three: others use the machine, too.
+        let read = || {
+            let began = std::time::Instant::now();
+            LockFile::parse(&text, std::path::Path::new("mlbuild.lock")).unwrap();
+            began.elapsed()
+        };
+        [read(), read(), read()].into_iter().min().unwrap()
+    };
+    let (small, large) = (seconds(30), seconds(480));
+    // Sixteen times as many; the square would be 256 times as long.
+    assert!(large < small * 64, "{small:?}, {large:?}");
+}

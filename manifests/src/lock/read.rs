@@ -78,24 +78,25 @@ pub(super) fn parse(bytes: &[u8], path: &Path) -> Result<LockFile, LockError> {
     let mut lock = LockFile::default();
     for raw in raw.image {
         let (image, sum) = raw.split();
-        let line = at(Some(sum.span()));
+        // Counted where it is needed: for each entry it would be counted from the file's start.
+        let line = || at(Some(sum.span()));
         let key = image.key();
         let computed = checksum(&normalized(image.clone())).to_string();
         if computed != *sum.get_ref() {
             return Err(LockError::Edited {
                 path: path.to_path_buf(),
-                line,
+                line: line(),
                 image: key.to_string(),
-                found: sum.into_inner(),
+                found: sum.get_ref().clone(),
                 computed,
             });
         }
         if let Some(why) = image.build.as_ref().and_then(|build| build.check().err()) {
-            return Err(invalid(line, format!("{key}: {why}")));
+            return Err(invalid(line(), format!("{key}: {why}")));
         }
         if lock.insert(image).is_some() {
             return Err(invalid(
-                line,
+                line(),
                 format!("{key} has two entries; delete one of them"),
             ));
         }
