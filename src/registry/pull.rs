@@ -338,7 +338,15 @@ impl Registry {
         manifest: &Descriptor,
     ) -> Result<PlatformImage, RegistryError> {
         let exact = reference.clone_with_digest(manifest.digest().to_string());
-        let (found, bytes) = self.pull_manifest(&exact).await?;
+        let pulled = self.pull_manifest(&exact).await;
+        let (found, bytes) = pulled.map_err(|error| match error {
+            // The index is there: it is what it lists that isn't.
+            RegistryError::NotFound { .. } => self.malformed(
+                reference,
+                format!("it lists {}, which isn't there", manifest.digest()),
+            ),
+            other => other,
+        })?;
         self.image_of(reference, found, &bytes).await
     }
 
