@@ -183,6 +183,30 @@ pub fn config_dir() -> Option<std::path::PathBuf> {
     Some(std::path::Path::new(&set(HOME)?).join(".config/mlbuild"))
 }
 
+static CACHES: std::sync::OnceLock<std::path::PathBuf> = std::sync::OnceLock::new();
+
+/// Has caches kept in a folder of this process, since the usual one can't be written to.
+pub(crate) fn keep_caches_in(folder: std::path::PathBuf) {
+    let _ = CACHES.set(folder);
+}
+
+/// The folder for what may be lost at any time: [`state_dir`], or the one that this process has in its
+/// place.
+pub fn cache_dir() -> Option<std::path::PathBuf> {
+    let Some(folder) = CACHES.get() else {
+        return state_dir();
+    };
+    IS_MISSED.store(true, std::sync::atomic::Ordering::Relaxed);
+    Some(folder.clone())
+}
+
+static IS_MISSED: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+
+/// Whether something asked for the usual folder for caches, which can't be written to.
+pub(crate) fn misses_caches() -> bool {
+    IS_MISSED.load(std::sync::atomic::Ordering::Relaxed)
+}
+
 /// `MLBUILD_STATE_DIR`, else `$XDG_STATE_HOME/mlbuild`, else
 /// `~/.local/state/mlbuild`; `None` where there is no home folder either.
 pub fn state_dir() -> Option<std::path::PathBuf> {

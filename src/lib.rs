@@ -89,6 +89,7 @@ pub mod reporter;
 pub mod restore;
 pub mod runs;
 pub mod runtime;
+pub mod scratch;
 pub mod settings;
 pub mod shell;
 pub mod start;

@@ -40,6 +40,7 @@ const CRATES: &[Layer] = &[
 /// The modules of the root crate.
 const MODULES: &[Layer] = &[
     ("env_vars", &[]),
+    ("scratch", &["env_vars"]),
     ("error", &[]),
     ("loopback", &[]),
     ("nearest", &[]),

@@ -3,8 +3,12 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../chaos/caches.rs"]
+mod caches;
 #[path = "../chaos/engines.rs"]
 mod chaos;
+#[path = "../chaos/leftovers.rs"]
+mod leftovers;
 #[path = "../chaos/peers.rs"]
 mod peers;
 

@@ -17,25 +17,24 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
             .open(&path)?
             .write_all(bytes);
     }
-    let temporary = write_beside(&path, bytes)?;
+    let written = Written::beside(&path, bytes)?;
     if let Some(old) = old {
-        fs::set_permissions(&temporary, old.permissions())?;
+        written.set_permissions(old.permissions())?;
     }
-    temporary.persist(&path).map_err(|e| e.error)?;
+    written.replace(&path)?;
     sync_folder(&path)
 }
 
 /// Creates `path` with `bytes`; fails with `AlreadyExists` if something is there.
 pub fn create_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let temporary = write_beside(path, bytes)?;
-    temporary.persist_noclobber(path).map_err(|e| e.error)?;
+    Written::beside(path, bytes)?.create(path)?;
     sync_folder(path)
 }
 
 /// A file that is whole on disk beside `path`, and not yet there under its name. Dropped, it
 /// leaves nothing.
 pub(crate) struct Prepared {
-    temporary: tempfile::TempPath,
+    written: Written,
     path: PathBuf,
 }
 
@@ -43,14 +42,14 @@ impl Prepared {
     /// Writes `bytes` beside `path`.
     pub(crate) fn beside(path: &Path, bytes: &[u8]) -> io::Result<Self> {
         Ok(Self {
-            temporary: write_beside(path, bytes)?,
+            written: Written::beside(path, bytes)?,
             path: path.to_path_buf(),
         })
     }
 
     /// Gives it its name, in place of what is there.
     pub(crate) fn persist(self) -> io::Result<()> {
-        self.temporary.persist(&self.path).map_err(|e| e.error)?;
+        self.written.replace(&self.path)?;
         sync_folder(&self.path)
     }
 }
@@ -83,17 +82,143 @@ fn folder_of(path: &Path) -> PathBuf {
     }
 }
 
-fn write_beside(path: &Path, bytes: &[u8]) -> io::Result<tempfile::TempPath> {
-    use std::os::unix::fs::PermissionsExt;
+/// What the name of a file begins and ends with that isn't whole yet. Such a file is never part of a
+/// build's context, and [`sweep`] removes it.
+const UNFINISHED: (&str, &str) = (".mlbuild-", ".tmp");
 
-    let mut file = tempfile::Builder::new()
-        .prefix(".mlbuild-")
-        .suffix(".tmp")
+/// Whether a name is that of a file that isn't whole yet.
+pub fn is_unfinished(name: &[u8]) -> bool {
+    name.starts_with(UNFINISHED.0.as_bytes()) && name.ends_with(UNFINISHED.1.as_bytes())
+}
+
+/// Removes what killed processes left unfinished in a folder. What another process writes at this
+/// moment is locked by it, and stays.
+pub fn sweep(folder: &Path) {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        if !is_unfinished(entry.file_name().as_encoded_bytes()) {
+            continue;
+        }
+        let path = entry.path();
+        // A name alone proves nothing: what isn't a plain file was not left by us.
+        let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+        if is_file && File::open(&path).is_ok_and(|file| file.try_lock().is_ok()) {
+            let _ = fs::remove_file(&path);
+        }
+    }
+}
+
+/// Where a file for `folder` is written before it is moved there: among the temporary things of this
+/// process, which somebody looks after, if those are on the same file system; else in the folder itself.
+pub fn workshop(folder: &Path) -> PathBuf {
+    use std::os::unix::fs::MetadataExt as _;
+    let temporary = tempfile::env::temp_dir();
+    let device = |path: &Path| fs::metadata(path).map(|meta| meta.dev()).ok();
+    if device(&temporary).is_some() && device(&temporary) == device(folder) {
+        temporary
+    } else {
+        folder.to_owned()
+    }
+}
+
+/// Whether a file can be written into a folder, which is made if it isn't there: on a full disk, or one
+/// that is another's, it can't.
+///
+/// # Errors
+/// Why not.
+pub fn check_writable(path: &Path) -> io::Result<()> {
+    let folder = folder_of(path);
+    fs::create_dir_all(&folder)?;
+    // More than any file that is written here needs; nothing of it stays.
+    const ENOUGH: usize = 64 << 10;
+    Written::beside(path, &vec![b'\n'; ENOUGH]).map(drop)
+}
+
+/// A file that is whole on disk. Where the file system can do that it has no name until it gets its
+/// own, so that whoever is killed leaves nothing. It is locked meanwhile.
+enum Written {
+    Unnamed(File),
+    Named(tempfile::NamedTempFile),
+}
+
+impl Written {
+    fn beside(path: &Path, bytes: &[u8]) -> io::Result<Self> {
+        let folder = folder_of(path);
+        let mut written = match unnamed_in(&folder) {
+            Some(file) => Written::Unnamed(file),
+            None => Written::Named(named(&folder)?),
+        };
+        let file = match &mut written {
+            Written::Unnamed(file) => file,
+            Written::Named(file) => file.as_file_mut(),
+        };
+        // Where a file system has no locks, a sweep finds none to be taken and takes it.
+        let _ = file.lock();
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        Ok(written)
+    }
+
+    fn set_permissions(&self, permissions: fs::Permissions) -> io::Result<()> {
+        match self {
+            Written::Unnamed(file) => file.set_permissions(permissions),
+            Written::Named(file) => file.as_file().set_permissions(permissions),
+        }
+    }
+
+    /// Gives it a name that nothing has.
+    fn create(self, path: &Path) -> io::Result<()> {
+        match self {
+            Written::Unnamed(file) => link(&file, path),
+            Written::Named(file) => file.persist_noclobber(path).map(drop).map_err(|e| e.error),
+        }
+    }
+
+    /// Gives it a name, in place of what has it.
+    fn replace(self, path: &Path) -> io::Result<()> {
+        let file = match self {
+            Written::Named(file) => return file.persist(path).map(drop).map_err(|e| e.error),
+            Written::Unnamed(file) => file,
+        };
+        match link(&file, path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            done => return done,
+        }
+        // There is no call that gives a file without a name one that is taken.
+        let made = tempfile::Builder::new()
+            .prefix(UNFINISHED.0)
+            .suffix(UNFINISHED.1)
+            .make_in(folder_of(path), |name| link(&file, name))?;
+        made.into_temp_path().persist(path).map_err(|e| e.error)
+    }
+}
+
+/// A file without a name; `None` where the file system has none.
+fn unnamed_in(folder: &Path) -> Option<File> {
+    use rustix::fs::{CWD, Mode, OFlags, openat};
+    let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+    let file = openat(CWD, folder, flags, Mode::from_raw_mode(0o666)).ok()?;
+    // It gets its name by this path.
+    let is_seen = Path::new("/proc/self/fd").exists();
+    is_seen.then(|| File::from(file))
+}
+
+fn link(file: &File, path: &Path) -> io::Result<()> {
+    use rustix::fs::{AtFlags, CWD, linkat};
+    use std::os::fd::AsRawFd as _;
+    let own = format!("/proc/self/fd/{}", file.as_raw_fd());
+    Ok(linkat(CWD, own, CWD, path, AtFlags::SYMLINK_FOLLOW)?)
+}
+
+fn named(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
+    use std::os::unix::fs::PermissionsExt as _;
+    tempfile::Builder::new()
+        .prefix(UNFINISHED.0)
+        .suffix(UNFINISHED.1)
         .permissions(fs::Permissions::from_mode(0o666))
-        .tempfile_in(folder_of(path))?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    Ok(file.into_temp_path())
+        .tempfile_in(folder)
 }
 
 fn sync_folder(path: &Path) -> io::Result<()> {
@@ -119,5 +244,48 @@ mod tests {
         replace(&pipe, b"words").unwrap();
         assert_eq!(reader.join().unwrap(), "words");
         assert!(fs::metadata(&pipe).unwrap().file_type().is_fifo());
+    }
+
+    #[test]
+    fn what_a_killed_process_left_goes_and_what_another_writes_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        for name in [".mlbuild-a.tmp", ".mlbuild-b.tmp", ".mlbuildrc", "x.tmp"] {
+            fs::write(path(name), "x").unwrap();
+        }
+        fs::create_dir(path(".mlbuild-folder.tmp")).unwrap();
+        let busy = File::open(path(".mlbuild-b.tmp")).unwrap();
+        busy.lock().unwrap();
+        sweep(folder.path());
+        let mut left: Vec<_> = fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        left.sort();
+        assert_eq!(
+            left,
+            [
+                ".mlbuild-b.tmp",
+                ".mlbuild-folder.tmp",
+                ".mlbuildrc",
+                "x.tmp"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_file_is_made_once_replaced_and_keeps_its_permissions() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        create_new(&path, b"one").unwrap();
+        let again = create_new(&path, b"two").unwrap_err();
+        assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        replace(&path, b"three").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"three");
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o640);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 }

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use mlbuild_manifests::atomic::workshop;
+
 use super::error::JobError;
 use super::state::Agent;
 use crate::queue::{Source, archive};
@@ -16,7 +18,7 @@ pub(super) fn fetch(agent: &Agent, source: &Source, code: &Path) -> Result<(), J
     let parent = code.parent().unwrap_or(code);
     let temporary = tempfile::Builder::new()
         .prefix(".code-")
-        .tempdir_in(parent)
+        .tempdir_in(workshop(parent))
         .map_err(unwritable(parent))?;
     match source {
         Source::Folder { digest, .. } => {

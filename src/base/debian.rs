@@ -88,7 +88,7 @@ impl Debian {
         // apt downloads as a user of its own, where that one can get in.
         let folder = tempfile::Builder::new()
             .permissions(Permissions::from_mode(0o755))
-            .tempdir()
+            .tempdir_in(std::env::temp_dir())
             .map_err(BaseError::TemporaryFolder)?;
         let epoch = match std::env::var(env_vars::SOURCE_DATE_EPOCH).ok() {
             Some(text) if !text.is_empty() => crate::settings::epoch_seconds(&text)?,

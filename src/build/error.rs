@@ -54,6 +54,22 @@ pub enum BuildError {
     /// The run is bound to another image, or its record can't be written.
     #[error(transparent)]
     Run(#[from] RunRecordError),
+    /// What has to be written down after the build can't be.
+    #[error("{}: can't be written: {source}", path.display())]
+    Unwritable {
+        /// The lock, or a run record.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The image is in the registry, and what is written down of it isn't written.
+    #[error("{source}; the image is in the registry: {image}")]
+    Unwritten {
+        /// The image, with its digest.
+        image: String,
+        /// What couldn't be written.
+        source: Box<BuildError>,
+    },
     /// A locked image is to be for several platforms.
     #[error("a locked image is built for one platform at a time, not for {}", platforms.join(" and "))]
     SeveralPlatforms {
@@ -145,6 +161,10 @@ impl BuildError {
             | Self::BaseConfig { .. }
             | Self::BaseLayer { .. }
             | Self::Packed(_) => ErrorKind::Work,
+            Self::Lock(LockError::Write { .. })
+            | Self::Run(RunRecordError::Write { .. })
+            | Self::Unwritable { .. }
+            | Self::Unwritten { .. } => ErrorKind::Environment,
             Self::BaseStream(_) | Self::Pack(_) | Self::WorkFolder(_) | Self::Write { .. } => {
                 ErrorKind::Environment
             }

@@ -55,6 +55,7 @@ impl Job<'_> {
             return Ok(outcome);
         }
 
+        publish::check_writable(self.settings)?;
         let cancel = self.reporter.cancellation();
         let ssh = SshAgents::start(&self.plan.ssh)?;
         let builder = self.connect(bases).await?;
@@ -99,7 +100,16 @@ impl Job<'_> {
             packages: packages.clone(),
             build: self.pinned.map(|(_, build)| build.clone()),
         };
-        let run_id = self.write(&entry, confirmed.as_ref()).await?;
+        let written = self.write(&entry, confirmed.as_ref()).await;
+        let run_id = match (written, &confirmed) {
+            (Err(source), Some(confirmed)) => {
+                return Err(BuildError::Unwritten {
+                    image: confirmed.pinned(),
+                    source: Box::new(source),
+                });
+            }
+            (written, _) => written?,
+        };
         skip.remember(&inputs, &built, confirmed.as_ref(), packages);
         self.tell(&built, &builder, run_id.as_deref());
         Ok(BuildOutcome {

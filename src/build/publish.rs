@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use mlbuild_manifests::LockFile;
 use mlbuild_manifests::document::{
     Document, LOCK_ARTIFACT_TYPE, RUN_ARTIFACT_TYPE, RUN_ID_ANNOTATION,
 };
@@ -12,6 +11,7 @@ use mlbuild_manifests::lock::{
     Builder, ImageKey, Inputs, LockedBuild, LockedImage, LockedPackages, PublishedImage,
 };
 use mlbuild_manifests::run_record::{Binding, FOLDER_NAME, RunImage, RunPlatform, RunRecord};
+use mlbuild_manifests::{LockFile, atomic};
 use oci_spec::distribution::Reference;
 use oci_spec::image::{Descriptor, Digest};
 
@@ -181,6 +181,38 @@ fn says_enough(old: &LockedImage, new: &LockedImage) -> bool {
         new.builder.clone_from(&old.builder);
     }
     *old == new
+}
+
+/// Refuses a build whose lock or record can't be written, before anything is built or pushed.
+///
+/// # Errors
+/// [`BuildError::Unwritable`].
+pub fn check_writable(settings: &ImageSettings) -> Result<(), BuildError> {
+    let lock = settings.lock.file.clone();
+    let lock = lock.filter(|_| settings.lock.mode == LockMode::Free);
+    let runs = settings.project.join(FOLDER_NAME);
+    // Made with the first record, not before the first image.
+    let runs = if runs.is_dir() {
+        runs
+    } else {
+        settings.project.clone()
+    };
+    let record = settings.build.push.then(|| runs.join("record"));
+    for (file, name) in [
+        (lock, None),
+        (record, Some(settings.project.join(FOLDER_NAME))),
+    ] {
+        let Some(file) = file else { continue };
+        // A pipe or device is what the person wants to have.
+        if file.exists() && !file.is_file() {
+            continue;
+        }
+        atomic::check_writable(&file).map_err(|source| BuildError::Unwritable {
+            path: name.unwrap_or(file),
+            source,
+        })?;
+    }
+    Ok(())
 }
 
 /// Refuses an id that is bound to another image, before anything is written down.

@@ -252,7 +252,7 @@ fn memory_file(job: &Job) -> Option<PathBuf> {
     );
     hash.update(format!("\0{:?}", job.key));
     let name = hex::encode(hash.finalize());
-    Some(env_vars::state_dir()?.join("images").join(&name[..32]))
+    Some(env_vars::cache_dir()?.join("images").join(&name[..32]))
 }
 
 /// A keyed hash of all secret values: it says "the same as last time" on this
@@ -286,7 +286,7 @@ fn secrets_tag(job: &Job) -> Option<String> {
 
 /// A random key of this machine's user, made once.
 fn local_key() -> Option<Vec<u8>> {
-    let file = env_vars::state_dir()?.join("key");
+    let file = env_vars::cache_dir()?.join("key");
     if let Ok(key) = std::fs::read(&file) {
         return Some(key).filter(|key| key.len() == 32);
     }

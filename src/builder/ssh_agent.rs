@@ -11,6 +11,8 @@ use super::BuilderError;
 use crate::plan::SshKeys;
 
 /// How long an agent may take to listen.
+/// Longest path, in bytes, of a folder that an agent's socket lies in.
+const MAX_FOLDER: usize = 90;
 const START_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Sockets of agents by id. Agents that were started here end with the value, or, where
@@ -63,7 +65,12 @@ struct OwnAgent {
 
 impl OwnAgent {
     fn start() -> Result<Self, BuilderError> {
-        let folder = tempfile::tempdir().map_err(BuilderError::temporary)?;
+        let folder = match tempfile::tempdir() {
+            // The path of a socket has a limit.
+            Ok(folder) if folder.path().as_os_str().len() < MAX_FOLDER => Ok(folder),
+            _ => tempfile::tempdir_in(std::env::temp_dir()),
+        };
+        let folder = folder.map_err(BuilderError::temporary)?;
         let command = Command::new("ssh-agent")
             .arg("-a")
             .arg(socket_in(folder.path()))

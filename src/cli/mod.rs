@@ -16,7 +16,7 @@ use self::commands::{
 };
 use self::support::output;
 use self::support::runtime::wait_for;
-use self::support::waits;
+use self::support::{scratch, waits};
 use crate::cli::error::CommandResult;
 
 const AFTER_HELP: &str = "\
@@ -72,6 +72,20 @@ pub enum Command {
     Schema(schema::SchemaArgs),
 }
 
+impl Command {
+    /// False for verbs that only print what the program knows.
+    fn needs_room(&self) -> bool {
+        !matches!(
+            self,
+            Command::Completions(_)
+                | Command::Man(_)
+                | Command::Schema(_)
+                | Command::Templates(_)
+                | Command::Init(_)
+        )
+    }
+}
+
 /// Describes a verb's flags.
 type Documented = fn(clap::Command) -> clap::Command;
 
@@ -97,7 +111,17 @@ pub fn definition() -> clap::Command {
 /// Parses the command line, runs the verb, and says how it went.
 pub fn main() -> ExitCode {
     match Cli::try_parse_from(with_own_help(std::env::args_os().collect())) {
-        Ok(cli) => finish(waits::install().and_then(|()| execute(cli))),
+        Ok(cli) => {
+            let result = waits::install().and_then(|()| {
+                if cli.command.needs_room() {
+                    // It says what it removes.
+                    scratch::begin(!matches!(cli.command, Command::Prune(_)));
+                }
+                execute(cli)
+            });
+            scratch::end();
+            finish(result)
+        }
         Err(error) => {
             // clap's own exit code for wrong usage is 2, which is ours too.
             let code = u8::try_from(error.exit_code()).unwrap_or(2);

@@ -9,6 +9,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use mlbuild_manifests::atomic::workshop;
 use sha2::{Digest as _, Sha256};
 
 use super::store::{Store, StoreError};
@@ -78,7 +79,7 @@ impl Store {
             return Ok(());
         }
         let fail = StoreError::io(&note);
-        let mut file = tempfile::NamedTempFile::new_in(&folder).map_err(&fail)?;
+        let mut file = tempfile::NamedTempFile::new_in(workshop(&folder)).map_err(&fail)?;
         io::Write::write_all(&mut file, path).map_err(&fail)?;
         file.persist(&note).map_err(|error| fail(error.error))?;
         Ok(())

@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use mlbuild_manifests::atomic::workshop;
 use sha2::{Digest as _, Sha256};
 
 use crate::env_vars;
@@ -92,7 +93,7 @@ impl Store {
     /// # Errors
     /// Where it can't be made.
     pub fn open() -> Result<Self, StoreError> {
-        let root = env_vars::state_dir().ok_or(StoreError::NoFolder)?;
+        let root = env_vars::cache_dir().ok_or(StoreError::NoFolder)?;
         Self::at(root.join("inputs"))
     }
 
@@ -142,7 +143,7 @@ impl Store {
         let fail = StoreError::io(&folder);
         let mut file = tempfile::Builder::new()
             .prefix(".new-")
-            .tempfile_in(&folder)
+            .tempfile_in(workshop(&folder))
             .map_err(&fail)?;
         let (sha256, size) = copy_hashed(content, Some(file.as_file_mut())).map_err(&fail)?;
         if let Some(pinned) = pinned.filter(|pinned| *pinned != sha256) {

@@ -6,6 +6,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use mlbuild_manifests::atomic::workshop;
 use mlbuild_manifests::lock::Pins;
 use sha2::{Digest as _, Sha256};
 
@@ -118,7 +119,7 @@ impl View {
         }
         let new = tempfile::Builder::new()
             .prefix(".new-")
-            .tempdir_in(self.store.views())
+            .tempdir_in(workshop(&self.store.views()))
             .map_err(&fail)?;
         let inside = new.path().join("files");
         for empty in ["apt/debs", "python/uv", "python/wheels"] {

@@ -128,5 +128,5 @@ fn cache_file(name: &str, path: &std::path::Path) -> Option<PathBuf> {
     hash.update([0]);
     hash.update(name);
     let key = hex::encode(hash.finalize());
-    Some(env_vars::state_dir()?.join("contexts").join(&key[..32]))
+    Some(env_vars::cache_dir()?.join("contexts").join(&key[..32]))
 }

@@ -67,5 +67,5 @@ fn kept(image: &PinnedImage, user: Option<&str>) -> Option<PathBuf> {
         key.update([0]);
     }
     let name = format!("{}.json", hex::encode(&key.finalize()[..16]));
-    Some(env_vars::state_dir()?.join("looks").join(name))
+    Some(env_vars::cache_dir()?.join("looks").join(name))
 }

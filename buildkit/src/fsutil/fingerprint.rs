@@ -124,14 +124,15 @@ fn attempt(context: &ContextSelection, cache: Option<&Path>) -> Result<Fingerpri
             bytes += item.size();
         }
     }
-    if let Some(path) = cache {
+    // It only saves time: without it, all is read again.
+    let is_kept = cache.is_some_and(|path| {
         let entries = survey.items.iter().map(|item| survey.entry(item));
-        hash_cache::write(path, old_digest, generation, entries)?;
-    }
+        hash_cache::write(path, old_digest, generation, entries).is_ok()
+    });
     let digest = format!("sha256:{}", hex::encode(digest.finalize()));
     // Where nothing tells one file from another of its size, only the digest
     // does.
-    let transfer_key = if cache.is_some() && context.normalise.mtime.is_none() {
+    let transfer_key = if is_kept && context.normalise.mtime.is_none() {
         format!("{generation:x}")
     } else {
         digest.clone()

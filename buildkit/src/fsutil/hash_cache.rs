@@ -20,12 +20,13 @@
 //! generation begins, and the daemon must be given the context afresh.
 
 use std::cmp::Ordering;
-use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::Path;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use sha2::{Digest, Sha256};
+use tempfile::NamedTempFile;
 
 use super::error::FsError;
 
@@ -238,20 +239,32 @@ pub(super) fn write<'a>(
     }
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
-    let temporary = folder.join(format!(".hashes-{}-{}", std::process::id(), unique()));
     let written = || {
         std::fs::create_dir_all(folder)?;
-        let mut file = BufWriter::with_capacity(64 * 1024, File::create_new(&temporary)?);
-        encode(generation, entries, |bytes| file.write_all(bytes))?;
-        file.write_all(&digest)?;
-        file.flush()?;
-        std::fs::rename(&temporary, path)
+        let mut file = NamedTempFile::new_in(workshop(folder))?;
+        let mut out = BufWriter::with_capacity(64 * 1024, file.as_file_mut());
+        encode(generation, entries, |bytes| out.write_all(bytes))?;
+        out.write_all(&digest)?;
+        out.flush()?;
+        drop(out);
+        file.persist(path).map(drop).map_err(|error| error.error)
     };
     written().map_err(|e| {
-        let _ = std::fs::remove_file(&temporary);
         let name = path.as_os_str().as_encoded_bytes();
         FsError::io("write the hash cache", name, e)
     })
+}
+
+/// Where a file for `folder` is written first: among the temporary things of this process, which its
+/// owner looks after, if those are on the same file system.
+fn workshop(folder: &Path) -> PathBuf {
+    let temporary = tempfile::env::temp_dir();
+    let device = |path: &Path| std::fs::metadata(path).map(|meta| meta.dev()).ok();
+    if device(&temporary).is_some() && device(&temporary) == device(folder) {
+        temporary
+    } else {
+        folder.to_owned()
+    }
 }
 
 fn encode<'a>(
@@ -275,11 +288,6 @@ fn encode<'a>(
         write(entry.path)?;
     }
     Ok(())
-}
-
-fn unique() -> u64 {
-    static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
-    NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
 }
 
 /// Whether a file system's change times can be relied on: the local ones that

@@ -229,6 +229,11 @@ struct Walker<'a> {
     first_paths: HashMap<(u64, u64), Box<[u8]>>,
 }
 
+/// Whether a file is one that mlbuild is writing, or that it was killed at: it goes into no image.
+fn is_unfinished(name: &[u8]) -> bool {
+    name.starts_with(b".mlbuild-") && name.ends_with(b".tmp")
+}
+
 impl Walker<'_> {
     /// Visits folders from a list of those that are open, and not by recursion: how deep a tree is,
     /// its maker decides.
@@ -244,6 +249,9 @@ impl Walker<'_> {
                 continue;
             };
             folder.next += 1;
+            if kind == FileType::RegularFile && is_unfinished(name) {
+                continue;
+            }
             if folder.length > 0 {
                 self.path.push(b'/');
             }

@@ -143,7 +143,13 @@ impl Repacked {
         self.complete(registry, tags)?;
         let fail = BuildError::write(file);
         let folder = file.parent().filter(|p| !p.as_os_str().is_empty());
-        let temporary = NamedTempFile::new_in(folder.unwrap_or(Path::new("."))).map_err(fail)?;
+        // A name that is never part of a context: the folder may be the project's.
+        let temporary = tempfile::Builder::new()
+            .prefix(".mlbuild-")
+            .suffix(".tmp")
+            .tempfile_in(folder.unwrap_or(Path::new(".")))
+            .map_err(fail)?;
+        let _ = temporary.as_file().lock();
         let mut tar = tar::Builder::new(io::BufWriter::new(temporary));
         let mut append = |name: &str, size: u64, from: &mut dyn Read| {
             let mut header = tar::Header::new_gnu();

@@ -16,7 +16,6 @@ use tempfile::TempDir;
 use self::bases::Base;
 use crate::build::BuildError;
 use crate::builder::{BuildInputs, BuildOutput, Builder};
-use crate::env_vars;
 use crate::image::ImageLayer;
 use crate::image::pack::{self, PackOptions, PackedFolder, PackedImage};
 use crate::image_source::{self, Opened};
@@ -215,18 +214,10 @@ impl Repacked {
     }
 }
 
-/// Room for an image: where other state is, since temporary folders are often in memory.
+/// Room for an image, among the temporary things of this process.
 ///
 /// # Errors
 /// Where there is none.
 pub fn work_folder() -> Result<TempDir, BuildError> {
-    let fail = BuildError::WorkFolder;
-    match env_vars::state_dir() {
-        Some(state) => {
-            let folder = state.join("packing");
-            std::fs::create_dir_all(&folder).map_err(fail)?;
-            TempDir::new_in(folder).map_err(fail)
-        }
-        None => TempDir::new().map_err(fail),
-    }
+    TempDir::new().map_err(BuildError::WorkFolder)
 }

@@ -44,7 +44,7 @@ fn writer(repack: Repack) -> String {
 fn file(to: &Reference) -> Option<PathBuf> {
     let name = Sha256::digest(format!("{}/{}", to.registry(), to.repository()));
     let name = format!("{}.json", hex::encode(&name[..16]));
-    Some(env_vars::state_dir()?.join("packed").join(name))
+    Some(env_vars::cache_dir()?.join("packed").join(name))
 }
 
 fn read(to: &Reference) -> Memory {

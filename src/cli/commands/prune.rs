@@ -13,9 +13,14 @@ use crate::cli::support::format::Format;
 use crate::cli::support::output;
 use crate::cli::support::size;
 use crate::cli::support::time;
+use crate::env_vars;
 use crate::package_store::{Kept, Prune, Store, StoreError};
+use crate::scratch;
 
 /// Remove packages that this machine keeps for locked builds.
+///
+/// It also removes what killed commands left in the folder for caches, as every command does when it
+/// starts, and says what that was.
 ///
 /// Those that a lock needs stay: any mlbuild.lock that this user has pinned or built from here, and
 /// that is still in its place. A build that needs a removed package fetches it again, from beside the
@@ -49,6 +54,11 @@ pub fn run(args: &PruneArgs) -> CommandResult {
             .hint("mlbuild prune --older-than 30d --dry-run")
             .hint("mlbuild prune --keep-size 20GB --dry-run"));
     }
+    let left = match env_vars::state_dir() {
+        Some(state) if args.dry_run => scratch::leftovers(&state),
+        Some(state) => scratch::sweep(&state),
+        None => Vec::new(),
+    };
     let mut store = Store::open()?;
     if !args.dry_run {
         store = store.alone().map_err(|error| match error {
@@ -82,6 +92,7 @@ pub fn run(args: &PruneArgs) -> CommandResult {
     let choice = choice?;
     let bytes = |files: &[Kept]| files.iter().map(|file| file.size).sum::<u64>();
     let (removed, kept) = (bytes(&choice.removed), bytes(&choice.kept));
+    let left_bytes = left.iter().map(|left| left.size).sum::<u64>();
     match args.format {
         Format::Json => {
             let hashes =
@@ -93,12 +104,26 @@ pub fn run(args: &PruneArgs) -> CommandResult {
                     "removed_bytes": removed,
                     "kept": hashes(&choice.kept),
                     "kept_bytes": kept,
+                    "left_by_killed": left.iter().map(|left| &left.path).collect::<Vec<_>>(),
+                    "left_by_killed_bytes": left_bytes,
                     "dry_run": args.dry_run,
                 })
             ))
         }
         Format::Text => {
             let size = |bytes| human_bytes(i64::try_from(bytes).unwrap_or(i64::MAX));
+            if !left.is_empty() {
+                output::note(&format!(
+                    "{} {} folders and files that killed commands left, {}",
+                    if args.dry_run {
+                        "would remove"
+                    } else {
+                        "removed"
+                    },
+                    left.len(),
+                    size(left_bytes),
+                ));
+            }
             output::answer(&format!(
                 "{} {} packages, {}; {} kept, {}",
                 if args.dry_run {

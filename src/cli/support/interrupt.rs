@@ -8,7 +8,7 @@ use mlbuild_progress::restore_terminal;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::output;
+use super::{output, scratch};
 use crate::cli::error::{CommandError, CommandResult};
 
 /// What a shell reports for a process that SIGINT ended.
@@ -58,6 +58,7 @@ fn end_soon() {
     let spawned = std::thread::Builder::new().spawn(|| {
         std::thread::sleep(ORDERLY);
         mlbuild_waits::release_all();
+        scratch::end();
         restore_terminal();
         output::note("stopped before it was done");
         std::process::exit(INTERRUPTED);

@@ -21,6 +21,7 @@ pub mod registry_args;
 mod remedies;
 pub(super) mod run_line;
 pub(super) mod runtime;
+pub mod scratch;
 pub mod size;
 pub mod time;
 pub(in crate::cli) mod trust;

@@ -48,7 +48,7 @@ pub fn start(line: &str, folder: &Path) -> CommandError {
 fn bash(line: &str) -> std::io::Result<PathBuf> {
     let (mut file, path) = tempfile::Builder::new()
         .prefix("mlbuild-restore-")
-        .tempfile()?
+        .tempfile_in(std::env::temp_dir())?
         .keep()
         .map_err(|kept| kept.error)?;
     let own = word(path.to_string_lossy());
@@ -65,7 +65,7 @@ fn bash(line: &str) -> std::io::Result<PathBuf> {
 fn zsh(line: &str) -> std::io::Result<PathBuf> {
     let folder = tempfile::Builder::new()
         .prefix("mlbuild-restore-")
-        .tempdir()?
+        .tempdir_in(std::env::temp_dir())?
         .keep();
     let own = word(folder.to_string_lossy());
     let line = word(line);

@@ -1,6 +1,10 @@
 //! Errors of `build`, and of reading an image.
 
+use std::io::ErrorKind as IoErrorKind;
+
 use super::records::record_words;
+use mlbuild_manifests::run_record::RunRecordError;
+
 use crate::build::BuildError;
 use crate::cli::error::CommandError;
 use crate::image::layer::LayerError;
@@ -18,9 +22,9 @@ impl From<BuildError> for CommandError {
             BuildError::Registry(error) => (*error).into(),
             BuildError::Made(error) => (*error).into(),
             BuildError::Lock(error) => error.into(),
-            BuildError::Run(_) => {
-                made.hint("give another --run-id; a run stays with the image it used")
-            }
+            BuildError::Run(
+                RunRecordError::BoundElsewhere { .. } | RunRecordError::Taken { .. },
+            ) => made.hint("give another --run-id; a run stays with the image it used"),
             BuildError::SeveralPlatforms { .. } => {
                 made.hint("give one --platform, and a tag for each")
             }
@@ -31,6 +35,19 @@ impl From<BuildError> for CommandError {
             }
             BuildError::BaseNowhere { .. } => {
                 made.hint("push it, and name it with its registry (--base)")
+            }
+            BuildError::Unwritable { source, .. } if source.kind() == IoErrorKind::StorageFull => {
+                made.hint("the disk is full: df -h .")
+            }
+            BuildError::Unwritable { .. } => made.hint(
+                "build in a folder of yours; or write nothing down: --no-lock, without --push",
+            ),
+            BuildError::Unwritten { source, .. } => {
+                let inner = CommandError::from(*source);
+                inner
+                    .hints()
+                    .iter()
+                    .fold(made, |made, hint| made.hint(hint.clone()))
             }
             _ => made,
         }

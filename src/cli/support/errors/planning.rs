@@ -148,6 +148,10 @@ impl From<LayoutWriteError> for CommandError {
 
 impl From<LockError> for CommandError {
     fn from(error: LockError) -> Self {
-        CommandError::user(error)
+        match error {
+            // What a person wrote is wrong, or their disk.
+            LockError::Write { .. } => CommandError::environment(error),
+            error => CommandError::user(error),
+        }
     }
 }
