@@ -60,6 +60,10 @@ variables! {
         "Default for `--source-policy`.";
     FTP_PROXY =
         "Proxy for ftp, passed to RUN steps as a build-only variable.";
+    GIT_DIR =
+        "Git's own: where it is set, or `GIT_WORK_TREE`, a repository's files may lie outside its folder.";
+    GIT_WORK_TREE =
+        "As `GIT_DIR`.";
     HOME =
         "The user's home folder, where configuration, log-ins and caches are looked for.";
     HOSTNAME =

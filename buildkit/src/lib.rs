@@ -43,11 +43,11 @@ pub use gateway::LintWarning;
 pub use history::Attestation;
 pub use info::{BuildKitVersion, BuilderInfo, BuilderKind, Feature, ImageStore, Worker};
 pub use mlbuild_proto::moby::buildkit::v1::sourcepolicy;
-pub use mlbuild_proto::moby::buildkit::v1::{StatusResponse, VertexWarning};
+pub use mlbuild_proto::moby::buildkit::v1::{StatusResponse, VertexLog, VertexWarning};
 pub use mlbuild_secrets::Secret;
 pub use session::{
-    AuthOptions, ExportTarget, LocalSource, RefusedHosts, SecretSource, Session, SessionBuilder,
-    SessionError, SshSource, context_key,
+    AuthOptions, ExportTarget, GivenLogIns, LocalSource, RefusedHosts, SecretSource, Session,
+    SessionBuilder, SessionError, SshSource, context_key,
 };
 pub use solve::{Answers, CacheOption, Export, Question, SolveOptions, SolveOutput};
 pub use tls::{TlsError, TlsOptions};

@@ -70,6 +70,20 @@ static NAMED: LazyLock<Regex> = LazyLock::new(|| {
     .expect("a pattern")
 });
 
+/// The passwords of addresses in a text: `scheme://user:PASSWORD@`, `scheme://TOKEN@`.
+pub(crate) fn log_ins(text: &str) -> impl Iterator<Item = &str> {
+    static ALONE: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r#"\b(?:https?|git)://([^\s/?#:@"'<>]+)@"#).expect("a pattern")
+    });
+    let has = text.contains("://");
+    let with_user = LOG_INS.captures_iter(if has { text } else { "" });
+    let with_user = with_user.filter_map(|found| Some(found.get(2)?.as_str()));
+    // A name alone may be a user's, who has the password elsewhere: tokens are longer.
+    let alone = ALONE.captures_iter(if has { text } else { "" });
+    let alone = alone.filter_map(|found| Some(found.get(1)?.as_str()));
+    with_user.chain(alone.filter(|name| name.len() >= 16))
+}
+
 /// Cheap question first: most texts hold none of these, and patterns take time to compile.
 fn may_hold(text: &str) -> bool {
     const SIGNS: [&str; 29] = [

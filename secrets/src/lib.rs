@@ -6,6 +6,7 @@
 //! | is this value of this name one? | [`is_secret`], [`must_hide`] |
 //! | does a text hold one, by its form? | [`holds_secret`] |
 //! | does a file hold secrets, by its name? | [`is_secret_file`] |
+//! | the text, without values that are known, also in pieces | [`KnownSecrets`], [`StreamRedactor`] |
 //! | the text, without | [`redact`], [`redact_forms`], [`redact_json`], [`redact_command`], [`redact_options`] |
 //! | a value that is never shown | [`Secret`] |
 //!
@@ -15,6 +16,7 @@
 mod files;
 mod forms;
 mod json;
+mod known;
 mod names;
 mod text;
 mod value;
@@ -22,6 +24,7 @@ mod value;
 pub use files::is_secret_file;
 pub use forms::{holds_secret, is_secret_in_code, redact_forms};
 pub use json::redact_json;
+pub use known::{KnownSecrets, StreamRedactor, passwords_of_addresses};
 pub use names::{is_harmless, is_secret, is_secret_name, must_hide};
 pub use text::{redact, redact_command, redact_options};
 pub use value::Secret;

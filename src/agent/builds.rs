@@ -51,6 +51,9 @@ pub struct ImageBuild {
     pub with_docker: bool,
     /// Base that takes the place of the project's.
     pub base: Option<String>,
+    /// Registries, with or without a path, that all images have to come from which it is made of;
+    /// `None`: anywhere.
+    pub base_registries: Option<Vec<String>>,
     /// File that gets the build's story, progress and error for people.
     pub log: PathBuf,
 }

@@ -5,6 +5,7 @@ use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
 
+use mlbuild_templates::reference;
 use sha2::{Digest as _, Sha256};
 
 use super::builds::{BuildFailure, ImageBuild, RunningBuild};
@@ -85,16 +86,29 @@ fn key(agent: &Agent, source: &Source, base: Option<&String>) -> String {
         .as_ref()
         .unwrap_or(&agent.registration.engine);
     let mut hash = Sha256::new();
-    for part in [
+    let parts = [
         code,
         place,
         base.map_or("", String::as_str),
         env!("CARGO_PKG_VERSION"),
-    ] {
+    ];
+    // What an agent without that rule has built is another image.
+    let places = base_registries(agent).unwrap_or_default();
+    for part in parts.into_iter().chain(places.iter().map(String::as_str)) {
         hash.update(part.as_bytes());
         hash.update([0]);
     }
     hex::encode(hash.finalize())[..20].to_owned()
+}
+
+/// Where the images come from that an image is made of: as the policy says, and the agent's own base.
+fn base_registries(agent: &Agent) -> Option<Vec<String>> {
+    let mut places = agent.policy.registries.clone()?;
+    let own = agent.builder.base_image.as_ref();
+    if let Some(own) = own.and_then(|base| reference::parse(base).ok()) {
+        places.push(format!("{}/{}", own.registry(), own.repository()));
+    }
+    Some(places)
 }
 
 fn build(
@@ -113,6 +127,7 @@ fn build(
         push: agent.registry.is_some(),
         with_docker: agent.builder.kind == BuilderKind::Docker,
         base: base.cloned(),
+        base_registries: base_registries(agent),
         log: code.with_extension("log"),
     };
     let started = agent.builds.start(&request);

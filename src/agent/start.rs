@@ -13,13 +13,14 @@ use super::follow::{JobOutcome, follow};
 use super::handle::JobHandle;
 use super::state::Agent;
 use super::{image, labels};
+use crate::env_vars::WANDB_API_KEY;
 use crate::queue::{
     Claim, End, JobFacts, PolicyError, PolicyQuestion, QueueConfig, QueueConfigError, Source,
     Start, override_of, without_gpus,
 };
 use crate::records::{RunExit, StartedRun};
 use crate::runtime::{Options, RunSpec};
-use crate::start::job::Prepared;
+use crate::start::job::{Prepared, has_tracker_key};
 
 /// Does the job from its beginning to its end.
 pub(super) fn run(agent: &Agent, claim: &Claim, handle: &JobHandle) -> JobOutcome {
@@ -122,12 +123,31 @@ fn prepare<'a>(
         &claim.gpus,
         run_id.clone(),
         &agent.folder,
+        hands_key(agent, claim, config),
         &*agent.reporter,
     ));
     Ok(prepared?)
 }
 
-/// Asks the agent's policy. Where an image was built for the job, it comes from the agent itself.
+/// Whether a job gets the tracker's key of this machine: where the queue or the policy names it. Where
+/// neither does, and there is one, that is said.
+fn hands_key(agent: &Agent, claim: &Claim, config: &QueueConfig) -> bool {
+    let is_named = agent.policy.hands_on(WANDB_API_KEY, config);
+    if !is_named && has_tracker_key() {
+        let file = agent.policy_file.as_deref();
+        agent.reporter.note(format!(
+            "job {}: doesn't get this machine's {WANDB_API_KEY}; to hand it on, write `env: [{WANDB_API_KEY}]` \
+             into the configuration of the queue {}, or `policy: {{env: [{WANDB_API_KEY}]}}` into {}",
+            claim.id,
+            claim.queue,
+            file.unwrap_or(Path::new("the agent's launch-config.yaml")).display(),
+        ));
+    }
+    is_named
+}
+
+/// Asks the agent's policy. An image that was built for the job comes from the agent itself: the images
+/// that it is made from were held against the policy when it was built.
 fn admit(
     agent: &Agent,
     claim: &Claim,

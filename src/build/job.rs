@@ -21,7 +21,7 @@ use crate::planning::compose::Composed;
 use crate::planning::context::Before;
 use crate::planning::input_digests::{self, changed};
 use crate::planning::locked::LockedPlan;
-use crate::planning::titles;
+use crate::planning::{origins, titles};
 use crate::registry::Registry;
 use crate::reporter::{Event, Reporter};
 use crate::settings::{ImageSettings, LockMode};
@@ -47,6 +47,7 @@ impl Job<'_> {
         locked: Option<&LockedImage>,
         bases: &mut Bases,
     ) -> Result<BuildOutcome, BuildError> {
+        origins::check_plan(self.plan, self.settings.build.base_registries.as_deref())?;
         let context = Before::look(self.settings, self.plan)?;
         let inputs = input_digests::inputs(self.plan, self.composed, context.digest());
         let skip = Skip::new(self, &inputs);

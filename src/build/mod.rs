@@ -31,7 +31,7 @@ use crate::planning::bases::{self, Bases};
 use crate::planning::compose::{self, Composed};
 use crate::planning::explain::{Choice, Explained};
 use crate::planning::locked::{self, LockedPlan};
-use crate::planning::{build_plan, lock_key, registry_options, sent};
+use crate::planning::{build_plan, lock_key, origins, registry_options, sent};
 use crate::registry::Registry;
 use crate::reporter::{Event, Reporter};
 use crate::settings::{self, BuildRequest, ImageSettings};
@@ -191,6 +191,7 @@ impl<'a> Start<'a> {
             None => None,
         };
         let uses = build_plan::images(settings, &composed)?;
+        origins::check_uses(&uses, settings.build.base_registries.as_deref())?;
         Ok(Start {
             settings,
             reporter,

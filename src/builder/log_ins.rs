@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use mlbuild_buildkit::{StatusResponse, VertexWarning};
 use mlbuild_templates::reference;
 
-use crate::pin::{self, PinContext};
+use crate::pin::{self, ExpandError, PinContext};
 use crate::plan::{BuildPlan, Context, Typed};
 
 /// Docker Hub: its frontends and scanners are used where a build names none.
@@ -16,37 +16,14 @@ const IMAGE: &str = "docker-image://";
 /// The hosts of every image that a plan reads or writes: names, bases, `COPY --from`, frontends,
 /// contexts, caches, attestations' scanners, and what the user's source policy puts in their place.
 pub(super) fn hosts(plan: &BuildPlan) -> BTreeSet<String> {
-    let mut names: Vec<String> = plan.tags.iter().chain(plan.bases.keys()).cloned().collect();
-    let platform = match plan.platforms.as_slice() {
-        [one] => Some(one.as_str()),
-        _ => None,
-    };
-    let args = plan.build_args.iter();
-    let context = PinContext {
-        build_args: args.map(|(k, v)| (k.as_str(), v.as_str())).collect(),
-        platform,
-        ..PinContext::default()
-    };
-    let text = &plan.dockerfile.text;
     // What can't be expanded, the builder refuses.
-    let images = pin::images(text, &context).unwrap_or_default();
-    names.extend(images.into_iter().map(|image| image.reference));
-    names.extend(frontends(text));
-    names.extend(plan.build_args.get("BUILDKIT_SYNTAX").cloned());
-    for context in plan.named_contexts.values().chain([&plan.context]) {
-        if let Context::Remote { url } = context {
-            names.extend(url.strip_prefix(IMAGE).map(str::to_owned));
-        }
-    }
+    let mut names = images_read(plan).unwrap_or_default();
+    names.extend(plan.tags.iter().chain(plan.bases.keys()).cloned());
     let caches = plan.cache_from.iter().chain(&plan.cache_to);
     names.extend(caches.filter_map(|cache: &Typed| cache.attrs.get("ref").cloned()));
     for output in &plan.outputs {
         let written = output.attrs.get("name").map(String::as_str);
         names.extend(written.unwrap_or_default().split(',').map(str::to_owned));
-    }
-    for value in plan.attestations.values().flatten() {
-        let fields = value.split(',');
-        names.extend(fields.filter_map(|f| f.strip_prefix("generator=").map(str::to_owned)));
     }
     if let Some(policy) = &plan.source_policy {
         images_of(policy, &mut names);
@@ -58,6 +35,40 @@ pub(super) fn hosts(plan: &BuildPlan) -> BTreeSet<String> {
         .collect();
     hosts.insert(HUB.to_owned());
     hosts
+}
+
+/// The images that a plan reads, as it names them: bases, `COPY --from`, frontends, contexts,
+/// attestations' scanners.
+///
+/// # Errors
+/// Where a name in the Dockerfile can't be expanded.
+pub fn images_read(plan: &BuildPlan) -> Result<Vec<String>, ExpandError> {
+    let platform = match plan.platforms.as_slice() {
+        [one] => Some(one.as_str()),
+        _ => None,
+    };
+    let args = plan.build_args.iter();
+    let context = PinContext {
+        build_args: args.map(|(k, v)| (k.as_str(), v.as_str())).collect(),
+        named_contexts: plan.named_contexts.keys().map(String::as_str).collect(),
+        platform,
+        ..PinContext::default()
+    };
+    let text = &plan.dockerfile.text;
+    let images = pin::images(text, &context)?;
+    let mut names: Vec<String> = images.into_iter().map(|image| image.reference).collect();
+    names.extend(frontends(text));
+    names.extend(plan.build_args.get("BUILDKIT_SYNTAX").cloned());
+    for context in plan.named_contexts.values().chain([&plan.context]) {
+        if let Context::Remote { url } = context {
+            names.extend(url.strip_prefix(IMAGE).map(str::to_owned));
+        }
+    }
+    for value in plan.attestations.values().flatten() {
+        let fields = value.split(',');
+        names.extend(fields.filter_map(|f| f.strip_prefix("generator=").map(str::to_owned)));
+    }
+    Ok(names)
 }
 
 /// What is said of hosts whose log-ins the builder asked for and didn't get.

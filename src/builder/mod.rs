@@ -12,6 +12,7 @@ mod export;
 mod exports;
 mod log_ins;
 mod packages;
+mod redaction;
 mod request;
 mod solve;
 mod source_policy;
@@ -34,6 +35,8 @@ use tokio_util::sync::CancellationToken;
 pub use connect::{Connection, connect_or_start, connect_quietly, local_docker};
 pub use error::{BuilderError, ExplainFailure, PlanFeature, TlsFile};
 pub use exports::{Delivery, Route};
+pub use log_ins::images_read;
+pub use redaction::Redaction;
 pub use solve::{SolveRequest, untitled};
 pub use ssh_agent::SshAgents;
 
@@ -68,6 +71,8 @@ pub struct BuildInputs<'a> {
     pub cancel: CancellationToken,
     /// Whether the image is asked for its packages while it is built.
     pub asks_packages: bool,
+    /// What is taken out of what the builder says.
+    pub redaction: Redaction,
 }
 
 /// What came out.
@@ -206,7 +211,7 @@ impl Builder {
         if let Some(warning) = log_ins::warning(&refused.hosts()) {
             let _ = inputs.events.send(warning).await;
         }
-        let solved = solved?;
+        let solved = solved.map_err(|error| inputs.redaction.of_error(error))?;
         Ok(BuildOutput {
             config_digest: solved.config_digest,
             descriptor: solved.descriptor,

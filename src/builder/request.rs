@@ -30,7 +30,8 @@ pub(super) fn prepare(
     let plan = inputs.plan;
     let network = plan.run.network.as_deref().or(default_network);
     let mut attrs = frontend_attrs(plan, inputs, network);
-    let auth = AuthOptions::from_env(&Env::process(), log_ins::hosts(plan));
+    let mut auth = AuthOptions::from_env(&Env::process(), log_ins::hosts(plan));
+    auth.given = inputs.redaction.given.clone();
     let refused = auth.refused.clone();
     let mut session = Session::builder().auth(auth);
     let (name, text) = (&plan.dockerfile.file_name, &plan.dockerfile.text);

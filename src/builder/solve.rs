@@ -9,6 +9,7 @@ use mlbuild_progress::{BuildTrace, LocalSteps};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::redaction::{MessageRedactor, Redaction};
 use super::{BuildInputs, BuilderError, ExplainFailure};
 use crate::host::HostSettings;
 use crate::plan::BuildPlan;
@@ -16,6 +17,8 @@ use crate::reporter::{Reporter, Titles};
 
 /// How long the builder's part of a build that was cancelled may take to end.
 const CANCEL_GRACE: Duration = Duration::from_millis(600);
+/// Messages of the builder that may wait.
+const WAITING: usize = 64;
 
 /// What is to be solved, with everything but the progress.
 #[derive(Debug, Clone)]
@@ -48,6 +51,7 @@ impl<'a> SolveRequest<'a> {
             events,
             cancel: self.cancel.clone(),
             asks_packages: self.asks_packages,
+            redaction: Redaction::of(self.plan, self.host),
         }
     }
 
@@ -67,7 +71,10 @@ impl<'a> SolveRequest<'a> {
         W: Future<Output = Result<T, E>>,
     {
         let mut progress = reporter.begin_solve(titles);
-        let inputs = self.inputs(progress.sender());
+        let (events, incoming) = mpsc::channel(WAITING);
+        let inputs = self.inputs(events);
+        let redactor = MessageRedactor::new(inputs.redaction.clone());
+        let shown = progress.sender();
         let steps = progress.local_steps();
         // Inputs go with the work: their sender has to be gone before the progress ends.
         let work = work(inputs, steps);
@@ -84,6 +91,7 @@ impl<'a> SolveRequest<'a> {
                 cancelled = cancelled => cancelled,
             }
         };
+        let work = redacted(work, incoming, shown, redactor);
         let done = progress.during(work).await;
         let trace = progress.finish().await;
         match done {
@@ -91,6 +99,31 @@ impl<'a> SolveRequest<'a> {
             Err(error) => Err(error.explain(&trace, self.plan)),
         }
     }
+}
+
+/// Does work while messages of the builder go from `incoming` to `shown` without their secrets.
+async fn redacted<T>(
+    work: impl Future<Output = T>,
+    mut incoming: mpsc::Receiver<StatusResponse>,
+    shown: mpsc::Sender<StatusResponse>,
+    mut redactor: MessageRedactor,
+) -> T {
+    let mut work = std::pin::pin!(work);
+    let done = loop {
+        tokio::select! {
+            // Where nobody shows them any more, they are dropped.
+            Some(message) = incoming.recv() => drop(shown.send(redactor.message(message)).await),
+            done = &mut work => break done,
+        }
+    };
+    incoming.close();
+    while let Some(message) = incoming.recv().await {
+        let _ = shown.send(redactor.message(message)).await;
+    }
+    if let Some(rest) = redactor.finish() {
+        let _ = shown.send(rest).await;
+    }
+    done
 }
 
 /// Titles for a build whose steps have none.

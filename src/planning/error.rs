@@ -87,6 +87,14 @@ pub enum PlanningError {
         /// What is wrong with it.
         source: ReferenceError,
     },
+    /// An image that isn't from where this build may take its images.
+    #[error("{image}: this build takes its images from {} only", places.join(", "))]
+    Elsewhere {
+        /// What it is, mostly as the Dockerfile has it.
+        image: String,
+        /// The registries, with or without a path.
+        places: Vec<String>,
+    },
     /// A pin of the lock is no reference.
     #[error(transparent)]
     Reference(#[from] ReferenceError),

@@ -16,6 +16,7 @@ pub mod input_digests;
 mod large;
 mod layouts;
 pub mod locked;
+pub mod origins;
 mod repack;
 pub mod sent;
 pub mod titles;

@@ -8,9 +8,11 @@
 //! ```yaml
 //! policy:
 //!   mounts: [/mnt/datasets, cache]     # folders with all that is in them; volumes by name
-//!   env: [WANDB_API_KEY, "AWS_*"]      # variables of the agent that a launch may hand on
+//!   env: [WANDB_API_KEY, "AWS_*"]      # variables of the agent that a launch may hand on; the
+//!                                      # tracker's key, where it is named, goes to every job
 //!   options: [ulimit, network=host]    # further options of docker run; with a value, only that
-//!   registries: [ghcr.io/me]           # where images come from; without it: anywhere
+//!   registries: [ghcr.io/me]           # where images come from, and the bases of those that are
+//!                                      # built here; without it: anywhere
 //!   users: ["1000:1000"]               # whom containers run as; without it: anybody
 //!   gpus: 4                            # most that a job gets
 //!   memory: 64g                        # most that a job gets, and what it gets without a word
@@ -22,9 +24,8 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
-use mlbuild_templates::reference;
-
 use super::config::QueueConfig;
+use crate::planning::origins;
 use crate::runtime::{Options, RunSpec, Setting, Value, find};
 use crate::trust;
 
@@ -101,7 +102,10 @@ impl Policy {
             return Ok(());
         }
         match (setting.flag.name, &setting.value) {
-            ("env", Value::Assignment(variable)) => self.variable(&variable.name, queue),
+            ("env", Value::Assignment(variable)) if self.hands_on(&variable.name, queue) => Ok(()),
+            ("env", Value::Assignment(variable)) => Err(PolicyError::Variable {
+                name: variable.name.clone(),
+            }),
             ("volume", Value::Volume(volume)) => match &volume.source {
                 Some(source) => self.mount(source),
                 None => Ok(()),
@@ -138,8 +142,8 @@ impl Policy {
             })
     }
 
-    /// A variable of the agent's environment: the queue names it, or the policy does.
-    fn variable(&self, name: &str, queue: &QueueConfig) -> Result<(), PolicyError> {
+    /// Whether jobs get a variable of the agent's environment: the queue names it, or the policy does.
+    pub fn hands_on(&self, name: &str, queue: &QueueConfig) -> bool {
         let of_queue = queue.options.all("env").any(
             |value| matches!(value, Value::Assignment(of) if of.value.is_none() && of.name == name),
         );
@@ -147,12 +151,7 @@ impl Policy {
             Some(beginning) => name.starts_with(beginning),
             None => known == name,
         });
-        if of_queue || is_named {
-            return Ok(());
-        }
-        Err(PolicyError::Variable {
-            name: name.to_owned(),
-        })
+        of_queue || is_named
     }
 
     fn mount(&self, source: &str) -> Result<(), PolicyError> {
@@ -188,21 +187,12 @@ impl Policy {
         let Some(registries) = &self.registries else {
             return Ok(());
         };
-        let refused = || PolicyError::Registry {
-            image: image.to_owned(),
-        };
-        let named = reference::parse(image).map_err(|_| refused())?;
-        let place = format!("{}/{}", named.registry(), named.repository());
-        let holds = |known: &String| {
-            let known = known.trim_end_matches('/');
-            place
-                .strip_prefix(known)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
-        if registries.iter().any(holds) {
+        if origins::is_of(image, registries) {
             return Ok(());
         }
-        Err(refused())
+        Err(PolicyError::Registry {
+            image: image.to_owned(),
+        })
     }
 
     fn user(&self, options: &Options) -> Result<(), PolicyError> {

@@ -13,6 +13,7 @@ use super::git::{Git, GitError};
 use super::patch::{self, Kept, MAX_FILE};
 use super::remotes::Remotes;
 use super::status::{Status, without_records};
+use crate::env_vars::{GIT_DIR, GIT_WORK_TREE};
 
 /// Most files that aren't tracked and still go into a patch.
 const MAX_UNTRACKED: usize = 1000;
@@ -40,6 +41,7 @@ impl Snapshot {
             "--show-toplevel",
             "--git-path",
             "index",
+            "--absolute-git-dir",
             "--show-prefix",
         ];
         // At once: starting git takes longer than its answers do.
@@ -64,7 +66,11 @@ impl Snapshot {
         let top = PathBuf::from(lines.next().unwrap_or_default());
         // Told from where git was asked.
         let index = project.join(lines.next().unwrap_or_default());
+        let git_dir = PathBuf::from(lines.next().unwrap_or_default());
         let folder = lines.next().unwrap_or_default().trim_end_matches('/');
+        if !is_own_tree(project, &top, &git_dir) {
+            return Err(GitError::Elsewhere(top));
+        }
 
         let git = here.moved_to(&top);
         let remote = remotes.of_branch(status.branch.as_deref());
@@ -86,6 +92,21 @@ impl Snapshot {
         state.changes = patch.as_deref().map(sha256);
         Ok(Some(Snapshot { state, patch }))
     }
+}
+
+/// Whether a working tree is where the repository is: its configuration can name any folder, whose
+/// files would then be recorded. What the user's environment says is obeyed.
+fn is_own_tree(project: &Path, top: &Path, git_dir: &Path) -> bool {
+    if [GIT_DIR, GIT_WORK_TREE]
+        .iter()
+        .any(|name| std::env::var_os(name).is_some())
+    {
+        return true;
+    }
+    let whole = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let own = top.join(".git");
+    // A file there is of a submodule or of a further working tree, and leads to the repository.
+    whole(project).starts_with(whole(top)) && (own.is_file() || whole(&own) == whole(git_dir))
 }
 
 /// The patch from the commit (or from nothing) to the working tree.

@@ -9,6 +9,27 @@ pub(super) fn without_records() -> String {
     format!(":(top,exclude,glob)**/{FOLDER_NAME}/**")
 }
 
+/// How deep submodules of submodules are asked.
+const DEPTH: usize = 8;
+
+/// Paths of the submodules, from the repository's top.
+fn submodules(git: &Git) -> Result<Vec<String>, GitError> {
+    let listed = git.bytes(
+        &["ls-files", "--stage", "--full-name", "-z", "--", ":/"],
+        b"",
+    )?;
+    let entries = listed.split(|&b| b == 0).map(String::from_utf8_lossy);
+    let path = |entry: std::borrow::Cow<'_, str>| {
+        let path = entry
+            .strip_prefix("160000 ")?
+            .split_once('\t')?
+            .1
+            .to_owned();
+        Some(path)
+    };
+    Ok(entries.filter_map(path).collect())
+}
+
 /// What `git status` says.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Status {
@@ -24,7 +45,42 @@ pub(super) struct Status {
 
 impl Status {
     /// Asks git, for the whole repository.
+    ///
+    /// Submodules are asked one by one: their own configurations name programs too, which are put out
+    /// of force only where git is started in them.
     pub(super) fn read(git: &Git) -> Result<Self, GitError> {
+        Self::read_to_depth(git, DEPTH)
+    }
+
+    fn read_to_depth(git: &Git, depth: usize) -> Result<Self, GitError> {
+        let (status, links) = std::thread::scope(|scope| {
+            let links = scope.spawn(|| submodules(git));
+            let status = Self::read_without_submodules(git);
+            (status, links.join().expect("asking git doesn't panic"))
+        });
+        let (mut status, links) = (status?, links?);
+        if links.is_empty() || depth == 0 {
+            return Ok(status);
+        }
+        let top = git.text(&["rev-parse", "--show-toplevel"])?;
+        for link in links {
+            let folder = std::path::Path::new(&top).join(&link);
+            if !folder.join(".git").exists() {
+                continue;
+            }
+            let inside = Self::read_to_depth(&Git::at(&folder), depth - 1)?;
+            if inside.is_dirty() && !status.submodules.contains(&link) {
+                if !status.tracked.contains(&link) {
+                    status.tracked.push(link.clone());
+                }
+                status.submodules.push(link);
+            }
+        }
+        status.tracked.sort();
+        Ok(status)
+    }
+
+    fn read_without_submodules(git: &Git) -> Result<Self, GitError> {
         let records = without_records();
         let answer = git.bytes(
             &[
@@ -34,7 +90,7 @@ impl Status {
                 "-z",
                 "--no-renames",
                 "--untracked-files=all",
-                "--ignore-submodules=none",
+                "--ignore-submodules=dirty",
                 "--",
                 ":/",
                 &records,

@@ -53,6 +53,8 @@ pub struct BuildSettings {
     pub contexts: BTreeMap<String, Context>,
     /// Attestations.
     pub attestations: BTreeMap<String, Option<String>>,
+    /// Registries, with or without a path, that all images come from; `None`: anywhere.
+    pub base_registries: Option<Vec<String>>,
     /// Source policy.
     pub source_policy: Option<serde_json::Value>,
     /// Seconds since 1970-01-01.
@@ -142,6 +144,7 @@ pub(super) fn resolve(
             .collect(),
         contexts: contexts(request, file)?,
         attestations: attestations(request)?,
+        base_registries: request.base_registries.clone(),
         source_policy: policy.map(source_policy).transpose()?,
         repack: repack(request.repack.as_deref(), file.repack.as_deref())?,
         push: outputs.push,

@@ -142,6 +142,9 @@ pub struct BuildRequest {
     pub provenance: Option<String>,
     /// The builder's own software bill of materials; `false` switches it off.
     pub sbom: Option<String>,
+    /// Registries, with or without a path, that all images of the build have to come from; `None`:
+    /// anywhere.
+    pub base_registries: Option<Vec<String>>,
     /// BuildKit source policy, a JSON file.
     pub source_policy_file: Option<PathBuf>,
 

@@ -7,14 +7,16 @@ use std::process::{Command, Stdio};
 use mlbuild_buildkit::docker::api::DockerApi;
 use mlbuild_manifests::RunId;
 
+use super::credentials::tracker_key;
 use super::error::StartError;
 use super::record::PendingRecord;
 use super::runtime_cli::{self, ContainerRuntime};
 use super::{GpuSelection, Start, StartRequest, image};
 use crate::accelerator::{self, Host};
+use crate::env_vars::WANDB_API_KEY;
 use crate::records::{Snapshot, StartedRun, this_host};
 use crate::reporter::Reporter;
-use crate::runtime::{Options, RunSpec, RuntimeCli};
+use crate::runtime::{Options, RunSpec, RuntimeCli, Value};
 
 /// Options that `docker run` has and `docker create` hasn't, or that the agent sees to itself.
 const OF_RUN: [&str; 4] = ["detach", "detach-keys", "sig-proxy", "rm"];
@@ -93,7 +95,8 @@ impl Engine {
         (0..count).map(|n| n.to_string()).collect()
     }
 
-    /// Pulls what is missing, and decides everything about a job's container.
+    /// Pulls what is missing, and decides everything about a job's container. `hands_key`: it gets the
+    /// tracker's key of this machine, where there is one.
     ///
     /// # Errors
     /// Where the image can't be had, or a GPU can't.
@@ -104,6 +107,7 @@ impl Engine {
         gpus: &[String],
         run_id: RunId,
         folder: &Path,
+        hands_key: bool,
         reporter: &dyn Reporter,
     ) -> Result<Prepared<'_>, StartError> {
         let image = image::pin(&self.0, &spec, reporter).await?;
@@ -120,23 +124,38 @@ impl Engine {
             run_id,
             folder: folder.to_owned(),
             registry: None,
+            tracker_key: false,
         };
-        let has_key = request.defaults;
         let mut start = Start::prepare(request, &self.0, image, reporter)?;
-        if !has_key
-            && let Some(key) = super::credentials::tracker_key(start.spec.options.all("env"))
-        {
-            // By name alone: the value is in the client's environment.
-            start
-                .spec
-                .options
-                .add("env", crate::env_vars::WANDB_API_KEY);
-            start.secrets.push((crate::env_vars::WANDB_API_KEY, key));
+        if hands_key {
+            start.add_tracker_key();
         }
         let remove = start.spec.options.is_on("rm");
         start.spec.options = start.spec.options.without(&OF_RUN);
         start.argv = start.spec.argv(self.0.cli).form;
         Ok(Prepared { start, remove })
+    }
+}
+
+/// Whether this machine has a key of the tracker that jobs could be handed.
+pub(crate) fn has_tracker_key() -> bool {
+    tracker_key(std::iter::empty()).is_some()
+}
+
+impl Start<'_> {
+    /// Hands on the tracker's key. By name alone: the value is in the client's environment.
+    fn add_tracker_key(&mut self) {
+        let with_value = self.spec.options.all("env").filter(
+            |value| !matches!(value, Value::Assignment(variable) if variable.value.is_none()),
+        );
+        let Some(key) = tracker_key(with_value) else {
+            return;
+        };
+        let is_named = |value: &Value| matches!(value, Value::Assignment(variable) if variable.name == WANDB_API_KEY);
+        if !self.spec.options.all("env").any(is_named) {
+            self.spec.options.add("env", WANDB_API_KEY);
+        }
+        self.secrets.push((WANDB_API_KEY, key));
     }
 }
 

@@ -70,9 +70,10 @@ pub struct StartRequest {
     pub runtime: Option<RuntimeCli>,
     /// The GPUs it gets.
     pub gpu: GpuSelection,
-    /// Whether it gets what machine learning usually needs: a larger /dev/shm, limits of memory, the
-    /// tracker's key.
+    /// Whether it gets what machine learning usually needs: a larger /dev/shm, limits of memory.
     pub defaults: bool,
+    /// Whether it gets the tracker's key of this machine too, with the other defaults.
+    pub tracker_key: bool,
     /// Whether the run is recorded in the project's `mlbuild.runs/`.
     pub record: bool,
     /// The run's id.
@@ -158,7 +159,9 @@ impl<'a> Start<'a> {
             spec.options = options;
             let usual = defaults::of(&spec, runtime, gpu.is_given(), &image, &request.folder);
             options = spec.options.over(usual);
-            if let Some(key) = credentials::tracker_key(options.all("env")) {
+            if request.tracker_key
+                && let Some(key) = credentials::tracker_key(options.all("env"))
+            {
                 options.add("env", env_vars::WANDB_API_KEY);
                 secrets.push((env_vars::WANDB_API_KEY, key));
             }

@@ -19,6 +19,7 @@ use mlbuild_proto::moby::filesync::v1::{
     GetTokenAuthorityRequest, GetTokenAuthorityResponse, VerifyTokenAuthorityRequest,
     VerifyTokenAuthorityResponse,
 };
+use mlbuild_secrets::Secret;
 use serde::Deserialize;
 use sha2::Sha256;
 use tonic::{Request, Response, Status};
@@ -41,6 +42,31 @@ pub struct AuthOptions {
     /// The hosts that the builder asked for besides, and that there is a log-in for or not: where
     /// they are kept was not looked at.
     pub refused: RefusedHosts,
+    /// The passwords and tokens that were given to the builder or to a token service.
+    pub given: GivenLogIns,
+}
+
+/// Passwords and tokens that were given: nothing that is shown may hold one.
+#[derive(Clone, Debug, Default)]
+pub struct GivenLogIns(Arc<Mutex<Vec<Secret>>>);
+
+/// Most of them that are remembered: a build has a handful of registries.
+const MAX_GIVEN: usize = 256;
+
+impl GivenLogIns {
+    /// Those of this build so far, in the order in which they were given.
+    pub fn values(&self) -> Vec<Secret> {
+        self.0.lock().unwrap_or_else(|e| e.into_inner()).clone()
+    }
+
+    /// One more.
+    pub fn add(&self, value: &str) {
+        let value = Secret::new(value);
+        let mut values = self.0.lock().unwrap_or_else(|e| e.into_inner());
+        if values.len() < MAX_GIVEN && !values.contains(&value) {
+            values.push(value);
+        }
+    }
 }
 
 /// Hosts whose log-ins were asked for and not given.
@@ -132,10 +158,20 @@ impl Auth {
         let shared = self.shared.clone();
         let host = host.to_string();
         // Helpers are programs, and reading their answer blocks.
-        tokio::task::spawn_blocking(move || shared.lookup(&host))
+        let found = tokio::task::spawn_blocking(move || shared.lookup(&host))
             .await
             .map_err(|e| Status::internal(e.to_string()))?
-            .map_err(|e| Status::failed_precondition(e.to_string()))
+            .map_err(|e| Status::failed_precondition(e.to_string()))?;
+        match &found {
+            Some(RegistryCredentials::Password { password, .. }) => {
+                self.shared.options.given.add(password.expose());
+            }
+            Some(RegistryCredentials::IdentityToken(token)) => {
+                self.shared.options.given.add(token.expose());
+            }
+            None => {}
+        }
+        Ok(found)
     }
 
     /// The key that proves to the builder that a later request for the same
@@ -216,6 +252,7 @@ impl auth_server::Auth for Auth {
             }
         };
         let token = fetch_token(http, &request, credentials.as_ref()).await?;
+        self.shared.options.given.add(&token.token);
         Ok(Response::new(token))
     }
 

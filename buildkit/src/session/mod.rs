@@ -28,7 +28,7 @@ use tonic::service::Routes;
 
 use crate::wire::MAX_MESSAGE;
 
-pub use auth::{AuthOptions, RefusedHosts};
+pub use auth::{AuthOptions, GivenLogIns, RefusedHosts};
 pub use filesend::ExportTarget;
 pub use filesync::LocalSource;
 pub use secrets::SecretSource;

@@ -123,6 +123,42 @@ fn looking_at_a_repository_runs_nothing_of_it() {
 }
 
 #[test]
+fn a_submodules_own_configuration_runs_nothing() {
+    let project = Project::new(&[(".gitattributes", ""), ("requirements.txt", "six\n")]);
+    let repository = Repository::new(&project.path(""), &project.home());
+    project.write("sub/.gitattributes", "* filter=trap\n");
+    project.write("sub/a.txt", "a\n");
+    let sub = Repository::new(&project.path("sub"), &project.home());
+    sub.commit("inside");
+    repository.git(&["add", "."]);
+    repository.commit("with a submodule");
+    let mark = project.outside().join("sprung");
+    for key in ["filter.trap.clean", "core.fsmonitor"] {
+        sub.git(&["config", key, &format!("touch {}; cat", mark.display())]);
+    }
+    project.write("sub/a.txt", "changed\n");
+    let snapshot = Snapshot::take(&project.path("")).unwrap().unwrap();
+    assert!(!mark.exists(), "a program of the submodule ran");
+    let left_out = &snapshot.state.left_out;
+    assert_eq!(left_out, &["sub: changes inside a submodule"]);
+    let _ = repository.command(&["status"]).output().unwrap();
+    assert!(mark.exists(), "git alone runs it");
+}
+
+#[test]
+fn files_outside_a_repository_are_not_recorded() {
+    let project = Project::new(&[("a.txt", "a\n")]);
+    let repository = Repository::new(&project.path(""), &project.home());
+    repository.commit("one");
+    project.write("../home/secret.txt", "hunter2\n");
+    let home = project.home().display().to_string();
+    repository.git(&["config", "core.worktree", &home]);
+    let refused = Snapshot::take(&project.path("")).unwrap_err().to_string();
+    assert!(refused.contains("core.worktree leads to"), "{refused}");
+    println!("{refused}");
+}
+
+#[test]
 fn bringing_code_back_runs_nothing_of_the_repository() {
     let trapped = Trapped::new();
     let folder = trapped.project.path("");

@@ -134,3 +134,61 @@ fn a_launch_sets_only_what_the_queue_lets_it() {
     );
     println!("{text}");
 }
+
+/// What an agent holds the code of a job to: `policy.registries`.
+#[test]
+fn images_from_elsewhere_are_in_no_build_that_names_its_registries() {
+    for (files, said) in [
+        (
+            &[("Dockerfile", "FROM evil.example/a:1\n")][..],
+            "evil.example/a:1",
+        ),
+        (
+            &[(
+                "Dockerfile",
+                "FROM good.example/me/a:1\nCOPY --from=evil.example/b /a /b\n",
+            )],
+            "evil.example/b",
+        ),
+        (
+            &[(
+                "Dockerfile",
+                "FROM good.example/me/a:1\nRUN --mount=type=bind,from=good.example/mean true\n",
+            )],
+            "good.example/mean",
+        ),
+        (
+            &[("Dockerfile", "ARG B=evil.example/c\nFROM ${B}\n")],
+            "evil.example/c",
+        ),
+        (&[("Dockerfile", "FROM debian:13\n")], "debian:13"),
+        (
+            &[(
+                "mlbuild.toml",
+                "[image]\ntemplate = \"python\"\nbase = \"evil.example/p:1\"\n",
+            )],
+            "evil.example/p:1",
+        ),
+        (
+            &[(
+                "Dockerfile",
+                "# syntax=evil.example/frontend\nFROM scratch\n",
+            )],
+            "evil.example/frontend",
+        ),
+    ] {
+        let project = Project::new(files);
+        // No registry is asked: nothing would answer there, and the refusal says so at once.
+        let ran = project.run([
+            "image",
+            "--builder=tcp://127.0.0.1:1",
+            "--base-registry=good.example/me",
+        ]);
+        let text = project.filtered(ran.refusal(2));
+        assert!(
+            text.contains(said) && text.contains("good.example/me only"),
+            "{text}"
+        );
+        println!("{text}");
+    }
+}

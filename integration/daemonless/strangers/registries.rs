@@ -2,8 +2,8 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use mlbuild::registry::{CredentialStore, Registry, RegistryOptions};
 use oci_spec::distribution::Reference;
@@ -96,4 +96,89 @@ async fn answers_without_end_are_cut_off() {
         let sent = liar.sent.load(Ordering::Relaxed);
         assert!(sent > 0 && sent < ENOUGH, "{sent} bytes");
     }
+}
+
+/// A server that answers with what `answer` makes of a request's head, and keeps the heads.
+fn listener(answer: impl Fn(&str) -> String + Send + 'static) -> (u16, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let heads: Arc<Mutex<Vec<String>>> = Arc::default();
+    let kept = heads.clone();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut head = vec![0; 16 << 10];
+            let read = stream.read(&mut head).unwrap_or(0);
+            let head = String::from_utf8_lossy(&head[..read]).to_lowercase();
+            let _ = stream.write_all(answer(&head).as_bytes());
+            kept.lock().unwrap().push(head);
+        }
+    });
+    (port, heads)
+}
+
+const END: &str = "Content-Length: 0\r\nConnection: close\r\n\r\n";
+
+/// One that wants a password.
+fn wants_a_password(_: &str) -> String {
+    format!("HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"x\"\r\n{END}")
+}
+
+/// Log-ins for a host, as Docker keeps them.
+fn log_in(folder: &tempfile::TempDir, host: &str) -> RegistryOptions {
+    let file = folder.path().join("config.json");
+    // me:hunter2
+    let text = format!("{{\"auths\": {{\"{host}\": {{\"auth\": \"bWU6aHVudGVyMg==\"}}}}}}");
+    std::fs::write(&file, text).unwrap();
+    let mut options = RegistryOptions {
+        credentials: CredentialStore::from_files([file]),
+        ..RegistryOptions::default()
+    };
+    options.retry.attempts = 1;
+    options
+}
+
+fn has_log_in(heads: &Mutex<Vec<String>>) -> bool {
+    let heads = heads.lock().unwrap();
+    assert!(!heads.is_empty(), "it was asked");
+    heads.iter().any(|head| head.contains("authorization:"))
+}
+
+/// Connections to `0.0.0.0` come to this machine, and it is no address of loopback.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_goes_over_plain_http_to_named_hosts_only() {
+    let folder = tempfile::tempdir().unwrap();
+    for is_named in [false, true] {
+        let (port, heads) = listener(wants_a_password);
+        let host = format!("0.0.0.0:{port}");
+        let mut options = log_in(&folder, &host);
+        let mirrors = vec![format!("http://{host}")];
+        options.mirrors = [("r.invalid".to_owned(), mirrors)].into();
+        if is_named {
+            options.insecure = [host].into();
+        }
+        let refused = Registry::new(options)
+            .resolve(&reference("r.invalid"), None)
+            .await;
+        println!("refused: {}", refused.unwrap_err());
+        assert_eq!(has_log_in(&heads), is_named);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redirect_takes_no_log_in_to_another_host() {
+    let folder = tempfile::tempdir().unwrap();
+    let (other, heard) = listener(|_| format!("HTTP/1.1 404 Not Found\r\n{END}"));
+    let (port, heads) = listener(move |head| {
+        if head.contains("authorization:") {
+            format!("HTTP/1.1 307 Moved\r\nLocation: http://127.0.0.1:{other}/v2/x\r\n{END}")
+        } else {
+            wants_a_password(head)
+        }
+    });
+    let host = format!("127.0.0.1:{port}");
+    let registry = Registry::new(log_in(&folder, &host));
+    let refused = registry.resolve(&reference(&host), None).await;
+    println!("refused: {}", refused.unwrap_err());
+    assert!(has_log_in(&heads), "the registry itself has it");
+    assert!(!has_log_in(&heard), "the other host has none");
 }

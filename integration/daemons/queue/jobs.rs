@@ -245,6 +245,38 @@ fn what_a_person_gets_wrong() {
     ");
 }
 
+/// The key of the tracker on the agent's machine goes to the jobs of queues that name it.
+#[test]
+fn the_trackers_key_goes_where_it_is_named() {
+    for (config, script, is_told) in [
+        ("{}", "test -z \"$WANDB_API_KEY\"", true),
+        (
+            "env: [WANDB_API_KEY]",
+            "test \"$WANDB_API_KEY\" = planted-in-netrc",
+            false,
+        ),
+    ] {
+        let setting = Setting::sqlite();
+        let netrc = "machine api.wandb.ai login user password planted-in-netrc\n";
+        setting.project.write("../home/.netrc", netrc);
+        setting.project.write("queue.yaml", config);
+        let create = ["queue", "create", "q", "--config", "queue.yaml"];
+        setting.run(&create).answer();
+        let id = setting.launch(&[], script);
+        let told = setting.drain(&[]).stderr;
+        assert_eq!(
+            setting.job(&id)["state"],
+            "succeeded",
+            "{}",
+            setting.job(&id)
+        );
+        let words =
+            "doesn't get this machine's WANDB_API_KEY; to hand it on, write `env: [WANDB_API_KEY]`";
+        assert_eq!(told.contains(words), is_told, "{told}");
+        assert!(!told.contains("planted"), "{told}");
+    }
+}
+
 /// Whoever may launch gets nothing of the agent's machine that its policy doesn't name.
 #[test]
 fn a_launcher_gets_nothing_of_the_agents_machine() {

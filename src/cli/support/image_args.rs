@@ -265,6 +265,9 @@ pub struct BuildArgs {
     /// Software bill of materials, by the builder.
     #[arg(long, value_name = "SPEC", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub sbom: Option<String>,
+    /// Registry, with or without a path, that all images of the build have to come from (repeatable).
+    #[arg(long = "base-registry", value_name = "HOST[/PATH]")]
+    pub base_registries: Vec<String>,
     /// BuildKit source policy, a JSON file.
     #[arg(long, value_name = "FILE", env = crate::env_vars::EXPERIMENTAL_BUILDKIT_SOURCE_POLICY)]
     pub source_policy_file: Option<PathBuf>,

@@ -88,6 +88,7 @@ impl ImageArgs {
             attests: how.attests.clone(),
             provenance: how.provenance.clone(),
             sbom: how.sbom.clone(),
+            base_registries: (!how.base_registries.is_empty()).then(|| how.base_registries.clone()),
             source_policy_file: how.source_policy_file.clone(),
             platforms: how.platform.clone(),
             start_builder: how.engine.map(|when| when == EngineArg::Auto),

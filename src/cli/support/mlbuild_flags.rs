@@ -78,6 +78,7 @@ impl MlbuildFlags {
             runtime: self.runtime,
             gpu: self.gpu.clone(),
             defaults: self.defaults,
+            tracker_key: self.defaults,
             record: self.record,
             // The flag's, else the tracker's, else a new one.
             run_id: settings::run_id(self.run_id.as_deref())?,

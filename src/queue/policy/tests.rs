@@ -37,6 +37,19 @@ fn refused(policy: &Policy, queue: &str, overrides: &[&str]) -> String {
 }
 
 #[test]
+fn jobs_get_the_variables_that_the_queue_or_the_policy_names() {
+    let queue = |text: &str| QueueConfig::parse(text, "q".as_ref()).unwrap();
+    let key = "WANDB_API_KEY";
+    let none = Policy::default();
+    assert!(!none.hands_on(key, &queue("env: [A=1]")));
+    assert!(!none.hands_on(key, &queue("env: [WANDB_API_KEY=]")));
+    assert!(none.hands_on(key, &queue("env: [WANDB_API_KEY]")));
+    assert!(policy("env: [WANDB_API_KEY]").hands_on(key, &queue("")));
+    assert!(policy("env: [\"WANDB_*\"]").hands_on(key, &queue("")));
+    assert!(!policy("env: [WANDB_API_KEYS]").hands_on(key, &queue("")));
+}
+
+#[test]
 fn without_a_word_nothing_of_the_machine_is_handed_out() {
     let none = Policy::default();
     for (setting, said) in [

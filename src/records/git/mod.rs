@@ -53,6 +53,9 @@ pub enum GitError {
     /// The folder is in no repository.
     #[error("{} isn't in a git repository", .0.display())]
     NotARepository(PathBuf),
+    /// The repository's configuration says that its files are elsewhere.
+    #[error("its core.worktree leads to {}, which isn't the repository's folder", .0.display())]
+    Elsewhere(PathBuf),
     /// Git failed.
     #[error("git {command} failed: {said}")]
     Failed {

@@ -75,6 +75,7 @@ pub(super) mod tests {
                 runtime: None,
                 gpu: GpuSelection::Auto,
                 defaults: true,
+                tracker_key: true,
                 record: true,
                 run_id: "exp-7".parse().unwrap(),
                 folder: folder.into(),

@@ -23,6 +23,20 @@ impl ImageBuilds for ChildBuilds {
         if build.with_docker {
             command.arg("--builder=docker://");
         }
+        if let Some(places) = &build.base_registries {
+            // No place at all is one that no image is of.
+            let none = [String::new()];
+            let places = if places.is_empty() {
+                &none
+            } else {
+                &places[..]
+            };
+            command.args(
+                places
+                    .iter()
+                    .map(|place| format!("--base-registry={place}")),
+            );
+        }
         if let Some(base) = &build.base {
             command.args(["--base", base]);
         }

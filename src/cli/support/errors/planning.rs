@@ -35,6 +35,9 @@ impl From<PlanningError> for CommandError {
                 "name one that is for {wanted}, or build for it: --platform {}",
                 word(&has[0])
             )),
+            PlanningError::Elsewhere { .. } => made.hint(
+                "take another image, or name its registry: --base-registry HOST[/PATH]; for jobs: policy.registries in the agent's launch-config.yaml",
+            ),
             PlanningError::NotOurs { .. } => made.hint(
                 "look at what would be written: --print dockerfile; replace it: --write --force",
             ),
