@@ -30,7 +30,7 @@ const IMPORTS: &str =
     "import click, jinja2, yaml, six, markupsafe, pip, sys; print(yaml.__version__, sys.prefix)";
 
 /// The layers of an image in a registry.
-struct InRegistry<'a> {
+pub struct InRegistry<'a> {
     registry: Registry,
     reference: Reference,
     runtime: &'a Runtime,
@@ -47,7 +47,7 @@ impl Layers for InRegistry<'_> {
 }
 
 impl InRegistry<'_> {
-    fn at<'a>(reference: &str, runtime: &'a Runtime) -> InRegistry<'a> {
+    pub fn at<'a>(reference: &str, runtime: &'a Runtime) -> InRegistry<'a> {
         InRegistry {
             registry: Registry::new(RegistryOptions::default()),
             reference: reference.parse().unwrap(),
@@ -55,7 +55,7 @@ impl InRegistry<'_> {
         }
     }
 
-    fn image(&self) -> (PlatformImage, Value) {
+    pub fn image(&self) -> (PlatformImage, Value) {
         self.runtime.block_on(async {
             let images = self.registry.images(&self.reference, None).await.unwrap();
             let [image] = &images[..] else {
@@ -73,7 +73,7 @@ impl InRegistry<'_> {
     }
 
     /// Kind, mode, link and hash of every path in a folder.
-    fn tree(&self, folder: &str) -> BTreeMap<String, String> {
+    pub fn tree(&self, folder: &str) -> BTreeMap<String, String> {
         let mut tree = BTreeMap::new();
         for layer in &self.image().0.layers {
             let limits = LayerLimits::for_blob(layer.blob.size());
@@ -105,7 +105,7 @@ impl InRegistry<'_> {
 
 /// What is known to differ: compiled files, which aren't made, what pip says of how it was
 /// installed itself, since it was by pip there, and the file that uv locks.
-fn is_known(path: &str) -> bool {
+pub fn is_known(path: &str) -> bool {
     let bundled = ["pip-", "setuptools-"].iter().any(|name| {
         let file = path.rsplit('/').next().unwrap();
         let ours = ["INSTALLER", "REQUESTED", "RECORD"].contains(&file);
@@ -200,8 +200,10 @@ impl Setting {
             prefix: "/opt/venv",
             wheels: &wheels,
             before: &[],
+            written: &[],
             files: &files,
             settings: &settings,
+            annotations: &BTreeMap::new(),
             epoch: 1_700_000_000,
             compression,
         };

@@ -14,6 +14,7 @@ mod peers;
 
 mod adopt;
 mod assemble;
+mod assemble_command;
 mod base;
 mod bring_up;
 mod buildkit;

@@ -2,13 +2,15 @@
 //! takes from them. Its layers are read once, and nothing of them is written to the disk.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use mlbuild_wheels::{Libc, Platform, PythonVersion, Target, Venv};
 use serde_json::Value;
 
 use super::error::AssembleError;
-use super::tree::Tree;
+use super::tree::{Node, Tree};
 use crate::image::compare::LayerStore;
+use crate::image::layer::{EntryKind, EntryPath, LayerEntry, Mtime};
 use crate::image::pack::PackBase;
 
 /// Where programs are looked for in a base that doesn't say.
@@ -25,8 +27,11 @@ pub struct BaseFacts {
     pub venv: Venv,
     /// The wheels that it would install there (pip, and setuptools before 3.12): name and content.
     pub bundled: BTreeMap<String, Vec<u8>>,
-    tree: Tree,
+    pub(super) tree: Tree,
 }
+
+/// The form of what is kept of a base.
+const FORMAT: u32 = 1;
 
 impl BaseFacts {
     /// Reads a base's layers. Call it outside of the runtime's own threads where they are in a
@@ -35,7 +40,34 @@ impl BaseFacts {
     /// # Errors
     /// A layer that can't be read; a base without Python, or whose Python or C library isn't known.
     pub fn read(base: &PackBase, store: &dyn LayerStore) -> Result<Self, AssembleError> {
+        Self::of_tree(base, Tree::read(&base.image, store)?)
+    }
+
+    /// As [`read`](Self::read), with what was read kept in a folder, by the image's digest: the
+    /// next time no layer is read.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read). A folder that can't be used costs time alone.
+    pub fn read_once(
+        base: &PackBase,
+        store: &dyn LayerStore,
+        folder: &Path,
+    ) -> Result<Self, AssembleError> {
+        let digest = base.image.manifest.digest().digest();
+        let file = folder.join(format!("{digest}-{FORMAT}.json"));
+        let kept = std::fs::read(&file).ok();
+        if let Some(tree) = kept.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
+            return Self::of_tree(base, tree);
+        }
         let tree = Tree::read(&base.image, store)?;
+        let made = std::fs::create_dir_all(folder);
+        if let (Ok(()), Ok(text)) = (made, serde_json::to_vec(&tree)) {
+            let _ = mlbuild_manifests::atomic::replace(&file, &text);
+        }
+        Self::of_tree(base, tree)
+    }
+
+    fn of_tree(base: &PackBase, tree: Tree) -> Result<Self, AssembleError> {
         let found = find_python(&tree, &base.config);
         let (executable, real, python) =
             found.ok_or_else(|| AssembleError::Unfit("has no python3 on its PATH".to_owned()))?;
@@ -70,6 +102,34 @@ impl BaseFacts {
         })
     }
 
+    /// The entry of a folder in a layer above the base: as the base has it, else root's. Under a
+    /// link a layer's folder would take the link's place.
+    ///
+    /// # Errors
+    /// [`AssembleError::Unfit`] where the base has something else there.
+    pub fn folder(&self, path: &str, epoch: i64) -> Result<LayerEntry, AssembleError> {
+        let known = self.tree.at(path);
+        let (mode, uid, gid) = match known.map(|known| &known.node) {
+            Some(Node::Folder) => known.map_or((0o755, 0, 0), |k| (k.mode, k.uid, k.gid)),
+            None => (0o755, 0, 0),
+            Some(Node::Link(_)) => {
+                let why = format!("has a link at /{path}, where a folder would go");
+                return Err(AssembleError::Unfit(why));
+            }
+            Some(Node::File(_)) => {
+                let why = format!("has a file at /{path}, where a folder would go");
+                return Err(AssembleError::Unfit(why));
+            }
+        };
+        let entry = entry(path, EntryKind::Folder, mode, epoch);
+        Ok(LayerEntry { uid, gid, ..entry })
+    }
+
+    /// The Debian packages of the base: name, version, architecture.
+    pub fn debian_packages(&self) -> Vec<(String, String, String)> {
+        self.tree.packages()
+    }
+
     /// Refuses a folder for the environment that the base has in another form: under a link, the
     /// environment's layer would take the link's place, and with it what is behind it.
     ///
@@ -89,6 +149,27 @@ impl BaseFacts {
             return Err(AssembleError::Unfit(why));
         }
         Ok(())
+    }
+}
+
+/// A plain entry of root's.
+pub(super) fn entry(path: &str, kind: EntryKind, mode: u32, epoch: i64) -> LayerEntry {
+    LayerEntry {
+        path: EntryPath::from(path),
+        kind,
+        mode,
+        uid: 0,
+        gid: 0,
+        uname: Vec::new(),
+        gname: Vec::new(),
+        mtime: Mtime {
+            seconds: epoch,
+            nanos: 0,
+        },
+        size: 0,
+        link: None,
+        device: None,
+        xattrs: BTreeMap::new(),
     }
 }
 

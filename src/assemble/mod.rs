@@ -9,11 +9,13 @@
 //! Bytecode isn't made: a program compiles what it imports, at every start where the user can't
 //! write to the environment.
 
+mod account;
 mod environment;
 mod error;
 mod facts;
 mod tree;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use mlbuild_wheels::{Compression, Layer, LayerStore, Target};
@@ -24,6 +26,7 @@ use crate::image::layer::{LayerEntry, Packing, write_tar};
 use crate::image::pack::{OwnLayer, PackBase, PackedFolder, compose};
 use crate::image::{ImageLayer, PlatformImage};
 
+pub use account::Account;
 pub use environment::{EnvironmentLayer, PinnedWheel};
 pub use error::AssembleError;
 pub use facts::BaseFacts;
@@ -46,11 +49,15 @@ pub struct AssembleRequest<'a> {
     pub wheels: &'a [PinnedWheel],
     /// Packages that had a layer of their own in the image before this one, from the bottom.
     pub before: &'a [String],
-    /// Layers above the environment, from the bottom, each with what its line in the history says.
+    /// Layers above the environment that are in the folder already, from the bottom.
+    pub written: &'a [OwnLayer],
+    /// Layers above those, from the bottom, each with what its line in the history says.
     pub files: &'a [FilesLayer],
     /// Settings of containers (`Env`, `User`, `WorkingDir`, `Cmd` …) that take the place of the
-    /// base's. `VIRTUAL_ENV` and the environment's programs are added to `Env`.
+    /// base's. `VIRTUAL_ENV` and the environment's programs are added to `Env`, unless it has them.
     pub settings: &'a Map<String, Value>,
+    /// Annotations of the manifest.
+    pub annotations: &'a BTreeMap<String, String>,
     /// When the image says it was created, in seconds since 1970-01-01.
     pub epoch: i64,
     /// How its layers are packed.
@@ -77,7 +84,7 @@ pub fn assemble(
 ) -> Result<Assembled, AssembleError> {
     let target = Target::new(request.facts.python, request.prefix).map_err(AssembleError::Unfit)?;
     request.facts.check_target(&target)?;
-    let others = 1 + request.files.len();
+    let others = 1 + request.written.len() + request.files.len();
     let environment = environment::layers(request, &target, others, store)?;
     let found = request.base.image.layers.len() + others + environment.len();
     if found > MOST_LAYERS {
@@ -92,11 +99,19 @@ pub fn assemble(
             about: format!("mlbuild: {}", layer.packages.join(", ")),
         });
     }
+    own.extend_from_slice(request.written);
     for (about, entries) in request.files {
         own.push(files_layer(about, entries, request.compression, into)?);
     }
     let settings = with_environment(request, &target);
-    let image = compose(request.base, &own, &settings, request.epoch, into)?;
+    let image = compose(
+        request.base,
+        &own,
+        &settings,
+        request.annotations,
+        request.epoch,
+        into,
+    )?;
     into.name(&image.manifest, None)?;
     Ok(Assembled { image, environment })
 }
@@ -165,11 +180,14 @@ fn with_environment(request: &AssembleRequest<'_>, target: &Target) -> Map<Strin
         .filter_map(|entry| entry.as_str().map(str::to_owned))
         .collect();
     let usual = facts::USUAL_PATH;
+    let virtual_env = format!("VIRTUAL_ENV={}", target.prefix());
+    if settings.contains_key("Env") && variables.contains(&virtual_env) {
+        return settings;
+    }
     let path = variables
         .iter()
         .find_map(|entry| entry.strip_prefix("PATH="));
     let path = format!("PATH={}/bin:{}", target.prefix(), path.unwrap_or(usual));
-    let virtual_env = format!("VIRTUAL_ENV={}", target.prefix());
     variables.retain(|entry| !entry.starts_with("VIRTUAL_ENV="));
     match variables
         .iter_mut()

@@ -1,9 +1,11 @@
-//! The part of a base's files that facts are read from: links, what stands at the top and in
-//! `/opt`, and the contents of a few small files.
+//! The part of a base's files that facts are read from: folders, links, what stands at the top and
+//! in `/opt`, and the contents of a few small files.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::ops::ControlFlow;
+
+use serde::{Deserialize, Serialize};
 
 use crate::image::PlatformImage;
 use crate::image::compare::LayerStore;
@@ -17,17 +19,47 @@ const MOST: u64 = 16 << 20;
 const MOST_LINKS: usize = 40;
 
 /// What is known at a path.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Node {
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Node {
     Folder,
     Link(String),
     /// A file; its content where that is of use.
-    File(Option<Vec<u8>>),
+    File(#[serde(with = "content")] Option<Vec<u8>>),
+}
+
+/// An entry of the base.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Known {
+    layer: usize,
+    pub(super) node: Node,
+    pub(super) mode: u32,
+    pub(super) uid: u64,
+    pub(super) gid: u64,
 }
 
 /// Paths without leading slash.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Tree(BTreeMap<String, (usize, Node)>);
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Tree(BTreeMap<String, Known>);
+
+/// Contents in hexadecimal digits.
+mod content {
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer, de::Error as _};
+
+    pub(super) fn serialize<S: Serializer>(
+        bytes: &Option<Vec<u8>>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        bytes.as_ref().map(hex::encode).serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<Vec<u8>>, D::Error> {
+        let text = Option::<String>::deserialize(from)?;
+        text.map(|text| hex::decode(text).map_err(D::Error::custom))
+            .transpose()
+    }
+}
 
 impl Tree {
     /// Reads all layers of an image, lowest first.
@@ -55,13 +87,8 @@ impl Tree {
     }
 
     fn add(&mut self, entry: &LayerEntry, path: String, bytes: Option<Vec<u8>>, layer: usize) {
-        let hides_itself = !matches!(entry.kind, EntryKind::Folder | EntryKind::Opaque);
         if entry.kind != EntryKind::Folder {
-            // What lower layers have there and below it is hidden.
-            let below = format!("{path}/");
-            self.0.retain(|known, (of, _)| {
-                *of >= layer || !(known.starts_with(&below) || (hides_itself && *known == path))
-            });
+            self.hide(&path, entry.kind, layer);
         }
         let node = match entry.kind {
             EntryKind::Whiteout | EntryKind::Opaque => return,
@@ -73,18 +100,79 @@ impl Tree {
             _ => Node::File(bytes),
         };
         let is_of_use = match &node {
-            Node::Link(_) | Node::File(Some(_)) => true,
-            _ => is_near_the_top(&path) || is_program(&path),
+            Node::Link(_) | Node::Folder | Node::File(Some(_)) => true,
+            Node::File(None) => is_near_the_top(&path) || is_program(&path),
         };
         if is_of_use {
-            self.0.insert(path, (layer, node));
+            let known = Known {
+                layer,
+                node,
+                mode: entry.mode,
+                uid: entry.uid,
+                gid: entry.gid,
+            };
+            self.0.insert(path, known);
         }
+    }
+
+    /// Forgets what lower layers have at a path and below it.
+    fn hide(&mut self, path: &str, kind: EntryKind, layer: usize) {
+        let below = format!("{path}/");
+        let all = self.0.range(below.clone()..);
+        let inside = all.take_while(|(known, _)| known.starts_with(&below));
+        let mut hidden: Vec<String> = inside
+            .filter(|(_, known)| known.layer < layer)
+            .map(|(known, _)| known.clone())
+            .collect();
+        let is_lower = self.0.get(path).is_some_and(|known| known.layer < layer);
+        if is_lower && kind != EntryKind::Opaque {
+            hidden.push(path.to_owned());
+        }
+        for known in hidden {
+            self.0.remove(&known);
+        }
+    }
+
+    /// What is known at a path, links not followed.
+    pub(super) fn at(&self, path: &str) -> Option<&Known> {
+        self.0.get(path)
+    }
+
+    /// All that is known in a folder, sorted.
+    pub(super) fn inside<'a>(
+        &'a self,
+        folder: &str,
+    ) -> impl Iterator<Item = (&'a str, &'a Known)> + use<'a> {
+        let start = format!("{folder}/");
+        let all = self.0.range(start.clone()..);
+        let all = all.take_while(move |(path, _)| path.starts_with(&start));
+        all.map(|(path, known)| (path.as_str(), known))
+    }
+
+    /// The Debian packages that are installed: name, version, architecture.
+    pub(super) fn packages(&self) -> Vec<(String, String, String)> {
+        let status = self.text("var/lib/dpkg/status").unwrap_or_default();
+        let field = |package: &str, name: &str| {
+            let start = format!("{name}: ");
+            let value = package.lines().find_map(|line| line.strip_prefix(&start));
+            value.unwrap_or_default().to_owned()
+        };
+        let all = status.split("\n\n");
+        let installed = all.filter(|p| field(p, "Status") == "install ok installed");
+        let named = installed.map(|package| {
+            let of = |name| field(package, name);
+            (of("Package"), of("Version"), of("Architecture"))
+        });
+        named.collect()
     }
 
     /// Where the link at a path leads, as it is written.
     pub(super) fn link(&self, path: &str) -> Option<&str> {
         match self.0.get(path) {
-            Some((_, Node::Link(target))) => Some(target),
+            Some(Known {
+                node: Node::Link(target),
+                ..
+            }) => Some(target),
             _ => None,
         }
     }
@@ -121,14 +209,15 @@ impl Tree {
             }
         }
         let path = done.join("/");
-        let is_file = matches!(self.0.get(&path), Some((_, Node::File(_))));
+        let is_file =
+            matches!(self.0.get(&path), Some(known) if matches!(known.node, Node::File(_)));
         is_file.then_some(path)
     }
 
     /// A file's content as text.
     pub(super) fn text(&self, path: &str) -> Option<String> {
-        match self.0.get(&self.resolve(path)?) {
-            Some((_, Node::File(Some(bytes)))) => Some(String::from_utf8_lossy(bytes).into_owned()),
+        match &self.0.get(&self.resolve(path)?)?.node {
+            Node::File(Some(bytes)) => Some(String::from_utf8_lossy(bytes).into_owned()),
             _ => None,
         }
     }
@@ -137,7 +226,7 @@ impl Tree {
     pub(super) fn below<'a>(&'a self, start: &'a str) -> impl Iterator<Item = (&'a str, &'a [u8])> {
         let all = self.0.range(start.to_owned()..);
         let all = all.take_while(move |(path, _)| path.starts_with(start));
-        all.filter_map(|(path, (_, node))| match node {
+        all.filter_map(|(path, known)| match &known.node {
             Node::File(Some(bytes)) => Some((path.as_str(), bytes.as_slice())),
             _ => None,
         })
@@ -160,6 +249,8 @@ impl Tree {
 /// True for files that facts are read from.
 fn keeps(path: &str) -> bool {
     matches!(path, "var/lib/dpkg/status" | "lib/apk/db/installed")
+        || matches!(path, "etc/passwd" | "etc/group" | "etc/shadow")
+        || path.starts_with("etc/skel/")
         || path.contains("/venv/scripts/")
         || path.ends_with("/patchlevel.h")
         || (path.ends_with(".whl")
@@ -172,7 +263,7 @@ fn is_near_the_top(path: &str) -> bool {
 
 fn is_program(path: &str) -> bool {
     path.rsplit_once("bin/")
-        .is_some_and(|(_, name)| name.starts_with("python"))
+        .is_some_and(|(_, name)| name.starts_with("python") || name == "bash")
 }
 
 #[cfg(test)]

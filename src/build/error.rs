@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use mlbuild_buildkit::fsutil::FsError;
 use mlbuild_manifests::LockError;
 use mlbuild_manifests::run_record::RunRecordError;
 use mlbuild_progress::BuildTrace;
@@ -10,6 +11,7 @@ use mlbuild_templates::reference::ReferenceError;
 use oci_spec::distribution::Reference;
 use oci_spec::image::Digest;
 
+use crate::assemble::AssembleError;
 use crate::builder::{BuilderError, ExplainFailure};
 use crate::error::{ErrorKind, from_boxed};
 use crate::image::LayoutError;
@@ -76,6 +78,20 @@ pub enum BuildError {
         /// The platforms.
         platforms: Vec<String>,
     },
+    /// The image can't be put together without a builder.
+    #[error("it can't be assembled: {reason}")]
+    NotAssembled {
+        /// Why not.
+        reason: String,
+        /// Whether what is missing is pinned packages.
+        lacks_pins: bool,
+    },
+    /// Putting the image together failed.
+    #[error(transparent)]
+    Assemble(#[from] AssembleError),
+    /// A file of the project can't be taken into the image.
+    #[error(transparent)]
+    Context(#[from] FsError),
     /// The lock's packages would change, and must not.
     #[error("the packages would change:\n  {}", moved.join("\n  "))]
     PackagesMoved {
@@ -153,6 +169,7 @@ impl BuildError {
             Self::Planning(error) => error.kind(),
             Self::Locking(error) => error.kind(),
             Self::Builder(error) => error.kind(),
+            Self::Assemble(error) => error.kind(),
             Self::Registry(error) => error.kind(),
             Self::Made(error) => error.kind(),
             Self::Pack(PackError::Layer(error)) => image_source::layer_error_kind(error),

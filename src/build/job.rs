@@ -24,7 +24,7 @@ use crate::planning::locked::LockedPlan;
 use crate::planning::{origins, titles};
 use crate::registry::Registry;
 use crate::reporter::{Event, Reporter};
-use crate::settings::{ImageSettings, LockMode};
+use crate::settings::{ImageSettings, LockMode, Method};
 
 /// One build with all that was resolved for it.
 pub(super) struct Job<'a> {
@@ -49,11 +49,19 @@ impl Job<'_> {
     ) -> Result<BuildOutcome, BuildError> {
         origins::check_plan(self.plan, self.settings.build.base_registries.as_deref())?;
         let context = Before::look(self.settings, self.plan)?;
-        let inputs = input_digests::inputs(self.plan, self.composed, context.digest());
+        let assembly = self.assembly().await?;
+        let is_assembled = assembly.is_some();
+        let inputs =
+            input_digests::inputs(self.plan, self.composed, context.digest(), is_assembled);
         let skip = Skip::new(self, &inputs);
         if let Some(outcome) = skip.outcome(locked).await? {
             self.reporter.event(Event::Unchanged);
             return Ok(outcome);
+        }
+        if let Some(assembly) = &assembly {
+            return self
+                .assemble(assembly, &context, &inputs, &skip, bases)
+                .await;
         }
 
         publish::check_writable(self.settings)?;
@@ -99,7 +107,7 @@ impl Job<'_> {
             builder: builder.name_and_version(),
             confirmed: confirmed.as_ref(),
             packages: packages.clone(),
-            build: self.pinned.map(|(_, build)| build.clone()),
+            build: self.pinned.map(|(_, build)| built_by_builder(build)),
         };
         let written = self.write(&entry, confirmed.as_ref()).await;
         let run_id = match (written, &confirmed) {
@@ -123,7 +131,10 @@ impl Job<'_> {
     /// What would happen, without a builder.
     pub(super) fn dry_run(&self, locked: Option<&LockedImage>) -> Result<DryRun, BuildError> {
         let context = Before::look(self.settings, self.plan)?;
-        let inputs = input_digests::inputs(self.plan, self.composed, context.digest());
+        let asked = self.settings.build.method == Method::Assemble;
+        let is_assembled = asked || self.pinned.is_some_and(|(_, build)| build.is_assembled());
+        let inputs =
+            input_digests::inputs(self.plan, self.composed, context.digest(), is_assembled);
         Ok(DryRun::Planned {
             changed: changed(locked, &inputs),
             plan: Box::new(self.plan.clone()),
@@ -212,7 +223,7 @@ impl Job<'_> {
     }
 
     /// Whether the lock gets the image's packages.
-    fn lists_packages(&self) -> bool {
+    pub(super) fn lists_packages(&self) -> bool {
         self.settings.lock.file.is_some() && self.settings.lock.mode <= LockMode::Free
     }
 
@@ -226,7 +237,10 @@ impl Job<'_> {
     }
 
     /// What the registry has now, where the image was pushed.
-    async fn confirm(&self, pushed: Option<&str>) -> Result<Option<Confirmed>, BuildError> {
+    pub(super) async fn confirm(
+        &self,
+        pushed: Option<&str>,
+    ) -> Result<Option<Confirmed>, BuildError> {
         if !self.settings.build.push {
             return Ok(None);
         }
@@ -236,7 +250,7 @@ impl Job<'_> {
     }
 
     /// Writes the lock, and binds the run; gives the run's id.
-    async fn write(
+    pub(super) async fn write(
         &self,
         entry: &publish::Entry<'_>,
         confirmed: Option<&Confirmed>,
@@ -264,6 +278,11 @@ impl Job<'_> {
             let endpoint = builder.client().endpoint().to_string();
             self.reporter.event(Event::InCacheOnly(endpoint));
         }
+        self.tell_papers(run);
+    }
+
+    /// What was written beside the image.
+    pub(super) fn tell_papers(&self, run: Option<&str>) {
         let lock = &self.settings.lock;
         if let Some(file) = lock.file.as_ref().filter(|_| lock.mode == LockMode::Free) {
             let name = file.strip_prefix(&self.settings.project).unwrap_or(file);
@@ -275,6 +294,16 @@ impl Job<'_> {
                 .detail(format!("run {run} is bound to it in {FOLDER_NAME}/"));
         }
     }
+}
+
+/// The pins as the lock has them of an image that a builder made.
+fn built_by_builder(build: &LockedBuild) -> LockedBuild {
+    let mut build = build.clone();
+    build.method = None;
+    for pins in build.platforms.values_mut() {
+        pins.layers.clear();
+    }
+    build
 }
 
 /// A finding of BuildKit's linter in one line.

@@ -4,6 +4,7 @@
 //! down. What is built is decided in [`crate::planning`], what its packages are in [`crate::lock`];
 //! each further step is a file beside this one.
 
+pub(crate) mod assembled;
 mod docker_push;
 mod error;
 mod job;

@@ -48,6 +48,19 @@ pub struct Config {
     pub wishes: Vec<String>,
 }
 
+/// What makes an image.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Method {
+    /// A builder runs the steps of a Dockerfile.
+    #[default]
+    Buildkit,
+    /// mlbuild puts layers of pinned wheels together; nothing is run.
+    Assemble,
+    /// The second where it serves, else the first.
+    Auto,
+}
+
 /// `[image]`: what the image is.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -62,6 +75,8 @@ pub struct ImageConfig {
     pub dockerfile: Option<String>,
     /// Base image; overrides the accelerator's table.
     pub base: Option<BaseImage>,
+    /// What makes the image: `buildkit` (the default), `assemble`, or `auto`, which assembles what can be.
+    pub method: Option<Method>,
     /// What the image computes on.
     pub gpu: Option<Accelerator>,
     /// Python version, `3.12`.

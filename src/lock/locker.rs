@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use mlbuild_manifests::lock::{LockedBuild, LockedImage, Pins};
+use mlbuild_manifests::lock::{ASSEMBLE, LockedBuild, LockedImage, Pins};
 use mlbuild_templates::PackageRequest;
 
 use super::ask::Question;
@@ -18,7 +18,7 @@ use crate::planning::compose::Composed;
 use crate::planning::locked;
 use crate::registry::Registry;
 use crate::reporter::Reporter;
-use crate::settings::{ImageSettings, LockMode, Upgrade};
+use crate::settings::{ImageSettings, LockMode, Method, Upgrade};
 
 /// What decides which packages an image gets.
 pub struct Locker<'a> {
@@ -211,10 +211,16 @@ impl Locker<'_> {
             compression: "zstd".into(),
             level: 3,
             as_of,
+            method: self.method(),
             vendored: None,
             platforms,
         };
         if let Some(old) = old.and_then(|old| old.build.as_ref()) {
+            for (name, pins) in &mut build.platforms {
+                if let Some(old) = old.platforms.get(name) {
+                    pins.layers.clone_from(&old.layers);
+                }
+            }
             // The same packages at another time are no news.
             let same = old.platforms == build.platforms && given.is_none_or(|g| g == old.epoch);
             if same && old.epoch >= newest {
@@ -223,6 +229,11 @@ impl Locker<'_> {
             }
         }
         Ok(build)
+    }
+
+    /// What will make the image, where that is settled before its packages are known.
+    fn method(&self) -> Option<String> {
+        (self.settings.build.method == Method::Assemble).then(|| ASSEMBLE.to_owned())
     }
 
     fn warn_of_source_archives(&self, pins: &Pins, platform: &str) {

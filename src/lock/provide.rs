@@ -40,13 +40,7 @@ impl Fetch<'_> {
         build: &LockedBuild,
     ) -> Result<(), LockingError> {
         let pins = &build.platforms[&locked.platform];
-        if build.vendored.is_some() && !locked.view.missing().is_empty() {
-            let image = &self.settings.tags[0];
-            let taken = vendor::fetch(self.registry, image, pins).await?;
-            self.reporter.note(format!(
-                "{taken} pinned packages came from beside the image"
-            ));
-        }
+        from_beside(self.settings, self.registry, locked, build, self.reporter).await?;
         let missing = locked.view.missing().len();
         if missing > 0 {
             self.reporter
@@ -68,6 +62,29 @@ impl Fetch<'_> {
         served?;
         Ok(locked.view.make().map(drop)?)
     }
+}
+
+/// Takes packages that this machine lacks from beside the image, where the lock says that they are
+/// there.
+///
+/// # Errors
+/// A file that isn't the pinned one.
+pub async fn from_beside(
+    settings: &ImageSettings,
+    registry: &Registry,
+    locked: &LockedPlan,
+    build: &LockedBuild,
+    reporter: &dyn Reporter,
+) -> Result<(), LockingError> {
+    if build.vendored.is_none() || locked.view.missing().is_empty() {
+        return Ok(());
+    }
+    let pins = &build.platforms[&locked.platform];
+    let taken = vendor::fetch(registry, &settings.tags[0], pins).await?;
+    reporter.note(format!(
+        "{taken} pinned packages came from beside the image"
+    ));
+    Ok(())
 }
 
 /// Asks the sources of the base image, with this machine's settings.

@@ -33,7 +33,12 @@ pub(super) fn write(
         target: key.target.clone(),
         created: Timestamp::now(),
         derived: None,
-        inputs: input_digests::inputs(&locked.plan, &locked.composed, context.digest()),
+        inputs: input_digests::inputs(
+            &locked.plan,
+            &locked.composed,
+            context.digest(),
+            build.is_assembled(),
+        ),
         bases: bases.pins.values().cloned().collect(),
         builder: None,
         platforms: BTreeMap::new(),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use mlbuild_manifests::inside::keep_inside;
 use mlbuild_templates::compose::{INPUTS_CONTEXT, Origins};
+use mlbuild_templates::dockerfile::Dockerfile;
 use mlbuild_templates::own::OwnTemplate;
 use mlbuild_templates::project::Finding;
 use mlbuild_templates::tables::Machine;
@@ -31,6 +32,8 @@ pub struct Composed {
     pub file_name: String,
     /// The text; empty where the builder fetches it with the context.
     pub text: String,
+    /// The same, typed, where mlbuild composed it.
+    pub typed: Option<Dockerfile>,
     /// Where it lies, if it is a file of this machine.
     pub path: Option<PathBuf>,
     /// The template, `python`, where there is one.
@@ -325,6 +328,7 @@ impl Surroundings<'_> {
             name: format!("template {}", spec.template),
             file_name: "Dockerfile".into(),
             text: done.text,
+            typed: Some(done.dockerfile),
             path: None,
             template: Some(spec.template.to_string()),
             spec_sha256: Some(hash_spec(spec)),

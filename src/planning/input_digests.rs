@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use mlbuild_manifests::lock::{Inputs, LockedImage};
+use mlbuild_manifests::lock::{ASSEMBLE, Inputs, LockedImage};
 use mlbuild_secrets::must_hide;
 use mlbuild_templates::compose::INPUTS_CONTEXT;
 use oci_spec::image::Digest;
@@ -15,15 +15,21 @@ use crate::plan::{BuildPlan, Context, IgnoreFile};
 /// What stands in the lock for the value of an argument that may be a secret.
 const HIDDEN: &str = "<not recorded>";
 
-/// The inputs of a plan. `context` is the digest of the selected files, where there are any.
-pub fn inputs(plan: &BuildPlan, composed: &Composed, context: Option<Digest>) -> Inputs {
+/// The inputs of a plan. `context` is the digest of the selected files, where there are any;
+/// `is_assembled` says whether mlbuild makes the image and not a builder.
+pub fn inputs(
+    plan: &BuildPlan,
+    composed: &Composed,
+    context: Option<Digest>,
+    is_assembled: bool,
+) -> Inputs {
     Inputs {
         mlbuild: env!("CARGO_PKG_VERSION").to_owned(),
         template: composed.template.clone(),
         spec: composed.spec_sha256.as_deref().map(sha256),
         dockerfile: sha256(&plan.dockerfile.sha256),
         context,
-        settings: Some(sha256(&settings_sha256(plan))),
+        settings: Some(sha256(&settings_sha256(plan, is_assembled))),
         args: plan
             .build_args
             .iter()
@@ -41,7 +47,7 @@ fn shown<'a>(name: &str, value: &'a str) -> &'a str {
 }
 
 /// Hash of everything else that shapes the image: flags that are no file.
-fn settings_sha256(plan: &BuildPlan) -> String {
+fn settings_sha256(plan: &BuildPlan, is_assembled: bool) -> String {
     let mut named_contexts = plan.named_contexts.clone();
     let inputs = named_contexts.remove(INPUTS_CONTEXT);
     // Where the ignore file is, is this machine's business too.
@@ -71,6 +77,9 @@ fn settings_sha256(plan: &BuildPlan) -> String {
             .and_then(|p| p.file_name())
             .unwrap_or_default();
         document["inputs"] = json!(id.to_string_lossy());
+    }
+    if is_assembled {
+        document["method"] = json!(ASSEMBLE);
     }
     if let Some(repack) = &plan.repack {
         document["repack"] = json!(repack);

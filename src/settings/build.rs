@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use oci_spec::distribution::Reference;
 
 use super::{BuildRequest, SettingsError, each, outputs};
-use crate::config::{BuildConfig, Config};
+use crate::config::{BuildConfig, Config, Method};
 use crate::env_vars;
 use crate::plan::spec::Spec;
 use crate::plan::{
@@ -61,6 +61,8 @@ pub struct BuildSettings {
     pub source_date_epoch: Option<i64>,
     /// How mlbuild writes the final bytes, where it does.
     pub repack: Option<Compression>,
+    /// What makes the image.
+    pub method: Method,
     /// Push to the registry.
     pub push: bool,
     /// Load into Docker.
@@ -147,6 +149,7 @@ pub(super) fn resolve(
         base_registries: request.base_registries.clone(),
         source_policy: policy.map(source_policy).transpose()?,
         repack: repack(request.repack.as_deref(), file.repack.as_deref())?,
+        method: request.method.or(config.image.method).unwrap_or_default(),
         push: outputs.push,
         load: request.load,
         image: outputs.image,

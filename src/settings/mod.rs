@@ -16,6 +16,7 @@ use mlbuild_manifests::RunId;
 use mlbuild_manifests::inside::keep_inside;
 use oci_spec::distribution::Reference;
 
+pub use crate::config::Method;
 pub use build::{BuildSettings, EndpointTls, epoch_seconds};
 pub use error::SettingsError;
 pub use request::BuildRequest;

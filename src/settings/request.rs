@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use mlbuild_templates::{Accelerator, Installer};
 
 use super::{EndpointTls, LockMode, Upgrade};
+use crate::config::Method;
 
 /// What an image is to be, and what is done with it.
 ///
@@ -148,6 +149,8 @@ pub struct BuildRequest {
     /// BuildKit source policy, a JSON file.
     pub source_policy_file: Option<PathBuf>,
 
+    /// What makes the image; unset: the project's choice, else a builder.
+    pub method: Option<Method>,
     /// Names of the image.
     pub tags: Vec<String>,
     /// Whether it is pushed.

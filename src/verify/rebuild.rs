@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use mlbuild_manifests::LockedImage;
+use mlbuild_manifests::lock::LockedBuild;
 use mlbuild_progress::LocalSteps;
 use oci_spec::image::Digest;
 use tempfile::TempDir;
 
 use super::error::VerifyError;
 use crate::build::BuildError;
+use crate::build::assembled::Assembling;
 use crate::build::repack::{self, Purpose, Repacked};
 use crate::builder::{self, BuildInputs, Builder, Connection, SolveRequest};
 use crate::host::{self, HostSettings};
@@ -65,13 +67,26 @@ pub async fn rebuild(
             (plan, &open)
         }
     };
+    let build = entry.build.as_ref();
+    let is_assembled = build.is_some_and(LockedBuild::is_assembled);
     let context = context::Before::look(settings, &plan)?;
     let changed = input_digests::changed(
         Some(entry),
-        &input_digests::inputs(&plan, composed, context.digest()),
+        &input_digests::inputs(&plan, composed, context.digest(), is_assembled),
     );
     if !changed.is_empty() {
         return Err(VerifyError::OtherProject { changed });
+    }
+    if let (true, Some(locked), Some(build)) = (is_assembled, &from_pins, build) {
+        let assembling = Assembling {
+            settings,
+            host: &host,
+            registry,
+            locked,
+            build,
+            reporter,
+        };
+        return assemble(&assembling).await;
     }
     let job = Rebuilding {
         settings,
@@ -83,6 +98,23 @@ pub async fn rebuild(
     };
     let text = composed.template.as_ref().map(|_| composed.text.as_str());
     job.run(plan, text, context.transfer_key()).await
+}
+
+/// Puts the image together once more: no builder is needed where its packages are at hand.
+async fn assemble(assembling: &Assembling<'_>) -> Result<Rebuilt, VerifyError> {
+    let assembly = assembling.look().await?;
+    let assembly = assembly.map_err(|reason| BuildError::NotAssembled {
+        reason,
+        lacks_pins: false,
+    })?;
+    assembling.provide().await?;
+    assembling.reporter.note("assembling it again");
+    let made = tokio::task::block_in_place(|| assembling.make(&assembly))?;
+    Ok(Rebuilt {
+        manifests: made.packed.manifests(),
+        builder: format!("mlbuild {}", env!("CARGO_PKG_VERSION")),
+        made: Made::Packed(Box::new(made.packed)),
+    })
 }
 
 struct Rebuilding<'a> {

@@ -9,6 +9,7 @@ mod beneath;
 mod destination;
 pub mod dockerignore;
 mod error;
+mod files;
 mod filter;
 pub mod fingerprint;
 mod follow;
@@ -24,6 +25,7 @@ pub mod walk;
 
 pub use beneath::{ReceivedFolder, open as open_beneath};
 pub use error::FsError;
+pub use files::{EntryStat, VisitFile, read_files};
 pub use filter::{Filter, Selection};
 pub use fingerprint::{ContextSelection, Fingerprint, fingerprint};
 pub use follow::follow_links_in as follow_links;

@@ -8,6 +8,9 @@ use jiff::Timestamp;
 use oci_spec::image::Digest;
 use serde::{Deserialize, Serialize};
 
+/// The `method` of an image that mlbuild makes without a builder.
+pub const ASSEMBLE: &str = "assemble";
+
 /// The recorded inputs of a locked build. The same of these gives the same image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -26,6 +29,9 @@ pub struct LockedBuild {
     /// The time as of which the packages were looked for, where it was a time of the past.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub as_of: Option<Timestamp>,
+    /// What makes the image: `assemble` where mlbuild itself does; absent: a builder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
     /// Manifest of the packages kept beside the image, where they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vendored: Option<Digest>,
@@ -53,6 +59,10 @@ pub struct Pins {
     /// Debian packages that the base lacks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub apt: Vec<PinnedDeb>,
+    /// Of an image that mlbuild assembles, the Python packages with a layer of their own, from the
+    /// bottom: so that those keep their place when others come.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<String>,
     /// Python packages.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub python_packages: Vec<PinnedFile>,
@@ -142,7 +152,17 @@ impl LockedBuild {
                 return Err(format!("`{name}` is {value:?}; there are {allowed:?}"));
             }
         }
+        if let Some(method) = self.method.as_deref().filter(|m| *m != ASSEMBLE) {
+            return Err(format!(
+                "`method` is {method:?}; there is {ASSEMBLE:?}, or none"
+            ));
+        }
         self.platforms.values().try_for_each(Pins::check)
+    }
+
+    /// Whether mlbuild itself makes the image.
+    pub fn is_assembled(&self) -> bool {
+        self.method.is_some()
     }
 }
 
@@ -178,6 +198,9 @@ impl Pins {
         }
         for name in &self.requested {
             word("requested", name)?;
+        }
+        for name in &self.layers {
+            word("layers", name)?;
         }
         for file in self.python_files() {
             word("name", &file.name)?;

@@ -34,7 +34,7 @@ use std::path::Path;
 
 use oci_spec::image::Digest;
 
-pub use build::{LockedBuild, PinnedDeb, PinnedFile, Pins};
+pub use build::{ASSEMBLE, LockedBuild, PinnedDeb, PinnedFile, Pins};
 pub use entry::{
     AptPackage, Builder, Derived, ImageKey, Inputs, LockedBase, LockedImage, LockedLayer,
     LockedPackages, LockedPlatform, PublishedImage, PythonPackage,

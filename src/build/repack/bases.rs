@@ -12,9 +12,9 @@ use crate::image::pack::PackBase;
 use crate::registry::{Registry, platform_name};
 
 /// A base for one platform, and where it is.
-pub(super) struct Base {
-    pub(super) reference: Reference,
-    pub(super) pack: PackBase,
+pub(in crate::build) struct Base {
+    pub(in crate::build) reference: Reference,
+    pub(in crate::build) pack: PackBase,
 }
 
 impl Base {
@@ -69,7 +69,7 @@ async fn have_all(
 ///
 /// # Errors
 /// A base that is gone, or has no digest: then nobody could say which layers are its.
-pub(super) async fn look_up(
+pub(in crate::build) async fn look_up(
     registry: &Registry,
     pins: &BTreeMap<String, Option<String>>,
     platforms: &[String],

@@ -218,7 +218,8 @@ impl Repacked {
         if path.exists() {
             return Ok(true);
         }
-        let Some(source) = self.export.blob_on_disk(layer) else {
+        let export = self.export.as_ref();
+        let Some(source) = export.and_then(|export| export.blob_on_disk(layer)) else {
             return Ok(false);
         };
         source.verify(&layer.blob)?;

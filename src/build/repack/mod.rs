@@ -1,7 +1,7 @@
 //! An image whose final bytes mlbuild writes: out of the builder, packed anew, and from there to
 //! wherever it is wanted.
 
-mod bases;
+pub(super) mod bases;
 mod deliver;
 mod remembered;
 
@@ -28,8 +28,8 @@ pub struct Repacked {
     pub top: Descriptor,
     /// By platform, in the order of their names.
     pub images: Vec<PackedImage>,
-    /// What the builder made.
-    export: Opened,
+    /// What the builder made; `None` where there was none.
+    export: Option<Opened>,
     into: PackedFolder,
     is_of_classic: bool,
     /// Where the base of each image is.
@@ -98,21 +98,10 @@ pub async fn build(
         }
     };
     step.done();
-    output.response.clear();
-    let told = [
-        (
-            "containerimage.digest",
-            Some(packed.top.digest().to_string()),
-        ),
-        ("containerimage.config.digest", packed.config_digest()),
-    ];
-    for (key, value) in told {
-        output
-            .response
-            .extend(value.map(|value| (key.to_owned(), value)));
-    }
-    output.config_digest = packed.config_digest();
-    output.descriptor = Some(packed.top.clone());
+    let own = packed.output();
+    output.response = own.response;
+    output.config_digest = own.config_digest;
+    output.descriptor = own.descriptor;
     Ok((output, packed))
 }
 
@@ -149,7 +138,7 @@ fn pack_all(
     Ok(Repacked {
         top,
         images,
-        export,
+        export: Some(export),
         into,
         is_of_classic: options.drops_unchanged,
         bases: found,
@@ -162,6 +151,42 @@ fn size_by_digest(blob: &Descriptor) -> (String, u64) {
 }
 
 impl Repacked {
+    /// An image that was put together in a folder, on a base.
+    pub(super) fn assembled(
+        image: PackedImage,
+        base: Reference,
+        into: PackedFolder,
+        folder: TempDir,
+    ) -> Self {
+        Self {
+            top: image.image.manifest.clone(),
+            images: vec![image],
+            export: None,
+            into,
+            is_of_classic: false,
+            bases: vec![Some(base)],
+            folder,
+        }
+    }
+
+    /// What a builder would answer that had made it.
+    pub(super) fn output(&self) -> BuildOutput {
+        let told = [
+            ("containerimage.digest", Some(self.top.digest().to_string())),
+            ("containerimage.config.digest", self.config_digest()),
+        ];
+        let told = told.into_iter();
+        BuildOutput {
+            response: told
+                .filter_map(|(key, value)| Some((key.to_owned(), value?)))
+                .collect(),
+            descriptor: Some(self.top.clone()),
+            config_digest: self.config_digest(),
+            docker_id: None,
+            packages: None,
+        }
+    }
+
     /// The image, to be read: layers of bases from where those are.
     ///
     /// # Errors

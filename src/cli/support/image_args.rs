@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum, ValueHint};
 use mlbuild_progress::ProgressMode;
 
 use crate::cli::support::format::Format;
+use crate::config::Method;
 
 /// Compose, build, push and lock an image.
 ///
@@ -152,6 +153,27 @@ pub enum GpuArg {
     Off,
 }
 
+/// `--method`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum MethodArg {
+    /// mlbuild, without running anything.
+    Assemble,
+    /// A builder.
+    Buildkit,
+    /// The first where it serves.
+    Auto,
+}
+
+impl From<MethodArg> for Method {
+    fn from(arg: MethodArg) -> Self {
+        match arg {
+            MethodArg::Assemble => Self::Assemble,
+            MethodArg::Buildkit => Self::Buildkit,
+            MethodArg::Auto => Self::Auto,
+        }
+    }
+}
+
 /// `--installer`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum InstallerArg {
@@ -180,6 +202,9 @@ pub struct BuildArgs {
     /// Let the project's files reach out of its folder as they ask, this time.
     #[arg(long)]
     pub trust: bool,
+    /// What makes the image: a builder, or mlbuild itself out of pinned wheels; `auto` assembles what can be.
+    #[arg(long, value_name = "METHOD")]
+    pub method: Option<MethodArg>,
     /// Builder: unix://, tcp://, docker://, docker-container://NAME, kube-pod://POD or ssh://HOST.
     #[arg(long, value_name = "URL", env = crate::env_vars::BUILDKIT_HOST)]
     pub builder: Option<String>,

@@ -67,6 +67,7 @@ impl ImageArgs {
             gpu: what.gpu.map(Accelerator::from),
             installer: what.installer.map(Installer::from),
             trust: how.trust,
+            method: how.method.map(Into::into),
             builder: how.builder.clone(),
             build_args: how.build_args.clone(),
             target: how.target.clone(),

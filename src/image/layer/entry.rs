@@ -98,6 +98,13 @@ impl EntryPath {
         Self(bytes.into_boxed_slice())
     }
 
+    /// A path of these bytes; `None` where it isn't one inside an image.
+    pub fn of_bytes(bytes: &[u8]) -> Option<Self> {
+        let mut names = bytes.split(|&byte| byte == b'/');
+        let is_plain = |name: &[u8]| !matches!(name, b"" | b"." | b"..") && !name.contains(&0);
+        names.all(is_plain).then(|| Self::checked(bytes.to_vec()))
+    }
+
     /// The path's bytes, as a rule UTF-8.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0

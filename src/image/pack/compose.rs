@@ -1,5 +1,7 @@
 //! An image of a base and layers that mlbuild made itself: its configuration and manifest.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use oci_spec::image::MediaType;
 use serde_json::{Map, Value, json};
@@ -19,7 +21,8 @@ pub struct OwnLayer {
 }
 
 /// Writes configuration and manifest of the base's layers and these above them. `settings` takes
-/// the place of the base's settings of the same name (`Env`, `User`, `Cmd` …).
+/// the place of the base's settings of the same name (`Env`, `User`, `Cmd` …); `annotations` are the
+/// manifest's.
 ///
 /// # Errors
 /// [`PackError::Write`].
@@ -27,6 +30,7 @@ pub fn compose(
     base: &PackBase,
     own: &[OwnLayer],
     settings: &Map<String, Value>,
+    annotations: &BTreeMap<String, String>,
     epoch: i64,
     into: &PackedFolder,
 ) -> Result<PlatformImage, PackError> {
@@ -34,7 +38,7 @@ pub fn compose(
     layers.extend(own.iter().map(|own| own.layer.clone()));
     let config = configuration(base, own, &layers, settings, epoch);
     let config = into.document(&canonical(&config), MediaType::ImageConfig)?;
-    let manifest = manifest(&config, &layers, &std::collections::BTreeMap::new());
+    let manifest = manifest(&config, &layers, annotations);
     let manifest = into.document(&manifest, MediaType::ImageManifest)?;
     Ok(PlatformImage {
         platform: base.image.platform.clone(),
@@ -54,6 +58,8 @@ fn configuration(
     let mut config = super::config::platform_of(&base.config);
     let mut all = super::config::settings_of(&base.config);
     all.extend(settings.clone());
+    // Null takes a setting of the base away.
+    all.retain(|_, value| !value.is_null());
     let created = Timestamp::from_second(epoch)
         .unwrap_or_default()
         .to_string();

@@ -24,6 +24,33 @@ use crate::plan::Compression;
 /// Threads that compress one layer.
 const WORKERS: u16 = 2;
 
+/// Takes an entry and its content: as many bytes as the entry has, of a file alone.
+pub type Append<'a> = dyn FnMut(&LayerEntry, &mut dyn io::Read) -> io::Result<()> + 'a;
+
+/// Writes a layer of entries that `fill` gives, in its order.
+///
+/// # Errors
+/// Those of `fill`, and [`PackError::Write`].
+pub fn write_layer<E: From<PackError>>(
+    compression: Compression,
+    into: &PackedFolder,
+    fill: impl FnOnce(&mut Append<'_>) -> Result<(), E>,
+) -> Result<ImageLayer, E> {
+    let blobs = into.blobs();
+    let failed = |error| E::from(at(&blobs)(error));
+    let mut file = NamedTempFile::new_in(&blobs).map_err(failed)?;
+    let sink = Sink::new(file.as_file_mut(), compression).map_err(failed)?;
+    let mut tar = TarWriter::new(sink);
+    fill(&mut |entry, content| tar.append(entry, entry.size, content))?;
+    let written = tar.finish().and_then(Sink::finish).map_err(failed)?;
+    let blob = Descriptor::new(media_type(compression), written.size, written.digest);
+    keep(file, &into.blob(blob.digest()))?;
+    Ok(ImageLayer {
+        blob,
+        diff_id: written.diff_id,
+    })
+}
+
 fn media_type(compression: Compression) -> MediaType {
     match compression {
         Compression::Zstd(_) => MediaType::ImageLayerZstd,

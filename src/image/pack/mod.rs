@@ -33,6 +33,7 @@ use crate::plan::Repack;
 
 pub use compose::{OwnLayer, compose};
 pub use folder::PackedFolder;
+pub use layer::{Append, write_layer};
 
 /// Which bytes this program makes of a layer: another number wherever the same contents come out as
 /// other bytes, as by another version of a compressor. What was packed under an older one is packed

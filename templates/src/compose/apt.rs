@@ -1,7 +1,7 @@
 //! Packages of the distribution: one RUN with cache mounts, leaving no lists and no logs behind.
 
 use super::{Composer, Decision, SecretUse, env_name};
-use crate::dockerfile::{CacheMount, Instruction, Mount, Network, Run, Script, Sharing};
+use crate::dockerfile::{CacheMount, Instruction, Mount, Network, Purpose, Run, Script, Sharing};
 use crate::spec::PythonEnvironment;
 
 impl Composer<'_> {
@@ -64,6 +64,7 @@ rm -f /var/log/apt/* /var/log/dpkg.log /var/log/alternatives.log /var/cache/ldco
             mounts,
             network: Network::Default,
             script: script.finish(),
+            purpose: Purpose::Other,
         }));
     }
 

@@ -5,7 +5,7 @@
 use super::inputs::Inputs;
 use super::request::{INPUTS_CONTEXT, bind};
 use super::{ComposeError, Composer, Decision};
-use crate::dockerfile::{Instruction, Mount, Network, Run, Script, shell_quote};
+use crate::dockerfile::{Instruction, Mount, Network, Purpose, Run, Script, shell_quote};
 use crate::project::{LocalProject, build_requirements};
 use crate::spec::{Installer, PythonEnvironment};
 use crate::value::ContainerPath;
@@ -61,6 +61,7 @@ impl Composer<'_> {
             mounts,
             network: Network::Default,
             script: script.finish(),
+            purpose: Purpose::Other,
         }));
         Ok(())
     }
@@ -100,6 +101,7 @@ chmod 0755 /tmp/uv/*.data/scripts/uv;
             mounts,
             network: Network::None,
             script: script.finish(),
+            purpose: Purpose::Other,
         }));
         Ok(())
     }

@@ -6,7 +6,7 @@
 
 use super::request::{INPUTS_CONTEXT, bind};
 use super::{Composer, Decision, env_name};
-use crate::dockerfile::{Instruction, Mount, Network, Run, Script, Word};
+use crate::dockerfile::{Instruction, Mount, Network, Purpose, Run, Script, Word};
 use crate::spec::PythonEnvironment;
 
 /// Folders that programs fill with what depends on the moment; nothing of them belongs in a layer.
@@ -57,7 +57,7 @@ done;
             .section("Packages of the distribution: those that are pinned, and no others.");
         let mut mounts = vec![bind(INPUTS_CONTEXT, Some("apt"), "/mlbuild/apt")];
         mounts.extend(APT_MOMENTARY.map(tmpfs));
-        self.push_offline(mounts, script);
+        self.push_offline(mounts, script, Purpose::PinnedDistribution);
     }
 
     pub(super) fn locked_python_layer(&mut self, environment: PythonEnvironment) {
@@ -107,7 +107,12 @@ find "$site" -name '*.py' -newer /tmp/started | LC_ALL=C sort > /tmp/new;
         });
         let mut mounts = vec![bind(INPUTS_CONTEXT, Some("python"), "/mlbuild/python")];
         mounts.extend(["/tmp", "/root/.cache"].map(tmpfs));
-        self.push_offline(mounts, script);
+        let purpose = if venv {
+            Purpose::PinnedEnvironment
+        } else {
+            Purpose::Other
+        };
+        self.push_offline(mounts, script, purpose);
         if venv {
             let path = Word::literal("/opt/venv/bin:").then_variable(env_name("PATH"));
             self.file.push(Instruction::Env(vec![
@@ -117,11 +122,12 @@ find "$site" -name '*.py' -newer /tmp/started | LC_ALL=C sort > /tmp/new;
         }
     }
 
-    fn push_offline(&mut self, mounts: Vec<Mount>, script: Script) {
+    fn push_offline(&mut self, mounts: Vec<Mount>, script: Script, purpose: Purpose) {
         self.file.push(Instruction::Run(Run {
             mounts,
             network: Network::None,
             script: script.finish(),
+            purpose,
         }));
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::inputs::{Inputs, join};
 use super::{Composer, Decision, SecretUse, env_name};
 use crate::dockerfile::{
-    CacheMount, Copy, Instruction, Mount, Network, Run, Script, Sharing, Word, shell_quote,
+    CacheMount, Copy, Instruction, Mount, Network, Purpose, Run, Script, Sharing, Word, shell_quote,
 };
 use crate::spec::{Installer, PythonEnvironment};
 use crate::tables::bases;
@@ -71,6 +71,7 @@ impl Composer<'_> {
             mounts,
             network: Network::Default,
             script: script.finish(),
+            purpose: Purpose::Other,
         }));
         if venv {
             let path = Word::literal(format!("{VENV}/bin:")).then_variable(env_name("PATH"));

@@ -11,8 +11,8 @@ use super::inputs::Inputs;
 use super::python::deletion;
 use super::{Composer, Decision, SecretUse, env_name};
 use crate::dockerfile::{
-    CacheMount, Copy, Dockerfile, Instruction, Mount, Network, RenderError, Run, Script, Sharing,
-    Word, shell_quote,
+    CacheMount, Copy, Dockerfile, Instruction, Mount, Network, Purpose, RenderError, Run, Script,
+    Sharing, Word, shell_quote,
 };
 use crate::project::manifests::Asked;
 use crate::spec::{Installer, PythonEnvironment};
@@ -193,6 +193,7 @@ if python3 -c 'import ensurepip, venv' > /dev/null 2>&1; then python3 -m venv /m
         mounts,
         network: Network::Default,
         script: script.finish(),
+        purpose: Purpose::Other,
     }));
     file.push(Instruction::From {
         image: "scratch".into(),

@@ -2,7 +2,7 @@
 
 use super::Composer;
 use super::inputs::Inputs;
-use crate::dockerfile::{CacheMount, Instruction, Mount, Network, Run, Script, Sharing};
+use crate::dockerfile::{CacheMount, Instruction, Mount, Network, Purpose, Run, Script, Sharing};
 use crate::spec::{RunStep, RunWhen};
 
 impl Composer<'_> {
@@ -40,6 +40,7 @@ impl Composer<'_> {
                 mounts: step.cache.iter().map(cache).collect(),
                 network: Network::Default,
                 script: Script::command(&step.command),
+                purpose: Purpose::Other,
             }));
         }
     }

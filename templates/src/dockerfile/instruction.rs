@@ -64,6 +64,23 @@ pub struct Run {
     pub network: Network,
     /// What it runs.
     pub script: Script,
+    /// What it is there for.
+    pub purpose: Purpose,
+}
+
+/// What a RUN of a composed image is there for: whoever makes an image without running anything
+/// does the same another way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Purpose {
+    /// Only its script says.
+    #[default]
+    Other,
+    /// Installs packages of the distribution from recorded files.
+    PinnedDistribution,
+    /// Makes the virtual environment at `/opt/venv`, with packages from recorded files.
+    PinnedEnvironment,
+    /// Makes the account of the image's user.
+    Account,
 }
 
 /// The network of one RUN.

@@ -7,7 +7,9 @@ mod render;
 mod script;
 mod word;
 
-pub use instruction::{CacheMount, Copy, Healthcheck, Instruction, Mount, Network, Run, Sharing};
+pub use instruction::{
+    CacheMount, Copy, Healthcheck, Instruction, Mount, Network, Purpose, Run, Sharing,
+};
 pub use render::RenderError;
 pub use script::{Script, shell_quote};
 pub use word::Word;

@@ -30,6 +30,15 @@ impl Word {
         self
     }
 
+    /// The text, with what `value` says of each variable; one that isn't set is empty.
+    pub fn expand(&self, value: impl Fn(&EnvName) -> Option<String>) -> String {
+        let parts = self.0.iter().map(|part| match part {
+            Part::Literal(text) => text.clone(),
+            Part::Variable(name) => value(name).unwrap_or_default(),
+        });
+        parts.collect()
+    }
+
     pub(super) fn has_space(&self) -> bool {
         self.0
             .iter()

@@ -28,6 +28,16 @@ impl From<BuildError> for CommandError {
             BuildError::SeveralPlatforms { .. } => {
                 made.hint("give one --platform, and a tag for each")
             }
+            BuildError::NotAssembled { lacks_pins, .. } => {
+                let made = if lacks_pins {
+                    made.hint(
+                        "pin its packages, with the image's flags: mlbuild lock --method=assemble",
+                    )
+                } else {
+                    made
+                };
+                made.hint("have a builder make it: --method=buildkit")
+            }
             BuildError::PackagesMoved { .. } => made
                 .hint("to take the new ones, build once without --locked and commit mlbuild.lock"),
             BuildError::PushedOver { .. } => {
@@ -59,6 +69,7 @@ fn text(error: &BuildError) -> String {
     match error {
         BuildError::PackagesMoved { .. } => format!("--locked: {error}"),
         BuildError::Run(error) => record_words(error),
+        BuildError::NotAssembled { .. } => format!("--method=assemble: {error}"),
         BuildError::PushWithoutName => "--push needs a name for the image".into(),
         other => other.to_string(),
     }

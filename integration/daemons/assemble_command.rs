@@ -1,0 +1,247 @@
+//! `mlbuild image --method=assemble`: the same image as BuildKit's, pushed, loaded, written to a
+//! folder, proved again; and what it refuses.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use tokio::runtime::Runtime;
+
+use crate::assemble::{InRegistry, is_known};
+use crate::image::unique;
+use crate::lock::{builder, config, run};
+use crate::support::engines::Engines;
+use crate::support::mlbuild::Project;
+
+const REQUIREMENTS: &str = "click==8.1.7\njinja2==3.1.6\npyyaml==6.0.2\nsix==1.17.0\n";
+const SETTINGS: &str = r#"
+[image]
+command = ["python", "train.py"]
+ports = [8080]
+labels = { "org.example.team" = "cracks" }
+env = { MODE = "train" }
+path = ["/opt/tools"]
+"#;
+/// No builder is there.
+const NOWHERE: [&str; 2] = ["--builder", "tcp://127.0.0.1:9"];
+
+struct Setting {
+    engines: Engines,
+    project: Project,
+    runtime: Runtime,
+}
+
+impl Setting {
+    fn new(more: &[(&str, &str)]) -> Self {
+        let files = [
+            ("mlbuild.toml", SETTINGS),
+            ("requirements.txt", REQUIREMENTS),
+            ("train.py", "import yaml\nprint(yaml.__version__)\n"),
+            ("tools/run.sh", "#!/bin/sh\necho ran\n"),
+            (".dockerignore", "*.log\n"),
+            ("big.log", "not in the image\n"),
+        ];
+        Self {
+            engines: Engines::from_env(),
+            project: Project::new(&[&files[..], more].concat()),
+            runtime: Runtime::new().unwrap(),
+        }
+    }
+
+    fn words(&self, verb: &str, tag: &str, more: &[&str]) -> Vec<String> {
+        let image = [
+            "--base",
+            &self.engines.python_base,
+            "--uid",
+            "1000",
+            "-t",
+            tag,
+        ];
+        let all = [verb].into_iter().chain(image).chain(more.iter().copied());
+        all.map(str::to_owned).collect()
+    }
+
+    fn with_builder(&self, verb: &str, tag: &str, more: &[&str]) -> Vec<String> {
+        let mut words = self.words(verb, tag, more);
+        words.extend(builder(&self.engines, "buildkitd").flags);
+        words
+    }
+
+    fn config(&self, image: &str) -> Value {
+        InRegistry::at(image, &self.runtime).image().1
+    }
+
+    /// Every path that either image has above its base, where they differ.
+    fn differences(&self, built: &str, assembled: &str) -> Vec<String> {
+        let tree = |image: &str| -> BTreeMap<String, String> {
+            let tree = InRegistry::at(image, &self.runtime).tree("");
+            let seen = tree.into_iter();
+            seen.filter(|(_, what)| !what.starts_with("whiteout"))
+                .collect()
+        };
+        let (built, assembled) = (tree(built), tree(assembled));
+        assert!(assembled.len() > 500, "{}", assembled.len());
+        let paths: std::collections::BTreeSet<_> = built.keys().chain(assembled.keys()).collect();
+        let differ = paths
+            .into_iter()
+            .filter(|path| !is_known(path) && built.get(*path) != assembled.get(*path));
+        differ
+            .map(|path| format!("{path}: {:?}, {:?}", built.get(path), assembled.get(path)))
+            .collect()
+    }
+}
+
+#[test]
+fn the_image_is_the_one_that_a_builder_makes() {
+    let setting = Setting::new(&[]);
+    let (project, engines) = (&setting.project, &setting.engines);
+    let by_builder = unique(&engines.registry, "by-builder");
+    let tag = unique(&engines.registry, "by-hand");
+    run(project, &setting.with_builder("lock", &by_builder, &[])).answer();
+    let built = run(
+        project,
+        &setting.with_builder("image", &by_builder, &["--push"]),
+    );
+    let built = built.answer().to_owned();
+    run(
+        project,
+        &setting.with_builder("lock", &tag, &["--method=assemble"]),
+    )
+    .answer();
+
+    // Everything is at hand: from here on there is no builder.
+    let flags = [&["--push", "--method=assemble"], &NOWHERE[..]].concat();
+    let assembled = run(project, &setting.words("image", &tag, &flags));
+    assert!(
+        assembled.stderr.contains("without bytecode"),
+        "{}",
+        assembled.stderr
+    );
+    let assembled = assembled.answer().to_owned();
+    let differ = setting.differences(&built, &assembled);
+    assert!(differ.is_empty(), "{}", differ.join("\n"));
+    let (by_builder, ours) = (setting.config(&built), setting.config(&assembled));
+    assert_eq!(by_builder["config"], ours["config"]);
+    assert_eq!(ours["config"]["User"], "ml");
+
+    let lock = project.lock();
+    let entry = lock
+        .images()
+        .find(|entry| tag.contains(&entry.name))
+        .unwrap();
+    assert!(entry.build.as_ref().unwrap().is_assembled());
+    let packages = entry.packages.as_ref().unwrap();
+    assert!(
+        packages
+            .python
+            .iter()
+            .any(|p| p.name == "six" && p.version == "1.17.0")
+    );
+    assert!(packages.apt.iter().any(|p| p.name == "libc6"));
+
+    // Nothing changed: nothing is made. What is made again is the same.
+    let again = run(project, &setting.words("image", &tag, &flags));
+    assert!(
+        !again.stderr.contains("without bytecode"),
+        "{}",
+        again.stderr
+    );
+    assert_eq!(again.answer(), assembled);
+    let verify = [&["--method=assemble"], &NOWHERE[..]].concat();
+    run(project, &setting.words("verify", &tag, &verify)).answer();
+
+    // An edit of the code changes the code's layer alone.
+    project.write("train.py", "print(2)\n");
+    let edited = run(project, &setting.words("image", &tag, &flags));
+    let edited = edited.answer().to_owned();
+    let layers = |image: &str| InRegistry::at(image, &setting.runtime).image().0.layers;
+    let (before, after) = (layers(&assembled), layers(&edited));
+    let moved = before
+        .iter()
+        .zip(&after)
+        .filter(|(a, b)| a.diff_id != b.diff_id);
+    assert_eq!(moved.count(), 1);
+
+    // Docker 20.10 can't read zstd.
+    for (name, host) in engines.dockers() {
+        if name != "Docker 20.10" {
+            let said = engines.docker(host, &["run", "--rm", &assembled]);
+            assert_eq!(said, "6.0.2", "{name}");
+            let said = engines.docker(host, &["run", "--rm", &assembled, "id", "-un"]);
+            assert_eq!(said, "ml", "{name}");
+        }
+    }
+}
+
+#[test]
+fn it_goes_into_a_folder_and_into_docker() {
+    let setting = Setting::new(&[]);
+    let (project, engines) = (&setting.project, &setting.engines);
+    let tag = unique(&engines.registry, "assembled-to");
+    run(
+        project,
+        &setting.with_builder("lock", &tag, &["--method=assemble"]),
+    )
+    .answer();
+    let folder = project.outside().join("layout");
+    let output = format!("type=oci,tar=false,dest={}", folder.display());
+    let flags = [&["--method=assemble", "-o", &output], &NOWHERE[..]].concat();
+    run(project, &setting.words("image", &tag, &flags)).answer();
+    let ours = config(&folder);
+    assert_eq!(
+        ours["config"]["Cmd"],
+        serde_json::json!(["python", "train.py"])
+    );
+    assert_eq!(
+        ours["config"]["ExposedPorts"],
+        serde_json::json!({"8080/tcp": {}})
+    );
+
+    let dockers = engines.dockers();
+    let (_, host) = dockers
+        .iter()
+        .find(|(name, _)| *name != "Docker 20.10")
+        .unwrap();
+    let builder = format!("docker://{}", host.trim_start_matches("unix://"));
+    let flags = ["--method=assemble", "--load", "--builder", &builder];
+    let id = run(project, &setting.words("image", &tag, &flags))
+        .answer()
+        .to_owned();
+    assert_eq!(engines.docker(host, &["run", "--rm", &id]), "6.0.2");
+}
+
+#[test]
+fn what_has_to_be_run_is_said() {
+    let setting = Setting::new(&[]);
+    let (project, engines) = (&setting.project, &setting.engines);
+    let tag = unique(&engines.registry, "not-assembled");
+    let unpinned = [&["--push", "--method=assemble"], &NOWHERE[..]].concat();
+    let refused = run(project, &setting.words("image", &tag, &unpinned));
+    let refused = refused.refusal(2);
+    assert!(
+        refused.contains("--method=assemble: it can't be assembled: its packages aren't pinned"),
+        "{refused}"
+    );
+    assert!(
+        refused.contains(
+            "hint: pin its packages, with the image's flags: mlbuild lock --method=assemble"
+        ),
+        "{refused}"
+    );
+
+    let with_tree = ["--apt", "tree"];
+    run(project, &setting.with_builder("lock", &tag, &with_tree)).answer();
+    let flags = [&with_tree[..], &unpinned].concat();
+    let refused = run(project, &setting.words("image", &tag, &flags));
+    let refused = refused.refusal(2);
+    assert!(refused.contains("the Debian package"), "{refused}");
+    let flags = [&with_tree[..], &["--push", "--method=auto"]].concat();
+    let built = run(project, &setting.with_builder("image", &tag, &flags));
+    assert!(
+        built
+            .stderr
+            .contains("built by BuildKit: the Debian package"),
+        "{}",
+        built.stderr
+    );
+    built.answer();
+}

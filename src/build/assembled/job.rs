@@ -1,0 +1,218 @@
+//! A build without a builder: what is asked for, the image, and where it goes.
+
+use mlbuild_manifests::lock::{ASSEMBLE, Inputs, LockedBuild};
+use mlbuild_progress::LocalSteps;
+
+use super::{Assembling, Assembly, Made};
+use crate::build::BuildError;
+use crate::build::job::Job;
+use crate::build::outcome::BuildOutcome;
+use crate::build::publish;
+use crate::build::skip::Skip;
+use crate::builder::{self, BuildOutput, Builder, BuilderError};
+use crate::planning::bases::Bases;
+use crate::planning::context::Before;
+use crate::settings::{LockMode, Method};
+
+/// What is said of every image that is made so.
+const WITHOUT_BYTECODE: &str = "the packages come without bytecode: each start compiles what it \
+     imports, unless its user may write to /opt/venv";
+
+impl Job<'_> {
+    /// What the image is to be assembled from; `None` where a builder makes it.
+    pub(in crate::build) async fn assembly(&self) -> Result<Option<Assembly>, BuildError> {
+        let Some(method) = self.method()? else {
+            return Ok(None);
+        };
+        let looked = match self.assembling() {
+            Some(assembling) => assembling.look().await?,
+            None => Err("its packages aren't pinned".to_owned()),
+        };
+        match looked {
+            Ok(assembly) => Ok(Some(assembly)),
+            Err(reason) if method == Method::Auto => {
+                self.reporter.note(format!("built by BuildKit: {reason}"));
+                Ok(None)
+            }
+            Err(reason) => Err(BuildError::NotAssembled {
+                reason,
+                lacks_pins: self.pinned.is_none(),
+            }),
+        }
+    }
+
+    /// Whether the lock or what is asked for says that the image is assembled, or may be. A lock
+    /// that must not change is of an image that was made one way.
+    fn method(&self) -> Result<Option<Method>, BuildError> {
+        let asked = self.settings.build.method;
+        let fixed = self.settings.lock.mode > LockMode::Free;
+        match self.pinned {
+            Some((_, build)) if fixed && build.is_assembled() => Ok(Some(Method::Assemble)),
+            Some(_) if fixed && asked == Method::Assemble => Err(BuildError::NotAssembled {
+                reason: "the lock is of an image that a builder makes".to_owned(),
+                lacks_pins: true,
+            }),
+            Some(_) if fixed => Ok(None),
+            _ => Ok(Some(asked).filter(|asked| *asked != Method::Buildkit)),
+        }
+    }
+
+    fn assembling(&self) -> Option<Assembling<'_>> {
+        let (locked, build) = self.pinned?;
+        Some(Assembling {
+            settings: self.settings,
+            host: self.host,
+            registry: self.registry,
+            locked,
+            build,
+            reporter: self.reporter,
+        })
+    }
+
+    /// Makes the image, and everything that a build does after it.
+    pub(in crate::build) async fn assemble(
+        &self,
+        assembly: &Assembly,
+        context: &Before,
+        inputs: &Inputs,
+        skip: &Skip<'_>,
+        bases: &Bases,
+    ) -> Result<BuildOutcome, BuildError> {
+        let assembling = self.assembling().expect("only pinned images are assembled");
+        if self.settings.build.push {
+            for tag in &self.settings.tags {
+                self.registry.check_push(tag).await?;
+            }
+        }
+        assembling.provide().await?;
+        let docker = self.docker().await?;
+        let (made, built) = self
+            .with_progress(&assembling, assembly, docker.as_ref())
+            .await?;
+        self.reporter.note(WITHOUT_BYTECODE);
+        let confirmed = self.confirm(built.digest().as_deref()).await?;
+        let inputs = Inputs {
+            context: context.unchanged()?,
+            ..inputs.clone()
+        };
+        let packages = self.lists_packages().then_some(made.packages);
+        let entry = publish::Entry {
+            settings: self.settings,
+            key: self.key,
+            inputs: inputs.clone(),
+            bases,
+            builder: ("mlbuild".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+            confirmed: confirmed.as_ref(),
+            packages: packages.clone(),
+            build: Some(self.assembled_build(assembling.build, made.layers)),
+        };
+        let run_id = self.write(&entry, confirmed.as_ref()).await?;
+        skip.remember(&inputs, &built, confirmed.as_ref(), packages);
+        self.tell_papers(run_id.as_deref());
+        Ok(BuildOutcome {
+            run_id,
+            ..BuildOutcome::built(self.settings, built, confirmed.as_ref())
+        })
+    }
+
+    /// The pins as the lock has them of such an image.
+    fn assembled_build(&self, build: &LockedBuild, layers: Vec<String>) -> LockedBuild {
+        let mut build = build.clone();
+        build.method = Some(ASSEMBLE.to_owned());
+        let (locked, _) = self.pinned.expect("it was made from pins");
+        if let Some(pins) = build.platforms.get_mut(&locked.platform) {
+            pins.layers = layers;
+        }
+        build
+    }
+
+    /// The Docker that the image goes to, where it goes to one: the builder's, else this machine's.
+    async fn docker(&self) -> Result<Option<Docker>, BuildError> {
+        let outputs = &self.plan.outputs;
+        let is_asked = |kind: &str| outputs.iter().any(|o| o.kind == kind && o.dest.is_none());
+        let push = self.settings.build.push;
+        if !is_asked("docker") && (push || !is_asked("image")) {
+            return Ok(None);
+        }
+        let connected = builder::connect_quietly(&self.settings.build).await;
+        if let Some(found) = connected
+            .ok()
+            .filter(|found| found.builder.docker().is_ok())
+        {
+            return Ok(Some(Docker::OfBuilder(Box::new(found.builder))));
+        }
+        Ok(Some(Docker::Local(Box::new(
+            builder::local_docker().await?,
+        ))))
+    }
+
+    async fn with_progress(
+        &self,
+        assembling: &Assembling<'_>,
+        assembly: &Assembly,
+        docker: Option<&Docker>,
+    ) -> Result<(Made, BuildOutput), BuildError> {
+        let cancel = self.reporter.cancellation();
+        let mut progress = self.reporter.begin_solve(builder::untitled());
+        let steps = progress.local_steps();
+        let work = async move {
+            tokio::select! {
+                biased;
+                done = self.make_and_deliver(assembling, assembly, docker, steps) => done,
+                () = cancel.cancelled() => Err(BuilderError::Cancelled.into()),
+            }
+        };
+        let done = progress.during(work).await;
+        progress.finish().await;
+        done
+    }
+
+    async fn make_and_deliver(
+        &self,
+        assembling: &Assembling<'_>,
+        assembly: &Assembly,
+        docker: Option<&Docker>,
+        steps: LocalSteps,
+    ) -> Result<(Made, BuildOutput), BuildError> {
+        let step = steps.begin("assembling the image");
+        let made = match tokio::task::block_in_place(|| assembling.make(assembly)) {
+            Ok(made) => made,
+            Err(error) => {
+                step.failed(&error.to_string());
+                return Err(error);
+            }
+        };
+        step.done();
+        let (plan, packed) = (self.plan, &made.packed);
+        let mut output = packed.output();
+        for out in plan.outputs.iter().filter(|out| out.kind == "oci") {
+            packed.write(self.registry, &plan.tags, out)?;
+        }
+        if let Some(docker) = docker {
+            let docker = docker.api()?;
+            output.docker_id = packed
+                .load(self.registry, docker, &plan.tags, &steps)
+                .await?;
+        }
+        if self.settings.build.push {
+            packed
+                .push(self.registry, &self.settings.tags, &steps)
+                .await?;
+        }
+        Ok((made, output))
+    }
+}
+
+enum Docker {
+    OfBuilder(Box<Builder>),
+    Local(Box<mlbuild_buildkit::Client>),
+}
+
+impl Docker {
+    fn api(&self) -> Result<&mlbuild_buildkit::docker::api::DockerApi, BuildError> {
+        match self {
+            Docker::OfBuilder(builder) => Ok(builder.docker()?),
+            Docker::Local(client) => Ok(client.docker().ok_or(BuilderError::NoDocker)?),
+        }
+    }
+}
