@@ -196,6 +196,7 @@ fn build_lines(out: &mut TomlText, build: &LockedBuild) {
     out.string("compression", &build.compression);
     out.plain("level", build.level);
     out.optional("as_of", build.as_of.as_ref());
+    out.optional("method", build.method.as_ref());
     out.optional("vendored", build.vendored.as_ref());
     if build.platforms.is_empty() {
         out.table("image.build.platforms");
@@ -229,6 +230,9 @@ fn pins_lines(out: &mut TomlText, pins: &Pins) {
             ])
         });
         out.list("apt", lines);
+    }
+    if !pins.layers.is_empty() {
+        out.list("layers", pins.layers.iter().map(|name| quoted(name)));
     }
     if !pins.python_packages.is_empty() {
         out.list(
