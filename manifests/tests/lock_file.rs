@@ -397,3 +397,25 @@ fn a_lock_is_read_in_a_time_that_grows_with_its_size_and_not_with_its_square() {
     // Sixteen times as many; the square would be 256 times as long.
     assert!(large < small * 64, "{small:?}, {large:?}");
 }
+
+#[test]
+fn how_an_assembled_image_is_made_is_kept() {
+    let mut entry = pinned("app");
+    let build = entry.build.as_mut().unwrap();
+    build.method = Some("assemble".to_owned());
+    build.platforms.get_mut("linux/amd64").unwrap().layers = vec!["six".to_owned()];
+    let mut lock = LockFile::default();
+    lock.insert(entry);
+    let text = lock.to_toml();
+    assert_eq!(
+        LockFile::parse(&text, Path::new("mlbuild.lock")).unwrap(),
+        lock
+    );
+
+    let mut other = pinned("app");
+    other.build.as_mut().unwrap().method = Some("magic".to_owned());
+    let mut lock = LockFile::default();
+    lock.insert(other);
+    let refused = error(&lock.to_toml());
+    assert!(refused.contains("`method` is \"magic\""), "{refused}");
+}

@@ -122,6 +122,7 @@ fn a_run_is_one_command_and_its_comments_are_none() {
         mounts: Vec::new(),
         network: Default::default(),
         script: script.finish(),
+        purpose: Default::default(),
     };
     let text = only(Instruction::Run(run));
     let parsed = parse_dockerfile::parse(&text).unwrap();
@@ -170,6 +171,7 @@ fn every_kind_of_instruction_is_read_by_the_parser() {
         ],
         network: Network::None,
         script: Script::strict(),
+        purpose: Default::default(),
     };
     let copy = Copy {
         from: Some("base".into()),

@@ -131,7 +131,7 @@ pub fn pinned(name: &str) -> LockedImage {
             component: "main".to_owned(),
             path: "pool/main/t/tree/tree_2.1.0-1_amd64.deb".to_owned(),
         }],
-        layers: vec!["six".to_owned()],
+        layers: Vec::new(),
         python_packages: vec![file("old", "0c", true), file("six", "0d", false)],
     };
     LockedImage {
@@ -143,7 +143,7 @@ pub fn pinned(name: &str) -> LockedImage {
             compression: "zstd".to_owned(),
             level: 3,
             as_of: Some("2026-03-01T23:59:59Z".parse().expect("a time")),
-            method: Some("assemble".to_owned()),
+            method: None,
             vendored: Some(digest(0x51)),
             platforms: BTreeMap::from([("linux/amd64".to_owned(), pins)]),
         }),
