@@ -144,6 +144,7 @@ const MODULES: &[Layer] = &[
             "plan",
             "host",
             "image",
+            "assemble",
             "registry",
             "trust",
             "image_source",
