@@ -2,7 +2,7 @@
 //! themselves, so that nobody has to know which of them needs what.
 
 use super::{Composer, Decision};
-use crate::dockerfile::{Instruction, Network, Run, Script};
+use crate::dockerfile::{Instruction, Network, Purpose, Run, Script};
 use crate::spec::PythonEnvironment;
 
 /// Functions that find them: the same where packages are pinned.
@@ -49,6 +49,7 @@ rm -f /var/log/apt/* /var/log/dpkg.log /var/log/alternatives.log /var/cache/ldco
             mounts,
             network: Network::Default,
             script: script.finish(),
+            purpose: Purpose::Other,
         }));
     }
 }

@@ -171,6 +171,7 @@ if python3 -c 'import ensurepip, venv' > /dev/null 2>&1; then python3 -m venv /m
             mounts: Vec::new(),
             network: Network::None,
             script: script.finish(),
+            purpose: Purpose::Other,
         }));
         from = first.into();
     }
