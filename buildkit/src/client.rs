@@ -194,7 +194,7 @@ impl Client {
     }
 
     /// Whether the builder answers anything: the cheapest call that every BuildKit knows.
-    pub(crate) async fn is_alive(self) -> bool {
+    pub(crate) async fn answers_anything(self) -> bool {
         let workers = ListWorkersRequest::default();
         self.control().list_workers(workers).await.is_ok()
     }

@@ -188,7 +188,7 @@ impl Client {
             }
         });
         // Its steps may take hours: what counts is whether the daemon lives.
-        let work = wait.alive(&mut solving, || self.clone().is_alive());
+        let work = wait.alive(&mut solving, || self.clone().answers_anything());
         let outcome = tokio::select! {
             answer = work => match answer {
                 Ok(answer) => answer.map_err(Ended::Status),

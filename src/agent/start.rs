@@ -20,7 +20,7 @@ use crate::queue::{
 };
 use crate::records::{RunExit, StartedRun};
 use crate::runtime::{Options, RunSpec};
-use crate::start::job::{Prepared, has_tracker_key};
+use crate::start::job::{JobStart, Prepared, has_tracker_key};
 
 /// Does the job from its beginning to its end.
 pub(super) fn run(agent: &Agent, claim: &Claim, handle: &JobHandle) -> JobOutcome {
@@ -117,16 +117,17 @@ fn prepare<'a>(
         file: agent.policy_file.clone(),
         host: agent.registration.host.clone(),
     })?;
-    let prepared = agent.containers.wait(agent.containers.engine.prepare(
+    let start = JobStart {
         spec,
-        &without_gpus(own),
-        &claim.gpus,
-        run_id.clone(),
-        &agent.folder,
-        hands_key(agent, claim, config),
-        &*agent.reporter,
-    ));
-    Ok(prepared?)
+        own: &without_gpus(own),
+        gpus: &claim.gpus,
+        run_id: run_id.clone(),
+        folder: &agent.folder,
+        hands_key: hands_key(agent, claim, config),
+    };
+    let engine = &agent.containers.engine;
+    let prepared = engine.prepare(start, &*agent.reporter);
+    Ok(agent.containers.wait(prepared)?)
 }
 
 /// Whether a job gets the tracker's key of this machine: where the queue or the policy names it. Where

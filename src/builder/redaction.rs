@@ -17,6 +17,9 @@ use crate::plan::{BuildPlan, Context, SecretSource};
 /// Most of a secret file that is read, in bytes: builders take no larger ones.
 const MAX_SECRET: u64 = 500 << 10;
 
+/// What is known, and how many log-ins had been given by then.
+type Known = (usize, Arc<KnownSecrets>);
+
 /// What is secret in one build.
 #[derive(Clone, Debug, Default)]
 pub struct Redaction {
@@ -25,7 +28,7 @@ pub struct Redaction {
     /// The log-ins that the builder was given since.
     pub(super) given: GivenLogIns,
     /// All of them, for as many log-ins as there were.
-    known: Arc<Mutex<Option<(usize, Arc<KnownSecrets>)>>>,
+    known: Arc<Mutex<Option<Known>>>,
 }
 
 impl Redaction {

@@ -39,7 +39,8 @@ fn copied(statement: &Statement, found: &mut Vec<ContextSource>) {
     };
     for source in sources {
         let is_remote = source.contains("://") || source.starts_with("git@");
-        if !source.starts_with("<<") && !(statement.keyword == "ADD" && is_remote) {
+        let is_fetched = statement.keyword == "ADD" && is_remote;
+        if !source.starts_with("<<") && !is_fetched {
             found.push(source_of(source, statement.line));
         }
     }

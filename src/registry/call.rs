@@ -73,17 +73,16 @@ impl Endpoint {
         loop {
             tried += 1;
             let usual = retry.wait(tried);
-            let pause;
-            match self.send_once(call, store).await {
+            let pause = match self.send_once(call, store).await {
                 Ok(answer) if !is_transient(answer.status()) || tried >= retry.attempts => {
                     return Ok(answer);
                 }
-                Ok(answer) => pause = Pause::new(asked_wait(&answer), usual),
+                Ok(answer) => Pause::new(asked_wait(&answer), usual),
                 Err(failure) if failure.is_worth_a_try(self, tried, retry.attempts) => {
-                    pause = failure.wait(usual);
+                    failure.wait(usual)
                 }
                 Err(failure) => return Err(failure.given_up(self, call.what, tried)),
-            }
+            };
             pause.take(self).await;
         }
     }

@@ -95,39 +95,34 @@ impl Engine {
         (0..count).map(|n| n.to_string()).collect()
     }
 
-    /// Pulls what is missing, and decides everything about a job's container. `hands_key`: it gets the
-    /// tracker's key of this machine, where there is one.
+    /// Pulls what is missing, and decides everything about a job's container.
     ///
     /// # Errors
     /// Where the image can't be had, or a GPU can't.
     pub(crate) async fn prepare(
         &self,
-        spec: RunSpec,
-        own: &Options,
-        gpus: &[String],
-        run_id: RunId,
-        folder: &Path,
-        hands_key: bool,
+        job: JobStart<'_>,
         reporter: &dyn Reporter,
     ) -> Result<Prepared<'_>, StartError> {
+        let (spec, own) = (job.spec, job.own);
         let image = image::pin(&self.0, &spec, reporter).await?;
         let request = StartRequest {
             spec,
             runtime: Some(self.0.cli),
-            gpu: match gpus {
+            gpu: match job.gpus {
                 [] => GpuSelection::Off,
                 ids => GpuSelection::Ids(ids.to_vec()),
             },
             // Docker's options are all that is wanted, unless the queue says more.
             defaults: own.has("no-defaults") && !own.is_on("no-defaults"),
             record: true,
-            run_id,
-            folder: folder.to_owned(),
+            run_id: job.run_id,
+            folder: job.folder.to_owned(),
             registry: None,
             tracker_key: false,
         };
         let mut start = Start::prepare(request, &self.0, image, reporter)?;
-        if hands_key {
+        if job.hands_key {
             start.add_tracker_key();
         }
         let remove = start.spec.options.is_on("rm");
@@ -157,6 +152,22 @@ impl Start<'_> {
         }
         self.secrets.push((WANDB_API_KEY, key));
     }
+}
+
+/// What an agent says about a job's container.
+pub(crate) struct JobStart<'a> {
+    /// What is started, by docker's options.
+    pub(crate) spec: RunSpec,
+    /// mlbuild's own options.
+    pub(crate) own: &'a Options,
+    /// The GPUs that it may use, by number or UUID.
+    pub(crate) gpus: &'a [String],
+    /// The id of the job, and of its run.
+    pub(crate) run_id: RunId,
+    /// The agent's folder.
+    pub(crate) folder: &'a Path,
+    /// Whether it gets the tracker's key of this machine, where there is one.
+    pub(crate) hands_key: bool,
 }
 
 /// A job's container, before it is made.
