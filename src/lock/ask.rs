@@ -92,6 +92,9 @@ impl Question<'_> {
         for (name, text) in more {
             write(name, text.as_bytes())?;
         }
+        // A step that is not taken from the cache still has a cache's key, and what follows it is taken
+        // from there: so every question is another one.
+        write("asked", folder.path().as_os_str().as_encoded_bytes())?;
         Ok(folder)
     }
 
