@@ -206,7 +206,8 @@ impl Builder {
             request::prepare(inputs, exports, self.default_network.as_deref())?;
         options.held = held;
         let (events, cancel) = (inputs.events.clone(), inputs.cancel.clone());
-        let solved = self.client.solve(options, session, events, cancel).await;
+        // Boxed, as the work above it: futures of debug builds would outgrow a stack.
+        let solved = Box::pin(self.client.solve(options, session, events, cancel)).await;
         // A failed build may have failed for it.
         if let Some(warning) = log_ins::warning(&refused.hosts()) {
             let _ = inputs.events.send(warning).await;
@@ -227,7 +228,7 @@ impl Builder {
     /// As [`Builder::build`].
     pub async fn files(&self, inputs: &BuildInputs<'_>, folder: &Path) -> Result<(), BuilderError> {
         check::check(inputs.plan, inputs.host, &self.info)?;
-        self.solve(inputs, vec![exports::files(folder)]).await?;
+        Box::pin(self.solve(inputs, vec![exports::files(folder)])).await?;
         Ok(())
     }
 

@@ -91,7 +91,7 @@ impl<'a> SolveRequest<'a> {
                 cancelled = cancelled => cancelled,
             }
         };
-        let work = redacted(work, incoming, shown, redactor);
+        let work = Box::pin(redacted(work, incoming, shown, redactor));
         let done = progress.during(work).await;
         let trace = progress.finish().await;
         match done {

@@ -108,8 +108,21 @@ pub fn definition() -> clap::Command {
         })
 }
 
+/// Stack of the thread that runs a verb, in bytes: the futures of a debug build outgrow the 8 MiB that
+/// systems give a main thread. What isn't touched takes no memory.
+const STACK: usize = 64 << 20;
+
 /// Parses the command line, runs the verb, and says how it went.
 pub fn main() -> ExitCode {
+    let thread = std::thread::Builder::new().name("main".to_owned());
+    match thread.stack_size(STACK).spawn(run) {
+        Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+        // A limit of threads or memory: most verbs do with less.
+        Err(_) => run(),
+    }
+}
+
+fn run() -> ExitCode {
     match Cli::try_parse_from(with_own_help(std::env::args_os().collect())) {
         Ok(cli) => {
             let result = waits::install().and_then(|()| {

@@ -195,7 +195,7 @@ impl Locker<'_> {
                     as_of,
                     reporter: self.reporter,
                 };
-                let folder = question.ask(builder, &[]).await?;
+                let folder = Box::pin(question.ask(builder, &[])).await?;
                 let answer = read_answer(folder.path(), &store)?;
                 newest = newest.max(answer.newest);
                 pins = answer.pins;

@@ -122,7 +122,7 @@ pub async fn run(
         Some(build) => build,
         None => {
             let connection = builder::connect_or_start(&settings.build, reporter).await?;
-            locker.resolve(&connection.builder, old.as_ref()).await?
+            Box::pin(locker.resolve(&connection.builder, old.as_ref())).await?
         }
     };
     let was_vendored = earlier.is_some_and(|build| build.vendored.is_some());
