@@ -66,7 +66,7 @@ const MODULES: &[Layer] = &[
         "trust",
         &["env_vars", "error", "reporter", "plan", "runtime", "config"],
     ),
-    ("records", &["nearest", "config"]),
+    ("records", &["env_vars", "nearest", "config"]),
     (
         "queue",
         &[

@@ -116,7 +116,9 @@ const STACK: usize = 64 << 20;
 pub fn main() -> ExitCode {
     let thread = std::thread::Builder::new().name("main".to_owned());
     match thread.stack_size(STACK).spawn(run) {
-        Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+        Ok(thread) => thread
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
         // A limit of threads or memory: most verbs do with less.
         Err(_) => run(),
     }

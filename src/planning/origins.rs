@@ -1,23 +1,11 @@
 //! Where the images of a build may come from, if whoever starts it holds it to some places.
 
-use mlbuild_templates::reference;
+use mlbuild_templates::reference::is_of;
 
 use super::PlanningError;
 use crate::builder::images_read;
 use crate::pin::ImageUse;
 use crate::plan::{BuildPlan, Context};
-
-/// Whether an image is of one of the places: registries, with or without the beginning of a path.
-pub fn is_of(image: &str, places: &[String]) -> bool {
-    let Ok(named) = reference::parse(image) else {
-        return false;
-    };
-    let image = format!("{}/{}", named.registry(), named.repository());
-    places.iter().any(|place| {
-        let rest = image.strip_prefix(place.trim_end_matches('/'));
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    })
-}
 
 /// Refuses an image of a Dockerfile that is of none of the places; `None`: there are no such places,
 /// and any will do. Nothing has been asked of its registry yet.
@@ -71,7 +59,7 @@ fn elsewhere(image: &str, places: &[String]) -> PlanningError {
 
 #[cfg(test)]
 mod tests {
-    use super::is_of;
+    use mlbuild_templates::reference::is_of;
 
     #[test]
     fn a_place_holds_what_is_below_it_and_nothing_beside_it() {

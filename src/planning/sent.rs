@@ -82,7 +82,7 @@ pub enum Why {
         /// The line that leaves it out.
         pattern: String,
     },
-    /// Data or weights of [`LARGE`] bytes or more, in a project without an ignore file.
+    /// Data or weights of 100 MB or more, in a project without an ignore file.
     Large,
     /// No step of the Dockerfile reads it.
     Unread,

@@ -25,7 +25,6 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 use super::config::QueueConfig;
-use crate::planning::origins;
 use crate::runtime::{Options, RunSpec, Setting, Value, find};
 use crate::trust;
 
@@ -187,7 +186,7 @@ impl Policy {
         let Some(registries) = &self.registries else {
             return Ok(());
         };
-        if origins::is_of(image, registries) {
+        if mlbuild_templates::reference::is_of(image, registries) {
             return Ok(());
         }
         Err(PolicyError::Registry {

@@ -169,6 +169,18 @@ fn checked_digest(digest: &str) -> Result<&str, ReferenceError> {
     fits.then_some(digest).ok_or(ReferenceError::Digest)
 }
 
+/// Whether an image is of one of the places: registries, with or without the beginning of a path.
+pub fn is_of(image: &str, places: &[String]) -> bool {
+    let Ok(named) = parse(image) else {
+        return false;
+    };
+    let image = format!("{}/{}", named.registry(), named.repository());
+    places.iter().any(|place| {
+        let rest = image.strip_prefix(place.trim_end_matches('/'));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
