@@ -58,7 +58,7 @@ fn a_builder_that_stops_in_mid_build_is_named_and_given_up() {
     let began = Instant::now();
     let status = child.wait().unwrap();
     assert!(
-        began.elapsed() < Duration::from_secs(20),
+        began.elapsed() < Duration::from_secs(50),
         "{:?}",
         began.elapsed()
     );

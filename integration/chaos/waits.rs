@@ -171,7 +171,7 @@ fn whoever_hangs_is_named_after_five_seconds_and_given_up() {
     3: waiting for git config in [FOLDER]: nothing for [TIME] (given up after [TIME])
     error: git config in [FOLDER] did nothing for [TIME], and was ended
     ");
-    assert!(longest < Duration::from_secs(2 * LIMIT + 6), "{longest:?}");
+    assert!(longest < Duration::from_secs(50), "{longest:?}");
     // What was started for them is gone with them.
     let left = Command::new("pgrep")
         .args(["-f", "sleep 12345"])
