@@ -228,6 +228,7 @@ fn an_image_that_is_nowhere_or_has_no_name_is_one_error() {
       podman: no such program on PATH
       nerdctl: no such program on PATH
       hint: install Docker or Podman, or start it: sudo systemctl start docker
+      hint: or a private Docker, which changes nothing else here: mlbuild engine up --source packages
     $ mlbuild inspect 127.0.0.1:1/x # no registry
     error: the registry [REGISTRY] can't be reached: Connection refused (os error 111); and docker doesn't have it here
       hint: is `[REGISTRY]` the right name, and does it run?

@@ -458,6 +458,7 @@ fn what_keeps_a_container_from_starting_is_said() {
     error: nothing here starts containers; tried:
       docker: unix:///nowhere/docker.sock: /nowhere/docker.sock: no such socket
       hint: install Docker or Podman, or start it: sudo systemctl start docker
+      hint: or a private Docker, which changes nothing else here: mlbuild engine up --source packages
     ");
 
     if !has_gpu() {
