@@ -97,7 +97,7 @@ fn nothing_is_left_of_a_verb_that_was_killed_where_it_makes_a_file() {
     let mut first = project.command(&verbs[0]);
     Ran::of(first.env("SOURCE_DATE_EPOCH", "1700000000")).answer();
     let (mut kills, mut met) = (0, 0);
-    // More by hand: `benches/CHAOS.md` has the counts.
+
     let rounds = std::env::var("MLBUILD_TEST_ROUNDS").map_or(8, |text| text.parse().unwrap());
     for round in 0..rounds {
         for args in &verbs {
