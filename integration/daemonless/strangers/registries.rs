@@ -109,8 +109,10 @@ fn listener(answer: impl Fn(&str) -> String + Send + 'static) -> (u16, Arc<Mutex
             let mut head = vec![0; 16 << 10];
             let read = stream.read(&mut head).unwrap_or(0);
             let head = String::from_utf8_lossy(&head[..read]).to_lowercase();
-            let _ = stream.write_all(answer(&head).as_bytes());
+            // Kept first: whoever has the answer may look at the heads at once.
+            let answer = answer(&head);
             kept.lock().unwrap().push(head);
+            let _ = stream.write_all(answer.as_bytes());
         }
     });
     (port, heads)

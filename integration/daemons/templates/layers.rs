@@ -12,11 +12,11 @@ fn a_code_edit_installs_nothing_and_another_uid_changes_the_last_layer_alone() {
         workshop.layers(tag)
     };
     let first = build("templates-layers", "1000", &[]);
-    let base_layers = first.len() - 6;
+    let base_layers = first.len() - 7;
 
     workshop.write("train.py", "print(2)\n");
     let edited = build("templates-layers", "1000", &[]);
-    // base, apt, requirements, packages, working folder | code, user
+    // base, apt, requirements, packages, libraries, working folder | code, user
     assert_eq!(edited[..first.len() - 2], first[..first.len() - 2]);
     assert_ne!(edited[first.len() - 2], first[first.len() - 2], "the code");
     assert_eq!(workshop.sh("templates-layers", "python train.py"), "2");
