@@ -5,6 +5,7 @@ use std::path::Path;
 
 use mlbuild_buildkit::fsutil::dockerignore;
 use mlbuild_buildkit::fsutil::survey::{Surveyed, survey};
+use mlbuild_buildkit::fsutil::walk;
 use serde::Serialize;
 
 use super::PlanningError;
@@ -220,6 +221,10 @@ impl<'a> Sent<'a> {
     }
 
     fn why(&self, entry: &Surveyed) -> Why {
+        if entry.is_unfinished {
+            let pattern = walk::UNFINISHED.to_owned();
+            return Why::OwnFile { pattern };
+        }
         let decided = entry.decided_by.and_then(|at| self.patterns.get(at));
         let (Some((line, pattern)), Some(ignore)) = (decided, self.ignore) else {
             return Why::NoLine;

@@ -8,7 +8,8 @@ use rustix::io::Errno;
 use super::error::FsError;
 use super::filter::{Filter, FolderMatch, Selection, Verdict};
 use super::gopath;
-use super::tree::{Names, Tree};
+use super::tree::Tree;
+use super::walk::{Folder, is_unfinished};
 
 /// An entry of the folder. A folder stands for itself only where all of it is left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub struct Surveyed {
     pub files: u64,
     /// Whether a transfer takes it.
     pub taken: bool,
+    /// Whether it is a file that mlbuild is writing: no transfer takes it, whatever a pattern says.
+    pub is_unfinished: bool,
     /// The pattern that decided, counted from 0 in the list that was given; `None` where none matched.
     pub decided_by: Option<usize>,
 }
@@ -54,19 +57,6 @@ pub fn survey(
     Ok(surveyor.found)
 }
 
-/// A folder whose entries are being looked at.
-struct Folder {
-    names: Names,
-    next: usize,
-    fared: FolderMatch,
-    /// Length of its path in bytes.
-    length: usize,
-    /// What was found before it.
-    before: usize,
-    /// Whether the folder itself is left out.
-    passed: bool,
-}
-
 struct Surveyor<'a> {
     tree: &'a Tree,
     filter: &'a Filter,
@@ -77,65 +67,40 @@ struct Surveyor<'a> {
 
 impl Surveyor<'_> {
     fn walk(&mut self) -> Result<(), FsError> {
-        let mut open = vec![self.folder(FolderMatch::default(), false)?];
-        while let Some(folder) = open.last_mut() {
-            self.path.truncate(folder.length);
-            let Some((name, kind)) = folder.names.get(folder.next) else {
-                if let Some(done) = open.pop() {
-                    self.close(&done);
-                }
+        let root = Folder::open(self.tree, b"", FolderMatch::default(), false)?;
+        // Each with how many entries were found before it.
+        let mut open = vec![(root, 0)];
+        while let Some((folder, before)) = open.last_mut() {
+            let Some(kind) = folder.advance(&mut self.path) else {
+                self.close(folder, *before);
+                open.pop();
                 continue;
             };
-            folder.next += 1;
-            if folder.length > 0 {
-                self.path.push(b'/');
-            }
-            self.path.extend_from_slice(name);
             if let Some((fared, passed)) = self.entry(kind, &folder.fared)? {
-                open.push(self.folder(fared, passed)?);
+                let inner = Folder::open(self.tree, &self.path, fared, passed)?;
+                open.push((inner, self.found.len()));
             }
         }
         Ok(())
     }
 
-    fn folder(&self, fared: FolderMatch, passed: bool) -> Result<Folder, FsError> {
-        let at: &[u8] = if self.path.is_empty() {
-            b"."
-        } else {
-            &self.path
-        };
-        let names = match self.tree.list(at) {
-            Ok(names) => names,
-            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Names::default(),
-            Err(Errno::ACCESS | Errno::PERM) if passed => Names::default(),
-            Err(e) => return Err(self.tree.error("read the directory", &self.path, e)),
-        };
-        Ok(Folder {
-            names,
-            next: 0,
-            fared,
-            length: self.path.len(),
-            before: self.found.len(),
-            passed,
-        })
-    }
-
     /// Puts a folder of which nothing is taken in the place of what it holds.
-    fn close(&mut self, folder: &Folder) {
-        let inside = &self.found[folder.before..];
+    fn close(&mut self, folder: &Folder, before: usize) {
+        let inside = &self.found[before..];
         if !folder.passed || inside.iter().any(|entry| entry.taken) {
             return;
         }
         let (bytes, files) = inside.iter().fold((0, 0), |(bytes, files), entry| {
             (bytes + entry.bytes, files + entry.files)
         });
-        self.found.truncate(folder.before);
+        self.found.truncate(before);
         self.found.push(Surveyed {
             path: gopath::lossy(&self.path[..folder.length]).into_owned(),
             is_folder: true,
             bytes,
             files,
             taken: false,
+            is_unfinished: false,
             decided_by: folder.fared.excluded_by(),
         });
     }
@@ -163,6 +128,7 @@ impl Surveyor<'_> {
         if is_folder && verdict != Verdict::Skip {
             return Ok(Some((here, verdict == Verdict::Pass)));
         }
+        let is_unfinished = kind == FileType::RegularFile && is_unfinished(&self.path);
         let (mut bytes, mut files) = (0, 1);
         if is_folder {
             (bytes, files) = if self.measure {
@@ -178,7 +144,8 @@ impl Surveyor<'_> {
             is_folder,
             bytes,
             files,
-            taken: verdict == Verdict::Take,
+            taken: verdict == Verdict::Take && !is_unfinished,
+            is_unfinished,
             decided_by: here.excluded_by(),
         });
         Ok(None)
@@ -269,6 +236,7 @@ mod tests {
     #[test]
     fn the_same_entries_are_taken_as_by_a_transfer() {
         let root = project();
+        std::fs::write(root.path().join("data/.mlbuild-x.tmp"), "half").unwrap();
         for patterns in [
             vec!["data/*", "!data/x/2.bin"],
             vec!["**", "!venv"],

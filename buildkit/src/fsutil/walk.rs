@@ -203,17 +203,55 @@ pub(super) fn walk(
     walker.walk()
 }
 
-/// A folder whose entries are being visited.
-struct Folder {
+/// A folder whose entries are being looked at.
+pub(super) struct Folder {
     names: Names,
     /// Index of the entry that comes next.
     next: usize,
     /// How it fared, for the judgement of its entries.
-    fared: FolderMatch,
+    pub(super) fared: FolderMatch,
     /// Length of its path in bytes.
-    length: usize,
+    pub(super) length: usize,
     /// Not selected itself, so that it goes out once something inside is.
-    passed: bool,
+    pub(super) passed: bool,
+}
+
+impl Folder {
+    /// Lists the folder at `path`. `passed`: the folder itself isn't selected, so that not being
+    /// allowed to read it does no harm.
+    pub(super) fn open(
+        tree: &Tree,
+        path: &[u8],
+        fared: FolderMatch,
+        passed: bool,
+    ) -> Result<Self, FsError> {
+        let at = if path.is_empty() { b"." } else { path };
+        let names = match tree.list(at) {
+            Ok(names) => names,
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Names::default(),
+            Err(Errno::ACCESS | Errno::PERM) if passed => Names::default(),
+            Err(e) => return Err(tree.error("read the directory", path, e)),
+        };
+        Ok(Self {
+            names,
+            next: 0,
+            fared,
+            length: path.len(),
+            passed,
+        })
+    }
+
+    /// Makes `path` that of the next entry, and gives its kind.
+    pub(super) fn advance(&mut self, path: &mut Vec<u8>) -> Option<FileType> {
+        path.truncate(self.length);
+        let (name, kind) = self.names.get(self.next)?;
+        self.next += 1;
+        if self.length > 0 {
+            path.push(b'/');
+        }
+        path.extend_from_slice(name);
+        Some(kind)
+    }
 }
 
 struct Walker<'a> {
@@ -229,8 +267,12 @@ struct Walker<'a> {
     first_paths: HashMap<(u64, u64), Box<[u8]>>,
 }
 
-/// Whether a file is one that mlbuild is writing, or that it was killed at: it goes into no image.
-fn is_unfinished(name: &[u8]) -> bool {
+/// Names of files that mlbuild is writing, or that it was killed at: they go into no image.
+pub const UNFINISHED: &str = ".mlbuild-*.tmp";
+
+/// Whether a path is that of such a file.
+pub(super) fn is_unfinished(path: &[u8]) -> bool {
+    let name = path.rsplit(|&b| b == b'/').next().unwrap_or(path);
     name.starts_with(b".mlbuild-") && name.ends_with(b".tmp")
 }
 
@@ -238,55 +280,23 @@ impl Walker<'_> {
     /// Visits folders from a list of those that are open, and not by recursion: how deep a tree is,
     /// its maker decides.
     fn walk(&mut self) -> Result<(), FsError> {
-        let mut open = vec![self.folder(FolderMatch::default(), false)?];
+        let mut open = vec![Folder::open(self.tree, b"", FolderMatch::default(), false)?];
         while let Some(folder) = open.last_mut() {
-            self.path.truncate(folder.length);
-            let Some((name, kind)) = folder.names.get(folder.next) else {
+            let Some(kind) = folder.advance(&mut self.path) else {
                 if folder.passed && self.waiting.last() == Some(&folder.length) {
                     self.waiting.pop();
                 }
                 open.pop();
                 continue;
             };
-            folder.next += 1;
-            if kind == FileType::RegularFile && is_unfinished(name) {
-                continue;
-            }
-            if folder.length > 0 {
-                self.path.push(b'/');
-            }
-            self.path.extend_from_slice(name);
             if let Some((fared, passed)) = self.entry(kind, &folder.fared)? {
                 if passed {
                     self.waiting.push(self.path.len());
                 }
-                open.push(self.folder(fared, passed)?);
+                open.push(Folder::open(self.tree, &self.path, fared, passed)?);
             }
         }
         Ok(())
-    }
-
-    /// Lists the folder at `self.path`. `passed`: the folder itself isn't selected, so that not being
-    /// allowed to read it does no harm.
-    fn folder(&self, fared: FolderMatch, passed: bool) -> Result<Folder, FsError> {
-        let at: &[u8] = if self.path.is_empty() {
-            b"."
-        } else {
-            &self.path
-        };
-        let names = match self.tree.list(at) {
-            Ok(names) => names,
-            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Names::default(),
-            Err(Errno::ACCESS | Errno::PERM) if passed => Names::default(),
-            Err(e) => return Err(self.tree.error("read the directory", &self.path, e)),
-        };
-        Ok(Folder {
-            names,
-            next: 0,
-            fared,
-            length: self.path.len(),
-            passed,
-        })
     }
 
     /// Judges the entry at `self.path`, and visits it where it is selected. For a folder to look into:
@@ -296,15 +306,18 @@ impl Walker<'_> {
         kind: FileType,
         above: &FolderMatch,
     ) -> Result<Option<(FolderMatch, bool)>, FsError> {
-        let mut stat = None;
-        let mut is_dir = kind == FileType::Directory;
+        let (mut stat, mut kind) = (None, kind);
         if kind == FileType::Unknown {
             let Some(read) = self.stat(&self.path)? else {
                 return Ok(None);
             };
-            is_dir = FileType::from_raw_mode(read.st_mode) == FileType::Directory;
+            kind = FileType::from_raw_mode(read.st_mode);
             stat = Some(read);
         }
+        if kind == FileType::RegularFile && is_unfinished(&self.path) {
+            return Ok(None);
+        }
+        let is_dir = kind == FileType::Directory;
         let (verdict, here) = self.filter.judge(&self.path, is_dir, above)?;
         if verdict == Verdict::Take {
             let stat = match stat {
