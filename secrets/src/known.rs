@@ -9,6 +9,9 @@ use std::fmt;
 use std::ops::Range;
 
 use aho_corasick::AhoCorasick;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 
 use crate::REDACTED;
 use crate::forms::log_ins;
@@ -175,48 +178,26 @@ fn add_value(values: &mut BTreeSet<Vec<u8>>, value: &[u8], shortest: usize) {
     }
 }
 
+/// All but what an address takes anywhere, in percent-encoding (RFC 3986, 2.3).
 fn percent_encoded(value: &[u8]) -> Vec<u8> {
-    let mut encoded = Vec::with_capacity(value.len());
-    for &byte in value {
-        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-            encoded.push(byte);
-        } else {
-            encoded.extend(format!("%{byte:02X}").bytes());
-        }
-    }
-    encoded
+    const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
+        .remove(b'-')
+        .remove(b'_')
+        .remove(b'.')
+        .remove(b'~');
+    percent_encode(value, ENCODED).to_string().into_bytes()
 }
 
 /// `None` where it isn't UTF-8.
 fn percent_decoded(text: &str) -> Option<String> {
-    let bytes = text.as_bytes();
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        let byte = text.get(at + 1..at + 3).filter(|_| bytes[at] == b'%');
-        match byte.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            Some(byte) => {
-                decoded.push(byte);
-                at += 3;
-            }
-            None => {
-                decoded.push(bytes[at]);
-                at += 1;
-            }
-        }
-    }
-    String::from_utf8(decoded).ok()
+    let decoded = percent_decode_str(text).decode_utf8().ok()?;
+    Some(decoded.into_owned())
 }
 
 /// Without what fills it up at the end, and without the last character, which depends on what follows.
 fn base64(value: &[u8]) -> Vec<u8> {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let whole = value.len() / 3 * 3;
-    let digits = value[..whole].chunks_exact(3).flat_map(|three| {
-        let bits = u32::from(three[0]) << 16 | u32::from(three[1]) << 8 | u32::from(three[2]);
-        [18, 12, 6, 0].map(|shift| DIGITS[(bits >> shift & 63) as usize])
-    });
-    digits.collect()
+    STANDARD_NO_PAD.encode(&value[..whole]).into_bytes()
 }
 
 fn without(text: &[u8], places: &[Range<usize>]) -> Vec<u8> {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use mlbuild_progress::explain::Evidence;
+use mlbuild_wheels::normalize;
 use regex::Regex;
 
 use crate::plan::{AskedFor, AskedPackage};
@@ -92,7 +93,7 @@ fn conflicting<'a>(said: &str, asked: &'a [AskedPackage]) -> Vec<&'a AskedPackag
             }
             _ => part
                 .name("n")
-                .is_some_and(|name| normal(name.as_str()) == normal(&asked.name)),
+                .is_some_and(|name| normalize(name.as_str()) == normalize(&asked.name)),
         };
         found.extend(
             asked
@@ -109,10 +110,10 @@ fn named<'a>(rules: &[Regex], said: &str, asked: &'a [AskedPackage]) -> Vec<&'a 
         let mut found: Vec<&AskedPackage> = Vec::new();
         for caught in rule.captures_iter(said) {
             let name = caught.name("n").or_else(|| caught.name("m"));
-            let Some(name) = name.map(|name| normal(name.as_str())) else {
+            let Some(name) = name.map(|name| normalize(name.as_str())) else {
                 continue;
             };
-            let asks = asked.iter().filter(|asked| normal(&asked.name) == name);
+            let asks = asked.iter().filter(|asked| normalize(&asked.name) == name);
             found.extend(
                 asks.filter(|asked| !found.contains(asked))
                     .collect::<Vec<_>>(),
@@ -125,18 +126,6 @@ fn named<'a>(rules: &[Regex], said: &str, asked: &'a [AskedPackage]) -> Vec<&'a 
     Vec::new()
 }
 
-/// A name as PEP 503 compares it.
-fn normal(name: &str) -> String {
-    let mut normal = String::new();
-    for c in name.chars() {
-        let c = if matches!(c, '_' | '.') { '-' } else { c };
-        if c != '-' || !normal.ends_with('-') {
-            normal.push(c.to_ascii_lowercase());
-        }
-    }
-    normal
-}
-
 fn culprits(packages: &[&AskedPackage], asked: &AskedFor, setting: &str) -> Vec<Culprit> {
     let mut found: Vec<Culprit> = Vec::new();
     for package in packages {
@@ -145,9 +134,10 @@ fn culprits(packages: &[&AskedPackage], asked: &AskedFor, setting: &str) -> Vec<
             text: package.name.clone(),
         });
         // A setting's name is no place: its line in mlbuild.toml is, where it stands there.
-        let culprit = match culprit.place == setting {
-            true => in_config(package, &asked.project).unwrap_or(culprit),
-            false => culprit,
+        let culprit = if culprit.place == setting {
+            in_config(package, &asked.project).unwrap_or(culprit)
+        } else {
+            culprit
         };
         if !found.contains(&culprit) {
             found.push(culprit);
@@ -174,7 +164,7 @@ fn in_config(package: &AskedPackage, project: &Path) -> Option<Culprit> {
         let mut words = line.split(['"', '\'']).skip(1).step_by(2);
         words.any(|word| {
             let end = word.find(|c: char| !c.is_alphanumeric() && !"._-".contains(c));
-            normal(&word[..end.unwrap_or(word.len())]) == normal(&package.name)
+            normalize(&word[..end.unwrap_or(word.len())]) == normalize(&package.name)
         })
     };
     let at = text.lines().position(|line| holds(&line))?;

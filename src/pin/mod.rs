@@ -253,6 +253,15 @@ pub fn name_last_stage(text: &str) -> Option<(String, String)> {
     }
 }
 
+/// Whether a RUN stands below a COPY or ADD, in whichever stage: it may run on what was copied.
+pub fn runs_after_copies(text: &str) -> bool {
+    let statements = scan(text).statements;
+    let mut keywords = statements
+        .iter()
+        .map(|statement| statement.keyword.as_str());
+    keywords.any(|word| matches!(word, "COPY" | "ADD")) && keywords.any(|word| word == "RUN")
+}
+
 /// True if a step runs a program of the target platform: one in a stage that isn't
 /// held to another platform by `FROM --platform=`.
 pub fn runs_on_target(text: &str) -> bool {

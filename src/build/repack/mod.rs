@@ -19,6 +19,7 @@ use crate::builder::{BuildInputs, BuildOutput, Builder};
 use crate::image::ImageLayer;
 use crate::image::pack::{self, PackOptions, PackedFolder, PackedImage};
 use crate::image_source::{self, Opened};
+use crate::pin;
 use crate::plan::Repack;
 use crate::registry::{Registry, platform_name};
 
@@ -71,7 +72,7 @@ pub async fn build(
         }
         _ => Vec::new(),
     };
-    if runs_after_copies(&plan.dockerfile.text) {
+    if pin::runs_after_copies(&plan.dockerfile.text) {
         // Their files are needed to tell which of a later step's were copied.
         known.retain(|(_, packed)| !packed.copied);
     }
@@ -103,15 +104,6 @@ pub async fn build(
     output.config_digest = own.config_digest;
     output.descriptor = own.descriptor;
     Ok((output, packed))
-}
-
-/// Whether a step may run on what was copied before it. A false alarm costs time alone.
-fn runs_after_copies(dockerfile: &str) -> bool {
-    let mut words = dockerfile
-        .lines()
-        .filter_map(|line| line.split_whitespace().next());
-    let is = |word: &str, name: &str| word.eq_ignore_ascii_case(name);
-    words.any(|word| is(word, "COPY") || is(word, "ADD")) && words.any(|word| is(word, "RUN"))
 }
 
 fn pack_all(
