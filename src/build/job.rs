@@ -49,8 +49,13 @@ impl Job<'_> {
     ) -> Result<BuildOutcome, BuildError> {
         origins::check_plan(self.plan, self.settings.build.base_registries.as_deref())?;
         let context = Before::look(self.settings, self.plan)?;
-        let assembly = self.assembly().await?;
-        let is_assembled = assembly.is_some();
+        let method = self.method()?;
+        // Where the method leaves no choice, the base of an unchanged image isn't looked at.
+        let mut assembly = None;
+        if method == Some(Method::Auto) {
+            assembly = self.assembly(Method::Auto).await?;
+        }
+        let is_assembled = method == Some(Method::Assemble) || assembly.is_some();
         let inputs =
             input_digests::inputs(self.plan, self.composed, context.digest(), is_assembled);
         let skip = Skip::new(self, &inputs);
@@ -58,13 +63,16 @@ impl Job<'_> {
             self.reporter.event(Event::Unchanged);
             return Ok(outcome);
         }
+        publish::check_writable(self.settings)?;
+        if method == Some(Method::Assemble) {
+            assembly = self.assembly(Method::Assemble).await?;
+        }
         if let Some(assembly) = &assembly {
             return self
                 .assemble(assembly, &context, &inputs, &skip, bases)
                 .await;
         }
 
-        publish::check_writable(self.settings)?;
         let cancel = self.reporter.cancellation();
         let ssh = SshAgents::start(&self.plan.ssh)?;
         let builder = self.connect(bases).await?;
@@ -109,16 +117,7 @@ impl Job<'_> {
             packages: packages.clone(),
             build: self.pinned.map(|(_, build)| built_by_builder(build)),
         };
-        let written = self.write(&entry, confirmed.as_ref()).await;
-        let run_id = match (written, &confirmed) {
-            (Err(source), Some(confirmed)) => {
-                return Err(BuildError::Unwritten {
-                    image: confirmed.pinned(),
-                    source: Box::new(source),
-                });
-            }
-            (written, _) => written?,
-        };
+        let run_id = self.write(&entry, confirmed.as_ref()).await?;
         skip.remember(&inputs, &built, confirmed.as_ref(), packages);
         self.tell(&built, &builder, run_id.as_deref());
         Ok(BuildOutcome {
@@ -131,8 +130,11 @@ impl Job<'_> {
     /// What would happen, without a builder.
     pub(super) fn dry_run(&self, locked: Option<&LockedImage>) -> Result<DryRun, BuildError> {
         let context = Before::look(self.settings, self.plan)?;
-        let asked = self.settings.build.method == Method::Assemble;
-        let is_assembled = asked || self.pinned.is_some_and(|(_, build)| build.is_assembled());
+        let is_assembled = match self.method()? {
+            None => false,
+            Some(Method::Auto) => self.pinned.is_some_and(|(_, build)| build.is_assembled()),
+            Some(_) => true,
+        };
         let inputs =
             input_digests::inputs(self.plan, self.composed, context.digest(), is_assembled);
         Ok(DryRun::Planned {
@@ -250,23 +252,35 @@ impl Job<'_> {
     }
 
     /// Writes the lock, and binds the run; gives the run's id.
+    ///
+    /// # Errors
+    /// [`BuildError::Unwritten`] where the image is in the registry already.
     pub(super) async fn write(
         &self,
         entry: &publish::Entry<'_>,
         confirmed: Option<&Confirmed>,
     ) -> Result<Option<String>, BuildError> {
-        let lock = entry.write_lock()?;
         let Some(confirmed) = confirmed else {
-            return Ok(None);
+            return entry.write_lock().map(|_| None);
         };
-        let bound = publish::bind(
-            self.settings,
-            self.registry,
-            confirmed,
-            lock.as_ref(),
-            self.reporter,
-        );
-        bound.await.map(Some)
+        let bound = async {
+            let lock = entry.write_lock()?;
+            publish::bind(
+                self.settings,
+                self.registry,
+                confirmed,
+                lock.as_ref(),
+                self.reporter,
+            )
+            .await
+        };
+        bound
+            .await
+            .map(Some)
+            .map_err(|source| BuildError::Unwritten {
+                image: confirmed.pinned(),
+                source: Box::new(source),
+            })
     }
 
     /// Where an image without a registry is to be found, and what was written beside it.

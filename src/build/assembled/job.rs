@@ -19,11 +19,11 @@ const WITHOUT_BYTECODE: &str = "the packages come without bytecode: each start c
      imports, unless its user may write to /opt/venv";
 
 impl Job<'_> {
-    /// What the image is to be assembled from; `None` where a builder makes it.
-    pub(in crate::build) async fn assembly(&self) -> Result<Option<Assembly>, BuildError> {
-        let Some(method) = self.method()? else {
-            return Ok(None);
-        };
+    /// What the image is to be assembled from; `None` where a builder makes it, as the method lets it.
+    pub(in crate::build) async fn assembly(
+        &self,
+        method: Method,
+    ) -> Result<Option<Assembly>, BuildError> {
         let looked = match self.assembling() {
             Some(assembling) => assembling.look().await?,
             None => Err("its packages aren't pinned".to_owned()),
@@ -43,7 +43,7 @@ impl Job<'_> {
 
     /// Whether the lock or what is asked for says that the image is assembled, or may be. A lock
     /// that must not change is of an image that was made one way.
-    fn method(&self) -> Result<Option<Method>, BuildError> {
+    pub(in crate::build) fn method(&self) -> Result<Option<Method>, BuildError> {
         let asked = self.settings.build.method;
         let fixed = self.settings.lock.mode > LockMode::Free;
         match self.pinned {
