@@ -13,13 +13,14 @@ use tokio::sync::OnceCell;
 use tokio::task::JoinHandle;
 use tonic::transport::Channel;
 
-use crate::docker::api::{DockerApi, DockerApiError};
 use crate::endpoint::Endpoint;
-use crate::env::Env;
 use crate::info::{BuildKitVersion, BuilderInfo, BuilderKind, ImageStore, Worker};
-use crate::tls::TlsOptions;
-use crate::transport::{BoxIo, DialError, Dialer, DockerDialer};
+use crate::transport::{BoxIo, Dialer, DockerDialer};
 use crate::wire::MAX_MESSAGE;
+use mlbuild_docker::Env;
+use mlbuild_docker::TlsOptions;
+use mlbuild_docker::api::{DockerApi, DockerApiError};
+use mlbuild_docker::transport::DialError;
 
 /// HTTP/2 flow-control windows. The protocol's 64 KiB would cost a round trip
 /// per 64 KiB. Bytes.
@@ -371,7 +372,7 @@ fn no_buildkit(endpoint: &Endpoint, status: &tonic::Status, dialer: &Dialer) -> 
         None => crate::status::status_text(status),
     };
     match (endpoint, dialer) {
-        (Endpoint::Tcp { .. }, Dialer::Tcp { tls: None, .. }) => {
+        (Endpoint::Tcp { .. }, Dialer::Direct(direct)) if direct.is_plain_tcp() => {
             reason.push_str("; if it wants TLS, give a CA file, a certificate and a key");
         }
         // What an HTTP/1.1 answer is to an HTTP/2 client, or what is left of it.

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use crate::client::{Client, ConnectOptions};
-use crate::endpoint::{DockerTarget, Endpoint, ParseEndpointError};
-use crate::env::Env;
+use crate::endpoint::{Endpoint, ParseEndpointError};
+use mlbuild_docker::DockerTarget;
+use mlbuild_docker::Env;
 
 /// Where a root buildkitd listens.
 const ROOTFUL_SOCKET: &str = "/run/buildkit/buildkitd.sock";
@@ -12,7 +13,7 @@ const ROOTFUL_SOCKET: &str = "/run/buildkit/buildkitd.sock";
 /// How to look.
 #[derive(Clone, Debug, Default)]
 pub struct DiscoverOptions {
-    /// The address that the user gave on the command line or in a file.
+    /// The address that was asked for.
     pub builder: Option<String>,
     /// How to connect; its environment is searched, too.
     pub connect: ConnectOptions,
@@ -33,18 +34,18 @@ pub struct Discovered {
 #[derive(Debug, thiserror::Error)]
 pub enum DiscoverError {
     /// The address given can't be read.
-    #[error("{from}: {source}")]
+    #[error("{}{source}", .variable.map(|v| format!("{v}: ")).unwrap_or_default())]
     Address {
-        /// Where it was given.
-        from: &'static str,
+        /// The environment variable that it is in; `None` where the options name it.
+        variable: Option<&'static str>,
         /// What is wrong.
         source: ParseEndpointError,
     },
     /// The builder that was named doesn't answer.
-    #[error("the builder from {from} doesn't answer: {source}")]
+    #[error("the builder{} doesn't answer: {source}", .variable.map(|v| format!(" from {v}")).unwrap_or_default())]
     Named {
-        /// Where it was named.
-        from: &'static str,
+        /// The environment variable that names it; `None` where the options do.
+        variable: Option<&'static str>,
         /// Why not.
         source: crate::client::ConnectError,
     },
@@ -70,32 +71,30 @@ fn list(tried: &[Tried]) -> String {
     tried.iter().map(line).collect()
 }
 
-/// What the flag is called in messages.
-const FLAG: &str = "--builder";
 const VARIABLE: &str = "BUILDKIT_HOST";
 
-/// Finds a builder: the one named by the flag, else by `BUILDKIT_HOST`, else
+/// Finds a builder: the one that the options name, else by `BUILDKIT_HOST`, else
 /// Docker's current context, else a buildkitd on its well-known sockets,
 /// root's first. A named builder that doesn't answer is an error: building
 /// elsewhere than where the user said would be worse.
 pub async fn discover(options: &DiscoverOptions) -> Result<Discovered, DiscoverError> {
     let env = &options.connect.env;
     let named = match (&options.builder, env.get(VARIABLE)) {
-        (Some(flag), _) => Some((FLAG, flag.as_str())),
-        (None, Some(variable)) => Some((VARIABLE, variable)),
+        (Some(asked), _) => Some((None, asked.as_str())),
+        (None, Some(text)) => Some((Some(VARIABLE), text)),
         (None, None) => None,
     };
-    if let Some((from, text)) = named {
+    if let Some((variable, text)) = named {
         let endpoint: Endpoint = text
             .parse()
-            .map_err(|source| DiscoverError::Address { from, source })?;
+            .map_err(|source| DiscoverError::Address { variable, source })?;
         return match Client::connect(&endpoint, &options.connect).await {
             Ok(client) => Ok(Discovered {
                 endpoint,
-                how: from,
+                how: variable.unwrap_or("named"),
                 client,
             }),
-            Err(source) => Err(DiscoverError::Named { from, source }),
+            Err(source) => Err(DiscoverError::Named { variable, source }),
         };
     }
 
@@ -160,11 +159,7 @@ mod tests {
         let error = discover(&options(None, &env)).await.unwrap_err();
         insta::assert_snapshot!(error, @"the builder from BUILDKIT_HOST doesn't answer: /nowhere/b.sock: no such socket");
         let error = discover(&options(Some("b"), &env)).await.unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .starts_with("--builder: `b` is no builder address")
-        );
+        assert!(error.to_string().starts_with("`b` is no builder address"));
     }
 
     #[tokio::test]

@@ -4,7 +4,7 @@
 //! | step | type | module |
 //! | --- | --- | --- |
 //! | where the builder is | [`Endpoint`] | `endpoint`, `discover` |
-//! | bytes to it | one file per scheme | `transport` |
+//! | bytes to it | one file per scheme | `transport`, [`mlbuild_docker`] |
 //! | a connection, and what is at its end | [`Client`], [`BuilderInfo`] | `client`, `info` |
 //! | what the build may ask of us | [`Session`] | `session`, [`fsutil`] |
 //! | the build | [`SolveOptions`], [`SolveOutput`] | `solve` |
@@ -16,11 +16,8 @@
 
 mod bridge;
 mod client;
-mod credentials;
 mod discover;
-pub mod docker;
 mod endpoint;
-mod env;
 mod error;
 pub mod fsutil;
 mod gateway;
@@ -29,19 +26,20 @@ mod info;
 mod session;
 mod solve;
 mod status;
-mod tls;
 mod transport;
 mod wire;
 
 pub use client::{Client, ConnectError, ConnectOptions, RequestError};
-pub use credentials::{CredentialsError, RegistryCredentials};
 pub use discover::{DiscoverError, DiscoverOptions, Discovered, Tried, discover};
-pub use endpoint::{DockerTarget, Endpoint, ParseEndpointError, SshTarget};
-pub use env::Env;
+pub use endpoint::{Endpoint, ParseEndpointError};
 pub use error::{BuildFailure, FailureSource, SolveError};
 pub use gateway::LintWarning;
 pub use history::Attestation;
 pub use info::{BuildKitVersion, BuilderInfo, BuilderKind, Feature, ImageStore, Worker};
+pub use mlbuild_docker::transport::DialError;
+pub use mlbuild_docker::{
+    CredentialsError, DockerTarget, Env, RegistryCredentials, SshTarget, TlsError, TlsOptions,
+};
 pub use mlbuild_proto::moby::buildkit::v1::sourcepolicy;
 pub use mlbuild_proto::moby::buildkit::v1::{StatusResponse, VertexLog, VertexWarning};
 pub use mlbuild_secrets::Secret;
@@ -50,6 +48,4 @@ pub use session::{
     SessionBuilder, SessionError, SshSource, context_key,
 };
 pub use solve::{Answers, CacheOption, Export, Question, SolveOptions, SolveOutput};
-pub use tls::{TlsError, TlsOptions};
-pub use transport::DialError;
 pub use wire::DOCKERFILE_FRONTEND;

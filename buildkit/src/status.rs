@@ -2,7 +2,7 @@
 
 use std::error::Error as _;
 
-use crate::transport::DialError;
+use mlbuild_docker::transport::DialError;
 
 /// A status in one line for people. Where the call broke on this side, tonic's
 /// own words ("transport error") tell nothing; the reason is behind them.

@@ -20,7 +20,8 @@ const CRATES: &[Layer] = &[
     ("templates", &["secrets"]),
     ("manifests", &["secrets"]),
     ("wheels", &[]),
-    ("buildkit", &["proto", "secrets", "waits"]),
+    ("docker", &["secrets", "waits"]),
+    ("buildkit", &["proto", "docker", "secrets", "waits"]),
     ("progress", &["proto", "buildkit"]),
     (
         "src",
@@ -30,6 +31,7 @@ const CRATES: &[Layer] = &[
             "templates",
             "manifests",
             "wheels",
+            "docker",
             "buildkit",
             "progress",
         ],

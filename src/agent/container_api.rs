@@ -5,8 +5,8 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use mlbuild_buildkit::docker::api::{DockerApi, DockerApiError};
-use mlbuild_buildkit::docker::containers::{ContainerEvent, ContainerInspect, ContainerSummary};
+use mlbuild_docker::api::{DockerApi, DockerApiError};
+use mlbuild_docker::containers::{ContainerEvent, ContainerInspect, ContainerSummary};
 use serde::Deserialize;
 use serde_json::json;
 

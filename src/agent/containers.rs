@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use mlbuild_buildkit::docker::containers::{ContainerEvent, ContainerState};
+use mlbuild_docker::containers::{ContainerEvent, ContainerState};
 
 use tokio::runtime::Handle;
 
@@ -166,7 +166,7 @@ impl Containers {
         let Ok(containers) = self.wait(self.calls().created(&label)) else {
             return Vec::new();
         };
-        let of_it = |container: mlbuild_buildkit::docker::containers::ContainerSummary| {
+        let of_it = |container: mlbuild_docker::containers::ContainerSummary| {
             let job = container.labels.get(labels::JOB)?.clone();
             let fencing_token = container.labels.get(labels::FENCING_TOKEN)?.parse().ok()?;
             Some((job, fencing_token, container.id))

@@ -4,10 +4,10 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use mlbuild_buildkit::docker::api::DockerApiError;
 use mlbuild_buildkit::{
     ConnectError, DiscoverError, ParseEndpointError, RequestError, SessionError, SolveError,
 };
+use mlbuild_docker::api::DockerApiError;
 use mlbuild_progress::BuildTrace;
 use mlbuild_progress::explain::{Failure, explain};
 use mlbuild_templates::reference::ReferenceError;

@@ -21,9 +21,9 @@ mod ssh_agent;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use mlbuild_buildkit::docker::api::DockerApi;
 use mlbuild_buildkit::fsutil::ReceivedFolder;
 use mlbuild_buildkit::{BuilderInfo, BuilderKind, Client, ImageStore, StatusResponse};
+use mlbuild_docker::api::DockerApi;
 use mlbuild_manifests::lock::LockedPackages;
 use mlbuild_templates::reference;
 use oci_spec::distribution::Reference;

@@ -1,7 +1,7 @@
 //! What can go wrong with a registry, and of which kind it is then.
 
 use mlbuild_buildkit::CredentialsError;
-use mlbuild_buildkit::docker::api::DockerApiError;
+use mlbuild_docker::api::DockerApiError;
 use mlbuild_templates::reference;
 use oci_spec::distribution::Reference;
 

@@ -2,7 +2,7 @@
 //! with the digests that a registry will give, so the daemon pushes, and the registry is
 //! asked afterwards what it holds.
 
-use mlbuild_buildkit::docker::api::{DockerApi, DockerProgress};
+use mlbuild_docker::api::{DockerApi, DockerProgress};
 use oci_spec::distribution::Reference;
 
 use super::error::RegistryError;

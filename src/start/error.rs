@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use mlbuild_buildkit::docker::api::DockerApiError;
+use mlbuild_docker::api::DockerApiError;
 use mlbuild_manifests::lock::LockError;
 use mlbuild_manifests::run_record::RunRecordError;
 

@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::AsFd as _;
 use std::process::{Command, Stdio};
 
-use mlbuild_buildkit::docker::api::ImageInspect;
+use mlbuild_docker::api::ImageInspect;
 use mlbuild_templates::reference;
 use oci_spec::distribution::Reference;
 use oci_spec::image::Platform;

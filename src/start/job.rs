@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use mlbuild_buildkit::docker::api::DockerApi;
+use mlbuild_docker::api::DockerApi;
 use mlbuild_manifests::RunId;
 
 use super::credentials::tracker_key;

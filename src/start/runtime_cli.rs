@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use mlbuild_buildkit::docker::api::DockerApi;
-use mlbuild_buildkit::docker::context::DockerHost;
 use mlbuild_buildkit::{DockerTarget, Env};
+use mlbuild_docker::api::DockerApi;
+use mlbuild_docker::context::DockerHost;
 use serde_json::Value;
 
 use super::error::StartError;

@@ -25,8 +25,8 @@ use sha2::Sha256;
 use tonic::{Request, Response, Status};
 
 use super::fill_random;
-use crate::credentials::{CredentialsError, RegistryCredentials};
-use crate::env::Env;
+use mlbuild_docker::Env;
+use mlbuild_docker::{CredentialsError, RegistryCredentials};
 
 /// Where log-ins come from.
 #[derive(Clone, Debug, Default)]

@@ -4,27 +4,8 @@
 use http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Empty};
 use hyper_util::rt::TokioIo;
-
-use super::{BoxIo, DIAL_TIMEOUT, DialError, Dialer, ssh, tcp};
-use crate::docker::context::DockerHost;
-use crate::env::Env;
-
-/// The way to the daemon's socket itself.
-pub(crate) fn raw_dialer(host: &DockerHost, env: &Env) -> Result<Dialer, DialError> {
-    Ok(match host {
-        DockerHost::Unix(path) => Dialer::Unix(path.clone()),
-        DockerHost::Tcp { host, port, tls } => Dialer::Tcp {
-            host: host.clone(),
-            port: *port,
-            tls: match tls {
-                // No ALPN: the same port serves HTTP/1.1, which the upgrade needs.
-                Some(tls) => Some(tcp::Tls::new(&tls.options, tls.verify, host, &[])?),
-                None => None,
-            },
-        },
-        DockerHost::Ssh(target) => Dialer::child(ssh::docker(target), env),
-    })
-}
+use mlbuild_docker::context::DockerHost;
+use mlbuild_docker::transport::{BoxIo, DIAL_TIMEOUT, DialError};
 
 /// Asks the daemon to speak HTTP/2 with its BuildKit on this connection: on `/grpc` as its
 /// server, on `/session` as its client.

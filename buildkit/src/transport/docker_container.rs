@@ -1,6 +1,6 @@
 //! `docker-container://`: a buildkitd in a container, through `docker exec`.
 
-use super::ChildCommand;
+use mlbuild_docker::transport::ChildCommand;
 
 pub(super) fn command(name: &str, context: Option<&str>) -> ChildCommand {
     let mut command = ChildCommand::new("docker", format!("docker-container://{name}"));

@@ -1,6 +1,6 @@
 //! `kube-pod://`: a buildkitd in a pod, through `kubectl exec`.
 
-use super::ChildCommand;
+use mlbuild_docker::transport::ChildCommand;
 
 pub(super) fn command(
     pod: &str,

@@ -209,7 +209,7 @@ enum Docker {
 }
 
 impl Docker {
-    fn api(&self) -> Result<&mlbuild_buildkit::docker::api::DockerApi, BuildError> {
+    fn api(&self) -> Result<&mlbuild_docker::api::DockerApi, BuildError> {
         match self {
             Docker::OfBuilder(builder) => Ok(builder.docker()?),
             Docker::Local(client) => Ok(client.docker().ok_or(BuilderError::NoDocker)?),

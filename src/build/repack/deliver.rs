@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 
-use mlbuild_buildkit::docker::api::DockerApi;
+use mlbuild_docker::api::DockerApi;
 use mlbuild_manifests::inside::keep_inside;
 use mlbuild_progress::LocalSteps;
 use oci_spec::distribution::Reference;

@@ -66,6 +66,14 @@ fn text(error: &BuilderError) -> String {
             };
             format!("{flag} {}: there is no such file", path.display())
         }
+        BuilderError::Discover(DiscoverError::Address {
+            variable: None,
+            source,
+        }) => format!("--builder: {source}"),
+        BuilderError::Discover(DiscoverError::Named {
+            variable: None,
+            source,
+        }) => format!("the builder from --builder doesn't answer: {source}"),
         BuilderError::TlsHalfPair => "--tlscert and --tlskey belong together".into(),
         BuilderError::Unsupported { feature, why } => format!("{}: {why}", flag(feature)),
         BuilderError::Platform { .. } => format!("--{error}"),

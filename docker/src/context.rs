@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
-use crate::endpoint::{DockerTarget, SshTarget, parse_ssh};
+use crate::address::{DockerTarget, SshTarget};
 use crate::env::Env;
 use crate::tls::TlsOptions;
 
@@ -216,7 +216,7 @@ fn parse_host(
     match scheme {
         "unix" if rest.starts_with('/') => Ok(DockerHost::Unix(rest.into())),
         "unix" => Err(fail("an absolute path is needed".into())),
-        "ssh" => parse_ssh(text).map(DockerHost::Ssh).map_err(fail),
+        "ssh" => SshTarget::parse(text).map(DockerHost::Ssh).map_err(fail),
         "tcp" | "http" | "https" => {
             let url = url::Url::parse(&format!("tcp://{rest}")).map_err(|e| fail(e.to_string()))?;
             let host = url.host_str().unwrap_or("127.0.0.1");

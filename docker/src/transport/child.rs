@@ -20,7 +20,7 @@ const STDERR_KEPT: usize = 4096;
 
 /// A program and its arguments.
 #[derive(Clone, Debug)]
-pub(crate) struct ChildCommand {
+pub struct ChildCommand {
     program: String,
     args: Vec<String>,
     /// Where it leads, for messages.
@@ -28,7 +28,8 @@ pub(crate) struct ChildCommand {
 }
 
 impl ChildCommand {
-    pub(super) fn new(program: &str, address: String) -> Self {
+    /// A program without arguments, that leads to `address`.
+    pub fn new(program: &str, address: String) -> Self {
         Self {
             program: program.to_string(),
             args: Vec::new(),
@@ -36,11 +37,13 @@ impl ChildCommand {
         }
     }
 
-    pub(super) fn arg(&mut self, arg: impl Into<String>) {
+    /// Adds an argument.
+    pub fn arg(&mut self, arg: impl Into<String>) {
         self.args.push(arg.into());
     }
 
-    pub(super) fn args<'a>(&mut self, args: impl IntoIterator<Item = &'a str>) {
+    /// Adds arguments.
+    pub fn args<'a>(&mut self, args: impl IntoIterator<Item = &'a str>) {
         self.args.extend(args.into_iter().map(String::from));
     }
 }
@@ -54,10 +57,10 @@ impl fmt::Display for ChildCommand {
 
 /// The last bytes that a program wrote to stderr.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Stderr(Arc<Mutex<Vec<u8>>>);
+pub struct Stderr(Arc<Mutex<Vec<u8>>>);
 
 impl Stderr {
-    pub(crate) fn text(&self) -> Option<String> {
+    pub(super) fn text(&self) -> Option<String> {
         let kept = self.0.lock().unwrap_or_else(|e| e.into_inner());
         let text = String::from_utf8_lossy(&kept).trim().to_string();
         (!text.is_empty()).then_some(text)

@@ -12,7 +12,7 @@ use crate::tls::{TlsError, TlsOptions};
 
 /// A ready TLS configuration and the name to check.
 #[derive(Clone)]
-pub(crate) struct Tls {
+pub struct Tls {
     connector: TlsConnector,
     server_name: ServerName<'static>,
 }
@@ -24,7 +24,7 @@ impl std::fmt::Debug for Tls {
 }
 
 impl Tls {
-    pub(crate) fn new(
+    pub(super) fn new(
         options: &TlsOptions,
         verify: bool,
         host: &str,

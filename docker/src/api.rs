@@ -15,11 +15,10 @@ use hyper_util::rt::TokioIo;
 use mlbuild_waits::{Flow, Stalled, Wait};
 use serde::Deserialize;
 
+use crate::address::DockerTarget;
+use crate::context::DockerHost;
 use crate::credentials::RegistryCredentials;
-use crate::docker::context::DockerHost;
-use crate::endpoint::DockerTarget;
 use crate::env::Env;
-use crate::transport::docker::raw_dialer;
 use crate::transport::{DialError, Dialer};
 
 pub use super::answers::{
@@ -77,7 +76,8 @@ pub enum DockerApiError {
 }
 
 impl DockerApi {
-    pub(crate) fn new(dialer: Arc<Dialer>, host: DockerHost) -> Self {
+    /// Calls through a dialer; `host` is for messages.
+    pub fn new(dialer: Arc<Dialer>, host: DockerHost) -> Self {
         Self { dialer, host }
     }
 
@@ -87,7 +87,7 @@ impl DockerApi {
     /// Where the address, its context or its TLS files can't be read.
     pub fn of(target: &DockerTarget, env: &Env) -> Result<Self, DialError> {
         let host = DockerHost::resolve(target, env)?;
-        let dialer = Arc::new(raw_dialer(&host, env)?);
+        let dialer = Arc::new(Dialer::docker(&host, env)?);
         Ok(Self::new(dialer, host))
     }
 

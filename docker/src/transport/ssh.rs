@@ -2,7 +2,7 @@
 //! a builder's socket.
 
 use super::ChildCommand;
-use crate::endpoint::SshTarget;
+use crate::address::SshTarget;
 
 /// A buildkitd there.
 pub(super) fn buildctl(target: &SshTarget) -> ChildCommand {
