@@ -123,9 +123,26 @@ pub fn unpack(digest: &str, bytes: &[u8], folder: &Path) -> Result<(), ArchiveEr
     if format!("sha256:{}", hex::encode(Sha256::digest(&tar))) != digest {
         return Err(io::Error::other("the code in the store isn't what was launched").into());
     }
+    only_what_is_packed(&tar)?;
     let mut archive = tar::Archive::new(tar.as_slice());
     // `unpack` lets nothing out of the folder.
     Ok(archive.unpack(folder)?)
+}
+
+/// Refuses entries that [`pack`] makes none of. A sparse file of a few hundred bytes unpacks to as
+/// many zeros as it likes, and a hard link is another name for a file that a build changes.
+fn only_what_is_packed(tar: &[u8]) -> io::Result<()> {
+    for entry in tar::Archive::new(tar).entries()? {
+        let entry = entry?;
+        let kind = entry.header().entry_type();
+        if !(kind.is_file() || kind.is_dir() || kind.is_symlink()) {
+            return Err(io::Error::other(format!(
+                "`{}` in the code is neither a file, a folder nor a symbolic link",
+                String::from_utf8_lossy(&entry.path_bytes())
+            )));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -148,6 +165,51 @@ mod tests {
         let bomb = zstd::encode_all(zeros, 3).unwrap();
         let error = unpack("sha256:0", &bomb, out.path()).unwrap_err();
         assert!(matches!(error, ArchiveError::TooLarge(_)));
+    }
+
+    /// A tar of one entry, as a job's code.
+    fn code_of(header: &mut tar::Header, path: &str) -> (String, Vec<u8>) {
+        let mut tar = tar::Builder::new(Vec::new());
+        header.set_path(path).unwrap();
+        header.set_mode(0o644);
+        header.set_cksum();
+        tar.append(header, io::empty()).unwrap();
+        let tar = tar.into_inner().unwrap();
+        let digest = format!("sha256:{}", hex::encode(Sha256::digest(&tar)));
+        (digest, zstd::encode_all(tar.as_slice(), 3).unwrap())
+    }
+
+    #[test]
+    fn a_sparse_file_and_other_kinds_are_refused_before_anything_is_written() {
+        let out = tempfile::tempdir().unwrap();
+        // One hole of half a gigabyte, in a header of 512 bytes.
+        let mut sparse = tar::Header::new_gnu();
+        sparse.set_entry_type(tar::EntryType::GNUSparse);
+        sparse.set_size(0);
+        let size = 512 << 20;
+        let gnu = sparse.as_gnu_mut().unwrap();
+        gnu.realsize
+            .copy_from_slice(format!("{size:011o}\0").as_bytes());
+        gnu.sparse[0]
+            .offset
+            .copy_from_slice(format!("{size:011o}\0").as_bytes());
+        gnu.sparse[0].numbytes.copy_from_slice(b"00000000000\0");
+        let mut link = tar::Header::new_gnu();
+        link.set_entry_type(tar::EntryType::Link);
+        link.set_size(0);
+        link.set_link_name("train.py").unwrap();
+        let mut pipe = tar::Header::new_gnu();
+        pipe.set_entry_type(tar::EntryType::Fifo);
+        pipe.set_size(0);
+        for header in [&mut sparse, &mut link, &mut pipe] {
+            let (digest, bytes) = code_of(header, "model.bin");
+            let error = unpack(&digest, &bytes, out.path()).unwrap_err();
+            assert!(
+                error.to_string().contains("`model.bin` in the code"),
+                "{error}"
+            );
+            assert_eq!(std::fs::read_dir(out.path()).unwrap().count(), 0);
+        }
     }
 
     #[test]
