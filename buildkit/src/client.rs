@@ -100,6 +100,7 @@ struct Inner {
     channel: Channel,
     workers: Vec<WorkerRecord>,
     docker: Option<DockerApi>,
+    host_in_the_clear: Option<String>,
     /// Asked while the connection is made: Docker takes its time.
     docker_kind: Mutex<Option<AskedKind>>,
     session_door: Option<DockerDialer>,
@@ -153,6 +154,7 @@ impl Client {
         };
         let dialer =
             Dialer::new(endpoint, options.tls.as_ref(), &options.env).map_err(dial_error)?;
+        let host_in_the_clear = dialer.host_in_the_clear().map(str::to_owned);
         let timeout = policy()
             .stall
             .map_or(options.timeout, |limit| limit.min(options.timeout));
@@ -182,6 +184,7 @@ impl Client {
                 channel,
                 workers,
                 docker,
+                host_in_the_clear,
                 docker_kind: Mutex::new(docker_kind),
                 session_door,
                 info: OnceCell::new(),
@@ -214,6 +217,11 @@ impl Client {
     /// The builder's address.
     pub fn endpoint(&self) -> &Endpoint {
         &self.inner.endpoint
+    }
+
+    /// The machine that is reached by TCP without TLS, a Docker daemon's too. It may be this one.
+    pub fn host_in_the_clear(&self) -> Option<&str> {
+        self.inner.host_in_the_clear.as_deref()
     }
 
     /// The Docker daemon around the builder, if there is one.

@@ -40,4 +40,5 @@ mod run;
 mod run_gpu;
 mod servers;
 mod sign;
+mod strangers;
 mod templates;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use mlbuild_buildkit::{
-    Client, ConnectOptions, DiscoverError, DiscoverOptions, Endpoint, TlsOptions, discover,
+    Client, ConnectOptions, DiscoverError, DiscoverOptions, TlsOptions, discover,
 };
 
 use super::{Builder, BuilderError, TlsFile};
@@ -63,8 +63,7 @@ async fn connect(
     };
     let found = discover(&options).await;
     if let Ok(found) = &found
-        && settings.tls.ca.is_none()
-        && let Endpoint::Tcp { host, .. } = found.client.endpoint()
+        && let Some(host) = found.client.host_in_the_clear()
         && !is_loopback(host)
         && host != "::1"
     {

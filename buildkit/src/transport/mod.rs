@@ -41,6 +41,14 @@ impl DockerDialer {
 }
 
 impl Dialer {
+    /// The machine that it reaches by TCP without TLS.
+    pub(crate) fn host_in_the_clear(&self) -> Option<&str> {
+        match self {
+            Self::Direct(direct) => direct.host_in_the_clear(),
+            Self::Docker(docker) => docker.raw.host_in_the_clear(),
+        }
+    }
+
     /// Makes a dialer; reads TLS files and Docker contexts, but opens nothing.
     pub(crate) fn new(
         endpoint: &Endpoint,

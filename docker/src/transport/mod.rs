@@ -140,6 +140,16 @@ pub enum Dialer {
 }
 
 impl Dialer {
+    /// The machine that it reaches by TCP without TLS. It may be this one.
+    pub fn host_in_the_clear(&self) -> Option<&str> {
+        match self {
+            Self::Tcp {
+                host, tls: None, ..
+            } => Some(host),
+            _ => None,
+        }
+    }
+
     /// To a port. ALPN is what TLS offers to speak, in order; none where the list is empty.
     ///
     /// # Errors
