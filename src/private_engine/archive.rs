@@ -13,7 +13,7 @@ use super::error::Error;
 const MAX_ARCHIVE: u64 = 2 << 30;
 
 /// An address without what logs in there: it is shown, and others may read what is shown.
-fn shown(address: &str) -> String {
+pub(super) fn shown(address: &str) -> String {
     mlbuild_secrets::redact(address).into_owned()
 }
 

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use super::archive;
+use super::archive::{self, shown};
 use super::error::Error;
 use super::folder::{Folder, Kind};
 use super::packages;
@@ -195,14 +195,14 @@ async fn from_archive(
     }
     let place = folder.programs().join(format!("archive-{}", &sha256[..16]));
     if !place.exists() {
-        reporter.note(format!("fetching BuildKit from {}", archive.from));
+        reporter.note(format!("fetching BuildKit from {}", shown(&archive.from)));
         archive::fetch(&archive.from, &sha256, &place).await?;
     }
     let bin = place.join("bin");
     let find = |name: &str| Some(bin.join(name)).filter(|program| program.exists());
     let missing = |name: &str| Error::Source {
         name: "archive",
-        reason: format!("{} holds no bin/{name}", archive.from),
+        reason: format!("{} holds no bin/{name}", shown(&archive.from)),
     };
     Ok(Programs {
         kind: Kind::Buildkitd,
@@ -213,6 +213,6 @@ async fn from_archive(
         rootlesskit: find("rootlesskit").or_else(|| find_system("rootlesskit")),
         client: None,
         path: vec![bin.clone()],
-        source: archive.from.clone(),
+        source: shown(&archive.from),
     })
 }
