@@ -92,7 +92,9 @@ async fn a_folder_that_another_tree_swaps_for_a_link_is_not_written_through() {
         .send(packet(PacketType::PacketData, 2, "theirs"))
         .await;
     first.send(packet(PacketType::PacketData, 2, "")).await;
-    let refused = first.end.await.unwrap().unwrap_err();
+    // A tree that is taken goes on waiting for its end.
+    let end = tokio::time::timeout(std::time::Duration::from_secs(20), first.end);
+    let refused = end.await.expect("it is refused").unwrap().unwrap_err();
     println!("refused: {refused}");
     assert_eq!(std::fs::read_to_string(&key).unwrap(), "mine");
     assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 1);
@@ -130,5 +132,94 @@ async fn no_link_under_a_temporary_name_is_followed() {
     assert_eq!(
         (std::fs::read_to_string(&key).unwrap().as_str(), mode),
         ("mine", 0o600)
+    );
+}
+
+/// Swaps a folder for a link out of the tree and back, until it is told to stop; says how often the link
+/// stood there.
+fn swapping(
+    out: &Path,
+    outside: &Path,
+    stop: Arc<std::sync::atomic::AtomicBool>,
+) -> std::thread::JoinHandle<usize> {
+    let (folder, aside, outside) = (out.join("d"), out.join("aside"), outside.to_owned());
+    std::thread::spawn(move || {
+        let mut links = 0;
+        while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+            let _ = std::fs::rename(&folder, &aside);
+            if symlink(&outside, &folder).is_ok() {
+                links += 1;
+                std::thread::sleep(std::time::Duration::from_micros(200));
+            }
+            // A tree may have put a folder of its own in the link's place.
+            let _ = std::fs::remove_file(&folder);
+            if std::fs::rename(&aside, &folder).is_err() {
+                let _ = std::fs::remove_dir_all(&aside);
+            }
+            std::thread::sleep(std::time::Duration::from_micros(200));
+        }
+        links
+    })
+}
+
+/// One export of a folder with a few files, a link and a folder in it. It may fail.
+async fn export(out: &Path) -> Result<(), String> {
+    let none = Path::new("");
+    let mut tree = Tree::into(out);
+    tree.send(stat("d", go_mode::DIR | 0o755, none)).await;
+    for name in ["a", "b", "c"] {
+        tree.send(stat(&format!("d/{name}"), 0o644, none)).await;
+    }
+    tree.send(stat("d/e", go_mode::DIR | 0o755, none)).await;
+    tree.send(stat("d/e/f", 0o600, none)).await;
+    tree.send(stat("d/l", go_mode::SYMLINK | 0o777, Path::new("a")))
+        .await;
+    tree.send(packet(PacketType::PacketStat, 0, "")).await;
+    for id in [1, 2, 3, 5] {
+        if tree.answers.recv().await.is_none() {
+            break;
+        }
+        tree.send(packet(PacketType::PacketData, id, "theirs"))
+            .await;
+        tree.send(packet(PacketType::PacketData, id, "")).await;
+    }
+    tree.send(packet(PacketType::PacketFin, 0, "")).await;
+    tree.end.await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_written_outside_while_a_folder_is_swapped_for_a_link_all_the_time() {
+    let (outside, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let key = outside.path().join("a");
+    std::fs::write(&key, "mine").unwrap();
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
+    std::fs::create_dir(out.path().join("d")).unwrap();
+    let stop: Arc<std::sync::atomic::AtomicBool> = Arc::default();
+    let links = swapping(out.path(), outside.path(), stop.clone());
+    let (mut whole, mut refused) = (0, std::collections::BTreeMap::<String, usize>::new());
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(2);
+    while std::time::Instant::now() < end {
+        let export = tokio::time::timeout(std::time::Duration::from_secs(20), export(out.path()));
+        match export.await.expect("it ends") {
+            Ok(()) => whole += 1,
+            Err(why) => {
+                *refused
+                    .entry(why.replace(&*out.path().to_string_lossy(), ""))
+                    .or_default() += 1;
+            }
+        }
+    }
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    let links = links.join().unwrap();
+    println!("{links} links, {whole} whole exports, refused: {refused:#?}");
+    assert!(links > 100 && !refused.is_empty(), "they met");
+    let mode = key.metadata().unwrap().permissions().mode() & 0o777;
+    let names: Vec<_> = std::fs::read_dir(outside.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert_eq!(
+        (names, std::fs::read_to_string(&key).unwrap(), mode),
+        (vec!["a".into()], "mine".to_owned(), 0o600)
     );
 }

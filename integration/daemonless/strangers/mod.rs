@@ -1,8 +1,10 @@
 //! What strangers could try: each test plays one, and prints what was refused.
 
+mod engine;
 mod exports;
 mod git;
 mod jobs;
+mod queue;
 mod records;
 mod registries;
 mod secrets;
