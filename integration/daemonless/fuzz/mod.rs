@@ -1,9 +1,9 @@
 //! Readers of bytes that others made, each for some seconds on damaged and random input.
 //!
-//! `fuzz/run` runs some of them under libFuzzer, which sees the branches that are taken. This engine
-//! needs no other build of the program: it keeps inputs of which the reader says something new. How
-//! many executions and sayings there were is printed (`--nocapture`); `MLBUILD_FUZZ_SECONDS` makes it
-//! longer.
+//! `fuzz/run` runs them under libFuzzer, which sees the branches that are taken, and what it found is
+//! in `fuzz/corpus`. This engine needs no other build of the program: it begins with that, and keeps
+//! inputs of which the reader says something new. How many executions and sayings there were is printed
+//! (`--nocapture`); `MLBUILD_FUZZ_SECONDS` makes it longer.
 
 mod mutate;
 mod targets;
@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 
 use mutate::Mutator;
 use targets::{TARGETS, Target};
+
+use crate::support::repository;
 
 /// Inputs are no longer than this.
 const LONGEST: usize = 16 << 10;
@@ -43,6 +45,18 @@ fn small_layer() -> Vec<u8> {
     tar.into_inner().unwrap()
 }
 
+/// What is kept in the repository for a target.
+fn corpus(name: &str) -> Vec<Vec<u8>> {
+    let folder = repository().join("fuzz/corpus").join(name);
+    let mut files: Vec<_> = std::fs::read_dir(&folder)
+        .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    files.sort();
+    let read = |file| std::fs::read(file).unwrap();
+    files.into_iter().map(read).collect()
+}
+
 /// Runs one target; panics with the input that it doesn't survive.
 fn fuzz(name: &str) {
     let target: &Target = TARGETS.iter().find(|target| target.name == name).unwrap();
@@ -56,6 +70,7 @@ fn fuzz(name: &str) {
         kept.push([target.seeds[0], target.seeds[1]].join(&0));
     }
     kept.push(Vec::new());
+    kept.extend(corpus(name));
     let mut sayings = BTreeSet::new();
     let mut executions = 0_u64;
     let mut run = |input: &[u8]| match catch_unwind(AssertUnwindSafe(|| (target.run)(input))) {
@@ -96,6 +111,10 @@ macro_rules! targets {
         fn every_target_is_a_test() {
             let names: Vec<&str> = TARGETS.iter().map(|target| target.name).collect();
             assert_eq!(names, [$($name),*]);
+            let folders = std::fs::read_dir(repository().join("fuzz/corpus")).unwrap();
+            let folders: BTreeSet<_> =
+                folders.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+            assert_eq!(folders, names.into_iter().map(str::to_owned).collect());
         }
     };
 }
