@@ -79,7 +79,9 @@ pub fn dockerfile(
     reporter: &dyn Reporter,
 ) -> Result<Composed, PlanningError> {
     match &settings.source {
-        Source::Dockerfile { path, remote: true } => Ok(Composed {
+        Source::Dockerfile {
+            path, remote: true, ..
+        } => Ok(Composed {
             name: path.display().to_string(),
             file_name: path.display().to_string(),
             ..Composed::default()
@@ -87,7 +89,15 @@ pub fn dockerfile(
         Source::Dockerfile {
             path,
             remote: false,
-        } => own(path),
+            findings,
+        } => {
+            refuse_unused(settings, findings)?;
+            let composed = own(path)?;
+            for found in findings {
+                reporter.event(Event::ProjectFile(found.clone()));
+            }
+            Ok(composed)
+        }
         Source::Composed {
             spec,
             template,

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use mlbuild_templates::project::manifests::Choice;
-use mlbuild_templates::project::{Finding, ProjectFacts, detect_chosen};
-use mlbuild_templates::value::{BaseImage, EnvName, EnvValue, UserName};
+use mlbuild_templates::project::{BESIDES_PACKAGES, Finding, ProjectFacts, detect_chosen};
+use mlbuild_templates::value::{BaseImage, EnvName, EnvValue, RunStep, RunWhen, UserName};
 use mlbuild_templates::{Accelerator, ImageSpec, PythonSpec, ServingSpec, TemplateName, UserSpec};
 
 use super::{BuildRequest, SettingsError, parse};
@@ -33,6 +33,8 @@ pub enum Source {
         path: PathBuf,
         /// True if it lies in the context that the builder fetches.
         remote: bool,
+        /// Every file found that bears on the environment, where nobody named this one.
+        findings: Vec<Finding>,
     },
 }
 
@@ -63,6 +65,7 @@ pub(super) fn resolve(
         return Ok(Source::Dockerfile {
             path,
             remote: false,
+            findings: facts.findings,
         });
     }
     let name = match (&request.template, &image.template) {
@@ -104,6 +107,7 @@ fn named_dockerfile(
         return Ok(brings_own.then(|| Source::Dockerfile {
             path: "Dockerfile".into(),
             remote: true,
+            findings: Vec::new(),
         }));
     };
     let is_stdin = path.as_os_str() == "-";
@@ -115,7 +119,12 @@ fn named_dockerfile(
     if !remote && !is_stdin && !path.is_file() {
         return Err(SettingsError::NoDockerfile { path });
     }
-    Ok(Some(Source::Dockerfile { path, remote }))
+    let findings = Vec::new();
+    Ok(Some(Source::Dockerfile {
+        path,
+        remote,
+        findings,
+    }))
 }
 
 /// Base images per accelerator: `mlbuild.toml`'s, and those of a launch configuration before them.
@@ -157,11 +166,6 @@ fn lone_dockerfile(
     project: &Path,
     facts: &ProjectFacts,
 ) -> Option<PathBuf> {
-    let says_packages = facts.project.is_some()
-        || facts.pylock.is_some()
-        || !facts.requirements.is_empty()
-        || !facts.alternatives.is_empty()
-        || !facts.apt.is_empty();
     let asked = request.template.is_some()
         || request.base.is_some()
         || request.gpu.is_some()
@@ -179,17 +183,36 @@ fn lone_dockerfile(
         || !request.run.is_empty()
         || !request.env.is_empty()
         || !request.ports.is_empty();
-    if says_packages || asked || crate::config::find(project).is_some() {
+    if asked || crate::config::find(project).is_some() {
         return None;
     }
-    match facts.dockerfiles.as_slice() {
-        [only] if only == "Dockerfile" || only == "Containerfile" => Some(project.join(only)),
-        _ => None,
-    }
+    facts.lone_dockerfile().map(|name| project.join(name))
 }
 
 /// What is said of each file: where files were named, those are used and no others.
-fn findings(request: &BuildRequest, image: &ImageConfig, facts: ProjectFacts) -> Vec<Finding> {
+fn findings(request: &BuildRequest, image: &ImageConfig, mut facts: ProjectFacts) -> Vec<Finding> {
+    // One is composed, or this wouldn't be asked.
+    if let Some(lone) = facts.lone_dockerfile().map(str::to_owned)
+        && let Some(found) = facts.findings.iter_mut().find(|found| found.file == lone)
+    {
+        found.used = false;
+        found.why = "the image is composed from a template".into();
+        found.next = Some(format!("to build it as it is: mlbuild image -f {lone}"));
+    }
+    if post_build(request, image, &facts).is_none()
+        && let Some(script) = &facts.post_build
+    {
+        let found = facts
+            .findings
+            .iter_mut()
+            .find(|found| found.file == *script);
+        if let Some(found) = found {
+            found.used = false;
+            found.why =
+                "commands of your own are run instead, or the code isn't part of the image".into();
+            found.next = Some(format!("run it with them: sh {script}"));
+        }
+    }
     let named = match (request.requirements.is_empty(), &image.requirements) {
         (false, _) => Some((&request.requirements, "--requirements")),
         (true, Some(files)) => Some((files, "mlbuild.toml")),
@@ -214,17 +237,12 @@ fn findings(request: &BuildRequest, image: &ImageConfig, facts: ProjectFacts) ->
                 next: None,
                 ..found
             },
-            (false, true)
-                if !["apt.txt", ".python-version", "runtime.txt"]
-                    .contains(&found.file.as_str()) =>
-            {
-                Finding {
-                    used: false,
-                    why: format!("{place} names other files"),
-                    next: Some(format!("to use it: -r {}", found.file)),
-                    ..found
-                }
-            }
+            (false, true) if !BESIDES_PACKAGES.contains(&found.file.as_str()) => Finding {
+                used: false,
+                why: format!("{place} names other files"),
+                next: Some(format!("to use it: -r {}", found.file)),
+                ..found
+            },
             _ => found,
         })
         .collect()
@@ -344,6 +362,15 @@ fn apply_request(
     for package in &request.apt {
         spec.apt.push(parse(Place::Request("apt"), package)?);
     }
+    if let Some(script) = post_build(request, image, facts) {
+        spec.run.push(RunStep {
+            when: RunWhen::AfterCode,
+            ..parse(
+                Place::Request("run"),
+                &format!("chmod +x {script} && ./{script}"),
+            )?
+        });
+    }
     for command in &request.run {
         spec.run.push(parse(Place::Request("run"), command)?);
     }
@@ -385,6 +412,20 @@ fn apply_request(
     }
     spec.user = user(request, image)?;
     requirements(&mut spec.python, request, image, facts, spec.gpu)
+}
+
+/// The project's script that is run once the code is there, where no commands are given that may do
+/// the same, and the code is part of the image.
+fn post_build<'a>(
+    request: &BuildRequest,
+    image: &ImageConfig,
+    facts: &'a ProjectFacts,
+) -> Option<&'a str> {
+    let has_own = !request.run.is_empty() || !image.run.is_empty();
+    let serves = request.serve.is_some() || image.serve.is_some();
+    let has_code = image.code.unwrap_or(true) && !request.no_code;
+    let runs = has_code && !has_own && !serves;
+    facts.post_build.as_deref().filter(|_| runs)
 }
 
 /// The user, if any flag or key speaks of one.

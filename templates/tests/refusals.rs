@@ -92,3 +92,70 @@ fn inputs_that_contradict_each_other() {
     insta::assert_snapshot!(answer(&[("m/readme", "")], "serving.model = 'm'"), @r#"m holds no saved model; name the folder that tf.saved_model.save (or model.export) wrote: it has a saved_model.pb, or numbered folders that do"#);
     insta::assert_snapshot!(answer(&[], "python.torch_backend = 'cpu'\npython.installer = 'pip'\npython.packages = ['torch']"), @r#"torch_backend = "cpu" needs uv and no lock file; use installer = "uv", or name PyTorch's index in the requirements file or when locking"#);
 }
+
+#[test]
+fn names_of_the_past_are_mapped_aloud() {
+    let apt = |package: &str| answer(&[], &format!("apt = [\"{package}\"]"));
+    for (package, said) in [
+        ("libgl1-mesa-glx", "libgl1-mesa-glx is called libgl1 by now"),
+        ("python-dev", "python-dev is called python3-dev by now"),
+        ("netcat", "netcat is called netcat-openbsd by now"),
+        (
+            "libjasper-dev",
+            "today's Debian and Ubuntu have no libjasper-dev",
+        ),
+    ] {
+        assert!(apt(package).contains(said), "{}", apt(package));
+    }
+    assert!(!apt("libgl1").contains("by now"));
+    let cog = "build:\n  system_packages:\n    - libgl1-mesa-glx\n";
+    let said = answer(&[("cog.yaml", cog)], "python.requirements = [\"cog.yaml\"]");
+    assert!(
+        said.contains("libgl1-mesa-glx (cog.yaml:3) is called libgl1"),
+        "{said}"
+    );
+}
+
+#[test]
+fn packages_for_gpus_in_images_for_cpus_are_told() {
+    for (text, said) in [
+        (
+            "onnxruntime-gpu==1.16\n",
+            "onnxruntime-gpu (requirements.txt:1) computes on a GPU",
+        ),
+        (
+            "cupy-cuda12x\n",
+            "cupy-cuda12x (requirements.txt:1) computes on a GPU",
+        ),
+        (
+            "spconv-cu118\n",
+            "spconv-cu118 (requirements.txt:1) computes on a GPU",
+        ),
+        ("tensorflow-gpu==2.4.1\n", "an old name of tensorflow"),
+    ] {
+        let found = requirements(text, "gpu = 'off'");
+        assert!(found.contains(said), "{text}: {found}");
+    }
+    for text in ["nvidia-ml-py\n", "focus\n", "customtkinter\n", "gpustat\n"] {
+        assert!(!requirements(text, "gpu = 'off'").contains("GPU"), "{text}");
+    }
+    assert!(!requirements("cupy-cuda12x\n", "gpu = 'cuda'").contains("made for CPUs"));
+}
+
+#[test]
+fn a_build_that_a_manifest_takes_decides_the_cuda() {
+    let project = "[project]\nname = \"m\"\ndependencies = [\"torch==2.8.0\"]\n[tool.uv.sources]\ntorch = {index = \"t\"}\n[[tool.uv.index]]\nname = \"t\"\nurl = \"https://x.org/whl/cu126\"\n";
+    let files = [("pyproject.toml", project)];
+    let spec = "gpu = 'cuda'\npython.project = '.'\ncuda = '12.8'\n";
+    let found = answer(&files, spec);
+    assert!(
+        found.contains("is built for CUDA 12.6, not 12.8"),
+        "{found}"
+    );
+    let with_pip = "gpu = 'cuda'\npython.project = '.'\npython.installer = 'pip'\n";
+    let found = answer(&files, with_pip);
+    assert!(
+        found.contains("the project takes PyTorch's build cu126"),
+        "{found}"
+    );
+}

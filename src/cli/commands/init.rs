@@ -89,9 +89,16 @@ fn render(facts: &ProjectFacts, tag: Option<&str>) -> String {
         ),
         "Where it is pushed; a list gives several names.",
     );
+    if let Some(own) = facts.lone_dockerfile() {
+        line(
+            true,
+            &format!("dockerfile = {}", quoted(own)),
+            "The project's own, as it is; without it a template is filled.",
+        );
+    }
     let template = facts.template.to_string();
     line(
-        true,
+        facts.lone_dockerfile().is_none(),
         &format!("template = {}", quoted(&template)),
         "python, tensorflow, pytorch, cuda, or a Dockerfile or folder of yours.",
     );
@@ -136,6 +143,14 @@ fn render(facts: &ProjectFacts, tag: Option<&str>) -> String {
         &format!("apt = {}", list(&shown)),
         "Debian packages.",
     );
+    if let Some(script) = &facts.post_build {
+        let command = quoted(&format!("chmod +x {script} && ./{script}"));
+        line(
+            true,
+            &format!("run = [{{ command = {command}, when = \"after-code\" }}]"),
+            "Commands of the project.",
+        );
+    }
     line(facts.gui, "gui = true", "What OpenCV and Qt windows need.");
     line(false, "ports = [5000, 8001]", "Ports to expose.");
     let script = facts.scripts.first().map_or("train.py", String::as_str);
@@ -147,7 +162,13 @@ fn render(facts: &ProjectFacts, tag: Option<&str>) -> String {
         ),
         "What the container runs.",
     );
-    text.push_str("\n# [image.env]\n# OMP_NUM_THREADS = \"4\"\n\n[image.user]\nname = \"ml\"\n# uid = 1000    # better as a flag: --uid $(id -u)\n");
+    // A Dockerfile of one's own has its own user.
+    let mark = if facts.lone_dockerfile().is_some() {
+        "# "
+    } else {
+        ""
+    };
+    text.push_str(&format!("\n# [image.env]\n# OMP_NUM_THREADS = \"4\"\n\n{mark}[image.user]\n{mark}name = \"ml\"\n# uid = 1000    # better as a flag: --uid $(id -u)\n"));
     text.push_str(
         "\n# [accelerator.cuda]\n# base_image = \"nvidia/cuda:12.8.1-runtime-ubuntu24.04\"\n",
     );
@@ -183,6 +204,21 @@ mod tests {
             std::fs::write(folder.path().join(name), text).unwrap();
         }
         render(&detect(folder.path()), None)
+    }
+
+    #[test]
+    fn a_lone_dockerfile_and_a_script_are_written_down() {
+        let text = rendered(&[("Dockerfile", "FROM x\n")]);
+        let table: toml::Table = text.parse().unwrap();
+        assert_eq!(table["image"]["dockerfile"].as_str(), Some("Dockerfile"));
+        assert!(table["image"].get("template").is_none() && table["image"].get("user").is_none());
+        let text = rendered(&[("requirements.txt", "six\n"), ("postBuild", "")]);
+        let table: toml::Table = text.parse().unwrap();
+        assert_eq!(
+            table["image"]["run"][0]["when"].as_str(),
+            Some("after-code")
+        );
+        assert!(table["image"]["template"].is_str());
     }
 
     #[test]

@@ -7,11 +7,7 @@ use crate::spec::PythonEnvironment;
 impl Composer<'_> {
     /// What is asked for, sorted.
     pub(super) fn apt_packages(&self, decision: &Decision) -> Vec<String> {
-        let mut packages: Vec<String> = self.spec.apt.iter().map(ToString::to_string).collect();
-        packages.extend(decision.apt.iter().cloned());
-        packages.sort();
-        packages.dedup();
-        packages
+        decision.apt.iter().cloned().collect()
     }
 
     pub(super) fn apt_layer(&mut self, decision: &Decision) {

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::apt_names;
 use super::frameworks::{self, Framework, Row};
 use super::inputs::{self, Inputs};
 use super::stand::Stand;
@@ -51,6 +52,13 @@ pub(super) fn decide(
 
     let installer = installer(spec, &stand, inputs)?;
     let torch_backend = torch_backend(spec, context, inputs, accelerator, installer, &frameworks)?;
+    if let (Some(build), None, false) = (&inputs.torch_build, &torch_backend, inputs.locked) {
+        warnings.push(Warning {
+            message: format!("the project takes PyTorch's build {build}, and pip takes the one of the package index"),
+            hint: Some("use installer = \"uv\", or name PyTorch's index in a requirements file".into()),
+        });
+    }
+    warnings.extend(for_gpus(inputs, accelerator));
     let mut additions = Vec::new();
     let mut brought = None;
     for framework in &frameworks {
@@ -70,7 +78,9 @@ pub(super) fn decide(
             }),
             _ => additions.extend(adds),
         }
-        let from_index = torch_backend.is_none() || framework.name != "torch";
+        // The CUDA of a build that is named is known wherever it comes from.
+        let from_index =
+            torch_backend.is_none() || framework.name != "torch" || framework.build.is_some();
         let Some((version, release)) = row.filter(|_| from_index) else {
             warnings.extend(framework.unchecked(spec, context, accelerator, from_index));
             continue;
@@ -95,10 +105,53 @@ pub(super) fn decide(
         installer,
         additions,
         torch_backend,
-        apt: apt(spec, inputs),
+        apt: today(apt(spec, inputs), inputs, warnings),
         env: accelerator_env(spec, accelerator),
         cuda: brought.or(stand.cuda),
         base: stand.image,
+    })
+}
+
+/// Packages whose code computes on a GPU, in an image that is made for CPUs, and a name of TensorFlow
+/// that is no more.
+fn for_gpus(inputs: &Inputs, accelerator: Accelerator) -> Option<Warning> {
+    let of_cuda = |name: &str| {
+        let digits = |text: &str| text.starts_with(|c: char| c.is_ascii_digit());
+        let mut words = name.split('-');
+        name.ends_with("-gpu")
+            || words.any(|w| {
+                ["cuda", "cu"]
+                    .iter()
+                    .any(|p| w.strip_prefix(p).is_some_and(digits))
+            })
+    };
+    let wanted = inputs.wanted.iter();
+    let mut wanted = wanted.filter(|w| !w.name.starts_with("nvidia-") && of_cuda(&w.name));
+    if inputs.locked {
+        return None;
+    }
+    if let Some(old) = inputs.find("tensorflow-gpu") {
+        return Some(Warning {
+            message: format!(
+                "tensorflow-gpu ({}) is an old name of tensorflow, and its releases bring no CUDA",
+                old.origin
+            ),
+            hint: Some(
+                "ask for tensorflow, or name a base with the CUDA that the release was built for"
+                    .into(),
+            ),
+        });
+    }
+    let first = wanted.next().filter(|_| accelerator == Accelerator::Off)?;
+    Some(Warning {
+        message: format!(
+            "{} ({}) computes on a GPU, and this image is made for CPUs",
+            first.name, first.origin
+        ),
+        hint: Some(
+            "set gpu = \"cuda\" under [image], and a base with CUDA where its wheels bring none"
+                .into(),
+        ),
     })
 }
 
@@ -252,6 +305,40 @@ fn environment(
     wanted.then_some(place)
 }
 
+/// Packages under the names that they have by now; what was renamed, and what is gone, is said.
+fn today(
+    packages: BTreeSet<String>,
+    inputs: &Inputs,
+    warnings: &mut Vec<Warning>,
+) -> BTreeSet<String> {
+    let asked = |package: &str| match inputs.apt_origins.get(package) {
+        Some(origin) => format!("{package} ({origin})"),
+        None => package.to_owned(),
+    };
+    let mut names = BTreeSet::new();
+    for package in packages {
+        if let Some(new) = apt_names::renamed(&package) {
+            warnings.push(Warning {
+                message: format!(
+                    "{} is called {new} by now, which is installed",
+                    asked(&package)
+                ),
+                hint: Some(format!("write {new}")),
+            });
+            names.insert(new.to_owned());
+            continue;
+        }
+        if apt_names::is_gone(&package) {
+            warnings.push(Warning {
+                message: format!("today's Debian and Ubuntu have no {}", asked(&package)),
+                hint: Some("leave it out, or build on an older base that has it".into()),
+            });
+        }
+        names.insert(package);
+    }
+    names
+}
+
 fn apt(spec: &ImageSpec, inputs: &Inputs) -> BTreeSet<String> {
     let mut packages = BTreeSet::new();
     // Debian 13 and Ubuntu 24.04 have libglib2.0-0t64, which provides the old name.
@@ -275,5 +362,6 @@ fn apt(spec: &ImageSpec, inputs: &Inputs) -> BTreeSet<String> {
     }
     let mut packages: BTreeSet<String> = packages.into_iter().map(str::to_owned).collect();
     packages.extend(inputs.apt.iter().cloned());
+    packages.extend(spec.apt.iter().map(ToString::to_string));
     packages
 }

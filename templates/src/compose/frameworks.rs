@@ -8,7 +8,7 @@ use super::inputs::Inputs;
 use super::{ComposeContext, ComposeError, Warning};
 use crate::project::Wanted;
 use crate::spec::{Accelerator, ImageSpec, TemplateName};
-use crate::tables::{Release, ReleaseTable, cuda, release_table};
+use crate::tables::{Machine, Release, ReleaseTable, cuda, release_table};
 
 /// A framework that the image will hold.
 #[derive(Debug, Clone)]
@@ -54,7 +54,8 @@ pub(super) fn find(spec: &ImageSpec, inputs: &Inputs) -> Vec<Framework> {
 impl Framework {
     fn new(name: &'static str, wanted: Wanted, inputs: &Inputs) -> Option<Self> {
         let build = wanted.versions.as_ref().and_then(build_of);
-        let of_index = inputs.torch_index.clone().filter(|_| name == "torch");
+        let of_index = inputs.torch_build.clone().or(inputs.torch_index.clone());
+        let of_index = of_index.filter(|_| name == "torch");
         Some(Self {
             name,
             wanted,
@@ -335,12 +336,26 @@ impl Framework {
         ))
     }
 
+    /// Whether every version that is asked for is older than those that the tables have.
+    fn is_before_the_tables(&self) -> bool {
+        use pep440_rs::Operator::{Equal, EqualStar, LessThan, LessThanEqual, TildeEqual};
+        let versions = self.wanted.versions.iter().flat_map(|v| v.iter());
+        let mut bounds = versions.filter(|v| {
+            matches!(
+                v.operator(),
+                Equal | EqualStar | LessThan | LessThanEqual | TildeEqual
+            )
+        });
+        let first = self.table.on(Machine::X86_64).map(|row| row.0).next();
+        bounds.any(|bound| first.is_some_and(|first| bound.version() < first))
+    }
+
     /// The requirement to add so that it computes on the accelerator, if the inputs don't say so.
     pub fn addition(&self, accelerator: Accelerator, release: Option<Row>) -> Vec<String> {
         let bring_cuda = accelerator == Accelerator::Cuda
             && self.name == "tensorflow"
             && !self.wanted.extras.iter().any(|e| e == "and-cuda")
-            && release.is_none_or(|(_, r)| r.cuda.is_some());
+            && release.map_or(!self.is_before_the_tables(), |(_, r)| r.cuda.is_some());
         match (self.is_default(), accelerator) {
             _ if bring_cuda => vec!["tensorflow[and-cuda]".into()],
             (true, Accelerator::Off) if self.name == "tensorflow" => vec![

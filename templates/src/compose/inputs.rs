@@ -9,7 +9,7 @@ use crate::project::{
     ImagePython, LocalProject, ProjectError, Requirements, Wanted, locked_by_pylock, locked_by_uv,
     members_of_uv, parse_one, read_lines, read_requirements,
 };
-use crate::spec::{ImageSpec, PythonSpec, RunStep};
+use crate::spec::{Accelerator, ImageSpec, PythonSpec, RunStep};
 use crate::value::ContextPattern;
 
 /// The packages that are asked for, and the files that say so.
@@ -52,6 +52,8 @@ pub(super) struct Inputs {
     pub has_index: bool,
     /// PyTorch's own index that some file names: `cpu`, `cu124`.
     pub torch_index: Option<String>,
+    /// Which of PyTorch's own builds a manifest takes: `cpu`, `cu124`.
+    pub torch_build: Option<String>,
     /// What is worth knowing and nothing to worry about.
     pub notes: Vec<String>,
     /// The first requirements line that pins a hash; then nothing can be added without one.
@@ -118,7 +120,7 @@ pub(super) fn gather(
         inputs.wanted.extend(wanted);
     }
     match context.project {
-        Some(project) => read_files(spec, project, image, &mut inputs, warnings)?,
+        Some(project) => read_files(spec, (project, context), image, &mut inputs, warnings)?,
         None => {
             inputs.requirements = python
                 .requirements
@@ -156,7 +158,7 @@ fn check_choice(python: &PythonSpec, inputs: &Inputs) -> Result<(), ComposeError
 
 fn read_files(
     spec: &ImageSpec,
-    project: &Path,
+    (project, context): (&Path, &ComposeContext),
     image: &ImagePython,
     inputs: &mut Inputs,
     warnings: &mut Vec<Warning>,
@@ -201,7 +203,11 @@ fn read_files(
         credentials,
         ..
     } = reader;
-    for unused in unused {
+    let is_cuda = super::decide::accelerator(spec, context) == Accelerator::Cuda;
+    for unused in unused
+        .into_iter()
+        .filter(|u| !(is_cuda && u.what == "gpu: true"))
+    {
         say(unused, inputs, warnings);
     }
     for origin in credentials {
@@ -256,7 +262,9 @@ fn say(unused: Unused, inputs: &mut Inputs, warnings: &mut Vec<Warning>) {
         }
         return;
     }
-    let message = if unused.is_of_its_build() && !inputs.local.is_empty() {
+    let message = if unused.is_undecided() {
+        format!("{what}: {why}")
+    } else if unused.is_of_its_build() && !inputs.local.is_empty() {
         format!("{what}: {why}: they are installed with it, anew after each edit of the code")
     } else {
         format!("{what} isn't used: {why}")
@@ -333,6 +341,8 @@ impl Reader<'_> {
             self.inputs.apt.insert(asked.text.clone());
             self.inputs.apt_origins.insert(asked.text, asked.origin);
         }
+        let build = self.inputs.torch_build.take();
+        self.inputs.torch_build = build.or(manifest.torch_build);
         if self.inputs.python.is_none() {
             self.inputs.python = manifest.python;
         }
@@ -383,6 +393,8 @@ impl Reader<'_> {
         inputs.only_pip = inputs.only_pip.take().or(found.only_pip);
         inputs.has_index |= found.has_index;
         inputs.torch_index = inputs.torch_index.take().or(found.torch_index);
+        // A wheel that is named fits one Python, whatever else the project would take.
+        inputs.python = found.python.or(inputs.python.take());
         inputs.omitted.extend(found.omitted);
         found.local.into_iter().for_each(|local| self.local(local));
         self.credentials.extend(found.credentials);

@@ -7,6 +7,7 @@
 //! part.
 
 mod apt;
+mod apt_names;
 mod decide;
 mod frameworks;
 mod inputs;

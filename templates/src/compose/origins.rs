@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::apt_names;
 use super::decide::Decision;
 use super::frameworks;
 use super::inputs::{self, Inputs};
@@ -147,6 +148,11 @@ fn apt(spec: &ImageSpec, decision: &Decision, inputs: &Inputs) -> BTreeMap<Strin
             None => "the packages need it".to_owned(),
         },
     };
-    let packages = decision.apt.iter();
+    // What the spec itself lists has no other origin.
+    let is_own = |name: &str| {
+        let mut own = spec.apt.iter().map(|package| package.as_str());
+        own.any(|own| own == name || apt_names::renamed(own) == Some(name))
+    };
+    let packages = decision.apt.iter().filter(|name| !is_own(name));
     packages.map(|name| (name.clone(), why(name))).collect()
 }

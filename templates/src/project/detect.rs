@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 
+use super::aside;
 use super::lists::{Lists, fitting};
 use super::manifests::{self, Choice, Kind, Manifest, Unused};
 use super::{
-    ImagePython, ProjectError, Wanted, locked_by_pylock, locked_by_uv, read_lines,
+    ImagePython, LocalProject, ProjectError, Wanted, locked_by_pylock, locked_by_uv, read_lines,
     read_requirements,
 };
 use crate::spec::{Accelerator, TemplateName};
@@ -30,6 +31,8 @@ pub struct ProjectFacts {
     pub python: Option<PythonVersion>,
     /// Packages of the distribution, from `apt.txt`.
     pub apt: Vec<AptPackage>,
+    /// A script that is to be run once the code is there: `postBuild`.
+    pub post_build: Option<String>,
     /// The template that fits the packages.
     pub template: TemplateName,
     /// Whether windows are likely to be shown (opencv-python, PyQt, pygame and their like).
@@ -82,30 +85,25 @@ const WINDOWS: [&str; 8] = [
     "wxpython",
 ];
 
-/// Files of other tools that are known, and not read.
-const UNREAD: [(&str, &str); 12] = [
-    ("install.R", "packages of R aren't installed"),
-    ("DESCRIPTION", "packages of R aren't installed"),
-    ("Project.toml", "packages of Julia aren't installed"),
-    ("Manifest.toml", "packages of Julia aren't installed"),
-    ("default.nix", "Nix isn't used"),
-    ("flake.nix", "Nix isn't used"),
-    (
-        "pixi.toml",
-        "packages of conda's channels are read from an environment.yml alone",
-    ),
-    (
-        "pixi.lock",
-        "packages of conda's channels are read from an environment.yml alone",
-    ),
-    (
-        "conda-lock.yml",
-        "packages of conda's channels are read from an environment.yml alone",
-    ),
-    ("postBuild", "scripts of other tools aren't run"),
-    ("start", "scripts of other tools aren't run"),
-    ("package.json", "packages of Node aren't installed"),
+/// Files that are used beside those that say which packages there are, whichever these are.
+pub const BESIDES_PACKAGES: [&str; 13] = [
+    "apt.txt",
+    "packages.txt",
+    "Aptfile",
+    ".python-version",
+    "runtime.txt",
+    ".tool-versions",
+    "mise.toml",
+    ".mise.toml",
+    "postBuild",
+    "binder/apt.txt",
+    ".binder/apt.txt",
+    "binder/postBuild",
+    ".binder/postBuild",
 ];
+
+/// Folders of repo2docker's files.
+const BINDER: [&str; 2] = ["binder", ".binder"];
 
 /// Looks at the folder of a project. Never fails: what can't be read is in
 /// [`ProjectFacts::problems`].
@@ -118,13 +116,15 @@ pub fn detect_chosen(folder: &Path, choice: Choice) -> ProjectFacts {
     let mut look = Look {
         folder,
         choice,
-        names: root_files(folder),
+        names: known_files(folder),
         facts: ProjectFacts::default(),
         wanted: Vec::new(),
+        seen: BTreeSet::new(),
     };
     look.python();
     look.packages();
     look.distribution();
+    look.post_build();
     look.others();
     let Look {
         names,
@@ -146,10 +146,33 @@ pub fn detect_chosen(folder: &Path, choice: Choice) -> ProjectFacts {
         () => TemplateName::Python,
     };
     facts.gui = WINDOWS.iter().any(|name| wants(name));
+    if let Some(lone) = facts.lone_dockerfile().map(str::to_owned) {
+        let found = facts.findings.iter_mut().find(|found| found.file == lone);
+        if let Some(found) = found {
+            found.used = true;
+            found.why = "it is built as it is: nothing else says what the image holds".into();
+            found.next = None;
+        }
+    }
     facts
 }
 
 impl ProjectFacts {
+    /// The Dockerfile that is all that a folder says of its environment.
+    pub fn lone_dockerfile(&self) -> Option<&str> {
+        let says_packages = self.project.is_some()
+            || self.pylock.is_some()
+            || !self.requirements.is_empty()
+            || !self.alternatives.is_empty()
+            || !self.apt.is_empty();
+        match self.dockerfiles.as_slice() {
+            [only] if !says_packages && (only == "Dockerfile" || only == "Containerfile") => {
+                Some(only)
+            }
+            _ => None,
+        }
+    }
+
     /// The requirements file among the alternatives that fits an accelerator, if exactly one does.
     pub fn fitting(&self, accelerator: Option<Accelerator>) -> Option<&str> {
         fitting(&self.alternatives, accelerator)
@@ -162,6 +185,8 @@ struct Look<'a> {
     names: BTreeSet<String>,
     facts: ProjectFacts,
     wanted: Vec<Wanted>,
+    /// Projects of the folder whose needs were looked at.
+    seen: BTreeSet<String>,
 }
 
 /// What says which packages there are.
@@ -170,6 +195,10 @@ enum Source {
     Pylock,
     Pyproject,
     Lists,
+    /// One list, of repo2docker's folder.
+    List(String),
+    /// Several manifests, of which none is called as the main one is.
+    Several(Vec<String>),
     Manifest(String, Kind),
 }
 
@@ -219,11 +248,30 @@ impl Look<'_> {
                 .unwrap_or("")
                 .to_owned()
         };
-        for name in [".python-version", "runtime.txt"] {
+        let files = [
+            ".python-version",
+            "runtime.txt",
+            ".tool-versions",
+            "mise.toml",
+            ".mise.toml",
+            "binder/runtime.txt",
+            ".binder/runtime.txt",
+        ];
+        for name in files {
             if !self.has(name) {
                 continue;
             }
-            let line = line_of(&read(name));
+            let text = read(name);
+            let is_of_tools = name.ends_with("mise.toml") || name == ".tool-versions";
+            let line = if is_of_tools {
+                let mut lines = text.lines().map(str::trim);
+                let Some(line) = lines.find(|line| line.starts_with("python")) else {
+                    continue;
+                };
+                line.to_owned()
+            } else {
+                line_of(&text)
+            };
             let Some(minor) = minor_of(&line) else {
                 self.unused(
                     name,
@@ -256,7 +304,8 @@ impl Look<'_> {
             Some(Source::Pylock) => "pylock.toml",
             Some(Source::Pyproject) => "pyproject.toml",
             Some(Source::Lists) => lists.used.first().map_or("", String::as_str),
-            Some(Source::Manifest(file, _)) => file,
+            Some(Source::Manifest(file, _) | Source::List(file)) => file,
+            Some(Source::Several(files)) => files.first().map_or("", String::as_str),
         }
         .to_owned();
         self.use_source(source, &lists);
@@ -267,7 +316,7 @@ impl Look<'_> {
             let why = if self.facts.alternatives.is_empty() {
                 format!("{chosen} says which packages there are")
             } else {
-                "it is one of several, and nothing says which".to_owned()
+                OF_SEVERAL.to_owned()
             };
             self.unused(file, &why, &format!("to use it: -r {file}"));
         }
@@ -283,6 +332,7 @@ impl Look<'_> {
             "setup.py",
             "setup.cfg",
             "cog.yaml",
+            "pixi.toml",
         ] {
             if self.has(file) && self.says_packages(file) {
                 let name = match file {
@@ -390,9 +440,19 @@ impl Look<'_> {
                 self.declares().or(Some(Source::Lists))
             };
         }
-        let others = ["environment.yml", "environment.yaml", "Pipfile"];
-        if let Some(found) = others.iter().find_map(|name| manifest(name)) {
-            return Some(found);
+        let others = [
+            "environment.yml",
+            "environment.yaml",
+            "Pipfile",
+            "pixi.toml",
+        ];
+        // An environment of Python alone says less than what the project declares.
+        let found = others
+            .iter()
+            .filter(|name| !(pyproject && self.names_packages() && self.is_bare(name)))
+            .find_map(|name| manifest(name));
+        if found.is_some() {
+            return found;
         }
         if pyproject && self.names_packages() {
             return Some(Source::Pyproject);
@@ -400,6 +460,50 @@ impl Look<'_> {
         ["setup.py", "setup.cfg"]
             .iter()
             .find_map(|name| manifest(name))
+            .or_else(|| self.environments())
+            .or_else(|| self.of_binder())
+    }
+
+    /// Environments of conda under other names: `conda.yaml`, `environment_gpu.yml`.
+    fn environments(&self) -> Option<Source> {
+        let is_one = |name: &&String| {
+            !name.contains('/')
+                && Kind::of(name) == Some(Kind::Conda)
+                && self
+                    .text(name)
+                    .lines()
+                    .any(|line| line.starts_with("dependencies:"))
+        };
+        let mut found: Vec<String> = self.names.iter().filter(is_one).cloned().collect();
+        match found.len() {
+            0 => None,
+            1 => found.pop().map(|name| Source::Manifest(name, Kind::Conda)),
+            _ => Some(Source::Several(found)),
+        }
+    }
+
+    /// The packages of repo2docker's folder.
+    fn of_binder(&self) -> Option<Source> {
+        let files = BINDER.iter().flat_map(|folder| {
+            let kinds = [
+                ("environment.yml", Some(Kind::Conda)),
+                ("Pipfile", Some(Kind::Pipfile)),
+            ];
+            let kinds = kinds.into_iter().chain([("requirements.txt", None)]);
+            kinds.map(move |(name, kind)| (format!("{folder}/{name}"), kind))
+        });
+        let mut files = files.filter(|(name, _)| self.has(name));
+        files.next().map(|(name, kind)| match kind {
+            Some(kind) => Source::Manifest(name, kind),
+            None => Source::List(name),
+        })
+    }
+
+    /// Whether an environment of conda names no package but Python.
+    fn is_bare(&self, name: &str) -> bool {
+        let read = Kind::of(name).filter(|kind| *kind == Kind::Conda);
+        let read = read.and_then(|kind| manifests::read(self.folder, name, kind, self.choice).ok());
+        read.is_some_and(|m| m.requirements.is_empty() && m.files.is_empty() && m.apt.is_empty())
     }
 
     /// Whether `pyproject.toml` describes a project, and not tools alone.
@@ -433,6 +537,16 @@ impl Look<'_> {
                 self.facts.requirements.extend(file.parse().ok());
                 self.manifest(&file, kind);
             }
+            Some(Source::List(file)) => {
+                self.facts.requirements.extend(file.parse().ok());
+                self.lists(&[file]);
+            }
+            Some(Source::Several(files)) => {
+                for file in &files {
+                    self.unused(file, OF_SEVERAL, &format!("to use it: -r {file}"));
+                }
+                self.facts.alternatives = files;
+            }
             Some(Source::Lists) => {
                 self.facts.alternatives.clone_from(&lists.alternatives);
                 self.facts.requirements =
@@ -455,6 +569,7 @@ impl Look<'_> {
             Ok(found) => {
                 let count = found.wanted.len();
                 self.wanted.extend(found.wanted);
+                self.needs_of(&found.local);
                 for file in &found.files {
                     let why = match files.contains(file) {
                         true if files.len() == 1 => packages(count),
@@ -507,6 +622,13 @@ impl Look<'_> {
         let count = asked
             .as_ref()
             .map_or(requirements.len(), |a| a.1.wanted.len());
+        let mut local = local;
+        if let Ok((_, found)) = &asked {
+            local.extend(found.local.iter().cloned());
+        }
+        // Its own needs are these.
+        self.seen.insert(".".to_owned());
+        self.needs_of(&local);
         self.take(asked.map(|(_, found)| found.wanted));
         let of_its_build = unused.iter().any(Unused::is_of_its_build) && !local.is_empty();
         if of_its_build && count == 0 {
@@ -536,26 +658,86 @@ impl Look<'_> {
         }
     }
 
-    /// `apt.txt`.
-    fn distribution(&mut self) {
-        if !self.has("apt.txt") {
-            return;
-        }
-        match manifests::apt_list(self.folder, "apt.txt") {
-            Ok((packages, unused)) => {
-                self.used(
-                    "apt.txt",
-                    &format!("{} of the distribution", self::packages(packages.len())),
-                );
-                self.facts.apt = packages
-                    .iter()
-                    .filter_map(|p| p.text.parse().ok())
-                    .collect();
-                for part in unused {
-                    self.unused(&part.what, &part.why, &part.next);
-                }
+    /// What projects of the folder ask for that are installed with the code. Those that can't be
+    /// read are refused where the image is composed.
+    fn needs_of(&mut self, local: &[LocalProject]) {
+        for project in local {
+            if !self.seen.insert(project.folder.clone()) {
+                continue;
             }
-            Err(error) => self.facts.problems.push(error.to_string()),
+            let files = ["pyproject.toml", "setup.py", "setup.cfg"];
+            let mut files = files
+                .iter()
+                .map(|name| format!("{}/{name}", project.folder));
+            let Some(file) = files.find(|file| self.folder.join(file).is_file()) else {
+                continue;
+            };
+            let read = Kind::of(&file)
+                .and_then(|kind| manifests::read(self.folder, &file, kind, Choice::default()).ok());
+            let Some(manifest) = read else {
+                continue;
+            };
+            let lines = read_lines(self.folder, &manifest.requirements, &self.image());
+            let lists = read_requirements(self.folder, &manifest.files, &self.image());
+            for found in [lines.map(|(_, found)| found), lists].into_iter().flatten() {
+                self.wanted.extend(found.wanted);
+                self.needs_of(&found.local);
+            }
+        }
+    }
+
+    /// `apt.txt`, and the lists of other platforms.
+    fn distribution(&mut self) {
+        let files = [
+            "apt.txt",
+            "binder/apt.txt",
+            ".binder/apt.txt",
+            "packages.txt",
+            "Aptfile",
+        ];
+        for file in files {
+            if !self.has(file) {
+                continue;
+            }
+            if !self.facts.apt.is_empty() {
+                let next = "give its packages under apt of [image]";
+                self.unused(file, "another file names the distribution's packages", next);
+                continue;
+            }
+            match manifests::apt_list(self.folder, file) {
+                // A file of this name may hold anything.
+                Ok((_, unused)) if file == "packages.txt" && !unused.is_empty() => {
+                    let next = "if it lists packages of the distribution, call it apt.txt";
+                    self.unused(file, "it isn't a list of the distribution's packages", next);
+                }
+                Ok((packages, unused)) => {
+                    let count = self::packages(packages.len());
+                    self.used(file, &format!("{count} of the distribution"));
+                    self.facts.apt = packages
+                        .iter()
+                        .filter_map(|p| p.text.parse().ok())
+                        .collect();
+                    for part in unused {
+                        self.unused(&part.what, &part.why, &part.next);
+                    }
+                }
+                Err(error) => self.facts.problems.push(error.to_string()),
+            }
+        }
+    }
+
+    /// `postBuild`, which repo2docker runs once the code is there.
+    fn post_build(&mut self) {
+        for file in ["postBuild", "binder/postBuild", ".binder/postBuild"] {
+            if !self.has(file) {
+                continue;
+            }
+            if self.facts.post_build.is_some() {
+                self.unused(file, "another one is run", "run it under run of [image]");
+                continue;
+            }
+            self.used(file, "it is run once the code is there");
+            self.facts.post_build = Some(file.to_owned());
         }
     }
 
@@ -578,16 +760,63 @@ impl Look<'_> {
                     "no requirements file names it",
                     "name it there: -c constraints.txt",
                 );
-            } else if let Some((_, why)) = UNREAD.iter().find(|(known, _)| *known == name) {
-                self.unused(
-                    &name,
-                    why,
-                    "put what it does into a Dockerfile of your own, where the image needs it",
-                );
+            } else if let Some((why, next)) = aside::of_other_tools(self.folder, &name) {
+                self.unused(&name, &why, &next);
+            } else {
+                self.oddly_named(&name);
             }
+        }
+        for (file, why, next) in aside::below(self.folder) {
+            self.unused(&file, &why, &next);
+        }
+    }
+
+    /// What by its name may list packages, and what stands where nothing looks.
+    fn oddly_named(&mut self, name: &str) {
+        let (in_folder, last) = name.rsplit_once('/').unwrap_or(("", name));
+        let is_list = [
+            "req.txt",
+            "reqs.txt",
+            "requirement.txt",
+            "requires.txt",
+            "pip.txt",
+        ];
+        if last == "start" {
+            let next = format!("to start by it: entrypoint = [\"bash\", \"{name}\"] under [image]");
+            self.unused(name, "containers don't start by it", &next);
+        } else if BINDER.contains(&in_folder)
+            && ["requirements.txt", "environment.yml", "Pipfile"].contains(&last)
+        {
+            let next = format!("to use it: -r {name}");
+            self.unused(
+                name,
+                "the files at the root say which packages there are",
+                &next,
+            );
+        } else if BINDER.contains(&in_folder) && aside::of_other_tools(self.folder, last).is_some()
+        {
+            let (why, next) = aside::of_other_tools(self.folder, last).unwrap_or_default();
+            self.unused(name, &why, &next);
+        } else if is_list.contains(&last.to_lowercase().as_str()) {
+            let next = format!("to use it: -r {name}");
+            self.unused(
+                name,
+                "requirements files are called requirements*.txt",
+                &next,
+            );
+        } else if last == "pyproject.toml" && self.text(name).contains("[tool.flit.metadata]") {
+            let next = "move them to dependencies under [project]";
+            self.unused(
+                name,
+                "packages under [tool.flit.metadata] aren't read",
+                next,
+            );
         }
     }
 }
+
+/// Why none of several is used.
+const OF_SEVERAL: &str = "it is one of several, and nothing says which";
 
 /// `1 package`, `2 packages`.
 fn packages(count: usize) -> String {
@@ -610,12 +839,22 @@ fn minor_of(line: &str) -> Option<String> {
     })
 }
 
-fn root_files(folder: &Path) -> BTreeSet<String> {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let files = entries.filter(|entry| entry.path().is_file());
-    files
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .collect()
+/// The files at the root, and those of repo2docker's folders with their path.
+fn known_files(folder: &Path) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for inner in ["", BINDER[0], BINDER[1]] {
+        let entries = std::fs::read_dir(folder.join(inner))
+            .into_iter()
+            .flatten()
+            .flatten();
+        let files = entries.filter(|entry| entry.path().is_file());
+        let files = files.filter_map(|entry| entry.file_name().into_string().ok());
+        names.extend(files.map(|name| match inner {
+            "" => name,
+            inner => format!("{inner}/{name}"),
+        }));
+    }
+    names
 }
 
 #[cfg(test)]
@@ -687,11 +926,11 @@ mod tests {
         pyproject.toml: used: requirements.txt:2 names it: it is installed with the code
         requirements-test.txt: not used: requirements.txt says which packages there are; to use it: -r requirements-test.txt
         apt.txt: used: 1 package of the distribution
+        postBuild: used: it is run once the code is there
         Dockerfile: not used: the image is composed from a template; to build it as it is: mlbuild image -f Dockerfile
         constraints.txt: not used: no requirements file names it; name it there: -c constraints.txt
         environment.yml: not used: other files say which packages there are; to use it: -r environment.yml
         install.R: not used: packages of R aren't installed; put what it does into a Dockerfile of your own, where the image needs it
-        postBuild: not used: scripts of other tools aren't run; put what it does into a Dockerfile of your own, where the image needs it
         ");
         assert_eq!(facts.apt[0].as_str(), "ffmpeg");
         assert_eq!(facts.python.unwrap().as_str(), "3.10");
@@ -804,6 +1043,131 @@ mod tests {
                 facts.problems
             );
             assert!(facts.findings[0].used, "{file}");
+        }
+    }
+
+    #[test]
+    fn nothing_that_bears_on_an_environment_is_left_unsaid() {
+        for (file, text, said) in [
+            ("bentofile.yaml", "", "not used"),
+            ("Procfile", "web: x\n", "not used"),
+            ("MLproject", "name: x\n", "not used"),
+            ("docker-compose.yml", "services: {}\n", "not used"),
+            ("shell.nix", "", "not used"),
+            ("renv.lock", "{}", "not used"),
+            ("conda-lock.yml", "version: 1\n", "not used"),
+            (
+                "start",
+                "exec \"$@\"\n",
+                "entrypoint = [\"bash\", \"start\"]",
+            ),
+            ("install.sh", "#!/bin/sh\npip install torch\n", "not used"),
+            ("req.txt", "torch\n", "to use it: -r req.txt"),
+            (
+                "app/requirements.txt",
+                "torch\n",
+                "to use it: -r app/requirements.txt",
+            ),
+            (
+                "docker/Dockerfile",
+                "FROM x\n",
+                "mlbuild image -f docker/Dockerfile",
+            ),
+            (".devcontainer/devcontainer.json", "{}", "not used"),
+            (
+                "pyproject.toml",
+                "[tool.flit.metadata]\nmodule = \"m\"\n",
+                "not used",
+            ),
+            ("packages.txt", "torch==2\n", "not used"),
+            (
+                "packages.txt",
+                "ffmpeg\nlibgl1\n",
+                "used: 2 packages of the distribution",
+            ),
+            ("Aptfile", "ffmpeg\n", "used: 1 package of the distribution"),
+            ("postBuild", "", "used: it is run once the code is there"),
+            (
+                "binder/postBuild",
+                "",
+                "used: it is run once the code is there",
+            ),
+            (
+                "binder/apt.txt",
+                "ffmpeg\n",
+                "used: 1 package of the distribution",
+            ),
+            (".binder/requirements.txt", "torch\n", "used: 1 package"),
+            (
+                "binder/environment.yml",
+                "dependencies: [numpy]\n",
+                "used: 1 package",
+            ),
+            ("conda.yaml", "dependencies:\n- numpy\n", "used: 1 package"),
+            (
+                "pixi.toml",
+                "[dependencies]\nnumpy = \"*\"\n",
+                "used: 1 package",
+            ),
+            (
+                ".tool-versions",
+                "nodejs 20\npython 3.11.4\n",
+                "used: Python 3.11",
+            ),
+            (
+                "mise.toml",
+                "[tools]\npython = \"3.11\"\n",
+                "used: Python 3.11",
+            ),
+        ] {
+            let facts = found(&[(file, text)]);
+            let shown: Vec<String> = facts.findings.iter().map(ToString::to_string).collect();
+            let is_said = shown
+                .iter()
+                .any(|line| line.starts_with(file) && line.contains(said));
+            assert!(is_said, "{file}: {shown:?} {:?}", facts.problems);
+        }
+        // A script that installs nothing bears on no environment.
+        assert!(found(&[("run.sh", "python main.py\n")]).findings.is_empty());
+    }
+
+    #[test]
+    fn environments_under_other_names_are_alternatives() {
+        let text = "dependencies:\n- numpy\n";
+        let facts = found(&[("environment_cpu.yml", text), ("environment_gpu.yml", text)]);
+        assert_eq!(
+            facts.fitting(Some(Accelerator::Cuda)),
+            Some("environment_gpu.yml")
+        );
+        let project = "[project]\nname = \"x\"\ndependencies = [\"torch\"]\n";
+        let bare = ("environment.yml", "dependencies: [python=3.11]\n");
+        let facts = found(&[bare, ("pyproject.toml", project)]);
+        assert!(facts.packages.contains("torch"), "{facts:?}");
+    }
+
+    #[test]
+    fn what_is_installed_with_the_code_decides_the_template() {
+        let setup = ("setup.py", "setup(install_requires=['torch'])\n");
+        let facts = found(&[("requirements.txt", "-e .\n"), setup]);
+        assert_eq!(facts.template, TemplateName::Pytorch);
+        let root = "[project]\nname = \"root\"\ndependencies = [\"a\"]\n[tool.uv.workspace]\nmembers = [\"libs/*\"]\n[tool.uv.sources]\na = {workspace = true}\n";
+        let member = "[project]\nname = \"a\"\ndependencies = [\"torch\", \"root\"]\n[tool.uv.sources]\nroot = {workspace = true}\n";
+        let facts = found(&[("pyproject.toml", root), ("libs/a/pyproject.toml", member)]);
+        assert_eq!(facts.template, TemplateName::Pytorch);
+        assert!(
+            facts.findings.iter().any(|f| f.used && f.file == "libs/a"),
+            "{facts:?}"
+        );
+    }
+
+    #[test]
+    fn a_lone_dockerfile_is_used_and_that_is_said() {
+        let facts = found(&[("Dockerfile", "FROM x\n")]);
+        assert_eq!(facts.lone_dockerfile(), Some("Dockerfile"));
+        assert!(facts.findings[0].used);
+        for beside in ["requirements.txt", "Dockerfile.gpu", "apt.txt"] {
+            let facts = found(&[("Dockerfile", "FROM x\n"), (beside, "six\n")]);
+            assert_eq!(facts.lone_dockerfile(), None, "{beside}");
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Reads files of the build context only; what follows from them is decided in
 //! [`mod@crate::compose`] and by whoever writes a first `mlbuild.toml`.
 
+mod aside;
 mod detect;
 mod environment;
 mod lists;
@@ -10,7 +11,7 @@ mod locks;
 pub mod manifests;
 mod requirements;
 
-pub use detect::{Finding, ProjectFacts, detect, detect_chosen};
+pub use detect::{BESIDES_PACKAGES, Finding, ProjectFacts, detect, detect_chosen};
 pub use environment::ImagePython;
 pub use locks::{locked_by_pylock, locked_by_uv, members_of_uv};
 pub(crate) use manifests::build_requirements;

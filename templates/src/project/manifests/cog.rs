@@ -16,7 +16,9 @@ pub(super) fn read(project: &Path, file: &str) -> Result<Manifest, ProjectError>
         text: word.to_owned(),
         origin: place(file, &text, word),
     };
-    let build = document.get("build").and_then(Value::as_object);
+    // Before its first release, Cog called it `environment`.
+    let build = document.get("build").or(document.get("environment"));
+    let build = build.and_then(Value::as_object);
     for (key, value) in build.into_iter().flatten() {
         let words = || {
             value
@@ -28,9 +30,10 @@ pub(super) fn read(project: &Path, file: &str) -> Result<Manifest, ProjectError>
         match key.as_str() {
             "gpu" => manifest.gpu = value.as_bool(),
             "python_version" => {
-                let version = value
-                    .as_str()
-                    .map_or_else(|| value.to_string(), str::to_owned);
+                let version = as_written(&text, "python_version").unwrap_or(match value {
+                    Value::String(version) => version.clone(),
+                    other => other.to_string(),
+                });
                 manifest.python = Some(Asked {
                     text: format!("=={version}.*"),
                     origin: place(file, &text, "python_version"),
@@ -66,16 +69,30 @@ pub(super) fn read(project: &Path, file: &str) -> Result<Manifest, ProjectError>
             }),
         }
     }
-    for key in ["predict", "train", "image", "concurrency"] {
-        if document.get(key).is_some() {
-            manifest.unused.push(Unused {
-                what: format!("{}: {key}", place(file, &text, key)),
-                why: "it tells Cog's own server what to start".into(),
-                next: "set command = [\"…\"] under [image]".into(),
-            });
-        }
+    let keys = document
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(key, _)| key.as_str());
+    for key in keys.filter(|key| !["build", "environment"].contains(key)) {
+        manifest.unused.push(Unused {
+            what: format!("{}: {key}", place(file, &text, key)),
+            why: "it tells Cog's own server what to start".into(),
+            next: "set command = [\"…\"] under [image]".into(),
+        });
     }
     Ok(manifest)
+}
+
+/// The value of a key in the form that it was written in: 3.10 is a number to YAML, and 3.1.
+fn as_written(text: &str, key: &str) -> Option<String> {
+    let value = text
+        .lines()
+        .find_map(|line| line.trim().strip_prefix(key)?.strip_prefix(':'))?;
+    let value = value.split('#').next()?.trim().trim_matches(['"', '\'']);
+    value
+        .starts_with(|c: char| c.is_ascii_digit())
+        .then(|| value.to_owned())
 }
 
 /// What of a command stands in one line of a file.

@@ -52,7 +52,8 @@ pub(super) fn read(project: &Path, file: &str) -> Result<Manifest, ProjectError>
     };
     for dependency in dependencies {
         if let Some(spec) = dependency.as_str() {
-            reader.package(spec);
+            let origin = reader.origin(spec);
+            reader.package(spec, origin);
         } else if let Some(lines) = dependency.get("pip").and_then(Value::as_array) {
             lines
                 .iter()
@@ -61,26 +62,46 @@ pub(super) fn read(project: &Path, file: &str) -> Result<Manifest, ProjectError>
         }
     }
     reader.channels(&document);
-    if let Some((place, name)) = reader.refused.first() {
-        let more = reader.refused.len() - 1;
-        let others = match more {
-            0 => String::new(),
-            _ => format!(
-                " (and {more} more: {})",
-                reader.refused[1..]
-                    .iter()
-                    .map(|r| r.1.as_str())
-                    .collect::<Vec<_>>()
-                    .join(", ")
-            ),
-        };
-        return Err(ProjectError::Conda {
-            origin: place.clone(),
-            name: name.clone(),
-            others,
-        });
+    if let Some(error) = refusal(&reader.refused) {
+        return Err(error);
     }
     Ok(reader.manifest)
+}
+
+/// Adds packages of conda's channels that another manifest names: each as `NAME=1.2`, and its place.
+pub(super) fn add(
+    file: &str,
+    specs: &[(String, String)],
+    manifest: &mut Manifest,
+) -> Result<(), ProjectError> {
+    let mut reader = Reader {
+        file,
+        text: "",
+        manifest: std::mem::take(manifest),
+        refused: Vec::new(),
+    };
+    for (spec, place) in specs {
+        reader.package(spec, place.clone());
+    }
+    *manifest = reader.manifest;
+    refusal(&reader.refused).map_or(Ok(()), Err)
+}
+
+/// That packages can't be had, by place and name.
+fn refusal(refused: &[(String, String)]) -> Option<ProjectError> {
+    let ((place, name), others) = refused.split_first()?;
+    let others = match others {
+        [] => String::new(),
+        more => {
+            let names: Vec<&str> = more.iter().map(|(_, name)| name.as_str()).collect();
+            format!(" (and {} more: {})", more.len(), names.join(", "))
+        }
+    };
+    Some(ProjectError::Conda {
+        origin: place.clone(),
+        name: name.clone(),
+        others,
+    })
 }
 
 struct Reader<'a> {
@@ -96,9 +117,9 @@ impl Reader<'_> {
         super::place(self.file, self.text, spec)
     }
 
-    fn unused(&mut self, spec: &str, why: &str, next: &str) {
+    fn unused(&mut self, origin: &str, spec: &str, why: &str, next: &str) {
         self.manifest.unused.push(Unused {
-            what: format!("{}: {spec}", self.origin(spec)),
+            what: format!("{origin}: {spec}"),
             why: why.to_owned(),
             next: next.to_owned(),
         });
@@ -122,16 +143,16 @@ impl Reader<'_> {
         }
     }
 
-    fn package(&mut self, spec: &str) {
+    fn package(&mut self, spec: &str, origin: String) {
         let Some((name, versions, build)) = split(spec) else {
             self.unused(
+                &origin,
                 spec,
                 "it isn't written as conda's packages are",
                 "write NAME, NAME=1.2 or NAME>=1.2",
             );
             return;
         };
-        let origin = self.origin(spec);
         let asked = |text: String| Asked {
             text,
             origin: origin.clone(),
@@ -152,6 +173,7 @@ impl Reader<'_> {
         if let Some(on_index) = on_index {
             if build.is_some_and(|build| build.contains("cu") || build.contains("cpu")) {
                 self.unused(
+                    &origin,
                     spec,
                     "builds are chosen by the image's accelerator",
                     "set gpu or torch_backend under [image]",
@@ -168,6 +190,7 @@ impl Reader<'_> {
                 .extend(packages.iter().map(|p| asked(p.clone())));
             if !versions.is_empty() {
                 self.unused(
+                    &origin,
                     spec,
                     "it comes from the distribution, in the version that this has",
                     "leave the version out, or build on a base that has it",
@@ -177,12 +200,18 @@ impl Reader<'_> {
         }
         if NAMES.cuda.contains(&name) {
             self.unused(
+                &origin,
                 spec,
                 "CUDA comes with the wheels or with the base",
                 "set gpu = \"cuda\", and cuda = \"…\" where a certain one is needed",
             );
         } else if NAMES.inside.contains(&name) || name.starts_with('_') {
-            self.unused(spec, "the base or the wheels bring it", "leave it out");
+            self.unused(
+                &origin,
+                spec,
+                "the base or the wheels bring it",
+                "leave it out",
+            );
         } else {
             self.refused.push((origin, name));
         }

@@ -6,12 +6,15 @@ mod binder;
 mod chosen;
 mod cog;
 mod conda;
+mod indexes;
 mod pdm;
 mod pep621;
 mod pipfile;
+mod pixi;
 mod poetry;
 mod pyproject;
 mod setup;
+mod uv_sources;
 mod version;
 
 use std::collections::BTreeSet;
@@ -41,6 +44,8 @@ pub struct Manifest {
     pub local: Vec<LocalProject>,
     /// Files that the resolver looks at, besides the manifest.
     pub inputs: BTreeSet<String>,
+    /// Which of PyTorch's own builds it takes (`cu124`), where it names the index of one.
+    pub torch_build: Option<String>,
     /// Whether it asks for a GPU, where it says so.
     pub gpu: Option<bool>,
     /// What of it isn't used.
@@ -76,6 +81,11 @@ impl Unused {
         self.why == NOT_CHOSEN
     }
 
+    /// Whether it is installed, and only what follows from it isn't known.
+    pub(crate) fn is_undecided(&self) -> bool {
+        self.why.ends_with("nothing is decided from it")
+    }
+
     /// Whether these are dependencies that only the project's own build finds out.
     pub(crate) fn is_of_its_build(&self) -> bool {
         self.why.contains("dependencies are worked out by")
@@ -95,6 +105,8 @@ pub enum Kind {
     Setup,
     /// `cog.yaml`.
     Cog,
+    /// `pixi.toml`.
+    Pixi,
 }
 
 impl Kind {
@@ -107,6 +119,9 @@ impl Kind {
             "Pipfile" | "Pipfile.lock" => Some(Self::Pipfile),
             "setup.py" | "setup.cfg" => Some(Self::Setup),
             "cog.yaml" => Some(Self::Cog),
+            "pixi.toml" => Some(Self::Pixi),
+            // Pins of conda-lock, and services of Compose.
+            _ if name.starts_with("conda-lock") || name.contains("compose") => None,
             _ if is_yaml && (name.contains("env") || name.contains("conda")) => Some(Self::Conda),
             _ => None,
         }
@@ -138,6 +153,7 @@ pub fn read(
         Kind::Pipfile => pipfile::read(project, file, choice),
         Kind::Setup => setup::read(project, file, choice),
         Kind::Cog => cog::read(project, file),
+        Kind::Pixi => pixi::read(project, file),
     }
 }
 
@@ -167,6 +183,15 @@ fn toml_of(file: &str, text: &str) -> Result<toml::Table, ProjectError> {
             "correct the TOML",
         )
     })
+}
+
+/// Whether a marker (PEP 508) without extras holds in an image of the usual Python; true where there
+/// is none, or where it isn't understood.
+fn in_image(marker: &str) -> bool {
+    let markers = crate::project::ImagePython::default().markers();
+    marker.trim().is_empty()
+        || crate::project::requirements::pep508::requirement(&format!("x ; {marker}"))
+            .map_or(true, |read| read.marker.evaluate(&markers, &[]))
 }
 
 /// `FILE:LINE` of the first line that holds the text, else the file.

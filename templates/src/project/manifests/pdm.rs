@@ -1,7 +1,8 @@
 //! `pdm.lock`, beside a `pyproject.toml` of PEP 621.
 
+use super::indexes::Indexes;
 use super::pyproject::Around;
-use super::{Manifest, beside, poetry, text_of, toml_of};
+use super::{Manifest, Unused, beside, place, poetry, strings, text_of, toml_of};
 use crate::project::ProjectError;
 
 /// Its pins, as constraints.
@@ -14,4 +15,41 @@ pub(super) fn lock(around: &Around, manifest: &mut Manifest) -> Result<(), Proje
     manifest.inputs.insert(file);
     manifest.constraints.extend(poetry::pins(&table));
     Ok(())
+}
+
+/// `[[tool.pdm.source]]`, of which each may say which packages it serves, and overrides.
+pub(super) fn sources(around: &Around, manifest: &mut Manifest) {
+    let tool = around.table.get("tool").and_then(|tool| tool.get("pdm"));
+    let Some(pdm) = tool else {
+        return;
+    };
+    let sources = pdm.get("source");
+    let mut indexes = Indexes::of(around.file, sources);
+    for source in sources
+        .and_then(toml::Value::as_array)
+        .into_iter()
+        .flatten()
+    {
+        let name = source.get("name").and_then(toml::Value::as_str);
+        for package in strings(source.get("include_packages")) {
+            indexes.serves(package, name.unwrap_or_default(), manifest);
+        }
+    }
+    indexes.name_the_rest(manifest);
+    let overrides = pdm.get("resolution").and_then(|r| r.get("overrides"));
+    if overrides.is_some()
+        && !around
+            .project
+            .join(beside(around.file, "pdm.lock"))
+            .is_file()
+    {
+        manifest.unused.push(Unused {
+            what: format!(
+                "{}: overrides",
+                place(around.file, around.text, "overrides")
+            ),
+            why: "without a pdm.lock, packages are resolved anew and without them".into(),
+            next: "lock the project: pdm lock".into(),
+        });
+    }
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::chosen::Chosen;
+use super::indexes::Indexes;
 use super::{Asked, Choice, Manifest, Unused, beside, place, poetry, text_of, toml_of, unreadable};
 use crate::project::{LocalProject, ProjectError};
 
@@ -70,7 +71,13 @@ fn section_of(group: &str) -> &str {
 }
 
 fn package(file: &str, text: &str, name: &str, wish: &toml::Value, manifest: &mut Manifest) {
-    let origin = place(file, text, &format!("{name} ="));
+    // TOML needs no blanks around the sign.
+    let is_it = |line: &&str| {
+        let key = line.split('=').next().unwrap_or_default().trim();
+        line.contains('=') && key.trim_matches(['"', '\'']) == name
+    };
+    let line = text.lines().find(is_it).unwrap_or(name);
+    let origin = place(file, text, line);
     if let Some(path) = wish.get("path").and_then(toml::Value::as_str) {
         let folder = super::super::requirements::normalize(&beside(file, path));
         manifest.local.push(LocalProject {
@@ -104,19 +111,16 @@ fn package(file: &str, text: &str, name: &str, wish: &toml::Value, manifest: &mu
     }
 }
 
+/// Which indexes serve which packages: the first is the usual one.
 fn indexes(file: &str, table: &toml::Table, manifest: &mut Manifest) {
-    let sources = table.get("source").and_then(toml::Value::as_array);
-    for source in sources.into_iter().flatten().skip(1) {
-        let name = source
-            .get("name")
-            .and_then(toml::Value::as_str)
-            .unwrap_or("source");
-        manifest.unused.push(Unused {
-            what: format!("{file}: source {name}"),
-            why: "packages come from this machine's package index".into(),
-            next: "put the address into a requirements file (--extra-index-url), or into pip's configuration".into(),
-        });
+    let mut indexes = Indexes::of(file, table.get("source"));
+    let packages = table.get("packages").and_then(toml::Value::as_table);
+    for (name, wish) in packages.into_iter().flatten() {
+        if let Some(index) = wish.get("index").and_then(toml::Value::as_str) {
+            indexes.serves(name, index, manifest);
+        }
     }
+    indexes.name_the_rest(manifest);
 }
 
 fn lock(project: &Path, file: &str, manifest: &mut Manifest) -> Result<(), ProjectError> {

@@ -1,6 +1,7 @@
 //! `[tool.poetry]`, and `poetry.lock` of either form.
 
 use super::chosen::Chosen;
+use super::indexes::{Indexes, build_of_version};
 use super::pyproject::Around;
 use super::{Asked, Manifest, Unused, beside, place, text_of, toml_of, version};
 use crate::project::ProjectError;
@@ -58,22 +59,60 @@ pub(super) fn read(around: &Around, poetry: &toml::Value) -> Result<Manifest, Pr
     Ok(manifest)
 }
 
+/// Which indexes serve which packages, and those that nothing is taken from.
 fn sources(around: &Around, poetry: &toml::Value, manifest: &mut Manifest) {
-    for source in poetry
-        .get("source")
-        .and_then(toml::Value::as_array)
-        .into_iter()
-        .flatten()
-    {
-        let name = source
-            .get("name")
-            .and_then(toml::Value::as_str)
-            .unwrap_or("source");
-        manifest.unused.push(Unused {
-            what: format!("{}: source {name}", around.file),
-            why: "packages come from this machine's package index".into(),
-            next: "put the address into a requirements file (--extra-index-url), or into pip's configuration".into(),
-        });
+    let mut indexes = Indexes::of(around.file, poetry.get("source"));
+    let dependencies = poetry.get("dependencies").and_then(toml::Value::as_table);
+    for (name, wish) in dependencies.into_iter().flatten() {
+        let several = wish.as_array().map(Vec::as_slice);
+        for wish in several.unwrap_or(std::slice::from_ref(wish)) {
+            let field = |key: &str| wish.get(key).and_then(toml::Value::as_str);
+            if !applies(around, field("markers").unwrap_or_default()) {
+                if let Some(index) = field("source") {
+                    indexes.is_ruled_out(name, index);
+                }
+                continue;
+            }
+            if let Some(index) = field("source") {
+                indexes.serves(name, index, manifest);
+            }
+            let version = wish.as_str().or(field("version")).unwrap_or_default();
+            if let Some(build) = build_of_version(name, version) {
+                manifest.torch_build.get_or_insert(build);
+            }
+        }
+    }
+    indexes.name_the_rest(manifest);
+}
+
+/// Whether a dependency's marker holds, which may name an extra of the project.
+fn applies(around: &Around, marker: &str) -> bool {
+    let Some((_, extra)) = marker.split_once("extra") else {
+        return super::in_image(marker);
+    };
+    let name = extra.split(['\'', '"']).nth(1).unwrap_or_default();
+    let chosen = around.choice.extras;
+    chosen.iter().any(|one| super::chosen::same(one, name))
+}
+
+/// What `[tool.poetry]` adds to the dependencies of `[project]`: where they come from.
+pub(super) fn sources_beside(around: &Around, poetry: &toml::Value, manifest: &mut Manifest) {
+    sources(around, poetry, manifest);
+    let dependencies = poetry.get("dependencies").and_then(toml::Value::as_table);
+    for (name, wish) in dependencies.into_iter().flatten() {
+        let from = ["path", "git", "url"]
+            .iter()
+            .find(|key| wish.get(**key).is_some());
+        if let Some(key) = from {
+            manifest.unused.push(Unused {
+                what: format!(
+                    "{}: {name}: {key}",
+                    place(around.file, around.text, &format!("{name} ="))
+                ),
+                why: "beside [project], only what that names is installed".into(),
+                next: "write it there: NAME @ ADDRESS under [project] dependencies".into(),
+            });
+        }
     }
 }
 
@@ -163,7 +202,9 @@ pub(super) fn line_of(name: &str, wish: &toml::Value) -> Option<String> {
     if let Some(address) = field("git") {
         let rev = field("rev").or(field("tag")).or(field("branch"));
         let at = rev.map(|rev| format!("@{rev}")).unwrap_or_default();
-        return Some(format!("{name}{extras} @ git+{address}{at}{marker}"));
+        let address = of_ssh(address);
+        let part = field("subdirectory").map_or(String::new(), |s| format!("#subdirectory={s}"));
+        return Some(format!("{name}{extras} @ git+{address}{at}{part}{marker}"));
     }
     if let Some(address) = field("url") {
         return Some(format!("{name}{extras} @ {address}{marker}"));
@@ -173,6 +214,16 @@ pub(super) fn line_of(name: &str, wish: &toml::Value) -> Option<String> {
         "{name}{extras}{}{marker}",
         version::from_poetry(versions)?
     ))
+}
+
+/// `ssh://git@HOST/PATH` of `git@HOST:PATH`, which is no address to pip.
+fn of_ssh(address: &str) -> String {
+    match address.split_once('@') {
+        Some((user, rest)) if !address.contains("://") => {
+            format!("ssh://{user}@{}", rest.replacen(':', "/", 1))
+        }
+        _ => address.to_owned(),
+    }
 }
 
 /// The pins of a `poetry.lock` beside it, as constraints: what is installed follows from the

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use super::{Choice, Manifest, folder_of, pdm, pep621, poetry, strings, text_of, toml_of};
+use super::{
+    Choice, Manifest, folder_of, pdm, pep621, pixi, poetry, strings, text_of, toml_of, uv_sources,
+};
 use crate::project::{LocalProject, ProjectError};
 
 pub(super) fn read(project: &Path, file: &str, choice: Choice) -> Result<Manifest, ProjectError> {
@@ -22,8 +24,18 @@ pub(super) fn read(project: &Path, file: &str, choice: Choice) -> Result<Manifes
         .is_some();
     let mut manifest = match tool("poetry") {
         Some(poetry) if !static_dependencies => poetry::read(&around, poetry)?,
-        _ => pep621::read(&around)?,
+        Some(poetry) => {
+            let mut manifest = pep621::read(&around)?;
+            poetry::sources_beside(&around, poetry, &mut manifest);
+            manifest
+        }
+        None => pep621::read(&around)?,
     };
+    uv_sources::apply(&around, &mut manifest)?;
+    if let Some(pixi) = tool("pixi") {
+        pixi::add(file, &text, pixi, &mut manifest)?;
+    }
+    pdm::sources(&around, &mut manifest);
     poetry::lock(&around, &mut manifest)?;
     pdm::lock(&around, &mut manifest)?;
     Ok(manifest)

@@ -303,3 +303,201 @@ fn the_build_section_of_cog() {
     );
     assert!(found.unused[0].what.contains("predict"));
 }
+
+/// What a `pyproject.toml` of a torch project comes to: its lines, PyTorch's build, folders and
+/// what isn't used.
+fn of_torch(text: &str, extras: &[String]) -> (Vec<String>, Option<String>, Vec<String>) {
+    let choice = Choice {
+        extras,
+        groups: &[],
+    };
+    let found = manifest(&[("pyproject.toml", text)], choice);
+    let lines = found.requirements.into_iter().map(|a| a.text).collect();
+    let unused = found.unused.into_iter().map(|u| u.what).collect();
+    (lines, found.torch_build, unused)
+}
+
+const INDEXES: &str = "[[tool.uv.index]]\nname = \"cpu\"\nurl = \"https://x.org/whl/cpu\"\nexplicit = true\n[[tool.uv.index]]\nname = \"cu\"\nurl = \"https://x.org/whl/cu128\"\n";
+
+#[test]
+fn uv_takes_packages_from_where_its_sources_say() {
+    let project = "[project]\nname = \"m\"\ndependencies = [\"torch>=2\", \"six[a]\"]\n[project.optional-dependencies]\ngpu = []\n";
+    for (sources, extra, lines, build) in [
+        (
+            "torch = {index = \"cu\"}",
+            "",
+            ["torch>=2", "six[a]"],
+            Some("cu128"),
+        ),
+        (
+            "torch = [{index = \"cpu\", marker = \"sys_platform != 'linux'\"}, {index = \"cu\", marker = \"sys_platform == 'linux'\"}]",
+            "",
+            ["torch>=2", "six[a]"],
+            Some("cu128"),
+        ),
+        (
+            "torch = [{index = \"cu\", extra = \"gpu\"}, {index = \"cpu\"}]",
+            "gpu",
+            ["torch>=2", "six[a]"],
+            Some("cu128"),
+        ),
+        (
+            "torch = [{index = \"cu\", extra = \"gpu\"}, {index = \"cpu\"}]",
+            "",
+            ["torch>=2", "six[a]"],
+            Some("cpu"),
+        ),
+        (
+            "six = {git = \"https://x.org/six\", tag = \"v1\", subdirectory = \"py\"}",
+            "",
+            [
+                "torch>=2",
+                "six[a] @ git+https://x.org/six@v1#subdirectory=py",
+            ],
+            None,
+        ),
+        (
+            "six = {url = \"https://x.org/six.tar.gz\"}",
+            "",
+            ["torch>=2", "six[a] @ https://x.org/six.tar.gz"],
+            None,
+        ),
+        (
+            "six = {path = \"libs/six\", editable = true}",
+            "",
+            ["torch>=2", "-e ./libs/six[a]"],
+            None,
+        ),
+    ] {
+        let text = format!("{project}{INDEXES}[tool.uv.sources]\n{sources}\n");
+        let extras: Vec<String> = [extra.to_owned()]
+            .into_iter()
+            .filter(|e| !e.is_empty())
+            .collect();
+        let found = of_torch(&text, &extras);
+        assert_eq!(found.0, lines, "{sources}");
+        assert_eq!(found.1.as_deref(), build, "{sources}");
+        // An index that nothing speaks of is named; one that a condition rules out isn't lost.
+        let is_named = found.2.iter().any(|what| what.contains("source cpu"));
+        assert_eq!(is_named, !sources.contains("cpu"), "{sources}: {found:?}");
+    }
+}
+
+#[test]
+fn a_member_of_a_workspace_is_never_looked_for_on_an_index() {
+    let root = "[project]\nname = \"root\"\ndependencies = [\"Lib_A\"]\n[tool.uv.workspace]\nmembers = [\"packages/*\"]\n[tool.uv.sources]\nlib-a = {workspace = true}\n";
+    let member = "[project]\nname = \"lib-a\"\ndependencies = [\"lib-b\"]\n[tool.uv.sources]\nlib-b = {workspace = true}\n";
+    let other = "[project]\nname = \"lib.b\"\n";
+    let files = [
+        ("pyproject.toml", root),
+        ("packages/a/pyproject.toml", member),
+        ("packages/b/pyproject.toml", other),
+    ];
+    let found = manifest(&files, Choice::default());
+    assert_eq!(found.requirements[0].text, "-e ./packages/a");
+    let dir = folder(&files);
+    let file = "packages/a/pyproject.toml";
+    let found = read(dir.path(), file, Kind::Pyproject, Choice::default()).unwrap();
+    assert_eq!(found.requirements[0].text, "-e ./packages/b");
+    let dir = folder(&files[..1]);
+    let error = read(
+        dir.path(),
+        "pyproject.toml",
+        Kind::Pyproject,
+        Choice::default(),
+    )
+    .unwrap_err();
+    assert!(
+        error.to_string().contains("member of the workspace"),
+        "{error}"
+    );
+}
+
+#[test]
+fn pytorchs_build_by_the_index_of_every_tool() {
+    let poetry = "[tool.poetry.dependencies]\ntorch = {version = \"^2.2.0+cpu\", source = \"t\"}\n[[tool.poetry.source]]\nname = \"t\"\nurl = \"https://x.org/whl/cpu\"\n";
+    let by_version = "[tool.poetry.dependencies]\ntorch = \"^2.2.0+cu121\"\n";
+    let beside = "[project]\nname = \"m\"\ndependencies = [\"torch (>=2.5.0)\"]\n[tool.poetry.dependencies]\ntorch = [{source = \"t\", markers = \"sys_platform == 'linux'\"}]\n[[tool.poetry.source]]\nname = \"t\"\nurl = \"https://x.org/whl/cu124\"\n";
+    let pdm = "[project]\nname = \"m\"\ndependencies = [\"torch\"]\n[[tool.pdm.source]]\nname = \"t\"\nurl = \"https://x.org/whl/cu121\"\ninclude_packages = [\"torch\"]\n";
+    for (text, line, build) in [
+        (poetry, "torch>=2.2.0,<3", "cpu"),
+        (by_version, "torch>=2.2.0,<3", "cu121"),
+        (beside, "torch (>=2.5.0)", "cu124"),
+        (pdm, "torch", "cu121"),
+    ] {
+        let found = of_torch(text, &[]);
+        assert_eq!(found.0, [line], "{text}");
+        assert_eq!(found.1.as_deref(), Some(build), "{text}");
+    }
+    let pipfile = "[[source]]\nname = \"pypi\"\nurl = \"https://pypi.org/simple\"\n[[source]]\nname = \"t\"\nurl = \"https://x.org/whl/cu113\"\n[packages]\ntorch={version=\"==1.10.1+cu113\",index=\"t\"}\nx = {git = \"git@x.org:me/x.git\", ref = \"v1\"}\n";
+    let found = manifest(&[("Pipfile", pipfile)], Choice::default());
+    assert_eq!(found.torch_build.as_deref(), Some("cu113"));
+    assert_eq!(found.unused, []);
+    assert_eq!(
+        lines(&found),
+        [
+            ("torch==1.10.1+cu113", "Pipfile:8"),
+            ("x @ git+ssh://git@x.org/me/x.git@v1", "Pipfile:9"),
+        ]
+    );
+}
+
+#[test]
+fn pixi_asks_for_packages_of_both_kinds() {
+    let tables = "[dependencies]\npython = \"3.11.*\"\nnumpy = \">=1.26,<2\"\npandas = {version = \"2.2\", channel = \"c\"}\n[pypi-dependencies]\nmonai = {version = \"*\", extras = [\"nibabel\"]}\nme = {path = \".\", editable = true}\n[feature.cuda.dependencies]\npytorch = \"*\"\n";
+    let wanted = [
+        "numpy>=1.26,<2",
+        "pandas==2.2.*",
+        "monai[nibabel]",
+        "-e ./.",
+    ];
+    let found = manifest(&[("pixi.toml", tables)], Choice::default());
+    let texts: Vec<&str> = found.requirements.iter().map(|a| a.text.as_str()).collect();
+    assert_eq!(texts.len(), wanted.len(), "{texts:?}");
+    assert!(wanted.iter().all(|line| texts.contains(line)), "{texts:?}");
+    assert_eq!(found.python.as_ref().unwrap().text, "==3.11.*");
+    assert_eq!(found.unused[0].what, "pixi.toml: feature");
+    let inside = format!(
+        "[project]\nname = \"m\"\ndependencies = [\"six\"]\n{}",
+        tables
+            .replace('[', "[tool.pixi.")
+            .replace("[tool.pixi.\"", "[\"")
+    );
+    let found = manifest(&[("pyproject.toml", &inside)], Choice::default());
+    assert!(
+        found
+            .requirements
+            .iter()
+            .any(|a| a.text == "numpy>=1.26,<2")
+    );
+}
+
+#[test]
+fn cogs_of_every_age() {
+    for (text, python, package) in [
+        (
+            "build:\n  python_version: 3.10\n  python_packages: [six]\n",
+            "==3.10.*",
+            "six",
+        ),
+        (
+            "build:\n  python_version: \"3.9.16\"\n  python_packages: [six]\n",
+            "==3.9.16.*",
+            "six",
+        ),
+        (
+            "environment:\n  python_version: '3.8' # old\n  python_packages: [six]\nmodel: m.py\n",
+            "==3.8.*",
+            "six",
+        ),
+    ] {
+        let found = manifest(&[("cog.yaml", text)], Choice::default());
+        assert_eq!(found.python.unwrap().text, python, "{text}");
+        assert_eq!(found.requirements[0].text, package, "{text}");
+        assert_eq!(
+            found.unused.len(),
+            usize::from(text.contains("model")),
+            "{text}"
+        );
+    }
+}

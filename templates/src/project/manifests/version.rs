@@ -22,15 +22,20 @@ fn one(text: &str) -> Option<String> {
         return Some(String::new());
     }
     if let Some(version) = text.strip_prefix('^') {
-        let version = version.trim();
+        let version = public(version.trim());
         return Some(format!(">={version},<{}", caret(version)?));
     }
     if let Some(version) = text.strip_prefix('~').filter(|rest| !rest.starts_with('=')) {
-        let version = version.trim();
+        let version = public(version.trim());
         return Some(format!(">={version},<{}", tilde(version)?));
     }
     if text.starts_with(['>', '<', '!', '~']) || text.starts_with("==") {
         // Poetry joins with blanks as well: `>=1 <2`.
+        let text = if text.starts_with("==") || text.starts_with("!=") {
+            text
+        } else {
+            public(text)
+        };
         let words: Vec<&str> = text.split_whitespace().collect();
         let joined = words.join(" ");
         return Some(
@@ -44,6 +49,11 @@ fn one(text: &str) -> Option<String> {
     version
         .starts_with(|c: char| c.is_ascii_digit())
         .then(|| format!("=={version}"))
+}
+
+/// A version without its build (`+cpu`), which nothing is before or after (PEP 440).
+fn public(version: &str) -> &str {
+    version.split('+').next().unwrap_or(version)
 }
 
 fn numbers(version: &str) -> Option<Vec<u64>> {
@@ -128,6 +138,11 @@ mod tests {
             (">=1.0, <2.0", ">=1.0,<2.0"),
             ("~=1.4", "~=1.4"),
             ("^2.0.0rc1", ">=2.0.0rc1,<3"),
+            ("^2.2.0+cpu", ">=2.2.0,<3"),
+            ("~2.2.0+cu121", ">=2.2.0,<2.3"),
+            (">=2.2+cpu", ">=2.2"),
+            ("2.2.1+cu121", "==2.2.1+cu121"),
+            ("==2.2.1+cu121", "==2.2.1+cu121"),
         ] {
             assert_eq!(from_poetry(theirs).as_deref(), Some(ours), "{theirs}");
         }

@@ -5,6 +5,7 @@ mod decode;
 mod lines;
 mod options;
 pub(super) mod pep508;
+mod wheel;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -13,6 +14,7 @@ use pep508_rs::{ExtraName, MarkerEnvironment, Requirement, VerbatimUrl, VersionO
 
 use self::lines::Line;
 use self::options::{Given, Scope};
+use self::wheel::WheelName;
 use super::manifests::{Asked, Unused};
 use super::{ImagePython, ProjectError, Wanted};
 
@@ -42,6 +44,8 @@ pub struct Requirements {
     pub notes: Vec<Unused>,
     /// PyTorch's own index that some line names: `cpu`, `cu124`.
     pub torch_index: Option<String>,
+    /// The one Python that a wheel is for which some line names (`==3.10.*`).
+    pub python: Option<Asked>,
 }
 
 /// A project of the build context that an image installs.
@@ -429,6 +433,9 @@ impl Reader<'_> {
         }
         if let Some((_, target)) = target.split_once('@') {
             let target = target.trim();
+            if !constraint && self.applies(marker) {
+                self.wheel(at, target)?;
+            }
             if let Some(vcs) = vcs_of(target) {
                 self.found.vcs.insert(vcs.to_owned());
                 self.not_by_uv(at, vcs);
@@ -460,17 +467,42 @@ impl Reader<'_> {
                 };
             }
             (Err(error), _) => {
-                return Err(at.bad(
-                    &error,
-                    "write it as NAME, NAME==VERSION or NAME @ URL (https://peps.python.org/pep-0508/)",
-                ));
+                let (reason, hint) = other_form(text).unwrap_or((&error, WRITE_AS));
+                return Err(at.bad(reason, hint));
             }
         };
         let extras: Vec<ExtraName> = Vec::new();
         if !constraint && requirement.marker.evaluate(&self.environment, &extras) {
-            self.found.wanted.push(wanted(&requirement, &at.origin()));
+            let mut wanted = wanted(&requirement, &at.origin());
+            let (target, _) = split_marker(text);
+            let wheel = target
+                .split_once('@')
+                .and_then(|(_, url)| WheelName::of(url.trim()));
+            if let Some(wheel) = wheel {
+                wanted.versions = format!("=={}", wheel.version).parse().ok();
+            }
+            self.found.wanted.push(wanted);
         }
         Ok(())
+    }
+
+    /// A wheel at an address: it has to be for the image's machine, and may be for one Python alone.
+    fn wheel(&mut self, at: &Place, address: &str) -> Result<Option<WheelName>, ProjectError> {
+        let Some(wheel) = WheelName::of(address) else {
+            return Ok(None);
+        };
+        if let Some(reason) = wheel.unfit(self.environment.platform_machine()) {
+            let hint =
+                "name the wheel for Linux, or say where it is for: ; sys_platform == \"win32\"";
+            return Err(at.bad(&reason, hint));
+        }
+        if let Some(python) = wheel.python() {
+            self.found.python.get_or_insert(Asked {
+                text: format!("=={python}.*"),
+                origin: at.origin(),
+            });
+        }
+        Ok(Some(wheel))
     }
 
     /// A bare address: its name is in the fragment or in the archive's name, or nobody knows it
@@ -486,12 +518,14 @@ impl Reader<'_> {
             self.found.vcs.insert(vcs.to_owned());
             self.not_by_uv(at, vcs);
         }
-        let path = target.split(['#', '?']).next().unwrap_or(target);
-        let file = path.rsplit('/').next().unwrap_or(path);
-        let of_wheel = file
-            .strip_suffix(".whl")
-            .and_then(|name| name.split_once('-'));
-        match egg(target).or(of_wheel.map(|(name, _)| name)) {
+        if let Some(wheel) = self.wheel(at, target)? {
+            self.by_name(at, &wheel.name)?;
+            if let Some(wanted) = self.found.wanted.last_mut() {
+                wanted.versions = format!("=={}", wheel.version).parse().ok();
+            }
+            return Ok(());
+        }
+        match egg(target) {
             Some(name) => self.by_name(at, name),
             None => {
                 let why = "which package it holds isn't known before the build, so nothing is decided from it";
@@ -508,10 +542,18 @@ impl Reader<'_> {
             return Err(at.outside());
         }
         if !self.project.join(&file).is_file() {
-            return Err(at.bad(
-                &format!("names {file}, which isn't there"),
-                "check the path: it is relative to the build context",
-            ));
+            let modules = std::fs::read_to_string(self.project.join(".gitmodules"));
+            let is_module = modules.is_ok_and(|text| {
+                text.lines()
+                    .filter_map(|line| line.split_once('='))
+                    .any(|(key, value)| key.trim() == "path" && value.trim() == file)
+            });
+            let hint = if is_module {
+                "it is a git submodule: fetch it with git submodule update --init"
+            } else {
+                "check the path: it is relative to the build context"
+            };
+            return Err(at.bad(&format!("names {file}, which isn't there"), hint));
         }
         let name = file.rsplit('/').next().unwrap_or(&file);
         let package = name
@@ -567,11 +609,48 @@ impl Place<'_> {
     }
 
     fn outside(&self) -> ProjectError {
+        // What pip freeze writes of packages that conda installed, at its own machines' places.
+        let text = &self.line.text;
+        let of_conda = ["feedstock_root", "/croot/", "/ci/", "/tmp/build/", "/work"];
+        if text.contains("file:///") && of_conda.iter().any(|place| text.contains(place)) {
+            return self.bad(
+                "names the place where conda built the package, which is nowhere else",
+                "write NAME==VERSION instead: pip list --format=freeze does",
+            );
+        }
         self.bad(
             "names a path outside the build context, which no image can see",
             "copy it into the project and name it by a relative path, or publish the package",
         )
     }
+}
+
+const WRITE_AS: &str =
+    "write it as NAME, NAME==VERSION or NAME @ URL (https://peps.python.org/pep-0508/)";
+
+/// What a line is that other programs read: why pip doesn't, and what to write instead.
+fn other_form(text: &str) -> Option<(&'static str, &'static str)> {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let rest = text.trim_start_matches(is_name);
+    if rest.starts_with('=') && !rest.starts_with("==") {
+        return Some((
+            "conda writes packages like this, and pip doesn't read it",
+            "write NAME==VERSION, or put conda's packages into an environment.yml",
+        ));
+    }
+    let command = [
+        "pip install ",
+        "pip3 install ",
+        "python -m pip install ",
+        "conda install ",
+    ];
+    command
+        .iter()
+        .any(|command| text.starts_with(command))
+        .then_some((
+            "it is a command, and a requirements file holds only what follows it",
+            "leave the command out and write one package per line",
+        ))
 }
 
 fn wanted(requirement: &Requirement<VerbatimUrl>, origin: &str) -> Wanted {
@@ -670,7 +749,9 @@ fn without_extras(text: &str) -> (&str, Vec<String>) {
 /// pip's own rule: a separator or a leading dot, or the name of an archive.
 fn looks_like_path(text: &str, path: &str) -> bool {
     let before_at = text.split('@').next().unwrap_or(text);
-    before_at.contains('/') || text.starts_with('.') || (is_archive(path) && !path.contains(' '))
+    before_at.contains('/')
+        || text.starts_with('.')
+        || (is_archive(path) && !path.contains(' ') && !path.contains("://"))
 }
 
 fn is_archive(name: &str) -> bool {
@@ -811,6 +892,56 @@ mod tests {
         std::fs::write(dir.path().join("latin.txt"), b"n\xe9\n").unwrap();
         assert!(error("latin.txt").contains("UTF-8"));
         assert!(error("none.txt").contains("no such file"));
+    }
+
+    #[test]
+    fn wheels_by_address_say_their_version_and_python() {
+        let wheel = "https://x.org/whl/cu116/torch-1.13.1%2Bcu116-cp38-cp38-linux_x86_64.whl";
+        for line in [
+            wheel.to_owned(),
+            format!("torch@{wheel}"),
+            format!("torch @ {wheel}"),
+            format!("torch @ {wheel} ; sys_platform == 'linux'"),
+        ] {
+            let found = read(&[("requirements.txt", &line)]).unwrap();
+            let versions = found.wanted[0].versions.as_ref().unwrap().to_string();
+            assert_eq!(versions, "==1.13.1+cu116", "{line}");
+            assert_eq!(found.python.unwrap().text, "==3.8.*", "{line}");
+        }
+        let other = wheel.replace("linux_x86_64", "win_amd64");
+        let error = read(&[("requirements.txt", &format!("torch@{other}"))]).unwrap_err();
+        assert!(
+            error.to_string().contains("is a wheel for win_amd64"),
+            "{error}"
+        );
+        let ruled_out = format!("torch @ {other} ; sys_platform == 'win32'\n");
+        assert_eq!(
+            names(&read(&[("requirements.txt", &ruled_out)]).unwrap()),
+            [""; 0]
+        );
+    }
+
+    #[test]
+    fn lines_of_other_programs_are_told() {
+        for (line, told) in [
+            ("_libgcc_mutex=0.1=main", "conda writes"),
+            ("numpy=1.22.3", "conda writes"),
+            ("pip install torch", "it is a command"),
+            (
+                "x @ file:///home/conda/feedstock_root/x",
+                "where conda built",
+            ),
+            ("numpy >> 1", "no such comparison"),
+        ] {
+            let error = read(&[("requirements.txt", line)]).unwrap_err().to_string();
+            assert!(error.contains(told), "{line}: {error}");
+        }
+        let modules = (".gitmodules", "[submodule \"x\"]\n\tpath = libs/x\n");
+        let error = read(&[("requirements.txt", "./libs/x"), modules]).unwrap_err();
+        assert!(
+            error.to_string().contains("git submodule update --init"),
+            "{error}"
+        );
     }
 
     #[test]

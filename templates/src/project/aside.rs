@@ -1,0 +1,235 @@
+//! Files that bear on an environment and that mlbuild doesn't read: why, and what to do instead.
+
+use std::path::Path;
+
+use super::manifests::Kind;
+
+const OWN_DOCKERFILE: &str =
+    "put what it does into a Dockerfile of your own, where the image needs it";
+const EXPORT_CONDA: &str = "export its packages (conda env export --from-history, pixi workspace export conda-environment) and name that file: -r environment.yml";
+
+/// Name, why it isn't used, what to do.
+const KNOWN: [(&str, &str, &str); 30] = [
+    (
+        "install.R",
+        "packages of R aren't installed",
+        OWN_DOCKERFILE,
+    ),
+    (
+        "DESCRIPTION",
+        "packages of R aren't installed",
+        OWN_DOCKERFILE,
+    ),
+    (
+        "renv.lock",
+        "packages of R aren't installed",
+        OWN_DOCKERFILE,
+    ),
+    (
+        "Project.toml",
+        "packages of Julia aren't installed",
+        OWN_DOCKERFILE,
+    ),
+    (
+        "Manifest.toml",
+        "packages of Julia aren't installed",
+        OWN_DOCKERFILE,
+    ),
+    (
+        "JuliaProject.toml",
+        "packages of Julia aren't installed",
+        OWN_DOCKERFILE,
+    ),
+    ("default.nix", "Nix isn't used", OWN_DOCKERFILE),
+    ("shell.nix", "Nix isn't used", OWN_DOCKERFILE),
+    ("flake.nix", "Nix isn't used", OWN_DOCKERFILE),
+    ("guix.scm", "Guix isn't used", OWN_DOCKERFILE),
+    ("manifest.scm", "Guix isn't used", OWN_DOCKERFILE),
+    (
+        "pixi.lock",
+        "its pins aren't read: versions are chosen anew",
+        EXPORT_CONDA,
+    ),
+    (
+        "conda-lock.yml",
+        "its pins aren't read: versions are chosen anew",
+        EXPORT_CONDA,
+    ),
+    (
+        "conda-lock.yaml",
+        "its pins aren't read: versions are chosen anew",
+        EXPORT_CONDA,
+    ),
+    (
+        "package.json",
+        "packages of Node aren't installed",
+        OWN_DOCKERFILE,
+    ),
+    (
+        "Gemfile",
+        "packages of Ruby aren't installed",
+        OWN_DOCKERFILE,
+    ),
+    (
+        "docker-compose.yml",
+        "services of Compose aren't started",
+        "give what the container needs under [run] of mlbuild.toml",
+    ),
+    (
+        "docker-compose.yaml",
+        "services of Compose aren't started",
+        "give what the container needs under [run] of mlbuild.toml",
+    ),
+    (
+        "compose.yml",
+        "services of Compose aren't started",
+        "give what the container needs under [run] of mlbuild.toml",
+    ),
+    (
+        "compose.yaml",
+        "services of Compose aren't started",
+        "give what the container needs under [run] of mlbuild.toml",
+    ),
+    (
+        ".devcontainer.json",
+        "an editor's container is described there",
+        "put its features and commands under apt and run of [image]",
+    ),
+    (
+        "Procfile",
+        "it says what another platform starts",
+        "set command = [\"…\"] under [image]",
+    ),
+    (
+        "MLproject",
+        "its entry points are started by MLflow",
+        "set command = [\"…\"] under [image]",
+    ),
+    (
+        "bentofile.yaml",
+        "its packages are read by BentoML",
+        "list them in a requirements file, and its system packages under apt of [image]",
+    ),
+    (
+        "Singularity",
+        "definitions of Apptainer aren't read",
+        OWN_DOCKERFILE,
+    ),
+    (
+        "Singularity.def",
+        "definitions of Apptainer aren't read",
+        OWN_DOCKERFILE,
+    ),
+    (
+        "Makefile.conda",
+        "scripts of other tools aren't run",
+        OWN_DOCKERFILE,
+    ),
+    ("spack.yaml", "Spack isn't used", OWN_DOCKERFILE),
+    ("WORKSPACE", "Bazel isn't used", OWN_DOCKERFILE),
+    ("MODULE.bazel", "Bazel isn't used", OWN_DOCKERFILE),
+];
+
+/// Folders that hold no part of what the project runs with.
+const ELSEWHERE: [&str; 14] = [
+    "binder",
+    "build",
+    "dist",
+    "doc",
+    "docs",
+    "example",
+    "examples",
+    "node_modules",
+    "notebooks",
+    "requirements",
+    "test",
+    "tests",
+    "third_party",
+    "venv",
+];
+
+/// Files of a folder below the root that are named at most, of all folders together.
+const MOST: usize = 20;
+
+/// Why a file at the root isn't used, and what to do.
+pub(super) fn of_other_tools(folder: &Path, name: &str) -> Option<(String, String)> {
+    if let Some((_, why, next)) = KNOWN.iter().find(|(known, ..)| *known == name) {
+        return Some(((*why).to_owned(), (*next).to_owned()));
+    }
+    installs(folder, name).then(|| {
+        let why = "it installs packages when it is run, and scripts aren't run".to_owned();
+        let next = format!(
+            "list its packages in a requirements file, or run it: run = [{{ command = \"sh {name}\", when = \"after-code\" }}] under [image]"
+        );
+        (why, next)
+    })
+}
+
+/// Whether a shell script calls an installer.
+fn installs(folder: &Path, name: &str) -> bool {
+    const INSTALLERS: [&str; 6] = [
+        "pip install",
+        "pip3 install",
+        "conda install",
+        "conda create",
+        "apt-get install",
+        "apt install",
+    ];
+    if !name.ends_with(".sh") {
+        return false;
+    }
+    let text = std::fs::read(folder.join(name)).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let mut lines = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.starts_with('#'));
+    lines.any(|line| INSTALLERS.iter().any(|installer| line.contains(installer)))
+}
+
+/// Manifests one folder below the root: path, why it isn't used, what to do.
+pub(super) fn below(folder: &Path) -> Vec<(String, String, String)> {
+    let mut found = Vec::new();
+    for inner in names(folder, true) {
+        let is_editors = inner == ".devcontainer";
+        if (inner.starts_with('.') && !is_editors)
+            || ELSEWHERE.contains(&inner.as_str())
+            || folder.join(&inner).join("pyvenv.cfg").is_file()
+        {
+            continue;
+        }
+        for name in names(&folder.join(&inner), false) {
+            let path = format!("{inner}/{name}");
+            let lower = name.to_lowercase();
+            let is_list = lower == "requirements.txt" || lower == "environment.yml";
+            if name == "devcontainer.json" && is_editors {
+                let next = "put its features and commands under apt and run of [image]";
+                let why = "an editor's container is described there";
+                found.push((path, why.to_owned(), next.to_owned()));
+            } else if name == "Dockerfile" || name.starts_with("Dockerfile.") {
+                let next = format!("to build it as it is: mlbuild image -f {path}");
+                found.push((path, "it lies in a folder of its own".into(), next));
+            } else if is_list || Kind::of(&lower) == Some(Kind::Pipfile) {
+                let next = format!("to use it: -r {path}");
+                found.push((path, "it lies in a folder of its own".into(), next));
+            }
+        }
+    }
+    found.truncate(MOST);
+    found
+}
+
+/// The names of a folder's files or folders, sorted.
+fn names(folder: &Path, folders: bool) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let of_kind = entries.filter(|entry| match entry.file_type() {
+        Ok(kind) if folders => kind.is_dir(),
+        Ok(kind) => kind.is_file(),
+        Err(_) => false,
+    });
+    let mut names: Vec<String> = of_kind
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect();
+    names.sort();
+    names
+}

@@ -1,0 +1,232 @@
+//! `[tool.uv]` of a project without a `uv.lock`: where its packages come from. Members of the
+//! workspace and folders are installed with the code, and never looked for on an index.
+
+use std::path::Path;
+
+use super::chosen::same;
+use super::indexes::Indexes;
+use super::pyproject::Around;
+use super::{Asked, Manifest, Unused, folder_of, in_image, place, strings, toml_of, unreadable};
+use crate::project::ProjectError;
+use crate::project::requirements::normalize;
+
+/// Settings that say how packages are resolved or built, and that no step of an image follows.
+const UNUSED: [(&str, &str); 6] = [
+    ("override-dependencies", "lock the project: uv lock"),
+    (
+        "no-build-isolation-package",
+        "install the package with a command: run = [\"pip install --no-build-isolation NAME\"] under [image]",
+    ),
+    (
+        "no-build-isolation",
+        "install the package with a command: run = [\"pip install --no-build-isolation NAME\"] under [image]",
+    ),
+    (
+        "extra-build-dependencies",
+        "install the package with a command: run = [\"pip install --no-build-isolation NAME\"] under [image]",
+    ),
+    (
+        "extra-index-url",
+        "put the address into a requirements file, or into pip's configuration",
+    ),
+    (
+        "find-links",
+        "put the address into a requirements file, or into pip's configuration",
+    ),
+];
+
+pub(super) fn apply(around: &Around, manifest: &mut Manifest) -> Result<(), ProjectError> {
+    let workspace = workspace(around);
+    let own = uv_of(around.table);
+    let shared = workspace.as_ref().and_then(|(_, table)| uv_of(table));
+    if own.is_none() && shared.is_none() {
+        return Ok(());
+    }
+    let mut indexes = Indexes::of(around.file, own.or(shared).and_then(|uv| uv.get("index")));
+    for uv in [own, shared].into_iter().flatten() {
+        rule_out(uv, &mut indexes);
+    }
+    let source_of = |name: &str| {
+        [own, shared].into_iter().flatten().find_map(|uv| {
+            let sources = uv.get("sources")?.as_table()?;
+            sources.iter().find(|(known, _)| same(known, name))
+        })
+    };
+    for asked in std::mem::take(&mut manifest.requirements) {
+        let wish = Wish::of(&asked.text);
+        let source = source_of(wish.name).and_then(|(_, source)| chosen(around, source));
+        let text = |key: &str| source.and_then(|source| source.get(key)?.as_str());
+        if let Some(index) = text("index") {
+            indexes.serves(wish.name, index, manifest);
+        }
+        let is_member = source.and_then(|s| s.get("workspace")?.as_bool()) == Some(true);
+        let line = if is_member {
+            let folder = workspace
+                .as_ref()
+                .and_then(|(folder, table)| member(around.project, folder, table, wish.name));
+            let folder = folder.ok_or_else(|| {
+                let reason = format!(
+                    "{} is to be a member of the workspace, and no folder of it holds that project",
+                    wish.name
+                );
+                unreadable(
+                    around.file,
+                    reason,
+                    "check members under [tool.uv.workspace]",
+                )
+            })?;
+            Some(format!("-e ./{folder}{}", wish.extras))
+        } else {
+            source.and_then(|source| wish.from(around, source))
+        };
+        manifest.requirements.push(match line {
+            Some(text) => Asked { text, ..asked },
+            None => asked,
+        });
+    }
+    indexes.name_the_rest(manifest);
+    if let Some(uv) = own {
+        let constraints = strings(uv.get("constraint-dependencies")).map(str::to_owned);
+        manifest.constraints.extend(constraints);
+        for (key, next) in UNUSED.iter().filter(|(key, _)| uv.get(*key).is_some()) {
+            manifest.unused.push(Unused {
+                what: format!("{}: {key}", place(around.file, around.text, key)),
+                why: "without a uv.lock, packages are resolved anew and built by themselves".into(),
+                next: (*next).to_owned(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Takes in the indexes of which conditions choose.
+fn rule_out(uv: &toml::Value, indexes: &mut Indexes) {
+    let sources = uv.get("sources").and_then(toml::Value::as_table);
+    for (name, source) in sources.into_iter().flatten() {
+        let several = source.as_array().map(Vec::as_slice);
+        for source in several.unwrap_or(std::slice::from_ref(source)) {
+            let mut conditions = ["marker", "extra", "group"].iter();
+            let has_condition = conditions.any(|key| source.get(*key).is_some());
+            let is_one_of = has_condition || several.is_some_and(|all| all.len() > 1);
+            let index = source.get("index").and_then(toml::Value::as_str);
+            if let Some(index) = index.filter(|_| is_one_of) {
+                indexes.is_ruled_out(name, index);
+            }
+        }
+    }
+}
+
+/// A requirement in its parts.
+struct Wish<'a> {
+    name: &'a str,
+    /// `[gpu]`.
+    extras: &'a str,
+    marker: &'a str,
+}
+
+impl<'a> Wish<'a> {
+    fn of(text: &'a str) -> Self {
+        let (target, marker) = text.split_once(';').unwrap_or((text, ""));
+        let is_name = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        let end = target.find(|c: char| !is_name(c)).unwrap_or(target.len());
+        let rest = target[end..].trim_start();
+        let extras = rest.find(']').filter(|_| rest.starts_with('['));
+        Self {
+            name: &target[..end],
+            extras: extras.map_or("", |end| &rest[..=end]),
+            marker: marker.trim(),
+        }
+    }
+
+    /// The requirement from a folder, a repository or an address; `None` where it stays as it is.
+    fn from(&self, around: &Around, source: &toml::Value) -> Option<String> {
+        let text = |key: &str| source.get(key)?.as_str();
+        let marker = match self.marker {
+            "" => String::new(),
+            marker => format!(" ; {marker}"),
+        };
+        let (name, extras) = (self.name, self.extras);
+        if let Some(path) = text("path") {
+            let path = normalize(&format!("{}/{path}", folder_of(around.file)));
+            let is_editable = source.get("editable").and_then(toml::Value::as_bool) == Some(true);
+            let editable = if is_editable { "-e " } else { "" };
+            return Some(format!("{editable}./{path}{extras}"));
+        }
+        let part = text("subdirectory").map_or(String::new(), |s| format!("#subdirectory={s}"));
+        if let Some(address) = text("git") {
+            let at = text("rev").or(text("tag")).or(text("branch"));
+            let at = at.map_or(String::new(), |at| format!("@{at}"));
+            return Some(format!("{name}{extras} @ git+{address}{at}{part}{marker}"));
+        }
+        let address = text("url")?;
+        Some(format!("{name}{extras} @ {address}{part}{marker}"))
+    }
+}
+
+/// The source that holds for this image, of one or several with conditions.
+fn chosen<'a>(around: &Around, source: &'a toml::Value) -> Option<&'a toml::Value> {
+    let several = source.as_array().map(Vec::as_slice);
+    let mut sources = several.unwrap_or(std::slice::from_ref(source)).iter();
+    let is_in = |value: Option<&toml::Value>, chosen: &[String]| {
+        let name = value.and_then(toml::Value::as_str);
+        name.is_none_or(|name| chosen.iter().any(|one| same(one, name)))
+    };
+    sources.find(|source| {
+        let marker = source.get("marker").and_then(toml::Value::as_str);
+        in_image(marker.unwrap_or_default())
+            && is_in(source.get("extra"), around.choice.extras)
+            && is_in(source.get("group"), around.choice.groups)
+    })
+}
+
+fn uv_of(table: &toml::Table) -> Option<&toml::Value> {
+    table.get("tool")?.get("uv")
+}
+
+/// The workspace that the project belongs to: its folder and its `pyproject.toml`.
+fn workspace(around: &Around) -> Option<(String, toml::Table)> {
+    let is_one = |table: &toml::Table| uv_of(table).is_some_and(|uv| uv.get("workspace").is_some());
+    let mut folder = normalize(folder_of(around.file));
+    if is_one(around.table) {
+        return Some((folder, around.table.clone()));
+    }
+    while !folder.is_empty() {
+        folder = folder
+            .rsplit_once('/')
+            .map_or(String::new(), |(above, _)| above.to_owned());
+        if let Some(table) = pyproject(around.project, &folder).filter(is_one) {
+            return Some((folder, table));
+        }
+    }
+    None
+}
+
+fn pyproject(project: &Path, folder: &str) -> Option<toml::Table> {
+    let text = std::fs::read_to_string(project.join(folder).join("pyproject.toml")).ok()?;
+    toml_of("pyproject.toml", &text).ok()
+}
+
+/// The folder of a workspace's member, by its name. Patterns may end in `*`.
+fn member(project: &Path, root: &str, table: &toml::Table, name: &str) -> Option<String> {
+    let members = uv_of(table)?.get("workspace")?.get("members");
+    let mut folders = vec![root.to_owned()];
+    for pattern in strings(members) {
+        let pattern = normalize(&format!("{root}/{pattern}"));
+        let Some(above) = pattern.strip_suffix('*') else {
+            folders.push(pattern);
+            continue;
+        };
+        let above = above.trim_end_matches('/');
+        let entries = std::fs::read_dir(project.join(above)).into_iter().flatten();
+        let names = entries
+            .flatten()
+            .filter_map(|e| e.file_name().into_string().ok());
+        folders.extend(names.map(|name| normalize(&format!("{above}/{name}"))));
+    }
+    folders.sort();
+    folders.into_iter().find(|folder| {
+        let table = pyproject(project, folder).unwrap_or_default();
+        let known = table.get("project").and_then(|p| p.get("name")?.as_str());
+        known.is_some_and(|known| same(known, name))
+    })
+}
