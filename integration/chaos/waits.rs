@@ -202,5 +202,33 @@ fn ctrl_c_ends_a_wait_for_a_registry_within_a_second() {
             began.elapsed() < Duration::from_secs(15),
             "{args:?}: {status:?}"
         );
+        assert_eq!(status.code(), Some(130), "{args:?}");
+    }
+}
+
+#[test]
+fn who_is_interrupted_ends_with_130_also_where_the_peer_fails_at_that_moment() {
+    let project = Project::new(&[]);
+    for round in 0..12 {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let registry = listener.local_addr().unwrap();
+        project.write("Dockerfile", &format!("FROM {registry}/base:1\n"));
+        let args = ["lock", "-f", "Dockerfile", "-t", "a:1"];
+        let child = project.command(args).spawn().unwrap();
+        // It waits for the registry, and has been listening for Ctrl-C since before.
+        let (stream, _) = listener.accept().unwrap();
+        sleep(Duration::from_millis(200));
+        let pid = child.id().to_string();
+        let interrupt = || {
+            let sent = Command::new("kill").args(["-s", "INT", &pid]).status();
+            assert!(sent.unwrap().success());
+        };
+        // The connection and the server go just after the signal, and in each fourth round with a pause.
+        interrupt();
+        drop(listener);
+        sleep(Duration::from_millis(round % 4));
+        drop(stream);
+        let ran: Ran = child.wait_with_output().unwrap().into();
+        assert_eq!(ran.code, Some(130), "{}", ran.stderr);
     }
 }

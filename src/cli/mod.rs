@@ -16,7 +16,7 @@ use self::commands::{
 };
 use self::support::output;
 use self::support::runtime::wait_for;
-use self::support::{scratch, waits};
+use self::support::{interrupt, scratch, waits};
 use crate::cli::error::CommandResult;
 
 const AFTER_HELP: &str = "\
@@ -161,8 +161,19 @@ fn with_own_help(words: Vec<OsString>) -> Vec<OsString> {
 fn finish(result: CommandResult<u8>) -> ExitCode {
     ExitCode::from(result.unwrap_or_else(|error| {
         output::error(&error);
-        error.kind.exit_code()
+        // A request that was cancelled fails like any other, and a peer may be given up meanwhile.
+        if interrupt::is_interrupted() {
+            interrupt::INTERRUPTED
+        } else {
+            error.kind.exit_code()
+        }
     }))
+}
+
+/// A verb that builds, which listens for Ctrl-C from its start: registries are asked before the builder.
+async fn interruptible<T>(verb: impl Future<Output = CommandResult<T>>) -> CommandResult<T> {
+    interrupt::shared();
+    verb.await
 }
 
 /// Runs the verb; returns the exit code, which only a container's end makes other than 0.
@@ -175,8 +186,8 @@ fn execute(cli: Cli) -> CommandResult<u8> {
         Command::Submit(args) => return submit::run(&args),
         Command::Logs(args) => return wait_for(logs::run(args)),
         Command::Bash(args) => return wait_for(bash::run(args)),
-        Command::Image(args) => wait_for(image::run(*args)),
-        Command::Lock(args) => wait_for(lock::run(*args)),
+        Command::Image(args) => wait_for(interruptible(image::run(*args))),
+        Command::Lock(args) => wait_for(interruptible(lock::run(*args))),
         Command::Base(args) => wait_for(base::run(args)),
         Command::Mirror(args) => wait_for(mirror::run(args)),
         Command::Prune(args) => prune::run(&args),
@@ -184,7 +195,7 @@ fn execute(cli: Cli) -> CommandResult<u8> {
         Command::Diff(args) => wait_for(diff::run(args)),
         Command::Ci(args) => ci::run(&args),
         Command::Attest(args) => wait_for(attest::run(args)),
-        Command::Verify(args) => wait_for(verify::run(*args)),
+        Command::Verify(args) => wait_for(interruptible(verify::run(*args))),
         Command::Inspect(args) => wait_for(inspect::run(args)),
         Command::Restore(args) => wait_for(restore::run(args)),
         Command::Runs(args) => wait_for(runs::run(args)),

@@ -69,7 +69,7 @@ fn ctrl_c_ends_the_build_on_the_daemon_too() {
         signal(&child, "INT");
         let output = child.wait_with_output().unwrap();
         let told = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{}: {told}", builder.name);
+        assert_eq!(output.status.code(), Some(130), "{}: {told}", builder.name);
         assert!(
             told.contains("stopping (press Ctrl-C again to exit at once)"),
             "{told}"

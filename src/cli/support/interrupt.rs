@@ -1,10 +1,13 @@
 //! Ctrl-C: the first cancels the work, also on the daemon, and ends the process within a second, whoever
-//! is waited for; the second exits at once.
+//! is waited for; the second exits at once. Whatever the work fails with then, the exit code is that of
+//! an interrupted process.
 
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::Duration;
 
 use mlbuild_progress::restore_terminal;
+use signal_hook::consts::{SIGINT, SIGTERM};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -12,7 +15,15 @@ use super::{output, scratch};
 use crate::cli::error::{CommandError, CommandResult};
 
 /// What a shell reports for a process that SIGINT ended.
-const INTERRUPTED: i32 = 130;
+pub const INTERRUPTED: u8 = 130;
+
+/// Set in the signal handler itself: the task that cancels the work may be later than a peer's error.
+static IS_INTERRUPTED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
+
+/// True from the first SIGINT or SIGTERM that reached a process which [`listen`]s.
+pub fn is_interrupted() -> bool {
+    IS_INTERRUPTED.load(Ordering::SeqCst)
+}
 
 /// A token that the first SIGINT or SIGTERM cancels.
 ///
@@ -28,6 +39,9 @@ pub fn token() -> CommandResult<CancellationToken> {
 /// # Errors
 /// Where the process can't listen for signals.
 pub fn listen() -> std::io::Result<CancellationToken> {
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register(signal, IS_INTERRUPTED.clone())?;
+    }
     let token = CancellationToken::new();
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -40,7 +54,7 @@ pub fn listen() -> std::io::Result<CancellationToken> {
             }
             if cancelled.is_cancelled() {
                 restore_terminal();
-                std::process::exit(INTERRUPTED);
+                std::process::exit(i32::from(INTERRUPTED));
             }
             output::note("stopping (press Ctrl-C again to exit at once)");
             cancelled.cancel();
@@ -61,11 +75,11 @@ fn end_soon() {
         scratch::end();
         restore_terminal();
         output::note("stopped before it was done");
-        std::process::exit(INTERRUPTED);
+        std::process::exit(i32::from(INTERRUPTED));
     });
     if spawned.is_err() {
         restore_terminal();
-        std::process::exit(INTERRUPTED);
+        std::process::exit(i32::from(INTERRUPTED));
     }
 }
 
