@@ -8,7 +8,7 @@ use std::thread;
 use crate::image::{builder, image, unique};
 use crate::lock;
 use crate::support::engines::Engines;
-use crate::support::mlbuild::Project;
+use crate::support::mlbuild::{Project, Ran};
 
 /// A port of all addresses of this machine that leads to a socket.
 fn port_to(socket: &str) -> u16 {
@@ -44,12 +44,8 @@ fn a_builder_off_this_machine_without_tls_is_named() {
     let project = Project::new(&[("Dockerfile", "FROM scratch\nCOPY data /\n"), ("data", "x")]);
     let buildkitd = port_to(&engines.buildkitd);
     let docker = port_to(&engines.docker_containerd);
-    for (host, is_named) in [("0.0.0.0", true), ("127.0.0.1", false)] {
-        let words = image(
-            &["--builder".to_owned(), format!("tcp://{host}:{buildkitd}")],
-            &["-f", "Dockerfile", "-o", "type=oci,dest=out.tar"],
-        );
-        let ran = project.run(words);
+    let builds = |command: &mut std::process::Command, is_named: bool| {
+        let ran = Ran::of(command);
         assert_eq!(ran.code, Some(0), "{}", ran.stderr);
         assert_eq!(
             ran.stderr.contains(IN_THE_CLEAR),
@@ -57,6 +53,14 @@ fn a_builder_off_this_machine_without_tls_is_named() {
             "{}",
             ran.stderr
         );
+        ran
+    };
+    for (host, is_named) in [("0.0.0.0", true), ("127.0.0.1", false)] {
+        let words = image(
+            &["--builder".to_owned(), format!("tcp://{host}:{buildkitd}")],
+            &["-f", "Dockerfile", "-o", "type=oci,dest=out.tar"],
+        );
+        let ran = builds(&mut project.command(words), is_named);
         assert_eq!(
             ran.stderr.contains(&format!("the builder at {host}")),
             is_named
@@ -65,14 +69,7 @@ fn a_builder_off_this_machine_without_tls_is_named() {
         let words = image(&[], &["-f", "Dockerfile", "-o", "type=oci,dest=out.tar"]);
         let mut command = project.command(words);
         command.env("DOCKER_HOST", format!("tcp://{host}:{docker}"));
-        let ran = crate::support::mlbuild::Ran::of(&mut command);
-        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
-        assert_eq!(
-            ran.stderr.contains(IN_THE_CLEAR),
-            is_named,
-            "{}",
-            ran.stderr
-        );
+        let ran = builds(&mut command, is_named);
         if is_named {
             println!("{}", ran.stderr);
         }
