@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use http::Uri;
 use hyper_util::rt::TokioIo;
+use mlbuild_docker::api::{DockerApi, DockerApiError};
+use mlbuild_docker::transport::DialError;
+use mlbuild_docker::{Env, TlsOptions};
 use mlbuild_proto::moby::buildkit::v1::control_client::ControlClient;
 use mlbuild_proto::moby::buildkit::v1::types::WorkerRecord;
 use mlbuild_proto::moby::buildkit::v1::{InfoRequest, ListWorkersRequest};
@@ -17,10 +20,6 @@ use crate::endpoint::Endpoint;
 use crate::info::{BuildKitVersion, BuilderInfo, BuilderKind, ImageStore, Worker};
 use crate::transport::{BoxIo, Dialer, DockerDialer};
 use crate::wire::MAX_MESSAGE;
-use mlbuild_docker::Env;
-use mlbuild_docker::TlsOptions;
-use mlbuild_docker::api::{DockerApi, DockerApiError};
-use mlbuild_docker::transport::DialError;
 
 /// HTTP/2 flow-control windows. The protocol's 64 KiB would cost a round trip
 /// per 64 KiB. Bytes.
@@ -380,7 +379,7 @@ fn no_buildkit(endpoint: &Endpoint, status: &tonic::Status, dialer: &Dialer) -> 
         None => crate::status::status_text(status),
     };
     match (endpoint, dialer) {
-        (Endpoint::Tcp { .. }, Dialer::Direct(direct)) if direct.is_plain_tcp() => {
+        (Endpoint::Tcp { .. }, dialer) if dialer.host_in_the_clear().is_some() => {
             reason.push_str("; if it wants TLS, give a CA file, a certificate and a key");
         }
         // What an HTTP/1.1 answer is to an HTTP/2 client, or what is left of it.

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
+use mlbuild_docker::{DockerTarget, Env};
+
 use crate::client::{Client, ConnectOptions};
 use crate::endpoint::{Endpoint, ParseEndpointError};
-use mlbuild_docker::DockerTarget;
-use mlbuild_docker::Env;
 
 /// Where a root buildkitd listens.
 const ROOTFUL_SOCKET: &str = "/run/buildkit/buildkitd.sock";

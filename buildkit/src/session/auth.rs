@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use ed25519_dalek::{Signer as _, SigningKey};
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use mlbuild_docker::{CredentialsError, Env, RegistryCredentials};
 use mlbuild_proto::moby::filesync::v1::auth_server;
 use mlbuild_proto::moby::filesync::v1::{
     CredentialsRequest, CredentialsResponse, FetchTokenRequest, FetchTokenResponse,
@@ -25,8 +26,6 @@ use sha2::Sha256;
 use tonic::{Request, Response, Status};
 
 use super::fill_random;
-use mlbuild_docker::Env;
-use mlbuild_docker::{CredentialsError, RegistryCredentials};
 
 /// Where log-ins come from.
 #[derive(Clone, Debug, Default)]

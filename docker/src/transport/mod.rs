@@ -224,11 +224,6 @@ impl Dialer {
         }
     }
 
-    /// Whether it is a port without TLS.
-    pub fn is_plain_tcp(&self) -> bool {
-        matches!(self, Self::Tcp { tls: None, .. })
-    }
-
     /// What a helper program has said on stderr, for error messages.
     pub fn stderr(&self) -> Option<String> {
         match self {
