@@ -199,7 +199,7 @@ fn findings(request: &BuildRequest, image: &ImageConfig, mut facts: ProjectFacts
         found.why = "the image is composed from a template".into();
         found.next = Some(format!("to build it as it is: mlbuild image -f {lone}"));
     }
-    if post_build(request, image, &facts).is_none()
+    if !runs_post_build(request, image)
         && let Some(script) = &facts.post_build
     {
         let found = facts
@@ -362,13 +362,11 @@ fn apply_request(
     for package in &request.apt {
         spec.apt.push(parse(Place::Request("apt"), package)?);
     }
-    if let Some(script) = post_build(request, image, facts) {
+    let runs_script = runs_post_build(request, image);
+    if let Some(command) = facts.post_build_command().filter(|_| runs_script) {
         spec.run.push(RunStep {
             when: RunWhen::AfterCode,
-            ..parse(
-                Place::Request("run"),
-                &format!("chmod +x {script} && ./{script}"),
-            )?
+            ..parse(Place::Request("run"), &command)?
         });
     }
     for command in &request.run {
@@ -414,18 +412,13 @@ fn apply_request(
     requirements(&mut spec.python, request, image, facts, spec.gpu)
 }
 
-/// The project's script that is run once the code is there, where no commands are given that may do
-/// the same, and the code is part of the image.
-fn post_build<'a>(
-    request: &BuildRequest,
-    image: &ImageConfig,
-    facts: &'a ProjectFacts,
-) -> Option<&'a str> {
+/// Whether the project's own script is run once the code is there: where no commands are given that
+/// may do the same, and the code is part of the image.
+fn runs_post_build(request: &BuildRequest, image: &ImageConfig) -> bool {
     let has_own = !request.run.is_empty() || !image.run.is_empty();
     let serves = request.serve.is_some() || image.serve.is_some();
     let has_code = image.code.unwrap_or(true) && !request.no_code;
-    let runs = has_code && !has_own && !serves;
-    facts.post_build.as_deref().filter(|_| runs)
+    has_code && !has_own && !serves
 }
 
 /// The user, if any flag or key speaks of one.

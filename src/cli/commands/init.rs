@@ -143,8 +143,8 @@ fn render(facts: &ProjectFacts, tag: Option<&str>) -> String {
         &format!("apt = {}", list(&shown)),
         "Debian packages.",
     );
-    if let Some(script) = &facts.post_build {
-        let command = quoted(&format!("chmod +x {script} && ./{script}"));
+    if let Some(command) = facts.post_build_command() {
+        let command = quoted(&command);
         line(
             true,
             &format!("run = [{{ command = {command}, when = \"after-code\" }}]"),

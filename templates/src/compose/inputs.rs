@@ -172,6 +172,7 @@ fn read_files(
     let mut reader = Reader {
         project,
         image,
+        is_cuda: super::decide::accelerator(spec, context) == Accelerator::Cuda,
         inputs,
         unused: Vec::new(),
         credentials: Vec::new(),
@@ -203,11 +204,7 @@ fn read_files(
         credentials,
         ..
     } = reader;
-    let is_cuda = super::decide::accelerator(spec, context) == Accelerator::Cuda;
-    for unused in unused
-        .into_iter()
-        .filter(|u| !(is_cuda && u.what == "gpu: true"))
-    {
+    for unused in unused {
         say(unused, inputs, warnings);
     }
     for origin in credentials {
@@ -282,6 +279,8 @@ fn say(unused: Unused, inputs: &mut Inputs, warnings: &mut Vec<Warning>) {
 struct Reader<'a> {
     project: &'a Path,
     image: &'a ImagePython,
+    /// Whether the image is made for GPUs of NVIDIA.
+    is_cuda: bool,
     inputs: &'a mut Inputs,
     unused: Vec<Unused>,
     /// Lines with a password in an address.
@@ -356,7 +355,7 @@ impl Reader<'_> {
                 }
             }
         }
-        if manifest.gpu == Some(true) {
+        if manifest.gpu == Some(true) && !self.is_cuda {
             self.unused.push(Unused {
                 what: "gpu: true".into(),
                 why: "which GPU isn't said there".into(),

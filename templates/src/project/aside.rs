@@ -1,5 +1,7 @@
 //! Files that bear on an environment and that mlbuild doesn't read: why, and what to do instead.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 
 use super::manifests::Kind;
@@ -151,22 +153,26 @@ const ELSEWHERE: [&str; 14] = [
 /// Files of a folder below the root that are named at most, of all folders together.
 const MOST: usize = 20;
 
-/// Why a file at the root isn't used, and what to do.
-pub(super) fn of_other_tools(folder: &Path, name: &str) -> Option<(String, String)> {
+/// Why a file isn't used, and what to do; its path is from the project's folder.
+pub(super) fn of_other_tools(folder: &Path, path: &str) -> Option<(String, String)> {
+    let name = path.rsplit('/').next().unwrap_or(path);
     if let Some((_, why, next)) = KNOWN.iter().find(|(known, ..)| *known == name) {
         return Some(((*why).to_owned(), (*next).to_owned()));
     }
-    installs(folder, name).then(|| {
+    installs(folder, path).then(|| {
         let why = "it installs packages when it is run, and scripts aren't run".to_owned();
         let next = format!(
-            "list its packages in a requirements file, or run it: run = [{{ command = \"sh {name}\", when = \"after-code\" }}] under [image]"
+            "list its packages in a requirements file, or run it: run = [{{ command = \"sh {path}\", when = \"after-code\" }}] under [image]"
         );
         (why, next)
     })
 }
 
+/// Bytes of a script that are looked at.
+const LOOKED_AT: u64 = 1 << 20;
+
 /// Whether a shell script calls an installer.
-fn installs(folder: &Path, name: &str) -> bool {
+fn installs(folder: &Path, path: &str) -> bool {
     const INSTALLERS: [&str; 6] = [
         "pip install",
         "pip3 install",
@@ -175,11 +181,16 @@ fn installs(folder: &Path, name: &str) -> bool {
         "apt-get install",
         "apt install",
     ];
-    if !name.ends_with(".sh") {
+    let Some(script) = Some(folder.join(path)).filter(|script| {
+        path.ends_with(".sh") && script.is_file() // a pipe would be waited for
+    }) else {
         return false;
-    }
-    let text = std::fs::read(folder.join(name)).unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
+    };
+    let mut text = Vec::new();
+    let read = File::open(script).and_then(|file| file.take(LOOKED_AT).read_to_end(&mut text));
+    let text = read
+        .map(|_| String::from_utf8_lossy(&text))
+        .unwrap_or_default();
     let mut lines = text
         .lines()
         .map(str::trim)
@@ -215,7 +226,13 @@ pub(super) fn below(folder: &Path) -> Vec<(String, String, String)> {
             }
         }
     }
-    found.truncate(MOST);
+    let more = found.len().saturating_sub(MOST);
+    if more > 0 {
+        found.truncate(MOST);
+        let why = format!("{more} more manifests lie in folders of their own");
+        let next = "to use one: -r FOLDER/requirements.txt".to_owned();
+        found.push(("other folders".to_owned(), why, next));
+    }
     found
 }
 

@@ -173,6 +173,12 @@ impl ProjectFacts {
         }
     }
 
+    /// The command that runs [`Self::post_build`], as repo2docker does.
+    pub fn post_build_command(&self) -> Option<String> {
+        let script = self.post_build.as_ref()?;
+        Some(format!("chmod +x {script} && ./{script}"))
+    }
+
     /// The requirements file among the alternatives that fits an accelerator, if exactly one does.
     pub fn fitting(&self, accelerator: Option<Accelerator>) -> Option<&str> {
         fitting(&self.alternatives, accelerator)
@@ -266,6 +272,12 @@ impl Look<'_> {
             let line = if is_of_tools {
                 let mut lines = text.lines().map(str::trim);
                 let Some(line) = lines.find(|line| line.starts_with("python")) else {
+                    let next = "set python = \"3.12\" under [image] where it matters";
+                    self.unused(
+                        name,
+                        "it names no Python, and other tools aren't installed",
+                        next,
+                    );
                     continue;
                 };
                 line.to_owned()
@@ -793,10 +805,6 @@ impl Look<'_> {
                 "the files at the root say which packages there are",
                 &next,
             );
-        } else if BINDER.contains(&in_folder) && aside::of_other_tools(self.folder, last).is_some()
-        {
-            let (why, next) = aside::of_other_tools(self.folder, last).unwrap_or_default();
-            self.unused(name, &why, &next);
         } else if is_list.contains(&last.to_lowercase().as_str()) {
             let next = format!("to use it: -r {name}");
             self.unused(
@@ -1062,6 +1070,13 @@ mod tests {
                 "entrypoint = [\"bash\", \"start\"]",
             ),
             ("install.sh", "#!/bin/sh\npip install torch\n", "not used"),
+            (".tool-versions", "nodejs 20\n", "not used"),
+            (
+                "binder/install.sh",
+                "#!/bin/sh\npip install torch\n",
+                "run it: run = [{ command = \"sh binder/install.sh\"",
+            ),
+            ("binder/install.R", "", "not used"),
             ("req.txt", "torch\n", "to use it: -r req.txt"),
             (
                 "app/requirements.txt",
@@ -1129,6 +1144,21 @@ mod tests {
         }
         // A script that installs nothing bears on no environment.
         assert!(found(&[("run.sh", "python main.py\n")]).findings.is_empty());
+    }
+
+    #[test]
+    fn more_manifests_than_are_named_are_counted() {
+        let paths: Vec<String> = (0..25)
+            .map(|n| format!("app{n:02}/requirements.txt"))
+            .collect();
+        let files: Vec<(&str, &str)> = paths.iter().map(|path| (path.as_str(), "six\n")).collect();
+        let shown: Vec<String> = found(&files)
+            .findings
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(shown.len(), 21, "{shown:?}");
+        assert!(shown[20].contains("5 more manifests"), "{shown:?}");
     }
 
     #[test]

@@ -165,8 +165,14 @@ fn unreadable(file: &str, reason: impl Into<String>, hint: &str) -> ProjectError
     }
 }
 
-fn text_of(project: &Path, file: &str) -> Result<String, ProjectError> {
-    let text = std::fs::read_to_string(project.join(file));
+/// A file's text without its mark of UTF-8. Only a regular file is opened: a pipe would be waited for.
+pub(super) fn text_of(project: &Path, file: &str) -> Result<String, ProjectError> {
+    let path = project.join(file);
+    let text = match path.metadata() {
+        Ok(found) if !found.is_file() => Err(std::io::Error::other("it isn't a file")),
+        Ok(_) => std::fs::read_to_string(&path),
+        Err(error) => Err(error),
+    };
     let text = text.map_err(|error| {
         unreadable(file, error.to_string(), "make it readable, or leave it out")
     })?;
@@ -211,6 +217,12 @@ fn beside(file: &str, name: &str) -> String {
         Some((folder, _)) => format!("{folder}/{name}"),
         None => name.to_owned(),
     }
+}
+
+/// A folder or archive that a manifest names, as a requirements line has it: `./libs/a`, `./.`.
+fn path_line(file: &str, path: &str) -> String {
+    let path = super::requirements::normalize(&beside(file, path));
+    format!("./{}", if path.is_empty() { "." } else { &path })
 }
 
 fn strings(value: Option<&toml::Value>) -> impl Iterator<Item = &str> {

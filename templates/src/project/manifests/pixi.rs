@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::{Asked, Manifest, Unused, conda, place, poetry, text_of, toml_of};
+use super::{Asked, Manifest, Unused, conda, path_line, place, poetry, text_of, toml_of};
 use crate::project::ProjectError;
 
 /// Tables that aren't part of the default environment, or that only Pixi itself follows.
@@ -52,9 +52,9 @@ pub(super) fn add(
     for (name, wish) in members("pypi-dependencies").into_iter().flatten() {
         let origin = place(file, text, &format!("{name} ="));
         let is_editable = wish.get("editable").and_then(toml::Value::as_bool) == Some(true);
+        let editable = if is_editable { "-e " } else { "" };
         let line = match wish.get("path").and_then(toml::Value::as_str) {
-            Some(path) if is_editable => Some(format!("-e ./{}", path.trim_start_matches("./"))),
-            Some(path) => Some(format!("./{}", path.trim_start_matches("./"))),
+            Some(path) => Some(format!("{editable}{}", path_line(file, path))),
             None => poetry::line_of(name, wish),
         };
         match line {

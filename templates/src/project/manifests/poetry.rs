@@ -200,11 +200,8 @@ pub(super) fn line_of(name: &str, wish: &toml::Value) -> Option<String> {
         format!(" ; {}", markers.join(" and "))
     };
     if let Some(address) = field("git") {
-        let rev = field("rev").or(field("tag")).or(field("branch"));
-        let at = rev.map(|rev| format!("@{rev}")).unwrap_or_default();
-        let address = of_ssh(address);
-        let part = field("subdirectory").map_or(String::new(), |s| format!("#subdirectory={s}"));
-        return Some(format!("{name}{extras} @ git+{address}{at}{part}{marker}"));
+        let source = of_git(address, field);
+        return Some(format!("{name}{extras} @ {source}{marker}"));
     }
     if let Some(address) = field("url") {
         return Some(format!("{name}{extras} @ {address}{marker}"));
@@ -214,6 +211,14 @@ pub(super) fn line_of(name: &str, wish: &toml::Value) -> Option<String> {
         "{name}{extras}{}{marker}",
         version::from_poetry(versions)?
     ))
+}
+
+/// A repository as pip reads it: `git+ADDRESS@REVISION#subdirectory=FOLDER`, of the fields beside it.
+pub(super) fn of_git<'a>(address: &str, field: impl Fn(&str) -> Option<&'a str>) -> String {
+    let at = field("rev").or(field("tag")).or(field("branch"));
+    let at = at.map_or(String::new(), |at| format!("@{at}"));
+    let part = field("subdirectory").map_or(String::new(), |s| format!("#subdirectory={s}"));
+    format!("git+{}{at}{part}", of_ssh(address))
 }
 
 /// `ssh://git@HOST/PATH` of `git@HOST:PATH`, which is no address to pip.

@@ -357,6 +357,13 @@ fn uv_takes_packages_from_where_its_sources_say() {
             None,
         ),
         (
+            "six = {git = \"git@x.org:me/six\", branch = \"main\"}",
+            "",
+            ["torch>=2", "six[a] @ git+ssh://git@x.org/me/six@main"],
+            None,
+        ),
+        ("six = {path = \".\"}", "", ["torch>=2", "./.[a]"], None),
+        (
             "six = {url = \"https://x.org/six.tar.gz\"}",
             "",
             ["torch>=2", "six[a] @ https://x.org/six.tar.gz"],
@@ -440,6 +447,45 @@ fn pytorchs_build_by_the_index_of_every_tool() {
             ("x @ git+ssh://git@x.org/me/x.git@v1", "Pipfile:9"),
         ]
     );
+}
+
+#[test]
+fn a_workspace_has_no_members_outside_the_project() {
+    let root = "[project]\nname = \"m\"\ndependencies = [\"a\"]\n[tool.uv.workspace]\nmembers = [\"../*\", \"../lib\"]\n[tool.uv.sources]\na = {workspace = true}\n";
+    let dir = folder(&[
+        ("project/pyproject.toml", root),
+        ("lib/pyproject.toml", "[project]\nname = \"a\"\n"),
+    ]);
+    let project = dir.path().join("project");
+    let error = read(
+        &project,
+        "pyproject.toml",
+        Kind::Pyproject,
+        Choice::default(),
+    )
+    .unwrap_err();
+    assert!(error.to_string().contains("no folder of it"), "{error}");
+}
+
+#[test]
+fn a_pipe_is_not_waited_for() {
+    let dir = folder(&[]);
+    let made = std::process::Command::new("mkfifo")
+        .arg(dir.path().join("pixi.toml"))
+        .status();
+    assert!(made.unwrap().success());
+    let error = read(dir.path(), "pixi.toml", Kind::Pixi, Choice::default()).unwrap_err();
+    assert!(error.to_string().contains("it isn't a file"), "{error}");
+}
+
+#[test]
+fn paths_of_pixi_are_beside_its_file() {
+    let text =
+        "[pypi-dependencies]\na = {path = \"lib\"}\nb = {path = \"../b\", editable = true}\n";
+    let dir = folder(&[("app/pixi.toml", text)]);
+    let found = read(dir.path(), "app/pixi.toml", Kind::Pixi, Choice::default()).unwrap();
+    let texts: Vec<&str> = found.requirements.iter().map(|a| a.text.as_str()).collect();
+    assert_eq!(texts, ["./app/lib", "-e ./b"]);
 }
 
 #[test]

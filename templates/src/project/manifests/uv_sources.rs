@@ -6,7 +6,10 @@ use std::path::Path;
 use super::chosen::same;
 use super::indexes::Indexes;
 use super::pyproject::Around;
-use super::{Asked, Manifest, Unused, folder_of, in_image, place, strings, toml_of, unreadable};
+use super::{
+    Asked, Manifest, Unused, folder_of, in_image, path_line, place, poetry, strings, text_of,
+    toml_of, unreadable,
+};
 use crate::project::ProjectError;
 use crate::project::requirements::normalize;
 
@@ -147,18 +150,17 @@ impl<'a> Wish<'a> {
         };
         let (name, extras) = (self.name, self.extras);
         if let Some(path) = text("path") {
-            let path = normalize(&format!("{}/{path}", folder_of(around.file)));
+            let path = path_line(around.file, path);
             let is_editable = source.get("editable").and_then(toml::Value::as_bool) == Some(true);
             let editable = if is_editable { "-e " } else { "" };
-            return Some(format!("{editable}./{path}{extras}"));
+            return Some(format!("{editable}{path}{extras}"));
         }
-        let part = text("subdirectory").map_or(String::new(), |s| format!("#subdirectory={s}"));
         if let Some(address) = text("git") {
-            let at = text("rev").or(text("tag")).or(text("branch"));
-            let at = at.map_or(String::new(), |at| format!("@{at}"));
-            return Some(format!("{name}{extras} @ git+{address}{at}{part}{marker}"));
+            let source = poetry::of_git(address, text);
+            return Some(format!("{name}{extras} @ {source}{marker}"));
         }
         let address = text("url")?;
+        let part = text("subdirectory").map_or(String::new(), |s| format!("#subdirectory={s}"));
         Some(format!("{name}{extras} @ {address}{part}{marker}"))
     }
 }
@@ -202,7 +204,7 @@ fn workspace(around: &Around) -> Option<(String, toml::Table)> {
 }
 
 fn pyproject(project: &Path, folder: &str) -> Option<toml::Table> {
-    let text = std::fs::read_to_string(project.join(folder).join("pyproject.toml")).ok()?;
+    let text = text_of(&project.join(folder), "pyproject.toml").ok()?;
     toml_of("pyproject.toml", &text).ok()
 }
 
@@ -212,6 +214,9 @@ fn member(project: &Path, root: &str, table: &toml::Table, name: &str) -> Option
     let mut folders = vec![root.to_owned()];
     for pattern in strings(members) {
         let pattern = normalize(&format!("{root}/{pattern}"));
+        if pattern.starts_with("..") {
+            continue; // no part of the project
+        }
         let Some(above) = pattern.strip_suffix('*') else {
             folders.push(pattern);
             continue;

@@ -14,7 +14,6 @@ use pep508_rs::{ExtraName, MarkerEnvironment, Requirement, VerbatimUrl, VersionO
 
 use self::lines::Line;
 use self::options::{Given, Scope};
-use self::wheel::WheelName;
 use super::manifests::{Asked, Unused};
 use super::{ImagePython, ProjectError, Wanted};
 
@@ -477,7 +476,7 @@ impl Reader<'_> {
             let (target, _) = split_marker(text);
             let wheel = target
                 .split_once('@')
-                .and_then(|(_, url)| WheelName::of(url.trim()));
+                .and_then(|(_, url)| wheel::at(url.trim()));
             if let Some(wheel) = wheel {
                 wanted.versions = format!("=={}", wheel.version).parse().ok();
             }
@@ -487,16 +486,20 @@ impl Reader<'_> {
     }
 
     /// A wheel at an address: it has to be for the image's machine, and may be for one Python alone.
-    fn wheel(&mut self, at: &Place, address: &str) -> Result<Option<WheelName>, ProjectError> {
-        let Some(wheel) = WheelName::of(address) else {
+    fn wheel(
+        &mut self,
+        at: &Place,
+        address: &str,
+    ) -> Result<Option<mlbuild_wheels::WheelName>, ProjectError> {
+        let Some(wheel) = wheel::at(address) else {
             return Ok(None);
         };
-        if let Some(reason) = wheel.unfit(self.environment.platform_machine()) {
+        if let Some(reason) = wheel::unfit(&wheel, self.environment.platform_machine()) {
             let hint =
                 "name the wheel for Linux, or say where it is for: ; sys_platform == \"win32\"";
             return Err(at.bad(&reason, hint));
         }
-        if let Some(python) = wheel.python() {
+        if let Some(python) = wheel::python(&wheel) {
             self.found.python.get_or_insert(Asked {
                 text: format!("=={python}.*"),
                 origin: at.origin(),
@@ -542,7 +545,7 @@ impl Reader<'_> {
             return Err(at.outside());
         }
         if !self.project.join(&file).is_file() {
-            let modules = std::fs::read_to_string(self.project.join(".gitmodules"));
+            let modules = super::manifests::text_of(self.project, ".gitmodules");
             let is_module = modules.is_ok_and(|text| {
                 text.lines()
                     .filter_map(|line| line.split_once('='))
