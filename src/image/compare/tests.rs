@@ -66,10 +66,10 @@ fn texts_are_held_while_there_is_room() {
 
 #[test]
 fn what_there_was_no_room_for_is_read_once_more() {
-    // Together more than fits, and then what fills the rest.
+    // More than fits of either image alone, whichever is read first, and then what fills the rest.
     let file = |n: usize, size| file(&format!("{n:04}.txt"), vec![b'x'; size]);
-    let large = (0..600).map(|n| file(n, 60_000));
-    let many: Vec<_> = large.chain((600..1200).map(|n| file(n, 1))).collect();
+    let large = (0..900).map(|n| file(n, 60_000));
+    let many: Vec<_> = large.chain((900..1500).map(|n| file(n, 1))).collect();
     assert_eq!(shown(&many), (Some(LINES.to_owned()), 4));
 }
 
