@@ -31,8 +31,13 @@ RUN --mount=type=cache,id=mlbuild-python,target=/root/.cache \
     export HOME=/root PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore; \
     python3 -m venv /opt/venv; \
     export UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never UV_NO_INSTALLER_METADATA=1 UV_HTTP_RETRIES=8; \
-    uv=$(command -v uv || echo /tmp/uv/bin/uv); \
-    [ -x "$uv" ] || /opt/venv/bin/python -m pip install -q --target /tmp/uv uv==0.13.9; \
+    uv=$(command -v uv || echo /tmp/uv/bin/uv); kept=/root/.cache/mlbuild/uv-0.13.9-$(uname -m); \
+    # The builder's cache keeps it for other builds.
+    [ -x "$uv" ] || { mkdir -p /tmp/uv/bin; cp "$kept" "$uv"; "$uv" --version; } >/dev/null 2>&1 || { \
+      rm -rf /tmp/uv; /opt/venv/bin/python -m pip install -q --target /tmp/uv uv==0.13.9; \
+      mkdir -p /root/.cache/mlbuild; new=$(mktemp /root/.cache/mlbuild/uv.XXXXXX); \
+      cp "$uv" "$new"; chmod 0755 "$new"; mv "$new" "$kept"; \
+    }; \
     "$uv" pip install -q --python /opt/venv/bin/python --torch-backend cpu torch; \
     rm -rf /tmp/uv; \
     PYTHONHASHSEED=0 /opt/venv/bin/python -m compileall -qq -j0 --invalidation-mode unchecked-hash /opt/venv/lib || true

@@ -241,8 +241,13 @@ esac;
         script.lines(&format!(
             r#"
 export UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never UV_NO_INSTALLER_METADATA=1 UV_HTTP_RETRIES=8;
-uv=$(command -v uv || echo /tmp/uv/bin/uv);
-[ -x "$uv" ] || {python} -m pip install -q --target /tmp/uv uv=={uv};
+uv=$(command -v uv || echo /tmp/uv/bin/uv); kept=/root/.cache/mlbuild/uv-{uv}-$(uname -m);
+# The builder's cache keeps it for other builds.
+[ -x "$uv" ] || {{ mkdir -p /tmp/uv/bin; cp "$kept" "$uv"; "$uv" --version; }} >/dev/null 2>&1 || {{
+  rm -rf /tmp/uv; {python} -m pip install -q --target /tmp/uv uv=={uv};
+  mkdir -p /root/.cache/mlbuild; new=$(mktemp /root/.cache/mlbuild/uv.XXXXXX);
+  cp "$uv" "$new"; chmod 0755 "$new"; mv "$new" "$kept";
+}};
 "#
         ));
         let venv = decision.environment == Some(PythonEnvironment::Venv);
