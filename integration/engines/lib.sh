@@ -56,7 +56,8 @@ start() {
     shift
     ! running "$name" || return 0
     # Not in the caller's folder: it may be gone before the engine is.
-    setsid env -C "$STATE" "$@" > "$STATE/log/$name.log" 2>&1 < /dev/null 9>&- &
+    # Most are Go programs, which here would spend a fifth of their time on collecting garbage early.
+    setsid env -C "$STATE" GOGC=400 "$@" > "$STATE/log/$name.log" 2>&1 < /dev/null 9>&- &
     pid=$!
     printf '%s %s\n' "$pid" "$(start_time "$pid")" > "$STATE/pids/$name"
 }
