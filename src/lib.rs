@@ -84,6 +84,7 @@ pub mod planning;
 pub mod private_engine;
 pub mod queue;
 pub mod records;
+mod redirects;
 pub mod registry;
 pub mod reporter;
 pub mod restore;

@@ -48,6 +48,7 @@ const MODULES: &[Layer] = &[
     ("nearest", &[]),
     ("on_path", &[]),
     ("tee", &[]),
+    ("redirects", &[]),
     ("reporter", &[]),
     ("shell", &[]),
     ("testing", &["reporter"]),
@@ -62,7 +63,10 @@ const MODULES: &[Layer] = &[
     ("config", &["error", "nearest", "runtime"]),
     ("image", &["error", "plan"]),
     ("assemble", &["error", "package_store", "image"]),
-    ("registry", &["error", "loopback", "reporter", "image"]),
+    (
+        "registry",
+        &["error", "loopback", "redirects", "reporter", "image"],
+    ),
     ("image_source", &["error", "image", "registry"]),
     (
         "trust",
@@ -83,7 +87,14 @@ const MODULES: &[Layer] = &[
     ),
     (
         "private_engine",
-        &["env_vars", "error", "on_path", "reporter", "shell"],
+        &[
+            "env_vars",
+            "error",
+            "on_path",
+            "redirects",
+            "reporter",
+            "shell",
+        ],
     ),
     (
         "builder",

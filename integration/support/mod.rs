@@ -16,6 +16,7 @@ pub mod session;
 pub mod sshd;
 pub mod terminal;
 pub mod times;
+pub mod tls;
 pub mod wait;
 pub mod xvfb;
 

@@ -44,6 +44,7 @@ async fn download(url: &str, to: &Path) -> Result<(), Error> {
         ),
     };
     let mut answer = reqwest::Client::builder()
+        .redirect(crate::redirects::anywhere_by_tls())
         .connect_timeout(std::time::Duration::from_secs(20))
         .read_timeout(std::time::Duration::from_secs(60))
         .build()

@@ -206,6 +206,7 @@ impl Login {
                 let form = url::form_urlencoded::Serializer::new(String::new())
                     .extend_pairs(&fields)
                     .finish();
+                let client = endpoint.log_in_client().await?;
                 client
                     .post(url)
                     .header("content-type", "application/x-www-form-urlencoded")

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use reqwest::redirect::{Action, Attempt, Policy};
+use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, ClientBuilder};
 use tokio::sync::OnceCell;
 use url::{Host, Url};
@@ -14,11 +14,10 @@ use super::error::RegistryError;
 use super::options::RegistryOptions;
 use super::retry::{CallFailure, sort};
 use crate::loopback::is_loopback;
+use crate::redirects;
 
 /// How long a connection may take to be made.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Redirects in a row that are followed.
-const MAX_REDIRECTS: usize = 10;
 
 /// A server of the distribution API.
 #[derive(Debug)]
@@ -106,17 +105,28 @@ impl Endpoint {
             None => "https",
         };
         let client = if scheme == "https" {
-            self.tls_client()?
+            self.tls_client(redirects::anywhere_by_tls())?
         } else {
-            self.plain_client()?
+            self.plain_client(redirects::anywhere_by_tls())?
         };
         let base = self.url(scheme)?;
         Ok((base, client))
     }
 
+    /// A client for calls whose body holds a log-in: it takes none to another server.
+    pub(super) async fn log_in_client(&self) -> Result<Client, CallFailure> {
+        let (base, _) = self.base().await?;
+        if base.scheme() == "https" {
+            self.tls_client(redirects::of_log_ins())
+        } else {
+            self.plain_client(redirects::of_log_ins())
+        }
+    }
+
     /// Servers that want TLS answer a plain request with 400, or not in HTTP at all.
     async fn probe(&self) -> Result<&'static str, CallFailure> {
-        let request = self.plain_client()?.get(self.url("http")?);
+        let client = self.plain_client(redirects::anywhere_by_tls())?;
+        let request = client.get(self.url("http")?);
         match mlbuild_waits::answer(self.peer(), request.send()).await? {
             Ok(answer) if answer.status() == 400 => Ok("https"),
             Ok(_) => Ok("http"),
@@ -135,14 +145,14 @@ impl Endpoint {
     }
 
     /// Loads no certificates: on loopback that would take longer than the call.
-    fn plain_client(&self) -> Result<Client, CallFailure> {
-        self.build(self.builder().tls_certs_only([]))
+    fn plain_client(&self, redirects: Policy) -> Result<Client, CallFailure> {
+        self.build(self.builder(redirects).tls_certs_only([]))
     }
 
-    fn tls_client(&self) -> Result<Client, CallFailure> {
+    fn tls_client(&self, redirects: Policy) -> Result<Client, CallFailure> {
         let own = self.own_certificates();
         let mut builder = self
-            .builder()
+            .builder(redirects)
             .tls_danger_accept_invalid_certs(self.is_insecure);
         if !own.is_empty() {
             builder = builder.tls_certs_merge(own);
@@ -150,11 +160,11 @@ impl Endpoint {
         self.build(builder)
     }
 
-    fn builder(&self) -> ClientBuilder {
+    fn builder(&self, redirects: Policy) -> ClientBuilder {
         let builder = Client::builder()
             .user_agent(concat!("mlbuild/", env!("CARGO_PKG_VERSION")))
             .http1_only()
-            .redirect(Policy::custom(stays_secret))
+            .redirect(redirects)
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_keepalive(Duration::from_secs(30))
             .tcp_user_timeout(Duration::from_secs(60));
@@ -220,19 +230,6 @@ impl Endpoint {
 
     pub(super) fn takes_pieces(&self) -> bool {
         !self.refuses_pieces.load(Ordering::Relaxed)
-    }
-}
-
-/// Blobs lie at other addresses; but what was asked for over TLS isn't answered in the clear.
-fn stays_secret(attempt: Attempt<'_>) -> Action {
-    let from = attempt.previous().last().map(Url::scheme);
-    if from == Some("https") && attempt.url().scheme() != "https" {
-        return attempt.error("it leads from https to plain http");
-    }
-    if attempt.previous().len() > MAX_REDIRECTS {
-        attempt.error("too many redirects")
-    } else {
-        attempt.follow()
     }
 }
 

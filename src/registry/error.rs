@@ -165,6 +165,14 @@ pub enum RegistryError {
         /// What is wrong with the answer.
         why: String,
     },
+    /// It sends to a place that isn't gone to.
+    #[error("{registry} sends elsewhere, and that isn't followed: {why}")]
+    Redirect {
+        /// The registry.
+        registry: String,
+        /// Why not.
+        why: String,
+    },
     /// Docker couldn't push its image.
     #[error("Docker couldn't push {reference}: {source}")]
     Docker {

@@ -109,6 +109,9 @@ pub(super) fn sort(registry: &str, error: &reqwest::Error) -> CallFailure {
     if why.contains("InvalidContentType") {
         return CallFailure::Final(RegistryError::PlainHttp { registry });
     }
+    if error.is_redirect() {
+        return CallFailure::Final(RegistryError::Redirect { registry, why });
+    }
     if error.is_builder() {
         return CallFailure::Final(RegistryError::Unreachable { registry, why });
     }

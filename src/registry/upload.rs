@@ -384,5 +384,8 @@ pub(super) fn upload_location(answer: &Response) -> Result<Url, &'static str> {
     if location.host() == asked.host() && location.scheme() == "http" && asked.scheme() == "https" {
         let _ = location.set_scheme("https");
     }
+    if asked.scheme() == "https" && location.scheme() != "https" {
+        return Err("its Location leads from https to plain http");
+    }
     Ok(location)
 }

@@ -444,10 +444,15 @@ async fn read_token(realm: &str, answer: reqwest::Response) -> Result<FetchToken
 }
 
 fn unreachable(realm: &str, error: reqwest::Error) -> Status {
-    Status::unavailable(format!(
-        "token service {realm} can't be reached: {}",
-        error.without_url()
-    ))
+    use std::error::Error as _;
+    let error = error.without_url();
+    let mut text = format!("token service {realm} can't be reached: {error}");
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(&format!(": {inner}"));
+        cause = inner.source();
+    }
+    Status::unavailable(text)
 }
 
 #[cfg(test)]
@@ -506,6 +511,40 @@ mod tests {
         let error = sent.await.unwrap_err();
         println!("refused: {}", error.message());
         assert_eq!(error.code(), tonic::Code::PermissionDenied);
+    }
+
+    /// A token service that sends on: what the log-in is in may not go along.
+    #[tokio::test]
+    async fn a_token_service_sends_no_log_in_to_another_address() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let serve = |listener: tokio::net::TcpListener, answer: String| {
+            tokio::spawn(async move {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let _ = stream.read(&mut [0; 8192]).await;
+                let _ = stream.write_all(answer.as_bytes()).await;
+            })
+        };
+        for status in [301, 302, 303, 307, 308] {
+            let other = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let first = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let realm = format!("http://{}/token", first.local_addr().unwrap());
+            let to = other.local_addr().unwrap();
+            let away = format!(
+                "HTTP/1.1 {status} Away\r\nLocation: http://{to}/t\r\nContent-Length: 0\r\n\r\n"
+            );
+            serve(first, away);
+            let heard = serve(other, String::new());
+            let request = FetchTokenRequest {
+                host: "r.example".into(),
+                realm,
+                ..Default::default()
+            };
+            let refused = auth().fetch_token(Request::new(request)).await;
+            let why = refused.unwrap_err();
+            assert_eq!(why.code(), tonic::Code::Unavailable, "{why}");
+            assert!(why.message().contains("sends log-ins elsewhere"), "{why}");
+            assert!(!heard.is_finished(), "{status}");
+        }
     }
 
     #[tokio::test]

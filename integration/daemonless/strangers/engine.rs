@@ -26,14 +26,31 @@ fn server(body: Vec<u8>) -> u16 {
     port
 }
 
+/// An archive of programs: their names and texts.
+fn archive(programs: &[(&str, &str)]) -> Vec<u8> {
+    let mut tar = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
+    for (name, text) in programs {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(text.len() as u64);
+        header.set_mode(0o755);
+        let name = format!("bin/{name}");
+        tar.append_data(&mut header, name, text.as_bytes()).unwrap();
+    }
+    tar.into_inner().unwrap().finish().unwrap()
+}
+
+/// Where `hunter2` stands below a folder.
+fn found_below(folder: &std::path::Path) -> String {
+    let grep = std::process::Command::new("grep")
+        .args(["-rl", "hunter2"])
+        .arg(folder)
+        .output();
+    String::from_utf8(grep.unwrap().stdout).unwrap()
+}
+
 #[test]
 fn the_password_of_a_mirror_is_neither_shown_nor_kept() {
-    let mut tar = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
-    let mut header = tar::Header::new_gnu();
-    header.set_size(0);
-    header.set_mode(0o755);
-    tar.append_data(&mut header, "bin/other", &b""[..]).unwrap();
-    let archive = tar.into_inner().unwrap().finish().unwrap();
+    let archive = archive(&[("other", "")]);
     let hash = sha256(&archive);
     let hash = hash.trim_start_matches("sha256:");
     let port = server(archive);
@@ -55,11 +72,38 @@ fn the_password_of_a_mirror_is_neither_shown_nor_kept() {
         assert!(ran.stderr.contains(said), "{}", ran.stderr);
         println!("{}", ran.stderr);
         assert!(!ran.stderr.contains("hunter2"), "{}", ran.stderr);
-        let kept = std::process::Command::new("grep")
-            .args(["-rl", "hunter2"])
-            .arg(project.outside())
-            .output()
-            .unwrap();
-        assert_eq!(String::from_utf8_lossy(&kept.stdout), "");
+        assert_eq!(found_below(project.outside()), "");
     }
+}
+
+/// A builder that is started has its source written down, for those who ask for it later.
+#[test]
+fn the_password_of_a_mirror_stays_out_of_what_is_kept_of_a_builder() {
+    // It says its version, and ends when it is started.
+    let daemon = "#!/bin/sh\n[ \"$1\" != --version ] || echo buildkitd v9.8.7\n";
+    let archive = archive(&[("buildkitd", daemon), ("buildkit-runc", "#!/bin/sh\n")]);
+    let hash = sha256(&archive);
+    let hash = hash.trim_start_matches("sha256:");
+    let port = server(archive);
+    let project = Project::new(&[]);
+    let from = format!("http://me:hunter2@127.0.0.1:{port}/b.tar.gz");
+    let ran = project.run(["engine", "up", "--from", &from, "--sha256", hash]);
+    assert_ne!(ran.code, Some(0));
+    if !rustix::process::geteuid().is_root() && ran.stderr.contains("rootless") {
+        // Without root it starts by other programs, which this machine may lack.
+        return;
+    }
+    println!("{}", ran.stderr);
+    let find = std::process::Command::new("find")
+        .arg(project.outside())
+        .args(["-name", "launch.toml"])
+        .output();
+    let file = String::from_utf8(find.unwrap().stdout).unwrap();
+    let launch = std::fs::read_to_string(file.trim()).unwrap();
+    assert!(
+        launch.contains("9.8.7") && launch.contains(&format!("127.0.0.1:{port}/b.tar.gz")),
+        "{launch}"
+    );
+    assert_eq!(found_below(project.outside()), "");
+    assert!(!ran.stderr.contains("hunter2"), "{}", ran.stderr);
 }

@@ -6,6 +6,7 @@ mod git;
 mod jobs;
 mod queue;
 mod records;
+mod redirects;
 mod registries;
 mod secrets;
 mod terminal;

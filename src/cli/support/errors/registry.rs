@@ -44,6 +44,11 @@ fn hint(error: &RegistryError) -> Option<String> {
             "--insecure-registry {}, if you trust the network to it",
             word(registry)
         )),
+        RegistryError::Redirect { .. } => Some(
+            "somebody on the way may want to read along: ask who runs it, or name the address that it \
+             sends to"
+                .to_owned(),
+        ),
         RegistryError::Unreachable { registry, .. } if registry == "docker.io" => Some(
             "in a closed network, name an image that can be reached (--base), or a mirror \
                  in mlbuild.toml: [registry.mirrors] \"docker.io\" = [\"mirror.example:5000\"]"
