@@ -84,6 +84,12 @@ pub enum StoreError {
     /// Not an address.
     #[error("the store's address can't be read: {0}")]
     Address(String),
+    /// Whoever is on the way could have the password sent in the clear.
+    #[error(
+        "the store's address has sslmode=prefer: the password goes in the clear where somebody on the way \
+         says that there is no TLS; next: sslmode=require, or sslmode=disable if the network is yours"
+    )]
+    FallsBack,
     /// Two transactions got in each other's way.
     #[error("the store in PostgreSQL: too many at once")]
     Again,
@@ -206,6 +212,7 @@ impl StoreError {
             | Self::QueueExists { .. }
             | Self::JobsWait { .. }
             | Self::Address(_)
+            | Self::FallsBack
             | Self::NotAStore { .. } => ErrorKind::User,
             _ => ErrorKind::Environment,
         }

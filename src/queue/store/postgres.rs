@@ -30,7 +30,10 @@ pub(super) fn config(url: &str) -> Result<Config, StoreError> {
         config.password(password);
     }
     // `prefer` falls back to the clear when somebody between says that there is no TLS.
-    if !names_ssl_mode(url) && config.get_hosts().iter().any(is_remote) {
+    if config.get_ssl_mode() == SslMode::Prefer && is_remote(&config) {
+        if names_ssl_mode(url) {
+            return Err(StoreError::FallsBack);
+        }
         config.ssl_mode(SslMode::Require);
     }
     if config.get_connect_timeout().is_none() {
@@ -46,11 +49,14 @@ fn names_ssl_mode(url: &str) -> bool {
     words.map(str::trim).any(|word| word.starts_with("sslmode"))
 }
 
-fn is_remote(host: &Host) -> bool {
-    match host {
+/// Whether any of the addresses that may be connected to is another machine's. `hostaddr` is
+/// connected to in the place of `host`.
+fn is_remote(config: &Config) -> bool {
+    let by_name = config.get_hosts().iter().any(|host| match host {
         Host::Tcp(name) => !is_loopback(name) && name != "::1",
         Host::Unix(_) => false,
-    }
+    });
+    by_name || config.get_hostaddrs().iter().any(|ip| !ip.is_loopback())
 }
 
 pub(super) struct Postgres {
@@ -243,12 +249,31 @@ mod tests {
                 "postgres://u@db.example/q?sslmode=disable",
                 SslMode::Disable,
             ),
-            ("postgres://u@db.example/q?sslmode=prefer", SslMode::Prefer),
+            (
+                "postgres://u@localhost/q?hostaddr=10.0.0.7",
+                SslMode::Require,
+            ),
+            ("postgres:///q?hostaddr=10.0.0.7", SslMode::Require),
+            ("postgres://u@localhost,db.example/q", SslMode::Require),
+            (
+                "postgres://u@localhost/q?hostaddr=127.0.0.1",
+                SslMode::Prefer,
+            ),
+            ("postgres://u@[::1]/q", SslMode::Prefer),
             ("postgres://u@localhost/q", SslMode::Prefer),
             ("postgres://u@127.0.0.1:5432/q", SslMode::Prefer),
             ("postgres:///q?host=/run/postgresql", SslMode::Prefer),
         ] {
             assert_eq!(config(url).unwrap().get_ssl_mode(), mode, "{url}");
         }
+        for url in [
+            "postgres://u@db.example/q?sslmode=prefer",
+            "postgresql://u@db.example/q?application_name=a&sslmode=prefer",
+            "postgres://u@localhost/q?hostaddr=10.0.0.7&sslmode=prefer",
+        ] {
+            let refused = config(url).unwrap_err().to_string();
+            assert!(refused.contains("sslmode=require"), "{refused}");
+        }
+        config("postgres://u@localhost/q?sslmode=prefer").unwrap();
     }
 }
