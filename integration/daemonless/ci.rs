@@ -1,10 +1,145 @@
 //! `mlbuild ci` without any daemon: where the file goes, and what is refused.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex};
+
+use serde_json::Value;
+
+use crate::support::http::sha256;
 use crate::support::mlbuild::Project;
+
+/// A mirror of Docker Hub that has every image, and what it was asked for. Its indexes are `body`.
+fn hub(project: &Project, body: &'static str) -> Arc<Mutex<Vec<String>>> {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let config =
+        format!("[registry]\nmirrors = {{ \"docker.io\" = [\"http://127.0.0.1:{port}\"] }}\n");
+    project.write("../home/.config/mlbuild/config.toml", &config);
+    let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+    let heard = asked.clone();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut head = vec![0; 8 << 10];
+            let length = stream.read(&mut head).unwrap_or(0);
+            let head = String::from_utf8_lossy(&head[..length]).into_owned();
+            let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
+            heard.lock().unwrap().push(path);
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\nContent-Type: application/vnd.oci.image.index.v1+json\r\n\
+                 Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+                body.len()
+            );
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    asked
+}
+
+const INDEX: &str = "{\"schemaVersion\":2,\"manifests\":[]}";
+const NEWER: &str = "{\"schemaVersion\":2,\"manifests\":[ ]}";
+
+#[test]
+fn images_that_a_workflow_starts_are_named_by_digest() {
+    for (host, file, images) in [
+        (
+            "github",
+            ".github/workflows/image.yml",
+            &["moby/buildkit:"][..],
+        ),
+        (
+            "gitlab",
+            ".gitlab-ci.yml",
+            &["moby/buildkit:", "rust:", "docker:28-dind"],
+        ),
+    ] {
+        let project = Project::new(&[("requirements.txt", "six\n")]);
+        let ci = |more: &[&str]| {
+            let words = [
+                &["ci", host][..],
+                more,
+                &["--", "-t", "ghcr.io/me/cracks:1"],
+            ]
+            .concat();
+            let ran = project.run(words);
+            assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+            assert!(!ran.stderr.contains("by its tag"), "{}", ran.stderr);
+            project.read(file)
+        };
+        let asked = hub(&project, INDEX);
+        let first = ci(&[]);
+        assert_eq!(asked.lock().unwrap().len(), images.len());
+        let digest = sha256(INDEX.as_bytes());
+        assert_eq!(first.matches(&digest).count(), images.len(), "{first}");
+        for image in images {
+            let line = first.lines().find(|line| line.contains(image)).unwrap();
+            assert!(line.ends_with(&format!("@{digest}")), "{line}");
+        }
+        // The tags are given to other images: the file stays as it is until newer ones are wanted.
+        let asked = hub(&project, NEWER);
+        assert_eq!(ci(&[]), first);
+        assert_eq!(*asked.lock().unwrap(), [""; 0]);
+        let second = ci(&["--force"]);
+        let newer = sha256(NEWER.as_bytes());
+        assert_eq!(second.replace(&newer, &digest), first);
+    }
+}
+
+/// Words of a flag that mean something to YAML stay words of a shell.
+#[test]
+fn flags_are_no_yaml() {
+    let project = Project::new(&[("requirements.txt", "six\n")]);
+    hub(&project, INDEX);
+    for label in [
+        "a=b: c",
+        "a=b #c",
+        "a=- x",
+        "a=\"b'",
+        "a=@b%",
+        "a=$(id)`id`",
+        "a={b: [c]}",
+    ] {
+        for host in ["github", "gitlab"] {
+            let flags = [
+                "ci",
+                host,
+                "-o",
+                "-",
+                "--",
+                "-t",
+                "ghcr.io/me/x:1",
+                "--label",
+                label,
+            ];
+            let ran = project.run(flags);
+            let workflow: Value = serde_saphyr::from_str(ran.answer()).unwrap();
+            let steps = match host {
+                "github" => &workflow["jobs"]["image"]["steps"],
+                _ => &workflow["image"]["script"],
+            };
+            let build = steps.as_array().unwrap().iter().find_map(|step| {
+                let text = step["run"].as_str().or(step.as_str())?;
+                text.contains("mlbuild image").then(|| text.to_owned())
+            });
+            let build = build.unwrap();
+            let inner = build
+                .split_once("$(")
+                .unwrap()
+                .1
+                .split("\"github")
+                .next()
+                .unwrap();
+            let words = shlex::split(inner.split(" --run-id").next().unwrap()).unwrap();
+            let at = words.iter().position(|word| word == "--label").unwrap();
+            assert_eq!(words[at + 1], label, "{build}");
+        }
+    }
+}
 
 #[test]
 fn a_workflow_is_written_once() {
     let project = Project::new(&[("requirements.txt", "six\n")]);
+    hub(&project, INDEX);
     let ci = [
         "ci",
         "github",

@@ -193,7 +193,7 @@ fn execute(cli: Cli) -> CommandResult<u8> {
         Command::Prune(args) => prune::run(&args),
         Command::Adopt(args) => wait_for(adopt::run(args)),
         Command::Diff(args) => wait_for(diff::run(args)),
-        Command::Ci(args) => ci::run(&args),
+        Command::Ci(args) => wait_for(ci::run(&args)),
         Command::Attest(args) => wait_for(attest::run(args)),
         Command::Verify(args) => wait_for(interruptible(verify::run(*args))),
         Command::Inspect(args) => wait_for(inspect::run(args)),

@@ -1,5 +1,7 @@
 //! `mlbuild ci`: a workflow that builds the locked image, proves it, and pushes it.
 
+mod images;
+
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, ValueEnum, ValueHint};
@@ -9,17 +11,18 @@ use mlbuild_manifests::inside::keep_inside;
 use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::support::image_args::ImageArgs;
 use crate::cli::support::output;
+use crate::planning::registry_options;
+use crate::registry::RegistryOptions;
 use crate::settings;
 
-/// BuildKit that the second builder is.
-const BUILDKIT: &str = "v0.32.2";
 const REPOSITORY: &str = env!("CARGO_PKG_REPOSITORY");
 
 /// Write a workflow for GitHub or GitLab.
 ///
 /// It builds with `--locked`, pushes, rebuilds on a second builder and compares, attaches a bill of
 /// materials and provenance, and keeps them with the lock. Flags of `mlbuild image` that the image
-/// needs follow after `--`.
+/// needs follow after `--`. Images that the workflow itself starts are named by digest, as their
+/// registries say.
 #[derive(Debug, Clone, Args)]
 pub struct CiArgs {
     /// Whose workflow.
@@ -28,7 +31,7 @@ pub struct CiArgs {
     /// Where it goes (default: .github/workflows/image.yml or .gitlab-ci.yml); `-` for stdout.
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub output: Option<PathBuf>,
-    /// Replace a file that is there.
+    /// Replace a file that is there, and ask for the newest digests.
     #[arg(long)]
     pub force: bool,
     /// Flags of `mlbuild image`, such as `-t ghcr.io/me/cracks:1 --uid 1000`.
@@ -58,7 +61,7 @@ struct Flags {
 /// # Errors
 /// Flags that `mlbuild image` doesn't have, an image without a registry or a lock, a file that is
 /// there.
-pub fn run(args: &CiArgs) -> CommandResult {
+pub async fn run(args: &CiArgs) -> CommandResult {
     let flags = Flags::try_parse_from(&args.flags).map_err(|error| {
         let text = error.to_string();
         let first = text.lines().next().unwrap_or_default();
@@ -73,23 +76,61 @@ pub fn run(args: &CiArgs) -> CommandResult {
                 .hint("or in mlbuild.toml: [image] tag = \"ghcr.io/OWNER/NAME:TAG\""),
         );
     }
-    let text = workflow(args, &settings)?;
-    warn_of_lock(&settings);
-    let place = match &args.output {
-        Some(path) if path.as_os_str() == "-" => return output::document(text.trim_end()),
-        Some(path) => path.clone(),
-        None => settings.project.join(match args.host {
+    let to_stdout = args
+        .output
+        .as_deref()
+        .is_some_and(|path| path.as_os_str() == "-");
+    let place = args.output.clone().unwrap_or_else(|| {
+        settings.project.join(match args.host {
             CiHost::Github => ".github/workflows/image.yml",
             CiHost::Gitlab => ".gitlab-ci.yml",
-        }),
+        })
+    });
+    let before = if to_stdout {
+        String::new()
+    } else {
+        keep_inside(&settings.project, &place).map_err(failed(&place))?;
+        std::fs::read_to_string(&place).unwrap_or_default()
     };
+    let template = with_images(args, &settings, &before).await;
+    let text = workflow(args, &settings, &template)?;
+    warn_of_lock(&settings);
+    if to_stdout {
+        return output::document(text.trim_end());
+    }
     write(&settings.project, &place, &text, args.force)?;
     output::answer(&place.display().to_string())
 }
 
+/// The host's workflow with its images in it. What the project says of registries isn't used where it
+/// would have to be agreed to first.
+async fn with_images(args: &CiArgs, settings: &settings::ImageSettings, before: &str) -> String {
+    let template = match args.host {
+        CiHost::Github => include_str!("github.yml"),
+        CiHost::Gitlab => include_str!("gitlab.yml"),
+    };
+    let options = if settings.wishes.is_empty() || settings.trust {
+        registry_options(settings)
+    } else {
+        RegistryOptions::default()
+    };
+    let named = images::name(template, before, args.force, options).await;
+    for (image, why) in &named.floating {
+        output::warning(&format!(
+            "the workflow names {image} by its tag, which can be given to another image: its digest \
+             isn't known here ({why}); where its registry can be reached: mlbuild ci … --force"
+        ));
+    }
+    named.text
+}
+
 /// The text. A runner has nobody to ask: what the project reaches outside its folder is listed here,
 /// and agreed to by whoever commits the workflow, which is then given `--trust`.
-fn workflow(args: &CiArgs, settings: &settings::ImageSettings) -> CommandResult<String> {
+fn workflow(
+    args: &CiArgs,
+    settings: &settings::ImageSettings,
+    template: &str,
+) -> CommandResult<String> {
     let registry = settings.tags[0].registry();
     let mut words: Vec<&str> = args.flags.iter().map(String::as_str).collect();
     if !settings.wishes.is_empty() {
@@ -113,18 +154,13 @@ fn workflow(args: &CiArgs, settings: &settings::ImageSettings) -> CommandResult<
             "after --: a line break can't stand in a workflow",
         ));
     }
-    let text = match args.host {
-        CiHost::Github => include_str!("github.yml"),
-        CiHost::Gitlab => include_str!("gitlab.yml"),
-    };
     let version = env!("CARGO_PKG_VERSION");
     let action = REPOSITORY.trim_start_matches("https://github.com/");
     // The flags come last: what stands in them is no placeholder.
-    let text = text
+    let text = template
         .replace("@ACTION@", &format!("{action}@v{version}"))
         .replace("@REPOSITORY@", REPOSITORY)
         .replace("@VERSION@", version)
-        .replace("@BUILDKIT@", BUILDKIT)
         .replace("@REGISTRY@", registry);
     Ok(if flags.is_empty() {
         text.replace(" @FLAGS@", "")
@@ -146,8 +182,7 @@ fn warn_of_lock(settings: &settings::ImageSettings) {
 }
 
 fn write(project: &Path, place: &Path, text: &str, force: bool) -> CommandResult {
-    let fail =
-        |error: std::io::Error| CommandError::environment(format!("{}: {error}", place.display()));
+    let fail = failed(place);
     keep_inside(project, place).map_err(fail)?;
     match std::fs::read_to_string(place) {
         Ok(old) if old == text => return Ok(()),
@@ -161,4 +196,8 @@ fn write(project: &Path, place: &Path, text: &str, force: bool) -> CommandResult
         std::fs::create_dir_all(folder).map_err(fail)?;
     }
     mlbuild_manifests::atomic::replace(place, text.as_bytes()).map_err(fail)
+}
+
+fn failed(place: &Path) -> impl Fn(std::io::Error) -> CommandError + Copy {
+    |error| CommandError::environment(format!("{}: {error}", place.display()))
 }
