@@ -24,3 +24,4 @@ mod queue;
 mod records;
 mod run;
 mod strangers;
+mod workflows;
