@@ -108,11 +108,11 @@ fn the_image_is_the_one_that_a_builder_makes() {
     )
     .answer();
 
-    // Everything is at hand: from here on there is no builder.
-    let flags = [&["--push", "--method=assemble"], &NOWHERE[..]].concat();
-    let assembled = run(project, &setting.words("image", &tag, &flags));
+    // The base's own Python makes bytecode, on the builder.
+    let flags = ["--push", "--method=assemble"];
+    let assembled = run(project, &setting.with_builder("image", &tag, &flags));
     assert!(
-        assembled.stderr.contains("without bytecode"),
+        assembled.stderr.contains("compiling the modules of"),
         "{}",
         assembled.stderr
     );
@@ -128,7 +128,8 @@ fn the_image_is_the_one_that_a_builder_makes() {
         .images()
         .find(|entry| tag.contains(&entry.name))
         .unwrap();
-    assert!(entry.build.as_ref().unwrap().is_assembled());
+    let build = entry.build.as_ref().unwrap();
+    assert!(build.is_assembled() && build.bytecode);
     let packages = entry.packages.as_ref().unwrap();
     assert!(
         packages
@@ -138,23 +139,32 @@ fn the_image_is_the_one_that_a_builder_makes() {
     );
     assert!(packages.apt.iter().any(|p| p.name == "libc6"));
 
-    // Nothing changed: nothing is made. What is made again is the same.
+    // Everything is at hand: from here on there is no builder. Nothing changed: nothing is made. What is
+    // made again is the same.
+    let flags = [&["--push", "--method=assemble"], &NOWHERE[..]].concat();
     let again = run(project, &setting.words("image", &tag, &flags));
-    assert!(
-        !again.stderr.contains("without bytecode"),
-        "{}",
-        again.stderr
-    );
     assert_eq!(again.answer(), assembled);
     let verify = [&["--method=assemble"], &NOWHERE[..]].concat();
     run(project, &setting.words("verify", &tag, &verify)).answer();
 
-    // An edit of the code changes the code's layer alone.
+    // An edit of the code changes the code's layer alone. The others are in the registry: neither their
+    // blobs nor their wheels are needed here.
+    let state = project.outside().join("state");
+    for folder in [
+        "layers/blobs",
+        "layers/bytecode",
+        "inputs/sha256",
+        "inputs/views",
+    ] {
+        std::fs::remove_dir_all(state.join(folder)).unwrap();
+    }
     project.write("train.py", "print(2)\n");
     let edited = run(project, &setting.words("image", &tag, &flags));
     let edited = edited.answer().to_owned();
     let layers = |image: &str| InRegistry::at(image, &setting.runtime).image().0.layers;
     let (before, after) = (layers(&assembled), layers(&edited));
+    let kept = std::fs::read_dir(state.join("layers/blobs")).unwrap();
+    assert_eq!(kept.count(), 1, "the environment without packages alone");
     let moved = before
         .iter()
         .zip(&after)
@@ -185,7 +195,9 @@ fn it_goes_into_a_folder_and_into_docker() {
     let folder = project.outside().join("layout");
     let output = format!("type=oci,tar=false,dest={}", folder.display());
     let flags = [&["--method=assemble", "-o", &output], &NOWHERE[..]].concat();
-    run(project, &setting.words("image", &tag, &flags)).answer();
+    let made = run(project, &setting.words("image", &tag, &flags));
+    assert!(made.stderr.contains("without bytecode"), "{}", made.stderr);
+    made.answer();
     let ours = config(&folder);
     assert_eq!(
         ours["config"]["Cmd"],
@@ -203,10 +215,20 @@ fn it_goes_into_a_folder_and_into_docker() {
         .unwrap();
     let builder = format!("docker://{}", host.trim_start_matches("unix://"));
     let flags = ["--method=assemble", "--load", "--builder", &builder];
-    let id = run(project, &setting.words("image", &tag, &flags))
-        .answer()
-        .to_owned();
+    let loaded = run(project, &setting.words("image", &tag, &flags));
+    assert!(!loaded.stderr.contains("without bytecode"));
+    let id = loaded.answer().to_owned();
     assert_eq!(engines.docker(host, &["run", "--rm", &id]), "6.0.2");
+
+    // The lock says that there is bytecode: who can't make it makes no other image in its place.
+    std::fs::remove_dir_all(project.outside().join("state/layers")).unwrap();
+    let flags = [&["--locked", "-o", &output], &NOWHERE[..]].concat();
+    let refused = run(project, &setting.words("image", &tag, &flags));
+    let refused = refused.refusal(3);
+    assert!(
+        refused.contains("come with bytecode, which isn't made"),
+        "{refused}"
+    );
 }
 
 #[test]

@@ -1,16 +1,19 @@
 //! The layers of an environment's packages.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use mlbuild_manifests::lock::{PinnedFile, Pins};
 use mlbuild_wheels::{
-    Budget, FileList, Layer, LayerStore, StoredLayer, Tags, Target, Wheel, WheelName,
-    check_overlaps, group,
+    Budget, BytecodeKey, FileList, Layer, LayerKey, LayerStore, StoredLayer, Tags, Target, Wheel,
+    WheelName, check_overlaps, group,
 };
+use oci_spec::image::Digest;
 use sha2::{Digest as _, Sha256};
 
+use super::bytecode::Uncompiled;
 use super::{AssembleError, AssembleRequest};
 use crate::package_store::Store;
 
@@ -56,16 +59,16 @@ pub struct EnvironmentLayer {
     pub packages: Vec<String>,
     /// Its digests and sizes.
     pub layer: Layer,
-    /// Where its blob is.
-    pub blob: PathBuf,
+    /// Where its blob is; `None` for one of those that are elsewhere.
+    pub blob: Option<PathBuf>,
     files: FileList,
     wheels: Vec<String>,
 }
 
 /// A wheel with its name taken apart; of a bundled one the content, of others the file.
-struct Named {
-    name: WheelName,
-    sha256: String,
+pub struct NamedWheel {
+    pub(super) name: WheelName,
+    pub(super) sha256: String,
     size: u64,
     source: Source,
 }
@@ -73,6 +76,80 @@ struct Named {
 enum Source {
     File(PathBuf),
     Bytes(Vec<u8>),
+}
+
+/// What isn't here of an environment's layers.
+pub struct EnvironmentNeeds {
+    target: Target,
+    compiler: Option<String>,
+    /// Layers without a blob, with their digests where they were made before, and their wheels.
+    layers: Vec<(Option<Layer>, Vec<NamedWheel>)>,
+}
+
+impl EnvironmentNeeds {
+    /// Layers that were made here before, whose blobs are gone: a registry may have them.
+    pub fn remembered(&self) -> Vec<Layer> {
+        let layers = self.layers.iter();
+        layers.filter_map(|(layer, _)| layer.clone()).collect()
+    }
+
+    fn wheels(&self, elsewhere: &HashSet<Digest>) -> impl Iterator<Item = &NamedWheel> {
+        let is_made = |layer: &Option<Layer>| {
+            let known = layer.as_ref().map(|layer| &layer.digest);
+            !known.is_some_and(|digest| elsewhere.contains(digest))
+        };
+        let made = self.layers.iter().filter(move |(layer, _)| is_made(layer));
+        made.flat_map(|(_, wheels)| wheels)
+    }
+
+    /// Hash (hex) and size of each file that has to be read, where layers of these digests needn't be
+    /// made.
+    pub fn files(&self, elsewhere: &HashSet<Digest>) -> Vec<(String, u64)> {
+        let wheels = self.wheels(elsewhere);
+        let files = wheels.filter(|wheel| matches!(wheel.source, Source::File(_)));
+        files
+            .map(|wheel| (wheel.sha256.clone(), wheel.size))
+            .collect()
+    }
+
+    /// The wheels whose bytecode isn't kept, of those that have to be read.
+    pub fn uncompiled(&self, elsewhere: &HashSet<Digest>, store: &LayerStore) -> Uncompiled<'_> {
+        let compiler = self.compiler.clone().unwrap_or_default();
+        let is_kept = |wheel: &&NamedWheel| {
+            let key = BytecodeKey::of(&wheel.sha256, &self.target, &compiler);
+            self.compiler.is_none() || store.bytecode(&key).is_some()
+        };
+        let wheels = self.wheels(elsewhere).filter(|wheel| !is_kept(wheel));
+        Uncompiled {
+            wheels: wheels.collect(),
+            target: self.target.clone(),
+            compiler: compiler.clone(),
+        }
+    }
+}
+
+/// What of an environment's layers isn't in the store; `others` counts the image's further layers.
+///
+/// # Errors
+/// Wheels that don't fit the base, and too many layers.
+pub fn environment_needs(
+    request: &AssembleRequest<'_>,
+    others: usize,
+    store: &LayerStore,
+) -> Result<EnvironmentNeeds, AssembleError> {
+    let target = request.target()?;
+    let mut layers = Vec::new();
+    for group in grouped(request, &target, others)? {
+        let found = store.find(&key(&group, request, &target));
+        if found.as_ref().is_none_or(|found| found.blob.is_none()) {
+            layers.push((found.map(|found| found.layer), group));
+        }
+    }
+    Ok(EnvironmentNeeds {
+        target,
+        compiler: request.compiler.map(str::to_owned),
+        layers,
+    })
 }
 
 /// The layers of the request's wheels and of those that the base's Python brings itself, from the
@@ -83,6 +160,22 @@ pub(super) fn layers(
     others: usize,
     store: &LayerStore,
 ) -> Result<Vec<EnvironmentLayer>, AssembleError> {
+    let groups = grouped(request, target, others)?;
+    let made = make_all(&groups, request, target, store)?;
+    let lists: Vec<(&[String], &FileList)> = made
+        .iter()
+        .map(|layer| (layer.wheels.as_slice(), &layer.files))
+        .collect();
+    check_overlaps(&lists)?;
+    Ok(made)
+}
+
+/// Which wheels share a layer, from the bottom.
+fn grouped(
+    request: &AssembleRequest<'_>,
+    target: &Target,
+    others: usize,
+) -> Result<Vec<Vec<NamedWheel>>, AssembleError> {
     let wheels = named(request)?;
     let tags = Tags::of(target.python, &request.facts.platform);
     wheels
@@ -101,24 +194,24 @@ pub(super) fn layers(
         let most = super::MOST_LAYERS;
         AssembleError::TooManyLayers { found, most }
     })?;
-    let groups: Vec<Vec<&Named>> = groups
-        .into_iter()
-        .map(|group| group.into_iter().map(|at| &wheels[at]).collect())
-        .collect();
-    let made = make_all(&groups, request, target, store)?;
-    let lists: Vec<(&[String], &FileList)> = made
-        .iter()
-        .map(|layer| (layer.wheels.as_slice(), &layer.files))
-        .collect();
-    check_overlaps(&lists)?;
-    Ok(made)
+    let mut wheels: Vec<Option<NamedWheel>> = wheels.into_iter().map(Some).collect();
+    let mut take = |at: usize| wheels[at].take().expect("a wheel is in one group");
+    let groups = groups.into_iter();
+    Ok(groups
+        .map(|group| group.into_iter().map(&mut take).collect())
+        .collect())
+}
+
+fn key(group: &[NamedWheel], request: &AssembleRequest<'_>, target: &Target) -> LayerKey {
+    let hashes = group.iter().map(|wheel| wheel.sha256.as_str());
+    LayerKey::of(hashes, target, request.compression, request.compiler)
 }
 
 /// The request's wheels, and of the bundled ones those that it has no other version of.
-fn named(request: &AssembleRequest<'_>) -> Result<Vec<Named>, AssembleError> {
+fn named(request: &AssembleRequest<'_>) -> Result<Vec<NamedWheel>, AssembleError> {
     let mut wheels = Vec::new();
     for wheel in request.wheels {
-        wheels.push(Named {
+        wheels.push(NamedWheel {
             name: WheelName::parse(&wheel.file)?,
             sha256: wheel.sha256.clone(),
             size: wheel.size,
@@ -129,9 +222,9 @@ fn named(request: &AssembleRequest<'_>) -> Result<Vec<Named>, AssembleError> {
         let name = WheelName::parse(file)?;
         if wheels
             .iter()
-            .all(|wheel: &Named| wheel.name.name != name.name)
+            .all(|wheel: &NamedWheel| wheel.name.name != name.name)
         {
-            wheels.push(Named {
+            wheels.push(NamedWheel {
                 name,
                 sha256: hex::encode(Sha256::digest(bytes)),
                 size: bytes.len() as u64,
@@ -143,7 +236,7 @@ fn named(request: &AssembleRequest<'_>) -> Result<Vec<Named>, AssembleError> {
 }
 
 fn make_all(
-    groups: &[Vec<&Named>],
+    groups: &[Vec<NamedWheel>],
     request: &AssembleRequest<'_>,
     target: &Target,
     store: &LayerStore,
@@ -179,33 +272,44 @@ fn make_all(
 }
 
 fn make(
-    group: &[&Named],
+    group: &[NamedWheel],
     request: &AssembleRequest<'_>,
     target: &Target,
     store: &LayerStore,
 ) -> Result<EnvironmentLayer, AssembleError> {
-    let hashes = group.iter().map(|wheel| wheel.sha256.as_str());
-    let key = mlbuild_wheels::LayerKey::of(hashes, target, request.compression);
-    let is_whole = |found: &StoredLayer| found.blob.is_some();
-    let stored = match store.find(&key).filter(is_whole) {
+    let is_had = |found: &StoredLayer| {
+        found.blob.is_some() || request.elsewhere.contains(&found.layer.digest)
+    };
+    let stored = match store.find(&key(group, request, target)).filter(is_had) {
         Some(found) => found,
         None => {
-            let wheels = group.iter().map(|wheel| open(wheel));
-            let wheels = wheels.collect::<Result<Vec<_>, _>>()?;
-            store.make(&wheels, target, request.compression)?
+            let wheels = group.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+            let bytecode = request.compiler.map(|compiler| {
+                let kept = |wheel: &NamedWheel| {
+                    let key = BytecodeKey::of(&wheel.sha256, target, compiler);
+                    let file = &wheel.name.file;
+                    let kept = store.bytecode(&key);
+                    kept.ok_or_else(|| AssembleError::NoBytecode(file.clone()))
+                };
+                let all = group.iter().map(kept).collect::<Result<Vec<_>, _>>()?;
+                Ok::<_, AssembleError>((compiler, all))
+            });
+            let bytecode = bytecode.transpose()?;
+            let bytecode = bytecode.as_ref().map(|(by, all)| (*by, &all[..]));
+            store.make_compiled(&wheels, bytecode, target, request.compression)?
         }
     };
-    let about = |wheel: &&Named| format!("{} {}", wheel.name.name, wheel.name.version);
+    let about = |wheel: &NamedWheel| format!("{} {}", wheel.name.name, wheel.name.version);
     Ok(EnvironmentLayer {
         packages: group.iter().map(about).collect(),
         layer: stored.layer,
-        blob: stored.blob.expect("a layer that was made has its blob"),
+        blob: stored.blob,
         files: stored.files,
         wheels: stored.wheels,
     })
 }
 
-fn open(wheel: &Named) -> Result<Wheel, AssembleError> {
+pub(super) fn open(wheel: &NamedWheel) -> Result<Wheel, AssembleError> {
     let file = &wheel.name.file;
     Ok(match &wheel.source {
         Source::File(path) => Wheel::open(file, path, &wheel.sha256)?,

@@ -26,6 +26,9 @@ pub enum AssembleError {
     /// A layer can't be made.
     #[error(transparent)]
     Layer(#[from] WheelLayerError),
+    /// Bytecode that was there is gone, as when another process made room.
+    #[error("the bytecode of {0} is no longer kept")]
+    NoBytecode(String),
     /// The store of layers can't be used.
     #[error("the store of layers: {0}")]
     Store(#[from] StoreError),
@@ -60,9 +63,10 @@ impl AssembleError {
             | AssembleError::TooManyLayers { .. } => ErrorKind::User,
             AssembleError::Layer(error) if error.is_full_disk() => ErrorKind::Environment,
             AssembleError::Layer(_) | AssembleError::Base(_) => ErrorKind::Work,
-            AssembleError::Store(_) | AssembleError::Write(_) | AssembleError::Blob { .. } => {
-                ErrorKind::Environment
-            }
+            AssembleError::Store(_)
+            | AssembleError::NoBytecode(_)
+            | AssembleError::Write(_)
+            | AssembleError::Blob { .. } => ErrorKind::Environment,
         }
     }
 }

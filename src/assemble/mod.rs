@@ -6,20 +6,22 @@
 //! environment without packages (which names the base's Python), large wheels one a layer, the
 //! small ones together, and what the caller puts above them.
 //!
-//! Bytecode isn't made: a program compiles what it imports, at every start where the user can't
-//! write to the environment.
+//! Bytecode of the packages comes from the base's own Python, wherever a caller has that run; it is in
+//! the layers of the wheels. Without it a program compiles what it imports, at every start where the
+//! user can't write to the environment.
 
 mod account;
+mod bytecode;
 mod environment;
 mod error;
 mod facts;
 mod tree;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use mlbuild_wheels::{Compression, Layer, LayerStore, Target};
-use oci_spec::image::Descriptor;
+use oci_spec::image::{Descriptor, Digest};
 use serde_json::{Map, Value, json};
 
 use crate::image::layer::{LayerEntry, Packing, write_tar};
@@ -27,7 +29,8 @@ use crate::image::pack::{OwnLayer, PackBase, PackedFolder, compose};
 use crate::image::{ImageLayer, PlatformImage};
 
 pub use account::Account;
-pub use environment::{EnvironmentLayer, PinnedWheel};
+pub use bytecode::{BytecodeQuestion, Uncompiled};
+pub use environment::{EnvironmentLayer, EnvironmentNeeds, PinnedWheel, environment_needs};
 pub use error::AssembleError;
 pub use facts::BaseFacts;
 
@@ -62,6 +65,17 @@ pub struct AssembleRequest<'a> {
     pub epoch: i64,
     /// How its layers are packed.
     pub compression: Compression,
+    /// Names the Python whose bytecode is in the layers of wheels, with all that it loads: the digest of
+    /// the base's configuration. Without it they have none.
+    pub compiler: Option<&'a str>,
+    /// Layers that needn't be in the folder: wherever the image goes, they are there.
+    pub elsewhere: &'a HashSet<Digest>,
+}
+
+impl AssembleRequest<'_> {
+    fn target(&self) -> Result<Target, AssembleError> {
+        Target::new(self.facts.python, self.prefix).map_err(AssembleError::Unfit)
+    }
 }
 
 /// An image that was put together.
@@ -82,7 +96,7 @@ pub fn assemble(
     store: &LayerStore,
     into: &PackedFolder,
 ) -> Result<Assembled, AssembleError> {
-    let target = Target::new(request.facts.python, request.prefix).map_err(AssembleError::Unfit)?;
+    let target = request.target()?;
     request.facts.check_target(&target)?;
     let others = 1 + request.written.len() + request.files.len();
     let environment = environment::layers(request, &target, others, store)?;
@@ -93,7 +107,9 @@ pub fn assemble(
     }
     let mut own = vec![venv_layer(request, &target, store, into)?];
     for layer in &environment {
-        bring(&layer.blob, &layer.layer, into)?;
+        if let Some(blob) = &layer.blob {
+            bring(blob, &layer.layer, into)?;
+        }
         own.push(OwnLayer {
             layer: image_layer(&layer.layer),
             about: format!("mlbuild: {}", layer.packages.join(", ")),

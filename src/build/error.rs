@@ -86,6 +86,12 @@ pub enum BuildError {
         /// Whether what is missing is pinned packages.
         lacks_pins: bool,
     },
+    /// The lock wants bytecode, and nobody can make it.
+    #[error("the lock says that its packages come with bytecode, which isn't made: {reason}")]
+    NoBytecode {
+        /// Why not.
+        reason: String,
+    },
     /// Putting the image together failed.
     #[error(transparent)]
     Assemble(#[from] AssembleError),
@@ -181,7 +187,8 @@ impl BuildError {
             Self::Lock(LockError::Write { .. })
             | Self::Run(RunRecordError::Write { .. })
             | Self::Unwritable { .. }
-            | Self::Unwritten { .. } => ErrorKind::Environment,
+            | Self::Unwritten { .. }
+            | Self::NoBytecode { .. } => ErrorKind::Environment,
             Self::BaseStream(_) | Self::Pack(_) | Self::WorkFolder(_) | Self::Write { .. } => {
                 ErrorKind::Environment
             }

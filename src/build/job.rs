@@ -314,6 +314,7 @@ impl Job<'_> {
 fn built_by_builder(build: &LockedBuild) -> LockedBuild {
     let mut build = build.clone();
     build.method = None;
+    build.bytecode = false;
     for pins in build.platforms.values_mut() {
         pins.layers.clear();
     }

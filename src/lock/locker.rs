@@ -212,6 +212,7 @@ impl Locker<'_> {
             level: 3,
             as_of,
             method: self.method(),
+            bytecode: self.method().is_some(),
             vendored: None,
             platforms,
         };

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use super::error::VerifyError;
 use crate::build::BuildError;
-use crate::build::assembled::Assembling;
+use crate::build::assembled::{Assembling, Destination};
 use crate::build::repack::{self, Purpose, Repacked};
 use crate::builder::{self, BuildInputs, Builder, Connection, SolveRequest};
 use crate::host::{self, HostSettings};
@@ -84,6 +84,7 @@ pub async fn rebuild(
             registry,
             locked,
             build,
+            is_fixed: true,
             reporter,
         };
         return assemble(&assembling).await;
@@ -107,9 +108,9 @@ async fn assemble(assembling: &Assembling<'_>) -> Result<Rebuilt, VerifyError> {
         reason,
         lacks_pins: false,
     })?;
-    assembling.provide().await?;
+    let prepared = assembling.prepare(&assembly, Destination::Here).await?;
     assembling.reporter.note("assembling it again");
-    let made = tokio::task::block_in_place(|| assembling.make(&assembly))?;
+    let made = tokio::task::block_in_place(|| assembling.make(&assembly, &prepared))?;
     Ok(Rebuilt {
         manifests: made.packed.manifests(),
         builder: format!("mlbuild {}", env!("CARGO_PKG_VERSION")),

@@ -9,6 +9,7 @@ use oci_spec::image::Digest;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::bytecode::Bytecode;
 use crate::error::{Fault, LayerError};
 use crate::files::{FileList, InstalledFile};
 use crate::install::{InstallPath, Installation, Source};
@@ -55,13 +56,32 @@ pub fn write_wheels(
     compression: Compression,
     out: impl Write,
 ) -> Result<(Layer, FileList), LayerError> {
+    write_compiled(wheels, &[], target, compression, out)
+}
+
+/// As [`write_wheels`], with the bytecode of each wheel, which takes the place of all that they bring
+/// themselves. It isn't in the list of files: it says nothing that its sources don't.
+///
+/// # Errors
+/// As [`write_wheels`].
+pub fn write_compiled(
+    wheels: &[Wheel],
+    bytecode: &[Bytecode],
+    target: &Target,
+    compression: Compression,
+    out: impl Write,
+) -> Result<(Layer, FileList), LayerError> {
     let mut scratch = Scratch::new();
     let mut plans = Vec::new();
     for wheel in wheels {
         plans.push(Installation::plan(wheel, target, &mut scratch)?);
     }
+    for (plan, bytecode) in plans.iter_mut().zip(bytecode) {
+        plan.compiled(bytecode);
+    }
     let mut writer = Writer {
         wheels,
+        bytecode,
         hashes: plans.iter().map(|plan| plan.hashes.clone()).collect(),
         scratch,
         tar: TarWriter::new(Sink::new(out, compression).map_err(LayerError::Write)?),
@@ -80,6 +100,13 @@ pub fn write_wheels(
             add_parents(&mut tree, &path);
             tree.entry(path).or_default();
         }
+    }
+    for planned in tree.values_mut() {
+        // Of equal sources either bytecode does: the wheels' order must make no difference.
+        planned.sort_by_key(|one| match &one.source {
+            Source::Compiled { .. } => wheels[one.wheel].sha256.as_str(),
+            _ => "",
+        });
     }
     writer.folder(target.folder())?;
     let mut last_file: Option<&InstallPath> = None;
@@ -153,6 +180,8 @@ fn layer(written: Written, compression: Compression) -> Layer {
 
 struct Writer<'a, W: Write> {
     wheels: &'a [Wheel],
+    /// Of each wheel, or of none.
+    bytecode: &'a [Bytecode],
     /// Of each wheel the hashes that its RECORD has, by entry.
     hashes: Vec<std::collections::HashMap<usize, String>>,
     scratch: Scratch,
@@ -161,7 +190,7 @@ struct Writer<'a, W: Write> {
 }
 
 /// An error of a wheel or of the output, while content is on its way from the one to the other.
-enum Stopped {
+pub(crate) enum Stopped {
     Fault(Fault),
     Write(std::io::Error),
 }
@@ -173,7 +202,7 @@ impl From<Fault> for Stopped {
 }
 
 impl Stopped {
-    fn of(self, wheel: &Wheel) -> LayerError {
+    pub(crate) fn of(self, wheel: &Wheel) -> LayerError {
         match self {
             Stopped::Fault(fault) => wheel.error(fault).into(),
             Stopped::Write(error) => LayerError::Write(error),
@@ -195,7 +224,7 @@ impl<W: Write> Writer<'_, W> {
         planned: &[Planned],
     ) -> Result<(), LayerError> {
         let is_executable = planned.iter().any(|p| is_executable(&p.source));
-        let size = self.size(&planned[0]);
+        let size = planned[0].source.size(&self.wheels[planned[0].wheel]);
         let header = Header::File {
             is_executable,
             size,
@@ -203,6 +232,9 @@ impl<W: Write> Writer<'_, W> {
         self.tar.header(full, &header).map_err(LayerError::Write)?;
         let hash = self.copy(&planned[0], true)?;
         self.tar.end_of_file(size).map_err(LayerError::Write)?;
+        if let Source::Compiled { .. } = planned[0].source {
+            return Ok(());
+        }
         for other in &planned[1..] {
             if self.copy(other, false)? != hash {
                 return Err(LayerError::Overlap {
@@ -220,15 +252,6 @@ impl<W: Write> Writer<'_, W> {
         Ok(())
     }
 
-    fn size(&self, planned: &Planned) -> u64 {
-        let entries = self.wheels[planned.wheel].archive.entries();
-        match &planned.source {
-            Source::Made { bytes, .. } => bytes.len() as u64,
-            Source::Entry { at, .. } => entries[*at].size,
-            Source::Rewritten { at, skip, start } => entries[*at].size - skip + start.len() as u64,
-        }
-    }
-
     /// Reads a file's content, writes it where `is_written`, and gives back its hash.
     fn copy(&mut self, planned: &Planned, is_written: bool) -> Result<[u8; 32], LayerError> {
         let wheel = &self.wheels[planned.wheel];
@@ -241,32 +264,22 @@ impl<W: Write> Writer<'_, W> {
             }
             Ok(())
         };
-        let (at, skip, start): (usize, u64, &[u8]) = match &planned.source {
-            Source::Made { bytes, .. } => {
-                put(bytes).map_err(|stopped: Stopped| stopped.of(wheel))?;
-                return Ok(hash.finalize().into());
-            }
-            Source::Entry { at, .. } => (*at, 0, &[]),
-            Source::Rewritten { at, skip, start } => (*at, *skip, start),
-        };
-        let entry = &wheel.archive.entries()[at];
-        let (mut left, mut whole) = (skip, (skip > 0).then(Sha256::new));
-        let read = put(start).and_then(|()| {
-            wheel.archive.content(entry, &mut self.scratch, |piece| {
-                if let Some(whole) = &mut whole {
-                    whole.update(piece);
-                }
-                let dropped = left.min(piece.len() as u64);
-                left -= dropped;
-                put(&piece[dropped as usize..])
-            })
-        });
-        read.map_err(|stopped| stopped.of(wheel))?;
+        if let Source::Compiled { path, .. } = &planned.source {
+            let read = self.bytecode[planned.wheel].read(path);
+            let put = read.map_err(Stopped::Write).and_then(|bytes| put(&bytes));
+            put.map_err(|stopped| stopped.of(wheel))?;
+            return Ok(hash.finalize().into());
+        }
+        let read = content(wheel, &planned.source, &mut self.scratch, &mut put);
+        let whole = read.map_err(|stopped| stopped.of(wheel))?;
         let hash: [u8; 32] = hash.finalize().into();
-        let found = whole.map_or(hash, |whole| whole.finalize().into());
+        let found = whole.unwrap_or(hash);
+        let Some(at) = planned.source.entry() else {
+            return Ok(hash);
+        };
         let stated = self.hashes[planned.wheel].get(&at);
         if stated.is_some_and(|stated| *stated != URL_SAFE_NO_PAD.encode(found)) {
-            let path = entry.path.to_string();
+            let path = wheel.archive.entries()[at].path.to_string();
             let why = "its hash is another one".to_owned();
             return Err(wheel.error(Fault::Record { path, why }).into());
         }
@@ -300,5 +313,33 @@ fn is_executable(source: &Source) -> bool {
     match source {
         Source::Entry { is_executable, .. } | Source::Made { is_executable, .. } => *is_executable,
         Source::Rewritten { .. } => true,
+        Source::Compiled { .. } => false,
     }
+}
+
+/// Gives a file's content to `put`. Of a rewritten one also the hash that it has in the archive.
+pub(crate) fn content(
+    wheel: &Wheel,
+    source: &Source,
+    scratch: &mut Scratch,
+    put: &mut dyn FnMut(&[u8]) -> Result<(), Stopped>,
+) -> Result<Option<[u8; 32]>, Stopped> {
+    let (at, skip, start): (usize, u64, &[u8]) = match source {
+        Source::Made { bytes, .. } => return put(bytes).map(|()| None),
+        Source::Compiled { .. } => return Ok(None),
+        Source::Entry { at, .. } => (*at, 0, &[]),
+        Source::Rewritten { at, skip, start } => (*at, *skip, start),
+    };
+    let (mut left, mut whole) = (skip, (skip > 0).then(Sha256::new));
+    put(start)?;
+    let entry = &wheel.archive.entries()[at];
+    wheel.archive.content(entry, scratch, |piece| {
+        if let Some(whole) = &mut whole {
+            whole.update(piece);
+        }
+        let dropped = left.min(piece.len() as u64);
+        left -= dropped;
+        put(&piece[dropped as usize..])
+    })?;
+    Ok(whole.map(|whole| whole.finalize().into()))
 }

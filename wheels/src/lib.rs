@@ -11,6 +11,7 @@
 //! | which wheels fit a Python | [`Tags`] | `tags.rs` |
 //! | a file that is the pinned one | [`Wheel`] | `wheel.rs` |
 //! | where each of its files goes | `Installation` | `install/` |
+//! | bytecode of its modules, made by the image's Python | [`Bytecode`] | `bytecode/` |
 //! | the layer's bytes | [`Layer`] | `layer.rs` |
 //! | kept by what it was made from | [`LayerStore`] | `store/` |
 //! | which wheels share a layer, and in which order | [`group`] | `group.rs` |
@@ -18,6 +19,7 @@
 //!
 //! It knows no registry, no network and no image: that is its callers' business.
 
+mod bytecode;
 mod error;
 mod files;
 mod group;
@@ -37,13 +39,14 @@ mod venv;
 mod wheel;
 mod zip;
 
+pub use bytecode::{AnswerError, Bytecode, BytecodeKey, ModuleSource, Sources, write_sources};
 pub use error::{Fault, LayerError, WheelError};
 pub use files::{FileList, InstalledFile, check_overlaps};
 pub use group::{Budget, Group, group};
-pub use layer::{LAYER_FORMAT, Layer, write_entries, write_wheels};
+pub use layer::{LAYER_FORMAT, Layer, write_compiled, write_entries, write_wheels};
 pub use name::{WheelName, normalize};
 pub use sink::Compression;
-pub use store::{LayerKey, LayerStore, StoreError, StoredLayer};
+pub use store::{LayerKey, LayerStore, PrunedLayers, StoreError, StoredLayer, prune_layers};
 pub use tags::{Libc, Platform, Tag, Tags};
 pub use tar::{Content, TreeEntry};
 pub use target::{PythonVersion, Target};

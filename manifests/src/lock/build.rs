@@ -32,6 +32,9 @@ pub struct LockedBuild {
     /// What makes the image: `assemble` where mlbuild itself does; absent: a builder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub method: Option<String>,
+    /// Of an image that mlbuild assembles, whether its packages have the bytecode of the base's Python.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub bytecode: bool,
     /// Manifest of the packages kept beside the image, where they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vendored: Option<Digest>,
@@ -156,6 +159,9 @@ impl LockedBuild {
             return Err(format!(
                 "`method` is {method:?}; there is {ASSEMBLE:?}, or none"
             ));
+        }
+        if self.bytecode && self.method.is_none() {
+            return Err("`bytecode` is of an image that has a `method`".to_owned());
         }
         self.platforms.values().try_for_each(Pins::check)
     }

@@ -197,6 +197,9 @@ fn build_lines(out: &mut TomlText, build: &LockedBuild) {
     out.plain("level", build.level);
     out.optional("as_of", build.as_of.as_ref());
     out.optional("method", build.method.as_ref());
+    if build.bytecode {
+        out.plain("bytecode", true);
+    }
     out.optional("vendored", build.vendored.as_ref());
     if build.platforms.is_empty() {
         out.table("image.build.platforms");

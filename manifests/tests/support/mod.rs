@@ -144,6 +144,7 @@ pub fn pinned(name: &str) -> LockedImage {
             level: 3,
             as_of: Some("2026-03-01T23:59:59Z".parse().expect("a time")),
             method: None,
+            bytecode: false,
             vendored: Some(digest(0x51)),
             platforms: BTreeMap::from([("linux/amd64".to_owned(), pins)]),
         }),

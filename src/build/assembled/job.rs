@@ -3,7 +3,7 @@
 use mlbuild_manifests::lock::{ASSEMBLE, Inputs, LockedBuild};
 use mlbuild_progress::LocalSteps;
 
-use super::{Assembling, Assembly, Made};
+use super::{Assembling, Assembly, Destination, Made, Prepared, places};
 use crate::build::BuildError;
 use crate::build::job::Job;
 use crate::build::outcome::BuildOutcome;
@@ -12,11 +12,8 @@ use crate::build::skip::Skip;
 use crate::builder::{self, BuildOutput, Builder, BuilderError};
 use crate::planning::bases::Bases;
 use crate::planning::context::Before;
+use crate::registry::RegistryError;
 use crate::settings::{LockMode, Method};
-
-/// What is said of every image that is made so.
-const WITHOUT_BYTECODE: &str = "the packages come without bytecode: each start compiles what it \
-     imports, unless its user may write to /opt/venv";
 
 impl Job<'_> {
     /// What the image is to be assembled from; `None` where a builder makes it, as the method lets it.
@@ -65,6 +62,7 @@ impl Job<'_> {
             registry: self.registry,
             locked,
             build,
+            is_fixed: self.settings.lock.mode > LockMode::Free,
             reporter: self.reporter,
         })
     }
@@ -84,18 +82,29 @@ impl Job<'_> {
                 self.registry.check_push(tag).await?;
             }
         }
-        assembling.provide().await?;
         let docker = self.docker().await?;
-        let (made, built) = self
-            .with_progress(&assembling, assembly, docker.as_ref())
-            .await?;
-        self.reporter.note(WITHOUT_BYTECODE);
+        let destination = self.destination(docker.is_some());
+        let prepared = assembling.prepare(assembly, destination).await?;
+        let work = (&assembling, assembly, &prepared);
+        let (made, built) = match self.with_progress(work, docker.as_ref()).await {
+            // A layer that the registry had a moment ago, or doesn't lend: it is made here.
+            Err(BuildError::Registry(error))
+                if !prepared.elsewhere.is_empty()
+                    && matches!(*error, RegistryError::NotMounted { .. }) =>
+            {
+                drop(prepared);
+                let prepared = assembling.prepare(assembly, Destination::Here).await?;
+                let work = (&assembling, assembly, &prepared);
+                self.with_progress(work, docker.as_ref()).await?
+            }
+            other => other?,
+        };
         let confirmed = self.confirm(built.digest().as_deref()).await?;
         let inputs = Inputs {
             context: context.unchanged()?,
             ..inputs.clone()
         };
-        let packages = self.lists_packages().then_some(made.packages);
+        let packages = self.lists_packages().then(|| made.packages.clone());
         let entry = publish::Entry {
             settings: self.settings,
             key: self.key,
@@ -104,7 +113,7 @@ impl Job<'_> {
             builder: ("mlbuild".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
             confirmed: confirmed.as_ref(),
             packages: packages.clone(),
-            build: Some(self.assembled_build(assembling.build, made.layers)),
+            build: Some(self.assembled_build(assembling.build, &made)),
         };
         let run_id = self.write(&entry, confirmed.as_ref()).await?;
         skip.remember(&inputs, &built, confirmed.as_ref(), packages);
@@ -116,12 +125,13 @@ impl Job<'_> {
     }
 
     /// The pins as the lock has them of such an image.
-    fn assembled_build(&self, build: &LockedBuild, layers: Vec<String>) -> LockedBuild {
+    fn assembled_build(&self, build: &LockedBuild, made: &Made) -> LockedBuild {
         let mut build = build.clone();
         build.method = Some(ASSEMBLE.to_owned());
+        build.bytecode = made.has_bytecode;
         let (locked, _) = self.pinned.expect("it was made from pins");
         if let Some(pins) = build.platforms.get_mut(&locked.platform) {
-            pins.layers = layers;
+            pins.layers.clone_from(&made.layers);
         }
         build
     }
@@ -146,10 +156,19 @@ impl Job<'_> {
         ))))
     }
 
+    /// Where the image goes: what only a registry gets needn't be here.
+    fn destination(&self, is_loaded: bool) -> Destination<'_> {
+        let is_written = self.plan.outputs.iter().any(|out| out.kind == "oci");
+        if self.settings.build.push && !is_loaded && !is_written {
+            Destination::Registries(&self.settings.tags)
+        } else {
+            Destination::Here
+        }
+    }
+
     async fn with_progress(
         &self,
-        assembling: &Assembling<'_>,
-        assembly: &Assembly,
+        work: (&Assembling<'_>, &Assembly, &Prepared),
         docker: Option<&Docker>,
     ) -> Result<(Made, BuildOutput), BuildError> {
         let cancel = self.reporter.cancellation();
@@ -158,7 +177,7 @@ impl Job<'_> {
         let work = async move {
             tokio::select! {
                 biased;
-                done = self.make_and_deliver(assembling, assembly, docker, steps) => done,
+                done = self.make_and_deliver(work, docker, steps) => done,
                 () = cancel.cancelled() => Err(BuilderError::Cancelled.into()),
             }
         };
@@ -169,13 +188,12 @@ impl Job<'_> {
 
     async fn make_and_deliver(
         &self,
-        assembling: &Assembling<'_>,
-        assembly: &Assembly,
+        (assembling, assembly, prepared): (&Assembling<'_>, &Assembly, &Prepared),
         docker: Option<&Docker>,
         steps: LocalSteps,
     ) -> Result<(Made, BuildOutput), BuildError> {
         let step = steps.begin("assembling the image");
-        let made = match tokio::task::block_in_place(|| assembling.make(assembly)) {
+        let made = match tokio::task::block_in_place(|| assembling.make(assembly, prepared)) {
             Ok(made) => made,
             Err(error) => {
                 step.failed(&error.to_string());
@@ -198,6 +216,7 @@ impl Job<'_> {
             packed
                 .push(self.registry, &self.settings.tags, &steps)
                 .await?;
+            places::note(&made.digests, &self.settings.tags);
         }
         Ok((made, output))
     }

@@ -4,29 +4,35 @@
 //! | step | file |
 //! | --- | --- |
 //! | what the Dockerfile comes to, or why it has to be run | `recipe` |
+//! | which layers have to be made, and what for that | `prepare` |
+//! | bytecode of packages, by the base's Python on a builder | `bytecode` |
 //! | the layer of the project's files | `code` |
+//! | which repositories have which layers | `places` |
 //! | in place of a build | `job` |
 
+mod bytecode;
 mod code;
 mod job;
+mod places;
+mod prepare;
 mod recipe;
 
 use mlbuild_manifests::lock::{AptPackage, LockedBuild, LockedPackages, Pins, PythonPackage};
 use mlbuild_templates::compose::INPUTS_CONTEXT;
-use mlbuild_wheels::{Compression as LayerCompression, LayerStore, Tags, Target, WheelName};
+use mlbuild_wheels::{Compression as LayerCompression, Tags, Target, WheelName};
+use oci_spec::image::Digest;
 
+pub use self::prepare::{Destination, Prepared};
 use self::recipe::Recipe;
 use super::BuildError;
 use super::repack::{self, Repacked, bases};
 use crate::assemble::{
     AssembleError, AssembleRequest, Assembled, BaseFacts, FilesLayer, PinnedWheel, assemble,
 };
-use crate::builder::{self, Connection};
 use crate::env_vars;
 use crate::host::HostSettings;
 use crate::image::pack::{PackedFolder, PackedImage};
 use crate::image_source;
-use crate::lock::provide::{self, Fetch};
 use crate::plan::{BuildPlan, Compression, Context, Repack};
 use crate::planning::locked::LockedPlan;
 use crate::registry::Registry;
@@ -35,8 +41,6 @@ use crate::settings::{ImageSettings, Source};
 
 /// The environment of every composed image.
 const PREFIX: &str = "/opt/venv";
-/// Bytes of layers that are kept on this machine.
-const MOST_KEPT: u64 = 20 << 30;
 
 /// What an image is put together from.
 #[derive(Clone, Copy)]
@@ -51,6 +55,8 @@ pub struct Assembling<'a> {
     pub locked: &'a LockedPlan,
     /// What that is pinned to.
     pub build: &'a LockedBuild,
+    /// Whether it must be the very image that the lock is of.
+    pub is_fixed: bool,
     /// Takes what there is to tell.
     pub reporter: &'a dyn Reporter,
 }
@@ -71,6 +77,10 @@ pub struct Made {
     pub packed: Repacked,
     /// The packages with a layer of their own, from the bottom.
     pub layers: Vec<String>,
+    /// Digests of all layers of packages.
+    pub digests: Vec<Digest>,
+    /// Whether packages have bytecode.
+    pub has_bytecode: bool,
     /// What it holds.
     pub packages: LockedPackages,
 }
@@ -179,72 +189,21 @@ impl Assembling<'_> {
         recipe::read(typed, base, &self.locked.plan)
     }
 
-    /// Fetches the wheels that this machine lacks: from beside the image, else by a builder.
-    ///
-    /// # Errors
-    /// Where nobody has one.
-    pub async fn provide(&self) -> Result<(), BuildError> {
-        let Self {
-            settings,
-            host,
-            registry,
-            locked,
-            build,
-            reporter,
-        } = *self;
-        let store = locked.view.store();
-        let lacks = || {
-            let mut wheels = self.pins().python_packages.iter();
-            wheels.any(|file| !file.build_only && !store.has(&file.sha256, file.size))
-        };
-        if lacks() {
-            provide::from_beside(settings, registry, locked, build, reporter).await?;
-        }
-        if lacks() {
-            let Connection { builder, .. } =
-                builder::connect_or_start(&settings.build, reporter).await?;
-            let builder = &builder;
-            let fetch = Fetch {
-                settings,
-                host,
-                registry,
-                builder,
-                reporter,
-            };
-            fetch.provide(locked, build).await?;
-        }
-        Ok(())
-    }
-
     /// Puts the image together in a folder.
     ///
     /// # Errors
     /// A wheel or a file that can't be read, and a full disk.
-    pub fn make(&self, assembly: &Assembly) -> Result<Made, BuildError> {
+    pub fn make(&self, assembly: &Assembly, prepared: &Prepared) -> Result<Made, BuildError> {
         let plan = &self.locked.plan;
         let folder = repack::work_folder()?;
         let into = PackedFolder::create(&folder.path().join("image"))?;
-        let kept = match env_vars::state_dir() {
-            Some(state) => state.join("layers"),
-            None => folder.path().join("layers"),
-        };
-        let store = LayerStore::open(&kept, MOST_KEPT).map_err(AssembleError::from)?;
         let wheels = PinnedWheel::of_pins(self.pins(), self.locked.view.store())?;
         let code = code::write(assembly, plan, &into)?;
         let request = AssembleRequest {
-            base: &assembly.base.pack,
-            facts: &assembly.facts,
-            prefix: PREFIX,
-            wheels: &wheels,
-            before: &self.pins().layers,
             written: &[code],
-            files: assembly.user.as_slice(),
-            settings: &assembly.recipe.settings,
-            annotations: &plan.annotations,
-            epoch: assembly.repack.epoch,
-            compression: assembly.compression,
+            ..self.request(assembly, prepared, &wheels)
         };
-        let made = assemble(&request, &store, &into)?;
+        let made = assemble(&request, &prepared.store, &into)?;
         let packages = self.packages(&assembly.facts, &made);
         let alone = made
             .environment
@@ -254,6 +213,12 @@ impl Assembling<'_> {
                 _ => None,
             });
         let layers = alone.collect();
+        let digests = made
+            .environment
+            .iter()
+            .map(|layer| layer.layer.digest.clone());
+        let digests: Vec<Digest> = digests.collect();
+        let beside = places::with_most(&digests, &self.settings.tags);
         let image = PackedImage {
             image: made.image,
             base_layers: assembly.base.pack.image.layers.len(),
@@ -263,10 +228,35 @@ impl Assembling<'_> {
         };
         let base = assembly.base.reference.clone();
         Ok(Made {
-            packed: Repacked::assembled(image, base, into, folder),
+            packed: Repacked::assembled(image, base, beside, into, folder),
             layers,
+            digests,
             packages,
+            has_bytecode: prepared.compiler.is_some(),
         })
+    }
+
+    fn request<'b>(
+        &'b self,
+        assembly: &'b Assembly,
+        prepared: &'b Prepared,
+        wheels: &'b [PinnedWheel],
+    ) -> AssembleRequest<'b> {
+        AssembleRequest {
+            base: &assembly.base.pack,
+            facts: &assembly.facts,
+            prefix: PREFIX,
+            wheels,
+            before: &self.pins().layers,
+            written: &[],
+            files: assembly.user.as_slice(),
+            settings: &assembly.recipe.settings,
+            annotations: &self.locked.plan.annotations,
+            epoch: assembly.repack.epoch,
+            compression: assembly.compression,
+            compiler: prepared.compiler.as_deref(),
+            elsewhere: &prepared.elsewhere,
+        }
     }
 
     /// The base's Debian packages and the environment's distributions.

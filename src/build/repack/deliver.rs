@@ -37,7 +37,8 @@ impl Repacked {
         self.into.name(&self.top, None)?;
         for tag in tags {
             let beside = |base: &&Reference| base.registry() == tag.registry();
-            let near = self.bases.iter().flatten().filter(beside);
+            let near = self.bases.iter().flatten().chain(&self.beside);
+            let near = near.filter(beside);
             let near: Vec<String> = near.map(|base| base.repository().to_owned()).collect();
             let step = Arc::new(steps.begin(format!("pushing {tag}")));
             let told = step.clone();

@@ -35,6 +35,8 @@ pub struct Repacked {
     is_of_classic: bool,
     /// Where the base of each image is.
     bases: Vec<Option<Reference>>,
+    /// Repositories that may have some of the layers.
+    beside: Vec<Reference>,
     folder: TempDir,
 }
 
@@ -134,6 +136,7 @@ fn pack_all(
         into,
         is_of_classic: options.drops_unchanged,
         bases: found,
+        beside: Vec::new(),
         folder,
     })
 }
@@ -147,6 +150,7 @@ impl Repacked {
     pub(super) fn assembled(
         image: PackedImage,
         base: Reference,
+        beside: Vec<Reference>,
         into: PackedFolder,
         folder: TempDir,
     ) -> Self {
@@ -157,6 +161,7 @@ impl Repacked {
             into,
             is_of_classic: false,
             bases: vec![Some(base)],
+            beside,
             folder,
         }
     }

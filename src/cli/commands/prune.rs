@@ -1,11 +1,14 @@
-//! `mlbuild prune`: room where packages of locked builds are kept.
+//! `mlbuild prune`: room where packages of locked builds, and layers of assembled ones, are kept.
 
+use std::collections::BTreeSet;
+use std::io::ErrorKind;
 use std::time::SystemTime;
 
 use clap::Args;
 use jiff::Timestamp;
 use mlbuild_manifests::LockFile;
 use mlbuild_progress::human_bytes;
+use mlbuild_wheels::{PrunedLayers, prune_layers};
 use serde_json::json;
 
 use crate::cli::error::{CommandError, CommandResult};
@@ -14,7 +17,7 @@ use crate::cli::support::output;
 use crate::cli::support::size;
 use crate::cli::support::time;
 use crate::env_vars;
-use crate::package_store::{Kept, Prune, Store, StoreError};
+use crate::package_store::{Choice, Kept, Prune, Store, StoreError};
 use crate::scratch;
 
 /// Remove packages that this machine keeps for locked builds.
@@ -22,7 +25,10 @@ use crate::scratch;
 /// It also removes what killed commands left in the folder for caches, as every command does when it
 /// starts, and says what that was.
 ///
-/// Those that a lock needs stay: any mlbuild.lock that this user has pinned or built from here, and
+/// Layers and bytecode that were made of wheels for assembled images go by the same rules, after the
+/// packages: they can be made again.
+///
+/// Packages that a lock needs stay: any mlbuild.lock that this user has pinned or built from here, and
 /// that is still in its place. A build that needs a removed package fetches it again, from beside the
 /// image or from its archive, as far as that still has it.
 #[derive(Debug, Clone, Args)]
@@ -73,16 +79,8 @@ pub fn run(args: &PruneArgs) -> CommandResult {
         keep_size: args.keep_size,
         ..Prune::default()
     };
-    let served = store.served()?;
-    for path in served.iter().filter(|_| !args.all) {
-        let lock = LockFile::load(path).map_err(|error| {
-            CommandError::user(format!("nothing is removed: {error}"))
-                .hint("mend that lock, or remove what locks need too: --all")
-        })?;
-        let builds = lock.images().filter_map(|image| image.build.as_ref());
-        let files = builds.flat_map(|build| build.platforms.values().flat_map(|pins| pins.files()));
-        let needed = files.map(|(sha256, _)| sha256.to_owned());
-        prune.needed.extend(needed);
+    if !args.all {
+        prune.needed = needed(&store)?;
     }
     let choice = if args.dry_run {
         store.choose(&prune)
@@ -90,6 +88,7 @@ pub fn run(args: &PruneArgs) -> CommandResult {
         store.prune(&prune)
     };
     let choice = choice?;
+    let layers = layers(args, &choice)?;
     let bytes = |files: &[Kept]| files.iter().map(|file| file.size).sum::<u64>();
     let (removed, kept) = (bytes(&choice.removed), bytes(&choice.kept));
     let left_bytes = left.iter().map(|left| left.size).sum::<u64>();
@@ -104,6 +103,12 @@ pub fn run(args: &PruneArgs) -> CommandResult {
                     "removed_bytes": removed,
                     "kept": hashes(&choice.kept),
                     "kept_bytes": kept,
+                    "layers": {
+                        "removed": layers.removed,
+                        "removed_bytes": layers.removed_bytes,
+                        "kept": layers.kept,
+                        "kept_bytes": layers.kept_bytes,
+                    },
                     "left_by_killed": left.iter().map(|left| &left.path).collect::<Vec<_>>(),
                     "left_by_killed_bytes": left_bytes,
                     "dry_run": args.dry_run,
@@ -124,13 +129,22 @@ pub fn run(args: &PruneArgs) -> CommandResult {
                     size(left_bytes),
                 ));
             }
+            let verb = if args.dry_run {
+                "would remove"
+            } else {
+                "removed"
+            };
+            if layers != PrunedLayers::default() {
+                output::note(&format!(
+                    "{verb} {} layers and files of bytecode, {}; {} kept, {}",
+                    layers.removed,
+                    size(layers.removed_bytes),
+                    layers.kept,
+                    size(layers.kept_bytes),
+                ));
+            }
             output::answer(&format!(
-                "{} {} packages, {}; {} kept, {}",
-                if args.dry_run {
-                    "would remove"
-                } else {
-                    "removed"
-                },
+                "{verb} {} packages, {}; {} kept, {}",
                 choice.removed.len(),
                 size(removed),
                 choice.kept.len(),
@@ -138,4 +152,43 @@ pub fn run(args: &PruneArgs) -> CommandResult {
             ))
         }
     }
+}
+
+/// Hashes of what locks need that were served from here.
+fn needed(store: &Store) -> Result<BTreeSet<String>, CommandError> {
+    let mut needed = BTreeSet::new();
+    for path in store.served()? {
+        let lock = LockFile::load(&path).map_err(|error| {
+            CommandError::user(format!("nothing is removed: {error}"))
+                .hint("mend that lock, or remove what locks need too: --all")
+        })?;
+        let builds = lock.images().filter_map(|image| image.build.as_ref());
+        let files = builds.flat_map(|build| build.platforms.values().flat_map(|pins| pins.files()));
+        needed.extend(files.map(|(sha256, _)| sha256.to_owned()));
+    }
+    Ok(needed)
+}
+
+/// Layers have the room that the packages leave of the size that is to be kept.
+fn layers(args: &PruneArgs, packages: &Choice) -> Result<PrunedLayers, CommandError> {
+    let Some(state) = env_vars::state_dir() else {
+        return Ok(PrunedLayers::default());
+    };
+    let kept: u64 = packages.kept.iter().map(|file| file.size).sum();
+    let root = state.join("layers");
+    let pruned = prune_layers(
+        &root,
+        args.older_than.map(SystemTime::from),
+        args.keep_size.map(|size| size.saturating_sub(kept)),
+        args.dry_run,
+    );
+    pruned.map_err(|error| {
+        let busy = error.source.kind() == ErrorKind::ResourceBusy;
+        let made = CommandError::environment(error.to_string());
+        if busy {
+            made.hint("run it again when that has ended")
+        } else {
+            made
+        }
+    })
 }

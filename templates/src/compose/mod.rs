@@ -8,6 +8,7 @@
 
 mod apt;
 mod apt_names;
+mod bytecode;
 mod decide;
 mod frameworks;
 mod inputs;
@@ -25,6 +26,7 @@ mod user;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+pub use bytecode::{COMPILE, MODULES_CONTEXT, bytecode_dockerfile};
 use decide::Decision;
 pub(crate) use decide::accelerator as resolve_accelerator;
 pub use origins::Origins;

@@ -13,6 +13,7 @@ mod record;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use crate::bytecode::{Bytecode, is_cached};
 use crate::error::{Fault, WheelError};
 use crate::target::Target;
 use crate::wheel::Wheel;
@@ -47,6 +48,29 @@ pub(crate) enum Source {
     },
     /// Made here.
     Made { bytes: Vec<u8>, is_executable: bool },
+    /// Bytecode of the wheel, by its path.
+    Compiled { path: String, size: u64 },
+}
+
+impl Source {
+    /// Bytes that it comes to.
+    pub(crate) fn size(&self, wheel: &Wheel) -> u64 {
+        let entries = wheel.archive.entries();
+        match self {
+            Source::Made { bytes, .. } => bytes.len() as u64,
+            Source::Entry { at, .. } => entries[*at].size,
+            Source::Rewritten { at, skip, start } => entries[*at].size - skip + start.len() as u64,
+            Source::Compiled { size, .. } => *size,
+        }
+    }
+
+    /// The entry of the archive that it is of.
+    pub(crate) fn entry(&self) -> Option<usize> {
+        match self {
+            Source::Entry { at, .. } | Source::Rewritten { at, .. } => Some(*at),
+            Source::Made { .. } | Source::Compiled { .. } => None,
+        }
+    }
 }
 
 /// An installation in the making.
@@ -72,6 +96,19 @@ impl Installation {
         scratch: &mut Scratch,
     ) -> Result<Self, WheelError> {
         plan(wheel, target, scratch).map_err(|fault| wheel.error(fault))
+    }
+
+    /// Takes bytecode in, in place of all that the wheel brings.
+    pub(crate) fn compiled(&mut self, bytecode: &Bytecode) {
+        self.files.retain(|path, _| !is_cached(path.as_str()));
+        self.folders.retain(|path| !is_cached(path.as_str()));
+        for (path, size) in bytecode.entries() {
+            let source = Source::Compiled {
+                path: path.to_owned(),
+                size,
+            };
+            self.files.insert(InstallPath::new(path.to_owned()), source);
+        }
     }
 }
 

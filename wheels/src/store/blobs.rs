@@ -12,6 +12,11 @@ use tempfile::NamedTempFile;
 /// What was used in this time may be on its way to a registry by this very process.
 const RECENT: Duration = Duration::from_secs(6 * 60 * 60);
 
+/// The folder of layers.
+pub(super) const BLOBS: &str = "blobs";
+/// The folder of bytecode.
+pub(super) const BYTECODE: &str = "bytecode";
+
 /// The name of a blob's file.
 pub(super) fn name(digest: &Digest) -> String {
     digest.digest().to_owned()
@@ -55,11 +60,11 @@ pub(super) fn evict_old(root: &Path) -> bool {
     gone.count() > 0
 }
 
-/// When each blob was used, its size and its file; files that a killed process left are as old as
-/// can be.
-fn all(root: &Path) -> Vec<(SystemTime, u64, PathBuf)> {
-    let entries = std::fs::read_dir(root.join("blobs"));
-    let entries = entries.into_iter().flatten().flatten();
+/// When each blob and each file of bytecode was used, its size and its path; files that a killed
+/// process left are as old as can be.
+pub(super) fn all(root: &Path) -> Vec<(SystemTime, u64, PathBuf)> {
+    let folders = [BLOBS, BYTECODE].map(|name| std::fs::read_dir(root.join(name)));
+    let entries = folders.into_iter().flatten().flatten().flatten();
     let blobs = entries.filter_map(|entry| {
         let meta = entry.metadata().ok()?;
         let is_left = entry.file_name().to_string_lossy().starts_with('.');

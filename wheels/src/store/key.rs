@@ -11,21 +11,26 @@ use crate::target::Target;
 pub struct LayerKey(String);
 
 impl LayerKey {
-    /// The key of the layer of wheels, by their hashes (hex), in any order.
+    /// The key of the layer of wheels, by their hashes (hex), in any order; `compiler` names the Python
+    /// whose bytecode is in it (see [`BytecodeKey`](crate::BytecodeKey)).
     pub fn of<'a>(
         wheels: impl IntoIterator<Item = &'a str>,
         target: &Target,
         compression: Compression,
+        compiler: Option<&str>,
     ) -> Self {
         let mut wheels: Vec<&str> = wheels.into_iter().collect();
         wheels.sort_unstable();
-        let text = format!(
+        let mut text = format!(
             "{LAYER_FORMAT}\n{}\n{}\n{}\n{}\n",
             compression.name(),
             target.python,
             target.prefix(),
             wheels.join("\n")
         );
+        if let Some(compiler) = compiler {
+            text.push_str(&format!("bytecode of {compiler}\n"));
+        }
         Self(hex::encode(Sha256::digest(text)))
     }
 

@@ -5,6 +5,7 @@
 //! | `blobs/HEX` | a layer's blob, named by its SHA-256 |
 //! | `index/KEY.json` | what the wheels of this key came to; stays when the blob goes |
 //! | `index/KEY.files` | which files are in it |
+//! | `bytecode/KEY` | the bytecode of a wheel, see `bytecode/` |
 //! | `locks/KEY` | held by whoever makes it, so that another process waits and finds it |
 //! | `in-use` | held by every process that uses the store, so that none removes another's blobs |
 //!
@@ -14,25 +15,28 @@
 mod blobs;
 mod index;
 mod key;
+mod prune;
 #[cfg(test)]
 mod tests;
 
 use std::fs::File;
-use std::io::{BufWriter, Write as _};
+use std::io::{self, BufWriter, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use tempfile::TempDir;
 
+use crate::bytecode::{AnswerError, Bytecode, BytecodeKey, Sources, read_answer};
 use crate::error::LayerError;
 use crate::files::FileList;
-use crate::layer::{Layer, write_entries, write_wheels};
+use crate::layer::{Layer, write_compiled, write_entries};
 use crate::sink::Compression;
 use crate::tar::TreeEntry;
 use crate::target::Target;
 use crate::wheel::Wheel;
 
 pub use key::LayerKey;
+pub use prune::{PrunedLayers, prune_layers};
 
 /// Why a store can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -76,7 +80,7 @@ impl LayerStore {
     /// # Errors
     /// Only where neither the folder nor one for temporary files can be used.
     pub fn open(root: &Path, most: u64) -> Result<Self, StoreError> {
-        let made = ["blobs", "index", "locks"]
+        let made = ["blobs", "bytecode", "index", "locks"]
             .iter()
             .try_for_each(|folder| std::fs::create_dir_all(root.join(folder)));
         let in_use = made.and_then(|()| File::create(root.join("in-use")));
@@ -128,17 +132,34 @@ impl LayerStore {
         target: &Target,
         compression: Compression,
     ) -> Result<StoredLayer, LayerError> {
+        self.make_compiled(wheels, None, target, compression)
+    }
+
+    /// As [`make`](Self::make), with bytecode, and who made it.
+    ///
+    /// # Errors
+    /// As [`make`](Self::make).
+    pub fn make_compiled(
+        &self,
+        wheels: &[Wheel],
+        compiled: Option<(&str, &[Bytecode])>,
+        target: &Target,
+        compression: Compression,
+    ) -> Result<StoredLayer, LayerError> {
         let hashes = wheels.iter().map(Wheel::sha256);
-        let key = LayerKey::of(hashes, target, compression);
+        let key = LayerKey::of(hashes, target, compression, compiled.map(|(by, _)| by));
         let whole = |found: &StoredLayer| found.blob.is_some();
         if let Some(found) = self.find(&key).filter(whole) {
             return Ok(found);
         }
-        let _lock = self.lock(&key);
+        let _lock = self.lock(key.as_str());
         if let Some(found) = self.find(&key).filter(whole) {
             return Ok(found);
         }
-        let write = |out: &mut BufWriter<&mut File>| write_wheels(wheels, target, compression, out);
+        let bytecode = compiled.map_or(&[][..], |(_, all)| all);
+        let write = |out: &mut BufWriter<&mut File>| {
+            write_compiled(wheels, bytecode, target, compression, out)
+        };
         let (blob, (layer, files)) = self.write_blob(write, |(layer, _)| layer)?;
         let made = StoredLayer {
             layer,
@@ -151,6 +172,42 @@ impl LayerStore {
             let _ = index::write(&self.root, &key, &made);
         }
         Ok(made)
+    }
+
+    /// What is kept of a wheel's bytecode.
+    pub fn bytecode(&self, key: &BytecodeKey) -> Option<Bytecode> {
+        let places = [
+            Some(self.root.as_path()),
+            self.aside.get().map(TempDir::path),
+        ];
+        places.into_iter().flatten().find_map(|root| {
+            let path = root.join(blobs::BYTECODE).join(key.as_str());
+            let file = File::open(&path).ok()?;
+            blobs::touch(&path);
+            Bytecode::open(file).ok()
+        })
+    }
+
+    /// Checks what a compiler answered about these sources, and keeps it.
+    ///
+    /// # Errors
+    /// [`AnswerError::Refused`] where it isn't theirs; then nothing is kept.
+    pub fn keep_bytecode(
+        &self,
+        key: &BytecodeKey,
+        sources: &Sources,
+        answer: impl Read,
+    ) -> Result<(), AnswerError> {
+        let full = |error: LayerError| io::Error::other(error.to_string());
+        let folder = self.folder(blobs::BYTECODE).map_err(full)?;
+        let mut new = tempfile::Builder::new()
+            .prefix(".new-")
+            .tempfile_in(&folder)?;
+        let mut out = BufWriter::new(new.as_file_mut());
+        read_answer(sources, answer, &mut out)?;
+        out.flush()?;
+        drop(out);
+        Ok(blobs::keep(new, &folder.join(key.as_str()))?)
     }
 
     /// The layer of a few entries, with its blob.
@@ -175,7 +232,7 @@ impl LayerStore {
         layer: impl Fn(&T) -> &Layer,
     ) -> Result<(PathBuf, T), LayerError> {
         let once = || -> Result<(PathBuf, T), LayerError> {
-            let folder = self.blobs()?;
+            let folder = self.folder(blobs::BLOBS)?;
             let at = |path: &Path| {
                 let path = path.to_owned();
                 move |source| LayerError::Store { path, source }
@@ -198,14 +255,14 @@ impl LayerStore {
         }
     }
 
-    fn blobs(&self) -> Result<PathBuf, LayerError> {
+    fn folder(&self, name: &str) -> Result<PathBuf, LayerError> {
         let root = if self.is_writable {
             self.root.as_path()
         } else {
             let aside = self.aside();
             aside.map_err(|StoreError { path, source }| LayerError::Store { path, source })?
         };
-        Ok(root.join("blobs"))
+        Ok(root.join(name))
     }
 
     fn aside(&self) -> Result<&Path, StoreError> {
@@ -214,7 +271,9 @@ impl LayerStore {
         }
         let made = tempfile::Builder::new().prefix("mlbuild-layers-").tempdir();
         let made = made.and_then(|folder| {
-            std::fs::create_dir(folder.path().join("blobs"))?;
+            for name in [blobs::BLOBS, blobs::BYTECODE] {
+                std::fs::create_dir(folder.path().join(name))?;
+            }
             Ok(folder)
         });
         let made = made.map_err(|source| StoreError {
@@ -225,8 +284,8 @@ impl LayerStore {
     }
 
     /// Waits until nobody else makes this layer. Without locks two make it, and get the same.
-    fn lock(&self, key: &LayerKey) -> Option<File> {
-        let file = File::create(self.root.join("locks").join(key.as_str())).ok()?;
+    fn lock(&self, key: &str) -> Option<File> {
+        let file = File::create(self.root.join("locks").join(key)).ok()?;
         file.lock().ok()?;
         Some(file)
     }

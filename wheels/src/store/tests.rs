@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use super::*;
 use crate::testing::SmallWheel;
+use crate::write_wheels;
 
 fn target() -> Target {
     Target::new("3.11".parse().unwrap(), "/opt/venv").unwrap()
@@ -28,14 +29,24 @@ fn a_layer_is_made_once_and_found_by_what_it_was_made_from() {
     let top = tempfile::tempdir().unwrap();
     let store = LayerStore::open(top.path(), u64::MAX).unwrap();
     let wheel = SmallWheel::new("one").file("one.py", b"1");
-    let key = LayerKey::of([wheel.sha256().as_str()], &target(), Compression::Zstd);
+    let key = LayerKey::of(
+        [wheel.sha256().as_str()],
+        &target(),
+        Compression::Zstd,
+        None,
+    );
     assert_eq!(store.find(&key), None);
     let made = make(&store, &wheel).unwrap();
     assert_eq!(store.find(&key).as_ref(), Some(&made));
     assert_eq!(made.wheels, ["one-1.0-py3-none-any.whl"]);
     let paths: Vec<_> = made.files.0.iter().map(|f| f.path.as_str()).collect();
     assert_eq!(paths[3], "lib/python3.11/site-packages/one.py");
-    let gzip = LayerKey::of([wheel.sha256().as_str()], &target(), Compression::Gzip);
+    let gzip = LayerKey::of(
+        [wheel.sha256().as_str()],
+        &target(),
+        Compression::Gzip,
+        None,
+    );
     assert_eq!(store.find(&gzip), None);
     let again = LayerStore::open(top.path(), u64::MAX).unwrap();
     assert_eq!(again.find(&key), Some(made));
@@ -91,7 +102,7 @@ fn what_was_not_used_for_long_goes_first_and_its_digest_stays_known() {
         .append(true)
         .open(old_layer.blob.as_ref().unwrap());
     blob.unwrap().set_modified(day).unwrap();
-    let key = LayerKey::of([old.sha256().as_str()], &target(), Compression::Zstd);
+    let key = LayerKey::of([old.sha256().as_str()], &target(), Compression::Zstd, None);
     // As long as somebody uses it, nothing goes.
     let second = LayerStore::open(top.path(), new_layer.layer.size).unwrap();
     assert_eq!(names(&top.path().join("blobs")).len(), 2);
@@ -101,6 +112,30 @@ fn what_was_not_used_for_long_goes_first_and_its_digest_stays_known() {
     let found = store.find(&key).unwrap();
     assert_eq!((found.blob, &found.layer), (None, &old_layer.layer));
     assert_eq!(make(&store, &old).unwrap(), old_layer);
+}
+
+#[test]
+fn what_is_removed_on_purpose_is_counted_and_stays_while_somebody_uses_the_store() {
+    let top = tempfile::tempdir().unwrap();
+    let store = LayerStore::open(top.path(), u64::MAX).unwrap();
+    let one = make(&store, &SmallWheel::new("one").file("one.py", b"1")).unwrap();
+    let two = make(&store, &SmallWheel::new("two").file("two.py", b"2")).unwrap();
+    let most = one.layer.size.max(two.layer.size);
+    let prune = |since, keep_size, is_dry| prune_layers(top.path(), since, keep_size, is_dry);
+    assert!(prune(None, None, false).is_err(), "it is in use");
+    let dry = prune(None, Some(most), true).unwrap();
+    assert_eq!((dry.removed, dry.kept), (1, 1));
+    assert_eq!(names(&top.path().join("blobs")).len(), 2);
+    drop(store);
+    let day_ago = SystemTime::now() - Duration::from_secs(86_400);
+    assert_eq!(prune(Some(day_ago), None, false).unwrap().removed, 0);
+    let pruned = prune(None, Some(most), false).unwrap();
+    assert_eq!((pruned.removed, pruned.kept), (1, 1));
+    assert_eq!(names(&top.path().join("blobs")).len(), 1);
+    let all = prune(None, None, false).unwrap();
+    assert_eq!((all.removed, all.kept_bytes), (1, 0));
+    let nowhere = prune_layers(&top.path().join("none"), None, None, false);
+    assert_eq!(nowhere.unwrap(), PrunedLayers::default());
 }
 
 #[test]

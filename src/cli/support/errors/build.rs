@@ -38,6 +38,9 @@ impl From<BuildError> for CommandError {
                 };
                 made.hint("have a builder make it: --method=buildkit")
             }
+            BuildError::NoBytecode { .. } => made
+                .hint("name a builder (--builder), or see what is wrong with it: mlbuild doctor")
+                .hint("to go without, build once without --locked and commit mlbuild.lock"),
             BuildError::PackagesMoved { .. } => made
                 .hint("to take the new ones, build once without --locked and commit mlbuild.lock"),
             BuildError::PushedOver { .. } => {

@@ -1,0 +1,123 @@
+//! Bytecode of packages: their modules are compiled by the base's own Python, in a step of a builder that
+//! has no network and nothing but those modules.
+
+use mlbuild_buildkit::Feature;
+use mlbuild_buildkit::fsutil::ReceivedFolder;
+use mlbuild_templates::compose::{COMPILE, MODULES_CONTEXT, bytecode_dockerfile};
+use mlbuild_wheels::LayerStore;
+
+use super::{Assembling, PREFIX};
+use crate::assemble::{BaseFacts, Uncompiled};
+use crate::build::{BuildError, repack};
+use crate::builder::{self, Builder, SolveRequest};
+use crate::host::HostSettings;
+use crate::plan::{BuildPlan, Context, NoCache, PlannedDockerfile};
+
+/// Bytes that the answer about one wheel may have.
+const MOST_ANSWER: u64 = 4 << 30;
+
+impl Assembling<'_> {
+    /// Has modules compiled, and keeps the bytecode; or says why there is none.
+    ///
+    /// # Errors
+    /// A wheel that can't be read, a full disk, and being cancelled.
+    pub(super) async fn compile(
+        &self,
+        builder: &Builder,
+        facts: &BaseFacts,
+        uncompiled: &Uncompiled<'_>,
+        store: &LayerStore,
+    ) -> Result<Result<(), String>, BuildError> {
+        if let Some(why) = builder.info().missing(Feature::NamedContexts) {
+            return Ok(Err(why));
+        }
+        let Some(base) = self.locked.base.as_deref() else {
+            return Ok(Err("its base isn't pinned".to_owned()));
+        };
+        let (question, answer) = (repack::work_folder()?, repack::work_folder()?);
+        let script = question.path().join("compile.py");
+        std::fs::write(&script, COMPILE).map_err(BuildError::write(&script))?;
+        let given = tokio::task::block_in_place(|| uncompiled.write(question.path()))?;
+        let python = &facts.venv.executable;
+        let text = match bytecode_dockerfile(base, python, PREFIX) {
+            Ok(text) => text,
+            Err(error) => return Ok(Err(error.to_string())),
+        };
+        let folder = question.path().to_owned();
+        let context = [(MODULES_CONTEXT.to_owned(), Context::Folder { path: folder })];
+        let plan = BuildPlan {
+            named_contexts: context.into(),
+            ..self.offline_plan(text)
+        };
+        let nothing = HostSettings::default();
+        let request = SolveRequest {
+            plan: &plan,
+            transfer_key: "",
+            host: &nothing,
+            ssh: &Default::default(),
+            insecure: &self.settings.insecure,
+            asks_packages: false,
+            cancel: self.reporter.cancellation(),
+        };
+        self.reporter.note(format!(
+            "compiling the modules of {} packages with the base's Python {}",
+            uncompiled.len(),
+            facts.venv.version
+        ));
+        let into = answer.path();
+        let solved = request
+            .solve(self.reporter, builder::untitled(), |inputs, _| async move {
+                Ok::<_, BuildError>(builder.files(&inputs, into).await?)
+            })
+            .await;
+        match solved {
+            Ok(_) => {}
+            Err(error) if self.reporter.cancellation().is_cancelled() => return Err(error),
+            Err(error) => {
+                return Ok(Err(format!(
+                    "the base's Python didn't compile them: {error}"
+                )));
+            }
+        }
+        let received = ReceivedFolder::open(into).map_err(BuildError::WorkFolder)?;
+        let kept = tokio::task::block_in_place(|| {
+            given.keep(|name| received.file(name, MOST_ANSWER), store)
+        });
+        Ok(kept)
+    }
+
+    /// A plan of one Dockerfile that is given nothing of the image's settings.
+    fn offline_plan(&self, text: String) -> BuildPlan {
+        BuildPlan {
+            tags: Vec::new(),
+            dockerfile: PlannedDockerfile {
+                name: "the packages' bytecode".into(),
+                file_name: "Dockerfile".into(),
+                sha256: String::new(),
+                text,
+                ignore: None,
+            },
+            context: Context::Empty,
+            named_contexts: Default::default(),
+            bases: Default::default(),
+            platforms: vec![self.locked.platform.clone()],
+            target: None,
+            build_args: Default::default(),
+            labels: Default::default(),
+            annotations: Default::default(),
+            entitlements: Default::default(),
+            cache_from: Vec::new(),
+            cache_to: Vec::new(),
+            no_cache: NoCache::Off,
+            secrets: Default::default(),
+            ssh: Default::default(),
+            attestations: Default::default(),
+            outputs: Vec::new(),
+            source_date_epoch: None,
+            same_bits: false,
+            repack: None,
+            source_policy: None,
+            ..self.locked.plan.clone()
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! What has to be at hand before an image is put together: which layers are kept, which a registry has,
+//! and for the rest the wheels and their bytecode.
+
+use std::collections::HashSet;
+
+use mlbuild_wheels::LayerStore;
+use oci_spec::distribution::Reference;
+use oci_spec::image::{Descriptor, Digest};
+use tempfile::TempDir;
+
+use super::{Assembling, Assembly, places};
+use crate::assemble::{AssembleError, EnvironmentNeeds, PinnedWheel, environment_needs};
+use crate::build::{BuildError, repack};
+use crate::builder::{self, BuilderError, Connection};
+use crate::env_vars;
+use crate::lock::provide::{self, Fetch};
+
+/// Bytes of layers and bytecode that are kept on this machine.
+const MOST_KEPT: u64 = 20 << 30;
+
+/// Where an image goes.
+#[derive(Clone, Copy, Debug)]
+pub enum Destination<'a> {
+    /// To these tags, and nowhere else.
+    Registries(&'a [Reference]),
+    /// Onto this machine: all of its layers are needed.
+    Here,
+}
+
+/// What an image is put together with.
+pub struct Prepared {
+    pub(super) store: LayerStore,
+    /// Whose bytecode the packages have; `None` where they have none.
+    pub(super) compiler: Option<String>,
+    /// Layers that every tag's registry has.
+    pub(super) elsewhere: HashSet<Digest>,
+    /// The store's folder, where there is none that stays.
+    _folder: Option<TempDir>,
+}
+
+impl Assembling<'_> {
+    /// Finds out which layers have to be made, and gets what they are made of.
+    ///
+    /// # Errors
+    /// Where nobody has a wheel, or nobody makes bytecode that the lock wants.
+    pub async fn prepare(
+        &self,
+        assembly: &Assembly,
+        destination: Destination<'_>,
+    ) -> Result<Prepared, BuildError> {
+        let (root, folder) = match env_vars::state_dir() {
+            Some(state) => (state.join("layers"), None),
+            None => {
+                let folder = repack::work_folder()?;
+                (folder.path().join("layers"), Some(folder))
+            }
+        };
+        let mut prepared = Prepared {
+            store: LayerStore::open(&root, MOST_KEPT).map_err(AssembleError::from)?,
+            compiler: None,
+            elsewhere: HashSet::new(),
+            _folder: folder,
+        };
+        let base = &assembly.base.pack.image;
+        let is_wanted = !self.is_fixed || self.build.bytecode;
+        if is_wanted {
+            prepared.compiler = Some(base.config.digest().to_string());
+            if let Err(reason) = self.gather(assembly, destination, &mut prepared).await? {
+                if self.is_fixed {
+                    return Err(BuildError::NoBytecode { reason });
+                }
+                self.reporter.note(format!(
+                    "the packages come without bytecode ({reason}): each start compiles what it \
+                     imports, about 2 s for scikit-learn and pandas, unless its user may write to \
+                     /opt/venv"
+                ));
+                prepared.compiler = None;
+            }
+        }
+        if prepared.compiler.is_none() {
+            let gathered = self.gather(assembly, destination, &mut prepared).await?;
+            gathered.expect("only bytecode can't be had");
+        }
+        Ok(prepared)
+    }
+
+    /// Gets what the layers without a blob are made of; or says why there is no bytecode.
+    async fn gather(
+        &self,
+        assembly: &Assembly,
+        destination: Destination<'_>,
+        prepared: &mut Prepared,
+    ) -> Result<Result<(), String>, BuildError> {
+        let wheels = PinnedWheel::of_pins(self.pins(), self.locked.view.store())?;
+        // The environment itself and the code.
+        let others = 2 + usize::from(assembly.user.is_some());
+        prepared.elsewhere.clear();
+        let request = self.request(assembly, prepared, &wheels);
+        let needs = environment_needs(&request, others, &prepared.store)?;
+        prepared.elsewhere = self.elsewhere(&needs, destination).await;
+        self.provide(&needs.files(&prepared.elsewhere)).await?;
+        let uncompiled = needs.uncompiled(&prepared.elsewhere, &prepared.store);
+        if uncompiled.is_empty() {
+            return Ok(Ok(()));
+        }
+        let connected = if self.is_fixed {
+            builder::connect_or_start(&self.settings.build, self.reporter).await
+        } else {
+            builder::connect_quietly(&self.settings.build).await
+        };
+        match connected {
+            Ok(Connection { builder, .. }) => {
+                self.compile(&builder, &assembly.facts, &uncompiled, &prepared.store)
+                    .await
+            }
+            Err(error) if matches!(error, BuilderError::Cancelled) => Err(error.into()),
+            Err(error) => {
+                let first = error.to_string();
+                let first = first.lines().next().unwrap_or_default().to_owned();
+                Ok(Err(format!("no builder to compile them on: {first}")))
+            }
+        }
+    }
+
+    /// Layers that were made here before and needn't be made again: every registry that the image goes
+    /// to has them, in its repository or in another one that lends them. In doubt there are none.
+    async fn elsewhere(
+        &self,
+        needs: &EnvironmentNeeds,
+        destination: Destination<'_>,
+    ) -> HashSet<Digest> {
+        let remembered = needs.remembered();
+        let Destination::Registries(tags) = destination else {
+            return HashSet::new();
+        };
+        let mut blobs: Vec<Descriptor> = remembered
+            .iter()
+            .map(|layer| {
+                let media_type = layer.compression.media_type();
+                Descriptor::new(media_type, layer.size, layer.digest.clone())
+            })
+            .collect();
+        for tag in tags {
+            if blobs.is_empty() {
+                break;
+            }
+            let digests: Vec<Digest> = blobs.iter().map(|blob| blob.digest().clone()).collect();
+            let lenders = places::with_most(&digests, std::slice::from_ref(tag));
+            let mut missing = blobs.clone();
+            for place in std::iter::once(tag).chain(&lenders) {
+                // A neighbour that can't be read lends nothing.
+                if let Ok(less) = self.registry.missing_blobs(place, &missing).await {
+                    missing = less;
+                }
+            }
+            blobs.retain(|blob| !missing.contains(blob));
+        }
+        blobs.iter().map(|blob| blob.digest().clone()).collect()
+    }
+
+    /// Fetches those of these wheels that this machine lacks: from beside the image, else by a builder.
+    async fn provide(&self, files: &[(String, u64)]) -> Result<(), BuildError> {
+        let Self {
+            settings,
+            host,
+            registry,
+            locked,
+            build,
+            reporter,
+            ..
+        } = *self;
+        let store = locked.view.store();
+        let lacks = || files.iter().any(|(sha256, size)| !store.has(sha256, *size));
+        if lacks() {
+            provide::from_beside(settings, registry, locked, build, reporter).await?;
+        }
+        if lacks() {
+            let Connection { builder, .. } =
+                builder::connect_or_start(&settings.build, reporter).await?;
+            let builder = &builder;
+            let fetch = Fetch {
+                settings,
+                host,
+                registry,
+                builder,
+                reporter,
+            };
+            fetch.provide(locked, build).await?;
+        }
+        Ok(())
+    }
+}
