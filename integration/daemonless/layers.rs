@@ -15,17 +15,19 @@ type Layer = (&'static str, &'static [&'static str]);
 /// The workspace's crates by their folders; `src` is the root crate.
 const CRATES: &[Layer] = &[
     ("proto", &[]),
+    ("files", &[]),
     ("secrets", &[]),
     ("waits", &[]),
     ("wheels", &[]),
-    ("templates", &["secrets", "wheels"]),
-    ("manifests", &["secrets"]),
+    ("templates", &["files", "secrets", "wheels"]),
+    ("manifests", &["files", "secrets"]),
     ("docker", &["secrets", "waits"]),
     ("buildkit", &["proto", "docker", "secrets", "waits"]),
     ("progress", &["proto", "buildkit"]),
     (
         "src",
         &[
+            "files",
             "secrets",
             "waits",
             "templates",

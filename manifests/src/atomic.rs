@@ -25,6 +25,18 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     sync_folder(&path)
 }
 
+/// As [`replace`], in a folder that others may write to: a link that stands there under the file's name
+/// is replaced itself, and nothing is written where it leads.
+pub fn replace_name(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let old = fs::symlink_metadata(path).ok().filter(|old| old.is_file());
+    let written = Written::beside(path, bytes)?;
+    if let Some(old) = old {
+        written.set_permissions(old.permissions())?;
+    }
+    written.replace(path)?;
+    sync_folder(path)
+}
+
 /// Creates `path` with `bytes`; fails with `AlreadyExists` if something is there.
 pub fn create_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     Written::beside(path, bytes)?.create(path)?;

@@ -47,6 +47,12 @@ pub fn without_dots(path: &Path) -> PathBuf {
     clean
 }
 
+/// Whether a path is below `root` as it is written, whatever links there are.
+pub fn is_below(root: &Path, path: &Path) -> bool {
+    let known = as_written(root_of(root)).ok().zip(as_written(path).ok());
+    known.is_some_and(|(root, path)| path.starts_with(root))
+}
+
 fn root_of(root: &Path) -> &Path {
     if root.as_os_str().is_empty() {
         return Path::new(".");

@@ -8,6 +8,7 @@ pub mod atomic;
 pub mod attest;
 pub mod digest;
 pub mod document;
+pub mod held;
 pub mod inside;
 pub mod lock;
 pub mod run_id;

@@ -180,7 +180,7 @@ fn text_of(project: &Path, file: &str) -> Option<String> {
     let is_inside = path
         .components()
         .all(|part| matches!(part, std::path::Component::Normal(_)));
-    let bytes = is_inside.then(|| std::fs::read(project.join(path)).ok())??;
+    let bytes = is_inside.then(|| mlbuild_files::read(&project.join(path)).ok())??;
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 

@@ -46,7 +46,7 @@ pub fn base_image(file: &Path) -> Result<Option<BaseImage>, LaunchFileError> {
 }
 
 fn read(file: &Path) -> Result<Option<BaseImage>, LaunchFileFault> {
-    let text = std::fs::read_to_string(file)?;
+    let text = mlbuild_files::read_to_string(file)?;
     let document: serde_json::Value = serde_saphyr::from_str(&text).map_err(Box::new)?;
     let Some(base) = document.pointer("/builder/accelerator/base_image") else {
         return Ok(None);

@@ -48,7 +48,7 @@ pub fn find(folder: &Path) -> Option<PathBuf> {
 /// [`ConfigError::Io`] if it can't be read, [`ConfigError::Invalid`] with the
 /// place if it isn't TOML, has an unknown key, or a value of the wrong type.
 pub fn read(path: &Path) -> Result<Config, ConfigError> {
-    let bytes = std::fs::read(path).map_err(|source| ConfigError::Io {
+    let bytes = mlbuild_files::read(path).map_err(|source| ConfigError::Io {
         path: path.to_owned(),
         source,
     })?;

@@ -38,7 +38,7 @@ pub struct BlobSource {
 impl BlobSource {
     /// Opens it for reading from its start.
     pub fn open(&self) -> io::Result<io::Take<File>> {
-        let mut file = File::open(&self.path)?;
+        let mut file = mlbuild_files::open(&self.path)?;
         file.seek(SeekFrom::Start(self.offset))?;
         Ok(file.take(self.size))
     }
@@ -248,7 +248,7 @@ pub(super) fn tar_members(path: &Path) -> Result<BTreeMap<String, BlobSource>, L
         path: path.to_path_buf(),
         why: format!("neither a folder nor a tar: {e}"),
     };
-    let mut archive = tar::Archive::new(File::open(path).map_err(read)?);
+    let mut archive = tar::Archive::new(mlbuild_files::open(path).map_err(read)?);
     let (mut members, mut links) = (BTreeMap::new(), Vec::new());
     for entry in archive.entries_with_seek().map_err(not_a_tar)? {
         let entry = entry.map_err(not_a_tar)?;

@@ -50,7 +50,7 @@ pub(super) fn check_snapshots(
         };
     };
     let path = settings.project.join(list);
-    let text = match std::fs::read_to_string(&path) {
+    let text = match mlbuild_files::read_to_string(&path) {
         Ok(text) => text,
         Err(source) => return Err(LockingError::Snapshots { path, source }),
     };

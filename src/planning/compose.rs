@@ -92,7 +92,7 @@ pub fn dockerfile(
             findings,
         } => {
             refuse_unused(settings, findings)?;
-            let composed = own(path)?;
+            let composed = own(&settings.project, path)?;
             for found in findings {
                 reporter.event(Event::ProjectFile(found.clone()));
             }
@@ -238,12 +238,19 @@ fn of_built_in<'a>(
     Some((spec, around))
 }
 
-fn own(path: &Path) -> Result<Composed, PlanningError> {
+fn own(project: &Path, path: &Path) -> Result<Composed, PlanningError> {
     let mut bytes = Vec::new();
     let read = if path.as_os_str() == "-" {
         std::io::stdin().read_to_end(&mut bytes)
     } else {
-        std::fs::File::open(path).and_then(|mut file| file.read_to_end(&mut bytes))
+        // One that a person names may be a pipe.
+        let is_of_project = mlbuild_manifests::inside::is_below(project, path);
+        let file = if is_of_project {
+            mlbuild_files::open(path)
+        } else {
+            std::fs::File::open(path)
+        };
+        file.and_then(|file| file.take(mlbuild_files::MOST).read_to_end(&mut bytes))
     };
     read.map_err(|source| PlanningError::Dockerfile {
         path: path.to_owned(),
@@ -359,7 +366,7 @@ impl Surroundings<'_> {
 
     /// A template of the user's own: its ARGs are filled with what the spec says.
     fn filled(&self, path: &Path, spec: &ImageSpec) -> Result<Composed, PlanningError> {
-        let mut composed = own(path)?;
+        let mut composed = own(&self.settings.project, path)?;
         let broken = |source| PlanningError::Template {
             path: path.to_owned(),
             source,

@@ -306,7 +306,7 @@ impl List<'_> {
 
     /// The first line of a project's file that holds a text.
     fn line_with(&self, file: &str, text: &str) -> Option<String> {
-        let content = std::fs::read_to_string(self.project.join(file)).ok()?;
+        let content = mlbuild_files::read_to_string(&self.project.join(file)).ok()?;
         let at = content.lines().position(|line| line.contains(text))?;
         Some(format!("{file}:{}", at + 1))
     }
@@ -319,7 +319,7 @@ struct Lines {
 
 impl Lines {
     fn of_project(project: &Path) -> Self {
-        let text = std::fs::read_to_string(project.join(config::FILE_NAME));
+        let text = mlbuild_files::read_to_string(&project.join(config::FILE_NAME));
         Lines {
             text: text.unwrap_or_default(),
         }

@@ -42,7 +42,7 @@ pub fn effective(
         PathBuf::from(name)
     });
     for file in own.into_iter().chain([root.join(".dockerignore")]) {
-        match std::fs::read(&file) {
+        match mlbuild_files::read(&file) {
             Ok(bytes) => {
                 let text = String::from_utf8_lossy(&bytes);
                 // Ours come first, so that a line of the project can take them back.

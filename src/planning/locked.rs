@@ -206,7 +206,7 @@ pub fn files(
     };
     let read = |name: &String| {
         let file = path.join(name);
-        let content = std::fs::read(&file).map_err(|source| PlanningError::File {
+        let content = mlbuild_files::read(&file).map_err(|source| PlanningError::File {
             path: file.clone(),
             source,
         })?;

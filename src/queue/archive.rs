@@ -95,7 +95,7 @@ pub fn pack(folder: &Path) -> Result<Archive, ArchiveError> {
             let target = String::from_utf8_lossy(&entry.linkname).into_owned();
             tar.append_link(&mut header, &name, target)?;
         } else if entry.mode & go_mode::TYPE == 0 {
-            let bytes = std::fs::read(folder.join(&name))
+            let bytes = mlbuild_files::read(&folder.join(&name))
                 .map_err(|error| io::Error::new(error.kind(), format!("{name}: {error}")))?;
             header.set_size(bytes.len() as u64);
             tar.append_data(&mut header, &name, bytes.as_slice())?;

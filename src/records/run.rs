@@ -1,8 +1,9 @@
 //! One run: written down before it starts, finished when it has ended.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use jiff::Timestamp;
+use mlbuild_manifests::held::HeldFolder;
 use mlbuild_manifests::run_record::{
     FOLDER_NAME, RunCluster, RunCommand, RunHost, RunImage, RunOutcome, RunRecordError, RunStatus,
     whole_seconds,
@@ -37,7 +38,8 @@ pub struct RunStart {
 #[must_use = "a run that isn't finished looks as if it had crashed"]
 pub struct StartedRun {
     record: RunRecord,
-    folder: PathBuf,
+    /// Held: the run itself may have the project mounted, and could put a link in its place.
+    folder: HeldFolder,
 }
 
 /// How a run ended.
@@ -91,8 +93,17 @@ impl RunStart {
             signal: None,
         });
         let folder = project.join(FOLDER_NAME);
-        record.start(&folder, patch.as_deref())?;
-        Ok(StartedRun { record, folder })
+        let failed = |source| RunRecordError::Write {
+            path: folder.clone(),
+            source,
+        };
+        std::fs::create_dir_all(&folder).map_err(failed)?;
+        let held = HeldFolder::open(&folder).map_err(failed)?;
+        record.start_in(&held, patch.as_deref())?;
+        Ok(StartedRun {
+            record,
+            folder: held,
+        })
     }
 }
 
@@ -110,7 +121,7 @@ impl StartedRun {
             reference,
             ..learned
         };
-        let _ = self.record.replace(&self.folder);
+        let _ = self.record.replace_in(&self.folder);
     }
 
     /// A run that another process started and left; `None` if it has ended, or has no record.
@@ -123,9 +134,16 @@ impl StartedRun {
         if !path.exists() {
             return Ok(None);
         }
+        let held = HeldFolder::open(&folder).map_err(|source| RunRecordError::Read {
+            path: folder.clone(),
+            source,
+        })?;
         let record = RunRecord::load(&path)?;
         let is_open = record.status() == RunStatus::Started;
-        Ok(is_open.then_some(Self { record, folder }))
+        Ok(is_open.then_some(Self {
+            record,
+            folder: held,
+        }))
     }
 
     /// Takes a record back: the run never started after all.
@@ -145,7 +163,7 @@ impl StartedRun {
         outcome.ended = Some(whole_seconds(Timestamp::now()));
         outcome.exit_code = exit.code;
         outcome.signal = exit.signal;
-        self.record.replace(&self.folder)?;
+        self.record.replace_in(&self.folder)?;
         Ok(self.record)
     }
 }

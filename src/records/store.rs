@@ -1,6 +1,5 @@
 //! The records of a project, found again.
 
-use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -190,9 +189,9 @@ impl Store {
     }
 }
 
-/// A file's text. Of a small one, three calls: open, read, close.
+/// A file's text. Of a small one, one read: what it is was looked at before and after it was opened.
 fn read_into<'a>(buffer: &'a mut Vec<u8>, path: &Path) -> io::Result<&'a str> {
-    let mut file = File::open(path)?;
+    let mut file = mlbuild_files::open(path)?;
     let mut length = 0;
     loop {
         let n = file.read(&mut buffer[length..])?;
@@ -200,6 +199,9 @@ fn read_into<'a>(buffer: &'a mut Vec<u8>, path: &Path) -> io::Result<&'a str> {
         // What is shorter than was asked for is the end.
         if length < buffer.len() {
             break;
+        }
+        if buffer.len() as u64 > mlbuild_files::MOST {
+            return Err(io::ErrorKind::FileTooLarge.into());
         }
         buffer.resize(buffer.len() * 2, 0);
     }

@@ -205,9 +205,8 @@ async fn file_body(
         let path = source.path.clone();
         RegistryError::from(crate::image::LayoutError::Read { path, source: e })
     };
-    let mut file = tokio::fs::File::open(&source.path)
-        .await
-        .map_err(unreadable)?;
+    let file = mlbuild_files::open(&source.path).map_err(unreadable)?;
+    let mut file = tokio::fs::File::from_std(file);
     let start = std::io::SeekFrom::Start(source.offset + from);
     file.seek(start).await.map_err(unreadable)?;
     let mut count = from;

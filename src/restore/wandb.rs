@@ -47,7 +47,7 @@ pub fn read(file: &Path, run: &str) -> Result<Attached, RestoreError> {
         file: file.to_owned(),
         why: why.to_string(),
     };
-    let text = std::fs::read_to_string(file).map_err(|error| wrong(&error))?;
+    let text = mlbuild_files::read_to_string(file).map_err(|error| wrong(&error))?;
     let metadata: Metadata = serde_json::from_str(&text).map_err(|error| wrong(&error))?;
     let pointer = metadata.docker.as_ref().or(metadata.wandb_docker.as_ref());
     let pointer = pointer.ok_or_else(|| RestoreError::WandbNoImage {
@@ -58,7 +58,7 @@ pub fn read(file: &Path, run: &str) -> Result<Attached, RestoreError> {
     let id: RunId = id.parse()?;
     let image = image(pointer).map_err(|why| wrong(&why))?;
     let mut record = RunRecord::new(id, Timestamp::now(), image);
-    let patch = std::fs::read(file.with_file_name("diff.patch")).ok();
+    let patch = mlbuild_files::read(&file.with_file_name("diff.patch")).ok();
     let patch = patch.filter(|patch| !patch.is_empty());
     record.git = metadata.git.map(|git| GitState {
         remote: git.remote,

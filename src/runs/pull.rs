@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use mlbuild_manifests::RunRecord;
+use mlbuild_manifests::held::HeldFolder;
 use mlbuild_manifests::run_record::RunRecordError;
 use oci_spec::distribution::Reference;
 
@@ -22,7 +23,8 @@ pub struct Pulled {
 }
 
 /// Takes over the records that are attached to an image: those of runs whose ids begin with
-/// `prefix`.
+/// `prefix`. `may_lead_out`: whether the folder of records may be a link out of the project, which somebody
+/// agreed to.
 ///
 /// # Errors
 /// Where the image isn't there, no such run is attached to it, or a record can't be written.
@@ -30,6 +32,7 @@ pub async fn pull(
     project: &Path,
     image: &Reference,
     prefix: Option<&str>,
+    may_lead_out: bool,
     registry: &Registry,
     reporter: &dyn Reporter,
 ) -> Result<Pulled, RunsError> {
@@ -42,8 +45,16 @@ pub async fn pull(
         });
     }
     let mut written = Vec::new();
+    // Held: what was asked for may have taken a while.
+    let folder = (!found.is_empty()).then(|| hold(project, store.folder(), may_lead_out));
+    let Some(folder) = folder.transpose()? else {
+        return Ok(Pulled {
+            written,
+            attached: 0,
+        });
+    };
     for run in &found {
-        if write(store.folder(), run)? {
+        if write(&folder, run)? {
             written.push(run.record.id.to_string());
         }
     }
@@ -53,18 +64,30 @@ pub async fn pull(
     })
 }
 
+fn hold(project: &Path, folder: &Path, may_lead_out: bool) -> Result<HeldFolder, RunRecordError> {
+    let held = if may_lead_out {
+        std::fs::create_dir_all(folder).and_then(|()| HeldFolder::open(folder))
+    } else {
+        HeldFolder::inside(project, folder)
+    };
+    held.map_err(|source| RunRecordError::Write {
+        path: folder.to_owned(),
+        source,
+    })
+}
+
 /// Writes a record unless the one here says as much; true if it was written.
-fn write(folder: &Path, run: &Attached) -> Result<bool, RunRecordError> {
+fn write(folder: &HeldFolder, run: &Attached) -> Result<bool, RunRecordError> {
     let Attached { record, patch } = run;
     // Format 1 holds it in the record.
     let has_file = record.git.as_ref().is_some_and(|git| git.changes.is_some());
     let patch = patch.as_deref().filter(|_| has_file);
-    match RunRecord::find(folder, &record.id)? {
+    match RunRecord::find(&folder.at(), &record.id)? {
         Some(old) if old == *record || old.status() >= record.status() => Ok(false),
         Some(old) if old.command.is_some() => {
-            record.check(folder)?;
-            record.replace(folder).map(|()| true)
+            record.check(&folder.at())?;
+            record.replace_in(folder).map(|()| true)
         }
-        _ => record.clone().start(folder, patch).map(|_| true),
+        _ => record.clone().start_in(folder, patch).map(|_| true),
     }
 }

@@ -70,10 +70,14 @@ pub fn write(project: &Path, text: &str, replace: bool) -> Result<PathBuf, Start
         source,
     };
     keep_inside(project, &file).map_err(failed)?;
-    match std::fs::read_to_string(&file) {
+    match mlbuild_files::read_to_string(&file) {
         Ok(old) if old.starts_with(OURS) || replace => {}
         Ok(_) => return Err(StartError::NotOurs { path: file }),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        // A pipe of a clone would be waited for.
+        Err(error) if error.kind() == std::io::ErrorKind::InvalidInput => {
+            return Err(failed(error));
+        }
         Err(_) if replace => {}
         Err(error) => return Err(failed(error)),
     }

@@ -137,12 +137,13 @@ async fn no_link_under_a_temporary_name_is_followed() {
 
 /// Swaps a folder for a link out of the tree and back, until it is told to stop; says how often the link
 /// stood there.
-fn swapping(
-    out: &Path,
+pub(super) fn swapping(
+    folder: &Path,
     outside: &Path,
     stop: Arc<std::sync::atomic::AtomicBool>,
 ) -> std::thread::JoinHandle<usize> {
-    let (folder, aside, outside) = (out.join("d"), out.join("aside"), outside.to_owned());
+    let (folder, outside) = (folder.to_owned(), outside.to_owned());
+    let aside = folder.with_file_name("aside");
     std::thread::spawn(move || {
         let mut links = 0;
         while !stop.load(std::sync::atomic::Ordering::Relaxed) {
@@ -195,7 +196,7 @@ async fn nothing_is_written_outside_while_a_folder_is_swapped_for_a_link_all_the
     std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
     std::fs::create_dir(out.path().join("d")).unwrap();
     let stop: Arc<std::sync::atomic::AtomicBool> = Arc::default();
-    let links = swapping(out.path(), outside.path(), stop.clone());
+    let links = swapping(&out.path().join("d"), outside.path(), stop.clone());
     let (mut whole, mut refused) = (0, std::collections::BTreeMap::<String, usize>::new());
     let end = std::time::Instant::now() + std::time::Duration::from_secs(2);
     while std::time::Instant::now() < end {

@@ -2,9 +2,11 @@
 
 mod engine;
 mod exports;
+mod files;
 mod git;
 mod jobs;
 mod queue;
+mod races;
 mod records;
 mod redirects;
 mod registries;

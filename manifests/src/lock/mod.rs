@@ -55,7 +55,7 @@ pub struct LockFile {
 impl LockFile {
     /// Reads a lock file. A file that isn't there is an empty lock.
     pub fn load(path: &Path) -> Result<Self, LockError> {
-        match std::fs::read(path) {
+        match mlbuild_files::read(path) {
             Ok(bytes) => read::parse(&bytes, path),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
             Err(source) => Err(LockError::Read {

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{RunRecord, RunRecordError, RunStatus};
+use crate::held::HeldFolder;
 use crate::{RunId, atomic};
 
 /// What binding a run found.
@@ -57,20 +58,34 @@ impl RunRecord {
         folder: &Path,
         patch: Option<&[u8]>,
     ) -> Result<PathBuf, RunRecordError> {
-        let path = Self::path(folder, &self.id);
         std::fs::create_dir_all(folder).map_err(|e| write_error(folder, e))?;
+        let held = HeldFolder::open(folder).map_err(|e| write_error(folder, e))?;
+        self.start_in(&held, patch)
+    }
+
+    /// As [`RunRecord::start`], in a folder that is held.
+    ///
+    /// # Errors
+    /// As [`RunRecord::start`].
+    pub fn start_in(
+        &mut self,
+        folder: &HeldFolder,
+        patch: Option<&[u8]>,
+    ) -> Result<PathBuf, RunRecordError> {
+        let path = Self::path(folder.path(), &self.id);
+        let at = Self::path(&folder.at(), &self.id);
         // The patch is whole on disk before the record speaks of it, and gets its name only
         // after the record has won the id: of two runs with one id, the second changes nothing.
-        let patch_path = Self::patch_path(folder, &self.id);
+        let patch_path = Self::patch_path(&folder.at(), &self.id);
         let prepared = patch
             .map(|bytes| atomic::Prepared::beside(&patch_path, bytes))
             .transpose()
             .map_err(|e| write_error(&patch_path, e))?;
-        match atomic::create_new(&path, self.to_toml().as_bytes()) {
+        match atomic::create_new(&at, self.to_toml().as_bytes()) {
             Ok(()) => {}
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-                let _guard = atomic::guard(&path).map_err(|e| write_error(&path, e))?;
-                let old = Self::load(&path)?;
+                let _guard = atomic::guard(&at).map_err(|e| write_error(&path, e))?;
+                let old = Self::load_at(&at, &path)?;
                 if old.status() != RunStatus::Bound {
                     let id = self.id.clone();
                     return Err(RunRecordError::Taken { id, path });
@@ -81,7 +96,7 @@ impl RunRecord {
                 }
                 self.lock = self.lock.take().or(old.lock);
                 let text = self.to_toml();
-                atomic::replace(&path, text.as_bytes()).map_err(|e| write_error(&path, e))?;
+                atomic::replace_name(&at, text.as_bytes()).map_err(|e| write_error(&path, e))?;
             }
             Err(source) => return Err(write_error(&path, source)),
         }
@@ -98,7 +113,17 @@ impl RunRecord {
     /// Where the file can't be written; then the old one stands.
     pub fn replace(&self, folder: &Path) -> Result<(), RunRecordError> {
         let path = Self::path(folder, &self.id);
-        atomic::replace(&path, self.to_toml().as_bytes()).map_err(|e| write_error(&path, e))
+        atomic::replace_name(&path, self.to_toml().as_bytes()).map_err(|e| write_error(&path, e))
+    }
+
+    /// As [`RunRecord::replace`], in a folder that is held.
+    ///
+    /// # Errors
+    /// As [`RunRecord::replace`].
+    pub fn replace_in(&self, folder: &HeldFolder) -> Result<(), RunRecordError> {
+        let at = Self::path(&folder.at(), &self.id);
+        atomic::replace_name(&at, self.to_toml().as_bytes())
+            .map_err(|e| write_error(&Self::path(folder.path(), &self.id), e))
     }
 
     /// The patch that belongs to the record; `None` where there is none.
@@ -113,7 +138,7 @@ impl RunRecord {
             return Ok(git.patch.clone().map(String::into_bytes));
         };
         let path = Self::patch_path(folder, &self.id);
-        let bytes = match std::fs::read(&path) {
+        let bytes = match mlbuild_files::read(&path) {
             Ok(bytes) => bytes,
             Err(source) => return Err(RunRecordError::Read { path, source }),
         };
@@ -156,7 +181,12 @@ impl RunRecord {
     /// # Errors
     /// Where it can't be read, or isn't one of this file's name.
     pub fn load(path: &Path) -> Result<Self, RunRecordError> {
-        let text = std::fs::read_to_string(path).map_err(|source| RunRecordError::Read {
+        Self::load_at(path, path)
+    }
+
+    /// Reads what lies at `at`; `path` is what errors call it.
+    fn load_at(at: &Path, path: &Path) -> Result<Self, RunRecordError> {
+        let text = mlbuild_files::read_to_string(at).map_err(|source| RunRecordError::Read {
             path: path.to_path_buf(),
             source,
         })?;

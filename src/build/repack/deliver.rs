@@ -6,7 +6,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use mlbuild_docker::api::DockerApi;
-use mlbuild_manifests::inside::keep_inside;
 use mlbuild_progress::LocalSteps;
 use oci_spec::distribution::Reference;
 use oci_spec::image::Descriptor;
@@ -128,15 +127,8 @@ impl Repacked {
             return self.archive(registry, tags, dest);
         }
         self.complete(registry, tags)?;
-        let from = self.into.path();
-        let blobs = dest.join("blobs/sha256");
-        std::fs::create_dir_all(&blobs).map_err(BuildError::write(&blobs))?;
-        for entry in self.files()? {
-            let to = dest.join(&entry);
-            keep_inside(dest, &to).map_err(BuildError::write(&to))?;
-            std::fs::copy(from.join(&entry), &to).map_err(BuildError::write(&to))?;
-        }
-        Ok(())
+        crate::image::copy_into(self.into.path(), &self.files()?, dest)
+            .map_err(|(path, source)| BuildError::Write { path, source })
     }
 
     /// A tar that both `docker load` and readers of OCI layouts take.

@@ -246,7 +246,8 @@ impl Look<'_> {
 
     /// `.python-version` in the forms of pyenv and uv, and `runtime.txt`.
     fn python(&mut self) {
-        let read = |name: &str| std::fs::read_to_string(self.folder.join(name)).unwrap_or_default();
+        let read =
+            |name: &str| mlbuild_files::read_to_string(&self.folder.join(name)).unwrap_or_default();
         let line_of = |text: &str| {
             let mut lines = text.lines().map(str::trim);
             lines
@@ -368,7 +369,8 @@ impl Look<'_> {
         if !is_built {
             return;
         }
-        let text = |name: &str| std::fs::read_to_string(self.folder.join(name)).unwrap_or_default();
+        let text =
+            |name: &str| mlbuild_files::read_to_string(&self.folder.join(name)).unwrap_or_default();
         let has_options = text("setup.cfg").contains("[options]");
         let has_system = text("pyproject.toml").contains("[build-system]");
         for (file, builds) in [
@@ -392,7 +394,7 @@ impl Look<'_> {
     }
 
     fn text(&self, name: &str) -> String {
-        std::fs::read_to_string(self.folder.join(name)).unwrap_or_default()
+        mlbuild_files::read_to_string(&self.folder.join(name)).unwrap_or_default()
     }
 
     /// Whether the project itself says which packages it needs: that counts more than a list of

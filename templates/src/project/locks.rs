@@ -70,7 +70,7 @@ fn table_of(project: &Path, file: &str) -> Result<toml::Table, ProjectError> {
         reason,
         hint: "write it again with uv lock (or uv export --format pylock.toml)".into(),
     };
-    let text = std::fs::read_to_string(project.join(file))
+    let text = mlbuild_files::read_to_string(&project.join(file))
         .map_err(|error| unreadable(error.to_string()))?;
     text.parse().map_err(|error: toml::de::Error| {
         let before = error.span().and_then(|span| text.get(..span.start));

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, ValueEnum, ValueHint};
 use mlbuild_manifests::LockFile;
-use mlbuild_manifests::inside::keep_inside;
+use mlbuild_manifests::inside::{is_below, keep_inside};
 
 use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::support::image_args::ImageArgs;
@@ -90,7 +90,7 @@ pub async fn run(args: &CiArgs) -> CommandResult {
         String::new()
     } else {
         keep_inside(&settings.project, &place).map_err(failed(&place))?;
-        std::fs::read_to_string(&place).unwrap_or_default()
+        mlbuild_files::read_to_string(&place).unwrap_or_default()
     };
     let template = with_images(args, &settings, &before).await;
     let text = workflow(args, &settings, &template)?;
@@ -184,11 +184,17 @@ fn warn_of_lock(settings: &settings::ImageSettings) {
 fn write(project: &Path, place: &Path, text: &str, force: bool) -> CommandResult {
     let fail = failed(place);
     keep_inside(project, place).map_err(fail)?;
-    match std::fs::read_to_string(place) {
+    match mlbuild_files::read_to_string(place) {
         Ok(old) if old == text => return Ok(()),
         Ok(_) if !force => {
             return Err(CommandError::user(format!("{} is there", place.display()))
                 .hint("replace it: --force; or look at the new one: -o -"));
+        }
+        // A pipe of a clone would be waited for; one that a person names is written to.
+        Err(error)
+            if error.kind() == std::io::ErrorKind::InvalidInput && is_below(project, place) =>
+        {
+            return Err(fail(error));
         }
         _ => {}
     }

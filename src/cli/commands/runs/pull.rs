@@ -46,7 +46,9 @@ pub async fn run(args: &PullArgs) -> CommandResult {
     let links = trust::links_of_records(&project);
     trust::check(&project, &links, args.trust, &Terminal::default())?;
     let prefix = args.run.as_deref();
-    let pulled = runs::pull(&project, &image, prefix, &registry, &Terminal::default()).await?;
+    let may_lead_out = !links.is_empty();
+    let reporter = Terminal::default();
+    let pulled = runs::pull(&project, &image, prefix, may_lead_out, &registry, &reporter).await?;
     let kept = pulled.attached - pulled.written.len();
     if kept > 0 {
         output::note(&format!("{kept} of them were here already"));

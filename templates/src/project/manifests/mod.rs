@@ -168,12 +168,7 @@ fn unreadable(file: &str, reason: impl Into<String>, hint: &str) -> ProjectError
 /// A file's text without its mark of UTF-8. Only a regular file is opened: a pipe would be waited for.
 pub(super) fn text_of(project: &Path, file: &str) -> Result<String, ProjectError> {
     let path = project.join(file);
-    let text = match path.metadata() {
-        Ok(found) if !found.is_file() => Err(std::io::Error::other("it isn't a file")),
-        Ok(_) => std::fs::read_to_string(&path),
-        Err(error) => Err(error),
-    };
-    let text = text.map_err(|error| {
+    let text = mlbuild_files::read_to_string(&path).map_err(|error| {
         unreadable(file, error.to_string(), "make it readable, or leave it out")
     })?;
     Ok(text.trim_start_matches('\u{feff}').to_owned())

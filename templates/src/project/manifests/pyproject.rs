@@ -84,7 +84,7 @@ fn tool<'a>(table: &'a toml::Table, name: &str) -> Option<&'a toml::Value> {
 /// comes from its repository, which no image holds.
 pub(crate) fn build_requirements(project: &Path, folder: &str) -> (Vec<String>, bool) {
     let path = project.join(folder);
-    let text = std::fs::read_to_string(path.join("pyproject.toml")).unwrap_or_default();
+    let text = mlbuild_files::read_to_string(&path.join("pyproject.toml")).unwrap_or_default();
     let table: toml::Table = text.parse().unwrap_or_default();
     let system = table.get("build-system");
     let mut needs: Vec<String> = strings(system.and_then(|s| s.get("requires")))
@@ -95,7 +95,7 @@ pub(crate) fn build_requirements(project: &Path, folder: &str) -> (Vec<String>, 
     }
     let scripts: String = ["setup.py", "setup.cfg"]
         .iter()
-        .filter_map(|name| std::fs::read_to_string(path.join(name)).ok())
+        .filter_map(|name| mlbuild_files::read_to_string(&path.join(name)).ok())
         .collect();
     let of_repository = [
         "setuptools_scm",

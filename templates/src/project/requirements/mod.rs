@@ -168,13 +168,14 @@ impl Reader<'_> {
             reason,
             hint: hint.to_owned(),
         };
-        let bytes = std::fs::read(self.project.join(file)).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => unreadable(
-                "no such file".into(),
-                "check the name; it is relative to the build context",
-            ),
-            _ => unreadable(error.to_string(), "make it readable, or leave it out"),
-        })?;
+        let bytes =
+            mlbuild_files::read(&self.project.join(file)).map_err(|error| match error.kind() {
+                std::io::ErrorKind::NotFound => unreadable(
+                    "no such file".into(),
+                    "check the name; it is relative to the build context",
+                ),
+                _ => unreadable(error.to_string(), "make it readable, or leave it out"),
+            })?;
         let decoded = decode::decode(&bytes).map_err(|why| unreadable(why, "save it as UTF-8"))?;
         if let Some(encoding) = decoded.only_pip {
             self.only_pip(file.to_owned(), format!("its encoding, {encoding}"));
