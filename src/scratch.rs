@@ -93,14 +93,28 @@ impl Scratch {
             TryLockError::Error(error) => Err(error),
             TryLockError::WouldBlock => Ok(()),
         })?;
-        lock.write_all(&[b'\n'; LEAST])?;
-        lock.sync_data()?;
-        lock.set_len(0)?;
+        check_room(&mut lock)?;
         Ok(Self {
             folder: folder.keep(),
             _lock: lock,
         })
     }
+}
+
+/// Sees whether a full disk has room for a cache. A file system that can't reserve room says so only when
+/// it writes to the disk, which takes some milliseconds.
+fn check_room(file: &mut File) -> io::Result<()> {
+    use rustix::fs::{FallocateFlags, fallocate};
+    use rustix::io::Errno;
+    match fallocate(&*file, FallocateFlags::empty(), 0, LEAST as u64) {
+        Ok(()) => {}
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
+            file.write_all(&[b'\n'; LEAST])?;
+            file.sync_data()?;
+        }
+        Err(error) => return Err(error.into()),
+    }
+    file.set_len(0)
 }
 
 /// Holds off others who make or remove temporary folders.
