@@ -70,6 +70,21 @@ fn the_sample_of_version_3_reads_and_writes_back_the_same() {
 }
 
 #[test]
+fn a_pinned_compiler_is_read_back() {
+    let mut image = pinned("app");
+    let build = image.build.as_mut().unwrap();
+    let pins = build.platforms.get_mut("linux/amd64").unwrap();
+    pins.build_requested = vec!["build-essential".to_owned()];
+    pins.apt[0].build_only = true;
+    let mut lock = both();
+    lock.insert(image);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mlbuild.lock");
+    std::fs::write(&path, lock.to_toml()).unwrap();
+    assert_eq!(LockFile::load(&path).unwrap(), lock);
+}
+
+#[test]
 fn pins_that_lead_out_of_a_folder_or_into_a_shell_are_refused() {
     let refused = |change: &dyn Fn(&mut Pins)| {
         let mut image = pinned("app");

@@ -94,6 +94,12 @@ pub struct ImageConfig {
     /// Dependency groups of the project that are installed with its `uv.lock`.
     #[serde(default)]
     pub groups: Vec<String>,
+    /// Packages to compile in a stage of its own, besides those known to need it; only wheels of them reach the image.
+    #[serde(default)]
+    pub compile: Vec<String>,
+    /// Packages to compile without build isolation, beside `torch` and what else is asked for.
+    #[serde(default)]
+    pub no_build_isolation: Vec<String>,
     /// Where Python packages go: `venv` (/opt/venv) or `base` (the base's own Python).
     pub environment: Option<PythonEnvironment>,
     /// Which of PyTorch's own indexes torch comes from (`cpu`, `cu126`, `rocm6.4`), or `index`.

@@ -46,6 +46,13 @@ pub fn read_answer(folder: &Path, store: &Store) -> Result<Answer, StoreError> {
         answer.newest = answer.newest.max(made);
         answer.pins.apt.push(deb);
     }
+    let for_builds = reader.folder.text("build_requested")?;
+    answer.pins.build_requested = for_builds.split_whitespace().map(str::to_owned).collect();
+    for row in reader.table("build.tsv")? {
+        let (deb, _) = reader.deb(&row)?;
+        let build_only = true;
+        answer.pins.apt.push(PinnedDeb { build_only, ..deb });
+    }
     for row in reader.table("python.tsv")? {
         let (kind, pinned) = reader.python(&row)?;
         match kind.as_str() {
@@ -129,6 +136,7 @@ impl Reader<'_> {
             suite: suite.clone(),
             component: component.clone(),
             path: path.clone(),
+            build_only: false,
         };
         Ok((deb, made))
     }

@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use mlbuild_manifests::atomic::workshop;
-use mlbuild_manifests::lock::Pins;
+use mlbuild_manifests::lock::{PinnedFile, Pins};
 use sha2::{Digest as _, Sha256};
 
 use super::store::{Store, StoreError};
@@ -38,8 +38,14 @@ impl View {
             let sha256 = sha256.to_owned();
             files.insert(path, Entry::File { sha256, size });
         };
+        let compiles = !pins.build_requested.is_empty();
         for deb in &pins.apt {
-            add(format!("apt/debs/{}", deb.file()), &deb.sha256, deb.size);
+            if !deb.build_only {
+                add(format!("apt/debs/{}", deb.file()), &deb.sha256, deb.size);
+            }
+            if compiles {
+                add(format!("build/debs/{}", deb.file()), &deb.sha256, deb.size);
+            }
         }
         if let Some(file) = &pins.uv {
             add(format!("python/uv/{}", file.file), &file.sha256, file.size);
@@ -52,14 +58,21 @@ impl View {
             );
         }
         let requested = pins.requested.join(" ");
-        let requirements: String = pins
-            .python_packages
-            .iter()
-            .filter(|file| !file.build_only)
-            .map(|f| format!("{}=={} --hash=sha256:{}\n", f.name, f.version, f.sha256))
-            .collect();
+        let list = |is_of: &dyn Fn(&PinnedFile) -> bool| {
+            let files = pins.python_packages.iter().filter(|file| is_of(file));
+            let line =
+                |f: &PinnedFile| format!("{}=={} --hash=sha256:{}\n", f.name, f.version, f.sha256);
+            Entry::Text(files.map(line).collect())
+        };
         files.insert("apt/requested".into(), Entry::Text(requested));
-        files.insert("python/requirements.txt".into(), Entry::Text(requirements));
+        let installed = list(&|file| !(file.build_only || compiles && file.source));
+        files.insert("python/requirements.txt".into(), installed);
+        if compiles {
+            let for_builds = pins.build_requested.join(" ");
+            files.insert("build/requested".into(), Entry::Text(for_builds));
+            files.insert("python/sources.txt".into(), list(&|file| file.source));
+            files.insert("python/builders.txt".into(), list(&|file| file.build_only));
+        }
         let mut hash = Sha256::new();
         for (path, entry) in &files {
             let what = match entry {
@@ -122,7 +135,7 @@ impl View {
             .tempdir_in(workshop(&self.store.views()))
             .map_err(&fail)?;
         let inside = new.path().join("files");
-        for empty in ["apt/debs", "python/uv", "python/wheels"] {
+        for empty in ["apt/debs", "build/debs", "python/uv", "python/wheels"] {
             std::fs::create_dir_all(inside.join(empty)).map_err(&fail)?;
         }
         for (path, entry) in &self.files {
@@ -185,7 +198,7 @@ fn link(from: &Path, to: &Path) -> io::Result<()> {
     })
 }
 
-/// True unless a path is `apt/FILE`, `apt/debs/FILE` or the same of Python. Pins that were checked
+/// True unless a path is `apt/FILE`, `apt/debs/FILE` or the same of builds and Python. Pins that were checked
 /// give no other.
 fn leads_out(path: &str) -> bool {
     let mut parts = path.split('/');
@@ -212,6 +225,7 @@ mod tests {
                 suite: "bookworm".into(),
                 component: "main".into(),
                 path: "pool/main/t/tree/tree_2.1_amd64.deb".into(),
+                build_only: false,
             }],
             python_packages: vec![PinnedFile {
                 name: "six".into(),

@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use mlbuild_manifests::inside::keep_inside;
+use mlbuild_manifests::lock::Pins;
 use mlbuild_templates::compose::{INPUTS_CONTEXT, Origins};
 use mlbuild_templates::dockerfile::Dockerfile;
 use mlbuild_templates::own::OwnTemplate;
@@ -131,6 +132,7 @@ pub fn dockerfile(
 pub fn locked(
     settings: &ImageSettings,
     inputs: &Path,
+    pins: &Pins,
     reporter: &dyn Reporter,
 ) -> Result<Option<Composed>, PlanningError> {
     let host = HostSettings::default();
@@ -140,6 +142,7 @@ pub fn locked(
     let context = ComposeContext {
         secrets: Default::default(),
         locked: true,
+        locked_builds: !pins.build_requested.is_empty(),
         ..around.context(spec)
     };
     let mut composed = around.composed_in(spec, &context)?;
@@ -303,6 +306,7 @@ impl Surroundings<'_> {
             accelerator_bases: self.accelerator_bases.clone(),
             secrets: SecretUse::ALL.into_iter().filter(has).collect(),
             locked: false,
+            locked_builds: false,
         }
     }
 
@@ -330,14 +334,10 @@ impl Surroundings<'_> {
             for note in &done.notes {
                 self.reporter.note(note.clone());
             }
-            let first = done
-                .warnings
-                .iter()
-                .find(|w| w.message.contains(" isn't used: "));
-            if let Some(warning) = first.filter(|_| self.settings.strict) {
+            if let Some(warning) = done.unused_part.filter(|_| self.settings.strict) {
                 return Err(PlanningError::UnusedPart {
-                    message: warning.message.clone(),
-                    next: warning.hint.clone().unwrap_or_default(),
+                    message: warning.message,
+                    next: warning.hint.unwrap_or_default(),
                 });
             }
         }
@@ -386,7 +386,8 @@ impl Surroundings<'_> {
 
 /// Where the settings are strict, no file of the project may go unused.
 fn refuse_unused(settings: &ImageSettings, findings: &[Finding]) -> Result<(), PlanningError> {
-    let Some(first) = findings.iter().find(|found| settings.strict && !found.used) else {
+    let left = |found: &&Finding| settings.strict && !found.used && !found.is_aside;
+    let Some(first) = findings.iter().find(left) else {
         return Ok(());
     };
     Err(PlanningError::Unused(Box::new(first.clone())))

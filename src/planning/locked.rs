@@ -73,7 +73,7 @@ pub fn plan(
     let (platform, pins) = pins(settings, build)?;
     let store = Store::open()?;
     let view = View::of(&store, pins);
-    let (composed, offline) = match compose::locked(settings, &view.folder(), reporter)? {
+    let (composed, offline) = match compose::locked(settings, &view.folder(), pins, reporter)? {
         Some(composed) => (composed, true),
         None => {
             let host = host::of_this_machine(settings.build.host_network_settings);

@@ -50,7 +50,7 @@ pub(super) fn resolve(
     if let Some(source) = named_dockerfile(request, image, project, context)? {
         return Ok(source);
     }
-    let facts = match context {
+    let mut facts = match context {
         Context::Folder { path } => {
             let (extras, groups) = chosen(request, image);
             let choice = Choice {
@@ -61,7 +61,7 @@ pub(super) fn resolve(
         }
         _ => ProjectFacts::default(),
     };
-    if let Some(path) = lone_dockerfile(request, project, &facts) {
+    if let Some(path) = lone_dockerfile(request, project, &mut facts) {
         return Ok(Source::Dockerfile {
             path,
             remote: false,
@@ -164,7 +164,7 @@ fn chosen(request: &BuildRequest, image: &ImageConfig) -> (Vec<String>, Vec<Stri
 fn lone_dockerfile(
     request: &BuildRequest,
     project: &Path,
-    facts: &ProjectFacts,
+    facts: &mut ProjectFacts,
 ) -> Option<PathBuf> {
     let asked = request.template.is_some()
         || request.base.is_some()
@@ -186,19 +186,11 @@ fn lone_dockerfile(
     if asked || crate::config::find(project).is_some() {
         return None;
     }
-    facts.lone_dockerfile().map(|name| project.join(name))
+    facts.use_lone_dockerfile().map(|name| project.join(name))
 }
 
 /// What is said of each file: where files were named, those are used and no others.
 fn findings(request: &BuildRequest, image: &ImageConfig, mut facts: ProjectFacts) -> Vec<Finding> {
-    // One is composed, or this wouldn't be asked.
-    if let Some(lone) = facts.lone_dockerfile().map(str::to_owned)
-        && let Some(found) = facts.findings.iter_mut().find(|found| found.file == lone)
-    {
-        found.used = false;
-        found.why = "the image is composed from a template".into();
-        found.next = Some(format!("to build it as it is: mlbuild image -f {lone}"));
-    }
     if !runs_post_build(request, image)
         && let Some(script) = &facts.post_build
     {
@@ -303,6 +295,8 @@ fn from_config(image: &ImageConfig, template: TemplateName) -> ImageSpec {
             packages: image.packages.clone(),
             extras: image.extras.clone(),
             groups: image.groups.clone(),
+            compile: image.compile.clone(),
+            no_build_isolation: image.no_build_isolation.clone(),
             environment: image.environment,
             torch_backend: image.torch_backend.clone(),
             ..PythonSpec::default()

@@ -227,6 +227,12 @@ pub struct PythonSpec {
     /// Dependency groups of the project that are installed besides the default ones.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<String>,
+    /// Packages that are compiled in a stage of their own, besides those of which that is known.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub compile: Vec<String>,
+    /// Packages that are compiled beside the packages that are asked for (`torch`), without isolation.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub no_build_isolation: Vec<String>,
     /// Where packages are installed. Where absent: into the base's own Python where the base is
     /// known to carry a framework in it, else into a virtual environment.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -158,7 +158,10 @@ fn every_kind_of_instruction_is_read_by_the_parser() {
                 target: "/c".into(),
                 sharing: Sharing::Private,
             }),
-            Mount::Secret { id: "s".into() },
+            Mount::Secret {
+                id: "s".into(),
+                for_all: false,
+            },
             Mount::Bind {
                 from: Some("base".into()),
                 source: Some("/a".into()),

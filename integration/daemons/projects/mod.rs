@@ -38,6 +38,7 @@ macro_rules! cases {
 cases! {
     by_code
     cog
+    compiled
     conda
     dockerfile
     grammar

@@ -7,7 +7,7 @@ FROM ${BASE_IMAGE}
 USER root
 
 # Packages of the distribution.
-ARG APT_PACKAGES="libgl1 libglib2.0-0 libsm6"
+ARG APT_PACKAGES="fonts-dejavu-core libgl1 libglib2.0-0 libsm6"
 RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
     --mount=type=cache,target=/var/lib/apt/lists,sharing=locked \
     set -eu; \
@@ -91,10 +91,16 @@ RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
     apt-get install -q -y --no-install-recommends $packages; \
     rm -f /var/log/apt/* /var/log/dpkg.log /var/log/alternatives.log /var/cache/ldconfig/aux-cache
 
+# Fonts for the windows of OpenCV, which looks for them in its own folder.
+RUN set -eu; \
+    qt=$(/opt/venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("platlib"))')/cv2/qt; \
+    if [ -d "$qt" ] && [ ! -e "$qt/fonts" ]; then ln -s /usr/share/fonts/truetype/dejavu "$qt/fonts"; fi
+
 # The environment of the container.
 ENV NVIDIA_DRIVER_CAPABILITIES=compute,utility,graphics,display \
     NVIDIA_VISIBLE_DEVICES=all \
     PYTHONUNBUFFERED=1 \
+    QT_QPA_FONTDIR=/usr/share/fonts/truetype/dejavu \
     QT_QPA_PLATFORM=xcb \
     QT_X11_NO_MITSHM=1
 

@@ -62,6 +62,10 @@ pub struct Pins {
     /// Debian packages that the base lacks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub apt: Vec<PinnedDeb>,
+    /// Debian packages that are asked for where source archives are compiled, in a stage that the image isn't
+    /// made of; none where nothing is compiled.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub build_requested: Vec<String>,
     /// Of an image that mlbuild assembles, the Python packages with a layer of their own, from the
     /// bottom: so that those keep their place when others come.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -91,6 +95,9 @@ pub struct PinnedDeb {
     pub component: String,
     /// Place in the archive (`pool/main/…`).
     pub path: String,
+    /// True for what only compiling needs, and the image doesn't hold.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub build_only: bool,
 }
 
 /// A file with a Python package.
@@ -202,7 +209,7 @@ impl Pins {
                 .filter(|part| !part.is_empty())
                 .try_for_each(|part| word("path", part))?;
         }
-        for name in &self.requested {
+        for name in self.requested.iter().chain(&self.build_requested) {
             word("requested", name)?;
         }
         for name in &self.layers {

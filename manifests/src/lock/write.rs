@@ -64,6 +64,8 @@ pub(super) fn normalized(mut image: LockedImage) -> LockedImage {
     {
         pins.requested.sort();
         pins.requested.dedup();
+        pins.build_requested.sort();
+        pins.build_requested.dedup();
         pins.apt.sort();
         pins.python_packages.sort();
     }
@@ -219,9 +221,13 @@ fn pins_lines(out: &mut TomlText, pins: &Pins) {
     if !pins.requested.is_empty() {
         out.list("requested", pins.requested.iter().map(|name| quoted(name)));
     }
+    if !pins.build_requested.is_empty() {
+        let names = pins.build_requested.iter();
+        out.list("build_requested", names.map(|name| quoted(name)));
+    }
     if !pins.apt.is_empty() {
         let lines = pins.apt.iter().map(|deb| {
-            inline(&[
+            let mut fields = vec![
                 ("name", quoted(&deb.name)),
                 ("version", quoted(&deb.version)),
                 ("arch", quoted(&deb.arch)),
@@ -230,7 +236,11 @@ fn pins_lines(out: &mut TomlText, pins: &Pins) {
                 ("suite", quoted(&deb.suite)),
                 ("component", quoted(&deb.component)),
                 ("path", quoted(&deb.path)),
-            ])
+            ];
+            if deb.build_only {
+                fields.push(("build_only", "true".to_owned()));
+            }
+            inline(&fields)
         });
         out.list("apt", lines);
     }

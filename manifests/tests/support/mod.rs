@@ -117,6 +117,7 @@ pub fn pinned(name: &str) -> LockedImage {
         build_only: false,
     };
     let pins = Pins {
+        build_requested: Vec::new(),
         python: Some("3.12.4".to_owned()),
         pip: Some("24.0".to_owned()),
         uv: Some(file("uv", "0a", false)),
@@ -130,6 +131,7 @@ pub fn pinned(name: &str) -> LockedImage {
             suite: "bookworm".to_owned(),
             component: "main".to_owned(),
             path: "pool/main/t/tree/tree_2.1.0-1_amd64.deb".to_owned(),
+            build_only: false,
         }],
         layers: Vec::new(),
         python_packages: vec![file("old", "0c", true), file("six", "0d", false)],

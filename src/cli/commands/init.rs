@@ -44,7 +44,8 @@ pub fn run(args: &InitArgs) -> CommandResult {
     if let Some(tag) = &args.tag {
         crate::cli::support::value::parse::<oci_spec::distribution::Reference>("--tag", tag)?;
     }
-    let facts = detect(&args.folder);
+    let mut facts = detect(&args.folder);
+    facts.use_lone_dockerfile();
     for problem in &facts.problems {
         output::warning(problem);
     }

@@ -280,7 +280,7 @@ const RULES: &[Rule] = &[
         pattern: r"fatal error: Python\.h: No such file or directory",
         cause: "a package is compiled, and Python's headers aren't installed",
         next: &[
-            "mlbuild image --apt build-essential,python3-dev …",
+            "name it under [image] of mlbuild.toml: compile = [\"NAME\"] builds it in a stage of its own",
             "or choose a version of the package that has a wheel",
         ],
     },
@@ -289,7 +289,7 @@ const RULES: &[Rule] = &[
         pattern: r"command '(?P<pip>\S*(?:gcc|g\+\+|cc|clang))' failed: No such file or directory|unable to execute '(?P<old>\S+)': No such file|(?:No such file or directory: |Unknown compiler\(s\): \[\[?)'(?P<meson>cc|gcc|c\+\+|g\+\+)'|linker `(?P<rust>cc)` not found",
         cause: "a package has no wheel here and is compiled, but there is no compiler (${pip}${old}${meson}${rust})",
         next: &[
-            "mlbuild image --apt build-essential …",
+            "name it under [image] of mlbuild.toml: compile = [\"NAME\"] builds it in a stage of its own",
             "or choose a version of the package that has a wheel",
         ],
     },

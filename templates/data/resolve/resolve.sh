@@ -6,12 +6,14 @@
 #                        suite, component, path; from the package lists that apt has verified
 #   wheels/, python.tsv  Python packages: kind, name, version, file, sha256
 #   requested, facts     what apt is asked for; versions of Python and pip
+#   build.tsv, build_requested   the same for the stage that compiles, where anything is compiled
 #   missing              what no source has any more
 set -eu
 umask 022
 out=/mlbuild-out
 mkdir -p $out/debs/partial $out/wheels $out/uv
 : > $out/apt.tsv; : > $out/python.tsv; : > $out/facts; : > $out/missing; : > $out/requested
+: > $out/build.tsv; : > $out/build_requested
 # shellcheck source=/dev/null
 . /mlbuild/settings
 
@@ -181,4 +183,34 @@ if [ -n "$ENVIRONMENT" ] && [ ! -s $out/missing ]; then
             rm -rf $out/debs/partial $out/debs/lock
         fi
     fi
+fi
+
+# Source archives that may hold code to compile, but for those that are known to hold none.
+compiles=${COMPILES:-}
+if [ -z "$compiles" ] && [ ! -s $out/missing ] && [ ! -e /mlbuild/python.pins ]; then
+    for name in $(sed -n 's/^source\t\([^\t]*\)\t.*/\1/p' $out/python.tsv); do
+        if ! grep -qxF "$name" /mlbuild/pure; then compiles=yes; fi
+    done
+fi
+if [ -n "$compiles" ] && [ ! -e /mlbuild/apt.pins ] && [ ! -s $out/missing ]; then
+    more="$BUILD_APT"
+    if ! command -v c++ > /dev/null || ! command -v make > /dev/null; then more="$more build-essential"; fi
+    python3 -c 'import os, sysconfig; os.stat(sysconfig.get_path("include") + "/Python.h")' 2> /dev/null || more="$more python3-dev"
+    if ! command -v apt-get > /dev/null; then
+        say "packages are compiled, and this base has no apt-get to install $more: choose a Debian or Ubuntu base"
+        exit 1
+    fi
+    before=$(cat $out/requested)
+    cp $out/apt.tsv /tmp/apt.tsv
+    packages=$(echo $packages $more | tr ' ' '\n' | sort -u | tr '\n' ' ')
+    if [ -n "$(echo $packages)" ]; then
+        apt_settings
+        mkdir -p $out/debs/partial
+        apt_resolve
+        rm -rf $out/debs/partial $out/debs/lock
+    fi
+    grep -vxF -f /tmp/apt.tsv $out/apt.tsv > $out/build.tsv || true
+    mv /tmp/apt.tsv $out/apt.tsv
+    echo $packages > $out/build_requested
+    echo $before > $out/requested
 fi

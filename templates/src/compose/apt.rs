@@ -80,6 +80,7 @@ rm -f /var/log/apt/* /var/log/dpkg.log /var/log/alternatives.log /var/cache/ldco
             }
             mounts.push(Mount::Secret {
                 id: secret.id().into(),
+                for_all: false,
             });
             let path = secret.path();
             let option = match secret {

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::apt_names;
+use super::compiled::{self, Compiled};
 use super::frameworks::{self, Framework, Row};
 use super::inputs::{self, Inputs};
 use super::stand::Stand;
@@ -29,6 +30,10 @@ pub(super) struct Decision {
     pub env: BTreeMap<&'static str, String>,
     /// The CUDA release that the packages or the base bring.
     pub cuda: Option<String>,
+    /// What is compiled in a stage of its own.
+    pub compiled: Compiled,
+    /// What is worth knowing about that.
+    pub notes: Vec<String>,
 }
 
 pub(super) fn decide(
@@ -98,7 +103,12 @@ pub(super) fn decide(
         }
     }
 
+    let mut notes = Vec::new();
+    let compiled = compiled::find(spec, context, inputs, accelerator, &mut notes, warnings);
+    notes.extend(compiled.note());
     Ok(Decision {
+        compiled,
+        notes,
         accelerator,
         environment: environment(spec, inputs, &additions, carries.is_some_and(|c| c.python)),
         python: stand.python,
@@ -343,7 +353,7 @@ fn apt(spec: &ImageSpec, inputs: &Inputs) -> BTreeSet<String> {
     let mut packages = BTreeSet::new();
     // Debian 13 and Ubuntu 24.04 have libglib2.0-0t64, which provides the old name.
     if spec.gui {
-        packages.extend(["libgl1", "libglib2.0-0", "libsm6"]);
+        packages.extend(["fonts-dejavu-core", "libgl1", "libglib2.0-0", "libsm6"]);
     } else if inputs::opencv_with_windows(inputs) {
         packages.extend(["libgl1", "libglib2.0-0"]);
     }

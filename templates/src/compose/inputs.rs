@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::{ComposeContext, ComposeError, Warning};
-use crate::project::manifests::{self, Asked, Choice, Kind, Manifest, Unused};
+use crate::project::manifests::{self, Asked, Choice, Kind, Manifest, Unused, UnusedKind};
 use crate::project::{
-    ImagePython, LocalProject, ProjectError, Requirements, Wanted, locked_by_pylock, locked_by_uv,
-    members_of_uv, parse_one, read_lines, read_requirements,
+    Address, ImagePython, LocalProject, ProjectError, Requirements, SourceOnly, Span, Wanted,
+    locked_by_pylock, locked_by_uv, members_of_uv, parse_one, read_lines, read_requirements,
+    source_only,
 };
 use crate::spec::{Accelerator, ImageSpec, PythonSpec, RunStep};
 use crate::value::ContextPattern;
@@ -56,8 +57,20 @@ pub(super) struct Inputs {
     pub torch_build: Option<String>,
     /// What is worth knowing and nothing to worry about.
     pub notes: Vec<String>,
+    /// The first part of a file that plays no part, as it is said.
+    pub unused_part: Option<Warning>,
     /// The first requirements line that pins a hash; then nothing can be added without one.
     pub hashed: Option<String>,
+    /// Requirements whose sources come from an address.
+    pub addresses: Vec<Address>,
+    /// Where the lines of requirements files stand, by origin.
+    pub spans: BTreeMap<String, Span>,
+    /// Files that hold versions back.
+    pub constraint_files: BTreeSet<String>,
+    /// Packages of which a lock names no wheel that fits.
+    pub source_only: Vec<SourceOnly>,
+    /// Packages that the project wants built without isolation, and what their builds import.
+    pub open_builds: BTreeMap<String, Vec<String>>,
 }
 
 impl Inputs {
@@ -168,6 +181,7 @@ fn read_files(
         inputs
             .wanted
             .extend(locked_by_pylock(project, file.as_str(), image)?);
+        inputs.source_only = source_only(project, file.as_str(), image, (&[], &[]))?;
     }
     let mut reader = Reader {
         project,
@@ -251,25 +265,35 @@ fn agrees(
 
 /// Says once what of a project isn't used: what nobody chose in a note, the rest as a warning.
 fn say(unused: Unused, inputs: &mut Inputs, warnings: &mut Vec<Warning>) {
-    let Unused { what, why, next } = &unused;
-    if unused.is_choice() {
-        let note = format!("{what}: {why}; {next}");
-        if !inputs.notes.contains(&note) {
-            inputs.notes.push(note);
+    let Unused {
+        what,
+        why,
+        next,
+        kind,
+    } = unused;
+    let is_installed = kind == UnusedKind::OfItsBuild && !inputs.local.is_empty();
+    let message = match kind {
+        UnusedKind::NotChosen => {
+            let note = format!("{what}: {why}; {next}");
+            if !inputs.notes.contains(&note) {
+                inputs.notes.push(note);
+            }
+            return;
         }
-        return;
-    }
-    let message = if unused.is_undecided() {
-        format!("{what}: {why}")
-    } else if unused.is_of_its_build() && !inputs.local.is_empty() {
-        format!("{what}: {why}: they are installed with it, anew after each edit of the code")
-    } else {
-        format!("{what} isn't used: {why}")
+        UnusedKind::Undecided => format!("{what}: {why}"),
+        UnusedKind::OfItsBuild if is_installed => {
+            format!("{what}: {why}: they are installed with it, anew after each edit of the code")
+        }
+        UnusedKind::Left | UnusedKind::OfItsBuild => format!("{what} isn't used: {why}"),
     };
     let warning = Warning {
         message,
-        hint: Some(next.clone()),
+        hint: Some(next),
     };
+    let is_left = kind == UnusedKind::Left || kind == UnusedKind::OfItsBuild && !is_installed;
+    if is_left && inputs.unused_part.is_none() {
+        inputs.unused_part = Some(warning.clone());
+    }
     if !warnings.contains(&warning) {
         warnings.push(warning);
     }
@@ -319,6 +343,11 @@ impl Reader<'_> {
         }
         let locked = locked_by_uv(self.project, &lock, self.image)?;
         self.inputs.wanted.extend(locked);
+        let chosen = (&spec.python.extras[..], &spec.python.groups[..]);
+        self.inputs.source_only = source_only(self.project, &lock, self.image, chosen)?;
+        let text = manifests::text_of(self.project, &file)?;
+        let table = text.parse().unwrap_or_default();
+        self.inputs.open_builds = manifests::open_builds(&table);
         for member in members_of_uv(self.project, folder)? {
             let file = join(&member.folder, "pyproject.toml");
             if self.project.join(&file).is_file() {
@@ -335,6 +364,13 @@ impl Reader<'_> {
         self.inputs.local_known &= known;
         self.unused.extend(manifest.unused);
         self.inputs.constraints.extend(manifest.constraints);
+        self.inputs.open_builds.extend(manifest.open_builds);
+        for lock in &manifest.inputs {
+            if lock.ends_with("poetry.lock") || lock.ends_with("pdm.lock") {
+                let found = source_only(self.project, lock, self.image, (&[], &[]))?;
+                self.inputs.source_only.extend(found);
+            }
+        }
         self.inputs.files.extend(manifest.inputs);
         for asked in manifest.apt {
             self.inputs.apt.insert(asked.text.clone());
@@ -357,6 +393,7 @@ impl Reader<'_> {
         }
         if manifest.gpu == Some(true) && !self.is_cuda {
             self.unused.push(Unused {
+                kind: UnusedKind::default(),
                 what: "gpu: true".into(),
                 why: "which GPU isn't said there".into(),
                 next: "set gpu = \"cuda\" under [image], or give --gpu".into(),
@@ -395,6 +432,9 @@ impl Reader<'_> {
         // A wheel that is named fits one Python, whatever else the project would take.
         inputs.python = found.python.or(inputs.python.take());
         inputs.omitted.extend(found.omitted);
+        inputs.addresses.extend(found.addresses);
+        inputs.spans.extend(found.spans);
+        inputs.constraint_files.extend(found.constraint_files);
         found.local.into_iter().for_each(|local| self.local(local));
         self.credentials.extend(found.credentials);
         self.unused.extend(found.notes);

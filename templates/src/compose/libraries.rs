@@ -1,6 +1,7 @@
 //! Shared libraries of the distribution that the installed packages look for: read from the packages
 //! themselves, so that nobody has to know which of them needs what.
 
+use super::inputs::Inputs;
 use super::{Composer, Decision};
 use crate::dockerfile::{Instruction, Network, Purpose, Run, Script};
 use crate::spec::PythonEnvironment;
@@ -8,16 +9,47 @@ use crate::spec::PythonEnvironment;
 /// Functions that find them: the same where packages are pinned.
 pub(super) const FUNCTIONS: &str = include_str!("../../data/resolve/libraries.sh");
 
+/// The fonts of `fonts-dejavu-core`, where Qt without fontconfig is led to.
+pub(super) const FONTS: &str = "/usr/share/fonts/truetype/dejavu";
+
 impl Composer<'_> {
+    /// OpenCV looks for Qt's fonts in its own folder, whatever the environment says, and its wheels from
+    /// 5 on have none there: a link leads to the distribution's.
+    pub(super) fn fonts_layer(&mut self, decision: &Decision, inputs: &Inputs) {
+        let Some(environment) = decision.environment.filter(|_| self.spec.gui) else {
+            return;
+        };
+        if !self.installs(decision, inputs) {
+            return;
+        }
+        let mut script = Script::strict();
+        script.lines(&format!(
+            r#"
+qt=$({} -c 'import sysconfig; print(sysconfig.get_path("platlib"))')/cv2/qt;
+if [ -d "$qt" ] && [ ! -e "$qt/fonts" ]; then ln -s {FONTS} "$qt/fonts"; fi;
+"#,
+            python_of(environment)
+        ));
+        self.file
+            .section("Fonts for the windows of OpenCV, which looks for them in its own folder.");
+        self.file.push(Instruction::Run(Run {
+            mounts: Vec::new(),
+            network: if self.context.locked {
+                Network::None
+            } else {
+                Network::Default
+            },
+            script: script.finish(),
+            purpose: Purpose::Other,
+        }));
+    }
+
     /// A step after the installation. Where packages are pinned, these libraries are among the pins.
     pub(super) fn libraries_layer(&mut self, decision: &Decision) {
         let Some(environment) = decision.environment.filter(|_| !self.context.locked) else {
             return;
         };
-        let python = match environment {
-            PythonEnvironment::Venv => "/opt/venv/bin/python",
-            PythonEnvironment::Base => "python3",
-        };
+        let python = python_of(environment);
         let mut script = Script::strict();
         script.lines(&functions());
         script.lines(&format!(
@@ -51,6 +83,13 @@ rm -f /var/log/apt/* /var/log/dpkg.log /var/log/alternatives.log /var/cache/ldco
             script: script.finish(),
             purpose: Purpose::Other,
         }));
+    }
+}
+
+fn python_of(environment: PythonEnvironment) -> &'static str {
+    match environment {
+        PythonEnvironment::Venv => "/opt/venv/bin/python",
+        PythonEnvironment::Base => "python3",
     }
 }
 

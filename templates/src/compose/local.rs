@@ -2,6 +2,8 @@
 //! own, so that `import` and their programs work. Editable ones are links to the code, which is
 //! what a mounted folder is seen through.
 
+use super::builder_stage::{PROJECT_STAGE, WHEELS};
+use super::compiled::Compiled;
 use super::inputs::Inputs;
 use super::request::{INPUTS_CONTEXT, bind};
 use super::{ComposeError, Composer, Decision};
@@ -26,11 +28,19 @@ impl Composer<'_> {
         } else {
             "python3"
         };
-        let targets: Vec<String> = inputs
+        let compiled = &decision.compiled;
+        let has_stage = !self.context.locked || self.context.locked_builds;
+        let is_compiled = |local: &LocalProject| has_stage && compiled.has_project(&local.folder);
+        let mut targets: Vec<String> = inputs
             .local
             .iter()
+            .filter(|local| !is_compiled(local))
             .map(|local| target(local, workdir))
             .collect();
+        let has_wheels = inputs.local.iter().any(is_compiled);
+        if has_wheels {
+            targets.push(format!("{WHEELS}/project/*.whl"));
+        }
         let targets = targets.join(" ");
         self.file
             .section("The project itself, installed where its code is.");
@@ -42,13 +52,16 @@ impl Composer<'_> {
             );
         }
         if self.context.locked {
-            self.locked_local(inputs, python, venv, &targets, script)?;
+            self.locked_local(inputs, python, (venv, has_wheels), &targets, script)?;
             return Ok(());
         }
         script.lines(
             "export HOME=/root PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore;",
         );
         let mut mounts = Vec::new();
+        if has_wheels {
+            mounts.push(Compiled::mount(PROJECT_STAGE));
+        }
         self.network_settings(Installer::Pip, &mut mounts, &mut script);
         if !venv {
             script.lines("export PIP_BREAK_SYSTEM_PACKAGES=1;");
@@ -71,7 +84,7 @@ impl Composer<'_> {
         &mut self,
         inputs: &Inputs,
         python: &str,
-        venv: bool,
+        (venv, has_wheels): (bool, bool),
         targets: &str,
         mut script: Script,
     ) -> Result<(), ComposeError> {
@@ -97,6 +110,9 @@ chmod 0755 /tmp/uv/*.data/scripts/uv;
         mounts.extend(["/tmp", "/root/.cache"].map(|target| Mount::Tmpfs {
             target: target.into(),
         }));
+        if has_wheels {
+            mounts.push(Compiled::mount(PROJECT_STAGE));
+        }
         self.file.push(Instruction::Run(Run {
             mounts,
             network: Network::None,

@@ -4,6 +4,7 @@
 //! The files are mounted from the named context [`INPUTS_CONTEXT`]: `apt/requested`, `apt/debs/`,
 //! `python/requirements.txt`, `python/wheels/`, `python/uv/`.
 
+use super::builder_stage::{WHEELS, WHEELS_STAGE};
 use super::request::{INPUTS_CONTEXT, bind};
 use super::{Composer, Decision, env_name};
 use crate::dockerfile::{Instruction, Mount, Network, Purpose, Run, Script, Word};
@@ -22,6 +23,13 @@ impl Composer<'_> {
         if self.apt_packages(decision).is_empty() && decision.environment.is_none() {
             return;
         }
+        self.file
+            .section("Packages of the distribution: those that are pinned, and no others.");
+        self.locked_apt("apt");
+    }
+
+    /// Installs the packages of a folder of the inputs: `apt`, or `build` for what compiles.
+    pub(super) fn locked_apt(&mut self, folder: &str) {
         let mut script = Script::strict();
         script.lines(
             r#"
@@ -53,9 +61,7 @@ for folder in /etc/ssh /etc/ssl; do
 done;
 "#,
         );
-        self.file
-            .section("Packages of the distribution: those that are pinned, and no others.");
-        let mut mounts = vec![bind(INPUTS_CONTEXT, Some("apt"), "/mlbuild/apt")];
+        let mut mounts = vec![bind(INPUTS_CONTEXT, Some(folder), "/mlbuild/apt")];
         mounts.extend(APT_MOMENTARY.map(tmpfs));
         self.push_offline(mounts, script, Purpose::PinnedDistribution);
     }
@@ -87,6 +93,17 @@ if [ -s /mlbuild/python/requirements.txt ]; then
 fi;
 "#
         ));
+        if self.context.locked_builds {
+            script.lines(&format!(
+                r#"
+if [ -s /mlbuild/python/sources.txt ]; then
+  [ -d /tmp/uv ] || python3 -m zipfile -e /mlbuild/python/uv/*.whl /tmp/uv;
+  chmod 0755 /tmp/uv/*.data/scripts/uv;
+  /tmp/uv/*.data/scripts/uv pip install -q --python {python}{flags} --no-index --no-deps {WHEELS}/found/*.whl;
+fi;
+"#
+            ));
+        }
         // Bytecode by one worker, in one order, that doesn't look at times.
         let compile = "-m compileall -qq -j1 --invalidation-mode unchecked-hash";
         script.lines(&if venv {
@@ -107,7 +124,10 @@ find "$site" -name '*.py' -newer /tmp/started | LC_ALL=C sort > /tmp/new;
         });
         let mut mounts = vec![bind(INPUTS_CONTEXT, Some("python"), "/mlbuild/python")];
         mounts.extend(["/tmp", "/root/.cache"].map(tmpfs));
-        let purpose = if venv {
+        if self.context.locked_builds {
+            mounts.push(super::compiled::Compiled::mount(WHEELS_STAGE));
+        }
+        let purpose = if venv && !self.context.locked_builds {
             Purpose::PinnedEnvironment
         } else {
             Purpose::Other

@@ -8,7 +8,9 @@
 
 mod apt;
 mod apt_names;
+mod builder_stage;
 mod bytecode;
+mod compiled;
 mod decide;
 mod frameworks;
 mod inputs;
@@ -55,6 +57,8 @@ pub struct ComposeContext<'a> {
     pub secrets: BTreeSet<SecretUse>,
     /// Whether packages come from recorded files alone, without a network.
     pub locked: bool,
+    /// Whether a compiler is among the recorded files, for source archives and projects with code to compile.
+    pub locked_builds: bool,
 }
 
 /// A setting of the host's network, given to RUN steps as a secret file.
@@ -129,6 +133,8 @@ pub struct Composition {
     pub warnings: Vec<Warning>,
     /// What is worth knowing, and nothing to worry about.
     pub notes: Vec<String>,
+    /// The first part of the project's files that plays no part in the image, one of the warnings.
+    pub unused_part: Option<Warning>,
     /// The secrets that its RUN steps mount, sorted.
     pub secrets: Vec<SecretUse>,
     /// The packages that it asks for.
@@ -205,15 +211,19 @@ pub fn compose(spec: &ImageSpec, context: &ComposeContext) -> Result<Composition
         inputs = inputs::gather(spec, context, &image, &mut warnings)?;
         decision = decide::decide(spec, context, &inputs, &mut warnings)?;
     }
+    let compiling = std::mem::take(&mut decision.notes);
     let mut composer = Composer::new(spec, context);
     let workdir = composer.workdir();
     composer.open(&decision.base);
+    composer.builder_stages(&decision, &inputs);
+    composer.begin_image();
     composer.apt_layer(&decision);
     composer.run_layers(RunWhen::BeforePackages, &inputs);
     composer.python_layer(&decision, &inputs);
     if composer.installs(&decision, &inputs) {
         composer.libraries_layer(&decision);
     }
+    composer.fonts_layer(&decision, &inputs);
     composer.environment(&decision.env, decision.environment.is_some())?;
     composer.run_layers(RunWhen::AfterPackages, &inputs);
     composer.code(&workdir);
@@ -230,6 +240,8 @@ pub fn compose(spec: &ImageSpec, context: &ComposeContext) -> Result<Composition
     let mut done = composer.finish(decision, request, warnings)?;
     done.origins = origins;
     done.notes = inputs.notes;
+    done.unused_part = inputs.unused_part;
+    done.notes.extend(compiling);
     Ok(done)
 }
 
@@ -261,7 +273,8 @@ impl<'a> Composer<'a> {
         warnings: Vec<Warning>,
     ) -> Result<Composition, ComposeError> {
         let mounted = |secret: &SecretUse| {
-            let is_it = |mount: &Mount| matches!(mount, Mount::Secret { id } if id == secret.id());
+            let is_it =
+                |mount: &Mount| matches!(mount, Mount::Secret { id, .. } if id == secret.id());
             let runs = self.file.instructions.iter();
             let mut runs = runs.filter_map(|i| match i {
                 Instruction::Run(run) => Some(run),
@@ -280,6 +293,7 @@ impl<'a> Composer<'a> {
             cuda: decision.cuda,
             warnings,
             notes: Vec::new(),
+            unused_part: None,
             request,
             origins: Origins::default(),
             dockerfile: self.file,
@@ -300,6 +314,17 @@ impl<'a> Composer<'a> {
             name: env_name("BASE_IMAGE"),
             default: Some(image.as_str().into()),
         });
+    }
+
+    /// The stage that becomes the image.
+    fn begin_image(&mut self) {
+        let stages = self.file.instructions.iter();
+        let has_stages = stages
+            .into_iter()
+            .any(|i| matches!(i, Instruction::From { .. }));
+        if has_stages {
+            self.file.section("The image.");
+        }
         self.file.push(Instruction::From {
             image: Word::variable(env_name("BASE_IMAGE")),
             alias: None,
@@ -326,6 +351,7 @@ impl<'a> Composer<'a> {
         if self.spec.gui {
             env.insert(env_name("QT_QPA_PLATFORM"), "xcb".into());
             env.insert(env_name("QT_X11_NO_MITSHM"), "1".into());
+            env.insert(env_name("QT_QPA_FONTDIR"), libraries::FONTS.into());
         }
         if python {
             env.insert(env_name("PYTHONUNBUFFERED"), "1".into());

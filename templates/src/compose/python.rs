@@ -1,8 +1,10 @@
 //! Python packages: one virtual environment at `/opt/venv` that any user can read, or the base's
 //! own Python where that holds a framework.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::builder_stage::{WHEELS, WHEELS_STAGE};
+use super::compiled::Compiled;
 use super::inputs::{Inputs, join};
 use super::{Composer, Decision, SecretUse, env_name};
 use crate::dockerfile::{
@@ -12,7 +14,7 @@ use crate::spec::{Installer, PythonEnvironment};
 use crate::tables::bases;
 
 /// Where the inputs (requirements and lock files) are kept in the image.
-const INPUTS: &str = "/opt/mlbuild";
+pub(super) const INPUTS: &str = "/opt/mlbuild";
 const VENV: &str = "/opt/venv";
 /// The versions of a project's lock, for the time of the installation.
 const CONSTRAINTS: &str = "/tmp/constraints.txt";
@@ -44,6 +46,9 @@ impl Composer<'_> {
         );
         self.network_settings(decision.installer, &mut mounts, &mut script);
         self.check_version(&mut script);
+        if !decision.compiled.packages.is_empty() {
+            mounts.push(Compiled::mount(WHEELS_STAGE));
+        }
         if venv {
             script.lines(&format!("python3 -m venv {VENV};"));
         } else {
@@ -57,7 +62,7 @@ impl Composer<'_> {
         let what = self.what_to_install(decision, inputs, &mut script);
         if !what.is_empty() {
             match decision.installer {
-                Installer::Pip => self.by_pip(&python, &what, &mut script),
+                Installer::Pip => self.by_pip(&python, &what, (decision, inputs), &mut script),
                 _ => self.by_uv(&python, &what, decision, inputs, &mut script),
             }
             if !inputs.constraints.is_empty() {
@@ -103,7 +108,7 @@ impl Composer<'_> {
     }
 
     /// One COPY per folder, so that files that include each other by relative path still do.
-    fn copy_inputs(&mut self, inputs: &Inputs) {
+    pub(super) fn copy_inputs(&mut self, inputs: &Inputs) {
         let files = self.input_files(inputs);
         let mut folders: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for file in &files {
@@ -146,7 +151,7 @@ esac;
         if inputs.synced.is_some() {
             return vec!["project".into()];
         }
-        self.prepare(inputs, script);
+        self.prepare(decision, inputs, script);
         let path = |file: &str| format!("{INPUTS}/{file}");
         if let Some(file) = &python.pylock {
             return vec!["-r".into(), shell_quote(&path(file.as_str()))];
@@ -159,7 +164,8 @@ esac;
         for file in files {
             what.extend(["-r".into(), shell_quote(&path(file))]);
         }
-        for line in &inputs.lines {
+        let compiled = &decision.compiled;
+        for line in inputs.lines.iter().filter(|line| !compiled.replaces(line)) {
             // A line of options is as many words as a shell would make of it.
             match shlex::split(line).filter(|_| line.starts_with('-')) {
                 Some(words) => what.extend(words.iter().map(|word| shell_quote(word))),
@@ -173,6 +179,9 @@ esac;
                 .chain(&decision.additions)
                 .map(|p| shell_quote(p)),
         );
+        if !first_of_all(inputs) {
+            what.extend(wheels(compiled));
+        }
         if !inputs.constraints.is_empty() && !what.is_empty() {
             what.extend(["-c".into(), CONSTRAINTS.into()]);
         }
@@ -191,11 +200,25 @@ esac;
     }
 
     /// Makes of the files what the installer is to see.
-    fn prepare(&self, inputs: &Inputs, script: &mut Script) {
-        for (file, lines) in &inputs.omitted {
-            let commands: Vec<String> = lines.iter().map(|line| deletion(*line)).collect();
+    fn prepare(&self, decision: &Decision, inputs: &Inputs, script: &mut Script) {
+        let replaced = decision.compiled.replaced();
+        let files: BTreeSet<&str> = inputs.omitted.keys().map(String::as_str).collect();
+        for file in files
+            .iter()
+            .copied()
+            .chain(replaced.keys().copied())
+            .collect::<BTreeSet<_>>()
+        {
+            let lines = inputs.omitted.get(file).into_iter().flatten();
+            let lines = lines.chain(replaced.get(file).into_iter().flatten());
+            let commands: Vec<String> = lines.map(|line| deletion(*line)).collect();
+            let without = match (files.contains(file), replaced.contains_key(file)) {
+                (true, false) => "the projects that are installed with the code",
+                (false, _) => "the packages whose wheels are there",
+                (true, true) => "the projects and packages that come another way",
+            };
             script.lines(&format!(
-                "# {file} without the projects that are installed with the code.\nsed -i '{}' {};",
+                "# {file} without {without}.\nsed -i '{}' {};",
                 commands.join(";"),
                 shell_quote(&format!("{INPUTS}/{file}"))
             ));
@@ -219,9 +242,20 @@ esac;
         }
     }
 
-    fn by_pip(&self, python: &str, what: &[String], script: &mut Script) {
+    fn by_pip(
+        &self,
+        python: &str,
+        what: &[String],
+        (decision, inputs): (&Decision, &Inputs),
+        script: &mut Script,
+    ) {
         if self.spec.python.pylock.is_some() {
             script.lines(&format!("{python} -m pip install -q 'pip>=25.1';"));
+        }
+        if first_of_all(inputs) && !decision.compiled.packages.is_empty() {
+            script.lines(&format!(
+                "{python} -m pip install -q --no-compile --no-index --no-deps {WHEELS}/*/*.whl;"
+            ));
         }
         script.lines(&format!(
             "{python} -m pip install -q --no-compile {};",
@@ -229,14 +263,8 @@ esac;
         ));
     }
 
-    fn by_uv(
-        &self,
-        python: &str,
-        what: &[String],
-        decision: &Decision,
-        inputs: &Inputs,
-        script: &mut Script,
-    ) {
+    /// Finds uv, or fetches it for this one step: `$uv`.
+    pub(super) fn fetch_uv(&self, python: &str, script: &mut Script) {
         let uv = &bases().uv;
         script.lines(&format!(
             r#"
@@ -250,7 +278,42 @@ uv=$(command -v uv || echo /tmp/uv/bin/uv); kept=/root/.cache/mlbuild/uv-{uv}-$(
 }};
 "#
         ));
+    }
+
+    /// Where uv takes packages from.
+    pub(super) fn uv_flags(&self, decision: &Decision, inputs: &Inputs) -> String {
+        let backend = decision.torch_backend.as_ref();
+        let backend = backend
+            .map(|b| format!(" --torch-backend {b}"))
+            .unwrap_or_default();
+        // pip takes the best version of all indexes; uv by itself, those of the first.
+        let strategy = if inputs.has_index {
+            " --index-strategy unsafe-best-match"
+        } else {
+            ""
+        };
+        format!("{backend}{strategy}")
+    }
+
+    fn by_uv(
+        &self,
+        python: &str,
+        what: &[String],
+        decision: &Decision,
+        inputs: &Inputs,
+        script: &mut Script,
+    ) {
+        self.fetch_uv(python, script);
         let venv = decision.environment == Some(PythonEnvironment::Venv);
+        let system = if venv {
+            ""
+        } else {
+            " --break-system-packages --compile-bytecode"
+        };
+        let has_wheels = !decision.compiled.packages.is_empty();
+        let of_wheels = format!(
+            "\"$uv\" pip install -q --python {python}{system} --no-index --no-deps {WHEELS}/*/*.whl;"
+        );
         if let Some(folder) = &inputs.synced {
             let flags = |flag: &str, names: &[String]| -> String {
                 names
@@ -270,28 +333,27 @@ uv=$(command -v uv || echo /tmp/uv/bin/uv); kept=/root/.cache/mlbuild/uv-{uv}-$(
             } else {
                 "$(python3 -c 'import sys; print(sys.prefix)')"
             };
+            let wheels: Vec<String> = decision
+                .compiled
+                .packages
+                .iter()
+                .map(|p| p.name.clone())
+                .collect();
+            let wheels = flags("--no-install-package", &wheels);
             script.lines(&format!(
-                "UV_PROJECT_ENVIRONMENT={target} \"$uv\" sync -q --frozen --inexact --no-install-{itself} --no-default-groups{extras}{groups} --project {};",
+                "UV_PROJECT_ENVIRONMENT={target} \"$uv\" sync -q --frozen --inexact --no-install-{itself}{wheels} --no-default-groups{extras}{groups} --project {};",
                 shell_quote(join_inputs(folder).as_str())
             ));
+            if has_wheels {
+                script.lines(&of_wheels);
+            }
         } else {
-            let backend = decision.torch_backend.as_ref();
-            let backend = backend
-                .map(|b| format!(" --torch-backend {b}"))
-                .unwrap_or_default();
-            let system = if venv {
-                ""
-            } else {
-                " --break-system-packages --compile-bytecode"
-            };
-            // pip takes the best version of all indexes; uv by itself, those of the first.
-            let strategy = if inputs.has_index {
-                " --index-strategy unsafe-best-match"
-            } else {
-                ""
-            };
+            if has_wheels && first_of_all(inputs) {
+                script.lines(&of_wheels);
+            }
             script.lines(&format!(
-                "\"$uv\" pip install -q --python {python}{system}{backend}{strategy} {};",
+                "\"$uv\" pip install -q --python {python}{system}{} {};",
+                self.uv_flags(decision, inputs),
                 what.join(" ")
             ));
         }
@@ -321,6 +383,7 @@ uv=$(command -v uv || echo /tmp/uv/bin/uv); kept=/root/.cache/mlbuild/uv-{uv}-$(
             }
             mounts.push(Mount::Secret {
                 id: secret.id().into(),
+                for_all: false,
             });
             let path = secret.path();
             let exports = match secret {
@@ -343,6 +406,36 @@ uv=$(command -v uv || echo /tmp/uv/bin/uv); kept=/root/.cache/mlbuild/uv-{uv}-$(
             script.lines(&format!("if [ -f {path} ]; then {exports}; fi;"));
         }
     }
+}
+
+/// Whether wheels that were compiled are installed before everything else, as they are: where a lock or
+/// hashes allow no other files.
+fn first_of_all(inputs: &Inputs) -> bool {
+    inputs.locked || inputs.hashed.is_some()
+}
+
+/// The arguments by which an installer takes the wheels that were compiled.
+fn wheels(compiled: &Compiled) -> Vec<String> {
+    let mut what = Vec::new();
+    if compiled.packages.iter().any(|package| !package.is_address) {
+        what.push(format!("--find-links {WHEELS}/found"));
+    }
+    let mut addresses = compiled
+        .packages
+        .iter()
+        .filter(|package| package.is_address)
+        .peekable();
+    if addresses.peek().is_some() {
+        what.push(format!("{WHEELS}/asked/*.whl"));
+    }
+    for package in addresses.filter(|package| !package.extras.is_empty()) {
+        what.push(shell_quote(&format!(
+            "{}[{}]",
+            package.name,
+            package.extras.join(",")
+        )));
+    }
+    what
 }
 
 /// A command of sed that deletes lines.

@@ -57,6 +57,12 @@ pub struct PackageRequest {
     /// What the project itself needs to be built.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub builders: Vec<String>,
+    /// Whether anything is known to be compiled: then a compiler is pinned, too.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub compiles: bool,
+    /// Packages of the distribution that builds take, besides a compiler.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub build_apt: Vec<String>,
     /// Whether the best version of all indexes is taken, as pip does.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub best_of_indexes: bool,
@@ -103,6 +109,13 @@ impl PackageRequest {
         let mut settings = settings
             .map(|(name, value)| format!("export {name}={value}\n"))
             .concat();
+        if self.compiles {
+            settings.push_str("export COMPILES=yes\n");
+        }
+        settings.push_str(&format!(
+            "export BUILD_APT={}\n",
+            shell_quote(&self.build_apt.join(" "))
+        ));
         if self.best_of_indexes {
             settings.push_str("export INDEX_STRATEGY=unsafe-best-match\n");
         }
@@ -128,6 +141,7 @@ impl PackageRequest {
             ("constraints", list(&self.constraints)),
             ("omitted", list(&omitted)),
             ("builders", list(&self.builders)),
+            ("pure", list(crate::tables::compiled().pure())),
         ]
     }
 }
@@ -187,6 +201,7 @@ if python3 -c 'import ensurepip, venv' > /dev/null 2>&1; then python3 -m venv /m
     ];
     mounts.extend(SecretUse::ALL.map(|secret| Mount::Secret {
         id: secret.id().into(),
+        for_all: false,
     }));
     let mut script = Script::strict();
     script.lines("sh /mlbuild/resolve.sh;");
@@ -262,13 +277,30 @@ impl Composer<'_> {
                     (file.clone(), commands.join(";"))
                 })
                 .collect(),
-            builders: self.local_builders(inputs),
+            builders: self.builders(decision, inputs),
+            compiles: !decision.compiled.is_empty(),
+            build_apt: decision.compiled.apt.iter().cloned().collect(),
             best_of_indexes: inputs.has_index,
             torch_backend: python.torch_backend.as_ref().map(ToString::to_string),
             torch_backend_here: decision.torch_backend.as_ref().map(ToString::to_string),
             asked: super::origins::asked(inputs),
             asked_apt: self.asked_apt(inputs),
         }
+    }
+
+    /// What the projects need to be built, and what builds without isolation import besides the packages
+    /// that are asked for.
+    fn builders(&self, decision: &Decision, inputs: &Inputs) -> Vec<String> {
+        let mut needs = self.local_builders(inputs);
+        let others = decision.compiled.needs.iter().filter(|need| {
+            let end = need.find(|c: char| !c.is_ascii_alphanumeric() && !"-_.".contains(c));
+            let name = &need[..end.unwrap_or(need.len())];
+            inputs.find(&mlbuild_wheels::normalize(name)).is_none()
+        });
+        needs.extend(others.cloned());
+        needs.sort();
+        needs.dedup();
+        needs
     }
 
     fn asked_apt(&self, inputs: &Inputs) -> Vec<Asked> {

@@ -45,6 +45,7 @@ pub(super) fn compose(
 
     let mut composer = Composer::new(spec, context);
     composer.open(&base);
+    composer.begin_image();
     composer
         .file
         .section("The model, under its name and version.");
@@ -66,6 +67,8 @@ pub(super) fn compose(
     ports.dedup();
     composer.close(&ports);
     let decision = Decision {
+        compiled: super::compiled::Compiled::default(),
+        notes: Vec::new(),
         base,
         accelerator,
         environment: None,

@@ -3,7 +3,7 @@
 use super::Composer;
 use super::inputs::Inputs;
 use crate::dockerfile::{CacheMount, Instruction, Mount, Network, Purpose, Run, Script, Sharing};
-use crate::spec::{RunStep, RunWhen};
+use crate::spec::{Installer, RunStep, RunWhen};
 
 impl Composer<'_> {
     /// The commands that root runs at a point of the build.
@@ -36,10 +36,18 @@ impl Composer<'_> {
                     sharing: Sharing::Locked,
                 })
             };
+            let mut mounts: Vec<Mount> = step.cache.iter().map(cache).collect();
+            // An installer or a download of these commands meets the same index, proxy and CA as the
+            // image's own installation.
+            let mut settings = Script::default();
+            self.network_settings(Installer::Auto, &mut mounts, &mut settings);
+            if step.user {
+                mounts.iter_mut().for_each(Mount::readable_by_all);
+            }
             self.file.push(Instruction::Run(Run {
-                mounts: step.cache.iter().map(cache).collect(),
+                mounts,
                 network: Network::Default,
-                script: Script::command(&step.command),
+                script: settings.then_command(&step.command),
                 purpose: Purpose::Other,
             }));
         }

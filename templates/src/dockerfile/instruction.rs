@@ -104,6 +104,8 @@ pub enum Mount {
     Secret {
         /// The secret's id.
         id: String,
+        /// Whether everybody may read it, and not root alone.
+        for_all: bool,
     },
     /// Files of the build context, or of another stage or image, read-only.
     Bind {
@@ -121,6 +123,15 @@ pub enum Mount {
     },
     /// The build's SSH agent socket.
     Ssh,
+}
+
+impl Mount {
+    /// Makes a secret readable by a step that root doesn't run.
+    pub fn readable_by_all(&mut self) {
+        if let Self::Secret { for_all, .. } = self {
+            *for_all = true;
+        }
+    }
 }
 
 /// A cache mount.

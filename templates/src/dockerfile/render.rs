@@ -142,7 +142,10 @@ fn mount(mount: &Mount) -> String {
             };
             format!("--mount=type=cache,{id}target={target}{sharing}")
         }
-        Mount::Secret { id } => format!("--mount=type=secret,id={id}"),
+        Mount::Secret { id, for_all } => {
+            let mode = if *for_all { ",mode=0444" } else { "" };
+            format!("--mount=type=secret,id={id}{mode}")
+        }
         Mount::Bind {
             from,
             source,

@@ -17,13 +17,24 @@ impl Script {
     /// A command of somebody else, for `/bin/sh -c` as it is. Docker reads some texts in another way
     /// than a shell, such as here-documents and line ends: those are written as a list of words.
     pub fn command(text: &str) -> Self {
+        Self::default().then_command(text)
+    }
+
+    /// These lines, then a command of somebody else.
+    #[must_use]
+    pub fn then_command(mut self, text: &str) -> Self {
         let is_plain = !text.contains(['\n', '\r', '\\'])
             && !text.contains("<<")
             && !text.trim_start().starts_with(['#', '[', '-']);
         if is_plain {
-            return Self(vec![text.trim().to_owned()]);
+            self.0.push(text.trim().to_owned());
+            return self;
         }
-        let words = ["/bin/sh", "-c", text];
+        let text = match self.0.join("\n") {
+            before if before.is_empty() => text.to_owned(),
+            before => format!("{before}\n{text}"),
+        };
+        let words = ["/bin/sh", "-c", text.as_str()];
         Self(vec![serde_json::to_string(&words).expect("texts are JSON")])
     }
 
@@ -75,6 +86,18 @@ mod tests {
             let words: Vec<String> = serde_json::from_str(&text(odd)).unwrap();
             assert_eq!(words, ["/bin/sh", "-c", odd]);
         }
+    }
+
+    #[test]
+    fn lines_before_a_command_are_given_to_the_same_shell() {
+        let after = |command: &str| {
+            let mut script = Script::default();
+            script.lines("export A=1;");
+            script.then_command(command).0
+        };
+        assert_eq!(after("make"), ["export A=1;", "make"]);
+        let words: Vec<String> = serde_json::from_str(&after("cat <<E\na\nE")[0]).unwrap();
+        assert_eq!(words[2], "export A=1;\ncat <<E\na\nE");
     }
 
     #[test]

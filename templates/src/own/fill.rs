@@ -81,6 +81,11 @@ impl OwnTemplate {
             ("sudo", spec.user.as_ref().is_some_and(|user| user.sudo)),
             ("pylock", spec.python.pylock.is_some()),
             ("project", spec.python.project.is_some()),
+            ("compile", !spec.python.compile.is_empty()),
+            (
+                "no_build_isolation",
+                !spec.python.no_build_isolation.is_empty(),
+            ),
         ] {
             if said {
                 filled.warnings.push(Warning {

@@ -236,6 +236,99 @@ pub(super) fn below(folder: &Path) -> Vec<(String, String, String)> {
     found
 }
 
+/// The tools besides Python that a file of asdf or mise names.
+pub(super) fn other_tools(file: &str, text: &str) -> Vec<String> {
+    let names: Vec<String> = if file.ends_with("mise.toml") {
+        let table: toml::Table = text.parse().unwrap_or_default();
+        let tools = table.get("tools").and_then(toml::Value::as_table);
+        tools
+            .into_iter()
+            .flat_map(toml::Table::keys)
+            .cloned()
+            .collect()
+    } else {
+        let lines = text
+            .lines()
+            .filter(|line| !line.trim_start().starts_with('#'));
+        lines
+            .filter_map(|line| line.split_whitespace().next())
+            .map(str::to_owned)
+            .collect()
+    };
+    names.into_iter().filter(|name| name != "python").collect()
+}
+
+/// Folders of a folder that are looked into at most: others hold data.
+const LOOKED_INTO: usize = 100;
+
+/// Manifests two folders below the root, and those of documents, examples and tests: why they aren't
+/// used, in one line, and what to do.
+pub(super) fn further_below(folder: &Path) -> Option<(String, String)> {
+    const BESIDE: [&str; 8] = [
+        "doc",
+        "docs",
+        "example",
+        "examples",
+        "notebooks",
+        "test",
+        "tests",
+        "docker",
+    ];
+    let is_code = |name: &String| {
+        let is_of_others = ELSEWHERE.contains(&name.as_str()) && !BESIDE.contains(&name.as_str());
+        !name.starts_with('.') && !is_of_others
+    };
+    let inside = |path: &Path| {
+        let folders = names(path, true).into_iter();
+        folders
+            .filter(is_code)
+            .take(LOOKED_INTO)
+            .collect::<Vec<_>>()
+    };
+    let mut found = Vec::new();
+    let mut look = |path: String| {
+        for name in names(&folder.join(&path), false) {
+            let lower = name.to_lowercase();
+            let is_manifest = lower == "requirements.txt"
+                || lower == "environment.yml"
+                || lower == "environment.yaml"
+                || lower == "pyproject.toml"
+                || name == "Dockerfile"
+                || Kind::of(&lower) == Some(Kind::Pipfile);
+            if is_manifest {
+                found.push(format!("{path}/{name}"));
+            }
+        }
+    };
+    for outer in inside(folder) {
+        if folder.join(&outer).join("pyvenv.cfg").is_file() {
+            continue;
+        }
+        if ELSEWHERE.contains(&outer.as_str()) {
+            look(outer.clone());
+        }
+        for inner in inside(&folder.join(&outer)) {
+            look(format!("{outer}/{inner}"));
+        }
+    }
+    found.sort();
+    let (shown, more) = found.split_at(found.len().min(3));
+    let more = match more.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    (!shown.is_empty()).then(|| {
+        let manifests = match found.len() {
+            1 => "1 manifest lies".to_owned(),
+            count => format!("{count} manifests lie"),
+        };
+        (
+            format!("{manifests} there: {}{more}", shown.join(", ")),
+            "to use one: -r FOLDER/requirements.txt".to_owned(),
+        )
+    })
+}
+
 /// The names of a folder's files or folders, sorted.
 fn names(folder: &Path, folders: bool) -> Vec<String> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();

@@ -60,6 +60,8 @@ pub struct Finding {
     pub why: String,
     /// What to type so that it is.
     pub next: Option<String>,
+    /// Whether it lies where documents, examples and tests do, so that nothing is amiss without it.
+    pub is_aside: bool,
 }
 
 impl fmt::Display for Finding {
@@ -146,14 +148,6 @@ pub fn detect_chosen(folder: &Path, choice: Choice) -> ProjectFacts {
         () => TemplateName::Python,
     };
     facts.gui = WINDOWS.iter().any(|name| wants(name));
-    if let Some(lone) = facts.lone_dockerfile().map(str::to_owned) {
-        let found = facts.findings.iter_mut().find(|found| found.file == lone);
-        if let Some(found) = found {
-            found.used = true;
-            found.why = "it is built as it is: nothing else says what the image holds".into();
-            found.next = None;
-        }
-    }
     facts
 }
 
@@ -171,6 +165,17 @@ impl ProjectFacts {
             }
             _ => None,
         }
+    }
+
+    /// Says that the image is built from the lone Dockerfile, and which that is. Who composes one all the
+    /// same doesn't call this.
+    pub fn use_lone_dockerfile(&mut self) -> Option<String> {
+        let lone = self.lone_dockerfile()?.to_owned();
+        let found = self.findings.iter_mut().find(|found| found.file == lone)?;
+        found.used = true;
+        found.why = "it is built as it is: nothing else says what the image holds".into();
+        found.next = None;
+        Some(lone)
     }
 
     /// The command that runs [`Self::post_build`], as repo2docker does.
@@ -233,6 +238,7 @@ impl Look<'_> {
                 used,
                 why: why.to_owned(),
                 next,
+                is_aside: false,
             });
         }
     }
@@ -274,9 +280,10 @@ impl Look<'_> {
                 let mut lines = text.lines().map(str::trim);
                 let Some(line) = lines.find(|line| line.starts_with("python")) else {
                     let next = "set python = \"3.12\" under [image] where it matters";
+                    let others = aside::other_tools(name, &text).join(", ");
                     self.unused(
                         name,
-                        "it names no Python, and other tools aren't installed",
+                        &format!("it names no Python, and other tools aren't installed: {others}"),
                         next,
                     );
                     continue;
@@ -285,6 +292,14 @@ impl Look<'_> {
             } else {
                 line_of(&text)
             };
+            let others = aside::other_tools(name, &text);
+            if is_of_tools && !others.is_empty() {
+                self.unused(
+                    &format!("other tools of {name}"),
+                    &format!("{} aren't installed", others.join(", ")),
+                    "name what the image needs under apt of [image], or build on a base that has it",
+                );
+            }
             let Some(minor) = minor_of(&line) else {
                 self.unused(
                     name,
@@ -783,6 +798,12 @@ impl Look<'_> {
         for (file, why, next) in aside::below(self.folder) {
             self.unused(&file, &why, &next);
         }
+        if let Some((why, next)) = aside::further_below(self.folder) {
+            self.unused("further folders", &why, &next);
+            if let Some(last) = self.facts.findings.last_mut() {
+                last.is_aside = true;
+            }
+        }
     }
 
     /// What by its name may list packages, and what stands where nothing looks.
@@ -1164,6 +1185,46 @@ mod tests {
     }
 
     #[test]
+    fn what_lies_deeper_or_beside_the_code_is_named_in_one_line() {
+        let facts = found(&[
+            ("docs/requirements.txt", "sphinx\n"),
+            ("tests/environment.yml", "dependencies: []\n"),
+            ("apps/web/requirements.txt", "flask\n"),
+            ("apps/web/Dockerfile", "FROM x\n"),
+            ("examples/one/pyproject.toml", "[project]\nname = \"one\"\n"),
+            ("node_modules/x/requirements.txt", "six\n"),
+        ]);
+        let shown: Vec<String> = facts.findings.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            shown,
+            [
+                "further folders: not used: 5 manifests lie there: apps/web/Dockerfile, apps/web/requirements.txt, docs/requirements.txt and 2 more; to use one: -r FOLDER/requirements.txt"
+            ]
+        );
+        assert!(facts.findings[0].is_aside);
+        for (file, text, tools) in [
+            (
+                ".tool-versions",
+                "nodejs 20\npython 3.11.4\n# ruby 3\nterraform 1.5\n",
+                "nodejs, terraform",
+            ),
+            (
+                "mise.toml",
+                "[tools]\npython = \"3.11\"\nnode = \"20\"\n",
+                "node",
+            ),
+        ] {
+            let facts = found(&[(file, text)]);
+            let said = format!("other tools of {file}: not used: {tools} aren't installed");
+            let shown: Vec<String> = facts.findings.iter().map(ToString::to_string).collect();
+            assert!(
+                shown.iter().any(|line| line.starts_with(&said)),
+                "{shown:?}"
+            );
+        }
+    }
+
+    #[test]
     fn environments_under_other_names_are_alternatives() {
         let text = "dependencies:\n- numpy\n";
         let facts = found(&[("environment_cpu.yml", text), ("environment_gpu.yml", text)]);
@@ -1194,8 +1255,11 @@ mod tests {
 
     #[test]
     fn a_lone_dockerfile_is_used_and_that_is_said() {
-        let facts = found(&[("Dockerfile", "FROM x\n")]);
+        let mut facts = found(&[("Dockerfile", "FROM x\n")]);
         assert_eq!(facts.lone_dockerfile(), Some("Dockerfile"));
+        // As long as nobody builds it.
+        assert!(!facts.findings[0].used);
+        assert_eq!(facts.use_lone_dockerfile().as_deref(), Some("Dockerfile"));
         assert!(facts.findings[0].used);
         for beside in ["requirements.txt", "Dockerfile.gpu", "apt.txt"] {
             let facts = found(&[("Dockerfile", "FROM x\n"), (beside, "six\n")]);

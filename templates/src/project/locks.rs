@@ -64,7 +64,7 @@ pub fn locked_by_pylock(
     locked(project, file, "packages", python)
 }
 
-fn table_of(project: &Path, file: &str) -> Result<toml::Table, ProjectError> {
+pub(super) fn table_of(project: &Path, file: &str) -> Result<toml::Table, ProjectError> {
     let unreadable = |reason: String| ProjectError::Unreadable {
         path: file.into(),
         reason,
@@ -79,6 +79,37 @@ fn table_of(project: &Path, file: &str) -> Result<toml::Table, ProjectError> {
     })
 }
 
+/// What markers are judged by.
+pub(super) struct Markers(pep508_rs::MarkerEnvironment);
+
+impl Markers {
+    pub fn of(python: &ImagePython) -> Self {
+        Self(python.markers())
+    }
+
+    /// Whether a marker holds; those of extras and groups do.
+    pub fn hold(&self, marker: &str) -> bool {
+        let read = requirement(&format!("x ; {marker}"));
+        let known = !marker.contains("extras") && !marker.contains("dependency_groups");
+        read.map_or(true, |read| !known || read.marker.evaluate(&self.0, &[]))
+    }
+
+    /// A package of `pylock.toml` has one marker; of `uv.lock`, those of its forks: one has to hold.
+    pub fn hold_for(&self, package: &toml::Value) -> bool {
+        let marker = package.get("marker").and_then(toml::Value::as_str);
+        let forks = package
+            .get("resolution-markers")
+            .and_then(toml::Value::as_array);
+        let mut forks = forks
+            .into_iter()
+            .flatten()
+            .filter_map(toml::Value::as_str)
+            .peekable();
+        marker.is_none_or(|marker| self.hold(marker))
+            && (forks.peek().is_none() || forks.any(|fork| self.hold(fork)))
+    }
+}
+
 fn locked(
     project: &Path,
     file: &str,
@@ -86,27 +117,11 @@ fn locked(
     python: &ImagePython,
 ) -> Result<Vec<Wanted>, ProjectError> {
     let table = table_of(project, file)?;
-    let markers = python.markers();
+    let markers = Markers::of(python);
     let packages = table.get(key).and_then(toml::Value::as_array);
     let packages = packages.into_iter().flatten().filter_map(|package| {
         let name = package.get("name")?.as_str()?.to_owned();
-        // A package of pylock.toml has one marker; of uv.lock, those of its forks: one has to hold.
-        let marker = package.get("marker").and_then(toml::Value::as_str);
-        let forks = package
-            .get("resolution-markers")
-            .and_then(toml::Value::as_array);
-        let forks: Vec<&str> = forks
-            .into_iter()
-            .flatten()
-            .filter_map(toml::Value::as_str)
-            .collect();
-        let holds = |marker: &str| {
-            let known = !marker.contains("extras") && !marker.contains("dependency_groups");
-            let read = requirement(&format!("x ; {marker}"));
-            read.map_or(true, |read| !known || read.marker.evaluate(&markers, &[]))
-        };
-        if !marker.is_none_or(holds) || !(forks.is_empty() || forks.iter().any(|fork| holds(fork)))
-        {
+        if !markers.hold_for(package) {
             return None;
         }
         let version = package.get("version").and_then(toml::Value::as_str);

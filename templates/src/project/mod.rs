@@ -4,19 +4,23 @@
 //! [`mod@crate::compose`] and by whoever writes a first `mlbuild.toml`.
 
 mod aside;
+mod compiles;
 mod detect;
 mod environment;
 mod lists;
 mod locks;
 pub mod manifests;
 mod requirements;
+mod source_only;
 
+pub(crate) use compiles::compiles;
 pub use detect::{BESIDES_PACKAGES, Finding, ProjectFacts, detect, detect_chosen};
 pub use environment::ImagePython;
 pub use locks::{locked_by_pylock, locked_by_uv, members_of_uv};
 pub(crate) use manifests::build_requirements;
 pub(crate) use requirements::parse_one;
-pub use requirements::{LocalProject, Requirements, read_lines, read_requirements};
+pub use requirements::{Address, LocalProject, Requirements, Span, read_lines, read_requirements};
+pub(crate) use source_only::{SourceOnly, source_only};
 
 use std::path::PathBuf;
 

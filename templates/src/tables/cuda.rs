@@ -43,6 +43,14 @@ pub struct CudaBase {
     pub python: String,
 }
 
+impl CudaBase {
+    /// The image with the whole toolkit, nvcc among it, on an older C library than any of our bases has.
+    pub fn toolkit(&self) -> String {
+        let number = self.tag.split('-').next().unwrap_or_default();
+        format!("nvidia/cuda:{number}-devel-ubuntu22.04")
+    }
+}
+
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct OldTensorflow {

@@ -5,11 +5,13 @@
 //! tell. Choosing by them is left to [`mod@crate::compose`].
 
 mod bases;
+mod compiled;
 mod cuda;
 mod releases;
 mod rocm;
 
 pub use bases::{Bases, Carries, bases};
+pub use compiled::{CompiledPackage, CompiledTable, Nvcc, compiled};
 pub use cuda::{CudaBase, CudaTables, cuda};
 pub use releases::{Machine, Release, ReleaseTable, release_table};
 pub use rocm::{RocmImage, rocm};

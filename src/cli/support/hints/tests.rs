@@ -540,11 +540,11 @@ fn hints_name_what_the_user_named() {
       mlbuild image --requirements requirements-dev.txt
 
     a package is compiled, and Python's headers aren't installed
-      mlbuild image --apt build-essential,python3-dev …
+      name it under [image] of mlbuild.toml: compile = ["NAME"] builds it in a stage of its own
       or choose a version of the package that has a wheel
 
     a package has no wheel here and is compiled, but there is no compiler (x86_64-linux-gnu-gcc)
-      mlbuild image --apt build-essential …
+      name it under [image] of mlbuild.toml: compile = ["NAME"] builds it in a stage of its own
       or choose a version of the package that has a wheel
 
     a requirement is a git repository, and git isn't installed

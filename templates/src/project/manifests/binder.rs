@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Asked, Unused, text_of};
+use super::{Asked, Unused, UnusedKind, text_of};
 use crate::project::ProjectError;
 
 /// The packages of an `apt.txt`, with the line of each, and lines that name none.
@@ -22,6 +22,7 @@ pub fn apt_list(project: &Path, file: &str) -> Result<(Vec<Asked>, Vec<Unused>),
                     origin,
                 }),
                 Err(error) => unused.push(Unused {
+                    kind: UnusedKind::default(),
                     what: format!("{origin}: {word}"),
                     why: error.to_string(),
                     next: "correct the line".into(),

@@ -1,7 +1,7 @@
 //! Extras and groups, which are chosen by name: one that isn't there is refused, and those that
 //! nobody chose are named.
 
-use super::{NOT_CHOSEN, Unused, unreadable};
+use super::{Unused, UnusedKind, unreadable};
 use crate::project::ProjectError;
 
 /// Extras or groups of one manifest.
@@ -58,8 +58,9 @@ impl<'a> Chosen<'a> {
         let names: Vec<&str> = names.copied().collect();
         let first = names.first()?;
         Some(Unused {
+            kind: UnusedKind::NotChosen,
             what: format!("{}: {}s {}", self.file, self.what, names.join(", ")),
-            why: NOT_CHOSEN.into(),
+            why: "none of them was chosen".into(),
             next: format!("to choose one: {} {first}", self.flag),
         })
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::{Asked, Manifest, Unused, place, text_of, unreadable};
+use super::{Asked, Manifest, Unused, UnusedKind, place, text_of, unreadable};
 use crate::project::ProjectError;
 
 pub(super) fn read(project: &Path, file: &str) -> Result<Manifest, ProjectError> {
@@ -47,6 +47,7 @@ pub(super) fn read(project: &Path, file: &str) -> Result<Manifest, ProjectError>
                     let command = step.as_str().or_else(|| step.get("command")?.as_str());
                     if let (Some(command), Some(_)) = (command, step.get("mounts")) {
                         manifest.unused.push(Unused {
+                            kind: UnusedKind::default(),
                             what: format!("{}: {command}", place(file, &text, first_line(command))),
                             why: "the command mounts a secret, and only a Dockerfile says what a secret is for".into(),
                             next: "put it into a Dockerfile of your own, and give the secret with --secret".into(),
@@ -60,6 +61,7 @@ pub(super) fn read(project: &Path, file: &str) -> Result<Manifest, ProjectError>
                 }
             }
             _ => manifest.unused.push(Unused {
+                kind: UnusedKind::default(),
                 what: format!("{}: {key}", place(file, &text, key)),
                 why: "mlbuild chooses it from the packages".into(),
                 next: match key.as_str() {
@@ -76,6 +78,7 @@ pub(super) fn read(project: &Path, file: &str) -> Result<Manifest, ProjectError>
         .map(|(key, _)| key.as_str());
     for key in keys.filter(|key| !["build", "environment"].contains(key)) {
         manifest.unused.push(Unused {
+            kind: UnusedKind::default(),
             what: format!("{}: {key}", place(file, &text, key)),
             why: "it tells Cog's own server what to start".into(),
             next: "set command = [\"…\"] under [image]".into(),

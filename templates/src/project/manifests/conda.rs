@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Asked, Manifest, Unused, beside, text_of, unreadable, version};
+use super::{Asked, Manifest, Unused, UnusedKind, beside, text_of, unreadable, version};
 use crate::project::ProjectError;
 
 /// Names of conda's packages elsewhere.
@@ -119,6 +119,7 @@ impl Reader<'_> {
 
     fn unused(&mut self, origin: &str, spec: &str, why: &str, next: &str) {
         self.manifest.unused.push(Unused {
+            kind: UnusedKind::default(),
             what: format!("{origin}: {spec}"),
             why: why.to_owned(),
             next: next.to_owned(),
@@ -226,6 +227,7 @@ impl Reader<'_> {
             .collect();
         if !names.is_empty() {
             self.manifest.unused.push(Unused {
+                kind: UnusedKind::default(),
                 what: format!("{}: channels {}", self.file, names.join(", ")),
                 why: "packages come from the package index and the distribution, not from conda's channels".into(),
                 next: "build on a base with conda, with a Dockerfile of your own, where conda's builds matter".into(),

@@ -1,7 +1,7 @@
 //! Indexes that manifests name. PyTorch's own say which of its builds is installed; the others are
 //! named, since packages come from the machine's package index.
 
-use super::{Manifest, Unused};
+use super::{Manifest, Unused, UnusedKind};
 
 /// Packages that PyTorch's own indexes hold for each accelerator.
 const OF_TORCH: [&str; 3] = ["torch", "torchvision", "torchaudio"];
@@ -62,6 +62,7 @@ impl<'a> Indexes<'a> {
                 continue;
             }
             manifest.unused.push(Unused {
+                kind: UnusedKind::default(),
                 what: format!("{}: source {name}", self.file),
                 why: "packages come from this machine's package index".into(),
                 next: "put the address into a requirements file (--extra-index-url), or into pip's configuration".into(),

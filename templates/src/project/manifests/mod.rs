@@ -17,11 +17,12 @@ mod setup;
 mod uv_sources;
 mod version;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 pub use self::binder::{apt_list, python_of_runtime};
 pub(crate) use self::pyproject::build_requirements;
+pub(crate) use self::uv_sources::open_builds;
 
 use super::{LocalProject, ProjectError};
 
@@ -48,6 +49,8 @@ pub struct Manifest {
     pub torch_build: Option<String>,
     /// Whether it asks for a GPU, where it says so.
     pub gpu: Option<bool>,
+    /// Packages whose build isn't to be isolated, and what it imports.
+    pub open_builds: BTreeMap<String, Vec<String>>,
     /// What of it isn't used.
     pub unused: Vec<Unused>,
 }
@@ -70,25 +73,27 @@ pub struct Unused {
     pub why: String,
     /// What to do about it.
     pub next: String,
+    /// What follows from that.
+    pub kind: UnusedKind,
 }
 
-/// Why extras and groups aren't used that nobody chose.
-pub(crate) const NOT_CHOSEN: &str = "none of them was chosen";
+/// What follows from a part that plays no part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum UnusedKind {
+    /// The image may lack something.
+    #[default]
+    Left,
+    /// Nobody chose it: nothing is amiss.
+    NotChosen,
+    /// It is installed, and only what follows from it isn't known.
+    Undecided,
+    /// Dependencies that only the project's own build finds out.
+    OfItsBuild,
+}
 
 impl Unused {
-    /// Whether it is a choice that nobody made, which is nothing that is amiss.
-    pub(crate) fn is_choice(&self) -> bool {
-        self.why == NOT_CHOSEN
-    }
-
-    /// Whether it is installed, and only what follows from it isn't known.
-    pub(crate) fn is_undecided(&self) -> bool {
-        self.why.ends_with("nothing is decided from it")
-    }
-
-    /// Whether these are dependencies that only the project's own build finds out.
     pub(crate) fn is_of_its_build(&self) -> bool {
-        self.why.contains("dependencies are worked out by")
+        self.kind == UnusedKind::OfItsBuild
     }
 }
 
@@ -166,7 +171,7 @@ fn unreadable(file: &str, reason: impl Into<String>, hint: &str) -> ProjectError
 }
 
 /// A file's text without its mark of UTF-8. Only a regular file is opened: a pipe would be waited for.
-pub(super) fn text_of(project: &Path, file: &str) -> Result<String, ProjectError> {
+pub(crate) fn text_of(project: &Path, file: &str) -> Result<String, ProjectError> {
     let path = project.join(file);
     let text = mlbuild_files::read_to_string(&path).map_err(|error| {
         unreadable(file, error.to_string(), "make it readable, or leave it out")

@@ -2,7 +2,7 @@
 
 use super::indexes::Indexes;
 use super::pyproject::Around;
-use super::{Manifest, Unused, beside, place, poetry, strings, text_of, toml_of};
+use super::{Manifest, Unused, UnusedKind, beside, place, poetry, strings, text_of, toml_of};
 use crate::project::ProjectError;
 
 /// Its pins, as constraints.
@@ -44,6 +44,7 @@ pub(super) fn sources(around: &Around, manifest: &mut Manifest) {
             .is_file()
     {
         manifest.unused.push(Unused {
+            kind: UnusedKind::default(),
             what: format!(
                 "{}: overrides",
                 place(around.file, around.text, "overrides")

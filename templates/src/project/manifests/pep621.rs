@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::chosen::{Chosen, same};
 use super::pyproject::Around;
-use super::{Asked, Manifest, Unused, beside, place, setup, strings};
+use super::{Asked, Manifest, Unused, UnusedKind, beside, place, setup, strings};
 use crate::project::ProjectError;
 
 pub(super) fn read(around: &Around) -> Result<Manifest, ProjectError> {
@@ -260,6 +260,7 @@ fn dynamic(around: &Around, manifest: &mut Manifest) -> Result<(), ProjectError>
     }
     if around.table.contains_key("project") {
         manifest.unused.push(Unused {
+            kind: UnusedKind::OfItsBuild,
             what: place(around.file, around.text, "dynamic"),
             why: "its dependencies are worked out by its build backend, and stand nowhere as text"
                 .into(),

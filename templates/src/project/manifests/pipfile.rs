@@ -4,7 +4,10 @@ use std::path::Path;
 
 use super::chosen::Chosen;
 use super::indexes::Indexes;
-use super::{Asked, Choice, Manifest, Unused, beside, place, poetry, text_of, toml_of, unreadable};
+use super::{
+    Asked, Choice, Manifest, Unused, UnusedKind, beside, place, poetry, text_of, toml_of,
+    unreadable,
+};
 use crate::project::{LocalProject, ProjectError};
 
 pub(super) fn read(project: &Path, file: &str, choice: Choice) -> Result<Manifest, ProjectError> {
@@ -104,6 +107,7 @@ fn package(file: &str, text: &str, name: &str, wish: &toml::Value, manifest: &mu
     match poetry::line_of(name, &wish) {
         Some(text) => manifest.requirements.push(Asked { text, origin }),
         None => manifest.unused.push(Unused {
+            kind: UnusedKind::default(),
             what: format!("{origin}: {name}"),
             why: "its version has no form that pip reads".into(),
             next: "write it as >=1,<2".into(),

@@ -3,7 +3,9 @@
 
 use std::path::Path;
 
-use super::{Asked, Manifest, Unused, conda, path_line, place, poetry, text_of, toml_of};
+use super::{
+    Asked, Manifest, Unused, UnusedKind, conda, path_line, place, poetry, text_of, toml_of,
+};
 use crate::project::ProjectError;
 
 /// Tables that aren't part of the default environment, or that only Pixi itself follows.
@@ -60,6 +62,7 @@ pub(super) fn add(
         match line {
             Some(text) => manifest.requirements.push(Asked { text, origin }),
             None => manifest.unused.push(Unused {
+                kind: UnusedKind::default(),
                 what: format!("{origin}: {name}"),
                 why: "its version has no form that pip reads".into(),
                 next: "write it as >=1,<2".into(),
@@ -68,6 +71,7 @@ pub(super) fn add(
     }
     for (key, why) in UNUSED.iter().filter(|(key, _)| pixi.get(*key).is_some()) {
         manifest.unused.push(Unused {
+            kind: UnusedKind::default(),
             what: format!("{file}: {key}"),
             why: (*why).to_owned(),
             next: "export one environment (pixi workspace export conda-environment) and name that file: -r environment.yml".into(),

@@ -3,7 +3,7 @@
 use super::chosen::Chosen;
 use super::indexes::{Indexes, build_of_version};
 use super::pyproject::Around;
-use super::{Asked, Manifest, Unused, beside, place, text_of, toml_of, version};
+use super::{Asked, Manifest, Unused, UnusedKind, beside, place, text_of, toml_of, version};
 use crate::project::ProjectError;
 
 pub(super) fn read(around: &Around, poetry: &toml::Value) -> Result<Manifest, ProjectError> {
@@ -105,6 +105,7 @@ pub(super) fn sources_beside(around: &Around, poetry: &toml::Value, manifest: &m
             .find(|key| wish.get(**key).is_some());
         if let Some(key) = from {
             manifest.unused.push(Unused {
+                kind: UnusedKind::default(),
                 what: format!(
                     "{}: {name}: {key}",
                     place(around.file, around.text, &format!("{name} ="))
@@ -131,6 +132,7 @@ fn dependency(
         let optional = wish.get("optional").and_then(toml::Value::as_bool) == Some(true);
         if optional && !of_extras.contains(&name.to_lowercase()) {
             manifest.unused.push(Unused {
+                kind: UnusedKind::default(),
                 what: format!("{origin}: {name}"),
                 why: "it is optional, and no extra that holds it was chosen".into(),
                 next: "choose its extra: --extra NAME".into(),
@@ -157,6 +159,7 @@ fn dependency(
                 origin: origin.clone(),
             }),
             None => manifest.unused.push(Unused {
+                kind: UnusedKind::default(),
                 what: format!("{origin}: {name}"),
                 why: "its version has no form that pip reads".into(),
                 next: "write it as >=1,<2, or export a requirements file: poetry export".into(),

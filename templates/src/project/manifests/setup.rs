@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use super::chosen::Chosen;
-use super::{Asked, Choice, Manifest, Unused, beside, folder_of, place, text_of, unreadable};
+use super::{
+    Asked, Choice, Manifest, Unused, UnusedKind, beside, folder_of, place, text_of, unreadable,
+};
 use crate::project::{LocalProject, ProjectError};
 
 pub(super) fn read(project: &Path, file: &str, choice: Choice) -> Result<Manifest, ProjectError> {
@@ -35,6 +37,7 @@ pub(super) fn read(project: &Path, file: &str, choice: Choice) -> Result<Manifes
         });
     } else {
         manifest.unused.push(Unused {
+            kind: UnusedKind::default(),
             what: format!("{file}: the project itself"),
             why: "no installer builds a project of a setup.cfg alone".into(),
             next: "write a setup.py beside it: from setuptools import setup; setup()".into(),
@@ -210,6 +213,7 @@ fn argument_of(value: &str) -> Option<String> {
 
 fn worked_out(file: &str, text: &str, manifest: &mut Manifest) {
     manifest.unused.push(Unused {
+        kind: UnusedKind::OfItsBuild,
         what: place(file, text, "install_requires"),
         why: "its dependencies are worked out by code, and no code of a project runs before it is built".into(),
         next: "list them in a requirements file, or lock the project".into(),

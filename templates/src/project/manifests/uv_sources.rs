@@ -1,32 +1,25 @@
 //! `[tool.uv]` of a project without a `uv.lock`: where its packages come from. Members of the
 //! workspace and folders are installed with the code, and never looked for on an index.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::chosen::same;
 use super::indexes::Indexes;
 use super::pyproject::Around;
 use super::{
-    Asked, Manifest, Unused, folder_of, in_image, path_line, place, poetry, strings, text_of,
-    toml_of, unreadable,
+    Asked, Manifest, Unused, UnusedKind, folder_of, in_image, path_line, place, poetry, strings,
+    text_of, toml_of, unreadable,
 };
 use crate::project::ProjectError;
 use crate::project::requirements::normalize;
 
 /// Settings that say how packages are resolved or built, and that no step of an image follows.
-const UNUSED: [(&str, &str); 6] = [
+const UNUSED: [(&str, &str); 4] = [
     ("override-dependencies", "lock the project: uv lock"),
     (
-        "no-build-isolation-package",
-        "install the package with a command: run = [\"pip install --no-build-isolation NAME\"] under [image]",
-    ),
-    (
         "no-build-isolation",
-        "install the package with a command: run = [\"pip install --no-build-isolation NAME\"] under [image]",
-    ),
-    (
-        "extra-build-dependencies",
-        "install the package with a command: run = [\"pip install --no-build-isolation NAME\"] under [image]",
+        "name the packages: no-build-isolation-package",
     ),
     (
         "extra-index-url",
@@ -91,8 +84,10 @@ pub(super) fn apply(around: &Around, manifest: &mut Manifest) -> Result<(), Proj
     if let Some(uv) = own {
         let constraints = strings(uv.get("constraint-dependencies")).map(str::to_owned);
         manifest.constraints.extend(constraints);
+        manifest.open_builds.extend(open_builds(around.table));
         for (key, next) in UNUSED.iter().filter(|(key, _)| uv.get(*key).is_some()) {
             manifest.unused.push(Unused {
+                kind: UnusedKind::default(),
                 what: format!("{}: {key}", place(around.file, around.text, key)),
                 why: "without a uv.lock, packages are resolved anew and built by themselves".into(),
                 next: (*next).to_owned(),
@@ -179,6 +174,23 @@ fn chosen<'a>(around: &Around, source: &'a toml::Value) -> Option<&'a toml::Valu
             && is_in(source.get("extra"), around.choice.extras)
             && is_in(source.get("group"), around.choice.groups)
     })
+}
+
+/// Packages that uv builds without isolation, or with further packages beside those that they name.
+pub(crate) fn open_builds(table: &toml::Table) -> BTreeMap<String, Vec<String>> {
+    let uv = uv_of(table);
+    let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for name in strings(uv.and_then(|uv| uv.get("no-build-isolation-package"))) {
+        found.entry(mlbuild_wheels::normalize(name)).or_default();
+    }
+    let extra = uv.and_then(|uv| uv.get("extra-build-dependencies")?.as_table());
+    for (name, needs) in extra.into_iter().flatten() {
+        let needs = needs.as_array().into_iter().flatten();
+        let needs = needs.filter_map(|need| need.as_str().or(need.get("requirement")?.as_str()));
+        let of_package = found.entry(mlbuild_wheels::normalize(name)).or_default();
+        of_package.extend(needs.map(str::to_owned));
+    }
+    found
 }
 
 fn uv_of(table: &toml::Table) -> Option<&toml::Value> {

@@ -14,7 +14,7 @@ use pep508_rs::{ExtraName, MarkerEnvironment, Requirement, VerbatimUrl, VersionO
 
 use self::lines::Line;
 use self::options::{Given, Scope};
-use super::manifests::{Asked, Unused};
+use super::manifests::{Asked, Unused, UnusedKind};
 use super::{ImagePython, ProjectError, Wanted};
 
 /// What a set of requirements files asks for.
@@ -45,6 +45,38 @@ pub struct Requirements {
     pub torch_index: Option<String>,
     /// The one Python that a wheel is for which some line names (`==3.10.*`).
     pub python: Option<Asked>,
+    /// Lines whose sources are fetched from an address, or lie in the project as an archive.
+    pub addresses: Vec<Address>,
+    /// Where the lines of requirements files stand that ask for a package, by origin.
+    pub spans: BTreeMap<String, Span>,
+    /// Files that hold versions back (`-c`).
+    pub constraint_files: BTreeSet<String>,
+}
+
+/// Lines of a requirements file that are one requirement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Span {
+    /// The file, relative to the project.
+    pub file: String,
+    /// Its first line, from 1.
+    pub first: usize,
+    /// Its last line.
+    pub last: usize,
+}
+
+/// A requirement whose sources come from an address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Address {
+    /// The package, where the line names it.
+    pub name: Option<String>,
+    /// The last part of the address without its ending: `detectron2`.
+    pub repository: String,
+    /// The extras that are asked for.
+    pub extras: Vec<String>,
+    /// The whole line.
+    pub text: String,
+    /// Where it is asked for.
+    pub origin: String,
 }
 
 /// A project of the build context that an image installs.
@@ -184,7 +216,12 @@ impl Reader<'_> {
     }
 
     fn note(&mut self, at: &Place, what: &str, why: &str, next: &str) {
+        self.note_of(UnusedKind::Left, at, (what, why, next));
+    }
+
+    fn note_of(&mut self, kind: UnusedKind, at: &Place, (what, why, next): (&str, &str, &str)) {
         self.found.notes.push(Unused {
+            kind,
             what: format!("{}: {what}", at.origin()),
             why: why.to_owned(),
             next: next.to_owned(),
@@ -200,6 +237,28 @@ impl Reader<'_> {
         if has_credentials(text) {
             self.found.credentials.push(at.origin());
         }
+        let known = self.found.wanted.len();
+        self.parts(at, constraint, depth)?;
+        let is_in_list = self.found.files.contains(at.file);
+        let asks = self.found.wanted.len() > known || self.is_last_address(at);
+        if is_in_list && asks {
+            let span = Span {
+                file: at.file.to_owned(),
+                first: at.line.number,
+                last: at.line.last,
+            };
+            self.found.spans.insert(at.origin(), span);
+        }
+        Ok(())
+    }
+
+    fn is_last_address(&self, at: &Place) -> bool {
+        let last = self.found.addresses.last();
+        last.is_some_and(|last| last.origin == at.origin())
+    }
+
+    fn parts(&mut self, at: &Place, constraint: bool, depth: usize) -> Result<(), ProjectError> {
+        let text = at.line.text.as_str();
         let (requirement, options) = options::split(text);
         let options = options::read(options)
             .map_err(|why| at.bad(&why, "write one requirement per line, such as numpy>=1.26"))?;
@@ -278,7 +337,11 @@ impl Reader<'_> {
         }
         if value.contains("://") && !value.starts_with("file:") {
             let why = "it is read while the image is built, so nothing is decided from it";
-            self.note(at, value, why, "copy the file into the project");
+            self.note_of(
+                UnusedKind::Undecided,
+                at,
+                (value, why, "copy the file into the project"),
+            );
             return Ok(());
         }
         let included = normalize(&format!("{}/{value}", at.folder()));
@@ -304,7 +367,39 @@ impl Reader<'_> {
                 "write the file or remove the line",
             ));
         }
+        if constraint {
+            self.found.constraint_files.insert(included.clone());
+        }
         self.read(&included, constraint, depth + 1)
+    }
+
+    /// Keeps an address whose sources are fetched.
+    fn fetched(&mut self, at: &Place, name: Option<&str>, address: &str) {
+        let path = address.split(['#', '?']).next().unwrap_or(address);
+        let path = path.trim_end_matches('/');
+        let last = path.rsplit('/').next().unwrap_or(path);
+        // What follows the `@` names a commit or a branch.
+        let repository = match path.rsplit_once('@') {
+            Some((before, _)) if !before.ends_with("//git") && vcs_of(address).is_some() => {
+                before.rsplit('/').next().unwrap_or(before)
+            }
+            _ => last,
+        };
+        let repository = repository.trim_end_matches(".git").to_owned();
+        let (name, extras) = match name {
+            None => (None, Vec::new()),
+            Some(name) => {
+                let (name, extras) = without_extras(name.trim());
+                (Some(mlbuild_wheels::normalize(name.trim())), extras)
+            }
+        };
+        self.found.addresses.push(Address {
+            name,
+            repository,
+            extras,
+            text: at.line.text.clone(),
+            origin: at.origin(),
+        });
     }
 
     fn find_links(&mut self, at: &Place, value: &str) -> Result<(), ProjectError> {
@@ -351,6 +446,7 @@ impl Reader<'_> {
                     "add #egg=NAME to the address",
                 ));
             };
+            self.fetched(at, Some(name), value);
             return self.by_name(at, name);
         }
         if is_url(value) && !value.starts_with("file:") {
@@ -431,10 +527,10 @@ impl Reader<'_> {
             }
             return self.archive(at, path);
         }
-        if let Some((_, target)) = target.split_once('@') {
+        if let Some((name, target)) = target.split_once('@') {
             let target = target.trim();
-            if !constraint && self.applies(marker) {
-                self.wheel(at, target)?;
+            if !constraint && self.applies(marker) && self.wheel(at, target)?.is_none() {
+                self.fetched(at, Some(name), target);
             }
             if let Some(vcs) = vcs_of(target) {
                 self.found.vcs.insert(vcs.to_owned());
@@ -529,11 +625,16 @@ impl Reader<'_> {
             }
             return Ok(());
         }
+        self.fetched(at, egg(target), target);
         match egg(target) {
             Some(name) => self.by_name(at, name),
             None => {
                 let why = "which package it holds isn't known before the build, so nothing is decided from it";
-                self.note(at, target, why, "add #egg=NAME to say it");
+                self.note_of(
+                    UnusedKind::Undecided,
+                    at,
+                    (target, why, "add #egg=NAME to say it"),
+                );
                 Ok(())
             }
         }
@@ -565,6 +666,9 @@ impl Reader<'_> {
             .map_or(name, |(package, _)| package)
             .to_owned();
         self.found.files.insert(file.clone());
+        if wheel::at(&file).is_none() {
+            self.fetched(at, Some(&package), &file);
+        }
         self.by_name(at, &package)
     }
 
