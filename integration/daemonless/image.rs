@@ -469,6 +469,7 @@ fn each_decision_is_said_with_the_line_that_it_comes_from() {
     index           the usual package index    this machine's pip configuration, else default
     system library  git                        mlbuild.toml:4
     system library  curl                       --apt
+    system library  fonts-dejavu-core          opencv-python (requirements.txt:2) needs it
     system library  libgl1                     opencv-python (requirements.txt:2) needs it
     system library  libglib2.0-0               opencv-python (requirements.txt:2) needs it
     system library  libsm6                     opencv-python (requirements.txt:2) needs it
