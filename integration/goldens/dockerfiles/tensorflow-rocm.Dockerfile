@@ -52,16 +52,24 @@ RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
         *.so.[0-9]*) echo "$1" | sed -E 's/([0-9])\.so\./\1-/; s/\.so\.//; s/_/-/g' | tr A-Z a-z;; \
       esac; \
     }; \
+    # update_lists OPTIONS: the archive's lists. What can't be had apt only warns of.
+    update_lists() { \
+      LC_ALL=C apt-get "$@" update -q > /tmp/mlbuild-update 2>&1 || { cat /tmp/mlbuild-update >&2; return 1; }; \
+      cat /tmp/mlbuild-update >&2; \
+    }; \
     # packages_of LIBRARIES OPTIONS: those that the archive has; what it lacks is said.
     packages_of() { \
       libraries=$1; shift; unknown=; \
       for library in $libraries; do \
         name=$(package_of "$library"); package=; \
         for candidate in $name ${name:+"${name}t64"}; do \
-          if apt-cache "$@" show "$candidate" 2>/dev/null | grep -q "^Package: "; then package=$candidate; fi; \
+          if apt-cache "$@" show -- "$candidate" 2>/dev/null | grep -q "^Package: "; then package=$candidate; fi; \
         done; \
         if [ -n "$package" ]; then echo "$package"; else unknown="$unknown $library"; fi; \
       done; \
+      if [ -n "$unknown" ] && grep -q '^W: Failed to fetch' /tmp/mlbuild-update; then \
+        echo "mlbuild: not all of the package archive can be reached, and so nobody knows which packages have$unknown: try again when it can" >&2; return 1; \
+      fi; \
       if [ -n "$unknown" ]; then echo "mlbuild: these may need --apt, since no package is named after them:$unknown" >&2; fi; \
     }; \
     site=$(python3 -c 'import sysconfig; print(sysconfig.get_path("platlib"))'); \
@@ -72,8 +80,10 @@ RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
     fi; \
     export DEBIAN_FRONTEND=noninteractive; \
     rm -f /etc/apt/apt.conf.d/docker-clean; \
-    apt-get update -q; \
-    packages=$(packages_of "$libraries" | LC_ALL=C sort -u); \
+    update_lists; \
+    packages=$(packages_of "$libraries"); \
+    packages=$(echo "$packages" | LC_ALL=C sort -u); \
+    rm -f /tmp/mlbuild-update; \
     if [ -z "$packages" ]; then exit 0; fi; \
     echo "mlbuild: installing" $packages "for" $libraries; \
     apt-get install -q -y --no-install-recommends $packages; \

@@ -172,7 +172,7 @@ if [ -n "$ENVIRONMENT" ] && [ ! -s $out/missing ]; then
         say "packages look for" $libraries"; this base has no apt-get to install them"
     elif [ -n "$libraries" ]; then
         apt_settings
-        apt-get $options update -q
+        update_lists $options
         # shellcheck disable=SC2086 # options are words
         more=$(packages_of "$libraries" $options)
         if [ -n "$more" ]; then

@@ -79,9 +79,10 @@ impl Composer<'_> {
                 "{pip} install -q {files} --require-hashes -r /mlbuild/python/requirements.txt;\nif [ -s /mlbuild/python/builders.txt ]; then {pip} install -q {files} --require-hashes -r /mlbuild/python/builders.txt; fi;"
             ));
         }
-        let names = match open.is_empty() {
-            true => "-".to_owned(), // no package's name
-            false => open.join("|"),
+        let names = if open.is_empty() {
+            "-".to_owned() // no package's name
+        } else {
+            open.join("|")
         };
         script.lines(&format!(
             r#"

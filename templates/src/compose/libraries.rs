@@ -67,8 +67,10 @@ rm -f /etc/apt/apt.conf.d/docker-clean;
         let (mounts, options) = self.apt_mounts(&mut script);
         script.lines(&format!(
             r#"
-apt-get{options} update -q;
-packages=$(packages_of "$libraries"{options} | LC_ALL=C sort -u);
+update_lists{options};
+packages=$(packages_of "$libraries"{options});
+packages=$(echo "$packages" | LC_ALL=C sort -u);
+rm -f /tmp/mlbuild-update;
 if [ -z "$packages" ]; then exit 0; fi;
 echo "mlbuild: installing" $packages "for" $libraries;
 apt-get{options} install -q -y --no-install-recommends $packages;
@@ -103,6 +105,8 @@ fn functions() -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt as _;
     use std::process::Command;
 
     use super::*;
@@ -142,5 +146,41 @@ mod tests {
         let found = String::from_utf8(output.stdout).unwrap();
         let wanted: Vec<&str> = KNOWN.map(|(_, package)| package).into();
         assert_eq!(found.lines().collect::<Vec<_>>(), wanted);
+    }
+
+    #[test]
+    fn what_an_unreachable_archive_may_have_is_no_package_less() {
+        let folder = tempfile::tempdir().unwrap();
+        let functions = functions().replace("/tmp/mlbuild-update", "update");
+        for (warning, is_refused) in [
+            (
+                "W: Failed to fetch http://deb.example/InRelease  Temporary failure",
+                true,
+            ),
+            ("Reading package lists...", false),
+        ] {
+            for (name, script) in [
+                ("apt-get", format!("echo '{warning}'")),
+                (
+                    "apt-cache",
+                    "[ \"$3\" != libz1 ] || echo 'Package: libz1'".into(),
+                ),
+            ] {
+                let path = folder.path().join(name);
+                std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+                std::fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+            }
+            let script = format!(
+                "PATH=.:$PATH\n{functions}\nupdate_lists; found=$(packages_of 'libz.so.1 libGL.so.1'); echo \"$found\""
+            );
+            let mut shell = Command::new("sh");
+            let shell = shell.current_dir(&folder).args(["-euc", &script]);
+            let output = shell.output().unwrap();
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.success(), !is_refused, "{said}");
+            assert!(said.contains("libGL.so.1"), "{said}");
+            let found = String::from_utf8(output.stdout).unwrap();
+            assert_eq!(found, if is_refused { "" } else { "libz1\n" });
+        }
     }
 }
