@@ -38,7 +38,7 @@ pub use layer::{Append, write_layer};
 /// Which bytes this program makes of a layer: another number wherever the same contents come out as
 /// other bytes, as by another version of a compressor. What was packed under an older one is packed
 /// again.
-pub const BYTES: u32 = 2;
+pub const BYTES: u32 = 3;
 
 /// How images are written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,7 +129,7 @@ pub fn pack(
 ) -> Result<PackedImage, PackError> {
     let base = base.filter(|base| is_below(&base.image.layers, &side.image.layers));
     let base_layers = base.map_or(0, |base| base.image.layers.len());
-    let own = pack_layers(side, base_layers, options, into)?;
+    let own = pack_layers(side, base_layers, base, options, into)?;
     let mut layers: Vec<ImageLayer> = Vec::new();
     for layer in base.iter().flat_map(|base| &base.image.layers) {
         layers.push(in_oci_terms(layer));
@@ -181,6 +181,7 @@ pub fn base_of<'a>(
 fn pack_layers(
     side: &Side<'_>,
     from: usize,
+    base: Option<&PackBase>,
     options: &PackOptions,
     into: &PackedFolder,
 ) -> Result<Vec<PackedLayer>, PackError> {
@@ -190,7 +191,7 @@ fn pack_layers(
     } else {
         vec![unchanged::Entries::new(); own.len()]
     };
-    let copied = copied::Copied::find(side, from, options)?;
+    let copied = copied::Copied::find(side, from, base, options)?;
     let slots: Vec<Mutex<Option<_>>> = own.iter().map(|_| Mutex::default()).collect();
     // The largest first, so that the last one to finish is a small one.
     let mut order: Vec<usize> = (0..own.len()).collect();

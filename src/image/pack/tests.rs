@@ -456,3 +456,57 @@ fn the_times_of_copied_files_say_nothing() {
         ]
     );
 }
+
+/// A builder may have kept a step from before the epoch, and another one runs it after: where the step
+/// isn't given the epoch, nothing tells the two apart.
+#[test]
+fn the_times_of_steps_that_know_no_epoch_say_nothing() {
+    let base_made = EPOCH - 100_000;
+    let run = |step: &str, made_at: i64| {
+        let entries = vec![
+            entry("etc", EntryKind::Folder, made_at),
+            file("etc/passwd", made_at, b"ml".to_vec()),
+            // As a package brings it.
+            file("etc/old", base_made - 9, b"old".to_vec()),
+        ];
+        let made = with_steps(vec![(step, entries)]);
+        let mut base = base(&made);
+        let created = jiff::Timestamp::from_second(base_made).unwrap();
+        base.config["created"] = json!(created.to_string());
+        let folder = tempfile::tempdir().unwrap();
+        let into = PackedFolder::create(folder.path()).unwrap();
+        let options = options();
+        let image = pack(&made.side(), Some(&base), &options, &into).unwrap();
+        let layer = &image.image.layers[1];
+        let blob = std::fs::File::open(into.blob(layer.blob.digest())).unwrap();
+        let (mut times, limits) = (Vec::new(), LayerLimits::for_blob(layer.blob.size()));
+        read_layer(blob, layer, &limits, &mut |entry, _| {
+            times.push(entry.mtime.seconds - EPOCH);
+            Ok(ControlFlow::Continue(()))
+        })
+        .unwrap();
+        times
+    };
+    let is_kept = vec![0, 0, base_made - 9 - EPOCH];
+    for (step, kept) in [
+        ("RUN /bin/sh -c useradd ml # buildkit", 0),
+        ("RUN |1 UID=7 /bin/sh -c useradd ml # buildkit", 0),
+        (
+            "RUN /bin/sh -c SOURCE_DATE_EPOCH=1 useradd ml # buildkit",
+            0,
+        ),
+        ("WORKDIR /etc", 0),
+        (
+            "RUN |1 SOURCE_DATE_EPOCH=1700000000 /bin/sh -c useradd ml # buildkit",
+            -500,
+        ),
+        (
+            "RUN |2 UID=7 SOURCE_DATE_EPOCH=1700000000 /bin/sh -c x",
+            -500,
+        ),
+    ] {
+        assert_eq!(run(step, EPOCH + 50), is_kept, "{step}");
+        let earlier = run(step, EPOCH - 500);
+        assert_eq!(earlier[..2], [kept, kept], "{step}");
+    }
+}
