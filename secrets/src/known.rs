@@ -164,7 +164,9 @@ fn add_part(values: &mut BTreeSet<Vec<u8>>, part: &str) {
 
 fn add_value(values: &mut BTreeSet<Vec<u8>>, value: &[u8], shortest: usize) {
     let is_word = std::str::from_utf8(value).is_ok_and(|text| {
-        is_harmless(text) && !text.starts_with(['/', '$', '<', '{', '~', '*', '['])
+        // A long number is a number of an account or a card, or a password.
+        let is_number = text.len() >= SHORTEST_PART && text.parse::<f64>().is_ok();
+        is_harmless(text) && !is_number && !text.starts_with(['/', '$', '<', '{', '~', '*', '['])
     });
     if value.len() < shortest || is_word {
         return;
@@ -267,6 +269,9 @@ mod tests {
         ] {
             assert_eq!(known.redact(text), shown);
         }
+        let numbers = KnownSecrets::new(["5000", "8.25", "493827165012", "0000000000e0"]);
+        let text = "5000 8.25 493827165012 0000000000e0";
+        assert_eq!(numbers.redact(text), "5000 8.25 <redacted> <redacted>");
     }
 
     #[test]
