@@ -1,7 +1,7 @@
 //! Packages of the distribution: one RUN with cache mounts, leaving no lists and no logs behind.
 
 use super::{Composer, Decision, SecretUse, env_name};
-use crate::dockerfile::{CacheMount, Instruction, Mount, Network, Purpose, Run, Script, Sharing};
+use crate::dockerfile::{CacheMount, Instruction, Mount, Purpose, Script, Sharing};
 use crate::spec::PythonEnvironment;
 
 impl Composer<'_> {
@@ -56,12 +56,7 @@ rm -f /var/log/apt/* /var/log/dpkg.log /var/log/alternatives.log /var/cache/ldco
             name: env_name("APT_PACKAGES"),
             default: Some(packages.join(" ").into()),
         });
-        self.file.push(Instruction::Run(Run {
-            mounts,
-            network: Network::Default,
-            script: script.finish(),
-            purpose: Purpose::Other,
-        }));
+        self.run(mounts, script, Purpose::Other);
     }
 
     /// What a step that runs apt mounts, and what apt's options become.
@@ -99,7 +94,8 @@ rm -f /var/log/apt/* /var/log/dpkg.log /var/log/alternatives.log /var/cache/ldco
     }
 }
 
-fn cache(target: &str) -> Mount {
+/// A folder of apt's that the builder keeps.
+pub(super) fn cache(target: &str) -> Mount {
     Mount::Cache(CacheMount {
         id: None,
         target: target.into(),

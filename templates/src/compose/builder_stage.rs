@@ -3,12 +3,10 @@
 
 use super::compiled::{Compiled, Line, Package, has_nvcc, toolkit};
 use super::inputs::Inputs;
-use super::python::INPUTS;
-use super::request::{INPUTS_CONTEXT, bind};
+use super::locked::locked_mounts;
+use super::python::{INPUTS, PIP_OF_ROOT, python_cache};
 use super::{Composer, Decision, env_name};
-use crate::dockerfile::{
-    CacheMount, Copy, Instruction, Mount, Network, Purpose, Run, Script, Sharing, Word, shell_quote,
-};
+use crate::dockerfile::{Copy, Instruction, Mount, Purpose, Script, Word, shell_quote};
 use crate::spec::{Accelerator, Installer, PythonEnvironment};
 
 /// The stage with NVIDIA's toolkit.
@@ -92,7 +90,7 @@ if [ -s closed.txt ]; then {pip} wheel -q {files} --use-pep517 -w {WHEELS}/found
 if [ -s open.txt ]; then {pip} wheel -q {files} --use-pep517 --no-build-isolation -w {WHEELS}/found --require-hashes -r open.txt; fi;
 "#
         ));
-        self.run_offline(mounts, script);
+        self.run_offline(mounts, script, Purpose::Other);
         if compiled.projects.is_empty() || inputs.local.is_empty() {
             return;
         }
@@ -105,7 +103,7 @@ if [ -s open.txt ]; then {pip} wheel -q {files} --use-pep517 --no-build-isolatio
             "--no-index --find-links /mlbuild/python/wheels",
             &mut script,
         );
-        self.run_offline(mounts, script);
+        self.run_offline(mounts, script, Purpose::Other);
     }
 
     fn begin_project(&mut self) {
@@ -188,7 +186,7 @@ apt-get{options} install -q -y --no-install-recommends $packages;
             name: env_name("BUILD_PACKAGES"),
             default: Some(packages.join(" ").into()),
         });
-        self.run(mounts, script);
+        self.run(mounts, script, Purpose::Other);
     }
 
     /// What every build is given: settings of the network, a cache of its own kind, and how many
@@ -196,17 +194,11 @@ apt-get{options} install -q -y --no-install-recommends $packages;
     fn prepare_build(&self, decision: &Decision, cuda: Option<&str>) -> (Vec<Mount>, Script) {
         let mut mounts = Vec::new();
         if !self.context.locked {
-            mounts.push(Mount::Cache(CacheMount {
-                id: Some("mlbuild-python".into()),
-                target: "/root/.cache".into(),
-                sharing: Sharing::Shared,
-            }));
+            mounts.push(python_cache());
         }
         let mut script = Script::strict();
         script.lines("umask 022;");
-        script.lines(
-            "export HOME=/root PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore;",
-        );
+        script.lines(PIP_OF_ROOT);
         self.network_settings(decision.installer, &mut mounts, &mut script);
         script.lines(
             r#"
@@ -284,14 +276,14 @@ export MAKEFLAGS="-j$MAX_JOBS" CMAKE_BUILD_PARALLEL_LEVEL="$MAX_JOBS";
                 ));
             }
         }
-        self.run(mounts, script);
+        self.run(mounts, script, Purpose::Other);
     }
 
     fn wheels_of_projects(&mut self, decision: &Decision, cuda: Option<&str>) {
         self.build_arguments(decision);
         let (mounts, mut script) = self.prepare_build(decision, cuda);
         self.build_projects(decision, "--no-cache-dir", &mut script);
-        self.run(mounts, script);
+        self.run(mounts, script, Purpose::Other);
     }
 
     fn build_projects(&self, decision: &Decision, flags: &str, script: &mut Script) {
@@ -370,24 +362,6 @@ export MAKEFLAGS="-j$MAX_JOBS" CMAKE_BUILD_PARALLEL_LEVEL="$MAX_JOBS";
             }
         }
     }
-
-    fn run_offline(&mut self, mounts: Vec<Mount>, script: Script) {
-        self.file.push(Instruction::Run(Run {
-            mounts,
-            network: Network::None,
-            script: script.finish(),
-            purpose: Purpose::Other,
-        }));
-    }
-
-    fn run(&mut self, mounts: Vec<Mount>, script: Script) {
-        self.file.push(Instruction::Run(Run {
-            mounts,
-            network: Network::Default,
-            script: script.finish(),
-            purpose: Purpose::Other,
-        }));
-    }
 }
 
 impl Compiled {
@@ -399,15 +373,6 @@ impl Compiled {
             target: WHEELS.into(),
         }
     }
-}
-
-/// What a step without a network mounts.
-fn locked_mounts() -> Vec<Mount> {
-    let mut mounts = vec![bind(INPUTS_CONTEXT, Some("python"), "/mlbuild/python")];
-    mounts.extend(["/tmp", "/root/.cache"].map(|target| Mount::Tmpfs {
-        target: target.into(),
-    }));
-    mounts
 }
 
 /// Builds see the packages of a base that holds them.

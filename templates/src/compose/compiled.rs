@@ -24,6 +24,8 @@ pub(super) struct Compiled {
     pub nvcc: bool,
     /// Whether a project is built beside what it imports.
     pub open_projects: bool,
+    /// Whether one of them was to be editable, which a wheel isn't.
+    has_editable: bool,
 }
 
 /// A package that is compiled.
@@ -66,8 +68,13 @@ impl Compiled {
         let projects = projects.map(|(folder, why)| format!("{} ({why})", named(folder)));
         let all: Vec<String> = packages.chain(projects).collect();
         (!all.is_empty()).then(|| {
+            let fixed = if self.has_editable {
+                "; what is asked for as editable isn't: an edit of it needs another build"
+            } else {
+                ""
+            };
             format!(
-                "compiled in a builder stage, of which only the wheels reach the image: {}",
+                "compiled in a builder stage, of which only the wheels reach the image: {}{fixed}",
                 all.join(", ")
             )
         })
@@ -208,10 +215,12 @@ impl Finder<'_> {
             {
                 continue;
             }
-            let why = said.unwrap_or_else(|| match is_address {
-                true => "it is a repository with code to compile".to_owned(),
-                false => "the lock names no wheel of it that fits".to_owned(),
-            });
+            let of_lock = if *is_address {
+                "it is a repository with code to compile"
+            } else {
+                "the lock names no wheel of it that fits"
+            };
+            let why = said.unwrap_or_else(|| of_lock.to_owned());
             self.add(
                 name,
                 &[],
@@ -336,12 +345,11 @@ impl Finder<'_> {
     /// What builds import, in the versions that are asked for.
     fn need(&mut self, needs: &[String]) {
         for need in needs {
-            let end = need.find(|c: char| !c.is_ascii_alphanumeric() && !"-_.".contains(c));
-            let name = mlbuild_wheels::normalize(&need[..end.unwrap_or(need.len())]);
+            let (name, is_bare) = name_of(need);
             let wanted = self.inputs.find(&name).filter(|w| w.versions.is_some());
             self.found.needs.insert(match wanted {
                 Some(wanted) => text_of(wanted),
-                None if end.is_none() => self.pinned(&name),
+                None if is_bare => self.pinned(&name),
                 None => need.clone(),
             });
         }
@@ -371,12 +379,20 @@ impl Finder<'_> {
                 .extend(compiles.apt.iter().map(ToString::to_string));
             self.found.nvcc |= compiles.nvcc && self.accelerator == Accelerator::Cuda;
             self.found.open_projects |= !compiles.needs.is_empty();
+            self.found.has_editable |= local.editable;
             self.need(&compiles.needs);
             self.found
                 .projects
                 .push((local.folder.clone(), compiles.why));
         }
     }
+}
+
+/// The canonical name that a requirement begins with, and whether nothing follows it.
+pub(super) fn name_of(requirement: &str) -> (String, bool) {
+    let end = requirement.find(|c: char| !c.is_ascii_alphanumeric() && !"-_.".contains(c));
+    let name = &requirement[..end.unwrap_or(requirement.len())];
+    (mlbuild_wheels::normalize(name), end.is_none())
 }
 
 /// A package of an index as a requirement.

@@ -6,9 +6,8 @@ use std::path::Path;
 use super::{ComposeContext, ComposeError, Warning};
 use crate::project::manifests::{self, Asked, Choice, Kind, Manifest, Unused, UnusedKind};
 use crate::project::{
-    Address, ImagePython, LocalProject, ProjectError, Requirements, SourceOnly, Span, Wanted,
-    locked_by_pylock, locked_by_uv, members_of_uv, parse_one, read_lines, read_requirements,
-    source_only,
+    Address, ImagePython, LocalProject, ProjectError, ProjectLock, Requirements, SourceOnly, Span,
+    Wanted, parse_one, read_lines, read_requirements,
 };
 use crate::spec::{Accelerator, ImageSpec, PythonSpec, RunStep};
 use crate::value::ContextPattern;
@@ -178,10 +177,9 @@ fn read_files(
 ) -> Result<(), ComposeError> {
     let python = &spec.python;
     if let Some(file) = &python.pylock {
-        inputs
-            .wanted
-            .extend(locked_by_pylock(project, file.as_str(), image)?);
-        inputs.source_only = source_only(project, file.as_str(), image, (&[], &[]))?;
+        let lock = ProjectLock::read(project, file.as_str())?;
+        inputs.wanted.extend(lock.wanted(image));
+        inputs.source_only = lock.source_only(image, (&[], &[]));
     }
     let mut reader = Reader {
         project,
@@ -271,8 +269,7 @@ fn say(unused: Unused, inputs: &mut Inputs, warnings: &mut Vec<Warning>) {
         next,
         kind,
     } = unused;
-    let is_installed = kind == UnusedKind::OfItsBuild && !inputs.local.is_empty();
-    let message = match kind {
+    let (message, is_left) = match kind {
         UnusedKind::NotChosen => {
             let note = format!("{what}: {why}; {next}");
             if !inputs.notes.contains(&note) {
@@ -280,17 +277,17 @@ fn say(unused: Unused, inputs: &mut Inputs, warnings: &mut Vec<Warning>) {
             }
             return;
         }
-        UnusedKind::Undecided => format!("{what}: {why}"),
-        UnusedKind::OfItsBuild if is_installed => {
-            format!("{what}: {why}: they are installed with it, anew after each edit of the code")
+        UnusedKind::Undecided => (format!("{what}: {why}"), false),
+        UnusedKind::OfItsBuild if !inputs.local.is_empty() => {
+            let when = "they are installed with it, anew after each edit of the code";
+            (format!("{what}: {why}: {when}"), false)
         }
-        UnusedKind::Left | UnusedKind::OfItsBuild => format!("{what} isn't used: {why}"),
+        UnusedKind::Left | UnusedKind::OfItsBuild => (format!("{what} isn't used: {why}"), true),
     };
     let warning = Warning {
         message,
         hint: Some(next),
     };
-    let is_left = kind == UnusedKind::Left || kind == UnusedKind::OfItsBuild && !is_installed;
     if is_left && inputs.unused_part.is_none() {
         inputs.unused_part = Some(warning.clone());
     }
@@ -341,14 +338,14 @@ impl Reader<'_> {
                 ));
             }
         }
-        let locked = locked_by_uv(self.project, &lock, self.image)?;
-        self.inputs.wanted.extend(locked);
+        let lock = ProjectLock::read(self.project, &lock)?;
+        self.inputs.wanted.extend(lock.wanted(self.image));
         let chosen = (&spec.python.extras[..], &spec.python.groups[..]);
-        self.inputs.source_only = source_only(self.project, &lock, self.image, chosen)?;
+        self.inputs.source_only = lock.source_only(self.image, chosen);
         let text = manifests::text_of(self.project, &file)?;
         let table = text.parse().unwrap_or_default();
         self.inputs.open_builds = manifests::open_builds(&table);
-        for member in members_of_uv(self.project, folder)? {
+        for member in lock.members(folder) {
             let file = join(&member.folder, "pyproject.toml");
             if self.project.join(&file).is_file() {
                 self.inputs.files.insert(file);
@@ -367,7 +364,8 @@ impl Reader<'_> {
         self.inputs.open_builds.extend(manifest.open_builds);
         for lock in &manifest.inputs {
             if lock.ends_with("poetry.lock") || lock.ends_with("pdm.lock") {
-                let found = source_only(self.project, lock, self.image, (&[], &[]))?;
+                let lock = ProjectLock::read(self.project, lock)?;
+                let found = lock.source_only(self.image, (&[], &[]));
                 self.inputs.source_only.extend(found);
             }
         }

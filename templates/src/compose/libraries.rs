@@ -3,7 +3,7 @@
 
 use super::inputs::Inputs;
 use super::{Composer, Decision};
-use crate::dockerfile::{Instruction, Network, Purpose, Run, Script};
+use crate::dockerfile::{Purpose, Script};
 use crate::spec::PythonEnvironment;
 
 /// Functions that find them: the same where packages are pinned.
@@ -32,16 +32,7 @@ if [ -d "$qt" ] && [ ! -e "$qt/fonts" ]; then ln -s {FONTS} "$qt/fonts"; fi;
         ));
         self.file
             .section("Fonts for the windows of OpenCV, which looks for them in its own folder.");
-        self.file.push(Instruction::Run(Run {
-            mounts: Vec::new(),
-            network: if self.context.locked {
-                Network::None
-            } else {
-                Network::Default
-            },
-            script: script.finish(),
-            purpose: Purpose::Other,
-        }));
+        self.run_alone(script, Purpose::Other);
     }
 
     /// A step after the installation. Where packages are pinned, these libraries are among the pins.
@@ -79,12 +70,7 @@ rm -f /var/log/apt/* /var/log/dpkg.log /var/log/alternatives.log /var/cache/ldco
         ));
         self.file
             .section("Libraries of the distribution that these packages look for.");
-        self.file.push(Instruction::Run(Run {
-            mounts,
-            network: Network::Default,
-            script: script.finish(),
-            purpose: Purpose::Other,
-        }));
+        self.run(mounts, script, Purpose::Other);
     }
 }
 

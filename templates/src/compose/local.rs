@@ -5,9 +5,10 @@
 use super::builder_stage::{PROJECT_STAGE, WHEELS};
 use super::compiled::Compiled;
 use super::inputs::Inputs;
-use super::request::{INPUTS_CONTEXT, bind};
+use super::locked::locked_mounts;
+use super::python::PIP_OF_ROOT;
 use super::{ComposeError, Composer, Decision};
-use crate::dockerfile::{Instruction, Mount, Network, Purpose, Run, Script, shell_quote};
+use crate::dockerfile::{Purpose, Script, shell_quote};
 use crate::project::{LocalProject, build_requirements};
 use crate::spec::{Installer, PythonEnvironment};
 use crate::value::ContainerPath;
@@ -55,9 +56,7 @@ impl Composer<'_> {
             self.locked_local(inputs, python, (venv, has_wheels), &targets, script)?;
             return Ok(());
         }
-        script.lines(
-            "export HOME=/root PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore;",
-        );
+        script.lines(PIP_OF_ROOT);
         let mut mounts = Vec::new();
         if has_wheels {
             mounts.push(Compiled::mount(PROJECT_STAGE));
@@ -70,12 +69,7 @@ impl Composer<'_> {
         script.lines(&format!(
             "{python} -m pip install -q --no-cache-dir{alone} {targets};"
         ));
-        self.file.push(Instruction::Run(Run {
-            mounts,
-            network: Network::Default,
-            script: script.finish(),
-            purpose: Purpose::Other,
-        }));
+        self.run(mounts, script, Purpose::Other);
         Ok(())
     }
 
@@ -106,19 +100,11 @@ chmod 0755 /tmp/uv/*.data/scripts/uv;
 /tmp/uv/*.data/scripts/uv pip install -q --python {python}{flags} --no-index --no-deps --find-links /mlbuild/python/wheels {targets};
 "#
         ));
-        let mut mounts = vec![bind(INPUTS_CONTEXT, Some("python"), "/mlbuild/python")];
-        mounts.extend(["/tmp", "/root/.cache"].map(|target| Mount::Tmpfs {
-            target: target.into(),
-        }));
+        let mut mounts = locked_mounts();
         if has_wheels {
             mounts.push(Compiled::mount(PROJECT_STAGE));
         }
-        self.file.push(Instruction::Run(Run {
-            mounts,
-            network: Network::None,
-            script: script.finish(),
-            purpose: Purpose::Other,
-        }));
+        self.run_offline(mounts, script, Purpose::Other);
         Ok(())
     }
 

@@ -5,9 +5,10 @@
 //! `python/requirements.txt`, `python/wheels/`, `python/uv/`.
 
 use super::builder_stage::{WHEELS, WHEELS_STAGE};
+use super::compiled::Compiled;
 use super::request::{INPUTS_CONTEXT, bind};
 use super::{Composer, Decision, env_name};
-use crate::dockerfile::{Instruction, Mount, Network, Purpose, Run, Script, Word};
+use crate::dockerfile::{Instruction, Mount, Purpose, Script, Word};
 use crate::spec::PythonEnvironment;
 
 /// Folders that programs fill with what depends on the moment; nothing of them belongs in a layer.
@@ -63,7 +64,7 @@ done;
         );
         let mut mounts = vec![bind(INPUTS_CONTEXT, Some(folder), "/mlbuild/apt")];
         mounts.extend(APT_MOMENTARY.map(tmpfs));
-        self.push_offline(mounts, script, Purpose::PinnedDistribution);
+        self.run_offline(mounts, script, Purpose::PinnedDistribution);
     }
 
     pub(super) fn locked_python_layer(&mut self, environment: PythonEnvironment) {
@@ -122,17 +123,16 @@ find "$site" -name '*.py' -newer /tmp/started | LC_ALL=C sort > /tmp/new;
 "#
             )
         });
-        let mut mounts = vec![bind(INPUTS_CONTEXT, Some("python"), "/mlbuild/python")];
-        mounts.extend(["/tmp", "/root/.cache"].map(tmpfs));
+        let mut mounts = locked_mounts();
         if self.context.locked_builds {
-            mounts.push(super::compiled::Compiled::mount(WHEELS_STAGE));
+            mounts.push(Compiled::mount(WHEELS_STAGE));
         }
         let purpose = if venv && !self.context.locked_builds {
             Purpose::PinnedEnvironment
         } else {
             Purpose::Other
         };
-        self.push_offline(mounts, script, purpose);
+        self.run_offline(mounts, script, purpose);
         if venv {
             let path = Word::literal("/opt/venv/bin:").then_variable(env_name("PATH"));
             self.file.push(Instruction::Env(vec![
@@ -141,15 +141,13 @@ find "$site" -name '*.py' -newer /tmp/started | LC_ALL=C sort > /tmp/new;
             ]));
         }
     }
+}
 
-    fn push_offline(&mut self, mounts: Vec<Mount>, script: Script, purpose: Purpose) {
-        self.file.push(Instruction::Run(Run {
-            mounts,
-            network: Network::None,
-            script: script.finish(),
-            purpose,
-        }));
-    }
+/// What a step mounts that installs Python packages from the recorded files.
+pub(super) fn locked_mounts() -> Vec<Mount> {
+    let mut mounts = vec![bind(INPUTS_CONTEXT, Some("python"), "/mlbuild/python")];
+    mounts.extend(["/tmp", "/root/.cache"].map(tmpfs));
+    mounts
 }
 
 fn tmpfs(target: &str) -> Mount {

@@ -36,7 +36,9 @@ pub use request::{
     INPUTS_CONTEXT, PackageRequest, REQUEST_CONTEXT, RESOLVE_STAGE, resolve_dockerfile,
 };
 
-use crate::dockerfile::{Copy, Dockerfile, Instruction, Mount, RenderError, Word};
+use crate::dockerfile::{
+    Copy, Dockerfile, Instruction, Mount, Network, Purpose, RenderError, Run, Script, Word,
+};
 use crate::project::{ImagePython, ProjectError};
 use crate::spec::{Accelerator, ImageSpec, Installer, RunWhen};
 use crate::tables::Machine;
@@ -314,6 +316,35 @@ impl<'a> Composer<'a> {
             name: env_name("BASE_IMAGE"),
             default: Some(image.as_str().into()),
         });
+    }
+
+    /// A step with a network.
+    fn run(&mut self, mounts: Vec<Mount>, script: Script, purpose: Purpose) {
+        self.step(mounts, Network::Default, script, purpose);
+    }
+
+    /// A step without a network: of recorded files, or of none.
+    fn run_offline(&mut self, mounts: Vec<Mount>, script: Script, purpose: Purpose) {
+        self.step(mounts, Network::None, script, purpose);
+    }
+
+    /// A step that needs no network: it has one only where the others do.
+    fn run_alone(&mut self, script: Script, purpose: Purpose) {
+        let network = if self.context.locked {
+            Network::None
+        } else {
+            Network::Default
+        };
+        self.step(Vec::new(), network, script, purpose);
+    }
+
+    fn step(&mut self, mounts: Vec<Mount>, network: Network, script: Script, purpose: Purpose) {
+        self.file.push(Instruction::Run(Run {
+            mounts,
+            network,
+            script: script.finish(),
+            purpose,
+        }));
     }
 
     /// The stage that becomes the image.

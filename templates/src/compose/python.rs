@@ -8,7 +8,7 @@ use super::compiled::Compiled;
 use super::inputs::{Inputs, join};
 use super::{Composer, Decision, SecretUse, env_name};
 use crate::dockerfile::{
-    CacheMount, Copy, Instruction, Mount, Network, Purpose, Run, Script, Sharing, Word, shell_quote,
+    CacheMount, Copy, Instruction, Mount, Purpose, Script, Sharing, Word, shell_quote,
 };
 use crate::spec::{Installer, PythonEnvironment};
 use crate::tables::bases;
@@ -16,6 +16,9 @@ use crate::tables::bases;
 /// Where the inputs (requirements and lock files) are kept in the image.
 pub(super) const INPUTS: &str = "/opt/mlbuild";
 const VENV: &str = "/opt/venv";
+/// What root's pip is told wherever it runs.
+pub(super) const PIP_OF_ROOT: &str =
+    "export HOME=/root PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore;";
 /// The versions of a project's lock, for the time of the installation.
 const CONSTRAINTS: &str = "/tmp/constraints.txt";
 
@@ -34,16 +37,10 @@ impl Composer<'_> {
         if self.context.locked {
             return self.locked_python_layer(environment);
         }
-        let mut mounts = vec![Mount::Cache(CacheMount {
-            id: Some("mlbuild-python".into()),
-            target: "/root/.cache".into(),
-            sharing: Sharing::Shared,
-        })];
+        let mut mounts = vec![python_cache()];
         let mut script = Script::strict();
         script.lines("umask 022;");
-        script.lines(
-            "export HOME=/root PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore;",
-        );
+        script.lines(PIP_OF_ROOT);
         self.network_settings(decision.installer, &mut mounts, &mut script);
         self.check_version(&mut script);
         if !decision.compiled.packages.is_empty() {
@@ -72,12 +69,7 @@ impl Composer<'_> {
                 self.compile(&mut script);
             }
         }
-        self.file.push(Instruction::Run(Run {
-            mounts,
-            network: Network::Default,
-            script: script.finish(),
-            purpose: Purpose::Other,
-        }));
+        self.run(mounts, script, Purpose::Other);
         if venv {
             let path = Word::literal(format!("{VENV}/bin:")).then_variable(env_name("PATH"));
             self.file.push(Instruction::Env(vec![
@@ -202,21 +194,17 @@ esac;
     /// Makes of the files what the installer is to see.
     fn prepare(&self, decision: &Decision, inputs: &Inputs, script: &mut Script) {
         let replaced = decision.compiled.replaced();
-        let files: BTreeSet<&str> = inputs.omitted.keys().map(String::as_str).collect();
-        for file in files
-            .iter()
-            .copied()
-            .chain(replaced.keys().copied())
-            .collect::<BTreeSet<_>>()
-        {
-            let lines = inputs.omitted.get(file).into_iter().flatten();
-            let lines = lines.chain(replaced.get(file).into_iter().flatten());
-            let commands: Vec<String> = lines.map(|line| deletion(*line)).collect();
-            let without = match (files.contains(file), replaced.contains_key(file)) {
-                (true, false) => "the projects that are installed with the code",
-                (false, _) => "the packages whose wheels are there",
-                (true, true) => "the projects and packages that come another way",
+        let files = inputs.omitted.keys().map(String::as_str);
+        let files: BTreeSet<&str> = files.chain(replaced.keys().copied()).collect();
+        for file in files {
+            let (omitted, replaced) = (inputs.omitted.get(file), replaced.get(file));
+            let without = match (omitted, replaced) {
+                (Some(_), None) => "the projects that are installed with the code",
+                (None, _) => "the packages whose wheels are there",
+                (Some(_), Some(_)) => "the projects and packages that come another way",
             };
+            let lines = omitted.into_iter().chain(replaced).flatten();
+            let commands: Vec<String> = lines.map(|line| deletion(*line)).collect();
             script.lines(&format!(
                 "# {file} without {without}.\nsed -i '{}' {};",
                 commands.join(";"),
@@ -436,6 +424,15 @@ fn wheels(compiled: &Compiled) -> Vec<String> {
         )));
     }
     what
+}
+
+/// The builder's cache of what Python's installers fetch and build.
+pub(super) fn python_cache() -> Mount {
+    Mount::Cache(CacheMount {
+        id: Some("mlbuild-python".into()),
+        target: "/root/.cache".into(),
+        sharing: Sharing::Shared,
+    })
 }
 
 /// A command of sed that deletes lines.

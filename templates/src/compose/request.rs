@@ -7,12 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+use super::apt::cache;
+use super::compiled::name_of;
 use super::inputs::Inputs;
-use super::python::deletion;
+use super::python::{deletion, python_cache};
 use super::{Composer, Decision, SecretUse, env_name};
 use crate::dockerfile::{
-    CacheMount, Copy, Dockerfile, Instruction, Mount, Network, Purpose, RenderError, Run, Script,
-    Sharing, Word, shell_quote,
+    Copy, Dockerfile, Instruction, Mount, Network, Purpose, RenderError, Run, Script, Word,
+    shell_quote,
 };
 use crate::project::manifests::Asked;
 use crate::spec::{Installer, PythonEnvironment};
@@ -196,8 +198,8 @@ if python3 -c 'import ensurepip, venv' > /dev/null 2>&1; then python3 -m venv /m
     file.push(Instruction::User("root".into()));
     let mut mounts = vec![
         bind(REQUEST_CONTEXT, None, "/mlbuild"),
-        cache(None, "/var/lib/apt/lists", Sharing::Locked),
-        cache(Some("mlbuild-python"), "/root/.cache", Sharing::Shared),
+        cache("/var/lib/apt/lists"),
+        python_cache(),
     ];
     mounts.extend(SecretUse::ALL.map(|secret| Mount::Secret {
         id: secret.id().into(),
@@ -230,14 +232,6 @@ pub(super) fn bind(from: &str, source: Option<&str>, target: &str) -> Mount {
         source: source.map(str::to_owned),
         target: target.into(),
     }
-}
-
-fn cache(id: Option<&str>, target: &str, sharing: Sharing) -> Mount {
-    Mount::Cache(CacheMount {
-        id: id.map(str::to_owned),
-        target: target.into(),
-        sharing,
-    })
 }
 
 impl Composer<'_> {
@@ -293,9 +287,8 @@ impl Composer<'_> {
     fn builders(&self, decision: &Decision, inputs: &Inputs) -> Vec<String> {
         let mut needs = self.local_builders(inputs);
         let others = decision.compiled.needs.iter().filter(|need| {
-            let end = need.find(|c: char| !c.is_ascii_alphanumeric() && !"-_.".contains(c));
-            let name = &need[..end.unwrap_or(need.len())];
-            inputs.find(&mlbuild_wheels::normalize(name)).is_none()
+            let (name, _) = name_of(need);
+            inputs.find(&name).is_none()
         });
         needs.extend(others.cloned());
         needs.sort();

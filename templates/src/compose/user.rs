@@ -6,7 +6,7 @@
 //! older account with the same id, which stays reachable by its name.
 
 use super::{Composer, env_name};
-use crate::dockerfile::{Instruction, Network, Purpose, Run, Script, Word, shell_quote};
+use crate::dockerfile::{Instruction, Purpose, Script, Word, shell_quote};
 use crate::value::{ContainerPath, UserName};
 
 /// Makes the account and its home folder, in place of an older account of the same name.
@@ -83,16 +83,7 @@ impl Composer<'_> {
                 shell_quote(folder.as_str())
             ));
         }
-        self.file.push(Instruction::Run(Run {
-            mounts: Vec::new(),
-            network: if self.context.locked {
-                Network::None
-            } else {
-                Network::Default
-            },
-            script: script.finish(),
-            purpose: Purpose::Account,
-        }));
+        self.run_alone(script, Purpose::Account);
         self.file.push(Instruction::Env(vec![(
             env_name("PATH"),
             path_of(&user.name),

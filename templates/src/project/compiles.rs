@@ -1,6 +1,6 @@
 //! Whether a Python project of the folder holds code to compile, by what its own files say.
 
-use std::path::Path;
+use std::path::{Component, Path};
 
 /// That a project is compiled when it is installed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,6 +106,11 @@ pub(crate) fn compiles(project: &Path, folder: &str) -> Option<Compiles> {
         text => Some(text),
     });
     let script = script?.as_str()?.to_owned();
+    // A stranger's project may name any file of the machine.
+    let mut parts = Path::new(&script).components();
+    if !parts.all(|part| matches!(part, Component::Normal(_))) {
+        return None;
+    }
     let text = text(&script);
     let word = WORDS.iter().find(|word| text.contains(**word))?;
     let why = format!("{script} has {}", word.trim_end_matches(['(', '[', '=']));
@@ -173,12 +178,21 @@ mod tests {
                 ],
                 Some("build.py has cythonize"),
             ),
+            (
+                vec![
+                    ("pyproject.toml", poetry.replace("build.py", "../beside.py")),
+                    ("../beside.py", "cythonize('a.pyx')".into()),
+                ],
+                None,
+            ),
         ] {
-            let dir = tempfile::tempdir().unwrap();
+            let all = tempfile::tempdir().unwrap();
+            let dir = all.path().join("project");
+            std::fs::create_dir(&dir).unwrap();
             for (name, text) in &files {
-                std::fs::write(dir.path().join(name), text).unwrap();
+                std::fs::write(dir.join(name), text).unwrap();
             }
-            let found = compiles(dir.path(), ".").map(|found| found.why);
+            let found = compiles(&dir, ".").map(|found| found.why);
             assert_eq!(found.as_deref(), why, "{files:?}");
         }
     }

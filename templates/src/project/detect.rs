@@ -9,8 +9,7 @@ use super::aside;
 use super::lists::{Lists, fitting};
 use super::manifests::{self, Choice, Kind, Manifest, Unused};
 use super::{
-    ImagePython, LocalProject, ProjectError, Wanted, locked_by_pylock, locked_by_uv, read_lines,
-    read_requirements,
+    ImagePython, LocalProject, ProjectError, ProjectLock, Wanted, read_lines, read_requirements,
 };
 use crate::spec::{Accelerator, TemplateName};
 use crate::value::{AptPackage, ContextPath, ContextPattern, PythonVersion};
@@ -248,6 +247,11 @@ impl Look<'_> {
             Ok(found) => self.wanted.extend(found),
             Err(error) => self.facts.problems.push(error.to_string()),
         }
+    }
+
+    fn lock(&mut self, file: &str, image: &ImagePython) {
+        let lock = ProjectLock::read(self.folder, file);
+        self.take(lock.map(|lock| lock.wanted(image)));
     }
 
     /// `.python-version` in the forms of pyenv and uv, and `runtime.txt`.
@@ -543,19 +547,18 @@ impl Look<'_> {
     }
 
     fn use_source(&mut self, source: Option<Source>, lists: &Lists) {
-        let folder = self.folder;
         let image = self.image();
         match source {
             None => {}
             Some(Source::UvLock) => {
                 self.facts.project = ".".parse().ok();
-                self.take(locked_by_uv(folder, "uv.lock", &image));
+                self.lock("uv.lock", &image);
                 self.used("uv.lock", "its packages, in its versions");
                 self.used("pyproject.toml", "the project of uv.lock");
             }
             Some(Source::Pylock) => {
                 self.facts.pylock = "pylock.toml".parse().ok();
-                self.take(locked_by_pylock(folder, "pylock.toml", &image));
+                self.lock("pylock.toml", &image);
                 self.used("pylock.toml", "its packages, in its versions");
             }
             Some(Source::Pyproject) => {

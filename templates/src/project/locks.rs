@@ -1,4 +1,4 @@
-//! `uv.lock` and `pylock.toml`: which packages they pin.
+//! Locks of projects: which packages they pin.
 
 use std::path::Path;
 use std::str::FromStr;
@@ -8,75 +8,86 @@ use pep440_rs::{Version, VersionSpecifier, VersionSpecifiers};
 use super::requirements::pep508::requirement;
 use super::{ImagePython, LocalProject, ProjectError, Wanted};
 
-/// The packages that a `uv.lock` pins, by its path relative to the project.
-///
-/// # Errors
-/// Where it can't be read or isn't TOML.
-pub fn locked_by_uv(
-    project: &Path,
-    file: &str,
-    python: &ImagePython,
-) -> Result<Vec<Wanted>, ProjectError> {
-    locked(project, file, "package", python)
+/// A lock of a project, read once: `uv.lock`, `pylock.toml` (PEP 751), `poetry.lock`, `pdm.lock`.
+#[derive(Debug)]
+pub struct ProjectLock {
+    /// Its path relative to the project.
+    pub(super) file: String,
+    table: toml::Table,
 }
 
-/// The projects of the context that a `uv.lock` installs: the project itself and the members of its
-/// workspace, but for those that are no packages.
-///
-/// # Errors
-/// Where the lock can't be read.
-pub fn members_of_uv(project: &Path, folder: &str) -> Result<Vec<LocalProject>, ProjectError> {
-    let file = match folder.trim_end_matches('/') {
-        "" | "." => "uv.lock".to_owned(),
-        folder => format!("{folder}/uv.lock"),
-    };
-    let table = table_of(project, &file)?;
-    let packages = table.get("package").and_then(toml::Value::as_array);
-    let members = packages.into_iter().flatten().filter_map(|package| {
-        let source = package.get("source")?;
-        let editable = source.get("editable").and_then(toml::Value::as_str);
-        let path = editable.or_else(|| source.get("directory")?.as_str())?;
-        let path = super::requirements::normalize(&format!("{folder}/{path}"));
-        let outside = path.starts_with("..");
-        (!outside).then(|| LocalProject {
-            folder: if path.is_empty() {
-                ".".to_owned()
-            } else {
-                path
-            },
-            extras: Vec::new(),
-            editable: editable.is_some(),
-            origin: file.clone(),
-        })
-    });
-    Ok(members.collect())
-}
+impl ProjectLock {
+    /// Reads one, by its path relative to the project.
+    ///
+    /// # Errors
+    /// Where it can't be read or isn't TOML.
+    pub fn read(project: &Path, file: &str) -> Result<Self, ProjectError> {
+        let unreadable = |reason: String| ProjectError::Unreadable {
+            path: file.into(),
+            reason,
+            hint: "write it again with uv lock (or uv export --format pylock.toml)".into(),
+        };
+        let text = mlbuild_files::read_to_string(&project.join(file))
+            .map_err(|error| unreadable(error.to_string()))?;
+        let table = text.parse().map_err(|error: toml::de::Error| {
+            let before = error.span().and_then(|span| text.get(..span.start));
+            let line = before.unwrap_or("").matches('\n').count() + 1;
+            unreadable(format!("line {line}: {}", error.message()))
+        })?;
+        let file = file.to_owned();
+        Ok(Self { file, table })
+    }
 
-/// The packages that a `pylock.toml` (PEP 751) pins, by its path relative to the project.
-///
-/// # Errors
-/// Where it can't be read or isn't TOML.
-pub fn locked_by_pylock(
-    project: &Path,
-    file: &str,
-    python: &ImagePython,
-) -> Result<Vec<Wanted>, ProjectError> {
-    locked(project, file, "packages", python)
-}
+    /// Its packages: `pylock.toml` lists them under another name than the others.
+    pub(super) fn packages(&self) -> impl Iterator<Item = &toml::Value> {
+        let lists = ["packages", "package"].into_iter();
+        let mut lists = lists.filter_map(|key| self.table.get(key)?.as_array());
+        lists.next().into_iter().flatten()
+    }
 
-pub(super) fn table_of(project: &Path, file: &str) -> Result<toml::Table, ProjectError> {
-    let unreadable = |reason: String| ProjectError::Unreadable {
-        path: file.into(),
-        reason,
-        hint: "write it again with uv lock (or uv export --format pylock.toml)".into(),
-    };
-    let text = mlbuild_files::read_to_string(&project.join(file))
-        .map_err(|error| unreadable(error.to_string()))?;
-    text.parse().map_err(|error: toml::de::Error| {
-        let before = error.span().and_then(|span| text.get(..span.start));
-        let line = before.unwrap_or("").matches('\n').count() + 1;
-        unreadable(format!("line {line}: {}", error.message()))
-    })
+    /// The packages that it pins.
+    pub fn wanted(&self, python: &ImagePython) -> Vec<Wanted> {
+        let markers = Markers::of(python);
+        let wanted = self.packages().filter_map(|package| {
+            let name = package.get("name")?.as_str()?.to_owned();
+            if !markers.hold_for(package) {
+                return None;
+            }
+            let version = package.get("version").and_then(toml::Value::as_str);
+            let version = version.and_then(|v| Version::from_str(v).ok());
+            let versions = version.map(VersionSpecifier::equals_version);
+            Some(Wanted {
+                name,
+                extras: Vec::new(),
+                versions: versions.map(VersionSpecifiers::from),
+                origin: self.file.clone(),
+            })
+        });
+        wanted.collect()
+    }
+
+    /// The projects of the context that a `uv.lock` in `folder` installs: the project itself and the
+    /// members of its workspace, but for those that are no packages.
+    pub fn members(&self, folder: &str) -> Vec<LocalProject> {
+        let members = self.packages().filter_map(|package| {
+            let source = package.get("source")?;
+            let editable = source.get("editable").and_then(toml::Value::as_str);
+            let path = editable.or_else(|| source.get("directory")?.as_str())?;
+            let path = super::requirements::normalize(&format!("{folder}/{path}"));
+            let outside = path.starts_with("..");
+            (!outside).then(|| LocalProject {
+                folder: if path.is_empty() {
+                    ".".to_owned()
+                } else {
+                    path
+                },
+                extras: Vec::new(),
+                editable: editable.is_some(),
+                origin: self.file.clone(),
+            })
+        });
+        members.collect()
+    }
 }
 
 /// What markers are judged by.
@@ -110,32 +121,6 @@ impl Markers {
     }
 }
 
-fn locked(
-    project: &Path,
-    file: &str,
-    key: &str,
-    python: &ImagePython,
-) -> Result<Vec<Wanted>, ProjectError> {
-    let table = table_of(project, file)?;
-    let markers = Markers::of(python);
-    let packages = table.get(key).and_then(toml::Value::as_array);
-    let packages = packages.into_iter().flatten().filter_map(|package| {
-        let name = package.get("name")?.as_str()?.to_owned();
-        if !markers.hold_for(package) {
-            return None;
-        }
-        let version = package.get("version").and_then(toml::Value::as_str);
-        let version = version.and_then(|v| Version::from_str(v).ok());
-        Some(Wanted {
-            name,
-            extras: Vec::new(),
-            versions: version.map(|v| VersionSpecifiers::from(VersionSpecifier::equals_version(v))),
-            origin: file.to_owned(),
-        })
-    });
-    Ok(packages.collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,14 +139,13 @@ mod tests {
             "lock-version = \"1.0\"\n[[packages]]\nname = \"numpy\"\nversion = \"2.1\"\n",
         );
         write("broken.lock", "[[");
-        let uv = locked_by_uv(dir.path(), "uv.lock", &python).unwrap();
+        let read = |file: &str| ProjectLock::read(dir.path(), file);
+        let uv = read("uv.lock").unwrap().wanted(&python);
         assert_eq!(uv[0].name, "torch");
         assert_eq!(uv[0].versions.as_ref().unwrap().to_string(), "==2.8.0");
-        assert_eq!(
-            locked_by_pylock(dir.path(), "pylock.toml", &python).unwrap()[0].name,
-            "numpy"
-        );
-        assert!(locked_by_uv(dir.path(), "broken.lock", &python).is_err());
-        assert!(locked_by_uv(dir.path(), "none.lock", &python).is_err());
+        let pylock = read("pylock.toml").unwrap().wanted(&python);
+        assert_eq!(pylock[0].name, "numpy");
+        assert!(read("broken.lock").is_err());
+        assert!(read("none.lock").is_err());
     }
 }

@@ -16,11 +16,11 @@ mod source_only;
 pub(crate) use compiles::compiles;
 pub use detect::{BESIDES_PACKAGES, Finding, ProjectFacts, detect, detect_chosen};
 pub use environment::ImagePython;
-pub use locks::{locked_by_pylock, locked_by_uv, members_of_uv};
+pub use locks::ProjectLock;
 pub(crate) use manifests::build_requirements;
 pub(crate) use requirements::parse_one;
 pub use requirements::{Address, LocalProject, Requirements, Span, read_lines, read_requirements};
-pub(crate) use source_only::{SourceOnly, source_only};
+pub(crate) use source_only::SourceOnly;
 
 use std::path::PathBuf;
 

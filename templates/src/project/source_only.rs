@@ -2,12 +2,11 @@
 //! fits the image.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use mlbuild_wheels::{Libc, Platform, Tags, WheelName};
 
-use super::locks::{Markers, table_of};
-use super::{ImagePython, ProjectError};
+use super::ImagePython;
+use super::locks::{Markers, ProjectLock};
 use crate::tables::Machine;
 
 /// A package of a lock without a wheel.
@@ -24,42 +23,36 @@ pub(crate) struct SourceOnly {
     pub origin: String,
 }
 
-/// Those of a lock by its path relative to the project: `uv.lock`, `pylock.toml`, `poetry.lock`,
-/// `pdm.lock`. Of a `uv.lock` only what is installed counts, by the extras and groups that are chosen.
-///
-/// # Errors
-/// Where it can't be read or isn't TOML.
-pub(crate) fn source_only(
-    project: &Path,
-    file: &str,
-    image: &ImagePython,
-    (extras, groups): (&[String], &[String]),
-) -> Result<Vec<SourceOnly>, ProjectError> {
-    let table = table_of(project, file)?;
-    let is_pylock = file.ends_with("pylock.toml");
-    let key = if is_pylock { "packages" } else { "package" };
-    let packages = table.get(key).and_then(toml::Value::as_array);
-    let packages: Vec<&toml::Value> = packages.into_iter().flatten().collect();
-    let markers = Markers::of(image);
-    let needed = (file.ends_with("uv.lock")).then(|| needed(&packages, &markers, extras, groups));
-    let tags = tags(image);
-    let found = packages.into_iter().filter_map(|package| {
-        let name = mlbuild_wheels::normalize(package.get("name")?.as_str()?);
-        if !markers.hold_for(package) || needed.as_ref().is_some_and(|n| !n.contains(&name)) {
-            return None;
-        }
-        let line = match address(package, &name) {
-            Some(line) => (line, true),
-            None => (of_index(package, &name, &tags)?, false),
-        };
-        Some(SourceOnly {
-            name,
-            line: line.0,
-            is_address: line.1,
-            origin: file.to_owned(),
-        })
-    });
-    Ok(found.collect())
+impl ProjectLock {
+    /// The packages that have to be built. Of a `uv.lock` only what is installed counts, by the extras and
+    /// groups that are chosen.
+    pub(crate) fn source_only(
+        &self,
+        image: &ImagePython,
+        (extras, groups): (&[String], &[String]),
+    ) -> Vec<SourceOnly> {
+        let markers = Markers::of(image);
+        let is_of_uv = self.file.ends_with("uv.lock");
+        let needed = is_of_uv.then(|| needed(self.packages(), &markers, extras, groups));
+        let tags = tags(image);
+        let found = self.packages().filter_map(|package| {
+            let name = mlbuild_wheels::normalize(package.get("name")?.as_str()?);
+            if !markers.hold_for(package) || needed.as_ref().is_some_and(|n| !n.contains(&name)) {
+                return None;
+            }
+            let (line, is_address) = match address(package, &name) {
+                Some(line) => (line, true),
+                None => (of_index(package, &name, &tags)?, false),
+            };
+            Some(SourceOnly {
+                name,
+                line,
+                is_address,
+                origin: self.file.clone(),
+            })
+        });
+        found.collect()
+    }
 }
 
 /// The tags of the image's Python, on a C library that is as new as any base's.
@@ -141,8 +134,8 @@ fn address(package: &toml::Value, name: &str) -> Option<String> {
 }
 
 /// The packages of a `uv.lock` that its projects need, with the extras and groups that are chosen.
-fn needed(
-    packages: &[&toml::Value],
+fn needed<'a>(
+    packages: impl Iterator<Item = &'a toml::Value>,
     markers: &Markers,
     extras: &[String],
     groups: &[String],
@@ -210,7 +203,8 @@ mod tests {
         std::fs::write(dir.path().join(file), text).unwrap();
         let groups: Vec<String> = groups.iter().map(ToString::to_string).collect();
         let image = ImagePython::default();
-        let found = source_only(dir.path(), file, &image, (&[], &groups)).unwrap();
+        let lock = ProjectLock::read(dir.path(), file).unwrap();
+        let found = lock.source_only(&image, (&[], &groups));
         found.into_iter().map(|found| found.line).collect()
     }
 
@@ -279,7 +273,9 @@ version = "2"
 sdist = { url = "https://x.org/b-2.tar.gz", hashes = { sha256 = "00" } }
 wheels = [{ url = "https://x.org/b-2-py3-none-any.whl" }]
 "#;
-        assert_eq!(lines("pylock.toml", pylock, &[]), [a]);
+        for file in ["pylock.toml", "pylock.gpu.toml", "requirements.lock"] {
+            assert_eq!(lines(file, pylock, &[]), [a], "{file}");
+        }
         let poetry = r#"
 [[package]]
 name = "A.b"
