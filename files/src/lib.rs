@@ -20,6 +20,11 @@ pub const MOST: u64 = 64 << 20;
 /// # Errors
 /// Where it can't be opened, or is a folder, pipe, socket or device.
 pub fn open(path: &Path) -> io::Result<File> {
+    opened(path).map(|(file, _)| file)
+}
+
+/// The file, and its size in bytes.
+fn opened(path: &Path) -> io::Result<(File, u64)> {
     // Opening some devices does something: so a look first. Another file may stand there a moment later,
     // and so a look at what is open.
     refuse_other(&path.metadata()?)?;
@@ -27,8 +32,9 @@ pub fn open(path: &Path) -> io::Result<File> {
         .read(true)
         .custom_flags((OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed())
         .open(path)?;
-    refuse_other(&file.metadata()?)?;
-    Ok(file)
+    let found = file.metadata()?;
+    refuse_other(&found)?;
+    Ok((file, found.len()))
 }
 
 fn refuse_other(found: &std::fs::Metadata) -> io::Result<()> {
@@ -52,22 +58,38 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// All bytes of what somebody opened: a pipe, as the shell makes one.
+///
+/// # Errors
+/// Where it can't be read, and where it has more than [`MOST`] bytes.
+pub fn read_all(from: impl io::Read) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    take_all(from, &mut bytes)?;
+    Ok(bytes)
+}
+
+fn take_all(from: impl io::Read, bytes: &mut Vec<u8>) -> io::Result<()> {
+    from.take(MOST + 1).read_to_end(bytes)?;
+    if bytes.len() as u64 > MOST {
+        let text = format!("it is larger than {} MiB", MOST >> 20);
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
+    }
+    Ok(())
+}
+
 /// As [`read`], into a buffer that may be used again; it is emptied first.
 ///
 /// # Errors
 /// As [`read`].
 pub fn read_into(path: &Path, bytes: &mut Vec<u8>) -> io::Result<()> {
     bytes.clear();
-    let file = match open(path) {
+    let (file, size) = match opened(path) {
         Err(error) if error.kind() == io::ErrorKind::InvalidInput && is_null(path) => return Ok(()),
         opened => opened?,
     };
-    file.take(MOST + 1).read_to_end(bytes)?;
-    if bytes.len() as u64 > MOST {
-        let text = format!("it is larger than {} MiB", MOST >> 20);
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
-    }
-    Ok(())
+    // A small file comes with one read, and another one that finds its end.
+    bytes.reserve(size.min(MOST) as usize + 1);
+    take_all(file, bytes)
 }
 
 /// Where there is nothing, by a name that people use for that.
@@ -122,6 +144,9 @@ mod tests {
         symlink("/dev/null", at("null")).unwrap();
         assert_eq!(read_to_string(&at("good")).unwrap(), "text");
         assert_eq!(read(&at("null")).unwrap(), b"");
+        assert_eq!(read_all(&b"piped"[..]).unwrap(), b"piped");
+        let endless = read_all(io::repeat(b'x')).unwrap_err();
+        assert_eq!(endless.kind(), io::ErrorKind::FileTooLarge);
         assert_eq!(
             read(&at("none")).unwrap_err().kind(),
             io::ErrorKind::NotFound

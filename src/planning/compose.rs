@@ -1,7 +1,6 @@
 //! The Dockerfile of the build: composed from a spec, or the user's own.
 
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use mlbuild_manifests::inside::keep_inside;
@@ -242,20 +241,15 @@ fn of_built_in<'a>(
 }
 
 fn own(project: &Path, path: &Path) -> Result<Composed, PlanningError> {
-    let mut bytes = Vec::new();
-    let read = if path.as_os_str() == "-" {
-        std::io::stdin().read_to_end(&mut bytes)
+    // One that a person names may be a pipe.
+    let bytes = if path.as_os_str() == "-" {
+        mlbuild_files::read_all(std::io::stdin())
+    } else if mlbuild_manifests::inside::is_below(project, path) {
+        mlbuild_files::read(path)
     } else {
-        // One that a person names may be a pipe.
-        let is_of_project = mlbuild_manifests::inside::is_below(project, path);
-        let file = if is_of_project {
-            mlbuild_files::open(path)
-        } else {
-            std::fs::File::open(path)
-        };
-        file.and_then(|file| file.take(mlbuild_files::MOST).read_to_end(&mut bytes))
+        std::fs::File::open(path).and_then(mlbuild_files::read_all)
     };
-    read.map_err(|source| PlanningError::Dockerfile {
+    let bytes = bytes.map_err(|source| PlanningError::Dockerfile {
         path: path.to_owned(),
         source,
     })?;

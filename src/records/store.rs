@@ -1,6 +1,6 @@
 //! The records of a project, found again.
 
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::thread;
 
@@ -135,7 +135,7 @@ impl Store {
         let threads = thread::available_parallelism().map_or(1, |n| n.get().min(MOST_THREADS));
         let part = ids.len().div_ceil(threads).max(1);
         let work = |ids: &[String]| -> Vec<_> {
-            let mut buffer = vec![0; BUFFER];
+            let mut buffer = Vec::with_capacity(BUFFER);
             let load = |id| read(&mut buffer, &self.folder.join(format!("{id}.toml")));
             ids.iter().map(load).collect()
         };
@@ -189,24 +189,10 @@ impl Store {
     }
 }
 
-/// A file's text. Of a small one, one read: what it is was looked at before and after it was opened.
+/// A file's text, in a buffer that serves for all of them.
 fn read_into<'a>(buffer: &'a mut Vec<u8>, path: &Path) -> io::Result<&'a str> {
-    let mut file = mlbuild_files::open(path)?;
-    let mut length = 0;
-    loop {
-        let n = file.read(&mut buffer[length..])?;
-        length += n;
-        // What is shorter than was asked for is the end.
-        if length < buffer.len() {
-            break;
-        }
-        if buffer.len() as u64 > mlbuild_files::MOST {
-            return Err(io::ErrorKind::FileTooLarge.into());
-        }
-        buffer.resize(buffer.len() * 2, 0);
-    }
-    str::from_utf8(&buffer[..length])
-        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    mlbuild_files::read_into(path, buffer)?;
+    str::from_utf8(buffer).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
 fn named(candidates: &[String]) -> String {
