@@ -124,42 +124,6 @@ fn images_of(policy: &serde_json::Value, names: &mut Vec<String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{NoCache, PlannedDockerfile};
-
-    fn plan(text: &str) -> BuildPlan {
-        BuildPlan {
-            tags: Vec::new(),
-            dockerfile: PlannedDockerfile {
-                name: "Dockerfile".into(),
-                file_name: "Dockerfile".into(),
-                text: text.into(),
-                ignore: None,
-                sha256: String::new(),
-            },
-            context: Context::Empty,
-            named_contexts: Default::default(),
-            bases: Default::default(),
-            platforms: Vec::new(),
-            target: None,
-            build_args: Default::default(),
-            labels: Default::default(),
-            annotations: Default::default(),
-            run: Default::default(),
-            entitlements: Vec::new(),
-            cache_from: Vec::new(),
-            cache_to: Vec::new(),
-            no_cache: NoCache::Off,
-            secrets: Default::default(),
-            ssh: Default::default(),
-            attestations: Default::default(),
-            outputs: Vec::new(),
-            source_date_epoch: None,
-            same_bits: false,
-            repack: None,
-            source_policy: None,
-            asked: Default::default(),
-        }
-    }
 
     #[test]
     fn every_place_that_names_an_image_counts() {
@@ -170,7 +134,7 @@ mod tests {
             kind: "registry".into(),
             attrs: [("ref".to_owned(), format!("{host}/cache:1"))].into(),
         };
-        let mut plan = plan(text);
+        let mut plan = BuildPlan::of_dockerfile("Dockerfile", text.to_owned());
         plan.tags = vec!["tag.example/t:1".into()];
         plan.cache_from = vec![typed("from.example")];
         plan.cache_to = vec![typed("to.example")];

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use super::LockingError;
 use crate::builder::{self, Builder, SolveRequest};
 use crate::host::HostSettings;
-use crate::plan::{BuildPlan, Context, NoCache, PlannedDockerfile, SecretSource};
+use crate::plan::{BuildPlan, Context, NoCache, SecretSource};
 use crate::planning::build_plan;
 use crate::planning::compose::secret_source;
 use crate::planning::locked::files;
@@ -113,37 +113,15 @@ impl Question<'_> {
             secrets.insert(SecretUse::AptSources.id().to_owned(), list);
         }
         Ok(BuildPlan {
-            tags: Vec::new(),
-            dockerfile: PlannedDockerfile {
-                name: "the search for packages".into(),
-                file_name: "Dockerfile".into(),
-                sha256: String::new(),
-                text,
-                ignore: None,
-            },
-            context: Context::Empty,
             named_contexts: [(REQUEST_CONTEXT.to_owned(), context)].into(),
-            bases: Default::default(),
             platforms: vec![self.platform.to_owned()],
-            target: None,
-            build_args: Default::default(),
-            labels: Default::default(),
-            annotations: Default::default(),
             run: build.run.clone(),
             entitlements: build.entitlements.clone(),
-            cache_from: Vec::new(),
-            cache_to: Vec::new(),
             // What an index offers moves.
             no_cache: NoCache::Stages(vec![RESOLVE_STAGE.to_owned()]),
             secrets,
-            ssh: Default::default(),
-            attestations: Default::default(),
-            outputs: Vec::new(),
-            source_date_epoch: None,
-            same_bits: false,
-            repack: None,
-            source_policy: None,
             asked: build_plan::asked(self.settings, Some(self.request)),
+            ..BuildPlan::of_dockerfile("the search for packages", text)
         })
     }
 }

@@ -82,6 +82,44 @@ pub struct BuildPlan {
     pub asked: AskedFor,
 }
 
+impl BuildPlan {
+    /// A plan of a Dockerfile that is given nothing: no context, no settings, and no output.
+    pub fn of_dockerfile(name: &str, text: String) -> Self {
+        Self {
+            tags: Vec::new(),
+            dockerfile: PlannedDockerfile {
+                name: name.to_owned(),
+                file_name: "Dockerfile".into(),
+                sha256: String::new(),
+                text,
+                ignore: None,
+            },
+            context: Context::Empty,
+            named_contexts: BTreeMap::new(),
+            bases: BTreeMap::new(),
+            platforms: Vec::new(),
+            target: None,
+            build_args: BTreeMap::new(),
+            labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
+            run: RunOptions::default(),
+            entitlements: Vec::new(),
+            cache_from: Vec::new(),
+            cache_to: Vec::new(),
+            no_cache: NoCache::Off,
+            secrets: BTreeMap::new(),
+            ssh: BTreeMap::new(),
+            attestations: BTreeMap::new(),
+            outputs: Vec::new(),
+            source_date_epoch: None,
+            same_bits: false,
+            repack: None,
+            source_policy: None,
+            asked: AskedFor::default(),
+        }
+    }
+}
+
 /// The packages that a project asks for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AskedFor {

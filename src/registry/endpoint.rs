@@ -104,22 +104,21 @@ impl Endpoint {
             None if self.is_loopback || self.is_insecure => self.probe().await?,
             None => "https",
         };
-        let client = if scheme == "https" {
-            self.tls_client(redirects::anywhere_by_tls())?
-        } else {
-            self.plain_client(redirects::anywhere_by_tls())?
-        };
-        let base = self.url(scheme)?;
-        Ok((base, client))
+        let client = self.client(scheme, redirects::anywhere_by_tls())?;
+        Ok((self.url(scheme)?, client))
     }
 
     /// A client for calls whose body holds a log-in: it takes none to another server.
     pub(super) async fn log_in_client(&self) -> Result<Client, CallFailure> {
         let (base, _) = self.base().await?;
-        if base.scheme() == "https" {
-            self.tls_client(redirects::of_log_ins())
+        self.client(base.scheme(), redirects::of_log_ins())
+    }
+
+    fn client(&self, scheme: &str, redirects: Policy) -> Result<Client, CallFailure> {
+        if scheme == "https" {
+            self.tls_client(redirects)
         } else {
-            self.plain_client(redirects::of_log_ins())
+            self.plain_client(redirects)
         }
     }
 

@@ -11,7 +11,7 @@ use crate::assemble::{BaseFacts, Uncompiled};
 use crate::build::{BuildError, repack};
 use crate::builder::{self, Builder, SolveRequest};
 use crate::host::HostSettings;
-use crate::plan::{BuildPlan, Context, NoCache, PlannedDockerfile};
+use crate::plan::{BuildPlan, Context};
 
 /// Bytes that the answer about one wheel may have.
 const MOST_ANSWER: u64 = 4 << 30;
@@ -47,7 +47,10 @@ impl Assembling<'_> {
         let context = [(MODULES_CONTEXT.to_owned(), Context::Folder { path: folder })];
         let plan = BuildPlan {
             named_contexts: context.into(),
-            ..self.offline_plan(text)
+            platforms: vec![self.locked.platform.clone()],
+            run: self.locked.plan.run.clone(),
+            asked: self.locked.plan.asked.clone(),
+            ..BuildPlan::of_dockerfile("the packages' bytecode", text)
         };
         let nothing = HostSettings::default();
         let request = SolveRequest {
@@ -84,40 +87,5 @@ impl Assembling<'_> {
             given.keep(|name| received.file(name, MOST_ANSWER), store)
         });
         Ok(kept)
-    }
-
-    /// A plan of one Dockerfile that is given nothing of the image's settings.
-    fn offline_plan(&self, text: String) -> BuildPlan {
-        BuildPlan {
-            tags: Vec::new(),
-            dockerfile: PlannedDockerfile {
-                name: "the packages' bytecode".into(),
-                file_name: "Dockerfile".into(),
-                sha256: String::new(),
-                text,
-                ignore: None,
-            },
-            context: Context::Empty,
-            named_contexts: Default::default(),
-            bases: Default::default(),
-            platforms: vec![self.locked.platform.clone()],
-            target: None,
-            build_args: Default::default(),
-            labels: Default::default(),
-            annotations: Default::default(),
-            entitlements: Default::default(),
-            cache_from: Vec::new(),
-            cache_to: Vec::new(),
-            no_cache: NoCache::Off,
-            secrets: Default::default(),
-            ssh: Default::default(),
-            attestations: Default::default(),
-            outputs: Vec::new(),
-            source_date_epoch: None,
-            same_bits: false,
-            repack: None,
-            source_policy: None,
-            ..self.locked.plan.clone()
-        }
     }
 }
