@@ -1,38 +1,24 @@
 //! `mlbuild ci` without any daemon: where the file goes, and what is refused.
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 
-use crate::support::http::sha256;
+use crate::support::http::{listener, sha256};
 use crate::support::mlbuild::Project;
 
 /// A mirror of Docker Hub that has every image, and what it was asked for. Its indexes are `body`.
 fn hub(project: &Project, body: &'static str) -> Arc<Mutex<Vec<String>>> {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
+    let (port, asked) = listener(move |_| {
+        format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: application/vnd.oci.image.index.v1+json\r\n\
+             Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        )
+    });
     let config =
         format!("[registry]\nmirrors = {{ \"docker.io\" = [\"http://127.0.0.1:{port}\"] }}\n");
     project.write("../home/.config/mlbuild/config.toml", &config);
-    let asked: Arc<Mutex<Vec<String>>> = Arc::default();
-    let heard = asked.clone();
-    std::thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
-            let mut head = vec![0; 8 << 10];
-            let length = stream.read(&mut head).unwrap_or(0);
-            let head = String::from_utf8_lossy(&head[..length]).into_owned();
-            let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
-            heard.lock().unwrap().push(path);
-            let answer = format!(
-                "HTTP/1.1 200 OK\r\nContent-Type: application/vnd.oci.image.index.v1+json\r\n\
-                 Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
-                body.len()
-            );
-            let _ = stream.write_all(answer.as_bytes());
-        }
-    });
     asked
 }
 

@@ -1,7 +1,8 @@
-//! Asks a registry without any of the code under test: plain HTTP/1.0 by hand.
+//! Asks a registry, and plays one, without any of the code under test: plain HTTP by hand.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -14,6 +15,28 @@ pub struct Answer {
     pub status: u16,
     pub headers: String,
     pub body: Vec<u8>,
+}
+
+/// A server that answers with what `answer` makes of a request's head, and keeps the heads.
+pub fn listener(
+    answer: impl Fn(&str) -> String + Send + 'static,
+) -> (u16, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let heads: Arc<Mutex<Vec<String>>> = Arc::default();
+    let kept = heads.clone();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut head = vec![0; 16 << 10];
+            let read = stream.read(&mut head).unwrap_or(0);
+            let head = String::from_utf8_lossy(&head[..read]).to_lowercase();
+            // Kept first: whoever has the answer may look at the heads at once.
+            let answer = answer(&head);
+            kept.lock().unwrap().push(head);
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    (port, heads)
 }
 
 /// Sends a request without a body.

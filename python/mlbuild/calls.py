@@ -86,16 +86,7 @@ def call(
     cwd: Optional[str] = None,
 ) -> Tuple[int, str, List[Event]]:
     """Exit code, standard output, and what was told on standard error."""
-    process = subprocess.Popen(
-        [program(), *arguments],
-        env={**os.environ, **(env or {})},
-        cwd=cwd,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
-        errors="replace",
-    )
+    process = _started(arguments, env, cwd)
     # Standard output is read beside the story, which the caller's thread tells: a progress bar of a
     # notebook belongs to it.
     said: List[str] = []
@@ -121,16 +112,7 @@ def passed_through(
     Both streams are written to ``sys.stdout`` and ``sys.stderr`` as they come (a notebook shows them),
     or kept where ``capture`` is set.
     """
-    process = subprocess.Popen(
-        [program(), *arguments],
-        env={**os.environ, **(env or {})},
-        cwd=cwd,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
-        errors="replace",
-    )
+    process = _started(arguments, env, cwd)
     kept: Tuple[List[str], List[str]] = ([], [])
 
     def read(stream: IO[str], to: List[str], shown: Optional[IO[str]], most: Optional[int]) -> None:
@@ -153,6 +135,21 @@ def passed_through(
         code = process.wait()
     other.join()
     return code, "".join(kept[0]), "".join(kept[1])
+
+
+def _started(
+    arguments: Sequence[str], env: Optional[Mapping[str, str]], cwd: Optional[str]
+) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [program(), *arguments],
+        env={**os.environ, **(env or {})},
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        errors="replace",
+    )
 
 
 class _interrupts:

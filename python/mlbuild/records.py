@@ -257,7 +257,7 @@ def runs(
 
 def _record(id: str, project: Optional[_Path]) -> RunRecord:
     flags = [f"--project={os.fspath(project)}"] if project is not None else []
-    return RunRecord(calls.answer(["runs", "show", id, "--format=json", *flags]))
+    return RunRecord(calls.answer(["runs", "show", "--format=json", *flags, "--", id]))
 
 
 def _is_recorded(id: str, project: Optional[_Path]) -> bool:
@@ -318,5 +318,5 @@ def restore(
     flags = [] if code else ["--no-code"]
     given = [("worktree", worktree), ("from", image), ("project", project)]
     flags += [f"--{name}={os.fspath(value)}" for name, value in given if value is not None]
-    answer = calls.answer(["restore", id, "--no-shell", "--format=json", *flags])
+    answer = calls.answer(["restore", "--no-shell", "--format=json", *flags, "--", id])
     return Restored(**{name: value for name, value in answer.items() if name in Restored.__dataclass_fields__})

@@ -62,6 +62,12 @@ def test_a_missing_run_is_named_with_what_to_do(tmp_path: Path) -> None:
     assert raised.value.hints
 
 
+def test_an_id_that_others_gave_is_no_flag(tmp_path: Path) -> None:
+    for id in ("--exec", "--help", "--wandb-metadata=/etc/passwd"):
+        with pytest.raises(mlbuild.UsageError, match="--"):
+            mlbuild.restore(id, project=tmp_path)
+
+
 def test_a_missing_program_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("sysconfig.get_path", lambda *_: str(tmp_path))  # pyright: ignore
     monkeypatch.setenv("PATH", str(tmp_path))

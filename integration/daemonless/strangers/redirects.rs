@@ -2,8 +2,6 @@
 //! of HTTP refuses, and the other one hears nothing.
 
 use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -12,6 +10,7 @@ use mlbuild::registry::{CredentialStore, Registry, RegistryOptions};
 use oci_spec::distribution::Reference;
 use oci_spec::image::{Descriptor, Digest, MediaType};
 
+use crate::support::http::listener;
 use crate::support::mlbuild::Project;
 use crate::support::tls;
 
@@ -25,25 +24,11 @@ const REDIRECTS: [&str; 3] = [
 
 /// Whoever reads along: keeps what comes, and gives everybody what they may want.
 fn in_the_clear() -> (u16, Arc<Mutex<Vec<String>>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let heard: Arc<Mutex<Vec<String>>> = Arc::default();
-    let kept = heard.clone();
-    std::thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
-            let mut bytes = vec![0; 16 << 10];
-            let length = stream.read(&mut bytes).unwrap_or(0);
-            let text = String::from_utf8_lossy(&bytes[..length]).into_owned();
-            kept.lock().unwrap().push(text);
-            let body = "{\"token\":\"t\"}";
-            let head = format!(
-                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
-                body.len()
-            );
-            let _ = stream.write_all(head.as_bytes());
-        }
-    });
-    (port, heard)
+    let body = "{\"token\":\"t\"}";
+    let length = body.len();
+    listener(move |_| {
+        format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}")
+    })
 }
 
 /// Which answer leads away.

@@ -9,6 +9,8 @@ use mlbuild::registry::{CredentialStore, Registry, RegistryOptions};
 use oci_spec::distribution::Reference;
 use oci_spec::image::Digest;
 
+use crate::support::http::listener;
+
 /// Most that a client may have taken in when it gives up, in bytes; the system's own buffers
 /// count too.
 const ENOUGH: u64 = 64 << 20;
@@ -96,26 +98,6 @@ async fn answers_without_end_are_cut_off() {
         let sent = liar.sent.load(Ordering::Relaxed);
         assert!(sent > 0 && sent < ENOUGH, "{sent} bytes");
     }
-}
-
-/// A server that answers with what `answer` makes of a request's head, and keeps the heads.
-fn listener(answer: impl Fn(&str) -> String + Send + 'static) -> (u16, Arc<Mutex<Vec<String>>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let heads: Arc<Mutex<Vec<String>>> = Arc::default();
-    let kept = heads.clone();
-    std::thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
-            let mut head = vec![0; 16 << 10];
-            let read = stream.read(&mut head).unwrap_or(0);
-            let head = String::from_utf8_lossy(&head[..read]).to_lowercase();
-            // Kept first: whoever has the answer may look at the heads at once.
-            let answer = answer(&head);
-            kept.lock().unwrap().push(head);
-            let _ = stream.write_all(answer.as_bytes());
-        }
-    });
-    (port, heads)
 }
 
 const END: &str = "Content-Length: 0\r\nConnection: close\r\n\r\n";
