@@ -8,9 +8,9 @@ use tokio::runtime::Runtime;
 
 use crate::assemble::{InRegistry, is_known};
 use crate::image::unique;
-use crate::lock::{builder, config, run};
+use crate::lock::{builder, command, config, run};
 use crate::support::engines::Engines;
-use crate::support::mlbuild::Project;
+use crate::support::mlbuild::{Project, Ran};
 
 const REQUIREMENTS: &str = "click==8.1.7\njinja2==3.1.6\npyyaml==6.0.2\nsix==1.17.0\n";
 const SETTINGS: &str = r#"
@@ -237,18 +237,34 @@ fn what_has_to_be_run_is_said() {
     let (project, engines) = (&setting.project, &setting.engines);
     let tag = unique(&engines.registry, "not-assembled");
     let unpinned = [&["--push", "--method=assemble"], &NOWHERE[..]].concat();
+
+    // Packages that nobody has looked for are looked for on a builder.
     let refused = run(project, &setting.words("image", &tag, &unpinned));
-    let refused = refused.refusal(2);
+    let refused = refused.refusal(3);
+    assert!(refused.contains("127.0.0.1:9"), "{refused}");
+    let flags = [&["--locked"], &unpinned[..]].concat();
+    let refused = run(project, &setting.words("image", &tag, &flags));
+    let refused = refused.refusal(4);
     assert!(
-        refused.contains("--method=assemble: it can't be assembled: its packages aren't pinned"),
+        refused.contains("--locked") && refused.contains("python:3.11-slim"),
         "{refused}"
     );
-    assert!(
-        refused.contains(
-            "hint: pin its packages, with the image's flags: mlbuild lock --method=assemble"
+    for (more, why) in [
+        (
+            &["--platform", "linux/amd64,linux/arm64"][..],
+            "it is for several platforms",
         ),
-        "{refused}"
-    );
+        (
+            &["--provenance=mode=max"],
+            "it is to have a builder's attestations",
+        ),
+    ] {
+        let flags = [&unpinned[..], more].concat();
+        let refused = run(project, &setting.words("image", &tag, &flags));
+        let refused = refused.refusal(2);
+        let said = format!("--method=assemble: it can't be assembled: {why}");
+        assert!(refused.contains(&said), "{refused}");
+    }
 
     let with_tree = ["--apt", "tree"];
     run(project, &setting.with_builder("lock", &tag, &with_tree)).answer();
@@ -266,4 +282,96 @@ fn what_has_to_be_run_is_said() {
         built.stderr
     );
     built.answer();
+}
+
+#[test]
+fn without_a_lock_packages_are_looked_for_once() {
+    let setting = Setting::new(&[]);
+    let (project, engines) = (&setting.project, &setting.engines);
+    let tag = unique(&engines.registry, "unlocked");
+    let push = ["--push", "--method=assemble"];
+    let first = run(project, &setting.with_builder("image", &tag, &push));
+    assert!(
+        first.stderr.contains("assembled from its wheels"),
+        "{}",
+        first.stderr
+    );
+    let first = first.answer().to_owned();
+    let lock = project.lock();
+    let entry = lock.images().next().unwrap();
+    assert!(entry.build.is_none(), "the lock pins no package");
+    let packages = entry.packages.as_ref().unwrap();
+    assert!(packages.python.iter().any(|p| p.name == "six"));
+
+    // What nothing is pinned of can't be held or proved.
+    let flags = ["--push", "--method=assemble", "--locked"];
+    project.write("train.py", "print('held')\n");
+    let refused = run(project, &setting.with_builder("image", &tag, &flags));
+    let refused = refused.refusal(2).to_owned();
+    let hint = "hint: pin its packages, with the image's flags: mlbuild lock --method=assemble";
+    assert!(
+        refused.contains("it can't be assembled: its packages aren't pinned")
+            && refused.contains(hint),
+        "{refused}"
+    );
+    project.write("train.py", "import yaml\nprint(yaml.__version__)\n");
+    let refused = run(project, &setting.with_builder("verify", &tag, &[]));
+    let refused = refused.refusal(2).to_owned();
+    assert!(
+        refused.contains("packages that the lock doesn't pin"),
+        "{refused}"
+    );
+
+    // Another builder, or none: it is the same question. Nothing changed.
+    let anywhere = [&push[..], &NOWHERE[..]].concat();
+    let again = run(project, &setting.words("image", &tag, &anywhere));
+    assert!(again.stderr.contains("nothing changed"), "{}", again.stderr);
+    assert_eq!(again.answer(), first);
+    project.write("train.py", "print('edited')\n");
+    let edited = run(project, &setting.words("image", &tag, &anywhere));
+    assert!(
+        edited
+            .stderr
+            .contains("the packages are those that were found at"),
+        "{}",
+        edited.stderr
+    );
+    let edited = edited.answer().to_owned();
+    let auto = [&["--push", "--method=auto", "--no-skip"], &NOWHERE[..]].concat();
+    let by_itself = run(project, &setting.words("image", &tag, &auto));
+    assert_eq!(by_itself.answer(), edited);
+
+    // What the question is about, and what was found: another base's Python, other packages, another
+    // index; a damaged answer and one whose packages are gone.
+    let other = unique(&engines.registry, "unlocked-other");
+    let refused = |what: &str, flags: &[&str], env: &[(&str, &str)]| {
+        let flags = [&anywhere[..], flags].concat();
+        let mut asked = command(project, &setting.words("image", &other, &flags));
+        let refused = Ran::of(asked.envs(env.iter().copied()))
+            .refusal(3)
+            .to_owned();
+        assert!(refused.contains("127.0.0.1:9"), "{what}: {refused}");
+    };
+    let folder = project.outside().join("state/resolved");
+    refused("a package", &["--package", "idna"], &[]);
+    let index = [("PIP_INDEX_URL", "http://127.0.0.1:9/simple")];
+    refused("an index", &[], &index);
+    refused("anew", &["--no-cache"], &[]);
+    let kept: Vec<_> = std::fs::read_dir(&folder).unwrap().flatten().collect();
+    let [kept] = &kept[..] else {
+        panic!("{kept:?}")
+    };
+    let text = std::fs::read_to_string(kept.path()).unwrap();
+    for damaged in [
+        "",
+        "{}",
+        &text[..text.len() / 2],
+        &text.replace("sha256", "sha"),
+    ] {
+        std::fs::write(kept.path(), damaged).unwrap();
+        refused("damaged", &[], &[]);
+    }
+    std::fs::write(kept.path(), &text).unwrap();
+    std::fs::remove_dir_all(project.outside().join("state/inputs")).unwrap();
+    refused("packages are gone", &[], &[]);
 }

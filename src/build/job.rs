@@ -4,6 +4,7 @@ use mlbuild_manifests::lock::{ImageKey, Inputs, LockedBuild, LockedImage};
 use mlbuild_manifests::run_record::FOLDER_NAME;
 use mlbuild_progress::{LocalSteps, Titles, Warning};
 
+use super::assembled::Assembly;
 use super::outcome::{BuildOutcome, DryRun};
 use super::packages::Listing;
 use super::publish::{self, Confirmed};
@@ -38,12 +39,16 @@ pub(super) struct Job<'a> {
     pub(super) registry: &'a Registry,
     pub(super) host: &'a HostSettings,
     pub(super) key: &'a ImageKey,
+    /// Whether the pins are for this build alone: the lock doesn't get them.
+    pub(super) is_unlocked: bool,
 }
 
 impl Job<'_> {
-    /// Builds, unless nothing changed since the lock.
+    /// Builds, unless nothing changed since the lock; assembles the image where `looked` has what was
+    /// looked up for that.
     pub(super) async fn run(
         &self,
+        looked: Option<Assembly>,
         locked: Option<&LockedImage>,
         bases: &mut Bases,
     ) -> Result<BuildOutcome, BuildError> {
@@ -51,8 +56,8 @@ impl Job<'_> {
         let context = Before::look(self.settings, self.plan)?;
         let method = self.method()?;
         // Where the method leaves no choice, the base of an unchanged image isn't looked at.
-        let mut assembly = None;
-        if method == Some(Method::Auto) {
+        let mut assembly = looked;
+        if method == Some(Method::Auto) && assembly.is_none() {
             assembly = self.assembly(Method::Auto).await?;
         }
         let is_assembled = method == Some(Method::Assemble) || assembly.is_some();
@@ -64,7 +69,7 @@ impl Job<'_> {
             return Ok(outcome);
         }
         publish::check_writable(self.settings)?;
-        if method == Some(Method::Assemble) {
+        if method == Some(Method::Assemble) && assembly.is_none() {
             assembly = self.assembly(Method::Assemble).await?;
         }
         if let Some(assembly) = &assembly {

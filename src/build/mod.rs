@@ -15,6 +15,7 @@ mod packing;
 mod publish;
 pub mod repack;
 mod skip;
+mod unlocked;
 
 use mlbuild_manifests::lock::{ImageKey, LockedBuild, LockedImage};
 use mlbuild_secrets::is_secret;
@@ -55,9 +56,14 @@ pub async fn run(
     let registry = Registry::new(registry_options(&settings));
     let mut bases = start.bases(&registry).await?;
     let chosen = start.choose(&mut bases, &registry).await?;
+    if let Chosen::Open(plan) = &chosen
+        && let Some(outcome) = start.assemble_unlocked(plan, &mut bases, &registry).await?
+    {
+        return Ok(outcome);
+    }
     let job = start.job(&chosen, &registry);
     sent::tell(job.plan, start.is_composed(), reporter)?;
-    job.run(start.locked.as_ref(), &mut bases).await
+    job.run(None, start.locked.as_ref(), &mut bases).await
 }
 
 /// Does all but the build.
@@ -276,6 +282,7 @@ impl<'a> Start<'a> {
             registry,
             host: &self.host,
             key: &self.key,
+            is_unlocked: false,
         }
     }
 }

@@ -5,17 +5,20 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use mlbuild_buildkit::Feature;
+use mlbuild_secrets::redact;
 use mlbuild_templates::compose::{REQUEST_CONTEXT, RESOLVE_STAGE, resolve_dockerfile};
 use mlbuild_templates::{PackageRequest, SecretUse};
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
 use super::LockingError;
 use crate::builder::{self, Builder, SolveRequest};
 use crate::host::HostSettings;
-use crate::plan::{BuildPlan, Context, NoCache, SecretSource};
-use crate::planning::build_plan;
+use crate::plan::{BuildPlan, Context, HostSetting, NoCache, SecretSource};
 use crate::planning::compose::secret_source;
 use crate::planning::locked::files;
+use crate::planning::{PlanningError, build_plan};
 use crate::reporter::Reporter;
 use crate::settings::ImageSettings;
 
@@ -69,6 +72,39 @@ impl Question<'_> {
             })
             .await?;
         Ok(answer)
+    }
+
+    /// Names everything that the answer depends on, but for what the indexes offer at the time: base,
+    /// packages, the project's files that name them, platform, time, network and indexes. Which builder
+    /// passes the question on is no part of it, nor are log-ins of indexes, which change by the hour.
+    ///
+    /// # Errors
+    /// Where a file of the project can't be read.
+    pub fn digest(&self) -> Result<String, LockingError> {
+        let build = &self.settings.build;
+        let dockerfile = resolve_dockerfile(self.base, self.request.environment)?;
+        let as_of = self.as_of.map(|time| time.to_string());
+        let indexes = [HostSetting::PipConfig, HostSetting::UvConfig].map(|setting| {
+            let file = self.host.files.get(&setting)?;
+            Some(redact(&String::from_utf8_lossy(&file.0)).into_owned())
+        });
+        let lists = [&build.apt_sources, &build.apt_snapshots];
+        let lists = lists.into_iter().flatten().map(|name| {
+            let path = self.settings.project.join(name);
+            let content = mlbuild_files::read(&path);
+            content.map_err(|source| PlanningError::File { path, source })
+        });
+        let lists: Vec<Vec<u8>> = lists.collect::<Result<_, _>>()?;
+        let question = json!({
+            "dockerfile": dockerfile,
+            "platform": self.platform,
+            "run": build.run,
+            "question": self.request.question(as_of.as_deref()),
+            "files": files(self.settings, self.request)?,
+            "indexes": indexes,
+            "lists": lists,
+        });
+        Ok(hex::encode(Sha256::digest(question.to_string())))
     }
 
     /// The question as files.

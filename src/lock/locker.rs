@@ -11,7 +11,8 @@ use super::provide::Fetch;
 use super::{LockingError, as_of, epoch, vendor};
 use crate::builder::{self, Builder};
 use crate::host::HostSettings;
-use crate::package_store::{Store, read_answer};
+use crate::package_store::{Answer, Store, read_answer};
+use crate::plan::BuildPlan;
 use crate::planning::bases::Bases;
 use crate::planning::build_plan;
 use crate::planning::compose::Composed;
@@ -135,7 +136,7 @@ impl Locker<'_> {
         }
     }
 
-    fn request(&self) -> Result<oci_spec::image::Digest, LockingError> {
+    pub(super) fn request(&self) -> Result<oci_spec::image::Digest, LockingError> {
         Ok(locked::request_digest(
             self.settings,
             self.composed,
@@ -166,42 +167,12 @@ impl Locker<'_> {
             self.reporter
                 .note(format!("looking for packages as of {as_of}"));
         }
-        let store = Store::open()?;
-        let uses = build_plan::images(self.settings, self.composed)?;
-        let plan = build_plan::plan(self.settings, self.composed, &uses, self.bases)?;
-        let names = builder.target_platforms(&plan);
-        self.bases.check_platforms(&uses, &names)?;
-        let base = uses
-            .iter()
-            .find(|used| used.is_base)
-            .map(|used| &used.reference);
-        let base = base.and_then(|name| {
-            if name.contains('@') {
-                Some(name.clone())
-            } else {
-                self.bases.written(name)
-            }
-        });
+        let plan = self.plan()?;
         let (mut platforms, mut newest) = (BTreeMap::new(), 0);
-        for name in names {
-            let mut pins = Pins::default();
-            if !request.is_empty() {
-                let question = Question {
-                    settings: self.settings,
-                    host: self.host,
-                    request,
-                    base: base.as_deref().unwrap_or("scratch"),
-                    platform: &name,
-                    as_of,
-                    reporter: self.reporter,
-                };
-                let folder = Box::pin(question.ask(builder, &[])).await?;
-                let answer = read_answer(folder.path(), &store)?;
-                newest = newest.max(answer.newest);
-                pins = answer.pins;
-            }
-            self.warn_of_source_archives(&pins, &name);
-            platforms.insert(name, pins);
+        for name in self.platforms(&builder.target_platforms(&plan))? {
+            let answer = self.search(builder, name, as_of).await?;
+            newest = newest.max(answer.newest);
+            platforms.insert(name.clone(), answer.pins);
         }
         let given = self.settings.build.source_date_epoch;
         let mut build = LockedBuild {
@@ -230,6 +201,81 @@ impl Locker<'_> {
             }
         }
         Ok(build)
+    }
+
+    /// The plan of the open form, which says for which platforms it is.
+    pub(super) fn plan(&self) -> Result<BuildPlan, LockingError> {
+        let uses = build_plan::images(self.settings, self.composed)?;
+        Ok(build_plan::plan(
+            self.settings,
+            self.composed,
+            &uses,
+            self.bases,
+        )?)
+    }
+
+    /// These platforms, if the base is for them.
+    pub(super) fn platforms<'a>(&self, names: &'a [String]) -> Result<&'a [String], LockingError> {
+        let uses = build_plan::images(self.settings, self.composed)?;
+        self.bases.check_platforms(&uses, names)?;
+        Ok(names)
+    }
+
+    /// The base that packages are looked for in, with its digest.
+    fn base(&self) -> Result<Option<String>, LockingError> {
+        let uses = build_plan::images(self.settings, self.composed)?;
+        let base = uses.iter().find(|used| used.is_base);
+        Ok(base.and_then(|used| {
+            if used.reference.contains('@') {
+                Some(used.reference.clone())
+            } else {
+                self.bases.written(&used.reference)
+            }
+        }))
+    }
+
+    /// Names what is asked of a search for one platform.
+    pub(super) fn question_digest(&self, platform: &str) -> Result<String, LockingError> {
+        let (nothing, base) = (PackageRequest::default(), self.base()?);
+        let request = self.composed.request.as_ref().unwrap_or(&nothing);
+        self.question(request, base.as_deref(), platform, self.as_of)
+            .digest()
+    }
+
+    fn question<'b>(
+        &'b self,
+        request: &'b PackageRequest,
+        base: Option<&'b str>,
+        platform: &'b str,
+        as_of: Option<Timestamp>,
+    ) -> Question<'b> {
+        Question {
+            settings: self.settings,
+            host: self.host,
+            request,
+            base: base.unwrap_or("scratch"),
+            platform,
+            as_of,
+            reporter: self.reporter,
+        }
+    }
+
+    /// Looks for the packages of one platform.
+    pub(super) async fn search(
+        &self,
+        builder: &Builder,
+        platform: &str,
+        as_of: Option<Timestamp>,
+    ) -> Result<Answer, LockingError> {
+        let mut answer = Answer::default();
+        if let Some(request) = self.composed.request.as_ref().filter(|r| !r.is_empty()) {
+            let base = self.base()?;
+            let question = self.question(request, base.as_deref(), platform, as_of);
+            let folder = Box::pin(question.ask(builder, &[])).await?;
+            answer = read_answer(folder.path(), &Store::open()?)?;
+        }
+        self.warn_of_source_archives(&answer.pins, platform);
+        Ok(answer)
     }
 
     /// What will make the image, where that is settled before its packages are known.

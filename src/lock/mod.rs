@@ -9,6 +9,7 @@ pub mod beside;
 mod epoch;
 mod error;
 pub mod file;
+pub mod kept;
 pub mod locker;
 pub mod provide;
 mod vendor;

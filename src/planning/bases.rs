@@ -85,6 +85,11 @@ impl Bases {
         }
     }
 
+    /// Whether a base is in no registry that could be asked.
+    pub fn has_unpinned(&self) -> bool {
+        !self.unpinned.is_empty()
+    }
+
     /// Lets images pass that only the builder's Docker has: made there, never pushed.
     ///
     /// # Errors

@@ -73,6 +73,12 @@ pub enum VerifyError {
         /// What it was made from.
         from: String,
     },
+    /// mlbuild assembled the image, and the lock doesn't say of what.
+    #[error("{key} was assembled of packages that the lock doesn't pin: nobody can make it again")]
+    NotPinned {
+        /// The image.
+        key: ImageKey,
+    },
     /// There is no image to compare with.
     #[error("{name} was never pushed: there is nothing to compare with")]
     NeverPushed {
@@ -104,6 +110,7 @@ impl VerifyError {
             | Self::EmptyLock { .. }
             | Self::NoEntry { .. }
             | Self::Derived { .. }
+            | Self::NotPinned { .. }
             | Self::NeverPushed { .. } => ErrorKind::User,
         }
     }

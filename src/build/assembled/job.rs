@@ -3,7 +3,7 @@
 use mlbuild_manifests::lock::{ASSEMBLE, Inputs, LockedBuild};
 use mlbuild_progress::LocalSteps;
 
-use super::{Assembling, Assembly, Destination, Made, Prepared, places};
+use super::{Assembling, Assembly, Destination, Made, OWN_NAME, Prepared, places};
 use crate::build::BuildError;
 use crate::build::job::Job;
 use crate::build::outcome::BuildOutcome;
@@ -50,6 +50,8 @@ impl Job<'_> {
                 lacks_pins: true,
             }),
             Some(_) if fixed => Ok(None),
+            // Whether it can be assembled without pins in the lock has been looked at by now.
+            None if asked == Method::Auto => Ok(None),
             _ => Ok(Some(asked).filter(|asked| *asked != Method::Buildkit)),
         }
     }
@@ -77,6 +79,8 @@ impl Job<'_> {
         bases: &Bases,
     ) -> Result<BuildOutcome, BuildError> {
         let assembling = self.assembling().expect("only pinned images are assembled");
+        self.reporter
+            .note("assembled from its wheels: no step has to be run");
         if self.settings.build.push {
             for tag in &self.settings.tags {
                 self.registry.check_push(tag).await?;
@@ -110,10 +114,10 @@ impl Job<'_> {
             key: self.key,
             inputs: inputs.clone(),
             bases,
-            builder: ("mlbuild".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+            builder: (OWN_NAME.to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
             confirmed: confirmed.as_ref(),
             packages: packages.clone(),
-            build: Some(self.assembled_build(assembling.build, &made)),
+            build: (!self.is_unlocked).then(|| self.assembled_build(assembling.build, &made)),
         };
         let run_id = self.write(&entry, confirmed.as_ref()).await?;
         skip.remember(&inputs, &built, confirmed.as_ref(), packages);

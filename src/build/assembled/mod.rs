@@ -39,6 +39,8 @@ use crate::registry::Registry;
 use crate::reporter::Reporter;
 use crate::settings::{ImageSettings, Source};
 
+/// What a lock names as the builder of an image that mlbuild put together.
+pub const OWN_NAME: &str = "mlbuild";
 /// The environment of every composed image.
 const PREFIX: &str = "/opt/venv";
 
@@ -288,7 +290,7 @@ impl Assembling<'_> {
 }
 
 /// What only a builder does.
-fn check_plan(plan: &BuildPlan) -> Result<(), String> {
+pub(super) fn check_plan(plan: &BuildPlan) -> Result<(), String> {
     let others = plan
         .named_contexts
         .keys()

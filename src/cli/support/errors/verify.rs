@@ -27,6 +27,9 @@ impl From<VerifyError> for CommandError {
                 "verify what it was made from: mlbuild verify {}",
                 crate::shell::word(from)
             )),
+            VerifyError::NotPinned { .. } => made.hint(
+                "pin them with the image's flags, then push it again: mlbuild lock --method=assemble",
+            ),
             VerifyError::NeverPushed { is_local: true, .. } => {
                 made.hint("lock and push it under a registry's name: -t REGISTRY/NAME:TAG")
             }
