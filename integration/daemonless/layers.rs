@@ -134,6 +134,7 @@ const MODULES: &[Layer] = &[
     (
         "lock",
         &[
+            "env_vars",
             "error",
             "reporter",
             "pin",
