@@ -103,16 +103,9 @@ impl InRegistry<'_> {
     }
 }
 
-/// What is known to differ: what pip says of how it was installed itself, since it was by pip there, and
-/// the file that uv locks.
+/// What is known to differ: the file that uv locks.
 pub fn is_known(path: &str) -> bool {
-    let bundled = ["pip-", "setuptools-"].iter().any(|name| {
-        let file = path.rsplit('/').next().unwrap();
-        let ours = ["INSTALLER", "REQUESTED", "RECORD"].contains(&file);
-        path.contains(&format!("/{name}")) && ours
-    });
-    let is_uvs = path == "/opt/venv/.lock";
-    is_uvs || path.starts_with("/opt/venv/bin/pip") || bundled
+    path == "/opt/venv/.lock"
 }
 
 struct Setting {

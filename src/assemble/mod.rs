@@ -144,7 +144,7 @@ fn venv_layer(
     bring(&blob, &layer, into)?;
     Ok(OwnLayer {
         layer: image_layer(&layer),
-        about: format!("mlbuild: python3 -m venv {}", target.prefix()),
+        about: format!("mlbuild: python3 -m venv --without-pip {}", target.prefix()),
     })
 }
 

@@ -76,7 +76,7 @@ impl Venv {
         );
         if target.python.minor >= 11 {
             text.push_str(&format!(
-                "executable = {}\ncommand = {} -m venv {}\n",
+                "executable = {}\ncommand = {} -m venv --without-pip {}\n",
                 self.real_executable,
                 self.executable,
                 target.prefix()

@@ -55,9 +55,9 @@ RUN --network=none \
     case "$found." in 3.12.*) ;; *) \
       echo "mlbuild: Python 3.12 is asked for, but this base has $found: name another base or version" >&2; exit 1;; \
     esac; \
+    python3 -m zipfile -e /mlbuild/python/uv/*.whl /tmp/uv; \
+    chmod 0755 /tmp/uv/*.data/scripts/uv; \
     if [ -s /mlbuild/python/requirements.txt ]; then \
-      python3 -m zipfile -e /mlbuild/python/uv/*.whl /tmp/uv; \
-      chmod 0755 /tmp/uv/*.data/scripts/uv; \
       /tmp/uv/*.data/scripts/uv pip install -q --python python3 --break-system-packages --no-index --no-deps --find-links /mlbuild/python/wheels --require-hashes -r /mlbuild/python/requirements.txt; \
     fi; \
     site=$(python3 -c 'import sysconfig; print(sysconfig.get_path("purelib"))'); \

@@ -52,10 +52,13 @@ RUN --network=none \
     export HOME=/root PYTHONHASHSEED=0 PYTHONDONTWRITEBYTECODE=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore; \
     export UV_OFFLINE=1 UV_NO_CONFIG=1 UV_LINK_MODE=copy UV_NO_INSTALLER_METADATA=1 UV_PYTHON_DOWNLOADS=never; \
     : > /tmp/started; \
-    python3 -m venv /opt/venv; \
+    python3 -m zipfile -e /mlbuild/python/uv/*.whl /tmp/uv; \
+    chmod 0755 /tmp/uv/*.data/scripts/uv; \
+    bundled=$(python3 -c 'import ensurepip, sysconfig; print(sysconfig.get_config_var("WHEEL_PKG_DIR") or ensurepip.__path__[0] + "/_bundled")'); \
+    [ -d "$bundled" ] || bundled=/usr/share/python-wheels; \
+    python3 -m venv --without-pip /opt/venv; \
+    /tmp/uv/*.data/scripts/uv pip install -q --python /opt/venv/bin/python --no-config --no-index --no-deps --find-links "$bundled" pip 'setuptools; python_version < "3.12"'; \
     if [ -s /mlbuild/python/requirements.txt ]; then \
-      python3 -m zipfile -e /mlbuild/python/uv/*.whl /tmp/uv; \
-      chmod 0755 /tmp/uv/*.data/scripts/uv; \
       /tmp/uv/*.data/scripts/uv pip install -q --python /opt/venv/bin/python --no-index --no-deps --find-links /mlbuild/python/wheels --require-hashes -r /mlbuild/python/requirements.txt; \
     fi; \
     find /opt/venv -depth -name __pycache__ -type d -exec rm -r {} +; \

@@ -356,7 +356,7 @@ export MAKEFLAGS="-j$MAX_JOBS" CMAKE_BUILD_PARALLEL_LEVEL="$MAX_JOBS";
                 self.fetch_uv(&python, script);
                 let flags = self.uv_flags(decision, inputs);
                 script.lines(&format!(
-                    "\"$uv\" pip install -q --python {python}{flags} {};\nrm -rf /tmp/uv;",
+                    "\"$uv\" pip install -q --python {python}{flags} {};",
                     what.join(" ")
                 ));
             }

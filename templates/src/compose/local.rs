@@ -5,7 +5,7 @@
 use super::builder_stage::{PROJECT_STAGE, WHEELS};
 use super::compiled::Compiled;
 use super::inputs::Inputs;
-use super::locked::locked_mounts;
+use super::locked::{UNPACK_UV, UV, locked_mounts};
 use super::python::PIP_OF_ROOT;
 use super::{ComposeError, Composer, Decision};
 use crate::dockerfile::{Purpose, Script, shell_quote};
@@ -94,10 +94,7 @@ impl Composer<'_> {
         let flags = if venv { "" } else { " --break-system-packages" };
         script.lines(&format!(
             r#"
-export HOME=/root PYTHONHASHSEED=0 PYTHONDONTWRITEBYTECODE=1 UV_OFFLINE=1 UV_NO_CONFIG=1 UV_LINK_MODE=copy UV_NO_INSTALLER_METADATA=1 UV_PYTHON_DOWNLOADS=never;
-python3 -m zipfile -e /mlbuild/python/uv/*.whl /tmp/uv;
-chmod 0755 /tmp/uv/*.data/scripts/uv;
-/tmp/uv/*.data/scripts/uv pip install -q --python {python}{flags} --no-index --no-deps --find-links /mlbuild/python/wheels {targets};
+export HOME=/root PYTHONHASHSEED=0 PYTHONDONTWRITEBYTECODE=1 UV_OFFLINE=1 UV_NO_CONFIG=1 UV_LINK_MODE=copy UV_NO_INSTALLER_METADATA=1 UV_PYTHON_DOWNLOADS=never;{UNPACK_UV}{UV} pip install -q --python {python}{flags} --no-index --no-deps --find-links /mlbuild/python/wheels {targets};
 "#
         ));
         let mut mounts = locked_mounts();

@@ -6,6 +6,7 @@
 
 use super::builder_stage::{WHEELS, WHEELS_STAGE};
 use super::compiled::Compiled;
+use super::python::{BUNDLED, environment_by_uv};
 use super::request::{INPUTS_CONTEXT, bind};
 use super::{Composer, Decision, env_name};
 use crate::dockerfile::{Instruction, Mount, Purpose, Script, Word};
@@ -18,6 +19,13 @@ const APT_MOMENTARY: [&str; 4] = [
     "/var/cache/ldconfig",
     "/var/lib/apt/lists",
 ];
+
+/// The pinned uv, from its wheel.
+pub(super) const UNPACK_UV: &str = r#"
+python3 -m zipfile -e /mlbuild/python/uv/*.whl /tmp/uv;
+chmod 0755 /tmp/uv/*.data/scripts/uv;
+"#;
+pub(super) const UV: &str = "/tmp/uv/*.data/scripts/uv";
 
 impl Composer<'_> {
     pub(super) fn locked_apt_layer(&mut self, decision: &Decision) {
@@ -79,8 +87,10 @@ export UV_OFFLINE=1 UV_NO_CONFIG=1 UV_LINK_MODE=copy UV_NO_INSTALLER_METADATA=1 
 "#,
         );
         self.check_version(&mut script);
+        script.lines(UNPACK_UV);
         let (python, flags) = if venv {
-            script.lines("python3 -m venv /opt/venv;");
+            script.lines(BUNDLED);
+            script.lines(&environment_by_uv(UV));
             ("/opt/venv/bin/python", "")
         } else {
             ("python3", " --break-system-packages")
@@ -88,9 +98,7 @@ export UV_OFFLINE=1 UV_NO_CONFIG=1 UV_LINK_MODE=copy UV_NO_INSTALLER_METADATA=1 
         script.lines(&format!(
             r#"
 if [ -s /mlbuild/python/requirements.txt ]; then
-  python3 -m zipfile -e /mlbuild/python/uv/*.whl /tmp/uv;
-  chmod 0755 /tmp/uv/*.data/scripts/uv;
-  /tmp/uv/*.data/scripts/uv pip install -q --python {python}{flags} --no-index --no-deps --find-links /mlbuild/python/wheels --require-hashes -r /mlbuild/python/requirements.txt;
+  {UV} pip install -q --python {python}{flags} --no-index --no-deps --find-links /mlbuild/python/wheels --require-hashes -r /mlbuild/python/requirements.txt;
 fi;
 "#
         ));
@@ -98,9 +106,7 @@ fi;
             script.lines(&format!(
                 r#"
 if [ -s /mlbuild/python/sources.txt ]; then
-  [ -d /tmp/uv ] || python3 -m zipfile -e /mlbuild/python/uv/*.whl /tmp/uv;
-  chmod 0755 /tmp/uv/*.data/scripts/uv;
-  /tmp/uv/*.data/scripts/uv pip install -q --python {python}{flags} --no-index --no-deps {WHEELS}/found/*.whl;
+  {UV} pip install -q --python {python}{flags} --no-index --no-deps {WHEELS}/found/*.whl;
 fi;
 "#
             ));
