@@ -44,10 +44,19 @@ impl HeldFolder {
             return Err(error);
         }
         let held = Self::open(path)?;
+        held.keep_inside(root)?;
+        Ok(held)
+    }
+
+    /// Refuses a folder that isn't `root` or below it, wherever the path led that it was opened by.
+    ///
+    /// # Errors
+    /// Of the kind `PermissionDenied`, with where the folder is.
+    pub fn keep_inside(&self, root: &Path) -> io::Result<()> {
         // Where the system doesn't say which folder is open, what it is called now has to do.
-        let place = std::fs::read_link(held.at()).or_else(|_| path.canonicalize())?;
+        let place = std::fs::read_link(self.at()).or_else(|_| self.path.canonicalize())?;
         if place.starts_with(root.canonicalize()?) {
-            return Ok(held);
+            return Ok(());
         }
         let text = format!(
             "a link leads to {}, outside {}, where nothing is written",

@@ -3,8 +3,12 @@
 //! A clone may hold `Dockerfile.cpu -> ~/.bashrc`, or `.devcontainer -> ~/.ssh`: who writes into the
 //! project would write there.
 
-use std::io;
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Component, Path, PathBuf};
+
+use crate::atomic;
+use crate::held::HeldFolder;
 
 /// Refuses a path below `root` that links lead out of it. A path that isn't below `root` as it is
 /// written was named by a person, and is let pass: `/dev/stdout`, `../out`.
@@ -27,6 +31,48 @@ pub fn keep_inside(root: &Path, path: &Path) -> io::Result<()> {
         root.display()
     );
     Err(io::Error::new(io::ErrorKind::PermissionDenied, text))
+}
+
+/// Replaces a file whole, as [`atomic::replace`] does, and refuses what [`keep_inside`] refuses: below
+/// `root` also for whoever swaps the file or a folder on its way for a link meanwhile. Folders that
+/// aren't there are made.
+///
+/// # Errors
+/// As [`keep_inside`]; and where the file can't be written.
+pub fn replace(root: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    keep_inside(root, path)?;
+    if !is_below(root, path) {
+        if let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder)?;
+        }
+        return atomic::replace(path, bytes);
+    }
+    let place = real(&std::path::absolute(path)?);
+    let (Some(folder), Some(name)) = (place.parent(), place.file_name()) else {
+        return Err(io::ErrorKind::IsADirectory.into());
+    };
+    std::fs::create_dir_all(folder)?;
+    let held = HeldFolder::open(folder)?;
+    held.keep_inside(root_of(root))?;
+    let at = held.at().join(name);
+    let is_written_to = |old: &std::fs::Metadata| !old.is_file() && !old.is_symlink();
+    if std::fs::symlink_metadata(&at).is_ok_and(|old| is_written_to(&old)) {
+        let mut options = std::fs::OpenOptions::new();
+        options
+            .write(true)
+            .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
+        return options.open(&at)?.write_all(bytes);
+    }
+    atomic::replace_name(&at, bytes)
+}
+
+/// A file's own path or, where it is a link, the place that it leads to now: whoever is asked whether
+/// that may be written is asked for the place that is then written, whatever becomes of the link.
+pub fn place_of(file: &Path) -> PathBuf {
+    match std::path::absolute(file) {
+        Ok(path) if file.is_symlink() => real(&path),
+        _ => file.to_owned(),
+    }
 }
 
 /// The absolute path with each `..` taken back, whatever links there are.
@@ -87,8 +133,44 @@ pub fn real(path: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
-    use super::keep_inside;
+    use super::{keep_inside, replace};
+
+    #[test]
+    fn nothing_is_written_outside_while_links_are_swapped() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::create_dir_all(at("project/sub")).unwrap();
+        std::fs::create_dir(at("home")).unwrap();
+        std::fs::write(at("home/file"), "mine").unwrap();
+        std::fs::create_dir(at("project/true")).unwrap();
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    for target in ["true", "../home"] {
+                        let _ = symlink(target, at("project/new"));
+                        let _ = std::fs::rename(at("project/new"), at("project/link"));
+                    }
+                    let _ = symlink("../../home/file", at("project/sub/new"));
+                    let _ = std::fs::rename(at("project/sub/new"), at("project/sub/file"));
+                }
+            });
+            for _ in 0..300 {
+                let _ = replace(&at("project"), &at("project/link/file"), b"theirs");
+                let _ = replace(&at("project"), &at("project/sub/file"), b"theirs");
+            }
+            is_over.store(true, Ordering::Relaxed);
+        });
+        assert_eq!(std::fs::read_to_string(at("home/file")).unwrap(), "mine");
+        assert_eq!(std::fs::read_dir(at("home")).unwrap().count(), 1);
+        replace(&at("project"), &at("project/a/b/file"), b"new").unwrap();
+        assert_eq!(
+            std::fs::read_to_string(at("project/a/b/file")).unwrap(),
+            "new"
+        );
+    }
 
     #[test]
     fn links_that_lead_out_are_seen_at_every_level() {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use mlbuild_manifests::inside::keep_inside;
+use mlbuild_manifests::inside::{self, keep_inside};
 use mlbuild_manifests::lock::Pins;
 use mlbuild_templates::compose::{INPUTS_CONTEXT, Origins};
 use mlbuild_templates::dockerfile::Dockerfile;
@@ -184,7 +184,7 @@ pub fn write_variants(
     }
     let mut names = Vec::new();
     for (path, text) in files {
-        mlbuild_manifests::atomic::replace(&path, text.as_bytes()).map_err(|source| {
+        inside::replace(&settings.project, &path, text.as_bytes()).map_err(|source| {
             PlanningError::Write {
                 path: path.clone(),
                 source,

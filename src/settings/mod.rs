@@ -13,7 +13,7 @@ mod spec;
 use std::path::{Path, PathBuf};
 
 use mlbuild_manifests::RunId;
-use mlbuild_manifests::inside::keep_inside;
+use mlbuild_manifests::inside::{keep_inside, place_of};
 use oci_spec::distribution::Reference;
 
 pub use crate::config::Method;
@@ -131,13 +131,14 @@ pub fn resolve(request: &BuildRequest) -> Result<ImageSettings, SettingsError> {
     let tags = tags(&request.tags, &config, &project)?;
     let build = build::resolve(request, &config, &tags, named)?;
     let lock = lock(request, &project)?;
-    // The usual one is looked at with the project's other files.
-    if let Some(file) = lock.file.as_ref().filter(|_| request.lock_file.is_some())
-        && let Err(error) = keep_inside(&project, file)
-    {
-        config
-            .wishes
-            .push(format!("writes {}: {error}", file.display()));
+    if let Some(file) = &lock.file {
+        let name = request.lock_file.as_deref().unwrap_or(USUAL_LOCK.as_ref());
+        let named = project.join(name);
+        let wish = match keep_inside(&project, &named) {
+            Err(error) if *file == named => Some(format!("writes {}: {error}", file.display())),
+            _ => trust::link_of_lock(&project, &named, file),
+        };
+        config.wishes.extend(wish);
     }
     let mut insecure = config.registry.insecure;
     insecure.extend(request.insecure_registries.iter().cloned());
@@ -247,13 +248,14 @@ pub fn run_id(given: Option<&str>) -> Result<RunId, SettingsError> {
     Ok(RunId::choose(given, wandb.as_deref())?)
 }
 
+const USUAL_LOCK: &str = mlbuild_manifests::lock::FILE_NAME;
+
 fn lock(request: &BuildRequest, project: &Path) -> Result<LockSettings, SettingsError> {
     let wandb = std::env::var(env_vars::WANDB_RUN_ID).ok();
     let run_id_given = request.run_id.is_some() || wandb.as_ref().is_some_and(|id| !id.is_empty());
-    let usual = Path::new(mlbuild_manifests::lock::FILE_NAME);
-    let name = request.lock_file.as_deref().unwrap_or(usual);
+    let name = request.lock_file.as_deref().unwrap_or(USUAL_LOCK.as_ref());
     Ok(LockSettings {
-        file: (!request.no_lock).then(|| project.join(name)),
+        file: (!request.no_lock).then(|| place_of(&project.join(name))),
         mode: request.lock_mode,
         upgrade: request.upgrade.clone(),
         run_id: run_id(request.run_id.as_deref())?,

@@ -2,8 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use mlbuild_manifests::atomic;
-use mlbuild_manifests::inside::keep_inside;
+use mlbuild_manifests::inside::{self, keep_inside};
 use serde_json::{Value, json};
 
 use super::error::StartError;
@@ -81,8 +80,7 @@ pub fn write(project: &Path, text: &str, replace: bool) -> Result<PathBuf, Start
         Err(_) if replace => {}
         Err(error) => return Err(failed(error)),
     }
-    std::fs::create_dir_all(file.parent().expect("a file in a folder")).map_err(failed)?;
-    atomic::replace(&file, text.as_bytes()).map_err(failed)?;
+    inside::replace(project, &file, text.as_bytes()).map_err(failed)?;
     Ok(file)
 }
 

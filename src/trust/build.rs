@@ -32,7 +32,7 @@ pub(super) fn wishes(config: &Config, project: &Path) -> Vec<String> {
             ));
         }
     }
-    wishes.extend(written(project));
+    wishes.extend(records(project));
     files(config, project, &mut wishes);
     build(config, project, &mut wishes);
     let registry = &config.registry;
@@ -51,21 +51,14 @@ pub(super) fn wishes(config: &Config, project: &Path) -> Vec<String> {
     wishes
 }
 
-/// What mlbuild writes into a project without being told, where a link leads out.
-pub(super) fn written(project: &Path) -> Vec<String> {
-    let mut wishes = Vec::new();
-    for name in ["mlbuild.lock", "mlbuild.runs"] {
-        let link = project.join(name);
-        if link.is_symlink()
-            && let Some(place) = outside(project, &link)
-        {
-            wishes.push(format!(
-                "writes {}, to which {name} is a link",
-                place.display()
-            ));
-        }
-    }
-    wishes
+/// The records that mlbuild writes into a project without being told, where a link leads out.
+pub(super) fn records(project: &Path) -> Option<String> {
+    let link = project.join("mlbuild.runs");
+    let place = link.is_symlink().then(|| outside(project, &link))??;
+    Some(format!(
+        "writes {}, to which mlbuild.runs is a link",
+        place.display()
+    ))
 }
 
 fn files(config: &Config, project: &Path, wishes: &mut Vec<String>) {

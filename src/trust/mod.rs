@@ -56,10 +56,25 @@ pub fn wishes_of_record(options: &[String], display: Option<&str>, project: &Pat
     wishes
 }
 
-/// Where the lock and the records of a project lead out of its folder, in plain words: for a verb
-/// that writes them, and acts on nothing else of the project's files.
-pub fn links_of_records(project: &Path) -> Vec<String> {
-    build::written(project)
+/// Where the records of a project lead out of its folder, in plain words: for a verb that writes them, and
+/// acts on nothing else of the project's files.
+pub fn link_of_records(project: &Path) -> Option<String> {
+    build::records(project)
+}
+
+/// That a lock is written outside the project, in plain words: what it is called, and the place that the
+/// link of that name leads to.
+pub fn link_of_lock(project: &Path, named: &Path, place: &Path) -> Option<String> {
+    if named == place {
+        return None;
+    }
+    let place = outside::outside(project, place)?;
+    let name = named.strip_prefix(project).unwrap_or(named);
+    Some(format!(
+        "writes {}, to which {} is a link",
+        place.display(),
+        name.display()
+    ))
 }
 
 /// Refuses what only the person may say: the builder, and registries without TLS.

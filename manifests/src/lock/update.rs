@@ -18,7 +18,7 @@ pub(super) fn update<T>(
     let before = lock.clone();
     let value = change(&mut lock);
     if lock != before || !path.exists() {
-        atomic::replace(path, lock.to_toml().as_bytes()).map_err(fail)?;
+        atomic::replace_name(path, lock.to_toml().as_bytes()).map_err(fail)?;
     }
     Ok(value)
 }

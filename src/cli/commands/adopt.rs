@@ -7,6 +7,8 @@ use mlbuild_templates::value::{Gid, Uid, UserName};
 use oci_spec::distribution::Reference;
 use serde_json::json;
 
+use mlbuild_manifests::inside::place_of;
+
 use crate::adopt::{self, AdoptOutcome, AdoptRequest};
 use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::support::format::Format;
@@ -68,8 +70,11 @@ pub async fn run(args: AdoptArgs) -> CommandResult {
     let target = target(args.tag.as_deref(), &from, &owner)?;
     let project = settings::current_folder()?;
     let registry = args.registry.client(&project)?;
-    let lock = (!args.no_lock).then(|| project.join(&args.lock_file));
-    let links = trust::links_of_records(&project);
+    let named = project.join(&args.lock_file);
+    let lock = (!args.no_lock).then(|| place_of(&named));
+    let links = lock.iter();
+    let links = links.filter_map(|place| trust::link_of_lock(&project, &named, place));
+    let links: Vec<String> = links.collect();
     trust::check(&project, &links, args.trust, &Terminal::default())?;
     let request = AdoptRequest {
         from,

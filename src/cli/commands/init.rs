@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
-use mlbuild_manifests::inside::keep_inside;
+use mlbuild_manifests::inside;
 use mlbuild_templates::project::{ProjectFacts, detect};
 
 use crate::cli::error::{CommandError, CommandResult};
@@ -58,8 +58,7 @@ pub fn run(args: &InitArgs) -> CommandResult {
     }
     let path = args.folder.join(FILE_NAME);
     let written = if args.force {
-        keep_inside(&args.folder, &path)
-            .and_then(|()| mlbuild_manifests::atomic::replace(&path, text.as_bytes()))
+        inside::replace(&args.folder, &path, text.as_bytes())
     } else {
         mlbuild_manifests::atomic::create_new(&path, text.as_bytes())
     };

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueHint};
-use mlbuild_manifests::inside::keep_inside;
+use mlbuild_manifests::inside;
 use mlbuild_templates::builtin::{self, Template};
 use mlbuild_templates::own::lint_template;
 use serde_json::json;
@@ -106,8 +106,7 @@ fn list(format: Format) -> CommandResult {
 
 fn export(template: &Template, file: &Path, force: bool) -> CommandResult {
     let written = if force {
-        keep_inside(Path::new("."), file)
-            .and_then(|()| mlbuild_manifests::atomic::replace(file, template.text.as_bytes()))
+        inside::replace(Path::new("."), file, template.text.as_bytes())
     } else {
         mlbuild_manifests::atomic::create_new(file, template.text.as_bytes())
     };

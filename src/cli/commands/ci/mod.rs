@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, ValueEnum, ValueHint};
 use mlbuild_manifests::LockFile;
-use mlbuild_manifests::inside::{is_below, keep_inside};
+use mlbuild_manifests::inside::{self, is_below, keep_inside};
 
 use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::support::image_args::ImageArgs;
@@ -198,10 +198,7 @@ fn write(project: &Path, place: &Path, text: &str, force: bool) -> CommandResult
         }
         _ => {}
     }
-    if let Some(folder) = place.parent().filter(|p| !p.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder).map_err(fail)?;
-    }
-    mlbuild_manifests::atomic::replace(place, text.as_bytes()).map_err(fail)
+    inside::replace(project, place, text.as_bytes()).map_err(fail)
 }
 
 fn failed(place: &Path) -> impl Fn(std::io::Error) -> CommandError + Copy {

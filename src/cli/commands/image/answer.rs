@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use mlbuild_manifests::LockFile;
-use mlbuild_manifests::inside::keep_inside;
+use mlbuild_manifests::inside;
 use mlbuild_secrets::{redact, redact_json};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -142,8 +142,7 @@ fn pretty(document: &impl Serialize) -> String {
 }
 
 fn write(flag: &str, file: &Path, bytes: &[u8]) -> CommandResult {
-    keep_inside(Path::new("."), file)
-        .and_then(|()| mlbuild_manifests::atomic::replace(file, bytes))
+    inside::replace(Path::new("."), file, bytes)
         .map_err(|error| CommandError::environment(format!("{flag} {}: {error}", file.display())))
 }
 

@@ -43,7 +43,7 @@ pub async fn run(args: &PullArgs) -> CommandResult {
     let project = args.project.folder()?;
     let registry = args.registry.client(&project)?;
     let image = RegistryError::reference(&args.image)?;
-    let links = trust::links_of_records(&project);
+    let links = Vec::from_iter(trust::link_of_records(&project));
     trust::check(&project, &links, args.trust, &Terminal::default())?;
     let prefix = args.run.as_deref();
     let may_lead_out = !links.is_empty();
