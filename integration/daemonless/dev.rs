@@ -127,3 +127,35 @@ fn a_devcontainer_that_somebody_wrote_stays() {
     run(&project, "devcontainer --force img").answer();
     assert!(project.read(name).contains("\"image\": \"img\""));
 }
+
+#[test]
+fn without_a_verb_the_next_commands_are_said() {
+    let project = Project::new(&[]);
+    let alone = || project.run([""; 0]);
+    assert!(alone().stderr.contains("Usage: mlbuild <COMMAND>"));
+    project.write("requirements.txt", "six\n");
+    project.write("train.py", "");
+    project.write("environment.yml", "dependencies: [pip]\n");
+    insta::assert_snapshot!(alone().answer(), @r"
+    requirements.txt: used: 1 package
+    environment.yml: not used: other files say which packages there are; to use it: -r environment.yml
+
+    next:
+      mlbuild up python train.py          # make the image if anything changed, and run this in it
+      mlbuild image --print dockerfile    # see what the image is made of
+      mlbuild help                        # all commands
+    ");
+    project.write("mlbuild.toml", "[image]\ncommand = \"make\"\n");
+    insta::assert_snapshot!(alone().answer(), @r"
+    mlbuild.toml: used
+    requirements.txt: used: 1 package
+    environment.yml: not used: other files say which packages there are; to use it: -r environment.yml
+
+    next:
+      mlbuild up                          # make the image if anything changed, and run this in it
+      mlbuild image --print dockerfile    # see what the image is made of
+      mlbuild help                        # all commands
+    ");
+    project.write("mlbuild.toml", "[image]\ncommnd = 1\n");
+    alone().refusal(2);
+}

@@ -302,3 +302,34 @@ fn the_devcontainer_cli_brings_up_what_is_written() {
     assert_eq!(ran.answer(), "train.py\n3\n131072");
     desk.docker(&["rm", "-f", up["containerId"].as_str().unwrap()]);
 }
+
+#[test]
+fn up_makes_the_image_anew_where_its_files_changed_and_runs_in_it() {
+    let engines = Engines::from_env();
+    for (_, host) in &engines.dockers()[..2] {
+        let desk = Desk::new(Some(host));
+        let dockerfile = |text: &str| format!("FROM {}\nRUN echo {text} > /said\n", engines.base);
+        let up = |args: &[&str]| Ran::of(&mut desk.command("up", args));
+        desk.project.write("Dockerfile", &dockerfile("first"));
+        let line = ["-e", "A=1", "sh", "-c", "cat /said; echo $A; touch made"];
+        let ran = up(&line);
+        assert_eq!(ran.answer(), "first\n1", "{}", ran.stderr);
+        let made = std::fs::metadata(desk.project.path("made")).unwrap();
+        assert_eq!(made.uid(), OWNER);
+        desk.project.write("Dockerfile", &dockerfile("second"));
+        // From a folder of the project, with the command of its file, and its exit code.
+        let file = "[image]\ncommand = \"cat /said; pwd; exit 7\"\n";
+        desk.project.write("mlbuild.toml", file);
+        let mut command = desk.command("up", &[]);
+        let ran = Ran::of(command.current_dir(desk.project.path("sub")));
+        assert_eq!(
+            (ran.stdout.trim(), ran.code),
+            ("second\n/app/sub", Some(7)),
+            "{}",
+            ran.stderr
+        );
+        desk.project
+            .write("Dockerfile", "FROM nowhere.invalid/x:1\n");
+        up(&["true"]).refusal(3);
+    }
+}

@@ -11,8 +11,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use self::commands::{
     adopt, agent, attest, base, bash, ci, completions, dev, devcontainer, diff, doctor, engine,
-    env, gui_run, image, init, inspect, jobs, launch, lock, logs, man, mirror, prune, queue,
-    restore, run, runs, schema, submit, templates, verify,
+    env, gui_run, image, init, inspect, jobs, launch, lock, logs, man, mirror, overview, prune,
+    queue, restore, run, runs, schema, submit, templates, up, verify,
 };
 use self::support::output;
 use self::support::runtime::wait_for;
@@ -43,6 +43,7 @@ pub enum Command {
     Base(base::BaseArgs),
     Mirror(mirror::MirrorArgs),
     Prune(prune::PruneArgs),
+    Up(up::UpArgs),
     Run(run::RunArgs),
     GuiRun(gui_run::GuiRunArgs),
     Dev(dev::DevArgs),
@@ -91,7 +92,8 @@ type Documented = fn(clap::Command) -> clap::Command;
 
 /// The verbs whose flags are docker's: clap passes their words on, and knows their flags only from what
 /// describes them here.
-const DOCKER_VERBS: [(&str, Documented); 5] = [
+const DOCKER_VERBS: [(&str, Documented); 6] = [
+    ("up", up::documented),
     ("run", run::documented),
     ("gui-run", gui_run::documented),
     ("dev", dev::documented),
@@ -138,6 +140,13 @@ fn run() -> ExitCode {
             finish(result)
         }
         Err(error) => {
+            if std::env::args_os().len() == 1 {
+                match overview::run() {
+                    Ok(true) => return ExitCode::SUCCESS,
+                    Ok(false) => {}
+                    Err(error) => return finish(Err(error)),
+                }
+            }
             // clap's own exit code for wrong usage is 2, which is ours too.
             let code = u8::try_from(error.exit_code()).unwrap_or(2);
             let _ = error.print();
@@ -182,6 +191,7 @@ fn execute(cli: Cli) -> CommandResult<u8> {
         Command::Run(args) => return run::run(&args),
         Command::GuiRun(args) => return gui_run::run(&args),
         Command::Dev(args) => return dev::run(&args),
+        Command::Up(args) => return up::run(&args),
         Command::Devcontainer(args) => devcontainer::run(&args),
         Command::Submit(args) => return submit::run(&args),
         Command::Logs(args) => return wait_for(logs::run(args)),

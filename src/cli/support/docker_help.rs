@@ -12,7 +12,11 @@ pub(in crate::cli) fn documented(raw: Command, grammar: Grammar, usage: &str) ->
         .disable_version_flag(true)
         .override_usage(format!("mlbuild {} [FLAGS] {usage}", grammar.verb))
         .args(grammar.flags().map(arg))
-        .arg(Arg::new("IMAGE").help("The image"))
+        .args(
+            usage
+                .contains("IMAGE")
+                .then(|| Arg::new("IMAGE").help("The image")),
+        )
         .arg(
             Arg::new("COMMAND")
                 .help("The command and its arguments, instead of the image's own")

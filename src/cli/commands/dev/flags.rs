@@ -14,7 +14,7 @@ pub(in crate::cli) const DIR_FLAG: Flag = Flag::one(
 .not_in_config();
 
 /// They come first in the help.
-pub(super) static FLAGS: &[Flag] = &[
+pub(in crate::cli) static FLAGS: &[Flag] = &[
     DIR_FLAG,
     Flag::switch("no-dir", "Don't mount the project.")
         .own()

@@ -9,7 +9,7 @@ use std::process::Command;
 use clap::Args;
 
 use self::flags::DevFlags;
-pub(super) use self::flags::{DIR, DIR_FLAG};
+pub(super) use self::flags::{DIR, DIR_FLAG, FLAGS};
 use super::run::finish;
 use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::support::mlbuild_flags::MlbuildFlags;
@@ -115,7 +115,11 @@ fn only_new(typed: &RunSpec, jupyter: bool) -> Vec<String> {
 
 /// Becomes the runtime's client, so that the terminal and the exit code are its own; returns only
 /// where that fails.
-fn become_program(argv: &[String]) -> CommandError {
+pub(super) fn become_program(argv: &[String]) -> CommandError {
     let error = Command::new(&argv[0]).args(&argv[1..]).exec();
-    CommandError::environment(format!("{}: can't be started: {error}", argv[0]))
+    not_started(&argv[0], &error)
+}
+
+pub(super) fn not_started(program: &str, error: &std::io::Error) -> CommandError {
+    CommandError::environment(format!("{program}: can't be started: {error}"))
 }

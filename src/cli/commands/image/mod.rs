@@ -4,8 +4,17 @@ mod answer;
 
 use crate::build;
 use crate::cli::error::{CommandError, CommandResult};
+use crate::cli::support::format::Format;
 use crate::cli::support::image_args::ImageArgs;
 use crate::cli::support::output::{self, Terminal};
+
+/// Prints what a build would do, for a person.
+///
+/// # Errors
+/// Where it can't be printed.
+pub(super) fn print_dry_run(outcome: &build::DryRun) -> CommandResult {
+    answer::dry_run(outcome, Format::Text)
+}
 
 /// Runs the verb.
 ///
