@@ -310,6 +310,8 @@ fn up_makes_the_image_anew_where_its_files_changed_and_runs_in_it() {
         let desk = Desk::new(Some(host));
         let dockerfile = |text: &str| format!("FROM {}\nRUN echo {text} > /said\n", engines.base);
         let up = |args: &[&str]| Ran::of(&mut desk.command("up", args));
+        let own = "[image]\ndockerfile = \"Dockerfile\"\n";
+        desk.project.write("mlbuild.toml", own);
         desk.project.write("Dockerfile", &dockerfile("first"));
         let line = ["-e", "A=1", "sh", "-c", "cat /said; echo $A; touch made"];
         let ran = up(&line);
@@ -318,8 +320,8 @@ fn up_makes_the_image_anew_where_its_files_changed_and_runs_in_it() {
         assert_eq!(made.uid(), OWNER);
         desk.project.write("Dockerfile", &dockerfile("second"));
         // From a folder of the project, with the command of its file, and its exit code.
-        let file = "[image]\ncommand = \"cat /said; pwd; exit 7\"\n";
-        desk.project.write("mlbuild.toml", file);
+        let file = format!("{own}command = \"cat /said; pwd; exit 7\"\n");
+        desk.project.write("mlbuild.toml", &file);
         let mut command = desk.command("up", &[]);
         let ran = Ran::of(command.current_dir(desk.project.path("sub")));
         assert_eq!(
