@@ -285,6 +285,9 @@ fn parsed(name: &str, bytes: &[u8]) -> Result<Value, ImageSourceError> {
 
 /// Of which kind the error of a layer is: the registry's own where that is what went wrong.
 pub fn layer_error_kind(error: &LayerError) -> ErrorKind {
+    if let LayerProblem::Temporary { .. } = &*error.problem {
+        return ErrorKind::Environment;
+    }
     if let LayerProblem::Read(inner) = &*error.problem
         && inner
             .get_ref()

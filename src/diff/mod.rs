@@ -2,9 +2,9 @@
 //!
 //! Layers that both have are not read; nothing is unpacked to disk.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::{Map, Value, json};
+use serde::Serialize;
 use tokio::task::JoinError;
 
 use crate::error::ErrorKind;
@@ -155,19 +155,30 @@ impl ImageDifference {
         )
     }
 
-    /// The difference as scripts get it.
-    pub fn json(&self, first: &str, second: &str) -> Value {
-        let platforms = self.platforms.iter().map(|(name, compared)| {
-            let compared = serde_json::to_value(compared).expect("plain data");
-            (name.clone(), compared)
-        });
-        json!({
-            "same": self.is_same(),
-            "first": first,
-            "second": second,
-            "only_in_first": self.only_first,
-            "only_in_second": self.only_second,
-            "platforms": platforms.collect::<Map<_, _>>(),
-        })
+    /// The difference as scripts get it. It can be written piece by piece: as a whole it is many times
+    /// larger than what it is made of.
+    pub fn document<'a>(&'a self, first: &'a str, second: &'a str) -> DifferenceDocument<'a> {
+        let platforms = self.platforms.iter();
+        DifferenceDocument {
+            first,
+            only_in_first: &self.only_first,
+            only_in_second: &self.only_second,
+            platforms: platforms
+                .map(|(name, compared)| (name.as_str(), compared))
+                .collect(),
+            same: self.is_same(),
+            second,
+        }
     }
+}
+
+/// A difference as JSON has it, by the names of its fields.
+#[derive(Debug, Serialize)]
+pub struct DifferenceDocument<'a> {
+    first: &'a str,
+    only_in_first: &'a [String],
+    only_in_second: &'a [String],
+    platforms: BTreeMap<&'a str, &'a Comparison>,
+    same: bool,
+    second: &'a str,
 }

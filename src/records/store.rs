@@ -103,6 +103,18 @@ impl Store {
         Ok(ids)
     }
 
+    /// The record with this id.
+    ///
+    /// # Errors
+    /// Where it can't be used, or isn't there.
+    pub fn load(&self, id: &str) -> Result<RunRecord, RunRecordError> {
+        RunRecord::load(&self.path(id))
+    }
+
+    fn path(&self, id: &str) -> PathBuf {
+        self.folder.join(format!("{id}.toml"))
+    }
+
     /// Every record. Those that can't be read don't hide the others.
     ///
     /// # Errors
@@ -126,6 +138,25 @@ impl Store {
         })
     }
 
+    /// As [`Store::summaries`], of the records that are wanted. Each is read as a whole, and only one at once
+    /// by each thread is held.
+    ///
+    /// # Errors
+    /// As [`Store::all`].
+    pub fn summaries_of(
+        &self,
+        is_wanted: impl Fn(&RunRecord) -> bool + Sync,
+    ) -> Result<Listing<RunSummary>, StoreError> {
+        let listing = self.each(|_, path| {
+            let record = RunRecord::load(path)?;
+            Ok(is_wanted(&record).then(|| RunSummary::of(&record)))
+        })?;
+        Ok(Listing {
+            records: listing.records.into_iter().flatten().collect(),
+            unreadable: listing.unreadable,
+        })
+    }
+
     /// Reads every record by several threads, each with a buffer of its own.
     fn each<T: Send>(
         &self,
@@ -136,7 +167,7 @@ impl Store {
         let part = ids.len().div_ceil(threads).max(1);
         let work = |ids: &[String]| -> Vec<_> {
             let mut buffer = Vec::with_capacity(BUFFER);
-            let load = |id| read(&mut buffer, &self.folder.join(format!("{id}.toml")));
+            let load = |id: &String| read(&mut buffer, &self.path(id));
             ids.iter().map(load).collect()
         };
         let parts: Vec<Vec<_>> = thread::scope(|scope| {
@@ -175,7 +206,7 @@ impl Store {
             None => ids.iter().filter(|id| id.starts_with(typed)).collect(),
         };
         match matching[..] {
-            [id] => Ok(RunRecord::load(&self.folder.join(format!("{id}.toml")))?),
+            [id] => Ok(self.load(id)?),
             [] => Err(StoreError::Unknown {
                 typed: typed.to_owned(),
                 folder: self.folder.clone(),

@@ -33,8 +33,6 @@ pub struct ListRequest {
     pub is_reversed: bool,
     /// At most this many runs.
     pub limit: Option<usize>,
-    /// Whether whole records are read, which takes longer.
-    pub wants_records: bool,
 }
 
 /// How far a run got, and how it ended.
@@ -82,20 +80,12 @@ pub enum SortBy {
     Status,
 }
 
-/// A run, and the rest of its record where that was read.
-#[derive(Debug)]
-pub struct ListedRun {
-    /// What every list shows.
-    pub run: RunSummary,
-    /// All of it.
-    pub record: Option<RunRecord>,
-}
-
-/// The runs that were asked for.
+/// The runs that were asked for: what a list shows of each. Whole records are read one by one, with
+/// [`Store::load`], since thousands of them have no room in memory.
 #[derive(Debug, Default)]
 pub struct RunList {
     /// In the order that was asked for.
-    pub runs: Vec<ListedRun>,
+    pub runs: Vec<RunSummary>,
     /// Records that can't be read. Each was a warning, too.
     pub unreadable: Vec<RunRecordError>,
 }
@@ -111,13 +101,13 @@ pub async fn list(
 ) -> Result<RunList, RunsError> {
     let store = Store::of(project);
     let mut list = read(request, &store)?;
-    if complete(&store, list.runs.iter().map(|listed| &listed.run), reporter).await > 0 {
+    if complete(&store, &list.runs, reporter).await > 0 {
         list = read(request, &store)?;
     }
     for error in &list.unreadable {
         reporter.warning(error.to_string());
     }
-    list.runs.retain(|listed| request.wants(listed));
+    list.runs.retain(|run| request.wants(run));
     sort(&mut list.runs, request.sort);
     if request.is_reversed {
         list.runs.reverse();
@@ -126,51 +116,40 @@ pub async fn list(
     Ok(list)
 }
 
-/// Whole records only where they are needed.
+/// Whole records only where they are needed, and no longer.
 fn read(request: &ListRequest, store: &Store) -> Result<RunList, RunsError> {
-    if request.wants_records || request.image.is_some() {
-        let listing = store.all()?;
-        let whole = |record: RunRecord| ListedRun {
-            run: RunSummary::of(&record),
-            record: Some(record),
-        };
-        return Ok(RunList {
-            runs: listing.records.into_iter().map(whole).collect(),
-            unreadable: listing.unreadable,
-        });
-    }
-    let listing = store.summaries()?;
-    let listed = |run| ListedRun { run, record: None };
+    let listing = match &request.image {
+        Some(wanted) => store.summaries_of(|record| is_of_image(record, wanted))?,
+        None => store.summaries()?,
+    };
     Ok(RunList {
-        runs: listing.records.into_iter().map(listed).collect(),
+        runs: listing.records,
         unreadable: listing.unreadable,
     })
 }
 
+/// True where the image's reference or a digest of it holds a text.
+fn is_of_image(RunRecord { image, .. }: &RunRecord, wanted: &str) -> bool {
+    let manifests = image.platforms.values().map(|p| &p.manifest);
+    let mut digests = manifests
+        .chain(&image.index)
+        .chain(&image.digest)
+        .chain(&image.image_id);
+    image.reference.contains(wanted) || digests.any(|d| d.as_ref().contains(wanted))
+}
+
 impl ListRequest {
-    fn wants(&self, ListedRun { run, record }: &ListedRun) -> bool {
-        let holds = |text: &str, wanted: &str| text.contains(wanted);
-        let image = |wanted: &String| {
-            let Some(RunRecord { image, .. }) = record else {
-                return false;
-            };
-            let manifests = image.platforms.values().map(|p| &p.manifest);
-            let mut digests = manifests
-                .chain(&image.index)
-                .chain(&image.digest)
-                .chain(&image.image_id);
-            holds(&image.reference, wanted) || digests.any(|d| holds(d.as_ref(), wanted))
-        };
+    /// All conditions but the image's, for which a record is read.
+    fn wants(&self, run: &RunSummary) -> bool {
         let commit = |wanted: &String| {
             let commit = run.commit.as_ref();
             commit.is_some_and(|commit| commit.starts_with(wanted.as_str()))
         };
         let command = |wanted: &String| {
             let argv = run.argv.as_ref();
-            argv.is_some_and(|argv| holds(&shell_line(argv), wanted))
+            argv.is_some_and(|argv| shell_line(argv).contains(wanted.as_str()))
         };
         self.state.is_none_or(|state| state.is_of(run))
-            && self.image.as_ref().is_none_or(image)
             && self.commit.as_ref().is_none_or(commit)
             && self.command.as_ref().is_none_or(command)
             && (self.host.is_none() || self.host == run.host)
@@ -178,10 +157,10 @@ impl ListRequest {
     }
 }
 
-fn sort(runs: &mut [ListedRun], by: SortBy) {
+fn sort(runs: &mut [RunSummary], by: SortBy) {
     let newest =
         |a: &RunSummary, b: &RunSummary| b.when().cmp(&a.when()).then_with(|| b.id.cmp(&a.id));
-    runs.sort_by(|ListedRun { run: a, .. }, ListedRun { run: b, .. }| {
+    runs.sort_by(|a, b| {
         let first = match by {
             SortBy::Created => Ordering::Equal,
             SortBy::Duration => b.duration().cmp(&a.duration()),

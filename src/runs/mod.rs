@@ -15,7 +15,7 @@ mod push;
 pub use self::compare::{RunComparison, compare};
 pub use self::ended::{complete, complete_in_cluster};
 pub use self::error::RunsError;
-pub use self::list::{ListRequest, ListedRun, RunList, RunState, SortBy, list};
+pub use self::list::{ListRequest, RunList, RunState, SortBy, list};
 pub use self::prune::{PruneRequest, prune};
 pub use self::pull::{Pulled, pull};
 pub use self::push::{PushRequest, PushedRun, push};

@@ -50,10 +50,7 @@ pub async fn run(args: DiffArgs) -> CommandResult {
     let (first, second) = (&request.first, &request.second);
     match args.format {
         Format::Text => output::answer(&difference::text(first, second, &found))?,
-        Format::Json => {
-            let json = found.json(first, second);
-            output::answer(&serde_json::to_string_pretty(&json).expect("plain JSON"))?;
-        }
+        Format::Json => output::json_answer(&found.document(first, second))?,
     }
     if found.is_same() {
         Ok(())

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use oci_spec::image::Digest;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::cli::commands::lock::refuse_flags_of_a_build;
@@ -13,6 +14,7 @@ use crate::cli::support::difference;
 use crate::cli::support::format::Format;
 use crate::cli::support::image_args::ImageArgs;
 use crate::cli::support::output;
+use crate::diff::DifferenceDocument;
 use crate::error::ErrorKind;
 use crate::verify::{self, Verification, VerifiedDifference, VerifyRequest};
 
@@ -88,8 +90,8 @@ fn sorted(what: Option<String>, mut image: ImageArgs) -> (Option<String>, ImageA
 
 fn print(verified: &Verification, format: Format) -> CommandResult {
     if format == Format::Json {
-        let json = json(verified);
-        return output::answer(&serde_json::to_string_pretty(&json).expect("plain JSON"));
+        let image = verified.image.to_string();
+        return output::json_answer(&Answer::of(verified, &image));
     }
     let Verification {
         builder,
@@ -123,25 +125,31 @@ fn digests(verified: &Verification) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-fn json(verified: &Verification) -> Value {
-    let names = |all: &BTreeMap<String, Digest>| -> Value {
-        all.iter()
-            .map(|(k, v)| (k.clone(), Value::from(v.to_string())))
-            .collect()
-    };
-    let image = verified.image.to_string();
-    let difference = verified.difference.as_ref();
-    let details = difference.and_then(|difference| difference.details.as_ref());
-    json!({
-        "identical": verified.is_identical(),
-        "image": image,
-        "expected": names(&verified.expected),
-        "rebuilt": names(&verified.rebuilt),
-        "builder": verified.builder,
-        "seconds": {
-            "rebuild": verified.rebuild_seconds,
-            "compare": difference.map(|difference: &VerifiedDifference| difference.seconds),
-        },
-        "difference": details.map(|details| details.json(&image, "rebuilt")),
-    })
+/// The answer for scripts, by the names of its fields.
+#[derive(Serialize)]
+struct Answer<'a> {
+    builder: &'a str,
+    difference: Option<DifferenceDocument<'a>>,
+    expected: &'a BTreeMap<String, Digest>,
+    identical: bool,
+    image: &'a str,
+    rebuilt: &'a BTreeMap<String, Digest>,
+    seconds: Value,
+}
+
+impl<'a> Answer<'a> {
+    fn of(verified: &'a Verification, image: &'a str) -> Self {
+        let difference = verified.difference.as_ref();
+        let details = difference.and_then(|difference| difference.details.as_ref());
+        let compare = difference.map(|difference: &VerifiedDifference| difference.seconds);
+        Self {
+            builder: &verified.builder,
+            difference: details.map(|details| details.document(image, "rebuilt")),
+            expected: &verified.expected,
+            identical: verified.is_identical(),
+            image,
+            rebuilt: &verified.rebuilt,
+            seconds: json!({ "compare": compare, "rebuild": verified.rebuild_seconds }),
+        }
+    }
 }

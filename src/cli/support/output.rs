@@ -25,6 +25,53 @@ pub fn answer(text: &str) -> CommandResult {
     answer_as_it_is(&printable::text(text))
 }
 
+/// As [`answer`], for JSON of many lines, which is made while it is written.
+///
+/// # Errors
+/// As [`answer`].
+pub fn json_answer(value: &impl serde::Serialize) -> CommandResult {
+    let mut out = Lines {
+        out: std::io::BufWriter::new(std::io::stdout().lock()),
+        line: Vec::new(),
+    };
+    let written = serde_json::to_writer_pretty(&mut out, value)
+        .map_err(std::io::Error::from)
+        .and_then(|()| out.write_all(b"\n"))
+        .and_then(|()| out.flush());
+    match written {
+        // Whoever reads had enough of it.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(not_written),
+    }
+}
+
+/// Passes whole lines on, with the characters written out that a terminal obeys.
+struct Lines<W> {
+    out: W,
+    line: Vec<u8>,
+}
+
+impl<W: Write> Write for Lines<W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let (lines, rest) = match bytes.iter().rposition(|byte| *byte == b'\n') {
+            Some(end) => bytes.split_at(end + 1),
+            None => (&[][..], bytes),
+        };
+        if !lines.is_empty() {
+            self.line.extend_from_slice(lines);
+            let text = String::from_utf8_lossy(&self.line);
+            self.out.write_all(printable::text(&text).as_bytes())?;
+            self.line.clear();
+        }
+        self.line.extend_from_slice(rest);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.out.flush()
+    }
+}
+
 /// As [`answer`], for a document that is kept in a file: as it is, unless a terminal shows it.
 ///
 /// # Errors

@@ -1,7 +1,7 @@
 //! Why files differ between two builds of the same thing, where that is known.
 
 use super::report::FieldDifference;
-use super::table::Row;
+use super::row::Row;
 
 /// A known cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

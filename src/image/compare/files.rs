@@ -1,66 +1,133 @@
 //! The files of two tables: which differ, and in what.
 
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
+use std::io;
+use std::iter::Peekable;
 
 use super::causes;
 use super::groups::Group;
 use super::report::{FieldDifference, FileChange, FileDifference, LayersDifference, Pair};
+use super::row::{More, Row};
 use super::side::Side;
-use super::table::{More, Row, Table};
+use super::table::{Rows, Table};
 use crate::image::layer::{EntryKind, EntryPath, Mtime};
 
-/// Most files that are listed for one place.
-const MOST: usize = 10_000;
-
-/// Compares what the layers of a group hold.
+/// Compares what the layers of a group hold, and lists at most so many files. Packages whose files aren't
+/// there any more are dropped from the tables.
 pub(super) fn differences(
     first: &Side<'_>,
     second: &Side<'_>,
     group: &Group,
-    a: &Table,
-    b: &Table,
-) -> LayersDifference {
-    let mut found = LayersDifference::new(first, second, group);
-    let mut add = |file: FileDifference| {
+    a: &mut Table,
+    b: &mut Table,
+    most: usize,
+) -> io::Result<LayersDifference> {
+    let mut found = Listed {
+        list: LayersDifference::new(first, second, group),
+        most,
+    };
+    let is_one_by_one = group.first.len() == 1 && group.second.len() == 1;
+    let mut places = Vec::new();
+    let mut there: Pair<BTreeSet<EntryPath>> = Pair::default();
+    for both in Both::of(a, b)? {
+        let (path, x, y) = both?;
+        if x.is_some() && a.packages.has(&path) {
+            there.first.insert(path.clone());
+        }
+        if y.is_some() && b.packages.has(&path) {
+            there.second.insert(path.clone());
+        }
+        match (x, y) {
+            (Some(x), Some(y)) => {
+                if is_one_by_one {
+                    places.push((x.order, y.order));
+                }
+                let fields = fields(&x, &y);
+                if !fields.is_empty() {
+                    found.add(changed(&path, &x, &y, fields));
+                }
+            }
+            (Some(x), None) => found.add(lone(&path, &x, FileChange::OnlyInFirst)),
+            (None, Some(y)) => found.add(lone(&path, &y, FileChange::OnlyInSecond)),
+            (None, None) => {}
+        }
+    }
+    a.packages.keep(&there.first);
+    b.packages.keep(&there.second);
+    let mut found = found.list;
+    found.files.sort_by(|x, y| x.path.cmp(&y.path));
+    found.order = match out_of_order(places) {
+        Some(place) => path_at(a, place)?,
+        None => None,
+    };
+    let alike = found.files.is_empty() && found.order.is_none();
+    found.headers_only = alike && !group.first.is_empty() && !group.second.is_empty();
+    Ok(found)
+}
+
+/// The files that differ: all are counted, and some are listed.
+struct Listed {
+    list: LayersDifference,
+    most: usize,
+}
+
+impl Listed {
+    fn add(&mut self, file: FileDifference) {
         let names: Vec<String> = match file.change {
             FileChange::Changed => file.fields.iter().map(|f| f.field.clone()).collect(),
             FileChange::OnlyInFirst => vec!["only in first".to_owned()],
             FileChange::OnlyInSecond => vec!["only in second".to_owned()],
         };
         for name in names {
-            *found.counts.entry(name).or_default() += 1;
+            *self.list.counts.entry(name).or_default() += 1;
         }
-        if found.files.len() < MOST {
-            found.files.push(file)
+        if self.list.files.len() < self.most {
+            self.list.files.push(file)
         } else {
-            found.unlisted += 1
-        }
-    };
-    for (path, row) in &a.rows {
-        match b.rows.get(path) {
-            Some(other) => {
-                let fields = fields(a, row, b, other);
-                if !fields.is_empty() {
-                    add(changed(path, row, other, fields));
-                }
-            }
-            None => add(lone(path, row, FileChange::OnlyInFirst)),
+            self.list.unlisted += 1
         }
     }
-    for (path, row) in b
-        .rows
-        .iter()
-        .filter(|(path, _)| !a.rows.contains_key(*path))
-    {
-        add(lone(path, row, FileChange::OnlyInSecond));
+}
+
+/// The rows of two tables by path, those of one path together.
+struct Both<'a> {
+    first: Peekable<Rows<'a>>,
+    second: Peekable<Rows<'a>>,
+}
+
+impl<'a> Both<'a> {
+    fn of(a: &'a Table, b: &'a Table) -> io::Result<Self> {
+        Ok(Self {
+            first: a.rows()?.peekable(),
+            second: b.rows()?.peekable(),
+        })
     }
-    found.files.sort_by(|x, y| x.path.cmp(&y.path));
-    if group.first.len() == 1 && group.second.len() == 1 {
-        found.order = out_of_order(&a.rows, &b.rows);
+}
+
+impl Iterator for Both<'_> {
+    type Item = io::Result<(EntryPath, Option<Row>, Option<Row>)>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let order = match (self.first.peek(), self.second.peek()) {
+            (None, None) => return None,
+            (Some(Ok((x, _))), Some(Ok((y, _)))) => x.cmp(y),
+            // An error comes first.
+            (Some(_), None) | (Some(Err(_)), _) => Ordering::Less,
+            (None, Some(_)) | (_, Some(Err(_))) => Ordering::Greater,
+        };
+        let mut of_first = || self.first.next();
+        let mut of_second = || self.second.next();
+        let row = match order {
+            Ordering::Less => of_first()?.map(|(path, x)| (path, Some(x), None)),
+            Ordering::Greater => of_second()?.map(|(path, y)| (path, None, Some(y))),
+            Ordering::Equal => of_first()?.and_then(|(path, x)| {
+                let other = of_second().transpose()?;
+                Ok((path, Some(x), other.map(|(_, y)| y)))
+            }),
+        };
+        Some(row)
     }
-    let alike = found.files.is_empty() && found.order.is_none();
-    found.headers_only = alike && !group.first.is_empty() && !group.second.is_empty();
-    found
 }
 
 fn lone(path: &EntryPath, row: &Row, change: FileChange) -> FileDifference {
@@ -131,7 +198,7 @@ fn shown(path: &EntryPath, row: &Row) -> String {
 }
 
 /// What differs between two entries of the same path.
-fn fields(a: &Table, x: &Row, b: &Table, y: &Row) -> Vec<FieldDifference> {
+fn fields(x: &Row, y: &Row) -> Vec<FieldDifference> {
     let mut found = Vec::new();
     let mut add = |field: &str, first: String, second: String| {
         if first != second {
@@ -148,11 +215,8 @@ fn fields(a: &Table, x: &Row, b: &Table, y: &Row) -> Vec<FieldDifference> {
     }
     let owner = |row: &Row| format!("{}:{}", row.uid, row.gid);
     add("owner", owner(x), owner(y));
-    let names = |table: &Table, row: &Row| {
-        let (owner, group) = table.owner_names(row);
-        format!("{}:{}", text(owner), text(group))
-    };
-    add("owner-name", names(a, x), names(b, y));
+    let names = |row: &Row| format!("{}:{}", text(&row.owner), text(&row.group));
+    add("owner-name", names(x), names(y));
     if x.mtime != y.mtime {
         add("mtime", time(x.mtime), time(y.mtime));
     }
@@ -210,13 +274,21 @@ fn time(at: Mtime) -> String {
         .map_or_else(|_| format!("{} s", at.seconds), |time| time.to_string())
 }
 
-/// The first path that stands in another place, among those that both have.
-fn out_of_order(a: &BTreeMap<EntryPath, Row>, b: &BTreeMap<EntryPath, Row>) -> Option<String> {
-    let both = a
-        .iter()
-        .filter_map(|(path, x)| Some((x.order, b.get(path)?.order, path)));
-    let mut both: Vec<_> = both.collect();
-    both.sort_unstable_by_key(|(first, ..)| *first);
-    let moved = both.windows(2).find(|pair| pair[1].1 < pair[0].1);
-    moved.map(|pair| pair[1].2.to_string())
+/// The place in the first tar of the first path that stands elsewhere in the second. Takes the places of
+/// what both have, by path.
+fn out_of_order(mut places: Vec<(u32, u32)>) -> Option<u32> {
+    places.sort_unstable();
+    let moved = places.windows(2).find(|pair| pair[1].1 < pair[0].1);
+    moved.map(|pair| pair[1].0)
+}
+
+/// The path that stands at a place of a table's only tar.
+fn path_at(table: &Table, place: u32) -> io::Result<Option<String>> {
+    for row in table.rows()? {
+        let (path, row) = row?;
+        if row.order == place {
+            return Ok(Some(path.to_string()));
+        }
+    }
+    Ok(None)
 }

@@ -6,7 +6,6 @@ use std::ops::ControlFlow;
 use super::groups::Group;
 use super::report::{PackageDifference, Pair};
 use super::side::Side;
-use super::table::Table;
 use crate::image::installed::{self, MAX_STATUS, Versions};
 use crate::image::layer::{EntryPath, LayerError, LayerLimits, read_layer};
 
@@ -29,10 +28,15 @@ impl Packages {
         }
     }
 
+    /// True for a file that says something.
+    pub(super) fn has(&self, path: &EntryPath) -> bool {
+        self.apt.contains_key(path) || self.python.contains_key(path)
+    }
+
     /// Keeps what the files say that are still there.
-    pub(super) fn keep(&mut self, is_there: impl Fn(&EntryPath) -> bool) {
-        self.apt.retain(|path, _| is_there(path));
-        self.python.retain(|path, _| is_there(path));
+    pub(super) fn keep(&mut self, there: &BTreeSet<EntryPath>) {
+        self.apt.retain(|path, _| there.contains(path));
+        self.python.retain(|path, _| there.contains(path));
     }
 }
 
@@ -44,13 +48,13 @@ pub(super) struct Found {
 }
 
 /// Adds what a group's layers have; called from the lowest to the topmost.
-pub(super) fn add(apt: &mut Pair<Found>, python: &mut Pair<Found>, a: Table, b: Table) {
-    for (found, others, table) in [
-        (&mut apt.first, &mut python.first, a),
-        (&mut apt.second, &mut python.second, b),
+pub(super) fn add(apt: &mut Pair<Found>, python: &mut Pair<Found>, group: Pair<Packages>) {
+    for (found, others, packages) in [
+        (&mut apt.first, &mut python.first, group.first),
+        (&mut apt.second, &mut python.second, group.second),
     ] {
-        found.apt.extend(table.packages.apt);
-        others.python.extend(table.packages.python.into_values());
+        found.apt.extend(packages.apt);
+        others.python.extend(packages.python.into_values());
     }
 }
 

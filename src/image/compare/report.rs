@@ -1,4 +1,5 @@
-//! What a comparison found: plain data, written as JSON as it stands.
+//! What a comparison found: plain data, written as JSON as it stands. Fields stand in the order of their
+//! names, as in all JSON that mlbuild prints.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -20,21 +21,21 @@ pub struct Pair<T> {
 /// Two images for one platform.
 #[derive(Clone, Debug, Serialize)]
 pub struct Comparison {
+    /// What differs in configuration, history and manifest.
+    pub config: Vec<ConfigDifference>,
+    /// Digests of their manifests; of their configurations where one has no manifest.
+    pub digest: Pair<Digest>,
+    /// Layers that differ, lowest first.
+    pub layers: Vec<LayersDifference>,
+    /// Packages that came, went or changed their version.
+    pub packages: Vec<PackageDifference>,
     /// True if they are the same: the same manifest, or the same configuration where one of
     /// them has no manifest.
     pub same: bool,
-    /// Digests of their manifests; of their configurations where one has no manifest.
-    pub digest: Pair<Digest>,
-    /// What differs in configuration, history and manifest.
-    pub config: Vec<ConfigDifference>,
     /// Bytes of all layers as they are stored.
     pub size: Pair<u64>,
     /// Bytes that were unpacked to compare.
     pub unpacked: Pair<u64>,
-    /// Packages that came, went or changed their version.
-    pub packages: Vec<PackageDifference>,
-    /// Layers that differ, lowest first.
-    pub layers: Vec<LayersDifference>,
 }
 
 /// A setting that differs.
@@ -51,12 +52,12 @@ pub struct ConfigDifference {
 /// A package that differs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PackageDifference {
+    /// Its version in the first image; none where it isn't there.
+    pub first: Option<String>,
     /// `apt` or `python`.
     pub kind: &'static str,
     /// Its name; of a Debian package `name:architecture`.
     pub name: String,
-    /// Its version in the first image; none where it isn't there.
-    pub first: Option<String>,
     /// Its version in the second image.
     pub second: Option<String>,
 }
@@ -64,33 +65,33 @@ pub struct PackageDifference {
 /// Layers that stand in the same place and differ.
 #[derive(Clone, Debug, Serialize)]
 pub struct LayersDifference {
-    /// Those of the first image; none where it has nothing there.
-    pub first: Vec<LayerAbout>,
-    /// Those of the second image.
-    pub second: Vec<LayerAbout>,
-    /// True if both unpack to the same tar, and only the compression differs.
-    pub repacked: bool,
     /// How many files differ in each way: a field's name, `only in first`, `only in second`.
     pub counts: std::collections::BTreeMap<String, u64>,
     /// The files, sorted by path.
     pub files: Vec<FileDifference>,
-    /// Files that differ and are not listed, because there are too many.
-    pub unlisted: u64,
-    /// The first path that stands in another place of the tar.
-    pub order: Option<String>,
+    /// Those of the first image; none where it has nothing there.
+    pub first: Vec<LayerAbout>,
     /// True if all files are the same, and only the headers of the tar are written differently.
     pub headers_only: bool,
+    /// The first path that stands in another place of the tar.
+    pub order: Option<String>,
+    /// True if both unpack to the same tar, and only the compression differs.
+    pub repacked: bool,
+    /// Those of the second image.
+    pub second: Vec<LayerAbout>,
+    /// Files that differ and are not listed, because there are too many.
+    pub unlisted: u64,
 }
 
 /// A layer.
 #[derive(Clone, Debug, Serialize)]
 pub struct LayerAbout {
-    /// Its place, from 1.
-    pub number: usize,
-    /// The blob.
-    pub digest: Digest,
     /// Digest of the unpacked tar.
     pub diff_id: Digest,
+    /// The blob.
+    pub digest: Digest,
+    /// Its place, from 1.
+    pub number: usize,
     /// Size of the blob in bytes.
     pub size: u64,
     /// The step of the Dockerfile that made it, where the history tells.
@@ -112,26 +113,26 @@ pub enum FileChange {
 /// A path that differs.
 #[derive(Clone, Debug, Serialize)]
 pub struct FileDifference {
-    /// Where it is.
-    pub path: String,
+    /// Why, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<&'static str>,
     /// How it differs.
     pub change: FileChange,
     /// What differs, where both have it.
     pub fields: Vec<FieldDifference>,
     /// The layer that it comes from, from 1.
     pub layer: Pair<Option<usize>>,
-    /// Why, where that is known.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cause: Option<&'static str>,
-    /// What keeps it from differing.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub remedy: Option<&'static str>,
     /// The lines that differ, as a unified diff, for small texts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lines: Option<String>,
+    /// Where it is.
+    pub path: String,
     /// The path's bytes, to find it again.
     #[serde(skip)]
     pub(super) raw: Vec<u8>,
+    /// What keeps it from differing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<&'static str>,
     /// Bytes of content in both.
     #[serde(skip)]
     pub(super) size: Pair<u64>,

@@ -1,53 +1,24 @@
-//! What some layers hold when they lie on one another: a row for each path.
+//! What some layers hold when they lie on one another: a row for each path, in bounded memory.
 
-use std::collections::BTreeMap;
+use std::io;
+use std::iter::Peekable;
 use std::ops::{ControlFlow, Range};
 
-use super::hashed::{self, Hash, Pyc};
+use super::hashed;
 use super::packages::Packages;
+use super::row::{More, Row};
 use super::side::Side;
+use super::sorted::{Entries, Sorted, Sorter};
 use super::texts::{self, Contents, TextBudget};
 use crate::image::installed;
 use crate::image::layer::{
-    EntryKind, EntryPath, LayerEntry, LayerError, LayerLimits, Mtime, read_layer,
+    EntryKind, EntryPath, LayerEntry, LayerError, LayerLimits, LayerProblem, read_layer,
 };
 
-/// What is kept of an entry: small, because large images have hundreds of thousands.
-#[derive(Clone, Debug)]
-pub(super) struct Row {
-    /// Place of the layer in the image, from 0.
-    pub(super) layer: u16,
-    /// Place in the tar.
-    pub(super) order: u32,
-    pub(super) kind: EntryKind,
-    /// True if it hides what layers below have in the folder.
-    pub(super) is_opaque: bool,
-    pub(super) mode: u16,
-    pub(super) uid: u32,
-    pub(super) gid: u32,
-    /// Place of the owner's and group's names in [`Table::names`].
-    names: u16,
-    pub(super) mtime: Mtime,
-    pub(super) size: u64,
-    pub(super) hash: Hash,
-    pub(super) more: Option<Box<More>>,
-}
-
-/// What few entries have.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct More {
-    pub(super) link: Option<Vec<u8>>,
-    pub(super) device: Option<(u32, u32)>,
-    pub(super) xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
-    pub(super) pyc: Option<Box<Pyc>>,
-}
-
 /// The layers' paths.
-#[derive(Debug, Default)]
 pub(super) struct Table {
-    pub(super) rows: BTreeMap<EntryPath, Row>,
-    /// Names of owners and groups that occur.
-    names: Vec<(Vec<u8>, Vec<u8>)>,
+    /// All entries of all layers, also those that others replace or hide.
+    sorted: Sorted,
     pub(super) packages: Packages,
     /// Small texts, as far as there was room.
     pub(super) texts: Contents,
@@ -62,57 +33,96 @@ impl Table {
         layers: Range<usize>,
         budget: &TextBudget,
     ) -> Result<Self, LayerError> {
-        let (mut table, mut buffer) = (Self::default(), hashed::buffer());
+        let mut reading = Reading {
+            sorter: Sorter::default(),
+            packages: Packages::default(),
+            texts: Contents::default(),
+            buffer: hashed::buffer(),
+            budget,
+        };
+        let (mut unpacked, mut last) = (0, None);
         for at in layers {
             let layer = &side.image.layers[at];
             let limits = LayerLimits::for_blob(layer.blob.size());
-            let mut order = 0;
+            let (mut order, mut failed) = (0, None);
             let blob = side.open(layer)?;
             let totals = read_layer(blob, layer, &limits, &mut |entry, content| {
                 order += 1;
-                table.add(entry, content, (at as u16, order), &mut buffer, budget)?;
-                Ok(ControlFlow::Continue(()))
+                let row = reading.row(entry, content, (at as u16, order))?;
+                // What goes wrong with the temporary file is no fault of the layer's.
+                Ok(match reading.sorter.add(&entry.path, &row) {
+                    Ok(()) => ControlFlow::Continue(()),
+                    Err(error) => {
+                        failed = Some(error);
+                        ControlFlow::Break(())
+                    }
+                })
             })?;
-            table.unpacked += totals.unpacked;
+            if let Some(error) = failed {
+                return Err(not_kept(layer.blob.digest(), error));
+            }
+            unpacked += totals.unpacked;
+            last = Some(layer.blob.digest());
         }
-        let rows = &table.rows;
-        table.packages.keep(|path| rows.contains_key(path));
-        Ok(table)
+        let sorted = match last {
+            Some(layer) => reading
+                .sorter
+                .finish()
+                .map_err(|error| not_kept(layer, error))?,
+            None => Sorted::default(),
+        };
+        Ok(Self {
+            sorted,
+            packages: reading.packages,
+            texts: reading.texts,
+            unpacked,
+        })
     }
 
-    /// The names of an entry's owner and group.
-    pub(super) fn owner_names(&self, row: &Row) -> (&[u8], &[u8]) {
-        let (owner, group) = &self.names[usize::from(row.names)];
-        (owner, group)
+    /// What there is, by path. Can be read more than once.
+    pub(super) fn rows(&self) -> io::Result<Rows<'_>> {
+        Ok(Rows {
+            entries: self.sorted.entries()?.peekable(),
+            hiding: Vec::new(),
+        })
     }
+}
 
-    fn add(
+/// An error of the temporary file that holds what a layer has.
+pub(super) fn not_kept(layer: &oci_spec::image::Digest, error: io::Error) -> LayerError {
+    LayerError {
+        layer: layer.clone(),
+        problem: Box::new(LayerProblem::Temporary {
+            folder: std::env::temp_dir(),
+            why: error,
+        }),
+    }
+}
+
+/// Layers while they are read.
+struct Reading<'a> {
+    sorter: Sorter,
+    packages: Packages,
+    texts: Contents,
+    buffer: Vec<u8>,
+    budget: &'a TextBudget,
+}
+
+impl Reading<'_> {
+    fn row(
         &mut self,
         entry: &LayerEntry,
-        content: &mut dyn std::io::Read,
+        content: &mut dyn io::Read,
         (layer, order): (u16, u32),
-        buffer: &mut [u8],
-        budget: &TextBudget,
-    ) -> std::io::Result<()> {
+    ) -> io::Result<Row> {
         let path = &entry.path;
-        match entry.kind {
-            EntryKind::Opaque => {
-                self.hide_below(path, layer);
-                if let Some(folder) = self.rows.get_mut(path) {
-                    folder.is_opaque = true;
-                    return Ok(());
-                }
-            }
-            EntryKind::Whiteout => self.hide_below(path, layer),
-            _ => {}
-        }
         let is_pyc = path.as_bytes().ends_with(b".pyc");
         let keep = installed::keeps(path);
         let is_file = entry.kind == EntryKind::File;
         let may_be_shown = is_file && texts::may_be_shown(path.as_bytes(), entry.size);
         let keep_all = if may_be_shown { entry.size as usize } else { 0 };
         let mut seen = if is_file {
-            hashed::read(content, is_pyc, keep.max(keep_all), buffer)?
+            hashed::read(content, is_pyc, keep.max(keep_all), &mut self.buffer)?
         } else {
             hashed::Content::default()
         };
@@ -120,7 +130,7 @@ impl Table {
             let start = &seen.start[..seen.start.len().min(keep)];
             self.packages.add(path, start);
         }
-        if may_be_shown && texts::may_be_text(&seen.start) && budget.take(path, &seen.start) {
+        if may_be_shown && texts::may_be_text(&seen.start) && self.budget.take(path, &seen.start) {
             seen.start.shrink_to_fit();
             let key = (usize::from(layer) + 1, path.as_bytes().to_vec());
             self.texts.insert(key, seen.start);
@@ -131,48 +141,117 @@ impl Table {
             xattrs: entry.xattrs.clone(),
             pyc: seen.pyc,
         };
-        let was_opaque = self
-            .rows
-            .get(path)
-            .is_some_and(|row| row.is_opaque && row.layer == layer);
-        let row = Row {
+        Ok(Row {
             layer,
             order,
             kind: entry.kind,
-            is_opaque: was_opaque || entry.kind == EntryKind::Opaque,
+            is_opaque: entry.kind == EntryKind::Opaque,
             mode: entry.mode as u16,
             uid: u32::try_from(entry.uid).unwrap_or(u32::MAX),
             gid: u32::try_from(entry.gid).unwrap_or(u32::MAX),
-            names: self.name(&entry.uname, &entry.gname),
+            owner: entry.uname.clone(),
+            group: entry.gname.clone(),
             mtime: entry.mtime,
             size: entry.size,
             hash: seen.hash,
             more: (more != More::default()).then(|| Box::new(more)),
-        };
-        self.rows.insert(path.clone(), row);
-        Ok(())
+        })
     }
+}
 
-    /// Drops what lower layers of the table have below a path.
-    fn hide_below(&mut self, path: &EntryPath, layer: u16) {
-        let below = self.rows.range(path.clone()..);
-        let below = below.take_while(|(at, _)| at.is_in(path.as_bytes()));
-        let hidden = below.filter(|(at, row)| *at != path && row.layer < layer);
-        let hidden: Vec<EntryPath> = hidden.map(|(at, _)| at.clone()).collect();
-        for at in hidden {
-            self.rows.remove(&at);
+/// What there is, by path: of several entries of one path the one that counts.
+pub(super) struct Rows<'a> {
+    entries: Peekable<Entries<'a>>,
+    /// Folders above the next path that hide what lower layers have in them.
+    hiding: Vec<(EntryPath, Hides)>,
+}
+
+/// Where a path is hidden from layers below: a layer, and the first place in its tar. By layer.
+type Hides = Vec<(u16, u32)>;
+
+impl Rows<'_> {
+    /// The row of a path, of which this is the first entry.
+    fn row_of(&mut self, path: &EntryPath, first: Row) -> io::Result<Option<Row>> {
+        while let Some((folder, _)) = self.hiding.last()
+            && !path.is_in(folder.as_bytes())
+        {
+            self.hiding.pop();
+        }
+        let none = Hides::new();
+        let mut own: Option<Hides> = None;
+        let (mut found, mut next) = (None, Some(first));
+        while let Some(row) = next {
+            let above = self.hiding.last().map_or(&none, |(_, hides)| hides);
+            found = found.filter(|old: &Row| !is_hidden(above, old, (row.layer, row.order)));
+            if matches!(row.kind, EntryKind::Opaque | EntryKind::Whiteout) {
+                add(
+                    own.get_or_insert_with(|| above.clone()),
+                    (row.layer, row.order),
+                );
+            }
+            found = Some(laid_on(found, row));
+            let is_same = |next: &io::Result<(EntryPath, Row)>| match next {
+                Ok((other, _)) => other == path,
+                Err(_) => true,
+            };
+            next = self
+                .entries
+                .next_if(is_same)
+                .transpose()?
+                .map(|(_, row)| row);
+        }
+        let above = self.hiding.last().map_or(&none, |(_, hides)| hides);
+        found = found.filter(|row| !is_hidden(above, row, (u16::MAX, u32::MAX)));
+        if let Some(own) = own {
+            self.hiding.push((path.clone(), own));
+        }
+        Ok(found)
+    }
+}
+
+/// An entry of a path that had another one before.
+fn laid_on(old: Option<Row>, mut row: Row) -> Row {
+    match old {
+        // It stands beside the folder's own entry.
+        Some(mut folder) if row.kind == EntryKind::Opaque => {
+            folder.is_opaque = true;
+            folder
+        }
+        old => {
+            row.is_opaque |= old.is_some_and(|old| old.is_opaque && old.layer == row.layer);
+            row
         }
     }
+}
 
-    fn name(&mut self, owner: &[u8], group: &[u8]) -> u16 {
-        let same = |(o, g): &(Vec<u8>, Vec<u8>)| o == owner && g == group;
-        if let Some(at) = self.names.iter().position(same) {
-            return at as u16;
+/// True where something above hides a row, as far as the tars were read until `now`.
+fn is_hidden(hides: &Hides, row: &Row, now: (u16, u32)) -> bool {
+    let higher = hides.partition_point(|(layer, _)| *layer <= row.layer);
+    hides.get(higher).is_some_and(|hide| *hide < now)
+}
+
+/// Adds where a path is hidden, if that is the first place of its layer.
+fn add(hides: &mut Hides, hide: (u16, u32)) {
+    match hides.binary_search_by_key(&hide.0, |(layer, _)| *layer) {
+        Ok(at) => hides[at].1 = hides[at].1.min(hide.1),
+        Err(at) => hides.insert(at, hide),
+    }
+}
+
+impl Iterator for Rows<'_> {
+    type Item = io::Result<(EntryPath, Row)>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let (path, first) = match self.entries.next()? {
+                Ok(entry) => entry,
+                Err(error) => return Some(Err(error)),
+            };
+            match self.row_of(&path, first) {
+                Ok(Some(row)) => return Some(Ok((path, row))),
+                Ok(None) => {}
+                Err(error) => return Some(Err(error)),
+            }
         }
-        // More pairs of names than any machine has users: they can't be told apart then.
-        if self.names.len() < usize::from(u16::MAX) {
-            self.names.push((owner.to_vec(), group.to_vec()));
-        }
-        (self.names.len() - 1) as u16
     }
 }

@@ -94,7 +94,7 @@ impl LayerEntry {
 
 impl EntryPath {
     /// Takes bytes that were checked.
-    pub(super) fn checked(bytes: Vec<u8>) -> Self {
+    pub(in crate::image) fn checked(bytes: Vec<u8>) -> Self {
         Self(bytes.into_boxed_slice())
     }
 
@@ -103,6 +103,20 @@ impl EntryPath {
         let mut names = bytes.split(|&byte| byte == b'/');
         let is_plain = |name: &[u8]| !matches!(name, b"" | b"." | b"..") && !name.contains(&0);
         names.all(is_plain).then(|| Self::checked(bytes.to_vec()))
+    }
+
+    /// The order of two paths' bytes.
+    pub(in crate::image) fn compare(one: &[u8], other: &[u8]) -> Ordering {
+        let key = |b: &u8| match b {
+            b'/' => 0,
+            other => u16::from(*other) + 1,
+        };
+        // Paths begin alike, as a rule: whole pieces of that are compared at once.
+        const PIECE: usize = 16;
+        let pieces = one.chunks_exact(PIECE).zip(other.chunks_exact(PIECE));
+        let alike = PIECE * pieces.take_while(|(a, b)| a == b).count();
+        let (a, b) = (&one[alike..], &other[alike..]);
+        a.iter().map(key).cmp(b.iter().map(key))
     }
 
     /// The path's bytes, as a rule UTF-8.
@@ -158,16 +172,7 @@ impl fmt::Debug for EntryPath {
 
 impl Ord for EntryPath {
     fn cmp(&self, other: &Self) -> Ordering {
-        let key = |b: &u8| match b {
-            b'/' => 0,
-            other => u16::from(*other) + 1,
-        };
-        // Paths begin alike, as a rule: whole pieces of that are compared at once.
-        const PIECE: usize = 16;
-        let pieces = self.0.chunks_exact(PIECE).zip(other.0.chunks_exact(PIECE));
-        let alike = PIECE * pieces.take_while(|(a, b)| a == b).count();
-        let (a, b) = (&self.0[alike..], &other.0[alike..]);
-        a.iter().map(key).cmp(b.iter().map(key))
+        Self::compare(&self.0, &other.0)
     }
 }
 

@@ -22,6 +22,14 @@ pub enum LayerProblem {
     /// Its bytes can't be fetched.
     #[error("can't be read: {0}")]
     Read(io::Error),
+    /// There is no room for what is known of it meanwhile.
+    #[error("can't be compared: a temporary file in {} can't be used: {why}", folder.display())]
+    Temporary {
+        /// Where the file is.
+        folder: std::path::PathBuf,
+        /// What is wrong with it.
+        why: io::Error,
+    },
     /// Its compression is broken.
     #[error("is damaged{}: {why}", after(.path))]
     Damaged {

@@ -1,9 +1,12 @@
 //! `mlbuild runs list`.
 
+use std::cell::RefCell;
+
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use mlbuild_manifests::run_record::{RunRecordError, RunSummary};
-use serde_json::json;
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
+use serde_json::{Value, json};
 
 use super::{as_json, ending, lasted, short_commit};
 use crate::cli::error::CommandResult;
@@ -11,7 +14,8 @@ use crate::cli::support::format::Format;
 use crate::cli::support::output::{self, Terminal};
 use crate::cli::support::project_args::ProjectArgs;
 use crate::cli::support::time;
-use crate::runs::{self, ListRequest, ListedRun, RunState, SortBy};
+use crate::records::Store;
+use crate::runs::{self, ListRequest, RunList, RunState, SortBy};
 use crate::runtime::shell_line;
 
 /// Most characters of a command in the table.
@@ -126,17 +130,12 @@ pub async fn run(args: ListArgs) -> CommandResult {
         sort: args.sort.by(),
         is_reversed: args.reverse,
         limit: args.limit,
-        wants_records: args.format == Format::Json,
     };
     let list = runs::list(&project, &request, &Terminal::default()).await?;
     match args.format {
         Format::Json => {
-            let records = list.runs.iter().filter_map(|listed| listed.record.as_ref());
-            let answer = json!({
-                "runs": records.map(as_json).collect::<Vec<_>>(),
-                "unreadable": list.unreadable.iter().map(shown).collect::<Vec<_>>(),
-            });
-            output::answer(&format!("{answer:#}"))
+            let store = Store::of(&project);
+            output::json_answer(&Answer::of(&store, list))
         }
         Format::Text if list.runs.is_empty() => {
             output::note("no runs");
@@ -146,16 +145,67 @@ pub async fn run(args: ListArgs) -> CommandResult {
     }
 }
 
-fn shown(error: &RunRecordError) -> serde_json::Value {
+/// The answer for scripts. Records are read when they are written, one at a time: thousands of them have
+/// no room in memory.
+struct Answer<'a> {
+    store: &'a Store,
+    runs: Vec<RunSummary>,
+    unreadable: RefCell<Vec<RunRecordError>>,
+}
+
+impl<'a> Answer<'a> {
+    fn of(store: &'a Store, list: RunList) -> Self {
+        Self {
+            store,
+            runs: list.runs,
+            unreadable: RefCell::new(list.unreadable),
+        }
+    }
+
+    /// A record; `None` where it can't be read, which a list that shows less of it doesn't see.
+    fn record(&self, run: &RunSummary) -> Option<Value> {
+        match self.store.load(&run.id) {
+            Ok(record) => Some(as_json(&record)),
+            Err(error) => {
+                output::warning(&error.to_string());
+                self.unreadable.borrow_mut().push(error);
+                None
+            }
+        }
+    }
+}
+
+impl Serialize for Answer<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(2))?;
+        map.serialize_entry("runs", &Records(self))?;
+        let unreadable = self.unreadable.borrow();
+        let shown: Vec<Value> = unreadable.iter().map(shown).collect();
+        map.serialize_entry("unreadable", &shown)?;
+        map.end()
+    }
+}
+
+/// The records of an answer.
+struct Records<'a>(&'a Answer<'a>);
+
+impl Serialize for Records<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(answer) = self;
+        serializer.collect_seq(answer.runs.iter().filter_map(|run| answer.record(run)))
+    }
+}
+
+fn shown(error: &RunRecordError) -> Value {
     json!({ "file": error.path(), "message": error.to_string() })
 }
 
-fn table(runs: &[ListedRun]) -> String {
+fn table(runs: &[RunSummary]) -> String {
     let names = [
         "RUN", "STARTED", "STATUS", "TOOK", "IMAGE", "CODE", "COMMAND",
     ];
     let mut rows = vec![names.map(str::to_owned)];
-    rows.extend(runs.iter().map(|listed| row(&listed.run)));
+    rows.extend(runs.iter().map(row));
     output::table(&rows)
 }
 
