@@ -176,7 +176,7 @@ pub fn sweep(state: &Path) -> Vec<Leftover> {
 type IsLeft = fn(&Path) -> bool;
 
 /// Folders of caches whose files are written beside their places.
-const KEPT: [(&str, IsLeft); 8] = [
+const KEPT: [(&str, IsLeft); 9] = [
     ("contexts", |path| {
         has_prefix(path, ".hashes-") && is_at_rest(path)
     }),
@@ -193,6 +193,8 @@ const KEPT: [(&str, IsLeft); 8] = [
     ("packed", is_unfinished),
     ("looks", is_unfinished),
     ("trust", is_unfinished),
+    // The file of an agent that was killed: it says so to whoever wants its name.
+    ("agents", |path| is_free(path) && is_at_rest(path)),
 ];
 
 fn is_unfinished(path: &Path) -> bool {

@@ -51,6 +51,9 @@ pub struct ContainerSummary {
     /// Its labels.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
+    /// As [`ContainerState::status`].
+    #[serde(default)]
+    pub state: String,
 }
 
 /// Something that happened to a container.
@@ -151,15 +154,16 @@ impl DockerApi {
         }
     }
 
-    /// The containers that were made and never started, among those that have a label.
+    /// The containers that don't run, among those that have a label: made and never started, or ended.
     ///
     /// # Errors
     /// Where the daemon can't be asked.
-    pub async fn containers_created(
+    pub async fn containers_stopped(
         &self,
         label: &str,
     ) -> Result<Vec<ContainerSummary>, DockerApiError> {
-        let filters = serde_json::json!({ "label": [label], "status": ["created"] });
+        let filters =
+            serde_json::json!({ "label": [label], "status": ["created", "exited", "dead"] });
         let path = with_filters("/containers/json?all=1&", &filters);
         self.get_json(&path).await
     }

@@ -93,11 +93,11 @@ impl ContainerApi<'_> {
         }
     }
 
-    /// Containers with a label that were made and never started.
-    pub(super) async fn created(&self, label: &str) -> Result<Vec<ContainerSummary>, CallError> {
+    /// Containers with a label that don't run.
+    pub(super) async fn stopped(&self, label: &str) -> Result<Vec<ContainerSummary>, CallError> {
         match self {
-            Self::Docker(api) => Ok(api.containers_created(label).await?),
-            Self::Podman(podman) => podman.created(label),
+            Self::Docker(api) => Ok(api.containers_stopped(label).await?),
+            Self::Podman(podman) => podman.stopped(label),
         }
     }
 
@@ -207,7 +207,7 @@ impl Podman<'_> {
         lines.map(event).collect()
     }
 
-    fn created(&self, label: &str) -> Result<Vec<ContainerSummary>, CallError> {
+    fn stopped(&self, label: &str) -> Result<Vec<ContainerSummary>, CallError> {
         let label = format!("label={label}");
         let said = self.done(&[
             "ps",
@@ -216,6 +216,7 @@ impl Podman<'_> {
             "--filter",
             &label,
             "--filter=status=created",
+            "--filter=status=exited",
             "--format=json",
         ])?;
         parse(&said)

@@ -35,6 +35,18 @@ pub(super) struct Containers {
     asked: Mutex<Option<Instant>>,
 }
 
+/// A container of a job that doesn't run.
+pub(super) struct LeftContainer {
+    pub(super) id: String,
+    pub(super) job: String,
+    /// Of the assignment that it was made under.
+    pub(super) fencing_token: i64,
+    /// Whether it goes when it has ended.
+    pub(super) is_to_go: bool,
+    /// Whether it ran.
+    pub(super) is_ended: bool,
+}
+
 impl Containers {
     /// The containers of an engine that answers.
     ///
@@ -153,8 +165,8 @@ impl Containers {
         }
     }
 
-    /// Containers that were made for jobs of a store and never started: job, fencing token, id.
-    pub(super) fn created(&self, store: &str) -> Vec<(String, i64, String)> {
+    /// Containers of a store's jobs that don't run.
+    pub(super) fn left(&self, store: &str) -> Vec<LeftContainer> {
         if self.engine.is_podman() {
             let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
             if asked.is_some_and(|asked| asked.elapsed() < PODMAN_INTERVAL) {
@@ -163,13 +175,18 @@ impl Containers {
             *asked = Some(Instant::now());
         }
         let label = format!("{}={store}", labels::STORE);
-        let Ok(containers) = self.wait(self.calls().created(&label)) else {
+        let Ok(containers) = self.wait(self.calls().stopped(&label)) else {
             return Vec::new();
         };
         let of_it = |container: mlbuild_docker::containers::ContainerSummary| {
-            let job = container.labels.get(labels::JOB)?.clone();
-            let fencing_token = container.labels.get(labels::FENCING_TOKEN)?.parse().ok()?;
-            Some((job, fencing_token, container.id))
+            let labels = &container.labels;
+            Some(LeftContainer {
+                job: labels.get(labels::JOB)?.clone(),
+                fencing_token: labels.get(labels::FENCING_TOKEN)?.parse().ok()?,
+                is_to_go: labels.contains_key(labels::REMOVE),
+                is_ended: matches!(container.state.as_str(), "exited" | "stopped" | "dead"),
+                id: container.id,
+            })
         };
         containers.into_iter().filter_map(of_it).collect()
     }

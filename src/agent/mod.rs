@@ -10,12 +10,14 @@
 //! | who builds them, and why that isn't the agent's own process | [`ImageBuilds`] |
 //! | calls that outlast the daemon's restarts | `containers` |
 //! | those calls, of Docker and of Podman | `container_api` |
+//! | which agents of this machine live | `alive` |
 //! | what the threads share | `state`, `handle` |
 //!
 //! An agent may be ended at any moment, by SIGKILL too. What it has begun is known to the store or
 //! to the container engine; another agent goes on from there. So the loop, the signs of life and
 //! each job have a thread of their own, which nobody waits for when the agent leaves.
 
+mod alive;
 mod builds;
 mod code;
 mod container_api;
@@ -39,9 +41,10 @@ use std::time::Duration;
 use mlbuild_manifests::RunId;
 use tokio::runtime::Handle;
 
+use self::alive::Alive;
 use self::containers::Containers;
 use self::state::Agent;
-use crate::queue::{AgentRegistration, BuilderKind, LaunchConfig, Place, Store};
+use crate::queue::{AgentRegistration, BuilderKind, LaunchConfig, Place, Store, StoreError};
 use crate::records::this_host;
 use crate::reporter::Reporter;
 use crate::runtime::RuntimeCli;
@@ -118,7 +121,7 @@ impl RegisteredAgent {
     /// Serves until it is told to stop, or nothing is left to do.
     ///
     /// # Errors
-    /// Where the store can't be watched at the beginning, or isn't there when the agent leaves.
+    /// Where the store isn't there when the agent leaves.
     pub async fn serve(self) -> Result<(), AgentError> {
         on_own_thread(move || Ok(serve::serve(&self.agent, &self.place)?)).await
     }
@@ -138,7 +141,8 @@ fn register_here(
     runtime: Handle,
 ) -> Result<RegisteredAgent, AgentError> {
     let (config, policy_file) = config(request.config, &*reporter)?;
-    let store = Store::open(&request.place)?;
+    let again = |error: &StoreError| state::told_to_wait(&*reporter, error);
+    let store = Store::open_and_wait(&request.place, &again)?;
     let queues = match (request.queues, config.queues) {
         (given, _) if !given.is_empty() => given,
         (_, named) if !named.is_empty() => named,
@@ -164,12 +168,15 @@ fn register_here(
         },
         lease: request.lease,
     };
-    store.register(&registration)?;
+    let alive = Alive::of(&registration.session);
+    let is_gone = |session: &str, host: &str| host == registration.host && alive::is_gone(session);
+    retry_starting(&again, || store.register(&registration, &is_gone))?;
     let max_jobs = request.max_jobs.or(config.max_jobs).unwrap_or(1);
     reporter.note(introduction(&registration, max_jobs));
     let agent = Agent {
-        store_id: store.id()?,
+        store_id: retry_starting(&again, || store.id())?,
         store,
+        _alive: alive,
         registration,
         containers: Arc::new(containers),
         builder: config.builder,
@@ -191,6 +198,22 @@ fn register_here(
         agent: Arc::new(agent),
         place: request.place,
     })
+}
+
+/// Asks a store that answered before until it does so again.
+///
+/// # Errors
+/// What doesn't pass by itself.
+fn retry_starting<T>(
+    again: &dyn Fn(&StoreError),
+    ask: impl Fn() -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    loop {
+        match ask() {
+            Err(error) if error.may_pass() => again(&error),
+            done => return done,
+        }
+    }
 }
 
 /// What the agent says of itself when it begins.

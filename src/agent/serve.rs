@@ -17,11 +17,14 @@ const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// Serves until it is told to stop, or nothing is left to do.
 ///
 /// # Errors
-/// Where the store can't be watched at the beginning, or doesn't hear in the end that it leaves.
+/// Where the store doesn't hear in the end that it leaves.
 pub(super) fn serve(agent: &Arc<Agent>, place: &Place) -> Result<(), StoreError> {
-    let mut watch = place.watch()?;
     let heart = agent.clone();
     thread::spawn(move || beat(&heart));
+    // The store answered when the agent registered there: it comes back.
+    let Some(mut watch) = agent.retry(|_| place.watch()) else {
+        return leave(agent);
+    };
     let beat = agent.registration.lease / 3;
     let mut looked: Option<Instant> = None;
     let mut told = String::new();
@@ -49,8 +52,19 @@ pub(super) fn serve(agent: &Arc<Agent>, place: &Place) -> Result<(), StoreError>
     for handle in agent.jobs().values() {
         handle.end_build();
     }
+    leave(agent)
+}
+
+/// Tells the store; once more where the connection had broken meanwhile, and not for ever: the lease runs out.
+fn leave(agent: &Agent) -> Result<(), StoreError> {
     agent.has_left.store(true, Ordering::Relaxed);
-    agent.store.leave(&agent.registration)
+    match agent.store.leave(&agent.registration) {
+        Err(error) if error.may_pass() => {
+            thread::sleep(RETRY_INTERVAL);
+            agent.store.leave(&agent.registration)
+        }
+        done => done,
+    }
 }
 
 fn say_once(agent: &Agent, told: &mut String, error: &StoreError) {
@@ -111,10 +125,16 @@ fn take_over(agent: &Arc<Agent>) -> Result<(), StoreError> {
         agent.reporter.note(format!("job {}: taken over", claim.id));
         start(agent, claim);
     }
-    // Containers of those who were lost between making and starting one.
-    for (job, fencing_token, container) in agent.containers.created(&agent.store_id) {
-        if !agent.store.needs(&job, fencing_token, &container)? {
-            agent.containers.remove(&container);
+    for left in agent.containers.left(&agent.store_id) {
+        let is_needed = if left.is_ended {
+            // Of those who were lost between writing down a job's end and removing what ran it.
+            !left.is_to_go || !agent.store.is_over(&left.job)?
+        } else {
+            // Of those who were lost between making and starting one.
+            agent.store.needs(&left.job, left.fencing_token, &left.id)?
+        };
+        if !is_needed {
+            agent.containers.remove(&left.id);
         }
     }
     Ok(())

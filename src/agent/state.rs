@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use super::alive::Alive;
 use super::builds::ImageBuilds;
 use super::containers::Containers;
 use super::error::JobError;
@@ -23,6 +24,8 @@ pub(super) struct Agent {
     /// What tells containers of this store's jobs from those of others.
     pub(super) store_id: String,
     pub(super) registration: AgentRegistration,
+    /// Held for as long as this process is there.
+    pub(super) _alive: Option<Alive>,
     pub(super) containers: Arc<Containers>,
     pub(super) builder: Builder,
     pub(super) registry: Option<String>,
@@ -44,6 +47,12 @@ pub(super) struct Agent {
     /// The store has been told that it leaves.
     pub(super) has_left: AtomicBool,
     pub(super) jobs: Mutex<BTreeMap<String, Arc<JobHandle>>>,
+}
+
+/// Says why the store is asked again, and waits.
+pub(super) fn told_to_wait(reporter: &dyn Reporter, error: &StoreError) {
+    reporter.warning(format!("{error}; it is asked again until it answers"));
+    thread::sleep(RETRY_INTERVAL);
 }
 
 impl Agent {

@@ -32,6 +32,19 @@ fn short(name: &str) -> AgentRegistration {
     }
 }
 
+/// Long enough that nothing is free before its end by itself.
+fn long(name: &str) -> AgentRegistration {
+    AgentRegistration {
+        lease: Duration::from_secs(600),
+        ..registration(name, &[])
+    }
+}
+
+/// No process is known to be gone.
+fn living(_session: &str, _host: &str) -> bool {
+    false
+}
+
 fn begun() -> Start {
     Start {
         container: "c1".into(),
@@ -215,7 +228,7 @@ fn a_heartbeat_keeps_what_an_agent_has() {
     each(|name, store| {
         store.launch("j", &job(0, GpuNeed::None)).unwrap();
         let registration = short("alive");
-        store.register(&registration).unwrap();
+        store.register(&registration, &living).unwrap();
         let claim = store.claim(&registration).unwrap().unwrap();
         for _ in 0..5 {
             thread::sleep(SHORT / 4);
@@ -227,13 +240,25 @@ fn a_heartbeat_keeps_what_an_agent_has() {
             "{name}"
         );
         // The name of one that lives is its own.
-        let twin = store.register(&short("alive")).unwrap_err().to_string();
+        let twin = store
+            .register(&short("alive"), &living)
+            .unwrap_err()
+            .to_string();
         assert!(
             twin.contains("an agent `alive` is at work on here"),
             "{twin}"
         );
         store.leave(&registration).unwrap();
-        store.register(&short("alive")).unwrap();
+        store.register(&short("alive"), &living).unwrap();
+        // That of one whose process is gone is free at once, and so is what it had.
+        store.launch("k", &job(0, GpuNeed::None)).unwrap();
+        let killed = long("killed");
+        store.register(&killed, &living).unwrap();
+        let claim = store.claim(&killed).unwrap().unwrap();
+        let is_gone = |session: &str, host: &str| session == killed.session && host == killed.host;
+        let next = long("killed");
+        store.register(&next, &is_gone).unwrap();
+        assert_eq!(store.claim(&next).unwrap().unwrap().id, claim.id, "{name}");
     });
 }
 
@@ -414,7 +439,10 @@ fn a_queue_that_is_gone_takes_and_starts_nothing() {
                 .to_string()
                 .contains("is gone")
         );
-        assert!(store.register(&agent).is_err(), "{name}: nobody serves it");
+        assert!(
+            store.register(&agent, &living).is_err(),
+            "{name}: nobody serves it"
+        );
     });
 }
 

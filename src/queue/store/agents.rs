@@ -1,22 +1,26 @@
 //! Agents: their names and leases, and what they leave to others.
 
 use super::assignment::{assign, requeue, source};
-use super::sql::{Row, Value, all};
+use super::sql::{Row, Tx, Value, all};
 use super::{Store, StoreError};
 use crate::queue::claim::{AgentRegistration, Claim, Held, Start};
 
 impl Store {
-    /// Gives an agent its name.
+    /// Gives an agent its name. One that had it and `is_gone`, by its session and host, is made to leave.
     ///
     /// # Errors
     /// Where another agent that is at work has it, or a queue isn't there.
-    pub fn register(&self, registration: &AgentRegistration) -> Result<(), StoreError> {
+    pub fn register(
+        &self,
+        registration: &AgentRegistration,
+        is_gone: &dyn Fn(&str, &str) -> bool,
+    ) -> Result<(), StoreError> {
         for queue in &registration.queues {
             self.queue(queue)?;
         }
         self.transaction(|tx| {
             let clock = tx.clock()?;
-            let sql = "SELECT host FROM agents WHERE name = $1 AND session <> $2 AND boot = $3 AND lease >= $4";
+            let sql = "SELECT session, host FROM agents WHERE name = $1 AND session <> $2 AND boot = $3 AND lease >= $4";
             let others = tx.query(
                 sql,
                 &[
@@ -27,10 +31,12 @@ impl Store {
                 ],
             )?;
             if let Some(mut other) = others.into_iter().next() {
-                return Err(StoreError::AgentAtWork {
-                    name: registration.name.clone(),
-                    host: other.text()?,
-                });
+                let (session, host) = (other.text()?, other.text()?);
+                if !is_gone(&session, &host) {
+                    let name = registration.name.clone();
+                    return Err(StoreError::AgentAtWork { name, host });
+                }
+                leave(tx, &session)?;
             }
             tx.execute("DELETE FROM agents WHERE name = $1", &[(&registration.name).into()])?;
             tx.execute(
@@ -90,17 +96,7 @@ impl Store {
     /// # Errors
     /// Where the store fails.
     pub fn leave(&self, registration: &AgentRegistration) -> Result<(), StoreError> {
-        self.transaction(|tx| {
-            let session = [Value::from(&registration.session)];
-            let sql = "SELECT id, epoch FROM jobs WHERE session = $1 AND state = 'claimed'";
-            for mut row in tx.query(sql, &session)? {
-                requeue(tx, &row.text()?, row.int()?)?;
-            }
-            let sql = "UPDATE jobs SET lease = 0 WHERE session = $1 AND state = 'running'";
-            tx.execute(sql, &session)?;
-            tx.execute("DELETE FROM agents WHERE session = $1", &session)?;
-            tx.wake()
-        })
+        self.transaction(|tx| leave(tx, &registration.session))
     }
 
     /// Takes over what agents left that say nothing any more. Jobs that they hadn't started wait
@@ -192,6 +188,17 @@ impl Store {
         })
     }
 
+    /// Whether nothing is done for a job any more: it ended, or isn't kept.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub fn is_over(&self, job: &str) -> Result<bool, StoreError> {
+        self.transaction(|tx| {
+            let sql = "SELECT id FROM jobs WHERE id = $1 AND state IN ('claimed', 'running')";
+            Ok(tx.query(sql, &[job.into()])?.is_empty())
+        })
+    }
+
     /// Whether an agent still has a job.
     ///
     /// # Errors
@@ -218,6 +225,19 @@ impl Store {
             Ok(tx.query(&sql, &values)?.is_empty())
         })
     }
+}
+
+/// What [`Store::leave`] does for a session.
+fn leave(tx: &mut dyn Tx, session: &str) -> Result<(), StoreError> {
+    let session = [Value::from(session)];
+    let sql = "SELECT id, epoch FROM jobs WHERE session = $1 AND state = 'claimed'";
+    for mut row in tx.query(sql, &session)? {
+        requeue(tx, &row.text()?, row.int()?)?;
+    }
+    let sql = "UPDATE jobs SET lease = 0 WHERE session = $1 AND state = 'running'";
+    tx.execute(sql, &session)?;
+    tx.execute("DELETE FROM agents WHERE session = $1", &session)?;
+    tx.wake()
 }
 
 fn held(mut row: Row) -> Result<Held, StoreError> {

@@ -198,6 +198,14 @@ impl StoreError {
         Self::NoJob { id: id.to_owned() }
     }
 
+    /// Whether it may work later: the database is away or full.
+    pub fn may_pass(&self) -> bool {
+        matches!(
+            self,
+            Self::Server(_) | Self::ServerFull | Self::Full { .. } | Self::Again
+        )
+    }
+
     /// What the user named, or else what surrounds the store.
     pub fn kind(&self) -> ErrorKind {
         match self {
@@ -270,15 +278,34 @@ impl Store {
     /// # Errors
     /// Where it can't be reached, or isn't a store.
     pub fn open(place: &Place) -> Result<Self, StoreError> {
+        let store = Self::connect(place)?;
+        store.transaction(schema::migrate)?;
+        Ok(store)
+    }
+
+    /// As [`Store::open`]. A database that answered and went away meanwhile is asked again: `wait` is called
+    /// before each time.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_and_wait(place: &Place, wait: &dyn Fn(&StoreError)) -> Result<Self, StoreError> {
+        let store = Self::connect(place)?;
+        loop {
+            match store.transaction(schema::migrate) {
+                Err(error) if error.may_pass() => wait(&error),
+                done => return done.map(|_| store),
+            }
+        }
+    }
+
+    fn connect(place: &Place) -> Result<Self, StoreError> {
         let backend: Box<dyn Backend> = match place {
             Place::File(file) => Box::new(sqlite::Sqlite::open(file)?),
             Place::Postgres(url) => Box::new(postgres::Postgres::open(url)?),
         };
-        let store = Self {
+        Ok(Self {
             backend: Mutex::new(backend),
-        };
-        store.transaction(schema::migrate)?;
-        Ok(store)
+        })
     }
 
     /// What tells it from other stores.
