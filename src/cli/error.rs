@@ -5,6 +5,9 @@ use std::fmt;
 
 use crate::error::ErrorKind;
 
+/// How this machine says that there is no room: on the disk, and of the user's share.
+const NO_ROOM: [&str; 2] = ["(os error 28)", "(os error 122)"];
+
 /// An error as the person at the terminal reads it.
 #[derive(Debug)]
 pub struct CommandError {
@@ -20,15 +23,24 @@ pub struct CommandError {
 pub type CommandResult<T = ()> = Result<T, CommandError>;
 
 impl CommandError {
-    /// An error of the given kind with the display of `message`.
+    /// An error of the given kind with the display of `message`. A disk without room is the environment's,
+    /// whichever file was written.
     pub fn new(kind: ErrorKind, message: impl fmt::Display) -> Self {
-        CommandError {
+        let error = CommandError {
             kind,
             message: message.to_string(),
             hints: Vec::new(),
             evidence: Vec::new(),
             details: Vec::new(),
+        };
+        if NO_ROOM.iter().any(|words| error.message.contains(words)) {
+            let kind = match kind {
+                ErrorKind::User => ErrorKind::Environment,
+                other => other,
+            };
+            return CommandError { kind, ..error }.hint("the disk is full: df -h .");
         }
+        error
     }
 
     /// The build, push or run failed.
@@ -58,7 +70,10 @@ impl CommandError {
 
     /// Adds a line that says what to type next.
     pub fn hint(mut self, hint: impl fmt::Display) -> Self {
-        self.hints.push(hint.to_string());
+        let hint = hint.to_string();
+        if !self.hints.contains(&hint) {
+            self.hints.push(hint);
+        }
         self
     }
 
@@ -117,6 +132,22 @@ impl std::error::Error for CommandError {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_full_disk_is_the_environments() {
+        let full = std::io::Error::from_raw_os_error(28);
+        for (kind, code) in [
+            (ErrorKind::User, 3),
+            (ErrorKind::Environment, 3),
+            (ErrorKind::Work, 1),
+        ] {
+            let error = CommandError::new(kind, format!("a.toml: {full}"));
+            let error = error.hint("the disk is full: df -h .");
+            assert_eq!(error.kind.exit_code(), code);
+            assert_eq!(error.hints(), ["the disk is full: df -h ."]);
+        }
+        assert_eq!(CommandError::user("a.toml: is cut off").hints().len(), 0);
+    }
 
     #[test]
     fn hints_follow_the_message() {

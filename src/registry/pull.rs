@@ -238,7 +238,8 @@ impl Registry {
             scope: &scope,
             what: &what,
         };
-        let (_, bytes) = self.fetch(endpoint, &call, limit).await?;
+        let fetched = self.fetch(endpoint, &call, limit).await;
+        let (_, bytes) = fetched.map_err(|error| missing_blob(error, reference, blob))?;
         let digest = sha256(&bytes);
         if digest != *blob.digest() {
             return Err(mismatch(endpoint, &what, blob.digest().as_ref(), &digest));
@@ -441,6 +442,20 @@ fn media_type(answer: &Response) -> MediaType {
         .and_then(|v| v.to_str().ok())
         .unwrap_or("");
     MediaType::from(text.split(';').next().unwrap_or_default().trim())
+}
+
+/// An answer that a blob isn't there, with the blob's name: the repository may well be.
+pub(super) fn missing_blob(
+    error: RegistryError,
+    reference: &Reference,
+    blob: &Descriptor,
+) -> RegistryError {
+    match error {
+        RegistryError::NotFound { reference: place } => RegistryError::NotFound {
+            reference: format!("{} of {place}, which {reference} needs,", blob.digest()),
+        },
+        other => other,
+    }
 }
 
 fn mismatch(endpoint: &Endpoint, what: &str, expected: &str, found: &Digest) -> RegistryError {

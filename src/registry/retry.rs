@@ -208,6 +208,7 @@ pub(super) async fn refusal(scope: &Scope, what: &str, answer: Response) -> Call
     let text = short_text(answer).await;
     let refusal: Refusal = serde_json::from_str(&text).unwrap_or_default();
     let said = said(&refusal, &text);
+    let said = beside(status, &said).to_owned();
     let has = |code: &str| refusal.errors.iter().any(|e| e.code == code);
     let registry = scope.registry.clone();
     let repository = scope.repository.clone();
@@ -256,6 +257,19 @@ pub(super) async fn refusal(scope: &Scope, what: &str, answer: Response) -> Call
         }
     };
     error.into()
+}
+
+/// What a registry said, without the status that stands before it in every message.
+fn beside(status: StatusCode, said: &str) -> &str {
+    let is_digit = |rest: &&str| rest.starts_with(|c: char| c.is_ascii_digit());
+    let rest = said
+        .strip_prefix(status.as_str())
+        .filter(|rest| !is_digit(rest));
+    let rest = rest.unwrap_or(said).trim_start();
+    let reason = status.canonical_reason().unwrap_or_default();
+    rest.strip_prefix(reason)
+        .unwrap_or(rest)
+        .trim_start_matches([' ', ':'])
 }
 
 fn said(refusal: &Refusal, text: &str) -> String {
@@ -352,6 +366,22 @@ async fn short_text(mut answer: Response) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_status_is_said_once() {
+        let of = |said| beside(StatusCode::INTERNAL_SERVER_ERROR, said);
+        for said in [
+            "",
+            "500",
+            "500 Internal Server Error",
+            "Internal Server Error",
+        ] {
+            assert_eq!(of(said), "", "{said}");
+        }
+        assert_eq!(of("500 Internal Server Error: no disk"), "no disk");
+        assert_eq!(of("no disk"), "no disk");
+        assert_eq!(of("5001 blobs are missing"), "5001 blobs are missing");
+    }
 
     #[test]
     fn a_wait_is_seconds_or_a_date() {

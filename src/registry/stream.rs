@@ -15,6 +15,7 @@ use super::Registry;
 use super::call::{Call, CallBody, Target};
 use super::endpoint::Endpoint;
 use super::error::RegistryError;
+use super::pull::missing_blob;
 use super::retry::next_piece;
 use super::scope::scope_of;
 
@@ -95,7 +96,8 @@ impl BlobStream {
         };
         let mut answer = self.registry.send(&self.endpoint, &call).await?;
         if !answer.status().is_success() {
-            return Err(self.registry.refused(&self.endpoint, &call, answer).await);
+            let refused = self.registry.refused(&self.endpoint, &call, answer).await;
+            return Err(missing_blob(refused, &self.reference, &self.blob));
         }
         let is_part = answer.status() == StatusCode::PARTIAL_CONTENT
             && answer.headers().contains_key(CONTENT_RANGE);

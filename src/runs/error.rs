@@ -57,6 +57,10 @@ impl RunsError {
     /// Of which kind it is.
     pub fn kind(&self) -> ErrorKind {
         match self {
+            Self::Record(RunRecordError::Write { .. })
+            | Self::Store(StoreError::Record(RunRecordError::Write { .. })) => {
+                ErrorKind::Environment
+            }
             Self::Store(_) | Self::Record(_) | Self::NeverPushed { .. } => ErrorKind::User,
             Self::NotAttached { .. } | Self::Id(_) => ErrorKind::User,
             Self::Registry(error) => error.kind(),

@@ -50,7 +50,7 @@ impl From<BuildError> for CommandError {
                 made.hint("push it, and name it with its registry (--base)")
             }
             BuildError::Unwritable { source, .. } if source.kind() == IoErrorKind::StorageFull => {
-                made.hint("the disk is full: df -h .")
+                made
             }
             BuildError::Unwritable { .. } => made.hint(
                 "build in a folder of yours; or write nothing down: --no-lock, without --push",
