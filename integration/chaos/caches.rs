@@ -158,3 +158,72 @@ fn somebody_elses_home_stops_no_build() {
         ran.stderr
     );
 }
+
+#[test]
+fn a_full_disk_below_the_project_has_one_exit_code_for_all_verbs() {
+    let engines = Engines::from_env();
+    let project = project(&engines);
+    let dockerfile = project.read("Dockerfile");
+    let small = Small::mount(&project.path(""), 64);
+    project.write("Dockerfile", &dockerfile);
+    project.write("a.txt", "a");
+    small.fill();
+    let base = engines.base.as_str();
+    let verbs: [&[&str]; 8] = [
+        &[
+            "image",
+            "-f",
+            "Dockerfile",
+            "-t",
+            "a:1",
+            "--builder",
+            &engines.buildkitd,
+        ],
+        &[
+            "image",
+            "-f",
+            "Dockerfile",
+            "-t",
+            "a:1",
+            "--no-lock",
+            "--metadata-file",
+            "m.json",
+            "--builder",
+            &engines.buildkitd,
+        ],
+        &[
+            "lock",
+            "-f",
+            "Dockerfile",
+            "-t",
+            "a:1",
+            "--builder",
+            &engines.buildkitd,
+        ],
+        &["run", "--rm", "--network", "none", base, "true"],
+        &["init"],
+        &["devcontainer", base],
+        &["ci", "github", "--", "-t", "registry.example/a:1"],
+        &["templates", "export", "python", "own.Dockerfile"],
+    ];
+    let path = format!(
+        "{}:{}",
+        engines.bin.display(),
+        std::env::var("PATH").unwrap()
+    );
+    let mut told = Vec::new();
+    for args in verbs {
+        let mut command = project.command(args);
+        command
+            .env("PATH", &path)
+            .env("DOCKER_HOST", &engines.docker_containerd);
+        let ran = Ran::of(&mut command);
+        told.push(format!("{args:?}: {:?} {}", ran.code, ran.stderr));
+    }
+    let all = told.join("\n");
+    for one in &told {
+        assert!(one.contains(": Some(3) "), "{all}");
+        assert!(one.contains("hint: the disk is full: df -h ."), "{all}");
+        assert!(!one.contains("--run-id"), "{all}");
+    }
+}

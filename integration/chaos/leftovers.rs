@@ -4,36 +4,13 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::image::unique;
+use crate::left::left_in;
 use crate::support::engines::Engines;
 use crate::support::mlbuild::{Project, Ran};
 use crate::support::random::Random;
 
 /// System calls that give something a name. `openat` does so only now and then: it has many turns.
 const CALLS: [&str; 5] = ["mkdir", "linkat", "rename", "unlink", "openat"];
-
-/// What lies in a folder and was not finished, or has no business there.
-fn left_in(project: &Project) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut waiting = vec![project.outside().to_owned()];
-    while let Some(folder) = waiting.pop() {
-        for entry in std::fs::read_dir(&folder).unwrap().flatten() {
-            let (path, name) = (
-                entry.path(),
-                entry.file_name().to_string_lossy().into_owned(),
-            );
-            let is_own = folder.ends_with("state/tmp") || folder.ends_with("temporary");
-            let is_half = [".mlbuild-", ".tmp", ".new-", ".hashes-"]
-                .iter()
-                .any(|p| name.starts_with(p));
-            if is_own || is_half {
-                found.push(path.display().to_string());
-            } else if entry.file_type().unwrap().is_dir() {
-                waiting.push(path);
-            }
-        }
-    }
-    found
-}
 
 /// A verb, killed at a turn of a system call; false where it didn't get that far.
 fn is_killed(project: &Project, args: &[String], call: &str, turn: u64) -> bool {

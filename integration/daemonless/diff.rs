@@ -20,7 +20,7 @@ const PYC: &[u8] = b"\xcb\x0d\x0d\x0a\0\0\0\0\x10\x20\x30\x40\x05\0\0\0code";
 const SHADOW: &str = "root:*:19000:0:99999:7:::\nml:*:19000:0:99999:7:::\n";
 const SITE: &str = "opt/venv/lib/python3.11/site-packages";
 
-fn entry(path: &str, kind: EntryKind) -> LayerEntry {
+pub fn entry(path: &str, kind: EntryKind) -> LayerEntry {
     LayerEntry {
         path: EntryPath::from(path),
         kind,
@@ -44,7 +44,7 @@ fn entry(path: &str, kind: EntryKind) -> LayerEntry {
     }
 }
 
-fn file(path: &str, content: impl AsRef<[u8]>) -> (LayerEntry, Vec<u8>) {
+pub fn file(path: &str, content: impl AsRef<[u8]>) -> (LayerEntry, Vec<u8>) {
     let content = content.as_ref().to_vec();
     let mut entry = entry(path, EntryKind::File);
     entry.size = content.len() as u64;

@@ -5,6 +5,8 @@ mod support;
 
 #[path = "../chaos/mod.rs"]
 mod chaos;
+#[path = "../chaos/left.rs"]
+mod left;
 #[path = "../chaos/peers.rs"]
 mod peers;
 
@@ -20,6 +22,7 @@ mod fuzz;
 mod image;
 mod image_layout;
 mod layers;
+mod memory;
 mod queue;
 mod records;
 mod run;

@@ -7,10 +7,16 @@ mod support;
 mod caches;
 #[path = "../chaos/engines.rs"]
 mod chaos;
+#[path = "../chaos/deaths.rs"]
+mod deaths;
+#[path = "../chaos/left.rs"]
+mod left;
 #[path = "../chaos/leftovers.rs"]
 mod leftovers;
 #[path = "../chaos/peers.rs"]
 mod peers;
+#[path = "../chaos/proxy.rs"]
+mod proxy;
 
 mod adopt;
 mod assemble;

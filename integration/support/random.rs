@@ -15,6 +15,11 @@ impl Random {
         Self(seed)
     }
 
+    /// Numbers of this seed.
+    pub fn of(seed: u64) -> Self {
+        Self(seed)
+    }
+
     /// The next number, from 0 up to but not including `limit`.
     pub fn below(&mut self, limit: u64) -> u64 {
         // Knuth's MMIX generator; its high bits are the random ones.

@@ -5,7 +5,7 @@
 //! inputs of which the reader says something new. How many executions and sayings there were is printed
 //! (`--nocapture`); `MLBUILD_FUZZ_SECONDS` makes it longer.
 
-mod mutate;
+pub mod mutate;
 mod targets;
 
 use std::collections::BTreeSet;
@@ -81,6 +81,7 @@ fn fuzz(name: &str) {
         run(seed);
     }
     let mut mutator = Mutator::new(name);
+    println!("{name}: repeat with MLBUILD_TEST_SEED={}", mutator.seed);
     let begun = Instant::now();
     while begun.elapsed() < Duration::from_secs_f64(seconds) {
         for _ in 0..16 {

@@ -44,18 +44,34 @@ const TOKENS: [&[u8]; 40] = [
     b"ustar",
 ];
 
-/// Makes inputs of those that are there; the same ones in every run.
+/// Makes inputs of those that are there; the same ones in every run with the same seed.
 pub struct Mutator {
+    /// What repeats it.
+    pub seed: u64,
     state: u64,
 }
 
 impl Mutator {
-    /// A sequence of its own for a name.
+    /// A sequence of its own for a name; another one for each `MLBUILD_TEST_SEED`.
     pub fn new(name: &str) -> Self {
+        let given = std::env::var("MLBUILD_TEST_SEED").ok();
+        let given: Option<u64> = given.map(|text| text.parse().expect("a whole number"));
         let seed = name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
         });
-        Self { state: seed | 1 }
+        let given = given.unwrap_or(0);
+        Self {
+            seed: given,
+            ..Self::of(seed ^ given.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+        }
+    }
+
+    /// The sequence of a seed.
+    pub fn of(seed: u64) -> Self {
+        Self {
+            seed,
+            state: seed | 1,
+        }
     }
 
     /// A number below `end` (0 where that is 0): xorshift64*.

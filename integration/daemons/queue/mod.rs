@@ -3,6 +3,7 @@
 mod code;
 mod crash;
 mod jobs;
+mod killed;
 mod outages;
 mod podman;
 mod prune;
