@@ -239,6 +239,9 @@ impl BuilderError {
     /// What kind of failure it is.
     pub fn kind(&self) -> ErrorKind {
         match self {
+            // It went away as the build began, or asks for a newer client.
+            Self::Session(SessionError::Refused(_))
+            | Self::Solve(SolveError::Session(SessionError::Refused(_))) => ErrorKind::Environment,
             Self::Discover(DiscoverError::Address { .. })
             | Self::TlsFileMissing { .. }
             | Self::TlsHalfPair

@@ -284,7 +284,7 @@ mod tests {
             },
             size: u64::MAX,
             hash: [order as u8; 32],
-            more: (order % 2 == 0).then(|| {
+            more: order.is_multiple_of(2).then(|| {
                 Box::new(More {
                     link: Some(vec![0; 5000]),
                     device: Some((1, u32::MAX)),
