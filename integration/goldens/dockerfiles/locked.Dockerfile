@@ -58,6 +58,8 @@ RUN --network=none \
     [ -d "$bundled" ] || bundled=/usr/share/python-wheels; \
     python3 -m venv --without-pip /opt/venv; \
     /tmp/uv/*.data/scripts/uv pip install -q --python /opt/venv/bin/python --no-config --no-index --no-deps --find-links "$bundled" pip 'setuptools; python_version < "3.12"'; \
+    # A distribution's pip can be in pieces, which only ensurepip puts together.
+    PYTHONDONTWRITEBYTECODE=1 /opt/venv/bin/python -m pip --version >/dev/null 2>&1 || { rm -rf /opt/venv; python3 -m venv /opt/venv; }; \
     if [ -s /mlbuild/python/requirements.txt ]; then \
       /tmp/uv/*.data/scripts/uv pip install -q --python /opt/venv/bin/python --no-index --no-deps --find-links /mlbuild/python/wheels --require-hashes -r /mlbuild/python/requirements.txt; \
     fi; \

@@ -51,6 +51,8 @@ RUN --mount=type=cache,id=mlbuild-python,target=/root/.cache \
     }; \
     python3 -m venv --without-pip /opt/venv; \
     "$uv" pip install -q --python /opt/venv/bin/python --no-config --no-index --no-deps --find-links "$bundled" pip 'setuptools; python_version < "3.12"'; \
+    # A distribution's pip can be in pieces, which only ensurepip puts together.
+    PYTHONDONTWRITEBYTECODE=1 /opt/venv/bin/python -m pip --version >/dev/null 2>&1 || { rm -rf /opt/venv; python3 -m venv /opt/venv; }; \
     for file in /opt/mlbuild/requirements*.txt; do if [ -f "$file" ]; then set -- "$@" -r "$file"; fi; done; \
     [ $# = 0 ] || "$uv" pip install -q --python /opt/venv/bin/python "$@"; \
     PYTHONHASHSEED=0 /opt/venv/bin/python -m compileall -qq -j0 --invalidation-mode unchecked-hash /opt/venv/lib || true

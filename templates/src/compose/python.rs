@@ -417,6 +417,8 @@ pub(super) fn environment_by_uv(uv: &str) -> String {
         r#"
 python3 -m venv --without-pip {VENV};
 {uv} pip install -q --python {VENV}/bin/python --no-config --no-index --no-deps --find-links "$bundled" pip 'setuptools; python_version < "3.12"';
+# A distribution's pip can be in pieces, which only ensurepip puts together.
+PYTHONDONTWRITEBYTECODE=1 {VENV}/bin/python -m pip --version >/dev/null 2>&1 || {{ rm -rf {VENV}; python3 -m venv {VENV}; }};
 "#
     )
 }
