@@ -19,6 +19,7 @@ mod image;
 mod logs;
 pub mod pod_image;
 mod record;
+mod runai;
 mod variables;
 
 use std::io;
@@ -32,6 +33,7 @@ pub use self::error::SubmitError;
 pub use self::find::{JobQuery, running_pod};
 pub use self::follow::{FollowEnd, LogSink, follow};
 pub use self::logs::{last_lines, printing_pod};
+pub use self::runai::runai_line;
 
 use crate::kubernetes::{Cluster, ClusterTarget, connect};
 use crate::registry::RegistryOptions;

@@ -100,7 +100,7 @@ pub(super) fn from_file(flag: &'static str, path: &str) -> Result<Vec<Assignment
 }
 
 /// What a variable may be called in a pod, and in a Secret.
-fn check_name(name: &str) -> Result<(), SubmitError> {
+pub(super) fn check_name(name: &str) -> Result<(), SubmitError> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
     if name.chars().all(is_plain) && !name.starts_with(|c: char| c.is_ascii_digit()) {
         return Ok(());

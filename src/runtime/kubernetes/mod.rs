@@ -27,7 +27,7 @@ use super::spec::RunSpec;
 use super::value::Assignment;
 
 pub use names::{label_value, name_for, why_no_name};
-pub use runai::runai;
+pub use runai::{RunaiCli, runai};
 pub use submit_flags::{SUBMIT, SubmitFlags};
 
 /// The label that says who made an object.

@@ -14,37 +14,50 @@ pub(super) const AMD: &str = "amd.com/gpu";
 const NOT_CHOSEN: &str =
     "Kubernetes hands out GPUs by number, not by index: which ones is the node's choice";
 
-/// `--gpus`.
-pub(super) fn gpus(builder: &mut JobBuilder, text: &str) {
-    // Docker reads it as one line of comma-separated values; a list of devices is quoted.
+/// What `--gpus` asks for.
+pub(super) enum AskedGpus {
+    /// So many.
+    Number(u32),
+    /// Those of one machine, by number or UUID.
+    Devices(Vec<String>),
+    /// All, or something that isn't understood.
+    Unclear,
+}
+
+/// Reads the value of `--gpus`: as docker does, one line of comma-separated values in which a list of
+/// devices is quoted.
+pub(super) fn asked_gpus(text: &str) -> AskedGpus {
     let bare = text.replace('"', "");
     let mut number = None;
-    let mut devices: Option<Vec<&str>> = None;
+    let mut devices: Option<Vec<String>> = None;
     for field in bare.split(',') {
         match (field.split_once('='), &mut devices) {
             (Some(("count", count)), _) => number = Some(count),
-            (Some(("device", first)), _) => devices = Some(vec![first]),
+            (Some(("device", first)), _) => devices = Some(vec![first.to_owned()]),
             (Some(("capabilities" | "driver" | "options", _)), _) => {}
-            (None, Some(list)) => list.push(field),
+            (None, Some(list)) => list.push(field.to_owned()),
             (None, None) => number = number.or(Some(field)),
-            (Some(_), _) => {
-                return builder.refuse(
-                    "--gpus",
-                    format!("`{text}` isn't understood; write --gpus N"),
-                );
-            }
+            (Some(_), _) => return AskedGpus::Unclear,
         }
     }
-    if let Some(list) = devices {
-        builder.warn("--gpus", NOT_CHOSEN);
-        let number = u32::try_from(list.len()).unwrap_or(u32::MAX);
-        builder.gpus = Some((number, "--gpus".to_owned()));
-        return;
+    match (devices, number.map(str::parse)) {
+        (Some(list), _) => AskedGpus::Devices(list),
+        (None, Some(Ok(number))) => AskedGpus::Number(number),
+        _ => AskedGpus::Unclear,
     }
-    match number.map(str::parse::<u32>) {
-        Some(Ok(0)) => {}
-        Some(Ok(number)) => builder.gpus = Some((number, "--gpus".to_owned())),
-        _ => builder.refuse(
+}
+
+/// `--gpus`.
+pub(super) fn gpus(builder: &mut JobBuilder, text: &str) {
+    match asked_gpus(text) {
+        AskedGpus::Devices(list) => {
+            builder.warn("--gpus", NOT_CHOSEN);
+            let number = u32::try_from(list.len()).unwrap_or(u32::MAX);
+            builder.gpus = Some((number, "--gpus".to_owned()));
+        }
+        AskedGpus::Number(0) => {}
+        AskedGpus::Number(number) => builder.gpus = Some((number, "--gpus".to_owned())),
+        AskedGpus::Unclear => builder.refuse(
             "--gpus",
             format!("`{text}`: a Job says how many, because nodes differ; write --gpus 1"),
         ),

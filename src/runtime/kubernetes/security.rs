@@ -44,8 +44,7 @@ pub(super) fn group(builder: &mut JobBuilder, text: &str) {
 
 /// `--cap-add`, `--cap-drop`.
 pub(super) fn capability(builder: &mut JobBuilder, adds: bool, name: &str) {
-    let name = name.to_ascii_uppercase();
-    let name = name.strip_prefix("CAP_").unwrap_or(&name).to_owned();
+    let name = capability_name(name);
     let capabilities = builder.capabilities();
     let list = if adds {
         &mut capabilities.add
@@ -53,6 +52,12 @@ pub(super) fn capability(builder: &mut JobBuilder, adds: bool, name: &str) {
         &mut capabilities.drop
     };
     list.get_or_insert_default().push(name);
+}
+
+/// A capability as Kubernetes names it: `SYS_PTRACE`.
+pub(super) fn capability_name(name: &str) -> String {
+    let name = name.to_ascii_uppercase();
+    name.strip_prefix("CAP_").unwrap_or(&name).to_owned()
 }
 
 /// `--security-opt`.

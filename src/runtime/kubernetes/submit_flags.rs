@@ -30,11 +30,13 @@ static OWN_FLAGS: &[Flag] = &[
     Flag::list("secret-env", Kind::Assignment, "NAME=SECRET[:KEY]", "Variable from a Secret that is there; the key is NAME otherwise.").own().not_in_config(),
     Flag::list("resource", Kind::Assignment, "NAME=N", "What a device plugin counts, such as rdma/hca=1.").own().not_in_config(),
     Flag::one("gpu-resource", WORDS, "nvidia|amd|NAME", "What counts the GPUs of --gpus (default: nvidia, nvidia.com/gpu).").own().not_in_config(),
+    Flag::one("gpu-fraction", Kind::Decimal, "PART", "Part of one GPU, such as 0.5; Run:ai alone has it (--format runai).").own().not_in_config(),
+    Flag::one("gpu-memory", Kind::Bytes, "SIZE", "Memory of one GPU, such as 10g, in place of a whole one; Run:ai alone has it (--format runai).").own().not_in_config(),
     Flag::switch("local-image", "Start the image that the node has, and never pull it.").own().not_in_config(),
     Flag::one("dry-run", Kind::OneOf(&["client", "server"]), "client|server", "Only show the Job: as it is written (client, also where nothing is said), or as the cluster would take it (server).")
         .bare("client").own().not_in_config(),
     Flag::one("output", Kind::OneOf(&["yaml", "json"]), "yaml|json", "Print the Job.").short('o').own().not_in_config(),
-    Flag::one("format", Kind::OneOf(&["text", "json", "runai"]), "text|json|runai", "What --detach prints; runai: print the equivalent `runai submit` line, and start nothing.").own().not_in_config(),
+    Flag::one("format", Kind::OneOf(&["text", "json", "runai", "runai-training"]), "text|json|runai|runai-training", "What --detach prints; runai: print the equivalent line of `runai submit`, runai-training: of the newer `runai training submit`; nothing is started then.").own().not_in_config(),
     Flag::switch("no-defaults", "Leave out what mlbuild adds for machine learning: /dev/shm of 1g, and the tracker's key.").own().not_in_config(),
     Flag::switch("no-record", "Write no record of the run into mlbuild.runs.").own().not_in_config(),
     Flag::one("run-id", WORDS, "ID", "Id of the run; otherwise WANDB_RUN_ID, or a new one.").own().not_in_config(),
@@ -85,6 +87,10 @@ fn apply(builder: &mut JobBuilder, setting: &Setting) {
         (Value::Assignment(assignment), _) => assigned(builder, setting, assignment),
         (Value::Text(text), "nfs") => volumes::nfs(builder, text),
         (Value::Text(text), "toleration") => toleration(builder, text),
+        (Value::Text(_), "gpu-fraction" | "gpu-memory") => builder.refuse(
+            setting.word(),
+            "Kubernetes hands out whole GPUs; for a cluster with Run:ai: --format runai-training",
+        ),
         (Value::Text(text), "gpu-resource") => gpu_resource(builder, text),
         (
             Value::Text(text),
@@ -169,8 +175,27 @@ fn gpu_resource(builder: &mut JobBuilder, text: &str) {
     builder.gpu_resource = Some(resource.to_owned());
 }
 
-/// `KEY[=VALUE][:EFFECT]`, as kubectl writes taints.
 fn toleration(builder: &mut JobBuilder, text: &str) {
+    match toleration_of(text) {
+        Some(toleration) => builder
+            .pod
+            .tolerations
+            .get_or_insert_default()
+            .push(toleration),
+        None => builder.refuse(
+            format!("--toleration {text}"),
+            format!(
+                "write KEY=VALUE:EFFECT, the effect one of {}",
+                EFFECTS.join(", ")
+            ),
+        ),
+    }
+}
+
+const EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
+
+/// Reads `KEY[=VALUE][:EFFECT]`, as kubectl writes taints.
+pub(super) fn toleration_of(text: &str) -> Option<Toleration> {
     let (taint, effect) = match text.rsplit_once(':') {
         Some((taint, effect)) => (taint, Some(effect)),
         None => (text, None),
@@ -179,22 +204,14 @@ fn toleration(builder: &mut JobBuilder, text: &str) {
         Some((key, value)) => (key, Some(value)),
         None => (taint, None),
     };
-    let effects = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
-    if !is_key(key) || effect.is_some_and(|effect| !effects.contains(&effect)) {
-        return builder.refuse(
-            format!("--toleration {text}"),
-            format!(
-                "write KEY=VALUE:EFFECT, the effect one of {}",
-                effects.join(", ")
-            ),
-        );
+    if !is_key(key) || effect.is_some_and(|effect| !EFFECTS.contains(&effect)) {
+        return None;
     }
-    let list = builder.pod.tolerations.get_or_insert_default();
-    list.push(Toleration {
+    Some(Toleration {
         key: Some(key.to_owned()),
         operator: Some(if value.is_some() { "Equal" } else { "Exists" }.to_owned()),
         value: value.map(str::to_owned),
         effect: effect.map(str::to_owned),
         toleration_seconds: None,
-    });
+    })
 }

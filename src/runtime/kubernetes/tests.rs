@@ -4,7 +4,7 @@ use serde_json::Value as Json;
 
 use super::*;
 use crate::runtime::Rule;
-use crate::runtime::{FLAGS, Kind, Owner, shell_line};
+use crate::runtime::{FLAGS, Kind, Owner};
 
 const DIGEST: &str = "sha256:1111111111111111111111111111111111111111111111111111111111111111";
 
@@ -210,7 +210,7 @@ fn labels_are_those_that_kubernetes_takes() {
 }
 
 /// A value that the flag takes, and that asks for something.
-fn sample(name: &str, kind: Kind) -> &'static str {
+pub(super) fn sample(name: &str, kind: Kind) -> &'static str {
     match (name, kind) {
         ("storage-opt", _) => "size=1g",
         ("tmpfs", _) => "/t",
@@ -278,25 +278,4 @@ fn names_are_checked_before_the_cluster_is_asked() {
     };
     let form = job(&RunSpec::default(), &SubmitFlags::default(), &context);
     insta::assert_snapshot!(named(&form.refused));
-}
-
-#[test]
-fn the_same_for_runai() {
-    let line = |line: &str| {
-        let parsed = SUBMIT
-            .parse_with_image(&shlex::split(line).unwrap())
-            .unwrap();
-        let name = parsed.spec.options.text("name").map(str::to_owned);
-        let line = runai(&parsed.spec, &SubmitFlags::new(parsed.own), name.as_deref());
-        format!("{}\n{}", shell_line(&line.form), named(&line.left_out))
-    };
-    insta::assert_snapshot!(line(
-        "--runtime=nvidia --shm-size 16G -it --rm -e HOSTNAME=ws -v /raid/public/sets:/root/dataset:ro \
-         nvcr.io/nvidia/pytorch:19.12-py3"
-    ), @"runai submit --image nvcr.io/nvidia/pytorch:19.12-py3 --gpu 1 --large-shm --interactive --environment HOSTNAME=ws --volume /raid/public/sets:/root/dataset:ro");
-    insta::assert_snapshot!(line(
-        "--name train --gpus 2 --ipc=host -w /app --local-image --pull never -u 1000 --cpus 2 -m 8g -p 8888:8888 \
-         --pvc data:/data:ro --entrypoint python --restart on-failure:2 -n runai-team img train.py 'a b'"
-    ));
-    insta::assert_snapshot!(line("--gpus all --privileged --nfs nas:/a:/b img"));
 }

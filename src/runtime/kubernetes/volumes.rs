@@ -127,26 +127,41 @@ pub(super) fn claim(builder: &mut JobBuilder, volume: &Volume) {
 
 /// `--nfs SERVER:/EXPORT:DIR[:ro]`.
 pub(super) fn nfs(builder: &mut JobBuilder, text: &str) {
-    let (rest, readonly) = match text.strip_suffix(":ro") {
-        Some(rest) => (rest, true),
-        None => (text, false),
-    };
-    let parts = rest.rsplit_once(':').and_then(|(left, target)| {
-        let (server, export) = left.rsplit_once(':')?;
-        let good = !server.is_empty() && export.starts_with('/') && target.starts_with('/');
-        good.then_some((server, export, target))
-    });
-    match parts {
+    match nfs_parts(text) {
         None => builder.refuse(
             format!("--nfs {text}"),
             "write SERVER:/EXPORT:DIR or SERVER:/EXPORT:DIR:ro",
         ),
-        Some((server, export, target)) => {
+        Some((server, export, target, readonly)) => {
             let mut mount = at(target);
             mount.read_only = readonly.then_some(true);
             builder.mount(nfs_volume(server, export, readonly), mount);
         }
     }
+}
+
+/// The parts of `SERVER:/EXPORT:DIR[:ro]`: server, export, folder, and whether it can only be read.
+pub(super) fn nfs_parts(text: &str) -> Option<(&str, &str, &str, bool)> {
+    let (rest, readonly) = match text.strip_suffix(":ro") {
+        Some(rest) => (rest, true),
+        None => (text, false),
+    };
+    let (left, target) = rest.rsplit_once(':')?;
+    let (server, export) = left.rsplit_once(':')?;
+    let is_good = !server.is_empty() && export.starts_with('/') && target.starts_with('/');
+    is_good.then_some((server, export, target, readonly))
+}
+
+/// Server and export of a mount with docker's options for NFS.
+pub(super) fn nfs_of(mount: &Mount) -> Option<(String, String)> {
+    let mut nfs = Nfs::default();
+    for (key, value) in &mount.options {
+        if key == "volume-opt" {
+            nfs.read(value.as_deref().unwrap_or_default());
+        }
+    }
+    let is_whole = mount.kind == "volume" && nfs.is_nfs;
+    nfs.server.zip(nfs.export).filter(|_| is_whole)
 }
 
 /// `--secret SECRET:DIR`.

@@ -16,10 +16,10 @@ use crate::cli::support::run_line::with_config;
 use crate::cli::support::runtime::wait_for;
 use crate::cli::support::trust;
 use crate::kubernetes::{ClusterTarget, End};
-use crate::runtime::kubernetes::{self, SUBMIT, SubmitFlags};
+use crate::runtime::kubernetes::{RunaiCli, SUBMIT, SubmitFlags};
 use crate::runtime::{Options, Parsed, RunSpec, shell_line};
 use crate::settings;
-use crate::start::{unsupported, without_secrets};
+use crate::start::unsupported;
 use crate::submit::{self, FollowEnd, INTERRUPTED, SubmitEnd, SubmitRequest, Waiter};
 
 /// Run a container as docker run does, as a Job of a Kubernetes cluster.
@@ -55,8 +55,15 @@ pub fn run(args: &SubmitArgs) -> CommandResult<u8> {
     let wishes = config.wishes.clone();
     // What `[run]` has for mlbuild run's own flags isn't meant for a cluster.
     let Parsed { spec, .. } = with_config(parsed, config, &folder)?;
-    if own.text("format") == Some("runai") {
-        return runai(&spec, own).map(|()| 0);
+    let runai_cli = match own.text("format") {
+        Some("runai") => Some(RunaiCli::Submit),
+        Some("runai-training") => Some(RunaiCli::TrainingSubmit),
+        _ => None,
+    };
+    if let Some(cli) = runai_cli {
+        // Variables come from this machine's files, as they would for a Job.
+        trust::check(&folder, &wishes, own.is_on("trust"))?;
+        return runai(spec, own, cli).map(|()| 0);
     }
     if own.text("dry-run") != Some("client") {
         trust::check(&folder, &wishes, own.is_on("trust"))?;
@@ -143,11 +150,10 @@ fn target(own: &Options) -> ClusterTarget {
     }
 }
 
-/// `--format runai`.
-fn runai(spec: &RunSpec, own: Options) -> CommandResult {
-    let spec = &without_secrets(spec.clone(), &Terminal::default());
-    let name = spec.options.text("name").map(str::to_owned);
-    let line = kubernetes::runai(spec, &SubmitFlags::new(own), name.as_deref());
-    unsupported::warn(&line.left_out, &Terminal::default());
+/// `--format runai` and `runai-training`.
+fn runai(spec: RunSpec, own: Options, cli: RunaiCli) -> CommandResult {
+    let reporter = Terminal::default();
+    let line = submit::runai_line(spec, &SubmitFlags::new(own), cli, &reporter)?;
+    unsupported::warn(&line.left_out, &reporter);
     output::answer(&shell_line(&line.form))
 }
