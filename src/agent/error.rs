@@ -20,7 +20,7 @@ pub enum AgentError {
     #[error(transparent)]
     Config(#[from] LaunchConfigError),
     /// The configuration has a builder that can only push, and nothing to push to.
-    #[error("{}: builder.type is buildkit, and no registry is named that it could push to", path.display())]
+    #[error("{}: builder.type is buildkit or kaniko, and no registry is named that it could push to", path.display())]
     NothingToPushTo {
         /// The configuration.
         path: PathBuf,

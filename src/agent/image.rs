@@ -84,7 +84,7 @@ fn key(agent: &Agent, source: &Source, base: Option<&String>) -> String {
     let place = agent
         .registry
         .as_ref()
-        .unwrap_or(&agent.registration.engine);
+        .map_or(&agent.registration.engine, |to| &to.repository);
     let mut hash = Sha256::new();
     let parts = [
         code,
@@ -121,7 +121,7 @@ fn build(
     let request = ImageBuild {
         folder: code.to_owned(),
         name: match &agent.registry {
-            Some(registry) => format!("{registry}/mlbuild-job:{key}"),
+            Some(to) => to.image(key),
             None => format!("mlbuild-job:{key}"),
         },
         push: agent.registry.is_some(),

@@ -245,6 +245,9 @@ fn config(
     for key in &config.unused {
         reporter.warning(format!("{}: `{key}` means nothing here", file.display()));
     }
+    for note in &config.notes {
+        reporter.warning(format!("{}: {note}", file.display()));
+    }
     if config.builder.kind == BuilderKind::Buildkit && config.registry.is_none() {
         return Err(AgentError::NothingToPushTo { path: file });
     }

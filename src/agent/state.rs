@@ -12,7 +12,7 @@ use super::builds::ImageBuilds;
 use super::containers::Containers;
 use super::error::JobError;
 use super::handle::JobHandle;
-use crate::queue::{AgentRegistration, Builder, Policy, Store, StoreError};
+use crate::queue::{AgentRegistration, Builder, Destination, Policy, Store, StoreError};
 use crate::reporter::Reporter;
 
 /// How long before a store that doesn't answer is asked again.
@@ -28,7 +28,7 @@ pub(super) struct Agent {
     pub(super) _alive: Option<Alive>,
     pub(super) containers: Arc<Containers>,
     pub(super) builder: Builder,
-    pub(super) registry: Option<String>,
+    pub(super) registry: Option<Destination>,
     /// What jobs may do on this machine.
     pub(super) policy: Policy,
     /// The file that says so.

@@ -32,7 +32,7 @@ const OF_WANDB: [&str; 9] = [
     "stopped_run_timeout",
     "resource",
 ];
-const BUILDER_KEYS: [&str; 2] = ["type", "accelerator"];
+const BUILDER_KEYS: [&str; 4] = ["type", "accelerator", "destination", "uri"];
 
 /// What an agent is told.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -43,12 +43,28 @@ pub struct LaunchConfig {
     pub queues: Vec<String>,
     /// How it builds images of jobs from code.
     pub builder: Builder,
-    /// Where it pushes them: `HOST/NAME`.
-    pub registry: Option<String>,
+    /// Where it pushes them.
+    pub registry: Option<Destination>,
     /// What it lets jobs do on its machine.
     pub policy: Policy,
     /// What the file says and what has no meaning here.
     pub unused: Vec<String>,
+    /// What the file says and what is done in another way here, as a sentence each.
+    pub notes: Vec<String>,
+}
+
+/// Where images are pushed to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Destination {
+    /// The repository: `HOST/NAME`.
+    pub repository: String,
+}
+
+impl Destination {
+    /// The image of an inputs' hash.
+    pub fn image(&self, hash: &str) -> String {
+        format!("{}:{hash}", self.repository)
+    }
 }
 
 /// How images are built.
@@ -110,11 +126,15 @@ impl LaunchConfig {
                 LaunchConfigError::Yaml(error.without_snippet().to_string())
             })?;
         for (key, value) in document {
+            // A key without a value is as if it weren't there: W&B's Helm chart writes such.
+            if value.is_null() && KEYS.contains(&key.as_str()) {
+                continue;
+            }
             match key.as_str() {
                 "max_jobs" => config.max_jobs = Some(max_jobs(typed(&key, value)?)?),
                 "queues" => config.queues = typed(&key, value)?,
-                "builder" => config.builder = builder(typed(&key, value)?, &mut config.unused)?,
-                "registry" => config.registry = registry(typed(&key, value)?, &mut config.unused)?,
+                "builder" => config.read_builder(typed(&key, value)?)?,
+                "registry" => config.read_registry(typed(&key, value)?)?,
                 "policy" => config.policy = typed(&key, value)?,
                 "environment" => environment(&typed(&key, value)?, &mut config.unused),
                 key if OF_WANDB.contains(&key) => config.unused.push(key.to_owned()),
@@ -134,61 +154,135 @@ fn max_jobs(written: i64) -> Result<usize> {
     }
 }
 
-fn builder(table: Map<String, Value>, unused: &mut Vec<String>) -> Result<Builder> {
-    const OF_OTHERS: [&str; 6] = [
-        "build-context-store",
-        "build-job-name",
-        "destination",
-        "kaniko-config",
-        "platform",
-        "image",
-    ];
-    let mut builder = Builder::default();
-    for (key, value) in table {
-        let name = format!("builder.{key}");
-        match key.as_str() {
-            "type" => {
-                let kind = typed(&name, value.clone());
-                builder.kind = kind.map_err(|_| LaunchConfigError::Builder {
-                    key: name,
-                    value: value.to_string(),
-                })?;
+/// Keys of `builder` that only Kaniko or W&B's own build jobs have a use for.
+const BUILDER_OF_WANDB: [&str; 9] = [
+    "build-context-store",
+    "build-job-name",
+    "image",
+    "kaniko-config",
+    "kaniko-image",
+    "platform",
+    "repository",
+    "secret-key",
+    "secret-name",
+];
+
+impl LaunchConfig {
+    fn read_builder(&mut self, table: Map<String, Value>) -> Result<()> {
+        let (mut named, mut uri) = (None, None);
+        for (key, value) in table {
+            let name = format!("builder.{key}");
+            match key.as_str() {
+                _ if value.is_null() => {}
+                "type" => self.builder.kind = self.builder_kind(&name, &value)?,
+                "accelerator" => self.builder.base_image = base_image(&name, value)?,
+                "destination" => named = Some(self.repository(&name, value)?),
+                // So W&B's page writes it for Google Cloud and Azure.
+                "uri" => uri = Some(self.repository(&name, value)?),
+                key if BUILDER_OF_WANDB.contains(&key) => self.unused.push(name),
+                key => return Err(unknown(&name, key, &BUILDER_KEYS)),
             }
-            "accelerator" => {
-                let mut table: Map<String, Value> = typed(&name, value)?;
-                if let Some(base) = table.remove("base_image") {
-                    builder.base_image = Some(typed("builder.accelerator.base_image", base)?);
-                }
-                if let Some(key) = table.keys().next() {
-                    return Err(unknown(&format!("{name}.{key}"), key, &["base_image"]));
-                }
+        }
+        if named.is_some() && uri.is_some() {
+            self.notes
+                .push("builder.uri: builder.destination is used in its place".to_owned());
+        }
+        if let Some(repository) = named.or(uri) {
+            if self.registry.is_some() {
+                self.notes
+                    .push("registry.uri: builder.destination is used in its place".to_owned());
             }
-            key if OF_OTHERS.contains(&key) => unused.push(name),
-            key => return Err(unknown(&name, key, &BUILDER_KEYS)),
+            self.registry = Some(Destination { repository });
+        }
+        Ok(())
+    }
+
+    fn builder_kind(&mut self, name: &str, value: &Value) -> Result<BuilderKind> {
+        if value.as_str() == Some("kaniko") {
+            let note = "builder.type: for kaniko, images are built with the BuildKit that this agent finds";
+            self.notes.push(note.to_owned());
+            return Ok(BuilderKind::Buildkit);
+        }
+        typed(name, value.clone()).map_err(|_| LaunchConfigError::Builder {
+            key: name.to_owned(),
+            value: value.to_string(),
+        })
+    }
+
+    fn read_registry(&mut self, table: Map<String, Value>) -> Result<()> {
+        for (key, value) in table {
+            let name = format!("registry.{key}");
+            match key.as_str() {
+                _ if value.is_null() => {}
+                "uri" => {
+                    let place = self.repository(&name, value)?;
+                    if self.registry.is_some() {
+                        self.notes.push(
+                            "registry.uri: builder.destination is used in its place".to_owned(),
+                        );
+                    } else {
+                        // Below a place that has several names.
+                        let repository = format!("{place}/mlbuild-job");
+                        self.registry = Some(Destination { repository });
+                    }
+                }
+                "type" => {
+                    typed::<String>(&name, value)?;
+                    self.notes.push(
+                        "registry.type: registries' log-ins are Docker's, whatever the type"
+                            .to_owned(),
+                    );
+                }
+                "repository" | "project" | "region" | "image-name" => self.unused.push(name),
+                key => return Err(unknown(&name, key, &["uri", "type"])),
+            }
+        }
+        Ok(())
+    }
+
+    /// A repository without a scheme and a tag, which W&B's agent takes away too: an image's tag is the
+    /// hash of what it is built of.
+    fn repository(&mut self, name: &str, value: Value) -> Result<String> {
+        let written: String = typed(name, value)?;
+        let bare = ["https://", "http://"]
+            .into_iter()
+            .find_map(|scheme| written.strip_prefix(scheme));
+        let bare = bare.unwrap_or(&written).trim_end_matches('/');
+        let last = bare.rfind('/').map_or(0, |at| at + 1);
+        // A colon before any slash is a port's.
+        let tag = bare[last..]
+            .find(':')
+            .filter(|_| last > 0)
+            .map(|at| last + at);
+        let (repository, tag) = match tag {
+            Some(at) => (&bare[..at], Some(&bare[at + 1..])),
+            None => (bare, None),
+        };
+        if let Some(tag) = tag.filter(|tag| !tag.is_empty()) {
+            self.notes.push(format!(
+                "{name}: the tag `{tag}` isn't used: an image's tag is the hash of its code"
+            ));
+        }
+        let repository = repository.trim_end_matches('/');
+        let sample = format!("{repository}/image:tag");
+        match mlbuild_templates::reference::parse(&sample) {
+            Ok(_) if !repository.is_empty() => Ok(repository.to_owned()),
+            _ => Err(LaunchConfigError::Type {
+                key: name.to_owned(),
+                why: format!("`{written}` is no place of a registry; write HOST/NAME"),
+            }),
         }
     }
-    Ok(builder)
 }
 
-fn registry(table: Map<String, Value>, unused: &mut Vec<String>) -> Result<Option<String>> {
-    let mut uri = None;
-    for (key, value) in table {
-        let name = format!("registry.{key}");
-        match key.as_str() {
-            "uri" => {
-                uri = Some(
-                    typed::<String>(&name, value)?
-                        .trim_end_matches('/')
-                        .to_owned(),
-                )
-            }
-            // Log-ins are those of Docker, whatever the registry's kind.
-            "type" => {}
-            "repository" | "project" | "region" | "image-name" => unused.push(name),
-            key => return Err(unknown(&name, key, &["uri", "type"])),
-        }
+fn base_image(name: &str, value: Value) -> Result<Option<String>> {
+    let mut table: Map<String, Value> = typed(name, value)?;
+    let base = table.remove("base_image").filter(|base| !base.is_null());
+    if let Some(key) = table.keys().next() {
+        return Err(unknown(&format!("{name}.{key}"), key, &["base_image"]));
     }
-    Ok(uri)
+    base.map(|base| typed("builder.accelerator.base_image", base))
+        .transpose()
 }
 
 /// W&B's agent logs in to a cloud with it. Here registries' log-ins are Docker's.
@@ -233,8 +327,13 @@ mod tests {
                 kind: BuilderKind::Noop,
                 base_image: Some("tensorflow/tensorflow:latest-gpu".into()),
             },
-            registry: Some("registry.example/jobs".into()),
+            registry: Some(Destination {
+                repository: "registry.example/jobs/mlbuild-job".into(),
+            }),
             policy: Policy::default(),
+            notes: vec![
+                "registry.type: registries' log-ins are Docker's, whatever the type".into(),
+            ],
             unused: vec![
                 "entity".into(),
                 "environment.region".into(),
@@ -245,5 +344,50 @@ mod tests {
         config.unused.sort();
         assert_eq!(config, wanted);
         assert_eq!(LaunchConfig::parse("").unwrap(), LaunchConfig::default());
+    }
+
+    /// The examples of W&B's page "Set up launch agent": what becomes of each key.
+    #[test]
+    fn each_documented_key_is_used_or_named() {
+        let read = |text: &str| {
+            let config =
+                LaunchConfig::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+            let to = config
+                .registry
+                .map_or("-".to_owned(), |to| to.image("HASH"));
+            let mut unused = config.unused;
+            unused.sort();
+            format!(
+                "{:?} {to}\n  unused: {}\n  {}",
+                config.builder.kind,
+                unused.join(" "),
+                config.notes.join("\n  ")
+            )
+        };
+        insta::assert_snapshot!([
+            "environment:\n  type: aws\n  region: eu-1\nbuilder:\n  type: kaniko\n  destination: 1.ecr.eu-1.amazonaws.com/name\n  build-context-store: s3://bucket/path\n",
+            "environment:\n  type: gcp\n  region: eu-1\n  project: p\nbuilder:\n  type: docker\n  uri: eu-1-docker.pkg.dev/p/repo/name\n  build-context-store: gs://bucket/path\n",
+            "environment:\n  type: azure\nbuilder:\n  type: kaniko\n  destination: https://me.azurecr.io/name\n  build-context-store: https://store.blob.core.windows.net/box\n  kaniko-image: kaniko:1\n",
+            "environment:\n  type: local\nregistry:\n  type: acr\n  uri: https://me.azurecr.io/name:v1\nbuilder:\n  type: buildkit\n  secret-name: s\n  secret-key: k\n",
+            "queues: [q]\nregistry:\n  type:\n  uri:\nbuilder:\n  type: noop\n  build-context-store:\nenvironment:\n",
+            "registry:\n  uri: localhost:5000\n",
+            "registry:\n  uri: r.example/a\nbuilder:\n  destination: r.example:5000/b:c\n  uri: r.example/d\n",
+        ]
+        .map(read)
+        .join("\n"));
+    }
+
+    #[test]
+    fn a_place_that_is_none_is_refused_by_its_key() {
+        for (text, wanted) in [
+            ("builder: {destination: ''}", "builder.destination"),
+            ("builder: {uri: 'a b/c'}", "builder.uri"),
+            ("registry: {uri: 'https://'}", "registry.uri"),
+            ("builder: {type: kanikoo}", "builder.type"),
+            ("builder: {dest: a/b}", "builder.dest"),
+        ] {
+            let said = LaunchConfig::parse(text).unwrap_err().to_string();
+            assert!(said.contains(wanted), "{text}: {said}");
+        }
     }
 }

@@ -18,7 +18,7 @@ pub use claim::{AgentRegistration, Claim, End, Held, Start};
 pub use config::{QueueConfig, gpu_need, override_of, without_gpus};
 pub use error::{LaunchConfigError, QueueConfigError};
 pub use job::{Attempt, GpuNeed, Job, NewJob, Queue, Source, State};
-pub use launch_config::{Builder, BuilderKind, LaunchConfig};
+pub use launch_config::{Builder, BuilderKind, Destination, LaunchConfig};
 pub use macros::{JobFacts, MacroError};
 pub use policy::{Policy, PolicyError, PolicyQuestion, may_override};
 pub use secret::SecretError;

@@ -52,7 +52,9 @@ impl From<LaunchConfigError> for CommandError {
             LaunchConfigError::MaxJobs(_) => {
                 Some("write 1 or more, or -1 for as many as there are".into())
             }
-            LaunchConfigError::Builder { .. } => Some("write docker, buildkit or noop".into()),
+            LaunchConfigError::Builder { .. } => {
+                Some("write docker, buildkit, kaniko or noop".into())
+            }
             _ => None,
         };
         let made = CommandError::user(&error);
@@ -174,7 +176,7 @@ mod tests {
         ");
         insta::assert_snapshot!(error("builder:\n  type: podman"), @r#"
         builder.type: "podman" is no builder that is known
-          hint: write docker, buildkit or noop
+          hint: write docker, buildkit, kaniko or noop
         "#);
         insta::assert_snapshot!(error("builder:\n  accelerator:\n    image: x"), @r"
         unknown key `builder.accelerator.image`
