@@ -130,3 +130,56 @@ fn queues_are_made_shown_and_removed() {
       hint: did you mean `gpu`?
     ");
 }
+
+#[test]
+fn a_sweep_is_a_job_for_each_run_or_none() {
+    let sweep = "program: train.py\nmethod: grid\nmetric: {name: loss}\nparameters:\n  lr: {values: [0.1, 0.01]}\n  epochs: {value: 3}\n";
+    let project = Project::new(&[("sweep.yaml", sweep), ("bayes.yaml", "method: bayes\n")]);
+    project.run(["queue", "create", "gpu"]).answer();
+    let launch = ["launch", "-q", "gpu", "--image", "img", "--sweep"];
+    let launched = project.run(launch.iter().chain(&["sweep.yaml"]));
+    assert!(
+        launched.stderr.contains("`metric` means nothing here"),
+        "{}",
+        launched.stderr
+    );
+    let commands: Vec<String> = launched
+        .answer()
+        .lines()
+        .map(|id| {
+            let job = project.run(["jobs", "show", id, "--format", "json"]).json();
+            job["command"].to_string()
+        })
+        .collect();
+    insta::assert_snapshot!(commands.join("\n"), @r#"
+    ["/usr/bin/env","python","train.py","--epochs=3","--lr=0.1"]
+    ["/usr/bin/env","python","train.py","--epochs=3","--lr=0.01"]
+    "#);
+    let told = project
+        .run(
+            launch
+                .iter()
+                .chain(&["sweep.yaml", "--runs", "1", "--format", "json"]),
+        )
+        .json();
+    assert_eq!(told["jobs"].as_array().map(Vec::len), Some(1));
+    assert_eq!(told["jobs"][0]["parameters"]["lr"], 0.1);
+    insta::assert_snapshot!(project.run(launch.iter().chain(&["bayes.yaml"])).refusal(2), @r"
+    error: bayes.yaml: method: `bayes` chooses values by the results of runs before, which nobody here collects
+      hint: write method: random, or leave the sweep to wandb agent
+    ");
+    let gone = project.run([
+        "launch",
+        "-q",
+        "none",
+        "--image",
+        "img",
+        "--sweep",
+        "sweep.yaml",
+    ]);
+    gone.refusal(2);
+    let jobs = project
+        .run(["jobs", "list", "--kind", "queue", "--format", "json"])
+        .json();
+    assert_eq!(jobs["jobs"].as_array().map(Vec::len), Some(3), "{jobs}");
+}

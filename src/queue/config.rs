@@ -8,6 +8,7 @@ use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, Vis
 use super::error::QueueConfigError;
 use super::job::GpuNeed;
 use super::macros::{self, JobFacts};
+use super::other_resource;
 use super::secret;
 use crate::config::{ConfigError, Values};
 use crate::runtime::{self, Device, FLAGS, Flag, Options, Owner, RunSpec, Setting, Value};
@@ -218,6 +219,9 @@ impl Visitor<'_> for Key {
             "overrides" => return Ok(QueueKey::Overrides),
             _ => {}
         }
+        if let Some((why, hint)) = other_resource::told_by(key) {
+            return Err(E::custom(format!("{why}{HINT}{hint}")));
+        }
         option_of(key).map(QueueKey::Option).map_err(|near| {
             let hint = match near {
                 Some(near) => format!("did you mean `{near}`?"),
@@ -381,6 +385,29 @@ mod tests {
                       --volume=/mnt/datasets:/mnt/datasets --rm --gpus=all img train";
         assert_eq!(line(json), wanted);
         assert_eq!(line(yaml), wanted);
+    }
+
+    #[test]
+    fn queues_of_other_resources_are_named() {
+        for (text, wanted) in [
+            ("apiVersion: batch/v1\nkind: Job", "a Kubernetes queue"),
+            ("kind: Job\nspec:\n  tasks: []", "a Kubernetes queue"),
+            ("spec:\n  template: {}", "a Kubernetes or Vertex AI queue"),
+            (
+                "{\"RoleArn\": \"arn:aws:iam::1:role/r\"}",
+                "an Amazon SageMaker queue",
+            ),
+            (
+                "run:\n  restart_job_on_worker_restart: false",
+                "a Vertex AI queue",
+            ),
+        ] {
+            let said = QueueConfig::parse(text, "q".as_ref()).unwrap_err();
+            assert!(said.to_string().contains(wanted), "{text}: {said}");
+        }
+        for flag in FLAGS {
+            assert_eq!(other_resource::told_by(flag.name), None, "{}", flag.name);
+        }
     }
 
     #[test]

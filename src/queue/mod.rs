@@ -10,9 +10,11 @@ mod error;
 mod job;
 mod launch_config;
 mod macros;
+mod other_resource;
 mod policy;
 mod secret;
 mod store;
+mod sweep;
 
 pub use claim::{AgentRegistration, Claim, End, Held, Start};
 pub use config::{QueueConfig, gpu_need, override_of, without_gpus};
@@ -23,3 +25,4 @@ pub use macros::{JobFacts, MacroError};
 pub use policy::{Policy, PolicyError, PolicyQuestion, may_override};
 pub use secret::SecretError;
 pub use store::{Filter, Place, Prune, Pruned, Store, StoreError, Watch};
+pub use sweep::{Sweep, SweepError, SweepRun};

@@ -1,5 +1,7 @@
 //! `mlbuild launch`: a job into a queue.
 
+mod sweep;
+
 use std::path::{Path, PathBuf};
 
 use clap::{ArgGroup, Args, ValueHint};
@@ -45,6 +47,15 @@ pub struct LaunchArgs {
     /// GPUs that the job needs: a number, all, or their numbers as `0,1,`.
     #[arg(long, value_name = "N|all|IDS,", value_parser = gpus)]
     pub gpus: Option<GpuNeed>,
+    /// Launch a job for each run of a sweep: W&B's file, with `method: grid` or `random`.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "command")]
+    pub sweep: Option<PathBuf>,
+    /// Most runs of the sweep; otherwise its `run_cap`. A random search needs one of the two.
+    #[arg(long, value_name = "N", requires = "sweep", value_parser = clap::value_parser!(u32).range(1..))]
+    pub runs: Option<u32>,
+    /// What a random search draws its values by: the same seed, the same values.
+    #[arg(long, value_name = "N", requires = "sweep")]
+    pub seed: Option<u64>,
     /// How often it is tried again after it failed.
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=1000))]
     pub retries: u32,
@@ -74,43 +85,44 @@ pub struct LaunchArgs {
 pub fn run(args: &LaunchArgs) -> CommandResult {
     let overrides = args.overrides.iter().map(|text| override_of(text));
     let overrides: Options = overrides.collect::<Result<_, QueueConfigError>>()?;
-    if let Some(at) = args.command.iter().position(|word| holds_secret(word)) {
-        let message = format!(
-            "word {} of the command holds what looks like a secret",
-            at + 1
-        );
-        return Err(CommandError::user(message)
-            .hint("everybody who sees the queue sees it; use a variable: --set env=NAME, set where the agent runs"));
-    }
+    let sweep = args
+        .sweep
+        .as_deref()
+        .map(|file| sweep::read(file, args))
+        .transpose()?;
+    let commands: Vec<&[String]> = match &sweep {
+        Some(sweep) => sweep.runs.iter().map(|run| &run.command[..]).collect(),
+        None => vec![&args.command],
+    };
+    commands
+        .iter()
+        .try_for_each(|command| refuse_secrets(command))?;
     let store = args.store.open()?;
     let queue = store.queue(&args.queue)?;
     let config = QueueConfig::parse(&queue.config, Path::new(&queue.name))?;
     may_override(&config, &overrides)?;
-    let (mut need, mut texts) = (GpuNeed::None, args.overrides.clone());
-    match &args.gpus {
-        Some(gpus) => need = gpus.clone(),
-        None => {
-            let (spec, own) = config.spec("", &[], overrides);
-            let all = spec.options.iter().chain(own.iter()).cloned().collect();
-            need = match gpu_need(&all)? {
-                GpuNeed::None => need,
-                found => found,
-            };
-        }
-    }
-    texts.retain(|text| !text.is_empty());
+    let gpus = gpus_of(args, &config, overrides)?;
     let (source, archive) = source(args)?;
-    let id = RunId::generate();
-    let job = NewJob {
-        queue: args.queue.clone(),
-        source,
-        overrides: texts,
-        command: args.command.clone(),
-        gpus: need,
-        retries: args.retries,
-        priority: args.priority,
-    };
-    store.launch_with(id.as_str(), &job, archive.as_ref())?;
+    let jobs = commands.into_iter().map(|command| {
+        let job = NewJob {
+            queue: args.queue.clone(),
+            source: source.clone(),
+            overrides: args
+                .overrides
+                .iter()
+                .filter(|text| !text.is_empty())
+                .cloned()
+                .collect(),
+            command: command.to_vec(),
+            gpus: gpus.clone(),
+            retries: args.retries,
+            priority: args.priority,
+        };
+        (RunId::generate(), job)
+    });
+    let jobs: Vec<(RunId, NewJob)> = jobs.collect();
+    let handed_in: Vec<_> = jobs.iter().map(|(id, job)| (id.as_str(), job)).collect();
+    store.launch_all(&handed_in, archive.as_ref())?;
     if queue.paused {
         output::note(&format!(
             "queue {} is paused: mlbuild queue resume {}",
@@ -118,10 +130,36 @@ pub fn run(args: &LaunchArgs) -> CommandResult {
             crate::shell::word(&queue.name)
         ));
     }
-    output::answer(&match args.format {
-        Format::Text => id.to_string(),
-        Format::Json => format!("{:#}", json!({ "job": id.as_str(), "queue": queue.name })),
+    let ids: Vec<&str> = jobs.iter().map(|(id, _)| id.as_str()).collect();
+    output::answer(&match (args.format, &sweep) {
+        (Format::Text, _) => ids.join("\n"),
+        (Format::Json, Some(sweep)) => format!("{:#}", sweep.as_json(&ids, &queue.name)),
+        (Format::Json, None) => format!("{:#}", json!({ "job": ids[0], "queue": queue.name })),
     })
+}
+
+/// A secret has no place in a command, which everybody reads who sees the queue.
+fn refuse_secrets(command: &[String]) -> CommandResult {
+    let Some(at) = command.iter().position(|word| holds_secret(word)) else {
+        return Ok(());
+    };
+    let message = format!(
+        "word {} of the command holds what looks like a secret",
+        at + 1
+    );
+    Err(CommandError::user(message).hint(
+        "everybody who sees the queue sees it; use a variable: --set env=NAME, set where the agent runs",
+    ))
+}
+
+/// The GPUs that a job needs: as the line says, else as the options say.
+fn gpus_of(args: &LaunchArgs, config: &QueueConfig, overrides: Options) -> CommandResult<GpuNeed> {
+    if let Some(gpus) = &args.gpus {
+        return Ok(gpus.clone());
+    }
+    let (spec, own) = config.spec("", &[], overrides);
+    let all = spec.options.iter().chain(own.iter()).cloned().collect();
+    Ok(gpu_need(&all)?)
 }
 
 fn source(args: &LaunchArgs) -> CommandResult<(Source, Option<archive::Archive>)> {

@@ -20,6 +20,30 @@ pub struct Filter {
     pub limit: Option<usize>,
 }
 
+fn insert(tx: &mut dyn Tx, id: &str, job: &NewJob, boot: &str) -> Result<(), StoreError> {
+    let (gpus, gpu_ids) = written(&job.gpus);
+    tx.execute(
+        "INSERT INTO jobs (id, seq, queue, priority, source, overrides, command, gpus,
+         gpu_ids, retries, state, attempt, epoch, not_before, cancelled, boot, created)
+         VALUES ($1, (SELECT COALESCE(MAX(seq), 0) + 1 FROM jobs), $2, $3, $4, $5, $6, $7,
+         $8, $9, 'queued', 1, 0, 0, 0, $10, $11)",
+        &[
+            id.into(),
+            (&job.queue).into(),
+            i64::from(job.priority).into(),
+            (&json(&job.source)).into(),
+            (&json(&job.overrides)).into(),
+            (&json(&job.command)).into(),
+            gpus.into(),
+            (&gpu_ids).into(),
+            i64::from(job.retries).into(),
+            boot.into(),
+            wall().into(),
+        ],
+    )?;
+    Ok(())
+}
+
 impl Store {
     /// Takes a job in that needs no code.
     ///
@@ -39,42 +63,38 @@ impl Store {
         job: &NewJob,
         code: Option<&Archive>,
     ) -> Result<(), StoreError> {
-        let (gpus, gpu_ids) = written(&job.gpus);
-        let launched = self.transaction(|tx| {
-            let sql = format!("SELECT name FROM queues WHERE name = $1{}", tx.hold());
-            if tx.query(&sql, &[(&job.queue).into()])?.is_empty() {
-                return Ok(false);
+        self.launch_all(&[(id, job)], code)
+    }
+
+    /// Takes jobs in, in this order, with the code that they all have: all of it or nothing.
+    ///
+    /// # Errors
+    /// Where a queue isn't there.
+    pub fn launch_all(
+        &self,
+        jobs: &[(&str, &NewJob)],
+        code: Option<&Archive>,
+    ) -> Result<(), StoreError> {
+        let gone = self.transaction(|tx| {
+            for (_, job) in jobs {
+                let sql = format!("SELECT name FROM queues WHERE name = $1{}", tx.hold());
+                if tx.query(&sql, &[(&job.queue).into()])?.is_empty() {
+                    return Ok(Some(job.queue.clone()));
+                }
             }
             if let Some(code) = code {
                 archives::keep(tx, code)?;
             }
             let Clock { boot, .. } = tx.clock()?;
-            tx.execute(
-                "INSERT INTO jobs (id, seq, queue, priority, source, overrides, command, gpus,
-                 gpu_ids, retries, state, attempt, epoch, not_before, cancelled, boot, created)
-                 VALUES ($1, (SELECT COALESCE(MAX(seq), 0) + 1 FROM jobs), $2, $3, $4, $5, $6, $7,
-                 $8, $9, 'queued', 1, 0, 0, 0, $10, $11)",
-                &[
-                    id.into(),
-                    (&job.queue).into(),
-                    i64::from(job.priority).into(),
-                    (&json(&job.source)).into(),
-                    (&json(&job.overrides)).into(),
-                    (&json(&job.command)).into(),
-                    gpus.into(),
-                    (&gpu_ids).into(),
-                    i64::from(job.retries).into(),
-                    (&boot).into(),
-                    wall().into(),
-                ],
-            )?;
+            for (id, job) in jobs {
+                insert(tx, id, job, &boot)?;
+            }
             tx.wake()?;
-            Ok(true)
+            Ok(None)
         })?;
-        if launched {
-            Ok(())
-        } else {
-            Err(self.no_queue(&job.queue)?)
+        match gone {
+            None => Ok(()),
+            Some(queue) => Err(self.no_queue(&queue)?),
         }
     }
 
