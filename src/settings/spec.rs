@@ -232,7 +232,7 @@ fn findings(request: &BuildRequest, image: &ImageConfig, mut facts: ProjectFacts
             (false, true) if !BESIDES_PACKAGES.contains(&found.file.as_str()) => Finding {
                 used: false,
                 why: format!("{place} names other files"),
-                next: Some(format!("to use it: -r {}", found.file)),
+                next: Some(format!("to use it: -r {}", crate::shell::word(&found.file))),
                 ..found
             },
             _ => found,

@@ -6,7 +6,9 @@ use super::inputs::Inputs;
 use super::locked::locked_mounts;
 use super::python::{INPUTS, PIP_OF_ROOT, python_cache};
 use super::{Composer, Decision, env_name};
-use crate::dockerfile::{Copy, Instruction, Mount, Purpose, Script, Word, shell_quote};
+use crate::dockerfile::{
+    Copy, Instruction, Mount, Purpose, Script, Word, script_operand, script_word,
+};
 use crate::spec::{Accelerator, Installer, PythonEnvironment};
 
 /// The stage with NVIDIA's toolkit.
@@ -257,7 +259,7 @@ export MAKEFLAGS="-j$MAX_JOBS" CMAKE_BUILD_PARALLEL_LEVEL="$MAX_JOBS";
         let constraints: String = inputs
             .constraint_files
             .iter()
-            .map(|file| format!(" -c {}", shell_quote(file)))
+            .map(|file| format!(" -c {}", script_word(file)))
             .collect();
         for (folder, is_address) in [("found", false), ("asked", true)] {
             for is_open in [false, true] {
@@ -294,7 +296,7 @@ export MAKEFLAGS="-j$MAX_JOBS" CMAKE_BUILD_PARALLEL_LEVEL="$MAX_JOBS";
             .iter()
             .map(|(folder, _)| match folder.as_str() {
                 "." => format!("{BUILD}/code"),
-                folder => shell_quote(&format!("{BUILD}/code/{folder}")),
+                folder => script_word(&format!("{BUILD}/code/{folder}")),
             })
             .collect();
         script.lines("export SETUPTOOLS_SCM_PRETEND_VERSION=${SETUPTOOLS_SCM_PRETEND_VERSION:-0};");
@@ -319,7 +321,7 @@ export MAKEFLAGS="-j$MAX_JOBS" CMAKE_BUILD_PARALLEL_LEVEL="$MAX_JOBS";
             .files
             .iter()
             .filter(|file| file.ends_with(".txt") || file.ends_with(".in"))
-            .map(|file| shell_quote(file))
+            .map(|file| script_operand(file))
             .collect();
         if !lists.is_empty() {
             script.lines(&format!(
@@ -330,7 +332,7 @@ export MAKEFLAGS="-j$MAX_JOBS" CMAKE_BUILD_PARALLEL_LEVEL="$MAX_JOBS";
         for line in inputs.lines.iter().filter(|line| line.starts_with('-')) {
             script.lines(&format!(
                 "printf '%s\\n' {} >> options.txt;",
-                shell_quote(line)
+                script_word(line)
             ));
         }
     }
@@ -342,7 +344,7 @@ export MAKEFLAGS="-j$MAX_JOBS" CMAKE_BUILD_PARALLEL_LEVEL="$MAX_JOBS";
             .compiled
             .needs
             .iter()
-            .map(|n| shell_quote(n))
+            .map(|n| script_word(n))
             .collect();
         script.lines(&format!("  {}", needs.join(" ")));
         script.lines("  >> needs.txt;");
@@ -390,9 +392,9 @@ fn written(package: &Package) -> String {
             "sed -n '{},{}p' {} >> these.txt;",
             span.first,
             span.last,
-            shell_quote(&span.file)
+            script_operand(&span.file)
         ),
-        Line::Text(text) => format!("printf '%s\\n' {} >> these.txt;", shell_quote(text)),
+        Line::Text(text) => format!("printf '%s\\n' {} >> these.txt;", script_word(text)),
     }
 }
 

@@ -5,7 +5,7 @@
 use super::env_name;
 use super::request::bind;
 use crate::dockerfile::{
-    Copy, Dockerfile, Instruction, Network, Purpose, RenderError, Run, Script, Word, shell_quote,
+    Copy, Dockerfile, Instruction, Network, Purpose, RenderError, Run, Script, Word, script_word,
 };
 
 /// The named context with the modules, and [`COMPILE`] as `compile.py`.
@@ -38,8 +38,8 @@ pub fn bytecode_dockerfile(
     script.lines("umask 022;");
     script.lines(&format!(
         "{} -s -S -B -X utf8 /mlbuild/compile.py /mlbuild /mlbuild-out {};",
-        shell_quote(python),
-        shell_quote(environment)
+        script_word(python),
+        script_word(environment)
     ));
     file.push(Instruction::Run(Run {
         mounts: vec![bind(MODULES_CONTEXT, None, "/mlbuild")],

@@ -7,7 +7,7 @@ use super::{ComposeContext, ComposeError, Warning};
 use crate::project::manifests::{self, Asked, Choice, Kind, Manifest, Unused, UnusedKind};
 use crate::project::{
     Address, ImagePython, LocalProject, ProjectError, ProjectLock, Requirements, SourceOnly, Span,
-    Wanted, parse_one, read_lines, read_requirements,
+    Wanted, one_line, parse_one, read_lines, read_requirements,
 };
 use crate::spec::{Accelerator, ImageSpec, PythonSpec, RunStep};
 use crate::value::ContextPattern;
@@ -269,6 +269,7 @@ fn say(unused: Unused, inputs: &mut Inputs, warnings: &mut Vec<Warning>) {
         next,
         kind,
     } = unused;
+    let [what, why, next] = [what, why, next].map(|text| one_line(&text).into_owned());
     let (message, is_left) = match kind {
         UnusedKind::NotChosen => {
             let note = format!("{what}: {why}; {next}");

@@ -8,7 +8,7 @@ use super::inputs::Inputs;
 use super::locked::{UNPACK_UV, UV, locked_mounts};
 use super::python::PIP_OF_ROOT;
 use super::{ComposeError, Composer, Decision};
-use crate::dockerfile::{Purpose, Script, shell_quote};
+use crate::dockerfile::{Purpose, Script, script_word};
 use crate::project::{LocalProject, build_requirements};
 use crate::spec::{Installer, PythonEnvironment};
 use crate::value::ContainerPath;
@@ -136,7 +136,7 @@ fn target(local: &LocalProject, workdir: &ContainerPath) -> String {
         "." => workdir.to_owned(),
         folder => format!("{workdir}/{folder}"),
     };
-    let path = shell_quote(&folder);
+    let path = script_word(&folder);
     if local.editable {
         format!("-e {path}")
     } else {

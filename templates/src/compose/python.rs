@@ -8,7 +8,8 @@ use super::compiled::Compiled;
 use super::inputs::{Inputs, join};
 use super::{Composer, Decision, SecretUse, env_name};
 use crate::dockerfile::{
-    CacheMount, Copy, Instruction, Mount, Purpose, Script, Sharing, Word, shell_quote,
+    CacheMount, Copy, Instruction, Mount, Purpose, Script, Sharing, Word, script_pattern,
+    script_word,
 };
 use crate::spec::{Installer, PythonEnvironment};
 use crate::tables::bases;
@@ -163,7 +164,7 @@ esac;
         self.prepare(decision, inputs, script);
         let path = |file: &str| format!("{INPUTS}/{file}");
         if let Some(file) = &python.pylock {
-            return vec!["-r".into(), shell_quote(&path(file.as_str()))];
+            return vec!["-r".into(), script_word(&path(file.as_str()))];
         }
         let mut what = Vec::new();
         let (patterns, files): (Vec<&String>, Vec<&String>) = inputs
@@ -171,14 +172,14 @@ esac;
             .iter()
             .partition(|file| file.contains(['*', '?']));
         for file in files {
-            what.extend(["-r".into(), shell_quote(&path(file))]);
+            what.extend(["-r".into(), script_word(&path(file))]);
         }
         let compiled = &decision.compiled;
         for line in inputs.lines.iter().filter(|line| !compiled.replaces(line)) {
             // A line of options is as many words as a shell would make of it.
             match shlex::split(line).filter(|_| line.starts_with('-')) {
-                Some(words) => what.extend(words.iter().map(|word| shell_quote(word))),
-                None => what.push(shell_quote(line)),
+                Some(words) => what.extend(words.iter().map(|word| script_word(word))),
+                None => what.push(script_word(line)),
             }
         }
         what.extend(
@@ -186,7 +187,7 @@ esac;
                 .packages
                 .iter()
                 .chain(&decision.additions)
-                .map(|p| shell_quote(p)),
+                .map(|p| script_word(p)),
         );
         if !first_of_all(inputs) {
             what.extend(wheels(compiled));
@@ -195,7 +196,10 @@ esac;
             what.extend(["-c".into(), CONSTRAINTS.into()]);
         }
         if !patterns.is_empty() {
-            let patterns: Vec<String> = patterns.into_iter().map(|p| path(p)).collect();
+            let patterns: Vec<String> = patterns
+                .into_iter()
+                .map(|p| script_pattern(&path(p)))
+                .collect();
             script.lines(&format!(
                 r#"for file in {}; do if [ -f "$file" ]; then set -- "$@" -r "$file"; fi; done;"#,
                 patterns.join(" ")
@@ -222,7 +226,7 @@ esac;
             script.lines(&format!(
                 "# {file} without {without}.\nsed -i '{}' {};",
                 commands.join(";"),
-                shell_quote(&format!("{INPUTS}/{file}"))
+                script_word(&format!("{INPUTS}/{file}"))
             ));
         }
         // Archives of the project are named from its root.
@@ -237,7 +241,7 @@ esac;
         if !inputs.constraints.is_empty() {
             script.lines("printf '%s\\n'");
             for some in inputs.constraints.chunks(6) {
-                let some: Vec<String> = some.iter().map(|c| shell_quote(c)).collect();
+                let some: Vec<String> = some.iter().map(|c| script_word(c)).collect();
                 script.lines(&format!("  {}", some.join(" ")));
             }
             script.lines(&format!("  > {CONSTRAINTS};"));
@@ -321,7 +325,7 @@ uv=$(command -v uv || echo /tmp/uv/bin/uv); kept=/root/.cache/mlbuild/uv-{uv}-$(
             let flags = |flag: &str, names: &[String]| -> String {
                 names
                     .iter()
-                    .map(|name| format!(" {flag} {}", shell_quote(name)))
+                    .map(|name| format!(" {flag} {}", script_word(name)))
                     .collect()
             };
             let extras = flags("--extra", &self.spec.python.extras);
@@ -345,7 +349,7 @@ uv=$(command -v uv || echo /tmp/uv/bin/uv); kept=/root/.cache/mlbuild/uv-{uv}-$(
             let wheels = flags("--no-install-package", &wheels);
             script.lines(&format!(
                 "UV_PROJECT_ENVIRONMENT={target} \"$uv\" sync -q --frozen --inexact --no-install-{itself}{wheels} --no-default-groups{extras}{groups} --project {};",
-                shell_quote(join_inputs(folder).as_str())
+                script_word(join_inputs(folder).as_str())
             ));
             if has_wheels {
                 script.lines(&of_wheels);
@@ -453,7 +457,7 @@ fn wheels(compiled: &Compiled) -> Vec<String> {
         what.push(format!("{WHEELS}/asked/*.whl"));
     }
     for package in addresses.filter(|package| !package.extras.is_empty()) {
-        what.push(shell_quote(&format!(
+        what.push(script_word(&format!(
             "{}[{}]",
             package.name,
             package.extras.join(",")

@@ -6,7 +6,7 @@
 //! older account with the same id, which stays reachable by its name.
 
 use super::{Composer, env_name};
-use crate::dockerfile::{Instruction, Purpose, Script, Word, shell_quote};
+use crate::dockerfile::{Instruction, Purpose, Script, Word, script_word};
 use crate::value::{ContainerPath, UserName};
 
 /// Makes the account and its home folder, in place of an older account of the same name.
@@ -80,7 +80,7 @@ impl Composer<'_> {
         for folder in folders.iter().filter(|folder| folder.as_str() != "/") {
             script.lines(&format!(
                 "chown \"$USER_UID:$USER_GID\" {};",
-                shell_quote(folder.as_str())
+                script_word(folder.as_str())
             ));
         }
         self.run_alone(script, Purpose::Account);

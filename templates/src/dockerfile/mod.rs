@@ -12,6 +12,7 @@ pub use instruction::{
 };
 pub use render::RenderError;
 pub use script::{Script, shell_quote};
+pub(crate) use script::{script_operand, script_pattern, script_word};
 pub use word::Word;
 
 /// A Dockerfile: instructions in order.

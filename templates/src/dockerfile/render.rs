@@ -96,7 +96,8 @@ fn render_run(run: &Run) -> Rendered {
         Network::None => Some("--network=none".to_owned()),
         Network::Host => Some("--network=host".to_owned()),
     };
-    let flags = network.into_iter().chain(run.mounts.iter().map(mount));
+    let mounts: Result<Vec<String>, RenderError> = run.mounts.iter().map(checked_mount).collect();
+    let flags = network.into_iter().chain(mounts?);
     let lines: Vec<String> = flags.chain(run.script.0.iter().cloned()).collect();
     if let Some(broken) = lines.iter().find(|line| line.contains(['\n', '\r'])) {
         return Err(RenderError {
@@ -122,6 +123,32 @@ fn render_run(run: &Run) -> Rendered {
         text.push_str(&format!("{indent}{line}{end}{newline}"));
     }
     Ok(text)
+}
+
+/// A mount's flag. Its values are neither quoted nor escaped: a blank would begin another flag, a comma
+/// another field, such as a secret of the build.
+fn checked_mount(what: &Mount) -> Rendered {
+    let values = match what {
+        Mount::Cache(cache) => vec![cache.id.as_ref(), Some(&cache.target)],
+        Mount::Secret { id, .. } => vec![Some(id)],
+        Mount::Bind {
+            from,
+            source,
+            target,
+        } => vec![from.as_ref(), source.as_ref(), Some(target)],
+        Mount::Tmpfs { target } => vec![Some(target)],
+        Mount::Ssh => Vec::new(),
+    };
+    let is_plain =
+        |value: &str| !value.contains(|c: char| c.is_whitespace() || ",\"'\\$`".contains(c));
+    match values.into_iter().flatten().find(|value| !is_plain(value)) {
+        None => Ok(mount(what)),
+        Some(value) => Err(RenderError {
+            instruction: "RUN --mount",
+            value: value.clone(),
+            what: "a blank, comma, quote, backslash or dollar sign in a mount",
+        }),
+    }
 }
 
 fn mount(mount: &Mount) -> String {
@@ -180,7 +207,8 @@ fn render_copy(copy: &Copy) -> Rendered {
     if copy.link {
         text.push_str(" --link");
     }
-    let paths: Vec<&Word> = copy.sources.iter().chain([&copy.destination]).collect();
+    let sources: Vec<Word> = copy.sources.iter().map(Word::as_operand).collect();
+    let paths: Vec<&Word> = sources.iter().chain([&copy.destination]).collect();
     let spaces = paths.iter().any(|path| path.has_space());
     let paths: Result<Vec<_>, _> = paths.iter().map(|path| word("COPY", path)).collect();
     // Only the JSON form can hold spaces; its strings are read as words once more.

@@ -72,6 +72,37 @@ pub fn shell_quote(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
+/// One word of a line of a [`Script`], quoted. A line break in it becomes a blank: Docker would take what
+/// follows it for a line of its own, and drop it with its quote where it begins with `#`. Requirements
+/// mean the same with either.
+pub(crate) fn script_word(text: &str) -> String {
+    let parts: Vec<&str> = text.split('\n').filter(|part| !part.is_empty()).collect();
+    shell_quote(&parts.join(" "))
+}
+
+/// As [`script_word`], for a relative file that a program must not read as an option.
+pub(crate) fn script_operand(file: &str) -> String {
+    if file.starts_with('-') {
+        script_word(&format!("./{file}"))
+    } else {
+        script_word(file)
+    }
+}
+
+/// As [`script_word`], where the shell is to fill in `*` and `?`, and nothing else.
+pub(crate) fn script_pattern(pattern: &str) -> String {
+    let parts = pattern.split_inclusive(['*', '?']).map(|part| {
+        let literal = part.trim_end_matches(['*', '?']);
+        let quoted = if literal.is_empty() {
+            String::new()
+        } else {
+            script_word(literal)
+        };
+        quoted + &part[literal.len()..]
+    });
+    parts.collect()
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -105,6 +136,33 @@ mod tests {
         let mut script = Script::strict();
         script.lines("echo a;\n\n# why\n");
         assert_eq!(script.finish().0, ["set -eu;", "echo a", "# why"]);
+    }
+
+    #[test]
+    fn a_word_stays_a_word_of_its_line() {
+        for (text, word) in [
+            ("six", "six"),
+            ("a\n# b", "'a # b'"),
+            ("a>=1\n", "'a>=1'"),
+            ("\n", "''"),
+            ("it's\n\n#", r"'it'\''s #'"),
+        ] {
+            assert_eq!(script_word(text), word, "{text:?}");
+        }
+        assert_eq!(script_operand("-i.txt"), "./-i.txt");
+        assert_eq!(script_operand("a/-i.txt"), "a/-i.txt");
+    }
+
+    #[test]
+    fn only_stars_and_question_marks_of_a_pattern_are_the_shells() {
+        for (pattern, words) in [
+            ("/opt/requirements*.txt", "/opt/requirements*.txt"),
+            ("/opt/$(id);x?*.txt", "'/opt/$(id);x'?*.txt"),
+            ("a b*", "'a b'*"),
+            ("*", "*"),
+        ] {
+            assert_eq!(script_pattern(pattern), words, "{pattern}");
+        }
     }
 
     proptest! {

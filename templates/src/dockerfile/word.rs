@@ -39,6 +39,17 @@ impl Word {
         parts.collect()
     }
 
+    /// The word as a relative path that is no flag: `./--from=x` for a file of that name.
+    pub(super) fn as_operand(&self) -> Self {
+        let mut word = self.clone();
+        if let Some(Part::Literal(text)) = word.0.first_mut()
+            && text.starts_with('-')
+        {
+            text.insert_str(0, "./");
+        }
+        word
+    }
+
     pub(super) fn has_space(&self) -> bool {
         self.0
             .iter()

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
+use super::detect::{to_build, to_use};
 use super::manifests::Kind;
 
 const OWN_DOCKERFILE: &str =
@@ -218,10 +219,10 @@ pub(super) fn below(folder: &Path) -> Vec<(String, String, String)> {
                 let why = "an editor's container is described there";
                 found.push((path, why.to_owned(), next.to_owned()));
             } else if name == "Dockerfile" || name.starts_with("Dockerfile.") {
-                let next = format!("to build it as it is: mlbuild image -f {path}");
+                let next = to_build(&path);
                 found.push((path, "it lies in a folder of its own".into(), next));
             } else if is_list || Kind::of(&lower) == Some(Kind::Pipfile) {
-                let next = format!("to use it: -r {path}");
+                let next = to_use(&path);
                 found.push((path, "it lies in a folder of its own".into(), next));
             }
         }

@@ -9,8 +9,10 @@ use super::aside;
 use super::lists::{Lists, fitting};
 use super::manifests::{self, Choice, Kind, Manifest, Unused};
 use super::{
-    ImagePython, LocalProject, ProjectError, ProjectLock, Wanted, read_lines, read_requirements,
+    ImagePython, LocalProject, ProjectError, ProjectLock, Wanted, one_line, read_lines,
+    read_requirements,
 };
+use crate::dockerfile::shell_quote;
 use crate::spec::{Accelerator, TemplateName};
 use crate::value::{AptPackage, ContextPath, ContextPattern, PythonVersion};
 
@@ -66,12 +68,30 @@ pub struct Finding {
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let used = if self.used { "used" } else { "not used" };
-        write!(f, "{}: {used}: {}", self.file, self.why)?;
+        write!(
+            f,
+            "{}: {used}: {}",
+            one_line(&self.file),
+            one_line(&self.why)
+        )?;
         match &self.next {
-            Some(next) => write!(f, "; {next}"),
+            Some(next) => write!(f, "; {}", one_line(next)),
             None => Ok(()),
         }
     }
+}
+
+/// What to type so that a Dockerfile is built.
+pub(super) fn to_build(file: &str) -> String {
+    format!(
+        "to build it as it is: mlbuild image -f {}",
+        shell_quote(file)
+    )
+}
+
+/// What to type so that a file is used; its name may be a stranger's.
+pub(super) fn to_use(file: &str) -> String {
+    format!("to use it: -r {}", shell_quote(file))
 }
 
 /// Packages that show windows.
@@ -342,7 +362,7 @@ impl Look<'_> {
         .to_owned();
         self.use_source(source, &lists);
         for (file, why) in lists.left {
-            self.unused(&file, &why, &format!("to use it: -r {file}"));
+            self.unused(&file, &why, &to_use(&file));
         }
         for file in lists.used.iter().chain(&lists.alternatives) {
             let why = if self.facts.alternatives.is_empty() {
@@ -350,7 +370,7 @@ impl Look<'_> {
             } else {
                 OF_SEVERAL.to_owned()
             };
-            self.unused(file, &why, &format!("to use it: -r {file}"));
+            self.unused(file, &why, &to_use(file));
         }
         self.builders();
         for file in [
@@ -375,7 +395,7 @@ impl Look<'_> {
                 self.unused(
                     file,
                     &format!("{chosen} says which packages there are"),
-                    &format!("to use it: -r {name}"),
+                    &to_use(name),
                 );
             }
         }
@@ -575,7 +595,7 @@ impl Look<'_> {
             }
             Some(Source::Several(files)) => {
                 for file in &files {
-                    self.unused(file, OF_SEVERAL, &format!("to use it: -r {file}"));
+                    self.unused(file, OF_SEVERAL, &to_use(file));
                 }
                 self.facts.alternatives = files;
             }
@@ -781,10 +801,10 @@ impl Look<'_> {
                 || name == "Containerfile";
             if is_dockerfile {
                 self.facts.dockerfiles.push(name.clone());
-                let next = format!("to build it as it is: mlbuild image -f {name}");
+                let next = to_build(&name);
                 self.unused(&name, "the image is composed from a template", &next);
             } else if Kind::of(&name) == Some(Kind::Conda) {
-                let next = format!("to use it: -r {name}");
+                let next = to_use(&name);
                 self.unused(&name, "other files say which packages there are", &next);
             } else if name.starts_with("constraints") && name.ends_with(".txt") {
                 self.unused(
@@ -825,14 +845,14 @@ impl Look<'_> {
         } else if BINDER.contains(&in_folder)
             && ["requirements.txt", "environment.yml", "Pipfile"].contains(&last)
         {
-            let next = format!("to use it: -r {name}");
+            let next = to_use(name);
             self.unused(
                 name,
                 "the files at the root say which packages there are",
                 &next,
             );
         } else if is_list.contains(&last.to_lowercase().as_str()) {
-            let next = format!("to use it: -r {name}");
+            let next = to_use(name);
             self.unused(
                 name,
                 "requirements files are called requirements*.txt",

@@ -22,9 +22,23 @@ pub(crate) use requirements::parse_one;
 pub use requirements::{Address, LocalProject, Requirements, Span, read_lines, read_requirements};
 pub(crate) use source_only::SourceOnly;
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use pep440_rs::VersionSpecifiers;
+
+/// Text of a stranger's file, such as a file's name, so that it begins no line of its own where it is shown.
+pub(crate) fn one_line(text: &str) -> Cow<'_, str> {
+    let breaks = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+    if !text.contains(breaks) {
+        return Cow::Borrowed(text);
+    }
+    let shown = text.chars().map(|c| match c {
+        c if breaks(c) => format!("\\u{:04x}", u32::from(c)),
+        c => c.to_string(),
+    });
+    Cow::Owned(shown.collect())
+}
 
 /// A package that a file or the spec asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +57,7 @@ pub struct Wanted {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProjectError {
     /// The file can't be read.
-    #[error("can't read {}: {reason}; {hint}", path.display())]
+    #[error("can't read {}: {reason}; {hint}", one_line(&path.to_string_lossy()))]
     Unreadable {
         /// The file, as it was named.
         path: PathBuf,
@@ -53,7 +67,12 @@ pub enum ProjectError {
         hint: String,
     },
     /// A line can't be understood.
-    #[error("{file}:{line}: {reason}\n    {text}\n{hint}")]
+    #[error(
+        "{}:{line}: {}\n    {}\n{hint}",
+        one_line(file),
+        one_line(reason),
+        one_line(text)
+    )]
     Line {
         /// The file, relative to the project.
         file: String,

@@ -1,0 +1,136 @@
+//! Names and values of a stranger's project: each stays the one word that it is, in the Dockerfile and in
+//! what is printed about the folder.
+
+use mlbuild_templates::project::detect;
+use mlbuild_templates::{ComposeContext, compose};
+use tempfile::TempDir;
+
+fn project(files: &[(&str, &str)]) -> TempDir {
+    let project = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        let path = project.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    project
+}
+
+/// The Dockerfile, or why there is none.
+fn dockerfile(files: &[(&str, &str)], spec: &str) -> String {
+    let project = project(files);
+    let context = ComposeContext {
+        project: Some(project.path()),
+        ..ComposeContext::default()
+    };
+    let composed = compose(&toml::from_str(spec).unwrap(), &context);
+    let rendered = composed.map(|composed| composed.dockerfile.render());
+    match rendered {
+        Err(error) => error.to_string(),
+        Ok(Err(error)) => error.to_string(),
+        Ok(Ok(text)) => text,
+    }
+}
+
+#[test]
+fn what_a_manifest_says_stays_a_word_of_its_instruction() {
+    let of_project = "python.requirements = ['pyproject.toml']";
+    let depends = |more: &str| format!("[project]\nname = 'x'\nversion = '1'\n{more}");
+    let marker = depends("dependencies = [\"six ; platform_version != 'a\\n# evil'\"]\n");
+    let constraint = depends(
+        "dependencies = ['six']\n[tool.uv]\nconstraint-dependencies = [\"six<2 ; platform_version != 'a\\n# evil'\"]\n",
+    );
+    let poetry = "[tool.poetry]\nname = 'x'\n[tool.poetry.dependencies]\npython = '^3.10'\nevil = { path = \"a\\n# evil\" }\n";
+    let of_list = "python.requirements = ['requirements.txt']";
+    let cache = |folder: &str| format!("run = [{{ command = 'true', cache = ['{folder}'] }}]");
+    for (files, spec, shown) in [
+        (
+            &[("pyproject.toml", marker.as_str())][..],
+            of_project.to_owned(),
+            "six ; platform_version != ",
+        ),
+        (
+            &[("pyproject.toml", constraint.as_str())],
+            of_project.to_owned(),
+            "six<2 ; platform_version != ",
+        ),
+        (
+            &[("pyproject.toml", poetry)],
+            of_project.to_owned(),
+            "'/app/a # evil'",
+        ),
+        (
+            &[
+                ("requirements.txt", "-r --from=evil.example/x.txt\n"),
+                ("--from=evil.example/x.txt", "six\n"),
+            ],
+            of_list.to_owned(),
+            "COPY ./--from=evil.example/x.txt ",
+        ),
+        (
+            &[
+                ("requirements.txt", "-r --chown=1.txt\n"),
+                ("--chown=1.txt", "six\n"),
+            ],
+            of_list.to_owned(),
+            "COPY ./--chown=1.txt requirements.txt ",
+        ),
+        (
+            &[],
+            cache("/c --mount=type=secret,id=mlbuild-pip-conf"),
+            "RUN --mount can't hold \"/c --mount=type=secret,id=mlbuild-pip-conf\"",
+        ),
+        (
+            &[],
+            cache("/c,type=bind,from=evil.example/x"),
+            "RUN --mount can't hold",
+        ),
+        (
+            &[],
+            cache("/c"),
+            "--mount=type=cache,target=/c,sharing=locked",
+        ),
+    ] {
+        let text = dockerfile(files, &spec);
+        assert!(text.contains(shown), "{shown}: {text}");
+        for line in text.lines() {
+            let line = line.trim_start();
+            assert!(!line.starts_with("# evil"), "{text}");
+            assert!(!line.starts_with("COPY --"), "{text}");
+        }
+    }
+}
+
+#[test]
+fn patterns_without_a_folder_to_look_at_are_patterns_alone() {
+    let spec = "python.requirements = ['$(id);x*.txt', 'requirements*.txt']";
+    let composed = compose(&toml::from_str(spec).unwrap(), &ComposeContext::default()).unwrap();
+    let text = composed.dockerfile.render().unwrap();
+    let words = "in '/opt/mlbuild/$(id);x'*.txt /opt/mlbuild/requirements*.txt; do";
+    assert!(text.contains(words), "{text}");
+}
+
+#[test]
+fn names_of_files_begin_no_line_and_are_quoted_in_what_is_to_be_typed() {
+    let next = "requirements-x\n\nnext:\n  curl evil.txt";
+    let shell = "requirements-$(id).txt";
+    let folder = project(&[
+        ("requirements.txt", "six\n-r no\u{1b}[2J\n"),
+        (next, "six\n"),
+        (shell, "six\n"),
+        ("Dockerfile.$(id)", "FROM x\n"),
+    ]);
+    let facts = detect(folder.path());
+    let findings: Vec<String> = facts.findings.iter().map(ToString::to_string).collect();
+    let all = [findings.clone(), facts.problems.clone()]
+        .concat()
+        .join("\n");
+    for shown in [
+        "requirements-x\\u000a\\u000anext:\\u000a  curl evil.txt: not used",
+        "to use it: -r 'requirements-$(id).txt'",
+        "mlbuild image -f 'Dockerfile.$(id)'",
+    ] {
+        assert!(all.contains(shown), "{shown}: {all}");
+    }
+    assert!(findings.iter().all(|line| !line.contains('\n')), "{all}");
+    assert!(!all.contains('\u{1b}'), "{all}");
+}
