@@ -84,7 +84,8 @@ const MODULES: &[Layer] = &[
     (
         "settings",
         &[
-            "env_vars", "error", "nearest", "reporter", "plan", "config", "registry", "trust",
+            "env_vars", "error", "nearest", "reporter", "shell", "plan", "config", "registry",
+            "trust",
         ],
     ),
     (

@@ -36,7 +36,7 @@ RUN --mount=type=cache,id=mlbuild-python,target=/root/.cache \
     export HOME=/root PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore; \
     if [ -f /run/secrets/mlbuild-ca ]; then for name in SSL_CERT_FILE PIP_CERT REQUESTS_CA_BUNDLE CURL_CA_BUNDLE GIT_SSL_CAINFO; do export "$name=/run/secrets/mlbuild-ca"; done; fi; \
     if [ -f /run/secrets/mlbuild-pip-conf ]; then export PIP_CONFIG_FILE=/run/secrets/mlbuild-pip-conf; fi; \
-    python3 -m venv /opt/venv; \
+     python3 -m venv /opt/venv; \
     /opt/venv/bin/python -m pip install -q --no-compile -r /opt/mlbuild/requirements.txt; \
     PYTHONHASHSEED=0 /opt/venv/bin/python -m compileall -qq -j0 --invalidation-mode unchecked-hash /opt/venv/lib || true
 ENV VIRTUAL_ENV=/opt/venv \

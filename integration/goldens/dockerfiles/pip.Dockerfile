@@ -33,7 +33,7 @@ RUN --mount=type=cache,id=mlbuild-python,target=/root/.cache \
     case "$found." in 3.11.*) ;; *) \
       echo "mlbuild: Python 3.11 is asked for, but this base has $found: name another base or version" >&2; exit 1;; \
     esac; \
-    python3 -m venv /opt/venv; \
+     python3 -m venv /opt/venv; \
     /opt/venv/bin/python -m pip install -q --no-compile requests; \
     PYTHONHASHSEED=0 /opt/venv/bin/python -m compileall -qq -j0 --invalidation-mode unchecked-hash /opt/venv/lib || true
 ENV VIRTUAL_ENV=/opt/venv \

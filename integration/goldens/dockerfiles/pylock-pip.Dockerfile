@@ -30,7 +30,7 @@ RUN --mount=type=cache,id=mlbuild-python,target=/root/.cache \
     set -eu; \
     umask 022; \
     export HOME=/root PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore; \
-    python3 -m venv /opt/venv; \
+     python3 -m venv /opt/venv; \
     /opt/venv/bin/python -m pip install -q 'pip>=25.1'; \
     /opt/venv/bin/python -m pip install -q --no-compile -r /opt/mlbuild/pylock.toml; \
     PYTHONHASHSEED=0 /opt/venv/bin/python -m compileall -qq -j0 --invalidation-mode unchecked-hash /opt/venv/lib || true

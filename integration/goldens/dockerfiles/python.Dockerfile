@@ -29,22 +29,7 @@ RUN --mount=type=cache,id=mlbuild-python,target=/root/.cache \
     set -eu; \
     umask 022; \
     export HOME=/root PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore; \
-    bundled=$(python3 -c 'import ensurepip, sysconfig; print(sysconfig.get_config_var("WHEEL_PKG_DIR") or ensurepip.__path__[0] + "/_bundled")'); \
-    [ -d "$bundled" ] || bundled=/usr/share/python-wheels; \
-    export UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never UV_NO_INSTALLER_METADATA=1 UV_HTTP_RETRIES=8; \
-    trap 'rm -rf /tmp/uv' EXIT; \
-    uv=$(command -v uv || echo /tmp/uv/bin/uv); kept=/root/.cache/mlbuild/uv-0.13.9-$(uname -m); \
-    # The builder's cache keeps it for other builds.
-    [ -x "$uv" ] || { mkdir -p /tmp/uv/bin; cp "$kept" "$uv"; "$uv" --version; } >/dev/null 2>&1 || { \
-      rm -rf /tmp/uv; PYTHONPATH=$(ls "$bundled"/pip-*.whl | tail -n 1) python3 -m pip install -q --target /tmp/uv uv==0.13.9; \
-      mkdir -p /root/.cache/mlbuild; new=$(mktemp /root/.cache/mlbuild/uv.XXXXXX); \
-      cp "$uv" "$new"; chmod 0755 "$new"; mv "$new" "$kept"; \
-    }; \
-    python3 -m venv --without-pip /opt/venv; \
-    "$uv" pip install -q --python /opt/venv/bin/python --no-config --no-index --no-deps --find-links "$bundled" pip 'setuptools; python_version < "3.12"'; \
-    # A distribution's pip can be in pieces, which only ensurepip puts together.
-    PYTHONDONTWRITEBYTECODE=1 /opt/venv/bin/python -m pip --version >/dev/null 2>&1 || { rm -rf /opt/venv; python3 -m venv /opt/venv; }; \
-    PYTHONHASHSEED=0 /opt/venv/bin/python -m compileall -qq -j0 --invalidation-mode unchecked-hash /opt/venv/lib || true
+     python3 -m venv /opt/venv
 ENV VIRTUAL_ENV=/opt/venv \
     PATH=/opt/venv/bin:${PATH}
 

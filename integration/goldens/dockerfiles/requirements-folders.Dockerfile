@@ -31,6 +31,7 @@ RUN --mount=type=cache,id=mlbuild-python,target=/root/.cache \
     set -eu; \
     umask 022; \
     export HOME=/root PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore; \
+    for file in /opt/mlbuild/requirements/*.txt; do if [ -f "$file" ]; then set -- "$@" -r "$file"; fi; done; \
     bundled=$(python3 -c 'import ensurepip, sysconfig; print(sysconfig.get_config_var("WHEEL_PKG_DIR") or ensurepip.__path__[0] + "/_bundled")'); \
     [ -d "$bundled" ] || bundled=/usr/share/python-wheels; \
     export UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never UV_NO_INSTALLER_METADATA=1 UV_HTTP_RETRIES=8; \
@@ -46,7 +47,6 @@ RUN --mount=type=cache,id=mlbuild-python,target=/root/.cache \
     "$uv" pip install -q --python /opt/venv/bin/python --no-config --no-index --no-deps --find-links "$bundled" pip 'setuptools; python_version < "3.12"'; \
     # A distribution's pip can be in pieces, which only ensurepip puts together.
     PYTHONDONTWRITEBYTECODE=1 /opt/venv/bin/python -m pip --version >/dev/null 2>&1 || { rm -rf /opt/venv; python3 -m venv /opt/venv; }; \
-    for file in /opt/mlbuild/requirements/*.txt; do if [ -f "$file" ]; then set -- "$@" -r "$file"; fi; done; \
     "$uv" pip install -q --python /opt/venv/bin/python -r /opt/mlbuild/requirements.txt "$@"; \
     PYTHONHASHSEED=0 /opt/venv/bin/python -m compileall -qq -j0 --invalidation-mode unchecked-hash /opt/venv/lib || true
 ENV VIRTUAL_ENV=/opt/venv \

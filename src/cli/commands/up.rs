@@ -121,7 +121,7 @@ mod tests {
             ("--gpu -e A=1 python x", "--gpu -e A=1", "python x"),
             ("-p 1:1 -- python -c 1", "-p 1:1", "python -c 1"),
             ("--shell zsh", "--shell zsh", ""),
-            ("-v a:b --", "-v a:b", ""),
+            ("-e A=1 --", "-e A=1", ""),
         ] {
             assert_eq!(of(line), both(flags, command), "{line}");
         }

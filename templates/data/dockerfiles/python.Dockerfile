@@ -38,6 +38,8 @@ RUN --mount=type=cache,id=mlbuild-python,target=/root/.cache \
     if [ -f /run/secrets/mlbuild-ca ]; then for name in SSL_CERT_FILE PIP_CERT REQUESTS_CA_BUNDLE CURL_CA_BUNDLE GIT_SSL_CAINFO; do export "$name=/run/secrets/mlbuild-ca"; done; fi; \
     if [ -f /run/secrets/mlbuild-pip-conf ]; then export PIP_CONFIG_FILE=/run/secrets/mlbuild-pip-conf; fi; \
     if [ -f /run/secrets/mlbuild-uv-conf ]; then export UV_CONFIG_FILE=/run/secrets/mlbuild-uv-conf; fi; \
+    for file in /opt/mlbuild/requirements*.txt; do if [ -f "$file" ]; then set -- "$@" -r "$file"; fi; done; \
+    if [ $# = 0 ]; then python3 -m venv /opt/venv; exit 0; fi; \
     bundled=$(python3 -c 'import ensurepip, sysconfig; print(sysconfig.get_config_var("WHEEL_PKG_DIR") or ensurepip.__path__[0] + "/_bundled")'); \
     [ -d "$bundled" ] || bundled=/usr/share/python-wheels; \
     export UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never UV_NO_INSTALLER_METADATA=1 UV_HTTP_RETRIES=8; \
@@ -53,8 +55,7 @@ RUN --mount=type=cache,id=mlbuild-python,target=/root/.cache \
     "$uv" pip install -q --python /opt/venv/bin/python --no-config --no-index --no-deps --find-links "$bundled" pip 'setuptools; python_version < "3.12"'; \
     # A distribution's pip can be in pieces, which only ensurepip puts together.
     PYTHONDONTWRITEBYTECODE=1 /opt/venv/bin/python -m pip --version >/dev/null 2>&1 || { rm -rf /opt/venv; python3 -m venv /opt/venv; }; \
-    for file in /opt/mlbuild/requirements*.txt; do if [ -f "$file" ]; then set -- "$@" -r "$file"; fi; done; \
-    [ $# = 0 ] || "$uv" pip install -q --python /opt/venv/bin/python "$@"; \
+    "$uv" pip install -q --python /opt/venv/bin/python "$@"; \
     PYTHONHASHSEED=0 /opt/venv/bin/python -m compileall -qq -j0 --invalidation-mode unchecked-hash /opt/venv/lib || true
 ENV VIRTUAL_ENV=/opt/venv \
     PATH=/opt/venv/bin:${PATH}

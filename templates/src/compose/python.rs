@@ -61,20 +61,8 @@ impl Composer<'_> {
         } else {
             "python3".into()
         };
-        let by_pip = decision.installer == Installer::Pip;
-        if venv && by_pip {
-            script.lines(&format!("python3 -m venv {VENV};"));
-        } else if venv {
-            script.lines(BUNDLED);
-            self.fetch_uv(
-                "PYTHONPATH=$(ls \"$bundled\"/pip-*.whl | tail -n 1) python3",
-                &mut script,
-            );
-            script.lines(&environment_by_uv("\"$uv\""));
-        } else if !by_pip {
-            self.fetch_uv("python3", &mut script);
-        }
         let what = self.what_to_install(decision, inputs, &mut script);
+        self.make_environment(decision, &what, &mut script);
         if !what.is_empty() {
             match decision.installer {
                 Installer::Pip => self.by_pip(&python, &what, (decision, inputs), &mut script),
@@ -84,7 +72,7 @@ impl Composer<'_> {
                 script.lines(&format!("rm -f {CONSTRAINTS};"));
             }
         }
-        if venv {
+        if venv && !what.is_empty() {
             self.compile(&mut script);
         }
         self.run(mounts, script, Purpose::Other);
@@ -94,6 +82,32 @@ impl Composer<'_> {
                 (env_name("VIRTUAL_ENV"), VENV.into()),
                 (env_name("PATH"), path),
             ]));
+        }
+    }
+
+    /// The environment, and what installs packages. Where there are none to install nothing is fetched.
+    fn make_environment(&self, decision: &Decision, what: &[String], script: &mut Script) {
+        let venv = decision.environment == Some(PythonEnvironment::Venv);
+        let by_pip = decision.installer == Installer::Pip;
+        let plain = if venv {
+            format!(" python3 -m venv {VENV};")
+        } else {
+            String::new()
+        };
+        if what == ["\"$@\""] {
+            script.lines(&format!("if [ $# = 0 ]; then{plain} exit 0; fi;"));
+        }
+        if by_pip || what.is_empty() {
+            script.lines(&plain);
+        } else if venv {
+            script.lines(BUNDLED);
+            self.fetch_uv(
+                "PYTHONPATH=$(ls \"$bundled\"/pip-*.whl | tail -n 1) python3",
+                script,
+            );
+            script.lines(&environment_by_uv("\"$uv\""));
+        } else {
+            self.fetch_uv("python3", script);
         }
     }
 
@@ -264,8 +278,7 @@ esac;
             ));
         }
         script.lines(&format!(
-            "{}{python} -m pip install -q --no-compile {};",
-            where_any(what),
+            "{python} -m pip install -q --no-compile {};",
             what.join(" ")
         ));
     }
@@ -359,8 +372,7 @@ uv=$(command -v uv || echo /tmp/uv/bin/uv); kept=/root/.cache/mlbuild/uv-{uv}-$(
                 script.lines(&of_wheels);
             }
             script.lines(&format!(
-                "{}\"$uv\" pip install -q --python {python}{system}{} {};",
-                where_any(what),
+                "\"$uv\" pip install -q --python {python}{system}{} {};",
                 self.uv_flags(decision, inputs),
                 what.join(" ")
             ));
@@ -431,15 +443,6 @@ PYTHONDONTWRITEBYTECODE=1 {VENV}/bin/python -m pip --version >/dev/null 2>&1 || 
 /// hashes allow no other files.
 fn first_of_all(inputs: &Inputs) -> bool {
     inputs.locked || inputs.hashed.is_some()
-}
-
-/// What stands before an installation of which only the script knows whether there is anything.
-fn where_any(what: &[String]) -> &'static str {
-    if what == ["\"$@\""] {
-        "[ $# = 0 ] || "
-    } else {
-        ""
-    }
 }
 
 /// The arguments by which an installer takes the wheels that were compiled.
