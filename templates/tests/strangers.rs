@@ -134,3 +134,31 @@ fn names_of_files_begin_no_line_and_are_quoted_in_what_is_to_be_typed() {
     assert!(findings.iter().all(|line| !line.contains('\n')), "{all}");
     assert!(!all.contains('\u{1b}'), "{all}");
 }
+
+#[test]
+fn a_password_reaches_no_step() {
+    let environment = |line: &str| format!("dependencies: [pip, {{pip: ['{line}', six]}}]\n");
+    let said = "holds a password in a URL, which would stand in the image's history";
+    for line in [
+        "--extra-index-url https://me:hunter2@index.example/simple",
+        "x @ git+https://hunter2@git.example/x.git",
+        "https://me:hunter2@files.example/x-1-py3-none-any.whl",
+    ] {
+        let file = environment(line);
+        let text = dockerfile(
+            &[("environment.yml", &file)],
+            "python.requirements = ['environment.yml']",
+        );
+        assert!(text.contains(said) && !text.contains("hunter2"), "{text}");
+    }
+    let package = "python.packages = ['x @ https://me:hunter2@files.example/x-1.tar.gz']";
+    let text = dockerfile(&[], package);
+    assert!(text.contains(said) && !text.contains("hunter2"), "{text}");
+    // What pip fills in itself, and the name that everybody has, are none.
+    let file = environment("x @ git+ssh://git@git.example/x.git");
+    let text = dockerfile(
+        &[("environment.yml", &file)],
+        "python.requirements = ['environment.yml']",
+    );
+    assert!(!text.contains(said), "{text}");
+}

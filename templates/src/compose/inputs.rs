@@ -7,7 +7,7 @@ use super::{ComposeContext, ComposeError, Warning};
 use crate::project::manifests::{self, Asked, Choice, Kind, Manifest, Unused, UnusedKind};
 use crate::project::{
     Address, ImagePython, LocalProject, ProjectError, ProjectLock, Requirements, SourceOnly, Span,
-    Wanted, one_line, parse_one, read_lines, read_requirements,
+    Wanted, has_credentials, one_line, parse_one, read_lines, read_requirements,
 };
 use crate::spec::{Accelerator, ImageSpec, PythonSpec, RunStep};
 use crate::value::ContextPattern;
@@ -232,12 +232,29 @@ fn read_files(
     agrees(spec, inputs, warnings)
 }
 
+/// Lines of a manifest, and packages of the spec, stand in the step that installs them.
+fn in_history(origin: &str) -> ComposeError {
+    ComposeError::conflict(
+        format!("{origin} holds a password in a URL, which would stand in the image's history"),
+        "take it out, and move the index to pip's or uv's configuration: the build gets that as a secret",
+    )
+}
+
 /// What the files ask for, beside what the spec says.
 fn agrees(
     spec: &ImageSpec,
     inputs: &mut Inputs,
     warnings: &mut Vec<Warning>,
 ) -> Result<(), ComposeError> {
+    if let Some(package) = spec
+        .python
+        .packages
+        .iter()
+        .find(|text| has_credentials(text))
+    {
+        let name = package.split(['@', ' ']).next().unwrap_or_default();
+        return Err(in_history(&format!("the package {name}")));
+    }
     if let (Some(origin), Some(package)) = (&inputs.hashed, spec.python.packages.first()) {
         return Err(ComposeError::conflict(
             format!(
@@ -399,6 +416,9 @@ impl Reader<'_> {
             });
         }
         let (lines, found) = read_lines(self.project, &manifest.requirements, self.image)?;
+        if let Some(origin) = found.credentials.first() {
+            return Err(in_history(origin));
+        }
         self.inputs.lines.extend(lines);
         self.join(found);
         manifest

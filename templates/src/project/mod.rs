@@ -18,8 +18,8 @@ pub use detect::{BESIDES_PACKAGES, Finding, ProjectFacts, detect, detect_chosen}
 pub use environment::ImagePython;
 pub use locks::ProjectLock;
 pub(crate) use manifests::build_requirements;
-pub(crate) use requirements::parse_one;
 pub use requirements::{Address, LocalProject, Requirements, Span, read_lines, read_requirements};
+pub(crate) use requirements::{has_credentials, parse_one};
 pub(crate) use source_only::SourceOnly;
 
 use std::borrow::Cow;

@@ -885,7 +885,8 @@ pub(super) fn normalize(path: &str) -> String {
     parts.join("/")
 }
 
-fn has_credentials(text: &str) -> bool {
+/// Whether a line holds a URL with a password or a token in it.
+pub(crate) fn has_credentials(text: &str) -> bool {
     let Some((_, rest)) = text.split_once("://") else {
         return false;
     };
