@@ -159,3 +159,20 @@ fn without_a_verb_the_next_commands_are_said() {
     project.write("mlbuild.toml", "[image]\ncommnd = 1\n");
     alone().refusal(2);
 }
+
+#[test]
+fn what_up_cannot_start_is_refused_before_anything_is_built() {
+    let project = Project::new(&[("requirements.txt", "six\n")]);
+    for (line, what) in [
+        ("up --jupyter python x.py", "--jupyter and a command"),
+        ("up --cmd make python x.py", "--cmd and a command"),
+        ("up --dir app", "--dir app"),
+        ("up --port 1 python x.py", "--port 1"),
+        ("up --gpu=requried python x.py", "--gpu=requried"),
+    ] {
+        let ran = run(&project, line);
+        let said = ran.refusal(2);
+        assert!(said.contains(what), "{line}: {said}");
+        assert!(!project.path("mlbuild.lock").exists(), "{line}");
+    }
+}

@@ -3,11 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
+use mlbuild_manifests::inside::place_of;
 use mlbuild_templates::value::{Gid, Uid, UserName};
 use oci_spec::distribution::Reference;
 use serde_json::json;
-
-use mlbuild_manifests::inside::place_of;
 
 use crate::adopt::{self, AdoptOutcome, AdoptRequest};
 use crate::cli::error::{CommandError, CommandResult};
@@ -72,9 +71,10 @@ pub async fn run(args: AdoptArgs) -> CommandResult {
     let registry = args.registry.client(&project)?;
     let named = project.join(&args.lock_file);
     let lock = (!args.no_lock).then(|| place_of(&named));
-    let links = lock.iter();
-    let links = links.filter_map(|place| trust::link_of_lock(&project, &named, place));
-    let links: Vec<String> = links.collect();
+    let link = lock
+        .as_ref()
+        .and_then(|place| trust::link_of_lock(&project, &named, place));
+    let links = Vec::from_iter(link);
     trust::check(&project, &links, args.trust, &Terminal::default())?;
     let request = AdoptRequest {
         from,

@@ -52,15 +52,11 @@ fn text(facts: &ProjectFacts, file: Option<&Path>, has_command: bool) -> String 
         ),
     ];
     let width = next.iter().map(|(command, _)| command.len()).max();
+    let width = width.unwrap_or_default();
     lines.extend([String::new(), "next:".to_owned()]);
     for (command, about) in &next {
-        let width = width.unwrap_or_default();
         lines.push(format!("  {command:width$}    # {about}"));
     }
-    lines.push(format!(
-        "  {:1$}    # all commands",
-        "mlbuild help",
-        width.unwrap_or_default()
-    ));
+    lines.push(format!("  {:1$}    # all commands", "mlbuild help", width));
     lines.join("\n")
 }

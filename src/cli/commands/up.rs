@@ -2,19 +2,19 @@
 //! mounted.
 
 use clap::Args;
+use mlbuild_templates::spec::Accelerator;
+use mlbuild_templates::value::Command;
 
 use super::dev;
 use crate::build;
 use crate::cli::error::CommandResult;
+use crate::cli::support::mlbuild_flags::MlbuildFlags;
 use crate::cli::support::output::{self, Terminal};
 use crate::cli::support::runtime::wait_for;
 use crate::cli::support::{docker_help, interrupt, scratch};
-
 use crate::records::project_folder;
-use crate::runtime::{Grammar, Parsed};
+use crate::runtime::{Grammar, Parsed, RunSpec};
 use crate::settings::{self, BuildRequest};
-use mlbuild_templates::spec::Accelerator;
-use mlbuild_templates::value::Command;
 
 const GRAMMAR: Grammar = Grammar {
     verb: "up",
@@ -50,6 +50,13 @@ pub fn run(args: &UpArgs) -> CommandResult<u8> {
         return output::answer(&docker_help::text(GRAMMAR)).map(|()| 0);
     }
     let (flags, mut command) = split(&args.words, &parsed);
+    // Refused before anything is built.
+    let spec = RunSpec {
+        command: command.clone(),
+        ..parsed.spec.clone()
+    };
+    dev::check_flags(&parsed.own, &spec)?;
+    MlbuildFlags::read(&parsed.own)?;
     let project = project_folder(&settings::current_folder()?);
     let config = settings::read_config(&project)?;
     let says_what = ["cmd", "shell", "jupyter"]

@@ -93,6 +93,11 @@ pub fn run(args: &DevArgs) -> CommandResult<u8> {
     }
 }
 
+/// Refuses flags that contradict each other, and values that are none.
+pub(super) fn check_flags(own: &Options, spec: &RunSpec) -> CommandResult {
+    DevFlags::read(own, spec).map(drop)
+}
+
 fn of_dev(error: StartError) -> CommandError {
     errors::start::of_verb(error, GRAMMAR.verb)
 }
