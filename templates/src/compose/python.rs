@@ -291,11 +291,13 @@ esac;
 export UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never UV_NO_INSTALLER_METADATA=1 UV_HTTP_RETRIES=8;
 trap 'rm -rf /tmp/uv' EXIT;
 uv=$(command -v uv || echo /tmp/uv/bin/uv); kept=/root/.cache/mlbuild/uv-{uv}-$(uname -m);
-# The builder's cache keeps it for other builds.
+# The builder's cache keeps it for other builds. One of them writes at a time, and to one name, so that
+# what is left of a build that was killed is written over.
 [ -x "$uv" ] || {{ mkdir -p /tmp/uv/bin; cp "$kept" "$uv"; "$uv" --version; }} >/dev/null 2>&1 || {{
   rm -rf /tmp/uv; {python} -m pip install -q --target /tmp/uv uv=={uv};
-  mkdir -p /root/.cache/mlbuild; new=$(mktemp /root/.cache/mlbuild/uv.XXXXXX);
-  cp "$uv" "$new"; chmod 0755 "$new"; mv "$new" "$kept";
+  new=/root/.cache/mlbuild/uv.new; mkdir -p /root/.cache/mlbuild && {{
+    command -v flock >/dev/null && flock -n 9 && {{ install -m 0755 "$uv" "$new" && mv "$new" "$kept" || rm -f "$new"; }};
+  }} 9>/root/.cache/mlbuild/uv.lock || true;
 }};
 "#
         ));
