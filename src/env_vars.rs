@@ -101,7 +101,7 @@ variables! {
     MLBUILD_STATE_DIR =
         "Folder for caches and the private builder (default: `$XDG_STATE_HOME/mlbuild`, else `~/.local/state/mlbuild`).";
     NETRC =
-        "File of log-ins (default: `~/.netrc`) that `mlbuild run` takes the tracker's key from where `WANDB_API_KEY` is not set.";
+        "File of log-ins (default: `~/.netrc`) that `mlbuild run` and `mlbuild restore` take the tracker's key from where `WANDB_API_KEY` is not set.";
     NO_COLOR =
         "Switches colours off where it is set to anything but the empty string.";
     NO_PROXY =
@@ -153,11 +153,21 @@ variables! {
     UV_INDEX_URL =
         "Package index of uv, where `UV_DEFAULT_INDEX` is not set.";
     WANDB_API_KEY =
-        "Key of the experiment tracker: `mlbuild run` hands it to the container.";
+        "Key of the experiment tracker: `mlbuild run` hands it to the container, and `mlbuild restore` asks the tracker's server with it.";
     WANDB_BASE_URL =
         "Address of the experiment tracker's own server: its host's entry in netrc holds the key.";
+    WANDB_CONFIG_DIR =
+        "Folder of the experiment tracker's `settings` (default: `~/.config/wandb`), which may name the server of a run that is restored.";
+    WANDB_DIR =
+        "Folder with the `wandb/settings` of a project (default: the project's).";
     WANDB_DOCKER =
         "Set by `mlbuild run` and `mlbuild submit` inside the container: the pinned image, where the experiment tracker looks for it.";
+    WANDB_ENTITY =
+        "User or team of a run that is restored, where its name has none.";
+    WANDB_IDENTITY_TOKEN_FILE =
+        "Another way to log in to the experiment tracker's server, which `mlbuild restore` doesn't have: it says so.";
+    WANDB_PROJECT =
+        "Project of a run that is restored, where its name has none.";
     WANDB_RUN_ID =
         "Run id of an image or a run, where `--run-id` is not given.";
     WAYLAND_DISPLAY =

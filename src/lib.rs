@@ -97,5 +97,6 @@ pub mod start;
 pub mod submit;
 mod tee;
 pub mod testing;
+pub mod trackers;
 pub mod trust;
 pub mod verify;

@@ -100,6 +100,10 @@ const MODULES: &[Layer] = &[
         ],
     ),
     (
+        "trackers",
+        &["env_vars", "error", "loopback", "redirects", "reporter"],
+    ),
+    (
         "builder",
         &[
             "env_vars",
@@ -186,6 +190,7 @@ const MODULES: &[Layer] = &[
             "private_engine",
             "registry",
             "records",
+            "trackers",
         ],
     ),
     (
@@ -223,7 +228,8 @@ const MODULES: &[Layer] = &[
     (
         "restore",
         &[
-            "env_vars", "error", "on_path", "reporter", "runtime", "registry", "records", "runs",
+            "env_vars", "error", "on_path", "reporter", "runtime", "registry", "records",
+            "trackers", "runs",
         ],
     ),
     (

@@ -48,3 +48,4 @@ mod servers;
 mod sign;
 mod strangers;
 mod templates;
+mod trackers;

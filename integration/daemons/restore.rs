@@ -16,18 +16,18 @@ use crate::support::repository::Repository;
 use crate::support::terminal::Terminal;
 
 /// Two clones of one repository, and an image in the registry.
-struct Stage {
-    engines: Engines,
+pub(crate) struct Stage {
+    pub(crate) engines: Engines,
     folder: TempDir,
-    first: Repository,
-    second: Repository,
+    pub(crate) first: Repository,
+    pub(crate) second: Repository,
     /// `HOST/NAME:TAG`
-    image: String,
+    pub(crate) image: String,
     docker: String,
 }
 
 impl Stage {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let engines = Engines::from_env();
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().canonicalize().unwrap();
@@ -66,17 +66,17 @@ impl Stage {
             .count()
     }
 
-    fn root(&self) -> PathBuf {
+    pub(crate) fn root(&self) -> PathBuf {
         self.folder.path().canonicalize().unwrap()
     }
 
     #[track_caller]
-    fn docker(&self, args: &[&str]) -> String {
+    pub(crate) fn docker(&self, args: &[&str]) -> String {
         self.engines.docker(&self.docker, args)
     }
 
     /// `mlbuild` in a clone, with Docker on PATH.
-    fn command(&self, clone: &Repository, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, clone: &Repository, args: &[&str]) -> Command {
         let path = std::env::var("PATH").unwrap_or_default();
         let mut command = Command::new(env!("CARGO_BIN_EXE_mlbuild"));
         command
@@ -91,12 +91,12 @@ impl Stage {
         command
     }
 
-    fn mlbuild(&self, clone: &Repository, args: &[&str]) -> Ran {
+    pub(crate) fn mlbuild(&self, clone: &Repository, args: &[&str]) -> Ran {
         Ran::of(&mut self.command(clone, args))
     }
 
     /// The image as the registry has it.
-    fn published(&self) -> RunImage {
+    pub(crate) fn published(&self) -> RunImage {
         let (name, tag) = name_and_tag(&self.image);
         let (digest, manifest) = http::manifest(&self.engines.registry, name, tag);
         let (index, manifest, text) = match manifest["manifests"].as_array() {

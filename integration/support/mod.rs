@@ -18,6 +18,7 @@ pub mod terminal;
 pub mod times;
 pub mod tls;
 pub mod wait;
+pub mod wandb;
 pub mod xvfb;
 
 use std::path::{Path, PathBuf};

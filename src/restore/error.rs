@@ -11,6 +11,25 @@ use crate::records::checkout::CheckoutError;
 use crate::records::{GitError, StoreError};
 use crate::registry::RegistryError;
 use crate::runs::RunsError;
+use crate::trackers::TrackerError;
+
+/// Where Weights & Biases wrote down what a run was.
+#[derive(Debug, Clone)]
+pub enum WandbSource {
+    /// In this file.
+    File(PathBuf),
+    /// At its server: the run's name there.
+    Server(String),
+}
+
+impl std::fmt::Display for WandbSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File(file) => file.display().fmt(f),
+            Self::Server(run) => f.write_str(run),
+        }
+    }
+}
 
 /// Why a run can't be brought back.
 #[derive(Debug, thiserror::Error)]
@@ -102,19 +121,22 @@ pub enum RestoreError {
     /// Bringing the code back failed; everything is as it was.
     #[error(transparent)]
     CheckOut(CheckoutError),
-    /// The file of Weights & Biases can't be used.
-    #[error("{}: {why}", file.display())]
+    /// A tracker's server doesn't say what the run was.
+    #[error(transparent)]
+    Tracker(#[from] TrackerError),
+    /// What Weights & Biases has of the run can't be used.
+    #[error("{from}: {why}")]
     Wandb {
-        /// The file.
-        file: PathBuf,
+        /// The file, or the run and its server.
+        from: WandbSource,
         /// Why.
         why: String,
     },
-    /// The file of Weights & Biases names no image.
-    #[error("{}: it has no `docker`: the run was started without WANDB_DOCKER", file.display())]
+    /// What Weights & Biases has of the run names no image.
+    #[error("{from}: it has no `docker`: the run was started without WANDB_DOCKER")]
     WandbNoImage {
-        /// The file.
-        file: PathBuf,
+        /// The file, or the run and its server.
+        from: WandbSource,
     },
     /// The run's id isn't one.
     #[error(transparent)]
@@ -134,6 +156,7 @@ impl RestoreError {
             Self::Registry(error) | Self::NotInRegistry(error) => error.kind(),
             Self::NotAnywhere { source, .. } => source.kind(),
             Self::Attached(error) => error.kind(),
+            Self::Tracker(error) => error.kind(),
             Self::CheckOut(_) => ErrorKind::Work,
             Self::Code {
                 source: CheckoutError::Git(GitError::NotInstalled | GitError::Io { .. }),

@@ -32,7 +32,17 @@ pub async fn find(
             let found = attached::find(registry, &image, run, reporter).await?;
             return only(run, found, &[image]);
         }
-        RecordSource::Wandb(file) => return wandb::read(file, run),
+        RecordSource::WandbFile(file) => return wandb::read(file, run),
+        RecordSource::Wandb(name) => {
+            let found = wandb::ask(name, project, reporter).await?;
+            if store.load(found.record.id.as_str()).is_ok() {
+                reporter.note(format!(
+                    "mlbuild.runs has a record of {0}, too, which says more: restore `{0}` for that",
+                    found.record.id
+                ));
+            }
+            return Ok(found);
+        }
         RecordSource::Anywhere => match store.find(run) {
             Ok(record) => {
                 let patch = record

@@ -5,7 +5,7 @@
 //!
 //! | step | file |
 //! | --- | --- |
-//! | the record, or what Weights & Biases has of it | `find`, `wandb` |
+//! | the record, or what a tracker has of it | `find`, `wandb` |
 //! | the image | `image` |
 //! | the code | `code` |
 //! | the command | `command` |
@@ -23,13 +23,14 @@ use mlbuild_manifests::RunRecord;
 use serde::Serialize;
 
 pub use self::command::{OWN, PROGRAMS};
-pub use self::error::RestoreError;
+pub use self::error::{RestoreError, WandbSource};
 
 use self::command::{Again, TOLD};
 use crate::on_path;
 use crate::registry::{Registry, RegistryOptions};
 use crate::reporter::Reporter;
 use crate::runs::attached::Attached;
+use crate::trackers::wandb::WandbName;
 
 /// A run to be brought back.
 #[derive(Debug, Clone)]
@@ -61,7 +62,9 @@ pub enum RecordSource {
     /// Beside this image.
     Image(String),
     /// In this `wandb-metadata.json`.
-    Wandb(PathBuf),
+    WandbFile(PathBuf),
+    /// At the server of Weights & Biases.
+    Wandb(WandbName),
 }
 
 /// A run that was brought back.

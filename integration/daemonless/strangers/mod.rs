@@ -13,4 +13,5 @@ mod registries;
 mod secrets;
 mod terminal;
 mod trust;
+mod wandb;
 mod writers;

@@ -17,6 +17,8 @@ use crate::cli::support::project_args::ProjectArgs;
 use crate::cli::support::registry_args::RegistryArgs;
 use crate::restore::{self, OWN, PROGRAMS, RecordSource, RestoreRequest};
 use crate::runtime::shell_line;
+use crate::shell::word;
+use crate::trackers::wandb::WandbName;
 use crate::trust;
 
 /// The word that stands for the images of `mlbuild.lock`.
@@ -26,10 +28,10 @@ const REGISTRY: &str = "registry";
 ///
 /// Makes the branch `mlbuild/RUN` at the run's commit, applies the changes that were not
 /// committed, and prints the command that starts the same image with the same
-/// arguments. On a terminal a shell follows, with that command as the newest in its history.
+/// arguments. A run of Weights & Biases is asked for at its server. On a terminal a shell follows, with that command as the newest in its history.
 #[derive(Debug, Clone, Args)]
 pub struct RestoreArgs {
-    /// Id of the run, or its beginning.
+    /// Id of the run, or its beginning; ENTITY/PROJECT:RUN or the address of its page for a run of Weights & Biases.
     #[arg(value_name = "RUN")]
     pub run: String,
     /// Take the record from this image; or from the images of mlbuild.lock: `registry`. Without it: from the folder, else as `registry`.
@@ -76,7 +78,7 @@ pub async fn run(args: RestoreArgs) -> CommandResult {
     let project = args.project.folder()?;
     let request = RestoreRequest {
         registry: args.registry.options(&project)?,
-        source: source(&args),
+        source: source(&args)?,
         run: args.run,
         project,
         code: !args.no_code,
@@ -124,13 +126,23 @@ fn has_hole(command: &[String]) -> bool {
     command.iter().any(|word| word.contains(REDACTED))
 }
 
-fn source(args: &RestoreArgs) -> RecordSource {
-    match (&args.wandb_metadata, args.from.as_deref()) {
-        (Some(file), _) => RecordSource::Wandb(file.clone()),
+/// Where the record is: a name that no run of mlbuild's can have is a tracker's.
+fn source(args: &RestoreArgs) -> CommandResult<RecordSource> {
+    let is_trackers = args.run.contains(['/', ':']);
+    Ok(match (&args.wandb_metadata, args.from.as_deref()) {
+        (Some(file), _) => RecordSource::WandbFile(file.clone()),
+        (None, None) if is_trackers => RecordSource::Wandb(WandbName::parse(&args.run)?),
+        (None, Some(_)) if is_trackers => {
+            let run = word(&args.run);
+            return Err(CommandError::user(format!(
+                "--from: {run} is a run of Weights & Biases, whose server has its record"
+            ))
+            .hint(format!("mlbuild restore {run}")));
+        }
         (None, Some(REGISTRY)) => RecordSource::LockedImages,
         (None, Some(image)) => RecordSource::Image(image.to_owned()),
         (None, None) => RecordSource::Anywhere,
-    }
+    })
 }
 
 /// The command, with the folder to start it in where that isn't this one.

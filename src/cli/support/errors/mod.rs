@@ -23,5 +23,6 @@ mod runtime;
 mod settings;
 pub(in crate::cli) mod start;
 mod submit;
+mod trackers;
 mod trust;
 mod verify;

@@ -3,7 +3,7 @@
 use crate::cli::error::CommandError;
 use crate::records::GitError;
 use crate::records::checkout::CheckoutError;
-use crate::restore::RestoreError;
+use crate::restore::{RestoreError, WandbSource};
 use crate::shell::word;
 
 impl From<RestoreError> for CommandError {
@@ -48,13 +48,18 @@ impl From<RestoreError> for CommandError {
             } => code_hints(&source, &run, remote.as_deref())
                 .into_iter()
                 .fold(made, CommandError::hint),
-            RestoreError::Wandb { .. } => {
-                CommandError::user(format!("--wandb-metadata {}", made.message()))
-            }
-            RestoreError::WandbNoImage { .. } => {
-                CommandError::user(format!("--wandb-metadata {}", made.message()))
-                    .hint("give what it ran in as a digest: \"docker\": \"NAME@sha256:…\"")
-            }
+            RestoreError::Tracker(error) => error.into(),
+            RestoreError::Wandb {
+                from: WandbSource::File(_),
+                ..
+            } => CommandError::user(format!("--wandb-metadata {}", made.message())),
+            RestoreError::WandbNoImage {
+                from: WandbSource::File(_),
+            } => CommandError::user(format!("--wandb-metadata {}", made.message()))
+                .hint("give what it ran in as a digest: \"docker\": \"NAME@sha256:…\""),
+            RestoreError::WandbNoImage { .. } => made.hint(
+                "download its wandb-metadata.json, write \"docker\": \"NAME@sha256:…\" into it, and give it: --wandb-metadata FILE",
+            ),
             _ => made,
         }
     }
