@@ -7,6 +7,8 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
+use crate::image::unique;
+use crate::kubernetes::env::run_told;
 use crate::restore::Stage;
 use crate::support::mlbuild::Ran;
 use crate::support::repository;
@@ -21,6 +23,33 @@ for file in run.files(names=["wandb-metadata.json", "diff.patch"]):
     with tempfile.TemporaryDirectory() as folder, file.download(root=folder) as opened:
         texts[file.name] = opened.read()
 print(json.dumps({"id": run.id, "commit": run.commit, "metadata": run.metadata, "texts": texts}))
+"#;
+
+/// A program that W&B tracks.
+const TRAIN: &str =
+    "import wandb\nrun = wandb.init(project='cracks')\nrun.log({'loss': 1})\nrun.finish()\n";
+
+/// What stands in the log of a run that was tracked offline, by kind: records of protocol buffers in the
+/// frames of LevelDB's log.
+const LOG: &str = r#"
+import json, struct, sys
+from google.protobuf.json_format import MessageToDict
+from wandb.proto import wandb_internal_pb2 as pb
+data = open(sys.argv[1], "rb").read()
+at, whole, found = 7, b"", {}
+while at < len(data):
+    left = 32768 - at % 32768
+    if left < 7:
+        at += left
+        continue
+    _, length, kind = struct.unpack("<IHB", data[at : at + 7])
+    whole += data[at + 7 : at + 7 + length]
+    at += 7 + length
+    if kind in (1, 4):
+        for name, value in MessageToDict(pb.Record.FromString(whole)).items():
+            found.setdefault(name, []).append(value)
+        whole = b""
+print(json.dumps(found))
 "#;
 
 /// The Python that has the real clients.
@@ -184,4 +213,87 @@ fn a_run_of_weights_and_biases_is_asked_for_at_its_server() {
         }
     }
     assert!(!format!("{restored:?}").contains(KEY));
+}
+
+impl Stage {
+    /// What the real client wrote down of the one run that was tracked in the first clone; it is taken away.
+    fn tracked(&self) -> Value {
+        let folder = self.first.folder.join("wandb");
+        let entries = |folder: &PathBuf| std::fs::read_dir(folder).unwrap().flatten();
+        let is_run = |path: &PathBuf| {
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            name.starts_with("offline-run-")
+        };
+        let run = entries(&folder).map(|entry| entry.path()).find(is_run);
+        let log = entries(&run.unwrap()).map(|entry| entry.path());
+        let log = log
+            .into_iter()
+            .find(|path| path.extension().is_some_and(|e| e == "wandb"));
+        let ran = Ran::of(Command::new(python()).args(["-c", LOG]).arg(log.unwrap()));
+        let found = serde_json::from_str(ran.answer()).unwrap();
+        std::fs::remove_dir_all(folder).unwrap();
+        found
+    }
+}
+
+#[test]
+fn wandb_in_a_container_writes_down_the_image_that_it_is_in() {
+    let stage = Stage::new();
+    let requirements = std::fs::read_to_string(repository().join("python/tests/requirements.txt"));
+    let requirements = requirements.unwrap();
+    let wandb = requirements
+        .lines()
+        .find(|line| line.starts_with("wandb=="));
+    stage.first.write("requirements.txt", wandb.unwrap());
+    stage.first.write("train.py", TRAIN);
+    let image = unique(&stage.engines.registry, "wandb");
+    let builder = stage
+        .engines
+        .docker_containerd
+        .replace("unix://", "docker://");
+    let made = [
+        "image",
+        "--tag",
+        &image,
+        "--base",
+        &stage.engines.python_base,
+        "--builder",
+        &builder,
+        "--no-code",
+        "--push",
+        "--no-lock",
+    ];
+    // Packages come from the index of this machine.
+    let index = std::env::vars().filter(|(name, _)| name.starts_with("PIP_"));
+    let made = Ran::of(stage.command(&stage.first, &made).envs(index));
+    let digest = made.answer().rsplit('@').next().unwrap().to_owned();
+    let pinned = format!("{}@{digest}", image.rsplit_once(':').unwrap().0);
+
+    // By `mlbuild run`; the run has one id where the tracker was told one.
+    let flags = ["-e", "WANDB_MODE=offline", "-v", ".:/app", "-w", "/app"];
+    let train = ["python", "train.py", "--lr", "0.1"];
+    let line = [&["run", "--rm"], &flags[..], &[&image], &train].concat();
+    let ran = Ran::of(
+        stage
+            .command(&stage.first, &line)
+            .env("WANDB_RUN_ID", "exp-9"),
+    );
+    ran.answer();
+    let known = stage.tracked();
+    let environment = &known["environment"][0];
+    let pointer = environment["docker"].as_str().unwrap();
+    assert!(pointer.ends_with(&format!("@{digest}")), "{pointer}");
+    assert_eq!(environment["args"], json!(["--lr", "0.1"]));
+    assert_eq!(known["run"][0]["runId"], "exp-9");
+    let record = stage
+        .mlbuild(&stage.first, &["runs", "show", "exp-9", "--format=json"])
+        .json();
+    assert!(record["image"].to_string().contains(&digest), "{record}");
+
+    // By `docker run`, in what a pod has.
+    let mount = format!("{}:/app", stage.first.folder.display());
+    let flags = ["-e", "WANDB_MODE=offline", "-v", &mount, "-w", "/app"];
+    run_told(&pinned, &flags, &train).answer();
+    let known = stage.tracked();
+    assert_eq!(known["environment"][0]["docker"], pinned.as_str());
 }

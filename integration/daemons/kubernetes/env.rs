@@ -118,6 +118,10 @@ impl PodLike {
 
     /// `mlbuild env` with arguments in the container.
     fn env(&self, flags: &[&str], args: &[&str]) -> Ran {
+        self.env_in(&self.cluster.engines.base, flags, args)
+    }
+
+    fn env_in(&self, image: &str, flags: &[&str], args: &[&str]) -> Ran {
         let url = self.cluster.url();
         let (host, port) = url.trim_start_matches("https://").split_once(':').unwrap();
         let engines = &self.cluster.engines;
@@ -138,11 +142,19 @@ impl PodLike {
                 "--volume={}:/usr/bin/mlbuild:ro",
                 env!("CARGO_BIN_EXE_mlbuild")
             ))
-            .arg(&engines.base)
+            .arg(image)
             .args(["mlbuild", "env"])
             .args(args);
         Ran::of(&mut docker)
     }
+}
+
+/// What `mlbuild env -- COMMAND` says in a container of `docker run` that has what a pod of this image has.
+pub(crate) fn run_told(image: &str, flags: &[&str], command: &[&str]) -> Ran {
+    let pod = PodLike::new(&[("train", image)], Some("train"));
+    pod.allow();
+    pod.status(&[("train", image)]);
+    pod.env_in(image, flags, &[&["--"], command].concat())
 }
 
 /// The digests that the registry has of the base image: its own, and its configuration's.

@@ -3,7 +3,7 @@
 
 mod builder;
 mod cluster;
-mod env;
+pub(crate) mod env;
 mod jobs;
 mod record;
 mod refused;
