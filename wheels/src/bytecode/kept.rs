@@ -20,6 +20,8 @@ const UNCHECKED_HASH: [u8; 4] = [1, 0, 0, 0];
 /// Bytes of bytecode that any source may come to, and how many times its size more.
 const ALWAYS: u64 = 64 << 10;
 const RATIO: u64 = 24;
+/// Bytes of bytecode that a source may come to at most: each is held in memory once.
+const MOST: u64 = 256 << 20;
 /// Bytes that a list may have.
 const MOST_LIST: usize = 64 << 20;
 
@@ -127,7 +129,7 @@ pub(crate) fn read_answer(
         let source = sources.0.get(number as usize).filter(|_| number >= next);
         let source = source.ok_or_else(|| refused(format!("it speaks of source {number}")))?;
         next = number + 1;
-        let most = ALWAYS + RATIO * source.size;
+        let most = (ALWAYS + RATIO * source.size).min(MOST);
         let path = &source.cache;
         if u64::from(length) > most {
             return Err(refused(format!(

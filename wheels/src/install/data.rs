@@ -60,18 +60,26 @@ impl Installer<'_> {
 
     /// Puts a file where it goes, but never in the place of the environment's Python.
     fn insert(&mut self, path: &str, target: String, source: Source) -> Result<(), Fault> {
+        let target = InstallPath::new(target);
+        self.refuse_own(path, &target)?;
+        self.out.files.insert(target, source);
+        Ok(())
+    }
+
+    /// Refuses what would stand in the place of a link or a file of the environment itself: also a
+    /// folder of its name, and what is in that.
+    fn refuse_own(&self, path: &str, target: &InstallPath) -> Result<(), Fault> {
         let minor = format!("bin/python{}", self.target.python);
-        let is_venvs = matches!(
-            target.as_str(),
-            "bin/python" | "bin/python3" | "pyvenv.cfg" | "lib64"
-        );
-        if is_venvs || target == minor || target.starts_with("lib64/") {
+        let own = ["bin/python", "bin/python3", &minor, "pyvenv.cfg", "lib64"];
+        let mut own = own
+            .map(|part| InstallPath::new(part.to_owned()))
+            .into_iter();
+        if own.any(|part| target.is_in(&part)) {
             return Err(Fault::Path {
                 path: path.to_owned(),
                 why: "would replace a part of the environment itself",
             });
         }
-        self.out.files.insert(InstallPath::new(target), source);
         Ok(())
     }
 
@@ -135,9 +143,9 @@ impl Installer<'_> {
                 return Err(bad(&entry.path, "scripts can't be in folders"));
             }
             let folder = self.folder_of(&entry.path, part)?;
-            self.out
-                .folders
-                .insert(InstallPath::new(format!("{folder}{rest}")));
+            let target = InstallPath::new(format!("{folder}{rest}"));
+            self.refuse_own(&entry.path, &target)?;
+            self.out.folders.insert(target);
         }
         Ok(())
     }

@@ -17,6 +17,9 @@ static VALUE: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(pattern).expect("a pattern")
 });
 
+/// Programs that a package may have. Real ones have some dozens; each becomes a file.
+const MOST_PROGRAMS: usize = 10_000;
+
 /// The programs of a package.
 #[derive(Default)]
 pub(super) struct Programs {
@@ -57,6 +60,13 @@ impl Programs {
                 function,
             })
             .collect();
+        if all.len() > MOST_PROGRAMS {
+            return Err(Fault::TooLarge {
+                what: "programs",
+                found: all.len() as u64,
+                most: MOST_PROGRAMS as u64,
+            });
+        }
         for program in &all {
             check_name(file, &program.name)?;
         }

@@ -10,7 +10,10 @@ use sha2::{Digest as _, Sha256};
 
 use super::metadata::bad;
 use crate::error::Fault;
-use crate::zip::Entry;
+use crate::zip::{Entry, MOST_ENTRIES};
+
+/// Lines that it may have: of each file of the archive one, and one of its bytecode.
+const MOST_LINES: u64 = 2 * MOST_ENTRIES;
 
 /// A line, sorted as it is written.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
@@ -34,6 +37,10 @@ impl Record {
         let mut lines = Vec::new();
         let mut by_path = HashMap::new();
         for line in reader.deserialize::<Line>() {
+            if lines.len() as u64 == MOST_LINES {
+                let (what, found, most) = ("lines in its RECORD", MOST_LINES + 1, MOST_LINES);
+                return Err(Fault::TooLarge { what, found, most });
+            }
             let mut line = line.map_err(|error| bad(file, error.to_string()))?;
             // Some wheels have absolute paths there.
             line.path = line.path.trim_start_matches('/').to_owned();

@@ -105,6 +105,23 @@ fn bombs() {
     assert!(error.contains("the list of its entries"), "{error}");
 }
 
+/// A few kilobytes of archive that would come to gigabytes of programs and of lines.
+#[test]
+fn metadata_that_repeats_itself() {
+    let programs: String = (0..20_000).map(|n| format!("p{n}=w:m\n")).collect();
+    let programs = format!("[console_scripts]\n{programs}");
+    let wheel = SmallWheel::new("w").file("w-1.0.dist-info/entry_points.txt", programs.as_bytes());
+    assert_eq!(
+        why(&wheel),
+        "holds more than any wheel: 20000 programs, and 10000 are allowed"
+    );
+    let lines = "a,,\n".repeat(500_000);
+    assert_eq!(
+        why(&plain().record(&lines)),
+        "holds more than any wheel: 400001 lines in its RECORD, and 400000 are allowed"
+    );
+}
+
 #[test]
 fn cut_off_anywhere() {
     let bytes = plain().bytes();
@@ -178,6 +195,9 @@ fn metadata_that_is_missing_or_of_another_package() {
         why(&SmallWheel::new("w").file("w-1.0.data/bin/x", b"")),
         why(&SmallWheel::new("w").file("w-1.0.data/data/bin/python", b"")),
         why(&SmallWheel::new("w").file("w-1.0.data/data/lib64/x", b"")),
+        why(&SmallWheel::new("w").file("w-1.0.data/data/bin/python3/x", b"")),
+        why(&SmallWheel::new("w").file("w-1.0.data/data/pyvenv.cfg/x", b"")),
+        why(&with(ZipEntry::new("w-1.0.data/data/lib64/", b""))),
         why(&SmallWheel::new("w").file("w-1.0.data/scripts/a/b", b"")),
         why(&SmallWheel::new("w").file("w", b"").file("w/a", b"")),
     ];
@@ -195,6 +215,9 @@ fn metadata_that_is_missing_or_of_another_package() {
     w-1.0.data/bin/x can't be understood: "bin" is no part of an environment
     the path "w-1.0.data/data/bin/python" would replace a part of the environment itself
     the path "w-1.0.data/data/lib64/x" would replace a part of the environment itself
+    the path "w-1.0.data/data/bin/python3/x" would replace a part of the environment itself
+    the path "w-1.0.data/data/pyvenv.cfg/x" would replace a part of the environment itself
+    the path "w-1.0.data/data/lib64" would replace a part of the environment itself
     w-1.0.data/scripts/a/b can't be understood: scripts can't be in folders
     the path "lib/python3.11/site-packages/w" is a file and a folder
     "#);

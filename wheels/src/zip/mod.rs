@@ -21,7 +21,7 @@ const ALWAYS: u64 = 1 << 30;
 /// How many times its own size an archive may unpack to. Real wheels stay below 20.
 const RATIO: u64 = 200;
 /// The largest wheels have some twenty thousand entries.
-const MOST_ENTRIES: u64 = 200_000;
+pub(crate) const MOST_ENTRIES: u64 = 200_000;
 /// Bytes of all names together.
 const MOST_NAMES: u64 = 24 << 20;
 
