@@ -32,6 +32,11 @@ pub struct BaseFacts {
 
 /// The form of what is kept of a base.
 const FORMAT: u32 = 1;
+/// Bytes of a template of an activation script; the longest has nine thousand.
+const MOST_TEMPLATE: usize = 256 << 10;
+/// The newest C library that there may be one day, by its minor version. Each of those below it has
+/// names of its own.
+const NEWEST_LIBC: u32 = 999;
 
 impl BaseFacts {
     /// Reads a base's layers. Call it outside of the runtime's own threads where they are in a
@@ -229,7 +234,8 @@ fn upstream(version: &str) -> &str {
 fn libc(tree: &Tree) -> Option<Libc> {
     let numbers = |version: &str| -> Option<(u32, u32)> {
         let mut parts = version.split('.');
-        Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+        let (major, minor) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+        (minor <= NEWEST_LIBC).then_some((major, minor))
     };
     if let Some(version) = tree.package("libc6") {
         let (major, minor) = numbers(upstream(&version))?;
@@ -249,6 +255,10 @@ fn templates(tree: &Tree, library: &str) -> Result<Vec<(String, String)>, Assemb
     for part in ["common", "posix"] {
         for (path, text) in tree.below(&format!("{library}/venv/scripts/{part}/")) {
             let name = path.rsplit('/').next().unwrap_or(path);
+            if text.len() > MOST_TEMPLATE {
+                let why = format!("has an activation script of {} bytes", text.len());
+                return Err(AssembleError::Unfit(why));
+            }
             all.push((name.to_owned(), String::from_utf8_lossy(text).into_owned()));
         }
     }
@@ -287,6 +297,24 @@ fn bundled(tree: &Tree, library: &str, python: PythonVersion) -> BTreeMap<String
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Each minor version has names of its own: four thousand million would take all memory.
+    #[test]
+    fn a_c_library_of_a_thousand_releases_is_none() {
+        let of = |version: &str| {
+            let status =
+                format!("Package: libc6\nStatus: install ok installed\nVersion: {version}\n");
+            let path = "var/lib/dpkg/status";
+            libc(&super::super::tree::tests::tree(&[(
+                0,
+                path,
+                EntryKind::File,
+                &status,
+            )]))
+        };
+        assert_eq!(of("2.36-9+deb12u9"), Some(Libc::Glibc(2, 36)));
+        assert_eq!(of("2.4294967295-1"), None);
+    }
 
     #[test]
     fn versions_of_packages() {

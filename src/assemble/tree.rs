@@ -15,6 +15,10 @@ use crate::image::layer::{
 
 /// Bytes of one file that are kept: pip's wheel has two million.
 const MOST: u64 = 16 << 20;
+/// Bytes that all that is kept of a base may take: of a large one, thirty million.
+const MOST_KEPT: u64 = 256 << 20;
+/// What an entry takes beside its path and its content.
+const OF_AN_ENTRY: u64 = 160;
 /// Links that are followed to one file.
 const MOST_LINKS: usize = 40;
 
@@ -65,33 +69,64 @@ impl Tree {
     /// Reads all layers of an image, lowest first.
     pub(super) fn read(image: &PlatformImage, store: &dyn LayerStore) -> Result<Self, LayerError> {
         let mut tree = Self::default();
+        let mut kept_bytes = 0;
         for (at, layer) in image.layers.iter().enumerate() {
             let blob = store.open(layer).map_err(|error| LayerError {
                 layer: layer.blob.digest().clone(),
                 problem: Box::new(LayerProblem::Read(error)),
             })?;
             let limits = LayerLimits::for_blob(layer.blob.size());
+            let mut refused = None;
             read_layer(blob, layer, &limits, &mut |entry, content| {
                 let path = String::from_utf8_lossy(entry.path.as_bytes()).into_owned();
                 let mut bytes = None;
                 if entry.kind == EntryKind::File && keeps(&path) {
                     let mut kept = Vec::new();
-                    content.take(MOST).read_to_end(&mut kept)?;
+                    content.take(MOST + 1).read_to_end(&mut kept)?;
+                    if kept.len() as u64 > MOST {
+                        let most = MOST >> 20;
+                        refused = Some(format!("/{path} is larger than {most} MiB"));
+                        return Ok(ControlFlow::Break(()));
+                    }
                     bytes = Some(kept);
                 }
-                tree.add(entry, path, bytes, at);
+                let content = bytes.as_ref().map_or(0, Vec::len) as u64;
+                let link = entry.link.as_ref().map_or(0, Vec::len) as u64;
+                let size = path.len() as u64 + link + content + OF_AN_ENTRY;
+                if tree.add(entry, path, bytes, at) {
+                    kept_bytes += size;
+                }
+                if kept_bytes > MOST_KEPT {
+                    let most = MOST_KEPT >> 20;
+                    refused = Some(format!("what is known of it is over {most} MiB"));
+                    return Ok(ControlFlow::Break(()));
+                }
                 Ok(ControlFlow::Continue(()))
             })?;
+            if let Some(why) = refused {
+                let error = std::io::Error::new(std::io::ErrorKind::FileTooLarge, why);
+                return Err(LayerError {
+                    layer: layer.blob.digest().clone(),
+                    problem: Box::new(LayerProblem::Read(error)),
+                });
+            }
         }
         Ok(tree)
     }
 
-    fn add(&mut self, entry: &LayerEntry, path: String, bytes: Option<Vec<u8>>, layer: usize) {
+    /// Takes an entry in; true if it is kept.
+    fn add(
+        &mut self,
+        entry: &LayerEntry,
+        path: String,
+        bytes: Option<Vec<u8>>,
+        layer: usize,
+    ) -> bool {
         if entry.kind != EntryKind::Folder {
             self.hide(&path, entry.kind, layer);
         }
         let node = match entry.kind {
-            EntryKind::Whiteout | EntryKind::Opaque => return,
+            EntryKind::Whiteout | EntryKind::Opaque => return false,
             EntryKind::Symlink => {
                 let target = entry.link.as_deref().unwrap_or_default();
                 Node::Link(String::from_utf8_lossy(target).into_owned())
@@ -113,6 +148,7 @@ impl Tree {
             };
             self.0.insert(path, known);
         }
+        is_of_use
     }
 
     /// Forgets what lower layers have at a path and below it.
@@ -267,10 +303,10 @@ fn is_program(path: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn tree(entries: &[(usize, &str, EntryKind, &str)]) -> Tree {
+    pub(in super::super) fn tree(entries: &[(usize, &str, EntryKind, &str)]) -> Tree {
         let mut tree = Tree::default();
         for (layer, path, kind, text) in entries {
             let mut entry = LayerEntry::plain(path, *kind);
@@ -300,6 +336,40 @@ mod tests {
         assert_eq!(tree.resolve("usr/local/bin/python3"), real);
         assert_eq!(tree.resolve("usr/local/bin/round"), None);
         assert_eq!(tree.resolve("usr/local/bin/gone"), None);
+    }
+
+    struct Blob(Vec<u8>);
+
+    impl LayerStore for Blob {
+        fn open(
+            &self,
+            _: &crate::image::ImageLayer,
+        ) -> std::io::Result<Box<dyn std::io::Read + Send + '_>> {
+            Ok(Box::new(self.0.as_slice()))
+        }
+    }
+
+    /// A blob of some kilobytes that comes to hundreds of megabytes of what is kept.
+    #[test]
+    fn what_a_base_makes_us_keep_is_bounded() {
+        use crate::image::layer::{Packing, write_tar};
+        for (count, size, said) in [
+            (1, MOST + 1, "/etc/skel/0 is larger than 16 MiB"),
+            (17, MOST, "what is known of it is over 256 MiB"),
+        ] {
+            let files = (0..count).map(|n| {
+                let mut file = LayerEntry::plain(&format!("etc/skel/{n}"), EntryKind::File);
+                file.size = size;
+                (file, vec![0; size as usize])
+            });
+            let tar = write_tar(&files.collect::<Vec<_>>());
+            let media_type = oci_spec::image::MediaType::ImageLayerGzip;
+            let (blob, layer) = Packing::Gzip.pack(tar, media_type);
+            assert!(blob.len() < 1 << 20);
+            let image = PlatformImage::made_up(&serde_json::json!({}), vec![layer]);
+            let refused = Tree::read(&image, &Blob(blob)).unwrap_err().to_string();
+            assert!(refused.contains(said), "{refused}");
+        }
     }
 
     #[test]
