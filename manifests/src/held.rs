@@ -9,6 +9,9 @@ use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::io::Errno;
+
 /// A folder, wherever it is moved.
 #[derive(Clone, Debug)]
 pub struct HeldFolder {
@@ -30,6 +33,41 @@ impl HeldFolder {
             file: Arc::new(file),
             path: path.to_owned(),
         })
+    }
+
+    /// A folder in `root`, by its name, made if it isn't there. A link in its place is refused, whenever it
+    /// was put there; links on the way to `root` are followed.
+    ///
+    /// # Errors
+    /// Of the kind `PermissionDenied` for a link; where it can't be made or opened, or is no folder.
+    pub fn beneath(root: &Path, name: &str) -> io::Result<Self> {
+        let root = if root.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            root
+        };
+        let above = File::open(root)?;
+        match rustix::fs::mkdirat(&above, name, Mode::from_raw_mode(0o777)) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
+        let opened = rustix::fs::openat(&above, name, flags, Mode::empty());
+        let is_link = || {
+            let found = rustix::fs::statat(&above, name, AtFlags::SYMLINK_NOFOLLOW);
+            found.is_ok_and(|found| FileType::from_raw_mode(found.st_mode) == FileType::Symlink)
+        };
+        match opened {
+            Ok(folder) => Ok(Self {
+                file: Arc::new(File::from(folder)),
+                path: root.join(name),
+            }),
+            Err(Errno::LOOP | Errno::NOTDIR) if is_link() => {
+                let text = "it has become a link, which nobody was asked about";
+                Err(io::Error::new(io::ErrorKind::PermissionDenied, text))
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// As [`HeldFolder::open`], and refuses a folder that isn't below `root`. It is made if it isn't there.

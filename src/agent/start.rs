@@ -73,7 +73,7 @@ fn prepare_and_start(
     // From here on the job counts as started, whoever has it. A record that is there already is of
     // an agent that was lost before it started anything: the store would know otherwise.
     StartedRun::discard(&agent.project, &run_id);
-    let record = match prepared.write(agent.project.clone(), code, &*agent.reporter) {
+    let record = match prepared.write(&agent.project, code, &*agent.reporter) {
         Ok(record) => record,
         Err(error) => {
             agent.containers.remove(&start.container);

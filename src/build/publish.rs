@@ -10,7 +10,9 @@ use mlbuild_manifests::document::{
 use mlbuild_manifests::lock::{
     Builder, ImageKey, Inputs, LockedBuild, LockedImage, LockedPackages, PublishedImage,
 };
-use mlbuild_manifests::run_record::{Binding, FOLDER_NAME, RunImage, RunPlatform, RunRecord};
+use mlbuild_manifests::run_record::{
+    Binding, FOLDER_NAME, RunImage, RunPlatform, RunRecord, RunRecordError,
+};
 use mlbuild_manifests::{LockFile, atomic};
 use oci_spec::distribution::Reference;
 use oci_spec::image::{Descriptor, Digest};
@@ -239,7 +241,12 @@ pub async fn bind(
     let id = settings.lock.run_id.clone();
     let mut record = RunRecord::new(id.clone(), Timestamp::now(), confirmed.run_image());
     record.lock = lock.map(|(checksum, _)| checksum.clone());
-    let bound = record.bind(&settings.project.join(FOLDER_NAME))?;
+    let place = &settings.lock.records;
+    let held = place.hold().map_err(|source| RunRecordError::Write {
+        path: place.folder(),
+        source,
+    })?;
+    let bound = record.bind_in(&held)?;
     let none = BTreeMap::new();
     let named = BTreeMap::from([(RUN_ID_ANNOTATION.to_owned(), id.to_string())]);
     let attach = async {

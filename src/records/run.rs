@@ -5,8 +5,8 @@ use std::path::Path;
 use jiff::Timestamp;
 use mlbuild_manifests::held::HeldFolder;
 use mlbuild_manifests::run_record::{
-    FOLDER_NAME, RunCluster, RunCommand, RunHost, RunImage, RunOutcome, RunRecordError, RunStatus,
-    whole_seconds,
+    FOLDER_NAME, RecordsPlace, RunCluster, RunCommand, RunHost, RunImage, RunOutcome,
+    RunRecordError, RunStatus, whole_seconds,
 };
 use mlbuild_manifests::{RunId, RunRecord};
 use mlbuild_secrets::{redact_command, redact_options};
@@ -67,6 +67,14 @@ impl RunStart {
     /// # Errors
     /// Where the id was started before or is bound to another image, or a file can't be written.
     pub fn write(self, project: &Path) -> Result<StartedRun, RunRecordError> {
+        self.write_to(&RecordsPlace::of(project))
+    }
+
+    /// As [`RunStart::write`], where the records went when somebody was asked about it.
+    ///
+    /// # Errors
+    /// As [`RunStart::write`]; also where something else stands there by now.
+    pub fn write_to(self, place: &RecordsPlace) -> Result<StartedRun, RunRecordError> {
         let now = whole_seconds(Timestamp::now());
         let mut record = RunRecord::new(self.id, now, self.image);
         if let Some(mut cluster) = self.cluster {
@@ -92,13 +100,10 @@ impl RunStart {
             exit_code: None,
             signal: None,
         });
-        let folder = project.join(FOLDER_NAME);
-        let failed = |source| RunRecordError::Write {
-            path: folder.clone(),
+        let held = place.hold().map_err(|source| RunRecordError::Write {
+            path: place.folder(),
             source,
-        };
-        std::fs::create_dir_all(&folder).map_err(failed)?;
-        let held = HeldFolder::open(&folder).map_err(failed)?;
+        })?;
         record.start_in(&held, patch.as_deref())?;
         Ok(StartedRun {
             record,

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use mlbuild_manifests::RunId;
 use mlbuild_manifests::inside::{keep_inside, place_of};
+use mlbuild_manifests::run_record::RecordsPlace;
 use oci_spec::distribution::Reference;
 
 pub use crate::config::Method;
@@ -76,6 +77,8 @@ impl ImageSettings {
 pub struct LockSettings {
     /// Lock file; `None`: neither read nor written.
     pub file: Option<PathBuf>,
+    /// Where the records of runs are written.
+    pub records: RecordsPlace,
     /// How far the pins may move.
     pub mode: LockMode,
     /// Pins that are to be moved.
@@ -256,6 +259,7 @@ fn lock(request: &BuildRequest, project: &Path) -> Result<LockSettings, Settings
     let name = request.lock_file.as_deref().unwrap_or(USUAL_LOCK.as_ref());
     Ok(LockSettings {
         file: (!request.no_lock).then(|| place_of(&project.join(name))),
+        records: RecordsPlace::of(project),
         mode: request.lock_mode,
         upgrade: request.upgrade.clone(),
         run_id: run_id(request.run_id.as_deref())?,

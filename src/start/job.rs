@@ -1,7 +1,7 @@
 //! Containers of an agent's jobs: prepared as `mlbuild run` does, then made and started in two
 //! steps, so that a start happens once.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use mlbuild_docker::api::DockerApi;
@@ -67,7 +67,7 @@ impl Engine {
             None => {
                 let mut exists = Command::new(&self.0.program);
                 exists
-                    .args(["container", "exists", id])
+                    .args(["container", "exists", "--", id])
                     .stdin(Stdio::null());
                 exists.output().is_ok_and(|output| output.status.success())
             }
@@ -235,7 +235,7 @@ impl Prepared<'_> {
     /// Where the record can't be written.
     pub(crate) fn write(
         &self,
-        project: PathBuf,
+        project: &Path,
         code: Option<Snapshot>,
         reporter: &dyn Reporter,
     ) -> Result<StartedRun, StartError> {

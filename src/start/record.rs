@@ -1,11 +1,11 @@
 //! A run's record: written down before the container starts, and finished when it has ended.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread::{self, JoinHandle};
 
 use mlbuild_manifests::LockFile;
 use mlbuild_manifests::lock::{FILE_NAME, LockedImage};
-use mlbuild_manifests::run_record::{RunCommand, RunHost, RunImage, RunPlatform};
+use mlbuild_manifests::run_record::{RecordsPlace, RunCommand, RunHost, RunImage, RunPlatform};
 use mlbuild_templates::reference;
 use oci_spec::distribution::Reference;
 use oci_spec::image::Digest;
@@ -23,7 +23,7 @@ use crate::reporter::Reporter;
 /// A record that is about to be written: git is asked for the code's state while the runtime is asked
 /// for the image.
 pub(crate) struct PendingRecord {
-    project: PathBuf,
+    place: RecordsPlace,
     code: Code,
 }
 
@@ -44,21 +44,21 @@ impl PendingRecord {
         let project = project_folder(folder);
         let here = project.clone();
         Self {
-            project,
+            place: RecordsPlace::of(&project),
             code: Code::Asked(thread::spawn(move || Snapshot::take(&here))),
         }
     }
 
     /// Of a project whose folder isn't where the code is from.
-    pub(super) fn of(project: PathBuf, code: Option<Snapshot>) -> Self {
+    pub(super) fn of(project: &Path, code: Option<Snapshot>) -> Self {
         Self {
-            project,
+            place: RecordsPlace::of(project),
             code: Code::Known(code.map(Box::new)),
         }
     }
 
-    /// The project, and the state of its code; what can't be recorded is said.
-    pub(crate) fn code(self, reporter: &dyn Reporter) -> (PathBuf, Option<Snapshot>) {
+    /// Where it goes, and the state of the code; what can't be recorded is said.
+    pub(crate) fn code(self, reporter: &dyn Reporter) -> (RecordsPlace, Option<Snapshot>) {
         let code = match self.code {
             Code::Asked(code) => code.join().expect("looking at the code doesn't panic"),
             Code::Known(code) => Ok(code.map(|code| *code)),
@@ -70,7 +70,7 @@ impl PendingRecord {
         for left_out in code.iter().flat_map(|code| &code.state.left_out) {
             reporter.warning(format!("not recorded: {left_out}"));
         }
-        (self.project, code)
+        (self.place, code)
     }
 
     /// Writes down that the run starts.
@@ -83,7 +83,8 @@ impl PendingRecord {
         display: Option<String>,
         reporter: &dyn Reporter,
     ) -> Result<StartedRun, StartError> {
-        let (project, code) = self.code(reporter);
+        let (place, code) = self.code(reporter);
+        let project = place.project();
         let lock = LockFile::load(&project.join(FILE_NAME)).unwrap_or_default();
         let (image, entry) = image(&start.image.asked, &start.image.start, &lock);
         let run = RunStart {
@@ -93,12 +94,12 @@ impl PendingRecord {
             code,
             command: RunCommand {
                 display,
-                ..command(start, &project)
+                ..command(start, project)
             },
             host: host(start),
             cluster: None,
         };
-        begin(run, &project)
+        begin(run, &place)
     }
 }
 
@@ -106,8 +107,8 @@ impl PendingRecord {
 ///
 /// # Errors
 /// Where the id is taken, or the record can't be written.
-pub(crate) fn begin(run: RunStart, project: &Path) -> Result<StartedRun, StartError> {
-    Ok(run.write(project)?)
+pub(crate) fn begin(run: RunStart, place: &RecordsPlace) -> Result<StartedRun, StartError> {
+    Ok(run.write_to(place)?)
 }
 
 /// Writes down how a run ended. That this fails is no failure of the run.

@@ -27,7 +27,8 @@ pub(super) fn write(
     version: &str,
     reporter: &dyn Reporter,
 ) -> Result<StartedRun, SubmitError> {
-    let (project, code) = pending.code(reporter);
+    let (place, code) = pending.code(reporter);
+    let project = place.project();
     let lock = LockFile::load(&project.join(FILE_NAME)).unwrap_or_default();
     let spec = &submission.request.spec;
     let (image, entry) = image(&submission.named, &spec.image, &lock);
@@ -49,9 +50,9 @@ pub(super) fn write(
             ..RunCommand::default()
         },
         host,
-        cluster: Some(place(submission, cluster)),
+        cluster: Some(place_of(submission, cluster)),
     };
-    Ok(begin(run, &project)?)
+    Ok(begin(run, &place)?)
 }
 
 /// What is of one submission, or says where: the rest makes the same Job again.
@@ -67,7 +68,7 @@ const OF_ONE: [&str; 8] = [
 ];
 
 /// Where the Job is, so that it is found without a word, and can be made again.
-fn place(submission: &Submission, cluster: &Cluster) -> RunCluster {
+fn place_of(submission: &Submission, cluster: &Cluster) -> RunCluster {
     let own = submission.request.flags.options().clone();
     let file = own.text("kubeconfig").map(|file| {
         let whole = std::path::absolute(file).unwrap_or_else(|_| file.into());

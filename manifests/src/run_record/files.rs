@@ -34,12 +34,22 @@ impl RunRecord {
     /// # Errors
     /// Where the run is bound to another image, or the record can't be written or read.
     pub fn bind(&self, folder: &Path) -> Result<Binding, RunRecordError> {
-        let path = Self::path(folder, &self.id);
         std::fs::create_dir_all(folder).map_err(|e| write_error(folder, e))?;
-        match atomic::create_new(&path, self.to_toml().as_bytes()) {
+        let held = HeldFolder::open(folder).map_err(|e| write_error(folder, e))?;
+        self.bind_in(&held)
+    }
+
+    /// As [`RunRecord::bind`], in a folder that is held.
+    ///
+    /// # Errors
+    /// As [`RunRecord::bind`].
+    pub fn bind_in(&self, folder: &HeldFolder) -> Result<Binding, RunRecordError> {
+        let path = Self::path(folder.path(), &self.id);
+        let at = Self::path(&folder.at(), &self.id);
+        match atomic::create_new(&at, self.to_toml().as_bytes()) {
             Ok(()) => Ok(Binding::New(path)),
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-                let old = Self::load(&path)?;
+                let old = Self::load_at(&at, &path)?;
                 self.same_image_as(&old, &path)?;
                 Ok(Binding::Same(path, Box::new(old)))
             }

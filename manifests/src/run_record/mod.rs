@@ -23,6 +23,7 @@ mod error;
 mod files;
 mod folder;
 mod parts;
+mod place;
 mod quick;
 mod summary;
 mod text;
@@ -39,6 +40,7 @@ pub use files::Binding;
 pub use parts::{
     GitState, RunCluster, RunCommand, RunHost, RunImage, RunOutcome, RunPlatform, RunStatus,
 };
+pub use place::RecordsPlace;
 pub use summary::RunSummary;
 
 /// The folder that records are kept in, beside the lock file.
