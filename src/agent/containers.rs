@@ -201,7 +201,7 @@ impl Containers {
         let read = || -> std::io::Result<Vec<u8>> {
             let (mut reader, writer) = std::io::pipe()?;
             let mut child = Command::new(self.engine.program())
-                .args(["logs", "--tail", LINES, id])
+                .args(["logs", "--tail", LINES, "--", id])
                 .stdin(Stdio::null())
                 .stdout(writer.try_clone()?)
                 .stderr(writer)

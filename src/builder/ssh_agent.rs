@@ -97,7 +97,7 @@ impl OwnAgent {
 
     fn add(&self, id: &str, files: &[PathBuf]) -> Result<(), BuilderError> {
         let added = Command::new("ssh-add")
-            .arg("-q")
+            .args(["-q", "--"])
             .args(files)
             .env("SSH_AUTH_SOCK", self.socket())
             .output()

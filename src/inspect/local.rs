@@ -60,7 +60,7 @@ async fn ask(runtime: &ContainerRuntime, name: &str) -> Result<Option<Value>, In
         return Ok(inspected?);
     }
     let output = Command::new(&runtime.program)
-        .args(["image", "inspect", name])
+        .args(["image", "inspect", "--", name])
         .stdin(Stdio::null())
         .output();
     let output = output.map_err(|error| failed(runtime, &error.to_string()))?;
@@ -152,7 +152,7 @@ impl Held {
         let output = Command::new(&runtime.program)
             .args(["image", "save", "--output"])
             .arg(&file)
-            .arg(name)
+            .args(["--", name])
             .stdin(Stdio::null())
             .output();
         let output = output.map_err(|error| failed(runtime, &error.to_string()))?;

@@ -56,7 +56,7 @@ pub async fn check(
 
 fn is_here(program: &str, image: &str) -> bool {
     let status = Command::new(program)
-        .args(["image", "inspect", image])
+        .args(["image", "inspect", "--", image])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())

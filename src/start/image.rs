@@ -160,7 +160,7 @@ async fn inspect(
         return Ok(daemon.api.image_inspect(name).await?);
     }
     let output = Command::new(&runtime.program)
-        .args(["image", "inspect", name])
+        .args(["image", "inspect", "--", name])
         .stdin(Stdio::null())
         .output()
         .map_err(|error| not_started(runtime, error))?;
@@ -191,7 +191,7 @@ fn fetch(
     if spec.options.is_on("quiet") {
         command.arg("--quiet");
     }
-    command.arg(image);
+    command.args(["--", image]);
     reporter.note(format!("pulling {image}"));
     // Docker shows its progress on stdout and says what failed on stderr; the others show theirs
     // on stderr and print the image's id on stdout.

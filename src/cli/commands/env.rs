@@ -13,6 +13,7 @@ use crate::cli::support::runtime::wait_for;
 use crate::env_vars::{MLBUILD_IMAGE, WANDB_DOCKER};
 use crate::kubernetes::rbac;
 use crate::settings;
+use crate::shell::word;
 use crate::submit::pod_image::{self, PodImage, PodQuery};
 
 /// Say which image this container runs, by digest; or run a program that is told.
@@ -108,9 +109,9 @@ fn written(answer: &PodImage, format: EnvFormat) -> String {
     let image = &answer.image;
     let names = [MLBUILD_IMAGE, WANDB_DOCKER];
     match format {
-        // A reference holds nothing that a shell reads as more than itself.
+        // The variable, or the cluster, says what the image is called.
         EnvFormat::Sh => names
-            .map(|name| format!("export {name}='{image}'"))
+            .map(|name| format!("export {name}={}", word(image)))
             .join("\n"),
         EnvFormat::Dotenv => names.map(|name| format!("{name}={image}")).join("\n"),
         EnvFormat::Json => format!(
@@ -138,4 +139,32 @@ fn exec(words: &[String], answer: Option<&PodImage>) -> CommandError {
     }
     let error = command.exec();
     CommandError::user(format!("{} can't be started: {error}", words[0]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a shell has in the variable after it read the answer.
+    #[test]
+    fn what_others_call_the_image_stays_one_word_of_the_shell() {
+        for image in [
+            "r.example/a@sha256:00",
+            "a'; echo stolen; '",
+            "$(echo stolen)",
+            "a\nb",
+        ] {
+            let answer = PodImage {
+                image: image.to_owned(),
+                digest_of: "unknown",
+                container: None,
+                namespace: None,
+                pod: None,
+            };
+            let lines = written(&answer, EnvFormat::Sh);
+            let script = format!("{lines}\nprintf %s \"$MLBUILD_IMAGE\"");
+            let read = Command::new("bash").args(["-c", &script]).output().unwrap();
+            assert_eq!(String::from_utf8_lossy(&read.stdout), image, "{lines}");
+        }
+    }
 }

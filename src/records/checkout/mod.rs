@@ -149,8 +149,11 @@ impl Checkout<'_> {
 
     fn in_place(&self) -> Result<PathBuf, CheckoutError> {
         let before = match self.git.text(&["symbolic-ref", "-q", "--short", "HEAD"]) {
-            Ok(branch) => vec!["switch".to_owned(), "-q".to_owned(), branch],
-            Err(_) => {
+            // A HEAD that somebody wrote may name a branch that `git switch` takes for a flag.
+            Ok(branch) if !branch.starts_with('-') => {
+                vec!["switch".to_owned(), "-q".to_owned(), branch]
+            }
+            _ => {
                 let commit = self.git.text(&["rev-parse", "HEAD"])?;
                 vec!["switch".into(), "-q".into(), "--detach".into(), commit]
             }

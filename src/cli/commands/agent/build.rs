@@ -17,8 +17,9 @@ pub(super) struct ChildBuilds;
 impl ImageBuilds for ChildBuilds {
     fn start(&self, build: &ImageBuild) -> io::Result<Box<dyn RunningBuild>> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(["image", "--progress=plain", "--format=json", "--tag"]);
-        command.arg(&build.name);
+        command.args(["image", "--progress=plain", "--format=json"]);
+        // Names and bases are a job's: none of them is taken for a flag.
+        command.arg(format!("--tag={}", build.name));
         command.arg(if build.push { "--push" } else { "--load" });
         if build.with_docker {
             command.arg("--builder=docker://");
@@ -38,7 +39,7 @@ impl ImageBuilds for ChildBuilds {
             );
         }
         if let Some(base) = &build.base {
-            command.args(["--base", base]);
+            command.arg(format!("--base={base}"));
         }
         let log = File::create(&build.log).map_err(|error| {
             let text = format!("{}: {error}", build.log.display());

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use mlbuild_manifests::LockFile;
 use mlbuild_manifests::inside;
+use mlbuild_progress::printable;
 use mlbuild_secrets::{redact, redact_json};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -53,11 +54,12 @@ pub(super) fn dry_run(outcome: &DryRun, format: Format) -> CommandResult {
         text.push_str("nothing changed since the lock: no build\n");
     }
     for reason in changed {
-        text.push_str(&format!("would build: {reason}\n"));
+        text.push_str(&format!("would build: {}\n", printable::line(reason)));
     }
     for (base, digest) in &plan.bases {
         text.push_str(&format!(
-            "base {base}@{}\n",
+            "base {}@{}\n",
+            printable::line(base),
             digest.as_deref().unwrap_or("(not pinned)")
         ));
     }

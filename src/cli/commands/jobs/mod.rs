@@ -396,7 +396,7 @@ fn logs(args: &LogsArgs) -> CommandResult {
         if args.follow {
             command.arg("--follow");
         }
-        let status = command.arg(container).status();
+        let status = command.args(["--", container]).status();
         let status =
             status.map_err(|error| CommandError::environment(format!("its log: {error}")))?;
         return if status.success() {
