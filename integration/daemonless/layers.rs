@@ -72,7 +72,9 @@ const MODULES: &[Layer] = &[
     ("image_source", &["error", "image", "registry"]),
     (
         "trust",
-        &["env_vars", "error", "reporter", "plan", "runtime", "config"],
+        &[
+            "env_vars", "error", "reporter", "plan", "host", "runtime", "config",
+        ],
     ),
     ("records", &["env_vars", "nearest", "config"]),
     (

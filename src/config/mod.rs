@@ -112,7 +112,7 @@ pub struct ImageConfig {
     /// Debian packages.
     #[serde(default)]
     pub apt: Vec<AptPackage>,
-    /// Commands that are run while the image is made: a text, or `{ command, when, user, cache }`.
+    /// Commands that are run while the image is made: a text, or `{ command, when, user, cache, index }`.
     #[serde(default)]
     pub run: Vec<RunStep>,
     /// Ports to expose.

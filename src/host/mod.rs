@@ -41,6 +41,33 @@ pub struct Host {
     pub env: BTreeMap<String, String>,
 }
 
+impl HostSettings {
+    /// Whether a log-in is in the settings of the package index.
+    pub fn index_has_log_in(&self) -> bool {
+        let of_index = [HostSetting::PipConfig, HostSetting::UvConfig];
+        let mut files = of_index
+            .iter()
+            .filter_map(|setting| self.files.get(setting));
+        files.any(|Hidden(bytes)| holds_log_in(&String::from_utf8_lossy(bytes)))
+    }
+}
+
+/// Whether a log-in is in what this machine has as settings of its package index.
+pub fn index_has_log_in() -> bool {
+    let indexes = pip::indexes(&Host::this());
+    let texts = [indexes.pip_conf(), indexes.uv_toml()];
+    texts.iter().flatten().any(|text| holds_log_in(text))
+}
+
+/// A name or a token alone is one, too: `https://TOKEN@host/`.
+fn holds_log_in(text: &str) -> bool {
+    let mut authorities = text.split("://").skip(1).map(|rest| {
+        let end = rest.find(|c: char| "/?#\"'".contains(c) || c.is_whitespace());
+        &rest[..end.unwrap_or(rest.len())]
+    });
+    authorities.any(|authority| authority.contains('@')) || mlbuild_secrets::holds_secret(text)
+}
+
 impl Host {
     /// This machine.
     pub fn this() -> Self {

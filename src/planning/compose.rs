@@ -299,6 +299,7 @@ impl Surroundings<'_> {
             machine: machine(self.settings),
             accelerator_bases: self.accelerator_bases.clone(),
             secrets: SecretUse::ALL.into_iter().filter(has).collect(),
+            index_has_log_in: self.host.index_has_log_in(),
             locked: false,
             locked_builds: false,
         }

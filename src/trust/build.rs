@@ -2,8 +2,11 @@
 
 use std::path::Path;
 
+use mlbuild_templates::SecretUse;
+
 use super::outside::{outside, outside_from};
 use crate::config::Config;
+use crate::host;
 use crate::plan::Place;
 use crate::plan::spec::Spec;
 
@@ -34,6 +37,7 @@ pub(super) fn wishes(config: &Config, project: &Path) -> Vec<String> {
     }
     wishes.extend(records(project));
     files(config, project, &mut wishes);
+    wishes.extend(log_in_of_index(config, project));
     build(config, project, &mut wishes);
     let registry = &config.registry;
     if let Some(mirror) = &registry.mirror {
@@ -49,6 +53,27 @@ pub(super) fn wishes(config: &Config, project: &Path) -> Vec<String> {
         }
     }
     wishes
+}
+
+/// The log-in of the person's package index, where the project's own steps ask for it.
+fn log_in_of_index(config: &Config, project: &Path) -> Option<String> {
+    let image = &config.image;
+    let ids = [SecretUse::PipConf, SecretUse::UvConf].map(SecretUse::id);
+    let mounts = |file: &String| {
+        let text = mlbuild_files::read_to_string(&project.join(file)).unwrap_or_default();
+        ids.iter().any(|id| text.contains(id))
+    };
+    let by = if image.run.iter().any(|step| step.index) {
+        "[image] run, index = true"
+    } else if image.template.as_ref().is_some_and(mounts) {
+        "[image] template"
+    } else {
+        return None;
+    };
+    let is_given = config.build.host_network_settings.unwrap_or(true) && host::index_has_log_in();
+    is_given.then(|| {
+        format!("hands the log-in of your package index, from pip's or uv's settings, to build steps ({by})")
+    })
 }
 
 /// The records that mlbuild writes into a project without being told, where a link leads out.

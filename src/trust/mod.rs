@@ -15,6 +15,8 @@ mod user;
 
 use std::path::Path;
 
+use mlbuild_progress::printable;
+
 use crate::config::{Config, FILE_NAME};
 use crate::reporter::{Question, Reporter};
 
@@ -26,9 +28,16 @@ pub use user::UserConfig;
 pub fn wishes(config: &Config, project: &Path) -> Vec<String> {
     let mut wishes = build::wishes(config, project);
     wishes.extend(run::wishes(&config.run.0, project));
-    wishes.sort();
-    wishes.dedup();
-    wishes
+    listed(wishes)
+}
+
+/// Sorted, each once, and each on a line of its own: what a file says can't begin one.
+fn listed(wishes: Vec<String>) -> Vec<String> {
+    let lines = wishes.iter().map(|wish| printable::line(wish).into_owned());
+    let mut lines: Vec<String> = lines.collect();
+    lines.sort();
+    lines.dedup();
+    lines
 }
 
 /// What a recorded run reaches when it is started once more, in plain words. Its options are those of
@@ -51,9 +60,7 @@ pub fn wishes_of_record(options: &[String], display: Option<&str>, project: &Pat
     wishes
         .iter_mut()
         .for_each(|wish| wish.push_str(" (the run's record)"));
-    wishes.sort();
-    wishes.dedup();
-    wishes
+    listed(wishes)
 }
 
 /// Where the records of a project lead out of its folder, in plain words: for a verb that writes them, and

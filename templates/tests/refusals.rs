@@ -70,10 +70,7 @@ fn waste_is_said() {
     python:3.12-slim-bookworm
     tensorflow[and-cuda] isn't added: requirements.txt:1 pins a hash, so every package has to; add it to the requirements files, with its hash
     "#);
-    insta::assert_snapshot!(requirements("-i https://me:pw@example.com/simple\nsix\n", ""), @r#"
-    python:3.12-slim-bookworm
-    requirements.txt:1 holds a password in a URL, and the file is copied into the image; move the index to pip's configuration: the build gets that as a secret
-    "#);
+    insta::assert_snapshot!(requirements("-i https://me:pw@example.com/simple\nsix\n", ""), @"requirements.txt:1 holds a password in a URL, which would stand in the image; take it out, and move the index to pip's or uv's configuration: the build gets that as a secret");
 }
 
 #[test]

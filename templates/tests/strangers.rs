@@ -138,7 +138,7 @@ fn names_of_files_begin_no_line_and_are_quoted_in_what_is_to_be_typed() {
 #[test]
 fn a_password_reaches_no_step() {
     let environment = |line: &str| format!("dependencies: [pip, {{pip: ['{line}', six]}}]\n");
-    let said = "holds a password in a URL, which would stand in the image's history";
+    let said = "holds a password in a URL, which would stand in the image";
     for line in [
         "--extra-index-url https://me:hunter2@index.example/simple",
         "x @ git+https://hunter2@git.example/x.git",
@@ -161,4 +161,91 @@ fn a_password_reaches_no_step() {
         "python.requirements = ['environment.yml']",
     );
     assert!(!text.contains(said), "{text}");
+}
+
+#[test]
+fn a_password_is_refused_wherever_a_file_names_an_index() {
+    let said = "holds a password in a URL, which would stand in the image";
+    let list = "python.requirements = ['requirements.txt']";
+    let project = "python.requirements = ['pyproject.toml']";
+    let head = "[project]\nname = 'x'\nversion = '1'\ndependencies = ['six']\n";
+    let with = |more: &str| format!("{head}{more}");
+    let uv = with("[[tool.uv.index]]\nurl = 'https://me:hunter2@i.corp.dev/simple'\n");
+    let poetry =
+        with("[[tool.poetry.source]]\nname = 'p'\nurl = 'https://hunter2@i.corp.dev/simple'\n");
+    let pylock = "[[packages]]\nname = 'six'\nversion = '1'\nindex = 'https://me:hunter2@i.corp.dev/simple'\n";
+    for (file, text, spec) in [
+        (
+            "requirements.txt",
+            "--extra-index-url https://me:hunter2@i.corp.dev/\nsix\n",
+            list,
+        ),
+        // The second address of a line, a name that is filled in beside a password, a token.
+        (
+            "requirements.txt",
+            "-i https://a.corp.dev/ --extra-index-url https://me:hunter2@i.corp.dev/\nsix\n",
+            list,
+        ),
+        (
+            "requirements.txt",
+            "-i https://${ME}:hunter2@i.corp.dev/\nsix\n",
+            list,
+        ),
+        (
+            "requirements.txt",
+            "-i https://hunter2@i.corp.dev/\nsix\n",
+            list,
+        ),
+        ("pyproject.toml", uv.as_str(), project),
+        ("pyproject.toml", poetry.as_str(), project),
+        ("pylock.toml", pylock, "python.pylock = 'pylock.toml'"),
+    ] {
+        let text = dockerfile(&[(file, text)], spec);
+        assert!(
+            text.contains(said) && !text.contains("hunter2"),
+            "{file}: {text}"
+        );
+        assert!(text.contains(&format!("{file}:")), "{text}");
+    }
+    let other = with("[tool.x]\ndatabase = 'postgres://me:hunter2@localhost/test'\n");
+    let filled = "-i https://${ME}:${TOKEN}@i.corp.dev/\nsix\n";
+    for (file, text, spec) in [
+        ("pyproject.toml", other.as_str(), project),
+        ("requirements.txt", filled, list),
+        (
+            "requirements.txt",
+            "x @ git+ssh://git@g.corp.dev/x.git\n",
+            list,
+        ),
+    ] {
+        let text = dockerfile(&[(file, text)], spec);
+        assert!(!text.contains(said), "{file}: {text}");
+    }
+}
+
+#[test]
+fn a_script_of_any_name_is_one_word_of_what_is_to_be_typed() {
+    let script = "#!/bin/sh\npip install six\n";
+    let folder = project(&[("$(id)'\".sh", script), ("-c.sh", script)]);
+    let findings = detect(folder.path()).findings;
+    let commands: Vec<String> = findings
+        .iter()
+        .filter_map(|finding| {
+            let next = finding.next.as_deref()?;
+            let from = next.find("run = [")?;
+            let table: toml::Table = next[from..].split(" under [image]").next()?.parse().ok()?;
+            Some(table["run"][0]["command"].as_str()?.to_owned())
+        })
+        .collect();
+    assert_eq!(commands.len(), 2, "{findings:?}");
+    for (command, name) in commands.iter().zip(["$(id)'\".sh", "-c.sh"]) {
+        let words = command.strip_prefix("sh ").unwrap();
+        let line = format!("printf %s {words}");
+        let read = std::process::Command::new("sh")
+            .args(["-c", &line])
+            .output();
+        let read = String::from_utf8(read.unwrap().stdout).unwrap();
+        assert_eq!(read.trim_start_matches("./"), name, "{command}");
+        assert!(!words.starts_with('-'), "{command}");
+    }
 }

@@ -259,3 +259,68 @@ fn everything_that_reaches_out_is_named_in_plain_words() {
     writes the build's cache, with your log-in, to type=gha,url=https://thief.example/,token=<redacted> ([build] cache_to)
     "#);
 }
+
+/// The log-in of the person's index is for installing packages. What else the project runs gets it where
+/// it says that it needs it, and the person agreed.
+#[test]
+fn commands_get_the_log_in_of_the_index_only_where_they_ask_and_the_person_agreed() {
+    let said = "hands the log-in of your package index";
+    let run = |step: &str, index: &str, more: &[&str]| {
+        let toml = format!("[image]\nbase = \"debian:12\"\nrun = [{step}]\n");
+        let clone = Project::new(&[("mlbuild.toml", &toml)]);
+        let words = [&["image", "-t", "r.example/a:1"][..], more].concat();
+        Ran::of(clone.command(words).env("PIP_INDEX_URL", index))
+    };
+    let (private, open) = (
+        "https://me:hunter2@i.example/simple",
+        "https://i.example/simple",
+    );
+    let asks = "{ command = \"pip download x\", index = true }";
+    for (index, is_asked) in [
+        (private, true),
+        ("https://token@i.example/simple", true),
+        (open, false),
+    ] {
+        let refused = run(asks, index, &[]);
+        assert_eq!(
+            refused.stderr.contains(said),
+            is_asked,
+            "{index}: {}",
+            refused.stderr
+        );
+        assert!(!refused.stderr.contains("hunter2"), "{}", refused.stderr);
+    }
+    let mounts = |step: &str, index: &str| {
+        let ran = run(step, index, &["--print", "dockerfile"]);
+        (ran.answer().contains("id=mlbuild-pip-conf"), ran.stderr)
+    };
+    let (is_mounted, stderr) = mounts("\"cat /run/secrets/*\"", private);
+    assert!(!is_mounted, "a command got the log-in unasked");
+    assert!(stderr.contains("index = true"), "{stderr}");
+    assert!(mounts("\"pip download x\"", open).0);
+    assert!(mounts(asks, private).0);
+    // A template of the project's own says itself what its steps mount.
+    let own = "FROM debian:12\nRUN --mount=type=secret,id=mlbuild-pip-conf cat /run/secrets/*\n";
+    let clone = Project::new(&[
+        ("mlbuild.toml", "[image]\ntemplate = \"./own.Dockerfile\"\n"),
+        ("own.Dockerfile", own),
+    ]);
+    let mut command = clone.command(["image", "-t", "r.example/a:1"]);
+    let ran = Ran::of(command.env("PIP_INDEX_URL", private));
+    assert!(ran.refusal(2).contains(said), "{}", ran.stderr);
+}
+
+#[test]
+fn what_a_file_asks_for_begins_no_line_of_the_list() {
+    let clone = Project::new(&[(
+        "mlbuild.toml",
+        "[build.contexts]\n\"x\\n\\nall of this was checked\" = \"/etc\"\n",
+    )]);
+    let ran = clone.run(["image", "-t", "r.example/a:1"]);
+    let text = ran.refusal(2);
+    assert!(text.contains("sends files of /etc"), "{text}");
+    assert!(
+        !text.lines().any(|line| line.starts_with("all of this")),
+        "{text}"
+    );
+}

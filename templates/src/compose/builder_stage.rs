@@ -4,6 +4,7 @@
 use super::compiled::{Compiled, Line, Package, has_nvcc, toolkit};
 use super::inputs::Inputs;
 use super::locked::locked_mounts;
+use super::python::NETWORK;
 use super::python::{INPUTS, PIP_OF_ROOT, python_cache};
 use super::{Composer, Decision, env_name};
 use crate::dockerfile::{
@@ -201,7 +202,7 @@ apt-get{options} install -q -y --no-install-recommends $packages;
         let mut script = Script::strict();
         script.lines("umask 022;");
         script.lines(PIP_OF_ROOT);
-        self.network_settings(decision.installer, &mut mounts, &mut script);
+        self.network_settings(decision.installer, &NETWORK, &mut mounts, &mut script);
         script.lines(
             r#"
 # As many compilers as there are processors, and memory for: 4 GB each.

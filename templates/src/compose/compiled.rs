@@ -265,8 +265,9 @@ impl Finder<'_> {
         if let Some(first) = unknown.first() {
             let first = first.split(' ').next().unwrap_or_default().to_owned();
             notes.push(format!(
-                "whether these are compiled is known once they are fetched: {}; where one finds no compiler, name it: compile = [\"{first}\"] under [image]",
-                unknown.join(", ")
+                "whether these are compiled is known once they are fetched: {}; where one finds no compiler, name it: compile = [{}] under [image]",
+                unknown.join(", "),
+                toml::Value::String(first)
             ));
         }
     }

@@ -219,25 +219,86 @@ fn read_files(
     for unused in unused {
         say(unused, inputs, warnings);
     }
-    for origin in credentials {
-        warnings.push(Warning {
-            message: format!(
-                "{origin} holds a password in a URL, and the file is copied into the image"
-            ),
-            hint: Some(
-                "move the index to pip's configuration: the build gets that as a secret".into(),
-            ),
-        });
+    if let Some(origin) = credentials.first() {
+        return Err(in_image(origin));
     }
+    let files = inputs.files.iter().map(String::as_str);
+    let lock = python.pylock.as_ref().map(|file| file.as_str().to_owned());
+    let synced = inputs.synced.as_deref();
+    let synced = synced.map(|folder| ["pyproject.toml", "uv.lock"].map(|name| join(folder, name)));
+    let locks: Vec<String> = lock
+        .into_iter()
+        .chain(synced.into_iter().flatten())
+        .collect();
+    refuse_passwords(project, files.chain(locks.iter().map(String::as_str)))?;
     agrees(spec, inputs, warnings)
 }
 
-/// Lines of a manifest, and packages of the spec, stand in the step that installs them.
-fn in_history(origin: &str) -> ComposeError {
+/// Files that say which packages there are are copied into the image, and their lines, and packages of the
+/// spec, stand in the step that installs them.
+fn in_image(origin: &str) -> ComposeError {
     ComposeError::conflict(
-        format!("{origin} holds a password in a URL, which would stand in the image's history"),
+        format!("{origin} holds a password in a URL, which would stand in the image"),
         "take it out, and move the index to pip's or uv's configuration: the build gets that as a secret",
     )
+}
+
+/// Refuses passwords in what else of a file names where packages come from: any line of a lock, and the
+/// tables of indexes of a project, which are copied with it.
+fn refuse_passwords<'a>(
+    project: &Path,
+    files: impl Iterator<Item = &'a str>,
+) -> Result<(), ComposeError> {
+    for file in files {
+        let name = file.rsplit('/').next().unwrap_or(file);
+        let is_lock = name.ends_with(".lock") || name.starts_with("pylock");
+        let is_project = ["pyproject.toml", "Pipfile", "pixi.toml"].contains(&name);
+        if !is_lock && !is_project {
+            continue;
+        }
+        // What can't be read is said where it is used.
+        let text = mlbuild_files::read_to_string(&project.join(file)).unwrap_or_default();
+        let addresses = match is_lock {
+            true => Vec::new(),
+            false => addresses_of_indexes(&text),
+        };
+        let mut lines = text.lines().enumerate();
+        let found = lines.find(|(_, line)| {
+            let is_of_index = is_lock || addresses.iter().any(|address| line.contains(address));
+            is_of_index && has_credentials(line)
+        });
+        if let Some((at, _)) = found {
+            return Err(in_image(&format!("{file}:{}", at + 1)));
+        }
+    }
+    Ok(())
+}
+
+/// The addresses in the tables of a project's file that name indexes: of uv, Poetry, PDM and Pipenv.
+fn addresses_of_indexes(text: &str) -> Vec<String> {
+    let table: toml::Table = text.parse().unwrap_or_default();
+    let tool = |name: &str, key: &str| table.get("tool")?.get(name)?.get(key);
+    let tables = [
+        table.get("source"),
+        tool("uv", "index"),
+        tool("uv", "index-url"),
+        tool("uv", "extra-index-url"),
+        tool("uv", "find-links"),
+        tool("uv", "pip"),
+        tool("poetry", "source"),
+        tool("pdm", "source"),
+    ];
+    let mut open: Vec<&toml::Value> = tables.into_iter().flatten().collect();
+    let mut found = Vec::new();
+    while let Some(value) = open.pop() {
+        match value {
+            toml::Value::String(text) if text.contains("://") => found.push(text.clone()),
+            toml::Value::Array(list) => open.extend(list),
+            toml::Value::Table(table) => open.extend(table.values()),
+            _ => {}
+        }
+    }
+    found
 }
 
 /// What the files ask for, beside what the spec says.
@@ -253,7 +314,7 @@ fn agrees(
         .find(|text| has_credentials(text))
     {
         let name = package.split(['@', ' ']).next().unwrap_or_default();
-        return Err(in_history(&format!("the package {name}")));
+        return Err(in_image(&format!("the package {name}")));
     }
     if let (Some(origin), Some(package)) = (&inputs.hashed, spec.python.packages.first()) {
         return Err(ComposeError::conflict(
@@ -417,7 +478,7 @@ impl Reader<'_> {
         }
         let (lines, found) = read_lines(self.project, &manifest.requirements, self.image)?;
         if let Some(origin) = found.credentials.first() {
-            return Err(in_history(origin));
+            return Err(in_image(origin));
         }
         self.inputs.lines.extend(lines);
         self.join(found);

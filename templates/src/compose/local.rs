@@ -6,6 +6,7 @@ use super::builder_stage::{PROJECT_STAGE, WHEELS};
 use super::compiled::Compiled;
 use super::inputs::Inputs;
 use super::locked::{UNPACK_UV, UV, locked_mounts};
+use super::python::NETWORK;
 use super::python::PIP_OF_ROOT;
 use super::{ComposeError, Composer, Decision};
 use crate::dockerfile::{Purpose, Script, script_word};
@@ -61,7 +62,7 @@ impl Composer<'_> {
         if has_wheels {
             mounts.push(Compiled::mount(PROJECT_STAGE));
         }
-        self.network_settings(Installer::Pip, &mut mounts, &mut script);
+        self.network_settings(Installer::Pip, &NETWORK, &mut mounts, &mut script);
         if !venv {
             script.lines("export PIP_BREAK_SYSTEM_PACKAGES=1;");
         }

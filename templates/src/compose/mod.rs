@@ -57,6 +57,8 @@ pub struct ComposeContext<'a> {
     pub accelerator_bases: BTreeMap<Accelerator, BaseImage>,
     /// Which settings of the host's network the build is given as secrets.
     pub secrets: BTreeSet<SecretUse>,
+    /// Whether the settings of pip or uv among them hold a log-in.
+    pub index_has_log_in: bool,
     /// Whether packages come from recorded files alone, without a network.
     pub locked: bool,
     /// Whether a compiler is among the recorded files, for source archives and projects with code to compile.
@@ -239,6 +241,7 @@ pub fn compose(spec: &ImageSpec, context: &ComposeContext) -> Result<Composition
     composer.close(&spec.ports);
     let request = composer.request(&decision, &inputs);
     let origins = origins::of(spec, &decision, &inputs);
+    warnings.extend(composer.without_index(&inputs));
     let mut done = composer.finish(decision, request, warnings)?;
     done.origins = origins;
     done.notes = inputs.notes;

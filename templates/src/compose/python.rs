@@ -17,6 +17,8 @@ use crate::tables::bases;
 /// Where the inputs (requirements and lock files) are kept in the image.
 pub(super) const INPUTS: &str = "/opt/mlbuild";
 const VENV: &str = "/opt/venv";
+/// The host's settings that an installer or a download meets the same network by.
+pub(super) const NETWORK: [SecretUse; 3] = [SecretUse::Ca, SecretUse::PipConf, SecretUse::UvConf];
 /// What root's pip is told wherever it runs.
 pub(super) const PIP_OF_ROOT: &str =
     "export HOME=/root PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore;";
@@ -48,7 +50,7 @@ impl Composer<'_> {
         let mut script = Script::strict();
         script.lines("umask 022;");
         script.lines(PIP_OF_ROOT);
-        self.network_settings(decision.installer, &mut mounts, &mut script);
+        self.network_settings(decision.installer, &NETWORK, &mut mounts, &mut script);
         self.check_version(&mut script);
         if !decision.compiled.packages.is_empty() {
             mounts.push(Compiled::mount(WHEELS_STAGE));
@@ -390,14 +392,15 @@ uv=$(command -v uv || echo /tmp/uv/bin/uv); kept=/root/.cache/mlbuild/uv-{uv}-$(
         ));
     }
 
-    /// Hands the host's index settings and CA to this one step.
+    /// Hands those of the host's settings to this one step that are among `secrets`.
     pub(super) fn network_settings(
         &self,
         installer: Installer,
+        secrets: &[SecretUse],
         mounts: &mut Vec<Mount>,
         script: &mut Script,
     ) {
-        for secret in [SecretUse::Ca, SecretUse::PipConf, SecretUse::UvConf] {
+        for &secret in secrets {
             let used = secret != SecretUse::UvConf || installer != Installer::Pip;
             if !used || !self.context.secrets.contains(&secret) {
                 continue;

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::detect::{to_build, to_use};
 use super::manifests::Kind;
+use crate::dockerfile::shell_quote;
 
 const OWN_DOCKERFILE: &str =
     "put what it does into a Dockerfile of your own, where the image needs it";
@@ -162,11 +163,22 @@ pub(super) fn of_other_tools(folder: &Path, path: &str) -> Option<(String, Strin
     }
     installs(folder, path).then(|| {
         let why = "it installs packages when it is run, and scripts aren't run".to_owned();
+        // A file's name is its author's: a word for the shell, in a text for mlbuild.toml.
+        let command = format!("sh {}", shell_quote(&as_operand(path)));
+        let command = toml::Value::String(command);
         let next = format!(
-            "list its packages in a requirements file, or run it: run = [{{ command = \"sh {path}\", when = \"after-code\" }}] under [image]"
+            "list its packages in a requirements file, or run it: run = [{{ command = {command}, when = \"after-code\" }}] under [image]"
         );
         (why, next)
     })
+}
+
+/// A path that no program takes for a flag.
+fn as_operand(path: &str) -> String {
+    match path.starts_with('-') {
+        true => format!("./{path}"),
+        false => path.to_owned(),
+    }
 }
 
 /// Bytes of a script that are looked at.

@@ -17,6 +17,9 @@ pub struct RunStep {
     pub user: bool,
     /// Folders that the builder keeps between builds, and that are no part of the image.
     pub cache: Vec<ContainerPath>,
+    /// Whether it gets the settings of this machine's package index where a log-in is in them.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub index: bool,
 }
 
 /// When a command is run.
@@ -36,7 +39,7 @@ pub enum RunWhen {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(
     untagged,
-    expecting = "a command is a text, or a table with the keys command, when, user and cache"
+    expecting = "a command is a text, or a table with the keys command, when, user, cache and index"
 )]
 enum RunForm {
     Line(String),
@@ -58,6 +61,10 @@ struct RunTable {
     /// Folders that the builder keeps between builds, and that are no part of the image.
     #[serde(default)]
     cache: Vec<ContainerPath>,
+    /// Whether it gets the settings of this machine's package index where a log-in is in them. The folder has to
+    /// be trusted then; settings without a log-in every command gets.
+    #[serde(default)]
+    index: bool,
 }
 
 /// A command that can't be run.
@@ -94,6 +101,7 @@ impl RunStep {
             when: RunWhen::default(),
             user: false,
             cache: Vec::new(),
+            index: false,
         })
     }
 }
@@ -121,6 +129,7 @@ impl TryFrom<RunForm> for RunStep {
             when: table.when,
             user: table.user,
             cache: table.cache,
+            index: table.index,
             ..Self::new(table.command)?
         })
     }

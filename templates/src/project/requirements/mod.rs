@@ -887,14 +887,19 @@ pub(super) fn normalize(path: &str) -> String {
 
 /// Whether a line holds a URL with a password or a token in it.
 pub(crate) fn has_credentials(text: &str) -> bool {
-    let Some((_, rest)) = text.split_once("://") else {
-        return false;
-    };
-    let authority = rest.split(['/', '#', '?']).next().unwrap_or(rest);
     // `${TOKEN}` is filled in by pip while it runs, and `git@` is a name everybody knows.
-    authority
-        .rsplit_once('@')
-        .is_some_and(|(user, _)| !user.starts_with("${") && user != "git")
+    let is_filled_in = |word: &str| word.starts_with("${") && word.ends_with('}');
+    let is_secret = |log_in: &str| match log_in.split_once(':') {
+        Some((_, password)) => !password.is_empty() && !is_filled_in(password),
+        None => !log_in.is_empty() && !is_filled_in(log_in) && log_in != "git",
+    };
+    let addresses = text.split("://").skip(1);
+    addresses.into_iter().any(|rest| {
+        let ends = |c: char| "/#?\"'<>,;".contains(c) || c.is_whitespace();
+        let authority = rest.split(ends).next().unwrap_or(rest);
+        let log_in = authority.rsplit_once('@');
+        log_in.is_some_and(|(log_in, _)| is_secret(log_in))
+    }) || (text.contains("://") && mlbuild_secrets::holds_secret(text))
 }
 
 #[cfg(test)]
