@@ -176,7 +176,7 @@ pub fn sweep(state: &Path) -> Vec<Leftover> {
 type IsLeft = fn(&Path) -> bool;
 
 /// Folders of caches whose files are written beside their places.
-const KEPT: [(&str, IsLeft); 9] = [
+const KEPT: [(&str, IsLeft); 12] = [
     ("contexts", |path| {
         has_prefix(path, ".hashes-") && is_at_rest(path)
     }),
@@ -187,6 +187,16 @@ const KEPT: [(&str, IsLeft); 9] = [
         has_prefix(path, ".new-") && is_at_rest(path)
     }),
     ("inputs/locks", |path| {
+        has_prefix(path, ".tmp") && is_at_rest(path)
+    }),
+    // What the layers' store left before it wrote among a process's temporary things.
+    ("layers/blobs", |path| {
+        has_prefix(path, ".new-") && is_at_rest(path)
+    }),
+    ("layers/bytecode", |path| {
+        has_prefix(path, ".new-") && is_at_rest(path)
+    }),
+    ("layers/index", |path| {
         has_prefix(path, ".tmp") && is_at_rest(path)
     }),
     ("images", is_unfinished),

@@ -27,6 +27,7 @@ mod session;
 mod solve;
 mod status;
 mod transport;
+mod unfinished;
 mod wire;
 
 pub use client::{Client, ConnectError, ConnectOptions, RequestError};

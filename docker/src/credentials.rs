@@ -85,7 +85,7 @@ impl RegistryCredentials {
         let helper = helper_of(&config, key);
         let wait = helper.as_ref().map(|helper| {
             let peer = format!("the credential helper {helper}, for {registry}");
-            ProgramWait::on_children(peer, helper)
+            ProgramWait::on_children(peer)
         });
         let found = docker_credential::get_credential_from_reader(text.as_slice(), key);
         if let (Err(_), Some(helper)) = (&found, &helper)

@@ -146,6 +146,11 @@ fn what_is_wrong_with_a_registry_is_said_in_plain_words() {
             "a\\u0000b\\u001b[2Jc",
         ),
         (
+            Box::new(move |path, times| (path == "/v2/" && times == 0).then(later).flatten()),
+            Some(4),
+            "asks to wait for 3 s",
+        ),
+        (
             Box::new(move |path, times| (is_tag(path) && times == 0).then(later).flatten()),
             Some(4),
             "asks to wait for 3 s",

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use mlbuild::image::layer::{Packing, write_tar};
 use serde_json::json;
 
+use super::verbs::{ALONE, ELSEWHERE, WITH_DAEMONS};
 use crate::diff::file;
 use crate::left::left_in;
 use crate::records::{finished, published};
@@ -21,40 +22,19 @@ const KILLS: u64 = 208;
 /// So many at once, each in a project of its own.
 const WORKERS: u64 = 2;
 
-/// Verbs in an order in which each finds what it reads.
-const VERBS: [&[&str]; 22] = [
-    &["init", "--force"],
-    &["devcontainer", "--force", "registry.example/base:1"],
-    &[
-        "ci",
-        "github",
-        "--force",
-        "--",
-        "-t",
-        "registry.example/a:1",
-    ],
-    &["image", "--print", "plan", "-f", "Dockerfile", "-t", "a:1"],
-    &["lock", "-f", "Dockerfile", "-t", "a:1"],
-    &["diff", "FIRST", "SECOND"],
-    &["inspect", "FIRST"],
-    &["runs", "list", "--format", "json"],
-    &["runs", "show", "run-1"],
-    &["runs", "diff", "run-1", "run-2"],
-    &["runs", "prune", "--older-than", "30d"],
-    &["queue", "create", "q", "-c", "q.yaml", "--replace"],
-    &["queue", "list"],
-    &["queue", "render", "q.yaml", "--image", "a:1"],
-    &["launch", "-q", "kept", "--image", "a:1", "--", "true"],
-    &[
-        "launch", "-q", "kept", "--job", ".", "--", "python", "train.py",
-    ],
-    &["jobs", "list"],
-    &["prune", "--older-than", "30d"],
-    &["templates", "export", "python", "own.Dockerfile", "--force"],
-    &["templates", "lint", "own.Dockerfile"],
-    &["schema"],
-    &["completions", "bash"],
-];
+/// A sweep of this many runs.
+const SWEEP: &str =
+    "program: train.py\nmethod: grid\nparameters:\n  lr: {values: [0.1, 0.01, 0.001]}\n";
+const RUNS: u64 = 3;
+
+/// The jobs that a command launches.
+fn launches(args: &[String]) -> u64 {
+    match args {
+        [verb, ..] if verb != "launch" => 0,
+        args if args.iter().any(|word| word == "--sweep") => RUNS,
+        _ => 1,
+    }
+}
 
 /// A project with something of all that these verbs read.
 fn project(images: &[Made; 2]) -> (Project, Vec<Vec<String>>) {
@@ -62,6 +42,11 @@ fn project(images: &[Made; 2]) -> (Project, Vec<Vec<String>>) {
         ("Dockerfile", "FROM scratch\nCOPY train.py /\n"),
         ("train.py", "print('trained')\n"),
         ("q.yaml", "rm: true\nenv: [A=b]\n"),
+        ("sweep.yaml", SWEEP),
+        (
+            "mlbuild.toml",
+            "[image]\nbase = \"registry.example/base:1\"\n",
+        ),
     ]);
     for id in ["run-1", "run-2"] {
         let command = ["python", "train.py"];
@@ -70,12 +55,15 @@ fn project(images: &[Made; 2]) -> (Project, Vec<Vec<String>>) {
     project
         .run(["queue", "create", "kept", "-c", "q.yaml"])
         .answer();
+    let launch = ["launch", "-q", "kept", "--image", "a:1", "--", "true"];
+    let job = project.run(launch).answer().to_owned();
     let place = |word: &&str| match *word {
         "FIRST" => images[0].folder.path().display().to_string(),
         "SECOND" => images[1].folder.path().display().to_string(),
+        "JOB" => job.clone(),
         word => word.to_owned(),
     };
-    let verbs = VERBS.map(|words| words.iter().map(place).collect());
+    let verbs = ALONE.map(|words| words.iter().map(place).collect());
     (project, verbs.to_vec())
 }
 
@@ -99,30 +87,35 @@ fn check(project: &Project, launched: u64, what: &str) {
         return;
     }
     let jobs = project.run(["jobs", "list", "--format", "json"]).json();
-    let jobs = jobs["jobs"].as_array().unwrap().len() as u64;
+    let jobs = jobs["jobs"].as_array().unwrap();
     // One that was killed may have come as far as that.
+    let count = jobs.len() as u64;
     assert!(
-        jobs >= launched,
-        "{what}: {jobs} jobs, {launched} of them said so"
+        count >= launched,
+        "{what}: {count} jobs, {launched} of them said so"
     );
+    let is_of_sweep = |job: &&serde_json::Value| job["command"].to_string().contains("--lr=");
+    let of_sweeps = jobs.iter().filter(is_of_sweep).count() as u64;
+    assert!(count > launched || of_sweeps > 0, "{what}");
+    assert_eq!(of_sweeps % RUNS, 0, "{what}: {of_sweeps} jobs of sweeps");
 }
 
 /// Kills until so many were killed; gives how many were, and of how many something lay about.
 fn kill(images: &[Made; 2], mut random: Random, wanted: u64, all: &AtomicU64, met: &AtomicU64) {
     let (project, verbs) = project(images);
-    let mut launched = 0;
+    // The one that is there from the start.
+    let mut launched = 1;
     // How long each takes when nobody disturbs it.
     let usual: Vec<Duration> = verbs
         .iter()
         .map(|args| {
             let began = Instant::now();
             let ran = project.run(args);
-            assert!(
-                matches!(ran.code, Some(0 | 3 | 4)),
-                "{args:?}: {}",
-                ran.stderr
-            );
-            launched += u64::from(args[0] == "launch" && ran.code == Some(0));
+            assert!(matches!(ran.code, Some(0..=4)), "{args:?}: {}", ran.stderr);
+            if args[0] == "launch" {
+                ran.answer();
+            }
+            launched += launches(args);
             began.elapsed()
         })
         .collect();
@@ -142,12 +135,42 @@ fn kill(images: &[Made; 2], mut random: Random, wanted: u64, all: &AtomicU64, me
             let status = child.wait().unwrap();
             let is_killed = status.code().is_none();
             kills += u64::from(is_killed);
-            launched += u64::from(args[0] == "launch" && status.success());
+            launched += if status.success() { launches(args) } else { 0 };
             met.fetch_add(u64::from(!left_in(&project).is_empty()), Ordering::Relaxed);
             check(&project, launched, &format!("{args:?} after {moment} us"));
         }
     }
     all.fetch_add(kills, Ordering::Relaxed);
+}
+
+/// What a command is called by: its verb, and a verb's verb.
+fn leaves(command: &clap::Command, above: &str, found: &mut Vec<String>) {
+    for verb in command.get_subcommands() {
+        let name = format!("{above} {}", verb.get_name()).trim().to_owned();
+        if verb.get_name() == "help" {
+        } else if verb.has_subcommands() {
+            leaves(verb, &name, found);
+        } else {
+            found.push(name);
+        }
+    }
+}
+
+#[test]
+fn every_verb_is_killed_somewhere() {
+    let mut lines: Vec<String> = ALONE.iter().map(|words| words.join(" ")).collect();
+    lines.extend(WITH_DAEMONS.map(str::to_owned));
+    lines.extend(ELSEWHERE.map(|(verb, _)| verb.to_owned()));
+    let mut verbs = Vec::new();
+    leaves(&mlbuild::cli::definition(), "", &mut verbs);
+    assert!(verbs.len() > 40, "{verbs:?}");
+    let is_there = |verb: &&String| {
+        let words: Vec<&str> = verb.split(' ').collect();
+        let begins = |line: &String| line.split(' ').take(words.len()).eq(words.iter().copied());
+        !lines.iter().any(begins)
+    };
+    let missing: Vec<_> = verbs.iter().filter(is_there).collect();
+    assert!(missing.is_empty(), "nobody kills {missing:?}");
 }
 
 #[test]

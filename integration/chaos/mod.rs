@@ -4,4 +4,5 @@
 mod answers;
 mod kills;
 mod mutated;
+mod verbs;
 mod waits;

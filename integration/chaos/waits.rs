@@ -53,7 +53,8 @@ fn sleeper(project: &Project, command: &mut Command, name: &str) {
     let bin = project.outside().join("bin");
     std::fs::create_dir(&bin).unwrap();
     let file = bin.join(name);
-    std::fs::write(&file, "#!/bin/sh\nsleep 12345; true\n").unwrap();
+    // It becomes another program, as wrappers do.
+    std::fs::write(&file, "#!/bin/sh\nexec sleep 12345\n").unwrap();
     std::fs::set_permissions(&file, PermissionsExt::from_mode(0o755)).unwrap();
     let path = std::env::var("PATH").unwrap();
     command.env("PATH", format!("{}:{path}", bin.display()));
@@ -149,8 +150,7 @@ fn whoever_hangs_is_named_after_five_seconds_and_given_up() {
       nerdctl: no such program on PATH
       hint: it takes connections and says nothing: see whether it is overloaded, or a proxy before it has lost it
 
-    3: waiting for the registry [REGISTRY]: nothing for [TIME] (given up after [TIME])
-    waiting for the credential helper docker-credential-sleepy, for [REGISTRY]: nothing for [TIME] (given up after [TIME])
+    3: waiting for the credential helper docker-credential-sleepy, for [REGISTRY]: nothing for [TIME] (given up after [TIME])
     error: the credential helper docker-credential-sleepy gave no log-in for [REGISTRY]: it did nothing for [TIME]; and nothing here starts containers; tried:
       docker: unix:///var/run/docker.sock: /var/run/docker.sock: no such socket
       podman: no such program on PATH

@@ -1,9 +1,6 @@
 //! Memory is bounded for the whole process, whatever an image or a project holds: the most that a command
 //! ever used is asserted, not a time.
 
-use std::process::{Command, Stdio};
-use std::time::Duration;
-
 use mlbuild::image::layer::{EntryKind, Packing, write_tar};
 use serde_json::json;
 
@@ -11,30 +8,7 @@ use super::diff::entry;
 use super::records::{finished, published};
 use crate::support::layouts;
 use crate::support::mlbuild::Project;
-
-/// Runs a command to its end; gives its exit code, stdout, and the most memory that it ever had, in KiB.
-fn measured(command: &mut Command) -> (Option<i32>, Vec<u8>, u64) {
-    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-    let mut out = child.stdout.take().unwrap();
-    let reader = std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        std::io::Read::read_to_end(&mut out, &mut bytes).unwrap();
-        bytes
-    });
-    let status = format!("/proc/{}/status", child.id());
-    let mut most = 0;
-    loop {
-        let text = std::fs::read_to_string(&status).unwrap_or_default();
-        let peak = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let peak = peak.and_then(|peak| peak.trim().strip_suffix(" kB")?.parse().ok());
-        most = most.max(peak.unwrap_or(0));
-        if let Some(ended) = child.try_wait().unwrap() {
-            assert!(most > 0, "the command was never seen");
-            return (ended.code(), reader.join().unwrap(), most);
-        }
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
+use crate::support::peak::measured;
 
 #[test]
 fn a_diff_of_large_images_takes_bounded_memory() {

@@ -7,7 +7,7 @@ mod support;
 mod caches;
 #[path = "../chaos/engines.rs"]
 mod chaos;
-#[path = "../chaos/deaths.rs"]
+#[path = "../chaos/deaths/mod.rs"]
 mod deaths;
 #[path = "../chaos/left.rs"]
 mod left;
@@ -17,6 +17,8 @@ mod leftovers;
 mod peers;
 #[path = "../chaos/proxy.rs"]
 mod proxy;
+#[path = "../chaos/verbs.rs"]
+mod verbs;
 
 mod adopt;
 mod assemble;

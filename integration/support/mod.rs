@@ -10,6 +10,7 @@ pub mod http;
 pub mod layouts;
 pub mod mlbuild;
 pub mod mounts;
+pub mod peak;
 pub mod random;
 pub mod repository;
 pub mod session;

@@ -207,7 +207,12 @@ impl Made {
             source,
         };
         let parent = folder.parent().filter(|p| !p.as_os_str().is_empty());
-        let new = tempfile::tempdir_in(parent.unwrap_or(Path::new("."))).map_err(fail)?;
+        // A name that is part of no context, should this process be killed.
+        let new = tempfile::Builder::new()
+            .prefix(".mlbuild-")
+            .suffix(".tmp")
+            .tempdir_in(parent.unwrap_or(Path::new(".")))
+            .map_err(fail)?;
         copy_folder(self.layout.folder(), new.path()).map_err(fail)?;
         std::fs::rename(new.keep(), folder).map_err(fail)
     }

@@ -6,6 +6,7 @@
 
 use std::path::PathBuf;
 
+use mlbuild_manifests::atomic::workshop;
 use mlbuild_manifests::lock::{Inputs, LockedImage, LockedPackages};
 use mlbuild_secrets::must_hide;
 use oci_spec::image::Digest;
@@ -293,7 +294,7 @@ fn local_key() -> Option<Vec<u8>> {
     let mut key = vec![0; 32];
     std::io::Read::read_exact(&mut std::fs::File::open("/dev/urandom").ok()?, &mut key).ok()?;
     std::fs::create_dir_all(file.parent()?).ok()?;
-    let mut temporary = tempfile::NamedTempFile::new_in(file.parent()?).ok()?;
+    let mut temporary = tempfile::NamedTempFile::new_in(workshop(file.parent()?)).ok()?;
     std::io::Write::write_all(&mut temporary, &key).ok()?;
     match temporary.persist_noclobber(&file) {
         Ok(_) => Some(key),

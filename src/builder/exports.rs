@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use mlbuild_buildkit::{BuilderInfo, BuilderKind, Export, ExportTarget, Feature, ImageStore};
+use mlbuild_manifests::atomic;
 
 use super::{BuilderError, PlanFeature};
 use crate::loopback::is_loopback;
@@ -187,12 +188,19 @@ fn export(output: &Output, insecure: &[String]) -> Result<Export, BuilderError> 
     let target = match (output.kind.as_str(), &output.dest) {
         ("local", Some(folder)) => Some(ExportTarget::Dir(made(folder)?)),
         ("oci", Some(folder)) if attrs.get("tar").is_some_and(|value| value == "false") => {
-            Some(ExportTarget::Dir(made(folder)?))
+            let made = made(folder)?;
+            // What builds left that were killed while they wrote there.
+            atomic::sweep(&made);
+            atomic::sweep(&made.join("blobs/sha256"));
+            Some(ExportTarget::Dir(made))
         }
         (_, Some(file)) if file.as_os_str() == "-" => {
             Some(ExportTarget::Writer(Box::new(tokio::io::stdout())))
         }
-        (_, Some(file)) => Some(ExportTarget::File(file.clone())),
+        (_, Some(file)) => {
+            atomic::sweep(file.parent().unwrap_or(Path::new(".")));
+            Some(ExportTarget::File(file.clone()))
+        }
         (_, None) => None,
     };
     Ok(Export {

@@ -119,6 +119,14 @@ pub enum KubernetesError {
         /// The cluster's words.
         why: String,
     },
+    /// It may have done what it was asked for, or not.
+    #[error("whether the Job {job} was made isn't known: {source}")]
+    Unknown {
+        /// The Job.
+        job: String,
+        /// What happened.
+        source: Box<KubernetesError>,
+    },
     /// Anything else.
     #[error("the cluster at {url} couldn't {doing}: {why}")]
     Failed {
@@ -148,6 +156,12 @@ impl KubernetesError {
                     Some(source) => crate::error::chain(source),
                     None => error.to_string(),
                 };
+                // TLS's library refers to its own documentation.
+                let why = why
+                    .split(": https://docs.rs/")
+                    .next()
+                    .unwrap_or(&why)
+                    .to_owned();
                 return if why.contains("auth error") {
                     Self::LogIn { why }
                 } else {

@@ -63,16 +63,19 @@ impl Cluster {
     /// Makes the Job and the Secret that it reads, which goes with it when it is removed.
     ///
     /// # Errors
-    /// Where the cluster refuses; nothing of it is left there then.
+    /// Where the cluster refuses; nothing of it is left there then. [`KubernetesError::Unknown`], where
+    /// it was lost in between.
     pub async fn create(&self, job: &Job, secret: Option<&Secret>) -> Result<Job, KubernetesError> {
         let Some(secret) = secret else {
-            return self.create_job(job, false).await;
+            return self.make(job).await;
         };
         self.create_secret(secret, false).await?;
         let secrets = self.api::<Secret>();
         let name = secret.name_any();
-        let made = match self.create_job(job, false).await {
+        let made = match self.make(job).await {
             Ok(made) => made,
+            // It may need it.
+            Err(error @ KubernetesError::Unknown { .. }) => return Err(error),
             Err(error) => {
                 let _ = secrets.delete(&name, &DeleteParams::default()).await;
                 return Err(error);
@@ -81,11 +84,37 @@ impl Cluster {
         let owner = json!({"metadata": {"ownerReferences": [{
             "apiVersion": "batch/v1", "kind": "Job", "name": made.name_any(), "uid": made.uid(),
         }]}});
-        secrets
+        let owned = secrets
             .patch(&name, &PatchParams::default(), &Patch::Merge(owner))
-            .await
-            .map_err(|error| self.error(&format!("patch the Secret {name}"), error))?;
-        Ok(made)
+            .await;
+        let Err(error) = owned else { return Ok(made) };
+        // It would stay for ever.
+        let error = self.error(&format!("patch the Secret {name}"), error);
+        let _ = secrets.delete(&name, &DeleteParams::default()).await;
+        match self.remove(&made.name_any()).await {
+            Ok(()) => Err(error),
+            Err(_) => Err(unknown(job, error)),
+        }
+    }
+
+    /// Makes the Job. Where the answer is lost, the cluster is asked whether it has it.
+    async fn make(&self, job: &Job) -> Result<Job, KubernetesError> {
+        let name = job.name_any();
+        let jobs = self.api::<Job>();
+        let error = match jobs.create(&post(false), job).await {
+            Ok(made) => return Ok(made),
+            Err(error) => error,
+        };
+        let is_refused = matches!(&error, kube::Error::Api(status) if status.code < 500);
+        let error = self.error(&format!("create the Job {name}"), error);
+        if is_refused {
+            return Err(error);
+        }
+        match jobs.get_opt(&name).await {
+            Ok(Some(found)) if has_labels_of(&found, job) => Ok(found),
+            Ok(_) => Err(error),
+            Err(_) => Err(unknown(job, error)),
+        }
     }
 
     async fn create_job(&self, job: &Job, dry_run: bool) -> Result<Job, KubernetesError> {
@@ -212,6 +241,21 @@ impl Cluster {
             .into_iter()
             .filter_map(|event| event.message)
             .next_back()
+    }
+}
+
+/// Whether a Job is the one that was asked for: its labels name the run.
+fn has_labels_of(found: &Job, job: &Job) -> bool {
+    let labels = found.labels();
+    job.labels()
+        .iter()
+        .all(|(name, value)| labels.get(name) == Some(value))
+}
+
+fn unknown(job: &Job, source: KubernetesError) -> KubernetesError {
+    KubernetesError::Unknown {
+        job: job.name_any(),
+        source: Box::new(source),
     }
 }
 

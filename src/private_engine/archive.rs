@@ -21,7 +21,8 @@ pub(super) fn shown(address: &str) -> String {
 pub(super) async fn fetch(from: &str, sha256: &str, place: &Path) -> Result<(), Error> {
     let above = place.parent().expect("a folder below the programs");
     std::fs::create_dir_all(above).map_err(Error::file(above))?;
-    let file = tempfile::NamedTempFile::new_in(above).map_err(Error::file(above))?;
+    // Among the temporary things of this process, which somebody looks after.
+    let file = tempfile::NamedTempFile::new().map_err(Error::file(&std::env::temp_dir()))?;
     if from.starts_with("http://") || from.starts_with("https://") {
         download(from, file.path()).await?;
     } else {

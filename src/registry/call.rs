@@ -109,6 +109,8 @@ impl Endpoint {
             let (_, client) = self.base().await?;
             let answer = wait.within(client.execute(request)).await?;
             let answer = answer.map_err(|e| sort(&self.name, &e))?;
+            // From here on others may be waited for: a credential helper, a token server.
+            drop(wait);
             self.note_answer();
             if answer.status() != StatusCode::UNAUTHORIZED || !is_ours {
                 return Ok(answer);

@@ -12,7 +12,7 @@ use url::{Host, Url};
 use super::auth::Login;
 use super::error::RegistryError;
 use super::options::RegistryOptions;
-use super::retry::{CallFailure, sort};
+use super::retry::{CallFailure, Pause, asked_wait, is_transient, sort};
 use crate::loopback::is_loopback;
 use crate::redirects;
 
@@ -128,7 +128,14 @@ impl Endpoint {
         let request = client.get(self.url("http")?);
         match mlbuild_waits::answer(self.peer(), request.send()).await? {
             Ok(answer) if answer.status() == 400 => Ok("https"),
-            Ok(_) => Ok("http"),
+            Ok(answer) => {
+                // The next request would come too early.
+                let asked = asked_wait(&answer).filter(|_| is_transient(answer.status()));
+                if let Some(asked) = asked {
+                    Pause::new(Some(asked), asked).take(self).await;
+                }
+                Ok("http")
+            }
             Err(e) if e.is_connect() => Err(sort(&self.name, &e)),
             Err(_) => Ok("https"),
         }

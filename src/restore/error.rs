@@ -7,8 +7,8 @@ use mlbuild_manifests::lock::LockError;
 use mlbuild_manifests::run_record::RunRecordError;
 
 use crate::error::ErrorKind;
+use crate::records::StoreError;
 use crate::records::checkout::CheckoutError;
-use crate::records::{GitError, StoreError};
 use crate::registry::RegistryError;
 use crate::runs::RunsError;
 use crate::trackers::TrackerError;
@@ -157,11 +157,12 @@ impl RestoreError {
             Self::NotAnywhere { source, .. } => source.kind(),
             Self::Attached(error) => error.kind(),
             Self::Tracker(error) => error.kind(),
-            Self::CheckOut(_) => ErrorKind::Work,
-            Self::Code {
-                source: CheckoutError::Git(GitError::NotInstalled | GitError::Io { .. }),
+            Self::CheckOut(CheckoutError::Git(error))
+            | Self::Code {
+                source: CheckoutError::Git(error),
                 ..
-            } => ErrorKind::Environment,
+            } if error.is_of_machine() => ErrorKind::Environment,
+            Self::CheckOut(_) => ErrorKind::Work,
             _ => ErrorKind::User,
         }
     }

@@ -133,6 +133,7 @@ pub async fn run(
     let pending = PendingRecord::of_request(&request);
     let (runtime, image) = image::find_and_pin(request.runtime, &request.spec, reporter).await?;
     let start = Start::prepare(request, &runtime, image, reporter)?;
+    let pending = pending.map(|pending| pending.settled(reporter));
     let signals = Signals::hold()?;
     start
         .go(pending, signals, Extras::default(), reporter)

@@ -57,6 +57,16 @@ impl PendingRecord {
         }
     }
 
+    /// The same, once git has said what it knows: as long as that is waited for, Ctrl-C has to end this
+    /// process, so it is done before signals are held.
+    pub(crate) fn settled(self, reporter: &dyn Reporter) -> Self {
+        let (place, code) = self.code(reporter);
+        Self {
+            place,
+            code: Code::Known(code.map(Box::new)),
+        }
+    }
+
     /// Where it goes, and the state of the code; what can't be recorded is said.
     pub(crate) fn code(self, reporter: &dyn Reporter) -> (RecordsPlace, Option<Snapshot>) {
         let code = match self.code {

@@ -35,7 +35,7 @@ pub use self::follow::{FollowEnd, LogSink, follow};
 pub use self::logs::{last_lines, printing_pod};
 pub use self::runai::runai_line;
 
-use crate::kubernetes::{Cluster, ClusterTarget, connect};
+use crate::kubernetes::{Cluster, ClusterTarget, KubernetesError, connect};
 use crate::registry::RegistryOptions;
 use crate::reporter::Reporter;
 use crate::runtime::kubernetes::{self, RenderedJob, RunContext, SubmitFlags};
@@ -221,6 +221,11 @@ pub async fn run(
     );
     let job = match cluster.create(job, secret).await {
         Ok(job) => job,
+        // The record stays that of a run that began.
+        Err(source @ KubernetesError::Unknown { .. }) => {
+            let job = submission.job().to_owned();
+            return Err(SubmitError::Lost { job, source });
+        }
         Err(error) => {
             if let Some(run) = run {
                 record::refused(run, reporter);

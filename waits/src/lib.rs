@@ -150,6 +150,12 @@ mod tests {
         let began = Instant::now();
         assert!(run("sleep 100; true").is_some());
         assert!(began.elapsed() < Duration::from_secs(5));
+        // By a library that keeps the program's id, and of a program that becomes another one.
+        let wait = program::ProgramWait::on_children("a helper");
+        let mut shell = Command::new("sh");
+        let ended = shell.args(["-c", "exec sleep 100"]).status();
+        assert!(!ended.unwrap().success() && wait.stalled().is_some());
+        assert!(began.elapsed() < Duration::from_secs(10));
         let busy = "n=0; while [ $n -lt 400000 ]; do n=$((n+1)); done";
         assert_eq!(run(busy), None);
     }

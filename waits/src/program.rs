@@ -2,6 +2,8 @@
 //!
 //! A program that works uses the processor, it or one that it started. One that hangs doesn't.
 
+use std::path::Path;
+
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::wait::{Stalled, Wait};
@@ -23,14 +25,19 @@ impl ProgramWait {
         }
     }
 
-    /// A wait on the programs whose name begins like this and that this process starts from now on,
-    /// by a library that doesn't tell their ids.
-    pub fn on_children(peer: impl Into<String>, name: &str) -> Self {
-        // The kernel keeps 15 bytes of a program's name.
-        let name: String = name.chars().take(15).collect();
-        let same = name.clone();
-        let activity = move || named(&name).map(processor_time).sum();
-        let release = move || named(&same).for_each(kill);
+    /// A wait on the programs that this thread starts from now on, by a library that doesn't tell their
+    /// ids. A name says nothing: a program may become another one.
+    pub fn on_children(peer: impl Into<String>) -> Self {
+        let thread = std::fs::read_link("/proc/thread-self").unwrap_or_default();
+        let list = Path::new("/proc").join(thread).join("children");
+        let before = listed(&list);
+        let started = move || -> Vec<u32> {
+            let all = listed(&list).into_iter();
+            all.filter(|id| !before.contains(id)).collect()
+        };
+        let same = started.clone();
+        let activity = move || started().into_iter().map(processor_time).sum();
+        let release = move || same().into_iter().for_each(kill);
         Self {
             wait: Wait::blocking(peer.into(), activity, release),
         }
@@ -42,33 +49,20 @@ impl ProgramWait {
     }
 }
 
-fn named(name: &str) -> impl Iterator<Item = u32> {
-    let name = name.to_owned();
-    children(std::process::id())
-        .into_iter()
-        .filter(move |id| comm(*id).is_some_and(|found| found == name))
-}
-
-fn comm(id: u32) -> Option<String> {
-    let text = std::fs::read_to_string(format!("/proc/{id}/comm")).ok()?;
-    Some(text.trim_end().to_owned())
-}
-
 /// The programs that one has started, from any of its threads.
 fn children(id: u32) -> Vec<u32> {
     let Ok(tasks) = std::fs::read_dir(format!("/proc/{id}/task")) else {
         return Vec::new();
     };
-    let lists = tasks
-        .flatten()
-        .filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
-    lists
-        .flat_map(|list| {
-            list.split_whitespace()
-                .filter_map(|id| id.parse().ok())
-                .collect::<Vec<u32>>()
-        })
-        .collect()
+    let lists = tasks.flatten().map(|task| task.path().join("children"));
+    lists.flat_map(|list| listed(&list)).collect()
+}
+
+/// The ids in a thread's list of what it started.
+fn listed(list: &Path) -> Vec<u32> {
+    let text = std::fs::read_to_string(list).unwrap_or_default();
+    let ids = text.split_whitespace();
+    ids.filter_map(|id| id.parse().ok()).collect()
 }
 
 /// Ticks that a program, and those that it started, have used so far.

@@ -7,6 +7,7 @@ use oci_spec::image::{Descriptor, ImageIndex, ImageIndexBuilder};
 
 use super::SolveOutput;
 use crate::error::SolveError;
+use crate::unfinished;
 
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
 const IMAGE_NAME: &str = "io.containerd.image.name";
@@ -145,11 +146,7 @@ fn write(path: &Path, content: &[u8]) -> Result<(), SolveError> {
         source,
     };
     let folder = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new()
-        .prefix(".mlbuild-")
-        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
-        .tempfile_in(folder)
-        .map_err(fail)?;
+    let mut file = unfinished::file_in(folder).map_err(fail)?;
     file.write_all(content).map_err(fail)?;
     file.persist(path).map_err(|e| fail(e.error))?;
     Ok(())

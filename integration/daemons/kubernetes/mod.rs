@@ -2,7 +2,7 @@
 //! controllers and its garbage collector. There is no kubelet: see `cluster`.
 
 mod builder;
-mod cluster;
+pub(crate) mod cluster;
 pub(crate) mod env;
 mod jobs;
 mod record;

@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 
+use mlbuild_manifests::atomic;
 use mlbuild_wheels::LayerStore;
 use oci_spec::distribution::Reference;
 use oci_spec::image::{Descriptor, Digest};
@@ -56,7 +57,9 @@ impl Assembling<'_> {
             }
         };
         let mut prepared = Prepared {
-            store: LayerStore::open(&root, MOST_KEPT).map_err(AssembleError::from)?,
+            store: LayerStore::open(&root, MOST_KEPT)
+                .map_err(AssembleError::from)?
+                .writing_in(atomic::workshop),
             compiler: None,
             elsewhere: HashSet::new(),
             _folder: folder,

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use mlbuild_docker::api::DockerApi;
+use mlbuild_manifests::atomic;
 use mlbuild_progress::LocalSteps;
 use oci_spec::distribution::Reference;
 use oci_spec::image::Descriptor;
@@ -136,11 +137,13 @@ impl Repacked {
         self.complete(registry, tags)?;
         let fail = BuildError::write(file);
         let folder = file.parent().filter(|p| !p.as_os_str().is_empty());
+        let folder = folder.unwrap_or(Path::new("."));
+        atomic::sweep(folder);
         // A name that is never part of a context: the folder may be the project's.
         let temporary = tempfile::Builder::new()
             .prefix(".mlbuild-")
             .suffix(".tmp")
-            .tempfile_in(folder.unwrap_or(Path::new(".")))
+            .tempfile_in(folder)
             .map_err(fail)?;
         let _ = temporary.as_file().lock();
         let mut tar = tar::Builder::new(io::BufWriter::new(temporary));

@@ -135,8 +135,14 @@ impl Checkout<'_> {
             &path,
             &self.commit,
         ];
+        let was_there = folder.exists();
         let undo = || {
-            let _ = self.git.text(&["worktree", "remove", "--force", &path]);
+            // Twice: what git was making when it was ended is locked, and may not be whole.
+            let force = ["worktree", "remove", "--force", "--force", &path];
+            if self.git.text(&force).is_err() && !was_there {
+                let _ = std::fs::remove_dir_all(&folder);
+                let _ = self.git.text(&force);
+            }
             let _ = self.git.text(&["branch", "-q", "-D", &self.branch]);
         };
         if let Err(error) = self.git.text(&add) {

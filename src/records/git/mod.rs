@@ -9,8 +9,9 @@ mod local_config;
 
 use std::ffi::OsStr;
 use std::io::{self, Read, Write};
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
 
 use mlbuild_waits::Stalled;
@@ -64,6 +65,14 @@ pub enum GitError {
         /// What it said.
         said: String,
     },
+    /// Somebody ended git.
+    #[error("git {command} was ended by signal {signal}")]
+    Killed {
+        /// Its subcommand.
+        command: String,
+        /// The signal's number.
+        signal: i32,
+    },
     /// Git, or what it started, hung.
     #[error("git {command} in {} did nothing for {seconds} s, and was ended", folder.display())]
     Stalled {
@@ -82,6 +91,27 @@ pub enum GitError {
         /// Why.
         source: io::Error,
     },
+}
+
+impl GitError {
+    /// Whether git itself couldn't do its work here, whatever it was asked for.
+    pub fn is_of_machine(&self) -> bool {
+        matches!(
+            self,
+            Self::NotInstalled | Self::Io { .. } | Self::Stalled { .. } | Self::Killed { .. }
+        )
+    }
+}
+
+/// Refuses what a program left that didn't come to its end.
+fn refuse_killed(command: &str, status: ExitStatus) -> Result<(), GitError> {
+    match status.signal() {
+        None => Ok(()),
+        Some(signal) => Err(GitError::Killed {
+            command: command.to_owned(),
+            signal,
+        }),
+    }
 }
 
 impl Git {
@@ -184,11 +214,16 @@ impl Git {
             return Ok(self.neutralised.get_or_init(Vec::new));
         };
         let wait = self.wait("config", &child);
-        let found = match child.wait_with_output() {
-            Ok(listed) if listed.status.success() => local_config::neutralised(&listed.stdout),
-            _ => Vec::new(),
-        };
+        let listed = child.wait_with_output();
         self.refuse_stalled("config", &wait)?;
+        let found = match listed {
+            Ok(listed) if listed.status.success() => local_config::neutralised(&listed.stdout),
+            Ok(listed) => {
+                refuse_killed("config", listed.status)?;
+                Vec::new()
+            }
+            Err(_) => Vec::new(),
+        };
         Ok(self.neutralised.get_or_init(|| found))
     }
 
@@ -251,6 +286,7 @@ impl Git {
         });
         let status = child.wait().map_err(fail)?;
         self.refuse_stalled(&name, &wait)?;
+        refuse_killed(&name, status)?;
         let out = out.map_err(fail)?;
         if out.len() as u64 > MOST {
             let source = io::Error::other(format!("it prints more than {} MiB", MOST >> 20));

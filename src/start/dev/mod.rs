@@ -123,6 +123,7 @@ async fn start(
         options,
         ..Extras::default()
     };
+    let pending = pending.map(|pending| pending.settled(reporter));
     start.go(pending, Signals::hold()?, extras, reporter).await
 }
 

@@ -22,6 +22,11 @@ pub(super) fn name(digest: &Digest) -> String {
     digest.digest().to_owned()
 }
 
+/// A file without a place yet.
+pub(super) fn new_in(folder: &Path) -> io::Result<NamedTempFile> {
+    tempfile::Builder::new().prefix(".new-").tempfile_in(folder)
+}
+
 /// Gives a file its name, readable for whoever shares the store.
 pub(super) fn keep(file: NamedTempFile, path: &Path) -> io::Result<()> {
     file.as_file()

@@ -29,7 +29,12 @@ pub(super) fn read(root: &Path, key: &LayerKey) -> Option<StoredLayer> {
 }
 
 /// The list of files first: an entry without it isn't read.
-pub(super) fn write(root: &Path, key: &LayerKey, made: &StoredLayer) -> io::Result<()> {
+pub(super) fn write(
+    root: &Path,
+    workshop: fn(&Path) -> PathBuf,
+    key: &LayerKey,
+    made: &StoredLayer,
+) -> io::Result<()> {
     let entry = Entry {
         layer: made.layer.clone(),
         wheels: made.wheels.clone(),
@@ -38,7 +43,7 @@ pub(super) fn write(root: &Path, key: &LayerKey, made: &StoredLayer) -> io::Resu
         ("files", made.files.to_bytes()),
         ("json", serde_json::to_vec(&entry)?),
     ] {
-        let mut file = tempfile::NamedTempFile::new_in(root.join("index"))?;
+        let mut file = blobs::new_in(&workshop(&root.join("index")))?;
         io::Write::write_all(&mut file, &bytes)?;
         blobs::keep(file, &path(root, key, ending))?;
     }

@@ -56,6 +56,8 @@ pub struct LayerStore {
     is_writable: bool,
     /// Locked for as long as there is a store.
     in_use: Option<File>,
+    /// Where a file for a folder is written first.
+    workshop: fn(&Path) -> PathBuf,
     /// Where blobs go that the folder doesn't take.
     aside: OnceLock<TempDir>,
 }
@@ -88,6 +90,7 @@ impl LayerStore {
             root: root.to_owned(),
             is_writable: in_use.is_ok(),
             in_use: in_use.ok(),
+            workshop: Path::to_path_buf,
             aside: OnceLock::new(),
         };
         if store.is_writable {
@@ -100,6 +103,13 @@ impl LayerStore {
             let _ = file.lock_shared();
         }
         Ok(store)
+    }
+
+    /// The same, which writes files where `workshop` says, on the file system of the folder that it gets,
+    /// before they have their place: somebody looks after what a killed process leaves there.
+    #[must_use]
+    pub fn writing_in(self, workshop: fn(&Path) -> PathBuf) -> Self {
+        Self { workshop, ..self }
     }
 
     /// What is known of the layer of a key.
@@ -169,7 +179,7 @@ impl LayerStore {
         };
         if self.is_writable {
             // Without it the layer is made again some day.
-            let _ = index::write(&self.root, &key, &made);
+            let _ = index::write(&self.root, self.workshop, &key, &made);
         }
         Ok(made)
     }
@@ -200,9 +210,7 @@ impl LayerStore {
     ) -> Result<(), AnswerError> {
         let full = |error: LayerError| io::Error::other(error.to_string());
         let folder = self.folder(blobs::BYTECODE).map_err(full)?;
-        let mut new = tempfile::Builder::new()
-            .prefix(".new-")
-            .tempfile_in(&folder)?;
+        let mut new = blobs::new_in(&(self.workshop)(&folder))?;
         let mut out = BufWriter::new(new.as_file_mut());
         read_answer(sources, answer, &mut out)?;
         out.flush()?;
@@ -237,9 +245,7 @@ impl LayerStore {
                 let path = path.to_owned();
                 move |source| LayerError::Store { path, source }
             };
-            let new = tempfile::Builder::new()
-                .prefix(".new-")
-                .tempfile_in(&folder);
+            let new = blobs::new_in(&(self.workshop)(&folder));
             let mut new = new.map_err(at(&folder))?;
             let mut out = BufWriter::with_capacity(256 << 10, new.as_file_mut());
             let written = write(&mut out)?;

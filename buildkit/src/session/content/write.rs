@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 use tonic::{Status, Streaming};
 
 use super::store::Store;
+use crate::unfinished;
 
 /// Messages that wait for the disk. A builder's are of up to 1 MiB.
 const IN_FLIGHT: usize = 8;
@@ -101,11 +102,7 @@ impl Writing {
     fn new(store: &Store) -> Result<Self, Status> {
         let folder = store.blobs();
         let file = std::fs::create_dir_all(&folder)
-            .and_then(|()| {
-                tempfile::Builder::new()
-                    .prefix(".writing-")
-                    .tempfile_in(&folder)
-            })
+            .and_then(|()| unfinished::file_in(&folder))
             .map_err(|e| store.unwritten.status(&folder, e))?;
         let path = file.path().to_owned();
         let (data, received) = mpsc::channel(IN_FLIGHT);

@@ -27,6 +27,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::unwritten::Unwritten;
 use crate::fsutil::{self, FsError};
+use crate::unfinished;
 use crate::wire::MAX_MESSAGE;
 use codec::RawCodec;
 
@@ -152,11 +153,7 @@ impl FileSend {
             _ => Path::new("."),
         };
         std::fs::create_dir_all(folder).map_err(failed)?;
-        let file = tempfile::Builder::new()
-            .prefix(".mlbuild-")
-            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
-            .tempfile_in(folder)
-            .map_err(failed)?;
+        let file = unfinished::file_in(folder).map_err(failed)?;
         let writer = tokio::fs::File::from_std(file.reopen().map_err(failed)?);
         copy_to(messages, writer, failed).await?;
         Ok(file)

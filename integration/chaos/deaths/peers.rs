@@ -1,73 +1,13 @@
-//! Registries, builders, Docker and databases that die, stall and stumble at random moments of a command:
-//! it ends with a documented exit code, and the same command works once they are well again.
-//! `MLBUILD_TEST_DEATHS` (of each peer) makes it longer, and `MLBUILD_TEST_SEED` repeats it.
+//! Registries, builders, Docker and databases.
 
 use std::process::Command;
 use std::sync::Mutex;
-use std::thread;
-use std::time::{Duration, Instant};
 
+use super::{Mortal, deaths, each};
 use crate::image::unique;
-use crate::proxy::{DEATHS, Proxy};
 use crate::queue::Setting;
 use crate::support::engines::Engines;
 use crate::support::mlbuild::{Project, Ran};
-use crate::support::random::Random;
-
-/// Deaths of each peer, of a run that nobody asked to be longer.
-const EACH: u64 = 30;
-/// Most of the time a command waits.
-const AT_ONCE: u64 = 6;
-/// Seconds.
-const STALL: &str = "2";
-
-fn deaths() -> u64 {
-    std::env::var("MLBUILD_TEST_DEATHS").map_or(EACH, |text| text.parse().unwrap())
-}
-
-/// Has `round` done for each death; it gets the proxy, and gives the command that goes through it.
-/// `largest`: bytes that pass, about, when nothing is wrong.
-fn each(
-    peer: &str,
-    largest: u64,
-    round: impl Fn(u64, &Proxy) -> Command + Sync,
-    then: impl Fn(u64, &Ran) + Sync,
-) {
-    let random = Mutex::new(Random::from_env());
-    let next = Mutex::new(0..deaths());
-    let counts = Mutex::new(std::collections::BTreeMap::<String, u64>::new());
-    thread::scope(|scope| {
-        for _ in 0..AT_ONCE {
-            scope.spawn(|| {
-                loop {
-                    let Some(number) = next.lock().unwrap().next() else {
-                        return;
-                    };
-                    let after = random.lock().unwrap().below(largest);
-                    let death = DEATHS[number as usize % DEATHS.len()];
-                    let proxy = Proxy::to(peer, death, after);
-                    let mut command = round(number, &proxy);
-                    command.env("MLBUILD_STALL_SECONDS", STALL);
-                    let began = Instant::now();
-                    let ran = Ran::of(&mut command);
-                    let took = began.elapsed();
-                    let what = format!(
-                        "{death:?} after {after} bytes: {:?} {}",
-                        ran.code, ran.stderr
-                    );
-                    assert!(matches!(ran.code, Some(0..=4 | 125)), "{what}");
-                    assert!(!ran.stderr.contains("panicked"), "{what}");
-                    // Many times what it takes: only what waits for ever takes so long.
-                    assert!(took < Duration::from_secs(180), "{took:?}, {what}");
-                    let key = format!("{death:?}: {:?}", ran.code);
-                    *counts.lock().unwrap().entry(key).or_default() += 1;
-                    then(number, &ran);
-                }
-            });
-        }
-    });
-    println!("{counts:?}");
-}
 
 #[test]
 fn registries_that_die_take_nothing_with_them() {
@@ -87,9 +27,9 @@ fn registries_that_die_take_nothing_with_them() {
     let name_of = |number: u64| format!("e2e/died-{session}-{number}:1");
     push(&engines, &built, &there);
     each(
-        &engines.registry,
-        9_000,
-        |number, proxy| {
+        Mortal::new("the registry 127.0.0.1:", 9_000),
+        |round| {
+            let (number, proxy) = (round.number, round.before(&engines.registry));
             let name = there.split_once('/').unwrap().1;
             let at = |name: &str| format!("{}/{name}", proxy.address);
             let place = built.folder.path().display().to_string();
@@ -116,9 +56,10 @@ fn registries_that_die_take_nothing_with_them() {
                 }
             };
             command.env("DOCKER_HOST", "unix:///nowhere");
-            command
+            (command, proxy)
         },
-        |number, ran| {
+        |round, ran| {
+            let number = round.number;
             // What was said to be there is there.
             if number % 3 == 2 && ran.code == Some(0) {
                 let image = format!("{}/{}", engines.registry, name_of(number));
@@ -166,12 +107,14 @@ fn builders_that_die_leave_a_project_that_builds() {
         command
     };
     each(
-        &engines.buildkitd,
-        60_000,
-        |number, proxy| args(number, &proxy.address),
-        |number, _| {
-            let project = &projects[number as usize];
-            let again = Ran::of(&mut args(number, &engines.buildkitd));
+        Mortal::new("the builder unix://", 60_000),
+        |round| {
+            let proxy = round.before(&engines.buildkitd);
+            (args(round.number, &proxy.address), proxy)
+        },
+        |round, _| {
+            let project = &projects[round.number as usize];
+            let again = Ran::of(&mut args(round.number, &engines.buildkitd));
             again.answer();
             project.lock();
         },
@@ -188,9 +131,9 @@ fn dockers_that_die_lose_no_run() {
         std::env::var("PATH").unwrap()
     );
     each(
-        &engines.docker_containerd,
-        6_000,
-        |number, proxy| {
+        Mortal::new("Docker", 6_000),
+        |round| {
+            let (number, proxy) = (round.number, round.before(&engines.docker_containerd));
             let id = format!("died-{number}");
             let words = [
                 "run",
@@ -209,7 +152,7 @@ fn dockers_that_die_lose_no_run() {
             command
                 .env("PATH", &path)
                 .env("DOCKER_HOST", &proxy.address);
-            command
+            (command, proxy)
         },
         |_, _| {},
     );
@@ -225,9 +168,9 @@ fn databases_that_die_have_each_job_once() {
     let (credentials, server) = head.rsplit_once('@').unwrap();
     let said = Mutex::new(Vec::new());
     each(
-        server,
-        6_000,
-        |number, proxy| {
+        Mortal::new("the database at 127.0.0.1:", 6_000),
+        |round| {
+            let (number, proxy) = (round.number, round.before(server));
             let image = format!("registry.example/a:{number}");
             let mut command = match number % 2 {
                 0 => setting.command(&["launch", "-q", "q", "--image", &image, "--", "true"]),
@@ -235,9 +178,10 @@ fn databases_that_die_have_each_job_once() {
             };
             let store = format!("{credentials}@{}/{database}", proxy.address);
             command.env("MLBUILD_QUEUE_STORE", store);
-            command
+            (command, proxy)
         },
-        |number, ran| {
+        |round, ran| {
+            let number = round.number;
             if number % 2 == 0 && ran.code == Some(0) {
                 said.lock().unwrap().push(ran.stdout.trim().to_owned());
             }

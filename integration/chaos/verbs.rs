@@ -1,0 +1,118 @@
+//! Every command that is killed, and with what it is killed.
+
+#![allow(dead_code, reason = "each target uses a part of it")]
+
+/// Those that need no daemon, in an order in which each finds what it reads. `FIRST` and `SECOND` are images
+/// in folders, `JOB` is a job that waits.
+pub const ALONE: [&[&str]; 50] = [
+    &["init", "--force"],
+    &["devcontainer", "--force", "registry.example/base:1"],
+    &[
+        "ci",
+        "github",
+        "--force",
+        "--",
+        "-t",
+        "registry.example/a:1",
+    ],
+    &["image", "--print", "plan", "-f", "Dockerfile", "-t", "a:1"],
+    &["lock", "-f", "Dockerfile", "-t", "a:1"],
+    &["diff", "FIRST", "SECOND"],
+    &["inspect", "FIRST"],
+    &["runs", "list", "--format", "json"],
+    &["runs", "show", "run-1"],
+    &["runs", "diff", "run-1", "run-2"],
+    &["runs", "prune", "--older-than", "30d"],
+    &["queue", "create", "q", "-c", "q.yaml", "--replace"],
+    &["queue", "list"],
+    &["queue", "show", "kept"],
+    &["queue", "pause", "q"],
+    &["queue", "resume", "q"],
+    &["queue", "render", "q.yaml", "--image", "a:1"],
+    &["queue", "delete", "q"],
+    &["launch", "-q", "kept", "--image", "a:1", "--", "true"],
+    &[
+        "launch", "-q", "kept", "--job", ".", "--", "python", "train.py",
+    ],
+    &[
+        "launch",
+        "-q",
+        "kept",
+        "--image",
+        "a:1",
+        "--sweep",
+        "sweep.yaml",
+    ],
+    &["jobs", "list"],
+    &["jobs", "show", "JOB"],
+    &["jobs", "logs", "JOB"],
+    &["jobs", "cancel", "JOB"],
+    &["jobs", "retry", "JOB"],
+    &["jobs", "prune", "--older-than", "30d"],
+    &["prune", "--older-than", "30d"],
+    &["templates", "list"],
+    &["templates", "show", "python"],
+    &["templates", "export", "python", "own.Dockerfile", "--force"],
+    &["templates", "lint", "own.Dockerfile"],
+    &["submit", "--format", "runai", "a:1", "true"],
+    &["submit", "--format", "runai-training", "a:1", "true"],
+    &["run", "--dry-run", "a:1", "true"],
+    &["gui-run", "--dry-run", "a:1", "true"],
+    &["dev", "--dry-run", "a:1", "true"],
+    &["up", "--dry-run", "true"],
+    &["restore", "run-1", "--no-shell"],
+    &["env", "--rbac"],
+    &["engine", "status"],
+    &["engine", "down"],
+    &["doctor"],
+    &["agent", "-q", "kept", "--exit-when-idle"],
+    &["mirror", "--to", "127.0.0.1:9/mirror"],
+    &["schema"],
+    &["man", "man"],
+    &["completions", "bash"],
+    &["logs", "job", "--kubeconfig", "kubeconfig"],
+    &["bash", "job", "--kubeconfig", "kubeconfig"],
+];
+
+/// Those that need daemons. `TAG` is an image of the registry that was built before, `OTHER` another one,
+/// `BASE` and `PYTHON` are bases, `REGISTRY` and `BUILDER` are where those are, `FLAGS` the image's.
+pub const WITH_DAEMONS: [&str; 21] = [
+    "image -f Dockerfile -t TAG --push --builder BUILDER",
+    "image -f Dockerfile -t TAG --push --builder BUILDER --repack",
+    "image --base PYTHON -t OTHER --push --builder BUILDER --method=assemble",
+    "image --base PYTHON -t OTHER --push --builder BUILDER --method=auto",
+    "lock --base PYTHON -t OTHER --builder BUILDER --method=assemble --lock other.lock",
+    "verify TAG --builder BUILDER",
+    "adopt TAG --uid 4321 -t TAG-adopted",
+    "attest TAG",
+    "diff TAG TAG",
+    "inspect TAG",
+    "mirror --to REGISTRY/mirror",
+    "run --rm --network none BASE true",
+    "dev --new --network none BASE true",
+    "up --network none true",
+    "restore kept --no-code --no-shell",
+    "runs push --all",
+    "runs pull BASE",
+    "runs list",
+    "jobs list",
+    "engine status",
+    "prune --older-than 30d",
+];
+
+/// Those that have tests of their own, or none, and why.
+pub const ELSEWHERE: [(&str, &str); 4] = [
+    ("agent", "queue::crash kills agents while they work"),
+    (
+        "base debian",
+        "not killed: mmdebstrap works among the temporary things, and the layout gets its name at the end",
+    ),
+    (
+        "engine up",
+        "not killed: what it has half unpacked is removed before it unpacks the next time",
+    ),
+    (
+        "engine keep",
+        "engine down ends it, in private_engine: it is the builder's own process",
+    ),
+];
