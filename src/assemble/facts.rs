@@ -31,7 +31,7 @@ pub struct BaseFacts {
 }
 
 /// The form of what is kept of a base.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// Bytes of a template of an activation script; the longest has nine thousand.
 const MOST_TEMPLATE: usize = 256 << 10;
 /// The newest C library that there may be one day, by its minor version. Each of those below it has

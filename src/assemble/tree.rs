@@ -45,22 +45,25 @@ pub(super) struct Known {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Tree(BTreeMap<String, Known>);
 
-/// Contents in hexadecimal digits.
+/// Contents in base64.
 mod content {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
     use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer, de::Error as _};
 
     pub(super) fn serialize<S: Serializer>(
         bytes: &Option<Vec<u8>>,
         to: S,
     ) -> Result<S::Ok, S::Error> {
-        bytes.as_ref().map(hex::encode).serialize(to)
+        let text = bytes.as_ref().map(|bytes| STANDARD.encode(bytes));
+        text.serialize(to)
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(
         from: D,
     ) -> Result<Option<Vec<u8>>, D::Error> {
         let text = Option::<String>::deserialize(from)?;
-        text.map(|text| hex::decode(text).map_err(D::Error::custom))
+        text.map(|text| STANDARD.decode(text).map_err(D::Error::custom))
             .transpose()
     }
 }

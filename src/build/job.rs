@@ -165,12 +165,8 @@ impl Job<'_> {
             };
             fetch.provide(locked, pins).await?;
         }
-        if self.settings.build.push {
-            // A refusal is better known before a long build than after it.
-            for tag in &self.settings.tags {
-                self.registry.check_push(tag).await?;
-            }
-        }
+        // A refusal is better known before a long build than after it.
+        self.check_push().await?;
         self.reporter.detail(format!("building on {how}"));
         Ok(builder)
     }

@@ -21,7 +21,7 @@ use super::BuildError;
 use crate::image::PlatformImage;
 use crate::lock::file::{load, platform};
 use crate::planning::bases::Bases;
-use crate::registry::{Registry, platform_name};
+use crate::registry::{Attachment, Registry, platform_name};
 use crate::reporter::Reporter;
 use crate::settings::{ImageSettings, LockMode};
 
@@ -249,36 +249,23 @@ pub async fn bind(
     let bound = record.bind_in(&held)?;
     let none = BTreeMap::new();
     let named = BTreeMap::from([(RUN_ID_ANNOTATION.to_owned(), id.to_string())]);
-    let attach = async {
-        if let Binding::New(_) = &bound {
-            let document = record.to_json();
-            registry
-                .attach(
-                    &confirmed.reference,
-                    &confirmed.descriptor,
-                    RUN_ARTIFACT_TYPE,
-                    &document,
-                    &named,
-                )
-                .await
-                .map_err(|error| error.to_string())?;
-        }
-        if let Some((_, entry)) = lock {
-            let document = entry.to_json();
-            registry
-                .attach(
-                    &confirmed.reference,
-                    &confirmed.descriptor,
-                    LOCK_ARTIFACT_TYPE,
-                    &document,
-                    &none,
-                )
-                .await
-                .map_err(|error| error.to_string())?;
-        }
-        Ok::<_, String>(())
-    };
-    if let Err(error) = attach.await {
+    let run = matches!(bound, Binding::New(_)).then(|| record.to_json());
+    let lock = lock.map(|(_, entry)| entry.to_json());
+    let run = run.as_deref().map(|run| [(RUN_ARTIFACT_TYPE, run)]);
+    let lock = lock.as_deref().map(|lock| [(LOCK_ARTIFACT_TYPE, lock)]);
+    let run = run.as_ref().map(|blobs| (blobs, &named));
+    let lock = lock.as_ref().map(|blobs| (blobs, &none));
+    let documents: Vec<Attachment<'_>> = [run, lock]
+        .into_iter()
+        .flatten()
+        .map(|(blobs, annotations)| Attachment {
+            artifact_type: blobs[0].0,
+            blobs,
+            annotations,
+        })
+        .collect();
+    let attached = registry.attach_all(&confirmed.reference, &confirmed.descriptor, &documents);
+    if let Err(error) = attached.await {
         reporter.warning(format!(
             "the run's record is on disk only; the registry did not take it: {error}"
         ));

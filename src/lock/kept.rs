@@ -14,6 +14,7 @@ use crate::env_vars;
 use crate::package_store::Store;
 use crate::plan::NoCache;
 use crate::planning::build_plan::NATIVE;
+use crate::settings::Method;
 
 /// More than the pins of thousands of packages take, in bytes.
 const MOST_BYTES: u64 = 16 << 20;
@@ -43,7 +44,8 @@ impl Locker<'_> {
     /// The packages of a build for one platform that has no pins. What was found for the same question
     /// is taken again while its files are here, unless a build is to look at everything anew. The time
     /// that no time in the image is past is the given one, else that of the search: a commit that
-    /// changes nothing else gives the same image.
+    /// changes nothing else gives the same image. Without a platform, one that is certainly assembled is
+    /// for this machine's; one that a builder may make is for the builder's.
     ///
     /// # Errors
     /// Where a builder is needed and can't be had, or a package can't be had.
@@ -51,6 +53,7 @@ impl Locker<'_> {
         let mut connected = None;
         let platform = match self.settings.build.platforms.first() {
             Some(asked) => asked.clone(),
+            None if self.settings.build.method == Method::Assemble => NATIVE.to_owned(),
             None => match builder::connect_quietly(&self.settings.build).await {
                 Ok(found) => {
                     let names = found.builder.target_platforms(&self.plan()?);

@@ -15,6 +15,7 @@ mod credentials;
 mod derive;
 mod endpoint;
 mod error;
+mod known;
 pub mod mirror;
 mod missing_blobs;
 mod options;
@@ -37,6 +38,7 @@ use oci_spec::image::{Descriptor, Platform};
 
 use self::call::Call;
 use self::endpoint::Endpoint;
+use self::known::KnownDocuments;
 
 pub use credentials::CredentialStore;
 pub use derive::DerivedImage;
@@ -44,14 +46,16 @@ pub use error::RegistryError;
 pub use options::{RegistryOptions, Retry};
 pub use platform::{parse_platform, platform_matches, platform_name};
 pub use progress::{PushEvent, PushProgress};
+pub use referrers::Attachment;
 pub use stream::BlobStream;
 
-/// All registries, reached by one set of options. Cheap to clone; keeps connections
-/// and access tokens for as long as it lives.
+/// All registries, reached by one set of options. Cheap to clone; keeps connections,
+/// access tokens, and documents that were fetched by their digests for as long as it lives.
 #[derive(Clone, Debug)]
 pub struct Registry {
     options: Arc<RegistryOptions>,
     endpoints: Arc<Mutex<BTreeMap<String, Arc<Endpoint>>>>,
+    known: Arc<KnownDocuments>,
 }
 
 /// What a reference meant when the registry was asked.
@@ -101,26 +105,27 @@ impl Registry {
         Self {
             options: Arc::new(options),
             endpoints: Arc::default(),
+            known: Arc::default(),
         }
     }
 
     /// The server of a registry, as references name it.
     fn endpoint(&self, registry: &str) -> Arc<Endpoint> {
-        self.known(registry, || Endpoint::of_registry(registry, &self.options))
+        self.server(registry, || Endpoint::of_registry(registry, &self.options))
     }
 
     /// Servers to ask before the registry itself.
     fn mirrors(&self, registry: &str) -> Vec<Arc<Endpoint>> {
         let entries = self.options.mirrors.get(registry).into_iter().flatten();
         let known = |e: &String| {
-            self.known(&format!("mirror {e}"), || {
+            self.server(&format!("mirror {e}"), || {
                 Endpoint::of_mirror(e, &self.options)
             })
         };
         entries.map(known).filter(|m| !m.is_down()).collect()
     }
 
-    fn known(&self, key: &str, make: impl FnOnce() -> Endpoint) -> Arc<Endpoint> {
+    fn server(&self, key: &str, make: impl FnOnce() -> Endpoint) -> Arc<Endpoint> {
         let mut endpoints = self
             .endpoints
             .lock()

@@ -114,6 +114,23 @@ impl Registry {
         &self,
         reference: &Reference,
     ) -> Result<(Descriptor, Vec<u8>), RegistryError> {
+        let known = reference.digest();
+        let known = known.and_then(|digest| self.known.get(reference, digest));
+        if let Some((Some(kind), bytes)) = known {
+            let descriptor = Descriptor::new(kind, bytes.len() as u64, sha256(&bytes));
+            return Ok((descriptor, bytes));
+        }
+        let (descriptor, bytes) = self.fetch_manifest(reference).await?;
+        let digest = descriptor.digest().as_ref();
+        let kind = Some(descriptor.media_type());
+        self.known.keep(reference, digest, kind, &bytes);
+        Ok((descriptor, bytes))
+    }
+
+    async fn fetch_manifest(
+        &self,
+        reference: &Reference,
+    ) -> Result<(Descriptor, Vec<u8>), RegistryError> {
         for mirror in self.mirrors(reference.registry()) {
             match self.pull_manifest_at(&mirror, reference).await {
                 Ok(found) => return Ok(found),
@@ -136,6 +153,23 @@ impl Registry {
 
     /// As [`Registry::pull_blob`], for a blob of at most this many bytes.
     pub async fn pull_blob_up_to(
+        &self,
+        reference: &Reference,
+        blob: &Descriptor,
+        limit: usize,
+    ) -> Result<Vec<u8>, RegistryError> {
+        let digest = blob.digest().as_ref();
+        if let Some((_, bytes)) = self.known.get(reference, digest)
+            && bytes.len() <= limit
+        {
+            return Ok(bytes);
+        }
+        let bytes = self.fetch_blob(reference, blob, limit).await?;
+        self.known.keep(reference, digest, None, &bytes);
+        Ok(bytes)
+    }
+
+    async fn fetch_blob(
         &self,
         reference: &Reference,
         blob: &Descriptor,

@@ -25,6 +25,8 @@ use super::{Referrer, Registry};
 const MAX_BLOBS: usize = 16;
 /// How often a fallback tag that somebody else writes too is written again.
 const FALLBACK_TRIES: u32 = 10;
+/// Before what was written there is read back.
+const LEAST_WAIT: Duration = Duration::from_millis(20);
 
 /// An OCI artifact manifest, in the order in which it is written.
 #[derive(Serialize)]
@@ -58,6 +60,17 @@ struct FallbackIndex {
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
+/// A document to attach to an image.
+#[derive(Clone, Copy, Debug)]
+pub struct Attachment<'a> {
+    /// What kind of document it is.
+    pub artifact_type: &'a str,
+    /// Media type and bytes of each blob: the document first, then what belongs to it.
+    pub blobs: &'a [(&'a str, &'a [u8])],
+    /// Annotations of its manifest.
+    pub annotations: &'a BTreeMap<String, String>,
+}
+
 impl Registry {
     /// Attaches a document to a manifest or index in the reference's repository: an OCI
     /// artifact with that subject. Where the registry has no referrers API, the fallback
@@ -85,21 +98,75 @@ impl Registry {
         blobs: &[(&str, &[u8])],
         annotations: &BTreeMap<String, String>,
     ) -> Result<Descriptor, RegistryError> {
+        let document = Attachment {
+            artifact_type,
+            blobs,
+            annotations,
+        };
+        let mut attached = self.attach_all(reference, subject, &[document]).await?;
+        Ok(attached.swap_remove(0))
+    }
+
+    /// As [`Registry::attach_blobs`], with several documents side by side: where there is a fallback
+    /// tag, it is written once for all of them.
+    ///
+    /// # Errors
+    /// Where one of them isn't taken; others may be attached by then.
+    pub async fn attach_all(
+        &self,
+        reference: &Reference,
+        subject: &Descriptor,
+        documents: &[Attachment<'_>],
+    ) -> Result<Vec<Descriptor>, RegistryError> {
+        let all = documents
+            .iter()
+            .map(|document| self.push_attachment(reference, subject, document));
+        let pushed = futures::future::try_join_all(all).await?;
+        let unlisted =
+            |(document, (descriptor, is_listed)): (&Attachment<'_>, &(Descriptor, bool))| {
+                (!is_listed).then(|| {
+                    serde_json::json!({
+                        "mediaType": MANIFEST,
+                        "digest": descriptor.digest(),
+                        "size": descriptor.size(),
+                        "artifactType": document.artifact_type,
+                        "annotations": document.annotations,
+                    })
+                })
+            };
+        let entries: Vec<_> = documents.iter().zip(&pushed).filter_map(unlisted).collect();
+        if !entries.is_empty() {
+            let endpoint = self.endpoint(reference.registry());
+            self.add_to_fallback(&endpoint, reference, subject.digest(), &entries)
+                .await?;
+        }
+        Ok(pushed
+            .into_iter()
+            .map(|(descriptor, _)| descriptor)
+            .collect())
+    }
+
+    /// Pushes the manifest of a document and its blobs; whether the registry lists it by itself.
+    async fn push_attachment(
+        &self,
+        reference: &Reference,
+        subject: &Descriptor,
+        document: &Attachment<'_>,
+    ) -> Result<(Descriptor, bool), RegistryError> {
         let endpoint = self.endpoint(reference.registry());
         let scope = scope_of(reference, true);
-        let mut layers = Vec::new();
-        for (media_type, bytes) in blobs {
+        let blobs = document.blobs.iter().map(|(media_type, bytes)| {
             let (kind, bytes) = (MediaType::from(*media_type), Bytes::copy_from_slice(bytes));
-            layers.push(self.push_bytes(&endpoint, &scope, kind, bytes).await?);
-        }
+            self.push_bytes(&endpoint, &scope, kind, bytes)
+        });
         let empty = Bytes::from_static(b"{}");
-        let config = self
-            .push_bytes(&endpoint, &scope, MediaType::EmptyJSON, empty)
-            .await?;
+        let empty = self.push_bytes(&endpoint, &scope, MediaType::EmptyJSON, empty);
+        let blobs = futures::future::try_join_all(blobs);
+        let (layers, config) = futures::future::try_join(blobs, empty).await?;
         let artifact = Artifact {
             schema_version: 2,
             media_type: MANIFEST,
-            artifact_type,
+            artifact_type: document.artifact_type,
             config,
             layers,
             subject: Descriptor::new(
@@ -107,7 +174,7 @@ impl Registry {
                 subject.size(),
                 subject.digest().clone(),
             ),
-            annotations,
+            annotations: document.annotations,
         };
         let bytes = Bytes::from(serde_json::to_vec(&artifact).expect("string keys only"));
         let descriptor =
@@ -116,18 +183,7 @@ impl Registry {
         let handled = self
             .put_manifest(&endpoint, &scope, &at, &MediaType::ImageManifest, bytes)
             .await?;
-        if handled.is_none() {
-            let entry = serde_json::json!({
-                "mediaType": MANIFEST,
-                "digest": descriptor.digest(),
-                "size": descriptor.size(),
-                "artifactType": artifact_type,
-                "annotations": annotations,
-            });
-            self.add_to_fallback(&endpoint, reference, subject.digest(), entry)
-                .await?;
-        }
-        Ok(descriptor)
+        Ok((descriptor, handled.is_some()))
     }
 
     /// The documents attached to a digest, all or of one type.
@@ -230,7 +286,7 @@ impl Registry {
         Ok(blobs)
     }
 
-    /// Adds an entry to the fallback index. Several clients may do so at once (runs of a
+    /// Adds entries to the fallback index. Several clients may do so at once (runs of a
     /// sweep that share an image), and the last one wins: so what was written is read back
     /// a little later, when those who began before have written too, and written again if
     /// it was lost.
@@ -239,12 +295,12 @@ impl Registry {
         endpoint: &Endpoint,
         reference: &Reference,
         subject: &Digest,
-        entry: serde_json::Value,
+        entries: &[serde_json::Value],
     ) -> Result<(), RegistryError> {
         let tag = fallback_tag(subject);
         let tagged = with_tag(reference, &tag);
         let scope = scope_of(reference, true);
-        for _ in 0..FALLBACK_TRIES {
+        for attempt in 0..FALLBACK_TRIES {
             let began = Instant::now();
             let mut manifests = match self.pull_manifest_at(endpoint, &tagged).await {
                 Ok((_, bytes)) => {
@@ -254,10 +310,14 @@ impl Registry {
                 Err(RegistryError::NotFound { .. }) => Vec::new(),
                 Err(other) => return Err(other),
             };
-            if manifests.iter().any(|m| m["digest"] == entry["digest"]) {
+            let is_there = |entry: &&serde_json::Value| {
+                manifests.iter().any(|m| m["digest"] == entry["digest"])
+            };
+            let missing: Vec<_> = entries.iter().filter(|e| !is_there(e)).cloned().collect();
+            if missing.is_empty() {
                 return Ok(());
             }
-            manifests.push(entry.clone());
+            manifests.extend(missing);
             let index = FallbackIndex {
                 schema_version: 2,
                 media_type: INDEX,
@@ -266,8 +326,15 @@ impl Registry {
             let bytes = Bytes::from(serde_json::to_vec(&index).expect("string keys only"));
             self.put_manifest(endpoint, &scope, &tag, &MediaType::ImageIndex, bytes)
                 .await?;
-            // Others take about as long between their look and their writing.
-            tokio::time::sleep(4 * began.elapsed() + uneven_wait()).await;
+            // Others take about as long between their look and their writing; those that collided
+            // don't go on in step.
+            let wait = 4 * began.elapsed() + LEAST_WAIT;
+            let more = if attempt == 0 {
+                Duration::ZERO
+            } else {
+                uneven_wait()
+            };
+            tokio::time::sleep(wait + more).await;
         }
         Err(RegistryError::Malformed {
             registry: endpoint.name.clone(),

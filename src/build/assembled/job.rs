@@ -81,14 +81,10 @@ impl Job<'_> {
         let assembling = self.assembling().expect("only pinned images are assembled");
         self.reporter
             .note("assembled from its wheels: no step has to be run");
-        if self.settings.build.push {
-            for tag in &self.settings.tags {
-                self.registry.check_push(tag).await?;
-            }
-        }
         let docker = self.docker().await?;
         let destination = self.destination(docker.is_some());
-        let prepared = assembling.prepare(assembly, destination).await?;
+        let prepare = async { assembling.prepare(assembly, destination).await };
+        let (prepared, ()) = tokio::try_join!(prepare, self.check_push())?;
         let work = (&assembling, assembly, &prepared);
         let (made, built) = match self.with_progress(work, docker.as_ref()).await {
             // A layer that the registry had a moment ago, or doesn't lend: it is made here.
@@ -126,6 +122,16 @@ impl Job<'_> {
             run_id,
             ..BuildOutcome::built(self.settings, built, confirmed.as_ref())
         })
+    }
+
+    /// Refuses a registry that won't take the image.
+    pub(in crate::build) async fn check_push(&self) -> Result<(), BuildError> {
+        if self.settings.build.push {
+            for tag in &self.settings.tags {
+                self.registry.check_push(tag).await?;
+            }
+        }
+        Ok(())
     }
 
     /// The pins as the lock has them of such an image.
