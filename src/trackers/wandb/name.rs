@@ -8,6 +8,8 @@ use crate::trackers::TrackerError;
 
 /// What stands before a name that could be another tracker's.
 const PREFIX: &str = "wandb:";
+/// Before the names of another tracker's runs.
+const MLFLOW: &str = "mlflow:";
 
 /// A run's name. What it leaves out, variables and files of settings say.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +36,11 @@ impl WandbName {
             tracker: NAME,
             why: why.to_owned(),
         };
+        if text.starts_with(MLFLOW) {
+            let why =
+                "it is one of MLflow, which Python's mlbuild.restore(\"mlflow:RUN\") restores";
+            return Err(wrong(why));
+        }
         let name = text.strip_prefix(PREFIX).unwrap_or(text);
         let found = if name.starts_with("https://") || name.starts_with("http://") {
             let page = Url::parse(name).map_err(|error| wrong(&error.to_string()))?;
@@ -136,6 +143,7 @@ mod tests {
             ("a/b:c/d", "refused"),
             ("/", "refused"),
             ("wandb:", "refused"),
+            ("mlflow:0123456789abcdef0123456789abcdef", "refused"),
             ("//x", "- - x"),
         ] {
             assert_eq!(read(text), expected, "{text}");
