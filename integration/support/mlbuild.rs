@@ -101,7 +101,7 @@ impl Project {
             (r"sha256:[0-9a-f]{64}", "sha256:[DIGEST]"),
             (r"127\.0\.0\.1:\d+", "[REGISTRY]"),
             (r"/run/mlbuild-[0-9a-f]+/", "[RUN]/"),
-            (r"\d+(\.\d+)? ?(ms|s)\b", "[TIME]"),
+            (r"\b\d+(\.\d+)? ?(ms|s)\b", "[TIME]"),
         ] {
             let pattern = Regex::new(pattern).unwrap();
             text = pattern.replace_all(&text, with).into_owned();

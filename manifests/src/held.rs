@@ -91,9 +91,18 @@ impl HeldFolder {
     /// # Errors
     /// Of the kind `PermissionDenied`, with where the folder is.
     pub fn keep_inside(&self, root: &Path) -> io::Result<()> {
+        self.keep_below(&root.canonicalize()?)
+    }
+
+    /// As [`HeldFolder::keep_inside`], of a root whose links were followed when it was looked up: one that
+    /// has become a link since isn't followed.
+    ///
+    /// # Errors
+    /// As [`HeldFolder::keep_inside`].
+    pub fn keep_below(&self, root: &Path) -> io::Result<()> {
         // Where the system doesn't say which folder is open, what it is called now has to do.
         let place = std::fs::read_link(self.at()).or_else(|_| self.path.canonicalize())?;
-        if place.starts_with(root.canonicalize()?) {
+        if place.starts_with(root) {
             return Ok(());
         }
         let text = format!(

@@ -219,7 +219,7 @@ fn the_right_container_is_found_beside_others() {
     }
     assert_eq!(
         pod.env(&[], &[]).answer(),
-        format!("export MLBUILD_IMAGE='{train}'\nexport WANDB_DOCKER='{train}'")
+        format!("export MLBUILD_IMAGE={train}\nexport WANDB_DOCKER={train}")
     );
     let json = pod.env(&[], &["--format", "json"]).json();
     assert_eq!(
@@ -321,7 +321,7 @@ fn a_job_of_mlbuilds_own_needs_no_cluster() {
     let ran = Ran::of(command.env("MLBUILD_IMAGE", &image));
     assert!(
         ran.answer()
-            .starts_with(&format!("export MLBUILD_IMAGE='{image}'"))
+            .starts_with(&format!("export MLBUILD_IMAGE={image}\n"))
     );
     let ran = cluster.project.run(["env"]);
     assert!(

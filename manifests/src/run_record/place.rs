@@ -51,7 +51,7 @@ impl RecordsPlace {
                 std::fs::create_dir_all(place)?;
                 let held = HeldFolder::open(place)?;
                 // Below its place by any other way: another one.
-                held.keep_inside(place)?;
+                held.keep_below(place)?;
                 Ok(held)
             }
         }

@@ -126,9 +126,10 @@ fn has_hole(command: &[String]) -> bool {
     command.iter().any(|word| word.contains(REDACTED))
 }
 
-/// Where the record is: a name that no run of mlbuild's can have is a tracker's.
+/// Where the record is: a name that no run of mlbuild's can have is a tracker's. No name begins as a flag
+/// does.
 fn source(args: &RestoreArgs) -> CommandResult<RecordSource> {
-    let is_trackers = args.run.contains(['/', ':']);
+    let is_trackers = args.run.contains(['/', ':']) && !args.run.starts_with('-');
     Ok(match (&args.wandb_metadata, args.from.as_deref()) {
         (Some(file), _) => RecordSource::WandbFile(file.clone()),
         (None, None) if is_trackers => RecordSource::Wandb(WandbName::parse(&args.run)?),
