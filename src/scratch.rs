@@ -180,25 +180,13 @@ const KEPT: [(&str, IsLeft); 12] = [
     ("contexts", |path| {
         has_prefix(path, ".hashes-") && is_at_rest(path)
     }),
-    ("inputs/sha256", |path| {
-        has_prefix(path, ".new-") && is_at_rest(path)
-    }),
-    ("inputs/views", |path| {
-        has_prefix(path, ".new-") && is_at_rest(path)
-    }),
-    ("inputs/locks", |path| {
-        has_prefix(path, ".tmp") && is_at_rest(path)
-    }),
+    ("inputs/sha256", is_abandoned),
+    ("inputs/views", is_abandoned),
+    ("inputs/locks", is_temporary),
     // What the layers' store left before it wrote among a process's temporary things.
-    ("layers/blobs", |path| {
-        has_prefix(path, ".new-") && is_at_rest(path)
-    }),
-    ("layers/bytecode", |path| {
-        has_prefix(path, ".new-") && is_at_rest(path)
-    }),
-    ("layers/index", |path| {
-        has_prefix(path, ".tmp") && is_at_rest(path)
-    }),
+    ("layers/blobs", is_abandoned),
+    ("layers/bytecode", is_abandoned),
+    ("layers/index", is_temporary),
     ("images", is_unfinished),
     ("packed", is_unfinished),
     ("looks", is_unfinished),
@@ -206,6 +194,16 @@ const KEPT: [(&str, IsLeft); 12] = [
     // The file of an agent that was killed: it says so to whoever wants its name.
     ("agents", |path| is_free(path) && is_at_rest(path)),
 ];
+
+/// What a store of packages or layers writes until it is whole.
+fn is_abandoned(path: &Path) -> bool {
+    has_prefix(path, ".new-") && is_at_rest(path)
+}
+
+/// A file under the name that `tempfile` gives by itself.
+fn is_temporary(path: &Path) -> bool {
+    has_prefix(path, ".tmp") && is_at_rest(path)
+}
 
 fn is_unfinished(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default();

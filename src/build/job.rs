@@ -171,6 +171,16 @@ impl Job<'_> {
         Ok(builder)
     }
 
+    /// Refuses a registry that won't take the image.
+    pub(super) async fn check_push(&self) -> Result<(), BuildError> {
+        if self.settings.build.push {
+            for tag in &self.settings.tags {
+                self.registry.check_push(tag).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Builds, and pushes where the builder can't; gives the digest that was pushed too.
     async fn solve(
         &self,

@@ -124,16 +124,6 @@ impl Job<'_> {
         })
     }
 
-    /// Refuses a registry that won't take the image.
-    pub(in crate::build) async fn check_push(&self) -> Result<(), BuildError> {
-        if self.settings.build.push {
-            for tag in &self.settings.tags {
-                self.registry.check_push(tag).await?;
-            }
-        }
-        Ok(())
-    }
-
     /// The pins as the lock has them of such an image.
     fn assembled_build(&self, build: &LockedBuild, made: &Made) -> LockedBuild {
         let mut build = build.clone();
