@@ -1,6 +1,7 @@
 //! Peers that hang: who is waited for is said after five seconds, and given up in the end.
 
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Child, Command};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -27,6 +28,7 @@ impl Hanging {
         let project = Project::new(files);
         let mut command = project.command(args);
         command.env("MLBUILD_STALL_SECONDS", LIMIT.to_string());
+        command.process_group(0);
         prepare(&project, &mut command);
         let child = command.spawn().unwrap();
         let began = Instant::now();
@@ -48,13 +50,35 @@ impl Hanging {
     }
 }
 
+/// A kubeconfig of a cluster that listens there, with how its user logs in.
+fn kubeconfig(server: &str, user: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: c\ncontexts:\n- {{name: c, context: {{cluster: c, user: u}}}}\n\
+         clusters:\n- {{name: c, cluster: {{server: \"http://{server}\"}}}}\nusers:\n- {{name: u, user: {user}}}\n"
+    )
+}
+
+/// How a user logs in by a program that is called `get-token`.
+const BY_PROGRAM: &str = "{exec: {apiVersion: client.authentication.k8s.io/v1, command: get-token, \
+     interactiveMode: Never}}";
+
+/// How long programs sleep that are given up, and those that are interrupted: for so many seconds as nothing else.
+const GIVEN_UP: &str = "sleep 12345";
+const INTERRUPTED: &str = "sleep 12346";
+
+/// Programs that still run a command.
+fn running(command: &str) -> String {
+    let left = Command::new("pgrep").args(["-f", command]).output();
+    String::from_utf8(left.unwrap().stdout).unwrap()
+}
+
 /// A program of this name that sleeps, first on PATH.
-fn sleeper(project: &Project, command: &mut Command, name: &str) {
+fn sleeper(project: &Project, command: &mut Command, name: &str, sleep: &str) {
     let bin = project.outside().join("bin");
     std::fs::create_dir(&bin).unwrap();
     let file = bin.join(name);
     // It becomes another program, as wrappers do.
-    std::fs::write(&file, "#!/bin/sh\nexec sleep 12345\n").unwrap();
+    std::fs::write(&file, format!("#!/bin/sh\nexec {sleep}\n")).unwrap();
     std::fs::set_permissions(&file, PermissionsExt::from_mode(0o755)).unwrap();
     let path = std::env::var("PATH").unwrap();
     command.env("PATH", format!("{}:{path}", bin.display()));
@@ -62,6 +86,8 @@ fn sleeper(project: &Project, command: &mut Command, name: &str) {
 
 const LARGE: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/vnd.oci.image.manifest.v1+json\r\n\
      content-length: 100000\r\n\r\n";
+const LARGE_JSON: &str =
+    "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 100000\r\n\r\n";
 const WANTS_LOG_IN: &str = "HTTP/1.1 401 Unauthorized\r\nwww-authenticate: Basic realm=\"x\"\r\n\
      content-length: 0\r\n\r\n";
 
@@ -76,11 +102,13 @@ fn whoever_hangs_is_named_after_five_seconds_and_given_up() {
     let log_in = inspect(&start(Fault::Answer(WANTS_LOG_IN)));
     let store = format!("postgres://me@{silent}/x");
     let builder = format!("tcp://{silent}");
-    let config = format!(
-        "apiVersion: v1\nkind: Config\ncurrent-context: c\ncontexts:\n- {{name: c, context: {{cluster: c, user: u}}}}\n\
-         clusters:\n- {{name: c, cluster: {{server: \"http://{silent}\"}}}}\nusers:\n- {{name: u, user: {{}}}}\n"
-    );
+    let config = kubeconfig(&silent, "{}");
+    let dripping = kubeconfig(&start(Fault::Drip(LARGE_JSON, " ")), "{}");
+    let by_program = kubeconfig(&silent, BY_PROGRAM);
     let kube: &[(&str, &str)] = &[("kubeconfig", &config)];
+    let drips: &[(&str, &str)] = &[("kubeconfig", &dripping)];
+    let logs_in: &[(&str, &str)] = &[("kubeconfig", &by_program)];
+    let logs = ["logs", "job", "--kubeconfig", "kubeconfig"];
     let dockerfile: &[(&str, &str)] = &[("Dockerfile", "FROM scratch\n")];
     let build = [
         "image",
@@ -106,16 +134,20 @@ fn whoever_hangs_is_named_after_five_seconds_and_given_up() {
         Hanging::start(&[], &["inspect", &body], plain),
         Hanging::start(&[], &["inspect", &log_in], |project, command| {
             project.write("../home/.docker/config.json", r#"{"credsStore":"sleepy"}"#);
-            sleeper(project, command, "docker-credential-sleepy");
+            sleeper(project, command, "docker-credential-sleepy", GIVEN_UP);
         }),
         Hanging::start(&[], &["queue", "list", "--store", &store], plain),
         Hanging::start(dockerfile, &build, plain),
-        Hanging::start(kube, &["logs", "job", "--kubeconfig", "kubeconfig"], plain),
+        Hanging::start(kube, &logs, plain),
+        Hanging::start(drips, &logs, plain),
+        Hanging::start(logs_in, &logs, |project, command| {
+            sleeper(project, command, "get-token", GIVEN_UP);
+        }),
         Hanging::start(&[("q.yaml", "rm: true\n")], &launch, |project, command| {
             project
                 .run(["queue", "create", "q", "-c", "q.yaml"])
                 .answer();
-            sleeper(project, command, "git");
+            sleeper(project, command, "git", GIVEN_UP);
         }),
     ];
     let (mut told, mut longest) = (Vec::new(), Duration::ZERO);
@@ -168,42 +200,126 @@ fn whoever_hangs_is_named_after_five_seconds_and_given_up() {
     error: the cluster at http://[REGISTRY] doesn't answer: no answer from the cluster http://[REGISTRY] for [TIME]
       hint: is it the right kubeconfig? kubectl cluster-info
 
+    3: waiting for the cluster http://[REGISTRY]: nothing for [TIME] (given up after [TIME])
+    error: the cluster at http://[REGISTRY] doesn't answer: no answer from the cluster http://[REGISTRY] for [TIME]
+      hint: is it the right kubeconfig? kubectl cluster-info
+
+    3: waiting for the log-in to the cluster http://[REGISTRY]: nothing for [TIME] (given up after [TIME])
+    error: the cluster's log-in can't be had: its program did nothing for [TIME]
+
     3: waiting for git config in [FOLDER]: nothing for [TIME] (given up after [TIME])
     error: git config in [FOLDER] did nothing for [TIME], and was ended
     ");
     assert!(longest < Duration::from_secs(50), "{longest:?}");
     // What was started for them is gone with them.
-    let left = Command::new("pgrep")
-        .args(["-f", "sleep 12345"])
-        .output()
-        .unwrap();
-    assert_eq!(String::from_utf8_lossy(&left.stdout), "");
+    assert_eq!(running(GIVEN_UP), "");
+}
+
+/// One Ctrl-C ends a verb that waits; a second would end any program.
+fn interrupt(hanging: Hanging, what: &str) {
+    let mut child = hanging.child;
+    assert!(child.try_wait().unwrap().is_none(), "{what}: it waits");
+    let began = Instant::now();
+    // As a terminal does: to it and to what it started.
+    let group = format!("-{}", child.id());
+    let sent = Command::new("kill")
+        .args(["-s", "INT", "--", &group])
+        .status();
+    assert!(sent.unwrap().success());
+    let status = child.wait().unwrap();
+    assert!(
+        // A second by itself; many times that is still far from what the peer would get.
+        began.elapsed() < Duration::from_secs(15),
+        "{what}: {status:?}"
+    );
+    // Verbs that have nothing to put back leave it to the system.
+    let is_interrupted = status.code() == Some(130) || status.signal() == Some(2);
+    assert!(is_interrupted, "{what}: {status:?}");
 }
 
 #[test]
-fn ctrl_c_ends_a_wait_for_a_registry_within_a_second() {
+fn one_ctrl_c_ends_a_wait_for_anybody_within_a_second() {
+    let plain = |_: &Project, command: &mut Command| {
+        command.env("MLBUILD_STALL_SECONDS", "60");
+    };
     let silent = start(Fault::Silence);
-    let dockerfile = format!("FROM {silent}/base:1\n");
-    let project = Project::new(&[("Dockerfile", &dockerfile)]);
-    for args in [
-        vec!["image", "-f", "Dockerfile", "-t", "a:1"],
-        vec!["lock", "-f", "Dockerfile", "-t", "a:1"],
-    ] {
-        let mut child = project.command(&args).spawn().unwrap();
-        sleep(Duration::from_millis(700));
-        assert!(child.try_wait().unwrap().is_none(), "{args:?}");
-        let began = Instant::now();
-        let pid = child.id().to_string();
-        let sent = Command::new("kill").args(["-s", "INT", &pid]).status();
-        assert!(sent.unwrap().success());
-        let status = child.wait().unwrap();
-        assert!(
-            // A second by itself; many times that is still far from what the peer would get.
-            began.elapsed() < Duration::from_secs(15),
-            "{args:?}: {status:?}"
-        );
-        assert_eq!(status.code(), Some(130), "{args:?}");
+    let from = format!("FROM {silent}/base:1\n");
+    let from: &[(&str, &str)] = &[("Dockerfile", &from)];
+    let scratch: &[(&str, &str)] = &[("Dockerfile", "FROM scratch\n")];
+    let builder = format!("tcp://{silent}");
+    let store = format!("postgres://me@{silent}/x");
+    let docker = format!("tcp://{silent}");
+    let reference = format!("{silent}/image:1");
+    let log_in = format!("{}/image:1", start(Fault::Answer(WANTS_LOG_IN)));
+    let config = kubeconfig(&silent, "{}");
+    let kube: &[(&str, &str)] = &[("kubeconfig", &config)];
+    let by_program = kubeconfig(&silent, BY_PROGRAM);
+    let logs_in: &[(&str, &str)] = &[("kubeconfig", &by_program)];
+    let build = ["image", "-f", "Dockerfile", "-t", "a:1"];
+    let built_there = [&build[..], &["--builder", &builder]].concat();
+    let logs = ["logs", "job", "--kubeconfig", "kubeconfig"];
+    let git = [
+        "launch",
+        "-q",
+        "q",
+        "--git",
+        "https://git.invalid/a@main",
+        "--",
+        "true",
+    ];
+    let lock = ["lock", "-f", "Dockerfile", "-t", "a:1"];
+    let sleeps = |name: &'static str| {
+        move |project: &Project, command: &mut Command| {
+            command.env("MLBUILD_STALL_SECONDS", "60");
+            sleeper(project, command, name, INTERRUPTED);
+        }
+    };
+    let cases = [
+        ("a registry, image", Hanging::start(from, &build, plain)),
+        ("a registry, lock", Hanging::start(from, &lock, plain)),
+        (
+            "a registry, inspect",
+            Hanging::start(&[], &["inspect", &reference], plain),
+        ),
+        ("a builder", Hanging::start(scratch, &built_there, plain)),
+        (
+            "a database",
+            Hanging::start(&[], &["queue", "list", "--store", &store], plain),
+        ),
+        ("a cluster", Hanging::start(kube, &logs, plain)),
+        (
+            "a cluster's log-in",
+            Hanging::start(logs_in, &logs, sleeps("get-token")),
+        ),
+        (
+            "Docker",
+            Hanging::start(&[], &["run", "debian:12", "true"], |_, command| {
+                command.env("MLBUILD_STALL_SECONDS", "60");
+                command.env("DOCKER_HOST", &docker);
+            }),
+        ),
+        (
+            "a credential helper",
+            Hanging::start(&[], &["inspect", &log_in], |project, command| {
+                project.write("../home/.docker/config.json", r#"{"credsStore":"sleepy"}"#);
+                sleeps("docker-credential-sleepy")(project, command);
+            }),
+        ),
+        (
+            "git",
+            Hanging::start(&[("q.yaml", "rm: true\n")], &git, |project, command| {
+                project
+                    .run(["queue", "create", "q", "-c", "q.yaml"])
+                    .answer();
+                sleeps("git")(project, command);
+            }),
+        ),
+    ];
+    sleep(Duration::from_secs(3));
+    for (what, case) in cases {
+        interrupt(case, what);
     }
+    assert_eq!(running(INTERRUPTED), "");
 }
 
 #[test]

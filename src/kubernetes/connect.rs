@@ -6,8 +6,9 @@ use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use mlbuild_manifests::run_record::RunCluster;
-use mlbuild_waits::Wait;
+use mlbuild_waits::program::ProgramWait;
 
+use super::limited::LimitLayer;
 use super::{Cluster, KubernetesError};
 
 /// A cluster, as far as somebody has chosen it; the rest is the kubeconfig's, or the pod's own.
@@ -68,9 +69,7 @@ pub async fn connect(target: &ClusterTarget) -> Result<Cluster, KubernetesError>
     }
     let namespace = target.namespace.clone();
     let namespace = namespace.unwrap_or_else(|| config.default_namespace.clone());
-    let client = client(config, &url).map_err(|error| KubernetesError::LogIn {
-        why: crate::error::chain(&error),
-    })?;
+    let client = client(config, &url)?;
     Ok(Cluster {
         client,
         url,
@@ -79,24 +78,18 @@ pub async fn connect(target: &ClusterTarget) -> Result<Cluster, KubernetesError>
     })
 }
 
-/// A client that waits for the head of each answer as for everything else; logs and watches say
-/// nothing for as long as nothing happens.
-fn client(config: Config, url: &str) -> Result<Client, kube::Error> {
+/// A client whose answers are waited for as everything else is.
+fn client(config: Config, url: &str) -> Result<Client, KubernetesError> {
     let peer = format!("the cluster {url}");
     // A log-in may start a program.
-    let _wait = Wait::on(format!("the log-in to {peer}"));
-    let waiting = tower::util::MapFutureLayer::new(move |answer| {
-        let peer = peer.clone();
-        async move {
-            match mlbuild_waits::answer(peer, answer).await {
-                Ok(answer) => answer,
-                Err(stalled) => Err(stalled.into()),
-            }
-        }
-    });
-    Ok(ClientBuilder::try_from(config)?
-        .with_layer(&waiting)
-        .build())
+    let wait = ProgramWait::on_children(format!("the log-in to {peer}"));
+    let builder = ClientBuilder::try_from(config).map_err(|error| KubernetesError::LogIn {
+        why: wait.stalled().map_or_else(
+            || crate::error::chain(&error),
+            |stalled| format!("its program did nothing for {} s", stalled.silent.as_secs()),
+        ),
+    })?;
+    Ok(builder.with_layer(&LimitLayer { peer }).build())
 }
 
 /// An address that may be shown and written down.

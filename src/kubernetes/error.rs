@@ -127,6 +127,16 @@ pub enum KubernetesError {
         /// What happened.
         source: Box<KubernetesError>,
     },
+    /// Nothing was made but the Secret of a Job, which couldn't be removed.
+    #[error("{source}; the Secret {secret} may be left in the namespace {namespace}")]
+    SecretLeft {
+        /// The Secret.
+        secret: String,
+        /// Where.
+        namespace: String,
+        /// Why nothing was made.
+        source: Box<KubernetesError>,
+    },
     /// Anything else.
     #[error("the cluster at {url} couldn't {doing}: {why}")]
     Failed {
@@ -217,6 +227,7 @@ impl KubernetesError {
             | Self::NotFound { .. }
             | Self::Exists { .. }
             | Self::Invalid { .. } => ErrorKind::User,
+            Self::SecretLeft { source, .. } => source.kind(),
             _ => ErrorKind::Environment,
         }
     }

@@ -8,7 +8,9 @@ use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Event, Pod, Secret};
 use kube::ResourceExt as _;
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, WatchParams};
+use kube::api::{
+    DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions, WatchParams,
+};
 use serde_json::json;
 
 use super::{Cluster, KubernetesError, State, look};
@@ -69,17 +71,14 @@ impl Cluster {
         let Some(secret) = secret else {
             return self.make(job).await;
         };
-        self.create_secret(secret, false).await?;
+        self.make_secret(secret).await?;
         let secrets = self.api::<Secret>();
         let name = secret.name_any();
         let made = match self.make(job).await {
             Ok(made) => made,
             // It may need it.
             Err(error @ KubernetesError::Unknown { .. }) => return Err(error),
-            Err(error) => {
-                let _ = secrets.delete(&name, &DeleteParams::default()).await;
-                return Err(error);
-            }
+            Err(error) => return Err(self.without_secret(secret, error).await),
         };
         let owner = json!({"metadata": {"ownerReferences": [{
             "apiVersion": "batch/v1", "kind": "Job", "name": made.name_any(), "uid": made.uid(),
@@ -90,10 +89,49 @@ impl Cluster {
         let Err(error) = owned else { return Ok(made) };
         // It would stay for ever.
         let error = self.error(&format!("patch the Secret {name}"), error);
-        let _ = secrets.delete(&name, &DeleteParams::default()).await;
         match self.remove(&made.name_any()).await {
-            Ok(()) => Err(error),
+            Ok(()) => Err(self.without_secret(secret, error).await),
             Err(_) => Err(unknown(job, error)),
+        }
+    }
+
+    /// Makes the Secret. Where the answer is lost, it is removed, should it be there.
+    async fn make_secret(&self, secret: &Secret) -> Result<(), KubernetesError> {
+        let made = self.api::<Secret>().create(&post(false), secret).await;
+        let Err(error) = made else { return Ok(()) };
+        let is_refused = is_refused(&error);
+        let doing = format!("create the Secret {}", secret.name_any());
+        let error = self.error(&doing, error);
+        if is_refused {
+            return Err(error);
+        }
+        Err(self.without_secret(secret, error).await)
+    }
+
+    /// Removes the Secret of a Job that isn't there, since nothing else would; returns `error`, or that the
+    /// Secret may be left.
+    async fn without_secret(&self, secret: &Secret, error: KubernetesError) -> KubernetesError {
+        let name = secret.name_any();
+        let secrets = self.api::<Secret>();
+        let removed = match secrets.get_opt(&name).await {
+            Ok(Some(found)) if has_labels_of(&found, secret) => {
+                let only = DeleteParams::default().preconditions(Preconditions {
+                    uid: found.uid(),
+                    resource_version: None,
+                });
+                secrets.delete(&name, &only).await.map(drop)
+            }
+            Ok(_) => Ok(()),
+            Err(error) => Err(error),
+        };
+        let is_gone = |failed: &kube::Error| matches!(failed, kube::Error::Api(s) if s.code == 404);
+        match removed {
+            Err(failed) if !is_gone(&failed) => KubernetesError::SecretLeft {
+                secret: name,
+                namespace: self.namespace.clone(),
+                source: Box::new(error),
+            },
+            _ => error,
         }
     }
 
@@ -105,7 +143,7 @@ impl Cluster {
             Ok(made) => return Ok(made),
             Err(error) => error,
         };
-        let is_refused = matches!(&error, kube::Error::Api(status) if status.code < 500);
+        let is_refused = is_refused(&error);
         let error = self.error(&format!("create the Job {name}"), error);
         if is_refused {
             return Err(error);
@@ -244,10 +282,16 @@ impl Cluster {
     }
 }
 
-/// Whether a Job is the one that was asked for: its labels name the run.
-fn has_labels_of(found: &Job, job: &Job) -> bool {
+/// Whether the cluster has said no.
+fn is_refused(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code < 500)
+}
+
+/// Whether what was found is what was asked for: its labels name the run.
+fn has_labels_of<K: kube::Resource>(found: &K, wanted: &K) -> bool {
     let labels = found.labels();
-    job.labels()
+    wanted
+        .labels()
         .iter()
         .all(|(name, value)| labels.get(name) == Some(value))
 }

@@ -1,11 +1,27 @@
 //! What a container printed, line by line, across cut connections.
 
+use std::io;
+use std::time::Duration;
+
 use futures::AsyncBufReadExt as _;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::LogParams;
 
 use super::{Cluster, KubernetesError};
+
+/// How often a log that is cut off is asked for again, where no line came in between.
+const TRIES: u32 = 4;
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
+
+/// Where the reading of a log stopped.
+#[derive(Debug)]
+pub enum LogEnd {
+    /// The cluster said that this is all.
+    Whole,
+    /// The connection ended before that.
+    Cut(io::Error),
+}
 
 /// What is wanted of a log, and how far it was read.
 #[derive(Debug, Clone, Default)]
@@ -40,7 +56,7 @@ impl LogLines {
         cluster: &Cluster,
         pod: &str,
         mut line: impl FnMut(&[u8]) -> Result<(), E>,
-    ) -> Result<(), E> {
+    ) -> Result<LogEnd, E> {
         let wanted = LogParams {
             container: Some(self.container.clone()),
             follow: self.follow,
@@ -58,9 +74,10 @@ impl LogLines {
         let mut bytes = Vec::new();
         loop {
             bytes.clear();
-            // A cut is an end: whoever asks looks at the pod, and reads on.
             match stream.read_until(b'\n', &mut bytes).await {
-                Ok(0) | Err(_) => return Ok(()),
+                Ok(0) => return Ok(LogEnd::Whole),
+                // What came of a line is read again with its end.
+                Err(error) => return Ok(LogEnd::Cut(error)),
                 Ok(_) => {}
             }
             let (time, text) = split(&bytes);
@@ -71,6 +88,33 @@ impl LogLines {
                 self.last = Some(time);
             }
             line(text)?;
+        }
+    }
+
+    /// Reads the log of a pod up to its end: where it is cut off, the rest is asked for.
+    ///
+    /// # Errors
+    /// Where the cluster refuses, cuts it off again and again, or `line` refuses.
+    pub async fn read_whole<E: From<KubernetesError>>(
+        &mut self,
+        cluster: &Cluster,
+        pod: &str,
+        mut line: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut tries = 0;
+        loop {
+            let before = self.last;
+            let LogEnd::Cut(error) = self.read(cluster, pod, &mut line).await? else {
+                return Ok(());
+            };
+            tries = if self.last == before { tries + 1 } else { 1 };
+            if tries == TRIES {
+                return Err(E::from(KubernetesError::Unreachable {
+                    url: cluster.url.clone(),
+                    why: format!("the log of the Pod {pod} is cut off: {error}"),
+                }));
+            }
+            tokio::time::sleep(RETRY_PAUSE).await;
         }
     }
 }

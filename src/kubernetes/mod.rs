@@ -8,6 +8,7 @@ mod error;
 mod exec;
 mod image_id;
 mod jobs;
+mod limited;
 mod logs;
 mod own_pod;
 pub mod rbac;
@@ -48,6 +49,12 @@ impl Cluster {
 
     fn error(&self, doing: &str, error: kube::Error) -> KubernetesError {
         KubernetesError::of(self, doing, error)
+    }
+
+    /// Whether it answers anything at all.
+    pub async fn answers(&self) -> bool {
+        let version = self.client.apiserver_version().await;
+        matches!(version, Ok(_) | Err(kube::Error::Api(_)))
     }
 
     /// The cluster's version, such as `v1.36.3`.

@@ -3,6 +3,7 @@
 use std::io;
 use std::time::{Duration, Instant};
 
+use mlbuild_waits::Wait;
 use tokio_util::sync::CancellationToken;
 
 use super::error::SubmitError;
@@ -40,7 +41,7 @@ impl From<LogError> for SubmitError {
     }
 }
 
-/// Reads a log up to its end, or a cut.
+/// Reads a log up to its end.
 pub(super) async fn read(
     log: &mut LogLines,
     cluster: &Cluster,
@@ -48,7 +49,28 @@ pub(super) async fn read(
     sink: LogSink<'_>,
 ) -> Result<(), LogError> {
     let line = |bytes: &[u8]| sink(bytes).map_err(LogError::Sink);
-    log.read(cluster, pod, line).await
+    log.read_whole(cluster, pod, line).await
+}
+
+/// Reads a log for as long as it comes, up to a cut. A program may print nothing for hours: the cluster is asked
+/// meanwhile whether it is still there.
+async fn read_on(
+    log: &mut LogLines,
+    cluster: &Cluster,
+    pod: &str,
+    sink: LogSink<'_>,
+) -> Result<(), LogError> {
+    let wait = Wait::on(format!("the cluster {}", cluster.url));
+    let line = |bytes: &[u8]| {
+        wait.progress();
+        sink(bytes).map_err(LogError::Sink)
+    };
+    let reading = log.read(cluster, pod, line);
+    match wait.alive(reading, || cluster.answers()).await {
+        Ok(end) => end.map(drop),
+        // Whoever follows asks for the Job next, and hears what is wrong.
+        Err(_) => Ok(()),
+    }
 }
 
 /// How it ended, for whoever waited.
@@ -151,7 +173,12 @@ impl Follower<'_> {
             self.log = LogLines::of(CONTAINER);
         }
         self.log.follow = follow;
-        match read(&mut self.log, self.cluster, pod, self.sink).await {
+        let printed = if follow {
+            read_on(&mut self.log, self.cluster, pod, self.sink).await
+        } else {
+            read(&mut self.log, self.cluster, pod, self.sink).await
+        };
+        match printed {
             // Its node may be gone, or not know of it yet: the pod's state tells what matters.
             Err(LogError::Cluster(error)) => {
                 self.tell(format!("the log can't be read: {error}"));

@@ -64,7 +64,8 @@ fn check_submitted(cluster: &Cluster, round: &Round, ran: &Ran) {
         }
     }
     // The Secret goes with the Job, or is the Job's.
-    if job.is_none() && !ran.stderr.contains("isn't known") {
+    let is_told = ["isn't known", "may be left"];
+    if job.is_none() && !is_told.iter().any(|words| ran.stderr.contains(words)) {
         let secret = cluster.get("api/v1", &format!("secrets/{name}"));
         assert!(secret.is_none(), "{what}: {secret:?}");
     }

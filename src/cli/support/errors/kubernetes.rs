@@ -61,6 +61,13 @@ fn hint(error: &KubernetesError) -> Option<String> {
         KubernetesError::Unreachable { .. } => {
             "is it the right kubeconfig? kubectl cluster-info".to_owned()
         }
+        KubernetesError::SecretLeft {
+            secret, namespace, ..
+        } => format!(
+            "once the cluster answers: kubectl -n {} delete secret {} --ignore-not-found",
+            word(namespace),
+            word(secret)
+        ),
         _ => return None,
     })
 }
