@@ -105,7 +105,7 @@ pub const ELSEWHERE: [(&str, &str); 4] = [
     ("agent", "queue::crash kills agents while they work"),
     (
         "base debian",
-        "not killed: mmdebstrap works among the temporary things, and the layout gets its name at the end",
+        "not killed: mmdebstrap works among the temporary things, and manifests::UnfinishedFolder has a test",
     ),
     (
         "engine up",

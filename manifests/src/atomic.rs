@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use crate::unfinished_folder::is_left;
+
 /// Replaces `path` with `bytes`: written beside it, synced, renamed over it.
 /// A file that exists keeps its permissions; a new one gets the user's umask.
 /// A symbolic link is followed, so that the link itself stays; a device or pipe
@@ -87,16 +89,16 @@ pub(crate) fn guard(path: &Path) -> io::Result<File> {
 }
 
 /// The folder that holds `path`.
-fn folder_of(path: &Path) -> PathBuf {
+pub(crate) fn folder_of(path: &Path) -> PathBuf {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
         _ => PathBuf::from("."),
     }
 }
 
-/// What the name of a file begins and ends with that isn't whole yet. Such a file is never part of a
+/// What the name of a file or folder begins and ends with that isn't whole yet. It is never part of a
 /// build's context, and [`sweep`] removes it.
-const UNFINISHED: (&str, &str) = (".mlbuild-", ".tmp");
+pub(crate) const UNFINISHED: (&str, &str) = (".mlbuild-", ".tmp");
 
 /// Whether a name is that of a file that isn't whole yet.
 pub fn is_unfinished(name: &[u8]) -> bool {
@@ -114,10 +116,14 @@ pub fn sweep(folder: &Path) {
             continue;
         }
         let path = entry.path();
-        // A name alone proves nothing: what isn't a plain file was not left by us.
-        let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
-        if is_file && File::open(&path).is_ok_and(|file| file.try_lock().is_ok()) {
+        // A name alone proves nothing: what is neither a plain file nor a folder with our lock was not left by us.
+        let Ok(kind) = entry.file_type() else {
+            continue;
+        };
+        if kind.is_file() && File::open(&path).is_ok_and(|file| file.try_lock().is_ok()) {
             let _ = fs::remove_file(&path);
+        } else if kind.is_dir() && is_left(&path) {
+            let _ = fs::remove_dir_all(&path);
         }
     }
 }

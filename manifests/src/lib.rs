@@ -14,7 +14,9 @@ pub mod lock;
 pub mod run_id;
 pub mod run_record;
 mod toml_text;
+mod unfinished_folder;
 
 pub use lock::{ImageKey, LockError, LockFile, LockedImage};
 pub use run_id::{RunId, RunIdError};
 pub use run_record::{Binding, RunRecord, RunRecordError};
+pub use unfinished_folder::UnfinishedFolder;

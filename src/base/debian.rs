@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 
 use jiff::Timestamp;
 use jiff::fmt::rfc2822;
+use mlbuild_manifests::UnfinishedFolder;
 use oci_spec::image::{Descriptor, MediaType};
 use serde_json::json;
 use tempfile::TempDir;
@@ -206,15 +207,9 @@ impl Made {
             folder: folder.to_owned(),
             source,
         };
-        let parent = folder.parent().filter(|p| !p.as_os_str().is_empty());
-        // A name that is part of no context, should this process be killed.
-        let new = tempfile::Builder::new()
-            .prefix(".mlbuild-")
-            .suffix(".tmp")
-            .tempdir_in(parent.unwrap_or(Path::new(".")))
-            .map_err(fail)?;
+        let new = UnfinishedFolder::beside(folder).map_err(fail)?;
         copy_folder(self.layout.folder(), new.path()).map_err(fail)?;
-        std::fs::rename(new.keep(), folder).map_err(fail)
+        new.finish(folder).map_err(fail)
     }
 }
 
