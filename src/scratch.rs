@@ -163,13 +163,25 @@ pub fn sweep(state: &Path) -> Vec<Leftover> {
     let mut left = leftovers(state);
     left.retain(|left| {
         let removed = if left.path.is_dir() {
-            fs::remove_dir_all(&left.path)
+            remove_folder(&left.path)
         } else {
             fs::remove_file(&left.path)
         };
         removed.is_ok()
     });
     left
+}
+
+/// Removes a folder, also where a program that a killed process had started still writes into it.
+fn remove_folder(folder: &Path) -> io::Result<()> {
+    const TRIES: u32 = 3;
+    for _ in 1..TRIES {
+        match fs::remove_dir_all(folder) {
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
+            done => return done,
+        }
+    }
+    fs::remove_dir_all(folder)
 }
 
 /// Whether a path of a cache's folder is something that a killed process left.

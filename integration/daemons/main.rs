@@ -29,6 +29,7 @@ mod buildkit;
 mod ci;
 mod dev;
 mod diff;
+mod docker_plugin;
 mod examples;
 mod filesync;
 mod goldens;

@@ -1,6 +1,7 @@
 //! The verbs: one file per command. Only here is anything printed.
 
 pub mod commands;
+mod docker_plugin;
 pub mod error;
 pub mod support;
 
@@ -127,7 +128,11 @@ pub fn main() -> ExitCode {
 }
 
 fn run() -> ExitCode {
-    match Cli::try_parse_from(with_own_help(std::env::args_os().collect())) {
+    let words: Vec<OsString> = std::env::args_os().collect();
+    if let Some(result) = docker_plugin::run(&words) {
+        return finish(result);
+    }
+    match Cli::try_parse_from(with_own_help(words)) {
         Ok(cli) => {
             let result = waits::install().and_then(|()| {
                 if cli.command.needs_room() {
