@@ -145,6 +145,200 @@ fn a_submodules_own_configuration_runs_nothing() {
     assert!(mark.exists(), "git alone runs it");
 }
 
+/// A working tree whose configuration gets more lines, and what nobody may find in force.
+#[test]
+fn what_a_repository_says_of_programs_and_connections_is_in_force_for_nobody() {
+    let project = Project::new(&[("a.txt", "a\n")]);
+    let repository = Repository::new(&project.path(""), &project.home());
+    repository.commit("one");
+    let keys = [
+        "lfs.extension.evil.clean",
+        "lfs.extension.evil.smudge",
+        "lfs.customtransfer.evil.path",
+        "lfs.standalonetransferagent",
+        "lfs.https://g.example/.standalonetransferagent",
+        "lfs.storage",
+        "hook.evil.command",
+        "http.proxy",
+        "http.https://g.example/.proxy",
+        "http.sslCAInfo",
+        "http.cookieFile",
+        "http.curloptResolve",
+        "remote.origin.proxy",
+    ];
+    for key in keys {
+        repository.git(&["config", key, "evil"]);
+    }
+    repository.git(&["config", "http.https://g.example/.sslVerify", "false"]);
+    let git = Git::at(&project.path(""));
+    for key in keys {
+        let value = git.text(&["config", "--get", key]).unwrap();
+        assert_ne!(value, "evil", "{key}");
+        println!("{key}: {value:?}, and not the repository's");
+        assert_eq!(repository.git(&["config", "--get", key]).trim(), "evil");
+    }
+    let matched = [
+        "config",
+        "--get-urlmatch",
+        "http.sslVerify",
+        "https://g.example/x",
+    ];
+    assert_eq!(git.text(&matched).unwrap(), "true");
+}
+
+#[test]
+fn what_no_argument_can_set_back_is_refused() {
+    for (key, is_run) in [
+        ("filter.a=b.clean", true),
+        ("includeIf.onbranch:*.path", true),
+    ] {
+        let project = Project::new(&[("requirements.txt", "six\n"), ("a.txt", "a\n")]);
+        project.write(".gitattributes", "*.txt filter=a=b\n");
+        let repository = Repository::new(&project.path(""), &project.home());
+        repository.commit("one");
+        let mark = project.outside().join("sprung");
+        let program = format!("touch {}; cat", mark.display());
+        if key.starts_with("includeIf") {
+            let file = project.outside().join("more.config");
+            let text = format!("[filter \"a=b\"]\nclean = \"{program}\"\n");
+            std::fs::write(&file, text).unwrap();
+            repository.git(&["config", key, &file.display().to_string()]);
+        } else {
+            repository.git(&["config", key, &program]);
+        }
+        // Of the same size, so that git has to look into it.
+        project.write("a.txt", "b\n");
+        let refused = Snapshot::take(&project.path("")).unwrap_err().to_string();
+        println!("{refused}");
+        assert!(refused.contains(&key.to_lowercase()), "{refused}");
+        for words in [
+            &["image", "--print", "plan"][..],
+            &["init"],
+            &["runs", "list"],
+        ] {
+            project.run(words);
+            assert!(!mark.exists(), "mlbuild {} ran it", words.join(" "));
+        }
+        let _ = repository.command(&["status"]).output().unwrap();
+        assert_eq!(mark.exists(), is_run, "git alone runs it");
+    }
+}
+
+#[test]
+fn a_branch_that_is_made_brings_no_configuration_into_force() {
+    let project = Project::new(&[("requirements.txt", "six\n"), ("a.txt", "a\n")]);
+    project.write(".gitattributes", "*.txt filter=trap\n");
+    let repository = Repository::new(&project.path(""), &project.home());
+    repository.commit("one");
+    project.write("a.txt", "changed\n");
+    let snapshot = Snapshot::take(&project.path("")).unwrap().unwrap();
+    repository.git(&["checkout", "-q", "."]);
+    let mark = project.outside().join("sprung");
+    let file = project.outside().join("more.config");
+    let text = format!(
+        "[filter \"trap\"]\nsmudge = \"touch {}; cat\"\n",
+        mark.display()
+    );
+    std::fs::write(&file, text).unwrap();
+    for condition in ["onbranch:mlbuild/**", "gitdir:**/worktrees/**"] {
+        let key = format!("includeIf.{condition}.path");
+        repository.git(&["config", &key, &file.display().to_string()]);
+        for (id, worktree) in [("exp-1", false), ("exp-2", true)] {
+            let id: RunId = id.parse().unwrap();
+            let beside = project.outside().join("beside");
+            let wanted = Wanted {
+                here: &project.path(""),
+                id: &id,
+                state: &snapshot.state,
+                patch: snapshot.patch.as_deref(),
+                worktree: worktree.then_some(beside.as_path()),
+            };
+            let refused = wanted.look().and_then(|checkout| checkout.carry_out());
+            assert!(!mark.exists(), "{condition}: it ran");
+            println!("{}", refused.unwrap_err());
+        }
+        repository.git(&["config", "--unset", &key]);
+    }
+    // Git alone runs it: on such a branch it is in force.
+    let key = "includeIf.onbranch:mlbuild/**.path";
+    repository.git(&["config", key, &file.display().to_string()]);
+    repository.git(&["switch", "-q", "-c", "mlbuild/exp-9"]);
+    std::fs::remove_file(project.path("a.txt")).unwrap();
+    repository.git(&["checkout", "-q", "."]);
+    assert!(mark.exists());
+}
+
+#[test]
+fn submodules_are_left_alone_where_code_is_brought_back() {
+    let project = Project::new(&[("requirements.txt", "six\n")]);
+    project.write("sub/.gitattributes", "* filter=trap\n");
+    project.write("sub/a.txt", "a\n");
+    let sub = Repository::new(&project.path("sub"), &project.home());
+    sub.commit("inside");
+    let repository = Repository::new(&project.path(""), &project.home());
+    repository.git(&["submodule", "--quiet", "add", "./sub", "sub"]);
+    repository.commit("with a submodule");
+    let before = Snapshot::take(&project.path("")).unwrap().unwrap();
+    project.write("sub/a.txt", "b\n");
+    sub.commit("further");
+    repository.git(&["add", "sub"]);
+    repository.commit("the submodule is further");
+    let mark = project.outside().join("sprung");
+    let program = format!("touch {}; cat", mark.display());
+    sub.git(&["config", "filter.trap.smudge", &program]);
+    repository.git(&["config", "submodule.recurse", "true"]);
+    repository.git(&["config", "submodule.sub.active", "true"]);
+    repository.git(&["submodule", "--quiet", "absorbgitdirs"]);
+    let id: RunId = "exp-1".parse().unwrap();
+    let wanted = Wanted {
+        here: &project.path(""),
+        id: &id,
+        state: &before.state,
+        patch: None,
+        worktree: None,
+    };
+    wanted.look().unwrap().carry_out().unwrap();
+    assert!(!mark.exists(), "a program of the submodule ran");
+    repository.git(&["switch", "-q", "main"]);
+    let commit = before.state.commit.unwrap();
+    repository.git(&["checkout", "-q", &commit]);
+    assert!(mark.exists(), "git alone runs it");
+}
+
+/// A proxy of the repository's choice would hear what the user's credential helper says for the server.
+#[test]
+fn no_proxy_of_a_repository_is_asked() {
+    let project = Project::new(&[("a.txt", "a\n")]);
+    let repository = Repository::new(&project.path(""), &project.home());
+    repository.commit("one");
+    let proxy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    proxy.set_nonblocking(true).unwrap();
+    let address = format!("http://{}", proxy.local_addr().unwrap());
+    let remote = "http://g.invalid/x.git";
+    repository.git(&["remote", "add", "origin", remote]);
+    repository.git(&["config", "http.proxy", &address]);
+    let mut state = Snapshot::take(&project.path("")).unwrap().unwrap().state;
+    state.commit = Some("a".repeat(40));
+    let id: RunId = "exp-1".parse().unwrap();
+    let wanted = Wanted {
+        here: &project.path(""),
+        id: &id,
+        state: &state,
+        patch: None,
+        worktree: Some(&project.outside().join("beside")),
+    };
+    println!("{}", wanted.look().unwrap_err());
+    assert!(proxy.accept().is_err(), "the proxy was asked");
+    // Git alone asks it.
+    let mut fetch = repository
+        .command(&["fetch", "-q", "origin"])
+        .spawn()
+        .unwrap();
+    proxy.set_nonblocking(false).unwrap();
+    drop(proxy.accept().unwrap());
+    fetch.wait().unwrap();
+}
+
 #[test]
 fn files_outside_a_repository_are_not_recorded() {
     let project = Project::new(&[("a.txt", "a\n")]);

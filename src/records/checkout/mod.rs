@@ -248,17 +248,14 @@ fn have_commit(git: &Git, commit: &str, state: &GitState) -> Result<Vec<String>,
     };
     // By its id, which not every server allows; then all there is.
     let is_shallow = git.text(&["rev-parse", "--is-shallow-repository"])? == "true";
-    let everything: &[&str] = if is_shallow {
-        &["fetch", "-q", "--unshallow", "--end-of-options", name]
-    } else {
-        &["fetch", "-q", "--end-of-options", name]
-    };
+    // Submodules are none of the run's, and their configurations are read by nobody.
+    let fetch = ["fetch", "-q", "--no-recurse-submodules"];
+    let unshallow = is_shallow.then_some("--unshallow");
     let mut said = Ok(String::new());
-    for fetch in [
-        &["fetch", "-q", "--end-of-options", name, commit][..],
-        everything,
-    ] {
-        said = git.text(fetch);
+    for (option, what) in [(None, Some(commit)), (unshallow, None)] {
+        let words = fetch.into_iter().chain(option);
+        let words = words.chain(["--end-of-options", name]).chain(what);
+        said = git.text(&words.collect::<Vec<_>>());
         if is_here(git, commit)? {
             return Ok(Vec::new());
         }

@@ -18,7 +18,7 @@ use mlbuild_waits::Stalled;
 use mlbuild_waits::program::ProgramWait;
 
 /// Settings over all others, of the repository and of the user.
-const SETTINGS: [&str; 10] = [
+const SETTINGS: [&str; 12] = [
     "core.quotePath=false",
     "advice.detachedHead=false",
     "core.fsmonitor=false",
@@ -28,6 +28,9 @@ const SETTINGS: [&str; 10] = [
     "gc.auto=0",
     "protocol.ext.allow=never",
     "protocol.fd.allow=never",
+    // Submodules have configurations of their own, which nobody looked at.
+    "submodule.recurse=false",
+    "fetch.recurseSubmodules=false",
     // A repository without a working tree that lies in one, among its files.
     "safe.bareRepository=explicit",
 ];
@@ -57,6 +60,9 @@ pub enum GitError {
     /// The repository's configuration says that its files are elsewhere.
     #[error("its core.worktree leads to {}, which isn't the repository's folder", .0.display())]
     Elsewhere(PathBuf),
+    /// The repository's configuration sets what nobody else can set back.
+    #[error("its configuration sets {0}, which would have a say in what git does here")]
+    Configuration(String),
     /// Git failed.
     #[error("git {command} failed: {said}")]
     Failed {
@@ -202,27 +208,40 @@ impl Git {
         command
     }
 
-    /// What of the repository's own configuration is to be put out of force. Listing it runs
-    /// nothing; where that fails, so will every other command.
+    /// What of the repository's own configuration is to be put out of force. Listing it runs nothing.
     fn look_at_configuration(&self) -> Result<&[String], GitError> {
         if let Some(known) = self.neutralised.get() {
             return Ok(known);
         }
         let mut command = self.command();
         command.args(["config", "--show-scope", "--includes", "-z", "--list"]);
-        let Ok(child) = command.stdin(Stdio::null()).spawn() else {
+        let Ok(mut child) = command.stdin(Stdio::null()).spawn() else {
             return Ok(self.neutralised.get_or_init(Vec::new));
         };
         let wait = self.wait("config", &child);
+        let mut text = Vec::new();
+        let stdout = child.stdout.take().expect("piped");
+        let read = stdout.take(MOST + 1).read_to_end(&mut text);
         let listed = child.wait_with_output();
         self.refuse_stalled("config", &wait)?;
         let found = match listed {
-            Ok(listed) if listed.status.success() => local_config::neutralised(&listed.stdout),
+            Ok(listed) if listed.status.success() && read.is_ok() => {
+                local_config::neutralised(&text).map_err(GitError::Configuration)?
+            }
+            // An older git than the oldest that lists scopes (2.26), or a configuration that nobody can read.
             Ok(listed) => {
                 refuse_killed("config", listed.status)?;
-                Vec::new()
+                return Err(GitError::Failed {
+                    command: "config".to_owned(),
+                    said: one_line(&listed.stderr),
+                });
             }
-            Err(_) => Vec::new(),
+            Err(source) => {
+                return Err(GitError::Io {
+                    command: "config".to_owned(),
+                    source,
+                });
+            }
         };
         Ok(self.neutralised.get_or_init(|| found))
     }
@@ -299,14 +318,16 @@ impl Git {
         if said.contains("not a git repository") || said.contains("must be run in a work tree") {
             return Err(GitError::NotARepository(self.folder.clone()));
         }
-        let lines: Vec<&str> = said
-            .lines()
-            .map(str::trim)
-            .filter(|l| !l.is_empty())
-            .collect();
         Err(GitError::Failed {
             command: name,
-            said: lines.join("; "),
+            said: one_line(said.as_bytes()),
         })
     }
+}
+
+/// What git said, its lines joined.
+fn one_line(said: &[u8]) -> String {
+    let said = String::from_utf8_lossy(said);
+    let lines = said.lines().map(str::trim).filter(|line| !line.is_empty());
+    lines.collect::<Vec<_>>().join("; ")
 }
