@@ -249,3 +249,227 @@ fn a_script_of_any_name_is_one_word_of_what_is_to_be_typed() {
         assert!(!words.starts_with('-'), "{command}");
     }
 }
+
+#[test]
+fn a_package_of_the_distribution_is_no_option_of_apt() {
+    for evil in [
+        "-oDPkg::Pre-Invoke::=id",
+        "--option=APT::Update::Pre-Invoke::=id",
+        "curl -oDPkg::Pre-Invoke::=id",
+        "$(id)",
+        "./evil.deb",
+    ] {
+        let cog = format!("build:\n  system_packages: ['{evil}', ffmpeg]\n");
+        let text = dockerfile(&[("cog.yaml", &cog)], "python.requirements = ['cog.yaml']");
+        assert!(text.contains("ARG APT_PACKAGES=ffmpeg\n"), "{evil}: {text}");
+        assert!(!text.contains(evil), "{evil}: {text}");
+    }
+}
+
+/// Whatever a manifest names, nothing above its folder is read: its lines would stand in an error or in
+/// the image.
+#[test]
+fn no_manifest_leads_out_of_its_folder() {
+    let of = |name: &str| format!("python.requirements = ['{name}']");
+    let poetry =
+        "[tool.poetry]\nname = 'x'\n[tool.poetry.dependencies]\nsecret = { path = '../secret' }\n";
+    let dynamic = "[project]\nname = 'x'\ndynamic = ['dependencies']\n[tool.setuptools.dynamic]\ndependencies = { file = '../secret.txt' }\n";
+    for (file, text) in [
+        ("cog.yaml", "build:\n  python_requirements: ../secret.txt\n"),
+        (
+            "cog.yaml",
+            "build:\n  python_requirements: out/secret.txt\n",
+        ),
+        (
+            "environment.yml",
+            "dependencies: [{pip: ['-r ../secret.txt']}]\n",
+        ),
+        (
+            "environment.yml",
+            "dependencies: [{pip: ['-r link.txt']}]\n",
+        ),
+        (
+            "setup.cfg",
+            "[options]\ninstall_requires = file: ../secret.txt\n",
+        ),
+        (
+            "setup.py",
+            "setup(install_requires=read('../secret.txt'))\n",
+        ),
+        ("pyproject.toml", dynamic),
+        ("pyproject.toml", poetry),
+        ("pyproject.toml", &poetry.replace("../", "out/")),
+        ("Pipfile", "[packages]\nsecret = { path = '../secret' }\n"),
+        ("Pipfile", "[packages]\nsecret = { path = 'out/secret' }\n"),
+    ] {
+        let outer = project(&[
+            ("secret.txt", "hunter2 is no requirement\n"),
+            (
+                "secret/pyproject.toml",
+                "[project]\nname = 'secret'\ndependencies = ['hunter2']\n",
+            ),
+            (&format!("project/{file}"), text),
+        ]);
+        let folder = outer.path().join("project");
+        std::os::unix::fs::symlink("..", folder.join("out")).unwrap();
+        std::os::unix::fs::symlink("../secret.txt", folder.join("link.txt")).unwrap();
+        let context = ComposeContext {
+            project: Some(&folder),
+            ..ComposeContext::default()
+        };
+        let composed = compose(&toml::from_str(&of(file)).unwrap(), &context);
+        let said = match composed {
+            Err(error) => error.to_string(),
+            Ok(composed) => composed.dockerfile.render().unwrap(),
+        };
+        assert!(
+            said.contains("lies outside the build context"),
+            "{file}: {text}: {said}"
+        );
+        assert!(!said.contains("hunter2"), "{file}: {text}: {said}");
+        let facts = detect(&folder);
+        assert!(!format!("{facts:?}").contains("hunter2"), "{facts:?}");
+    }
+}
+
+/// Levels that no person writes, each of which would take a piece of the stack.
+#[test]
+fn what_takes_in_itself_without_end_is_refused() {
+    let count = 20_000;
+    let levels = |line: fn(usize) -> String| -> String { (0..count).map(line).collect() };
+    let head = "[project]\nname = 'x'\nversion = '1'\n";
+    let groups = levels(|n| format!("g{n} = [{{include-group = 'g{}'}}]\n", n + 1));
+    let groups = format!("{head}[dependency-groups]\n{groups}");
+    let extras = levels(|n| format!("e{n} = ['x[e{}]']\n", n + 1));
+    let extras = format!("{head}[project.optional-dependencies]\n{extras}");
+    let few = |text: &str| -> String {
+        let lines = text.lines().take(40);
+        lines.map(|line| format!("{line}\n")).collect()
+    };
+    let cfg = levels(|n| format!("e{n} =\n  six\n"));
+    let cfg = format!("[options.extras_require]\n{cfg}");
+    for (file, text, choose, said) in [
+        (
+            "pyproject.toml",
+            &groups,
+            "groups = ['g0']",
+            "more than 1000 groups",
+        ),
+        (
+            "pyproject.toml",
+            &few(&groups),
+            "groups = ['g0']",
+            "more than 20 deep",
+        ),
+        (
+            "pyproject.toml",
+            &extras,
+            "extras = ['e0']",
+            "more than 1000 extras",
+        ),
+        (
+            "pyproject.toml",
+            &few(&extras),
+            "extras = ['e0']",
+            "more than 20 deep",
+        ),
+        (
+            "setup.cfg",
+            &cfg,
+            "extras = ['e0']",
+            "more than 1000 extras",
+        ),
+    ] {
+        let spec = format!("python.requirements = ['{file}']\npython.{choose}");
+        let refused = dockerfile(&[(file, text)], &spec);
+        assert!(refused.contains(said), "{file}: {refused}");
+    }
+    // Projects that name one another.
+    let folders: Vec<(String, String)> = (0..3000)
+        .map(|n| {
+            (
+                format!("p{n}/setup.py"),
+                format!("setup(install_requires=['./p{}'])\n", n + 1),
+            )
+        })
+        .collect();
+    let mut files: Vec<(&str, &str)> = folders
+        .iter()
+        .map(|(n, t)| (n.as_str(), t.as_str()))
+        .collect();
+    files.push(("requirements.txt", "./p0\n"));
+    detect(project(&files).path());
+}
+
+#[test]
+fn numbers_and_words_at_the_end_of_their_range_are_no_panic() {
+    let poetry =
+        "[tool.poetry]\nname = 'x'\n[tool.poetry.dependencies]\nsix = '^18446744073709551615'\n";
+    let torch = "--extra-index-url https://x.example/whl/cu€€\ntorch\n";
+    for (file, text) in [("pyproject.toml", poetry), ("requirements.txt", torch)] {
+        let text = dockerfile(
+            &[(file, text)],
+            &format!("python.requirements = ['{file}']\ngpu = 'cuda'"),
+        );
+        assert!(!text.is_empty());
+    }
+}
+
+/// Time of the processor that a text of `count` lines takes.
+fn taken(file: &str, text: &str) -> i64 {
+    use rustix::time::{ClockId, clock_gettime};
+    let folder = project(&[
+        (file, text),
+        (
+            "pyproject.toml",
+            "[project]\nname = 'x'\nversion = '1'\ndependencies = ['six']\n",
+        ),
+    ]);
+    if file == "pyproject.toml" {
+        std::fs::write(folder.path().join(file), text).unwrap();
+    }
+    let before = clock_gettime(ClockId::ThreadCPUTime);
+    let facts = detect(folder.path());
+    let after = clock_gettime(ClockId::ThreadCPUTime);
+    assert!(!facts.findings.is_empty(), "{file}");
+    (after.tv_sec - before.tv_sec) * 1_000_000_000 + after.tv_nsec - before.tv_nsec
+}
+
+/// Eight times as much takes about eight times as long, and not sixty-four times.
+#[test]
+fn many_lines_take_no_more_than_their_number() {
+    type Text = fn(usize) -> String;
+    let kinds: [(&str, usize, Text); 5] = [
+        ("poetry.lock", 2000, |count| {
+            (0..count)
+                .map(|n| format!("[[package]]\nname = 'p{n}'\nversion = '1'\n"))
+                .collect()
+        }),
+        ("pyproject.toml", 2000, |count| {
+            let lines: String = (0..count).map(|n| format!("'package{n}',\n")).collect();
+            format!("[project]\nname = 'x'\nversion = '1'\ndependencies = [\n{lines}]\n")
+        }),
+        ("pyproject.toml", 500, |count| {
+            let lines: String = (0..count).map(|n| format!("'p{n}',\n")).collect();
+            let sources: String = (0..count)
+                .map(|n| format!("q{n} = {{ url = 'https://x.example/q' }}\n"))
+                .collect();
+            format!(
+                "[project]\nname = 'x'\nversion = '1'\ndependencies = [\n{lines}]\n[tool.uv.sources]\n{sources}"
+            )
+        }),
+        ("apt.txt", 2000, |count| {
+            (0..count).map(|n| format!("--p{n}\n")).collect()
+        }),
+        ("setup.py", 500, |count| {
+            let lines: String = (0..count).map(|n| format!("'p{n}',\n")).collect();
+            format!("setup(install_requires=[\n{lines}])\n")
+        }),
+    ];
+    for (file, few, text) in kinds {
+        taken(file, &text(few));
+        let (less, more) = (taken(file, &text(few)), taken(file, &text(few * 8)));
+        println!("{file}: {few} in {less} ns, {} in {more} ns", few * 8);
+        assert!(more < less * 24, "{file}: {less} ns, then {more} ns");
+    }
+}

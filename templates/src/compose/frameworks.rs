@@ -94,7 +94,7 @@ impl Framework {
             None => release.cuda_version(),
             Some(build) => build
                 .strip_prefix("cu")
-                .filter(|d| d.len() > 2)
+                .filter(|d| d.len() > 2 && d.bytes().all(|b| b.is_ascii_digit()))
                 .map(|digits| {
                     let (major, minor) = digits.split_at(digits.len() - 1);
                     format!("{major}.{minor}")

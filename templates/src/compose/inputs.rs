@@ -7,10 +7,10 @@ use super::{ComposeContext, ComposeError, Warning};
 use crate::project::manifests::{self, Asked, Choice, Kind, Manifest, Unused, UnusedKind};
 use crate::project::{
     Address, ImagePython, LocalProject, ProjectError, ProjectLock, Requirements, SourceOnly, Span,
-    Wanted, has_credentials, one_line, parse_one, read_lines, read_requirements,
+    Wanted, has_credentials, is_outside, one_line, parse_one, read_lines, read_requirements,
 };
 use crate::spec::{Accelerator, ImageSpec, PythonSpec, RunStep};
-use crate::value::ContextPattern;
+use crate::value::{AptPackage, ContextPattern};
 
 /// The packages that are asked for, and the files that say so.
 #[derive(Debug, Default)]
@@ -450,6 +450,16 @@ impl Reader<'_> {
         }
         self.inputs.files.extend(manifest.inputs);
         for asked in manifest.apt {
+            // Words of a list that apt-get reads: none may be an option.
+            if let Err(error) = asked.text.parse::<AptPackage>() {
+                self.unused.push(Unused {
+                    kind: UnusedKind::default(),
+                    what: format!("{}: {}", asked.origin, asked.text),
+                    why: error.to_string(),
+                    next: "correct the name".into(),
+                });
+                continue;
+            }
             self.inputs.apt.insert(asked.text.clone());
             self.inputs.apt_origins.insert(asked.text, asked.origin);
         }
@@ -482,10 +492,18 @@ impl Reader<'_> {
         }
         self.inputs.lines.extend(lines);
         self.join(found);
-        manifest
-            .local
-            .into_iter()
-            .for_each(|local| self.local(local));
+        for local in manifest.local {
+            if is_outside(self.project, &local.folder) {
+                return Err(ComposeError::conflict(
+                    format!(
+                        "{} names {}, which lies outside the build context",
+                        local.origin, local.folder
+                    ),
+                    "move it into the project, or leave it out",
+                ));
+            }
+            self.local(local);
+        }
         Ok(())
     }
 
@@ -534,15 +552,10 @@ impl Reader<'_> {
         if self.inputs.synced.is_some() {
             return Ok(());
         }
-        let mut done: BTreeSet<String> = BTreeSet::new();
-        while let Some(local) = self
-            .inputs
-            .local
-            .iter()
-            .find(|l| !done.contains(&l.folder))
-            .cloned()
-        {
-            done.insert(local.folder.clone());
+        // What they need may name further ones, which come to the end.
+        let mut next = 0;
+        while let Some(local) = self.inputs.local.get(next).cloned() {
+            next += 1;
             let names = ["pyproject.toml", "setup.py", "setup.cfg"];
             let mut files = names.map(|name| join(&local.folder, name)).into_iter();
             let Some(file) = files.find(|file| self.project.join(file).is_file()) else {

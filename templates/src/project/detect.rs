@@ -141,6 +141,7 @@ pub fn detect_chosen(folder: &Path, choice: Choice) -> ProjectFacts {
         facts: ProjectFacts::default(),
         wanted: Vec::new(),
         seen: BTreeSet::new(),
+        found: BTreeSet::new(),
     };
     look.python();
     look.packages();
@@ -217,6 +218,8 @@ struct Look<'a> {
     wanted: Vec<Wanted>,
     /// Projects of the folder whose needs were looked at.
     seen: BTreeSet<String>,
+    /// The files of the findings.
+    found: BTreeSet<String>,
 }
 
 /// What says which packages there are.
@@ -251,7 +254,7 @@ impl Look<'_> {
     }
 
     fn found(&mut self, file: &str, used: bool, why: &str, next: Option<String>) {
-        if self.facts.findings.iter().all(|known| known.file != file) {
+        if self.found.insert(file.to_owned()) {
             self.facts.findings.push(Finding {
                 file: file.to_owned(),
                 used,
@@ -713,8 +716,10 @@ impl Look<'_> {
     /// What projects of the folder ask for that are installed with the code. Those that can't be
     /// read are refused where the image is composed.
     fn needs_of(&mut self, local: &[LocalProject]) {
-        for project in local {
-            if !self.seen.insert(project.folder.clone()) {
+        let mut projects: Vec<LocalProject> = local.iter().rev().cloned().collect();
+        while let Some(project) = projects.pop() {
+            let is_outside = super::requirements::is_outside(self.folder, &project.folder);
+            if is_outside || !self.seen.insert(project.folder.clone()) {
                 continue;
             }
             let files = ["pyproject.toml", "setup.py", "setup.cfg"];
@@ -733,7 +738,7 @@ impl Look<'_> {
             let lists = read_requirements(self.folder, &manifest.files, &self.image());
             for found in [lines.map(|(_, found)| found), lists].into_iter().flatten() {
                 self.wanted.extend(found.wanted);
-                self.needs_of(&found.local);
+                projects.extend(found.local.into_iter().rev());
             }
         }
     }

@@ -19,7 +19,7 @@ pub use environment::ImagePython;
 pub use locks::ProjectLock;
 pub(crate) use manifests::build_requirements;
 pub use requirements::{Address, LocalProject, Requirements, Span, read_lines, read_requirements};
-pub(crate) use requirements::{has_credentials, parse_one};
+pub(crate) use requirements::{has_credentials, is_outside, parse_one};
 pub(crate) use source_only::SourceOnly;
 
 use std::borrow::Cow;

@@ -68,6 +68,10 @@ impl<'a> Chosen<'a> {
 
 /// Names are compared as PEP 503 and PEP 735 do.
 pub(super) fn same(a: &str, b: &str) -> bool {
-    let plain = |text: &str| text.to_ascii_lowercase().replace(['_', '.'], "-");
     plain(a) == plain(b)
+}
+
+/// A name in the one spelling that all of them have in common.
+pub(super) fn plain(name: &str) -> String {
+    name.to_ascii_lowercase().replace(['_', '.'], "-")
 }

@@ -170,12 +170,32 @@ fn unreadable(file: &str, reason: impl Into<String>, hint: &str) -> ProjectError
     }
 }
 
+/// Most bytes of a manifest that people write: the largest known have a tenth. Locks have no such bound.
+const MOST_BYTES: usize = 1 << 20;
+
+/// Most bytes of a manifest in which lines are looked for, which is done for each thing that it asks for.
+const MOST_BYTES_WITH_LINES: usize = 128 << 10;
+
+/// Most extras or groups of one manifest.
+const MOST_NAMES: usize = 1000;
+
+/// Most levels of extras or groups that take in others.
+const MOST_LEVELS: usize = 20;
+
 /// A file's text without its mark of UTF-8. Only a regular file is opened: a pipe would be waited for.
 pub(crate) fn text_of(project: &Path, file: &str) -> Result<String, ProjectError> {
     let path = project.join(file);
     let text = mlbuild_files::read_to_string(&path).map_err(|error| {
         unreadable(file, error.to_string(), "make it readable, or leave it out")
     })?;
+    if text.len() > MOST_BYTES && !file.ends_with(".lock") {
+        let reason = format!("it is larger than {} MiB", MOST_BYTES >> 20);
+        return Err(unreadable(
+            file,
+            reason,
+            "leave out of it what no person wrote",
+        ));
+    }
     Ok(text.trim_start_matches('\u{feff}').to_owned())
 }
 
@@ -202,6 +222,9 @@ fn in_image(marker: &str) -> bool {
 
 /// `FILE:LINE` of the first line that holds the text, else the file.
 fn place(file: &str, text: &str, needle: &str) -> String {
+    if text.len() > MOST_BYTES_WITH_LINES {
+        return file.to_owned();
+    }
     let line = text.lines().position(|line| line.contains(needle));
     line.map_or(file.to_owned(), |line| format!("{file}:{}", line + 1))
 }
@@ -223,6 +246,22 @@ fn beside(file: &str, name: &str) -> String {
 fn path_line(file: &str, path: &str) -> String {
     let path = super::requirements::normalize(&beside(file, path));
     format!("./{}", if path.is_empty() { "." } else { &path })
+}
+
+/// Refuses more extras or groups than anybody can choose from, and levels of them that nobody follows.
+fn refuse_many(file: &str, what: &str, names: usize, levels: usize) -> Result<(), ProjectError> {
+    let reason = if names > MOST_NAMES {
+        format!("it has more than {MOST_NAMES} {what}s")
+    } else if levels > MOST_LEVELS {
+        format!("its {what}s take in one another more than {MOST_LEVELS} deep")
+    } else {
+        return Ok(());
+    };
+    Err(unreadable(
+        file,
+        reason,
+        "list the packages in fewer of them",
+    ))
 }
 
 fn strings(value: Option<&toml::Value>) -> impl Iterator<Item = &str> {

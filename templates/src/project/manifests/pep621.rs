@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::chosen::{Chosen, same};
 use super::pyproject::Around;
-use super::{Asked, Manifest, Unused, UnusedKind, beside, place, setup, strings};
+use super::{Asked, Manifest, Unused, UnusedKind, beside, place, refuse_many, setup, strings};
 use crate::project::ProjectError;
 
 pub(super) fn read(around: &Around) -> Result<Manifest, ProjectError> {
@@ -55,11 +55,12 @@ fn choose_extras(
         .flat_map(toml::Table::keys)
         .map(String::as_str)
         .collect();
+    refuse_many(around.file, "extra", known.len(), 0)?;
     let chosen = Chosen::extras(around.file, around.choice.extras);
     chosen.check(&known)?;
     let mut seen = BTreeSet::new();
     for name in known.iter().filter(|name| chosen.has(name)) {
-        let asked = extra(around, name, "", &mut seen);
+        let asked = extra(around, name, Outer::default(), &mut seen)?;
         manifest.requirements.extend(asked);
     }
     let left: Vec<&str> = known
@@ -70,8 +71,21 @@ fn choose_extras(
     Ok(())
 }
 
+/// What an extra is taken in by.
+#[derive(Clone, Copy, Default)]
+struct Outer<'a> {
+    marker: &'a str,
+    level: usize,
+}
+
 /// An extra, and those that it takes in: `all = ["this-project[gpu,docs]"]`.
-fn extra(around: &Around, name: &str, marker: &str, seen: &mut BTreeSet<String>) -> Vec<Asked> {
+fn extra(
+    around: &Around,
+    name: &str,
+    outer: Outer,
+    seen: &mut BTreeSet<String>,
+) -> Result<Vec<Asked>, ProjectError> {
+    refuse_many(around.file, "extra", 0, outer.level)?;
     let extras = around
         .table
         .get("project")
@@ -79,20 +93,26 @@ fn extra(around: &Around, name: &str, marker: &str, seen: &mut BTreeSet<String>)
     let extras = extras.and_then(toml::Value::as_table);
     let found = extras.and_then(|e| e.iter().find(|(known, _)| same(known, name)));
     let Some((name, lines)) = found.filter(|(name, _)| !seen.contains(*name)) else {
-        return Vec::new();
+        return Ok(Vec::new());
     };
     seen.insert(name.clone());
-    let lines = strings(Some(lines));
-    lines
-        .flat_map(|line| taken_in(around, line, marker, seen))
-        .collect()
+    let mut asked = Vec::new();
+    for line in strings(Some(lines)) {
+        asked.extend(taken_in(around, line, outer, seen)?);
+    }
+    Ok(asked)
 }
 
 /// A line as it is, or what the extras of this project that it names ask for: the project itself
 /// isn't on any index.
-fn taken_in(around: &Around, line: &str, outer: &str, seen: &mut BTreeSet<String>) -> Vec<Asked> {
+fn taken_in(
+    around: &Around,
+    line: &str,
+    outer: Outer,
+    seen: &mut BTreeSet<String>,
+) -> Result<Vec<Asked>, ProjectError> {
     let (target, marker) = line.split_once(';').unwrap_or((line, ""));
-    let marker = match (outer.trim(), marker.trim()) {
+    let marker = match (outer.marker.trim(), marker.trim()) {
         ("", one) | (one, "") => one.to_owned(),
         (outer, inner) => format!("({outer}) and ({inner})"),
     };
@@ -102,19 +122,24 @@ fn taken_in(around: &Around, line: &str, outer: &str, seen: &mut BTreeSet<String
         .trim()
         .strip_suffix(']')
         .and_then(|t| t.split_once('['));
-    match extras.filter(|(name, _)| same(name.trim(), own)) {
-        Some((_, extras)) => extras
-            .split(',')
-            .flat_map(|name| extra(around, name.trim(), &marker, seen))
-            .collect(),
-        None => vec![Asked {
+    let Some((_, extras)) = extras.filter(|(name, _)| same(name.trim(), own)) else {
+        return Ok(vec![Asked {
             text: match marker.as_str() {
                 "" => target.trim().to_owned(),
                 marker => format!("{} ; {marker}", target.trim()),
             },
             origin: place(around.file, around.text, line),
-        }],
+        }]);
+    };
+    let outer = Outer {
+        marker: &marker,
+        level: outer.level + 1,
+    };
+    let mut asked = Vec::new();
+    for name in extras.split(',') {
+        asked.extend(extra(around, name.trim(), outer, seen)?);
     }
+    Ok(asked)
 }
 
 fn groups_of(
@@ -135,11 +160,12 @@ fn groups_of(
         .filter(|name| !known.contains(name))
         .collect();
     let all = [known, of_tools].concat();
+    refuse_many(around.file, "group", all.len(), 0)?;
     let chosen = Chosen::groups(around.file, around.choice.groups);
     chosen.check(&all)?;
     let mut seen = BTreeSet::new();
     for wanted in around.choice.groups {
-        collect(around, groups, wanted, &mut seen, &mut asked);
+        collect(around, groups, (wanted, 0), &mut seen, &mut asked)?;
         for (name, lines) in elsewhere.iter().filter(|(name, _)| same(name, wanted)) {
             seen.insert((*name).to_owned());
             asked.extend(lines.iter().cloned());
@@ -190,27 +216,34 @@ fn elsewhere<'a>(around: &'a Around) -> BTreeMap<&'a str, Vec<Asked>> {
     groups
 }
 
-/// A group and those that it includes.
+/// A group and those that it includes; beside its name, how many have included it.
 fn collect(
     around: &Around,
     groups: Option<&toml::Table>,
-    name: &str,
+    (name, level): (&str, usize),
     seen: &mut BTreeSet<String>,
     asked: &mut Vec<Asked>,
-) {
+) -> Result<(), ProjectError> {
+    refuse_many(around.file, "group", 0, level)?;
     let found = groups.and_then(|g| g.iter().find(|(known, _)| same(known, name)));
     let Some((name, lines)) = found.filter(|(name, _)| !seen.contains(*name)) else {
-        return;
+        return Ok(());
     };
     seen.insert(name.clone());
     for line in lines.as_array().into_iter().flatten() {
         let included = line.get("include-group").and_then(toml::Value::as_str);
         match (line.as_str(), included) {
-            (Some(line), _) => asked.extend(taken_in(around, line, "", &mut BTreeSet::new())),
-            (None, Some(included)) => collect(around, groups, included, seen, asked),
+            (Some(line), _) => {
+                let mut extras = BTreeSet::new();
+                asked.extend(taken_in(around, line, Outer::default(), &mut extras)?);
+            }
+            (None, Some(included)) => {
+                collect(around, groups, (included, level + 1), seen, asked)?;
+            }
             (None, None) => {}
         }
     }
+    Ok(())
 }
 
 /// Dependencies that aren't written in `[project]`: those that setuptools and hatch read elsewhere.

@@ -1,5 +1,7 @@
 //! `[tool.poetry]`, and `poetry.lock` of either form.
 
+use std::collections::BTreeMap;
+
 use super::chosen::Chosen;
 use super::indexes::{Indexes, build_of_version};
 use super::pyproject::Around;
@@ -266,7 +268,11 @@ pub(super) fn pins(table: &toml::Table) -> Vec<String> {
         })
         .filter_map(|p| Some((p.get("name")?.as_str()?, p.get("version")?.as_str()?)))
         .collect();
-    let once = |name: &str| packages.iter().filter(|(other, _)| *other == name).count() == 1;
+    let mut times: BTreeMap<&str, usize> = BTreeMap::new();
+    for (name, _) in &packages {
+        *times.entry(name).or_default() += 1;
+    }
+    let once = |name: &str| times.get(name) == Some(&1);
     let mut pins: Vec<String> = packages
         .iter()
         .filter(|(name, _)| once(name))

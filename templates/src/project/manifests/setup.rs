@@ -4,7 +4,8 @@ use std::path::Path;
 
 use super::chosen::Chosen;
 use super::{
-    Asked, Choice, Manifest, Unused, UnusedKind, beside, folder_of, place, text_of, unreadable,
+    Asked, Choice, Manifest, Unused, UnusedKind, beside, folder_of, place, refuse_many, text_of,
+    unreadable,
 };
 use crate::project::{LocalProject, ProjectError};
 
@@ -72,6 +73,7 @@ fn cfg(file: &str, text: &str, choice: Choice) -> Result<Manifest, ProjectError>
         };
         if section == "options.extras_require" && !extras.contains(&key) {
             extras.push(key.clone());
+            refuse_many(file, "extra", extras.len(), 0)?;
         }
         if value.is_empty() {
             continue;

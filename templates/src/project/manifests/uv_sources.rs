@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::chosen::same;
+use super::chosen::{plain, same};
 use super::indexes::Indexes;
 use super::pyproject::Around;
 use super::{
@@ -42,24 +42,30 @@ pub(super) fn apply(around: &Around, manifest: &mut Manifest) -> Result<(), Proj
     for uv in [own, shared].into_iter().flatten() {
         rule_out(uv, &mut indexes);
     }
-    let source_of = |name: &str| {
-        [own, shared].into_iter().flatten().find_map(|uv| {
-            let sources = uv.get("sources")?.as_table()?;
-            sources.iter().find(|(known, _)| same(known, name))
-        })
-    };
+    // What the project says itself stands over its workspace's; of one name in two spellings, the first.
+    let mut sources: BTreeMap<String, &toml::Value> = BTreeMap::new();
+    for uv in [own, shared].into_iter().flatten() {
+        let table = uv.get("sources").and_then(toml::Value::as_table);
+        for (name, source) in table.into_iter().flatten() {
+            sources.entry(plain(name)).or_insert(source);
+        }
+    }
+    let mut members: Option<BTreeMap<String, String>> = None;
     for asked in std::mem::take(&mut manifest.requirements) {
         let wish = Wish::of(&asked.text);
-        let source = source_of(wish.name).and_then(|(_, source)| chosen(around, source));
+        let source = sources.get(&plain(wish.name));
+        let source = source.and_then(|source| chosen(around, source));
         let text = |key: &str| source.and_then(|source| source.get(key)?.as_str());
         if let Some(index) = text("index") {
             indexes.serves(wish.name, index, manifest);
         }
         let is_member = source.and_then(|s| s.get("workspace")?.as_bool()) == Some(true);
         let line = if is_member {
-            let folder = workspace
-                .as_ref()
-                .and_then(|(folder, table)| member(around.project, folder, table, wish.name));
+            let all = || match &workspace {
+                Some((folder, table)) => members_of(around.project, folder, table),
+                None => BTreeMap::new(),
+            };
+            let folder = members.get_or_insert_with(all).get(&plain(wish.name));
             let folder = folder.ok_or_else(|| {
                 let reason = format!(
                     "{} is to be a member of the workspace, and no folder of it holds that project",
@@ -220,9 +226,9 @@ fn pyproject(project: &Path, folder: &str) -> Option<toml::Table> {
     toml_of("pyproject.toml", &text).ok()
 }
 
-/// The folder of a workspace's member, by its name. Patterns may end in `*`.
-fn member(project: &Path, root: &str, table: &toml::Table, name: &str) -> Option<String> {
-    let members = uv_of(table)?.get("workspace")?.get("members");
+/// The folders of a workspace's members, by their names. Patterns may end in `*`.
+fn members_of(project: &Path, root: &str, table: &toml::Table) -> BTreeMap<String, String> {
+    let members = uv_of(table).and_then(|uv| uv.get("workspace")?.get("members"));
     let mut folders = vec![root.to_owned()];
     for pattern in strings(members) {
         let pattern = normalize(&format!("{root}/{pattern}"));
@@ -241,9 +247,13 @@ fn member(project: &Path, root: &str, table: &toml::Table, name: &str) -> Option
         folders.extend(names.map(|name| normalize(&format!("{above}/{name}"))));
     }
     folders.sort();
-    folders.into_iter().find(|folder| {
-        let table = pyproject(project, folder).unwrap_or_default();
-        let known = table.get("project").and_then(|p| p.get("name")?.as_str());
-        known.is_some_and(|known| same(known, name))
-    })
+    let mut by_name = BTreeMap::new();
+    for folder in folders {
+        let table = pyproject(project, &folder).unwrap_or_default();
+        let name = table.get("project").and_then(|p| p.get("name")?.as_str());
+        if let Some(name) = name {
+            by_name.entry(plain(name)).or_insert(folder);
+        }
+    }
+    by_name
 }

@@ -75,19 +75,19 @@ fn caret(version: &str) -> Option<String> {
         .iter()
         .position(|n| *n != 0)
         .unwrap_or(numbers.len() - 1);
-    Some(raised(&numbers, at))
+    raised(&numbers, at)
 }
 
 /// The first version that `~VERSION` leaves out: the second number goes up, or the only one.
 fn tilde(version: &str) -> Option<String> {
     let numbers = numbers(version)?;
-    Some(raised(&numbers, (numbers.len() - 1).min(1)))
+    raised(&numbers, (numbers.len() - 1).min(1))
 }
 
-fn raised(numbers: &[u64], at: usize) -> String {
+fn raised(numbers: &[u64], at: usize) -> Option<String> {
     let mut raised: Vec<String> = numbers[..at].iter().map(ToString::to_string).collect();
-    raised.push((numbers[at] + 1).to_string());
-    raised.join(".")
+    raised.push(numbers[at].checked_add(1)?.to_string());
+    Some(raised.join("."))
 }
 
 /// Conda's forms: `=1.2` and `1.2` (any 1.2), `==1.2.3`, `>=1,<2`, `1.2.*`. `None` for what has no
@@ -147,6 +147,10 @@ mod tests {
             assert_eq!(from_poetry(theirs).as_deref(), Some(ours), "{theirs}");
         }
         assert_eq!(from_poetry("^1 || ^2"), None);
+        // A number after which there is none.
+        for last in ["^18446744073709551615", "~18446744073709551615"] {
+            assert_eq!(from_poetry(last), None);
+        }
     }
 
     #[test]

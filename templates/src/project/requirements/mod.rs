@@ -94,6 +94,11 @@ pub struct LocalProject {
 
 const MAX_DEPTH: usize = 20;
 
+/// True for a path that lies outside the project's folder, by its words or by the links on its way.
+pub(crate) fn is_outside(project: &Path, path: &str) -> bool {
+    normalize(path).starts_with("..") || leads_out(project, path)
+}
+
 /// True for a file that links lead out of the project's folder.
 fn leads_out(project: &Path, file: &str) -> bool {
     let places = (project.canonicalize(), project.join(file).canonicalize());
@@ -182,6 +187,13 @@ impl Reader<'_> {
         let file = normalize(file);
         if !self.found.files.insert(file.clone()) {
             return Ok(());
+        }
+        if is_outside(self.project, &file) {
+            return Err(ProjectError::Unreadable {
+                path: file.into(),
+                reason: "it lies outside the build context".into(),
+                hint: "name files of the project, by a relative path".into(),
+            });
         }
         let text = self.load(&file)?;
         for line in lines::logical_lines(&text) {
