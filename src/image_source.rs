@@ -288,6 +288,11 @@ pub fn layer_error_kind(error: &LayerError) -> ErrorKind {
     if let LayerProblem::Temporary { .. } = &*error.problem {
         return ErrorKind::Environment;
     }
+    if let LayerProblem::TakenIn { why, .. } = &*error.problem
+        && why.raw_os_error().is_some()
+    {
+        return ErrorKind::Environment;
+    }
     if let LayerProblem::Read(inner) = &*error.problem
         && inner
             .get_ref()

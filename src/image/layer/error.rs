@@ -22,6 +22,14 @@ pub enum LayerProblem {
     /// Its bytes can't be fetched.
     #[error("can't be read: {0}")]
     Read(io::Error),
+    /// Whoever reads it can't go on: nothing is wrong with the layer.
+    #[error("can't be taken in{}: {why}", after(.path))]
+    TakenIn {
+        /// The entry that is at hand.
+        path: Vec<u8>,
+        /// What is wrong.
+        why: io::Error,
+    },
     /// There is no room for what is known of it meanwhile.
     #[error("can't be compared: a temporary file in {} can't be used: {why}", folder.display())]
     Temporary {

@@ -143,11 +143,18 @@ impl Reader<'_> {
             let mut content = Content {
                 input: tar,
                 left: size,
+                has_failed: false,
             };
-            if let Some(entry) = self.entry(raw)?
-                && visit(&entry, &mut content)?.is_break()
-            {
-                return Ok(ControlFlow::Break(()));
+            if let Some(entry) = self.entry(raw)? {
+                match visit(&entry, &mut content) {
+                    Ok(ControlFlow::Continue(())) => {}
+                    Ok(ControlFlow::Break(())) => return Ok(ControlFlow::Break(())),
+                    Err(error) if content.has_failed => return Err(error.into()),
+                    Err(why) => {
+                        let path = self.last.clone();
+                        return Err(LayerProblem::TakenIn { path, why }.into());
+                    }
+                }
             }
             io::copy(&mut content, &mut io::sink())?;
             let padding = size.next_multiple_of(BLOCK as u64) - size;
@@ -284,6 +291,8 @@ impl Reader<'_> {
 struct Content<'a, R> {
     input: &'a mut R,
     left: u64,
+    /// True once the layer itself couldn't be read on.
+    has_failed: bool,
 }
 
 impl<R: Read> Read for Content<'_, R> {
@@ -292,13 +301,16 @@ impl<R: Read> Read for Content<'_, R> {
         if most == 0 {
             return Ok(0);
         }
-        match self.input.read(&mut buffer[..most])? {
-            0 => Err(io::ErrorKind::UnexpectedEof.into()),
-            n => {
+        let error = match self.input.read(&mut buffer[..most]) {
+            Ok(n) if n > 0 => {
                 self.left -= n as u64;
-                Ok(n)
+                return Ok(n);
             }
-        }
+            Ok(_) => io::ErrorKind::UnexpectedEof.into(),
+            Err(error) => error,
+        };
+        self.has_failed |= error.kind() != io::ErrorKind::Interrupted;
+        Err(error)
     }
 }
 

@@ -258,6 +258,36 @@ fn what_the_manifest_says_is_checked() {
     );
 }
 
+/// An error of whoever reads, at any size of blob, is no word about the layer.
+#[test]
+fn what_the_reader_of_a_layer_says_is_what_is_told() {
+    let tar = write_tar(&[file("a", &[7; 300_000]), file("b", b"b")]);
+    let layer = plain(&tar);
+    let limits = LayerLimits::for_blob(layer.blob.size());
+    for read in [0, 10, 300_000] {
+        let error = read_layer(&tar[..], &layer, &limits, &mut |_, content| {
+            std::io::copy(&mut content.take(read), &mut std::io::sink())?;
+            Err(std::io::Error::other("no room"))
+        });
+        let error = error.unwrap_err().to_string();
+        assert!(
+            error.ends_with("can't be taken in at `a`: no room"),
+            "{error}"
+        );
+    }
+    // A layer that ends early does so for everybody, also where the reader passes the error on.
+    let cut = &tar[..100_000];
+    let error = read_layer(cut, &layer, &limits, &mut |_, content| {
+        std::io::copy(content, &mut std::io::sink())?;
+        Ok(ControlFlow::Continue(()))
+    });
+    let error = error.unwrap_err();
+    assert!(
+        matches!(*error.problem, LayerProblem::Truncated { .. }),
+        "{error}"
+    );
+}
+
 #[test]
 fn every_cut_is_noticed() {
     let entries = [file("a", &[7; 3000]), file("b", b"2")];
