@@ -129,3 +129,19 @@ fn socket_in(folder: &Path) -> PathBuf {
 fn missing(program: &'static str) -> impl FnOnce(std::io::Error) -> BuilderError {
     move |source| BuilderError::SshProgram { program, source }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::OwnAgent;
+
+    /// Flags of ssh-add that succeed, and so would say that a key was added.
+    #[test]
+    fn a_key_that_is_called_as_a_flag_is_a_file() {
+        for flag in ["-D", "-X", "--help"] {
+            let agent = OwnAgent::start().unwrap();
+            let refused = agent.add("default", &[flag.into()]).unwrap_err();
+            let said = refused.to_string();
+            assert!(said.contains("No such file"), "{flag}: {said}");
+        }
+    }
+}

@@ -32,9 +32,10 @@ pub struct Again<'a> {
     pub project: &'a Path,
 }
 
-/// An option that a record can't have: a kubeconfig may name programs, and the place stands apart.
-fn names_place(option: &str) -> bool {
-    ["--kubeconfig", "--context", "--namespace", "-n"]
+/// An option that a record can't have: a kubeconfig may name programs, the place stands apart, and trust
+/// is the person's to give.
+fn is_persons(option: &str) -> bool {
+    ["--kubeconfig", "--context", "--namespace", "-n", "--trust"]
         .iter()
         .any(|flag| option.starts_with(flag))
 }
@@ -47,8 +48,8 @@ impl Again<'_> {
             ..RunCommand::default()
         };
         let recorded = self.record.command.as_ref().unwrap_or(&unknown);
-        if let Some(cluster) = self.cluster {
-            return self.submitted(cluster, recorded);
+        if self.cluster.is_some() {
+            return self.submitted(recorded);
         }
         // What a window needs is of one session, and mlbuild gives it anew.
         let (start, is_told): (Vec<String>, fn(&&String) -> bool) = match &recorded.display {
@@ -91,8 +92,11 @@ impl Again<'_> {
         options
     }
 
-    /// The command that submits it again. Its name is the first Job's, which may still be there.
-    fn submitted(&self, cluster: &RunCluster, recorded: &RunCommand) -> Vec<String> {
+    /// Where and how it is submitted, where it isn't started here: words of `mlbuild submit`.
+    pub fn submission(&self) -> Vec<String> {
+        let Some(cluster) = self.cluster else {
+            return Vec::new();
+        };
         let place = [
             ("context", cluster.context.as_ref()),
             ("namespace", Some(&cluster.namespace)),
@@ -101,19 +105,19 @@ impl Again<'_> {
             let value = value?;
             Some(format!("--{flag}={value}"))
         });
-        let is_name = |option: &&String| option.starts_with("--name=");
-        let options = recorded.options.iter().filter(|option| !is_name(option));
+        let options = cluster.options.iter().filter(|option| !is_persons(option));
+        place.chain(options.cloned()).collect()
+    }
+
+    /// The command that submits it again. Its name is the first Job's, which may still be there.
+    fn submitted(&self, recorded: &RunCommand) -> Vec<String> {
+        let is_left_out = |option: &&String| option.starts_with("--name=") || is_persons(option);
+        let options = recorded.options.iter();
+        let options = options.filter(|option| !is_left_out(option));
         [OWN, "submit"]
             .map(str::to_owned)
             .into_iter()
-            .chain(place)
-            .chain(
-                cluster
-                    .options
-                    .iter()
-                    .filter(|option| !names_place(option))
-                    .cloned(),
-            )
+            .chain(self.submission())
             .chain(options.map(|option| self.file_moved(option)))
             .chain([self.image.to_owned()])
             .chain(recorded.argv.iter().cloned())

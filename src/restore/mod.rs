@@ -83,6 +83,9 @@ pub struct RestoreOutcome {
     /// Its options of `docker run`, with the project's files where they are now.
     #[serde(skip)]
     pub options: Vec<String>,
+    /// Where and how it is submitted to a cluster, as words of `mlbuild submit`; none where it starts here.
+    #[serde(skip)]
+    pub submission: Vec<String>,
     /// How its windows get at the display, where it had any.
     #[serde(skip)]
     pub display: Option<String>,
@@ -131,13 +134,14 @@ pub async fn run(
         ));
     }
     tell_what_is_missing(&record, reporter);
-    let options = again.recorded_options();
+    let (options, submission) = (again.recorded_options(), again.submission());
     Ok(RestoreOutcome {
         run: record.id.to_string(),
         image,
         branch: restored.branch,
         folder: restored.project,
         options,
+        submission,
         display: record.command.as_ref().and_then(|c| c.display.clone()),
         command,
     })

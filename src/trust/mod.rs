@@ -42,7 +42,12 @@ fn listed(wishes: Vec<String>) -> Vec<String> {
 
 /// What a recorded run reaches when it is started once more, in plain words. Its options are those of
 /// `docker run`; one that isn't known is a wish as it is written.
-pub fn wishes_of_record(options: &[String], display: Option<&str>, project: &Path) -> Vec<String> {
+pub fn wishes_of_record(
+    options: &[String],
+    submission: &[String],
+    display: Option<&str>,
+    project: &Path,
+) -> Vec<String> {
     let words: Vec<&str> = options
         .iter()
         .map(String::as_str)
@@ -56,6 +61,11 @@ pub fn wishes_of_record(options: &[String], display: Option<&str>, project: &Pat
             mlbuild_secrets::redact(&options.join(" "))
         )],
     };
+    if !submission.is_empty() {
+        let how = submission.join(" ");
+        let how = mlbuild_secrets::redact(&how);
+        wishes.push(format!("submits a Job to your cluster with {how}"));
+    }
     wishes.extend(display.map(|access| format!("opens your display to it ({access})")));
     wishes
         .iter_mut()

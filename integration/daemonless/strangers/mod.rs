@@ -1,5 +1,6 @@
 //! What strangers could try: each test plays one, and prints what was refused.
 
+mod argv;
 mod engine;
 mod exports;
 mod files;

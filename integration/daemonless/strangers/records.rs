@@ -1,5 +1,7 @@
 //! A run's record that others wrote: looking at it, or asking after its run, runs nothing.
 
+use std::io::{Read as _, Write as _};
+
 use crate::support::mlbuild::{Project, Ran};
 
 /// A kubeconfig whose log-in is a program that leaves a mark.
@@ -75,4 +77,64 @@ fn ones_own_context_of_that_name_is_used_for_its_own_server_only() {
         said.contains("the run's record names https://127.0.0.1:1"),
         "{said}"
     );
+}
+
+/// A registry on loopback that says of each manifest that it is there.
+fn registry() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let _ = stream.read(&mut [0; 4096]);
+            let digest = "01".repeat(32);
+            let _ = write!(
+                stream,
+                "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\
+                 Content-Type: application/vnd.oci.image.manifest.v1+json\r\n\
+                 Docker-Content-Digest: sha256:{digest}\r\n\r\n"
+            );
+        }
+    });
+    address
+}
+
+/// The record of a stranger names the person's own cluster, and what the Job is to have of it.
+#[test]
+fn no_record_submits_a_job_unasked() {
+    let project = Project::new(&[]);
+    let mark = project.outside().join("mark");
+    let own = kubeconfig("https://127.0.0.1:1", &mark);
+    project.write("../home/.kube/config", &own);
+    let options = "  \"--secret=db:/s\",\n  \"--trust\",\n  \"--service-account=admin\",\n";
+    let text = record("-")
+        .replace("r.example/a:1", &format!("{}/a:1", registry()))
+        .replace("kubeconfig = \"-\"\n", "")
+        .replace("  \"--kubeconfig=-\",\n", options)
+        .replace(
+            "argv = []",
+            "options = [\n  \"--kubeconfig=evil\",\n]\nargv = []",
+        );
+    project.write("mlbuild.runs/job-1.toml", &text);
+    let restore = ["restore", "job-1", "--no-code", "--no-shell"];
+    let shown = project.run(restore);
+    let command = shown.answer();
+    assert!(command.contains("--secret=db:/s"), "{command}");
+    for word in ["--trust", "--kubeconfig"] {
+        assert!(!command.contains(word), "{command}");
+    }
+    let restore = ["restore", "job-1", "--no-code", "--exec"];
+    let ran = project.run(restore);
+    let text = ran.refusal(2);
+    for said in [
+        "submits a Job to your cluster with --context=prod --namespace=n --secret=db:/s",
+        "--service-account=admin",
+    ] {
+        assert!(text.contains(said), "{said}: {text}");
+    }
+    assert!(!mark.exists(), "the cluster was asked");
+    println!("{}", project.filtered(text));
+    // Once it is agreed to, it is submitted as any other.
+    let ran = project.run([&restore[..], &["--trust"]].concat());
+    assert!(mark.exists(), "{}", ran.stderr);
 }

@@ -103,7 +103,8 @@ pub async fn run(args: RestoreArgs) -> CommandResult {
         .hint("leave out --exec, and write the secret into the command that is printed")),
         Format::Text if args.exec => {
             let (options, display) = (&restored.options, restored.display.as_deref());
-            let wishes = trust::wishes_of_record(options, display, &restored.folder);
+            let submission = &restored.submission;
+            let wishes = trust::wishes_of_record(options, submission, display, &restored.folder);
             trust::check(&restored.folder, &wishes, args.trust, &Terminal::default())?;
             output::note(&shell_line(&restored.command));
             Err(exec(&restored.command, &restored.folder))
