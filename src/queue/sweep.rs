@@ -19,6 +19,9 @@ use crate::nearest::nearest;
 /// Most runs of a sweep.
 const MOST_RUNS: usize = 10_000;
 
+/// Most bytes that the parameters of all runs may take, as JSON: each run holds its own.
+const MOST_BYTES: usize = 256 << 20;
+
 const KEYS: [&str; 5] = ["method", "parameters", "program", "command", "run_cap"];
 /// Keys that only say something to W&B's server, or wait for the results of runs.
 const OF_WANDB: [&str; 11] = [
@@ -43,6 +46,8 @@ pub struct Sweep {
     program: Option<String>,
     command: Vec<String>,
     run_cap: Option<usize>,
+    /// Bytes of `parameters` as JSON: no run has more.
+    size: usize,
     /// Keys of the file that mean nothing here.
     pub unused: Vec<String>,
 }
@@ -96,6 +101,16 @@ pub enum SweepError {
     /// More runs than anybody meant.
     #[error("the grid has {0} runs, and a sweep at most {MOST_RUNS}")]
     TooMany(usize),
+    /// Runs that no machine holds, of a file that is small.
+    #[error(
+        "{runs} runs with up to {bytes} bytes of parameters each are more than {} MiB", MOST_BYTES >> 20
+    )]
+    TooLarge {
+        /// How many runs there are.
+        runs: usize,
+        /// The bytes of all that the file says of parameters.
+        bytes: usize,
+    },
 }
 
 impl SweepError {
@@ -128,6 +143,7 @@ impl Sweep {
             program: None,
             command: command::USUAL.map(str::to_owned).to_vec(),
             run_cap: None,
+            size: 0,
             unused: Vec::new(),
         };
         let mut has_method = false;
@@ -137,7 +153,10 @@ impl Sweep {
                     has_method = true;
                     sweep.method = method(&value)?;
                 }
-                "parameters" => sweep.parameters = parameter::table("parameters", value)?,
+                "parameters" => {
+                    sweep.size = value.to_string().len();
+                    sweep.parameters = parameter::table("parameters", value)?;
+                }
                 "program" => sweep.program = Some(text_of("program", value)?),
                 "command" => sweep.command = command::read(value)?,
                 "run_cap" => {
@@ -183,6 +202,7 @@ impl Sweep {
                 if number > MOST_RUNS {
                     return Err(SweepError::TooMany(number));
                 }
+                self.refuse_large(number)?;
                 let mut chance = fastrand::Rng::with_seed(seed);
                 let draw = |_| parameter::draw(&self.parameters, &mut chance);
                 (0..number).map(draw).collect()
@@ -196,6 +216,14 @@ impl Sweep {
         Ok(choices.into_iter().map(run).collect())
     }
 
+    fn refuse_large(&self, runs: usize) -> Result<(), SweepError> {
+        let bytes = self.size;
+        if runs.saturating_mul(bytes) > MOST_BYTES {
+            return Err(SweepError::TooLarge { runs, bytes });
+        }
+        Ok(())
+    }
+
     /// Every combination; the last parameter changes first.
     fn grid(&self, most: Option<usize>) -> Result<Vec<Map<String, Value>>, SweepError> {
         let axes = parameter::axes("parameters", &self.parameters)?;
@@ -206,13 +234,13 @@ impl Sweep {
         if number > MOST_RUNS {
             return Err(SweepError::TooMany(all));
         }
+        self.refuse_large(number)?;
         let mut runs = Vec::with_capacity(number);
         for index in 0..number {
             let (mut rest, mut run) = (index, Map::new());
             for axis in axes.iter().rev() {
-                let value = axis.values[rest % axis.values.len()].clone();
-                parameter::put(&mut run, &axis.path, value);
-                rest /= axis.values.len();
+                parameter::put(&mut run, &axis.path, axis.value(rest % axis.number));
+                rest /= axis.number;
             }
             runs.push(run);
         }

@@ -275,10 +275,27 @@ fn json_number(number: f64) -> Value {
 pub(super) struct Axis {
     /// Its place, from the outermost name.
     pub(super) path: Vec<String>,
-    /// Its values; of very many, as many as a sweep may have runs and one more.
-    pub(super) values: Vec<Value>,
-    /// How many there are.
+    values: AxisValues,
+    /// How many values it has.
     pub(super) number: usize,
+}
+
+enum AxisValues {
+    Listed(Vec<Value>),
+    /// Whole numbers from this one on, of which there may be very many.
+    From(i64),
+}
+
+impl Axis {
+    /// A value by its place, which is below their number.
+    pub(super) fn value(&self, at: usize) -> Value {
+        match &self.values {
+            AxisValues::Listed(values) => values[at].clone(),
+            AxisValues::From(first) => i64::try_from(at)
+                .map_or(i64::MAX, |at| first.saturating_add(at))
+                .into(),
+        }
+    }
 }
 
 /// The values of each parameter of a grid.
@@ -290,14 +307,11 @@ pub(super) fn axes(
     for (name, parameter) in parameters {
         let key = format!("{key}.{name}");
         let (values, number) = match parameter {
-            Parameter::Choice { values, .. } => (values.clone(), values.len()),
+            Parameter::Choice { values, .. } => (AxisValues::Listed(values.clone()), values.len()),
             Parameter::Whole { min, max } => {
                 let number = max.abs_diff(*min).saturating_add(1);
-                let values = (*min..=*max).take(super::MOST_RUNS + 1).map(Value::from);
-                (
-                    values.collect(),
-                    usize::try_from(number).unwrap_or(usize::MAX),
-                )
+                let number = usize::try_from(number).unwrap_or(usize::MAX);
+                (AxisValues::From(*min), number)
             }
             Parameter::Drawn(_) => {
                 let why = "a grid has every value of a parameter: write `values:`, or whole numbers as `min` and `max`";

@@ -35,6 +35,43 @@ fn a_grid_has_every_combination() {
     );
 }
 
+/// Files of some kilobytes that come to gigabytes of runs, or of values that no run has.
+#[test]
+fn a_small_file_makes_no_mountain_of_runs() {
+    let head = "program: t\nmethod: grid\nparameters:\n";
+    let large = format!(
+        "{head}  a: {{value: {}}}\n  b: {{min: 1, max: 10000}}\n",
+        "x".repeat(100_000)
+    );
+    let refused = Sweep::parse(&large).unwrap().runs(None, 7).unwrap_err();
+    assert!(
+        matches!(refused, SweepError::TooLarge { runs: 10_000, .. }),
+        "{refused}"
+    );
+    let random = large.replace("grid", "random");
+    let refused = Sweep::parse(&random)
+        .unwrap()
+        .runs(Some(9000), 7)
+        .unwrap_err();
+    assert!(
+        matches!(refused, SweepError::TooLarge { runs: 9000, .. }),
+        "{refused}"
+    );
+    let wide: String = (0..3000)
+        .map(|n| format!("  p{n}: {{min: 0, max: 9000000000}}\n"))
+        .collect();
+    let wide = Sweep::parse(&format!("{head}{wide}")).unwrap();
+    let refused = wide.runs(None, 7).unwrap_err();
+    assert!(
+        matches!(refused, SweepError::TooMany(usize::MAX)),
+        "{refused}"
+    );
+    // No value of an axis is made before a run has it.
+    let axes = parameter::axes("parameters", &wide.parameters).unwrap();
+    assert!(size_of_val(axes.as_slice()) < 1 << 20);
+    assert_eq!(axes[0].value(10_000), 10_000);
+}
+
 #[test]
 fn commands_have_the_macros_of_the_documentation() {
     let all = "method: grid\nprogram: t.py\nparameters: {f: {value: false}, t: {value: true}, n: {value: 0.5}, \

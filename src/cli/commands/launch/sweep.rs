@@ -1,5 +1,6 @@
 //! `mlbuild launch --sweep FILE`: the runs that the file describes.
 
+use std::io;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -29,7 +30,10 @@ impl SweepRuns {
 /// Reads a sweep's file, and has its runs drawn.
 pub(super) fn read(file: &Path, args: &LaunchArgs) -> CommandResult<SweepRuns> {
     let shown = file.display();
-    let text = std::fs::read_to_string(file)
+    // A person names it, also as a pipe; it may be a stranger's all the same.
+    let text = std::fs::File::open(file)
+        .and_then(mlbuild_files::read_all)
+        .and_then(|bytes| String::from_utf8(bytes).map_err(io::Error::other))
         .map_err(|error| CommandError::user(format!("{shown}: {error}")))?;
     let wrong = |error: SweepError| {
         let made = CommandError::new(error.kind(), format!("{shown}: {error}"));
@@ -67,6 +71,10 @@ fn hint(error: &SweepError) -> Option<String> {
             "write method: random, or leave the sweep to wandb agent".to_owned()
         }
         SweepError::NoEnd => "--runs N, or run_cap: N in the file".to_owned(),
+        SweepError::TooLarge { .. } => {
+            "--runs N launches the first of them; large values belong into files of the job"
+                .to_owned()
+        }
         SweepError::TooMany(_) => "--runs N launches the first of them".to_owned(),
         _ => return None,
     })
