@@ -52,3 +52,63 @@ fn the_schema_of_mlbuild_toml() {
         &format!("{}\n", mlbuild::config::schema().trim_end()),
     );
 }
+
+/// A row of the table of promises whose test isn't there promises nothing.
+#[test]
+fn each_promise_of_the_security_page_names_tests_that_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("docs/security.md")).unwrap();
+    let table = page.lines().filter(|line| line.starts_with("| "));
+    let last = table.filter_map(|line| line.trim_end_matches('|').rsplit_once('|'));
+    let names: Vec<&str> = last
+        .flat_map(|(_, tests)| tests.split('`').skip(1).step_by(2))
+        .collect();
+    assert!(names.len() > 50, "{names:?}");
+    let missing: Vec<&str> = names
+        .into_iter()
+        .filter(|name| !has_tests(root, name))
+        .collect();
+    assert!(missing.is_empty(), "no tests are called {missing:?}");
+}
+
+/// `builder::log_ins` is a module of any of our crates, `daemons strangers` one of a test program's.
+fn has_tests(root: &Path, name: &str) -> bool {
+    let path = name.replace("::", "/").replace(' ', "/");
+    let last = name.rsplit([' ', ':']).next().unwrap_or(name);
+    let mut places = vec![
+        format!("integration/{path}"),
+        format!("integration/daemonless/{path}"),
+    ];
+    places.push(format!("src/{path}"));
+    for member in [
+        "files",
+        "manifests",
+        "secrets",
+        "docker",
+        "buildkit",
+        "wheels",
+        "templates",
+        "progress",
+    ] {
+        let inner = path.strip_prefix(&format!("{member}/")).unwrap_or(&path);
+        places.push(format!("{member}/src/{inner}"));
+        places.push(format!("{member}/tests/{last}"));
+        places.push(format!("{member}/src/tests/{last}"));
+        if path == member {
+            places.push(format!("{member}/src/lib"));
+        }
+    }
+    places.push(format!("src/cli/{path}"));
+    places.push(format!("src/cli/support/{path}"));
+    let is_test = |file: &str| {
+        let text = fs::read_to_string(root.join(file)).unwrap_or_default();
+        ["#[test]", "#[tokio::test", "proptest!"]
+            .iter()
+            .any(|mark| text.contains(mark))
+    };
+    places.iter().any(|place| {
+        is_test(&format!("{place}.rs"))
+            || is_test(&format!("{place}/mod.rs"))
+            || is_test(&format!("{place}/tests.rs"))
+    })
+}

@@ -214,3 +214,95 @@ pub fn read_fetched(folder: &Path, pins: &Pins, store: &Store) -> Result<Vec<Str
     }
     Ok(gone)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An answer that a base's own shell wrote: tables, and files below it.
+    fn answer(
+        tables: &[(&str, &str)],
+        files: &[&str],
+    ) -> (tempfile::TempDir, Result<Answer, StoreError>) {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("answer");
+        for part in ["wheels", "debs", "uv"] {
+            std::fs::create_dir_all(folder.join(part)).unwrap();
+        }
+        for table in [
+            "facts",
+            "requested",
+            "build_requested",
+            "apt.tsv",
+            "build.tsv",
+            "python.tsv",
+        ] {
+            let text = tables.iter().find(|(name, _)| *name == table);
+            std::fs::write(folder.join(table), text.map_or("", |(_, text)| text)).unwrap();
+        }
+        for file in files {
+            std::fs::write(folder.join(file), "content").unwrap();
+        }
+        let store = Store::at(place.path().join("store")).unwrap();
+        let read = read_answer(&folder, &store);
+        (place, read)
+    }
+
+    #[test]
+    fn what_an_honest_resolver_leaves_is_taken() {
+        let (_place, read) = answer(
+            &[(
+                "python.tsv",
+                "wheel\tsix\t1.17.0\tsix-1.17.0-py3-none-any.whl\t\n",
+            )],
+            &["wheels/six-1.17.0-py3-none-any.whl"],
+        );
+        let pins = read.unwrap().pins;
+        assert_eq!(pins.python_packages[0].name, "six");
+    }
+
+    /// Each names a file that isn't one of the folder, is another than it says, or is a word that an
+    /// installer would take for something else.
+    #[test]
+    fn no_line_of_an_answer_leads_elsewhere_or_becomes_a_flag() {
+        let wheel = "x-1-py3-none-any.whl";
+        let zeros = "0".repeat(64);
+        let python = |line: &str| ("python.tsv", format!("{line}\n"));
+        let deb = |file: &str| {
+            (
+                "apt.tsv",
+                format!("{file}\tx\t1\tall\t{zeros}\t7\ts\tc\tp\n"),
+            )
+        };
+        for (table, text) in [
+            python(&format!("wheel\tx\t1\t../{wheel}\t")),
+            python(&format!("wheel\tx\t1\t/etc/{wheel}\t")),
+            python(&format!("wheel\tx\t1\ta/{wheel}\t")),
+            python("wheel\tx\t1\tpasswd\t"),
+            python("wheel\tx\t1\t--index-url=evil.whl\t"),
+            python("wheel\tx\t1\t.whl\t"),
+            python(&format!("wheel\tx\t1\t{}.whl\t", "x".repeat(300))),
+            python("wheel\tx\t1\tx;id.whl\t"),
+            python(&format!("wheel\tx\t1\t{wheel}\t{zeros}")),
+            python(&format!("wheel\t--index-url\t1\t{wheel}\t")),
+            python(&format!("wheel\tx\t1 --hash=y\t{wheel}\t")),
+            python(&format!("wheel\tx\t1\t{wheel}")),
+            deb("../x.deb"),
+            deb("-x.deb"),
+            deb("x.whl"),
+            ("requested", "-oDPkg::Pre-Invoke::=id\n".to_owned()),
+            ("build_requested", "--purge\n".to_owned()),
+        ] {
+            let (place, read) = answer(
+                &[(table, &text)],
+                &[&format!("wheels/{wheel}"), "debs/x.deb"],
+            );
+            let refused = read.map(|answer| answer.pins).unwrap_err();
+            println!("{text:?}: {refused}");
+            let kept = place.path().join("store/sha256");
+            let names = kept.read_dir().unwrap().map(|e| e.unwrap().file_name());
+            let names: Vec<_> = names.collect();
+            assert!(names.len() <= 1, "{text}: {names:?}");
+        }
+    }
+}
