@@ -198,7 +198,15 @@ const MODULES: &[Layer] = &[
     (
         "agent",
         &[
-            "env_vars", "error", "reporter", "runtime", "queue", "records", "start",
+            "env_vars",
+            "error",
+            "reporter",
+            "runtime",
+            "kubernetes",
+            "registry",
+            "queue",
+            "records",
+            "start",
         ],
     ),
     (

@@ -6,9 +6,11 @@ use std::path::PathBuf;
 use mlbuild_manifests::RunIdError;
 
 use crate::error::ErrorKind;
+use crate::kubernetes::KubernetesError;
 use crate::queue::archive::ArchiveError;
 use crate::queue::{LaunchConfigError, PolicyError, QueueConfigError, StoreError};
 use crate::records::GitError;
+use crate::registry::RegistryError;
 use crate::runtime::RuntimeCli;
 use crate::start::StartError;
 
@@ -34,6 +36,31 @@ pub enum AgentError {
     /// Docker or Podman can't be used.
     #[error(transparent)]
     Engine(#[from] StartError),
+    /// The cluster can't be used.
+    #[error(transparent)]
+    Cluster(#[from] KubernetesError),
+    /// One agent starts jobs on one machine or in one cluster.
+    #[error("the queues are of several kinds: {}", queues.join(", "))]
+    SeveralKinds {
+        /// Each with its kind.
+        queues: Vec<String>,
+    },
+    /// Something was said that is of the other kind of queues.
+    #[error("{what}, and the queues are of {kind}")]
+    OfOtherKind {
+        /// What was said.
+        what: &'static str,
+        /// The kind of the queues.
+        kind: &'static str,
+    },
+    /// A bound that holds on a machine, and that nobody would keep in a cluster.
+    #[error("{}: policy.{key} is a bound for containers of a machine, and the queues are of Kubernetes", path.display())]
+    BoundOfMachine {
+        /// The key.
+        key: &'static str,
+        /// The file.
+        path: PathBuf,
+    },
     /// The engine can't be told from others.
     #[error("{0} doesn't tell its id")]
     NoEngineId(RuntimeCli),
@@ -46,7 +73,12 @@ impl AgentError {
             Self::Config(error) => error.kind(),
             Self::Store(error) => error.kind(),
             Self::Engine(error) => error.kind(),
-            Self::NothingToPushTo { .. } | Self::NoQueue => ErrorKind::User,
+            Self::Cluster(error) => error.kind(),
+            Self::NothingToPushTo { .. }
+            | Self::NoQueue
+            | Self::SeveralKinds { .. }
+            | Self::OfOtherKind { .. }
+            | Self::BoundOfMachine { .. } => ErrorKind::User,
             Self::NoEngineId(_) => ErrorKind::Environment,
         }
     }
@@ -78,6 +110,31 @@ pub enum JobError {
     /// Nothing that is built gets to Podman without a registry.
     #[error("the agent has Podman, whose store no build writes to, and no registry between them")]
     NoRegistryForPodman,
+    /// Nothing that is built gets to a cluster without a registry.
+    #[error("the agent has no registry that the cluster could pull from what it builds")]
+    NoRegistryForCluster,
+    /// The queue was made anew, as another kind.
+    #[error("the queue {queue} is one of {kind} by now, and this agent's are of the other kind")]
+    OtherKind {
+        /// The queue.
+        queue: String,
+        /// Its kind.
+        kind: &'static str,
+    },
+    /// The cluster refuses the job's object, or can't be asked.
+    #[error(transparent)]
+    Cluster(#[from] KubernetesError),
+    /// The registry doesn't have the image, or can't be asked.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// Another object has the name that the queue's manifest gives.
+    #[error(
+        "there is {object} already, which isn't this job's: write ${{run_id}} into metadata.name"
+    )]
+    NameTaken {
+        /// The object.
+        object: String,
+    },
     /// There is nowhere to keep the code.
     #[error("there is no home folder to build in")]
     NoHome,
@@ -119,8 +176,8 @@ pub enum JobError {
         /// The machine that has the log.
         host: String,
     },
-    /// Somebody wanted it to end while its image was built.
-    #[error("cancelled while its image was built")]
+    /// Somebody wanted it to end before it was started.
+    #[error("cancelled before it was started")]
     Cancelled,
     /// The container can't be made, or the run can't be recorded.
     #[error(transparent)]
@@ -141,7 +198,14 @@ impl JobError {
             Self::Store(error) => error.kind(),
             Self::Start(error) => error.kind(),
             Self::Policy { source, .. } => source.kind(),
-            Self::RunId(_) | Self::BuildsNothing | Self::NoRegistryForPodman => ErrorKind::User,
+            Self::Cluster(error) => error.kind(),
+            Self::Registry(error) => error.kind(),
+            Self::RunId(_)
+            | Self::BuildsNothing
+            | Self::NoRegistryForPodman
+            | Self::NoRegistryForCluster
+            | Self::OtherKind { .. }
+            | Self::NameTaken { .. } => ErrorKind::User,
             Self::NoHome | Self::Unwritable { .. } | Self::Archive(_) | Self::BuildProcess(_) => {
                 ErrorKind::Environment
             }

@@ -1,5 +1,8 @@
 //! What becomes of a job, and a container that was started, followed to its end.
 
+use std::sync::Arc;
+
+use super::containers::Containers;
 use super::handle::JobHandle;
 use super::state::Agent;
 use crate::queue::{Claim, End};
@@ -7,7 +10,7 @@ use crate::records::{RunExit, StartedRun};
 
 /// What became of a job.
 pub(super) enum JobOutcome {
-    /// It ended; the container that is to go now, if one is.
+    /// It ended; the container or object that is to go now, if one is.
     Ended(End, Option<String>),
     /// It was never started, and waits again.
     NotStarted,
@@ -29,14 +32,16 @@ impl JobOutcome {
 /// Waits for the end of a container that was started, and writes it down.
 pub(super) fn follow(
     agent: &Agent,
+    containers: &Arc<Containers>,
     claim: &Claim,
     container: &str,
     record: Option<StartedRun>,
     remove: Option<String>,
     handle: &JobHandle,
 ) -> JobOutcome {
-    handle.set_container(&agent.containers, container);
-    let state = agent.containers.end(container);
+    let (stops, id) = (containers.clone(), container.to_owned());
+    handle.set_stop(Arc::new(move || stops.stop(&id)));
+    let state = containers.end(container);
     if agent.retry(|store| store.has(&agent.registration, claim)) != Some(true) {
         // Whoever has it writes down how it ended.
         return JobOutcome::Lost;
@@ -57,7 +62,7 @@ pub(super) fn follow(
             Some(_) => None,
         },
         log: match state {
-            Some(_) => agent.containers.log(container),
+            Some(_) => containers.log(container),
             None => String::new(),
         },
         cancelled: handle.is_cancelled(),

@@ -5,13 +5,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use super::builds::RunningBuild;
-use super::containers::Containers;
 
-/// What of a job can be ended: its build, then its container.
+/// Stops what was started for a job.
+pub(super) type Stop = Arc<dyn Fn() + Send + Sync>;
+
+/// What of a job can be ended: its build, then what was started.
 #[derive(Default)]
 pub(super) struct JobHandle {
     cancelled: AtomicBool,
-    container: Mutex<Option<String>>,
+    stop: Mutex<Option<Stop>>,
     build: Mutex<Option<Arc<dyn RunningBuild>>>,
 }
 
@@ -21,15 +23,13 @@ impl JobHandle {
     }
 
     /// Has it end.
-    pub(super) fn cancel(&self, containers: &Arc<Containers>) {
+    pub(super) fn cancel(&self) {
         if self.cancelled.swap(true, Ordering::SeqCst) {
             return;
         }
         self.end_build();
-        let container = locked(&self.container);
-        if let Some(id) = container.clone() {
-            let containers = containers.clone();
-            thread::spawn(move || containers.stop(&id));
+        if let Some(stop) = locked(&self.stop).clone() {
+            thread::spawn(move || stop());
         }
     }
 
@@ -43,11 +43,11 @@ impl JobHandle {
         }
     }
 
-    /// The container runs: from now on a wish to end stops it.
-    pub(super) fn set_container(&self, containers: &Containers, id: &str) {
-        *locked(&self.container) = Some(id.to_owned());
+    /// Something runs: from now on a wish to end stops it.
+    pub(super) fn set_stop(&self, stop: Stop) {
+        *locked(&self.stop) = Some(stop.clone());
         if self.is_cancelled() {
-            containers.stop(id);
+            stop();
         }
     }
 }

@@ -12,7 +12,7 @@ use super::builds::{BuildFailure, ImageBuild, RunningBuild};
 use super::code::{self, unwritable};
 use super::error::JobError;
 use super::handle::JobHandle;
-use super::state::Agent;
+use super::state::{Agent, JobEngine};
 use crate::env_vars;
 use crate::queue::{BuilderKind, Claim, QueueConfig, Source};
 use crate::records::Snapshot;
@@ -34,8 +34,14 @@ pub(super) fn of_code(
     if agent.builder.kind == BuilderKind::Noop {
         return Err(JobError::BuildsNothing);
     }
-    if agent.containers.engine.is_podman() && agent.registry.is_none() {
-        return Err(JobError::NoRegistryForPodman);
+    if agent.registry.is_none() {
+        match &agent.engine {
+            JobEngine::Cluster(_) => return Err(JobError::NoRegistryForCluster),
+            JobEngine::Machine(containers) if containers.engine.is_podman() => {
+                return Err(JobError::NoRegistryForPodman);
+            }
+            JobEngine::Machine(_) => {}
+        }
     }
     let base = config
         .base_image
@@ -61,7 +67,7 @@ pub(super) fn of_code(
         _ => None,
     };
     if let Some(image) = agent.retry(|store| store.built(&key)).flatten()
-        && (agent.registry.is_some() || agent.containers.has_image(&image))
+        && (agent.registry.is_some() || agent.engine.has_image(&image))
     {
         return Ok((image, state));
     }
@@ -125,7 +131,9 @@ fn build(
             None => format!("mlbuild-job:{key}"),
         },
         push: agent.registry.is_some(),
-        with_docker: agent.builder.kind == BuilderKind::Docker,
+        // A cluster has nothing of this machine's Docker.
+        with_docker: agent.builder.kind == BuilderKind::Docker
+            && matches!(agent.engine, JobEngine::Machine(_)),
         base: base.cloned(),
         base_registries: base_registries(agent),
         log: code.with_extension("log"),

@@ -2,15 +2,18 @@
 
 use super::follow::JobOutcome;
 use super::handle::JobHandle;
-use super::state::Agent;
-use super::{recover, start};
+use super::state::{Agent, JobEngine};
+use super::{cluster, recover, start};
 use crate::queue::{Claim, End};
 
 /// Does a job.
 pub(super) fn run(agent: &Agent, claim: &Claim, handle: &JobHandle) {
-    let outcome = match &claim.started {
-        None => start::run(agent, claim, handle),
-        Some(started) => recover::run(agent, claim, started, handle),
+    let outcome = match (&agent.engine, &claim.started) {
+        (JobEngine::Cluster(at), _) => cluster::run(agent, at, claim, handle),
+        (JobEngine::Machine(containers), None) => start::run(agent, containers, claim, handle),
+        (JobEngine::Machine(containers), Some(started)) => {
+            recover::run(agent, containers, claim, started, handle)
+        }
     };
     match outcome {
         JobOutcome::Ended(end, remove) => finish(agent, claim, &end, remove.as_deref()),
@@ -34,8 +37,12 @@ fn finish(agent: &Agent, claim: &Claim, end: &End, remove: Option<&str>) {
         Some(None) => tell(agent, claim, "another agent has it"),
         None => return,
     }
-    if let Some(container) = remove {
-        agent.containers.remove(container);
+    match (&agent.engine, remove) {
+        (JobEngine::Machine(containers), Some(container)) => {
+            containers.remove(container);
+        }
+        (JobEngine::Cluster(at), Some(object)) => at.release(agent, object),
+        (_, None) => {}
     }
 }
 

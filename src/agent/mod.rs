@@ -1,4 +1,4 @@
-//! An agent: takes jobs from queues and runs them as containers.
+//! An agent: takes jobs from queues and runs them as containers, or as objects of a Kubernetes cluster.
 //!
 //! | step | file |
 //! | --- | --- |
@@ -11,6 +11,7 @@
 //! | calls that outlast the daemon's restarts | `containers` |
 //! | those calls, of Docker and of Podman | `container_api` |
 //! | which agents of this machine live | `alive` |
+//! | jobs as objects of a Kubernetes cluster | `cluster` |
 //! | what the threads share | `state`, `handle` |
 //!
 //! An agent may be ended at any moment, by SIGKILL too. What it has begun is known to the store or
@@ -19,6 +20,7 @@
 
 mod alive;
 mod builds;
+mod cluster;
 mod code;
 mod container_api;
 mod containers;
@@ -42,15 +44,20 @@ use mlbuild_manifests::RunId;
 use tokio::runtime::Handle;
 
 use self::alive::Alive;
+use self::cluster::JobCluster;
 use self::containers::Containers;
-use self::state::Agent;
-use crate::queue::{AgentRegistration, BuilderKind, LaunchConfig, Place, Store, StoreError};
+use self::state::{Agent, JobEngine};
+use crate::kubernetes::ClusterTarget;
+use crate::queue::{
+    AgentRegistration, BuilderKind, LaunchConfig, Place, QueueConfig, QueueKind, Store, StoreError,
+};
 use crate::records::this_host;
 use crate::reporter::Reporter;
 use crate::runtime::RuntimeCli;
 
 pub use self::builds::{BuildFailure, ImageBuild, ImageBuilds, RunningBuild};
 pub use self::error::{AgentError, JobError};
+pub use self::labels::RUN as RUN_LABEL;
 
 /// What an agent is to do.
 pub struct AgentRequest {
@@ -68,6 +75,8 @@ pub struct AgentRequest {
     pub lease: Duration,
     /// What starts containers: Docker or Podman.
     pub runtime_cli: RuntimeCli,
+    /// Which cluster, for queues of Kubernetes.
+    pub cluster: ClusterTarget,
     /// Whether it ends when nothing waits or runs in its queues.
     pub exit_when_idle: bool,
     /// Where queues and jobs are kept.
@@ -140,19 +149,25 @@ fn register_here(
     reporter: Arc<dyn Reporter>,
     runtime: Handle,
 ) -> Result<RegisteredAgent, AgentError> {
-    let (config, policy_file) = config(request.config, &*reporter)?;
+    let (mut config, policy_file) = config(request.config, &*reporter)?;
     let again = |error: &StoreError| state::told_to_wait(&*reporter, error);
     let store = Store::open_and_wait(&request.place, &again)?;
-    let queues = match (request.queues, config.queues) {
+    let queues = match (request.queues, std::mem::take(&mut config.queues)) {
         (given, _) if !given.is_empty() => given,
         (_, named) if !named.is_empty() => named,
         _ => return Err(AgentError::NoQueue),
     };
-    let containers = Containers::of(request.runtime_cli, runtime)?;
-    let engine = containers.engine.id();
-    if engine.is_empty() {
-        return Err(AgentError::NoEngineId(request.runtime_cli));
-    }
+    let is_of_cluster = kind_of(&queues, &store, &again)? == QueueKind::Kubernetes;
+    let choice = EngineChoice {
+        runtime_cli: request.runtime_cli,
+        cluster: request.cluster,
+        gpus: request.gpus,
+    };
+    let engine = if is_of_cluster {
+        on_cluster(choice, &config, policy_file.as_deref(), runtime, &*reporter)?
+    } else {
+        on_machine(choice, runtime)?
+    };
     let host = this_host().name;
     let session = RunId::generate().to_string();
     let own_name = || format!("{host}-{}", session[session.len() - 6..].to_lowercase());
@@ -160,12 +175,9 @@ fn register_here(
         name: request.name.unwrap_or_else(own_name),
         session,
         host,
-        engine,
+        engine: engine.id,
         queues,
-        gpus: match request.gpus {
-            GpuChoice::Found => containers.engine.gpus(),
-            GpuChoice::Ids(ids) => ids,
-        },
+        gpus: engine.gpus,
         lease: request.lease,
     };
     let alive = Alive::of(&registration.session);
@@ -178,7 +190,7 @@ fn register_here(
         store,
         _alive: alive,
         registration,
-        containers: Arc::new(containers),
+        engine: engine.engine,
         builder: config.builder,
         registry: config.registry,
         policy: config.policy,
@@ -197,6 +209,126 @@ fn register_here(
     Ok(RegisteredAgent {
         agent: Arc::new(agent),
         place: request.place,
+    })
+}
+
+/// What an agent is to start jobs on, as far as it was said.
+struct EngineChoice {
+    runtime_cli: RuntimeCli,
+    cluster: ClusterTarget,
+    gpus: GpuChoice,
+}
+
+/// What it starts jobs on.
+struct Engine {
+    engine: JobEngine,
+    /// What tells it from others.
+    id: String,
+    /// The GPUs that are handed out one by one.
+    gpus: Vec<String>,
+}
+
+/// What the jobs of queues become.
+fn kind_of(
+    queues: &[String],
+    store: &Store,
+    again: &dyn Fn(&StoreError),
+) -> Result<QueueKind, AgentError> {
+    let mut kinds = Vec::new();
+    for name in queues {
+        let queue = retry_starting(again, || store.queue(name))?;
+        // What can't be read fails its jobs, which tell why.
+        let config =
+            QueueConfig::parse(&queue.config, std::path::Path::new(name)).unwrap_or_default();
+        kinds.push((name, config.kind()));
+    }
+    let first = kinds.first().map_or(QueueKind::Docker, |(_, kind)| *kind);
+    if kinds.iter().all(|(_, kind)| *kind == first) {
+        return Ok(first);
+    }
+    let told = kinds
+        .iter()
+        .map(|(name, kind)| format!("{name} ({})", kind.as_str()));
+    Err(AgentError::SeveralKinds {
+        queues: told.collect(),
+    })
+}
+
+/// Docker or Podman of this machine.
+fn on_machine(choice: EngineChoice, runtime: Handle) -> Result<Engine, AgentError> {
+    if choice.cluster.is_chosen() {
+        return Err(AgentError::OfOtherKind {
+            what: "--namespace, --context and --kubeconfig choose a cluster",
+            kind: QueueKind::Docker.as_str(),
+        });
+    }
+    let containers = Containers::of(choice.runtime_cli, runtime)?;
+    let id = containers.engine.id();
+    if id.is_empty() {
+        return Err(AgentError::NoEngineId(choice.runtime_cli));
+    }
+    Ok(Engine {
+        id,
+        gpus: match choice.gpus {
+            GpuChoice::Found => containers.engine.gpus(),
+            GpuChoice::Ids(ids) => ids,
+        },
+        engine: JobEngine::Machine(Arc::new(containers)),
+    })
+}
+
+/// A cluster. What was said that holds for a machine alone is refused where it bounds, and named where it
+/// allows.
+fn on_cluster(
+    choice: EngineChoice,
+    config: &LaunchConfig,
+    file: Option<&std::path::Path>,
+    runtime: Handle,
+    reporter: &dyn Reporter,
+) -> Result<Engine, AgentError> {
+    let other = |what| AgentError::OfOtherKind {
+        what,
+        kind: QueueKind::Kubernetes.as_str(),
+    };
+    if choice.runtime_cli != RuntimeCli::Docker {
+        return Err(other(
+            "--runtime-cli chooses what starts containers on this machine",
+        ));
+    }
+    if matches!(&choice.gpus, GpuChoice::Ids(ids) if !ids.is_empty()) {
+        return Err(other("--gpus hands out GPUs of this machine"));
+    }
+    let policy = &config.policy;
+    let path = file.unwrap_or(std::path::Path::new("launch-config.yaml"));
+    for (key, is_said) in [
+        ("users", policy.users.is_some()),
+        ("gpus", policy.gpus.is_some()),
+        ("memory", policy.memory.is_some()),
+    ] {
+        if is_said {
+            let path = path.to_owned();
+            return Err(AgentError::BoundOfMachine { key, path });
+        }
+    }
+    for (key, list) in [
+        ("mounts", &policy.mounts),
+        ("env", &policy.env),
+        ("options", &policy.options),
+    ] {
+        if !list.is_empty() {
+            reporter.warning(format!(
+                "{}: `policy.{key}` is for containers of a machine; what manifests may hold stands under \
+                 policy.kubernetes",
+                path.display()
+            ));
+        }
+    }
+    let cluster = JobCluster::of(&choice.cluster, runtime)?;
+    reporter.note(format!("cluster: {}", cluster.shown()));
+    Ok(Engine {
+        id: cluster.id().to_owned(),
+        gpus: Vec::new(),
+        engine: JobEngine::Cluster(Arc::new(cluster)),
     })
 }
 

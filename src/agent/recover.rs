@@ -7,11 +7,13 @@
 //! lost in between, too.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use mlbuild_manifests::RunId;
 
+use super::containers::Containers;
 use super::follow::{JobOutcome, follow};
 use super::handle::JobHandle;
 use super::state::Agent;
@@ -22,14 +24,20 @@ use crate::records::{RunExit, StartedRun};
 const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Follows a container that runs or ran; has one that never did made anew.
-pub(super) fn run(agent: &Agent, claim: &Claim, start: &Start, handle: &JobHandle) -> JobOutcome {
+pub(super) fn run(
+    agent: &Agent,
+    containers: &Arc<Containers>,
+    claim: &Claim,
+    start: &Start,
+    handle: &JobHandle,
+) -> JobOutcome {
     let record = record_of(agent, claim, start);
     let id = &start.container;
-    let remove = agent.containers.is_to_go(id).then(|| id.clone());
+    let remove = containers.is_to_go(id).then(|| id.clone());
     let note =
         |container| agent.retry(|store| store.discard(&agent.registration, claim, container));
     let mut is_discarded = claim.is_discarded;
-    while let Some(state) = agent.containers.state(id) {
+    while let Some(state) = containers.state(id) {
         match state.status.as_str() {
             "created" => {
                 if note(Some(id.as_str())) != Some(true) {
@@ -37,23 +45,23 @@ pub(super) fn run(agent: &Agent, claim: &Claim, start: &Start, handle: &JobHandl
                 }
                 is_discarded = true;
                 // Docker refuses where it runs by now.
-                if agent.containers.remove(id) {
+                if containers.remove(id) {
                     break;
                 }
             }
             // Somebody removes it already; what it was, the events tell.
-            "dead" if agent.containers.remove(id) => break,
+            "dead" if containers.remove(id) => break,
             "dead" | "removing" => thread::sleep(RETRY_INTERVAL),
             _ => {
                 if is_discarded {
                     note(None);
                 }
-                return follow(agent, claim, id, record, remove, handle);
+                return follow(agent, containers, claim, id, record, remove, handle);
             }
         }
     }
     // It is gone. What does Docker remember?
-    let events = agent.containers.events(id);
+    let events = containers.events(id);
     let find = |action: &str| events.iter().find(|event| event.action == action);
     let code = find("die").and_then(|event| event.actor.attributes.get("exitCode"));
     let code = code.and_then(|code| code.parse::<i64>().ok());
@@ -80,7 +88,8 @@ pub(super) fn run(agent: &Agent, claim: &Claim, start: &Start, handle: &JobHandl
     JobOutcome::Ended(end, None)
 }
 
-fn record_of(agent: &Agent, claim: &Claim, start: &Start) -> Option<StartedRun> {
+/// The record that was begun.
+pub(super) fn record_of(agent: &Agent, claim: &Claim, start: &Start) -> Option<StartedRun> {
     let record = StartedRun::resume(Path::new(&start.records), &run_id(start)?);
     record.unwrap_or_else(|error| {
         let text = format!("job {}: {error}", claim.id);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::handle::JobHandle;
 use super::job;
-use super::state::{Agent, RETRY_INTERVAL};
+use super::state::{Agent, JobEngine, RETRY_INTERVAL};
 use crate::queue::{Claim, Place, StoreError};
 
 /// How often it is looked for jobs that wait for their retry: when one is due, the store changes
@@ -46,7 +46,14 @@ pub(super) fn serve(agent: &Arc<Agent>, place: &Place) -> Result<(), StoreError>
         }
     }
     if agent.is_stopping() && !agent.jobs().is_empty() {
-        let text = "containers go on; the next agent on this machine takes them over";
+        let text = match &agent.engine {
+            JobEngine::Machine(_) => {
+                "containers go on; the next agent on this machine takes them over"
+            }
+            JobEngine::Cluster(_) => {
+                "what runs goes on; the next agent of this cluster takes it over"
+            }
+        };
         agent.reporter.note(text);
     }
     for handle in agent.jobs().values() {
@@ -101,7 +108,7 @@ fn look_for_cancelled(agent: &Arc<Agent>) -> Result<(), StoreError> {
     for held in agent.store.held(&agent.registration)? {
         let handle = agent.jobs().get(&held.id).cloned();
         if let Some(handle) = handle.filter(|_| held.cancelled) {
-            handle.cancel(&agent.containers);
+            handle.cancel();
         }
     }
     Ok(())
@@ -125,7 +132,11 @@ fn take_over(agent: &Arc<Agent>) -> Result<(), StoreError> {
         agent.reporter.note(format!("job {}: taken over", claim.id));
         start(agent, claim);
     }
-    for left in agent.containers.left(&agent.store_id) {
+    let containers = match &agent.engine {
+        JobEngine::Machine(containers) => containers,
+        JobEngine::Cluster(at) => return at.release_left(agent, |job| agent.store.is_over(job)),
+    };
+    for left in containers.left(&agent.store_id) {
         let is_needed = if left.is_ended {
             // Of those who were lost between writing down a job's end and removing what ran it.
             !left.is_to_go || !agent.store.is_over(&left.job)?
@@ -134,7 +145,7 @@ fn take_over(agent: &Arc<Agent>) -> Result<(), StoreError> {
             agent.store.needs(&left.job, left.fencing_token, &left.id)?
         };
         if !is_needed {
-            agent.containers.remove(&left.id);
+            containers.remove(&left.id);
         }
     }
     Ok(())

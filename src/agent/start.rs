@@ -5,9 +5,11 @@
 //! whether that yes was given.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use mlbuild_manifests::RunId;
 
+use super::containers::Containers;
 use super::error::JobError;
 use super::follow::{JobOutcome, follow};
 use super::handle::JobHandle;
@@ -15,16 +17,21 @@ use super::state::Agent;
 use super::{image, labels};
 use crate::env_vars::WANDB_API_KEY;
 use crate::queue::{
-    Claim, End, JobFacts, PolicyError, PolicyQuestion, QueueConfig, QueueConfigError, Source,
-    Start, override_of, without_gpus,
+    Claim, End, JobFacts, PolicyError, PolicyQuestion, QueueConfig, QueueConfigError, QueueKind,
+    Source, Start, override_of, split_overrides, without_gpus,
 };
 use crate::records::{RunExit, StartedRun};
 use crate::runtime::{Options, RunSpec};
 use crate::start::job::{JobStart, Prepared, has_tracker_key};
 
 /// Does the job from its beginning to its end.
-pub(super) fn run(agent: &Agent, claim: &Claim, handle: &JobHandle) -> JobOutcome {
-    match prepare_and_start(agent, claim, handle) {
+pub(super) fn run(
+    agent: &Agent,
+    containers: &Arc<Containers>,
+    claim: &Claim,
+    handle: &JobHandle,
+) -> JobOutcome {
+    match prepare_and_start(agent, containers, claim, handle) {
         Ok(outcome) => outcome,
         // What a signal for the agent broke is no failure of the job.
         Err(_) if agent.is_stopping() => JobOutcome::NotStarted,
@@ -33,7 +40,7 @@ pub(super) fn run(agent: &Agent, claim: &Claim, handle: &JobHandle) -> JobOutcom
 }
 
 /// How a job ended that failed.
-fn failed(agent: &Agent, error: JobError, handle: &JobHandle) -> End {
+pub(super) fn failed(agent: &Agent, error: JobError, handle: &JobHandle) -> End {
     End {
         error: Some((agent.words)(error)),
         cancelled: handle.is_cancelled(),
@@ -41,13 +48,33 @@ fn failed(agent: &Agent, error: JobError, handle: &JobHandle) -> End {
     }
 }
 
+/// The id of the run of a job's try.
+///
+/// # Errors
+/// Where the job's id is none of a run.
+pub(super) fn run_id_of(claim: &Claim) -> Result<RunId, JobError> {
+    Ok(match claim.attempt {
+        1 => claim.id.parse(),
+        attempt => format!("{}-{attempt}", claim.id).parse(),
+    }?)
+}
+
 fn prepare_and_start(
     agent: &Agent,
+    containers: &Arc<Containers>,
     claim: &Claim,
     handle: &JobHandle,
 ) -> Result<JobOutcome, JobError> {
     let config = QueueConfig::parse(&claim.config, Path::new(&format!("queue {}", claim.queue)))
         .map_err(QueueConfigError::from)?;
+    let (values, overrides) = split_overrides(&claim.overrides);
+    if config.kind() != QueueKind::Docker {
+        return Err(JobError::OtherKind {
+            queue: claim.queue.clone(),
+            kind: config.kind().as_str(),
+        });
+    }
+    let config = config.of_job(&values, &overrides)?;
     let (image, code) = match &claim.source {
         Source::Image { image } => (image.clone(), None),
         source => image::of_code(agent, claim, source, &config, handle)?,
@@ -55,11 +82,8 @@ fn prepare_and_start(
     if handle.is_cancelled() {
         return Ok(JobOutcome::cancelled());
     }
-    let run_id: RunId = match claim.attempt {
-        1 => claim.id.parse(),
-        attempt => format!("{}-{attempt}", claim.id).parse(),
-    }?;
-    let prepared = prepare(agent, claim, &config, &image, &run_id)?;
+    let run_id = run_id_of(claim)?;
+    let prepared = prepare(agent, containers, claim, &config, &image, &run_id)?;
     let container = create(agent, claim, &prepared)?;
     let start = Start {
         container,
@@ -67,7 +91,7 @@ fn prepare_and_start(
         records: agent.project.to_string_lossy().into_owned(),
         image: prepared.image().to_owned(),
     };
-    if let Some(outcome) = refused(agent, claim, &start) {
+    if let Some(outcome) = refused(agent, containers, claim, &start) {
         return Ok(outcome);
     }
     // From here on the job counts as started, whoever has it. A record that is there already is of
@@ -76,13 +100,14 @@ fn prepare_and_start(
     let record = match prepared.write(&agent.project, code, &*agent.reporter) {
         Ok(record) => record,
         Err(error) => {
-            agent.containers.remove(&start.container);
+            containers.remove(&start.container);
             let end = failed(agent, error.into(), handle);
             return Ok(JobOutcome::Ended(end, None));
         }
     };
     Ok(start_container(
         agent,
+        containers,
         claim,
         &start,
         record,
@@ -94,14 +119,16 @@ fn prepare_and_start(
 /// Pulls what is missing, and decides everything about the container.
 fn prepare<'a>(
     agent: &'a Agent,
+    containers: &'a Containers,
     claim: &Claim,
     config: &QueueConfig,
     image: &str,
     run_id: &RunId,
 ) -> Result<Prepared<'a>, JobError> {
-    let overrides = claim.overrides.iter().map(|text| override_of(text));
+    let (_, overrides) = split_overrides(&claim.overrides);
+    let overrides = overrides.into_iter().map(override_of);
     let overrides: Options = overrides.collect::<Result<_, QueueConfigError>>()?;
-    let facts = JobFacts::of(&claim.source, image, run_id.as_str());
+    let facts = JobFacts::of(&claim.source, image, run_id.as_str(), &claim.command);
     let (mut spec, own) = config.spec_of(&facts, &claim.command, overrides.clone())?;
     spec.options = without_gpus(spec.options);
     let home = std::env::var_os("HOME").map(PathBuf::from);
@@ -125,9 +152,8 @@ fn prepare<'a>(
         folder: &agent.folder,
         hands_key: hands_key(agent, claim, config),
     };
-    let engine = &agent.containers.engine;
-    let prepared = engine.prepare(start, &*agent.reporter);
-    Ok(agent.containers.wait(prepared)?)
+    let prepared = containers.engine.prepare(start, &*agent.reporter);
+    Ok(containers.wait(prepared)?)
 }
 
 /// Whether a job gets the tracker's key of this machine: where the queue or the policy names it. Where
@@ -183,12 +209,17 @@ fn create(agent: &Agent, claim: &Claim, prepared: &Prepared<'_>) -> Result<Strin
 }
 
 /// Asks the store for its yes; without it the container goes.
-fn refused(agent: &Agent, claim: &Claim, start: &Start) -> Option<JobOutcome> {
+fn refused(
+    agent: &Agent,
+    containers: &Containers,
+    claim: &Claim,
+    start: &Start,
+) -> Option<JobOutcome> {
     let may = agent.retry(|store| store.begin(&agent.registration, claim, start));
     if may == Some(true) {
         return None;
     }
-    agent.containers.remove(&start.container);
+    containers.remove(&start.container);
     Some(match may {
         // Cancelled, or lost: the store tells the two apart.
         Some(_) => JobOutcome::cancelled(),
@@ -199,6 +230,7 @@ fn refused(agent: &Agent, claim: &Claim, start: &Start) -> Option<JobOutcome> {
 /// Starts the container, and follows it to its end.
 fn start_container(
     agent: &Agent,
+    containers: &Arc<Containers>,
     claim: &Claim,
     start: &Start,
     record: StartedRun,
@@ -208,7 +240,7 @@ fn start_container(
     let container = &start.container;
     let text = format!("job {}: {}", claim.id, start.image);
     agent.reporter.note(text);
-    if let Err(why) = agent.containers.start(container) {
+    if let Err(why) = containers.start(container) {
         if agent.retry(|store| store.has(&agent.registration, claim)) != Some(true) {
             // Whoever has the job now may have removed the container.
             return JobOutcome::Lost;
@@ -218,5 +250,13 @@ fn start_container(
         return JobOutcome::Ended(end, Some(container.clone()));
     }
     let remove = remove.then(|| container.clone());
-    follow(agent, claim, container, Some(record), remove, handle)
+    follow(
+        agent,
+        containers,
+        claim,
+        container,
+        Some(record),
+        remove,
+        handle,
+    )
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::alive::Alive;
 use super::builds::ImageBuilds;
+use super::cluster::JobCluster;
 use super::containers::Containers;
 use super::error::JobError;
 use super::handle::JobHandle;
@@ -18,6 +19,24 @@ use crate::reporter::Reporter;
 /// How long before a store that doesn't answer is asked again.
 pub(super) const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
+/// What jobs are started on.
+pub(super) enum JobEngine {
+    /// Docker or Podman.
+    Machine(Arc<Containers>),
+    /// A Kubernetes cluster.
+    Cluster(Arc<JobCluster>),
+}
+
+impl JobEngine {
+    /// Whether an image is there without being pulled.
+    pub(super) fn has_image(&self, name: &str) -> bool {
+        match self {
+            Self::Machine(containers) => containers.has_image(name),
+            Self::Cluster(_) => false,
+        }
+    }
+}
+
 /// An agent at work. Its threads share it.
 pub(super) struct Agent {
     pub(super) store: Store,
@@ -26,7 +45,8 @@ pub(super) struct Agent {
     pub(super) registration: AgentRegistration,
     /// Held for as long as this process is there.
     pub(super) _alive: Option<Alive>,
-    pub(super) containers: Arc<Containers>,
+    /// What jobs are started on.
+    pub(super) engine: JobEngine,
     pub(super) builder: Builder,
     pub(super) registry: Option<Destination>,
     /// What jobs may do on this machine.

@@ -218,6 +218,18 @@ impl KubernetesError {
         }
     }
 
+    /// Whether the same question may be answered later: what the cluster has done meanwhile isn't known.
+    pub fn may_pass(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable { .. }
+                | Self::Failed { .. }
+                | Self::Unknown { .. }
+                | Self::LogIn { .. }
+                | Self::Unauthorized { .. }
+        )
+    }
+
     /// What kind of failure it is.
     pub fn kind(&self) -> ErrorKind {
         match self {

@@ -1,5 +1,5 @@
-//! A Kubernetes cluster: the log-in, Jobs made and removed, their pods followed to the end, logs,
-//! programs in a running pod, and the image that a pod of the cluster runs.
+//! A Kubernetes cluster: the log-in, Jobs and objects of any other kind made and removed, their pods
+//! followed to the end, logs, programs in a running pod, and the image that a pod of the cluster runs.
 //!
 //! What a Job holds is `runtime`'s business; what is printed, the commands'.
 
@@ -10,7 +10,9 @@ mod image_id;
 mod jobs;
 mod limited;
 mod logs;
+mod objects;
 mod own_pod;
+mod progress;
 pub mod rbac;
 mod state;
 
@@ -23,7 +25,9 @@ pub use exec::Program;
 pub use image_id::ImageId;
 pub use jobs::FoundJob;
 pub use logs::LogLines;
+pub use objects::{FoundObject, ObjectKind, ObjectRef};
 pub use own_pod::{Mounts, OwnPodError, Running, mounts, running};
+pub use progress::{Progress, is_endless, progress};
 pub use state::{End, State, look};
 
 /// A cluster, as one user and in one namespace.

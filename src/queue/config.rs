@@ -1,4 +1,7 @@
-//! A queue's configuration: JSON or YAML whose keys are the options of `docker run`.
+//! A queue's configuration: JSON or YAML whose keys are the options of `docker run`, or a Kubernetes
+//! manifest.
+
+mod tree;
 
 use std::fmt;
 use std::path::Path;
@@ -8,8 +11,10 @@ use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, Vis
 use super::error::QueueConfigError;
 use super::job::GpuNeed;
 use super::macros::{self, JobFacts};
+use super::manifest::Manifest;
 use super::other_resource;
 use super::secret;
+use super::template::{self, TemplateVariables};
 use crate::config::{ConfigError, Values};
 use crate::runtime::{self, Device, FLAGS, Flag, Options, Owner, RunSpec, Setting, Value};
 
@@ -23,14 +28,55 @@ pub struct QueueConfig {
     /// Options that a launch may set, by their long names: `overrides`. `None`: all that agents let
     /// pass.
     pub overrides: Option<Vec<String>>,
+    /// The object that is made for a job, in a queue of Kubernetes.
+    pub manifest: Option<Manifest>,
+    /// Template variables: what launches give values for.
+    pub(super) variables: TemplateVariables,
+    /// The configuration with these in it, where there are any, without W&B's words around it.
+    pub(super) template: Option<serde_json::Value>,
+}
+
+/// What jobs of a queue become.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QueueKind {
+    /// Containers of Docker or Podman.
+    Docker,
+    /// Objects of a Kubernetes cluster.
+    Kubernetes,
+}
+
+impl QueueKind {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Docker => "docker",
+            Self::Kubernetes => "kubernetes",
+        }
+    }
 }
 
 impl QueueConfig {
+    /// What jobs become.
+    pub fn kind(&self) -> QueueKind {
+        match self.manifest {
+            Some(_) => QueueKind::Kubernetes,
+            None => QueueKind::Docker,
+        }
+    }
+
     /// Reads a configuration that came from `path`.
     ///
     /// # Errors
     /// With the place of what is wrong.
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        match tree::read(text, path)? {
+            Some(config) => Ok(config),
+            None => Self::of_options(text, path),
+        }
+    }
+
+    /// Reads one of docker's options alone.
+    fn of_options(text: &str, path: &Path) -> Result<Self, ConfigError> {
         let invalid = |line: usize, column: usize, message: String| {
             let (message, hint) = match message.split_once(HINT) {
                 Some((message, hint)) => (message.to_owned(), Some(hint.to_owned())),
@@ -151,14 +197,7 @@ struct Checked(&'static Flag);
 impl<'de> DeserializeSeed<'de> for Checked {
     type Value = Vec<Setting>;
     fn deserialize<D: Deserializer<'de>>(self, input: D) -> Result<Vec<Setting>, D::Error> {
-        // A number, say, is no number where a template variable stands: that is what is wrong.
-        let settings =
-            Values(self.0).deserialize(input).map_err(|error| {
-                match macros::check_text(&error.to_string()) {
-                    Ok(()) => error,
-                    Err(better) => de::Error::custom(format!("{}: {better}", self.0.name)),
-                }
-            })?;
+        let settings = Values(self.0).deserialize(input)?;
         for setting in &settings {
             secret::refuse(setting).map_err(de::Error::custom)?;
             macros::check(setting)
@@ -390,9 +429,6 @@ mod tests {
     #[test]
     fn queues_of_other_resources_are_named() {
         for (text, wanted) in [
-            ("apiVersion: batch/v1\nkind: Job", "a Kubernetes queue"),
-            ("kind: Job\nspec:\n  tasks: []", "a Kubernetes queue"),
-            ("spec:\n  template: {}", "a Kubernetes or Vertex AI queue"),
             (
                 "{\"RoleArn\": \"arn:aws:iam::1:role/r\"}",
                 "an Amazon SageMaker queue",
@@ -475,7 +511,7 @@ mod tests {
             name: "cracks".into(),
             digest: String::new(),
         };
-        let facts = JobFacts::of(&source, "r.example/a@sha256:0", "01A");
+        let facts = JobFacts::of(&source, "r.example/a@sha256:0", "01A", &[]);
         let overrides = vec![override_of("label=of=${image_uri}").unwrap()];
         let (spec, _) = config
             .spec_of(&facts, &[], overrides.into_iter().collect())
@@ -496,9 +532,9 @@ mod tests {
                 "env: `${HOME}`",
             ),
             (
-                "cpus: '{{cpus}}'\n",
-                "q.yaml:1:",
-                "cpus: template variables",
+                "rm: true\ncpus: '{{cpus}}'\n",
+                "q.yaml:2:",
+                "`{{cpus}}` is described nowhere",
             ),
             (
                 "{\"label\": \"team=${entity_name}\"}",

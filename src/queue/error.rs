@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use super::macros::MacroError;
+use super::manifest::ManifestError;
 use super::secret::SecretError;
+use super::template::TemplateError;
 use crate::config::ConfigError;
 use crate::error::ErrorKind;
 
@@ -56,6 +58,18 @@ pub enum QueueConfigError {
     /// A macro that stands for nothing.
     #[error(transparent)]
     Macro(#[from] MacroError),
+    /// A template variable, or the value that a launch gives it.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+    /// With the values of a launch, the configuration isn't one any more.
+    #[error("with these template variables: {why}")]
+    Filled {
+        /// Why.
+        why: String,
+    },
+    /// A manifest, or what a launch sets in it.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
     /// Not a number of GPUs.
     #[error("gpus {gpus}: not all, a number, or device=IDS")]
     Gpus {

@@ -2,12 +2,14 @@
 //! something of the job.
 //!
 //! W&B's documentation, "Set up launch queue": `${image_uri}`, `${project_name}`, `${run_id}`,
-//! `${run_name}` and `${entity_name}`; any other name stands for a variable of the agent there, which
-//! here reaches a job by name alone. `$${` stands for `${`.
+//! `${run_name}`, `${entity_name}`, and in its agent `${author}`; any other name stands for a variable of
+//! the agent there, which here reaches a job by name alone. `${entry_point}` is the job's command. `$${`
+//! stands for `${`.
 
 use super::error::QueueConfigError;
 use super::job::Source;
-use crate::runtime::{Options, Setting};
+use super::template;
+use crate::runtime::{Options, Setting, shell_line};
 
 /// What macros stand for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,11 +20,13 @@ pub struct JobFacts {
     pub run_id: String,
     /// `${project_name}`: the folder, repository or image that the job was launched from.
     pub project_name: String,
+    /// `${entry_point}`: the command as a shell reads it; empty where it is the image's own.
+    pub entry_point: String,
 }
 
 impl JobFacts {
     /// The facts of a job.
-    pub fn of(source: &Source, image_uri: &str, run_id: &str) -> Self {
+    pub fn of(source: &Source, image_uri: &str, run_id: &str, command: &[String]) -> Self {
         let from = match source {
             Source::Image { image } => {
                 let name = image.split('@').next().unwrap_or(image);
@@ -40,6 +44,7 @@ impl JobFacts {
             image_uri: image_uri.to_owned(),
             run_id: run_id.to_owned(),
             project_name: plain(from),
+            entry_point: shell_line(command),
         }
     }
 
@@ -48,6 +53,7 @@ impl JobFacts {
             "image_uri" => &self.image_uri,
             "run_id" | "run_name" => &self.run_id,
             "project_name" => &self.project_name,
+            "entry_point" => &self.entry_point,
             _ => return None,
         })
     }
@@ -69,19 +75,20 @@ fn plain(name: &str) -> String {
 pub enum MacroError {
     /// W&B's, without a counterpart.
     #[error(
-        "`${{{0}}}` stands for nothing here: a queue of mlbuild has no entity; write its name out"
+        "`${{{0}}}` stands for nothing here: a queue of mlbuild has no entity and no authors; write the \
+         name out"
     )]
     Entity(String),
     /// Any other.
     #[error(
-        "`${{{0}}}` is none of the macros image_uri, project_name, run_id and run_name; a variable of \
-         the agent reaches a job by its name alone (env: NAME), and `$${{` stands for `${{` itself"
+        "`${{{0}}}` is none of the macros image_uri, project_name, run_id, run_name and entry_point; a \
+         variable of the agent reaches a job by its name alone (env: NAME), and `$${{` stands for `${{` \
+         itself"
     )]
     Unknown(String),
     /// A template variable.
     #[error(
-        "template variables aren't filled in: for `{{{{{0}}}}}` write a value, and name the option \
-         under `overrides` to let launches choose another"
+        "`{{{{{0}}}}}`: template variables stand in a queue's configuration; --set-var gives them values"
     )]
     Template(String),
 }
@@ -100,13 +107,14 @@ pub(super) fn check(setting: &Setting) -> Result<(), MacroError> {
 /// # Errors
 /// As [`check`].
 pub(super) fn check_text(text: &str) -> Result<(), MacroError> {
-    if let Some(name) = template_variable(text) {
+    if let Some(name) = template::name_in(text) {
         return Err(MacroError::Template(name.to_owned()));
     }
     let sample = JobFacts {
         image_uri: "image".into(),
         run_id: "run".into(),
         project_name: "project".into(),
+        entry_point: "command".into(),
     };
     fill(text, &sample).map(drop)
 }
@@ -131,7 +139,11 @@ pub(super) fn filled(options: Options, facts: &JobFacts) -> Result<Options, Queu
     options.iter().cloned().map(fill_one).collect()
 }
 
-fn fill(text: &str, facts: &JobFacts) -> Result<String, MacroError> {
+/// A text, with macros filled in.
+///
+/// # Errors
+/// A macro that stands for nothing.
+pub(super) fn fill(text: &str, facts: &JobFacts) -> Result<String, MacroError> {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find("${") {
@@ -149,25 +161,15 @@ fn fill(text: &str, facts: &JobFacts) -> Result<String, MacroError> {
         };
         match facts.get(name) {
             Some(value) => out.push_str(value),
-            None if name == "entity_name" => return Err(MacroError::Entity(name.to_owned())),
+            None if matches!(name, "entity_name" | "author") => {
+                return Err(MacroError::Entity(name.to_owned()));
+            }
             None => return Err(MacroError::Unknown(name.to_owned())),
         }
         rest = after;
     }
     out.push_str(rest);
     Ok(out)
-}
-
-/// The name in `{{name}}`. Docker's own templates begin with a dot: `{{.Name}}`.
-fn template_variable(text: &str) -> Option<&str> {
-    let mut pieces = text.split("{{");
-    pieces.next();
-    pieces.find_map(|piece| {
-        let (name, _) = piece.split_once("}}")?;
-        let name = name.trim();
-        let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
-        (!name.is_empty() && name.chars().all(is_name)).then_some(name)
-    })
 }
 
 #[cfg(test)]
@@ -180,7 +182,8 @@ mod tests {
             revision: "main".into(),
             commit: "0".repeat(40),
         };
-        JobFacts::of(&source, "r.example/me/a@sha256:0", "01ABC")
+        let command = ["python", "a b.py"].map(str::to_owned);
+        JobFacts::of(&source, "r.example/me/a@sha256:0", "01ABC", &command)
     }
 
     #[test]
@@ -192,6 +195,7 @@ mod tests {
                 "/out/${project_name}/${run_name}:/out",
                 "/out/Cracks/01ABC:/out",
             ),
+            ("${entry_point}", "python 'a b.py'"),
             ("${image_uri}", "r.example/me/a@sha256:0"),
             ("$${run_id} ${run_id}", "${run_id} 01ABC"),
             ("é${run_id}é", "é01ABCé"),
@@ -205,6 +209,7 @@ mod tests {
     fn what_stands_for_nothing_is_refused_by_name() {
         for (text, name) in [
             ("${entity_name}", "${entity_name}"),
+            ("${author}", "${author}"),
             ("a${HOME}b", "${HOME}"),
             ("${}", "${}"),
             ("${run_id", "${run_id}"),
@@ -230,7 +235,7 @@ mod tests {
         }
         let image = |image: &str| {
             let image = image.to_owned();
-            JobFacts::of(&Source::Image { image }, "i", "r").project_name
+            JobFacts::of(&Source::Image { image }, "i", "r", &[]).project_name
         };
         assert_eq!(image("r.example:5000/me/cracks:v1@sha256:0"), "cracks");
         assert_eq!(image("cracks"), "cracks");

@@ -2,17 +2,7 @@
 //! that only they have.
 
 /// What each resource is called, its keys at the top of a configuration, and what to do in its place.
-const RESOURCES: [(&str, &[&str], &str); 4] = [
-    (
-        "a Kubernetes queue",
-        &["apiVersion", "apiversion", "kind", "metadata"],
-        "mlbuild submit runs an image as a Job of a cluster",
-    ),
-    (
-        "a Kubernetes or Vertex AI queue",
-        &["spec"],
-        "mlbuild submit runs an image as a Job of a cluster",
-    ),
+const RESOURCES: [(&str, &[&str], &str); 2] = [
     (
         "an Amazon SageMaker queue",
         &[
@@ -22,6 +12,7 @@ const RESOURCES: [(&str, &[&str], &str); 4] = [
             "RoleArn",
             "StoppingCondition",
             "TrainingJobName",
+            "sagemaker",
         ],
         "SageMaker starts jobs by Amazon's interface alone: leave the queue to wandb launch-agent",
     ),
@@ -32,6 +23,7 @@ const RESOURCES: [(&str, &[&str], &str); 4] = [
             "staging_bucket",
             "worker_pool_specs",
             "workerPoolSpecs",
+            "gcp-vertex",
         ],
         "Vertex AI starts jobs by Google's interface alone: leave the queue to wandb launch-agent",
     ),
@@ -40,7 +32,9 @@ const RESOURCES: [(&str, &[&str], &str); 4] = [
 /// What is wrong with a key, and what to do, where it is of another resource's queue.
 pub(super) fn told_by(key: &str) -> Option<(String, &'static str)> {
     let (resource, _, hint) = RESOURCES.iter().find(|(_, keys, _)| keys.contains(&key))?;
-    let why =
-        format!("`{key}` is of {resource}: agents here start containers with Docker or Podman");
+    let why = format!(
+        "`{key}` is of {resource}: agents here start containers with Docker or Podman, or objects of a \
+         Kubernetes cluster"
+    );
     Some((why, hint))
 }

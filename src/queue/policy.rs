@@ -16,8 +16,11 @@
 //!   users: ["1000:1000"]               # whom containers run as; without it: anybody
 //!   gpus: 4                            # most that a job gets
 //!   memory: 64g                        # most that a job gets, and what it gets without a word
+//!   kubernetes:                        # what manifests may hold, see `cluster`
+//!     objects: [secret/wandb]
 //! ```
 
+mod cluster;
 mod error;
 #[cfg(test)]
 mod tests;
@@ -28,6 +31,7 @@ use super::config::QueueConfig;
 use crate::runtime::{Options, RunSpec, Setting, Value, find};
 use crate::trust;
 
+pub use cluster::{ClusterPolicy, may_set};
 pub use error::PolicyError;
 
 /// What jobs may do on the machine of an agent.
@@ -48,6 +52,8 @@ pub struct Policy {
     pub gpus: Option<u32>,
     /// Most memory that a job gets, as `--memory` has it.
     pub memory: Option<String>,
+    /// What manifests may hold.
+    pub kubernetes: ClusterPolicy,
 }
 
 /// A job as it is to be started.

@@ -16,6 +16,16 @@ pub struct SecretError {
     name: String,
 }
 
+/// Whether the value of a variable looks like a secret.
+pub(super) fn is_one(name: &str, value: &str) -> bool {
+    is_secret(name, value)
+}
+
+/// Whether a text holds what looks like a secret.
+pub(super) fn holds_one(text: &str) -> bool {
+    holds_secret(text)
+}
+
 /// Refuses a setting that holds what looks like a secret.
 ///
 /// # Errors

@@ -50,7 +50,7 @@ impl PendingRecord {
     }
 
     /// Of a project whose folder isn't where the code is from.
-    pub(super) fn of(project: &Path, code: Option<Snapshot>) -> Self {
+    pub(crate) fn of(project: &Path, code: Option<Snapshot>) -> Self {
         Self {
             place: RecordsPlace::of(project),
             code: Code::Known(code.map(Box::new)),

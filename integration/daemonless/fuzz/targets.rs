@@ -75,6 +75,7 @@ pub const TARGETS: [Target; 10] = [
         seeds: &[
             b"max_jobs: 2\nqueues: [gpu]\nbuilder:\n  type: docker\n  accelerator:\n    base_image: a:1\nregistry:\n  uri: r.example/x\npolicy:\n  mounts: [/mnt]\n  memory: 64g\n",
             b"env: [A=1, B]\nvolume: /mnt:/mnt\ngpus: all\noverrides: [shm-size]\n",
+            b"kind: Job\nmetadata: {name: 'a-${run_id}'}\nspec:\n  template:\n    spec:\n      containers:\n      - image: ${image_uri}\n        resources: {limits: {cpu: '{{n}}'}}\ntemplate_variables:\n  n: {schema: {type: integer, default: 1, maximum: 8}}\n",
             b"{\"env\": [\"A=1\"], \"rm\": true, \"builder\": {\"accelerator\": {\"base_image\": \"x\"}}}",
         ],
     },
@@ -229,12 +230,20 @@ fn resolver_answer(data: &[u8]) -> String {
     })
 }
 
-/// An agent's file, and a queue's.
+/// An agent's file, and a queue's; one that is taken is so for a job, whatever that sets.
 fn launch_config(data: &[u8]) -> String {
     let text = String::from_utf8_lossy(data);
     let agent = LaunchConfig::parse(&text);
     let queue = QueueConfig::parse(&text, Path::new("q"));
-    said(&agent) + &said(&queue)
+    let set = text.lines().last().unwrap_or_default();
+    let job = queue.as_ref().ok().map(|queue| {
+        let with_defaults = queue.clone().of_job(&Default::default(), &[]);
+        (
+            with_defaults,
+            queue.clone().of_job(&Default::default(), &[set]),
+        )
+    });
+    said(&agent) + &said(&queue) + &format!("{:?}", job.map(|(a, b)| (a.is_ok(), b.is_ok())))
 }
 
 /// It stays in the folder.

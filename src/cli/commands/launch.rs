@@ -15,8 +15,8 @@ use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::support::format::Format;
 use crate::cli::support::output;
 use crate::queue::{
-    GpuNeed, NewJob, QueueConfig, QueueConfigError, Source, archive, gpu_need, may_override,
-    override_of,
+    GpuNeed, NewJob, Queue, QueueConfig, QueueConfigError, QueueKind, Source, archive, gpu_need,
+    may_override, may_set, override_of, split_overrides, template_override,
 };
 use crate::records::{Git, GitError};
 use crate::runtime::{Options, shell_line};
@@ -41,9 +41,12 @@ pub struct LaunchArgs {
     /// Run this commit's code: a repository, `@`, and a branch, tag or commit.
     #[arg(long, value_name = "URL@REV")]
     pub git: Option<String>,
-    /// An option of docker run for this job: `shm-size=8g`, `env=A=1`, `init`.
+    /// An option of docker run for this job: `shm-size=8g`, `env=A=1`, `init`. In a queue of Kubernetes, a place of its manifest: `spec.template.spec.nodeSelector.pool=a100`.
     #[arg(long = "set", value_name = "OPTION=VALUE")]
     pub overrides: Vec<String>,
+    /// A value for a template variable of the queue.
+    #[arg(long = "set-var", value_name = "NAME=VALUE", value_parser = variable)]
+    pub variables: Vec<(String, String)>,
     /// GPUs that the job needs: a number, all, or their numbers as `0,1,`.
     #[arg(long, value_name = "N|all|IDS,", value_parser = gpus)]
     pub gpus: Option<GpuNeed>,
@@ -83,8 +86,6 @@ pub struct LaunchArgs {
 /// # Errors
 /// Where the queue isn't there, an option is wrong, or the code can't be had.
 pub fn run(args: &LaunchArgs) -> CommandResult {
-    let overrides = args.overrides.iter().map(|text| override_of(text));
-    let overrides: Options = overrides.collect::<Result<_, QueueConfigError>>()?;
     let sweep = args
         .sweep
         .as_deref()
@@ -99,20 +100,14 @@ pub fn run(args: &LaunchArgs) -> CommandResult {
         .try_for_each(|command| refuse_secrets(command))?;
     let store = args.store.open()?;
     let queue = store.queue(&args.queue)?;
-    let config = QueueConfig::parse(&queue.config, Path::new(&queue.name))?;
-    may_override(&config, &overrides)?;
-    let gpus = gpus_of(args, &config, overrides)?;
+    let overrides = overrides_of(args);
+    let gpus = gpus_of_job(args, &queue, &overrides)?;
     let (source, archive) = source(args)?;
     let jobs = commands.into_iter().map(|command| {
         let job = NewJob {
             queue: args.queue.clone(),
             source: source.clone(),
-            overrides: args
-                .overrides
-                .iter()
-                .filter(|text| !text.is_empty())
-                .cloned()
-                .collect(),
+            overrides: overrides.clone(),
             command: command.to_vec(),
             gpus: gpus.clone(),
             retries: args.retries,
@@ -150,6 +145,38 @@ fn refuse_secrets(command: &[String]) -> CommandResult {
     Err(CommandError::user(message).hint(
         "everybody who sees the queue sees it; use a variable: --set env=NAME, set where the agent runs",
     ))
+}
+
+/// What the job is given over its queue, as the store keeps it.
+fn overrides_of(args: &LaunchArgs) -> Vec<String> {
+    let variables = args.variables.iter();
+    let variables = variables.map(|(name, value)| template_override(name, value));
+    let others = args.overrides.iter().filter(|text| !text.is_empty());
+    variables.chain(others.cloned()).collect()
+}
+
+/// Holds the job against its queue, as an agent will; returns the GPUs that the agent has to have.
+fn gpus_of_job(args: &LaunchArgs, queue: &Queue, overrides: &[String]) -> CommandResult<GpuNeed> {
+    let config = QueueConfig::parse(&queue.config, Path::new(&queue.name))?;
+    let (values, others) = split_overrides(overrides);
+    let config = config.of_job(&values, &others)?;
+    if config.kind() == QueueKind::Kubernetes {
+        may_set(&config, &others)?;
+        if args.gpus.is_some() {
+            let message = format!(
+                "--gpus: the queue {} is one of Kubernetes, which hands GPUs out itself",
+                queue.name
+            );
+            return Err(CommandError::user(message).hint(
+                "--set 'spec.template.spec.containers[0].resources.limits.nvidia\\.com/gpu=1'",
+            ));
+        }
+        return Ok(GpuNeed::None);
+    }
+    let options = others.iter().map(|text| override_of(text));
+    let options: Options = options.collect::<Result<_, QueueConfigError>>()?;
+    may_override(&config, &options)?;
+    gpus_of(args, &config, options)
 }
 
 /// The GPUs that a job needs: as the line says, else as the options say.
@@ -269,6 +296,16 @@ fn commit_of(url: &str, revision: &str) -> CommandResult<String> {
     match peeled.or(named).or(lines.first()) {
         Some((commit, _)) => Ok((*commit).to_owned()),
         None => Err(unknown(format!("it has no `{revision}`"))),
+    }
+}
+
+/// `NAME=VALUE` of a template variable.
+pub(super) fn variable(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() && !name.contains(['{', '}']) => {
+            Ok((name.to_owned(), value.to_owned()))
+        }
+        _ => Err("write NAME=VALUE".to_owned()),
     }
 }
 

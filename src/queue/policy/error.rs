@@ -60,6 +60,36 @@ pub enum PolicyError {
         /// What there is to have.
         most: String,
     },
+    /// A kind of objects.
+    #[error("this agent makes no objects of the kind {kind}")]
+    Kind {
+        /// As `kubectl` names it.
+        kind: String,
+    },
+    /// Another namespace than the agent's.
+    #[error("this agent makes nothing in the namespace {namespace}")]
+    Namespace {
+        /// Its name.
+        namespace: String,
+    },
+    /// An object of the namespace that a pod is to use.
+    #[error("{place}: this agent's jobs don't use {object}")]
+    Object {
+        /// `TYPE/NAME`.
+        object: String,
+        /// Where the manifest names it.
+        place: String,
+    },
+    /// A field of a manifest.
+    #[error("{place}: this agent makes no pods with {}", with(field, value.as_deref()))]
+    Field {
+        /// Its name.
+        field: String,
+        /// Its value, where it is a text or a number.
+        value: Option<String>,
+        /// Where it stands.
+        place: String,
+    },
     /// An option that the queue keeps to itself.
     #[error(
         "the queue doesn't let a launch set `{option}`; it lets set {}",
@@ -96,6 +126,17 @@ impl PolicyError {
             Self::User { .. } => "policy.users".to_owned(),
             Self::Gpus { .. } => "policy.gpus".to_owned(),
             Self::Memory { .. } => "policy.memory".to_owned(),
+            Self::Kind { kind } => format!("policy.kubernetes.kinds: [{kind}]"),
+            Self::Namespace { namespace } => {
+                format!("policy.kubernetes.namespaces: [{namespace}]")
+            }
+            Self::Object { object, .. } => format!("policy.kubernetes.objects: [\"{object}\"]"),
+            Self::Field { field, value, .. } => {
+                format!(
+                    "policy.kubernetes.fields: [\"{}\"]",
+                    with(field, value.as_deref())
+                )
+            }
             Self::Override { option, .. } => format!("overrides: [{option}]"),
         }
     }

@@ -42,6 +42,30 @@ impl Store {
         })
     }
 
+    /// Writes down that what was about to be started was made, with what tells it from others of its
+    /// name. False: another agent has the job.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub fn note_made(
+        &self,
+        registration: &AgentRegistration,
+        claim: &Claim,
+        container: &str,
+    ) -> Result<bool, StoreError> {
+        self.transaction(|tx| {
+            let sql = "UPDATE jobs SET container = $1
+                       WHERE id = $2 AND epoch = $3 AND session = $4 AND state = 'running'";
+            let values = [
+                container.into(),
+                (&claim.id).into(),
+                claim.fencing_token.into(),
+                (&registration.session).into(),
+            ];
+            Ok(tx.execute(sql, &values)? > 0)
+        })
+    }
+
     /// Writes down that a job's try ended. What becomes of the job is returned: it waits again
     /// where it may be tried once more. `None`: another agent has the job.
     ///

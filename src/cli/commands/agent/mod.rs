@@ -1,4 +1,4 @@
-//! `mlbuild agent`: takes jobs from queues and runs them as containers.
+//! `mlbuild agent`: takes jobs from queues and runs them as containers, or in a Kubernetes cluster.
 
 mod build;
 
@@ -12,13 +12,14 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use super::queue::store_args::StoreArgs;
 use crate::agent::{self, AgentRequest, GpuChoice, JobError, RegisteredAgent};
 use crate::cli::error::{CommandError, CommandResult};
+use crate::cli::support::cluster_args::ClusterArgs;
 use crate::cli::support::output::Terminal;
 use crate::cli::support::runtime::wait_for;
 use crate::records::project_folder;
 use crate::runtime::RuntimeCli;
 use crate::settings;
 
-/// Take jobs from queues, and run each as a container.
+/// Take jobs from queues, and run each as a container, or as an object of a Kubernetes cluster.
 ///
 /// Settings come from flags, else from `--config`, else from
 /// `~/.config/mlbuild/launch-config.yaml`, else from W&B's own
@@ -47,6 +48,9 @@ pub struct AgentArgs {
     /// Program that starts containers: docker or podman.
     #[arg(long, value_name = "NAME", default_value = "docker", value_parser = runtime)]
     pub runtime_cli: RuntimeCli,
+    /// The cluster, for queues of Kubernetes.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
     /// End when nothing waits or runs in its queues.
     #[arg(long)]
     pub exit_when_idle: bool,
@@ -78,6 +82,7 @@ pub fn run(args: &AgentArgs) -> CommandResult {
         gpus: gpus(args.gpus.as_deref())?,
         lease: Duration::from_secs_f64(args.lease),
         runtime_cli: args.runtime_cli,
+        cluster: args.cluster.target(),
         exit_when_idle: args.exit_when_idle,
         place: args.store.place()?,
         folder,

@@ -3,19 +3,22 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Container;
+use k8s_openapi::api::core::v1::{Container, Pod};
 use kube::ResourceExt as _;
 use serde::Serialize;
 
-use super::{Kind, ListArgs, LogsArgs, time};
+use super::{Kind, ListArgs, LogsArgs, POLL_INTERVAL, time};
+use crate::agent::RUN_LABEL;
 use crate::cli::commands::logs;
 use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::support::cluster_args::ClusterArgs;
 use crate::cli::support::output;
 use crate::env_vars::MLBUILD_RUN_ID;
 use crate::error::ErrorKind;
-use crate::kubernetes::{self, Cluster, FoundJob, connect};
-use crate::queue::State;
+use crate::kubernetes::{
+    self, Cluster, ClusterTarget, FoundJob, KubernetesError, LogLines, ObjectRef, connect,
+};
+use crate::queue::{Job, State, Store};
 use crate::runtime::kubernetes::{ASKED_ANNOTATION, CONTAINER, KUEUE_QUEUE, MANAGED_BY};
 use crate::runtime::shell_line;
 use crate::shell::word;
@@ -245,6 +248,102 @@ pub(super) async fn logs(args: &LogsArgs) -> CommandResult {
     let (cluster, found) = find(&args.job, &args.cluster).await?;
     let printed = logs::print(&cluster, &found, args.follow, None);
     printed.await.map(drop)
+}
+
+/// What the pods of a queue's job print, while it runs.
+pub(super) async fn logs_of_queue(
+    args: &LogsArgs,
+    store: &Store,
+    job: &Job,
+    place: &ObjectRef,
+) -> CommandResult {
+    let target = ClusterTarget {
+        namespace: Some(place.namespace.clone()),
+        ..args.cluster.target()
+    };
+    let cluster = connect(&target).await?;
+    let run = job.run_id.clone().unwrap_or_default();
+    let mut log: Option<(String, LogLines)> = None;
+    loop {
+        let pods = cluster.pods((RUN_LABEL, &run)).await?;
+        if !args.follow {
+            return print_all(&cluster, &pods, place).await;
+        }
+        if let Some(pod) = pods.first() {
+            let name = pod.name_any();
+            if pods.len() > 1 && log.is_none() {
+                output::note(&format!(
+                    "of {} pods, the first one is followed: {name}",
+                    pods.len()
+                ));
+            }
+            let (_, lines) =
+                log.get_or_insert_with(|| (name.clone(), LogLines::of(&job_container(pod))));
+            lines.follow = true;
+            // Until its container has started, there is nothing to read.
+            match lines
+                .read(&cluster, &name, |text| {
+                    output::write_bytes(text).map_err(LineError::Output)
+                })
+                .await
+            {
+                Err(LineError::Output(error)) => return Err(CommandError::environment(error)),
+                Err(LineError::Cluster(_)) | Ok(()) => {}
+            }
+        }
+        if store.job(&job.id)?.state.is_final() {
+            return Ok(());
+        }
+        tokio::time::sleep(POLL_INTERVAL).await;
+    }
+}
+
+/// Why a line wasn't handed on.
+enum LineError {
+    Cluster(KubernetesError),
+    Output(std::io::Error),
+}
+
+impl From<KubernetesError> for LineError {
+    fn from(error: KubernetesError) -> Self {
+        Self::Cluster(error)
+    }
+}
+
+async fn print_all(cluster: &Cluster, pods: &[Pod], place: &ObjectRef) -> CommandResult {
+    if pods.is_empty() {
+        return Err(CommandError::work(format!(
+            "the {} has no pod yet",
+            place.shown()
+        )));
+    }
+    for pod in pods {
+        let name = pod.name_any();
+        if pods.len() > 1 {
+            output::write_bytes(format!("==> {name} <==\n").as_bytes())
+                .map_err(CommandError::environment)?;
+        }
+        let mut lines = LogLines::of(&job_container(pod));
+        let read = lines.read(cluster, &name, |text| {
+            output::write_bytes(text).map_err(LineError::Output)
+        });
+        match read.await {
+            Ok(()) => {}
+            Err(LineError::Output(error)) => return Err(CommandError::environment(error)),
+            Err(LineError::Cluster(error)) if pods.len() == 1 => return Err(error.into()),
+            Err(LineError::Cluster(error)) => output::warning(&format!("{name}: {error}")),
+        }
+    }
+    Ok(())
+}
+
+/// The container that runs the job's image, which has the run's id.
+fn job_container(pod: &Pod) -> String {
+    let all = || pod.spec.iter().flat_map(|spec| &spec.containers);
+    let own = all().find(|container| run_id(container).is_some());
+    own.or(all().next())
+        .map(|container| container.name.clone())
+        .unwrap_or_default()
 }
 
 /// Removes one that isn't over.

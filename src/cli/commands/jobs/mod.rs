@@ -18,6 +18,7 @@ use crate::cli::support::cluster_args::{ClusterArgs, ContextArgs};
 use crate::cli::support::format::Format;
 use crate::cli::support::output;
 use crate::cli::support::runtime::wait_for;
+use crate::kubernetes::ObjectRef;
 use crate::queue::{Filter, Job, State, Store, StoreError};
 use crate::runtime::{RuntimeCli, shell_line};
 use crate::start::job::Engine;
@@ -349,7 +350,15 @@ fn show(args: &ShowArgs) -> CommandResult {
     row("gpus", Some(job.gpus.join(",")));
     row("run", job.run_id.clone());
     row("image", job.image.clone());
-    row("container", job.container.clone());
+    match job
+        .container
+        .as_deref()
+        .map(|text| (text, ObjectRef::read(text)))
+    {
+        Some((_, Some(place))) => row("in the cluster", Some(place.shown())),
+        Some((container, None)) => row("container", Some(container.to_owned())),
+        None => {}
+    }
     row("launched", time(Some(job.created)));
     row("started", time(job.started));
     row("ended", time(job.ended));
@@ -387,6 +396,10 @@ fn logs(args: &LogsArgs) -> CommandResult {
     };
     if args.follow {
         job = wait_for_start(&store, job)?;
+    }
+    let place = job.container.as_deref().and_then(ObjectRef::read);
+    if let Some(place) = place.filter(|_| !job.state.is_final()) {
+        return wait_for(cluster::logs_of_queue(args, &store, &job, &place));
     }
     if let Some(container) = &job.container
         && let Some(engine) = has_container(container)?

@@ -6,20 +6,20 @@ pub mod store_args;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Subcommand, ValueHint};
+use clap::{Args, Subcommand, ValueEnum, ValueHint};
 use serde_json::json;
 
 use self::store_args::StoreArgs;
 use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::support::format::Format;
 use crate::cli::support::output;
-use crate::queue::{Queue, QueueConfig, gpu_need};
+use crate::queue::{Queue, QueueConfig, QueueKind, Store, StoreError, gpu_need};
 use crate::shell::word;
 
 /// Make queues of jobs, and see what they hold.
 ///
-/// A queue's configuration is JSON or YAML whose keys are the options of
-/// `docker run`, as in W&B Launch.
+/// A queue's configuration is JSON or YAML as in W&B Launch: the options of
+/// `docker run`, or a manifest of Kubernetes.
 #[derive(Debug, Clone, Args)]
 pub struct QueueArgs {
     /// What to do.
@@ -55,12 +55,33 @@ pub struct CreateArgs {
     /// Its configuration, JSON or YAML; `-` reads standard input.
     #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub config: Option<PathBuf>,
+    /// What jobs become: containers, or objects of a Kubernetes cluster [default: as the configuration has it].
+    #[arg(long, value_enum)]
+    pub kind: Option<Kind>,
     /// Give a queue that is there this configuration.
     #[arg(long)]
     pub replace: bool,
     /// Where queues and jobs are kept.
     #[command(flatten)]
     pub store: StoreArgs,
+}
+
+/// What jobs of a queue become.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    /// Containers.
+    Docker,
+    /// Objects of a Kubernetes cluster.
+    Kubernetes,
+}
+
+impl From<Kind> for QueueKind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Docker => Self::Docker,
+            Kind::Kubernetes => Self::Kubernetes,
+        }
+    }
 }
 
 /// Flags of `mlbuild queue list`.
@@ -140,6 +161,10 @@ fn name(text: &str) -> Result<String, String> {
 
 fn create(args: &CreateArgs) -> CommandResult {
     let (config, text) = match &args.config {
+        None if args.kind == Some(Kind::Kubernetes) => (
+            QueueConfig::parse(A_JOB, Path::new("--kind"))?,
+            A_JOB.to_owned(),
+        ),
         None => (QueueConfig::default(), String::new()),
         Some(file) if file == Path::new("-") => {
             let mut text = String::new();
@@ -150,15 +175,55 @@ fn create(args: &CreateArgs) -> CommandResult {
         Some(file) => QueueConfig::read(file)?,
     };
     gpu_need(&config.options)?;
-    args.store
-        .open()?
-        .create_queue(&args.name, &text, args.replace)?;
+    let kind = config.kind();
+    if let Some(wanted) = args.kind.map(QueueKind::from)
+        && wanted != kind
+    {
+        let message = format!(
+            "--kind {}: the configuration is one of {}",
+            wanted.as_str(),
+            kind.as_str()
+        );
+        return Err(CommandError::user(message).hint(
+            "a manifest of Kubernetes has kind, metadata or spec; all else are options of docker run",
+        ));
+    }
+    let store = args.store.open()?;
+    if args.replace {
+        refuse_other_kind(&store, &args.name, kind)?;
+    }
+    store.create_queue(&args.name, &text, args.replace)?;
     output::note(&format!(
         "queue {}: mlbuild agent -q {} serves it",
         args.name,
         word(&args.name)
     ));
     Ok(())
+}
+
+/// What a queue of Kubernetes has that says nothing else.
+const A_JOB: &str = "apiVersion: batch/v1\nkind: Job\n";
+
+/// Agents that serve a queue are of its kind, and so are the jobs that wait there.
+fn refuse_other_kind(store: &Store, name: &str, kind: QueueKind) -> CommandResult {
+    let queue = match store.queue(name) {
+        Ok(queue) => queue,
+        Err(StoreError::NoQueue { .. }) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    let before = QueueConfig::parse(&queue.config, Path::new(name)).map(|config| config.kind());
+    match before {
+        Ok(before) if before != kind => Err(CommandError::user(format!(
+            "the queue {name} is one of {}, and this configuration is one of {}",
+            before.as_str(),
+            kind.as_str()
+        ))
+        .hint(format!(
+            "mlbuild queue delete {}, or another name",
+            word(name)
+        ))),
+        _ => Ok(()),
+    }
 }
 
 fn list(args: &ListArgs) -> CommandResult {

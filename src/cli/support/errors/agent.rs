@@ -10,6 +10,14 @@ impl From<AgentError> for CommandError {
             AgentError::Config(error) => error.into(),
             AgentError::Store(error) => error.into(),
             AgentError::Engine(error) => error.into(),
+            AgentError::Cluster(error) => error.into(),
+            AgentError::SeveralKinds { .. } => {
+                made.hint("start an agent for those of docker, and one for those of kubernetes")
+            }
+            AgentError::OfOtherKind { .. } => made.hint("mlbuild queue show NAME shows what it is"),
+            AgentError::BoundOfMachine { .. } => made.hint(
+                "a ResourceQuota or LimitRange of the namespace bounds its jobs; give this agent another --config",
+            ),
             AgentError::NothingToPushTo { .. } => made.hint("registry:\n    uri: HOST/NAME"),
             AgentError::NoQueue => {
                 made.hint("mlbuild agent -q NAME; mlbuild queue list shows them")
@@ -28,6 +36,8 @@ impl From<JobError> for CommandError {
             JobError::Options(error) => error.into(),
             JobError::Store(error) => error.into(),
             JobError::Start(error) => error.into(),
+            JobError::Cluster(error) => error.into(),
+            JobError::Registry(error) => error.into(),
             JobError::Policy { source, file, host } if !source.is_of_queue() => {
                 let file = match file {
                     Some(file) => file.display().to_string(),
@@ -40,7 +50,7 @@ impl From<JobError> for CommandError {
             }
             JobError::Policy { source, .. } => source.into(),
             JobError::BuildsNothing => made.hint("launch the job with --image"),
-            JobError::NoRegistryForPodman => made.hint(
+            JobError::NoRegistryForPodman | JobError::NoRegistryForCluster => made.hint(
                 "name one in launch-config.yaml, `registry:` with `uri: HOST/NAME`, or launch the job with --image",
             ),
             JobError::Build { log, host, .. } => {

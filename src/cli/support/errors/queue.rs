@@ -1,7 +1,9 @@
 //! Errors of queues and of their store.
 
 use crate::cli::error::CommandError;
-use crate::queue::{LaunchConfigError, PolicyError, QueueConfigError, StoreError};
+use crate::queue::{
+    LaunchConfigError, ManifestError, PolicyError, QueueConfigError, StoreError, TemplateError,
+};
 use crate::shell::word;
 
 impl From<QueueConfigError> for CommandError {
@@ -26,7 +28,29 @@ impl From<QueueConfigError> for CommandError {
                 .hint(format!("write --set {}={value_name}", word(key))),
             QueueConfigError::Value { .. }
             | QueueConfigError::Secret(_)
-            | QueueConfigError::Macro(_) => CommandError::user(format!("--set {error}")),
+            | QueueConfigError::Macro(_)
+            | QueueConfigError::Manifest(
+                ManifestError::Path { .. } | ManifestError::NotToSet { .. },
+            ) => CommandError::user(format!("--set {error}")),
+            QueueConfigError::Manifest(_) | QueueConfigError::Filled { .. } => {
+                CommandError::user(error)
+            }
+            QueueConfigError::Template(ref template) => {
+                let hint = match template {
+                    TemplateError::Unknown {
+                        near: Some(near), ..
+                    } => Some(format!("did you mean `{near}`?")),
+                    TemplateError::Missing { name, .. } | TemplateError::Value { name, .. } => {
+                        Some(format!("write --set-var {}=VALUE", word(name)))
+                    }
+                    _ => None,
+                };
+                let made = CommandError::user(&error);
+                match hint {
+                    Some(hint) => made.hint(hint),
+                    None => made,
+                }
+            }
             QueueConfigError::Gpus { .. } => CommandError::user(error)
                 .hint("capabilities and drivers go into the option `device`, by CDI name"),
             QueueConfigError::GpusSeveralTimes => {
