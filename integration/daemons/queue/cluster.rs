@@ -533,12 +533,12 @@ fn killed_at_random(setting: Setting, jobs: usize, kills: usize) {
 
 #[test]
 fn killed_agents_lose_no_object_with_sqlite() {
-    killed_at_random(Setting::sqlite(), 12, 25);
+    killed_at_random(Setting::sqlite(), 24, 25);
 }
 
 #[test]
 fn killed_agents_lose_no_object_with_postgresql() {
-    killed_at_random(Setting::postgres(), 12, 25);
+    killed_at_random(Setting::postgres(), 24, 25);
 }
 
 #[test]
