@@ -193,6 +193,7 @@ fn register_here(
         engine: engine.engine,
         builder: config.builder,
         registry: config.registry,
+        entity: config.entity,
         policy: config.policy,
         policy_file,
         builds: request.builds,

@@ -128,7 +128,8 @@ fn prepare<'a>(
     let (_, overrides) = split_overrides(&claim.overrides);
     let overrides = overrides.into_iter().map(override_of);
     let overrides: Options = overrides.collect::<Result<_, QueueConfigError>>()?;
-    let facts = JobFacts::of(&claim.source, image, run_id.as_str(), &claim.command);
+    let facts = JobFacts::of(&claim.source, image, run_id.as_str(), &claim.command)
+        .of_entity(agent.entity.clone());
     let (mut spec, own) = config.spec_of(&facts, &claim.command, overrides.clone())?;
     spec.options = without_gpus(spec.options);
     let home = std::env::var_os("HOME").map(PathBuf::from);

@@ -49,6 +49,8 @@ pub(super) struct Agent {
     pub(super) engine: JobEngine,
     pub(super) builder: Builder,
     pub(super) registry: Option<Destination>,
+    /// What `${entity_name}` stands for.
+    pub(super) entity: Option<String>,
     /// What jobs may do on this machine.
     pub(super) policy: Policy,
     /// The file that says so.

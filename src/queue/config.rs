@@ -537,9 +537,9 @@ mod tests {
                 "`{{cpus}}` is described nowhere",
             ),
             (
-                "{\"label\": \"team=${entity_name}\"}",
+                "{\"label\": \"team=${author}\"}",
                 "q.yaml:1:",
-                "label: `${entity_name}`",
+                "label: `${author}`",
             ),
         ] {
             let refused = refused(text);

@@ -12,7 +12,8 @@ use crate::nearest::nearest;
 type Result<T> = std::result::Result<T, LaunchConfigError>;
 
 /// Keys that mean something here.
-const KEYS: [&str; 6] = [
+const KEYS: [&str; 7] = [
+    "entity",
     "max_jobs",
     "queues",
     "builder",
@@ -21,8 +22,7 @@ const KEYS: [&str; 6] = [
     "policy",
 ];
 /// Keys of W&B's own agent that mean nothing without its server, or that the runtime decides.
-const OF_WANDB: [&str; 9] = [
-    "entity",
+const OF_WANDB: [&str; 8] = [
     "project",
     "base_url",
     "api_key",
@@ -45,6 +45,8 @@ pub struct LaunchConfig {
     pub builder: Builder,
     /// Where it pushes them.
     pub registry: Option<Destination>,
+    /// What `${entity_name}` stands for in its jobs.
+    pub entity: Option<String>,
     /// What it lets jobs do on its machine.
     pub policy: Policy,
     /// What the file says and what has no meaning here.
@@ -132,6 +134,7 @@ impl LaunchConfig {
             }
             match key.as_str() {
                 "max_jobs" => config.max_jobs = Some(max_jobs(typed(&key, value)?)?),
+                "entity" => config.entity = Some(typed(&key, value)?),
                 "queues" => config.queues = typed(&key, value)?,
                 "builder" => config.read_builder(typed(&key, value)?)?,
                 "registry" => config.read_registry(typed(&key, value)?)?,
@@ -330,15 +333,12 @@ mod tests {
             registry: Some(Destination {
                 repository: "registry.example/jobs/mlbuild-job".into(),
             }),
+            entity: Some("me".into()),
             policy: Policy::default(),
             notes: vec![
                 "registry.type: registries' log-ins are Docker's, whatever the type".into(),
             ],
-            unused: vec![
-                "entity".into(),
-                "environment.region".into(),
-                "environment.type".into(),
-            ],
+            unused: vec!["environment.region".into(), "environment.type".into()],
         };
         let mut config = config.unwrap();
         config.unused.sort();

@@ -22,6 +22,8 @@ pub struct JobFacts {
     pub project_name: String,
     /// `${entry_point}`: the command as a shell reads it; empty where it is the image's own.
     pub entry_point: String,
+    /// `${entity_name}`: the `entity` of the agent's `launch-config.yaml`, where there is one.
+    pub entity_name: Option<String>,
 }
 
 impl JobFacts {
@@ -45,6 +47,16 @@ impl JobFacts {
             run_id: run_id.to_owned(),
             project_name: plain(from),
             entry_point: shell_line(command),
+            entity_name: None,
+        }
+    }
+
+    /// The same, of an agent's entity.
+    #[must_use]
+    pub fn of_entity(self, entity_name: Option<String>) -> Self {
+        Self {
+            entity_name,
+            ..self
         }
     }
 
@@ -54,6 +66,7 @@ impl JobFacts {
             "run_id" | "run_name" => &self.run_id,
             "project_name" => &self.project_name,
             "entry_point" => &self.entry_point,
+            "entity_name" => self.entity_name.as_ref()?,
             _ => return None,
         })
     }
@@ -73,12 +86,17 @@ fn plain(name: &str) -> String {
 /// A macro that stands for nothing here.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MacroError {
-    /// W&B's, without a counterpart.
+    /// An entity, which the agent has none of.
     #[error(
-        "`${{{0}}}` stands for nothing here: a queue of mlbuild has no entity and no authors; write the \
-         name out"
+        "`${{{0}}}` stands for the agent's entity, and it has none: write `entity: NAME` into its \
+         launch-config.yaml"
     )]
     Entity(String),
+    /// W&B's, without a counterpart.
+    #[error(
+        "`${{{0}}}` stands for nothing here: a job of mlbuild has no author; write the name out"
+    )]
+    Author(String),
     /// Any other.
     #[error(
         "`${{{0}}}` is none of the macros image_uri, project_name, run_id, run_name and entry_point; a \
@@ -115,6 +133,7 @@ pub(super) fn check_text(text: &str) -> Result<(), MacroError> {
         run_id: "run".into(),
         project_name: "project".into(),
         entry_point: "command".into(),
+        entity_name: Some("entity".into()),
     };
     fill(text, &sample).map(drop)
 }
@@ -161,9 +180,8 @@ pub(super) fn fill(text: &str, facts: &JobFacts) -> Result<String, MacroError> {
         };
         match facts.get(name) {
             Some(value) => out.push_str(value),
-            None if matches!(name, "entity_name" | "author") => {
-                return Err(MacroError::Entity(name.to_owned()));
-            }
+            None if name == "entity_name" => return Err(MacroError::Entity(name.to_owned())),
+            None if name == "author" => return Err(MacroError::Author(name.to_owned())),
             None => return Err(MacroError::Unknown(name.to_owned())),
         }
         rest = after;
@@ -208,7 +226,6 @@ mod tests {
     #[test]
     fn what_stands_for_nothing_is_refused_by_name() {
         for (text, name) in [
-            ("${entity_name}", "${entity_name}"),
             ("${author}", "${author}"),
             ("a${HOME}b", "${HOME}"),
             ("${}", "${}"),
@@ -239,5 +256,13 @@ mod tests {
         };
         assert_eq!(image("r.example:5000/me/cracks:v1@sha256:0"), "cracks");
         assert_eq!(image("cracks"), "cracks");
+    }
+
+    #[test]
+    fn an_entity_is_the_agents_to_name() {
+        let owned = facts().of_entity(Some("acme".into()));
+        assert_eq!(fill("of-${entity_name}", &owned).as_deref(), Ok("of-acme"));
+        let said = fill("of-${entity_name}", &facts()).unwrap_err().to_string();
+        assert!(said.contains("entity: NAME"), "{said}");
     }
 }

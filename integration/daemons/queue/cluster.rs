@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::{Agent, Setting};
 use crate::kubernetes::cluster::Cluster;
 use crate::proxy::{Death, Proxy};
-use crate::support::mlbuild::Ran;
+use crate::support::mlbuild::{Project, Ran};
 use crate::support::random::Random;
 use crate::support::wait::{self, HANG};
 
@@ -202,6 +202,72 @@ fn a_try_again_is_another_object() {
         (&job["state"], &job["attempt"], &job["run_id"]),
         (&"succeeded".into(), &2.into(), &format!("{id}-2").into())
     );
+}
+
+#[test]
+fn code_is_built_and_pushed_to_where_the_cluster_pulls_from() {
+    let config = "metadata: {labels: {owner: '${entity_name}', of: '${project_name}'}}\n";
+    let place = Place::new(Setting::sqlite(), config);
+    let (registry, base) = (&place.setting.engines.registry, &place.setting.engines.base);
+    let dockerfile = format!("FROM {base}\nCOPY . /app\n");
+    let code = Project::new(&[
+        ("Dockerfile", &dockerfile),
+        ("mlbuild.toml", "[image]\ndockerfile = \"Dockerfile\"\n"),
+        ("said", &ulid::Ulid::r#gen().to_string()),
+    ]);
+    let folder = code.path("").to_string_lossy().into_owned();
+    let launch = || {
+        let words = [
+            "launch",
+            "-q",
+            "q",
+            "--job",
+            &folder,
+            "--",
+            "sh",
+            "/app/said",
+        ];
+        place.run(&words).answer().to_owned()
+    };
+    let drain = || {
+        let mut command = place.command(&place.agent_words(&["--exit-when-idle"]));
+        command.env("BUILDKIT_HOST", &place.setting.engines.buildkitd);
+        command.stdout(Stdio::null()).spawn().unwrap()
+    };
+    let unpushed = launch();
+    story(drain());
+    let job = place.setting.job(&unpushed);
+    assert!(
+        job["error"].as_str().unwrap().contains("no registry"),
+        "{job:#}"
+    );
+    let text = format!("entity: acme\nregistry: {{uri: {registry}/cluster}}\n");
+    place.setting.project.write("launch-config.yaml", &text);
+    let id = launch();
+    let agent = drain();
+    let pod = place.cluster.pod_of(&object_of(&id), &[]);
+    let found = place.cluster.get("api/v1", &format!("pods/{pod}")).unwrap();
+    let image = found["spec"]["containers"][0]["image"].as_str().unwrap();
+    let built = format!("{registry}/cluster/mlbuild-job@sha256:");
+    assert!(image.starts_with(&built), "{image}");
+    let made = place.cluster.job(&object_of(&id)).unwrap();
+    assert_eq!(made["metadata"]["labels"]["owner"], "acme");
+    place.cluster.prints(&pod, b"said");
+    place.cluster.exits(&pod, 0);
+    story(agent);
+    assert_eq!(place.setting.job(&id)["state"], "succeeded");
+    // It is a job of the queue, and no second one of the cluster.
+    let words = [
+        "jobs",
+        "list",
+        "--namespace",
+        &place.cluster.namespace,
+        "--format",
+        "json",
+    ];
+    let listed = place.run(&words).json();
+    let listed = listed["jobs"].as_array().unwrap();
+    assert_eq!(listed.len(), 2, "{listed:#?}");
 }
 
 #[test]

@@ -125,7 +125,8 @@ fn plan(
 ) -> Result<Option<Planned>, JobError> {
     let run_id = run_id_of(claim)?;
     let pinned = cluster.wait(pin(&named))?;
-    let facts = JobFacts::of(&claim.source, &pinned, run_id.as_str(), &claim.command);
+    let facts = JobFacts::of(&claim.source, &pinned, run_id.as_str(), &claim.command)
+        .of_entity(agent.entity.clone());
     let name = format!("mlbuild-{}-{}", claim.id.to_lowercase(), claim.attempt);
     let own = [
         (labels::JOB, claim.id.clone()),

@@ -125,6 +125,7 @@ impl Manifest {
             run_id: "run".to_owned(),
             project_name: "project".to_owned(),
             entry_point: "command".to_owned(),
+            entity_name: Some("entity".to_owned()),
         };
         let job = ObjectFacts {
             facts: &facts,

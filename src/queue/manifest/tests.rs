@@ -17,7 +17,7 @@ fn made(text: &str, command: &[&str], overrides: &[&str]) -> Result<JobObject, S
     let source = Source::Image {
         image: "me/train".to_owned(),
     };
-    let facts = JobFacts::of(&source, IMAGE, "01ABC", &command);
+    let facts = JobFacts::of(&source, IMAGE, "01ABC", &command).of_entity(Some("acme".to_owned()));
     let made = manifest.object(&ObjectFacts {
         facts: &facts,
         command: &command,
@@ -126,8 +126,8 @@ fn what_cant_be_made_is_refused_by_name() {
             "metadata.name: `${HOME}`",
         ),
         (
-            "kind: Job\nmetadata: {labels: {team: \"${entity_name}\"}}\n",
-            "`${entity_name}` stands for nothing",
+            "kind: Job\nmetadata: {labels: {team: \"${author}\"}}\n",
+            "`${author}` stands for nothing",
         ),
         ("kind: Job\nwait_timeout: 3\n", "q.yaml:2:1: `wait_timeout`"),
         (

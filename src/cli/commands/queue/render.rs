@@ -48,7 +48,8 @@ pub(super) fn run(args: &RenderArgs) -> CommandResult {
     let source = Source::Image {
         image: args.image.clone(),
     };
-    let facts = JobFacts::of(&source, &args.image, "RUN_ID", &args.command);
+    let facts = JobFacts::of(&source, &args.image, "RUN_ID", &args.command)
+        .of_entity(Some("ENTITY".to_owned()));
     if let Some(manifest) = &config.manifest {
         return object(manifest, &facts, args);
     }
