@@ -40,6 +40,13 @@ pub(super) fn read(text: &str, path: &Path) -> Result<Option<QueueConfig>, Confi
         Some(kind) => kind == KUBERNETES,
         None => Manifest::is_one(&tree) && !is_vertex(&tree),
     };
+    let is_of_others = tree
+        .keys()
+        .any(|key| other_resource::told_by(key).is_some());
+    if !is_manifest && kind.is_none() && is_of_others {
+        // That is what is wrong, whatever else stands there.
+        return Ok(None);
+    }
     let variables = TemplateVariables::take(&mut tree)
         .map_err(|error| wrong(&needle(&error), error.to_string()))?;
     if !is_manifest && variables.is_empty() && kind.is_none() {

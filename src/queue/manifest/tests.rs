@@ -144,6 +144,10 @@ fn what_cant_be_made_is_refused_by_name() {
             "stands beside `kubernetes`",
         ),
         (
+            "RoleArn: a\nResourceConfig: {InstanceType: '{{kind}}'}\n",
+            "an Amazon SageMaker queue",
+        ),
+        (
             "resource_args: {sagemaker: {RoleArn: x}}\n",
             "an Amazon SageMaker queue",
         ),
