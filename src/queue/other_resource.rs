@@ -20,6 +20,8 @@ const RESOURCES: [(&str, &[&str], &str); 2] = [
         "a Vertex AI queue",
         &[
             "run",
+            // A manifest of Kubernetes was told from it before.
+            "spec",
             "staging_bucket",
             "worker_pool_specs",
             "workerPoolSpecs",

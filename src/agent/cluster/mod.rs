@@ -138,7 +138,7 @@ impl JobCluster {
                     Ok::<(), KubernetesError>(())
                 };
                 // Its node may be gone; what the others printed is worth having.
-                let _ = log.read(&cluster, &name, line).await;
+                let _ = log.read_whole(&cluster, &name, line).await;
             }
             bytes
         });

@@ -157,7 +157,7 @@ fn what_cant_be_made_is_refused_by_name() {
         ),
         (
             "spec: {worker_pool_specs: []}\nrun: {restart: true}\n",
-            "unknown option `spec`",
+            "a Vertex AI queue",
         ),
     ] {
         let error = made(text, &[], &[]).unwrap_err();

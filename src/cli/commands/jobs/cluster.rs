@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, Pod};
 use kube::ResourceExt as _;
+use mlbuild_waits::Wait;
 use serde::Serialize;
 
 use super::{Kind, ListArgs, LogsArgs, POLL_INTERVAL, time};
@@ -280,18 +281,21 @@ pub(super) async fn logs_of_queue(
             let (_, lines) =
                 log.get_or_insert_with(|| (name.clone(), LogLines::of(&job_container(pod))));
             lines.follow = true;
-            // Until its container has started, there is nothing to read.
-            match lines
-                .read(&cluster, &name, |text| {
-                    output::write_bytes(text).map_err(LineError::Output)
-                })
-                .await
+            // A program may print nothing for hours: the cluster is asked meanwhile whether it is there.
+            let wait = Wait::on(format!("the cluster {}", cluster.url));
+            let reading = lines.read(&cluster, &name, |text| {
+                wait.progress();
+                output::write_bytes(text).map_err(LineError::Output)
+            });
+            // Until its container has started, there is nothing to read; what else is wrong is heard below.
+            if let Ok(Err(LineError::Output(error))) =
+                wait.alive(reading, || cluster.answers()).await
             {
-                Err(LineError::Output(error)) => return Err(CommandError::environment(error)),
-                Err(LineError::Cluster(_)) | Ok(()) => {}
+                return Err(CommandError::environment(error));
             }
         }
-        if store.job(&job.id)?.state.is_final() {
+        // It ended, or is tried again.
+        if store.job(&job.id)?.state != State::Running {
             return Ok(());
         }
         tokio::time::sleep(POLL_INTERVAL).await;
@@ -324,7 +328,7 @@ async fn print_all(cluster: &Cluster, pods: &[Pod], place: &ObjectRef) -> Comman
                 .map_err(CommandError::environment)?;
         }
         let mut lines = LogLines::of(&job_container(pod));
-        let read = lines.read(cluster, &name, |text| {
+        let read = lines.read_whole(cluster, &name, |text| {
             output::write_bytes(text).map_err(LineError::Output)
         });
         match read.await {
