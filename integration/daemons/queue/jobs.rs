@@ -181,7 +181,7 @@ fn what_a_person_gets_wrong() {
         .write("wandb.json", r#"{"env": ["A=1"], "cpus": "{{cpus}}"}"#);
     let template = refused(&["queue", "create", "w", "--config", "wandb.json"], 2);
     assert!(
-        template.contains("wandb.json:1:") && template.contains("for `{{cpus}}` write a value"),
+        template.contains("wandb.json:1:") && template.contains("`{{cpus}}` is described nowhere"),
         "{template}"
     );
     setting.run(&["queue", "create", "q"]).answer();
