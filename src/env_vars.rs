@@ -100,6 +100,30 @@ variables! {
         "Seconds without progress after which mlbuild gives a peer up: a builder, a registry, Docker, a cluster, a database, git, a credential helper (default: 60; 0 waits for ever).";
     MLBUILD_STATE_DIR =
         "Folder for caches and the private builder (default: `$XDG_STATE_HOME/mlbuild`, else `~/.local/state/mlbuild`).";
+    MLFLOW_EXPERIMENT_ID =
+        "Experiment of the runs that `mlbuild runs list --from mlflow` lists, by id.";
+    MLFLOW_EXPERIMENT_NAME =
+        "The same by name, which goes first. With neither, runs of all experiments are listed.";
+    MLFLOW_TRACKING_AUTH =
+        "Another way to log in to MLflow's server, which mlbuild doesn't have: it says so.";
+    MLFLOW_TRACKING_AWS_SIGV4 =
+        "Another way to log in to MLflow's server, which mlbuild doesn't have: it says so where it is true.";
+    MLFLOW_TRACKING_CLIENT_CERT_PATH =
+        "Client certificate for MLflow's server, which mlbuild doesn't send: it says so.";
+    MLFLOW_TRACKING_INSECURE_TLS =
+        "True: no certificate of MLflow's server is checked. mlbuild checks it, and says so.";
+    MLFLOW_TRACKING_PASSWORD =
+        "Password for MLflow's server, where it goes with a user name.";
+    MLFLOW_TRACKING_SERVER_CERT_PATH =
+        "CA bundle of MLflow's server, which mlbuild doesn't read: it says so. `SSL_CERT_FILE` is read.";
+    MLFLOW_TRACKING_TOKEN =
+        "Token for MLflow's server, where there is no name with a password.";
+    MLFLOW_TRACKING_URI =
+        "Where MLflow's runs are: `https://HOST`, or `sqlite:///FILE` (default: `mlflow.db` of the project).";
+    MLFLOW_TRACKING_USERNAME =
+        "User name for MLflow's server (default: that of `~/.mlflow/credentials`).";
+    MLFLOW_WORKSPACE =
+        "Workspace of MLflow's server, which mlbuild doesn't ask for: it says so.";
     NETRC =
         "File of log-ins (default: `~/.netrc`) that `mlbuild run` and `mlbuild restore` take the tracker's key from where `WANDB_API_KEY` is not set.";
     NO_COLOR =

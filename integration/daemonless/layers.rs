@@ -231,6 +231,7 @@ const MODULES: &[Layer] = &[
             "kubernetes",
             "registry",
             "records",
+            "trackers",
             "lock",
             "start",
         ],

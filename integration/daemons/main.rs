@@ -38,6 +38,7 @@ mod image;
 mod inspect;
 mod kubernetes;
 mod lock;
+mod mlflow;
 mod podman;
 mod private_engine;
 mod progress;

@@ -11,6 +11,7 @@ use crate::image::unique;
 use crate::kubernetes::env::run_told;
 use crate::restore::Stage;
 use crate::support::mlbuild::Ran;
+use crate::support::mlflow::python;
 use crate::support::repository;
 use crate::support::wandb::{Has, KEY, Reply, WandbServer};
 
@@ -51,16 +52,6 @@ while at < len(data):
         whole = b""
 print(json.dumps(found))
 "#;
-
-/// The Python that has the real clients.
-fn python() -> PathBuf {
-    let made = Command::new(repository().join("integration/python-tools")).output();
-    let made = made.unwrap();
-    let said = String::from_utf8_lossy(&made.stderr);
-    assert!(made.status.success(), "integration/python-tools: {said}");
-    let folder = String::from_utf8(made.stdout).unwrap();
-    PathBuf::from(folder.trim()).join("bin/python")
-}
 
 /// Variables that say where a server is, and with which key.
 type Settings<'a> = &'a [(&'a str, &'a str)];

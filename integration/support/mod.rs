@@ -9,6 +9,7 @@ pub mod engines;
 pub mod http;
 pub mod layouts;
 pub mod mlbuild;
+pub mod mlflow;
 pub mod mounts;
 pub mod peak;
 pub mod random;

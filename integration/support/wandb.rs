@@ -80,7 +80,7 @@ impl WandbServer {
     }
 }
 
-fn read(stream: &TcpStream) -> Option<Seen> {
+pub fn read(stream: &TcpStream) -> Option<Seen> {
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
     reader.read_line(&mut line).ok()?;
@@ -185,7 +185,7 @@ fn data(has: &Has, port: u16, question: &str) -> Value {
     json!({ "data": { "project": { "internalId": "1", "run": run } } })
 }
 
-fn reply(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
+pub fn reply(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
     let length = body.len();
     let head = format!(
         "HTTP/1.1 {status}\r\n{headers}Connection: close\r\nContent-Length: {length}\r\n\r\n"

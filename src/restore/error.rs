@@ -138,6 +138,15 @@ pub enum RestoreError {
         /// The file, or the run and its server.
         from: WandbSource,
     },
+    /// What MLflow has of the run can't be used.
+    #[error("{0}")]
+    Mlflow(String),
+    /// What MLflow has of the run names no image.
+    #[error("{from}: it has no tag mlbuild.image")]
+    MlflowNoImage {
+        /// The run, and its server or file.
+        from: String,
+    },
     /// The run's id isn't one.
     #[error(transparent)]
     RunId(#[from] RunIdError),

@@ -7,7 +7,7 @@ use mlbuild_manifests::lock::FILE_NAME;
 use oci_spec::distribution::Reference;
 
 use super::error::RestoreError;
-use super::{RecordSource, wandb};
+use super::{RecordSource, mlflow, wandb};
 use crate::records::{Store, StoreError};
 use crate::registry::{Registry, RegistryError};
 use crate::reporter::Reporter;
@@ -33,6 +33,7 @@ pub async fn find(
             return only(run, found, &[image]);
         }
         RecordSource::WandbFile(file) => return wandb::read(file, run),
+        RecordSource::Mlflow(name) => return mlflow::ask(name, project, registry, reporter).await,
         RecordSource::Wandb(name) => {
             let found = wandb::ask(name, project, reporter).await?;
             if store.load(found.record.id.as_str()).is_ok() {

@@ -5,7 +5,7 @@
 //!
 //! | step | file |
 //! | --- | --- |
-//! | the record, or what a tracker has of it | `find`, `wandb` |
+//! | the record, or what a tracker has of it | `find`, `wandb`, `mlflow` |
 //! | the image | `image` |
 //! | the code | `code` |
 //! | the command | `command` |
@@ -15,6 +15,7 @@ mod command;
 mod error;
 mod find;
 mod image;
+mod mlflow;
 mod wandb;
 
 use std::path::PathBuf;
@@ -30,6 +31,7 @@ use crate::on_path;
 use crate::registry::{Registry, RegistryOptions};
 use crate::reporter::Reporter;
 use crate::runs::attached::Attached;
+use crate::trackers::mlflow::MlflowName;
 use crate::trackers::wandb::WandbName;
 
 /// A run to be brought back.
@@ -65,6 +67,8 @@ pub enum RecordSource {
     WandbFile(PathBuf),
     /// At the server of Weights & Biases.
     Wandb(WandbName),
+    /// Here or beside its image, as MLflow says of the run.
+    Mlflow(MlflowName),
 }
 
 /// A run that was brought back.
@@ -151,7 +155,7 @@ pub async fn run(
 fn tell_what_is_missing(record: &RunRecord, reporter: &dyn Reporter) {
     let Some(command) = &record.command else {
         reporter.note(
-            "the run was bound to the image, and not started by mlbuild: its command isn't known",
+            "the command isn't known: mlbuild didn't start the run, or its record isn't at hand",
         );
         return;
     };

@@ -5,14 +5,13 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use mlbuild_manifests::run_record::commit::is_commit;
-use mlbuild_manifests::run_record::{GitState, RunCommand, RunImage};
+use mlbuild_manifests::run_record::{GitState, RunCommand};
 use mlbuild_manifests::{RunId, RunRecord};
-use oci_spec::image::Digest;
 use serde::Deserialize;
 
 use super::error::{RestoreError, WandbSource};
-use crate::registry::RegistryError;
 use crate::reporter::Reporter;
+use crate::runs;
 use crate::runs::attached::Attached;
 use crate::trackers::wandb::{self, WandbName};
 
@@ -113,7 +112,7 @@ impl Known {
         let pointer = pointer.ok_or_else(|| RestoreError::WandbNoImage {
             from: self.from.clone(),
         })?;
-        let image = image(pointer).map_err(|why| wrong(&self.from, why))?;
+        let image = runs::pointed_image(pointer).map_err(|why| wrong(&self.from, why))?;
         let mut record = RunRecord::new(self.id, Timestamp::now(), image);
         let patch = self.patch.filter(|patch| !patch.is_empty());
         record.command = command(&metadata);
@@ -165,17 +164,3 @@ fn command(metadata: &Metadata) -> Option<RunCommand> {
 
 /// Stands for the project's folder, which is put in its place.
 const HERE: &str = "/project";
-
-/// `NAME@sha256:…`. What the digest names (an index or a manifest) the registry will tell.
-fn image(pointer: &str) -> Result<RunImage, String> {
-    let reference = RegistryError::reference(pointer).map_err(|error| error.to_string())?;
-    let digest: Option<Digest> = reference.digest().and_then(|digest| digest.parse().ok());
-    let digest = digest.ok_or_else(|| {
-        format!("`{pointer}` is a tag, which may have moved since; an image is restored by digest")
-    })?;
-    Ok(RunImage {
-        reference: format!("{}/{}", reference.registry(), reference.repository()),
-        digest: Some(digest),
-        ..RunImage::default()
-    })
-}

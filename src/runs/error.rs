@@ -8,6 +8,7 @@ use mlbuild_manifests::run_record::RunRecordError;
 use crate::error::ErrorKind;
 use crate::records::StoreError;
 use crate::registry::RegistryError;
+use crate::trackers::TrackerError;
 
 /// Why a use case of [`crate::runs`] failed.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +41,9 @@ pub enum RunsError {
         /// The image.
         image: String,
     },
+    /// A tracker's server doesn't say which runs it has.
+    #[error(transparent)]
+    Tracker(#[from] TrackerError),
     /// A record names no run that there could be.
     #[error("{0}")]
     Id(String),
@@ -64,6 +68,7 @@ impl RunsError {
             Self::Store(_) | Self::Record(_) | Self::NeverPushed { .. } => ErrorKind::User,
             Self::NotAttached { .. } | Self::Id(_) => ErrorKind::User,
             Self::Registry(error) => error.kind(),
+            Self::Tracker(error) => error.kind(),
             Self::Remove { .. } => ErrorKind::Environment,
         }
     }

@@ -108,7 +108,7 @@ pub async fn list(
         reporter.warning(error.to_string());
     }
     list.runs.retain(|run| request.wants(run));
-    sort(&mut list.runs, request.sort);
+    sort(&mut list.runs, request.sort, |run| run);
     if request.is_reversed {
         list.runs.reverse();
     }
@@ -129,7 +129,7 @@ fn read(request: &ListRequest, store: &Store) -> Result<RunList, RunsError> {
 }
 
 /// True where the image's reference or a digest of it holds a text.
-fn is_of_image(RunRecord { image, .. }: &RunRecord, wanted: &str) -> bool {
+pub(super) fn is_of_image(RunRecord { image, .. }: &RunRecord, wanted: &str) -> bool {
     let manifests = image.platforms.values().map(|p| &p.manifest);
     let mut digests = manifests
         .chain(&image.index)
@@ -140,7 +140,7 @@ fn is_of_image(RunRecord { image, .. }: &RunRecord, wanted: &str) -> bool {
 
 impl ListRequest {
     /// All conditions but the image's, for which a record is read.
-    fn wants(&self, run: &RunSummary) -> bool {
+    pub(super) fn wants(&self, run: &RunSummary) -> bool {
         let commit = |wanted: &String| {
             let commit = run.commit.as_ref();
             commit.is_some_and(|commit| commit.starts_with(wanted.as_str()))
@@ -157,10 +157,12 @@ impl ListRequest {
     }
 }
 
-fn sort(runs: &mut [RunSummary], by: SortBy) {
+/// Sorts what has summaries.
+pub(super) fn sort<T>(runs: &mut [T], by: SortBy, summary: impl Fn(&T) -> &RunSummary) {
     let newest =
         |a: &RunSummary, b: &RunSummary| b.when().cmp(&a.when()).then_with(|| b.id.cmp(&a.id));
     runs.sort_by(|a, b| {
+        let (a, b) = (summary(a), summary(b));
         let first = match by {
             SortBy::Created => Ordering::Equal,
             SortBy::Duration => b.duration().cmp(&a.duration()),

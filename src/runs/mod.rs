@@ -11,6 +11,7 @@ mod list;
 mod prune;
 mod pull;
 mod push;
+mod tracked;
 
 pub use self::compare::{RunComparison, compare};
 pub use self::ended::{complete, complete_in_cluster};
@@ -19,3 +20,6 @@ pub use self::list::{ListRequest, RunList, RunState, SortBy, list};
 pub use self::prune::{PruneRequest, prune};
 pub use self::pull::{Pulled, pull};
 pub use self::push::{PushRequest, PushedRun, push};
+pub use self::tracked::{
+    TrackedList, TrackedRun, is_of, list_tracked, pointed_image, record_of, recorded,
+};

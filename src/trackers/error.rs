@@ -6,6 +6,24 @@ use mlbuild_waits::Stalled;
 
 use crate::error::ErrorKind;
 
+/// A tracker of experiments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tracker {
+    /// Weights & Biases.
+    Wandb,
+    /// MLflow.
+    Mlflow,
+}
+
+impl std::fmt::Display for Tracker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Wandb => "Weights & Biases",
+            Self::Mlflow => "MLflow",
+        })
+    }
+}
+
 /// Why a tracker's server doesn't say what a run was. A server is named as `HOST:PORT`.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -16,7 +34,7 @@ pub enum TrackerError {
         /// What was typed.
         text: String,
         /// The tracker.
-        tracker: &'static str,
+        tracker: Tracker,
         /// What is missing or wrong.
         why: String,
     },
@@ -42,7 +60,7 @@ pub enum TrackerError {
     #[error("the run is at {asked}, and {tracker} is set to {server}")]
     OtherServer {
         /// The tracker.
-        tracker: &'static str,
+        tracker: Tracker,
         /// The host in the run's address.
         asked: String,
         /// The server that is set.
@@ -71,12 +89,16 @@ pub enum TrackerError {
     /// A way to log in that isn't supported.
     #[error("{variable} is set, and mlbuild can't log in by it")]
     LogIn {
+        /// The tracker.
+        tracker: Tracker,
         /// The variable.
         variable: &'static str,
     },
     /// The server refuses the log-in.
     #[error("{server} refuses the log-in: status {status}")]
     Refused {
+        /// The tracker.
+        tracker: Tracker,
         /// The server.
         server: String,
         /// The status of HTTP.
@@ -96,6 +118,8 @@ pub enum TrackerError {
     /// The server wants to be asked elsewhere.
     #[error("{server} sends log-ins on to {to}, and they stay with it")]
     Redirected {
+        /// The tracker.
+        tracker: Tracker,
         /// The server.
         server: String,
         /// Where it leads.
@@ -114,10 +138,40 @@ pub enum TrackerError {
     /// The server doesn't know the run, or doesn't show it.
     #[error("{server} has no run `{run}`, or doesn't show it to you")]
     NoSuchRun {
+        /// The tracker.
+        tracker: Tracker,
         /// The server.
         server: String,
         /// The run.
         run: String,
+    },
+    /// The server has no such experiment.
+    #[error("{server} has no experiment `{experiment}`")]
+    NoSuchExperiment {
+        /// The server, or the database's file.
+        server: String,
+        /// The experiment's name or id.
+        experiment: String,
+    },
+    /// Nothing says where MLflow's runs are.
+    #[error("MLFLOW_TRACKING_URI isn't set, and {} has no mlflow.db", folder.display())]
+    NoStore {
+        /// The folder that was looked into.
+        folder: PathBuf,
+    },
+    /// Runs are kept in a way that isn't read.
+    #[error("MLFLOW_TRACKING_URI: `{address}` is {what}, which mlbuild doesn't read")]
+    OtherStore {
+        /// The address, without a log-in.
+        address: String,
+        /// What it is.
+        what: &'static str,
+    },
+    /// A setting that changes how the server is asked, and isn't followed.
+    #[error("{variable} is set, and mlbuild doesn't follow it")]
+    Setting {
+        /// The variable.
+        variable: &'static str,
     },
 }
 

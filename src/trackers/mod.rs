@@ -9,13 +9,15 @@
 //! | one server, asked over HTTP | `server` |
 //! | the log-ins of `~/.netrc` | `netrc` |
 //! | Weights & Biases | [`wandb`] |
+//! | MLflow | [`mlflow`] |
 
 mod error;
+pub mod mlflow;
 mod netrc;
 mod server;
 pub mod wandb;
 
-pub use self::error::TrackerError;
+pub use self::error::{Tracker, TrackerError};
 
 /// A variable that is set, and not to nothing.
 fn set(name: &str) -> Option<String> {

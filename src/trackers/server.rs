@@ -4,11 +4,11 @@ use mlbuild_secrets::{Secret, redact};
 use mlbuild_waits::{Flow, Wait};
 use reqwest::header::LOCATION;
 use reqwest::redirect::Policy;
-use reqwest::{Client, RequestBuilder, Response, StatusCode};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 use url::Url;
 
-use super::TrackerError;
+use super::{Tracker, TrackerError};
 use crate::error::chain;
 use crate::loopback::is_loopback;
 use crate::redirects;
@@ -22,24 +22,41 @@ const MAX_SAID: usize = 300;
 /// How a server is told who asks.
 #[derive(Debug)]
 pub(super) enum LogIn {
+    /// It isn't: whoever reaches it may ask.
+    None,
     /// By name and password.
     Basic(String, Secret),
+    /// By a token.
+    Bearer(Secret),
+}
+
+/// What a server is asked.
+pub(super) enum Question<'a> {
+    /// By names and values in the address.
+    Get(&'a [(&'a str, &'a str)]),
+    /// By JSON.
+    Post(&'a Value),
 }
 
 /// A server, and the log-in that is for it.
 #[derive(Debug)]
 pub(super) struct Server {
+    tracker: Tracker,
     base: Url,
     log_in: LogIn,
 }
 
 impl Server {
     /// The server at an address of http or https, to which paths are added.
-    pub(super) fn new(mut base: Url, log_in: LogIn) -> Self {
+    pub(super) fn new(tracker: Tracker, mut base: Url, log_in: LogIn) -> Self {
         if !base.path().ends_with('/') {
             base.set_path(&format!("{}/", base.path()));
         }
-        Self { base, log_in }
+        Self {
+            tracker,
+            base,
+            log_in,
+        }
     }
 
     /// `HOST:PORT`
@@ -49,7 +66,10 @@ impl Server {
 
     /// True where the log-in is sent in the clear to another machine.
     pub(super) fn is_in_the_clear(&self) -> bool {
-        self.base.scheme() == "http" && !is_loopback(self.base.host_str().unwrap_or_default())
+        let has_log_in = !matches!(self.log_in, LogIn::None);
+        has_log_in
+            && self.base.scheme() == "http"
+            && !is_loopback(self.base.host_str().unwrap_or_default())
     }
 
     /// Sends JSON to a path below the address, and reads JSON.
@@ -62,15 +82,55 @@ impl Server {
         body: &Value,
         what: &str,
     ) -> Result<Value, TrackerError> {
-        let url = self
+        let request = self.request(Method::POST, path, &[], what)?.json(body);
+        let answer = self.send(request, what).await?;
+        let bytes = self.body(answer, MAX_ANSWER, what).await?;
+        serde_json::from_slice(&bytes).map_err(|error| self.wrong(what, error))
+    }
+
+    /// As [`Server::ask`] of at most `limit` bytes, where a body goes with the question or else names and
+    /// values in its address; any status but those of a refused log-in and a redirect is an answer, too.
+    ///
+    /// # Errors
+    /// Where it can't be reached, refuses, leads elsewhere or answers with what isn't JSON.
+    pub(super) async fn question(
+        &self,
+        path: &str,
+        question: &Question<'_>,
+        limit: usize,
+        what: &str,
+    ) -> Result<(StatusCode, Value), TrackerError> {
+        let request = match question {
+            Question::Get(query) => self.request(Method::GET, path, query, what)?,
+            Question::Post(body) => self.request(Method::POST, path, &[], what)?.json(body),
+        };
+        let answer = self.reach(request).await?;
+        let status = answer.status();
+        let bytes = self.body(answer, limit, what).await?;
+        match serde_json::from_slice(&bytes) {
+            Ok(value) => Ok((status, value)),
+            Err(_) if !status.is_success() => Err(self.wrong_status(what, status)),
+            Err(error) => Err(self.wrong(what, error)),
+        }
+    }
+
+    /// A request to the server itself, which follows no redirect: it has the log-in.
+    fn request(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, &str)],
+        what: &str,
+    ) -> Result<RequestBuilder, TrackerError> {
+        let mut url = self
             .base
             .join(path)
             .map_err(|error| self.wrong(what, error))?;
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
         let client = self.client(&url, Policy::none(), what)?;
-        let request = client.post(url).json(body);
-        let answer = self.send(self.with_log_in(request), what).await?;
-        let bytes = self.body(answer, MAX_ANSWER, what).await?;
-        serde_json::from_slice(&bytes).map_err(|error| self.wrong(what, error))
+        Ok(self.with_log_in(client.request(method, url)))
     }
 
     /// Reads a file of at most `limit` bytes that the server says is at this address: on itself with the
@@ -130,11 +190,23 @@ impl Server {
 
     fn with_log_in(&self, request: RequestBuilder) -> RequestBuilder {
         match &self.log_in {
+            LogIn::None => request,
+            LogIn::Bearer(token) => request.bearer_auth(token.expose()),
             LogIn::Basic(user, password) => request.basic_auth(user, Some(password.expose())),
         }
     }
 
     async fn send(&self, request: RequestBuilder, what: &str) -> Result<Response, TrackerError> {
+        let answer = self.reach(request).await?;
+        if answer.status().is_success() {
+            Ok(answer)
+        } else {
+            Err(self.wrong_status(what, answer.status()))
+        }
+    }
+
+    /// An answer that is neither a redirect nor a refused log-in.
+    async fn reach(&self, request: RequestBuilder) -> Result<Response, TrackerError> {
         let wait = Wait::on(format!("the server {}", self.name()));
         let answer = wait.within(request.send()).await?;
         let answer = answer.map_err(|error| TrackerError::Unreachable {
@@ -149,18 +221,17 @@ impl Server {
                 .and_then(|to| to.to_str().ok());
             let to = to.and_then(|to| self.base.join(to).ok());
             return Err(TrackerError::Redirected {
+                tracker: self.tracker,
                 server: self.name(),
                 to: to.map_or_else(|| "nowhere".to_owned(), |to| shown(&to)),
             });
         }
         if status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN {
             return Err(TrackerError::Refused {
+                tracker: self.tracker,
                 server: self.name(),
                 status: status.as_u16(),
             });
-        }
-        if !status.is_success() {
-            return Err(self.wrong(what, format!("status {}", status.as_u16())));
         }
         Ok(answer)
     }
@@ -195,6 +266,11 @@ impl Server {
             }
             bytes.extend_from_slice(&piece);
         }
+    }
+
+    /// The error of a status that is none of success.
+    fn wrong_status(&self, what: &str, status: StatusCode) -> TrackerError {
+        self.wrong(what, format!("status {}", status.as_u16()))
     }
 
     /// The error of an answer that can't be used.

@@ -6,6 +6,7 @@ mod exports;
 mod files;
 mod git;
 mod jobs;
+mod mlflow;
 mod queue;
 mod races;
 mod records;

@@ -226,7 +226,8 @@ impl RunImage {
         }
     }
 
-    fn has(&self, digest: &Digest) -> bool {
+    /// True if the digest is that of its index, of a manifest, or what its name meant.
+    pub fn has(&self, digest: &Digest) -> bool {
         let mut manifests = self.platforms.values().map(|p| &p.manifest);
         self.index.as_ref() == Some(digest)
             || self.digest.as_ref() == Some(digest)

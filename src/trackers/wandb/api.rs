@@ -5,12 +5,11 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::NAME;
 use super::name::WandbName;
 use super::settings;
 use crate::reporter::Reporter;
-use crate::trackers::TrackerError;
 use crate::trackers::server::{LogIn, Server};
+use crate::trackers::{Tracker, TrackerError};
 
 /// The file in which the client says what ran.
 const METADATA: &str = "wandb-metadata.json";
@@ -116,7 +115,11 @@ pub async fn fetch(
     reporter: &dyn Reporter,
 ) -> Result<WandbRun, TrackerError> {
     let place = settings::find(name, project)?;
-    let server = Server::new(place.base, LogIn::Basic(USER.to_owned(), place.key));
+    let server = Server::new(
+        Tracker::Wandb,
+        place.base,
+        LogIn::Basic(USER.to_owned(), place.key),
+    );
     if server.is_in_the_clear() {
         reporter.warning(format!("{}: the key goes there without TLS", server.name()));
     }
@@ -126,7 +129,7 @@ pub async fn fetch(
     };
     let of_project = place.project.ok_or_else(|| TrackerError::Name {
         text: name.id.clone(),
-        tracker: NAME,
+        tracker: Tracker::Wandb,
         why: "it has no project: ENTITY/PROJECT:RUN".to_owned(),
     })?;
     let shown = format!("{entity}/{of_project}/{} at {}", name.id, server.name());
@@ -136,6 +139,7 @@ pub async fn fetch(
     let answer: RunData = ask(&server, "the run", QUERY, &variables).await?;
     let run = answer.project.and_then(|project| project.run);
     let run = run.ok_or_else(|| TrackerError::NoSuchRun {
+        tracker: Tracker::Wandb,
         server: server.name(),
         run: format!("{entity}/{of_project}/{}", name.id),
     })?;

@@ -9,6 +9,3 @@ mod settings;
 pub use self::api::{WandbRun, fetch};
 pub use self::name::WandbName;
 pub(crate) use self::settings::key_in_netrc;
-
-/// What it is called.
-const NAME: &str = "Weights & Biases";

@@ -3,8 +3,7 @@
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-use super::NAME;
-use crate::trackers::TrackerError;
+use crate::trackers::{Tracker, TrackerError};
 
 /// What stands before a name that could be another tracker's.
 const PREFIX: &str = "wandb:";
@@ -33,13 +32,11 @@ impl WandbName {
     pub fn parse(text: &str) -> Result<Self, TrackerError> {
         let wrong = |why: &str| TrackerError::Name {
             text: text.to_owned(),
-            tracker: NAME,
+            tracker: Tracker::Wandb,
             why: why.to_owned(),
         };
         if text.starts_with(MLFLOW) {
-            let why =
-                "it is one of MLflow, which Python's mlbuild.restore(\"mlflow:RUN\") restores";
-            return Err(wrong(why));
+            return Err(wrong("it is one of MLflow"));
         }
         let name = text.strip_prefix(PREFIX).unwrap_or(text);
         let found = if name.starts_with("https://") || name.starts_with("http://") {

@@ -14,14 +14,13 @@ use configparser::ini::Ini;
 use mlbuild_secrets::Secret;
 use url::Url;
 
-use super::NAME;
 use super::name::WandbName;
 use crate::env_vars::{
     HOME, WANDB_API_KEY, WANDB_BASE_URL, WANDB_CONFIG_DIR, WANDB_DIR, WANDB_ENTITY,
     WANDB_IDENTITY_TOKEN_FILE, WANDB_PROJECT,
 };
 use crate::trackers::server::name_of;
-use crate::trackers::{TrackerError, netrc, set};
+use crate::trackers::{Tracker, TrackerError, netrc, set};
 
 /// The server of those who set none.
 const DEFAULT_BASE: &str = "https://api.forge.coreweave.com";
@@ -194,7 +193,7 @@ fn check_page(page: &Url, base: &Url) -> Result<(), TrackerError> {
         format!("{}://{page_name}", page.scheme())
     };
     Err(TrackerError::OtherServer {
-        tracker: NAME,
+        tracker: Tracker::Wandb,
         asked: page_name,
         server: base_name,
         address,
@@ -213,6 +212,7 @@ fn key(
     }
     if set(WANDB_IDENTITY_TOKEN_FILE).is_some() {
         return Err(TrackerError::LogIn {
+            tracker: Tracker::Wandb,
             variable: WANDB_IDENTITY_TOKEN_FILE,
         });
     }

@@ -18,6 +18,8 @@ use crate::cli::support::registry_args::RegistryArgs;
 use crate::restore::{self, OWN, PROGRAMS, RecordSource, RestoreRequest};
 use crate::runtime::shell_line;
 use crate::shell::word;
+use crate::trackers::Tracker;
+use crate::trackers::mlflow::MlflowName;
 use crate::trackers::wandb::WandbName;
 use crate::trust;
 
@@ -28,10 +30,10 @@ const REGISTRY: &str = "registry";
 ///
 /// Makes the branch `mlbuild/RUN` at the run's commit, applies the changes that were not
 /// committed, and prints the command that starts the same image with the same
-/// arguments. A run of Weights & Biases is asked for at its server. On a terminal a shell follows, with that command as the newest in its history.
+/// arguments. A run of Weights & Biases or MLflow is asked for at its server. On a terminal a shell follows, with that command as the newest in its history.
 #[derive(Debug, Clone, Args)]
 pub struct RestoreArgs {
-    /// Id of the run, or its beginning; ENTITY/PROJECT:RUN or the address of its page for a run of Weights & Biases.
+    /// Id of the run, or its beginning; ENTITY/PROJECT:RUN mlflow:RUN_ID; or the address of the page of such a run.
     #[arg(value_name = "RUN")]
     pub run: String,
     /// Take the record from this image; or from the images of mlbuild.lock: `registry`. Without it: from the folder, else as `registry`.
@@ -131,13 +133,27 @@ fn has_hole(command: &[String]) -> bool {
 /// does.
 fn source(args: &RestoreArgs) -> CommandResult<RecordSource> {
     let is_trackers = args.run.contains(['/', ':']) && !args.run.starts_with('-');
+    let is_mlflows = is_trackers && MlflowName::is_meant(&args.run);
     Ok(match (&args.wandb_metadata, args.from.as_deref()) {
+        (Some(_), _) if is_mlflows => {
+            let run = word(&args.run);
+            return Err(CommandError::user(format!(
+                "--wandb-metadata: {run} is a run of MLflow, and not of Weights & Biases"
+            ))
+            .hint(format!("mlbuild restore {run}")));
+        }
         (Some(file), _) => RecordSource::WandbFile(file.clone()),
+        (None, None) if is_mlflows => RecordSource::Mlflow(MlflowName::parse(&args.run)?),
         (None, None) if is_trackers => RecordSource::Wandb(WandbName::parse(&args.run)?),
         (None, Some(_)) if is_trackers => {
             let run = word(&args.run);
             return Err(CommandError::user(format!(
-                "--from: {run} is a run of Weights & Biases, whose server has its record"
+                "--from: {run} is a run of {}, whose server has its record",
+                if is_mlflows {
+                    Tracker::Mlflow
+                } else {
+                    Tracker::Wandb
+                }
             ))
             .hint(format!("mlbuild restore {run}")));
         }

@@ -1,6 +1,7 @@
 //! `mlbuild runs list`.
 
 use std::cell::RefCell;
+use std::path::Path;
 
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
@@ -9,21 +10,28 @@ use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::{Value, json};
 
 use super::{as_json, ending, lasted, short_commit};
-use crate::cli::error::CommandResult;
+use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::support::format::Format;
 use crate::cli::support::output::{self, Terminal};
 use crate::cli::support::project_args::ProjectArgs;
 use crate::cli::support::time;
 use crate::records::Store;
-use crate::runs::{self, ListRequest, RunList, RunState, SortBy};
+use crate::runs::{self, ListRequest, RunList, RunState, SortBy, TrackedRun};
 use crate::runtime::shell_line;
+use crate::trackers::mlflow::MlflowRun;
 
 /// Most characters of a command in the table.
 const COMMAND: usize = 60;
 
+/// Before the name of an experiment.
+const MLFLOW: &str = "mlflow";
+
 /// Flags of `mlbuild runs list`.
 #[derive(Debug, Clone, Args)]
 pub struct ListArgs {
+    /// List the runs of MLflow that mlbuild's plugin tagged, of one experiment or of all: `mlflow`, `mlflow:EXPERIMENT`.
+    #[arg(long, value_name = "TRACKER", value_parser = tracker)]
+    pub from: Option<FromTracker>,
     /// Only runs that got this far.
     #[arg(long, value_enum)]
     pub status: Option<StatusArg>,
@@ -57,6 +65,22 @@ pub struct ListArgs {
     /// Form of the answer.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
+}
+
+/// A tracker whose runs are listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FromTracker {
+    /// MLflow's experiment, by name.
+    pub experiment: Option<String>,
+}
+
+fn tracker(text: &str) -> Result<FromTracker, String> {
+    let experiment = match text.split_once(':') {
+        None if text == MLFLOW => None,
+        Some((MLFLOW, name)) if !name.is_empty() => Some(name.to_owned()),
+        _ => return Err("mlflow or mlflow:EXPERIMENT is one".to_owned()),
+    };
+    Ok(FromTracker { experiment })
 }
 
 /// How far a run got, and how it ended.
@@ -131,6 +155,9 @@ pub async fn run(args: ListArgs) -> CommandResult {
         is_reversed: args.reverse,
         limit: args.limit,
     };
+    if let Some(from) = args.from {
+        return of_mlflow(&project, &from, &request, args.format).await;
+    }
     let list = runs::list(&project, &request, &Terminal::default()).await?;
     match args.format {
         Format::Json => {
@@ -141,8 +168,57 @@ pub async fn run(args: ListArgs) -> CommandResult {
             output::note("no runs");
             Ok(())
         }
-        Format::Text => output::answer(&table(&list.runs)),
+        Format::Text => output::answer(&table(list.runs.iter().map(|run| row(run, ending(run))))),
     }
+}
+
+/// The same of MLflow's runs.
+async fn of_mlflow(
+    project: &Path,
+    from: &FromTracker,
+    request: &ListRequest,
+    format: Format,
+) -> CommandResult {
+    if request.host.is_some() {
+        return Err(
+            CommandError::user("--host: MLflow doesn't say where its runs ran")
+                .hint("leave out --host, or --from"),
+        );
+    }
+    let experiment = from.experiment.as_deref();
+    let list = runs::list_tracked(project, experiment, request, &Terminal::default()).await?;
+    match format {
+        Format::Json => output::answer(&format!(
+            "{:#}",
+            json!({
+                "runs": list.runs.iter().map(tracked_as_json).collect::<Vec<_>>(),
+                "unreadable": list.unreadable.iter().map(|why| json!({ "message": why })).collect::<Vec<_>>(),
+            })
+        )),
+        Format::Text if list.runs.is_empty() => {
+            output::note("no runs that mlbuild's plugin tagged");
+            Ok(())
+        }
+        Format::Text => {
+            output::answer(&table(list.runs.iter().map(|tracked| {
+                row(&tracked.summary, tracked.run.status.as_str().to_owned())
+            })))
+        }
+    }
+}
+
+fn tracked_as_json(tracked: &TrackedRun) -> Value {
+    let mut value = as_json(&tracked.record);
+    let MlflowRun { id, experiment, .. } = &tracked.run;
+    value["mlflow"] = json!({
+        "run": id,
+        "name": tracked.run.name(),
+        "experiment": experiment,
+        "status": tracked.run.status.as_str(),
+        "started": tracked.run.started,
+        "ended": tracked.run.ended,
+    });
+    value
 }
 
 /// The answer for scripts. Records are read when they are written, one at a time: thousands of them have
@@ -200,16 +276,16 @@ fn shown(error: &RunRecordError) -> Value {
     json!({ "file": error.path(), "message": error.to_string() })
 }
 
-fn table(runs: &[RunSummary]) -> String {
+fn table(rows_of_runs: impl Iterator<Item = [String; 7]>) -> String {
     let names = [
         "RUN", "STARTED", "STATUS", "TOOK", "IMAGE", "CODE", "COMMAND",
     ];
     let mut rows = vec![names.map(str::to_owned)];
-    rows.extend(runs.iter().map(row));
+    rows.extend(rows_of_runs);
     output::table(&rows)
 }
 
-fn row(run: &RunSummary) -> [String; 7] {
+fn row(run: &RunSummary, ending: String) -> [String; 7] {
     let code = run.dirty.map_or(String::new(), |dirty| {
         let commit = run.commit.as_deref().map_or("none", short_commit);
         format!("{commit}{}", if dirty { "+" } else { "" })
@@ -225,7 +301,7 @@ fn row(run: &RunSummary) -> [String; 7] {
     [
         run.id.clone(),
         run.when().strftime("%Y-%m-%d %H:%M").to_string(),
-        ending(run),
+        ending,
         run.duration().map_or(String::new(), lasted),
         run.reference.clone(),
         code,

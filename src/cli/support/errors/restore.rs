@@ -60,6 +60,9 @@ impl From<RestoreError> for CommandError {
             RestoreError::WandbNoImage { .. } => made.hint(
                 "download its wandb-metadata.json, write \"docker\": \"NAME@sha256:…\" into it, and give it: --wandb-metadata FILE",
             ),
+            RestoreError::MlflowNoImage { .. } => made.hint(
+                "it wasn't started in a container of mlbuild's, or without the Python package mlbuild in the image",
+            ),
             _ => made,
         }
     }

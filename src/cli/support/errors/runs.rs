@@ -10,6 +10,7 @@ impl From<RunsError> for CommandError {
         match error {
             RunsError::Store(error) => error.into(),
             RunsError::Registry(error) => error.into(),
+            RunsError::Tracker(error) => error.into(),
             RunsError::NeverPushed { .. } => made.hint(
                 "push the image (docker push, or mlbuild image --push) and start the next run from it",
             ),
