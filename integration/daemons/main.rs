@@ -27,6 +27,7 @@ mod base;
 mod bring_up;
 mod buildkit;
 mod ci;
+mod data;
 mod dev;
 mod diff;
 mod docker_plugin;

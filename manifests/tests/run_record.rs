@@ -9,7 +9,8 @@ use std::path::Path;
 use mlbuild_manifests::digest::sha256;
 use mlbuild_manifests::document::Document;
 use mlbuild_manifests::run_record::{
-    GitState, RunCluster, RunCommand, RunHost, RunImage, RunOutcome, RunPlatform, RunStatus,
+    GitState, RunCluster, RunCommand, RunData, RunHost, RunImage, RunOutcome, RunPlatform,
+    RunStatus, RunSummary,
 };
 use mlbuild_manifests::{Binding, LockedImage, RunId, RunRecord, RunRecordError};
 use proptest::prelude::*;
@@ -377,6 +378,38 @@ fn of_many_that_bind_one_run_one_wins() {
 }
 
 #[test]
+fn a_record_with_data_is_of_a_format_of_its_own() {
+    let data = vec![
+        RunData {
+            name: "data/ä \"x\"".to_owned(),
+            files: Some(2),
+            bytes: Some(8),
+            sample: Some(digest(4)),
+            times: Some(digest(5)),
+            full: Some(digest(6)),
+            left_out: vec!["pipe: it is \"odd\"".to_owned()],
+        },
+        RunData {
+            name: "s3://bucket/x".to_owned(),
+            ..RunData::default()
+        },
+    ];
+    for record in [full_record(), in_a_cluster()] {
+        let with = record.clone().with_data(data.clone());
+        assert_eq!(with.version, 4);
+        let text = with.to_toml();
+        let path = Path::new("x.toml");
+        assert_eq!(RunRecord::parse(&text, path).unwrap(), with, "{text}");
+        assert_eq!(RunRecord::from_json(&with.to_json()).unwrap(), with);
+        let file = format!("{}.toml", with.id);
+        let summary = RunSummary::parse(&text, Path::new(&file)).unwrap();
+        assert_eq!(summary, RunSummary::of(&record));
+        // Without data it stays what older versions read.
+        assert_eq!(record.clone().with_data(Vec::new()), record);
+    }
+}
+
+#[test]
 fn what_does_not_belong_in_a_record_is_named_by_line() {
     let text = full_record().to_toml();
     let read = |text: &str| {
@@ -391,10 +424,10 @@ fn what_does_not_belong_in_a_record_is_named_by_line() {
         "{}",
         read(&bad)
     );
-    for news in ["version = 4\nnews = true", "version = 4"] {
+    for news in ["version = 5\nnews = true", "version = 5"] {
         let newer = read(&text.replace("version = 2", news));
         assert!(
-            newer.starts_with("exp-7.toml:2: made by a newer mlbuild: format 4"),
+            newer.starts_with("exp-7.toml:2: made by a newer mlbuild: format 5"),
             "{newer}"
         );
     }
@@ -452,8 +485,8 @@ fn documents_read_back() {
         error.starts_with("the attached application/vnd.mlbuild.run.v1+json document"),
         "{error}"
     );
-    let newer = RunRecord::from_json(b"{\"version\": 4, \"news\": true}").unwrap_err();
-    assert!(newer.to_string().contains("format 4"), "{newer}");
+    let newer = RunRecord::from_json(b"{\"version\": 5, \"news\": true}").unwrap_err();
+    assert!(newer.to_string().contains("format 5"), "{newer}");
 }
 
 proptest! {

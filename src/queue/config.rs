@@ -284,7 +284,7 @@ struct BuilderAccelerator {
 }
 
 /// mlbuild's own flags that belong to a command line and not to a job.
-const OF_A_LINE: [&str; 7] = [
+const OF_A_LINE: [&str; 9] = [
     "trust",
     "dry-run",
     "format",
@@ -292,6 +292,8 @@ const OF_A_LINE: [&str; 7] = [
     "run-id",
     "runtime-cli",
     "no-record",
+    "data",
+    "data-hash",
 ];
 
 fn may_stand(flag: &Flag) -> bool {

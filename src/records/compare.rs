@@ -5,7 +5,7 @@ use std::fmt::Display;
 
 use mlbuild_manifests::RunRecord;
 use mlbuild_manifests::lock::{LockedImage, LockedPackages};
-use mlbuild_manifests::run_record::RunCluster;
+use mlbuild_manifests::run_record::{RunCluster, RunData};
 use serde::Serialize;
 
 /// One of the two runs.
@@ -40,11 +40,25 @@ pub fn compare(old: Side<'_>, new: Side<'_>, line: fn(&[String]) -> String) -> V
         found.values("lock", "entry", &old.record.lock, &new.record.lock);
     }
     found.code(old.record, new.record);
+    found.data(&old.record.data, &new.record.data);
     found.command(old.record, new.record, line);
     found.host(old.record, new.record);
     found.cluster(old.record, new.record, line);
     found.outcome(old.record, new.record);
     found.0
+}
+
+/// What is known of data, by the digest that says most.
+fn shown_data(data: &RunData) -> String {
+    let digest = data.full.as_ref().or(data.sample.as_ref());
+    let Some(digest) = digest else {
+        return "named".to_owned();
+    };
+    format!(
+        "{digest} ({} files, {} bytes)",
+        data.files.unwrap_or_default(),
+        data.bytes.unwrap_or_default()
+    )
 }
 
 #[derive(Default)]
@@ -165,6 +179,33 @@ impl Found {
         self.values("code", "folder", &a.folder, &b.folder);
         self.values("code", "uncommitted changes", &a.changes, &b.changes);
         self.sets("code", "not recorded", &a.left_out, &b.left_out);
+    }
+
+    fn data(&mut self, old: &[RunData], new: &[RunData]) {
+        let mut names: Vec<&String> = old.iter().chain(new).map(|data| &data.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        for name in names {
+            let of = |all: &'_ [RunData]| all.iter().find(|data| data.name == *name).cloned();
+            let (a, b) = (of(old), of(new));
+            let is_same = match (&a, &b) {
+                (Some(a), Some(b)) => match (&a.full, &b.full) {
+                    (Some(a), Some(b)) => a == b,
+                    _ => a.sample == b.sample,
+                },
+                _ => false,
+            };
+            if !is_same {
+                let shown = |data: &Option<RunData>| data.as_ref().map(shown_data);
+                self.values("data", name, &shown(&a), &shown(&b));
+            } else if a.as_ref().map(|data| &data.times) != b.as_ref().map(|data| &data.times)
+                && a.as_ref().is_some_and(|data| data.full.is_none())
+            {
+                // Samples alone can't tell.
+                let times = |data: &Option<RunData>| data.as_ref()?.times.clone();
+                self.values("data", format!("{name}, written"), &times(&a), &times(&b));
+            }
+        }
     }
 
     fn command(&mut self, old: &RunRecord, new: &RunRecord, line: fn(&[String]) -> String) {

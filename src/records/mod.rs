@@ -17,6 +17,7 @@
 //!     command,
 //!     host: this_host(),
 //!     cluster: None,
+//!     data: Vec::new(),
 //! }
 //! .write(&project)?;
 //! // … the container runs …
@@ -27,6 +28,7 @@
 
 pub mod checkout;
 mod compare;
+pub mod data;
 mod git;
 mod image;
 mod locks;

@@ -5,7 +5,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use mlbuild_manifests::held::HeldFolder;
 use mlbuild_manifests::run_record::{
-    FOLDER_NAME, RecordsPlace, RunCluster, RunCommand, RunHost, RunImage, RunOutcome,
+    FOLDER_NAME, RecordsPlace, RunCluster, RunCommand, RunData, RunHost, RunImage, RunOutcome,
     RunRecordError, RunStatus, whole_seconds,
 };
 use mlbuild_manifests::{RunId, RunRecord};
@@ -31,6 +31,8 @@ pub struct RunStart {
     pub host: RunHost,
     /// The cluster, where it runs in one.
     pub cluster: Option<RunCluster>,
+    /// Its data, as far as it was named.
+    pub data: Vec<RunData>,
 }
 
 /// A run whose record says that it started.
@@ -76,7 +78,7 @@ impl RunStart {
     /// As [`RunStart::write`]; also where something else stands there by now.
     pub fn write_to(self, place: &RecordsPlace) -> Result<StartedRun, RunRecordError> {
         let now = whole_seconds(Timestamp::now());
-        let mut record = RunRecord::new(self.id, now, self.image);
+        let mut record = RunRecord::new(self.id, now, self.image).with_data(self.data);
         if let Some(mut cluster) = self.cluster {
             cluster.options = redact_options(&cluster.options);
             record = record.in_cluster(cluster);

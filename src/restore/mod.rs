@@ -18,7 +18,7 @@ mod image;
 mod mlflow;
 mod wandb;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use mlbuild_manifests::RunRecord;
 use serde::Serialize;
@@ -28,6 +28,7 @@ pub use self::error::{RestoreError, WandbSource};
 
 use self::command::{Again, TOLD};
 use crate::on_path;
+use crate::records::data::{self, DataState};
 use crate::registry::{Registry, RegistryOptions};
 use crate::reporter::Reporter;
 use crate::runs::attached::Attached;
@@ -138,6 +139,7 @@ pub async fn run(
         ));
     }
     tell_what_is_missing(&record, reporter);
+    tell_of_data(&record, &restored.project, reporter);
     let (options, submission) = (again.recorded_options(), again.submission());
     Ok(RestoreOutcome {
         run: record.id.to_string(),
@@ -173,6 +175,32 @@ fn tell_what_is_missing(record: &RunRecord, reporter: &dyn Reporter) {
             "the run had values for {}, which aren't recorded: set them before you start it",
             unset.join(", ")
         ));
+    }
+}
+
+/// Whether the data is what it was.
+fn tell_of_data(record: &RunRecord, project: &Path, reporter: &dyn Reporter) {
+    for one in &record.data {
+        let name = &one.name;
+        match data::state(one, project) {
+            DataState::Same => reporter.note(format!("data {name}: as it was")),
+            DataState::Touched if one.full.is_some() => reporter.note(format!(
+                "data {name}: as it was; files were written since with the same content"
+            )),
+            DataState::Touched => reporter.warning(format!(
+                "data {name}: files were written since; names, sizes and samples are as they were"
+            )),
+            DataState::Changed { files, bytes } => reporter.warning(format!(
+                "data {name} changed: the run had {} files of {} bytes, and there are {files} of {bytes}",
+                one.files.unwrap_or_default(),
+                one.bytes.unwrap_or_default()
+            )),
+            DataState::Gone => reporter.warning(format!("data {name}: it isn't on this machine")),
+            DataState::NotLookedAt => {
+                reporter.note(format!("data {name}: recorded by its name, and not looked at"));
+            }
+            DataState::Unknown(why) => reporter.warning(format!("data {name}: it can't be read: {why}")),
+        }
     }
 }
 

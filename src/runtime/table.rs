@@ -118,6 +118,8 @@ pub static FLAGS: &[Flag] = &[
     Flag::one("runtime-cli", Kind::OneOf(&["docker", "podman", "nerdctl"]), "docker|podman|nerdctl", "What starts the container; by default the first that answers.").own(),
     Flag::switch("no-defaults", "Leave out what mlbuild adds for machine learning: /dev/shm of 1g, memlock and stack limits, TensorFlow's and XLA's variables, the tracker's key.").own(),
     Flag::switch("no-record", "Write no record of the run into mlbuild.runs.").own(),
+    Flag::list("data", WORDS, "PATH|URI", "File or folder whose fingerprint the run's record gets, or an address that it names. It isn't mounted.").own().not_in_config(),
+    Flag::one("data-hash", Kind::OneOf(&["sampled", "full"]), "sampled|full", "How --data is read: names, sizes, times and samples (default), or the whole content too, which is remembered.").own().not_in_config(),
     Flag::one("run-id", WORDS, "ID", "Id of the run; otherwise WANDB_RUN_ID, or a new one.").own().not_in_config(),
     Flag::switch("dry-run", "Print what would be started; no daemon is asked and the image keeps its tag.").own().not_in_config(),
     Flag::one("format", Kind::OneOf(&["text", "json", "devcontainer"]), "text|json|devcontainer", "How --dry-run prints: a command line, JSON, or a devcontainer.json.").own().not_in_config(),

@@ -7,6 +7,8 @@ use mlbuild_docker::api::DockerApiError;
 use mlbuild_manifests::lock::LockError;
 use mlbuild_manifests::run_record::RunRecordError;
 
+use crate::records::data::DataError;
+
 use crate::display::camera::NoCamera;
 use crate::display::find::Trouble;
 use crate::display::sound::NoSound;
@@ -19,6 +21,9 @@ use crate::runtime::{LeftOut, RuntimeCli};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
+    /// Data that the record should have can't be read.
+    #[error(transparent)]
+    Data(#[from] DataError),
     /// No program that starts containers answers.
     #[error("nothing here starts containers; tried:{}", tried_of(tried, private.as_deref()))]
     NoRuntime {
@@ -301,7 +306,8 @@ impl StartError {
             | Self::NotPulled { .. }
             | Self::PulledAndGone { .. }
             | Self::NotCreated { .. } => ErrorKind::Runtime,
-            Self::Lock(_)
+            Self::Data(_)
+            | Self::Lock(_)
             | Self::Tag { .. }
             | Self::NoImage
             | Self::SeveralImages { .. }

@@ -116,6 +116,7 @@ impl Engine {
             // Docker's options are all that is wanted, unless the queue says more.
             defaults: own.has("no-defaults") && !own.is_on("no-defaults"),
             record: true,
+            data: Vec::new(),
             run_id: job.run_id,
             folder: job.folder.to_owned(),
             registry: None,

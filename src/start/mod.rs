@@ -57,6 +57,7 @@ use self::record::PendingRecord;
 use self::resolve_digest::OpenRun;
 use self::runtime_cli::ContainerRuntime;
 use crate::env_vars;
+use crate::records::data::DataWish;
 use crate::registry::RegistryOptions;
 use crate::reporter::Reporter;
 use crate::runtime::{LeftOut, Options, RunSpec, RuntimeCli};
@@ -76,6 +77,8 @@ pub struct StartRequest {
     pub tracker_key: bool,
     /// Whether the run is recorded in the project's `mlbuild.runs/`.
     pub record: bool,
+    /// The data whose fingerprints the record gets.
+    pub data: Vec<DataWish>,
     /// The run's id.
     pub run_id: RunId,
     /// The folder it is started from; its project has the record.
@@ -133,7 +136,9 @@ pub async fn run(
     let pending = PendingRecord::of_request(&request);
     let (runtime, image) = image::find_and_pin(request.runtime, &request.spec, reporter).await?;
     let start = Start::prepare(request, &runtime, image, reporter)?;
-    let pending = pending.map(|pending| pending.settled(reporter));
+    let pending = pending
+        .map(|pending| pending.settled(reporter))
+        .transpose()?;
     let signals = Signals::hold()?;
     start
         .go(pending, signals, Extras::default(), reporter)

@@ -5,7 +5,9 @@ use std::thread::{self, JoinHandle};
 
 use mlbuild_manifests::LockFile;
 use mlbuild_manifests::lock::{FILE_NAME, LockedImage};
-use mlbuild_manifests::run_record::{RecordsPlace, RunCommand, RunHost, RunImage, RunPlatform};
+use mlbuild_manifests::run_record::{
+    RecordsPlace, RunCommand, RunData, RunHost, RunImage, RunPlatform,
+};
 use mlbuild_templates::reference;
 use oci_spec::distribution::Reference;
 use oci_spec::image::Digest;
@@ -15,6 +17,7 @@ use super::child::RunEnd;
 use super::error::StartError;
 use super::gpu::GpuUse;
 use super::{Start, StartRequest};
+use crate::records::data::{self, DataError, DataWish};
 use crate::records::{
     GitError, RunExit, RunStart, Snapshot, StartedRun, project_folder, this_host,
 };
@@ -24,28 +27,53 @@ use crate::reporter::Reporter;
 /// for the image.
 pub(crate) struct PendingRecord {
     place: RecordsPlace,
-    code: Code,
+    code: Asked<Option<Snapshot>, GitError>,
+    data: Asked<Vec<RunData>, DataError>,
 }
 
-/// The code's state.
-enum Code {
-    Asked(JoinHandle<Result<Option<Snapshot>, GitError>>),
-    Known(Option<Box<Snapshot>>),
+/// What another thread finds out.
+enum Asked<T, E> {
+    For(JoinHandle<Result<T, E>>),
+    Known(Box<T>),
+}
+
+impl<T, E> Asked<T, E> {
+    fn answer(self) -> Result<T, E> {
+        match self {
+            Self::For(thread) => thread.join().expect("looking at files doesn't panic"),
+            Self::Known(known) => Ok(*known),
+        }
+    }
+}
+
+/// All that a record says of files.
+pub(crate) struct OfFiles {
+    pub(crate) place: RecordsPlace,
+    pub(crate) code: Option<Snapshot>,
+    pub(crate) data: Vec<RunData>,
 }
 
 impl PendingRecord {
     /// Begins it, where the request wants a record.
     pub(crate) fn of_request(request: &StartRequest) -> Option<Self> {
-        request.record.then(|| Self::begin(&request.folder))
+        request
+            .record
+            .then(|| Self::begin(&request.folder, &request.data))
     }
 
-    /// Begins to look at the code of the project that `folder` belongs to.
-    pub(crate) fn begin(folder: &Path) -> Self {
+    /// Begins to look at the code of the project that `folder` belongs to, and at the data.
+    pub(crate) fn begin(folder: &Path, data: &[DataWish]) -> Self {
         let project = project_folder(folder);
         let here = project.clone();
+        let (from, within, wishes) = (folder.to_owned(), project.clone(), data.to_vec());
+        let data = move || {
+            let taken = wishes.iter().map(|wish| data::take(wish, &from, &within));
+            taken.collect()
+        };
         Self {
             place: RecordsPlace::of(&project),
-            code: Code::Asked(thread::spawn(move || Snapshot::take(&here))),
+            code: Asked::For(thread::spawn(move || Snapshot::take(&here))),
+            data: Asked::For(thread::spawn(data)),
         }
     }
 
@@ -53,34 +81,51 @@ impl PendingRecord {
     pub(crate) fn of(project: &Path, code: Option<Snapshot>) -> Self {
         Self {
             place: RecordsPlace::of(project),
-            code: Code::Known(code.map(Box::new)),
+            code: Asked::Known(Box::new(code)),
+            data: Asked::Known(Box::default()),
         }
     }
 
     /// The same, once git has said what it knows: as long as that is waited for, Ctrl-C has to end this
     /// process, so it is done before signals are held.
-    pub(crate) fn settled(self, reporter: &dyn Reporter) -> Self {
-        let (place, code) = self.code(reporter);
-        Self {
+    ///
+    /// # Errors
+    /// Where data can't be read.
+    pub(crate) fn settled(self, reporter: &dyn Reporter) -> Result<Self, StartError> {
+        let OfFiles { place, code, data } = self.of_files(reporter)?;
+        Ok(Self {
             place,
-            code: Code::Known(code.map(Box::new)),
-        }
+            code: Asked::Known(Box::new(code)),
+            data: Asked::Known(Box::new(data)),
+        })
     }
 
-    /// Where it goes, and the state of the code; what can't be recorded is said.
-    pub(crate) fn code(self, reporter: &dyn Reporter) -> (RecordsPlace, Option<Snapshot>) {
-        let code = match self.code {
-            Code::Asked(code) => code.join().expect("looking at the code doesn't panic"),
-            Code::Known(code) => Ok(code.map(|code| *code)),
-        };
-        let code = code.unwrap_or_else(|error| {
+    /// Where it goes, the state of the code, and the data; what can't be recorded is said, once.
+    ///
+    /// # Errors
+    /// Where data can't be read.
+    pub(crate) fn of_files(self, reporter: &dyn Reporter) -> Result<OfFiles, StartError> {
+        let (is_code_new, is_data_new) = (
+            matches!(self.code, Asked::For(_)),
+            matches!(self.data, Asked::For(_)),
+        );
+        let code = self.code.answer().unwrap_or_else(|error| {
             reporter.warning(format!("the code's state isn't recorded: {error}"));
             None
         });
-        for left_out in code.iter().flat_map(|code| &code.state.left_out) {
+        let left_out = code.iter().flat_map(|code| &code.state.left_out);
+        for left_out in left_out.filter(|_| is_code_new) {
             reporter.warning(format!("not recorded: {left_out}"));
         }
-        (self.place, code)
+        let data = self.data.answer()?;
+        for one in data.iter().filter(|_| is_data_new) {
+            tell_of(one, reporter);
+        }
+        Ok(OfFiles {
+            place: self.place,
+            code,
+            data,
+        })
     }
 
     /// Writes down that the run starts.
@@ -93,7 +138,7 @@ impl PendingRecord {
         display: Option<String>,
         reporter: &dyn Reporter,
     ) -> Result<StartedRun, StartError> {
-        let (place, code) = self.code(reporter);
+        let OfFiles { place, code, data } = self.of_files(reporter)?;
         let project = place.project();
         let lock = LockFile::load(&project.join(FILE_NAME)).unwrap_or_default();
         let (image, entry) = image(&start.image.asked, &start.image.start, &lock);
@@ -108,8 +153,22 @@ impl PendingRecord {
             },
             host: host(start),
             cluster: None,
+            data,
         };
         begin(run, &place)
+    }
+}
+
+/// What of data isn't in its fingerprint.
+fn tell_of(data: &RunData, reporter: &dyn Reporter) {
+    let name = &data.name;
+    if data.sample.is_none() {
+        reporter.note(format!(
+            "{name} is recorded by its name: nobody looked at it"
+        ));
+    }
+    for left_out in &data.left_out {
+        reporter.warning(format!("data {name}: not read: {left_out}"));
     }
 }
 

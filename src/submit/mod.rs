@@ -36,6 +36,7 @@ pub use self::logs::{last_lines, printing_pod};
 pub use self::runai::runai_line;
 
 use crate::kubernetes::{Cluster, ClusterTarget, KubernetesError, connect};
+use crate::records::data::DataWish;
 use crate::registry::RegistryOptions;
 use crate::reporter::Reporter;
 use crate::runtime::kubernetes::{self, RenderedJob, RunContext, SubmitFlags};
@@ -59,6 +60,8 @@ pub struct SubmitRequest {
     pub defaults: bool,
     /// Whether the run is recorded in the project's `mlbuild.runs/`.
     pub record: bool,
+    /// The data whose fingerprints the record gets.
+    pub data: Vec<DataWish>,
     /// The run's id.
     pub run_id: RunId,
     /// The folder it is submitted from; its project has the record.
@@ -205,7 +208,7 @@ pub async fn run(
 ) -> Result<SubmitOutcome, SubmitError> {
     let pending = request
         .record
-        .then(|| PendingRecord::begin(&request.folder));
+        .then(|| PendingRecord::begin(&request.folder, &request.data));
     let submission = prepare(request, reporter).await?;
     let cluster = connect(&submission.request.cluster).await?;
     // What the cluster would refuse is known before the run is written down.

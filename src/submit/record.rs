@@ -11,7 +11,7 @@ use crate::error::ErrorKind;
 use crate::kubernetes::Cluster;
 use crate::records::{RunExit, RunStart, StartedRun, this_host};
 use crate::reporter::Reporter;
-use crate::start::record::{PendingRecord, begin, image, record_end};
+use crate::start::record::{OfFiles, PendingRecord, begin, image, record_end};
 
 /// What records have as the program that started it.
 const PROGRAM: &str = "kubernetes";
@@ -27,7 +27,7 @@ pub(super) fn write(
     version: &str,
     reporter: &dyn Reporter,
 ) -> Result<StartedRun, SubmitError> {
-    let (place, code) = pending.code(reporter);
+    let OfFiles { place, code, data } = pending.of_files(reporter)?;
     let project = place.project();
     let lock = LockFile::load(&project.join(FILE_NAME)).unwrap_or_default();
     let spec = &submission.request.spec;
@@ -51,6 +51,7 @@ pub(super) fn write(
         },
         host,
         cluster: Some(place_of(submission, cluster)),
+        data,
     };
     Ok(begin(run, &place)?)
 }

@@ -82,6 +82,7 @@ fn start(id: &str, form: &str, name: &str, word: &str) -> RunStart {
             ..RunCommand::default()
         },
         host: RunHost::default(),
+        data: Vec::new(),
         cluster: Some(RunCluster {
             context: None,
             kubeconfig: None,

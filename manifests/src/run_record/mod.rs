@@ -19,6 +19,7 @@
 //! oldest format that has room for it, so that older readers read all that they could understand.
 
 pub mod commit;
+mod data;
 mod error;
 mod files;
 mod folder;
@@ -35,6 +36,7 @@ use serde::{Deserialize, Serialize};
 use crate::RunId;
 use crate::document::{Document, DocumentError, RUN_ARTIFACT_TYPE};
 
+pub use data::RunData;
 pub use error::RunRecordError;
 pub use files::Binding;
 pub use parts::{
@@ -46,11 +48,13 @@ pub use summary::RunSummary;
 /// The folder that records are kept in, beside the lock file.
 pub const FOLDER_NAME: &str = "mlbuild.runs";
 /// The newest format that this version reads and writes.
-pub const FORMAT_VERSION: u32 = 3;
-/// The format of what ran in no cluster.
+pub const FORMAT_VERSION: u32 = 4;
+/// The format of what ran in no cluster and names no data.
 const WITHOUT_CLUSTER: u32 = 2;
 /// The first format that knows clusters.
 const WITH_CLUSTER: u32 = 3;
+/// The first format that knows data.
+const WITH_DATA: u32 = 4;
 
 /// One run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -79,6 +83,9 @@ pub struct RunRecord {
     /// The Kubernetes cluster it ran in; then the machine is the one that submitted it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster: Option<RunCluster>,
+    /// The data that it was said to have.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub data: Vec<RunData>,
     /// How it went.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<RunOutcome>,
@@ -97,6 +104,7 @@ impl RunRecord {
             command: None,
             host: None,
             cluster: None,
+            data: Vec::new(),
             outcome: None,
         }
     }
@@ -106,6 +114,16 @@ impl RunRecord {
     pub fn in_cluster(mut self, cluster: RunCluster) -> Self {
         self.version = self.version.max(WITH_CLUSTER);
         self.cluster = Some(cluster);
+        self
+    }
+
+    /// The same record of a run with data.
+    #[must_use]
+    pub fn with_data(mut self, data: Vec<RunData>) -> Self {
+        if !data.is_empty() {
+            self.version = self.version.max(WITH_DATA);
+        }
+        self.data = data;
         self
     }
 

@@ -48,6 +48,8 @@ impl<'a> Lines<'a> {
             command: self.table("command").and_then(|()| self.command()),
             host: self.table("host").and_then(|()| self.host()),
             cluster: self.table("cluster").and_then(|()| self.cluster()),
+            // Records with data are for the other reader.
+            data: Vec::new(),
             outcome: self.table("outcome").and_then(|()| self.outcome()),
         })
     }

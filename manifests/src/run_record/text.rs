@@ -61,6 +61,9 @@ impl RunRecord {
         if let Some(cluster) = &self.cluster {
             cluster.write(&mut out);
         }
+        for data in &self.data {
+            data.write(&mut out);
+        }
         if let Some(outcome) = &self.outcome {
             outcome.write(&mut out, self.version);
         }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::support::registry_args::RegistryArgs;
 use crate::nearest::nearest;
+use crate::records::data::{DataHash, DataWish};
 use crate::records::project_folder;
 use crate::runtime::{Options, RunSpec, RuntimeCli};
 use crate::settings;
@@ -17,6 +18,7 @@ pub(in crate::cli) struct MlbuildFlags {
     pub(in crate::cli) defaults: bool,
     pub(in crate::cli) dry_run: bool,
     pub(in crate::cli) record: bool,
+    data: Vec<DataWish>,
     pub(in crate::cli) trust: bool,
     pub(in crate::cli) format: Format,
     run_id: Option<String>,
@@ -56,6 +58,7 @@ impl MlbuildFlags {
             defaults: !own.is_on("no-defaults"),
             dry_run,
             record: !own.is_on("no-record"),
+            data: data_wishes(own)?,
             trust: own.is_on("trust"),
             format,
             run_id: own.text("run-id").map(str::to_owned),
@@ -80,12 +83,43 @@ impl MlbuildFlags {
             defaults: self.defaults,
             tracker_key: self.defaults,
             record: self.record,
+            data: self.data.clone(),
             // The flag's, else the tracker's, else a new one.
             run_id: settings::run_id(self.run_id.as_deref())?,
             folder,
             registry: registry.ok(),
         })
     }
+}
+
+/// The data that `--data` names, and how `--data-hash` wants it read.
+///
+/// # Errors
+/// Where one flag is of no use without another.
+pub(in crate::cli) fn data_wishes(own: &Options) -> CommandResult<Vec<DataWish>> {
+    let names = own.all("data").map(ToString::to_string);
+    let hash = match own.text("data-hash") {
+        Some("full") => DataHash::Full,
+        _ => DataHash::Sampled,
+    };
+    let wishes: Vec<DataWish> = names.map(|name| DataWish { name, hash }).collect();
+    if wishes.is_empty() && own.has("data-hash") {
+        return Err(CommandError::user("--data-hash: there is no data to read")
+            .hint("name it: --data PATH"));
+    }
+    if !wishes.is_empty() && own.is_on("no-record") {
+        return Err(CommandError::user(
+            "--data is for the run's record, and --no-record leaves it out",
+        )
+        .hint("leave out --no-record, or --data"));
+    }
+    if let Some(empty) = wishes.iter().find(|wish| wish.name.is_empty()) {
+        return Err(
+            CommandError::user(format!("--data={}: it names nothing", empty.name))
+                .hint("a file, a folder or an address: --data PATH"),
+        );
+    }
+    Ok(wishes)
 }
 
 fn gpu_selection(text: &str) -> CommandResult<GpuSelection> {

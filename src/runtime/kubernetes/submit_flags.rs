@@ -39,6 +39,8 @@ static OWN_FLAGS: &[Flag] = &[
     Flag::one("format", Kind::OneOf(&["text", "json", "runai", "runai-training"]), "text|json|runai|runai-training", "What --detach prints; runai: print the equivalent line of `runai submit`, runai-training: of the newer `runai training submit`; nothing is started then.").own().not_in_config(),
     Flag::switch("no-defaults", "Leave out what mlbuild adds for machine learning: /dev/shm of 1g, and the tracker's key.").own().not_in_config(),
     Flag::switch("no-record", "Write no record of the run into mlbuild.runs.").own().not_in_config(),
+    Flag::list("data", WORDS, "PATH|URI", "File or folder whose fingerprint the run's record gets, or an address that it names. It isn't mounted.").own().not_in_config(),
+    Flag::one("data-hash", Kind::OneOf(&["sampled", "full"]), "sampled|full", "How --data is read: names, sizes, times and samples (default), or the whole content too, which is remembered.").own().not_in_config(),
     Flag::one("run-id", WORDS, "ID", "Id of the run; otherwise WANDB_RUN_ID, or a new one.").own().not_in_config(),
     Flag::switch("trust", "Let the project's files reach out of its folder as they ask, this time.").own().not_in_config(),
     Flag::switch("help", "Print help.").own().not_in_config(),

@@ -123,7 +123,9 @@ async fn start(
         options,
         ..Extras::default()
     };
-    let pending = pending.map(|pending| pending.settled(reporter));
+    let pending = pending
+        .map(|pending| pending.settled(reporter))
+        .transpose()?;
     start.go(pending, Signals::hold()?, extras, reporter).await
 }
 

@@ -77,6 +77,7 @@ pub(super) mod tests {
                 defaults: true,
                 tracker_key: true,
                 record: true,
+                data: Vec::new(),
                 run_id: "exp-7".parse().unwrap(),
                 folder: folder.into(),
                 registry: None,

@@ -93,7 +93,9 @@ pub async fn run<'r>(
     warn_of_what_it_lacks(known, reporter);
     warn_of_weaker(display.access, &start.spec, &runtime, reporter);
     let start = Start::prepare(start, &runtime, image, reporter)?;
-    let pending = pending.map(|pending| pending.settled(reporter));
+    let pending = pending
+        .map(|pending| pending.settled(reporter))
+        .transpose()?;
     let signals = Signals::hold()?;
     let inside = inside.unwrap_or_default();
     let set_up = SetUp::make(&host, &session, &display, &start, &inside, reporter)?;

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use clap::Args;
 use mlbuild_manifests::RunRecord;
-use mlbuild_manifests::run_record::{GitState, RunCluster, RunImage, RunSummary};
+use mlbuild_manifests::run_record::{GitState, RunCluster, RunData, RunImage, RunSummary};
+use serde_json::json;
 
 use super::{as_json, ending, lasted};
 use crate::cli::error::{CommandError, CommandResult};
@@ -12,6 +13,7 @@ use crate::cli::support::format::Format;
 use crate::cli::support::output::{self, Terminal};
 use crate::cli::support::project_args::ProjectArgs;
 use crate::records::Store;
+use crate::records::data::{self, DataState};
 use crate::runs;
 use crate::runtime::shell_line;
 use mlbuild_progress::printable;
@@ -41,7 +43,8 @@ pub struct ShowArgs {
 /// # Errors
 /// Where the run isn't known, or its record or patch can't be read.
 pub async fn run(args: &ShowArgs) -> CommandResult {
-    let store = Store::of(&args.project.folder()?);
+    let project = args.project.folder()?;
+    let store = Store::of(&project);
     let mut record = store.find(&args.run)?;
     if runs::complete(&store, [&RunSummary::of(&record)], &Terminal::default()).await > 0
         || args.live && runs::complete_in_cluster(&store, &record, &Terminal::default()).await
@@ -60,9 +63,20 @@ pub async fn run(args: &ShowArgs) -> CommandResult {
             }
         };
     }
+    let states: Vec<DataState> = record
+        .data
+        .iter()
+        .map(|one| data::state(one, &project))
+        .collect();
     match args.format {
-        Format::Json => output::answer(&format!("{:#}", as_json(&record))),
-        Format::Text => output::answer(&text(&record)),
+        Format::Json => {
+            let mut value = as_json(&record);
+            for (at, state) in states.iter().enumerate() {
+                value["data"][at]["now"] = json!(state.as_str());
+            }
+            output::answer(&format!("{value:#}"))
+        }
+        Format::Text => output::answer(&text(&record, &states)),
     }
 }
 
@@ -94,7 +108,7 @@ impl Lines {
     }
 }
 
-fn text(record: &RunRecord) -> String {
+fn text(record: &RunRecord, states: &[DataState]) -> String {
     let mut lines = Lines::default();
     lines.add("run", &record.id);
     let summary = RunSummary::of(record);
@@ -111,6 +125,9 @@ fn text(record: &RunRecord) -> String {
     lines.maybe("lock", record.lock.as_ref());
     if let Some(git) = &record.git {
         code(&mut lines, git, record);
+    }
+    for (one, state) in record.data.iter().zip(states) {
+        of_data(&mut lines, one, state);
     }
     if let Some(command) = &record.command {
         lines.words("command", &shell_line(&command.argv));
@@ -149,6 +166,52 @@ fn image(lines: &mut Lines, image: &RunImage) {
             "",
             "never pushed: only the machine that ran it has this image",
         );
+    }
+}
+
+fn of_data(lines: &mut Lines, data: &RunData, state: &DataState) {
+    let Some(sample) = &data.sample else {
+        lines.add(
+            "data",
+            format!("{}: recorded by its name, and not looked at", data.name),
+        );
+        return;
+    };
+    let (files, bytes) = (
+        data.files.unwrap_or_default(),
+        data.bytes.unwrap_or_default(),
+    );
+    lines.add(
+        "data",
+        format!("{}: {files} files, {bytes} bytes", data.name),
+    );
+    let digest = data.full.as_ref().unwrap_or(sample);
+    let of = if data.full.is_some() {
+        "content"
+    } else {
+        "samples"
+    };
+    lines.add("", format!("{digest}, of {of}"));
+    lines.add(
+        "",
+        match state {
+            DataState::Same => "as it was".to_owned(),
+            DataState::Touched if data.full.is_some() => {
+                "as it was; files were written since with the same content".to_owned()
+            }
+            DataState::Touched => {
+                "files were written since; names, sizes and samples are as they were".to_owned()
+            }
+            DataState::Changed { files, bytes } => {
+                format!("changed: {files} files, {bytes} bytes now")
+            }
+            DataState::Gone => "gone: it isn't on this machine".to_owned(),
+            DataState::NotLookedAt => "not looked at".to_owned(),
+            DataState::Unknown(why) => format!("can't be read now: {why}"),
+        },
+    );
+    for left_out in &data.left_out {
+        lines.add("", format!("not read: {left_out}"));
     }
 }
 

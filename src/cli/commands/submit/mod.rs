@@ -10,6 +10,7 @@ use self::printed::Form;
 use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::support::docker_help;
 use crate::cli::support::interrupt;
+use crate::cli::support::mlbuild_flags::data_wishes;
 use crate::cli::support::output::{self, Terminal};
 use crate::cli::support::registry_args::RegistryArgs;
 use crate::cli::support::run_line::with_config;
@@ -75,6 +76,7 @@ pub fn run(args: &SubmitArgs) -> CommandResult<u8> {
         cluster: target(&own),
         defaults: !own.is_on("no-defaults"),
         record: !own.is_on("no-record"),
+        data: data_wishes(&own)?,
         run_id,
         registry: RegistryArgs::default().options(&folder)?,
         folder,

@@ -20,6 +20,7 @@ impl From<StartError> for CommandError {
         };
         match error {
             StartError::Registry(error) => error.into(),
+            StartError::Data(_) => CommandError::new(kind, format!("--data {}", made.message())),
             StartError::OwnImage(error) => CommandError::from(*error)
                 .hint("the project's own image is made by mlbuild image --load"),
             error => hints(&error).into_iter().fold(made, CommandError::hint),

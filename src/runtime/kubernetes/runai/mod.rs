@@ -40,7 +40,7 @@ impl RunaiCli {
 }
 
 /// What mlbuild itself, or docker's client, does with a flag: the workload is the same without it.
-const OF_CLIENTS: [&str; 11] = [
+const OF_CLIENTS: [&str; 13] = [
     "name",
     "format",
     "dry-run",
@@ -50,6 +50,8 @@ const OF_CLIENTS: [&str; 11] = [
     "help",
     "no-defaults",
     "no-record",
+    "data",
+    "data-hash",
     "sig-proxy",
     // Read before, into `env` and `label`.
     "env-file",
