@@ -25,7 +25,7 @@ use crate::queue::{
 use crate::records::{RunExit, RunStart, Snapshot, StartedRun, this_host};
 use crate::registry::{Registry, RegistryError, RegistryOptions};
 use crate::start::job::has_tracker_key;
-use crate::start::record::{PendingRecord, begin, image as image_of_record};
+use crate::start::record::{OfFiles, PendingRecord, begin, image as image_of_record};
 
 /// Does the job from its beginning to its end.
 pub(super) fn run(
@@ -228,7 +228,7 @@ fn record(
     code: Option<Snapshot>,
 ) -> Result<StartedRun, JobError> {
     let pending = PendingRecord::of(&agent.project, code);
-    let (place, code) = pending.code(&*agent.reporter);
+    let OfFiles { place, code, data } = pending.of_files(&*agent.reporter)?;
     let project = place.project();
     let locks = LockFile::load(&project.join(lock::FILE_NAME)).unwrap_or_default();
     let (image, entry) = image_of_record(&planned.named, &planned.pinned, &locks);
@@ -257,6 +257,7 @@ fn record(
         },
         host,
         cluster: in_cluster,
+        data,
     };
     Ok(begin(run, &place)?)
 }
