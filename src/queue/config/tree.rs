@@ -92,8 +92,9 @@ fn unwrapped(
         }
         if let Some(other) = tree.keys().next() {
             let message = match other_resource::told_by(other) {
-                Some((why, hint)) => format!("{why}{}{hint}", super::HINT),
-                None => format!("`{other}` stands beside `{key}`, which is all of a configuration"),
+                // A manifest has one, too.
+                Some((why, hint)) if other != "spec" => format!("{why}{}{hint}", super::HINT),
+                _ => format!("`{other}` stands beside `{key}`, which is all of a configuration"),
             };
             return Err((other.clone(), message));
         }
