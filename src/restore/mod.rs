@@ -28,7 +28,7 @@ pub use self::error::{RestoreError, WandbSource};
 
 use self::command::{Again, TOLD};
 use crate::on_path;
-use crate::records::data::{self, DataState};
+use crate::records::data::{self, DataState, Look};
 use crate::registry::{Registry, RegistryOptions};
 use crate::reporter::Reporter;
 use crate::runs::attached::Attached;
@@ -182,7 +182,7 @@ fn tell_what_is_missing(record: &RunRecord, reporter: &dyn Reporter) {
 fn tell_of_data(record: &RunRecord, project: &Path, reporter: &dyn Reporter) {
     for one in &record.data {
         let name = &one.name;
-        match data::state(one, project) {
+        match data::state(one, project, Look::Known) {
             DataState::Same => reporter.note(format!("data {name}: as it was")),
             DataState::Touched if one.full.is_some() => reporter.note(format!(
                 "data {name}: as it was; files were written since with the same content"
@@ -199,6 +199,9 @@ fn tell_of_data(record: &RunRecord, project: &Path, reporter: &dyn Reporter) {
             DataState::NotLookedAt => {
                 reporter.note(format!("data {name}: recorded by its name, and not looked at"));
             }
+            DataState::Elsewhere => reporter.note(format!(
+                "data {name}: it lies outside the project where only the record says so, and wasn't looked at"
+            )),
             DataState::Unknown(why) => reporter.warning(format!("data {name}: it can't be read: {why}")),
         }
     }

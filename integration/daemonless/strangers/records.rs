@@ -138,3 +138,49 @@ fn no_record_submits_a_job_unasked() {
     let ran = project.run([&restore[..], &["--trust"]].concat());
     assert!(mark.exists(), "{}", ran.stderr);
 }
+
+/// A record of a run with data at a place.
+fn with_data(name: &str) -> String {
+    let digest = format!("sha256:{}", "01".repeat(32));
+    format!(
+        "version = 4\nid = \"job-1\"\ncreated = \"2026-03-01T12:00:00Z\"\n\n[image]\nreference = \"r.example/a:1\"\n\
+         digest = \"{digest}\"\n\n[[data]]\nname = \"{name}\"\nfiles = 1\nbytes = 1\nsample = \"{digest}\"\n\
+         times = \"{digest}\"\n\n# end of record\n"
+    )
+}
+
+#[test]
+fn data_outside_the_project_is_not_looked_at_because_a_record_names_it() {
+    let project = Project::new(&[("data/x", "x"), ("sub/y", "y")]);
+    let outside = project.outside().join("private");
+    std::fs::create_dir(&outside).unwrap();
+    std::fs::write(outside.join("key"), "k").unwrap();
+    std::os::unix::fs::symlink(&outside, project.path("link")).unwrap();
+    std::os::unix::fs::symlink("/", project.path("sub/top")).unwrap();
+    let outside = outside.display().to_string();
+    let inside_top = format!("sub/top{outside}");
+    let now = |name: &str, flags: &[&str]| {
+        project.write("mlbuild.runs/job-1.toml", &with_data(name));
+        let words = [&["runs", "show", "job-1", "--format", "json"], flags].concat();
+        let shown = project.run(words).json();
+        let text = project.run([&["runs", "show", "job-1"], flags].concat());
+        println!("{name}: {}", text.answer());
+        shown["data"][0]["now"].as_str().unwrap().to_owned()
+    };
+    for name in [
+        outside.as_str(),
+        "../../private",
+        "data/../../private",
+        "link",
+        "link/key",
+        &inside_top,
+    ] {
+        assert_eq!(now(name, &[]), "not-looked-at", "{name}");
+    }
+    for name in ["data", "data/x", "sub"] {
+        assert_eq!(now(name, &[]), "changed", "{name}");
+    }
+    assert_eq!(now("nowhere", &[]), "gone");
+    // Who asks for it has it looked at.
+    assert_eq!(now(&outside, &["--live"]), "changed");
+}

@@ -11,7 +11,7 @@ mod content;
 mod remembered;
 mod walk;
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use mlbuild_manifests::run_record::RunData;
 use mlbuild_secrets::redact;
@@ -33,6 +33,15 @@ pub struct DataWish {
     pub name: String,
     /// How much of it is read.
     pub hash: DataHash,
+}
+
+/// Where recorded data may be looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// In the project, and where data was fingerprinted on this machine.
+    Known,
+    /// Anywhere.
+    Anywhere,
 }
 
 /// Why data has no fingerprint.
@@ -80,6 +89,9 @@ pub enum DataState {
     Gone,
     /// An address, which isn't looked at.
     NotLookedAt,
+    /// It lies outside the project, at a place that nobody on this machine has named: a stranger's record has
+    /// no file opened there.
+    Elsewhere,
     /// It can't be read now.
     Unknown(String),
 }
@@ -92,7 +104,7 @@ impl DataState {
             Self::Touched => "touched",
             Self::Changed { .. } => "changed",
             Self::Gone => "gone",
-            Self::NotLookedAt => "not-looked-at",
+            Self::NotLookedAt | Self::Elsewhere => "not-looked-at",
             Self::Unknown(_) => "unknown",
         }
     }
@@ -120,6 +132,9 @@ pub fn take(wish: &DataWish, folder: &Path, project: &Path) -> Result<RunData, D
     let path = folder.join(&wish.name);
     let path = std::path::absolute(&path).unwrap_or(path);
     let taken = walk::take(&path, wish.hash)?;
+    if !lies_in(&path, project) {
+        remembered::give(&path);
+    }
     // Another clone has it at the same place in the project.
     let name = match path.strip_prefix(project) {
         Ok(inside) if inside.as_os_str().is_empty() => Path::new("."),
@@ -132,12 +147,30 @@ pub fn take(wish: &DataWish, folder: &Path, project: &Path) -> Result<RunData, D
     })
 }
 
+/// Whether a path is in a folder, and no link is on the way.
+fn lies_in(path: &Path, folder: &Path) -> bool {
+    let Ok(inside) = path.strip_prefix(folder) else {
+        return false;
+    };
+    let mut on_the_way = folder.to_owned();
+    inside.components().all(|part| {
+        on_the_way.push(part);
+        let is_link = || std::fs::symlink_metadata(&on_the_way).is_ok_and(|m| m.is_symlink());
+        matches!(part, Component::Normal(_)) && !is_link()
+    })
+}
+
 /// Sees what became of recorded data. Whole contents are read only where files were written since.
-pub fn state(data: &RunData, project: &Path) -> DataState {
+pub fn state(data: &RunData, project: &Path, look: Look) -> DataState {
     if data.sample.is_none() {
         return DataState::NotLookedAt;
     }
     let path = project.join(&data.name);
+    let path = std::path::absolute(&path).unwrap_or(path);
+    let is_known = lies_in(&path, project) || remembered::is_given(&path);
+    if look == Look::Known && !is_known {
+        return DataState::Elsewhere;
+    }
     let now = |hash| match walk::take(&path, hash) {
         Ok(now) => Ok(now),
         Err(DataError::Read { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {

@@ -1,8 +1,11 @@
 //! Hashes of whole files that were read before, by device, inode, size and times: of a file that nobody
-//! wrote since they hold. That they can't be kept is no failure.
+//! wrote since they hold; and the places outside of projects where data was fingerprinted. That they can't be
+//! kept is no failure.
 
 use std::fs::Metadata;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, params};
@@ -21,6 +24,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// One row for each inode, so that the table never grows beyond the files that there are.
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS files (device INTEGER, inode INTEGER, size INTEGER, \
     written TEXT, full BLOB, used INTEGER, PRIMARY KEY (device, inode))";
+
+/// One row for each place that somebody on this machine gave.
+const PLACES: &str = "CREATE TABLE IF NOT EXISTS places (path BLOB PRIMARY KEY, used INTEGER)";
 
 /// Rows that are written at once.
 const BATCH: usize = 500;
@@ -44,6 +50,7 @@ impl Remembered {
         let database = Connection::open(folder.join(FILE)).ok()?;
         database.busy_timeout(PATIENCE).ok()?;
         database.execute(TABLE, []).ok()?;
+        database.execute(PLACES, []).ok()?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
         let now = i64::try_from(now.as_secs()).ok()?;
         let old = params![now - FORGOTTEN];
@@ -103,6 +110,26 @@ impl Remembered {
         }
         let _ = transaction.commit();
     }
+}
+
+/// Keeps that somebody on this machine gave a place as a run's data.
+pub(super) fn give(path: &Path) {
+    if let Some(remembered) = Remembered::open() {
+        let query = "INSERT OR REPLACE INTO places VALUES (?1, ?2)";
+        let values = params![path.as_os_str().as_bytes(), remembered.now];
+        let _ = remembered.database.execute(query, values);
+    }
+}
+
+/// Whether somebody on this machine did.
+pub(super) fn is_given(path: &Path) -> bool {
+    let Some(remembered) = Remembered::open() else {
+        return false;
+    };
+    let query = "SELECT 1 FROM places WHERE path = ?1";
+    let values = params![path.as_os_str().as_bytes()];
+    let found = remembered.database.query_row(query, values, |_| Ok(()));
+    found.is_ok()
 }
 
 impl Drop for Remembered {

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use mlbuild_manifests::run_record::RunData;
 
-use super::{DataHash, DataState, DataWish, is_address, state, take};
+use super::{DataHash, DataState, DataWish, Look, is_address, state, take};
 
 fn taken(name: &str, hash: DataHash, project: &Path) -> RunData {
     let name = name.to_owned();
@@ -153,7 +153,7 @@ fn what_became_of_data_is_told() {
         let data = taken("d", hash, project.path());
         act(&project.path().join("d"));
         assert_eq!(
-            same(&state(&data, project.path())),
+            same(&state(&data, project.path(), Look::Known)),
             expected,
             "{what} {hash:?}"
         );
@@ -167,7 +167,11 @@ fn what_became_of_data_is_told() {
         let mut bytes = large(0);
         bytes[300_000] = 1;
         write(project.path(), "d/x", &bytes);
-        assert_eq!(same(&state(&data, project.path())), expected, "{hash:?}");
+        assert_eq!(
+            same(&state(&data, project.path(), Look::Known)),
+            expected,
+            "{hash:?}"
+        );
         assert_eq!(data.name, "d");
     }
 }
@@ -224,5 +228,8 @@ fn addresses_are_recorded_by_name_without_a_log_in() {
         project.path(),
     );
     assert!(!data.name.contains("s3cr3t"), "{}", data.name);
-    assert_eq!(state(&data, project.path()), DataState::NotLookedAt);
+    assert_eq!(
+        state(&data, project.path(), Look::Known),
+        DataState::NotLookedAt
+    );
 }

@@ -13,7 +13,7 @@ use crate::cli::support::format::Format;
 use crate::cli::support::output::{self, Terminal};
 use crate::cli::support::project_args::ProjectArgs;
 use crate::records::Store;
-use crate::records::data::{self, DataState};
+use crate::records::data::{self, DataState, Look};
 use crate::runs;
 use crate::runtime::shell_line;
 use mlbuild_progress::printable;
@@ -27,7 +27,8 @@ pub struct ShowArgs {
     /// Print the changes that the code had beyond its commit, as a patch.
     #[arg(long, conflicts_with = "format")]
     pub patch: bool,
-    /// Ask the run's cluster how it goes, by your own kubeconfig; else nothing but this machine is asked.
+    /// Ask the run's cluster how it goes, by your own kubeconfig, and look at data outside the project wherever
+    /// the record says that it lies; else nothing but this machine's own is asked.
     #[arg(long)]
     pub live: bool,
     /// Where the records are.
@@ -63,10 +64,15 @@ pub async fn run(args: &ShowArgs) -> CommandResult {
             }
         };
     }
+    let look = if args.live {
+        Look::Anywhere
+    } else {
+        Look::Known
+    };
     let states: Vec<DataState> = record
         .data
         .iter()
-        .map(|one| data::state(one, &project))
+        .map(|one| data::state(one, &project, look))
         .collect();
     match args.format {
         Format::Json => {
@@ -207,6 +213,10 @@ fn of_data(lines: &mut Lines, data: &RunData, state: &DataState) {
             }
             DataState::Gone => "gone: it isn't on this machine".to_owned(),
             DataState::NotLookedAt => "not looked at".to_owned(),
+            DataState::Elsewhere => {
+                "outside the project, and never given as data here: not looked at (--live looks)"
+                    .to_owned()
+            }
             DataState::Unknown(why) => format!("can't be read now: {why}"),
         },
     );
