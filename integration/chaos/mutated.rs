@@ -51,6 +51,10 @@ fn project() -> (Project, Vec<Read>) {
         ("more.txt", "numpy\n"),
         ("Dockerfile", DOCKERFILE),
     ]);
+    // What an agent asks for before it looks for what starts containers.
+    project
+        .run(["queue", "create", "q", "-c", "q.yaml"])
+        .answer();
     finished(
         &project.path(""),
         "run-1",
