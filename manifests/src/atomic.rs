@@ -134,11 +134,22 @@ pub fn workshop(folder: &Path) -> PathBuf {
     use std::os::unix::fs::MetadataExt as _;
     let temporary = tempfile::env::temp_dir();
     let device = |path: &Path| fs::metadata(path).map(|meta| meta.dev()).ok();
-    if device(&temporary).is_some() && device(&temporary) == device(folder) {
+    let is_same = device(&temporary).is_some()
+        && device(&temporary) == device(folder)
+        && mount(&temporary) == mount(folder);
+    if is_same {
         temporary
     } else {
         folder.to_owned()
     }
+}
+
+/// The mount that a path lies on, where the kernel tells: nothing is moved from one to another, be it of the same
+/// file system.
+fn mount(path: &Path) -> Option<u64> {
+    use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
+    let found = statx(CWD, path, AtFlags::empty(), StatxFlags::MNT_ID).ok()?;
+    Some(found.stx_mnt_id)
 }
 
 /// Whether a file can be written into a folder, which is made if it isn't there: on a full disk, or one
@@ -204,11 +215,19 @@ impl Written {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             done => return done,
         }
-        // There is no call that gives a file without a name one that is taken.
-        let made = tempfile::Builder::new()
-            .prefix(UNFINISHED.0)
-            .suffix(UNFINISHED.1)
-            .make_in(folder_of(path), |name| link(&file, name))?;
+        // There is no call that gives a file without a name one that is taken. It gets one for a moment where
+        // somebody looks after it, should this process be killed.
+        let folder = folder_of(path);
+        let linked = |folder: &Path| {
+            let mut name = tempfile::Builder::new();
+            name.prefix(UNFINISHED.0).suffix(UNFINISHED.1);
+            name.make_in(folder, |name| link(&file, name))
+        };
+        let made = match linked(&workshop(&folder)) {
+            // One file system, mounted twice.
+            Err(error) if error.kind() == io::ErrorKind::CrossesDevices => linked(&folder)?,
+            made => made?,
+        };
         made.into_temp_path().persist(path).map_err(|e| e.error)
     }
 }
