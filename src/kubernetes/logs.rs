@@ -91,7 +91,8 @@ impl LogLines {
         }
     }
 
-    /// Reads the log of a pod up to its end: where it is cut off, the rest is asked for.
+    /// Reads the log of a pod up to its end: where it is cut off, the rest is asked for. An API server that loses
+    /// the node in the middle ends its answer as if that were all, so that it is asked once more whether it was.
     ///
     /// # Errors
     /// Where the cluster refuses, cuts it off again and again, or `line` refuses.
@@ -101,20 +102,26 @@ impl LogLines {
         pod: &str,
         mut line: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut tries = 0;
+        let (mut cuts, mut ends) = (0, 0);
         loop {
             let before = self.last;
-            let LogEnd::Cut(error) = self.read(cluster, pod, &mut line).await? else {
-                return Ok(());
-            };
-            tries = if self.last == before { tries + 1 } else { 1 };
-            if tries == TRIES {
-                return Err(E::from(KubernetesError::Unreachable {
-                    url: cluster.url.clone(),
-                    why: format!("the log of the Pod {pod} is cut off: {error}"),
-                }));
+            let end = self.read(cluster, pod, &mut line).await?;
+            let is_more = self.last != before;
+            match end {
+                // A program that prints on would never be at its end.
+                LogEnd::Whole if ends > 0 && (!is_more || ends == TRIES) => return Ok(()),
+                LogEnd::Whole => ends += 1,
+                LogEnd::Cut(error) => {
+                    cuts = if is_more { 1 } else { cuts + 1 };
+                    if cuts == TRIES {
+                        return Err(E::from(KubernetesError::Unreachable {
+                            url: cluster.url.clone(),
+                            why: format!("the log of the Pod {pod} is cut off: {error}"),
+                        }));
+                    }
+                    tokio::time::sleep(RETRY_PAUSE).await;
+                }
             }
-            tokio::time::sleep(RETRY_PAUSE).await;
         }
     }
 }
