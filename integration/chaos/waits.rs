@@ -58,6 +58,17 @@ fn kubeconfig(server: &str, user: &str) -> String {
     )
 }
 
+/// A verb that starts git.
+const LAUNCH: [&str; 7] = [
+    "launch",
+    "-q",
+    "q",
+    "--git",
+    "https://git.invalid/a@main",
+    "--",
+    "true",
+];
+
 /// How a user logs in by a program that is called `get-token`.
 const BY_PROGRAM: &str = "{exec: {apiVersion: client.authentication.k8s.io/v1, command: get-token, \
      interactiveMode: Never}}";
@@ -119,15 +130,6 @@ fn whoever_hangs_is_named_after_five_seconds_and_given_up() {
         "--builder",
         &builder,
     ];
-    let launch = [
-        "launch",
-        "-q",
-        "q",
-        "--git",
-        "https://git.invalid/a@main",
-        "--",
-        "true",
-    ];
     let cases = [
         Hanging::start(&[], &["inspect", &image], plain),
         Hanging::start(&[], &["inspect", &head], plain),
@@ -143,7 +145,7 @@ fn whoever_hangs_is_named_after_five_seconds_and_given_up() {
         Hanging::start(logs_in, &logs, |project, command| {
             sleeper(project, command, "get-token", GIVEN_UP);
         }),
-        Hanging::start(&[("q.yaml", "rm: true\n")], &launch, |project, command| {
+        Hanging::start(&[("q.yaml", "rm: true\n")], &LAUNCH, |project, command| {
             project
                 .run(["queue", "create", "q", "-c", "q.yaml"])
                 .answer();
@@ -215,25 +217,28 @@ fn whoever_hangs_is_named_after_five_seconds_and_given_up() {
     assert_eq!(running(GIVEN_UP), "");
 }
 
-/// One Ctrl-C ends a verb that waits; a second would end any program.
-fn interrupt(hanging: Hanging, what: &str) {
+/// Sends Ctrl-C to a process, or to a group of them that `-` stands before.
+fn interrupt(id: &str) {
+    let sent = Command::new("kill").args(["-s", "INT", "--", id]).status();
+    assert!(sent.unwrap().success());
+}
+
+/// One Ctrl-C ends a verb that waits; a second would end any program. Verbs that have something to put back
+/// listen for it.
+fn end_by_ctrl_c(hanging: Hanging, what: &str, listens: bool) {
     let mut child = hanging.child;
     assert!(child.try_wait().unwrap().is_none(), "{what}: it waits");
     let began = Instant::now();
     // As a terminal does: to it and to what it started.
-    let group = format!("-{}", child.id());
-    let sent = Command::new("kill")
-        .args(["-s", "INT", "--", &group])
-        .status();
-    assert!(sent.unwrap().success());
+    interrupt(&format!("-{}", child.id()));
     let status = child.wait().unwrap();
     assert!(
         // A second by itself; many times that is still far from what the peer would get.
         began.elapsed() < Duration::from_secs(15),
         "{what}: {status:?}"
     );
-    // Verbs that have nothing to put back leave it to the system.
-    let is_interrupted = status.code() == Some(130) || status.signal() == Some(2);
+    // The others leave it to the system.
+    let is_interrupted = status.code() == Some(130) || !listens && status.signal() == Some(2);
     assert!(is_interrupted, "{what}: {status:?}");
 }
 
@@ -258,15 +263,6 @@ fn one_ctrl_c_ends_a_wait_for_anybody_within_a_second() {
     let build = ["image", "-f", "Dockerfile", "-t", "a:1"];
     let built_there = [&build[..], &["--builder", &builder]].concat();
     let logs = ["logs", "job", "--kubeconfig", "kubeconfig"];
-    let git = [
-        "launch",
-        "-q",
-        "q",
-        "--git",
-        "https://git.invalid/a@main",
-        "--",
-        "true",
-    ];
     let lock = ["lock", "-f", "Dockerfile", "-t", "a:1"];
     let sleeps = |name: &'static str| {
         move |project: &Project, command: &mut Command| {
@@ -307,7 +303,7 @@ fn one_ctrl_c_ends_a_wait_for_anybody_within_a_second() {
         ),
         (
             "git",
-            Hanging::start(&[("q.yaml", "rm: true\n")], &git, |project, command| {
+            Hanging::start(&[("q.yaml", "rm: true\n")], &LAUNCH, |project, command| {
                 project
                     .run(["queue", "create", "q", "-c", "q.yaml"])
                     .answer();
@@ -317,7 +313,8 @@ fn one_ctrl_c_ends_a_wait_for_anybody_within_a_second() {
     ];
     sleep(Duration::from_secs(3));
     for (what, case) in cases {
-        interrupt(case, what);
+        let builds = ["a registry, image", "a registry, lock", "a builder"];
+        end_by_ctrl_c(case, what, builds.contains(&what));
     }
     assert_eq!(running(INTERRUPTED), "");
 }
@@ -335,12 +332,8 @@ fn who_is_interrupted_ends_with_130_also_where_the_peer_fails_at_that_moment() {
         let (stream, _) = listener.accept().unwrap();
         sleep(Duration::from_millis(200));
         let pid = child.id().to_string();
-        let interrupt = || {
-            let sent = Command::new("kill").args(["-s", "INT", &pid]).status();
-            assert!(sent.unwrap().success());
-        };
         // The connection and the server go just after the signal, and in each fourth round with a pause.
-        interrupt();
+        interrupt(&pid);
         drop(listener);
         sleep(Duration::from_millis(round % 4));
         drop(stream);

@@ -224,7 +224,7 @@ impl Written {
             name.make_in(folder, |name| link(&file, name))
         };
         let made = match linked(&workshop(&folder)) {
-            // One file system, mounted twice.
+            // One file system, mounted twice, where the kernel doesn't tell mounts apart.
             Err(error) if error.kind() == io::ErrorKind::CrossesDevices => linked(&folder)?,
             made => made?,
         };

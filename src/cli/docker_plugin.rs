@@ -22,22 +22,19 @@ const PROGRAM: &str = "docker-mlbuild";
 const METADATA: &str = "docker-cli-plugin-metadata";
 const NAME: &str = "mlbuild";
 
-/// Docker's own options that take a value, and the variable of the same meaning.
-const VALUES: [(&str, &str, Option<&str>); 7] = [
-    ("--config", "", Some(DOCKER_CONFIG)),
-    ("--context", "-c", Some(DOCKER_CONTEXT)),
-    ("--host", "-H", Some(DOCKER_HOST)),
-    ("--log-level", "-l", None),
-    ("--tlscacert", "", None),
-    ("--tlscert", "", None),
-    ("--tlskey", "", None),
-];
-
-/// Its switches.
-const SWITCHES: [(&str, &str, Option<&str>); 3] = [
-    ("--debug", "-D", None),
-    ("--tls", "", None),
-    ("--tlsverify", "", Some(DOCKER_TLS_VERIFY)),
+/// Docker's own options: the long form, the short one, whether a value follows, and the variable of the same
+/// meaning.
+const OPTIONS: [(&str, &str, bool, Option<&str>); 10] = [
+    ("--config", "", true, Some(DOCKER_CONFIG)),
+    ("--context", "-c", true, Some(DOCKER_CONTEXT)),
+    ("--debug", "-D", false, None),
+    ("--host", "-H", true, Some(DOCKER_HOST)),
+    ("--log-level", "-l", true, None),
+    ("--tls", "", false, None),
+    ("--tlscacert", "", true, None),
+    ("--tlscert", "", true, None),
+    ("--tlskey", "", true, None),
+    ("--tlsverify", "", false, Some(DOCKER_TLS_VERIFY)),
 ];
 
 /// The words for mlbuild, and the variables that Docker's options become.
@@ -98,16 +95,15 @@ fn called(words: &[OsString]) -> CommandResult<Called> {
             break;
         }
         let (name, value) = split(&text);
-        let (option, variable) = known(name)?;
-        let is_switch = SWITCHES.iter().any(|(long, ..)| *long == option);
+        let (option, takes_value, variable) = known(name)?;
         let value = match value {
             Some(value) => value.into(),
-            None if is_switch => "1".into(),
+            None if !takes_value => "1".into(),
             None => rest.next().cloned().ok_or_else(|| {
                 CommandError::new(ErrorKind::User, format!("docker's {option} has no value"))
             })?,
         };
-        if is_switch && matches!(value.to_str(), Some("false" | "0")) {
+        if !takes_value && matches!(value.to_str(), Some("false" | "0")) {
             continue;
         }
         called.variables.push((variable, value));
@@ -139,13 +135,15 @@ fn split(word: &str) -> (&str, Option<&str>) {
     (name, value)
 }
 
-/// An option of Docker's by its long name, and its variable.
-fn known(name: &str) -> CommandResult<(&'static str, &'static str)> {
-    let mut all = VALUES.iter().chain(&SWITCHES);
-    let found = all.find(|(long, short, _)| *long == name || (*short == name && !short.is_empty()));
+/// An option of Docker's by its long name, whether a value follows, and its variable.
+fn known(name: &str) -> CommandResult<(&'static str, bool, &'static str)> {
+    // A word here is never empty.
+    let found = OPTIONS
+        .iter()
+        .find(|(long, short, ..)| [*long, *short].contains(&name));
     match found {
-        Some((long, _, Some(variable))) => Ok((long, variable)),
-        Some((long, _, None)) => Err(CommandError::new(
+        Some((long, _, takes_value, Some(variable))) => Ok((long, *takes_value, variable)),
+        Some((long, _, _, None)) => Err(CommandError::new(
             ErrorKind::User,
             format!("docker's {long} can't be handed on to mlbuild"),
         )

@@ -57,9 +57,13 @@ impl Cluster {
     /// Where it wouldn't.
     pub async fn check(&self, job: &Job, secret: Option<&Secret>) -> Result<Job, KubernetesError> {
         if let Some(secret) = secret {
-            self.create_secret(secret, true).await?;
+            let taken = self.api::<Secret>().create(&post(true), secret).await;
+            let doing = format!("create the Secret {}", secret.name_any());
+            taken.map_err(|error| self.error(&doing, error))?;
         }
-        self.create_job(job, true).await
+        let taken = self.api::<Job>().create(&post(true), job).await;
+        let doing = format!("create the Job {}", job.name_any());
+        taken.map_err(|error| self.error(&doing, error))
     }
 
     /// Makes the Job and the Secret that it reads, which goes with it when it is removed.
@@ -153,18 +157,6 @@ impl Cluster {
             Ok(_) => Err(error),
             Err(_) => Err(unknown(job, error)),
         }
-    }
-
-    async fn create_job(&self, job: &Job, dry_run: bool) -> Result<Job, KubernetesError> {
-        let doing = format!("create the Job {}", job.name_any());
-        let made = self.api::<Job>().create(&post(dry_run), job).await;
-        made.map_err(|error| self.error(&doing, error))
-    }
-
-    async fn create_secret(&self, secret: &Secret, dry_run: bool) -> Result<(), KubernetesError> {
-        let doing = format!("create the Secret {}", secret.name_any());
-        let made = self.api::<Secret>().create(&post(dry_run), secret).await;
-        made.map(drop).map_err(|error| self.error(&doing, error))
     }
 
     /// Removes a Job with its pods.

@@ -540,12 +540,24 @@ impl Drop for Ends<'_> {
     }
 }
 
+/// Does something while pods come to their ends; gives the objects that were seen meanwhile, too.
+fn with_pods<T>(
+    cluster: &Cluster,
+    work: impl FnOnce() -> T,
+) -> (T, BTreeMap<String, BTreeSet<String>>) {
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let pods = scope.spawn(|| kubelet(cluster, &stop));
+        let ends = Ends(&stop);
+        let done = work();
+        drop(ends);
+        (done, pods.join().unwrap())
+    })
+}
+
 /// Waits until all jobs are over, and holds each against its object: made once, and succeeded.
 fn each_once(place: &Place, ids: &[String], during: impl FnOnce() -> [Agent; 2]) {
-    let stop = AtomicBool::new(false);
-    let seen = thread::scope(|scope| {
-        let pods = scope.spawn(|| kubelet(&place.cluster, &stop));
-        let ends = Ends(&stop);
+    let ((), seen) = with_pods(&place.cluster, || {
         let _agents = during();
         let until = Instant::now() + HANG;
         let store = place.setting.open();
@@ -558,8 +570,6 @@ fn each_once(place: &Place, ids: &[String], during: impl FnOnce() -> [Agent; 2])
             assert!(Instant::now() < until, "{left:#?}");
             thread::sleep(Duration::from_millis(200));
         }
-        drop(ends);
-        pods.join().unwrap()
     });
     for id in ids {
         let job = place.setting.job(id);
@@ -625,14 +635,7 @@ fn an_api_server_that_drops_makes_no_object_twice() {
         let id = place.launch(&[], &["train"]);
         let mut command = place.command(&place.agent_words(&["--exit-when-idle"]));
         command.env("KUBECONFIG", place.setting.project.path("kubeconfig"));
-        let stop = AtomicBool::new(false);
-        let (ran, seen) = thread::scope(|scope| {
-            let pods = scope.spawn(|| kubelet(&place.cluster, &stop));
-            let ends = Ends(&stop);
-            let ran = Ran::of(&mut command);
-            drop(ends);
-            (ran, pods.join().unwrap())
-        });
+        let (ran, seen) = with_pods(&place.cluster, || Ran::of(&mut command));
         // It never had a connection, which is told at once; the next one does the job.
         if ran.code == Some(3) {
             place.run(&["jobs", "cancel", &id]).answer();
@@ -663,14 +666,7 @@ fn a_database_that_drops_loses_no_object() {
             "MLBUILD_QUEUE_STORE",
             format!("{credentials}@{}/{database}", proxy.address),
         );
-        let stop = AtomicBool::new(false);
-        let (ran, seen) = thread::scope(|scope| {
-            let pods = scope.spawn(|| kubelet(&place.cluster, &stop));
-            let ends = Ends(&stop);
-            let ran = Ran::of(&mut command);
-            drop(ends);
-            (ran, pods.join().unwrap())
-        });
+        let (ran, seen) = with_pods(&place.cluster, || Ran::of(&mut command));
         assert_eq!(ran.code, Some(0), "{n}: {}", ran.stderr);
         let id = &ids[n as usize];
         assert_eq!(

@@ -167,8 +167,8 @@ pub fn state(data: &RunData, project: &Path, look: Look) -> DataState {
     }
     let path = project.join(&data.name);
     let path = std::path::absolute(&path).unwrap_or(path);
-    let is_known = lies_in(&path, project) || remembered::is_given(&path);
-    if look == Look::Known && !is_known {
+    let is_known = || lies_in(&path, project) || remembered::is_given(&path);
+    if look == Look::Known && !is_known() {
         return DataState::Elsewhere;
     }
     let now = |hash| match walk::take(&path, hash) {

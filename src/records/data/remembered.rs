@@ -26,7 +26,7 @@ const TABLE: &str = "CREATE TABLE IF NOT EXISTS files (device INTEGER, inode INT
     written TEXT, full BLOB, used INTEGER, PRIMARY KEY (device, inode))";
 
 /// One row for each place that somebody on this machine gave.
-const PLACES: &str = "CREATE TABLE IF NOT EXISTS places (path BLOB PRIMARY KEY, used INTEGER)";
+const PLACES: &str = "CREATE TABLE IF NOT EXISTS places (path BLOB PRIMARY KEY)";
 
 /// Rows that are written at once.
 const BATCH: usize = 500;
@@ -115,8 +115,8 @@ impl Remembered {
 /// Keeps that somebody on this machine gave a place as a run's data.
 pub(super) fn give(path: &Path) {
     if let Some(remembered) = Remembered::open() {
-        let query = "INSERT OR REPLACE INTO places VALUES (?1, ?2)";
-        let values = params![path.as_os_str().as_bytes(), remembered.now];
+        let query = "INSERT OR REPLACE INTO places VALUES (?1)";
+        let values = params![path.as_os_str().as_bytes()];
         let _ = remembered.database.execute(query, values);
     }
 }
