@@ -44,6 +44,11 @@ fn python_and_frameworks() {
 fn cuda_drivers_and_gpus() {
     insta::assert_snapshot!(requirements("torch==2.8.0\n", "gpu = 'cuda'\ncuda = '12.6'"), @r#"torch 2.8.0 (requirements.txt:1) is built for CUDA 12.8, not 12.6; ask for torch 2.7.1, or take torch 2.8.0 from PyTorch's own index (torch_backend = "cu126"), or leave out cuda = "12.6""#);
     insta::assert_snapshot!(requirements("torch==2.11.0\n", "gpu = 'cuda'\ntarget.nvidia_driver = '535.104.05'"), @r#"torch 2.11.0 (requirements.txt:1) needs CUDA 13.0 and with it driver 580 or newer, not 535.104.05; ask for torch 2.10.0, the nearest that the driver runs, or update the driver"#);
+    for begins in ["525", "525.60", "525.60.13"] {
+        let settings = format!("gpu = 'cuda'\ntarget.nvidia_driver = '{begins}'");
+        let base = requirements("torch==2.6.0\n", &settings);
+        assert_eq!(base, "python:3.12-slim-bookworm\n", "{begins}");
+    }
     insta::assert_snapshot!(requirements("torch==2.6.0\n", "gpu = 'cuda'\ntarget.compute_capability = '12.0'"), @r#"torch 2.6.0 (requirements.txt:1) with CUDA 12.4 has no code for GPUs of compute capability 12.0; ask for torch 2.8.0 or newer"#);
     insta::assert_snapshot!(answer(&[], "template = 'cuda'\ncuda = '12.7'"), @r#"no NVIDIA image is known for CUDA 12.7; the nearest is 12.8; or name one: base = "nvidia/cuda:...""#);
     insta::assert_snapshot!(answer(&[], "template = 'cuda'\ncuda = '13.0'\ntarget.nvidia_driver = '570'"), @r#"CUDA 13.0 needs driver 580 or newer, not 570; ask for cuda = "12.9", the nearest that it runs, or update the driver"#);

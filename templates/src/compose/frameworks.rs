@@ -275,12 +275,7 @@ impl Framework {
         let Some(driver) = &spec.target.nvidia_driver else {
             return Ok(());
         };
-        let has: Version = driver.as_str().parse().expect("checked when it was made");
-        let runs = |cuda_version: &str| {
-            cuda()
-                .oldest_driver(cuda_version)
-                .is_none_or(|oldest| *oldest <= has)
-        };
+        let runs = |cuda_version: &str| cuda().is_run_by(cuda_version, driver);
         if runs(built) {
             return Ok(());
         }

@@ -189,13 +189,9 @@ fn nvidia(release: &str, spec: &ImageSpec, python: Option<&str>) -> Result<Stand
     }
     if let Some(driver) = &spec.target.nvidia_driver
         && let Some(oldest) = cuda().oldest_driver(release)
-        && *oldest > number(driver.as_str())
+        && !cuda().is_run_by(release, driver)
     {
-        let runs = |row: &&CudaBase| {
-            cuda()
-                .oldest_driver(&row.cuda)
-                .is_none_or(|o| *o <= number(driver.as_str()))
-        };
+        let runs = |row: &&CudaBase| cuda().is_run_by(&row.cuda, driver);
         let nearest = rows.iter().rev().find(runs);
         return Err(ComposeError::conflict(
             format!("CUDA {release} needs driver {oldest} or newer, not {driver}"),

@@ -5,6 +5,8 @@ use std::sync::LazyLock;
 use pep440_rs::Version;
 use serde::Deserialize;
 
+use crate::value::DriverVersion;
+
 /// What NVIDIA documents.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -82,6 +84,14 @@ impl CudaTables {
             .iter()
             .find(|row| row.cuda == major)
             .map(|row| &row.oldest)
+    }
+
+    /// Whether a driver, or one of those that begin so (`525`, `525.60`), runs a CUDA release.
+    pub fn is_run_by(&self, cuda: &str, driver: &DriverVersion) -> bool {
+        let has: Version = driver.as_str().parse().expect("checked when it was made");
+        self.oldest_driver(cuda).is_none_or(|oldest| {
+            *oldest <= has || oldest.to_string().starts_with(&format!("{driver}."))
+        })
     }
 
     /// The oldest torch and CUDA with code for GPUs of a compute capability.
