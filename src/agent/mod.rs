@@ -259,7 +259,7 @@ fn kind_of(
 fn on_machine(choice: EngineChoice, runtime: Handle) -> Result<Engine, AgentError> {
     if choice.cluster.is_chosen() {
         return Err(AgentError::OfOtherKind {
-            what: "--namespace, --context and --kubeconfig choose a cluster",
+            what: "a cluster, a namespace or a kubeconfig is named",
             kind: QueueKind::Docker.as_str(),
         });
     }
@@ -292,12 +292,10 @@ fn on_cluster(
         kind: QueueKind::Kubernetes.as_str(),
     };
     if choice.runtime_cli != RuntimeCli::Docker {
-        return Err(other(
-            "--runtime-cli chooses what starts containers on this machine",
-        ));
+        return Err(other("what starts containers on this machine is named"));
     }
     if matches!(&choice.gpus, GpuChoice::Ids(ids) if !ids.is_empty()) {
-        return Err(other("--gpus hands out GPUs of this machine"));
+        return Err(other("GPUs of this machine are named"));
     }
     let policy = &config.policy;
     let path = file.unwrap_or(std::path::Path::new("launch-config.yaml"));

@@ -494,7 +494,7 @@ fn what_doesnt_fit_is_refused_where_it_is_typed() {
     assert!(podman.refusal(2).contains("--runtime-cli"), "{podman:?}");
     let namespace = place.setting.run(&["agent", "-q", "d", "-n", "ml"]);
     assert!(
-        namespace.refusal(2).contains("choose a cluster"),
+        namespace.refusal(2).contains("a kubeconfig is named"),
         "{namespace:?}"
     );
 }

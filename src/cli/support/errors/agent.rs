@@ -14,7 +14,9 @@ impl From<AgentError> for CommandError {
             AgentError::SeveralKinds { .. } => {
                 made.hint("start an agent for those of docker, and one for those of kubernetes")
             }
-            AgentError::OfOtherKind { .. } => made.hint("mlbuild queue show NAME shows what it is"),
+            AgentError::OfOtherKind { .. } => made
+                .hint("--runtime-cli and --gpus ID are of this machine; --context, --namespace and --kubeconfig of a cluster: leave out those of the other")
+                .hint("mlbuild queue show NAME shows of which kind a queue is"),
             AgentError::BoundOfMachine { .. } => made.hint(
                 "a ResourceQuota or LimitRange of the namespace bounds its jobs; give this agent another --config",
             ),
