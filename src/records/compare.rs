@@ -215,11 +215,38 @@ impl Found {
         );
         let line = |argv: &[String]| (!argv.is_empty()).then(|| line(argv));
         self.values("command", "command", &line(&a.argv), &line(&b.argv));
-        self.values("command", "options", &line(&a.options), &line(&b.options));
+        self.options(&a.options, &b.options, line);
         self.sets("command", "variable", &a.environment, &b.environment);
         self.sets("command", "mount", &a.mounts, &b.mounts);
         self.values("command", "started with", &a.program, &b.program);
         self.values("command", "display", &a.display, &b.display);
+    }
+
+    /// The options that only one of the two has; those of mounts and variables have lines of their own.
+    fn options(
+        &mut self,
+        old: &[String],
+        new: &[String],
+        line: impl Fn(&[String]) -> Option<String>,
+    ) {
+        let is_one_word = |option: &String| option.starts_with("--");
+        let differs = |a: &[String], b: &[String]| a.iter().any(|option| !b.contains(option));
+        let can_be_told_apart =
+            old.iter().chain(new).all(is_one_word) && (differs(old, new) || differs(new, old));
+        if !can_be_told_apart {
+            // Words of which some are values of others, or the same ones in another order.
+            self.values("command", "options", &line(old), &line(new));
+            return;
+        }
+        let own = |options: &[String]| {
+            let own = options.iter().filter(|option| {
+                !["--volume=", "--env="]
+                    .iter()
+                    .any(|flag| option.starts_with(flag))
+            });
+            own.cloned().collect::<Vec<_>>()
+        };
+        self.sets("command", "option", &own(old), &own(new));
     }
 
     fn host(&mut self, old: &RunRecord, new: &RunRecord) {
