@@ -124,7 +124,7 @@ fn nothing_is_left_of_a_verb_that_was_killed_where_it_makes_a_file() {
         .answer();
     let (mut kills, mut met) = (0, 0);
 
-    let wanted = std::env::var("MLBUILD_TEST_KILLS").map_or(24, |text| text.parse().unwrap());
+    let wanted = std::env::var("MLBUILD_TEST_KILLS").map_or(10, |text| text.parse().unwrap());
     // Each of them is tried once at least; about a third of the turns that are drawn come before its end.
     for round in 0_u64.. {
         if round > 0 && kills >= wanted {
