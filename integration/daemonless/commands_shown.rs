@@ -102,6 +102,9 @@ fn every_command_that_is_shown_parses() {
         for command in commands(&read(&document)) {
             count += 1;
             let words = words(&command.text).expect("commands() kept it");
+            if words.len() == 1 {
+                continue; // it says what is in the folder
+            }
             if let Err(error) = mlbuild::cli::definition().try_get_matches_from(&words) {
                 use clap::error::ErrorKind;
                 if !matches!(

@@ -112,3 +112,22 @@ fn has_tests(root: &Path, name: &str) -> bool {
             || is_test(&format!("{place}/tests.rs"))
     })
 }
+
+/// The book is made of `docs/SUMMARY.md`: a page that it leaves out is one that nobody finds.
+#[test]
+fn the_book_has_each_page_once() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let summary = fs::read_to_string(folder.join("SUMMARY.md")).unwrap();
+    let links = summary.lines().filter_map(|line| line.rsplit_once("]("));
+    let mut linked: Vec<&str> = links
+        .filter_map(|(_, page)| page.strip_suffix(')'))
+        .collect();
+    linked.sort_unstable();
+    let entries = fs::read_dir(&folder).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut pages: Vec<String> = names
+        .filter(|name| name.ends_with(".md") && name != "SUMMARY.md")
+        .collect();
+    pages.sort_unstable();
+    assert_eq!(linked, pages);
+}

@@ -23,6 +23,7 @@ mod image;
 mod image_layout;
 mod layers;
 mod memory;
+mod pages;
 mod queue;
 mod records;
 mod run;

@@ -40,6 +40,7 @@ mod inspect;
 mod kubernetes;
 mod lock;
 mod mlflow;
+mod pages;
 mod podman;
 mod private_engine;
 mod progress;

@@ -11,6 +11,7 @@ pub mod layouts;
 pub mod mlbuild;
 pub mod mlflow;
 pub mod mounts;
+pub mod pages;
 pub mod peak;
 pub mod random;
 pub mod repository;
