@@ -37,6 +37,7 @@ mod goldens;
 mod gui_run;
 mod image;
 mod inspect;
+mod keep;
 mod kubernetes;
 mod lock;
 mod mlflow;

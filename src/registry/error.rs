@@ -51,6 +51,12 @@ pub enum RegistryError {
         /// What it said.
         message: String,
     },
+    /// It removes nothing for its clients.
+    #[error("the registry {registry} doesn't let its clients remove images")]
+    NoDeletes {
+        /// The registry.
+        registry: String,
+    },
     /// There is no such image.
     #[error("{reference} isn't in the registry")]
     NotFound {

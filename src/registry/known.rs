@@ -45,6 +45,14 @@ impl KnownDocuments {
             kept.bytes += bytes.len();
         }
     }
+
+    /// Of something that was removed.
+    pub(super) fn forget(&self, at: &Reference, digest: &str) {
+        let mut kept = self.0.lock().expect("nothing panics while it is held");
+        if let Some((_, bytes)) = kept.documents.remove(&key(at, digest)) {
+            kept.bytes -= bytes.len();
+        }
+    }
 }
 
 fn key(at: &Reference, digest: &str) -> String {

@@ -28,6 +28,7 @@ mod referrers;
 mod retry;
 mod scope;
 mod stream;
+mod tags;
 mod upload;
 
 use std::collections::BTreeMap;

@@ -282,7 +282,7 @@ impl Registry {
     }
 
     /// A successful answer and its body, repeated if the body breaks off.
-    async fn fetch(
+    pub(super) async fn fetch(
         &self,
         endpoint: &Endpoint,
         call: &Call<'_>,

@@ -11,19 +11,29 @@ pub(super) struct Scope {
     pub(super) registry: String,
     pub(super) repository: String,
     pub(super) push: bool,
+    /// Beside `push`.
+    pub(super) delete: bool,
     /// Repositories that blobs may be mounted from.
     pub(super) mount_from: Vec<String>,
 }
 
 impl Scope {
     pub(super) fn action(&self) -> &'static str {
-        if self.push { "push to" } else { "pull from" }
+        match (self.delete, self.push) {
+            (true, _) => "remove from",
+            (false, true) => "push to",
+            (false, false) => "pull from",
+        }
     }
 }
 
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rights = if self.push { "pull,push" } else { "pull" };
+        let rights = match (self.delete, self.push) {
+            (true, _) => "pull,push,delete",
+            (false, true) => "pull,push",
+            (false, false) => "pull",
+        };
         write!(f, "repository:{}:{rights}", self.repository)?;
         for from in &self.mount_from {
             write!(f, " repository:{from}:pull")?;
@@ -38,6 +48,7 @@ pub(super) fn scope_of(reference: &Reference, push: bool) -> Scope {
         registry: reference.registry().to_owned(),
         repository: reference.repository().to_owned(),
         push,
+        delete: false,
         mount_from: Vec::new(),
     }
 }

@@ -1,6 +1,8 @@
 //! `mlbuild runs`: the records of a project, listed, shown, compared and tidied up.
 
 mod diff;
+mod gc;
+mod keep;
 mod list;
 mod prune;
 mod pull;
@@ -39,6 +41,10 @@ pub enum RunsCommand {
     Prune(prune::PruneArgs),
     /// Attach the records of runs to their images in the registry.
     Push(push::PushArgs),
+    /// Give the images of runs a tag of their own, so that no clean-up of the registry takes them.
+    Keep(keep::KeepArgs),
+    /// Show kept images that nothing needs any more, and with --yes remove them from the registry.
+    Gc(gc::GcArgs),
     /// Take over the records that are attached to an image.
     Pull(pull::PullArgs),
 }
@@ -54,6 +60,8 @@ pub async fn run(args: RunsArgs) -> CommandResult {
         RunsCommand::Diff(args) => diff::run(&args).await,
         RunsCommand::Prune(args) => prune::run(&args),
         RunsCommand::Push(args) => push::run(args).await,
+        RunsCommand::Keep(args) => keep::run(args).await,
+        RunsCommand::Gc(args) => gc::run(args).await,
         RunsCommand::Pull(args) => pull::run(&args).await,
     }
 }

@@ -30,6 +30,10 @@ fn hint(error: &RegistryError) -> Option<String> {
             "docker login {}, as someone who may {action} {repository}",
             word(registry)
         )),
+        RegistryError::NoDeletes { .. } => Some(
+            "remove the tags that are shown by the registry's own page or program, or have its retention rules do so"
+                .into(),
+        ),
         RegistryError::Credentials(CredentialsError::Helper { registry, .. }) => Some(format!(
             "log in again, or remove the helper for {registry} from config.json"
         )),

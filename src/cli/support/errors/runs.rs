@@ -15,7 +15,14 @@ impl From<RunsError> for CommandError {
                 "push the image (docker push, or mlbuild image --push) and start the next run from it",
             ),
             RunsError::NotAttached { image, .. } => made.hint(format!("mlbuild runs pull {}", word(image))),
-            RunsError::Record(_) | RunsError::Id(_) | RunsError::Remove { .. } => made,
+            RunsError::KeptOtherwise { tag, .. } => {
+                made.hint(format!("mlbuild inspect {} says what it is", word(&tag)))
+            }
+            RunsError::Git(_) => made.hint("nothing is removed while it isn't known what is needed"),
+            RunsError::Lock(error) => error.into(),
+            RunsError::NoTag { .. }
+            | RunsError::Read { .. }
+            | RunsError::Record(_) | RunsError::Id(_) | RunsError::Remove { .. } => made,
         }
     }
 }

@@ -1,0 +1,97 @@
+//! `mlbuild runs gc`: images that were kept for runs which have no record any more.
+
+use clap::Args;
+use serde_json::json;
+
+use crate::cli::error::{CommandError, CommandResult};
+use crate::cli::support::format::Format;
+use crate::cli::support::output::{self, Terminal};
+use crate::cli::support::project_args::ProjectArgs;
+use crate::cli::support::registry_args::RegistryArgs;
+use crate::error::ErrorKind;
+use crate::registry::Registry;
+use crate::runs::{self, GcPlan, GcRequest};
+
+/// Flags of `mlbuild runs gc`.
+#[derive(Debug, Clone, Args)]
+pub struct GcArgs {
+    /// Repositories to look at; otherwise those of the lock and of the records.
+    #[arg(value_name = "HOST/NAME")]
+    pub repositories: Vec<String>,
+    /// Remove what is shown without it.
+    #[arg(long)]
+    pub yes: bool,
+    /// How registries are reached.
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+    /// Where the records are.
+    #[command(flatten)]
+    pub project: ProjectArgs,
+    /// Form of the answer.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// Runs the verb. The answer is the images that go.
+///
+/// # Errors
+/// Where the project or a registry can't be read, the registry removes nothing, or an image that is needed
+/// isn't whole afterwards.
+pub async fn run(args: GcArgs) -> CommandResult {
+    let project = args.project.folder()?;
+    let registry = args.registry.client(&project)?;
+    let terminal = Terminal::default();
+    let request = GcRequest {
+        repositories: args.repositories,
+    };
+    let plan = runs::gc_plan(&project, &request, &registry, &terminal).await?;
+    for kept in &plan.kept {
+        output::note(&format!("{} stays: {}", kept.image, kept.why));
+    }
+    let before = runs::lost(&project, &registry, &terminal).await?;
+    for image in &before {
+        output::note(&format!("{image} isn't whole in its registry any more"));
+    }
+    if args.yes {
+        remove(&plan, &registry).await?;
+        // What no registry was asked again is what this client knows from before.
+        let again = args.registry.client(&project)?;
+        let after = runs::lost(&project, &again, &terminal).await?;
+        let broken: Vec<&String> = after.difference(&before).collect();
+        if let Some(first) = broken.first() {
+            let error = format!("{first}, which is needed, isn't whole any more");
+            return Err(CommandError::new(ErrorKind::Work, error));
+        }
+    } else if !plan.garbage.is_empty() {
+        output::note("nothing is removed: --yes removes it");
+    }
+    answer(&plan, args.yes, args.format)
+}
+
+async fn remove(plan: &GcPlan, registry: &Registry) -> CommandResult {
+    for garbage in &plan.garbage {
+        runs::remove_garbage(garbage, registry).await?;
+    }
+    Ok(())
+}
+
+fn answer(plan: &GcPlan, is_removed: bool, format: Format) -> CommandResult {
+    match format {
+        Format::Json => {
+            let mut value = json!(plan);
+            value["removed"] = json!(is_removed);
+            output::answer(&format!("{value:#}"))
+        }
+        Format::Text if plan.garbage.is_empty() => {
+            output::note("nothing can go");
+            Ok(())
+        }
+        Format::Text => {
+            let lines = plan
+                .garbage
+                .iter()
+                .map(|one| format!("{} {}", one.image, one.tags.join(" ")));
+            output::answer(&lines.collect::<Vec<_>>().join("\n"))
+        }
+    }
+}
