@@ -121,6 +121,11 @@ impl Write for Wire {
 }
 
 impl Proxy {
+    /// Whether it has done what it does once.
+    pub fn is_over(&self) -> bool {
+        self.state.is_over.load(Ordering::Relaxed)
+    }
+
     /// A proxy before `peer` (`host:port`, or `unix://PATH`).
     pub fn to(peer: &str, death: Death, after: u64) -> Self {
         let state = Arc::new(State {

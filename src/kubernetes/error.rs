@@ -127,11 +127,11 @@ pub enum KubernetesError {
         /// What happened.
         source: Box<KubernetesError>,
     },
-    /// Nothing was made but the Secret of a Job, which couldn't be removed.
-    #[error("{source}; the Secret {secret} may be left in the namespace {namespace}")]
-    SecretLeft {
-        /// The Secret.
-        secret: String,
+    /// Nothing was made but what a Job needs beside it, which couldn't be removed.
+    #[error("{source}; the {} may be left in the namespace {namespace}", what.join(" and the "))]
+    Left {
+        /// Each with its kind: `Secret train`.
+        what: Vec<String>,
         /// Where.
         namespace: String,
         /// Why nothing was made.
@@ -239,7 +239,7 @@ impl KubernetesError {
             | Self::NotFound { .. }
             | Self::Exists { .. }
             | Self::Invalid { .. } => ErrorKind::User,
-            Self::SecretLeft { source, .. } => source.kind(),
+            Self::Left { source, .. } => source.kind(),
             _ => ErrorKind::Environment,
         }
     }

@@ -6,14 +6,11 @@ use std::time::Duration;
 use futures::TryStreamExt as _;
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Event, Pod, Secret};
+use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::ResourceExt as _;
-use kube::api::{
-    DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions, WatchParams,
-};
-use serde_json::json;
+use kube::api::{DeleteParams, ListParams, PostParams, WatchParams};
 
-use super::{Cluster, KubernetesError, State, look};
+use super::{Beside, Cluster, KubernetesError, Rank, State, look, ranks};
 
 /// The label by which a Job's pods are found.
 const OF_JOB: &str = "batch.kubernetes.io/job-name";
@@ -38,6 +35,22 @@ impl FoundJob {
         look(&self.job, &self.pods, container)
     }
 
+    /// The pods of a Job of several, by their numbers; `None` for a Job of one.
+    pub fn ranks(&self, container: &str) -> Option<Vec<Rank>> {
+        let count = ranks::count(&self.job)?;
+        Some(ranks::ranks(&self.job, count, &self.pods, container))
+    }
+
+    /// Whether the cluster has said that it is over.
+    pub fn is_over(&self) -> bool {
+        let status = self.job.status.as_ref();
+        let mut conditions = status
+            .and_then(|status| status.conditions.as_ref())
+            .into_iter()
+            .flatten();
+        conditions.any(|c| c.status == "True" && matches!(c.type_.as_str(), "Complete" | "Failed"))
+    }
+
     /// When the cluster saw its end.
     pub fn ended(&self) -> Option<Timestamp> {
         let status = self.job.status.as_ref()?;
@@ -51,91 +64,38 @@ impl FoundJob {
 }
 
 impl Cluster {
-    /// The Job as the cluster would take it; nothing is made.
+    /// The Job as the cluster would take it, with what it needs beside it; nothing is made.
     ///
     /// # Errors
     /// Where it wouldn't.
-    pub async fn check(&self, job: &Job, secret: Option<&Secret>) -> Result<Job, KubernetesError> {
-        if let Some(secret) = secret {
-            let taken = self.api::<Secret>().create(&post(true), secret).await;
-            let doing = format!("create the Secret {}", secret.name_any());
-            taken.map_err(|error| self.error(&doing, error))?;
-        }
+    pub async fn check(&self, job: &Job, beside: &Beside<'_>) -> Result<Job, KubernetesError> {
         let taken = self.api::<Job>().create(&post(true), job).await;
         let doing = format!("create the Job {}", job.name_any());
-        taken.map_err(|error| self.error(&doing, error))
+        let taken = taken.map_err(|error| self.error(&doing, error))?;
+        self.check_beside(beside).await?;
+        Ok(taken)
     }
 
-    /// Makes the Job and the Secret that it reads, which goes with it when it is removed.
+    /// Makes the Job and what it needs beside it, which goes with it when it is removed.
     ///
     /// # Errors
     /// Where the cluster refuses; nothing of it is left there then. [`KubernetesError::Unknown`], where
     /// it was lost in between.
-    pub async fn create(&self, job: &Job, secret: Option<&Secret>) -> Result<Job, KubernetesError> {
-        let Some(secret) = secret else {
-            return self.make(job).await;
-        };
-        self.make_secret(secret).await?;
-        let secrets = self.api::<Secret>();
-        let name = secret.name_any();
+    pub async fn create(&self, job: &Job, beside: &Beside<'_>) -> Result<Job, KubernetesError> {
+        self.make_beside(beside).await?;
         let made = match self.make(job).await {
             Ok(made) => made,
-            // It may need it.
+            // It may need them.
             Err(error @ KubernetesError::Unknown { .. }) => return Err(error),
-            Err(error) => return Err(self.without_secret(secret, error).await),
+            Err(error) => return Err(self.without(beside, error).await),
         };
-        let owner = json!({"metadata": {"ownerReferences": [{
-            "apiVersion": "batch/v1", "kind": "Job", "name": made.name_any(), "uid": made.uid(),
-        }]}});
-        let owned = secrets
-            .patch(&name, &PatchParams::default(), &Patch::Merge(owner))
-            .await;
-        let Err(error) = owned else { return Ok(made) };
-        // It would stay for ever.
-        let error = self.error(&format!("patch the Secret {name}"), error);
+        let Err(error) = self.own_beside(beside, &made).await else {
+            return Ok(made);
+        };
+        // They would stay for ever.
         match self.remove(&made.name_any()).await {
-            Ok(()) => Err(self.without_secret(secret, error).await),
+            Ok(()) => Err(self.without(beside, error).await),
             Err(_) => Err(unknown(job, error)),
-        }
-    }
-
-    /// Makes the Secret. Where the answer is lost, it is removed, should it be there.
-    async fn make_secret(&self, secret: &Secret) -> Result<(), KubernetesError> {
-        let made = self.api::<Secret>().create(&post(false), secret).await;
-        let Err(error) = made else { return Ok(()) };
-        let is_refused = is_refused(&error);
-        let doing = format!("create the Secret {}", secret.name_any());
-        let error = self.error(&doing, error);
-        if is_refused {
-            return Err(error);
-        }
-        Err(self.without_secret(secret, error).await)
-    }
-
-    /// Removes the Secret of a Job that isn't there, since nothing else would; returns `error`, or that the
-    /// Secret may be left.
-    async fn without_secret(&self, secret: &Secret, error: KubernetesError) -> KubernetesError {
-        let name = secret.name_any();
-        let secrets = self.api::<Secret>();
-        let removed = match secrets.get_opt(&name).await {
-            Ok(Some(found)) if has_labels_of(&found, secret) => {
-                let only = DeleteParams::default().preconditions(Preconditions {
-                    uid: found.uid(),
-                    resource_version: None,
-                });
-                secrets.delete(&name, &only).await.map(drop)
-            }
-            Ok(_) => Ok(()),
-            Err(error) => Err(error),
-        };
-        let is_gone = |failed: &kube::Error| matches!(failed, kube::Error::Api(s) if s.code == 404);
-        match removed {
-            Err(failed) if !is_gone(&failed) => KubernetesError::SecretLeft {
-                secret: name,
-                namespace: self.namespace.clone(),
-                source: Box::new(error),
-            },
-            _ => error,
         }
     }
 
@@ -275,12 +235,12 @@ impl Cluster {
 }
 
 /// Whether the cluster has said no.
-fn is_refused(error: &kube::Error) -> bool {
+pub(super) fn is_refused(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code < 500)
 }
 
 /// Whether what was found is what was asked for: its labels name the run.
-fn has_labels_of<K: kube::Resource>(found: &K, wanted: &K) -> bool {
+pub(super) fn has_labels_of<K: kube::Resource>(found: &K, wanted: &K) -> bool {
     let labels = found.labels();
     wanted
         .labels()
@@ -295,7 +255,7 @@ fn unknown(job: &Job, source: KubernetesError) -> KubernetesError {
     }
 }
 
-fn post(dry_run: bool) -> PostParams {
+pub(super) fn post(dry_run: bool) -> PostParams {
     PostParams {
         dry_run,
         field_manager: Some("mlbuild".to_owned()),

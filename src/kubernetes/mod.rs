@@ -3,6 +3,7 @@
 //!
 //! What a Job holds is `runtime`'s business; what is printed, the commands'.
 
+mod beside;
 mod connect;
 mod error;
 mod exec;
@@ -13,12 +14,14 @@ mod logs;
 mod objects;
 mod own_pod;
 mod progress;
+mod ranks;
 pub mod rbac;
 mod state;
 
 use k8s_openapi::NamespaceResourceScope;
 use kube::{Api, Client, Resource};
 
+pub use beside::Beside;
 pub use connect::{ClusterTarget, connect, is_known};
 pub use error::KubernetesError;
 pub use exec::Program;
@@ -28,6 +31,7 @@ pub use logs::LogLines;
 pub use objects::{FoundObject, ObjectKind, ObjectRef};
 pub use own_pod::{Mounts, OwnPodError, Running, mounts, running};
 pub use progress::{Progress, is_endless, progress};
+pub use ranks::Rank;
 pub use state::{End, State, look};
 
 /// A cluster, as one user and in one namespace.

@@ -1,7 +1,9 @@
 //! How far a Job got, from what the cluster says of it and of its pods.
 
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
+use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod, PodStatus};
+
+use super::ranks;
 
 /// Why a container that can't start won't start later either.
 const FATAL_REASONS: [&str; 7] = [
@@ -56,6 +58,9 @@ pub struct End {
 
 /// The state. `container` is the one that counts.
 pub fn look(job: &Job, pods: &[Pod], container: &str) -> State {
+    if let Some(count) = ranks::count(job) {
+        return ranks::whole(job, count, pods, container);
+    }
     let over = over(job);
     let newest = pods.iter().max_by_key(|pod| {
         let made = pod.metadata.creation_timestamp.as_ref().map(|time| time.0);
@@ -73,11 +78,9 @@ pub fn look(job: &Job, pods: &[Pod], container: &str) -> State {
                 code: None,
                 why,
             }),
-            None if job.spec.as_ref().and_then(|spec| spec.suspend) == Some(true) => {
-                State::Waiting {
-                    why: "its queue has not let it start yet".to_owned(),
-                }
-            }
+            None if suspended(job) => State::Waiting {
+                why: "its queue has not let it start yet".to_owned(),
+            },
             None => State::Waiting {
                 why: "no pod is made yet".to_owned(),
             },
@@ -101,7 +104,7 @@ pub fn look(job: &Job, pods: &[Pod], container: &str) -> State {
 }
 
 /// Whether the Job is over: well or not, and why.
-fn over(job: &Job) -> Option<(bool, Option<String>)> {
+pub(super) fn over(job: &Job) -> Option<(bool, Option<String>)> {
     let conditions = job.status.as_ref()?.conditions.as_ref()?;
     let met = conditions.iter().filter(|c| c.status == "True");
     met.filter_map(|c| match c.type_.as_str() {
@@ -119,22 +122,37 @@ fn over(job: &Job) -> Option<(bool, Option<String>)> {
     .next_back()
 }
 
-fn may_retry(job: &Job, end: &End) -> bool {
-    let limit = job.spec.as_ref().and_then(|spec| spec.backoff_limit);
-    limit.unwrap_or(6) > 0 && end.code != Some(0)
+/// Whether its queue holds it back.
+pub(super) fn suspended(job: &Job) -> bool {
+    job.spec.as_ref().and_then(|spec| spec.suspend) == Some(true)
 }
 
-fn name(pod: &Pod) -> String {
+/// How many times the Job makes a pod anew.
+pub(super) fn retries(job: &Job) -> i32 {
+    let limit = job.spec.as_ref().and_then(|spec| spec.backoff_limit);
+    limit.unwrap_or(6)
+}
+
+fn may_retry(job: &Job, end: &End) -> bool {
+    retries(job) > 0 && end.code != Some(0)
+}
+
+pub(super) fn name(pod: &Pod) -> String {
     pod.metadata.name.clone().unwrap_or_default()
 }
 
-fn state_of(pod: &Pod, container: &str) -> State {
-    let status = pod.status.clone().unwrap_or_default();
+/// What the cluster says of the container that counts.
+pub(super) fn ours<'a>(status: &'a PodStatus, container: &str) -> Option<&'a ContainerStatus> {
     let all = status.container_statuses.as_deref().unwrap_or_default();
-    let ours = all.iter().find(|s| s.name == container).or(match all {
+    all.iter().find(|s| s.name == container).or(match all {
         [only] => Some(only),
         _ => None,
-    });
+    })
+}
+
+pub(super) fn state_of(pod: &Pod, container: &str) -> State {
+    let status = pod.status.clone().unwrap_or_default();
+    let ours = ours(&status, container);
     let reason = status.reason.clone();
     let said = match (&reason, &status.message) {
         (Some(reason), Some(message)) => Some(format!("{}: {message}", reason.to_lowercase())),

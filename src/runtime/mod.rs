@@ -6,6 +6,7 @@
 
 mod agree;
 mod devcontainer;
+pub mod distributed;
 mod error;
 mod flag;
 pub mod kubernetes;

@@ -114,6 +114,19 @@ pub enum SubmitError {
         /// The Job.
         job: String,
     },
+    /// The Job has no pod of this number.
+    #[error("{}", match nodes {
+        1 => format!("the Job {job} has one node, whose rank is 0, and none of rank {rank}"),
+        nodes => format!("the Job {job} has {nodes} nodes, of the ranks 0 to {}, and none of rank {rank}", nodes - 1),
+    })]
+    NoRank {
+        /// The Job.
+        job: String,
+        /// The number.
+        rank: u32,
+        /// How many pods it has.
+        nodes: usize,
+    },
     /// The Job is over.
     #[error("the Job {job} is over")]
     Over {
@@ -191,6 +204,7 @@ impl SubmitError {
             | Self::File { .. }
             | Self::Line { .. }
             | Self::VariableName { .. }
+            | Self::NoRank { .. }
             | Self::Unsupported { .. } => ErrorKind::User,
             Self::Stuck { .. } => ErrorKind::Runtime,
             Self::Removed { .. } | Self::Output(_) => ErrorKind::Work,

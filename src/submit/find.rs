@@ -85,13 +85,45 @@ async fn find_job(cluster: &Cluster, name: &str) -> Result<FoundJob, SubmitError
     }
 }
 
-/// The pod of a Job in which its program runs.
+/// How far a Job got, or its pod with a number. A Job of one pod has number 0.
 ///
 /// # Errors
-/// Where none runs.
-pub fn running_pod(found: &FoundJob) -> Result<String, SubmitError> {
+/// Where it has no such pod.
+pub(super) fn rank(found: &FoundJob, number: Option<u32>) -> Result<State, SubmitError> {
+    let Some(number) = number else {
+        return Ok(found.state(CONTAINER));
+    };
+    let ranks = found.ranks(CONTAINER);
+    let nodes = ranks.as_ref().map_or(1, Vec::len);
+    let named = match ranks {
+        Some(all) => all
+            .into_iter()
+            .find(|rank| rank.number == number)
+            .map(|rank| rank.state),
+        None => (number == 0).then(|| found.state(CONTAINER)),
+    };
+    named.ok_or_else(|| SubmitError::NoRank {
+        job: found.job.name_any(),
+        rank: number,
+        nodes,
+    })
+}
+
+/// Whether a Job has a pod with a number.
+///
+/// # Errors
+/// Where it has none.
+pub fn check_rank(found: &FoundJob, number: Option<u32>) -> Result<(), SubmitError> {
+    rank(found, number).map(drop)
+}
+
+/// The pod of a Job in which its program runs: the first one that runs, or the one with a number.
+///
+/// # Errors
+/// Where none runs, or it has no such pod.
+pub fn running_pod(found: &FoundJob, number: Option<u32>) -> Result<String, SubmitError> {
     let job = found.job.name_any();
-    match found.state(CONTAINER) {
+    match rank(found, number)? {
         State::Running { pod } => Ok(pod),
         State::Waiting { why } | State::Stuck { why, .. } => {
             Err(SubmitError::NotRunning { job, why })

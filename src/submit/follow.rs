@@ -7,7 +7,8 @@ use mlbuild_waits::Wait;
 use tokio_util::sync::CancellationToken;
 
 use super::error::SubmitError;
-use crate::kubernetes::{Cluster, End, KubernetesError, LogLines, State};
+use super::ranks::Ranks;
+use crate::kubernetes::{Cluster, End, FoundJob, KubernetesError, LogLines, State};
 use crate::reporter::Reporter;
 use crate::runtime::kubernetes::CONTAINER;
 
@@ -54,7 +55,7 @@ pub(super) async fn read(
 
 /// Reads a log for as long as it comes, up to a cut. A program may print nothing for hours: the cluster is asked
 /// meanwhile whether it is still there.
-async fn read_on(
+pub(super) async fn read_on(
     log: &mut LogLines,
     cluster: &Cluster,
     pod: &str,
@@ -82,121 +83,83 @@ pub enum FollowEnd {
     Cancelled,
 }
 
-/// Follows a Job to its end.
+/// Follows a Job to its end. Of a Job of several pods it hands on what all of them print, or what the one with
+/// the number `only` does.
 ///
 /// # Errors
-/// Where its container can't start, somebody removes it, or the cluster is lost.
+/// Where a container can't start, somebody removes the Job, or the cluster is lost.
 pub async fn follow(
     cluster: &Cluster,
     job: &str,
+    only: Option<u32>,
     cancelled: &CancellationToken,
     sink: LogSink<'_>,
     reporter: &dyn Reporter,
 ) -> Result<FollowEnd, SubmitError> {
-    let mut follower = Follower {
+    let watched = Watched {
         cluster,
         job,
-        sink,
         reporter,
         told: String::new(),
-        pod: String::new(),
-        log: LogLines::default(),
         lost: None,
     };
     tokio::select! {
         () = cancelled.cancelled() => Ok(FollowEnd::Cancelled),
-        end = follower.see_the_end() => end.map(FollowEnd::Ended),
+        end = see_the_end(watched, only, sink) => end.map(FollowEnd::Ended),
     }
 }
 
-struct Follower<'a> {
-    cluster: &'a Cluster,
-    job: &'a str,
-    sink: LogSink<'a>,
+async fn see_the_end(
+    mut watched: Watched<'_>,
+    only: Option<u32>,
+    sink: LogSink<'_>,
+) -> Result<End, SubmitError> {
+    let found = watched.find().await?;
+    if found.ranks(CONTAINER).is_some() {
+        return Ranks::new(watched, sink, only).see_the_end(found).await;
+    }
+    let mut follower = Follower {
+        watched,
+        sink,
+        pod: String::new(),
+        log: LogLines::default(),
+    };
+    follower.see_the_end(found).await
+}
+
+/// A Job that is looked at again and again.
+pub(super) struct Watched<'a> {
+    pub(super) cluster: &'a Cluster,
+    pub(super) job: &'a str,
     reporter: &'a dyn Reporter,
     /// What was told last.
     told: String,
-    /// The pod whose log is being read.
-    pod: String,
-    log: LogLines,
     /// Since when the cluster hasn't answered.
     lost: Option<Instant>,
 }
 
-impl Follower<'_> {
-    async fn see_the_end(&mut self) -> Result<End, SubmitError> {
+impl Watched<'_> {
+    /// The Job as it is now. A cluster that doesn't answer for a moment loses no Job.
+    pub(super) async fn find(&mut self) -> Result<FoundJob, SubmitError> {
         loop {
-            let found = match self.cluster.find(self.job).await {
-                Ok(found) => found,
-                Err(error) => {
-                    self.lost(error).await?;
-                    continue;
+            match self.cluster.find(self.job).await {
+                Ok(found) => {
+                    self.lost = None;
+                    return Ok(found);
                 }
-            };
-            self.lost = None;
-            match found.state(CONTAINER) {
-                State::Waiting { why } => {
-                    let no_pod = if found.pods.is_empty() {
-                        self.cluster.why_no_pod(self.job).await
-                    } else {
-                        None
-                    };
-                    let why = no_pod.map_or(why, |said| format!("no pod can be made: {said}"));
-                    self.tell(format!("waiting: {why}"));
-                }
-                State::Stuck { pod, why } => {
-                    return Err(SubmitError::Stuck { pod, why });
-                }
-                State::Running { pod } => {
-                    self.tell(format!("running in {pod}"));
-                    self.print(&pod, true).await?;
-                }
-                State::Again { pod } => {
-                    self.print(&pod, false).await?;
-                    self.tell(format!("{pod} failed; the Job makes another pod"));
-                }
-                State::Ended(end) => {
-                    if let Some(pod) = &end.pod {
-                        self.print(pod, false).await?;
-                    }
-                    return Ok(end);
-                }
+                Err(error) => self.wait_for_answer(error).await?,
             }
-            self.cluster.changed(&found).await;
         }
     }
 
-    /// The log, from where it was left.
-    async fn print(&mut self, pod: &str, follow: bool) -> Result<(), SubmitError> {
-        if self.pod != pod {
-            pod.clone_into(&mut self.pod);
-            self.log = LogLines::of(CONTAINER);
-        }
-        self.log.follow = follow;
-        let printed = if follow {
-            read_on(&mut self.log, self.cluster, pod, self.sink).await
-        } else {
-            read(&mut self.log, self.cluster, pod, self.sink).await
-        };
-        match printed {
-            // Its node may be gone, or not know of it yet: the pod's state tells what matters.
-            Err(LogError::Cluster(error)) => {
-                self.tell(format!("the log can't be read: {error}"));
-                Ok(())
-            }
-            other => Ok(other?),
-        }
-    }
-
-    fn tell(&mut self, text: String) {
+    pub(super) fn tell(&mut self, text: String) {
         if self.told != text {
             self.reporter.note(text.as_str());
             self.told = text;
         }
     }
 
-    /// A cluster that doesn't answer for a moment loses no Job.
-    async fn lost(&mut self, error: KubernetesError) -> Result<(), SubmitError> {
+    async fn wait_for_answer(&mut self, error: KubernetesError) -> Result<(), SubmitError> {
         let since = *self.lost.get_or_insert_with(Instant::now);
         match error {
             KubernetesError::NotFound { .. } => Err(SubmitError::Removed {
@@ -213,6 +176,76 @@ impl Follower<'_> {
                 job: self.job.to_owned(),
                 source,
             }),
+        }
+    }
+}
+
+struct Follower<'a> {
+    watched: Watched<'a>,
+    sink: LogSink<'a>,
+    /// The pod whose log is being read.
+    pod: String,
+    log: LogLines,
+}
+
+impl Follower<'_> {
+    async fn see_the_end(&mut self, mut found: FoundJob) -> Result<End, SubmitError> {
+        loop {
+            let Watched { cluster, job, .. } = self.watched;
+            match found.state(CONTAINER) {
+                State::Waiting { why } => {
+                    let no_pod = if found.pods.is_empty() {
+                        cluster.why_no_pod(job).await
+                    } else {
+                        None
+                    };
+                    let why = no_pod.map_or(why, |said| format!("no pod can be made: {said}"));
+                    self.watched.tell(format!("waiting: {why}"));
+                }
+                State::Stuck { pod, why } => {
+                    return Err(SubmitError::Stuck { pod, why });
+                }
+                State::Running { pod } => {
+                    self.watched.tell(format!("running in {pod}"));
+                    self.print(&pod, true).await?;
+                }
+                State::Again { pod } => {
+                    self.print(&pod, false).await?;
+                    self.watched
+                        .tell(format!("{pod} failed; the Job makes another pod"));
+                }
+                State::Ended(end) => {
+                    if let Some(pod) = &end.pod {
+                        self.print(pod, false).await?;
+                    }
+                    return Ok(end);
+                }
+            }
+            cluster.changed(&found).await;
+            found = self.watched.find().await?;
+        }
+    }
+
+    /// The log, from where it was left.
+    async fn print(&mut self, pod: &str, follow: bool) -> Result<(), SubmitError> {
+        if self.pod != pod {
+            pod.clone_into(&mut self.pod);
+            self.log = LogLines::of(CONTAINER);
+        }
+        self.log.follow = follow;
+        let cluster = self.watched.cluster;
+        let printed = if follow {
+            read_on(&mut self.log, cluster, pod, self.sink).await
+        } else {
+            read(&mut self.log, cluster, pod, self.sink).await
+        };
+        match printed {
+            // Its node may be gone, or not know of it yet: the pod's state tells what matters.
+            Err(LogError::Cluster(error)) => {
+                self.watched.tell(format!("the log can't be read: {error}"));
+                Ok(())
+            }
+            other => Ok(other?),
         }
     }
 }

@@ -3,21 +3,31 @@
 use kube::ResourceExt as _;
 
 use super::error::SubmitError;
+use super::find::rank;
 use super::follow::{LogSink, read};
+use super::ranks;
 use crate::kubernetes::{Cluster, FoundJob, LogLines, State};
 use crate::runtime::kubernetes::CONTAINER;
 
-/// Hands on what a Job has printed so far: all of it, or so many of the last lines.
+/// Hands on what a Job has printed so far: all of it, or so many of the last lines. Of a Job of several pods it
+/// is what the one with the number `only` printed; without one, what each of them did, with its number before
+/// each line.
 ///
 /// # Errors
-/// Where it has printed nothing that could be read.
+/// Where it has printed nothing that could be read, or has no such pod.
 pub async fn last_lines(
     cluster: &Cluster,
     found: &FoundJob,
+    only: Option<u32>,
     tail: Option<u32>,
     sink: LogSink<'_>,
 ) -> Result<(), SubmitError> {
-    let pod = printing_pod(found)?;
+    if let (Some(all), None) = (found.ranks(CONTAINER), only)
+        && ranks::last_lines(cluster, &all, tail, sink).await? > 0
+    {
+        return Ok(());
+    }
+    let pod = printing_pod(found, only)?;
     let mut log = LogLines::of(CONTAINER);
     log.tail = tail.map(i64::from);
     read(&mut log, cluster, &pod, sink)
@@ -25,13 +35,13 @@ pub async fn last_lines(
         .map_err(Into::into)
 }
 
-/// The pod whose output is the Job's.
+/// The pod whose output is the Job's, or that of the pod with a number.
 ///
 /// # Errors
 /// Where none has printed anything, or it is gone.
-pub fn printing_pod(found: &FoundJob) -> Result<String, SubmitError> {
+pub fn printing_pod(found: &FoundJob, only: Option<u32>) -> Result<String, SubmitError> {
     let job = found.job.name_any();
-    match found.state(CONTAINER) {
+    match rank(found, only)? {
         State::Running { pod } | State::Again { pod } => Ok(pod),
         State::Ended(end) => end.pod.ok_or(SubmitError::LogGone { job }),
         State::Waiting { why } | State::Stuck { why, .. } => {

@@ -7,7 +7,7 @@
 //! | variables, and which of them only a Secret may hold | `variables` |
 //! | the Job, and what isn't in it | [`prepare`] |
 //! | the run's record | `record` |
-//! | the Job, to its end | `follow` |
+//! | the Job, to its end | `follow`; `ranks`, where it has several pods |
 //!
 //! Beside it stands what is done with a Job later: `find` and `logs`; and `pod_image`, the image
 //! that this very pod runs.
@@ -18,6 +18,7 @@ mod follow;
 mod image;
 mod logs;
 pub mod pod_image;
+mod ranks;
 mod record;
 mod runai;
 mod variables;
@@ -30,12 +31,12 @@ use mlbuild_manifests::RunId;
 use tokio_util::sync::CancellationToken;
 
 pub use self::error::SubmitError;
-pub use self::find::{JobQuery, running_pod};
+pub use self::find::{JobQuery, check_rank, running_pod};
 pub use self::follow::{FollowEnd, LogSink, follow};
 pub use self::logs::{last_lines, printing_pod};
 pub use self::runai::runai_line;
 
-use crate::kubernetes::{Cluster, ClusterTarget, KubernetesError, connect};
+use crate::kubernetes::{Beside, Cluster, ClusterTarget, KubernetesError, connect};
 use crate::records::data::DataWish;
 use crate::registry::RegistryOptions;
 use crate::reporter::Reporter;
@@ -137,8 +138,14 @@ impl Submission {
     }
 
     async fn check_in(&self, cluster: &Cluster) -> Result<Job, SubmitError> {
-        let secret = self.rendered.secret.as_ref();
-        Ok(cluster.check(&self.rendered.job, secret).await?)
+        Ok(cluster.check(&self.rendered.job, &self.beside()).await?)
+    }
+
+    fn beside(&self) -> Beside<'_> {
+        Beside {
+            secret: self.rendered.secret.as_ref(),
+            service: self.rendered.service.as_ref(),
+        }
     }
 }
 
@@ -174,7 +181,7 @@ pub async fn prepare(
     let context = RunContext {
         name: match request.spec.options.text("name") {
             Some(name) => name.to_owned(),
-            None => kubernetes::name_for(&run),
+            None => kubernetes::name_for(&run, request.flags.nodes()),
         },
         run,
         asked: named.clone(),
@@ -218,11 +225,8 @@ pub async fn run(
         .map(|pending| record::write(pending, &submission, &cluster, &version, reporter))
         .transpose()?;
     let cancelled = (waiter.cancellation)().map_err(SubmitError::Cancellation)?;
-    let (job, secret) = (
-        &submission.rendered.job,
-        submission.rendered.secret.as_ref(),
-    );
-    let job = match cluster.create(job, secret).await {
+    let job = &submission.rendered.job;
+    let job = match cluster.create(job, &submission.beside()).await {
         Ok(job) => job,
         // The record stays that of a run that began.
         Err(source @ KubernetesError::Unknown { .. }) => {
@@ -246,7 +250,7 @@ pub async fn run(
     let end = if spec.options.is_on("detach") {
         SubmitEnd::Detached
     } else {
-        let end = follow(&cluster, name, &cancelled, waiter.log, reporter).await;
+        let end = follow(&cluster, name, None, &cancelled, waiter.log, reporter).await;
         if let Some(run) = run {
             record::finish(run, &end, reporter);
         }

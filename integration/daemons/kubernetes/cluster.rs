@@ -19,6 +19,20 @@ const NODE: &str = "test-node";
 pub struct Cluster {
     pub engines: Engines,
     pub project: Project,
+    api: Api,
+}
+
+impl std::ops::Deref for Cluster {
+    type Target = Api;
+
+    fn deref(&self) -> &Api {
+        &self.api
+    }
+}
+
+/// The cluster as its administrator and its kubelet have it, in one namespace.
+#[derive(Clone)]
+pub struct Api {
     pub namespace: String,
     pub kubeconfig: PathBuf,
     logs: PathBuf,
@@ -34,9 +48,11 @@ impl Cluster {
         let cluster = Self {
             engines: Engines::from_env(),
             project: Project::new(&[]),
-            namespace: format!("t-{id}"),
-            kubeconfig: set("MLBUILD_TEST_KUBECONFIG"),
-            logs: set("MLBUILD_TEST_KUBERNETES_LOGS"),
+            api: Api {
+                namespace: format!("t-{id}"),
+                kubeconfig: set("MLBUILD_TEST_KUBECONFIG"),
+                logs: set("MLBUILD_TEST_KUBERNETES_LOGS"),
+            },
         };
         cluster.create(
             "/api/v1/namespaces",
@@ -45,6 +61,35 @@ impl Cluster {
         cluster
     }
 
+    /// What its kubelet has of it.
+    pub fn api(&self) -> Api {
+        self.api.clone()
+    }
+
+    /// `mlbuild` with arguments, which knows this cluster, not yet started.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = self.project.command(args);
+        command.env("KUBECONFIG", &self.kubeconfig);
+        command
+    }
+
+    pub fn run(&self, args: &[&str]) -> Ran {
+        Ran::of(&mut self.command(args))
+    }
+
+    /// `mlbuild VERB -n NAMESPACE` with arguments.
+    pub fn verb(&self, verb: &str, args: &[&str]) -> Ran {
+        self.run(&[&[verb, "-n", &self.namespace], args].concat())
+    }
+
+    /// `mlbuild submit` with arguments, in the background.
+    pub fn submit(&self, args: &[&str]) -> Child {
+        let all = [&["submit", "-n", &self.namespace], args].concat();
+        self.command(&all).spawn().unwrap()
+    }
+}
+
+impl Api {
     /// The API server's address.
     pub fn url(&self) -> String {
         let text = crate::support::read(&self.kubeconfig);
@@ -172,6 +217,35 @@ impl Cluster {
         self.patch(&path, &json!({"status": status}));
     }
 
+    /// Whether a pod is gone, or is to go.
+    pub fn is_removed(&self, pod: &str) -> bool {
+        let found = self.get("api/v1", &format!("pods/{pod}"));
+        found.is_none_or(|pod| pod["metadata"]["deletionTimestamp"].is_string())
+    }
+
+    /// A pod's process has ended: the cluster hears so, and of a pod that is to go that it is gone.
+    pub fn has_ended(&self, pod: &str, code: i32) {
+        std::fs::write(self.log_file(pod).with_extension("end"), "").unwrap();
+        let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ");
+        let state = json!({"terminated": {"exitCode": code, "finishedAt": now.to_string()}});
+        let container = json!({
+            "name": "main", "image": "x", "imageID": "", "ready": false, "restartCount": 0, "state": state,
+        });
+        let phase = if code == 0 { "Succeeded" } else { "Failed" };
+        let status = json!({"status": {"phase": phase, "containerStatuses": [container]}});
+        let path = self.path("api/v1", &format!("pods/{pod}/status"));
+        // It may be gone already.
+        self.ask(
+            "PATCH",
+            &path,
+            Some(("application/merge-patch+json", &status)),
+        );
+        if self.is_removed(pod) {
+            let path = self.path("api/v1", &format!("pods/{pod}?gracePeriodSeconds=0"));
+            self.ask("DELETE", &path, None);
+        }
+    }
+
     #[track_caller]
     pub fn runs(&self, pod: &str) {
         self.says(pod, "Running", &json!({"running": {}}));
@@ -205,28 +279,6 @@ impl Cluster {
 
     fn log_file(&self, pod: &str) -> PathBuf {
         self.logs.join(&self.namespace).join(pod).join("main")
-    }
-
-    /// `mlbuild` with arguments, which knows this cluster, not yet started.
-    pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = self.project.command(args);
-        command.env("KUBECONFIG", &self.kubeconfig);
-        command
-    }
-
-    pub fn run(&self, args: &[&str]) -> Ran {
-        Ran::of(&mut self.command(args))
-    }
-
-    /// `mlbuild VERB -n NAMESPACE` with arguments.
-    pub fn verb(&self, verb: &str, args: &[&str]) -> Ran {
-        self.run(&[&[verb, "-n", &self.namespace], args].concat())
-    }
-
-    /// `mlbuild submit` with arguments, in the background.
-    pub fn submit(&self, args: &[&str]) -> Child {
-        let all = [&["submit", "-n", &self.namespace], args].concat();
-        self.command(&all).spawn().unwrap()
     }
 }
 

@@ -5,6 +5,8 @@ mod builder;
 pub(crate) mod cluster;
 pub(crate) mod env;
 mod jobs;
+mod nodes;
+mod processes;
 mod record;
 mod refused;
 mod submit;

@@ -24,6 +24,9 @@ pub struct BashArgs {
     /// Name of the Job, or id of its run.
     #[arg(value_name = "JOB|RUN")]
     pub job: String,
+    /// Which node, of a Job of several (default: the first one that runs).
+    #[arg(long, value_name = "N")]
+    pub rank: Option<u32>,
     /// Which cluster.
     #[command(flatten)]
     pub cluster: ClusterArgs,
@@ -38,7 +41,7 @@ pub struct BashArgs {
 /// Where the Job doesn't run, or the program can't be started in it.
 pub async fn run(args: BashArgs) -> CommandResult<u8> {
     let (cluster, found) = args.cluster.find(&args.job).await?;
-    let pod = running_pod(&found)?;
+    let pod = running_pod(&found, args.rank)?;
     let words = if args.command.is_empty() {
         ["sh", "-c", SHELL].map(str::to_owned).to_vec()
     } else {

@@ -53,6 +53,14 @@ impl JobBuilder {
         env.push(variable);
     }
 
+    /// Sets a variable, where none of its name is there.
+    pub(super) fn set_env_unless_given(&mut self, variable: EnvVar) {
+        let env = self.container.env.get_or_insert_default();
+        if !env.iter().any(|known| known.name == variable.name) {
+            env.push(variable);
+        }
+    }
+
     /// Mounts a volume at a path; the volume's name is chosen here.
     pub(super) fn mount(&mut self, mut volume: Volume, mut mount: VolumeMount) {
         let volumes = self.pod.volumes.get_or_insert_default();

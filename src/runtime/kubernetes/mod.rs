@@ -6,6 +6,7 @@
 mod flags;
 mod job_builder;
 mod names;
+mod nodes;
 mod quantity;
 mod resources;
 mod runai;
@@ -17,7 +18,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{
-    EnvVar, EnvVarSource, PodTemplateSpec, Secret, SecretKeySelector,
+    EnvVar, EnvVarSource, PodTemplateSpec, Secret, SecretKeySelector, Service,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
@@ -27,6 +28,7 @@ use super::spec::RunSpec;
 use super::value::Assignment;
 
 pub use names::{label_value, name_for, why_no_name};
+pub use nodes::{INDEX_ANNOTATION, JOB_LABEL};
 pub use runai::{RunaiCli, runai};
 pub use submit_flags::{SUBMIT, SubmitFlags};
 
@@ -65,6 +67,8 @@ pub struct RenderedJob {
     pub job: Job,
     /// The Secret that its variables are read from, where there are any.
     pub secret: Option<Secret>,
+    /// The Service by which the pods of several nodes find one another.
+    pub service: Option<Service>,
     /// What Kubernetes doesn't have, and training can do without.
     pub warnings: Vec<LeftOut>,
     /// What Kubernetes doesn't have, or has under conditions that aren't met.
@@ -94,6 +98,7 @@ pub fn job(spec: &RunSpec, own: &SubmitFlags, context: &RunContext) -> RenderedJ
     if !spec.command.is_empty() {
         builder.container.args = Some(spec.command.clone());
     }
+    let spread = nodes::spread(&mut builder, spec, own.options(), &context.name);
     builder.container.image = Some(spec.image.clone());
     let labels = labels(context);
     builder.labels.extend(labels.clone());
@@ -120,10 +125,26 @@ pub fn job(spec: &RunSpec, own: &SubmitFlags, context: &RunContext) -> RenderedJ
         ..Secret::default()
     });
     builder.annotations.extend(annotations);
-    finish(builder, meta, secret)
+    finish(
+        builder,
+        meta,
+        secret,
+        spread.map_or(1, |spread| spread.nodes),
+    )
 }
 
-fn finish(mut builder: JobBuilder, mut meta: ObjectMeta, secret: Option<Secret>) -> RenderedJob {
+fn finish(
+    mut builder: JobBuilder,
+    mut meta: ObjectMeta,
+    secret: Option<Secret>,
+    nodes: u32,
+) -> RenderedJob {
+    let service = (nodes > 1).then(|| nodes::service(&meta));
+    builder.pod.subdomain = service
+        .as_ref()
+        .and_then(|service| service.metadata.name.clone());
+    // Of several, each has a number.
+    let number = (nodes > 1).then(|| i32::try_from(nodes).unwrap_or(i32::MAX));
     if let Some(queue) = builder.queue.take() {
         let labels = meta.labels.get_or_insert_default();
         labels.insert(KUEUE_QUEUE.to_owned(), queue);
@@ -147,6 +168,10 @@ fn finish(mut builder: JobBuilder, mut meta: ObjectMeta, secret: Option<Secret>)
             metadata: meta,
             spec: Some(JobSpec {
                 backoff_limit: Some(backoff),
+                completion_mode: number.map(|_| "Indexed".to_owned()),
+                completions: number,
+                parallelism: number,
+                pod_failure_policy: number.map(|_| nodes::all_fail_with_one()),
                 ttl_seconds_after_finished: remove.then_some(KEPT_AFTER_END),
                 template,
                 ..JobSpec::default()
@@ -154,6 +179,7 @@ fn finish(mut builder: JobBuilder, mut meta: ObjectMeta, secret: Option<Secret>)
             status: None,
         },
         secret,
+        service,
         warnings,
         refused,
     }

@@ -28,11 +28,23 @@ pub fn why_no_name(name: &str) -> Option<String> {
     })
 }
 
-/// The name of a run's Job where none is given.
-pub fn name_for(run: &str) -> String {
-    match slug(&format!("mlbuild-{run}")) {
-        name if name.len() > "mlbuild-".len() => name,
-        _ => "mlbuild".to_owned(),
+/// The longest name of a Job of so many pods. Each pod of several is called by it and its own number, which a
+/// host's name must have room for.
+pub fn longest_name(nodes: u32) -> usize {
+    match nodes {
+        0 | 1 => LONGEST,
+        more => LONGEST - 1 - (more - 1).to_string().len(),
+    }
+}
+
+/// The name of a run's Job of so many pods where none is given.
+pub fn name_for(run: &str, nodes: u32) -> String {
+    let name = slug(&format!("mlbuild-{run}"));
+    let name = name[..name.len().min(longest_name(nodes))].trim_matches('-');
+    if name.len() > "mlbuild-".len() {
+        name.to_owned()
+    } else {
+        "mlbuild".to_owned()
     }
 }
 
@@ -97,9 +109,11 @@ mod tests {
 
     #[test]
     fn runs_become_names_and_labels() {
-        assert_eq!(name_for("Exp_7.b"), "mlbuild-exp-7-b");
-        assert_eq!(name_for("_"), "mlbuild");
-        assert_eq!(name_for(&"x".repeat(80)).len(), 63);
+        assert_eq!(name_for("Exp_7.b", 1), "mlbuild-exp-7-b");
+        assert_eq!(name_for("_", 1), "mlbuild");
+        for (nodes, longest) in [(1, 63), (2, 61), (10, 61), (11, 60), (101, 59)] {
+            assert_eq!(name_for(&"x".repeat(80), nodes).len(), longest, "{nodes}");
+        }
         assert_eq!(label_value("Exp_7.b"), "Exp_7.b");
         assert_eq!(label_value("_a/b_"), "a-b");
         for good in ["team", "kueue.x-k8s.io/queue-name", "a/b"] {

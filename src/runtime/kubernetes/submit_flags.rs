@@ -32,6 +32,9 @@ static OWN_FLAGS: &[Flag] = &[
     Flag::one("gpu-resource", WORDS, "nvidia|amd|NAME", "What counts the GPUs of --gpus (default: nvidia, nvidia.com/gpu).").own().not_in_config(),
     Flag::one("gpu-fraction", Kind::Decimal, "PART", "Part of one GPU, such as 0.5; Run:ai alone has it (--format runai).").own().not_in_config(),
     Flag::one("gpu-memory", Kind::Bytes, "SIZE", "Memory of one GPU, such as 10g, in place of a whole one; Run:ai alone has it (--format runai).").own().not_in_config(),
+    Flag::one("nodes", Kind::Integer, "N", "So many pods, which find each other: MASTER_ADDR, NODE_RANK and what torchrun reads are set in each.").own().not_in_config(),
+    Flag::one("nproc-per-node", WORDS, "N|gpu", "How many processes each node is to have (default: one for each GPU of --gpus, else 1).").own().not_in_config(),
+    Flag::one("launcher", Kind::OneOf(&["torchrun", "none"]), "torchrun|none", "What starts the processes of a node: torchrun, put before the command, or the command itself (default).").own().not_in_config(),
     Flag::switch("local-image", "Start the image that the node has, and never pull it.").own().not_in_config(),
     Flag::one("dry-run", Kind::OneOf(&["client", "server"]), "client|server", "Only show the Job: as it is written (client, also where nothing is said), or as the cluster would take it (server).")
         .bare("client").own().not_in_config(),
@@ -72,6 +75,12 @@ impl SubmitFlags {
     /// The flags.
     pub fn options(&self) -> &Options {
         &self.options
+    }
+
+    /// How many nodes are asked for; 1 where that isn't said, or is no number.
+    pub fn nodes(&self) -> u32 {
+        let nodes = self.options.text("nodes");
+        nodes.and_then(|text| text.parse().ok()).unwrap_or(1)
     }
 
     pub(super) fn apply(&self, builder: &mut JobBuilder) {

@@ -1,5 +1,6 @@
 //! Jobs of a Kubernetes cluster, beside those of queues: whatever `mlbuild submit` made there.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -17,7 +18,7 @@ use crate::cli::support::output;
 use crate::env_vars::MLBUILD_RUN_ID;
 use crate::error::ErrorKind;
 use crate::kubernetes::{
-    self, Cluster, ClusterTarget, FoundJob, KubernetesError, LogLines, ObjectRef, connect,
+    self, Cluster, ClusterTarget, FoundJob, KubernetesError, LogLines, ObjectRef, Rank, connect,
 };
 use crate::queue::{Job, State, Store};
 use crate::runtime::kubernetes::{ASKED_ANNOTATION, CONTAINER, KUEUE_QUEUE, MANAGED_BY};
@@ -45,6 +46,9 @@ pub(super) struct ClusterJob {
     exit_code: Option<i32>,
     /// The pod that runs it, or ran it last.
     pod: Option<String>,
+    /// How far each pod got, where it has several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    nodes: Vec<ClusterNode>,
     run_id: Option<String>,
     pub(super) image: String,
     /// The image as it was asked for.
@@ -53,6 +57,46 @@ pub(super) struct ClusterJob {
     pub(super) created: Timestamp,
     started: Option<Timestamp>,
     ended: Option<Timestamp>,
+}
+
+/// One of several pods of a Job.
+#[derive(Debug, Clone, Serialize)]
+struct ClusterNode {
+    /// Its number, from 0.
+    rank: u32,
+    pod: Option<String>,
+    /// How far it got, in the words of queues.
+    state: State,
+    /// What it waits for, or why it failed.
+    error: Option<String>,
+    exit_code: Option<i32>,
+}
+
+impl ClusterNode {
+    fn of(rank: Rank) -> Self {
+        let seen = Seen::of(rank.state);
+        Self {
+            rank: rank.number,
+            pod: rank.pod,
+            state: seen.state,
+            error: seen.why,
+            exit_code: seen.code,
+        }
+    }
+
+    fn told(&self) -> String {
+        let mut text = format!("{} {}", self.rank, self.state.as_str());
+        if let (State::Failed, Some(code)) = (self.state, self.exit_code) {
+            let _ = write!(text, " ({code})");
+        }
+        if let Some(pod) = &self.pod {
+            let _ = write!(text, " in {pod}");
+        }
+        if let Some(why) = &self.error {
+            let _ = write!(text, ": {why}");
+        }
+        text
+    }
 }
 
 impl ClusterJob {
@@ -66,7 +110,8 @@ impl ClusterJob {
         let mut containers = template.unwrap_or_default().containers.into_iter();
         let container = containers.find(|container| container.name == CONTAINER);
         let container = container.unwrap_or_default();
-        let seen = Seen::of(found);
+        let seen = Seen::of(found.state(CONTAINER));
+        let nodes = found.ranks(CONTAINER).unwrap_or_default();
         Self {
             id: job.name_any(),
             namespace: cluster.namespace.clone(),
@@ -76,6 +121,7 @@ impl ClusterJob {
             error: seen.why,
             exit_code: seen.code,
             pod: seen.pod,
+            nodes: nodes.into_iter().map(ClusterNode::of).collect(),
             run_id: run_id(&container),
             asked: job.annotations().get(ASKED_ANNOTATION).cloned(),
             created: job
@@ -123,7 +169,11 @@ impl ClusterJob {
             let value = value.filter(|value| !value.is_empty())?;
             Some(vec![name.to_owned(), value])
         });
-        told.collect()
+        let nodes = self
+            .nodes
+            .iter()
+            .map(|node| vec!["rank".to_owned(), node.told()]);
+        told.chain(nodes).collect()
     }
 }
 
@@ -142,14 +192,14 @@ struct Seen {
 }
 
 impl Seen {
-    fn of(found: &FoundJob) -> Self {
+    fn of(state: kubernetes::State) -> Self {
         let seen = |state, pod, why| Self {
             state,
             why,
             pod,
             code: None,
         };
-        match found.state(CONTAINER) {
+        match state {
             kubernetes::State::Waiting { why } => seen(State::Queued, None, Some(why)),
             kubernetes::State::Stuck { pod, why } => seen(State::Queued, Some(pod), Some(why)),
             kubernetes::State::Running { pod } => seen(State::Running, Some(pod), None),
@@ -247,7 +297,11 @@ async fn find(typed: &str, at: &ClusterArgs) -> CommandResult<(Cluster, FoundJob
 /// What it printed.
 pub(super) async fn logs(args: &LogsArgs) -> CommandResult {
     let (cluster, found) = find(&args.job, &args.cluster).await?;
-    let printed = logs::print(&cluster, &found, args.follow, None);
+    let wanted = logs::Wanted {
+        follow: args.follow,
+        ..logs::Wanted::default()
+    };
+    let printed = logs::print(&cluster, &found, wanted);
     printed.await.map(drop)
 }
 
@@ -359,7 +413,7 @@ pub(super) async fn cancel(typed: &str, at: &ClusterArgs) -> CommandResult {
         let message = format!("the Job {name} isn't one of mlbuild's");
         return Err(CommandError::user(message).hint(format!("kubectl delete job {}", word(&name))));
     }
-    if Seen::of(&found).state.is_final() {
+    if Seen::of(found.state(CONTAINER)).state.is_final() {
         let message = format!("the Job {name} is over");
         return Err(CommandError::user(message).hint(format!(
             "to remove it and its output: kubectl delete job {}",

@@ -43,7 +43,13 @@ pub(super) fn print(rendered: &RenderedJob, output: Form) -> CommandResult {
             keys.collect::<Vec<_>>().join(", ")
         ));
     }
-    print_job(&rendered.job, output)
+    let mut all = vec![document(&rendered.job)?];
+    if let Some(service) = &rendered.service {
+        // Before the Job, whose pods look for it.
+        let service = serde_json::to_value(service).map_err(not_written)?;
+        all.insert(0, service);
+    }
+    print_all(all, output)
 }
 
 /// The answer of `--detach`.
@@ -67,21 +73,49 @@ pub(super) fn print_started(outcome: &SubmitOutcome, own: &Options) -> CommandRe
 
 /// Prints a Job.
 pub(super) fn print_job(job: &Job, output: Form) -> CommandResult {
-    let mut document = serde_json::to_value(job)
-        .map_err(|error| CommandError::work(format!("the Job can't be written: {error}")))?;
-    tidy(&mut document);
-    if hide_secrets(&mut document) {
+    print_all(vec![document(job)?], output)
+}
+
+fn document(job: &Job) -> CommandResult<Value> {
+    serde_json::to_value(job).map_err(not_written)
+}
+
+fn not_written(error: impl std::fmt::Display) -> CommandError {
+    CommandError::work(format!("the Job can't be written: {error}"))
+}
+
+/// Prints objects as kubectl takes them: several documents of YAML, or a List of JSON.
+fn print_all(mut documents: Vec<Value>, output: Form) -> CommandResult {
+    let mut hid = false;
+    for document in &mut documents {
+        tidy(document);
+        hid |= hide_secrets(document);
+    }
+    if hid {
         output::note("the Job holds what looks like a secret, which is not shown");
     }
-    output::answer(&match output {
-        Form::Json => format!("{document:#}"),
-        // A reference on the line of its key, however long it is.
-        Form::Yaml => serde_saphyr::to_string_with_options(
-            &document,
-            serde_saphyr::ser_options! { prefer_block_scalars: false },
-        )
-        .map_err(|error| CommandError::work(format!("the Job can't be written: {error}")))?,
+    output::answer(&match (output, documents.as_slice()) {
+        (Form::Json, [document]) => format!("{document:#}"),
+        (Form::Json, all) => {
+            format!(
+                "{:#}",
+                json!({"apiVersion": "v1", "kind": "List", "items": all})
+            )
+        }
+        (Form::Yaml, all) => {
+            let texts: CommandResult<Vec<String>> = all.iter().map(yaml).collect();
+            texts?.join("---\n")
+        }
     })
+}
+
+fn yaml(document: &Value) -> CommandResult<String> {
+    // A reference on the line of its key, however long it is.
+    serde_saphyr::to_string_with_options(
+        document,
+        serde_saphyr::ser_options! { prefer_block_scalars: false },
+    )
+    .map_err(not_written)
 }
 
 /// Takes secrets out of what is printed; true if there was one. Variables with secrets are in the

@@ -61,13 +61,20 @@ fn hint(error: &KubernetesError) -> Option<String> {
         KubernetesError::Unreachable { .. } => {
             "is it the right kubeconfig? kubectl cluster-info".to_owned()
         }
-        KubernetesError::SecretLeft {
-            secret, namespace, ..
-        } => format!(
-            "once the cluster answers: kubectl -n {} delete secret {} --ignore-not-found",
-            word(namespace),
-            word(secret)
-        ),
+        KubernetesError::Left {
+            what, namespace, ..
+        } => {
+            let typed = |what: &String| {
+                let (kind, name) = what.split_once(' ').unwrap_or(("", what));
+                word(format!("{}/{name}", kind.to_lowercase()))
+            };
+            let what: Vec<String> = what.iter().map(typed).collect();
+            format!(
+                "once the cluster answers: kubectl -n {} delete {} --ignore-not-found",
+                word(namespace),
+                what.join(" ")
+            )
+        }
         _ => return None,
     })
 }

@@ -258,6 +258,16 @@ fn said(line: &mut Line, setting: &Setting, text: &str) {
         "stop-timeout" if line.cli == RunaiCli::TrainingSubmit && !text.starts_with(['-', '0']) => {
             line.add("--termination-grace-period", &format!("{text}s"));
         }
+        "nodes" if text == "1" => {}
+        "nodes" => {
+            let own = line.pick("runai submit-dist pytorch", "runai training pytorch submit");
+            line.leave_out(
+                setting,
+                format!("several nodes have a command of their own: {own} --workers"),
+            );
+        }
+        "launcher" if text == "none" => {}
+        "launcher" => line.leave_out(setting, "write torchrun before the command"),
         "toleration" => toleration(line, setting, text),
         "tmpfs" => storage::tmpfs(line, setting, text),
         "priority-class" => priority(line, setting, text),
