@@ -321,6 +321,7 @@ fn the_api_server_takes_every_kind_of_job() {
         "--platform linux/amd64 --node-selector gpu=a100 --toleration nvidia.com/gpu:NoSchedule \
          --service-account trainer --hostname box --add-host db:10.0.0.1 --dns 10.0.0.2 --dns-search corp \
          --dns-option ndots:2 -p 8080:80 --expose 9000-9001/udp --stop-timeout 30 --restart on-failure:2",
+        "--nodes 2 --spread --together --node-pool a100 --ephemeral-pvc 10g:/scratch --time-limit 2h --ttl 1h30m",
         "--rm --queue ml --pull-secret login --secret-env HF_TOKEN=hub:token -e WANDB_API_KEY=0123 \
          -l team=ml --annotation note=late --entrypoint sh",
     ] {

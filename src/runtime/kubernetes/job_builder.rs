@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use super::CONTAINER;
+use super::placement::Relation;
 use crate::runtime::render::LeftOut;
 
 /// The parts of a Job, by the place they go to.
@@ -27,6 +28,14 @@ pub(super) struct JobBuilder {
     pub(super) queue: Option<String>,
     pub(super) retries: i32,
     pub(super) remove: bool,
+    /// Seconds after its end for which the Job is kept.
+    pub(super) kept: Option<i64>,
+    /// Seconds after which the Job is ended.
+    pub(super) time_limit: Option<i64>,
+    /// How its pods stand to one another, by a label of nodes.
+    pub(super) relations: Vec<(Relation, String)>,
+    /// The flag by which a slice of a GPU is asked for.
+    pub(super) slice: Option<String>,
     /// How many GPUs are asked for, and by which flag.
     pub(super) gpus: Option<(u32, String)>,
     /// The resource that counts GPUs.

@@ -7,6 +7,7 @@ mod flags;
 mod job_builder;
 mod names;
 mod nodes;
+mod placement;
 mod quantity;
 mod resources;
 mod runai;
@@ -99,6 +100,9 @@ pub fn job(spec: &RunSpec, own: &SubmitFlags, context: &RunContext) -> RenderedJ
         builder.container.args = Some(spec.command.clone());
     }
     let spread = nodes::spread(&mut builder, spec, own.options(), &context.name);
+    let nodes = spread.map_or(1, |spread| spread.nodes);
+    placement::relate(&mut builder, &context.name, nodes);
+    resources::check_slices(&mut builder);
     builder.container.image = Some(spec.image.clone());
     let labels = labels(context);
     builder.labels.extend(labels.clone());
@@ -125,12 +129,7 @@ pub fn job(spec: &RunSpec, own: &SubmitFlags, context: &RunContext) -> RenderedJ
         ..Secret::default()
     });
     builder.annotations.extend(annotations);
-    finish(
-        builder,
-        meta,
-        secret,
-        spread.map_or(1, |spread| spread.nodes),
-    )
+    finish(builder, meta, secret, nodes)
 }
 
 fn finish(
@@ -149,7 +148,9 @@ fn finish(
         let labels = meta.labels.get_or_insert_default();
         labels.insert(KUEUE_QUEUE.to_owned(), queue);
     }
-    let (backoff, remove) = (builder.retries, builder.remove);
+    let kept = builder.kept.and_then(|seconds| i32::try_from(seconds).ok());
+    let kept = kept.or(builder.remove.then_some(KEPT_AFTER_END));
+    let (backoff, time_limit) = (builder.retries, builder.time_limit);
     let (warnings, refused) = (
         std::mem::take(&mut builder.warnings),
         std::mem::take(&mut builder.refused),
@@ -172,7 +173,8 @@ fn finish(
                 completions: number,
                 parallelism: number,
                 pod_failure_policy: number.map(|_| nodes::all_fail_with_one()),
-                ttl_seconds_after_finished: remove.then_some(KEPT_AFTER_END),
+                active_deadline_seconds: time_limit,
+                ttl_seconds_after_finished: kept,
                 template,
                 ..JobSpec::default()
             }),

@@ -1,6 +1,7 @@
 //! Sizes and shares as Kubernetes writes them.
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use mlbuild_templates::value::nanoseconds;
 
 /// Bytes from a size as docker reads it, where `g` is 1024³; `None` for -1, which is no limit.
 pub(super) fn bytes(text: &str) -> Option<u64> {
@@ -17,6 +18,12 @@ pub(super) fn bytes(text: &str) -> Option<u64> {
     let number: f64 = number.parse().ok()?;
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     Some((number * 1024f64.powi(power)) as u64)
+}
+
+/// Whole seconds of a time as docker reads it (`1h30m`, `90s`); parts of a second count as one.
+pub(super) fn seconds(text: &str) -> Option<i64> {
+    let nanoseconds = nanoseconds(text).filter(|time| *time >= 0)?;
+    Some(nanoseconds / 1_000_000_000 + i64::from(nanoseconds % 1_000_000_000 > 0))
 }
 
 /// Bytes, in the largest unit that holds them as a whole number.

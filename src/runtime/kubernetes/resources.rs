@@ -51,6 +51,9 @@ pub(super) fn asked_gpus(text: &str) -> AskedGpus {
 pub(super) fn gpus(builder: &mut JobBuilder, text: &str) {
     match asked_gpus(text) {
         AskedGpus::Devices(list) => {
+            if list.iter().any(|device| is_slice(device)) {
+                builder.slice = Some(format!("--gpus={text}"));
+            }
             builder.warn("--gpus", NOT_CHOSEN);
             let number = u32::try_from(list.len()).unwrap_or(u32::MAX);
             builder.gpus = Some((number, "--gpus".to_owned()));
@@ -61,6 +64,24 @@ pub(super) fn gpus(builder: &mut JobBuilder, text: &str) {
             "--gpus",
             format!("`{text}`: a Job says how many, because nodes differ; write --gpus 1"),
         ),
+    }
+}
+
+/// Whether docker would give a slice of a GPU, by its place (`0:1`) or its UUID.
+pub(super) fn is_slice(device: &str) -> bool {
+    device.contains(':') || device.starts_with("MIG-")
+}
+
+/// A slice counts as what the cluster calls its profile, and not as a GPU.
+pub(super) fn check_slices(builder: &mut JobBuilder) {
+    let resource = builder.gpu_resource.as_deref().unwrap_or(NVIDIA);
+    let is_slice = resource.starts_with("nvidia.com/mig-");
+    if let Some(flag) = builder.slice.take().filter(|_| !is_slice) {
+        builder.refuse(
+            flag,
+            "it is a slice of a GPU, and a cluster counts slices by their profile; write --gpus 1 \
+             --gpu-resource nvidia.com/mig-1g.5gb, or whichever kubectl describe nodes shows",
+        );
     }
 }
 
@@ -84,6 +105,9 @@ pub(super) fn device(builder: &mut JobBuilder, device: &Device) {
             format!("--device {name}"),
             "a Job says how many, because nodes differ; write --gpus 1".to_owned(),
         );
+    }
+    if is_slice(id) {
+        builder.slice = Some(format!("--device={name}"));
     }
     builder.warn(format!("--device {name}"), NOT_CHOSEN);
     builder.gpu_resource.get_or_insert(kind.to_owned());

@@ -5,7 +5,8 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use super::job_builder::JobBuilder;
 use super::names::{is_key, is_label_text, why_no_name};
-use super::{from_secret, resources, volumes};
+use super::placement::{self, Relation};
+use super::{from_secret, quantity, resources, volumes};
 use crate::runtime::flag::{Flag, Kind};
 use crate::runtime::options::{Options, Setting};
 use crate::runtime::parse::Grammar;
@@ -35,6 +36,12 @@ static OWN_FLAGS: &[Flag] = &[
     Flag::one("nodes", Kind::Integer, "N", "So many pods, which find each other: MASTER_ADDR, NODE_RANK and what torchrun reads are set in each.").own().not_in_config(),
     Flag::one("nproc-per-node", WORDS, "N|gpu", "How many processes each node is to have (default: one for each GPU of --gpus, else 1).").own().not_in_config(),
     Flag::one("launcher", Kind::OneOf(&["torchrun", "none"]), "torchrun|none", "What starts the processes of a node: torchrun, put before the command, or the command itself (default).").own().not_in_config(),
+    Flag::one("node-pool", WORDS, "NAME", "Pool of nodes, as Google, Amazon, Microsoft and Karpenter name it in a node's labels.").own().not_in_config(),
+    Flag::one("spread", WORDS, "LABEL", "No two pods of --nodes where this label of nodes is the same: on one machine, where none is named.").bare("kubernetes.io/hostname").own().not_in_config(),
+    Flag::one("together", WORDS, "LABEL", "All pods of --nodes where this label of nodes is the same: in one zone, where none is named.").bare("topology.kubernetes.io/zone").own().not_in_config(),
+    Flag::list("ephemeral-pvc", WORDS, "SIZE:DIR[:CLASS]", "Volume of the pod's own, of a storage class, that is removed with it.").own().not_in_config(),
+    Flag::one("time-limit", Kind::Duration, "TIME", "Time after which the Job is ended, such as 12h; waiting for a node counts.").own().not_in_config(),
+    Flag::one("ttl", Kind::Duration, "TIME", "How long the Job and its log are kept after its end, such as 24h (default: until it is removed).").own().not_in_config(),
     Flag::switch("local-image", "Start the image that the node has, and never pull it.").own().not_in_config(),
     Flag::one("dry-run", Kind::OneOf(&["client", "server"]), "client|server", "Only show the Job: as it is written (client, also where nothing is said), or as the cluster would take it (server).")
         .bare("client").own().not_in_config(),
@@ -102,6 +109,20 @@ fn apply(builder: &mut JobBuilder, setting: &Setting) {
             setting.word(),
             "Kubernetes hands out whole GPUs; for a cluster with Run:ai: --format runai-training",
         ),
+        (Value::Text(text), "node-pool") => placement::node_pool(builder, text),
+        (Value::Text(text), "spread") => placement::relation(builder, Relation::Apart, text),
+        (Value::Text(text), "together") => placement::relation(builder, Relation::Together, text),
+        (Value::Text(text), "ephemeral-pvc") => volumes::ephemeral(builder, text),
+        (Value::Text(text), "time-limit") => match quantity::seconds(text).filter(|s| *s > 0) {
+            Some(seconds) => builder.time_limit = Some(seconds),
+            None => builder.refuse(setting.word(), "write a time such as 12h or 90m"),
+        },
+        (Value::Text(text), "ttl") => {
+            match quantity::seconds(text).filter(|s| i32::try_from(*s).is_ok()) {
+                Some(seconds) => builder.kept = Some(seconds),
+                None => builder.refuse(setting.word(), "write a time such as 24h or 0s"),
+            }
+        }
         (Value::Text(text), "gpu-resource") => gpu_resource(builder, text),
         (
             Value::Text(text),

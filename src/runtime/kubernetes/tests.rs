@@ -1,6 +1,6 @@
 //! Jobs of a matrix of command lines, as a person would read them.
 
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
 use super::*;
 use crate::runtime::Rule;
@@ -268,6 +268,231 @@ fn no_flag_of_docker_is_dropped_without_a_word() {
         let silent = flags::CLIENTS.contains(&flag.name) || alone.contains(&flag.name);
         assert!(says || silent, "{line}");
     }
+}
+
+/// mlbuild's own flags that say nothing of the Job: where it goes, and what is told and written of it.
+const OF_THE_COMMAND: [&str; 13] = [
+    "context",
+    "kubeconfig",
+    "dry-run",
+    "output",
+    "format",
+    "no-defaults",
+    "no-record",
+    "data",
+    "data-hash",
+    "run-id",
+    "trust",
+    "help",
+    // With --nodes it is the default.
+    "launcher",
+];
+
+#[test]
+fn each_of_mlbuilds_own_flags_has_its_place_in_the_job() {
+    let pod = "/spec/template/spec";
+    let main = "/spec/template/spec/containers/0";
+    let selector = json!({"matchLabels": {"batch.kubernetes.io/job-name": "train"}});
+    let terms = [
+        "cloud.google.com/gke-nodepool",
+        "eks.amazonaws.com/nodegroup",
+        "kubernetes.azure.com/agentpool",
+        "karpenter.sh/nodepool",
+    ]
+    .map(|key| json!({"matchExpressions": [{"key": key, "operator": "In", "values": ["a100"]}]}));
+    let apart = |label: &str| json!([{"labelSelector": selector, "topologyKey": label}]);
+    let required = "requiredDuringSchedulingIgnoredDuringExecution";
+    let rows = [
+        (
+            "--namespace=ml",
+            "/metadata/namespace".to_owned(),
+            json!("ml"),
+        ),
+        (
+            "--queue=q",
+            "/metadata/labels/kueue.x-k8s.io~1queue-name".to_owned(),
+            json!("q"),
+        ),
+        (
+            "--priority-class=high",
+            format!("{pod}/priorityClassName"),
+            json!("high"),
+        ),
+        (
+            "--node-selector=a=b",
+            format!("{pod}/nodeSelector"),
+            json!({"a": "b"}),
+        ),
+        (
+            "--toleration=a",
+            format!("{pod}/tolerations/0"),
+            json!({"key": "a", "operator": "Exists"}),
+        ),
+        (
+            "--service-account=t",
+            format!("{pod}/serviceAccountName"),
+            json!("t"),
+        ),
+        (
+            "--pull-secret=s",
+            format!("{pod}/imagePullSecrets/0/name"),
+            json!("s"),
+        ),
+        (
+            "--pvc=c:/d",
+            format!("{pod}/volumes/0/persistentVolumeClaim/claimName"),
+            json!("c"),
+        ),
+        (
+            "--nfs=n:/e:/d",
+            format!("{pod}/volumes/0/nfs/server"),
+            json!("n"),
+        ),
+        (
+            "--secret=s:/d",
+            format!("{pod}/volumes/0/secret/secretName"),
+            json!("s"),
+        ),
+        (
+            "--secret-env=A=s:k",
+            format!("{main}/env/0/valueFrom/secretKeyRef"),
+            json!({"name": "s", "key": "k"}),
+        ),
+        (
+            "--resource=rdma/hca=1",
+            format!("{main}/resources/limits"),
+            json!({"rdma/hca": "1"}),
+        ),
+        (
+            "--gpus=1 --gpu-resource=amd",
+            format!("{main}/resources/limits"),
+            json!({"amd.com/gpu": "1"}),
+        ),
+        (
+            "--local-image",
+            format!("{main}/imagePullPolicy"),
+            json!("Never"),
+        ),
+        ("--nodes=4", "/spec/completions".to_owned(), json!(4)),
+        ("--nodes=4", "/spec/parallelism".to_owned(), json!(4)),
+        (
+            "--nodes=4",
+            "/spec/completionMode".to_owned(),
+            json!("Indexed"),
+        ),
+        ("--nodes=4", "/spec/backoffLimit".to_owned(), json!(0)),
+        ("--nodes=4", format!("{pod}/subdomain"), json!("train")),
+        (
+            "--nodes=4",
+            format!("{main}/env/1/value"),
+            json!("train-0.train"),
+        ),
+        (
+            "--nproc-per-node=2",
+            format!("{main}/env/4/value"),
+            json!("2"),
+        ),
+        (
+            "--nodes=4 --launcher=torchrun",
+            format!("{main}/args"),
+            json!([
+                "torchrun",
+                "--nnodes=4",
+                "--nproc-per-node=1",
+                "--node-rank=$(NODE_RANK)",
+                "--master-addr=$(MASTER_ADDR)",
+                "--master-port=$(MASTER_PORT)",
+                "train.py"
+            ]),
+        ),
+        (
+            "--node-pool=a100",
+            format!("{pod}/affinity/nodeAffinity/{required}/nodeSelectorTerms"),
+            json!(terms),
+        ),
+        (
+            "--nodes=2 --spread",
+            format!("{pod}/affinity/podAntiAffinity/{required}"),
+            apart("kubernetes.io/hostname"),
+        ),
+        (
+            "--nodes=2 --together=rack",
+            format!("{pod}/affinity/podAffinity/{required}"),
+            apart("rack"),
+        ),
+        (
+            "--ephemeral-pvc=100g:/s:fast",
+            format!("{pod}/volumes/0/ephemeral/volumeClaimTemplate/spec"),
+            json!({
+                "accessModes": ["ReadWriteOnce"],
+                "resources": {"requests": {"storage": "100Gi"}},
+                "storageClassName": "fast",
+            }),
+        ),
+        (
+            "--time-limit=1h30m",
+            "/spec/activeDeadlineSeconds".to_owned(),
+            json!(5400),
+        ),
+        (
+            "--ttl=24h",
+            "/spec/ttlSecondsAfterFinished".to_owned(),
+            json!(86400),
+        ),
+        (
+            "--rm --ttl=0s",
+            "/spec/ttlSecondsAfterFinished".to_owned(),
+            json!(0),
+        ),
+        (
+            "--rm",
+            "/spec/ttlSecondsAfterFinished".to_owned(),
+            json!(3600),
+        ),
+    ];
+    for (line, path, wanted) in &rows {
+        let form = form(&format!("--name train {line} IMG train.py"));
+        assert_eq!((form.refused, form.warnings), (vec![], vec![]), "{line}");
+        let job = serde_json::to_value(&form.job).unwrap();
+        assert_eq!(job.pointer(path), Some(wanted), "{line} at {path}");
+    }
+    // Run:ai's alone, refused elsewhere.
+    let refused = ["gpu-fraction", "gpu-memory"];
+    for flag in SUBMIT.more {
+        let is_in_a_row = rows.iter().any(|(line, ..)| {
+            line.split(' ')
+                .any(|word| word.split('=').next() == Some(&format!("--{}", flag.name)))
+        });
+        let is_known = OF_THE_COMMAND.contains(&flag.name) || refused.contains(&flag.name);
+        assert!(is_in_a_row || is_known, "--{} has no row", flag.name);
+    }
+}
+
+#[test]
+fn what_pods_and_slices_cant_be() {
+    insta::assert_snapshot!(refused("--gpus device=0:1 IMG"), @"--gpus=device=0:1: it is a slice of a GPU, and a cluster counts slices by their profile; write --gpus 1 --gpu-resource nvidia.com/mig-1g.5gb, or whichever kubectl describe nodes shows");
+    assert!(
+        refused("--device nvidia.com/gpu=0:1 IMG")
+            .starts_with("--device=nvidia.com/gpu=0:1: it is a slice")
+    );
+    assert!(
+        refused("--gpus device=MIG-7f8e IMG").starts_with("--gpus=device=MIG-7f8e: it is a slice")
+    );
+    let by_profile = "--gpus device=0:1 --gpu-resource nvidia.com/mig-2g.10gb IMG";
+    insta::assert_snapshot!(container(by_profile, "resources/limits"), @r#"nvidia.com/mig-2g.10gb: "1""#);
+    insta::assert_snapshot!(refused("--node-pool a/b --nodes 2 --spread=a/b/c --ephemeral-pvc 0:/x --time-limit 0s IMG"), @r"
+    --node-pool=a/b: such names are letters, digits, `-`, `_` and `.`; another label of nodes: --node-selector LABEL=VALUE
+    --spread=a/b/c: write the name of a label of nodes
+    --ephemeral-pvc 0:/x: write SIZE:DIR or SIZE:DIR:CLASS, such as 100g:/scratch
+    --time-limit=0s: write a time such as 12h or 90m
+    ");
+    insta::assert_snapshot!(warned("--spread IMG"), @"--spread: the Job has one pod; --nodes N makes several");
+    insta::assert_snapshot!(refused("--nodes 2 --hostname box --restart on-failure:2 --nproc-per-node gpu IMG"), @"--nproc-per-node=gpu: a process for each GPU, and no number of GPUs is asked for; write --gpus N");
+    insta::assert_snapshot!(refused("--nodes 2 --hostname box --restart on-failure:2 --launcher torchrun IMG"), @r"
+    --restart: of several nodes a Job starts only the one anew that failed, and the others don't wait for it
+    --hostname: each node has a name of its own: NAME-0, NAME-1, …
+    --launcher=torchrun: it starts a command, and none is given after the image
+    ");
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! Folders, claims, exports and memory.
 
 use k8s_openapi::api::core::v1::{
-    EmptyDirVolumeSource, HostPathVolumeSource, ImageVolumeSource, NFSVolumeSource,
+    EmptyDirVolumeSource, EphemeralVolumeSource, HostPathVolumeSource, ImageVolumeSource,
+    NFSVolumeSource, PersistentVolumeClaimSpec, PersistentVolumeClaimTemplate,
     PersistentVolumeClaimVolumeSource, SecretVolumeSource, Volume as PodVolume, VolumeMount,
+    VolumeResourceRequirements,
 };
 
 use super::job_builder::JobBuilder;
@@ -122,6 +124,42 @@ pub(super) fn claim(builder: &mut JobBuilder, volume: &Volume) {
     match volume.source.as_deref() {
         Some(name) if !name.starts_with('/') => builder.mount(pvc(name), mount),
         _ => builder.refuse(shown, "write CLAIM:DIR or CLAIM:DIR:ro"),
+    }
+}
+
+/// `--ephemeral-pvc SIZE:DIR[:CLASS]`.
+pub(super) fn ephemeral(builder: &mut JobBuilder, text: &str) {
+    let mut parts = text.splitn(3, ':');
+    let (size, target, class) = (parts.next(), parts.next(), parts.next());
+    let size = size.and_then(quantity::bytes).filter(|bytes| *bytes > 0);
+    let is_class = |class: &str| class.split('.').all(|part| why_no_name(part).is_none());
+    match (size, target) {
+        (Some(size), Some(target)) if target.starts_with('/') && class.is_none_or(is_class) => {
+            let claim = PersistentVolumeClaimSpec {
+                access_modes: Some(vec!["ReadWriteOnce".to_owned()]),
+                resources: Some(VolumeResourceRequirements {
+                    requests: Some([("storage".to_owned(), quantity::of_bytes(size))].into()),
+                    limits: None,
+                }),
+                storage_class_name: class.map(str::to_owned),
+                ..PersistentVolumeClaimSpec::default()
+            };
+            let source = EphemeralVolumeSource {
+                volume_claim_template: Some(PersistentVolumeClaimTemplate {
+                    metadata: None,
+                    spec: claim,
+                }),
+            };
+            let volume = PodVolume {
+                ephemeral: Some(source),
+                ..PodVolume::default()
+            };
+            builder.mount(volume, at(target));
+        }
+        _ => builder.refuse(
+            format!("--ephemeral-pvc {text}"),
+            "write SIZE:DIR or SIZE:DIR:CLASS, such as 100g:/scratch",
+        ),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::RunaiCli;
 use super::line::Line;
 use crate::runtime::kubernetes::quantity;
-use crate::runtime::kubernetes::resources::{self, AskedGpus};
+use crate::runtime::kubernetes::resources::{self, AskedGpus, is_slice};
 use crate::runtime::options::Setting;
 use crate::runtime::value::{Device, Value};
 
@@ -191,11 +191,6 @@ fn whole(line: &Line) -> &'static str {
         RunaiCli::Submit => "--gpu",
         RunaiCli::TrainingSubmit => "--gpu-devices-request",
     }
-}
-
-/// True of a MIG slice, by its place (`0:1`) or its UUID.
-fn is_slice(id: &str) -> bool {
-    id.contains(':') || id.starts_with("MIG-")
 }
 
 fn slice(line: &mut Line, setting: &Setting) {

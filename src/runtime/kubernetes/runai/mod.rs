@@ -266,6 +266,14 @@ fn said(line: &mut Line, setting: &Setting, text: &str) {
                 format!("several nodes have a command of their own: {own} --workers"),
             );
         }
+        "ttl" => {
+            let flag = line.pick(
+                "--ttl-after-finish",
+                "--auto-deletion-time-after-completion",
+            );
+            line.add(flag, text);
+        }
+        "node-pool" => line.add("--node-pools", text),
         "launcher" if text == "none" => {}
         "launcher" => line.leave_out(setting, "write torchrun before the command"),
         "toleration" => toleration(line, setting, text),
