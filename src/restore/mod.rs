@@ -21,6 +21,7 @@ mod wandb;
 use std::path::{Path, PathBuf};
 
 use mlbuild_manifests::RunRecord;
+use mlbuild_manifests::run_record::RunCluster;
 use serde::Serialize;
 
 pub use self::command::{OWN, PROGRAMS};
@@ -138,6 +139,7 @@ pub async fn run(
             "the run had {mount} mounted, which isn't on this machine"
         ));
     }
+    tell_of_nodes(&record, cluster, reporter);
     tell_what_is_missing(&record, reporter);
     tell_of_data(&record, &restored.project, reporter);
     let (options, submission) = (again.recorded_options(), again.submission());
@@ -151,6 +153,19 @@ pub async fn run(
         display: record.command.as_ref().and_then(|c| c.display.clone()),
         command,
     })
+}
+
+/// A run of several nodes that is started on this one.
+fn tell_of_nodes(record: &RunRecord, cluster: Option<&RunCluster>, reporter: &dyn Reporter) {
+    let options = record.cluster.iter().flat_map(|cluster| &cluster.options);
+    let mut nodes = options.filter_map(|option| option.strip_prefix("--nodes="));
+    if let (Some(nodes), None) = (nodes.next_back(), cluster)
+        && nodes != "1"
+    {
+        reporter.warning(format!(
+            "the run had {nodes} nodes, and their variables; this line starts one container without them"
+        ));
+    }
 }
 
 /// What of the command can't be as it was.

@@ -141,17 +141,18 @@ impl Distributed {
                 why: "it starts a command, and none is given after the image".to_owned(),
             });
         };
+        // Without hyphens, which torchrun takes since PyTorch 2.0 only.
         let mut line = vec![
             "torchrun".to_owned(),
             format!("--nnodes={}", self.nodes),
-            format!("--nproc-per-node={}", self.processes),
-            format!("--node-rank={}", at.node),
-            format!("--master-addr={}", at.address),
-            format!("--master-port={}", at.port),
+            format!("--nproc_per_node={}", self.processes),
+            format!("--node_rank={}", at.node),
+            format!("--master_addr={}", at.address),
+            format!("--master_port={}", at.port),
         ];
         // torchrun puts its own Python before a script or module. Any other program is started as it is.
         if !is_script(first) && first != "-m" {
-            line.push("--no-python".to_owned());
+            line.push("--no_python".to_owned());
         }
         line.extend(words);
         Ok(line)
@@ -242,12 +243,12 @@ mod tests {
             launcher: Launcher::Torchrun,
         };
         let flags =
-            "torchrun --nnodes=2 --nproc-per-node=4 --node-rank=R --master-addr=A --master-port=P";
+            "torchrun --nnodes=2 --nproc_per_node=4 --node_rank=R --master_addr=A --master_port=P";
         for (program, command, wanted) in [
             (None, "train.py --lr 1", "train.py --lr 1"),
             (None, "-m train", "-m train"),
-            (None, "python -u train.py", "--no-python python -u train.py"),
-            (Some("python"), "train.py", "--no-python python train.py"),
+            (None, "python -u train.py", "--no_python python -u train.py"),
+            (Some("python"), "train.py", "--no_python python train.py"),
         ] {
             let command: Vec<String> = command.split(' ').map(str::to_owned).collect();
             let line = spread.wrap(program, &command, &at()).unwrap();

@@ -63,11 +63,13 @@ fn check_submitted(cluster: &Cluster, round: &Round, ran: &Ran) {
             assert!(is_unknown || record != Some(json!("started")), "{what}");
         }
     }
-    // The Secret goes with the Job, or is the Job's.
+    // The Secret and the Service go with the Job, or are the Job's.
     let is_told = ["isn't known", "may be left"];
     if job.is_none() && !is_told.iter().any(|words| ran.stderr.contains(words)) {
-        let secret = cluster.get("api/v1", &format!("secrets/{name}"));
-        assert!(secret.is_none(), "{what}: {secret:?}");
+        for kind in ["secrets", "services"] {
+            let found = cluster.get("api/v1", &format!("{kind}/{name}"));
+            assert!(found.is_none(), "{what}: {found:?}");
+        }
     }
 }
 
@@ -93,7 +95,7 @@ fn clusters_that_die_have_each_job_once_and_on_record() {
         Mortal::new("the cluster https://127.0.0.1:", 18_000),
         |round| match round.number % 4 {
             0 => submit(round, &[]),
-            1 => submit(round, &["-e", "MY_TOKEN=s3cr3t"]),
+            1 => submit(round, &["-e", "MY_TOKEN=s3cr3t", "--nodes", "2"]),
             2 => through(
                 &cluster,
                 round,

@@ -96,6 +96,20 @@ fn pods_of_one_job_find_one_another() {
     for what in ["services/meet", "secrets/meet"] {
         cluster.wait_for(what, || cluster.get("api/v1", what).is_none().then_some(()));
     }
+    let here = [
+        "restore",
+        "meet",
+        "--no-code",
+        "--no-shell",
+        "--runtime-cli",
+        "docker",
+    ];
+    let here = cluster.run(&here);
+    assert!(
+        here.stderr.contains("the run had 3 nodes"),
+        "{}",
+        here.stderr
+    );
     let again = cluster.run(&["restore", "meet", "--no-code", "--no-shell"]);
     assert!(again.answer().contains(" --nodes=3 "), "{}", again.stdout);
 }
@@ -256,8 +270,8 @@ fn what_torchrun_is_started_with() {
     let ran = end_of(child);
     let line = |rank: u32| {
         format!(
-            "[{rank}] --nnodes=2 --nproc-per-node=4 --node-rank={rank} --master-addr=1t-0.n-1t \
-             --master-port=29777 train.py --lr 0.1"
+            "[{rank}] --nnodes=2 --nproc_per_node=4 --node_rank={rank} --master_addr=1t-0.n-1t \
+             --master_port=29777 train.py --lr 0.1"
         )
     };
     assert_eq!(lines(&ran.stdout), [line(0), line(1)], "{}", ran.stderr);

@@ -398,10 +398,10 @@ fn each_of_mlbuilds_own_flags_has_its_place_in_the_job() {
             json!([
                 "torchrun",
                 "--nnodes=4",
-                "--nproc-per-node=1",
-                "--node-rank=$(NODE_RANK)",
-                "--master-addr=$(MASTER_ADDR)",
-                "--master-port=$(MASTER_PORT)",
+                "--nproc_per_node=1",
+                "--node_rank=$(NODE_RANK)",
+                "--master_addr=$(MASTER_ADDR)",
+                "--master_port=$(MASTER_PORT)",
                 "train.py"
             ]),
         ),
