@@ -144,7 +144,7 @@ fn setting() -> (Setting, String) {
         let layers = InRegistry::at(&engines.python_base, &runtime);
         let (image, config) = layers.image();
         let base = PackBase { image, config };
-        let facts = BaseFacts::read(&base, &layers).unwrap();
+        let facts = BaseFacts::read(&base, &layers, None).unwrap();
         (base, facts)
     };
     let setting = Setting {
@@ -272,7 +272,7 @@ fn a_base_without_python_is_refused() {
     let runtime = Runtime::new().unwrap();
     let layers = InRegistry::at(&engines.base, &runtime);
     let (image, config) = layers.image();
-    let error = BaseFacts::read(&PackBase { image, config }, &layers).unwrap_err();
+    let error = BaseFacts::read(&PackBase { image, config }, &layers, None).unwrap_err();
     assert!(matches!(error, AssembleError::Unfit(_)));
     assert_eq!(error.to_string(), "the base has no python3 on its PATH");
 }

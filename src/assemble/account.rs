@@ -92,7 +92,7 @@ impl Account {
                 Some((Node::File(Some(bytes)), known)) if !bytes.is_empty() => {
                     (bytes.as_slice(), Some(known))
                 }
-                Some((Node::File(_), known)) => (usual.as_bytes(), Some(known)),
+                Some((Node::File(_) | Node::Wheel(..), known)) => (usual.as_bytes(), Some(known)),
                 None => (usual.as_bytes(), None),
                 Some(_) => {
                     let why = format!("has no plain file at /{path}");
@@ -155,8 +155,11 @@ fn copied(path: &str, known: &Known, epoch: i64) -> (LayerEntry, Vec<u8>) {
             link.link = Some(target.clone().into_bytes());
             (link, Vec::new())
         }
-        Node::File(content) => {
-            let content = content.clone().unwrap_or_default();
+        Node::File(_) | Node::Wheel(..) => {
+            let content = match &known.node {
+                Node::File(Some(content)) => content.clone(),
+                _ => Vec::new(),
+            };
             let mut file = entry(path, EntryKind::File, mode, epoch);
             file.size = content.len() as u64;
             (file, content)

@@ -11,9 +11,9 @@ use mlbuild_wheels::{
     WheelName, check_overlaps, group,
 };
 use oci_spec::image::Digest;
-use sha2::{Digest as _, Sha256};
 
 use super::bytecode::Uncompiled;
+use super::facts::WheelContent;
 use super::{AssembleError, AssembleRequest};
 use crate::package_store::Store;
 
@@ -75,7 +75,7 @@ pub struct NamedWheel {
 
 enum Source {
     File(PathBuf),
-    Bytes(Vec<u8>),
+    OfBase(WheelContent),
 }
 
 /// What isn't here of an environment's layers.
@@ -87,6 +87,11 @@ pub struct EnvironmentNeeds {
 }
 
 impl EnvironmentNeeds {
+    /// True where all layers are in the store.
+    pub fn is_empty(&self) -> bool {
+        self.layers.is_empty()
+    }
+
     /// Layers that were made here before, whose blobs are gone: a registry may have them.
     pub fn remembered(&self) -> Vec<Layer> {
         let layers = self.layers.iter();
@@ -218,17 +223,17 @@ fn named(request: &AssembleRequest<'_>) -> Result<Vec<NamedWheel>, AssembleError
             source: Source::File(wheel.path.clone()),
         });
     }
-    for (file, bytes) in &request.facts.bundled {
-        let name = WheelName::parse(file)?;
+    for bundled in &request.facts.bundled {
+        let name = WheelName::parse(&bundled.file)?;
         if wheels
             .iter()
             .all(|wheel: &NamedWheel| wheel.name.name != name.name)
         {
             wheels.push(NamedWheel {
                 name,
-                sha256: hex::encode(Sha256::digest(bytes)),
-                size: bytes.len() as u64,
-                source: Source::Bytes(bytes.clone()),
+                sha256: bundled.sha256.clone(),
+                size: bundled.size,
+                source: Source::OfBase(bundled.content.clone()),
             });
         }
     }
@@ -312,8 +317,10 @@ fn make(
 pub(super) fn open(wheel: &NamedWheel) -> Result<Wheel, AssembleError> {
     let file = &wheel.name.file;
     Ok(match &wheel.source {
-        Source::File(path) => Wheel::open(file, path, &wheel.sha256)?,
-        Source::Bytes(bytes) => {
+        Source::File(path) | Source::OfBase(WheelContent::File(path)) => {
+            Wheel::open(file, path, &wheel.sha256)?
+        }
+        Source::OfBase(WheelContent::Bytes(bytes)) => {
             let folder = std::env::temp_dir();
             Wheel::from_stream(file, bytes.as_slice(), &folder, &wheel.sha256)?
         }

@@ -2,7 +2,7 @@
 //! takes from them. Its layers are read once, and nothing of them is written to the disk.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use mlbuild_wheels::{Libc, Platform, PythonVersion, Target, Venv};
 use serde_json::Value;
@@ -25,13 +25,34 @@ pub struct BaseFacts {
     pub python: PythonVersion,
     /// The environment that its `python3 -m venv` would make, without packages.
     pub venv: Venv,
-    /// The wheels that it would install there (pip, and setuptools before 3.12): name and content.
-    pub bundled: BTreeMap<String, Vec<u8>>,
+    /// The wheels that it would install there (pip, and setuptools before 3.12).
+    pub bundled: Vec<BundledWheel>,
     pub(super) tree: Tree,
 }
 
+/// A wheel that a base's Python brings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BundledWheel {
+    /// The name of its file.
+    pub file: String,
+    /// Its hash, hex.
+    pub sha256: String,
+    /// Bytes of its file.
+    pub size: u64,
+    pub(super) content: WheelContent,
+}
+
+/// Where a wheel's bytes are. Whoever reads a file compares its hash.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum WheelContent {
+    File(PathBuf),
+    Bytes(Vec<u8>),
+}
+
 /// The form of what is kept of a base.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
+/// The folder of bundled wheels, by their hashes: many bases bring the same.
+const WHEELS: &str = "wheels";
 /// Bytes of a template of an activation script; the longest has nine thousand.
 const MOST_TEMPLATE: usize = 256 << 10;
 /// The newest C library that there may be one day, by its minor version. Each of those below it has
@@ -40,39 +61,36 @@ const NEWEST_LIBC: u32 = 999;
 
 impl BaseFacts {
     /// Reads a base's layers. Call it outside of the runtime's own threads where they are in a
-    /// registry.
+    /// registry. What was read is kept in a folder, for [`kept`](Self::kept); one that can't be used
+    /// costs time alone.
     ///
     /// # Errors
     /// A layer that can't be read; a base without Python, or whose Python or C library isn't known.
-    pub fn read(base: &PackBase, store: &dyn LayerStore) -> Result<Self, AssembleError> {
-        Self::of_tree(base, Tree::read(&base.image, store)?)
-    }
-
-    /// As [`read`](Self::read), with what was read kept in a folder, by the image's digest: the
-    /// next time no layer is read.
-    ///
-    /// # Errors
-    /// As [`read`](Self::read). A folder that can't be used costs time alone.
-    pub fn read_once(
+    pub fn read(
         base: &PackBase,
         store: &dyn LayerStore,
-        folder: &Path,
+        folder: Option<&Path>,
     ) -> Result<Self, AssembleError> {
-        let digest = base.image.manifest.digest().digest();
-        let file = folder.join(format!("{digest}-{FORMAT}.json"));
-        let kept = std::fs::read(&file).ok();
-        if let Some(tree) = kept.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
-            return Self::of_tree(base, tree);
-        }
         let tree = Tree::read(&base.image, store)?;
-        let made = std::fs::create_dir_all(folder);
-        if let (Ok(()), Ok(text)) = (made, serde_json::to_vec(&tree)) {
-            let _ = mlbuild_manifests::atomic::replace(&file, &text);
+        if let Some(folder) = folder {
+            // What can't be kept is read again the next time.
+            let _ = keep(&tree, &file_of(base, folder, FORMAT), &folder.join(WHEELS));
+            let _ = std::fs::remove_file(file_of(base, folder, FORMAT - 1));
         }
-        Self::of_tree(base, tree)
+        Self::of_tree(base, tree, None)
     }
 
-    fn of_tree(base: &PackBase, tree: Tree) -> Result<Self, AssembleError> {
+    /// What [`read`](Self::read) kept of a base, by its digest; `None` where that isn't all there.
+    pub fn kept(base: &PackBase, folder: &Path) -> Option<Result<Self, AssembleError>> {
+        let bytes = std::fs::read(file_of(base, folder, FORMAT)).ok()?;
+        let tree: Tree = serde_json::from_slice(&bytes).ok()?;
+        let wheels = folder.join(WHEELS);
+        tree.has_wheels(&wheels)
+            .then(|| Self::of_tree(base, tree, Some(&wheels)))
+    }
+
+    /// `wheels`: where the tree's wheels are that it has the hashes of.
+    fn of_tree(base: &PackBase, tree: Tree, wheels: Option<&Path>) -> Result<Self, AssembleError> {
         let found = find_python(&tree, &base.config);
         let (executable, real, python) =
             found.ok_or_else(|| AssembleError::Unfit("has no python3 on its PATH".to_owned()))?;
@@ -102,7 +120,7 @@ impl BaseFacts {
                 real_executable: format!("/{real}"),
                 templates: templates(&tree, &library)?,
             },
-            bundled: bundled(&tree, &library, python),
+            bundled: bundled(&tree, &library, python, wheels),
             tree,
         })
     }
@@ -121,7 +139,7 @@ impl BaseFacts {
                 let why = format!("has a link at /{path}, where a folder would go");
                 return Err(AssembleError::Unfit(why));
             }
-            Some(Node::File(_)) => {
+            Some(Node::File(_) | Node::Wheel(..)) => {
                 let why = format!("has a file at /{path}, where a folder would go");
                 return Err(AssembleError::Unfit(why));
             }
@@ -269,7 +287,12 @@ fn templates(tree: &Tree, library: &str) -> Result<Vec<(String, String)>, Assemb
     Ok(all)
 }
 
-fn bundled(tree: &Tree, library: &str, python: PythonVersion) -> BTreeMap<String, Vec<u8>> {
+fn bundled(
+    tree: &Tree,
+    library: &str,
+    python: PythonVersion,
+    kept: Option<&Path>,
+) -> Vec<BundledWheel> {
     let names: &[&str] = if python.minor >= 12 {
         &["pip-"]
     } else {
@@ -279,19 +302,39 @@ fn bundled(tree: &Tree, library: &str, python: PythonVersion) -> BTreeMap<String
         format!("{library}/ensurepip/_bundled/"),
         "usr/share/python-wheels/".to_owned(),
     ];
-    let mut found = BTreeMap::new();
-    for name in names {
-        let mut files = folders.iter().flat_map(|folder| tree.below(folder));
-        let wheel = files.find(|(path, _)| {
-            let file = path.rsplit('/').next().unwrap_or(path);
-            file.starts_with(name) && file.ends_with(".whl")
-        });
-        if let Some((path, bytes)) = wheel {
-            let file = path.rsplit('/').next().unwrap_or(path);
-            found.insert(file.to_owned(), bytes.to_vec());
+    let find = |name: &&str| {
+        let mut files = folders.iter().flat_map(|folder| tree.wheels(folder));
+        let (file, node) = files.find(|(file, _)| file.starts_with(name))?;
+        let (sha256, size) = node.hash_and_size()?;
+        let content = match (node, kept) {
+            (Node::File(Some(bytes)), _) => WheelContent::Bytes(bytes.clone()),
+            (_, kept) => WheelContent::File(kept?.join(&sha256)),
+        };
+        Some(BundledWheel {
+            file: file.to_owned(),
+            sha256,
+            size,
+            content,
+        })
+    };
+    names.iter().filter_map(find).collect()
+}
+
+fn file_of(base: &PackBase, folder: &Path, format: u32) -> PathBuf {
+    let digest = base.image.manifest.digest().digest();
+    folder.join(format!("{digest}-{format}.json"))
+}
+
+/// Keeps a tree: its wheels beside it, and of the rest what is looked at.
+fn keep(tree: &Tree, file: &Path, wheels: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(wheels)?;
+    for (sha256, bytes) in tree.bundled() {
+        let place = wheels.join(sha256);
+        if !place.exists() {
+            mlbuild_manifests::atomic::replace(&place, bytes)?;
         }
     }
-    found
+    mlbuild_manifests::atomic::replace(file, &serde_json::to_vec(&tree.with_hashes())?)
 }
 
 #[cfg(test)]

@@ -32,7 +32,7 @@ pub use account::Account;
 pub use bytecode::{BytecodeQuestion, Uncompiled};
 pub use environment::{EnvironmentLayer, EnvironmentNeeds, PinnedWheel, environment_needs};
 pub use error::AssembleError;
-pub use facts::BaseFacts;
+pub use facts::{BaseFacts, BundledWheel};
 
 /// Layers that an image may have: Docker's classic store fails at 126.
 const MOST_LAYERS: usize = 120;

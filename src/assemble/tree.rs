@@ -4,8 +4,10 @@
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::ops::ControlFlow;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use crate::image::PlatformImage;
 use crate::image::compare::LayerStore;
@@ -19,6 +21,10 @@ const MOST: u64 = 16 << 20;
 const MOST_KEPT: u64 = 256 << 20;
 /// What an entry takes beside its path and its content.
 const OF_AN_ENTRY: u64 = 160;
+/// Debian's list of packages.
+const DPKG_STATUS: &str = "var/lib/dpkg/status";
+/// What a new home folder gets, which is copied as it is.
+const SKELETON: &str = "etc/skel/";
 /// Links that are followed to one file.
 const MOST_LINKS: usize = 40;
 
@@ -29,6 +35,21 @@ pub(super) enum Node {
     Link(String),
     /// A file; its content where that is of use.
     File(#[serde(with = "content")] Option<Vec<u8>>),
+    /// A wheel whose content is elsewhere: its hash (hex) and bytes.
+    Wheel(String, u64),
+}
+
+impl Node {
+    /// A file's hash (hex) and bytes, where they are known.
+    pub(super) fn hash_and_size(&self) -> Option<(String, u64)> {
+        match self {
+            Self::Wheel(sha256, size) => Some((sha256.clone(), *size)),
+            Self::File(Some(bytes)) => {
+                Some((hex::encode(Sha256::digest(bytes)), bytes.len() as u64))
+            }
+            _ => None,
+        }
+    }
 }
 
 /// An entry of the base.
@@ -142,7 +163,7 @@ impl Growing {
             _ => Node::File(bytes),
         };
         let is_of_use = match &node {
-            Node::Link(_) | Node::Folder | Node::File(Some(_)) => true,
+            Node::Link(_) | Node::Folder | Node::File(Some(_)) | Node::Wheel(..) => true,
             Node::File(None) => is_near_the_top(&path) || is_program(&path),
         };
         if is_of_use {
@@ -194,9 +215,59 @@ impl Tree {
         all.map(|(path, known)| (path.as_str(), known))
     }
 
+    /// The wheels right in a folder, by the names of their files, sorted.
+    pub(super) fn wheels<'a>(
+        &'a self,
+        folder: &'a str,
+    ) -> impl Iterator<Item = (&'a str, &'a Node)> {
+        let all = self.0.range(folder.to_owned()..);
+        let all = all.take_while(move |(path, _)| path.starts_with(folder));
+        all.filter_map(|(path, known)| {
+            let file = path.rsplit('/').next().unwrap_or(path);
+            is_bundled(path).then_some((file, &known.node))
+        })
+    }
+
+    /// The content of every bundled wheel, with its hash.
+    pub(super) fn bundled(&self) -> impl Iterator<Item = (String, &[u8])> {
+        let wheels = self.0.iter().filter(|(path, _)| is_bundled(path));
+        wheels.filter_map(|(_, known)| match &known.node {
+            Node::File(Some(bytes)) => Some((known.node.hash_and_size()?.0, bytes.as_slice())),
+            _ => None,
+        })
+    }
+
+    /// True if every wheel that it has the hash of is in a folder.
+    pub(super) fn has_wheels(&self, folder: &Path) -> bool {
+        self.0.values().all(|known| match &known.node {
+            Node::Wheel(sha256, size) => {
+                let is_name = sha256.len() == 64 && sha256.bytes().all(|b| b.is_ascii_hexdigit());
+                let file = std::fs::metadata(folder.join(sha256));
+                is_name && file.is_ok_and(|meta| meta.is_file() && meta.len() == *size)
+            }
+            _ => true,
+        })
+    }
+
+    /// The same with hashes in place of bundled wheels, and with the fields alone of the list of Debian
+    /// packages that are looked at: a tenth of it, which is read for every image.
+    pub(super) fn with_hashes(&self) -> Self {
+        let mut tree = self.clone();
+        for (path, known) in &mut tree.0 {
+            if is_bundled(path) {
+                if let Some((sha256, size)) = known.node.hash_and_size() {
+                    known.node = Node::Wheel(sha256, size);
+                }
+            } else if let (Node::File(Some(bytes)), true) = (&mut known.node, path == DPKG_STATUS) {
+                *bytes = fields_of_use(bytes);
+            }
+        }
+        tree
+    }
+
     /// The Debian packages that are installed: name, version, architecture.
     pub(super) fn packages(&self) -> Vec<(String, String, String)> {
-        let status = self.text("var/lib/dpkg/status").unwrap_or_default();
+        let status = self.text(DPKG_STATUS).unwrap_or_default();
         let field = |package: &str, name: &str| {
             let start = format!("{name}: ");
             let value = package.lines().find_map(|line| line.strip_prefix(&start));
@@ -254,8 +325,7 @@ impl Tree {
             }
         }
         let path = done.join("/");
-        let is_file =
-            matches!(self.0.get(&path), Some(known) if matches!(known.node, Node::File(_)));
+        let is_file = matches!(self.0.get(&path), Some(known) if matches!(known.node, Node::File(_) | Node::Wheel(..)));
         is_file.then_some(path)
     }
 
@@ -279,7 +349,7 @@ impl Tree {
 
     /// The version of a Debian package that is installed.
     pub(super) fn package(&self, name: &str) -> Option<String> {
-        let status = self.text("var/lib/dpkg/status")?;
+        let status = self.text(DPKG_STATUS)?;
         let line = format!("Package: {name}");
         let mut paragraphs = status.split("\n\n");
         let package = paragraphs.find(|package| {
@@ -291,15 +361,29 @@ impl Tree {
     }
 }
 
+/// The list of Debian packages with those of their fields that are looked at.
+fn fields_of_use(status: &[u8]) -> Vec<u8> {
+    const FIELDS: [&[u8]; 4] = [b"Package: ", b"Status: ", b"Version: ", b"Architecture: "];
+    let lines = status.split_inclusive(|byte| *byte == b'\n');
+    let of_use = |line: &&[u8]| *line == b"\n" || FIELDS.iter().any(|name| line.starts_with(name));
+    lines.filter(of_use).flatten().copied().collect()
+}
+
+/// A wheel that a base's Python brings.
+fn is_bundled(path: &str) -> bool {
+    path.ends_with(".whl")
+        && !path.starts_with(SKELETON)
+        && (path.contains("/ensurepip/_bundled/") || path.contains("/python-wheels/"))
+}
+
 /// True for files that facts are read from.
 fn keeps(path: &str) -> bool {
-    matches!(path, "var/lib/dpkg/status" | "lib/apk/db/installed")
+    matches!(path, DPKG_STATUS | "lib/apk/db/installed")
         || matches!(path, "etc/passwd" | "etc/group" | "etc/shadow")
-        || path.starts_with("etc/skel/")
+        || path.starts_with(SKELETON)
         || path.contains("/venv/scripts/")
         || path.ends_with("/patchlevel.h")
-        || (path.ends_with(".whl")
-            && (path.contains("/ensurepip/_bundled/") || path.contains("/python-wheels/")))
+        || is_bundled(path)
 }
 
 fn is_near_the_top(path: &str) -> bool {
@@ -410,6 +494,47 @@ pub(super) mod tests {
         let (few, many) = (taken(4000), taken(32_000));
         // Eight times as much takes eight times as long, and not sixty-four times.
         assert!(many < few * 24, "{few} ns, then {many} ns");
+    }
+
+    /// A large base's list of packages has megabytes, and each of its wheels too.
+    #[test]
+    fn what_is_kept_of_a_base_answers_as_the_base_does() {
+        let status = "Package: libc6\nStatus: install ok installed\nArchitecture: amd64\n\
+                      Version: 2.36-9\nDescription: the C library\n of everything\n\n\
+                      Package: gone\nStatus: deinstall ok config-files\nVersion: 1\n";
+        let wheel = "usr/lib/python3.11/ensurepip/_bundled/pip-1-py3-none-any.whl";
+        let whole = tree(&[
+            (0, DPKG_STATUS, EntryKind::File, status),
+            (0, wheel, EntryKind::File, "the wheel"),
+            (0, "etc/skel/python-wheels/x.whl", EntryKind::File, "copied"),
+            (0, "opt", EntryKind::Folder, ""),
+        ]);
+        let text = serde_json::to_string(&whole.with_hashes()).unwrap();
+        let kept: Tree = serde_json::from_str(&text).unwrap();
+        assert_eq!(kept.packages(), whole.packages());
+        assert_eq!(kept.packages().len(), 1);
+        assert_eq!(kept.package("libc6"), Some("2.36-9".to_owned()));
+        assert!(!text.contains("everything"));
+        assert_eq!(kept.at("opt"), whole.at("opt"));
+        let copied = "etc/skel/python-wheels/x.whl";
+        assert_eq!(kept.at(copied), whole.at(copied));
+        assert_eq!(kept.resolve(wheel), whole.resolve(wheel));
+
+        // The wheel is beside it, or the base is read again.
+        let folder = tempfile::tempdir().unwrap();
+        assert!(!kept.has_wheels(folder.path()));
+        let [(sha256, bytes)] = &whole.bundled().collect::<Vec<_>>()[..] else {
+            panic!("one wheel")
+        };
+        let file = folder.path().join(sha256);
+        std::fs::write(&file, bytes).unwrap();
+        assert!(kept.has_wheels(folder.path()));
+        std::fs::write(&file, "half").unwrap();
+        assert!(!kept.has_wheels(folder.path()));
+        let elsewhere = text.replace(sha256, &format!("./{sha256}"));
+        std::fs::write(&file, bytes).unwrap();
+        let elsewhere: Tree = serde_json::from_str(&elsewhere).unwrap();
+        assert!(!elsewhere.has_wheels(folder.path()));
     }
 
     #[test]

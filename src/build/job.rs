@@ -3,6 +3,8 @@
 use mlbuild_manifests::lock::{ImageKey, Inputs, LockedBuild, LockedImage};
 use mlbuild_manifests::run_record::FOLDER_NAME;
 use mlbuild_progress::{LocalSteps, Titles, Warning};
+use mlbuild_templates::reference;
+use oci_spec::distribution::Reference;
 
 use super::assembled::Assembly;
 use super::outcome::{BuildOutcome, DryRun};
@@ -74,7 +76,14 @@ impl Job<'_> {
         }
         if let Some(assembly) = &assembly {
             return self
-                .assemble(assembly, &context, &inputs, &skip, bases)
+                .assemble(
+                    assembly,
+                    published_before(locked),
+                    &context,
+                    &inputs,
+                    &skip,
+                    bases,
+                )
                 .await;
         }
 
@@ -230,7 +239,10 @@ impl Job<'_> {
             }
         }
         match self.plan.repack {
-            Some(repack) => packing::build(self, builder, build, repack, steps).await,
+            Some(repack) => {
+                let before = published_before(locked);
+                packing::build(self, builder, build, repack, before.as_ref(), steps).await
+            }
             None => Ok(builder.build(build).await?),
         }
     }
@@ -319,6 +331,13 @@ impl Job<'_> {
                 .detail(format!("run {run} is bound to it in {FOLDER_NAME}/"));
         }
     }
+}
+
+/// The image that was pushed when the lock was written, with its digest.
+fn published_before(locked: Option<&LockedImage>) -> Option<Reference> {
+    let published = locked?.published.as_ref()?;
+    let tagged = reference::parse(&published.reference).ok()?;
+    Some(tagged.clone_with_digest(published.digest.to_string()))
 }
 
 /// The pins as the lock has them of an image that a builder made.

@@ -1,6 +1,7 @@
 //! The way of an image whose final bytes mlbuild writes.
 
 use mlbuild_progress::LocalSteps;
+use oci_spec::distribution::Reference;
 
 use super::BuildError;
 use super::job::Job;
@@ -8,12 +9,14 @@ use super::repack::{self, Purpose};
 use crate::builder::{self, BuildInputs, BuildOutput, Builder, BuilderError};
 use crate::plan::{BuildPlan, Output, Repack};
 
-/// Builds, packs, and takes the image to where the plan wants it.
+/// Builds, packs, and takes the image to where the plan wants it. `before`: the image that was there before
+/// it, with its digest.
 pub(super) async fn build(
     job: &Job<'_>,
     builder: &Builder,
     inputs: &BuildInputs<'_>,
     repack: Repack,
+    before: Option<&Reference>,
     steps: &LocalSteps,
 ) -> Result<BuildOutput, BuildError> {
     let (plan, registry) = (inputs.plan, job.registry);
@@ -64,7 +67,8 @@ pub(super) async fn build(
         output.docker_id = packed.load(registry, docker, &plan.tags, steps).await?;
     }
     if push {
-        packed.push(registry, &job.settings.tags, steps).await?;
+        let tags = &job.settings.tags;
+        packed.push(registry, tags, before, steps).await?;
         packed.remember(repack, &job.settings.tags);
     }
     Ok(output)

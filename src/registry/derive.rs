@@ -7,11 +7,12 @@ use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
 use oci_spec::distribution::Reference;
 use oci_spec::image::Descriptor;
+use tokio::sync::Semaphore;
 
 use super::error::RegistryError;
 use super::pull::with_tag;
 use super::scope::scope_of;
-use super::upload::{BlobBytes, Upload};
+use super::upload::{BlobBytes, KnownBlob, Upload};
 use super::{Published, Registry};
 
 /// An image made from another one of the same registry.
@@ -51,6 +52,8 @@ impl Registry {
                         blob,
                         bytes: BlobBytes::Memory(Bytes::new()),
                         notify: Arc::new(|_| {}),
+                        known: KnownBlob::Nothing,
+                        turns: &Semaphore::new(1),
                     };
                     upload.mount().await
                 }
@@ -63,7 +66,7 @@ impl Registry {
         }
         let uploads = image.blobs.iter().map(|(blob, bytes)| {
             let (kind, bytes) = (blob.media_type().clone(), bytes.clone());
-            self.push_bytes(&endpoint, &scope, kind, bytes)
+            self.push_bytes(&endpoint, &scope, kind, bytes, KnownBlob::Nothing)
         });
         futures::stream::iter(uploads.collect::<Vec<_>>())
             .buffer_unordered(self.options.parallel.max(1))

@@ -1,11 +1,15 @@
 //! Manifests and small blobs that one command fetched already: they are named by their digests, so
 //! that asking again would give the same bytes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
+use mlbuild_manifests::digest::sha256;
 use oci_spec::distribution::Reference;
 use oci_spec::image::MediaType;
+use serde::{Deserialize, Serialize};
+
+use super::Registry;
 
 /// Bytes of all documents that are kept in memory.
 const MOST: usize = 32 << 20;
@@ -21,12 +25,70 @@ pub(super) struct KnownDocuments(Mutex<Kept>);
 struct Kept {
     documents: BTreeMap<String, Fetched>,
     bytes: usize,
+    /// Digests of manifests that were pushed.
+    pushed: BTreeSet<String>,
+}
+
+/// A manifest or configuration that was fetched, to be kept from one command to the next.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FetchedDocument {
+    /// `sha256:…`.
+    digest: String,
+    /// Its media type; configurations have none.
+    media_type: Option<String>,
+    text: String,
+}
+
+impl Registry {
+    /// All documents that were fetched from the reference's repository so far.
+    pub fn fetched_documents(&self, at: &Reference) -> Vec<FetchedDocument> {
+        let kept = self
+            .known
+            .0
+            .lock()
+            .expect("nothing panics while it is held");
+        let repository = key(at, "");
+        let all = kept.documents.range(repository.clone()..);
+        let all = all.take_while(|(key, _)| key.starts_with(&repository));
+        let documents = all.filter_map(|(key, (kind, bytes))| {
+            Some(FetchedDocument {
+                digest: key[repository.len()..].to_owned(),
+                media_type: kind.as_ref().map(ToString::to_string),
+                text: String::from_utf8(bytes.clone()).ok()?,
+            })
+        });
+        documents.collect()
+    }
+
+    /// Takes documents of the reference's repository that an earlier command fetched: they aren't asked
+    /// for again. One that isn't what its digest says is left out.
+    pub fn take_documents(&self, at: &Reference, documents: Vec<FetchedDocument>) {
+        for document in documents {
+            let bytes = document.text.as_bytes();
+            if sha256(bytes).as_ref() == document.digest {
+                let kind = document.media_type.as_deref().map(MediaType::from);
+                self.known.keep(at, &document.digest, kind.as_ref(), bytes);
+            }
+        }
+    }
 }
 
 impl KnownDocuments {
     pub(super) fn get(&self, at: &Reference, digest: &str) -> Option<Fetched> {
         let kept = self.0.lock().expect("nothing panics while it is held");
         kept.documents.get(&key(at, digest)).cloned()
+    }
+
+    /// Notes that a manifest was pushed.
+    pub(super) fn note_push(&self, digest: &str) {
+        let mut kept = self.0.lock().expect("nothing panics while it is held");
+        kept.pushed.insert(digest.to_owned());
+    }
+
+    /// True for a manifest that was pushed before.
+    pub(super) fn was_pushed(&self, digest: &str) -> bool {
+        let kept = self.0.lock().expect("nothing panics while it is held");
+        kept.pushed.contains(digest)
     }
 
     pub(super) fn keep(
@@ -80,6 +142,36 @@ mod tests {
             None
         );
         assert_eq!(known.get(&here, "sha256:01"), None);
+    }
+
+    #[test]
+    fn documents_are_taken_from_one_command_to_the_next_as_they_were() {
+        let (first, second) = (
+            Registry::new(Default::default()),
+            Registry::new(Default::default()),
+        );
+        let here = reference("example.com/a/b:1");
+        let (manifest, config) = (&b"{\"manifest\":1}"[..], &b"{}"[..]);
+        let digests = [manifest, config].map(|bytes| sha256(bytes).to_string());
+        let kind = MediaType::ImageManifest;
+        first.known.keep(&here, &digests[0], Some(&kind), manifest);
+        first.known.keep(&here, &digests[1], None, config);
+        let other = reference("example.com/a/bc:1");
+        first.known.keep(&other, "sha256:00", None, b"another's");
+        let mut kept = first.fetched_documents(&here);
+        assert_eq!(kept.len(), 2);
+        second.take_documents(&here, kept.clone());
+        assert_eq!(
+            second.known.get(&here, &digests[1]),
+            Some((None, config.to_vec()))
+        );
+        let found = second.known.get(&here, &digests[0]);
+        assert_eq!(found, Some((Some(kind), manifest.to_vec())));
+
+        let third = Registry::new(Default::default());
+        kept.iter_mut().for_each(|document| document.text.push(' '));
+        third.take_documents(&here, kept);
+        assert_eq!(third.fetched_documents(&here), []);
     }
 
     #[test]

@@ -44,9 +44,11 @@ use self::known::KnownDocuments;
 pub use credentials::CredentialStore;
 pub use derive::DerivedImage;
 pub use error::RegistryError;
+pub use known::FetchedDocument;
 pub use options::{RegistryOptions, Retry};
 pub use platform::{parse_platform, platform_matches, platform_name};
 pub use progress::{PushEvent, PushProgress};
+pub use push::PushHints;
 pub use referrers::Attachment;
 pub use stream::BlobStream;
 

@@ -2,14 +2,16 @@
 //! that gets the tag last. So a push that breaks off leaves no image behind that
 //! lacks something.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
 use mlbuild_manifests::digest::sha256;
 use oci_spec::distribution::Reference;
-use oci_spec::image::{Descriptor, Digest, MediaType};
+use oci_spec::image::{Descriptor, Digest, ImageManifest, MediaType};
 use reqwest::Method;
+use tokio::sync::Semaphore;
 
 use super::call::{Call, CallBody, Target};
 use super::endpoint::Endpoint;
@@ -17,9 +19,26 @@ use super::error::RegistryError;
 use super::progress::{PushEvent, PushProgress};
 use super::pull::{stated_digest, with_tag};
 use super::scope::{Scope, scope_of};
-use super::upload::{BlobBytes, Notify, Upload, upload_location};
+use super::upload::{BlobBytes, KnownBlob, Notify, Upload, upload_location};
 use super::{Published, Registry};
 use crate::image::{LayoutError, OciLayout};
+
+/// Blobs that are asked for at once; of those that are sent, options say how many.
+const ASKED_AT_ONCE: usize = 8;
+/// Bytes of a blob that is sent without being asked for, where it is known to be new.
+const SMALL: u64 = 256 << 10;
+
+/// What is known of a repository before an image is pushed there. It saves questions; where it is wrong,
+/// they are asked.
+#[derive(Clone, Debug, Default)]
+pub struct PushHints {
+    /// Repositories of the same registry that may have some of the blobs (the base image's).
+    pub mount_from: Vec<String>,
+    /// Blobs with the one of those repositories that has them.
+    pub lenders: HashMap<Digest, String>,
+    /// A manifest in the very repository: as long as that is there, so is what it names.
+    pub before: Option<Digest>,
+}
 
 impl Registry {
     /// Pushes the one image of a layout, with its attestations, and returns what the
@@ -30,6 +49,24 @@ impl Registry {
         layout: &OciLayout,
         reference: &Reference,
         mount_from: &[String],
+        progress: PushProgress,
+    ) -> Result<Published, RegistryError> {
+        let hints = PushHints {
+            mount_from: mount_from.to_vec(),
+            ..PushHints::default()
+        };
+        self.push_knowing(layout, reference, &hints, progress).await
+    }
+
+    /// As [`Registry::push_layout`], with what is known of the repository.
+    ///
+    /// # Errors
+    /// As [`Registry::push_layout`].
+    pub async fn push_knowing(
+        &self,
+        layout: &OciLayout,
+        reference: &Reference,
+        hints: &PushHints,
         progress: PushProgress,
     ) -> Result<Published, RegistryError> {
         let top = layout.top()?.clone();
@@ -45,19 +82,26 @@ impl Registry {
 
         let endpoint = self.endpoint(reference.registry());
         let mut scope = scope_of(reference, true);
-        scope.mount_from = mount_from.to_vec();
+        scope.mount_from.clone_from(&hints.mount_from);
         scope.mount_from.retain(|from| *from != scope.repository);
-        let pushed = self
-            .push_blobs(layout, &endpoint, &scope, &blobs, &progress)
-            .await;
+        let held = self.held(&endpoint, &scope, hints.before.as_ref()).await;
+        let pushing = BlobPush {
+            registry: self,
+            layout,
+            endpoint: &endpoint,
+            lenders: &hints.lenders,
+            held,
+            turns: Semaphore::new(self.options.parallel.max(1)),
+            progress: &progress,
+        };
+        let pushed = pushing.all(&scope, &blobs).await;
         match pushed {
             // Some token servers refuse the whole for a neighbour that we may not read.
             Err(RegistryError::Unauthorized { .. } | RegistryError::Denied { .. })
                 if !scope.mount_from.is_empty() =>
             {
                 scope.mount_from.clear();
-                self.push_blobs(layout, &endpoint, &scope, &blobs, &progress)
-                    .await?;
+                pushing.all(&scope, &blobs).await?;
             }
             other => other?,
         }
@@ -65,21 +109,31 @@ impl Registry {
         scope.mount_from.clear();
         for (document, _) in all.iter().filter(|(_, is_document)| *is_document) {
             let bytes = Bytes::from(layout.document(document)?);
-            if document.digest() != top.digest() {
-                let at = document.digest().as_ref();
-                self.put_manifest(&endpoint, &scope, at, document.media_type(), bytes)
-                    .await?;
+            let is_top = document.digest() == top.digest();
+            let tag = reference.tag().filter(|_| is_top);
+            let at = tag.unwrap_or(document.digest().as_ref());
+            let (kind, put) = (document.media_type(), bytes.clone());
+            let placed = if pushing.held.is_some() {
+                self.put_manifest_at_once(&endpoint, &scope, at, kind, put)
+                    .await
             } else {
-                let at = reference
-                    .tag()
-                    .unwrap_or(document.digest().as_ref())
-                    .to_owned();
-                self.put_manifest(&endpoint, &scope, &at, document.media_type(), bytes)
-                    .await?;
-            }
+                self.put_manifest(&endpoint, &scope, at, kind, put).await
+            };
+            match placed {
+                // What another manifest names isn't there after all.
+                Err(error) if pushing.held.is_some() && is_blob_in_the_making(&error) => {
+                    let asking = PushHints {
+                        before: None,
+                        ..hints.clone()
+                    };
+                    return Box::pin(self.push_knowing(layout, reference, &asking, progress)).await;
+                }
+                other => other?,
+            };
             progress(PushEvent::Manifest {
                 digest: document.digest().clone(),
             });
+            self.keep_pushed(layout, reference, document, &bytes);
         }
         let reference = match reference.tag() {
             Some(tag) => with_tag(reference, tag),
@@ -120,53 +174,42 @@ impl Registry {
         Ok(())
     }
 
-    async fn push_blobs(
+    /// What a manifest of this repository names, as long as it is there: a registry that removes a blob
+    /// leaves those alone that a manifest names. `None` where it isn't, or can't be asked.
+    async fn held(
         &self,
-        layout: &OciLayout,
         endpoint: &Endpoint,
         scope: &Scope,
-        blobs: &[Descriptor],
-        progress: &PushProgress,
-    ) -> Result<(), RegistryError> {
-        // Largest first, so that the last one to finish is a small one.
-        let mut order: Vec<&Descriptor> = blobs.iter().collect();
-        order.sort_by_key(|blob| std::cmp::Reverse(blob.size()));
-        let pushes = order
-            .into_iter()
-            .map(|blob| self.push_blob(layout, endpoint, scope, blob, progress.clone()));
-        futures::stream::iter(pushes.collect::<Vec<_>>())
-            .buffer_unordered(self.options.parallel.max(1))
-            .try_collect()
-            .await
+        manifest: Option<&Digest>,
+    ) -> Option<HashSet<Digest>> {
+        let (registry, repository) = (scope.registry.clone(), scope.repository.clone());
+        let at = Reference::with_digest(registry, repository, manifest?.to_string());
+        let (_, bytes) = self.pull_manifest_at(endpoint, &at).await.ok()?;
+        let named: ImageManifest = serde_json::from_slice(&bytes).ok()?;
+        let blobs = named.layers().iter().chain([named.config()]);
+        Some(blobs.map(|blob| blob.digest().clone()).collect())
     }
 
-    async fn push_blob(
+    /// A document that the registry has just confirmed isn't fetched again, nor is its configuration.
+    fn keep_pushed(
         &self,
         layout: &OciLayout,
-        endpoint: &Endpoint,
-        scope: &Scope,
-        blob: &Descriptor,
-        notify: Notify,
-    ) -> Result<(), RegistryError> {
-        let upload = |bytes| Upload {
-            registry: self,
-            endpoint,
-            scope,
-            blob,
-            bytes,
-            notify: notify.clone(),
+        reference: &Reference,
+        document: &Descriptor,
+        bytes: &[u8],
+    ) {
+        let kind = Some(document.media_type());
+        self.known.note_push(document.digest().as_ref());
+        self.known
+            .keep(reference, document.digest().as_ref(), kind, bytes);
+        let Ok(manifest) = serde_json::from_slice::<ImageManifest>(bytes) else {
+            return;
         };
-        let source = match layout.blob(blob.digest()) {
-            // A layer of the base, which the registry may have.
-            Err(LayoutError::MissingBlob { .. }) => {
-                return upload(BlobBytes::Memory(Bytes::new())).mount().await;
-            }
-            other => other?,
-        };
-        if source.size != blob.size() {
-            layout.verify_blob(blob)?;
+        let config = manifest.config();
+        if let Ok(bytes) = layout.document(config) {
+            self.known
+                .keep(reference, config.digest().as_ref(), None, &bytes);
         }
-        upload(BlobBytes::Disk(&source)).run().await
     }
 
     /// Pushes a small blob from memory.
@@ -176,6 +219,7 @@ impl Registry {
         scope: &Scope,
         media_type: MediaType,
         bytes: Bytes,
+        known: KnownBlob<'_>,
     ) -> Result<Descriptor, RegistryError> {
         let blob = Descriptor::new(media_type, bytes.len() as u64, sha256(&bytes));
         let notify: Notify = Arc::new(|_| {});
@@ -187,6 +231,8 @@ impl Registry {
             blob: &blob,
             bytes,
             notify,
+            known,
+            turns: &Semaphore::new(1),
         }
         .run()
         .await?;
@@ -197,6 +243,33 @@ impl Registry {
     /// Returns the digest of the `OCI-Subject` header, if the registry handled a subject.
     pub(super) async fn put_manifest(
         &self,
+        endpoint: &Endpoint,
+        scope: &Scope,
+        at: &str,
+        media_type: &MediaType,
+        bytes: Bytes,
+    ) -> Result<Option<Digest>, RegistryError> {
+        let tries = self.options.retry.attempts;
+        self.put_manifest_in(tries, endpoint, scope, at, media_type, bytes)
+            .await
+    }
+
+    /// As [`put_manifest`](Self::put_manifest), where it isn't waited for blobs that somebody else sends.
+    async fn put_manifest_at_once(
+        &self,
+        endpoint: &Endpoint,
+        scope: &Scope,
+        at: &str,
+        media_type: &MediaType,
+        bytes: Bytes,
+    ) -> Result<Option<Digest>, RegistryError> {
+        self.put_manifest_in(1, endpoint, scope, at, media_type, bytes)
+            .await
+    }
+
+    async fn put_manifest_in(
+        &self,
+        tries: u32,
         endpoint: &Endpoint,
         scope: &Scope,
         at: &str,
@@ -221,7 +294,7 @@ impl Registry {
                 break answer;
             }
             let refused = self.refused(endpoint, &call, answer).await;
-            if tried >= self.options.retry.attempts || !is_blob_in_the_making(&refused) {
+            if tried >= tries || !is_blob_in_the_making(&refused) {
                 return Err(refused);
             }
             tokio::time::sleep(self.options.retry.wait(tried)).await;
@@ -259,6 +332,68 @@ impl Registry {
             });
         }
         Ok(subject)
+    }
+}
+
+/// The blobs of one image on their way.
+struct BlobPush<'a> {
+    registry: &'a Registry,
+    layout: &'a OciLayout,
+    endpoint: &'a Endpoint,
+    lenders: &'a HashMap<Digest, String>,
+    /// Blobs that are there, where a manifest that names them is.
+    held: Option<HashSet<Digest>>,
+    turns: Semaphore,
+    progress: &'a PushProgress,
+}
+
+impl BlobPush<'_> {
+    async fn all(&self, scope: &Scope, blobs: &[Descriptor]) -> Result<(), RegistryError> {
+        // Largest first, so that the last one to finish is a small one.
+        let mut order: Vec<&Descriptor> = blobs.iter().collect();
+        order.sort_by_key(|blob| std::cmp::Reverse(blob.size()));
+        let pushes = order.into_iter().map(|blob| self.one(scope, blob));
+        futures::stream::iter(pushes.collect::<Vec<_>>())
+            .buffer_unordered(ASKED_AT_ONCE.max(self.registry.options.parallel))
+            .try_collect()
+            .await
+    }
+
+    async fn one(&self, scope: &Scope, blob: &Descriptor) -> Result<(), RegistryError> {
+        let digest = blob.digest();
+        if self.held.as_ref().is_some_and(|held| held.contains(digest)) {
+            let digest = digest.clone();
+            (self.progress)(PushEvent::Exists { digest });
+            return Ok(());
+        }
+        let lender = self.lenders.get(digest).map(String::as_str);
+        let lender = lender.filter(|from| scope.mount_from.iter().any(|one| one == from));
+        let known = match lender {
+            Some(from) => KnownBlob::At(from),
+            None if self.held.is_some() && blob.size() <= SMALL => KnownBlob::New,
+            None => KnownBlob::Nothing,
+        };
+        let upload = |bytes| Upload {
+            registry: self.registry,
+            endpoint: self.endpoint,
+            scope,
+            blob,
+            bytes,
+            notify: self.progress.clone(),
+            known,
+            turns: &self.turns,
+        };
+        let source = match self.layout.blob(digest) {
+            // A layer of the base, which the registry may have.
+            Err(LayoutError::MissingBlob { .. }) => {
+                return upload(BlobBytes::Memory(Bytes::new())).mount().await;
+            }
+            other => other?,
+        };
+        if source.size != blob.size() {
+            self.layout.verify_blob(blob)?;
+        }
+        upload(BlobBytes::Disk(&source)).run().await
     }
 }
 

@@ -1,7 +1,8 @@
 //! Getting one blob into a registry.
 //!
 //! First it is asked for, then mounted from a neighbour, then sent: in one request,
-//! which every registry takes. If that is cut off, the registry says how far it got,
+//! which every registry takes. A neighbour that is known to have it is asked before anything else, and
+//! a new blob isn't asked for. If that is cut off, the registry says how far it got,
 //! and the rest follows; from then on in pieces, so that another cut costs one piece.
 //! Registries that refuse pieces (or lose them) get the whole again.
 
@@ -11,6 +12,7 @@ use bytes::Bytes;
 use oci_spec::image::Descriptor;
 use reqwest::header::{LOCATION, RANGE};
 use reqwest::{Method, Response, StatusCode};
+use tokio::sync::Semaphore;
 use url::Url;
 
 use super::Registry;
@@ -39,6 +41,20 @@ pub(super) struct Upload<'a> {
     pub(super) blob: &'a Descriptor,
     pub(super) bytes: BlobBytes<'a>,
     pub(super) notify: Notify,
+    /// What is known of it.
+    pub(super) known: KnownBlob<'a>,
+    /// Whose turn it is to send bytes: questions are put side by side.
+    pub(super) turns: &'a Semaphore,
+}
+
+/// What is known of a blob before the registry is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum KnownBlob<'a> {
+    Nothing,
+    /// A repository of the same registry has it.
+    At(&'a str),
+    /// It was made just now, and is small: asking for it would take as long as sending it.
+    New,
 }
 
 /// An upload that the registry has opened.
@@ -58,10 +74,18 @@ impl Upload<'_> {
     /// Makes sure that the registry has the blob.
     pub(super) async fn run(&self) -> Result<(), RegistryError> {
         let digest = self.blob.digest().clone();
-        if self.is_there().await? {
+        if let KnownBlob::At(from) = self.known
+            && self.is_lent(from).await?
+        {
+            let from = from.to_owned();
+            (self.notify)(PushEvent::Mounted { digest, from });
+            return Ok(());
+        }
+        if self.known != KnownBlob::New && self.is_there().await? {
             (self.notify)(PushEvent::Exists { digest });
             return Ok(());
         }
+        let _turn = self.turns.acquire().await.expect("nobody closes it");
         let retry = self.registry.options.retry;
         let what = format!("the upload of {digest}");
         let (mut session, mut in_pieces, mut tried, mut furthest) = (None, false, 0, 0);
@@ -108,6 +132,11 @@ impl Upload<'_> {
 
     /// Has the blob mounted from a repository nearby, unless it is there; never sends it.
     pub(super) async fn mount(&self) -> Result<(), RegistryError> {
+        if let KnownBlob::At(from) = self.known
+            && self.is_lent(from).await?
+        {
+            return Ok(());
+        }
         if self.is_there().await? {
             return Ok(());
         }
@@ -115,9 +144,7 @@ impl Upload<'_> {
         let what = format!("mounting {digest}");
         match self.open(&what).await {
             Ok(Step::Opened(session)) => {
-                // Registries throw old uploads away by themselves, too.
-                let call = self.call(Method::DELETE, Target::Url(&session.location), &what);
-                let _ = self.send_once(&call).await;
+                self.give_up(&session, &what).await;
                 Err(RegistryError::NotMounted {
                     registry: self.endpoint.name.clone(),
                     digest: digest.to_string(),
@@ -127,6 +154,42 @@ impl Upload<'_> {
             Ok(_) => Ok(()),
             Err(failure) => Err(failure.given_up(self.endpoint, &what, 1)),
         }
+    }
+
+    /// Has the blob mounted from this repository; false where that doesn't lend it.
+    async fn is_lent(&self, from: &str) -> Result<bool, RegistryError> {
+        let what = format!("mounting {}", self.blob.digest());
+        let call = self.call(Method::POST, Target::Path(self.mounting(from)), &what);
+        let answer = self.registry.send(self.endpoint, &call).await?;
+        match answer.status() {
+            StatusCode::CREATED => Ok(true),
+            StatusCode::ACCEPTED => {
+                if let Ok(session) = self.session(answer, 0) {
+                    self.give_up(&session, &what).await;
+                }
+                Ok(false)
+            }
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                Err(self.registry.refused(self.endpoint, &call, answer).await)
+            }
+            // What it says of the neighbour says nothing of the blob.
+            _ => Ok(false),
+        }
+    }
+
+    /// The address that mounts the blob from a repository.
+    fn mounting(&self, from: &str) -> String {
+        let query: String = url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("mount", self.blob.digest().as_ref())
+            .append_pair("from", from)
+            .finish();
+        format!("{}/blobs/uploads/?{query}", self.scope.repository)
+    }
+
+    /// Registries throw old uploads away by themselves, too.
+    async fn give_up(&self, session: &Session, what: &str) {
+        let call = self.call(Method::DELETE, Target::Url(&session.location), what);
+        let _ = self.send_once(&call).await;
     }
 
     async fn is_there(&self) -> Result<bool, RegistryError> {
@@ -190,15 +253,15 @@ impl Upload<'_> {
 
     /// Opens an upload, or has the blob mounted from a repository nearby.
     async fn open(&self, what: &str) -> Result<Step, CallFailure> {
-        let digest = self.blob.digest();
         let path = format!("{}/blobs/uploads/", self.scope.repository);
         let mut opened = None;
-        for from in &self.scope.mount_from {
-            let query: String = url::form_urlencoded::Serializer::new(String::new())
-                .append_pair("mount", digest.as_ref())
-                .append_pair("from", from)
-                .finish();
-            let call = self.call(Method::POST, Target::Path(format!("{path}?{query}")), what);
+        let is_asked = |from: &&String| match self.known {
+            KnownBlob::Nothing => true,
+            KnownBlob::At(asked) => asked != *from,
+            KnownBlob::New => false,
+        };
+        for from in self.scope.mount_from.iter().filter(is_asked) {
+            let call = self.call(Method::POST, Target::Path(self.mounting(from)), what);
             let answer = self.send_once(&call).await?;
             match answer.status() {
                 StatusCode::CREATED => return Ok(Step::Mounted(from.clone())),

@@ -2,6 +2,10 @@
 
 use std::process::Command;
 
+use mlbuild::registry::PushHints;
+
+use super::cable::Cable;
+use super::own::Own;
 use super::{Heard, client, reference, silent};
 use crate::support::engines::Engines;
 use crate::support::layouts::{as_tar, fresh_seed, image, index};
@@ -131,4 +135,88 @@ async fn without_a_tag_the_digest_is_the_name() {
         Some(made.top.to_string().as_str())
     );
     assert!(client().exists(&to, &made.top).await.unwrap());
+}
+
+/// What is known of a repository saves questions; where it is wrong, they are asked.
+#[tokio::test]
+async fn hints_save_questions_and_may_be_wrong() {
+    let own = Own::start();
+    let seed = fresh_seed();
+    let (first, second) = (image(seed, &[MIB, 2000]), image(seed, &[MIB, 2000, 30]));
+    let base = reference(&own.host, "before:v1");
+    let near = base.repository().to_owned();
+    client()
+        .push_layout(&first.layout, &base, &[], silent())
+        .await
+        .unwrap();
+    let named = first.layout.closure(first.layout.top().unwrap()).unwrap();
+    let layers = named.iter().filter(|(_, is_document)| !is_document);
+    let lent = |from: &str| PushHints {
+        mount_from: vec![from.to_owned()],
+        lenders: layers
+            .clone()
+            .map(|(blob, _)| (blob.digest().clone(), from.to_owned()))
+            .collect(),
+        before: None,
+    };
+    let before = |digest: &oci_spec::image::Digest| PushHints {
+        before: Some(digest.clone()),
+        ..PushHints::default()
+    };
+    // What is known, where it is pushed to, and: questions for blobs, blobs that are there, lent and sent.
+    let cases = [
+        (
+            "the image before",
+            before(&first.top),
+            "before",
+            [0, 2, 0, 2],
+        ),
+        (
+            "no image before",
+            before(&second.top),
+            "nothing",
+            [4, 0, 0, 4],
+        ),
+        ("a lender", lent(&near), "lent", [2, 0, 2, 2]),
+        ("no lender", lent("nowhere/at-all"), "unlent", [4, 0, 0, 4]),
+    ];
+    for (what, hints, to, expected) in cases {
+        let cable = Cable::to(&own.host, Box::new(|_| false)).await;
+        let to = reference(&cable.host, &format!("{to}:v2"));
+        let heard = Heard::default();
+        let pushed = client()
+            .push_knowing(&second.layout, &to, &hints, heard.listener())
+            .await;
+        assert_eq!(pushed.unwrap().descriptor.digest(), &second.top, "{what}");
+        let requests = cable.requests();
+        let asked = requests.iter().filter(|request| request.method == "HEAD");
+        let found = [
+            asked.count(),
+            heard.existing(),
+            heard.mounted(),
+            heard.uploaded(),
+        ];
+        assert_eq!(found, expected, "{what}: {requests:?}");
+    }
+
+    // The image before is there, and one of its layers isn't.
+    let layer = first.layout.top().unwrap();
+    let manifest: serde_json::Value =
+        serde_json::from_slice(&first.layout.document(layer).unwrap()).unwrap();
+    let digest = manifest["layers"][0]["digest"].as_str().unwrap();
+    let hex = digest.strip_prefix("sha256:").unwrap();
+    let data = own.folder().join("data/docker/registry/v2");
+    let link = format!("repositories/{near}/_layers/sha256/{hex}");
+    std::fs::remove_dir_all(data.join(link)).unwrap();
+    std::fs::remove_dir_all(data.join("blobs/sha256").join(&hex[..2]).join(hex)).unwrap();
+    let third = image(seed, &[MIB, 2000, 40]);
+    let heard = Heard::default();
+    client()
+        .push_knowing(&third.layout, &base, &before(&first.top), heard.listener())
+        .await
+        .unwrap();
+    let kept = client().images(&base, None).await.unwrap();
+    let blobs: Vec<_> = kept[0].layers.iter().map(|l| l.blob.clone()).collect();
+    assert_eq!((heard.uploaded(), blobs.len()), (3, 3));
+    assert_eq!(client().missing_blobs(&base, &blobs).await.unwrap(), []);
 }

@@ -2,6 +2,7 @@
 
 use mlbuild_manifests::lock::{ASSEMBLE, Inputs, LockedBuild};
 use mlbuild_progress::LocalSteps;
+use oci_spec::distribution::Reference;
 
 use super::{Assembling, Assembly, Destination, Made, OWN_NAME, Prepared, places};
 use crate::build::BuildError;
@@ -69,10 +70,12 @@ impl Job<'_> {
         })
     }
 
-    /// Makes the image, and everything that a build does after it.
+    /// Makes the image, and everything that a build does after it. `before`: the image that was there
+    /// before it, with its digest.
     pub(in crate::build) async fn assemble(
         &self,
         assembly: &Assembly,
+        before: Option<Reference>,
         context: &Before,
         inputs: &Inputs,
         skip: &Skip<'_>,
@@ -84,8 +87,14 @@ impl Job<'_> {
         let docker = self.docker().await?;
         let destination = self.destination(docker.is_some());
         let prepare = async { assembling.prepare(assembly, destination).await };
-        let (prepared, ()) = tokio::try_join!(prepare, self.check_push())?;
-        let work = (&assembling, assembly, &prepared);
+        let check = async {
+            match destination {
+                Destination::Registries(_) => Ok(()),
+                Destination::Here => self.check_push().await,
+            }
+        };
+        let (prepared, ()) = tokio::try_join!(prepare, check)?;
+        let work = (&assembling, assembly, &prepared, before.as_ref());
         let (made, built) = match self.with_progress(work, docker.as_ref()).await {
             // A layer that the registry had a moment ago, or doesn't lend: it is made here.
             Err(BuildError::Registry(error))
@@ -94,7 +103,7 @@ impl Job<'_> {
             {
                 drop(prepared);
                 let prepared = assembling.prepare(assembly, Destination::Here).await?;
-                let work = (&assembling, assembly, &prepared);
+                let work = (&assembling, assembly, &prepared, before.as_ref());
                 self.with_progress(work, docker.as_ref()).await?
             }
             other => other?,
@@ -168,7 +177,7 @@ impl Job<'_> {
 
     async fn with_progress(
         &self,
-        work: (&Assembling<'_>, &Assembly, &Prepared),
+        work: AssemblyWork<'_>,
         docker: Option<&Docker>,
     ) -> Result<(Made, BuildOutput), BuildError> {
         let cancel = self.reporter.cancellation();
@@ -188,7 +197,7 @@ impl Job<'_> {
 
     async fn make_and_deliver(
         &self,
-        (assembling, assembly, prepared): (&Assembling<'_>, &Assembly, &Prepared),
+        (assembling, assembly, prepared, before): AssemblyWork<'_>,
         docker: Option<&Docker>,
         steps: LocalSteps,
     ) -> Result<(Made, BuildOutput), BuildError> {
@@ -214,13 +223,21 @@ impl Job<'_> {
         }
         if self.settings.build.push {
             packed
-                .push(self.registry, &self.settings.tags, &steps)
+                .push(self.registry, &self.settings.tags, before, &steps)
                 .await?;
             places::note(&made.digests, &self.settings.tags);
         }
         Ok((made, output))
     }
 }
+
+/// What is put together, of what, and the image that was there before it.
+type AssemblyWork<'a> = (
+    &'a Assembling<'a>,
+    &'a Assembly,
+    &'a Prepared,
+    Option<&'a Reference>,
+);
 
 enum Docker {
     OfBuilder(Box<Builder>),

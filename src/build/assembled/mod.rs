@@ -4,6 +4,7 @@
 //! | step | file |
 //! | --- | --- |
 //! | what the Dockerfile comes to, or why it has to be run | `recipe` |
+//! | the documents of its base, kept from build to build | `kept_base` |
 //! | which layers have to be made, and what for that | `prepare` |
 //! | bytecode of packages, by the base's Python on a builder | `bytecode` |
 //! | the layer of the project's files | `code` |
@@ -13,6 +14,7 @@
 mod bytecode;
 mod code;
 mod job;
+mod kept_base;
 mod places;
 mod prepare;
 mod recipe;
@@ -101,19 +103,15 @@ impl Assembling<'_> {
             Ok(repack) => repack,
             Err(reason) => return Ok(Err(reason)),
         };
-        let platforms = [self.locked.platform.clone()];
-        let mut found = bases::look_up(self.registry, &plan.bases, &platforms).await?;
+        let mut found = kept_base::look_up(self.registry, self.locked).await?;
         let (Some(base), true) = (found.pop(), found.is_empty()) else {
             return Ok(Err("it has no single base".to_owned()));
         };
-        let name = base.reference.to_string();
-        let opened = image_source::open(&name, self.registry).await?;
-        let look = || match env_vars::state_dir() {
-            Some(state) => BaseFacts::read_once(&base.pack, &opened, &state.join("bases")),
-            None => BaseFacts::read(&base.pack, &opened),
+        let facts = match self.facts(&base).await? {
+            Ok(facts) => facts,
+            Err(reason) => return Ok(Err(reason)),
         };
         let looked = tokio::task::block_in_place(|| {
-            let facts = look()?;
             self.check_wheels(&facts)?;
             let recipe = self.recipe(&base.pack.config);
             let user = recipe.as_ref().ok().and_then(|recipe| {
@@ -125,10 +123,10 @@ impl Assembling<'_> {
                         .map(|all| (about, all)),
                 )
             });
-            Ok((facts, recipe, user.transpose()?))
+            Ok((recipe, user.transpose()?))
         });
         Ok(match looked {
-            Ok((facts, Ok(recipe), user)) => Ok(Assembly {
+            Ok((Ok(recipe), user)) => Ok(Assembly {
                 base,
                 facts,
                 recipe,
@@ -136,12 +134,22 @@ impl Assembling<'_> {
                 compression: repack.1,
                 user,
             }),
-            Ok((_, Err(reason), _)) => Err(reason),
-            Err(error @ (AssembleError::Unfit(_) | AssembleError::Wheel(_))) => {
-                Err(error.to_string())
-            }
-            Err(error) => return Err(error.into()),
+            Ok((Err(reason), _)) => Err(reason),
+            Err(error) => return or_unfit(Err(error)),
         })
+    }
+
+    /// What is known of a base; its layers are read once on a machine. Or says why it doesn't do.
+    async fn facts(&self, base: &bases::Base) -> Result<Result<BaseFacts, String>, BuildError> {
+        let folder = env_vars::state_dir().map(|state| state.join("bases"));
+        let kept = folder.as_ref();
+        if let Some(found) = kept.and_then(|folder| BaseFacts::kept(&base.pack, folder)) {
+            return or_unfit(found);
+        }
+        let name = base.reference.to_string();
+        let opened = image_source::open(&name, self.registry).await?;
+        let read = || BaseFacts::read(&base.pack, &opened, folder.as_deref());
+        or_unfit(tokio::task::block_in_place(read))
     }
 
     fn pins(&self) -> &Pins {
@@ -230,7 +238,13 @@ impl Assembling<'_> {
         };
         let base = assembly.base.reference.clone();
         Ok(Made {
-            packed: Repacked::assembled(image, base, beside, into, folder),
+            packed: Repacked::assembled(
+                image,
+                base,
+                places::lenders(&digests, &beside),
+                into,
+                folder,
+            ),
             layers,
             digests,
             packages,
@@ -286,6 +300,17 @@ impl Assembling<'_> {
         apt.sort();
         python.sort();
         LockedPackages { apt, python }
+    }
+}
+
+/// Sorts out why an image can't be assembled: for reasons of the base or of a wheel a builder has to make it.
+fn or_unfit<T>(looked: Result<T, AssembleError>) -> Result<Result<T, String>, BuildError> {
+    match looked {
+        Ok(found) => Ok(Ok(found)),
+        Err(error @ (AssembleError::Unfit(_) | AssembleError::Wheel(_))) => {
+            Ok(Err(error.to_string()))
+        }
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -2,10 +2,13 @@
 //! one of those a registry takes a layer for another repository without being sent it.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
 
+use mlbuild_manifests::atomic::workshop;
 use oci_spec::distribution::Reference;
 use oci_spec::image::Digest;
+use tempfile::NamedTempFile;
 
 use crate::env_vars;
 
@@ -45,11 +48,19 @@ pub(super) fn note(layers: &[Digest], tags: &[Reference]) {
         if all == before {
             continue;
         }
-        let folder = file.parent().map(std::fs::create_dir_all);
-        if folder.is_some_and(|made| made.is_ok()) {
-            let _ = mlbuild_manifests::atomic::replace(&file, all.join("\n").as_bytes());
-        }
+        let _ = write(&file, &all.join("\n"));
     }
+}
+
+/// Writes a file in one step. It isn't waited for until it is on the disk: an image has dozens of layers,
+/// and after a loss of power a registry is asked for what this machine doesn't remember.
+fn write(file: &Path, text: &str) -> io::Result<()> {
+    let folder = file.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder)?;
+    let mut new = NamedTempFile::new_in(workshop(folder))?;
+    new.write_all(text.as_bytes())?;
+    new.persist(file).map_err(|error| error.error)?;
+    Ok(())
 }
 
 /// The repositories in the registries of these tags that have the most of some layers.
@@ -81,4 +92,14 @@ pub(super) fn with_most(layers: &[Digest], tags: &[Reference]) -> Vec<Reference>
         ))
     };
     near.into_iter().filter_map(reference).collect()
+}
+
+/// The layers that one of these repositories has, as far as this machine knows, each with the first that does.
+pub(super) fn lenders(layers: &[Digest], from: &[Reference]) -> Vec<(Digest, Reference)> {
+    let lender = |layer: &Digest| {
+        let known = lines(layer);
+        let lender = from.iter().find(|place| known.contains(&line(place)))?;
+        Some((layer.clone(), lender.clone()))
+    };
+    layers.iter().filter_map(lender).collect()
 }

@@ -100,7 +100,14 @@ impl Assembling<'_> {
         prepared.elsewhere.clear();
         let request = self.request(assembly, prepared, &wheels);
         let needs = environment_needs(&request, others, &prepared.store)?;
-        prepared.elsewhere = self.elsewhere(&needs, destination).await;
+        if needs.is_empty() {
+            return Ok(Ok(()));
+        }
+        // A refusal is better known before long work than after it.
+        let check = self.check_push(destination);
+        let elsewhere = async { Ok(self.elsewhere(&needs, destination).await) };
+        let (elsewhere, ()) = tokio::try_join!(elsewhere, check)?;
+        prepared.elsewhere = elsewhere;
         self.provide(&needs.files(&prepared.elsewhere)).await?;
         let uncompiled = needs.uncompiled(&prepared.elsewhere, &prepared.store);
         if uncompiled.is_empty() {
@@ -123,6 +130,15 @@ impl Assembling<'_> {
                 Ok(Err(format!("no builder to compile them on: {first}")))
             }
         }
+    }
+
+    async fn check_push(&self, destination: Destination<'_>) -> Result<(), BuildError> {
+        if let Destination::Registries(tags) = destination {
+            for tag in tags {
+                self.registry.check_push(tag).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Layers that were made here before and needn't be made again: every registry that the image goes

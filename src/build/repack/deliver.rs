@@ -1,5 +1,6 @@
 //! A packed image on its way to a registry, into Docker, or into a file.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -21,10 +22,11 @@ use crate::build::BuildError;
 use crate::builder::BuilderError;
 use crate::image::OciLayout;
 use crate::plan::Output;
-use crate::registry::{PushEvent, Registry, RegistryError};
+use crate::registry::{PushEvent, PushHints, Registry, RegistryError};
 
 impl Repacked {
-    /// Pushes it under each tag. Layers of a base that is in the same registry stay there.
+    /// Pushes it under each tag. Layers of a base that is in the same registry stay there. `before`: an image
+    /// that was pushed before this one; what it names isn't asked for in its repository.
     ///
     /// # Errors
     /// The registry's.
@@ -32,14 +34,12 @@ impl Repacked {
         &self,
         registry: &Registry,
         tags: &[Reference],
+        before: Option<&Reference>,
         steps: &LocalSteps,
     ) -> Result<(), BuildError> {
         self.into.name(&self.top, None)?;
         for tag in tags {
-            let beside = |base: &&Reference| base.registry() == tag.registry();
-            let near = self.bases.iter().flatten().chain(&self.beside);
-            let near = near.filter(beside);
-            let near: Vec<String> = near.map(|base| base.repository().to_owned()).collect();
+            let hints = self.hints(tag, before);
             let step = Arc::new(steps.begin(format!("pushing {tag}")));
             let told = step.clone();
             let progress = Arc::new(move |event| {
@@ -49,14 +49,14 @@ impl Repacked {
             });
             let layout = self.layout()?;
             let pushed = registry
-                .push_layout(&layout, tag, &near, progress.clone())
+                .push_knowing(&layout, tag, &hints, progress.clone())
                 .await;
             let pushed = match pushed {
                 // Layers of a base that the registry doesn't have, or doesn't lend.
                 Err(RegistryError::NotMounted { .. }) => {
                     self.fetch_base(registry)?;
                     registry
-                        .push_layout(&layout, tag, &near, progress.clone())
+                        .push_knowing(&layout, tag, &hints, progress.clone())
                         .await
                 }
                 other => other,
@@ -73,6 +73,36 @@ impl Repacked {
             }
         }
         Ok(())
+    }
+
+    /// What is known of a tag's repository.
+    fn hints(&self, tag: &Reference, before: Option<&Reference>) -> PushHints {
+        let is_beside = |place: &Reference| place.registry() == tag.registry();
+        let of_base = self
+            .base_layers()
+            .filter_map(|(layer, base)| Some((layer.blob.digest(), base?)));
+        let lent = self.lenders.iter().map(|(layer, place)| (layer, place));
+        let lenders: HashMap<_, _> = of_base
+            .chain(lent)
+            .filter(|(_, place)| is_beside(place))
+            .map(|(layer, place)| (layer.clone(), place.repository().to_owned()))
+            .collect();
+        let bases = self.bases.iter().flatten();
+        let bases = bases.filter(|base| is_beside(base));
+        let mut mount_from: Vec<String> = bases.map(|base| base.repository().to_owned()).collect();
+        for (_, place) in self.lenders.iter().filter(|(_, place)| is_beside(place)) {
+            if !mount_from.iter().any(|from| from == place.repository()) {
+                mount_from.push(place.repository().to_owned());
+            }
+        }
+        let is_here =
+            |image: &&Reference| is_beside(image) && image.repository() == tag.repository();
+        let before = before.filter(is_here);
+        PushHints {
+            mount_from,
+            lenders,
+            before: before.and_then(|image| image.digest()?.parse().ok()),
+        }
     }
 
     /// Loads it into Docker under each tag; returns the image ID there.

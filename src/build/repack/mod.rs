@@ -35,8 +35,8 @@ pub struct Repacked {
     is_of_classic: bool,
     /// Where the base of each image is.
     bases: Vec<Option<Reference>>,
-    /// Repositories that may have some of the layers.
-    beside: Vec<Reference>,
+    /// Repositories that have some of the layers.
+    lenders: Vec<(Digest, Reference)>,
     folder: TempDir,
 }
 
@@ -136,7 +136,7 @@ fn pack_all(
         into,
         is_of_classic: options.drops_unchanged,
         bases: found,
-        beside: Vec::new(),
+        lenders: Vec::new(),
         folder,
     })
 }
@@ -150,7 +150,7 @@ impl Repacked {
     pub(super) fn assembled(
         image: PackedImage,
         base: Reference,
-        beside: Vec<Reference>,
+        lenders: Vec<(Digest, Reference)>,
         into: PackedFolder,
         folder: TempDir,
     ) -> Self {
@@ -161,7 +161,7 @@ impl Repacked {
             into,
             is_of_classic: false,
             bases: vec![Some(base)],
-            beside,
+            lenders,
             folder,
         }
     }
