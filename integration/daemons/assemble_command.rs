@@ -296,6 +296,7 @@ fn without_a_lock_packages_are_looked_for_once() {
         "{}",
         first.stderr
     );
+    let searched = first.stderr.clone();
     let first = first.answer().to_owned();
     let lock = project.lock();
     let entry = lock.images().next().unwrap();
@@ -341,6 +342,30 @@ fn without_a_lock_packages_are_looked_for_once() {
     let by_itself = run(project, &setting.words("image", &tag, &auto));
     assert_eq!(by_itself.answer(), edited);
 
+    // A package more: the others, and uv, are here and don't come back.
+    let copied = |stderr: &str| {
+        stderr
+            .lines()
+            .any(|l| l.contains("copying files") && l.contains("MB"))
+    };
+    assert!(copied(&searched), "{searched}");
+    let more = [&push[..], &["--package", "idna==3.10"]].concat();
+    let larger = unique(&engines.registry, "unlocked-larger");
+    let made = run(project, &setting.with_builder("image", &larger, &more));
+    assert!(!copied(&made.stderr), "{}", made.stderr);
+    let installed = |image: &str| -> Vec<String> {
+        let history = setting.config(image)["history"].to_string();
+        let names = ["click", "idna", "jinja2", "pyyaml", "six"];
+        let names = names
+            .iter()
+            .filter(|name| history.contains(&format!("{name} ")));
+        names.map(|name| (*name).to_owned()).collect()
+    };
+    assert_eq!(
+        installed(made.answer()),
+        ["click", "idna", "jinja2", "pyyaml", "six"]
+    );
+
     // What the question is about, and what was found: another base's Python, other packages, another
     // index; a damaged answer and one whose packages are gone.
     let other = unique(&engines.registry, "unlocked-other");
@@ -353,15 +378,16 @@ fn without_a_lock_packages_are_looked_for_once() {
         assert!(refused.contains("127.0.0.1:9"), "{what}: {refused}");
     };
     let folder = project.outside().join("state/resolved");
-    refused("a package", &["--package", "idna"], &[]);
+    refused("a package", &["--package", "toml"], &[]);
     let index = [("PIP_INDEX_URL", "http://127.0.0.1:9/simple")];
     refused("an index", &[], &index);
     refused("anew", &["--no-cache"], &[]);
     let kept: Vec<_> = std::fs::read_dir(&folder).unwrap().flatten().collect();
-    let [kept] = &kept[..] else {
-        panic!("{kept:?}")
-    };
-    let text = std::fs::read_to_string(kept.path()).unwrap();
+    assert_eq!(kept.len(), 2);
+    let text = |kept: &std::fs::DirEntry| std::fs::read_to_string(kept.path()).unwrap();
+    let kept = kept.iter().find(|kept| !text(kept).contains("idna"));
+    let kept = kept.unwrap();
+    let text = text(kept);
     for damaged in [
         "",
         "{}",

@@ -48,7 +48,7 @@ impl Question<'_> {
     pub async fn ask(
         &self,
         builder: &Builder,
-        more: &[(&str, String)],
+        more: &[(&str, Vec<u8>)],
     ) -> Result<TempDir, LockingError> {
         if let Some(why) = builder.info().missing(Feature::NamedContexts) {
             return Err(LockingError::CannotMount { why });
@@ -108,7 +108,7 @@ impl Question<'_> {
     }
 
     /// The question as files.
-    fn written(&self, more: &[(&str, String)]) -> Result<TempDir, LockingError> {
+    fn written(&self, more: &[(&str, Vec<u8>)]) -> Result<TempDir, LockingError> {
         let folder = temporary()?;
         let write = |name: &str, content: &[u8]| {
             let path = folder.path().join(name);
@@ -125,8 +125,8 @@ impl Question<'_> {
         for (name, text) in self.request.question(as_of.as_deref()) {
             write(name, text.as_bytes())?;
         }
-        for (name, text) in more {
-            write(name, text.as_bytes())?;
+        for (name, content) in more {
+            write(name, content)?;
         }
         // A step that is not taken from the cache still has a cache's key, and what follows it is taken
         // from there: so every question is another one.

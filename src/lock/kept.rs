@@ -1,36 +1,17 @@
 //! Packages of a build that has no pins: looked for once, and kept on this machine by what was asked, as a
 //! builder keeps its steps. A lock has no part in it.
 
-use std::path::Path;
-
 use jiff::Timestamp;
-use mlbuild_manifests::lock::{ASSEMBLE, LockedBuild, Pins};
-use serde::{Deserialize, Serialize};
+use mlbuild_manifests::lock::{ASSEMBLE, LockedBuild};
 
 use super::LockingError;
 use super::locker::Locker;
+use super::searches::{KeptSearch, keep, read};
 use crate::builder::{self, BuilderError};
 use crate::env_vars;
-use crate::package_store::Store;
 use crate::plan::NoCache;
 use crate::planning::build_plan::NATIVE;
 use crate::settings::Method;
-
-/// More than the pins of thousands of packages take, in bytes.
-const MOST_BYTES: u64 = 16 << 20;
-
-/// Searches that are kept.
-const MOST_KEPT: usize = 500;
-
-/// What a search found.
-#[derive(Debug, Serialize, Deserialize)]
-struct KeptSearch {
-    /// When it was asked, in seconds since 1970-01-01.
-    at: i64,
-    /// When the newest Debian package was made, in the same.
-    newest: i64,
-    pins: Pins,
-}
 
 /// The packages of one build.
 pub struct FoundPackages {
@@ -84,6 +65,9 @@ impl Locker<'_> {
             at: Timestamp::now().as_second(),
             newest: answer.newest,
             pins: answer.pins,
+            base: self.base()?.unwrap_or_default(),
+            platform: platform.clone(),
+            has_libraries: answer.has_libraries,
         };
         if let Some(file) = &file {
             keep(file, &found);
@@ -115,74 +99,5 @@ impl Locker<'_> {
             vendored: None,
             platforms: [(platform, found.pins)].into(),
         })
-    }
-}
-
-/// Without it the packages are looked for again: a folder that can't be written to stops no build.
-fn keep(file: &Path, found: &KeptSearch) {
-    let Some(folder) = file.parent() else { return };
-    if std::fs::create_dir_all(folder).is_ok() {
-        let text = serde_json::to_vec(found).expect("pins are plain data");
-        let _ = mlbuild_manifests::atomic::replace(file, &text);
-        forget(folder, MOST_KEPT);
-    }
-}
-
-/// Removes the oldest searches of more than `most`.
-fn forget(folder: &Path, most: usize) {
-    let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut files: Vec<_> = files
-        .filter_map(|file| Some((file.metadata().ok()?.modified().ok()?, file.path())))
-        .collect();
-    files.sort();
-    let surplus = files.len().saturating_sub(most);
-    for (_, file) in files.into_iter().take(surplus) {
-        let _ = std::fs::remove_file(file);
-    }
-}
-
-/// What was found before, as long as its files are all here.
-fn read(file: &Path) -> Option<KeptSearch> {
-    if std::fs::metadata(file).ok()?.len() > MOST_BYTES {
-        return None;
-    }
-    let found: KeptSearch = serde_json::from_slice(&std::fs::read(file).ok()?).ok()?;
-    let store = Store::open().ok()?;
-    let is_here = |(sha256, size): (&str, u64)| store.has(sha256, size);
-    let is_whole = found.pins.check().is_ok() && found.pins.files().all(is_here);
-    is_whole.then_some(found)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_newest_searches_stay_and_damaged_ones_are_none() {
-        let folder = tempfile::tempdir().unwrap();
-        let start = std::time::SystemTime::UNIX_EPOCH;
-        for n in 0..5 {
-            let file = std::fs::File::create(folder.path().join(n.to_string())).unwrap();
-            let age = std::time::Duration::from_secs(10 - n);
-            file.set_modified(start + age).unwrap();
-        }
-        forget(folder.path(), 2);
-        let mut left: Vec<_> = std::fs::read_dir(folder.path())
-            .unwrap()
-            .map(|file| file.unwrap().file_name())
-            .collect();
-        left.sort();
-        assert_eq!(left, ["0", "1"]);
-        let file = folder.path().join("0");
-        for damaged in [
-            "",
-            "{}",
-            "[1]",
-            r#"{"at": 1, "newest": 0, "pins": {"python_packages": [{"name": "../x"}]}}"#,
-        ] {
-            std::fs::write(&file, damaged).unwrap();
-            assert!(read(&file).is_none(), "{damaged}");
-        }
-        assert!(read(folder.path()).is_none());
     }
 }

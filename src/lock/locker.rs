@@ -8,7 +8,7 @@ use mlbuild_templates::PackageRequest;
 
 use super::ask::Question;
 use super::provide::Fetch;
-use super::{LockingError, as_of, epoch, vendor};
+use super::{LockingError, as_of, epoch, searches, vendor};
 use crate::builder::{self, Builder};
 use crate::host::HostSettings;
 use crate::package_store::{Answer, Store, read_answer};
@@ -222,7 +222,7 @@ impl Locker<'_> {
     }
 
     /// The base that packages are looked for in, with its digest.
-    fn base(&self) -> Result<Option<String>, LockingError> {
+    pub(super) fn base(&self) -> Result<Option<String>, LockingError> {
         let uses = build_plan::images(self.settings, self.composed)?;
         let base = uses.iter().find(|used| used.is_base);
         Ok(base.and_then(|used| {
@@ -271,8 +271,16 @@ impl Locker<'_> {
         if let Some(request) = self.composed.request.as_ref().filter(|r| !r.is_empty()) {
             let base = self.base()?;
             let question = self.question(request, base.as_deref(), platform, as_of);
-            let folder = Box::pin(question.ask(builder, &[])).await?;
-            answer = read_answer(folder.path(), &Store::open()?)?;
+            let store = Store::open()?;
+            let known = searches::known_wheels(question.base, platform, &store);
+            let mut more = vec![("known", known.as_text().into_bytes())];
+            let uv = known.uv(&store);
+            more.extend(
+                uv.iter()
+                    .map(|(name, wheel)| (name.as_str(), wheel.clone())),
+            );
+            let folder = Box::pin(question.ask(builder, &more)).await?;
+            answer = read_answer(folder.path(), &known.hashes(), &store)?;
         }
         self.warn_of_source_archives(&answer.pins, platform);
         Ok(answer)

@@ -12,6 +12,7 @@ pub mod file;
 pub mod kept;
 pub mod locker;
 pub mod provide;
+pub mod searches;
 mod vendor;
 mod write;
 

@@ -116,7 +116,13 @@ async fn fetch(
         ));
     }
     let answer = question
-        .ask(builder, &[("apt.pins", apt), ("python.pins", python)])
+        .ask(
+            builder,
+            &[
+                ("apt.pins", apt.into_bytes()),
+                ("python.pins", python.into_bytes()),
+            ],
+        )
         .await?;
     let gone = read_fetched(answer.path(), pins, &store)?;
     if gone.is_empty() {

@@ -1,6 +1,6 @@
 //! What the resolver left in its folder: pins, and files that go into the store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use mlbuild_manifests::lock::{PinnedDeb, PinnedFile, Pins};
@@ -16,16 +16,24 @@ pub struct Answer {
     pub pins: Pins,
     /// When the newest package was made, in seconds since 1970-01-01.
     pub newest: i64,
+    /// Whether the base has every library that the packages look for.
+    pub has_libraries: bool,
 }
 
-/// Reads an answer, and takes its files into the store.
+/// Reads an answer, and takes its files into the store. `known`: hashes (hex) of files of the store that
+/// needn't be in it.
 ///
 /// # Errors
 /// Where a file isn't what the verified package lists or the index say, or the answer can't be one.
-pub fn read_answer(folder: &Path, store: &Store) -> Result<Answer, StoreError> {
+pub fn read_answer(
+    folder: &Path,
+    known: &BTreeSet<String>,
+    store: &Store,
+) -> Result<Answer, StoreError> {
     let reader = Reader {
         place: folder,
         folder: AnswerFolder::open(folder)?,
+        known,
         store,
     };
     let mut answer = Answer::default();
@@ -39,6 +47,7 @@ pub fn read_answer(folder: &Path, store: &Store) -> Result<Answer, StoreError> {
     let pins = &mut answer.pins;
     pins.python = facts.get("python").cloned();
     pins.pip = facts.get("pip").cloned();
+    answer.has_libraries = facts.get("libraries").is_some_and(|which| which == "all");
     let requested = reader.folder.text("requested")?;
     pins.requested = requested.split_whitespace().map(str::to_owned).collect();
     for row in reader.table("apt.tsv")? {
@@ -79,6 +88,7 @@ struct Row {
 struct Reader<'a> {
     place: &'a Path,
     folder: AnswerFolder,
+    known: &'a BTreeSet<String>,
     store: &'a Store,
 }
 
@@ -150,9 +160,14 @@ impl Reader<'_> {
             return Err(self.damaged(row, "its file is no Python package"));
         }
         let part = if kind == "uv" { "uv" } else { "wheels" };
-        let content = self.folder.file(&format!("{part}/{file}"))?;
-        let known = Some(sha256.as_str()).filter(|hash| !hash.is_empty());
-        let (sha256, size) = self.store.take(file, content, known)?;
+        let place = format!("{part}/{file}");
+        let (sha256, size) = if self.known.contains(sha256) {
+            (sha256.clone(), self.store.size(sha256)?)
+        } else {
+            let content = self.folder.file(&place)?;
+            let pinned = Some(sha256.as_str()).filter(|hash| !hash.is_empty());
+            self.store.take(file, content, pinned)?
+        };
         let pinned = PinnedFile {
             name: name.clone(),
             version: version.clone(),
@@ -217,6 +232,8 @@ pub fn read_fetched(folder: &Path, pins: &Pins, store: &Store) -> Result<Vec<Str
 
 #[cfg(test)]
 mod tests {
+    use sha2::{Digest as _, Sha256};
+
     use super::*;
 
     /// An answer that a base's own shell wrote: tables, and files below it.
@@ -244,7 +261,8 @@ mod tests {
             std::fs::write(folder.join(file), "content").unwrap();
         }
         let store = Store::at(place.path().join("store")).unwrap();
-        let read = read_answer(&folder, &store);
+        let known = BTreeSet::from([store.take("known", &b"known"[..], None).unwrap().0]);
+        let read = read_answer(&folder, &known, &store);
         (place, read)
     }
 
@@ -259,6 +277,22 @@ mod tests {
         );
         let pins = read.unwrap().pins;
         assert_eq!(pins.python_packages[0].name, "six");
+    }
+
+    #[test]
+    fn a_file_that_is_known_is_not_given_back() {
+        let known = hex::encode(Sha256::digest("known"));
+        let row = format!("wheel\tx\t1\tx-1-py3-none-any.whl\t{known}\n");
+        let facts = ("facts", "libraries\tall\n");
+        let (_place, read) = answer(&[("python.tsv", &row), facts], &[]);
+        let found = read.unwrap();
+        let pinned = &found.pins.python_packages[0];
+        assert_eq!((&pinned.sha256, pinned.size), (&known, 5));
+        assert!(found.has_libraries);
+        // Another one is.
+        let row = row.replace(&known, &"0".repeat(64));
+        let (_place, read) = answer(&[("python.tsv", &row)], &[]);
+        assert!(read.is_err());
     }
 
     /// Each names a file that isn't one of the folder, is another than it says, or is a word that an
@@ -302,7 +336,7 @@ mod tests {
             let kept = place.path().join("store/sha256");
             let names = kept.read_dir().unwrap().map(|e| e.unwrap().file_name());
             let names: Vec<_> = names.collect();
-            assert!(names.len() <= 1, "{text}: {names:?}");
+            assert!(names.len() <= 2, "{text}: {names:?}");
         }
     }
 }

@@ -128,6 +128,16 @@ impl Store {
         std::fs::metadata(self.path(sha256)).is_ok_and(|meta| meta.is_file() && meta.len() == size)
     }
 
+    /// Bytes of a file that is there.
+    ///
+    /// # Errors
+    /// Where it isn't.
+    pub(super) fn size(&self, sha256: &str) -> Result<u64, StoreError> {
+        let path = self.path(sha256);
+        let meta = std::fs::metadata(&path).map_err(StoreError::io(&path))?;
+        Ok(meta.len())
+    }
+
     /// Takes a file in, under the hash it has; returns that and its size. `pinned`: the hash it
     /// must have.
     ///

@@ -107,33 +107,15 @@ impl Registry {
         }
 
         scope.mount_from.clear();
-        for (document, _) in all.iter().filter(|(_, is_document)| *is_document) {
-            let bytes = Bytes::from(layout.document(document)?);
-            let is_top = document.digest() == top.digest();
-            let tag = reference.tag().filter(|_| is_top);
-            let at = tag.unwrap_or(document.digest().as_ref());
-            let (kind, put) = (document.media_type(), bytes.clone());
-            let placed = if pushing.held.is_some() {
-                self.put_manifest_at_once(&endpoint, &scope, at, kind, put)
-                    .await
-            } else {
-                self.put_manifest(&endpoint, &scope, at, kind, put).await
+        let documents = all.iter().filter(|(_, is_document)| *is_document);
+        let documents = documents.map(|(document, _)| document);
+        if !pushing.place(&scope, reference, &top, documents).await? {
+            // What the manifest before names isn't there after all.
+            let asking = PushHints {
+                before: None,
+                ..hints.clone()
             };
-            match placed {
-                // What another manifest names isn't there after all.
-                Err(error) if pushing.held.is_some() && is_blob_in_the_making(&error) => {
-                    let asking = PushHints {
-                        before: None,
-                        ..hints.clone()
-                    };
-                    return Box::pin(self.push_knowing(layout, reference, &asking, progress)).await;
-                }
-                other => other?,
-            };
-            progress(PushEvent::Manifest {
-                digest: document.digest().clone(),
-            });
-            self.keep_pushed(layout, reference, document, &bytes);
+            return Box::pin(self.push_knowing(layout, reference, &asking, progress)).await;
         }
         let reference = match reference.tag() {
             Some(tag) => with_tag(reference, tag),
@@ -254,19 +236,7 @@ impl Registry {
             .await
     }
 
-    /// As [`put_manifest`](Self::put_manifest), where it isn't waited for blobs that somebody else sends.
-    async fn put_manifest_at_once(
-        &self,
-        endpoint: &Endpoint,
-        scope: &Scope,
-        at: &str,
-        media_type: &MediaType,
-        bytes: Bytes,
-    ) -> Result<Option<Digest>, RegistryError> {
-        self.put_manifest_in(1, endpoint, scope, at, media_type, bytes)
-            .await
-    }
-
+    /// As [`put_manifest`](Self::put_manifest), with so many tries where the registry doesn't know a blob.
     async fn put_manifest_in(
         &self,
         tries: u32,
@@ -394,6 +364,45 @@ impl BlobPush<'_> {
             self.layout.verify_blob(blob)?;
         }
         upload(BlobBytes::Disk(&source)).run().await
+    }
+}
+
+impl BlobPush<'_> {
+    /// Puts the documents in place, `top` under the reference's tag; false where the registry lacks a blob
+    /// that another manifest was said to hold.
+    async fn place(
+        &self,
+        scope: &Scope,
+        reference: &Reference,
+        top: &Descriptor,
+        documents: impl Iterator<Item = &Descriptor>,
+    ) -> Result<bool, RegistryError> {
+        let (registry, endpoint) = (self.registry, self.endpoint);
+        // Without such a manifest it may be a blob that somebody else sends at this moment.
+        let tries = match self.held {
+            Some(_) => 1,
+            None => registry.options.retry.attempts,
+        };
+        for document in documents {
+            let bytes = Bytes::from(self.layout.document(document)?);
+            let tag = reference
+                .tag()
+                .filter(|_| document.digest() == top.digest());
+            let at = tag.unwrap_or(document.digest().as_ref());
+            let (kind, put) = (document.media_type(), bytes.clone());
+            let placed = registry.put_manifest_in(tries, endpoint, scope, at, kind, put);
+            match placed.await {
+                Err(error) if self.held.is_some() && is_blob_in_the_making(&error) => {
+                    return Ok(false);
+                }
+                other => other?,
+            };
+            (self.progress)(PushEvent::Manifest {
+                digest: document.digest().clone(),
+            });
+            registry.keep_pushed(self.layout, reference, document, &bytes);
+        }
+        Ok(true)
     }
 }
 

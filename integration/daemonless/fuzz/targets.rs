@@ -222,7 +222,7 @@ fn resolver_answer(data: &[u8]) -> String {
             std::fs::write(folder.join("out").join(file), content).expect("a file");
         }
         let store = Store::at(folder.join("store")).expect("a store");
-        let read = read_answer(&folder.join("out"), &store);
+        let read = read_answer(&folder.join("out"), &Default::default(), &store);
         if let Ok(answer) = &read {
             answer.pins.check().expect("pins that were checked");
         }

@@ -17,6 +17,7 @@ use crate::cli::support::output;
 use crate::cli::support::size;
 use crate::cli::support::time;
 use crate::env_vars;
+use crate::lock::searches::{PrunedSearches, prune_searches};
 use crate::package_store::{Choice, Kept, Prune, Store, StoreError};
 use crate::scratch;
 
@@ -27,6 +28,9 @@ use crate::scratch;
 ///
 /// Layers and bytecode that were made of wheels for assembled images go by the same rules, after the
 /// packages: they can be made again.
+///
+/// So do answers to which packages an image without pins gets: they go with their packages, and those
+/// that were found before the time.
 ///
 /// Packages that a lock needs stay: any mlbuild.lock that this user has pinned or built from here, and
 /// that is still in its place. A build that needs a removed package fetches it again, from beside the
@@ -89,6 +93,7 @@ pub fn run(args: &PruneArgs) -> CommandResult {
     };
     let choice = choice?;
     let layers = layers(args, &choice)?;
+    let searches = searches(args, &choice, &store)?;
     let bytes = |files: &[Kept]| files.iter().map(|file| file.size).sum::<u64>();
     let (removed, kept) = (bytes(&choice.removed), bytes(&choice.kept));
     let left_bytes = left.iter().map(|left| left.size).sum::<u64>();
@@ -108,6 +113,10 @@ pub fn run(args: &PruneArgs) -> CommandResult {
                         "removed_bytes": layers.removed_bytes,
                         "kept": layers.kept,
                         "kept_bytes": layers.kept_bytes,
+                    },
+                    "searches": {
+                        "removed": searches.removed,
+                        "kept": searches.kept,
                     },
                     "left_by_killed": left.iter().map(|left| &left.path).collect::<Vec<_>>(),
                     "left_by_killed_bytes": left_bytes,
@@ -141,6 +150,12 @@ pub fn run(args: &PruneArgs) -> CommandResult {
                     size(layers.removed_bytes),
                     layers.kept,
                     size(layers.kept_bytes),
+                ));
+            }
+            if searches != PrunedSearches::default() {
+                output::note(&format!(
+                    "{verb} {} answers to which packages an image gets; {} kept",
+                    searches.removed, searches.kept,
                 ));
             }
             output::answer(&format!(
@@ -191,4 +206,25 @@ fn layers(args: &PruneArgs, packages: &Choice) -> Result<PrunedLayers, CommandEr
             made
         }
     })
+}
+
+/// What was found for images without pins goes with its packages.
+fn searches(
+    args: &PruneArgs,
+    packages: &Choice,
+    store: &Store,
+) -> Result<PrunedSearches, CommandError> {
+    let Some(state) = env_vars::state_dir() else {
+        return Ok(PrunedSearches::default());
+    };
+    let removed = packages.removed.iter().map(|file| file.sha256.as_str());
+    let pruned = prune_searches(
+        &state.join("resolved"),
+        args.older_than.map(SystemTime::from),
+        &removed.collect(),
+        store,
+        args.dry_run,
+    );
+    pruned
+        .map_err(|(path, error)| CommandError::environment(format!("{}: {error}", path.display())))
 }

@@ -67,12 +67,66 @@ def download(folder, requirements, *flags):
     pip("download", "-q", "--no-deps", "-d", folder, *flags, "-r", "/tmp/download.txt")
 
 
+def download_found(folder, found):
+    download(folder, ["%(name)s @ %(url)s#sha256=%(sha256)s" % f for f in found])
+
+
+def earlier_answers():
+    """Earlier answers of this base whose wheels needn't be given back: whether no library was lacking, and the
+    wheels' hashes."""
+    answers = []
+    for line in lines("known"):
+        libraries, *wheels = line.split()
+        answers.append((libraries == "all", set(wheels)))
+    return answers
+
+
+def is_looked_at(answers, found):
+    """Whether libraries were looked for before: all wheels of an earlier answer are here again, and the others have
+    no compiled files. Which library one wheel lacks another may bring, so that none may have gone."""
+    wheels = {f["sha256"]: f["file"] for f in found if f["kind"] == "wheel"}
+    new = lambda before: [OUT + "/wheels/" + wheels[sha256] for sha256 in wheels if sha256 not in before]
+    return any(
+        libraries and before.issubset(wheels) and all(os.path.exists(path) and not has_code(path) for path in new(before))
+        for libraries, before in answers
+    )
+
+
+def is_code(name):
+    return ".so" in name.rsplit("/", 1)[-1] and not name.endswith("/")
+
+
+def has_code(path):
+    import zipfile
+
+    with zipfile.ZipFile(path) as wheel:
+        return any(is_code(name) for name in wheel.namelist())
+
+
+def keep_uv(known):
+    """The wheel of uv, an input of a build: given back unless whoever asks has it."""
+    import hashlib
+    import shutil
+
+    path = uv_wheel()
+    with open(path, "rb") as file:
+        sha256 = hashlib.sha256(file.read()).hexdigest()
+    if sha256 not in known:
+        shutil.copy(path, OUT + "/uv/")
+    return {"file": os.path.basename(path), "sha256": sha256}
+
+
+def uv_wheel():
+    """The wheel of uv, as it came with the question or was downloaded."""
+    return next(iter(glob.glob("/mlbuild/uv/*.whl") + glob.glob("/tmp/uv/*.whl")), None)
+
+
 def uv_program():
     """uv from its wheel, which is an input of the build as well."""
     target = "/tmp/uv"
     import zipfile
 
-    zipfile.ZipFile(glob.glob(OUT + "/uv/*.whl")[0]).extractall(target)
+    zipfile.ZipFile(uv_wheel()).extractall(target)
     program = glob.glob(target + "/*.data/scripts/uv")[0]
     os.chmod(program, 0o755)
     return program
@@ -235,7 +289,7 @@ def lay_out_libraries(wheels):
         by_name = os.path.basename(path).startswith("nvidia_")
         with zipfile.ZipFile(path) as wheel:
             for entry in wheel.infolist():
-                if ".so" not in entry.filename.rsplit("/", 1)[-1] or entry.is_dir():
+                if not is_code(entry.filename):
                     continue
                 if not by_name:
                     wheel.extract(entry, LIBRARIES)
@@ -253,11 +307,21 @@ def main():
 
     with open(OUT + "/facts", "a") as file:
         file.write("python\t%s\npip\t%s\n" % (platform.python_version(), used.__version__))
-    pip("download", "-q", "--no-deps", "--only-binary", ":all:", "-d", OUT + "/uv", "uv==" + os.environ["UV_VERSION"])
+    if not uv_wheel():
+        pip("download", "-q", "--no-deps", "--only-binary", ":all:", "-d", "/tmp/uv", "uv==" + os.environ["UV_VERSION"])
     uv = uv_program()
     found = resolve(uv)
-    download(OUT + "/wheels", ["%(name)s @ %(url)s#sha256=%(sha256)s" % f for f in found])
-    lay_out_libraries([OUT + "/wheels/" + f["file"] for f in found if f["kind"] == "wheel"])
+    answers = earlier_answers()
+    known = set().union(*(wheels for _, wheels in answers))
+    is_known = lambda f: f["kind"] == "wheel" and f["sha256"] in known
+    download_found(OUT + "/wheels", [f for f in found if not is_known(f)])
+    if is_looked_at(answers, found):
+        with open(OUT + "/facts", "a") as file:
+            file.write("libraries\tall\n")
+    else:
+        download_found("/tmp/known", [f for f in found if is_known(f)])
+        folders = {True: "/tmp/known/", False: OUT + "/wheels/"}
+        lay_out_libraries([folders[is_known(f)] + f["file"] for f in found if f["kind"] == "wheel"])
     needs = lines("builders")
     needs += [need for f in found if f["kind"] == "source" for need in needs_of(OUT + "/wheels/" + f["file"])]
     if needs:
@@ -267,10 +331,9 @@ def main():
             if f["kind"] == "source":
                 stop("%s, which a source archive needs to be built, has no wheel" % f["name"])
             f["kind"] = "build"
-        download(OUT + "/wheels", ["%(name)s @ %(url)s#sha256=%(sha256)s" % f for f in builders])
+        download_found(OUT + "/wheels", builders)
         found += builders
-    program = os.path.basename(glob.glob(OUT + "/uv/*.whl")[0])
-    rows = [{"kind": "uv", "name": "uv", "version": os.environ["UV_VERSION"], "file": program, "sha256": ""}]
+    rows = [dict(keep_uv(known), kind="uv", name="uv", version=os.environ["UV_VERSION"])]
     with open(OUT + "/python.tsv", "w") as file:
         for f in rows + found:
             file.write("%(kind)s\t%(name)s\t%(version)s\t%(file)s\t%(sha256)s\n" % f)

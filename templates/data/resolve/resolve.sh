@@ -1,11 +1,12 @@
 # Finds out which packages an image gets, and fetches them, inside the base image itself.
 #
 # Reads /mlbuild (settings, files of the project; pins where packages that are known already have
-# to be fetched), and leaves everything in /mlbuild-out:
+# to be fetched; `known`, a line for each earlier answer of this base: `all` where no library was lacking, else
+# `some`, and the hashes of its wheels, which needn't be given back; uv/ may have the wheel of uv), and leaves everything in /mlbuild-out:
 #   debs/, apt.tsv       packages of the distribution: file, name, version, arch, sha256, size,
 #                        suite, component, path; from the package lists that apt has verified
 #   wheels/, python.tsv  Python packages: kind, name, version, file, sha256
-#   requested, facts     what apt is asked for; versions of Python and pip
+#   requested, facts     what apt is asked for; versions of Python and pip, and whether no library is lacking
 #   build.tsv, build_requested   the same for the stage that compiles, where anything is compiled
 #   missing              what no source has any more
 set -eu
@@ -167,6 +168,7 @@ if [ -n "$ENVIRONMENT" ] && [ ! -s $out/missing ]; then
         # shellcheck source=/dev/null
         . /mlbuild/libraries.sh
         libraries=$(lacking /tmp/mlbuild-libraries)
+        if [ -z "$libraries" ]; then printf 'libraries\tall\n' >> $out/facts; fi
     fi
     if [ -n "$libraries" ] && ! command -v apt-get > /dev/null; then
         say "packages look for" $libraries"; this base has no apt-get to install them"
