@@ -61,13 +61,15 @@ impl Locker<'_> {
         let answer = self
             .search(&connection.builder, &platform, self.as_of)
             .await?;
+        let has_debian = !answer.pins.apt.is_empty();
         let found = KeptSearch {
             at: Timestamp::now().as_second(),
             newest: answer.newest,
             pins: answer.pins,
             base: self.base()?.unwrap_or_default(),
             platform: platform.clone(),
-            has_libraries: answer.has_libraries,
+            // Debian packages were installed before libraries were looked for: another search may lack them.
+            has_libraries: answer.has_libraries && !has_debian,
         };
         if let Some(file) = &file {
             keep(file, &found);

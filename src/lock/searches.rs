@@ -35,7 +35,7 @@ pub(super) struct KeptSearch {
     pub(super) base: String,
     #[serde(default)]
     pub(super) platform: String,
-    /// Whether the base has every library that the packages look for.
+    /// Whether the base alone has every library that the packages look for.
     #[serde(default)]
     pub(super) has_libraries: bool,
 }
