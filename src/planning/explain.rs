@@ -102,7 +102,8 @@ impl List<'_> {
             .iter()
             .map(|asked| format!("{} ({})", asked.text, asked.origin))
             .collect();
-        let by_packages = match (spec.template, frameworks.first()) {
+        let brought = origins.template.as_ref();
+        let by_packages = match (spec.template, frameworks.first().or(brought)) {
             (TemplateName::Python, _) | (_, None) => "default".to_owned(),
             (_, Some(first)) => first.clone(),
         };
@@ -117,6 +118,7 @@ impl List<'_> {
             TemplateName::Python => "default".to_owned(),
             template => format!("the {template} template's default"),
         };
+        let gpu_default = origins.accelerator.clone().unwrap_or(gpu_default);
         let from = self.of("gpu", request.gpu.is_some(), &["gpu"], &gpu_default);
         self.add("accelerator", decided.accelerator, from);
         self.base(spec, decided);
@@ -127,6 +129,12 @@ impl List<'_> {
             self.add("CUDA", cuda, from);
         }
         self.packages(spec, decided);
+        for compiled in &origins.compiled {
+            self.add("compiled", &compiled.text, compiled.origin.clone());
+        }
+        for build in &origins.builds {
+            self.add("builder stage", &build.text, build.origin.clone());
+        }
         self.system(spec, decided);
         self.user(spec);
     }
@@ -142,12 +150,14 @@ impl List<'_> {
         let from = match (spec.base.is_some(), &self.request.launch_config) {
             (true, _) => self.of("base", self.request.base.is_some(), &["base"], "default"),
             (false, Some(file)) => format!("--launch-config {}", file.display()),
-            (false, None) => of_accelerator.unwrap_or_else(|| {
-                format!(
-                    "default for the {} template and gpu {}",
-                    spec.template, decided.accelerator
-                )
-            }),
+            (false, None) => of_accelerator
+                .or(decided.origins.base.clone())
+                .unwrap_or_else(|| {
+                    format!(
+                        "default for the {} template and gpu {}",
+                        spec.template, decided.accelerator
+                    )
+                }),
         };
         self.add("base", &decided.base, from);
     }
@@ -208,6 +218,12 @@ impl List<'_> {
                 "it lies in the project",
             );
             self.add("packages", file, from);
+        }
+        let has_files =
+            !python.requirements.is_empty() || python.pylock.is_some() || python.project.is_some();
+        if !has_files && python.packages.is_empty() {
+            let from = "no file at the project's root says which; one may lie below it";
+            self.add("packages", "none", from);
         }
         for package in &python.packages {
             let from = match request.packages.contains(package) {

@@ -42,9 +42,9 @@ DATA = pathlib.Path(__file__).resolve().parent.parent / "data" / "compat"
 MACHINES = ("x86_64", "aarch64")
 # name: (oldest release that is listed, extra that brings CUDA)
 PACKAGES = {
-    "torch": ("2.0.0", None),
-    "tensorflow": ("2.10.0", "and-cuda"),
-    "tensorflow-cpu": ("2.10.0", None),
+    "torch": ("1.7.0", None),
+    "tensorflow": ("2.5.0", "and-cuda"),
+    "tensorflow-cpu": ("2.5.0", None),
 }
 
 

@@ -52,7 +52,8 @@ fn cuda_drivers_and_gpus() {
     insta::assert_snapshot!(requirements("torch==2.6.0\n", "gpu = 'cuda'\ntarget.compute_capability = '12.0'"), @r#"torch 2.6.0 (requirements.txt:1) with CUDA 12.4 has no code for GPUs of compute capability 12.0; ask for torch 2.8.0 or newer"#);
     insta::assert_snapshot!(answer(&[], "template = 'cuda'\ncuda = '12.7'"), @r#"no NVIDIA image is known for CUDA 12.7; the nearest is 12.8; or name one: base = "nvidia/cuda:...""#);
     insta::assert_snapshot!(answer(&[], "template = 'cuda'\ncuda = '13.0'\ntarget.nvidia_driver = '570'"), @r#"CUDA 13.0 needs driver 580 or newer, not 570; ask for cuda = "12.9", the nearest that it runs, or update the driver"#);
-    insta::assert_snapshot!(answer(&[], "template = 'cuda'\npython.version = '3.10'"), @r#"NVIDIA's image for CUDA 12.8 has Python 3.12, not 3.10; ask for Python 3.12, or cuda = "12.4" for Python 3.10"#);
+    insta::assert_snapshot!(answer(&[], "template = 'cuda'\npython.version = '3.10'"), @"nvidia/cuda:12.4.1-cudnn-runtime-ubuntu22.04");
+    insta::assert_snapshot!(answer(&[], "template = 'cuda'\ncuda = '12.8'\npython.version = '3.10'"), @r#"NVIDIA's image for CUDA 12.8 has Python 3.12, not 3.10; ask for Python 3.12, or cuda = "12.4" for Python 3.10"#);
     insta::assert_snapshot!(answer(&[], "template = 'cuda'\ngpu = 'rocm'"), @r#"the cuda template has no base for gpu = "rocm", only for cuda; name a base yourself, or use the python template"#);
     insta::assert_snapshot!(requirements("torch==2.5.1\n", "gpu = 'rocm'"), @r#"no AMD image is known for torch==2.5.1 (requirements.txt:1); those known hold torch 2.10.0 (Python 3.12), 2.9.1 (Python 3.12), 2.8.0 (Python 3.12), 2.7.1 (Python 3.12), 2.6.0 (Python 3.12); or name one: base = "rocm/...""#);
 }

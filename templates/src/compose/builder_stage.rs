@@ -10,7 +10,17 @@ use super::{Composer, Decision, env_name};
 use crate::dockerfile::{
     Copy, Instruction, Mount, Purpose, Script, Word, script_operand, script_word,
 };
-use crate::spec::{Accelerator, Installer, PythonEnvironment};
+use crate::spec::{Accelerator, ImageSpec, Installer, PythonEnvironment};
+
+/// The toolkit's release and image, where nvcc is called and the base hasn't it.
+pub(super) fn toolkit_of(spec: &ImageSpec, decision: &Decision) -> Option<(String, String)> {
+    let is_cuda = decision.accelerator == Accelerator::Cuda;
+    if !decision.compiled.nvcc || !is_cuda || has_nvcc(decision.base.as_str()) {
+        return None;
+    }
+    let asked = spec.cuda.as_ref().map(|cuda| cuda.as_str());
+    Some(toolkit(asked.or(decision.cuda.as_deref())))
+}
 
 /// The stage with NVIDIA's toolkit.
 const CUDA_STAGE: &str = "mlbuild-cuda";
@@ -129,12 +139,7 @@ if [ -s open.txt ]; then {pip} wheel -q {files} --use-pep517 --no-build-isolatio
 
     /// The toolkit's release, where nvcc is called and the base hasn't it.
     fn toolkit_stage(&mut self, decision: &Decision) -> Option<String> {
-        let is_cuda = decision.accelerator == Accelerator::Cuda;
-        if !decision.compiled.nvcc || !is_cuda || has_nvcc(decision.base.as_str()) {
-            return None;
-        }
-        let asked = self.spec.cuda.as_ref().map(|cuda| cuda.as_str());
-        let (release, image) = toolkit(asked.or(decision.cuda.as_deref()));
+        let (release, image) = toolkit_of(self.spec, decision)?;
         self.file
             .section("NVIDIA's compiler; nothing of it reaches the image.");
         self.file.push(Instruction::From {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::inputs::Inputs;
 use super::{ComposeContext, Warning};
+use crate::project::manifests::Asked;
 use crate::project::{Address, SourceOnly, Span, Wanted, compiles};
 use crate::spec::{Accelerator, ImageSpec};
 use crate::tables::{Nvcc, compiled};
@@ -56,14 +57,23 @@ impl Compiled {
         self.packages.is_empty() && self.projects.is_empty()
     }
 
+    /// What is compiled, each with the place that asks for it and the reason.
+    pub fn reasons(&self) -> Vec<Asked> {
+        let packages = self.packages.iter().map(|package| Asked {
+            text: package.name.clone(),
+            origin: format!("{}: {}", package.origin, package.why),
+        });
+        let projects = self.projects.iter().map(|(folder, why)| Asked {
+            text: named(folder),
+            origin: why.clone(),
+        });
+        packages.chain(projects).collect()
+    }
+
     /// Says what is compiled where, and why.
     pub fn note(&self) -> Option<String> {
         let packages = self.packages.iter();
         let packages = packages.map(|p| format!("{} ({}: {})", p.name, p.origin, p.why));
-        let named = |folder: &str| match folder {
-            "." => "the project itself".to_owned(),
-            folder => folder.to_owned(),
-        };
         let projects = self.projects.iter();
         let projects = projects.map(|(folder, why)| format!("{} ({why})", named(folder)));
         let all: Vec<String> = packages.chain(projects).collect();
@@ -101,6 +111,14 @@ impl Compiled {
     /// Whether a project of the context is compiled.
     pub fn has_project(&self, folder: &str) -> bool {
         self.projects.iter().any(|(known, _)| known == folder)
+    }
+}
+
+/// How a project of the context is called in a sentence.
+fn named(folder: &str) -> String {
+    match folder {
+        "." => "the project itself".to_owned(),
+        folder => folder.to_owned(),
     }
 }
 

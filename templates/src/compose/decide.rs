@@ -7,7 +7,7 @@ use super::apt_names;
 use super::compiled::{self, Compiled};
 use super::frameworks::{self, Framework, Row};
 use super::inputs::{self, Inputs};
-use super::stand::Stand;
+use super::stand::{Stand, misfits};
 use super::{ComposeContext, ComposeError, SecretUse, Warning};
 use crate::spec::{Accelerator, ImageSpec, Installer, PythonEnvironment, TemplateName};
 use crate::tables::bases;
@@ -34,6 +34,8 @@ pub(super) struct Decision {
     pub compiled: Compiled,
     /// What is worth knowing about that.
     pub notes: Vec<String>,
+    /// The package that the base was chosen for, since it looks for CUDA there.
+    pub needed_by: Option<String>,
 }
 
 pub(super) fn decide(
@@ -42,7 +44,7 @@ pub(super) fn decide(
     inputs: &Inputs,
     warnings: &mut Vec<Warning>,
 ) -> Result<Decision, ComposeError> {
-    let accelerator = accelerator(spec, context);
+    let accelerator = accelerator_of(spec, context, inputs);
     let mut frameworks = frameworks::find(spec, inputs);
     let stand = Stand::choose(spec, context, inputs, accelerator, &frameworks)?;
     let carries = bases().carries(&stand.image);
@@ -64,6 +66,9 @@ pub(super) fn decide(
         });
     }
     warnings.extend(for_gpus(inputs, accelerator));
+    if let Some(python) = stand.python.as_deref().filter(|_| !inputs.locked) {
+        warnings.extend(without_wheels(inputs, python, stand.whose.as_deref()));
+    }
     let mut additions = Vec::new();
     let mut brought = None;
     for framework in &frameworks {
@@ -90,15 +95,25 @@ pub(super) fn decide(
             warnings.extend(framework.unchecked(spec, context, accelerator, from_index));
             continue;
         };
-        let cuda_of_it = framework.cuda(release);
+        let cuda_of_it = framework.cuda((version, release));
         let has_cuda = cuda_of_it.is_some();
         if accelerator == Accelerator::Cuda {
             framework.check_cuda(spec, context, (version, release))?;
             brought = brought.or(cuda_of_it);
-            if has_cuda && carries.is_some_and(|c| c.cuda) {
-                warnings.push(cuda_twice(framework, (version, release), &stand.image));
+            let is_needed = stand.needed_by.is_some();
+            if has_cuda && carries.is_some_and(|c| c.cuda) && !is_needed {
+                warnings.push(cuda_twice(
+                    spec,
+                    framework,
+                    (version, release),
+                    &stand.image,
+                ));
             }
-        } else if accelerator == Accelerator::Off && framework.name == "torch" && has_cuda {
+        } else if accelerator == Accelerator::Off
+            && framework.name == "torch"
+            && framework.build.is_none()
+            && release.cuda_bytes > 0
+        {
             warnings.push(useless_cuda(framework, (version, release)));
         }
     }
@@ -116,6 +131,7 @@ pub(super) fn decide(
         additions,
         torch_backend,
         apt: today(apt(spec, inputs), inputs, warnings),
+        needed_by: stand.needed_by,
         env: accelerator_env(spec, accelerator),
         cuda: brought.or(stand.cuda),
         base: stand.image,
@@ -152,16 +168,63 @@ fn for_gpus(inputs: &Inputs, accelerator: Accelerator) -> Option<Warning> {
             ),
         });
     }
-    let first = wanted.next().filter(|_| accelerator == Accelerator::Off)?;
+    if accelerator != Accelerator::Off {
+        return None;
+    }
+    let named = wanted.next().map(|w| (w.name.clone(), w.origin.clone()));
+    // `torch==2.1.0+cu118`, `…/auto_gptq-0.4.2+cu117-….whl`
+    let mut pinned = inputs.wanted.iter().filter(|w| {
+        let versions = w.versions.as_ref().map(ToString::to_string);
+        versions.is_some_and(|versions| is_of_cuda_build(&versions))
+    });
+    let pinned = || pinned.next().map(|w| (w.name.clone(), w.origin.clone()));
+    let mut addresses = inputs
+        .addresses
+        .iter()
+        .filter(|a| is_of_cuda_build(&a.text));
+    let address = || {
+        let address = addresses.next()?;
+        let name = address.name.clone().unwrap_or(address.repository.clone());
+        Some((name, address.origin.clone()))
+    };
+    let (name, origin) = named.or_else(pinned).or_else(address)?;
     Some(Warning {
-        message: format!(
-            "{} ({}) computes on a GPU, and this image is made for CPUs",
-            first.name, first.origin
-        ),
+        message: format!("{name} ({origin}) computes on a GPU, and this image is made for CPUs"),
         hint: Some(
             "set gpu = \"cuda\" under [image], and a base with CUDA where its wheels bring none"
                 .into(),
         ),
+    })
+}
+
+/// Releases that are asked for and have no wheels for the image's Python: what installs them compiles them,
+/// where it can at all.
+fn without_wheels(inputs: &Inputs, python: &str, whose: Option<&str>) -> Option<Warning> {
+    let misfits = misfits(inputs, python);
+    let (first, pythons) = misfits.first()?;
+    let more = match misfits.len() {
+        1 => String::new(),
+        2 => " (and 1 more package)".to_owned(),
+        count => format!(" (and {} more packages)", count - 1),
+    };
+    let versions = first.versions.as_ref().map(ToString::to_string);
+    let newest = pythons.last().copied().unwrap_or_default();
+    let place = match whose {
+        Some(_) => ", on a base that has it",
+        None => "",
+    };
+    Some(Warning {
+        message: format!(
+            "{}{} ({}) has no wheels for Python {python}{}, only for {}{more}",
+            first.name,
+            versions.unwrap_or_default().replace(' ', ""),
+            first.origin,
+            whose.unwrap_or_default(),
+            pythons.join(", "),
+        ),
+        hint: Some(format!(
+            "set python = \"{newest}\" under [image]{place}, or ask for releases of about the same time"
+        )),
     })
 }
 
@@ -178,18 +241,33 @@ fn may_replace(framework: &Framework, base: &BaseImage) -> Option<Warning> {
     })
 }
 
+/// Whether a version or the name of a wheel says that it was built for a release of CUDA: `+cu117`.
+fn is_of_cuda_build(text: &str) -> bool {
+    let text = text.replace("%2B", "+").replace("%2b", "+");
+    text.match_indices("+cu")
+        .any(|(at, found)| text[at + found.len()..].starts_with(|c: char| c.is_ascii_digit()))
+}
+
 /// That both the base and the wheels bring CUDA.
-fn cuda_twice(framework: &Framework, (version, release): Row, base: &BaseImage) -> Warning {
+fn cuda_twice(
+    spec: &ImageSpec,
+    framework: &Framework,
+    (version, release): Row,
+    base: &BaseImage,
+) -> Warning {
     let megabytes = release.cuda_bytes / 1_000_000;
     Warning {
         message: format!(
             "CUDA comes twice: {base} has it, and {} {version} brings {megabytes} MB of it in its wheels",
             framework.name
         ),
-        hint: Some(format!(
-            "use the {} template, whose base is slim, unless your own code links to CUDA",
-            template_of(framework)
-        )),
+        hint: Some(match spec.template == template_of(framework) {
+            true => "name a base without CUDA, unless your own code links to it".to_owned(),
+            false => format!(
+                "use the {} template, whose base is slim, unless your own code links to CUDA",
+                template_of(framework)
+            ),
+        }),
     }
 }
 
@@ -203,6 +281,40 @@ fn useless_cuda(framework: &Framework, (version, release): Row) -> Warning {
         ),
         hint: Some("torch_backend = \"cpu\" takes it from PyTorch's own index, with uv".into()),
     }
+}
+
+/// As [`accelerator`]; packages that were built for CPUs decide where the spec doesn't.
+pub(super) fn accelerator_of(
+    spec: &ImageSpec,
+    context: &ComposeContext,
+    inputs: &Inputs,
+) -> Accelerator {
+    match for_cpus(spec, inputs) {
+        Some(_) => Accelerator::Off,
+        None => accelerator(spec, context),
+    }
+}
+
+/// The package whose build for CPUs decides that the image is for them: PyTorch from its own index of such
+/// builds, or `tensorflow-cpu`. `None` where the spec names an accelerator, and where another framework than
+/// that one may compute on a GPU.
+pub(super) fn for_cpus(spec: &ImageSpec, inputs: &Inputs) -> Option<(String, String)> {
+    if spec.gpu.is_some() || spec.template == TemplateName::Cuda || spec.base.is_some() {
+        return None;
+    }
+    let frameworks = frameworks::find(spec, inputs);
+    let is_for_cpus = |framework: &Framework| {
+        framework.name == "tensorflow-cpu" || framework.build.as_deref() == Some("cpu")
+    };
+    let first = frameworks
+        .iter()
+        .find(|framework| !framework.is_default())?;
+    let all = frameworks.iter().all(|f| is_for_cpus(f) && !f.is_default());
+    let named = match &first.build {
+        Some(_) => format!("{}'s build for CPUs", first.name),
+        None => first.name.to_owned(),
+    };
+    all.then(|| (named, first.wanted.origin.clone()))
 }
 
 pub(crate) fn accelerator(spec: &ImageSpec, context: &ComposeContext) -> Accelerator {

@@ -89,9 +89,14 @@ impl Framework {
     }
 
     /// The CUDA that a release brings: that of the build, where one is named.
-    pub fn cuda(&self, release: &Release) -> Option<String> {
+    pub fn cuda(&self, (version, release): Row) -> Option<String> {
+        let inside = || {
+            cuda()
+                .inside_old_torch(version)
+                .filter(|_| self.name == "torch")
+        };
         match self.build.as_deref() {
-            None => release.cuda_version(),
+            None => release.cuda_version().or(inside().map(str::to_owned)),
             Some(build) => build
                 .strip_prefix("cu")
                 .filter(|d| d.len() > 2 && d.bytes().all(|b| b.is_ascii_digit()))
@@ -213,8 +218,8 @@ impl Framework {
         context: &ComposeContext,
         row: Row,
     ) -> Result<(), ComposeError> {
-        let (version, release) = row;
-        let Some(built) = self.cuda(release) else {
+        let version = row.0;
+        let Some(built) = self.cuda(row) else {
             return Ok(());
         };
         let nearest_where = |fits: &dyn Fn(&Version, &str) -> bool| {
@@ -372,7 +377,7 @@ fn build_of(versions: &VersionSpecifiers) -> Option<String> {
 }
 
 /// The same without builds: the tables have releases.
-fn public(versions: &VersionSpecifiers) -> VersionSpecifiers {
+pub(super) fn public(versions: &VersionSpecifiers) -> VersionSpecifiers {
     let text = versions.to_string();
     let parts = text
         .split(',')

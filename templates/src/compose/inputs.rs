@@ -50,6 +50,8 @@ pub(super) struct Inputs {
     pub only_pip: Option<(String, String)>,
     /// Whether some file names an index of its own.
     pub has_index: bool,
+    /// Whether some file names another index than PyTorch's own.
+    pub has_other_index: bool,
     /// PyTorch's own index that some file names: `cpu`, `cu124`.
     pub torch_index: Option<String>,
     /// Which of PyTorch's own builds a manifest takes: `cpu`, `cu124`.
@@ -163,7 +165,7 @@ fn check_choice(python: &PythonSpec, inputs: &Inputs) -> Result<(), ComposeError
     } else {
         Err(ComposeError::conflict(
             format!("{chosen} is chosen, but no project is there whose packages it is a part of"),
-            "name the project: -r pyproject.toml; or its extra in the requirements file: -e .[NAME]",
+            "name the project under requirements of [image], or its extra in the requirements file: -e .[NAME]",
         ))
     }
 }
@@ -331,7 +333,7 @@ fn agrees(
                 inputs.local[0].folder
             ),
             hint: Some(
-                "leave out --no-code (code = false), or install it when the container runs".into(),
+                "let the code be part of the image (code = true under [image]), or install it when the container runs".into(),
             ),
         });
         inputs.local.clear();
@@ -483,7 +485,7 @@ impl Reader<'_> {
                 kind: UnusedKind::default(),
                 what: "gpu: true".into(),
                 why: "which GPU isn't said there".into(),
-                next: "set gpu = \"cuda\" under [image], or give --gpu".into(),
+                next: "set gpu = \"cuda\" under [image]".into(),
             });
         }
         let (lines, found) = read_lines(self.project, &manifest.requirements, self.image)?;
@@ -526,6 +528,7 @@ impl Reader<'_> {
         inputs.hashed = inputs.hashed.take().or(found.hashed);
         inputs.only_pip = inputs.only_pip.take().or(found.only_pip);
         inputs.has_index |= found.has_index;
+        inputs.has_other_index |= found.has_other_index;
         inputs.torch_index = inputs.torch_index.take().or(found.torch_index);
         // A wheel that is named fits one Python, whatever else the project would take.
         inputs.python = found.python.or(inputs.python.take());

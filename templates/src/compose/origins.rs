@@ -4,12 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::apt_names;
-use super::decide::Decision;
+use super::builder_stage::toolkit_of;
+use super::decide::{self, Decision};
 use super::frameworks;
 use super::inputs::{self, Inputs};
+use super::stand::{allows, misfits};
 use crate::project::manifests::Asked;
-use crate::spec::{ImageSpec, Installer};
-use crate::tables::bases;
+use crate::spec::{ImageSpec, Installer, TemplateName};
+use crate::tables::{bases, framework_brought_by};
 
 /// Where the decisions come from: `requirements.txt:3`, or a sentence.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -26,6 +28,16 @@ pub struct Origins {
     pub index: Option<Asked>,
     /// Packages of the distribution that the spec doesn't name, and what each is for.
     pub apt: BTreeMap<String, String>,
+    /// Of the accelerator, where packages decided it.
+    pub accelerator: Option<String>,
+    /// Of the base, where a package decided it.
+    pub base: Option<String>,
+    /// The package that brings the template's framework, where nothing asks for that itself.
+    pub template: Option<String>,
+    /// What is compiled in a stage of its own, each with its reason.
+    pub compiled: Vec<Asked>,
+    /// What compiles it, and what builds take besides: each with the reason.
+    pub builds: Vec<Asked>,
 }
 
 pub(super) fn of(spec: &ImageSpec, decision: &Decision, inputs: &Inputs) -> Origins {
@@ -45,8 +57,51 @@ pub(super) fn of(spec: &ImageSpec, decision: &Decision, inputs: &Inputs) -> Orig
         cuda: cuda(spec, decision, &deciding),
         index: index(decision, inputs),
         apt: apt(spec, decision, inputs),
+        accelerator: decide::for_cpus(spec, inputs)
+            .map(|(package, origin)| format!("{package} ({origin})")),
+        base: decision
+            .needed_by
+            .as_ref()
+            .map(|package| format!("{package} looks for CUDA there")),
+        template: brings(spec, inputs),
+        compiled: decision.compiled.reasons(),
+        builds: builds(spec, decision),
         frameworks: deciding,
     }
+}
+
+/// The first package that brings the template's framework.
+fn brings(spec: &ImageSpec, inputs: &Inputs) -> Option<String> {
+    let framework = match spec.template {
+        TemplateName::Pytorch => "torch",
+        TemplateName::Tensorflow => "tensorflow",
+        _ => return None,
+    };
+    let mut wanted = inputs.wanted.iter();
+    let first = wanted.find(|w| framework_brought_by(&w.name) == Some(framework))?;
+    Some(format!(
+        "{} ({}) brings {framework}",
+        first.name, first.origin
+    ))
+}
+
+/// What the builder stage has.
+fn builds(spec: &ImageSpec, decision: &Decision) -> Vec<Asked> {
+    let compiled = &decision.compiled;
+    if compiled.is_empty() {
+        return Vec::new();
+    }
+    let asked = |text: &str, origin: &str| Asked {
+        text: text.to_owned(),
+        origin: origin.to_owned(),
+    };
+    let mut builds = vec![asked("build-essential", "what is compiled takes it")];
+    if let Some((_, image)) = toolkit_of(spec, decision) {
+        builds.push(asked(&image, "its nvcc is called"));
+    }
+    let apt = compiled.apt.iter();
+    builds.extend(apt.map(|package| asked(package, "a build takes it")));
+    builds
 }
 
 /// Every Python package that is asked for, by name.
@@ -66,6 +121,9 @@ fn named(asked: &[Asked]) -> String {
     Vec::from_iter(named).join(", ")
 }
 
+/// Packages that a sentence names at most.
+const NAMED: usize = 3;
+
 fn python(
     spec: &ImageSpec,
     decision: &Decision,
@@ -75,13 +133,31 @@ fn python(
     if spec.python.version.is_some() {
         return None;
     }
-    let is_default = decision.python.as_ref() == Some(&bases().python);
+    let default = &bases().python;
+    let is_default = decision.python.as_ref() == Some(default);
+    let mut bounds = frameworks.to_vec();
+    bounds.extend(
+        misfits(inputs, default)
+            .into_iter()
+            .map(|(wanted, _)| Asked {
+                text: wanted.name.clone(),
+                origin: wanted.origin.clone(),
+            }),
+    );
+    let more = match bounds.len().saturating_sub(NAMED) {
+        0 => "",
+        _ => " and others",
+    };
+    bounds.truncate(NAMED);
+    let wheels = format!("what {}{more} has wheels for", named(&bounds));
+    let within = |wish: &Asked| allows(&wish.text, default) && !is_default;
     Some(match (&inputs.python, &decision.python) {
         (_, None) => "the base's own".to_owned(),
+        (Some(wish), _) if within(wish) && !bounds.is_empty() => wheels,
         (Some(wish), _) => format!("{} ({})", wish.origin, wish.text),
         (None, _) if is_default => "default".to_owned(),
-        _ if frameworks.is_empty() => "the base".to_owned(),
-        _ => format!("what {} has wheels for", named(frameworks)),
+        _ if bounds.is_empty() => "the base".to_owned(),
+        _ => wheels,
     })
 }
 
@@ -119,10 +195,16 @@ fn index(decision: &Decision, inputs: &Inputs) -> Option<Asked> {
             format!("PyTorch's own index {backend} for torch"),
             "gpu and torch's version",
         ),
-        (None, Some(index)) => asked(
-            format!("PyTorch's own index {index}"),
-            "the requirements files",
-        ),
+        (None, Some(index)) => {
+            let others = match inputs.has_other_index {
+                true => ", and the others that the files name",
+                false => "",
+            };
+            asked(
+                format!("PyTorch's own index {index}{others}"),
+                "the requirements files",
+            )
+        }
         _ if inputs.has_index => asked(
             "the indexes that the files name, besides the usual one".to_owned(),
             "the requirements files",

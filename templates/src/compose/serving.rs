@@ -23,7 +23,7 @@ pub(super) fn compose(
     if !inputs.is_empty() {
         return Err(ComposeError::conflict(
             "a serving image holds the model server alone, but Python packages are asked for",
-            "leave the packages out, or describe an image of your own without --serve or [image.serve]",
+            "leave the packages out, or describe an image of your own without [image.serve]",
         ));
     }
     let accelerator = match spec.gpu {
@@ -79,6 +79,7 @@ pub(super) fn compose(
         apt: Default::default(),
         env,
         cuda: None,
+        needed_by: None,
     };
     composer.finish(decision, PackageRequest::default(), warnings)
 }

@@ -1,11 +1,12 @@
 //! The base that an image stands on: what the user names, else what the tables say for the
 //! accelerator and the frameworks.
 
-use super::frameworks::Framework;
+use super::frameworks::{Framework, public};
 use super::inputs::Inputs;
 use super::{ComposeContext, ComposeError};
+use crate::project::Wanted;
 use crate::spec::{Accelerator, ImageSpec, TemplateName};
-use crate::tables::{CudaBase, RocmImage, bases, cuda, rocm};
+use crate::tables::{CudaBase, RocmImage, bases, cuda, pythons_with_wheels, rocm};
 use crate::value::BaseImage;
 
 /// The base and what is known of it.
@@ -17,6 +18,8 @@ pub(super) struct Stand {
     pub whose: Option<String>,
     /// The CUDA release that it has, as far as it is known.
     pub cuda: Option<String>,
+    /// The package that it was chosen for, since it looks for CUDA there: name and place.
+    pub needed_by: Option<String>,
 }
 
 impl Stand {
@@ -38,6 +41,7 @@ impl Stand {
                 python: asked,
                 whose: None,
                 cuda: None,
+                needed_by: None,
             });
         }
         let table = bases();
@@ -61,9 +65,10 @@ impl Stand {
             return amd(framework, asked.as_deref());
         }
         if accelerator == Accelerator::Cuda
-            && let Some(release) = nvidia_cuda(spec, context, inputs, frameworks)
+            && let Some((release, needed_by)) = nvidia_cuda(spec, context, inputs, frameworks)
         {
-            return nvidia(&release, spec, asked.as_deref());
+            let stand = nvidia(&release, spec, asked.as_deref())?;
+            return Ok(Self { needed_by, ..stand });
         }
         let python = match asked {
             Some(python) => python,
@@ -80,6 +85,7 @@ impl Stand {
             python: text.contains("{python}").then_some(python),
             whose: None,
             cuda: None,
+            needed_by: None,
         })
     }
 }
@@ -96,14 +102,12 @@ fn common_python(
     let is_for = |python: &str| wish.is_none_or(|wish| allows(&wish.text, python));
     let fits =
         |python: &&String| is_for(python) && frameworks.iter().all(|f| f.runs_on(context, python));
-    if fits(&default) {
-        return Ok(default.clone());
-    }
-    let known = frameworks.iter().find(|f| !f.runs_on(context, default));
-    let of_frameworks = known.map(|f| f.pythons(context));
-    let candidates = of_frameworks.unwrap_or_else(|| PYTHONS.map(str::to_owned).into());
-    if let Some(python) = candidates.iter().find(fits) {
-        return Ok(python.clone());
+    // Those that will do, and of them the one for which the most packages have wheels.
+    let all = PYTHONS.map(str::to_owned);
+    let mut first: Vec<&String> = std::iter::once(default).chain(&all).filter(fits).collect();
+    first.sort_by_key(|python| misfits(inputs, python).len());
+    if let Some(python) = first.first() {
+        return Ok((*python).clone());
     }
     let mut asked: Vec<String> = frameworks.iter().map(Framework::asked).collect();
     asked.extend(wish.map(|wish| format!("Python {} ({})", wish.text, wish.origin)));
@@ -117,15 +121,32 @@ fn common_python(
     };
     Err(ComposeError::conflict(
         what,
-        "ask for releases of about the same time, or for one Python: --python 3.12",
+        "ask for releases of about the same time, or for one Python: python = \"3.12\" under [image]",
     ))
+}
+
+/// Packages besides the frameworks of which no release that is asked for has wheels for a Python version, and
+/// those that they have them for. Of packages that the tables don't know nothing is said.
+pub(super) fn misfits<'a>(
+    inputs: &'a Inputs,
+    python: &str,
+) -> Vec<(&'a Wanted, Vec<&'static str>)> {
+    let wanted = inputs.wanted.iter().filter_map(|wanted| {
+        let versions = wanted
+            .versions
+            .as_ref()
+            .filter(|versions| !versions.is_empty())?;
+        let pythons = pythons_with_wheels(&wanted.name, &public(versions))?;
+        (!pythons.contains(&python)).then_some((wanted, pythons))
+    });
+    wanted.collect()
 }
 
 /// Python versions that bases have, in the order in which they are tried.
 const PYTHONS: [&str; 7] = ["3.13", "3.12", "3.11", "3.10", "3.9", "3.14", "3.8"];
 
 /// Whether some patch release of a Python version is among the versions that are asked for.
-fn allows(wish: &str, python: &str) -> bool {
+pub(super) fn allows(wish: &str, python: &str) -> bool {
     let Ok(versions) = wish.parse::<pep440_rs::VersionSpecifiers>() else {
         return true;
     };
@@ -135,23 +156,74 @@ fn allows(wish: &str, python: &str) -> bool {
         .any(|version| versions.contains(&version))
 }
 
-/// The CUDA release that an NVIDIA base is needed for, if one is.
+/// The CUDA release that an NVIDIA base is needed for, if one is, and the package that needs it.
 fn nvidia_cuda(
     spec: &ImageSpec,
     context: &ComposeContext,
     inputs: &Inputs,
     frameworks: &[Framework],
-) -> Option<String> {
+) -> Option<(String, Option<String>)> {
     let tensorflow = frameworks.iter().find(|f| f.name == "tensorflow");
     let old = tensorflow.and_then(|f| cuda().for_old_tensorflow(f.release(context, None)?.0));
-    let needed = spec.template == TemplateName::Cuda
-        || inputs.wanted.iter().any(|w| cuda().needs_base(&w.name));
     let asked = spec.cuda.as_ref().map(|c| c.as_str());
-    match old {
-        Some(old) => Some(asked.unwrap_or(old).to_owned()),
-        None if needed => Some(asked.unwrap_or(&bases().cuda).to_owned()),
-        None => None,
+    let named = |name: &str, origin: &str| Some(format!("{name} ({origin})"));
+    if let (Some(old), Some(framework)) = (old, tensorflow) {
+        let needed_by = named(framework.name, &framework.wanted.origin);
+        return Some((asked.unwrap_or(old).to_owned(), needed_by));
     }
+    let mut needing = inputs.wanted.iter().filter_map(|wanted| {
+        let row = cuda().needs_base(&wanted.name, wanted.versions.as_ref())?;
+        Some((wanted, row.major.as_deref()))
+    });
+    let first = needing.next();
+    if spec.template != TemplateName::Cuda && first.is_none() {
+        return None;
+    }
+    let needed_by = first.and_then(|(wanted, _)| named(&wanted.name, &wanted.origin));
+    // What another index has under the same name may be built for another CUDA.
+    let major = first
+        .and_then(|(_, major)| major)
+        .filter(|_| !inputs.has_index);
+    let release = match asked {
+        Some(asked) => asked.to_owned(),
+        None => fitting_base(spec, context, inputs, frameworks, major),
+    };
+    Some((release, needed_by))
+}
+
+/// The CUDA release of the base that fits best what is known: the major that a package is built for, the Python
+/// that is asked for, and the wheels of the packages. The table's own goes first, then newer before older ones.
+fn fitting_base(
+    spec: &ImageSpec,
+    context: &ComposeContext,
+    inputs: &Inputs,
+    frameworks: &[Framework],
+    major: Option<&str>,
+) -> String {
+    let default = &bases().cuda;
+    let asked = spec.python.version.as_ref().map(|v| v.minor());
+    let wish = inputs.python.as_ref();
+    let misses = |row: &&CudaBase| {
+        let other_major = major.is_some_and(|major| row.cuda.split('.').next() != Some(major));
+        let other_python = match &asked {
+            Some(asked) => *asked != row.python,
+            None => wish.is_some_and(|wish| !allows(&wish.text, &row.python)),
+        };
+        let without = frameworks
+            .iter()
+            .filter(|f| !f.runs_on(context, &row.python));
+        (
+            other_major,
+            other_python,
+            without.count(),
+            misfits(inputs, &row.python).len(),
+            row.cuda != *default,
+        )
+    };
+    let newest_first = cuda().bases().iter().rev();
+    newest_first
+        .min_by_key(misses)
+        .map_or(default.clone(), |row| row.cuda.clone())
 }
 
 fn nvidia(release: &str, spec: &ImageSpec, python: Option<&str>) -> Result<Stand, ComposeError> {
@@ -212,6 +284,7 @@ fn nvidia(release: &str, spec: &ImageSpec, python: Option<&str>) -> Result<Stand
         image: image.parse().expect("the table is checked"),
         python: Some(row.python.clone()),
         cuda: Some(row.cuda.clone()),
+        needed_by: None,
     })
 }
 
@@ -251,5 +324,6 @@ fn amd(framework: &Framework, python: Option<&str>) -> Result<Stand, ComposeErro
         python: Some(row.python.clone()),
         whose: Some(format!(", which {} has", row.image)),
         cuda: None,
+        needed_by: None,
     })
 }

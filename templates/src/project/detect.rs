@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 
-use super::aside;
+use super::aside::{self, DockerfileName};
 use super::lists::{Lists, fitting};
 use super::manifests::{self, Choice, Kind, Manifest, Unused};
 use super::{
@@ -14,6 +14,7 @@ use super::{
 };
 use crate::dockerfile::shell_quote;
 use crate::spec::{Accelerator, TemplateName};
+use crate::tables::framework_brought_by;
 use crate::value::{AptPackage, ContextPath, ContextPattern, PythonVersion};
 
 /// What a project's folder holds.
@@ -79,6 +80,11 @@ impl fmt::Display for Finding {
             None => Ok(()),
         }
     }
+}
+
+/// Whether a Dockerfile is the one that builders look for where none is named.
+fn is_plain(name: &str) -> bool {
+    ["dockerfile", "containerfile"].contains(&name.to_lowercase().as_str())
 }
 
 /// What to type so that a Dockerfile is built.
@@ -161,14 +167,35 @@ pub fn detect_chosen(folder: &Path, choice: Choice) -> ProjectFacts {
         .map(|name| (*name).to_owned())
         .collect();
     facts.packages = wanted.into_iter().map(|w| w.name).collect();
+    facts.template = template(folder, &facts);
     let wants = |name: &str| facts.packages.contains(name);
-    facts.template = match () {
-        () if wants("torch") => TemplateName::Pytorch,
-        () if wants("tensorflow") || wants("tensorflow-cpu") => TemplateName::Tensorflow,
-        () => TemplateName::Python,
-    };
     facts.gui = WINDOWS.iter().any(|name| wants(name));
     facts
+}
+
+/// The template that fits a project: of the framework that it asks for, else that its own build imports, else
+/// that one of its packages brings.
+fn template(folder: &Path, facts: &ProjectFacts) -> TemplateName {
+    let wants = |name: &str| facts.packages.contains(name);
+    let brings = |framework: &str| {
+        let mut packages = facts.packages.iter();
+        packages.any(|name| framework_brought_by(name) == Some(framework))
+    };
+    let is_built = facts
+        .findings
+        .iter()
+        .any(|found| found.used && ["setup.py", "pyproject.toml"].contains(&&*found.file));
+    let build_takes_torch = || {
+        let compiled = super::compiles(folder, ".").filter(|_| is_built);
+        compiled.is_some_and(|compiled| compiled.needs.iter().any(|need| need == "torch"))
+    };
+    match () {
+        () if wants("torch") => TemplateName::Pytorch,
+        () if wants("tensorflow") || wants("tensorflow-cpu") => TemplateName::Tensorflow,
+        () if build_takes_torch() || brings("torch") => TemplateName::Pytorch,
+        () if brings("tensorflow") => TemplateName::Tensorflow,
+        () => TemplateName::Python,
+    }
 }
 
 impl ProjectFacts {
@@ -180,9 +207,7 @@ impl ProjectFacts {
             || !self.alternatives.is_empty()
             || !self.apt.is_empty();
         match self.dockerfiles.as_slice() {
-            [only] if !says_packages && (only == "Dockerfile" || only == "Containerfile") => {
-                Some(only)
-            }
+            [only] if !says_packages && is_plain(only) => Some(only),
             _ => None,
         }
     }
@@ -363,8 +388,14 @@ impl Look<'_> {
             Some(Source::Several(files)) => files.first().map_or("", String::as_str),
         }
         .to_owned();
+        let is_of_lists = matches!(source, None | Some(Source::Lists));
         self.use_source(source, &lists);
         for (file, why) in lists.left {
+            // What was decided among the lists says nothing where none of them is used.
+            let why = match is_of_lists {
+                true => why,
+                false => format!("{chosen} says which packages there are"),
+            };
             self.unused(&file, &why, &to_use(&file));
         }
         for file in lists.used.iter().chain(&lists.alternatives) {
@@ -694,11 +725,16 @@ impl Look<'_> {
         inputs
             .iter()
             .for_each(|input| self.used(input, "its versions"));
-        for local in local.into_iter().filter(|local| local.folder != ".") {
-            self.used(
-                &local.folder,
-                &format!("{} names it: it is installed with the code", local.origin),
-            );
+        for local in local {
+            let why = format!("{} names it: it is installed with the code", local.origin);
+            if local.folder != "." {
+                self.used(&local.folder, &why);
+            } else if local.origin != file {
+                ["pyproject.toml", "setup.py"]
+                    .into_iter()
+                    .filter(|name| self.folder.join(name).is_file())
+                    .for_each(|name| self.used(name, &why));
+            }
         }
         self.lists(&files);
         for part in unused {
@@ -801,10 +837,12 @@ impl Look<'_> {
     /// Dockerfiles, further environments, constraints, and what other tools read.
     fn others(&mut self) {
         for name in self.names.clone() {
-            let is_dockerfile = name == "Dockerfile"
-                || name.starts_with("Dockerfile.") && !name.ends_with(".dockerignore")
-                || name == "Containerfile";
-            if is_dockerfile {
+            let dockerfile = Some(&name).filter(|name| !name.contains('/'));
+            let dockerfile = dockerfile.and_then(|name| aside::dockerfile(name));
+            if dockerfile == Some(DockerfileName::Unfilled) {
+                let (why, next) = aside::unfilled();
+                self.unused(&name, &why, &next);
+            } else if dockerfile.is_some() {
                 self.facts.dockerfiles.push(name.clone());
                 let next = to_build(&name);
                 self.unused(&name, "the image is composed from a template", &next);
@@ -823,14 +861,123 @@ impl Look<'_> {
                 self.oddly_named(&name);
             }
         }
-        for (file, why, next) in aside::below(self.folder) {
+        self.notebooks();
+        for path in aside::unfetched(self.folder) {
+            let next = format!(
+                "fetch it: git submodule update --init {}",
+                shell_quote(&path)
+            );
+            self.unused(
+                &path,
+                "it is a git submodule that isn't there, so the image lacks its code",
+                &next,
+            );
+        }
+        self.below();
+    }
+
+    /// Notebooks that install packages when they run, in one line.
+    fn notebooks(&mut self) {
+        let found = aside::notebooks(self.folder);
+        let Some((first, others)) = found.split_first() else {
+            return;
+        };
+        let more = match others.len() {
+            0 => String::new(),
+            more => format!(", and {more} notebooks more"),
+        };
+        self.unused(
+            first,
+            &format!("its cells install packages{more}, and no cell is run"),
+            "list the packages in a requirements file",
+        );
+        self.aside();
+    }
+
+    /// The last finding lies where nothing is amiss without it.
+    fn aside(&mut self) {
+        if let Some(last) = self.facts.findings.last_mut() {
+            last.is_aside = true;
+        }
+    }
+
+    /// What lies in folders below the root.
+    fn below(&mut self) {
+        let mut installed = self.seen.clone();
+        installed.extend(self.found.iter().cloned());
+        installed.extend(self.in_uv_lock());
+        let is_used = |path: &str| installed.contains(path);
+        let below = aside::Below::of(self.folder, &is_used);
+        for (file, why, next) in below.found {
             self.unused(&file, &why, &next);
         }
-        if let Some((why, next)) = aside::further_below(self.folder) {
+        self.namesakes(&below.projects, &installed);
+        if let Some((why, next)) = aside::further_below(self.folder, &is_used) {
             self.unused("further folders", &why, &next);
-            if let Some(last) = self.facts.findings.last_mut() {
-                last.is_aside = true;
+            self.aside();
+        }
+    }
+
+    /// Folders of which `uv.lock` says that they are installed with the project.
+    fn in_uv_lock(&self) -> BTreeSet<String> {
+        if !self
+            .facts
+            .findings
+            .iter()
+            .any(|f| f.used && f.file == "uv.lock")
+        {
+            return BTreeSet::new();
+        }
+        let lock: toml::Table = self.text("uv.lock").parse().unwrap_or_default();
+        let packages = lock.get("package").and_then(toml::Value::as_array);
+        let sources = packages
+            .into_iter()
+            .flatten()
+            .filter_map(|package| package.get("source"));
+        let folders = sources.filter_map(|source| {
+            let kinds = ["editable", "virtual", "directory"];
+            kinds.iter().find_map(|kind| source.get(kind)?.as_str())
+        });
+        folders.map(str::to_owned).collect()
+    }
+
+    /// Projects of the folder that the packages ask for by name, and that come from the package index all the
+    /// same: whoever owns the name there decides what is installed.
+    fn namesakes(&mut self, projects: &[(String, String)], installed: &BTreeSet<String>) {
+        let itself = manifests::name_of(self.folder, ".").map(|name| (".".to_owned(), name));
+        let by_name: Vec<(String, String, String)> = projects
+            .iter()
+            .chain(&itself)
+            .filter(|(folder, _)| folder == "." || !installed.contains(folder))
+            .filter_map(|(folder, name)| {
+                let wanted = self
+                    .wanted
+                    .iter()
+                    .find(|w| w.name == *name && w.versions.is_some())?;
+                Some((folder.clone(), name.clone(), wanted.origin.clone()))
+            })
+            .collect();
+        for (folder, name, origin) in by_name {
+            // The extras of a project name it.
+            if folder == "." && !origin_is_elsewhere(&origin) {
+                continue;
             }
+            let (what, path) = match folder.as_str() {
+                "." => (format!("{name} (the project itself)"), ".".to_owned()),
+                _ => (folder.clone(), format!("./{folder}")),
+            };
+            self.found(
+                &what,
+                false,
+                &format!(
+                    "{} asks for {name}, which is taken from the package index",
+                    origin.replace(':', " line ")
+                ),
+                Some(format!(
+                    "to install that one: a line -e {} in a requirements file",
+                    shell_quote(&path)
+                )),
+            );
         }
     }
 
@@ -872,6 +1019,19 @@ impl Look<'_> {
             );
         }
     }
+}
+
+/// Whether a place isn't one of the files that describe the project itself, whose extras name it.
+fn origin_is_elsewhere(origin: &str) -> bool {
+    let file = origin.rsplit_once(':').map_or(origin, |(file, _)| file);
+    ![
+        "pyproject.toml",
+        "setup.py",
+        "setup.cfg",
+        "uv.lock",
+        "pylock.toml",
+    ]
+    .contains(&file)
 }
 
 /// Why none of several is used.
@@ -1292,6 +1452,183 @@ mod tests {
         for beside in ["requirements.txt", "Dockerfile.gpu", "apt.txt"] {
             let facts = found(&[("Dockerfile", "FROM x\n"), (beside, "six\n")]);
             assert_eq!(facts.lone_dockerfile(), None, "{beside}");
+        }
+    }
+
+    /// What is said of a folder, a line a finding.
+    fn said(files: &[(&str, &str)]) -> Vec<String> {
+        let facts = found(files);
+        facts.findings.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn what_lies_below_is_named_by_what_it_is() {
+        let setup = "from setuptools import setup\nsetup(name=\"lib\")\n";
+        for (file, text, line) in [
+            (
+                "inner/my_requirements.txt",
+                "six\n",
+                "inner/my_requirements.txt: not used: it lies in a folder of its own; to use it: -r inner/my_requirements.txt",
+            ),
+            (
+                "env/se3.yml",
+                "name: x\ndependencies:\n- numpy\n",
+                "env/se3.yml: not used: it lies in a folder of its own; to use it: -r env/se3.yml",
+            ),
+            (
+                "requirements/env_gpu.yml",
+                "dependencies:\n- numpy\n",
+                "requirements/env_gpu.yml: not used: it lies in a folder of its own; to use it: -r requirements/env_gpu.yml",
+            ),
+            (
+                "dependencies/required.txt",
+                "six\n",
+                "dependencies/required.txt: not used: it lies in a folder of its own; to use it: -r dependencies/required.txt",
+            ),
+            (
+                "lib/setup.py",
+                setup,
+                "lib/setup.py: not used: it is a project of its own, and nothing asks for it; to install it with the code: a line -e ./lib in a requirements file",
+            ),
+            (
+                "docker/gpu.Dockerfile",
+                "FROM x\n",
+                "docker/gpu.Dockerfile: not used: it lies in a folder of its own; to build it as it is: mlbuild image -f docker/gpu.Dockerfile",
+            ),
+            (
+                "dockerfile-gpu",
+                "FROM x\n",
+                "dockerfile-gpu: not used: the image is composed from a template; to build it as it is: mlbuild image -f dockerfile-gpu",
+            ),
+            (
+                "Dockerfile.train.tmpl",
+                "FROM #X#\n",
+                "Dockerfile.train.tmpl: not used: it is a template of a Dockerfile, which another tool fills in; fill it in, and build what comes out: mlbuild image -f Dockerfile",
+            ),
+            (
+                "utils/docker/Dockerfile",
+                "FROM x\n",
+                "further folders: not used: 1 manifest lies there: utils/docker/Dockerfile; to build one as it is: mlbuild image -f FOLDER/Dockerfile",
+            ),
+            (
+                "scripts/setup.sh",
+                "conda install x\n",
+                "scripts/setup.sh: not used: it installs packages when it is run, and scripts aren't run; list its packages in a requirements file, or run it: run = [{ command = \"sh scripts/setup.sh\", when = \"after-code\" }] under [image]",
+            ),
+            (
+                ".gitmodules",
+                "[submodule \"a\"]\n\tpath = third_party/a\n\turl = https://h/a.git\n",
+                "third_party/a: not used: it is a git submodule that isn't there, so the image lacks its code; fetch it: git submodule update --init third_party/a",
+            ),
+            (
+                "a.ipynb",
+                "{\"source\": [\"%pip install x\"]}",
+                "a.ipynb: not used: its cells install packages, and no cell is run; list the packages in a requirements file",
+            ),
+        ] {
+            assert_eq!(said(&[(file, text)]), [line], "{file}");
+        }
+        // Data, and what tools alone read.
+        for (file, text) in [
+            ("configs/model.yml", "dependencies: x\n"),
+            ("notes/list.txt", "six\n"),
+            ("tool/pyproject.toml", "[tool.ruff]\n"),
+        ] {
+            assert_eq!(said(&[(file, text)]), [""; 0], "{file}");
+        }
+    }
+
+    #[test]
+    fn a_project_of_the_folder_that_the_index_is_asked_for_is_named() {
+        let root = (
+            "setup.py",
+            "setup(name='root', install_requires=['torch', 'se3-transformer'])\n",
+        );
+        let inner = ("env/SE3/setup.py", "setup(name='SE3_Transformer')\n");
+        let lines = said(&[root, inner]);
+        let named = "env/SE3: not used: setup.py line 1 asks for se3-transformer, which is taken from the package index; to install that one: a line -e ./env/SE3 in a requirements file";
+        assert!(lines.iter().any(|line| line == named), "{lines:?}");
+        // A requirements file that names it has it installed.
+        let list = ("requirements.txt", "torch\nse3-transformer\n-e ./env/SE3\n");
+        assert!(
+            !said(&[list, inner])
+                .iter()
+                .any(|line| line.contains("taken from the package index"))
+        );
+        let own = ("environment.yml", "dependencies: [scipy]\n");
+        let itself = (
+            "setup.py",
+            "setup(name='scipy', install_requires=['numpy'])\n",
+        );
+        let lines = said(&[own, itself]);
+        assert!(
+            lines.iter().any(|line| line.starts_with(
+                "scipy (the project itself): not used: environment.yml line 1 asks for scipy"
+            )),
+            "{lines:?}"
+        );
+    }
+
+    #[test]
+    fn what_is_installed_from_the_folder_is_never_called_unused() {
+        let setup = "from setuptools import setup\nsetup(name='x', install_requires=['numpy'])\n";
+        let environment = (
+            "environment.yaml",
+            "dependencies:\n- numpy\n- pip:\n  - -e .\n",
+        );
+        let lines = said(&[environment, ("setup.py", setup)]);
+        assert!(
+            lines
+                .iter()
+                .any(|line| line.starts_with("setup.py: used: environment.yaml")),
+            "{lines:?}"
+        );
+        let list = ("requirements.txt", "-e ./lib\n");
+        let lines = said(&[list, ("lib/setup.py", setup)]);
+        assert!(
+            !lines.iter().any(|line| line.contains("not used")),
+            "{lines:?}"
+        );
+    }
+
+    #[test]
+    fn lists_that_others_take_in_are_no_alternatives() {
+        let facts = found(&[
+            ("requirements/_base.txt", "six\n"),
+            (
+                "requirements/requirements_nvidia.txt",
+                "-r _base.txt\ntorch\n",
+            ),
+            ("requirements/requirements_cpu.txt", "-r _base.txt\ntorch\n"),
+        ]);
+        assert_eq!(
+            facts.alternatives,
+            [
+                "requirements/requirements_cpu.txt",
+                "requirements/requirements_nvidia.txt"
+            ]
+        );
+        let facts = found(&[
+            ("requirements/lists.txt", "six\n"),
+            ("requirements/all.txt", "-r lists.txt\ntorch\n"),
+        ]);
+        assert_eq!(facts.requirements[0].as_str(), "requirements/all.txt");
+    }
+
+    #[test]
+    fn a_framework_that_a_package_brings_decides_the_template() {
+        for (file, text, template) in [
+            ("requirements.txt", "torchvision\n", TemplateName::Pytorch),
+            ("requirements.txt", "ultralytics\n", TemplateName::Pytorch),
+            ("requirements.txt", "tf-keras\n", TemplateName::Tensorflow),
+            ("requirements.txt", "numpy\n", TemplateName::Python),
+            (
+                "setup.py",
+                "from torch.utils.cpp_extension import CUDAExtension\nsetup(name='x', ext_modules=[CUDAExtension('a', [])])\n",
+                TemplateName::Pytorch,
+            ),
+        ] {
+            assert_eq!(found(&[(file, text)]).template, template, "{text}");
         }
     }
 }

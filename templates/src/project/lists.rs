@@ -80,7 +80,7 @@ impl Lists {
                 }
             }
         } else {
-            lists.choose(root);
+            lists.choose(folder, root);
         }
         let inner = in_folder(folder);
         if !lists.used.is_empty() || !lists.alternatives.is_empty() {
@@ -98,16 +98,32 @@ impl Lists {
                 lists.left.extend(others.map(|name| (name, why.clone())));
                 lists.used.push(main);
             }
-            None => lists.choose(inner),
+            None => lists.choose(folder, inner),
         }
         lists
     }
 
     /// One of several of which none is the main one.
-    fn choose(&mut self, files: Vec<String>) {
+    fn choose(&mut self, folder: &Path, files: Vec<String>) {
         let (aside, main): (Vec<String>, Vec<String>) = files
             .into_iter()
             .partition(|name| words(name).any(|word| ASIDE.contains(&word.as_str())));
+        // What another one takes in isn't an alternative to it.
+        let included: BTreeSet<String> = main
+            .iter()
+            .flat_map(|file| includes(folder, file))
+            .collect();
+        let (taken_in, main): (Vec<String>, Vec<String>) =
+            main.into_iter().partition(|name| included.contains(name));
+        let main = match main.is_empty() {
+            true => taken_in,
+            false => {
+                let why = "other requirements files take it in";
+                self.left
+                    .extend(taken_in.into_iter().map(|name| (name, why.to_owned())));
+                main
+            }
+        };
         let why = "by its name it isn't for running the project";
         self.left
             .extend(aside.into_iter().map(|name| (name, why.to_owned())));
@@ -116,6 +132,24 @@ impl Lists {
             _ => self.alternatives.extend(main),
         }
     }
+}
+
+/// The requirements files that one includes, by their paths from the project's folder.
+fn includes(folder: &Path, file: &str) -> Vec<String> {
+    let text = super::manifests::text_of(folder, file).unwrap_or_default();
+    let included = text.lines().filter_map(|line| {
+        let rest = line
+            .trim()
+            .strip_prefix("-r")
+            .or(line.trim().strip_prefix("--requirement"))?;
+        let name = rest.split('#').next()?.trim_matches(['=', ' ', '\t']);
+        let beside = match file.rsplit_once('/') {
+            Some((inner, _)) => format!("{inner}/{name}"),
+            None => name.to_owned(),
+        };
+        Some(super::requirements::normalize(&beside))
+    });
+    included.collect()
 }
 
 /// The one of several that fits an accelerator, if exactly one does.

@@ -1,8 +1,9 @@
 //! `data/compat/cuda.toml`: drivers, GPUs, and NVIDIA's base images.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use pep440_rs::Version;
+use pep440_rs::{Version, VersionSpecifiers};
 use serde::Deserialize;
 
 use crate::value::DriverVersion;
@@ -15,7 +16,9 @@ pub struct CudaTables {
     sm: Vec<Sm>,
     base: Vec<CudaBase>,
     tensorflow: Vec<OldTensorflow>,
-    needs_base: NeedsBase,
+    torch: Vec<OldTorch>,
+    torch_builds: BTreeMap<String, Vec<String>>,
+    needs_base: Vec<NeedsBase>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -49,7 +52,12 @@ impl CudaBase {
     /// The image with the whole toolkit, nvcc among it, on an older C library than any of our bases has.
     pub fn toolkit(&self) -> String {
         let number = self.tag.split('-').next().unwrap_or_default();
-        format!("nvidia/cuda:{number}-devel-ubuntu22.04")
+        // The oldest releases aren't made for a newer distribution.
+        let of = match self.tag.ends_with("ubuntu20.04") {
+            true => "ubuntu20.04",
+            false => "ubuntu22.04",
+        };
+        format!("nvidia/cuda:{number}-devel-{of}")
     }
 }
 
@@ -63,8 +71,21 @@ struct OldTensorflow {
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct NeedsBase {
-    packages: Vec<String>,
+struct OldTorch {
+    from: Version,
+    below: Version,
+    cuda: String,
+}
+
+/// A package that loads CUDA's libraries from the base.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NeedsBase {
+    package: String,
+    /// The first release that the row isn't about.
+    below: Option<Version>,
+    /// The CUDA major that it is built for, where it is for one.
+    pub major: Option<String>,
 }
 
 /// The table that this build of mlbuild ships.
@@ -113,9 +134,46 @@ impl CudaTables {
             .map(|row| row.cuda.as_str())
     }
 
-    /// Whether a package loads CUDA's libraries from the base.
-    pub fn needs_base(&self, package: &str) -> bool {
-        self.needs_base.packages.iter().any(|p| p == package)
+    /// The CUDA inside the wheels of a PyTorch whose metadata doesn't name it.
+    pub fn inside_old_torch(&self, version: &Version) -> Option<&str> {
+        let mut rows = self.torch.iter();
+        rows.find(|row| row.from <= *version && *version < row.below)
+            .map(|row| row.cuda.as_str())
+    }
+
+    /// Whether PyTorch's own index has a release (`1.12.1`) for a CUDA release (`11.3`).
+    pub fn has_torch_build(&self, torch: &str, cuda: &str) -> bool {
+        let mut numbers = torch.split('.');
+        let release = [numbers.next(), numbers.next()]
+            .map(Option::unwrap_or_default)
+            .join(".");
+        let builds = self.torch_builds.get(&release);
+        builds.is_some_and(|builds| builds.iter().any(|build| build == cuda))
+    }
+
+    /// What a package needs that loads CUDA's libraries from the base, for the newest of its releases that
+    /// will do; `None` for every other package.
+    pub fn needs_base(
+        &self,
+        package: &str,
+        versions: Option<&VersionSpecifiers>,
+    ) -> Option<&NeedsBase> {
+        let mut rows = self.needs_base.iter().filter(|row| row.package == package);
+        // Versions that the row of older ones has a bound for: where a newer one will do too, that is taken.
+        let is_older = |row: &NeedsBase| {
+            let (Some(below), Some(versions)) = (&row.below, versions) else {
+                return row.below.is_none();
+            };
+            versions.iter().any(|bound| {
+                use pep440_rs::Operator::{Equal, EqualStar, LessThan, LessThanEqual, TildeEqual};
+                let holds_back = matches!(
+                    bound.operator(),
+                    Equal | EqualStar | LessThanEqual | TildeEqual
+                ) && bound.version() < below;
+                holds_back || *bound.operator() == LessThan && bound.version() <= below
+            })
+        };
+        rows.find(|row| is_older(row))
     }
 }
 
@@ -133,7 +191,25 @@ mod tests {
         assert_eq!(tables.oldest_driver("13.0").unwrap().to_string(), "580");
         let floor = |text: &str| tables.floor_of_capability(&text.parse().unwrap());
         assert_eq!(floor("12.0").unwrap().0.to_string(), "2.7.0");
-        assert!(floor("8.6").is_none());
+        assert_eq!(floor("8.6").unwrap().1.to_string(), "11.0");
+        assert!(floor("7.5").is_none());
         assert!(tables.bases().iter().all(|b| b.tag.starts_with(&b.cuda)));
+    }
+
+    #[test]
+    fn what_loads_cuda_from_the_base_says_which() {
+        for (package, versions, major) in [
+            ("onnxruntime-gpu", "==1.18.0", Some("11")),
+            ("onnxruntime-gpu", "<1.19", Some("11")),
+            ("onnxruntime-gpu", ">=1.16", Some("12")),
+            ("onnxruntime-gpu", "", Some("12")),
+            ("cupy-cuda11x", "==13.0", Some("11")),
+            ("pycuda", "", None),
+        ] {
+            let versions = versions.parse().unwrap();
+            let row = cuda().needs_base(package, Some(&versions)).unwrap();
+            assert_eq!(row.major.as_deref(), major, "{package}{versions}");
+        }
+        assert!(cuda().needs_base("numpy", None).is_none());
     }
 }

@@ -9,9 +9,11 @@ mod compiled;
 mod cuda;
 mod releases;
 mod rocm;
+mod wheels;
 
 pub use bases::{Bases, Carries, bases};
 pub use compiled::{CompiledPackage, CompiledTable, Nvcc, compiled};
 pub use cuda::{CudaBase, CudaTables, cuda};
 pub use releases::{Machine, Release, ReleaseTable, release_table};
 pub use rocm::{RocmImage, rocm};
+pub use wheels::{framework_brought_by, pythons_with_wheels};

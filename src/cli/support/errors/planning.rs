@@ -7,6 +7,7 @@ use crate::cli::error::CommandError;
 use crate::error::chain;
 use crate::image::layout_writer::LayoutWriteError;
 use crate::package_store::StoreError;
+use crate::pin::ExpandError;
 use crate::planning::PlanningError;
 use crate::planning::sent::Why;
 use crate::registry::mirror::MirrorError;
@@ -23,6 +24,9 @@ impl From<PlanningError> for CommandError {
             PlanningError::Unused(_) => {
                 made.hint("use it as it says, move it out of the project, or leave out --strict")
             }
+            PlanningError::Images(ExpandError::Unset { name, .. }) => made
+                .hint(format!("give it one: --build-arg {}=VALUE", word(&name)))
+                .hint(format!("or in the file: ARG {name}=VALUE, before the first FROM")),
             PlanningError::UnusedPart { next, .. } => made.hint(next),
             PlanningError::Unpinned { line, source } => CommandError::from(*source).hint(format!(
                 "line {line} of the Dockerfile names it (mlbuild image --print dockerfile)"

@@ -50,7 +50,7 @@ pub(super) fn read(project: &Path, file: &str) -> Result<Manifest, ProjectError>
                             kind: UnusedKind::default(),
                             what: format!("{}: {command}", place(file, &text, first_line(command))),
                             why: "the command mounts a secret, and only a Dockerfile says what a secret is for".into(),
-                            next: "put it into a Dockerfile of your own, and give the secret with --secret".into(),
+                            next: "put it into a Dockerfile of your own, which names the secret that is given to it".into(),
                         });
                         continue;
                     }

@@ -49,6 +49,7 @@ pub(super) fn read(project: &Path, file: &str) -> Result<Manifest, ProjectError>
         text: &text,
         manifest: Manifest::default(),
         refused: Vec::new(),
+        cuda: Vec::new(),
     };
     for dependency in dependencies {
         if let Some(spec) = dependency.as_str() {
@@ -61,6 +62,7 @@ pub(super) fn read(project: &Path, file: &str) -> Result<Manifest, ProjectError>
                 .for_each(|line| reader.pip(line));
         }
     }
+    reader.build_of_torch();
     reader.channels(&document);
     if let Some(error) = refusal(&reader.refused) {
         return Err(error);
@@ -79,10 +81,12 @@ pub(super) fn add(
         text: "",
         manifest: std::mem::take(manifest),
         refused: Vec::new(),
+        cuda: Vec::new(),
     };
     for (spec, place) in specs {
         reader.package(spec, place.clone());
     }
+    reader.build_of_torch();
     *manifest = reader.manifest;
     refusal(&reader.refused).map_or(Ok(()), Err)
 }
@@ -110,6 +114,8 @@ struct Reader<'a> {
     manifest: Manifest,
     /// Packages that can't be had: place and name.
     refused: Vec<(String, String)>,
+    /// Packages of CUDA: place, as written, and name.
+    cuda: Vec<(String, String, String)>,
 }
 
 impl Reader<'_> {
@@ -200,12 +206,7 @@ impl Reader<'_> {
             return;
         }
         if NAMES.cuda.contains(&name) {
-            self.unused(
-                &origin,
-                spec,
-                "CUDA comes with the wheels or with the base",
-                "set gpu = \"cuda\", and cuda = \"…\" where a certain one is needed",
-            );
+            self.cuda.push((origin, spec.to_owned(), name));
         } else if NAMES.inside.contains(&name) || name.starts_with('_') {
             self.unused(
                 &origin,
@@ -215,6 +216,52 @@ impl Reader<'_> {
             );
         } else {
             self.refused.push((origin, name));
+        }
+    }
+
+    /// Takes the build of PyTorch for the CUDA that is asked for, where its own index has it. What else of CUDA
+    /// is asked for comes with the wheels or with the base.
+    fn build_of_torch(&mut self) {
+        let numbers = |text: &str| -> Option<String> {
+            let at = text.find(|c: char| c.is_ascii_digit())?;
+            let number: String = text[at..]
+                .chars()
+                .take_while(|c| c.is_ascii_digit() || *c == '.')
+                .collect();
+            let mut parts = number.split('.');
+            Some(format!("{}.{}", parts.next()?, parts.next().unwrap_or("0")))
+        };
+        let torch = self.manifest.requirements.iter().find_map(|asked| {
+            let versions = asked.text.strip_prefix("torch")?;
+            versions.starts_with('=').then(|| numbers(versions))?
+        });
+        let decides = ["pytorch-cuda", "cudatoolkit", "cuda-version"];
+        let asked = self.cuda.iter().find_map(|(_, spec, name)| {
+            let written = split(spec).map(|(_, versions, _)| versions)?;
+            let is_exact = !written.contains(['>', '<', '!', ',']);
+            (decides.contains(&name.as_str()) && is_exact).then(|| numbers(&written))?
+        });
+        let build = torch
+            .zip(asked)
+            .filter(|(torch, asked)| crate::tables::cuda().has_torch_build(torch, asked))
+            .map(|(_, asked)| asked);
+        if let Some(release) = &build {
+            let digits = release.replace('.', "");
+            self.manifest
+                .torch_build
+                .get_or_insert(format!("cu{digits}"));
+        }
+        for (origin, spec, name) in std::mem::take(&mut self.cuda) {
+            let is_taken = build.is_some() && decides.contains(&name.as_str());
+            if is_taken {
+                continue;
+            }
+            self.unused(
+                &origin,
+                &spec,
+                "CUDA comes with the wheels or with the base",
+                "set gpu = \"cuda\", and cuda = \"…\" where a certain one is needed",
+            );
         }
     }
 

@@ -22,6 +22,7 @@ use std::path::Path;
 
 pub use self::binder::{apt_list, python_of_runtime};
 pub(crate) use self::pyproject::build_requirements;
+pub(super) use self::pyproject::name_of;
 pub(crate) use self::uv_sources::open_builds;
 
 use super::{LocalProject, ProjectError};

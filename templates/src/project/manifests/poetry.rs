@@ -127,18 +127,16 @@ fn dependency(
     of_extras: &[String],
     manifest: &mut Manifest,
 ) {
-    let origin = place(around.file, around.text, &format!("{name} ="));
+    let origin = place_of(around, name);
     let several = wish.as_array().map(Vec::as_slice);
     for wish in several.unwrap_or(std::slice::from_ref(wish)) {
         let field = |key: &str| wish.get(key).and_then(toml::Value::as_str);
         let optional = wish.get("optional").and_then(toml::Value::as_bool) == Some(true);
         if optional && !of_extras.contains(&name.to_lowercase()) {
-            manifest.unused.push(Unused {
-                kind: UnusedKind::default(),
-                what: format!("{origin}: {name}"),
-                why: "it is optional, and no extra that holds it was chosen".into(),
-                next: "choose its extra: --extra NAME".into(),
-            });
+            let markers = field("markers").unwrap_or_default();
+            if super::in_image(markers) {
+                manifest.unused.push(optional_one(around, name, &origin));
+            }
             continue;
         }
         if let Some(path) = field("path") {
@@ -167,6 +165,60 @@ fn dependency(
                 next: "write it as >=1,<2, or export a requirements file: poetry export".into(),
             }),
         }
+    }
+}
+
+/// Where a dependency stands: `NAME = …`, or a table of its own.
+fn place_of(around: &Around, name: &str) -> String {
+    let starts = [
+        format!("{name} ="),
+        format!("\"{name}\" ="),
+        format!("{name}="),
+        format!(".dependencies.{name}]"),
+        format!(".dependencies.\"{name}\"]"),
+    ];
+    let is_it = |line: &str| {
+        let line = line.trim_start();
+        let (assigned, tables) = starts.split_at(3);
+        assigned.iter().any(|start| line.starts_with(start))
+            || tables
+                .iter()
+                .any(|end| line.starts_with('[') && line.contains(end.as_str()))
+    };
+    if around.text.len() > super::MOST_BYTES_WITH_LINES {
+        return around.file.to_owned();
+    }
+    let line = around.text.lines().position(is_it);
+    line.map_or(around.file.to_owned(), |line| {
+        format!("{}:{}", around.file, line + 1)
+    })
+}
+
+/// That an optional dependency isn't installed: nobody chose an extra that holds it.
+fn optional_one(around: &Around, name: &str, origin: &str) -> Unused {
+    let poetry = around.table.get("tool").and_then(|tool| tool.get("poetry"));
+    let extras = poetry.and_then(|poetry| poetry.get("extras")?.as_table());
+    let holds = |members: &toml::Value| {
+        super::strings(Some(members)).any(|member| super::chosen::same(member, name))
+    };
+    let mut extras = extras.into_iter().flatten();
+    let extra = extras
+        .find(|(_, members)| holds(members))
+        .map(|(extra, _)| extra);
+    Unused {
+        kind: UnusedKind::NotChosen,
+        what: format!("{origin}: {name}"),
+        why: match extra {
+            Some(_) => "it is optional, and no extra that holds it was chosen".into(),
+            None => "it is optional, and no extra holds it".into(),
+        },
+        next: match extra {
+            Some(extra) => format!(
+                "to choose one: extras = [{}] under [image]",
+                toml::Value::from(extra.as_str())
+            ),
+            None => "make it no optional one, or name it under [image] packages".into(),
+        },
     }
 }
 

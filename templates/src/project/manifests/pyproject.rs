@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use super::{
-    Choice, Manifest, folder_of, pdm, pep621, pixi, poetry, strings, text_of, toml_of, uv_sources,
+    Choice, Manifest, folder_of, pdm, pep621, pixi, poetry, setup, strings, text_of, toml_of,
+    uv_sources,
 };
 use crate::project::{LocalProject, ProjectError};
 
@@ -78,6 +79,29 @@ impl Around<'_> {
 
 fn tool<'a>(table: &'a toml::Table, name: &str) -> Option<&'a toml::Value> {
     table.get("tool")?.get(name)
+}
+
+/// The name of the project in a folder, as PEP 503 normalizes it; `None` where it stands there only as code.
+pub(in crate::project) fn name_of(project: &Path, folder: &str) -> Option<String> {
+    let path = project.join(folder);
+    let table: toml::Table = text_of(&path, "pyproject.toml")
+        .unwrap_or_default()
+        .parse()
+        .unwrap_or_default();
+    let of_poetry = tool(&table, "poetry").and_then(|poetry| poetry.get("name"));
+    let named = table.get("project").and_then(|project| project.get("name"));
+    let named = named.or(of_poetry).and_then(toml::Value::as_str);
+    let name = match named {
+        Some(name) => name.to_owned(),
+        None => {
+            let script = text_of(&path, "setup.py").ok()?;
+            let of_nbdev = || setup::name_of_nbdev(&text_of(&path, "settings.ini").ok()?);
+            setup::name_of(&script).or_else(of_nbdev)?
+        }
+    };
+    name.parse::<pep508_rs::PackageName>()
+        .ok()
+        .map(|name| name.to_string())
 }
 
 /// What a project of the context says it needs to be built (PEP 518), and whether its version

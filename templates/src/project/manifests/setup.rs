@@ -137,6 +137,7 @@ fn extras_of_script(
                 "list its packages in a requirements file, or name them under [image] packages",
             ));
         }
+        manifest.unused.extend(extras_by_code(file, text, value));
         return Ok(());
     };
     let names: Vec<&str> = extras.iter().map(|(name, _)| name.as_str()).collect();
@@ -150,6 +151,62 @@ fn extras_of_script(
     manifest.unused.extend(chosen.left(&names));
     Ok(())
 }
+
+/// That a project has extras whose packages its own code puts together: which, as far as their names stand there.
+fn extras_by_code(file: &str, text: &str, value: &str) -> Option<Unused> {
+    let name: String = value
+        .chars()
+        .take_while(|c| c.is_alphanumeric() || *c == '_')
+        .collect();
+    let table = match value.starts_with('{') {
+        true => Some(value),
+        false => assigned(text, &name).filter(|table| table.starts_with('{')),
+    };
+    let names = table.map(keys_of).unwrap_or_default();
+    let named = match names.as_slice() {
+        [] => String::new(),
+        names => format!(" {}", names.join(", ")),
+    };
+    Some(Unused {
+        kind: UnusedKind::NotChosen,
+        what: format!("{}: extras{named}", place(file, text, "extras_require")),
+        why: "their packages are put together by code, so none can be chosen".into(),
+        next: "list the packages that are needed in a requirements file".into(),
+    })
+}
+
+/// The names before the colons of a dictionary, as far as they are string literals at its first level.
+fn keys_of(text: &str) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    let mut depth = 0_usize;
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        if let Some((inside, after)) = literal(rest) {
+            if depth == 1 && after.trim_start().starts_with(':') && names.len() < MOST_NAMED {
+                names.push(inside);
+            }
+            rest = after;
+            continue;
+        }
+        match c {
+            '{' | '[' | '(' => depth += 1,
+            '}' | ']' | ')' => depth = depth.saturating_sub(1),
+            '#' => {
+                rest = rest.split_once('\n').map_or("", |(_, after)| after);
+                continue;
+            }
+            _ => {}
+        }
+        rest = &rest[c.len_utf8()..];
+        if depth == 0 {
+            break;
+        }
+    }
+    names
+}
+
+/// Extras that are named at most where code puts them together.
+const MOST_NAMED: usize = 20;
 
 fn dependencies_of_script(project: &Path, file: &str, text: &str, manifest: &mut Manifest) {
     if let Some(python) = value_of(text, "python_requires").and_then(literal) {
@@ -174,6 +231,9 @@ fn dependencies_of_script(project: &Path, file: &str, text: &str, manifest: &mut
             }));
         return;
     }
+    if nbdev(project, file, text, manifest) {
+        return;
+    }
     // The usual way around: it reads a requirements file that lies beside it.
     let is_there = |name: &str| project.join(beside(file, name)).is_file();
     let usual = [
@@ -190,6 +250,62 @@ fn dependencies_of_script(project: &Path, file: &str, text: &str, manifest: &mut
         return;
     }
     worked_out(file, text, manifest);
+}
+
+/// The name that nbdev's `settings.ini` gives a project.
+pub(super) fn name_of_nbdev(settings: &str) -> Option<String> {
+    setting(settings, "lib_name")
+}
+
+/// `KEY = VALUE` of `settings.ini`.
+fn setting(text: &str, key: &str) -> Option<String> {
+    text.lines().find_map(|line| {
+        let (name, value) = line.split_once('=')?;
+        (name.trim() == key).then(|| value.trim().to_owned())
+    })
+}
+
+/// `settings.ini` of nbdev, which its `setup.py` reads: `requirements`, `pip_requirements`, `min_python`. Whether
+/// it is one.
+fn nbdev(project: &Path, file: &str, script: &str, manifest: &mut Manifest) -> bool {
+    let settings = beside(file, "settings.ini");
+    let text = match script.contains("settings.ini") && project.join(&settings).is_file() {
+        true => text_of(project, &settings).unwrap_or_default(),
+        false => return false,
+    };
+    let value = |key: &str| setting(&text, key);
+    if value("lib_name").is_none() {
+        return false;
+    }
+    for key in ["requirements", "pip_requirements"] {
+        let origin = place(&settings, &text, &format!("{key} ="));
+        let listed = value(key).unwrap_or_default();
+        manifest
+            .requirements
+            .extend(listed.split_whitespace().map(|word| Asked {
+                text: word.to_owned(),
+                origin: origin.clone(),
+            }));
+    }
+    if let Some(oldest) = value("min_python") {
+        manifest.python = Some(Asked {
+            text: format!(">={oldest}"),
+            origin: place(&settings, &text, "min_python"),
+        });
+    }
+    if value("dev_requirements").is_some_and(|listed| !listed.is_empty()) {
+        manifest.unused.push(Unused {
+            kind: UnusedKind::NotChosen,
+            what: format!(
+                "{}: dev_requirements",
+                place(&settings, &text, "dev_requirements")
+            ),
+            why: "they are for whoever works on the project".into(),
+            next: "list those that the image needs in a requirements file".into(),
+        });
+    }
+    manifest.inputs.insert(settings);
+    true
 }
 
 /// A value that stands where it is used, or what is assigned once, at the beginning of a line, to
@@ -211,6 +327,13 @@ fn argument_of(value: &str) -> Option<String> {
     let is_name = name.chars().all(|c| c.is_alphanumeric() || c == '_');
     let (argument, _) = literal(inside.trim_start())?;
     (is_name && !name.is_empty()).then_some(argument)
+}
+
+/// The name that a script gives its project, where it stands there as text.
+pub(super) fn name_of(text: &str) -> Option<String> {
+    value_of(text, "name")
+        .and_then(literal)
+        .map(|(name, _)| name)
 }
 
 fn worked_out(file: &str, text: &str, manifest: &mut Manifest) {

@@ -272,10 +272,10 @@ fn an_environment_of_conda() {
     assert_eq!(found.python.unwrap().text, "==3.10.*");
     assert_eq!(found.files, ["requirements.txt"]);
     assert_eq!(found.apt[0].text, "ffmpeg");
-    assert!(found.unused.iter().any(|u| u.what.contains("cudatoolkit")));
+    assert_eq!(found.torch_build.as_deref(), Some("cu118"));
     let dir = folder(&[(
         "environment.yml",
-        "dependencies:\n  - samtools\n  - numpy\n",
+        "dependencies:\n  - star-fusion\n  - numpy\n",
     )]);
     let error = read(
         dir.path(),
@@ -287,7 +287,7 @@ fn an_environment_of_conda() {
     assert!(
         error
             .to_string()
-            .starts_with("environment.yml:2: samtools is a package of conda"),
+            .starts_with("environment.yml:2: star-fusion is a package of conda"),
         "{error}"
     );
 }
@@ -546,4 +546,105 @@ fn cogs_of_every_age() {
             "{text}"
         );
     }
+}
+
+#[test]
+fn the_cuda_of_an_environment_chooses_pytorchs_build() {
+    for (dependencies, build, left) in [
+        ("[pytorch=1.12.1, cudatoolkit=11.3]", Some("cu113"), 0),
+        (
+            "[pytorch=1.12.1, cudatoolkit=11.6, cudatoolkit-dev=11.6]",
+            Some("cu116"),
+            1,
+        ),
+        (
+            "['pytorch::pytorch=2.0.0', 'pytorch::pytorch-cuda=11.7.0']",
+            Some("cu117"),
+            0,
+        ),
+        ("[pytorch=1.7.0, cudatoolkit=11.0]", Some("cu110"), 0),
+        // Its own index has no such build.
+        ("[pytorch=1.12.1, cudatoolkit=11.8]", None, 1),
+        ("[pytorch, cudatoolkit=11.3]", None, 1),
+        ("[cudatoolkit=11.3]", None, 1),
+        ("[pytorch=1.12.1, 'cudatoolkit>=11.3']", None, 1),
+        ("[pytorch=1.12.1]", None, 0),
+    ] {
+        let text = format!("dependencies: {dependencies}\n");
+        let found = manifest(&[("environment.yml", &text)], Choice::default());
+        assert_eq!(found.torch_build.as_deref(), build, "{dependencies}");
+        assert_eq!(
+            found.unused.len(),
+            left,
+            "{dependencies}: {:?}",
+            found.unused
+        );
+    }
+}
+
+#[test]
+fn extras_that_code_puts_together_are_named() {
+    for (script, named) in [
+        (
+            "setup(install_requires=['a'], extras_require={'dev': DEV, 'all': f(['x'])})\n",
+            "setup.py:1: extras dev, all",
+        ),
+        (
+            "extras = {\n 'test': ['pytest'],\n # 'old': [],\n 'mpi': ['mpi4py']\n}\nextras['all'] = every\nsetup(install_requires=['a'],\n extras_require=extras)\n",
+            "setup.py:8: extras test, mpi",
+        ),
+        (
+            "setup(install_requires=['a'], extras_require=work_out())\n",
+            "setup.py:1: extras",
+        ),
+    ] {
+        let found = manifest(&[("setup.py", script)], Choice::default());
+        let unused: Vec<&str> = found.unused.iter().map(|u| u.what.as_str()).collect();
+        assert_eq!(unused, [named], "{script}");
+        assert_eq!(found.unused[0].kind, UnusedKind::NotChosen);
+    }
+}
+
+#[test]
+fn the_settings_of_nbdev_are_read_with_its_script() {
+    let script =
+        "config.read('settings.ini')\nsetup(name=cfg['lib_name'], install_requires=requirements)\n";
+    let settings = "[DEFAULT]\nlib_name = x\nmin_python = 3.9\nrequirements = fastcore>=1.3.8,<1.4 torchvision>=0.8\npip_requirements = torch>=1.7\ndev_requirements = nbdev\n";
+    let files = [("setup.py", script), ("settings.ini", settings)];
+    let found = manifest(&files, Choice::default());
+    assert_eq!(
+        lines(&found),
+        [
+            ("fastcore>=1.3.8,<1.4", "settings.ini:4"),
+            ("torchvision>=0.8", "settings.ini:4"),
+            ("torch>=1.7", "settings.ini:5"),
+        ]
+    );
+    assert_eq!(found.python.unwrap().text, ">=3.9");
+    assert_eq!(found.unused[0].what, "settings.ini:6: dev_requirements");
+    assert!(found.inputs.contains("settings.ini"));
+    // Settings of something else.
+    let other = manifest(
+        &[("setup.py", script), ("settings.ini", "[a]\n")],
+        Choice::default(),
+    );
+    assert!(other.unused[0].is_of_its_build());
+}
+
+#[test]
+fn what_poetry_holds_in_tables_of_their_own_has_its_line() {
+    let text = "[tool.poetry.dependencies]\npython = \"^3.9\"\n[[tool.poetry.dependencies.spacy]]\nversion = \"^3.4\"\nmarkers = \"sys_platform == 'darwin'\"\noptional = true\n[[tool.poetry.dependencies.spacy]]\nversion = \">=3.1\"\noptional = true\n[tool.poetry.dependencies.tensorflow]\nversion = \"~2.8.4\"\n[tool.poetry.extras]\nnlp = [\"spacy\"]\n";
+    let found = manifest(&[("pyproject.toml", text)], Choice::default());
+    assert_eq!(
+        lines(&found),
+        [("tensorflow>=2.8.4,<2.9", "pyproject.toml:10")]
+    );
+    let [unused] = &found.unused[..] else {
+        panic!("{:?}", found.unused);
+    };
+    assert_eq!(unused.what, "pyproject.toml:3: spacy");
+    assert_eq!(
+        unused.next,
+        "to choose one: extras = [\"nlp\"] under [image]"
+    );
 }

@@ -39,6 +39,8 @@ pub struct Requirements {
     pub only_pip: Option<(String, String)>,
     /// Whether some line names an index or a place of archives.
     pub has_index: bool,
+    /// Whether one of them isn't PyTorch's own.
+    pub has_other_index: bool,
     /// Lines whose packages can't be told before the build, and words that no installer reads.
     pub notes: Vec<Unused>,
     /// PyTorch's own index that some line names: `cpu`, `cu124`.
@@ -324,12 +326,8 @@ impl Reader<'_> {
             }
             "index-url" | "extra-index-url" | "no-index" => {
                 self.found.has_index = true;
-                let of_torch = value
-                    .split_once("/whl/")
-                    .map(|(_, build)| build.trim_matches('/'));
-                let of_torch = of_torch
-                    .filter(|build| !build.is_empty())
-                    .map(str::to_owned);
+                let of_torch = torch_index(value);
+                self.found.has_other_index |= of_torch.is_none() && !value.is_empty();
                 self.found.torch_index = self.found.torch_index.take().or(of_torch);
                 Ok(())
             }
@@ -882,6 +880,24 @@ fn is_archive(name: &str) -> bool {
         .any(|end| name.to_ascii_lowercase().ends_with(end))
 }
 
+/// The build (`cpu`, `cu124`) of an index of PyTorch's own, or of a copy of one: `…pytorch…/whl/cu124`,
+/// `HOST/whl/cpu`, `…/pytorch-wheels/cu118`. Other projects have a `whl/` folder too.
+fn torch_index(address: &str) -> Option<String> {
+    let address = address.split(['#', ' ']).next()?.trim_end_matches('/');
+    let (before, build) = address.rsplit_once('/')?;
+    let is_build = ["cpu", "xpu", "nightly"].contains(&build)
+        || ["cu", "rocm"].iter().any(|p| {
+            let rest = build.strip_prefix(p);
+            rest.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+        });
+    let before = before.strip_suffix("/nightly").unwrap_or(before);
+    let (_, place) = before.split_once("://")?;
+    let is_plain = place.matches('/').count() == 1 && place.ends_with("/whl");
+    let is_torch_s = place.contains("pytorch") && !place.contains("extension");
+    let is_folder = place.ends_with("/whl") || place.ends_with("/pytorch-wheels");
+    (is_build && is_folder && (is_torch_s || is_plain)).then(|| build.to_owned())
+}
+
 /// Removes `.` parts and resolves `..` as far as the path goes.
 pub(super) fn normalize(path: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();
@@ -1075,5 +1091,28 @@ mod tests {
         let text = "--index-url https://me:secret@example.com/simple\n--extra-index-url https://${T}@example.com/\n";
         let found = read(&[("requirements.txt", text)]).unwrap();
         assert_eq!(found.credentials, ["requirements.txt:1"]);
+    }
+
+    #[test]
+    fn indexes_of_pytorch_are_told_from_others() {
+        for (address, build) in [
+            ("https://download.pytorch.org/whl/cu121", Some("cu121")),
+            ("https://download.pytorch.org/whl/cpu/", Some("cpu")),
+            (
+                "https://download.pytorch.org/whl/nightly/cu118",
+                Some("cu118"),
+            ),
+            ("https://mirror.example/pytorch-wheels/cu118", Some("cu118")),
+            ("https://mirror.example/whl/cpu", Some("cpu")),
+            ("https://x.github.io/llama-cpp-python/whl/cu121", None),
+            ("https://flashinfer.ai/whl/cu121/torch2.3", None),
+            ("https://flashinfer.ai/whl/", None),
+            (
+                "https://pytorch-extension.example/release-whl/stable/xpu/us",
+                None,
+            ),
+        ] {
+            assert_eq!(torch_index(address).as_deref(), build, "{address}");
+        }
     }
 }

@@ -1,0 +1,274 @@
+//! Files that bear on an environment and that mlbuild doesn't read: why, and what to do instead.
+
+mod below;
+mod scripts;
+
+use std::path::Path;
+
+pub(super) use below::{Below, further_below};
+pub(super) use scripts::notebooks;
+
+use super::manifests::text_of;
+use crate::dockerfile::shell_quote;
+
+const OWN_DOCKERFILE: &str =
+    "put what it does into a Dockerfile of your own, where the image needs it";
+const EXPORT_CONDA: &str = "export its packages (conda env export --from-history, pixi workspace export conda-environment) and name that file: -r environment.yml";
+
+/// Name, why it isn't used, what to do.
+const KNOWN: [(&str, &str, &str); 30] = [
+    (
+        "install.R",
+        "packages of R aren't installed",
+        OWN_DOCKERFILE,
+    ),
+    (
+        "DESCRIPTION",
+        "packages of R aren't installed",
+        OWN_DOCKERFILE,
+    ),
+    (
+        "renv.lock",
+        "packages of R aren't installed",
+        OWN_DOCKERFILE,
+    ),
+    (
+        "Project.toml",
+        "packages of Julia aren't installed",
+        OWN_DOCKERFILE,
+    ),
+    (
+        "Manifest.toml",
+        "packages of Julia aren't installed",
+        OWN_DOCKERFILE,
+    ),
+    (
+        "JuliaProject.toml",
+        "packages of Julia aren't installed",
+        OWN_DOCKERFILE,
+    ),
+    ("default.nix", "Nix isn't used", OWN_DOCKERFILE),
+    ("shell.nix", "Nix isn't used", OWN_DOCKERFILE),
+    ("flake.nix", "Nix isn't used", OWN_DOCKERFILE),
+    ("guix.scm", "Guix isn't used", OWN_DOCKERFILE),
+    ("manifest.scm", "Guix isn't used", OWN_DOCKERFILE),
+    (
+        "pixi.lock",
+        "its pins aren't read: versions are chosen anew",
+        EXPORT_CONDA,
+    ),
+    (
+        "conda-lock.yml",
+        "its pins aren't read: versions are chosen anew",
+        EXPORT_CONDA,
+    ),
+    (
+        "conda-lock.yaml",
+        "its pins aren't read: versions are chosen anew",
+        EXPORT_CONDA,
+    ),
+    (
+        "package.json",
+        "packages of Node aren't installed",
+        OWN_DOCKERFILE,
+    ),
+    (
+        "Gemfile",
+        "packages of Ruby aren't installed",
+        OWN_DOCKERFILE,
+    ),
+    (
+        "docker-compose.yml",
+        "services of Compose aren't started",
+        "give what the container needs under [run] of mlbuild.toml",
+    ),
+    (
+        "docker-compose.yaml",
+        "services of Compose aren't started",
+        "give what the container needs under [run] of mlbuild.toml",
+    ),
+    (
+        "compose.yml",
+        "services of Compose aren't started",
+        "give what the container needs under [run] of mlbuild.toml",
+    ),
+    (
+        "compose.yaml",
+        "services of Compose aren't started",
+        "give what the container needs under [run] of mlbuild.toml",
+    ),
+    (
+        ".devcontainer.json",
+        "an editor's container is described there",
+        "put its features and commands under apt and run of [image]",
+    ),
+    (
+        "Procfile",
+        "it says what another platform starts",
+        "set command = [\"…\"] under [image]",
+    ),
+    (
+        "MLproject",
+        "its entry points are started by MLflow",
+        "set command = [\"…\"] under [image]",
+    ),
+    (
+        "bentofile.yaml",
+        "its packages are read by BentoML",
+        "list them in a requirements file, and its system packages under apt of [image]",
+    ),
+    (
+        "Singularity",
+        "definitions of Apptainer aren't read",
+        OWN_DOCKERFILE,
+    ),
+    (
+        "Singularity.def",
+        "definitions of Apptainer aren't read",
+        OWN_DOCKERFILE,
+    ),
+    (
+        "Makefile.conda",
+        "scripts of other tools aren't run",
+        OWN_DOCKERFILE,
+    ),
+    ("spack.yaml", "Spack isn't used", OWN_DOCKERFILE),
+    ("WORKSPACE", "Bazel isn't used", OWN_DOCKERFILE),
+    ("MODULE.bazel", "Bazel isn't used", OWN_DOCKERFILE),
+];
+
+/// Why a file isn't used, and what to do; its path is from the project's folder.
+pub(super) fn of_other_tools(folder: &Path, path: &str) -> Option<(String, String)> {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    if let Some((_, why, next)) = KNOWN.iter().find(|(known, ..)| *known == name) {
+        return Some(((*why).to_owned(), (*next).to_owned()));
+    }
+    let runner = scripts::installs(folder, path)?;
+    let why = "it installs packages when it is run, and scripts aren't run".to_owned();
+    let next = match runner {
+        // A target has to be chosen.
+        "make" | "just" => format!(
+            "list its packages in a requirements file, or run its target ({runner} TARGET) under run of [image]"
+        ),
+        runner => {
+            // A file's name is its author's: a word for the shell, in a text for mlbuild.toml.
+            let command = format!("{runner} {}", shell_quote(&as_operand(path)));
+            let command = toml::Value::String(command);
+            format!(
+                "list its packages in a requirements file, or run it: run = [{{ command = {command}, when = \"after-code\" }}] under [image]"
+            )
+        }
+    };
+    Some((why, next))
+}
+
+/// A Dockerfile by its name: one that can be built, or one that another tool fills in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DockerfileName {
+    Whole,
+    Unfilled,
+}
+
+/// Whether a file is a Dockerfile by its name, however it is written: `dockerfile`, `Dockerfile-gpu`,
+/// `gpu.Dockerfile`, `Containerfile`.
+pub(super) fn dockerfile(name: &str) -> Option<DockerfileName> {
+    let lower = name.to_lowercase();
+    let is_it = ["dockerfile", "containerfile"].iter().any(|word| {
+        let rest = lower.strip_prefix(word);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '-', '_']))
+            || lower
+                .strip_suffix(word)
+                .is_some_and(|rest| rest.ends_with(['.', '-', '_']))
+    });
+    if !is_it || lower.ends_with("ignore") {
+        return None;
+    }
+    let unfilled = [
+        ".tmpl",
+        ".tpl",
+        ".template",
+        ".j2",
+        ".jinja",
+        ".jinja2",
+        ".in",
+        ".m4",
+    ];
+    Some(match unfilled.iter().any(|end| lower.ends_with(end)) {
+        true => DockerfileName::Unfilled,
+        false => DockerfileName::Whole,
+    })
+}
+
+/// What is said of a Dockerfile that another tool fills in, and what to do.
+pub(super) fn unfilled() -> (String, String) {
+    (
+        "it is a template of a Dockerfile, which another tool fills in".to_owned(),
+        "fill it in, and build what comes out: mlbuild image -f Dockerfile".to_owned(),
+    )
+}
+
+/// Git submodules of the project that aren't fetched, by their folders.
+pub(super) fn unfetched(folder: &Path) -> Vec<String> {
+    let text = text_of(folder, ".gitmodules").unwrap_or_default();
+    let paths = text.lines().filter_map(|line| {
+        let (key, path) = line.trim().split_once('=')?;
+        (key.trim() == "path").then(|| path.trim().trim_matches('"').to_owned())
+    });
+    let is_empty = |path: &String| {
+        let mut entries = std::fs::read_dir(folder.join(path)).into_iter().flatten();
+        entries.next().is_none()
+    };
+    paths
+        .filter(|path| !path.is_empty() && !super::is_outside(folder, path))
+        .filter(is_empty)
+        .take(MOST)
+        .collect()
+}
+
+/// Things of a kind that are named at most.
+const MOST: usize = 20;
+
+/// A path that no program takes for a flag.
+fn as_operand(path: &str) -> String {
+    match path.starts_with('-') {
+        true => format!("./{path}"),
+        false => path.to_owned(),
+    }
+}
+
+/// The tools besides Python that a file of asdf or mise names.
+pub(super) fn other_tools(file: &str, text: &str) -> Vec<String> {
+    let names: Vec<String> = if file.ends_with("mise.toml") {
+        let table: toml::Table = text.parse().unwrap_or_default();
+        let tools = table.get("tools").and_then(toml::Value::as_table);
+        tools
+            .into_iter()
+            .flat_map(toml::Table::keys)
+            .cloned()
+            .collect()
+    } else {
+        let lines = text
+            .lines()
+            .filter(|line| !line.trim_start().starts_with('#'));
+        lines
+            .filter_map(|line| line.split_whitespace().next())
+            .map(str::to_owned)
+            .collect()
+    };
+    names.into_iter().filter(|name| name != "python").collect()
+}
+
+/// The names of a folder's files or folders, sorted.
+fn names(folder: &Path, folders: bool) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let of_kind = entries.filter(|entry| match entry.file_type() {
+        Ok(kind) if folders => kind.is_dir(),
+        Ok(kind) => kind.is_file(),
+        Err(_) => false,
+    });
+    let mut names: Vec<String> = of_kind
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect();
+    names.sort();
+    names
+}
