@@ -93,6 +93,7 @@ pub mod runtime;
 pub mod scratch;
 pub mod settings;
 pub mod shell;
+pub mod slurm;
 pub mod start;
 pub mod submit;
 mod tee;

@@ -33,6 +33,16 @@ pub fn word(word: impl AsRef<str>) -> String {
     shlex::try_quote(word).map_or_else(|_| word.to_owned(), Into::into)
 }
 
+/// One word on one line, whatever is in it, as bash reads it: for scripts, in which a line may mean
+/// something by how it begins.
+pub fn word_on_one_line(text: impl AsRef<str>) -> String {
+    let text = text.as_ref();
+    match text.contains(is_unseen) {
+        true => with_escapes(text),
+        false => word(text),
+    }
+}
+
 /// A word with characters that a terminal obeys, as `$'…'`: it is seen what they are, and a shell
 /// still reads the same word.
 fn with_escapes(word: &str) -> String {
@@ -55,7 +65,7 @@ fn with_escapes(word: &str) -> String {
 mod tests {
     use std::process::Command;
 
-    use super::{line, word};
+    use super::{line, word, word_on_one_line};
 
     #[test]
     fn a_shell_reads_back_what_was_quoted() {
@@ -84,5 +94,6 @@ mod tests {
             "{script}"
         );
         assert_eq!(word("\u{1b}1"), "$'\\0331'");
+        assert_eq!(word_on_one_line("a\n#SBATCH -w x"), "$'a\\012#SBATCH -w x'");
     }
 }

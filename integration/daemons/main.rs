@@ -53,6 +53,7 @@ mod run;
 mod run_gpu;
 mod servers;
 mod sign;
+mod slurm;
 mod strangers;
 mod templates;
 mod trackers;

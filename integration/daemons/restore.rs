@@ -145,6 +145,7 @@ impl Stage {
             },
             host: this_host(),
             cluster: None,
+            slurm: None,
             data: Vec::new(),
         }
         .write(project)

@@ -14,7 +14,8 @@ podman_bin() { printf '%s/podman/bin' "$STATE"; }
 podman_up() {
     local root=$STATE/podman deb=$STATE/deb/podman
     mkdir -p "$root/bin"
-    # No limits are raised above the machine's own, and no rules of iptables are made.
+    # No limits are raised above the machine's own, and no rules of iptables are made. What conmon starts at a
+    # container's end needs our folders too: without them Podman waits 20 s for it.
     cat > "$root/containers.conf" << CONF
 [engine]
 runtime = "runc"
@@ -22,6 +23,7 @@ cgroup_manager = "cgroupfs"
 events_logger = "file"
 conmon_path = ["$deb/usr/bin/conmon"]
 helper_binaries_dir = ["$deb/usr/lib/podman"]
+conmon_env_vars = ["LD_LIBRARY_PATH=$deb/usr/lib/x86_64-linux-gnu", "CONTAINERS_CONF=$root/containers.conf", "CONTAINERS_STORAGE_CONF=$root/storage.conf"]
 [engine.runtimes]
 runc = ["$BIN/runc"]
 [containers]

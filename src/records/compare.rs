@@ -5,7 +5,7 @@ use std::fmt::Display;
 
 use mlbuild_manifests::RunRecord;
 use mlbuild_manifests::lock::{LockedImage, LockedPackages};
-use mlbuild_manifests::run_record::{RunCluster, RunData};
+use mlbuild_manifests::run_record::{RunCluster, RunData, RunSlurm};
 use serde::Serialize;
 
 /// One of the two runs.
@@ -278,6 +278,17 @@ impl Found {
             (!options.is_empty()).then(|| line(options))
         };
         self.values("cluster", "options", &options(a), &options(b));
+        let (a, b) = (old.slurm.as_ref(), new.slurm.as_ref());
+        let mut each = |what, of: fn(&RunSlurm) -> &String| {
+            self.values("slurm", what, &a.map(of), &b.map(of));
+        };
+        each("cluster", |slurm| &slurm.cluster);
+        each("runtime", |slurm| &slurm.runtime);
+        let options = |slurm: Option<&RunSlurm>| {
+            let options = &slurm?.options;
+            (!options.is_empty()).then(|| line(options))
+        };
+        self.values("slurm", "options", &options(a), &options(b));
     }
 
     fn outcome(&mut self, old: &RunRecord, new: &RunRecord) {

@@ -17,6 +17,7 @@
 //!     command,
 //!     host: this_host(),
 //!     cluster: None,
+//!     slurm: None,
 //!     data: Vec::new(),
 //! }
 //! .write(&project)?;

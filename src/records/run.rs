@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use mlbuild_manifests::held::HeldFolder;
 use mlbuild_manifests::run_record::{
     FOLDER_NAME, RecordsPlace, RunCluster, RunCommand, RunData, RunHost, RunImage, RunOutcome,
-    RunRecordError, RunStatus, whole_seconds,
+    RunRecordError, RunSlurm, RunStatus, whole_seconds,
 };
 use mlbuild_manifests::{RunId, RunRecord};
 use mlbuild_secrets::{redact_command, redact_options};
@@ -31,6 +31,8 @@ pub struct RunStart {
     pub host: RunHost,
     /// The cluster, where it runs in one.
     pub cluster: Option<RunCluster>,
+    /// The cluster of Slurm's, where it runs in one.
+    pub slurm: Option<RunSlurm>,
     /// Its data, as far as it was named.
     pub data: Vec<RunData>,
 }
@@ -83,6 +85,10 @@ impl RunStart {
             cluster.options = redact_options(&cluster.options);
             record = record.in_cluster(cluster);
         }
+        if let Some(mut slurm) = self.slurm {
+            slurm.options = redact_options(&slurm.options);
+            record = record.under_slurm(slurm);
+        }
         record.lock = self.lock;
         let (state, patch) = match self.code {
             Some(code) => (Some(code.state), code.patch),
@@ -128,6 +134,15 @@ impl StartedRun {
             reference,
             ..learned
         };
+        let _ = self.record.replace_in(&self.folder);
+    }
+
+    /// Writes down the number of its job of Slurm's. That this fails is no failure of the run: the end is
+    /// written with it once more.
+    pub fn has_job(&mut self, number: u64) {
+        if let Some(slurm) = &mut self.record.slurm {
+            slurm.job = Some(number);
+        }
         let _ = self.record.replace_in(&self.folder);
     }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use mlbuild_manifests::RunRecord;
-use mlbuild_manifests::run_record::{RunCluster, RunCommand};
+use mlbuild_manifests::run_record::{RunCluster, RunCommand, RunSlurm};
 
 use crate::env_vars::{MLBUILD_IMAGE, MLBUILD_RUN_ID, WANDB_DOCKER};
 use crate::runtime;
@@ -26,6 +26,8 @@ pub struct Again<'a> {
     pub program: &'a str,
     /// The cluster that it is submitted to, where it isn't started here.
     pub cluster: Option<&'a RunCluster>,
+    /// The cluster of Slurm's that it is submitted to, where it isn't started here.
+    pub slurm: Option<&'a RunSlurm>,
     /// The image by digest, or its ID.
     pub image: &'a str,
     /// Where the project is now.
@@ -35,8 +37,16 @@ pub struct Again<'a> {
 /// An option that a record can't have: a kubeconfig may name programs, the place stands apart, and trust
 /// is the person's to give.
 fn is_persons(option: &str) -> bool {
-    ["--kubeconfig", "--context", "--namespace", "-n", "--trust"]
-        .iter()
+    [
+        "--kubeconfig",
+        "--context",
+        "--namespace",
+        "-n",
+        "--trust",
+        "--ssh",
+        "--job-folder",
+    ]
+    .iter()
         .any(|flag| option.starts_with(flag))
 }
 
@@ -48,7 +58,7 @@ impl Again<'_> {
             ..RunCommand::default()
         };
         let recorded = self.record.command.as_ref().unwrap_or(&unknown);
-        if self.cluster.is_some() {
+        if self.is_submitted() {
             return self.submitted(recorded);
         }
         // What a window needs is of one session, and mlbuild gives it anew.
@@ -92,8 +102,17 @@ impl Again<'_> {
         options
     }
 
+    fn is_submitted(&self) -> bool {
+        self.cluster.is_some() || self.slurm.is_some()
+    }
+
     /// Where and how it is submitted, where it isn't started here: words of `mlbuild submit`.
     pub fn submission(&self) -> Vec<String> {
+        if let Some(slurm) = self.slurm {
+            let options = slurm.options.iter();
+            let options = options.filter(|option| *option != "--slurm" && !is_persons(option));
+            return ["--slurm".to_owned()].into_iter().chain(options.cloned()).collect();
+        }
         let Some(cluster) = self.cluster else {
             return Vec::new();
         };
@@ -193,7 +212,7 @@ impl Again<'_> {
     /// Mounted folders and files of the first machine that aren't on this one.
     pub fn missing_mounts(&self) -> Vec<String> {
         // Those of a cluster are its nodes'.
-        if self.cluster.is_some() {
+        if self.is_submitted() {
             return Vec::new();
         }
         let command = self.record.command.as_ref();
@@ -223,7 +242,7 @@ impl Again<'_> {
 #[cfg(test)]
 mod tests {
     use mlbuild_manifests::RunRecord;
-    use mlbuild_manifests::run_record::{RunCluster, RunCommand, RunImage};
+    use mlbuild_manifests::run_record::{RunCluster, RunCommand, RunImage, RunSlurm};
 
     use super::Again;
 
@@ -243,6 +262,7 @@ mod tests {
             record: &record,
             program: "podman",
             cluster: None,
+            slurm: None,
             image: "img",
             project: "/p".as_ref(),
         };
@@ -279,6 +299,7 @@ mod tests {
             record: &record,
             program: "docker",
             cluster: Some(&cluster),
+            slurm: None,
             image: "img",
             project: "/new".as_ref(),
         };
@@ -299,6 +320,37 @@ mod tests {
     }
 
     #[test]
+    fn a_run_under_slurm_is_submitted_again_and_leads_nobody_to_its_login_node() {
+        let id = "exp-7".parse().unwrap();
+        let mut record = RunRecord::new(id, jiff::Timestamp::UNIX_EPOCH, RunImage::default());
+        record.command = Some(RunCommand {
+            options: vec!["--gpus=2".to_owned(), "--trust".to_owned()],
+            argv: vec!["train.py".to_owned()],
+            ..RunCommand::default()
+        });
+        let slurm = RunSlurm {
+            cluster: "hpc".to_owned(),
+            login: Some("evil".to_owned()),
+            options: ["--slurm", "--partition=gpu", "--ssh=evil", "--job-folder=/etc"]
+                .map(str::to_owned)
+                .to_vec(),
+            ..RunSlurm::default()
+        };
+        let again = Again {
+            record: &record,
+            program: "docker",
+            cluster: None,
+            slurm: Some(&slurm),
+            image: "img",
+            project: "/new".as_ref(),
+        };
+        assert_eq!(
+            again.command().join(" "),
+            "mlbuild submit --slurm --partition=gpu --gpus=2 img train.py"
+        );
+    }
+
+    #[test]
     fn sources_move_and_nothing_else_does() {
         let options = |words: &str| {
             let id = "exp-7".parse().unwrap();
@@ -312,6 +364,7 @@ mod tests {
                 record: &record,
                 program: "docker",
                 cluster: None,
+                slurm: None,
                 image: "img",
                 project: "/new".as_ref(),
             };

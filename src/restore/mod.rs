@@ -114,7 +114,9 @@ pub async fn run(
     let program = program(request.program.as_deref(), recorded);
     let cluster = record.cluster.as_ref();
     let cluster = cluster.filter(|_| request.program.is_none());
-    let here = cluster.is_none().then_some(program.as_str());
+    let slurm = record.slurm.as_ref();
+    let slurm = slurm.filter(|_| request.program.is_none());
+    let here = (cluster.is_none() && slurm.is_none()).then_some(program.as_str());
     let image = image::check(&record, here, &registry, reporter).await?;
     let worktree = request.worktree.as_deref();
     let code = if request.code {
@@ -130,6 +132,7 @@ pub async fn run(
         record: &record,
         program: &program,
         cluster,
+        slurm,
         image: &image,
         project: &restored.project,
     };
@@ -140,6 +143,11 @@ pub async fn run(
         ));
     }
     tell_of_nodes(&record, cluster, reporter);
+    if let Some(login) = slurm.and_then(|slurm| slurm.login.as_ref()) {
+        reporter.note(format!(
+            "the run was submitted through the login node {login}, which isn't in the command: --ssh LOGIN, if it is yours"
+        ));
+    }
     tell_what_is_missing(&record, reporter);
     tell_of_data(&record, &restored.project, reporter);
     let (options, submission) = (again.recorded_options(), again.submission());

@@ -13,6 +13,7 @@ pub mod kubernetes;
 mod options;
 mod parse;
 mod render;
+pub mod slurm;
 mod spec;
 mod table;
 mod value;

@@ -28,12 +28,15 @@ pub struct Grammar {
     pub verb: &'static str,
     /// Its flags beside those of [`FLAGS`].
     pub more: &'static [Flag],
+    /// Those that only one of the places has at which it starts them.
+    pub also: &'static [Flag],
 }
 
 /// The grammar of `mlbuild run`.
 pub const RUN: Grammar = Grammar {
     verb: "run",
     more: &[],
+    also: &[],
 };
 
 /// Reads the words after `run`.
@@ -76,7 +79,8 @@ impl Grammar {
     pub fn flags(self) -> impl Iterator<Item = &'static Flag> {
         let alone = self.more.iter().any(|flag| flag.name == "help");
         let is_taken = move |flag: &&Flag| !alone || flag.owner == Owner::Docker;
-        self.more.iter().chain(FLAGS.iter().filter(is_taken))
+        let own = self.more.iter().chain(self.also);
+        own.chain(FLAGS.iter().filter(is_taken))
     }
 
     fn read<S: AsRef<str>>(self, words: &[S]) -> Result<(Parsed, Taken), RunSpecError> {

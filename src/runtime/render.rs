@@ -46,7 +46,7 @@ impl RunSpec {
     }
 }
 
-fn words(setting: &Setting, cli: RuntimeCli) -> Result<Vec<String>, String> {
+pub(super) fn words(setting: &Setting, cli: RuntimeCli) -> Result<Vec<String>, String> {
     if setting.flag.unknown_to.contains(&cli) {
         return Err(format!("{cli} has no such flag"));
     }

@@ -153,6 +153,7 @@ impl PendingRecord {
             },
             host: host(start),
             cluster: None,
+            slurm: None,
             data,
         };
         begin(run, &place)

@@ -6,6 +6,7 @@ use crate::error::ErrorKind;
 use crate::kubernetes::{KubernetesError, OwnPodError};
 use crate::registry::RegistryError;
 use crate::runtime::LeftOut;
+use crate::slurm::SlurmError;
 use crate::start::StartError;
 
 /// Why a cluster didn't do a run, or can't say what became of it.
@@ -54,7 +55,7 @@ pub enum SubmitError {
     },
     /// A variable's name isn't one that pods can have.
     #[error(
-        "{name}: Kubernetes takes names of letters, digits, `_`, `-` and `.` that don't begin with a digit"
+        "{name}: a variable has a name of letters, digits, `_`, `-` and `.` that doesn't begin with a digit"
     )]
     VariableName {
         /// The name.
@@ -65,6 +66,75 @@ pub enum SubmitError {
     Unsupported {
         /// What it can't do.
         parts: Vec<LeftOut>,
+    },
+    /// Slurm can't be asked, or refuses.
+    #[error(transparent)]
+    Slurm(#[from] SlurmError),
+    /// A job of Slurm can't do what is asked for.
+    #[error("{}", parts.iter().map(|part| format!("{}: {}", part.what, part.why)).collect::<Vec<_>>().join("\n"))]
+    UnsupportedBySlurm {
+        /// What it can't do.
+        parts: Vec<LeftOut>,
+    },
+    /// The login node knows none of the runtimes.
+    #[error("{place} has no pyxis, apptainer or podman")]
+    NoRuntime {
+        /// Where it was looked for.
+        place: String,
+    },
+    /// The folder of all jobs can't be one.
+    #[error("the folder of jobs `{path}`: {why}")]
+    JobFolder {
+        /// The folder.
+        path: String,
+        /// Why.
+        why: &'static str,
+    },
+    /// The login node doesn't answer any more, and the job may run on.
+    #[error("{source}")]
+    SlurmLost {
+        /// The job.
+        job: u64,
+        /// What happened.
+        source: SlurmError,
+    },
+    /// Slurm has forgotten the job, and it left no exit code.
+    #[error("Slurm has forgotten job {job}, and it left no exit code in its folder")]
+    Forgotten {
+        /// The job.
+        job: u64,
+    },
+    /// There is no Slurm here, where a run's record says it was submitted elsewhere.
+    #[error("{source}")]
+    NotHere {
+        /// The login node that the record names.
+        login: Option<String>,
+        /// What was looked for.
+        source: SlurmError,
+    },
+    /// The run was in another cluster.
+    #[error("run {run} was in the cluster {cluster}, and this is {here}")]
+    OtherCluster {
+        /// The run.
+        run: String,
+        /// Its cluster.
+        cluster: String,
+        /// The one that answers.
+        here: String,
+        /// The login node that the record names.
+        login: Option<String>,
+    },
+    /// No job has this number, or this run's id.
+    #[error("Slurm knows no job `{name}` of mlbuild's")]
+    NoSlurmJob {
+        /// What was typed.
+        name: String,
+    },
+    /// The job of a run isn't known to Slurm.
+    #[error("Slurm knows no job of run {run} any more")]
+    SlurmJobGone {
+        /// The run.
+        run: String,
     },
     /// It can't be arranged that the run can be cancelled.
     #[error("cannot listen for Ctrl-C: {0}")]
@@ -199,6 +269,11 @@ impl SubmitError {
             }
             Self::NoContextOfRun { source, .. } | Self::RunGone { source, .. } => source.kind(),
             Self::Start(error) => error.kind(),
+            Self::Slurm(error) | Self::NotHere { source: error, .. } => error.kind(),
+            Self::UnsupportedBySlurm { .. }
+            | Self::JobFolder { .. }
+            | Self::OtherCluster { .. }
+            | Self::NoSlurmJob { .. } => ErrorKind::User,
             Self::Registry(error) | Self::NotPushed(error) => error.kind(),
             Self::Platform { .. }
             | Self::File { .. }

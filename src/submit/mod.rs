@@ -21,6 +21,7 @@ pub mod pod_image;
 mod ranks;
 mod record;
 mod runai;
+pub mod slurm;
 mod variables;
 
 use std::io;
@@ -163,13 +164,7 @@ pub async fn prepare(
         request.spec.options = request.spec.options.over(usual);
     }
     let named = request.spec.image.clone();
-    let files = request.spec.options.all("label-file");
-    let files: Vec<String> = files.map(ToString::to_string).collect();
-    for file in files {
-        for label in variables::from_file("label-file", &file)? {
-            request.spec.options.add("label", &label.to_string());
-        }
-    }
+    read_labels(&mut request.spec)?;
     let pinned = image::pin(&request).await?;
     let variables = variables::gather(&request, pinned.as_deref())?;
     if let Some(pinned) = pinned {
@@ -265,6 +260,18 @@ pub async fn run(
         job,
         end,
     })
+}
+
+/// Adds the labels that are in files.
+fn read_labels(spec: &mut RunSpec) -> Result<(), SubmitError> {
+    let files = spec.options.all("label-file");
+    let files: Vec<String> = files.map(ToString::to_string).collect();
+    for file in files {
+        for label in variables::from_file("label-file", &file)? {
+            spec.options.add("label", &label.to_string());
+        }
+    }
+    Ok(())
 }
 
 /// Leaves nothing in the cluster that nobody waits for.

@@ -51,6 +51,7 @@ pub(super) fn write(
         },
         host,
         cluster: Some(place_of(submission, cluster)),
+        slurm: None,
         data,
     };
     Ok(begin(run, &place)?)

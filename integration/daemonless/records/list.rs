@@ -313,6 +313,7 @@ fn an_id_that_is_taken_is_refused() {
         command: Default::default(),
         host: mlbuild::records::this_host(),
         cluster: None,
+        slurm: None,
         data: Vec::new(),
     };
     let error = mlbuild::start::StartError::from(again.write(&folder).unwrap_err());

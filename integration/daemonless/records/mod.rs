@@ -49,6 +49,7 @@ pub fn start(project: &Path, id: &str, image: RunImage, command: &[&str]) -> Sta
         },
         host: this_host(),
         cluster: None,
+        slurm: None,
         data: Vec::new(),
     }
     .write(project)

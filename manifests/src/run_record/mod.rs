@@ -40,7 +40,8 @@ pub use data::RunData;
 pub use error::RunRecordError;
 pub use files::Binding;
 pub use parts::{
-    GitState, RunCluster, RunCommand, RunHost, RunImage, RunOutcome, RunPlatform, RunStatus,
+    GitState, RunCluster, RunCommand, RunHost, RunImage, RunOutcome, RunPlatform, RunSlurm,
+    RunStatus,
 };
 pub use place::RecordsPlace;
 pub use summary::RunSummary;
@@ -48,13 +49,15 @@ pub use summary::RunSummary;
 /// The folder that records are kept in, beside the lock file.
 pub const FOLDER_NAME: &str = "mlbuild.runs";
 /// The newest format that this version reads and writes.
-pub const FORMAT_VERSION: u32 = 4;
+pub const FORMAT_VERSION: u32 = 5;
 /// The format of what ran in no cluster and names no data.
 const WITHOUT_CLUSTER: u32 = 2;
 /// The first format that knows clusters.
 const WITH_CLUSTER: u32 = 3;
 /// The first format that knows data.
 const WITH_DATA: u32 = 4;
+/// The first format that knows Slurm.
+const WITH_SLURM: u32 = 5;
 
 /// One run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -83,6 +86,9 @@ pub struct RunRecord {
     /// The Kubernetes cluster it ran in; then the machine is the one that submitted it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster: Option<RunCluster>,
+    /// The cluster of Slurm's it ran in; then the machine is the one that submitted it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slurm: Option<RunSlurm>,
     /// The data that it was said to have.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub data: Vec<RunData>,
@@ -104,6 +110,7 @@ impl RunRecord {
             command: None,
             host: None,
             cluster: None,
+            slurm: None,
             data: Vec::new(),
             outcome: None,
         }
@@ -114,6 +121,14 @@ impl RunRecord {
     pub fn in_cluster(mut self, cluster: RunCluster) -> Self {
         self.version = self.version.max(WITH_CLUSTER);
         self.cluster = Some(cluster);
+        self
+    }
+
+    /// The same record of a run under Slurm.
+    #[must_use]
+    pub fn under_slurm(mut self, place: RunSlurm) -> Self {
+        self.version = self.version.max(WITH_SLURM);
+        self.slurm = Some(place);
         self
     }
 

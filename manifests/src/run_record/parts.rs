@@ -81,7 +81,7 @@ pub struct GitState {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunCommand {
-    /// Program that started the container: `docker`, `podman`, `nerdctl`; `kubernetes` for a Job.
+    /// Program that started the container: `docker`, `podman`, `nerdctl`; `kubernetes` for a Job, `slurm`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub program: Option<String>,
     /// What stood between `run` and the image. Variables stand there by name only.
@@ -142,6 +142,26 @@ pub struct RunCluster {
     pub namespace: String,
     /// Name of the Job.
     pub job: String,
+    /// Flags that only `mlbuild submit` has; those of docker are the command's options.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub options: Vec<String>,
+}
+
+/// The cluster of Slurm's that a run ran in, and its job there. It names no folder and leads nobody anywhere: a
+/// login node is named for the person who reads it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunSlurm {
+    /// The cluster's own name.
+    pub cluster: String,
+    /// The login node that it was submitted through; none where that was the machine itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login: Option<String>,
+    /// The job's number; none where Slurm hadn't taken it yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<u64>,
+    /// What started the container on the nodes.
+    pub runtime: String,
     /// Flags that only `mlbuild submit` has; those of docker are the command's options.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub options: Vec<String>,

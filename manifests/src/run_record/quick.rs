@@ -10,7 +10,7 @@ use std::str::FromStr;
 
 use super::{
     FORMAT_VERSION, GitState, RunCluster, RunCommand, RunHost, RunImage, RunOutcome, RunPlatform,
-    RunRecord, RunStatus, RunSummary,
+    RunRecord, RunSlurm, RunStatus, RunSummary,
 };
 use crate::RunId;
 
@@ -48,6 +48,7 @@ impl<'a> Lines<'a> {
             command: self.table("command").and_then(|()| self.command()),
             host: self.table("host").and_then(|()| self.host()),
             cluster: self.table("cluster").and_then(|()| self.cluster()),
+            slurm: self.table("slurm").and_then(|()| self.slurm()),
             // Records with data are for the other reader.
             data: Vec::new(),
             outcome: self.table("outcome").and_then(|()| self.outcome()),
@@ -88,6 +89,9 @@ impl<'a> Lines<'a> {
         };
         if self.table("cluster").is_some() {
             self.cluster()?;
+        }
+        if self.table("slurm").is_some() {
+            self.slurm()?;
         }
         let outcome = match self.table("outcome") {
             Some(()) => Some(self.outcome()?),
@@ -228,6 +232,16 @@ impl<'a> Lines<'a> {
             server: self.value("server")?,
             namespace: self.value("namespace")?,
             job: self.value("job")?,
+            options: self.list("options"),
+        })
+    }
+
+    fn slurm(&mut self) -> Option<RunSlurm> {
+        Some(RunSlurm {
+            cluster: self.value("cluster")?,
+            login: self.value("login"),
+            job: self.plain("job"),
+            runtime: self.value("runtime")?,
             options: self.list("options"),
         })
     }
@@ -374,6 +388,7 @@ mod tests {
             include_str!("../../tests/samples/v2-bound.run.toml"),
             include_str!("../../tests/samples/v2-digest.run.toml"),
             include_str!("../../tests/samples/v3.run.toml"),
+            include_str!("../../tests/samples/v5.run.toml"),
         ] {
             let record: RunRecord = toml::from_str(text).unwrap();
             assert_eq!(summary(text), Some(RunSummary::of(&record)));

@@ -4,7 +4,9 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::{FORMAT_VERSION, GitState, RunCluster, RunCommand, RunHost, RunImage, RunOutcome};
+use super::{
+    FORMAT_VERSION, GitState, RunCluster, RunCommand, RunHost, RunImage, RunOutcome, RunSlurm,
+};
 use super::{RunRecord, RunRecordError};
 use crate::toml_text::{TomlText, bare_or_quoted, quoted};
 
@@ -60,6 +62,9 @@ impl RunRecord {
         }
         if let Some(cluster) = &self.cluster {
             cluster.write(&mut out);
+        }
+        if let Some(slurm) = &self.slurm {
+            slurm.write(&mut out);
         }
         for data in &self.data {
             data.write(&mut out);
@@ -143,6 +148,19 @@ impl RunCluster {
         out.string("server", &self.server);
         out.string("namespace", &self.namespace);
         out.string("job", &self.job);
+        list_if_any(out, "options", &self.options);
+    }
+}
+
+impl RunSlurm {
+    fn write(&self, out: &mut TomlText) {
+        out.table("slurm");
+        out.string("cluster", &self.cluster);
+        out.optional("login", self.login.as_ref());
+        if let Some(job) = self.job {
+            out.plain("job", job);
+        }
+        out.string("runtime", &self.runtime);
         list_if_any(out, "options", &self.options);
     }
 }

@@ -257,6 +257,7 @@ fn record(
         },
         host,
         cluster: in_cluster,
+        slurm: None,
         data,
     };
     Ok(begin(run, &place)?)

@@ -9,14 +9,17 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::support::cluster_args::ClusterArgs;
+use crate::cli::support::slurm_args::SlurmArgs;
 use crate::kubernetes::Program;
 use crate::runtime::kubernetes::CONTAINER;
+use crate::runtime::slurm::{BESIDE, SCRIPT_FILE};
+use crate::slurm::JobPhase;
 use crate::submit::running_pod;
 
 /// bash, where the image has one.
 const SHELL: &str = "if command -v bash >/dev/null; then exec bash; else exec sh; fi";
 
-/// Open a shell, or start a program, in the running container of a Job.
+/// Open a shell, or start a program, in the running container of a Job of Kubernetes or a job of Slurm.
 ///
 /// The exit code is the program's.
 #[derive(Debug, Clone, Args)]
@@ -30,6 +33,9 @@ pub struct BashArgs {
     /// Which cluster.
     #[command(flatten)]
     pub cluster: ClusterArgs,
+    /// Which cluster of Slurm's.
+    #[command(flatten)]
+    pub slurm: SlurmArgs,
     /// Program and arguments, instead of a shell.
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<String>,
@@ -40,20 +46,52 @@ pub struct BashArgs {
 /// # Errors
 /// Where the Job doesn't run, or the program can't be started in it.
 pub async fn run(args: BashArgs) -> CommandResult<u8> {
-    let (cluster, found) = args.cluster.find(&args.job).await?;
-    let pod = running_pod(&found, args.rank)?;
     let words = if args.command.is_empty() {
         ["sh", "-c", SHELL].map(str::to_owned).to_vec()
     } else {
         args.command
     };
     let terminal = stdin().is_terminal() && stdout().is_terminal();
+    if !args.cluster.is_typed() && args.slurm.query().is_meant(&args.job) {
+        return under_slurm(&args.job, &args.slurm, &words, terminal).await;
+    }
+    let (cluster, found) = args.cluster.find(&args.job).await?;
+    let pod = running_pod(&found, args.rank)?;
     let mut program = cluster.start_in(&pod, CONTAINER, &words, terminal).await?;
     let raw = if terminal { Raw::on() } else { None };
     let end = converse(&mut program, terminal).await;
     drop(raw);
     let code = end.map_err(|why| CommandError::runtime(format!("{} in {pod}: {why}", words[0])))?;
     Ok(u8::try_from(code).unwrap_or(1))
+}
+
+/// The same in a job of Slurm's: srun has the terminal.
+async fn under_slurm(
+    job: &str,
+    args: &SlurmArgs,
+    words: &[String],
+    terminal: bool,
+) -> CommandResult<u8> {
+    let found = args.query().find(job).await?;
+    let id = found.live()?;
+    if found
+        .job
+        .as_ref()
+        .is_some_and(|job| job.phase() != JobPhase::Running)
+    {
+        return Err(CommandError::environment(format!("job {id} doesn't run")));
+    }
+    let script = format!("{}/{SCRIPT_FILE}", found.folder);
+    let call = found.slurm.beside(id, &script, BESIDE, words, terminal);
+    let status = tokio::process::Command::new(&call[0])
+        .args(&call[1..])
+        .status()
+        .await
+        .map_err(|error| CommandError::environment(format!("{}: {error}", call[0].display())))?;
+    Ok(status
+        .code()
+        .and_then(|code| u8::try_from(code).ok())
+        .unwrap_or(1))
 }
 
 /// Passes everything on in both directions, up to the program's end.

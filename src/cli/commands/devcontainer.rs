@@ -23,6 +23,7 @@ static FLAGS: &[Flag] = &[
 const GRAMMAR: Grammar = Grammar {
     verb: "devcontainer",
     more: FLAGS,
+    also: &[],
 };
 
 /// Write `.devcontainer/devcontainer.json` for the project.

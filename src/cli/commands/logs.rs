@@ -1,17 +1,19 @@
-//! `mlbuild logs`: what a Job printed.
+//! `mlbuild logs`: what a job of a cluster printed.
 
 use clap::Args;
 use kube::ResourceExt as _;
 
+use super::jobs::slurm;
 use super::submit::exit_code;
 use crate::cli::error::CommandResult;
 use crate::cli::support::cluster_args::ClusterArgs;
 use crate::cli::support::interrupt;
 use crate::cli::support::output::{self, Terminal};
+use crate::cli::support::slurm_args::SlurmArgs;
 use crate::kubernetes::{Cluster, FoundJob};
 use crate::submit::{self, FollowEnd};
 
-/// Print what a Job of the cluster printed.
+/// Print what a Job of Kubernetes, or a job of Slurm, printed.
 ///
 /// With --follow it waits for the Job's end, and the exit code is the container's. The lines of a Job of
 /// several nodes have the node's rank before them.
@@ -32,6 +34,9 @@ pub struct LogsArgs {
     /// Which cluster.
     #[command(flatten)]
     pub cluster: ClusterArgs,
+    /// Which cluster of Slurm's.
+    #[command(flatten)]
+    pub slurm: SlurmArgs,
 }
 
 /// Runs the verb; returns the exit code.
@@ -39,6 +44,9 @@ pub struct LogsArgs {
 /// # Errors
 /// Where there is no such Job, or it has printed nothing that could be read.
 pub async fn run(args: LogsArgs) -> CommandResult<u8> {
+    if !args.cluster.is_typed() && args.slurm.query().is_meant(&args.job) {
+        return slurm::logs(&args.job, &args.slurm, args.follow, args.tail).await;
+    }
     let (cluster, found) = args.cluster.find(&args.job).await?;
     let wanted = Wanted {
         rank: args.rank,

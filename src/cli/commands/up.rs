@@ -19,6 +19,7 @@ use crate::settings::{self, BuildRequest};
 const GRAMMAR: Grammar = Grammar {
     verb: "up",
     more: dev::FLAGS,
+    also: &[],
 };
 
 /// Make the project's image if anything changed, and run a command in it, with the project mounted.

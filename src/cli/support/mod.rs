@@ -23,6 +23,7 @@ pub(super) mod run_line;
 pub(super) mod runtime;
 pub mod scratch;
 pub mod size;
+pub mod slurm_args;
 pub mod time;
 pub(in crate::cli) mod trust;
 pub mod value;

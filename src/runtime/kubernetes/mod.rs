@@ -28,6 +28,8 @@ use super::render::LeftOut;
 use super::spec::RunSpec;
 use super::value::Assignment;
 
+pub(in crate::runtime) use quantity::bytes;
+
 pub use names::{label_value, name_for, why_no_name};
 pub use nodes::{INDEX_ANNOTATION, JOB_LABEL};
 pub use runai::{RunaiCli, runai};
@@ -212,4 +214,4 @@ fn from_secret(variable: &str, secret: &str, key: &str) -> EnvVar {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::runtime) mod tests;

@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use mlbuild_templates::value::nanoseconds;
 
 /// Bytes from a size as docker reads it, where `g` is 1024³; `None` for -1, which is no limit.
-pub(super) fn bytes(text: &str) -> Option<u64> {
+pub(in crate::runtime) fn bytes(text: &str) -> Option<u64> {
     let end = text.find(|c: char| !(c.is_ascii_digit() || c == '.'));
     let (number, unit) = text.split_at(end.unwrap_or(text.len()));
     let power = match unit.trim_start().to_ascii_lowercase().chars().next() {

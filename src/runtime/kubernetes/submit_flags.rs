@@ -10,6 +10,7 @@ use super::{from_secret, quantity, resources, volumes};
 use crate::runtime::flag::{Flag, Kind};
 use crate::runtime::options::{Options, Setting};
 use crate::runtime::parse::Grammar;
+use crate::runtime::slurm;
 use crate::runtime::value::{Assignment, Value};
 
 const WORDS: Kind = Kind::Text;
@@ -45,7 +46,7 @@ static OWN_FLAGS: &[Flag] = &[
     Flag::switch("local-image", "Start the image that the node has, and never pull it.").own().not_in_config(),
     Flag::one("dry-run", Kind::OneOf(&["client", "server"]), "client|server", "Only show the Job: as it is written (client, also where nothing is said), or as the cluster would take it (server).")
         .bare("client").own().not_in_config(),
-    Flag::one("output", Kind::OneOf(&["yaml", "json"]), "yaml|json", "Print the Job.").short('o').own().not_in_config(),
+    Flag::one("output", Kind::OneOf(&["yaml", "json", "script"]), "yaml|json|script", "Print the Job; script: of Slurm.").short('o').own().not_in_config(),
     Flag::one("format", Kind::OneOf(&["text", "json", "runai", "runai-training"]), "text|json|runai|runai-training", "What --detach prints; runai: print the equivalent line of `runai submit`, runai-training: of the newer `runai training submit`; nothing is started then.").own().not_in_config(),
     Flag::switch("no-defaults", "Leave out what mlbuild adds for machine learning: /dev/shm of 1g, and the tracker's key.").own().not_in_config(),
     Flag::switch("no-record", "Write no record of the run into mlbuild.runs.").own().not_in_config(),
@@ -60,6 +61,7 @@ static OWN_FLAGS: &[Flag] = &[
 pub const SUBMIT: Grammar = Grammar {
     verb: "submit",
     more: OWN_FLAGS,
+    also: slurm::FLAGS,
 };
 
 /// mlbuild's own flags, as they were said.

@@ -210,7 +210,7 @@ fn labels_are_those_that_kubernetes_takes() {
 }
 
 /// A value that the flag takes, and that asks for something.
-pub(super) fn sample(name: &str, kind: Kind) -> &'static str {
+pub(in crate::runtime) fn sample(name: &str, kind: Kind) -> &'static str {
     match (name, kind) {
         ("storage-opt", _) => "size=1g",
         ("tmpfs", _) => "/t",

@@ -25,6 +25,7 @@ use crate::start::dev::{self, DevOutcome, DevRequest};
 const GRAMMAR: Grammar = Grammar {
     verb: "dev",
     more: flags::FLAGS,
+    also: &[],
 };
 
 /// Open a shell in the project's container, with the project mounted.

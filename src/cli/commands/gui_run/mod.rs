@@ -20,6 +20,7 @@ use crate::start::gui::{self, DisplayRequest, GuiRequest};
 const GRAMMAR: Grammar = Grammar {
     verb: "gui-run",
     more: flags::FLAGS,
+    also: &[],
 };
 
 /// Run a container whose windows appear on this display.

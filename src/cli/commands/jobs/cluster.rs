@@ -240,7 +240,8 @@ pub(super) async fn list(args: &ListArgs) -> CommandResult<Vec<ClusterJob>> {
             "--kind queue leaves the cluster out, and --namespace, --context and --kubeconfig are of one",
         ));
     }
-    if args.kind == Some(Kind::Queue) || (args.queue.is_some() && !is_asked_for) {
+    let is_others = matches!(args.kind, Some(Kind::Queue | Kind::Slurm));
+    if is_others || (args.queue.is_some() && !is_asked_for) {
         return Ok(Vec::new());
     }
     let mut jobs = if is_asked_for {

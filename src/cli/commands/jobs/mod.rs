@@ -1,8 +1,9 @@
 //! `mlbuild jobs`: what waits in queues, what runs, and how it ended; beside it, the Jobs that
-//! `mlbuild submit` made in a Kubernetes cluster (`cluster`).
+//! `mlbuild submit` made in a Kubernetes cluster (`cluster`), and its jobs of Slurm's (`slurm`).
 
 mod cluster;
 mod prune;
+pub(in crate::cli) mod slurm;
 
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -12,12 +13,14 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use self::cluster::ClusterJob;
+use self::slurm::ListedSlurmJob;
 use super::queue::store_args::StoreArgs;
 use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::support::cluster_args::{ClusterArgs, ContextArgs};
 use crate::cli::support::format::Format;
 use crate::cli::support::output;
 use crate::cli::support::runtime::wait_for;
+use crate::cli::support::slurm_args::SlurmArgs;
 use crate::kubernetes::ObjectRef;
 use crate::queue::{Filter, Job, State, Store, StoreError};
 use crate::runtime::{RuntimeCli, shell_line};
@@ -30,6 +33,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(300);
 ///
 /// A job is named by its id, or by as much of its beginning or end as no other
 /// job has. A Job of a Kubernetes cluster, made by mlbuild submit, by its name or its run's id.
+/// A job of Slurm's, made by mlbuild submit --slurm, by its run's id, or with --slurm by its number.
 #[derive(Debug, Clone, Args)]
 pub struct JobsArgs {
     /// What to do.
@@ -57,7 +61,7 @@ pub enum JobsCommand {
 /// Flags of `mlbuild jobs list`.
 #[derive(Debug, Clone, Args)]
 pub struct ListArgs {
-    /// Only those of queues, or only those of the Kubernetes cluster.
+    /// Only those of queues, of the Kubernetes cluster, or of Slurm.
     #[arg(long, value_enum)]
     pub kind: Option<Kind>,
     /// Only of this queue; with `--kind kubernetes`, of this queue of Kueue.
@@ -72,6 +76,9 @@ pub struct ListArgs {
     /// Where queues and jobs are kept.
     #[command(flatten)]
     pub store: StoreArgs,
+    /// Which cluster of Slurm's.
+    #[command(flatten)]
+    pub slurm: SlurmArgs,
     /// Namespace of the cluster; otherwise the kubeconfig's, or the pod's own.
     #[arg(long, value_name = "NAME")]
     pub namespace: Option<String>,
@@ -90,6 +97,8 @@ pub enum Kind {
     Queue,
     /// Jobs of a Kubernetes cluster.
     Kubernetes,
+    /// Jobs of Slurm's.
+    Slurm,
 }
 
 /// Flags of `mlbuild jobs show`.
@@ -104,6 +113,9 @@ pub struct ShowArgs {
     /// Which cluster.
     #[command(flatten)]
     pub cluster: ClusterArgs,
+    /// Which cluster of Slurm's.
+    #[command(flatten)]
+    pub slurm: SlurmArgs,
     /// Form of the answer.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
@@ -124,6 +136,9 @@ pub struct LogsArgs {
     /// Which cluster.
     #[command(flatten)]
     pub cluster: ClusterArgs,
+    /// Which cluster of Slurm's.
+    #[command(flatten)]
+    pub slurm: SlurmArgs,
 }
 
 /// Jobs.
@@ -138,6 +153,9 @@ pub struct IdsArgs {
     /// Which cluster.
     #[command(flatten)]
     pub cluster: ClusterArgs,
+    /// Which cluster of Slurm's.
+    #[command(flatten)]
+    pub slurm: SlurmArgs,
 }
 
 /// Flags of `mlbuild jobs retry`.
@@ -179,6 +197,7 @@ pub fn run(args: &JobsArgs) -> CommandResult {
 enum Listed {
     Queue(Job),
     Cluster(ClusterJob),
+    Slurm(ListedSlurmJob),
 }
 
 impl Listed {
@@ -186,6 +205,7 @@ impl Listed {
         match self {
             Self::Queue(job) => job.created,
             Self::Cluster(job) => job.created,
+            Self::Slurm(job) => job.created,
         }
     }
 
@@ -193,6 +213,7 @@ impl Listed {
         let (document, kind) = match self {
             Self::Queue(job) => (serde_json::to_value(job), "queue"),
             Self::Cluster(job) => (serde_json::to_value(job), "kubernetes"),
+            Self::Slurm(job) => (serde_json::to_value(job), "slurm"),
         };
         let mut document = document.expect("plain data");
         document["kind"] = json!(kind);
@@ -217,6 +238,14 @@ impl Listed {
                 job.image.clone(),
                 &job.command,
             ),
+            Self::Slurm(job) => (
+                job.id.clone(),
+                job.partition.clone(),
+                job.told(),
+                job.place(),
+                format!("run {}", job.run_id),
+                &Vec::new(),
+            ),
         };
         let command = shell_line(command).replace('\n', " ");
         vec![
@@ -233,7 +262,7 @@ impl Listed {
 
 fn list(args: &ListArgs) -> CommandResult {
     let mut jobs = Vec::new();
-    if args.kind != Some(Kind::Kubernetes) {
+    if args.kind.is_none_or(|kind| kind == Kind::Queue) {
         let store = args.store.open()?;
         if let Some(queue) = &args.queue {
             store.queue(queue)?;
@@ -247,6 +276,8 @@ fn list(args: &ListArgs) -> CommandResult {
     }
     let found = wait_for(cluster::list(args))?;
     jobs.extend(found.into_iter().map(Listed::Cluster));
+    let found = wait_for(slurm::list(args))?;
+    jobs.extend(found.into_iter().map(Listed::Slurm));
     jobs.sort_by_key(|job| std::cmp::Reverse(job.created()));
     jobs.truncate(args.limit.unwrap_or(usize::MAX));
     if args.format == Format::Json {
@@ -304,6 +335,13 @@ fn state(job: &Job) -> String {
 }
 
 fn show(args: &ShowArgs) -> CommandResult {
+    if !args.cluster.is_typed() && args.slurm.query().is_meant(&args.job) {
+        let job = wait_for(slurm::job(&args.job, &args.slurm))?;
+        return match args.format {
+            Format::Json => output::answer(&format!("{:#}", Listed::Slurm(job).document())),
+            Format::Text => output::answer(&output::table(&job.rows())),
+        };
+    }
     let Some((store, job)) = of_queue(&args.job, &args.store, &args.cluster)? else {
         let job = wait_for(cluster::job(&args.job, &args.cluster))?;
         return match args.format {
@@ -375,6 +413,10 @@ fn show(args: &ShowArgs) -> CommandResult {
 
 fn cancel(args: &IdsArgs) -> CommandResult {
     for typed in &args.jobs {
+        if !args.cluster.is_typed() && args.slurm.query().is_meant(typed) {
+            wait_for(slurm::cancel(typed, &args.slurm))?;
+            continue;
+        }
         let Some((store, job)) = of_queue(typed, &args.store, &args.cluster)? else {
             wait_for(cluster::cancel(typed, &args.cluster))?;
             continue;
@@ -391,6 +433,9 @@ fn cancel(args: &IdsArgs) -> CommandResult {
 /// What a job printed: from its container, where that is on this machine, else its end, which the
 /// agent kept.
 fn logs(args: &LogsArgs) -> CommandResult {
+    if !args.cluster.is_typed() && args.slurm.query().is_meant(&args.job) {
+        return wait_for(slurm::logs(&args.job, &args.slurm, args.follow, None)).map(drop);
+    }
     let Some((store, mut job)) = of_queue(&args.job, &args.store, &args.cluster)? else {
         return wait_for(cluster::logs(args));
     };

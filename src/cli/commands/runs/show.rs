@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use clap::Args;
 use mlbuild_manifests::RunRecord;
-use mlbuild_manifests::run_record::{GitState, RunCluster, RunData, RunImage, RunSummary};
+use mlbuild_manifests::run_record::{GitState, RunCluster, RunData, RunImage, RunSummary, RunSlurm};
 use serde_json::json;
 
 use super::{as_json, ending, lasted};
@@ -155,6 +155,9 @@ fn text(record: &RunRecord, states: &[DataState]) -> String {
     if let Some(place) = &record.cluster {
         cluster(&mut lines, place);
     }
+    if let Some(place) = &record.slurm {
+        slurm(&mut lines, place);
+    }
     lines.0
 }
 
@@ -231,6 +234,17 @@ fn cluster(lines: &mut Lines, place: &RunCluster) {
     lines.maybe("config", place.kubeconfig.as_ref());
     lines.add("namespace", &place.namespace);
     lines.add("job", &place.job);
+    if !place.options.is_empty() {
+        lines.words("submit", &shell_line(&place.options));
+    }
+}
+
+fn slurm(lines: &mut Lines, place: &RunSlurm) {
+    lines.add("slurm", &place.cluster);
+    lines.maybe("login", place.login.as_ref());
+    let job = place.job.map(|job| job.to_string());
+    lines.maybe("job", job.as_ref());
+    lines.add("started by", &place.runtime);
     if !place.options.is_empty() {
         lines.words("submit", &shell_line(&place.options));
     }

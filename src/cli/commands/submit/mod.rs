@@ -1,6 +1,7 @@
-//! `mlbuild submit`: what `mlbuild run` does here, a Kubernetes cluster does.
+//! `mlbuild submit`: what `mlbuild run` does here, a cluster does, of Kubernetes or of Slurm.
 
 mod printed;
+pub(in crate::cli) mod slurm;
 
 use std::path::PathBuf;
 
@@ -18,15 +19,16 @@ use crate::cli::support::runtime::wait_for;
 use crate::cli::support::trust;
 use crate::kubernetes::{ClusterTarget, End};
 use crate::runtime::kubernetes::{RunaiCli, SUBMIT, SubmitFlags};
+use crate::runtime::slurm::misplaced;
 use crate::runtime::{Options, Parsed, RunSpec, shell_line};
 use crate::settings;
 use crate::start::unsupported;
 use crate::submit::{self, FollowEnd, INTERRUPTED, SubmitEnd, SubmitRequest, Waiter};
 
-/// Run a container as docker run does, as a Job of a Kubernetes cluster.
+/// Run a container as docker run does, as a Job of a Kubernetes cluster, or with --slurm as a job of Slurm.
 ///
 /// Takes every flag of `docker run`; the first word that is no flag is the image. The image is
-/// resolved to its digest first and started from that. What Kubernetes can't do is named. The
+/// resolved to its digest first and started from that. What the cluster can't do is named. The
 /// output is the container's, and so is the exit code.
 #[derive(Debug, Clone, Args)]
 #[command(disable_help_flag = true, disable_version_flag = true)]
@@ -56,12 +58,21 @@ pub fn run(args: &SubmitArgs) -> CommandResult<u8> {
     let wishes = config.wishes.clone();
     // What `[run]` has for mlbuild run's own flags isn't meant for a cluster.
     let Parsed { spec, .. } = with_config(parsed, config, &folder)?;
+    let is_slurm = own.is_on("slurm");
+    if let Some(part) = misplaced(&own).into_iter().next() {
+        return Err(CommandError::user(format!("{}: {}", part.what, part.why)));
+    }
     let runai_cli = match own.text("format") {
         Some("runai") => Some(RunaiCli::Submit),
         Some("runai-training") => Some(RunaiCli::TrainingSubmit),
         _ => None,
     };
     if let Some(cli) = runai_cli {
+        if is_slurm {
+            return Err(CommandError::user(
+                "--format runai is for Kubernetes, and the run is one of Slurm",
+            ));
+        }
         // Variables come from this machine's files, as they would for a Job.
         trust::check(&folder, &wishes, own.is_on("trust"))?;
         return runai(spec, own, cli).map(|()| 0);
@@ -70,7 +81,9 @@ pub fn run(args: &SubmitArgs) -> CommandResult<u8> {
         trust::check(&folder, &wishes, own.is_on("trust"))?;
     }
     let run_id = settings::run_id(own.text("run-id"))?;
-    refuse_two_outputs(&spec, &own)?;
+    if !is_slurm {
+        refuse_two_outputs(&spec, &own)?;
+    }
     let request = SubmitRequest {
         spec,
         cluster: target(&own),
@@ -82,6 +95,9 @@ pub fn run(args: &SubmitArgs) -> CommandResult<u8> {
         folder,
         flags: SubmitFlags::new(own.clone()),
     };
+    if is_slurm {
+        return slurm::run(request, &own);
+    }
     wait_for(async {
         match own.text("dry-run") {
             None => submit(request, &own).await,
@@ -114,6 +130,11 @@ async fn submit(request: SubmitRequest, own: &Options) -> CommandResult<u8> {
 /// stdout is either the container's or the answer's.
 fn refuse_two_outputs(spec: &RunSpec, own: &Options) -> CommandResult {
     let detach = spec.options.is_on("detach");
+    if own.text("output") == Some("script") {
+        return Err(CommandError::user(
+            "--output script is for --slurm: a Job of Kubernetes is YAML or JSON",
+        ));
+    }
     if own.has("output") && !detach && !own.has("dry-run") {
         return Err(CommandError::user(
             "--output is for --dry-run and --detach: stdout is the container's",

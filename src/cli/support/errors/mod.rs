@@ -21,6 +21,7 @@ mod restore;
 mod runs;
 mod runtime;
 mod settings;
+mod slurm;
 pub(in crate::cli) mod start;
 mod submit;
 mod trackers;

@@ -1,0 +1,124 @@
+//! What Slurm says of a job, in its text forms.
+
+use jiff::Timestamp;
+
+/// Between two fields of squeue; no name of a job has it that mlbuild made.
+pub(super) const BETWEEN: char = '\u{1f}';
+
+/// What squeue is asked for. Times are seconds by `SLURM_TIME_FORMAT`.
+pub(super) const FIELDS: [&str; 11] = [
+    "%A", "%T", "%r", "%N", "%V", "%S", "%e", "%P", "%D", "%k", "%j",
+];
+
+/// How far a job got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JobPhase {
+    /// It waits, or waits again.
+    Waiting,
+    /// It runs.
+    Running,
+    /// It is over.
+    Ended,
+}
+
+/// A job, as far as squeue tells of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SlurmJob {
+    /// Its number.
+    pub id: u64,
+    /// Its state in Slurm's word, such as `PENDING`.
+    pub state: String,
+    /// Why it waits or ended, in Slurm's word; `None` where there is nothing to say.
+    pub reason: Option<String>,
+    /// Its nodes, once it has some.
+    pub nodes: Option<String>,
+    /// When it was submitted.
+    pub submitted: Option<Timestamp>,
+    /// When it started, or is thought to start.
+    pub started: Option<Timestamp>,
+    /// When it ended, or is over at the latest.
+    pub ended: Option<Timestamp>,
+    /// Its partition.
+    pub partition: String,
+    /// How many nodes it has or wants.
+    pub node_count: String,
+    /// Its comment.
+    pub comment: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl SlurmJob {
+    /// Reads a line of squeue; `None` for one that isn't as it was asked for.
+    pub(super) fn read(line: &str) -> Option<Self> {
+        let mut fields = line.splitn(FIELDS.len(), BETWEEN);
+        let mut next = || fields.next();
+        let said = |text: &str| {
+            Some(text.to_owned())
+                .filter(|text| !matches!(text.as_str(), "" | "None" | "(null)" | "N/A"))
+        };
+        let time = |text: &str| Timestamp::from_second(text.parse().ok()?).ok();
+        Some(Self {
+            id: next()?.parse().ok()?,
+            state: next()?.to_owned(),
+            reason: said(next()?),
+            nodes: said(next()?),
+            submitted: time(next()?),
+            started: time(next()?),
+            ended: time(next()?),
+            partition: next()?.to_owned(),
+            node_count: next()?.to_owned(),
+            comment: next()?.to_owned(),
+            name: next()?.to_owned(),
+        })
+    }
+
+    /// How far it got.
+    pub fn phase(&self) -> JobPhase {
+        match self.state.as_str() {
+            "PENDING" | "CONFIGURING" | "REQUEUED" | "REQUEUE_FED" | "REQUEUE_HOLD"
+            | "SPECIAL_EXIT" | "RESV_DEL_HOLD" => JobPhase::Waiting,
+            "RUNNING" | "COMPLETING" | "SUSPENDED" | "STOPPED" | "SIGNALING" | "STAGE_OUT"
+            | "RESIZING" => JobPhase::Running,
+            _ => JobPhase::Ended,
+        }
+    }
+}
+
+/// The exit code of `scontrol -o show job` or sacct, `CODE:SIGNAL`, as a shell has it.
+pub(super) fn exit_code(text: &str) -> Option<i32> {
+    let (code, signal) = text.trim().split_once(':')?;
+    let (code, signal): (i32, i32) = (code.parse().ok()?, signal.parse().ok()?);
+    Some(if signal == 0 { code } else { 128 + signal })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_squeue_are_read() {
+        let line = "12\u{1f}PENDING\u{1f}Resources\u{1f}\u{1f}1796004858\u{1f}N/A\u{1f}N/A\u{1f}main\u{1f}2\u{1f}mlbuild:x\u{1f}a\u{1f}b";
+        let job = SlurmJob::read(line).unwrap();
+        assert_eq!((job.id, job.phase()), (12, JobPhase::Waiting));
+        assert_eq!(job.reason.as_deref(), Some("Resources"));
+        assert_eq!((job.nodes, job.started), (None, None));
+        assert_eq!(job.name, "a\u{1f}b");
+        for bad in ["", "slurm_load_jobs error: x", "x\u{1f}PENDING"] {
+            assert_eq!(SlurmJob::read(bad), None);
+        }
+    }
+
+    #[test]
+    fn codes_of_slurm_are_those_of_a_shell() {
+        for (text, code) in [
+            ("3:0", Some(3)),
+            ("0:9", Some(137)),
+            ("0:0", Some(0)),
+            ("", None),
+            ("x:1", None),
+        ] {
+            assert_eq!(exit_code(text), code, "{text}");
+        }
+    }
+}
