@@ -28,18 +28,26 @@ impl Setting {
         Self {
             engines: Engines::from_env(),
             project: Project::new(&[]),
-            slurm: slurm.expect("MLBUILD_TEST_SLURM: integration/engines/up").into(),
+            slurm: slurm
+                .expect("MLBUILD_TEST_SLURM: integration/engines/up")
+                .into(),
         }
     }
 
     fn path(&self, first: &str) -> String {
         let path = std::env::var("PATH").unwrap_or_default();
-        format!("{first}{}:{}:{path}", self.slurm.display(), self.engines.podman.display())
+        format!(
+            "{first}{}:{}:{path}",
+            self.slurm.display(),
+            self.engines.podman.display()
+        )
     }
 
     fn command(&self, args: &[&str]) -> Command {
         let mut command = self.project.command(args);
-        command.env("PATH", self.path("")).env_remove("DOCKER_CONFIG");
+        command
+            .env("PATH", self.path(""))
+            .env_remove("DOCKER_CONFIG");
         command
     }
 
@@ -70,7 +78,10 @@ impl Setting {
     /// Starts a detached run, and waits until it has printed this.
     fn detached(&self, run: &str, script: &str, printed: &str) -> String {
         let id = format!("--run-id={run}");
-        let job = self.run(&self.submit(&["-d", &id], script)).answer().to_owned();
+        let job = self
+            .run(&self.submit(&["-d", &id], script))
+            .answer()
+            .to_owned();
         self.prints(run, printed);
         job
     }
@@ -103,14 +114,21 @@ fn a_run_is_a_job_with_its_values_output_code_and_record() {
     let _alive = CONTROLLER.read().unwrap();
     let setting = Setting::new();
     let values = ["a b,c", "it's \"so\" $HOME %j", "two\nlines\n#SBATCH -w x"];
-    let variables: Vec<String> = values.iter().enumerate().map(|(at, value)| format!("--env=V{at}={value}")).collect();
+    let variables: Vec<String> = values
+        .iter()
+        .enumerate()
+        .map(|(at, value)| format!("--env=V{at}={value}"))
+        .collect();
     let script = "printf '%s|' \"$V0\" \"$V1\" \"$V2\" \"$API_TOKEN\"; echo $MLBUILD_RUN_ID $SLURM_JOB_ID; echo err >&2; exit 7";
     let mut flags = vec!["--run-id=exp-1", "--env=API_TOKEN=s3cr3t-value-of-the-test"];
     flags.extend(variables.iter().map(String::as_str));
     let ran = setting.run(&setting.submit(&flags, script));
     assert_eq!(ran.code, Some(7), "{}", ran.stderr);
     let job = setting.record("exp-1").slurm.unwrap().job.unwrap();
-    let wanted = format!("{}|s3cr3t-value-of-the-test|exp-1 {job}\n", values.join("|"));
+    let wanted = format!(
+        "{}|s3cr3t-value-of-the-test|exp-1 {job}\n",
+        values.join("|")
+    );
     assert!(ran.stdout.contains(&wanted), "{}", ran.stdout);
     assert!(ran.stdout.contains("err\n"), "{}", ran.stdout);
 
@@ -121,13 +139,20 @@ fn a_run_is_a_job_with_its_values_output_code_and_record() {
         let file = file.unwrap();
         let mode = file.metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o077, 0, "{:?}", file.path());
-        if std::fs::read_to_string(file.path()).unwrap().contains("s3cr3t") {
+        if std::fs::read_to_string(file.path())
+            .unwrap()
+            .contains("s3cr3t")
+        {
             holders.push(file.file_name());
         }
     }
     holders.retain(|name| name != "output");
     assert_eq!(holders, ["variables"]);
-    assert!(!setting.slurm("scontrol", &["show", "job", &job.to_string()]).contains("s3cr3t"));
+    assert!(
+        !setting
+            .slurm("scontrol", &["show", "job", &job.to_string()])
+            .contains("s3cr3t")
+    );
 
     let record = setting.record("exp-1");
     assert_eq!((record.version, record.status()), (5, RunStatus::Finished));
@@ -135,21 +160,41 @@ fn a_run_is_a_job_with_its_values_output_code_and_record() {
     assert_eq!(record.slurm.unwrap().cluster, "mlb");
     let text = setting.project.read("mlbuild.runs/exp-1.toml");
     assert!(!text.contains("s3cr3t"), "{text}");
+    is_found(&setting, &ran, job);
+}
+
+/// By its run's id, and by its number where that is said to be Slurm's.
+fn is_found(setting: &Setting, ran: &Ran, job: u64) {
     // The same run is taken, and is told before Slurm is.
     let again = setting.run(&setting.submit(&["--run-id=exp-1"], "exit 0"));
     assert!(again.refusal(2).contains("exp-1"), "{}", again.stderr);
-    // It is found by its run; and by its number where that is said to be Slurm's.
-    assert_eq!(setting.run(&["logs", "exp-1"]).answer(), ran.stdout.trim_end());
+    assert_eq!(
+        setting.run(&["logs", "exp-1"]).answer(),
+        ran.stdout.trim_end()
+    );
     assert_eq!(setting.run(&["logs", "-f", "exp-1"]).code, Some(7));
     let number = job.to_string();
-    let shown = setting.run(&["jobs", "show", "--slurm", &number, "--format=json"]).json();
-    assert_eq!((shown["run_id"].as_str(), shown["exit_code"].as_i64()), (Some("exp-1"), Some(7)));
-    let listed = setting.run(&["jobs", "list", "--kind=slurm", "--format=json"]).json();
+    let shown = setting
+        .run(&["jobs", "show", "--slurm", &number, "--format=json"])
+        .json();
+    assert_eq!(
+        (shown["run_id"].as_str(), shown["exit_code"].as_i64()),
+        (Some("exp-1"), Some(7))
+    );
+    let listed = setting
+        .run(&["jobs", "list", "--kind=slurm", "--format=json"])
+        .json();
     let mut jobs = listed["jobs"].as_array().unwrap().iter();
-    assert!(jobs.any(|job| job["run_id"] == "exp-1" && job["state"] == "failed"), "{listed}");
+    assert!(
+        jobs.any(|job| job["run_id"] == "exp-1" && job["state"] == "failed"),
+        "{listed}"
+    );
     let restored = setting.run(&["restore", "exp-1", "--no-code", "--no-shell"]);
     let line = restored.answer();
-    assert!(line.contains("mlbuild submit --slurm --container-runtime=podman"), "{line}");
+    assert!(
+        line.contains("mlbuild submit --slurm --container-runtime=podman"),
+        "{line}"
+    );
 }
 
 #[test]
@@ -159,7 +204,12 @@ fn a_job_is_cancelled_and_its_container_with_it() {
     // One that says good-bye, and one that doesn't hear.
     let polite = "trap 'echo bye; exit 9' TERM; echo up; sleep 100 & wait";
     let words = setting.submit(&["--run-id=c-1"], polite);
-    let mut child = setting.command(&words).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut child = setting
+        .command(&words)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
     setting.prints("c-1", "up");
     let pid = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
@@ -168,11 +218,25 @@ fn a_job_is_cancelled_and_its_container_with_it() {
     setting.prints("c-1", "bye");
 
     let job = setting.detached("c-2", "trap '' TERM; echo up; sleep 100; sleep 100", "up");
-    let beside = setting.run(&["bash", "c-2", "--", "sh", "-c", "echo $MLBUILD_RUN_ID; exit 5"]);
-    assert_eq!((beside.code, beside.stdout.trim()), (Some(5), "c-2"), "{}", beside.stderr);
+    let beside = setting.run(&[
+        "bash",
+        "c-2",
+        "--",
+        "sh",
+        "-c",
+        "echo $MLBUILD_RUN_ID; exit 5",
+    ]);
+    assert_eq!(
+        (beside.code, beside.stdout.trim()),
+        (Some(5), "c-2"),
+        "{}",
+        beside.stderr
+    );
     setting.run(&["jobs", "cancel", "c-2"]).answer();
     let name = format!("mlbuild-{job}-0");
-    wait::until("the container is gone", || !setting.podman(&["ps", "-a"]).contains(&name));
+    wait::until("the container is gone", || {
+        !setting.podman(&["ps", "-a"]).contains(&name)
+    });
     let over = setting.run(&["jobs", "cancel", "--slurm", &job]);
     assert_eq!(over.code, Some(2), "{}", over.stderr);
 }
@@ -193,14 +257,24 @@ fn an_answer_of_sbatch_that_is_lost_makes_no_second_job() {
     );
     std::fs::write(folder.join("sbatch"), text).unwrap();
     use std::os::unix::fs::PermissionsExt as _;
-    std::fs::set_permissions(folder.join("sbatch"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::set_permissions(
+        folder.join("sbatch"),
+        std::fs::Permissions::from_mode(0o755),
+    )
+    .unwrap();
     let words = setting.submit(&["--run-id=lost-1"], "exit 3");
     let mut command = setting.command(&words);
     command.env("PATH", setting.path(&format!("{}:", folder.display())));
     let ran = Ran::of(&mut command);
     assert_eq!(ran.code, Some(3), "{}", ran.stderr);
     let listed = setting.slurm("squeue", &["-h", "-t", "all", "-o", "%k"]);
-    assert_eq!(listed.lines().filter(|line| *line == "mlbuild:lost-1").count(), 1);
+    assert_eq!(
+        listed
+            .lines()
+            .filter(|line| *line == "mlbuild:lost-1")
+            .count(),
+        1
+    );
 }
 
 #[test]
@@ -208,7 +282,11 @@ fn what_slurm_refuses_leaves_no_job_and_no_folder() {
     let _alive = CONTROLLER.read().unwrap();
     let setting = Setting::new();
     let ran = setting.run(&setting.submit(&["--run-id=no-1", "--partition=nowhere"], "exit 0"));
-    assert!(ran.refusal(2).contains("nvalid partition"), "{}", ran.stderr);
+    assert!(
+        ran.refusal(2).contains("nvalid partition"),
+        "{}",
+        ran.stderr
+    );
     assert!(!setting.folder("no-1").exists());
 }
 
@@ -222,11 +300,25 @@ fn a_run_goes_on_and_is_seen_to_end_without_slurmctld() {
     let state = setting.slurm.parent().unwrap().parent().unwrap().to_owned();
     let pid = std::fs::read_to_string(state.join("pids/slurmctld")).unwrap();
     let pid = pid.split_whitespace().next().unwrap().to_owned();
-    assert!(Command::new("kill").args(["-9", &pid]).status().unwrap().success());
+    assert!(
+        Command::new("kill")
+            .args(["-9", &pid])
+            .status()
+            .unwrap()
+            .success()
+    );
     let ran = Ran::from(child.wait_with_output().unwrap());
     let mut up = Command::new(repository().join("integration/engines/up"));
-    let up = up.arg("slurm").env("MLBUILD_ENGINES_DIR", &state).output().unwrap();
-    assert!(up.status.success(), "{}", String::from_utf8_lossy(&up.stderr));
+    let up = up
+        .arg("slurm")
+        .env("MLBUILD_ENGINES_DIR", &state)
+        .output()
+        .unwrap();
+    assert!(
+        up.status.success(),
+        "{}",
+        String::from_utf8_lossy(&up.stderr)
+    );
     assert_eq!(ran.code, Some(6), "{}", ran.stderr);
     assert!(ran.stdout.contains("up\ndown\n"), "{}", ran.stdout);
 }
@@ -235,21 +327,40 @@ fn a_run_goes_on_and_is_seen_to_end_without_slurmctld() {
 fn a_login_node_is_reached_by_ssh_only_where_the_person_says_so() {
     let _alive = CONTROLLER.read().unwrap();
     let setting = Setting::new();
-    let force = format!("ForceCommand PATH={}:$PATH sh -c \"$SSH_ORIGINAL_COMMAND\"", setting.slurm.display());
-    let sshd = Sshd::start(&setting.engines, "unix:///nowhere", &force);
+    // The nodes' PATH is the login's.
+    let force = format!(
+        "ForceCommand PATH={}:{}:$PATH sh -c \"$SSH_ORIGINAL_COMMAND\"",
+        setting.slurm.display(),
+        setting.engines.podman.display()
+    );
     let root = setting.project.outside().join("jobs");
-    let (login, folder) = (format!("--ssh=ssh://root@127.0.0.1:{}", sshd.port), format!("--job-folder={}", root.display()));
-    // Podman is on the nodes' PATH by what their daemon had.
+    let (login, folder) = (
+        format!("--ssh=ssh://root@127.0.0.1:{}", sshd.port),
+        format!("--job-folder={}", root.display()),
+    );
     let script = "echo \"$A\"; exit 4";
-    let words = setting.submit(&["--run-id=ssh-1", &login, &folder, "--env=A=it's\n$x"], script);
+    let words = setting.submit(
+        &["--run-id=ssh-1", &login, &folder, "--env=A=it's\n$x"],
+        script,
+    );
     let path = std::env::var("PATH").unwrap();
     let path = format!("{}:{path}", sshd.dir.path().join("bin").display());
     let ran = Ran::of(setting.project.command(&words).env("PATH", &path));
     assert_eq!(ran.code, Some(4), "{}", ran.stderr);
     assert!(ran.stdout.contains("it's\n$x\n"), "{}", ran.stdout);
     // The record names the node, and leads nobody there.
-    let ran = Ran::of(setting.project.command(["logs", "ssh-1"]).env("PATH", &path));
+    let ran = Ran::of(
+        setting
+            .project
+            .command(["logs", "ssh-1"])
+            .env("PATH", &path),
+    );
     assert!(ran.refusal(3).contains("--ssh"), "{}", ran.stderr);
-    let ran = Ran::of(setting.project.command(["logs", "ssh-1", &login, &folder]).env("PATH", &path));
+    let ran = Ran::of(
+        setting
+            .project
+            .command(["logs", "ssh-1", &login, &folder])
+            .env("PATH", &path),
+    );
     assert!(ran.answer().contains("it's"), "{}", ran.stdout);
 }

@@ -53,7 +53,7 @@ GresTypes=gpu
 ReturnToService=2
 SlurmdParameters=config_overrides
 KillWait=5
-MinJobAge=20
+MinJobAge=120
 MessageTimeout=5
 SchedulerParameters=sched_interval=2,batch_sched_delay=0,sched_min_interval=0,bf_interval=2
 NodeName=n1 NodeHostname=$host NodeAddr=127.0.0.1 Port=$(port_of slurmd-n1) CPUs=16 RealMemory=4000 Gres=gpu:2

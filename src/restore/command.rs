@@ -47,7 +47,7 @@ fn is_persons(option: &str) -> bool {
         "--job-folder",
     ]
     .iter()
-        .any(|flag| option.starts_with(flag))
+    .any(|flag| option.starts_with(flag))
 }
 
 impl Again<'_> {
@@ -111,7 +111,10 @@ impl Again<'_> {
         if let Some(slurm) = self.slurm {
             let options = slurm.options.iter();
             let options = options.filter(|option| *option != "--slurm" && !is_persons(option));
-            return ["--slurm".to_owned()].into_iter().chain(options.cloned()).collect();
+            return ["--slurm".to_owned()]
+                .into_iter()
+                .chain(options.cloned())
+                .collect();
         }
         let Some(cluster) = self.cluster else {
             return Vec::new();
@@ -331,9 +334,14 @@ mod tests {
         let slurm = RunSlurm {
             cluster: "hpc".to_owned(),
             login: Some("evil".to_owned()),
-            options: ["--slurm", "--partition=gpu", "--ssh=evil", "--job-folder=/etc"]
-                .map(str::to_owned)
-                .to_vec(),
+            options: [
+                "--slurm",
+                "--partition=gpu",
+                "--ssh=evil",
+                "--job-folder=/etc",
+            ]
+            .map(str::to_owned)
+            .to_vec(),
             ..RunSlurm::default()
         };
         let again = Again {

@@ -145,7 +145,7 @@ pub async fn run(
     tell_of_nodes(&record, cluster, reporter);
     if let Some(login) = slurm.and_then(|slurm| slurm.login.as_ref()) {
         reporter.note(format!(
-            "the run was submitted through the login node {login}, which isn't in the command: --ssh LOGIN, if it is yours"
+            "the run was submitted through the login node {login}, which isn't in the command: name it there, if it is yours"
         ));
     }
     tell_what_is_missing(&record, reporter);

@@ -83,6 +83,7 @@ fn start(id: &str, form: &str, name: &str, word: &str) -> RunStart {
         },
         host: RunHost::default(),
         data: Vec::new(),
+        slurm: None,
         cluster: Some(RunCluster {
             context: None,
             kubeconfig: None,

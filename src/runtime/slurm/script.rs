@@ -221,15 +221,33 @@ impl<'a> Builder<'a> {
                 ("IMAGE", &quoted(&self.spec.image)),
             ],
         );
-        let (ranks, gpus) = (exports(&task.ranks), check_gpus(task.gpus));
         let words: Vec<String> = command.iter().map(quoted).collect();
         let words = words.join(" ");
+        out += &self.of_runtime(task, &words);
+        let fetches = context.runtime != ContainerRuntime::Podman && self.pulls();
+        out += &fill(
+            include_str!("bash/end.sh"),
+            &[
+                (
+                    "RENDEZVOUS",
+                    included(!task.ranks.is_empty(), include_str!("bash/rendezvous.sh")),
+                ),
+                ("FETCH", included(fetches, "fetch || finish 125")),
+                ("START", &self.start(task, &words)),
+            ],
+        );
+        out
+    }
+
+    /// The functions by which the runtime starts a container.
+    fn of_runtime(&self, task: &Task<'_>, words: &str) -> String {
+        let (ranks, gpus) = (exports(&task.ranks), check_gpus(task.gpus));
         let (name, digest) = self
             .spec
             .image
             .split_once('@')
             .unwrap_or((&self.spec.image, "image"));
-        out += &match context.runtime {
+        match self.context.runtime {
             ContainerRuntime::Podman => fill(
                 include_str!("bash/podman.sh"),
                 &[
@@ -247,7 +265,7 @@ impl<'a> Builder<'a> {
                             include_str!("bash/podman-variables.sh"),
                         ),
                     ),
-                    ("COMMAND", &words),
+                    ("COMMAND", words),
                     (
                         "TIMEOUT",
                         self.spec
@@ -265,7 +283,7 @@ impl<'a> Builder<'a> {
                     ("NAMES", &names(task)),
                     ("RANKS", &ranks),
                     ("GPUS", &gpus),
-                    ("COMMAND", &words),
+                    ("COMMAND", words),
                 ],
             ),
             ContainerRuntime::Pyxis => fill(
@@ -275,27 +293,13 @@ impl<'a> Builder<'a> {
                     ("SOURCE", &quoted(of_enroot(name, digest))),
                 ],
             ),
-        };
-        let fetches = context.runtime != ContainerRuntime::Podman && self.pulls();
-        out += &fill(
-            include_str!("bash/end.sh"),
-            &[
-                (
-                    "RENDEZVOUS",
-                    included(!task.ranks.is_empty(), include_str!("bash/rendezvous.sh")),
-                ),
-                ("FETCH", included(fetches, "fetch || finish 125")),
-                ("START", &self.start(task, &words)),
-            ],
-        );
-        out
+        }
     }
 
     /// The one srun.
     fn start(&self, task: &Task<'_>, words: &str) -> String {
         let tasks = self.tasks();
-        let mut srun =
-            format!("srun --nodes=1 --ntasks={tasks} --export=ALL --input=none");
+        let mut srun = format!("srun --nodes=1 --ntasks={tasks} --export=ALL --input=none");
         if let Some(cpus) = self
             .directives
             .iter()

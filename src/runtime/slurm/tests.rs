@@ -120,13 +120,11 @@ fn no_value_becomes_a_directive_or_a_command() {
                 .collect();
             assert_eq!(directives.collect::<Vec<_>>(), given, "{value:?}");
             // The words are those that were typed, as bash reads them.
-            let call = text.lines().rfind(|line| {
-                line.trim_start().starts_with("container ") || line.contains("/entry")
-            });
+            let call = text.lines().find(|line| line.contains("printf "));
             let (_, words) = call.unwrap().split_once("printf ").unwrap();
             let read = Command::new("bash")
                 .arg("-c")
-                .arg(format!("printf '%s\\0' {}", words.trim_end_matches(" &")))
+                .arg(format!("printf '%s\\0' {words}"))
                 .output()
                 .unwrap();
             let wanted = format!("{value}\0{value}\0");

@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 
 use clap::Args;
 use mlbuild_manifests::RunRecord;
-use mlbuild_manifests::run_record::{GitState, RunCluster, RunData, RunImage, RunSummary, RunSlurm};
+use mlbuild_manifests::run_record::{
+    GitState, RunCluster, RunData, RunImage, RunSlurm, RunSummary,
+};
 use serde_json::json;
 
 use super::{as_json, ending, lasted};
@@ -244,7 +246,7 @@ fn slurm(lines: &mut Lines, place: &RunSlurm) {
     lines.maybe("login", place.login.as_ref());
     let job = place.job.map(|job| job.to_string());
     lines.maybe("job", job.as_ref());
-    lines.add("started by", &place.runtime);
+    lines.add("by", &place.runtime);
     if !place.options.is_empty() {
         lines.words("submit", &shell_line(&place.options));
     }

@@ -67,25 +67,53 @@ impl From<SubmitError> for CommandError {
                 "allow it: mlbuild env --rbac --namespace {} | kubectl apply -f -",
                 word(namespace)
             )),
-            SubmitError::Slurm(error) | SubmitError::NotHere { login: None, source: error } => error.into(),
-            SubmitError::NotHere { login: Some(login), source } => CommandError::from(source)
-                .hint(format!("the run was submitted through {login}; if that is yours: --ssh {}", word(&login))),
-            SubmitError::OtherCluster { login: Some(login), .. } => {
-                made.hint(format!("it was submitted through {login}; if that is yours: --ssh {}", word(&login)))
-            }
-            SubmitError::UnsupportedBySlurm { .. } => {
-                made.hint("leave it out, or say it in the way of Slurm: mlbuild submit --help")
-            }
-            SubmitError::NoRuntime { .. } => {
-                made.hint("say what the nodes have: --container-runtime podman, apptainer or pyxis")
-            }
-            SubmitError::JobFolder { .. } => made.hint("--job-folder DIR, such as /scratch/$USER/mlbuild"),
-            SubmitError::SlurmLost { job, source } => CommandError::from(source)
-                .hint(format!("the job may run on; to look again: mlbuild logs -f --slurm {job}")),
-            SubmitError::Forgotten { .. } => made.hint("was it ended by force? sacct may know, where the cluster keeps accounts"),
-            SubmitError::NoSlurmJob { .. } => made.hint("write a run's id or a job's number; mlbuild jobs list --kind slurm"),
-            SubmitError::SlurmJobGone { run } => made.hint(format!("to run it again: mlbuild restore {}", word(&run))),
-            _ => made,
+            error => of_slurm(error, made),
         }
+    }
+}
+
+/// Errors of runs under Slurm, and those that say all themselves.
+fn of_slurm(error: SubmitError, made: CommandError) -> CommandError {
+    match error {
+        SubmitError::Slurm(error)
+        | SubmitError::NotHere {
+            login: None,
+            source: error,
+        } => error.into(),
+        SubmitError::NotHere {
+            login: Some(login),
+            source,
+        } => CommandError::from(source).hint(format!(
+            "the run was submitted through {login}; if that is yours: --ssh {}",
+            word(&login)
+        )),
+        SubmitError::OtherCluster {
+            login: Some(login), ..
+        } => made.hint(format!(
+            "it was submitted through {login}; if that is yours: --ssh {}",
+            word(&login)
+        )),
+        SubmitError::UnsupportedBySlurm { .. } => {
+            made.hint("leave it out, or say it in the way of Slurm: mlbuild submit --help")
+        }
+        SubmitError::NoRuntime { .. } => {
+            made.hint("say what the nodes have: --container-runtime podman, apptainer or pyxis")
+        }
+        SubmitError::JobFolder { .. } => {
+            made.hint("--job-folder DIR, such as /scratch/$USER/mlbuild")
+        }
+        SubmitError::SlurmLost { job, source } => CommandError::from(source).hint(format!(
+            "the job may run on; to look again: mlbuild logs -f --slurm {job}"
+        )),
+        SubmitError::Forgotten { .. } => {
+            made.hint("was it ended by force? sacct may know, where the cluster keeps accounts")
+        }
+        SubmitError::NoSlurmJob { .. } => {
+            made.hint("write a run's id or a job's number; mlbuild jobs list --kind slurm")
+        }
+        SubmitError::SlurmJobGone { run } => {
+            made.hint(format!("to run it again: mlbuild restore {}", word(&run)))
+        }
+        _ => made,
     }
 }
