@@ -53,6 +53,7 @@ pub async fn run(args: BashArgs) -> CommandResult<u8> {
     };
     let terminal = stdin().is_terminal() && stdout().is_terminal();
     if !args.cluster.is_typed() && args.slurm.query().is_meant(&args.job) {
+        refuse_rank(args.rank)?;
         return under_slurm(&args.job, &args.slurm, &words, terminal).await;
     }
     let (cluster, found) = args.cluster.find(&args.job).await?;
@@ -63,6 +64,20 @@ pub async fn run(args: BashArgs) -> CommandResult<u8> {
     drop(raw);
     let code = end.map_err(|why| CommandError::runtime(format!("{} in {pod}: {why}", words[0])))?;
     Ok(u8::try_from(code).unwrap_or(1))
+}
+
+/// The output and the shells of Slurm's jobs are of all nodes.
+///
+/// # Errors
+/// Where a node is named.
+pub fn refuse_rank(rank: Option<u32>) -> CommandResult {
+    match rank {
+        None => Ok(()),
+        Some(_) => Err(CommandError::user(
+            "--rank is for Jobs of Kubernetes: this is a job of Slurm",
+        )
+        .hint("leave --rank out")),
+    }
 }
 
 /// The same in a job of Slurm's: srun has the terminal.

@@ -3,6 +3,7 @@
 use clap::Args;
 use kube::ResourceExt as _;
 
+use super::bash::refuse_rank;
 use super::jobs::slurm;
 use super::submit::exit_code;
 use crate::cli::error::CommandResult;
@@ -45,6 +46,7 @@ pub struct LogsArgs {
 /// Where there is no such Job, or it has printed nothing that could be read.
 pub async fn run(args: LogsArgs) -> CommandResult<u8> {
     if !args.cluster.is_typed() && args.slurm.query().is_meant(&args.job) {
+        refuse_rank(args.rank)?;
         return slurm::logs(&args.job, &args.slurm, args.follow, args.tail).await;
     }
     let (cluster, found) = args.cluster.find(&args.job).await?;
