@@ -237,6 +237,12 @@ fn a_job_is_cancelled_and_its_container_with_it() {
     wait::until("the container is gone", || {
         !setting.podman(&["ps", "-a"]).contains(&name)
     });
+    wait::until("the job is over", || {
+        setting
+            .slurm("squeue", &["-h", "-t", "all", "-j", &job, "-o", "%T"])
+            .trim()
+            == "CANCELLED"
+    });
     let over = setting.run(&["jobs", "cancel", "--slurm", &job]);
     assert_eq!(over.code, Some(2), "{}", over.stderr);
 }

@@ -75,7 +75,16 @@ slurm_clients() {
     done
 }
 
-slurm_idle() { [ "$("$(slurm_bin)/sinfo" -h -N -o %T | sort -u)" = idle ]; }
+# Whether both nodes take jobs. One that lost a job, with a slurmctld that was killed, is told to go on.
+slurm_takes_jobs() {
+    local states
+    states=$("$(slurm_bin)/sinfo" -h -N -o %T) || return 1
+    if grep -q -e drain -e down <<< "$states"; then
+        "$(slurm_bin)/scontrol" update NodeName=n1,n2 State=RESUME || true
+        return 1
+    fi
+    [ "$(grep -c -x -e idle -e mixed -e allocated -e completing <<< "$states")" = 2 ]
+}
 
 slurm_start() {
     local root=$RUN/slurm sbin=$STATE/deb/slurm/usr/sbin node
@@ -102,7 +111,7 @@ slurm_up() {
         slurm_clients
         (slurm_start)
     fi
-    wait_for slurmctld 20 slurm_idle
+    wait_for slurmctld 20 slurm_takes_jobs
 }
 
 slurm_down() {

@@ -11,7 +11,7 @@ task() {
     @PULL@
     @VARIABLES@
     # Slurm's signals end podman, and are for the container, which goes on without it.
-    trap 'setsid --fork podman stop --time @TIMEOUT@ "$name" > /dev/null 2>&1' TERM
+    trap 'setsid --fork bash -c "podman stop --time @TIMEOUT@ $name; sleep 5; podman rm --force $name" > /dev/null 2>&1' TERM
     for signal in USR1 USR2 HUP INT; do
         trap "setsid --fork podman kill --signal $signal $name > /dev/null 2>&1" "$signal"
     done
