@@ -30,29 +30,24 @@ pub(in crate::runtime) static FLAGS: &[Flag] = &[
     Flag::list("sbatch", WORDS, "--FLAG=VALUE", "Slurm: any other flag of sbatch, such as --sbatch=--exclusive.").own().not_in_config(),
 ];
 
-/// Those flags of `mlbuild submit` that only a cluster of Kubernetes has.
-const OF_KUBERNETES: [&str; 17] = [
-    "namespace",
-    "context",
-    "kubeconfig",
-    "queue",
-    "priority-class",
-    "node-selector",
-    "toleration",
-    "service-account",
-    "pull-secret",
-    "pvc",
-    "nfs",
-    "secret",
-    "secret-env",
-    "resource",
-    "gpu-fraction",
-    "gpu-memory",
-    "local-image",
+/// Those flags of `mlbuild submit` that runs under Slurm have too. All others are of Kubernetes, also those that
+/// are added to the table later.
+const OF_BOTH: [&str; 11] = [
+    "gpu-resource",
+    "dry-run",
+    "output",
+    "format",
+    "no-defaults",
+    "no-record",
+    "data",
+    "data-hash",
+    "run-id",
+    "trust",
+    "help",
 ];
 
 /// Flags of sbatch that mlbuild itself gives, or that change what it relies on.
-const OURS: [&str; 22] = [
+const OURS: [&str; 26] = [
     "array",
     "a",
     "chdir",
@@ -69,6 +64,10 @@ const OURS: [&str; 22] = [
     "i",
     "job-name",
     "J",
+    "nodes",
+    "N",
+    "ntasks",
+    "n",
     "output",
     "o",
     "parsable",
@@ -82,15 +81,19 @@ pub fn misplaced(own: &Options) -> Vec<LeftOut> {
     let is_slurm = own.is_on("slurm");
     let is_wrong = |setting: &&Setting| {
         let name = setting.flag.name;
+        let is_slurms = FLAGS.iter().any(|flag| flag.name == name);
         if is_slurm {
-            OF_KUBERNETES.contains(&name)
+            !is_slurms && !OF_BOTH.contains(&name)
         } else {
-            name != "slurm" && FLAGS.iter().any(|flag| flag.name == name)
+            name != "slurm" && is_slurms
         }
     };
     let why = |setting: &Setting| match is_slurm {
         true => match setting.flag.name {
             "queue" => "it is of Kubernetes; Slurm has --partition",
+            "nodes" | "nproc-per-node" | "launcher" => {
+                "a run under Slurm has one node so far; --ntasks-per-node starts several containers on it"
+            }
             "secret-env" => {
                 "it is of Kubernetes; -e NAME hands a variable on, in a file that only you may read"
             }

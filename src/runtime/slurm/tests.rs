@@ -153,6 +153,8 @@ fn directives_are_plain_or_refused() {
         ("sbatch", "--comm=mine"),
         ("sbatch", "--output=/x"),
         ("sbatch", "-o/x"),
+        ("sbatch", "--nodes=2"),
+        ("sbatch", "-N2"),
         ("sbatch", "--wckey=a b"),
         ("sbatch", "exclusive"),
         ("name", "a b"),
@@ -237,6 +239,7 @@ fn flags_of_another_kind_of_cluster_are_named() {
         misplaced("--slurm --queue x"),
         "--queue: it is of Kubernetes; Slurm has --partition\n"
     );
+    assert!(misplaced("--slurm --nodes 2").contains("has one node so far"));
     assert_eq!(misplaced("--slurm --partition x --dry-run"), "");
     assert_eq!(misplaced("--queue x"), "");
 }
