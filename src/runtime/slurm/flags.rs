@@ -47,7 +47,7 @@ const OF_BOTH: [&str; 11] = [
 ];
 
 /// Flags of sbatch that mlbuild itself gives, or that change what it relies on.
-const OURS: [&str; 26] = [
+const OURS: [&str; 27] = [
     "array",
     "a",
     "chdir",
@@ -67,6 +67,7 @@ const OURS: [&str; 26] = [
     "nodes",
     "N",
     "ntasks",
+    "ntasks-per-node",
     "n",
     "output",
     "o",
