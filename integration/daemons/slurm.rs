@@ -339,6 +339,7 @@ fn a_login_node_is_reached_by_ssh_only_where_the_person_says_so() {
         setting.slurm.display(),
         setting.engines.podman.display()
     );
+    let sshd = Sshd::start(&setting.engines, "unix:///nowhere", &force);
     let root = setting.project.outside().join("jobs");
     let (login, folder) = (
         format!("--ssh=ssh://root@127.0.0.1:{}", sshd.port),
