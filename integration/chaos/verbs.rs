@@ -76,7 +76,7 @@ pub const ALONE: [&[&str]; 50] = [
 
 /// Those that need daemons. `TAG` is an image of the registry that was built before, `OTHER` another one,
 /// `BASE` and `PYTHON` are bases, `REGISTRY` and `BUILDER` are where those are, `FLAGS` the image's.
-pub const WITH_DAEMONS: [&str; 21] = [
+pub const WITH_DAEMONS: [&str; 23] = [
     "image -f Dockerfile -t TAG --push --builder BUILDER",
     "image -f Dockerfile -t TAG --push --builder BUILDER --repack",
     "image --base PYTHON -t OTHER --push --builder BUILDER --method=assemble",
@@ -93,6 +93,8 @@ pub const WITH_DAEMONS: [&str; 21] = [
     "up --network none true",
     "restore kept --no-code --no-shell",
     "runs push --all",
+    "runs keep --all",
+    "runs gc --yes",
     "runs pull BASE",
     "runs list",
     "jobs list",

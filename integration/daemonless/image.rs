@@ -361,6 +361,8 @@ fn a_dockerfile_whose_base_has_no_value() {
     insta::assert_snapshot!(refusals(&project, &[&["-f", "Dockerfile"], &["-f", "Broken"]]), @"
     $ image -f Dockerfile
     error: Dockerfile:3: ARG BASE in `FROM ${BASE}:v1` has no value
+      hint: give it one: --build-arg BASE=VALUE
+      hint: or in the file: ARG BASE=VALUE, before the first FROM
     $ image -f Broken
     error: Dockerfile:1: `${BASE` has a broken variable expression
     ");

@@ -163,7 +163,7 @@ fn bad_records_are_named_and_hide_no_others() {
     insta::assert_snapshot!(filtered(&project, &ran.stderr), @"
     warning: /project/mlbuild.runs/cut.toml:11: the record is cut off: its last line isn't `# end of record`; take it back from version control, or pull it from the registry
     warning: /project/mlbuild.runs/empty.toml:1: the record is cut off: its last line isn't `# end of record`; take it back from version control, or pull it from the registry
-    warning: /project/mlbuild.runs/newer.toml:1: made by a newer mlbuild: format 99, and this version reads up to 4; update mlbuild
+    warning: /project/mlbuild.runs/newer.toml:1: made by a newer mlbuild: format 99, and this version reads up to 5; update mlbuild
     warning: /project/mlbuild.runs/other.toml:3: it is the record of run exp-2; its file is exp-2.toml
     ");
     let json = project.run(["runs", "list", "--format", "json"]).json();
