@@ -10,7 +10,7 @@ use mlbuild_manifests::digest::sha256;
 use mlbuild_manifests::document::Document;
 use mlbuild_manifests::run_record::{
     GitState, RunCluster, RunCommand, RunData, RunHost, RunImage, RunOutcome, RunPlatform,
-    RunStatus, RunSummary,
+    RunSlurm, RunStatus, RunSummary,
 };
 use mlbuild_manifests::{Binding, LockedImage, RunId, RunRecord, RunRecordError};
 use proptest::prelude::*;
@@ -183,6 +183,22 @@ fn the_sample_of_version_3_reads_and_writes_back_the_same() {
     assert_eq!(RunRecord::from_json(&record.to_json()).unwrap(), record);
     // What ran in none is readable to those who don't know of clusters.
     assert_eq!((record.version, started("exp-8").version), (3, 2));
+}
+
+#[test]
+fn the_sample_of_version_5_reads_and_writes_back_the_same() {
+    let slurm = RunSlurm {
+        cluster: "hpc".to_owned(),
+        login: Some("ann@login.example".to_owned()),
+        job: Some(4711),
+        runtime: "apptainer".to_owned(),
+        options: ["--slurm", "--partition=gpu"].map(str::to_owned).to_vec(),
+    };
+    let record = started("job-1").under_slurm(slurm);
+    let (read, text) = read_sample("v5.run.toml");
+    assert_eq!(read, record);
+    assert_eq!(read.to_toml(), text);
+    assert_eq!(RunRecord::from_json(&record.to_json()).unwrap(), record);
 }
 
 #[test]
@@ -424,10 +440,10 @@ fn what_does_not_belong_in_a_record_is_named_by_line() {
         "{}",
         read(&bad)
     );
-    for news in ["version = 99\nnews = true", "version = 99"] {
+    for news in ["version = 6\nnews = true", "version = 6"] {
         let newer = read(&text.replace("version = 2", news));
         assert!(
-            newer.starts_with("exp-7.toml:2: made by a newer mlbuild: format 99"),
+            newer.starts_with("exp-7.toml:2: made by a newer mlbuild: format 6"),
             "{newer}"
         );
     }
@@ -485,8 +501,8 @@ fn documents_read_back() {
         error.starts_with("the attached application/vnd.mlbuild.run.v1+json document"),
         "{error}"
     );
-    let newer = RunRecord::from_json(b"{\"version\": 99, \"news\": true}").unwrap_err();
-    assert!(newer.to_string().contains("format 99"), "{newer}");
+    let newer = RunRecord::from_json(b"{\"version\": 6, \"news\": true}").unwrap_err();
+    assert!(newer.to_string().contains("format 6"), "{newer}");
 }
 
 proptest! {

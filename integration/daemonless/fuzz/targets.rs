@@ -50,6 +50,7 @@ pub const TARGETS: [Target; 10] = [
             include_bytes!("../../../manifests/tests/samples/v1.run.toml"),
             include_bytes!("../../../manifests/tests/samples/v2.run.toml"),
             include_bytes!("../../../manifests/tests/samples/v3.run.toml"),
+            include_bytes!("../../../manifests/tests/samples/v5.run.toml"),
         ],
     },
     Target {
