@@ -317,8 +317,12 @@ fn make(
 pub(super) fn open(wheel: &NamedWheel) -> Result<Wheel, AssembleError> {
     let file = &wheel.name.file;
     Ok(match &wheel.source {
-        Source::File(path) | Source::OfBase(WheelContent::File(path)) => {
-            Wheel::open(file, path, &wheel.sha256)?
+        Source::File(path) => Wheel::open(file, path, &wheel.sha256)?,
+        Source::OfBase(WheelContent::File(path)) => {
+            Wheel::open(file, path, &wheel.sha256).inspect_err(|_| {
+                // A copy that was damaged: the next build takes it from the base again.
+                let _ = std::fs::remove_file(path);
+            })?
         }
         Source::OfBase(WheelContent::Bytes(bytes)) => {
             let folder = std::env::temp_dir();

@@ -1,7 +1,7 @@
 //! Manifests and small blobs that one command fetched already: they are named by their digests, so
 //! that asking again would give the same bytes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use mlbuild_manifests::digest::sha256;
@@ -25,8 +25,6 @@ pub(super) struct KnownDocuments(Mutex<Kept>);
 struct Kept {
     documents: BTreeMap<String, Fetched>,
     bytes: usize,
-    /// Digests of manifests that were pushed.
-    pushed: BTreeSet<String>,
 }
 
 /// A manifest or configuration that was fetched, to be kept from one command to the next.
@@ -77,18 +75,6 @@ impl KnownDocuments {
     pub(super) fn get(&self, at: &Reference, digest: &str) -> Option<Fetched> {
         let kept = self.0.lock().expect("nothing panics while it is held");
         kept.documents.get(&key(at, digest)).cloned()
-    }
-
-    /// Notes that a manifest was pushed.
-    pub(super) fn note_push(&self, digest: &str) {
-        let mut kept = self.0.lock().expect("nothing panics while it is held");
-        kept.pushed.insert(digest.to_owned());
-    }
-
-    /// True for a manifest that was pushed before.
-    pub(super) fn was_pushed(&self, digest: &str) -> bool {
-        let kept = self.0.lock().expect("nothing panics while it is held");
-        kept.pushed.contains(digest)
     }
 
     pub(super) fn keep(

@@ -181,7 +181,6 @@ impl Registry {
         bytes: &[u8],
     ) {
         let kind = Some(document.media_type());
-        self.known.note_push(document.digest().as_ref());
         self.known
             .keep(reference, document.digest().as_ref(), kind, bytes);
         let Ok(manifest) = serde_json::from_slice::<ImageManifest>(bytes) else {

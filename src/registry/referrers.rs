@@ -320,7 +320,6 @@ impl Registry {
                 Err(RegistryError::NotFound { .. }) => Vec::new(),
                 Err(other) => return Err(other),
             };
-            let is_first = manifests.is_empty();
             let is_there = |entry: &&serde_json::Value| {
                 manifests.iter().any(|m| m["digest"] == entry["digest"])
             };
@@ -338,13 +337,8 @@ impl Registry {
             self.put_manifest(endpoint, &scope, &tag, &MediaType::ImageIndex, bytes)
                 .await?;
             // Others take about as long between their look and their writing; those that collided
-            // don't go on in step. What this very process has just pushed hardly anybody else knows.
-            let times = if is_first && self.known.was_pushed(subject.as_ref()) {
-                1
-            } else {
-                4
-            };
-            let wait = times * began.elapsed() + LEAST_WAIT;
+            // don't go on in step. The same image may be pushed from elsewhere at the same moment.
+            let wait = 4 * began.elapsed() + LEAST_WAIT;
             let more = if attempt == 0 {
                 Duration::ZERO
             } else {
