@@ -31,6 +31,14 @@ pub(super) fn summary(text: &str) -> Option<RunSummary> {
     (lines.rest == AFTER).then_some(summary)
 }
 
+/// The name of a platform at the end of its table's header, and what follows the header. Names with escapes, or
+/// with what would have to be escaped, are for the other reader.
+fn platform(text: &str) -> Option<(&str, &str)> {
+    let (name, after) = text.split_once("\"]\n")?;
+    let is_plain = |c: char| !c.is_control() && !matches!(c, '\\' | '"');
+    name.chars().all(is_plain).then_some((name, after))
+}
+
 struct Lines<'a> {
     rest: &'a str,
 }
@@ -74,7 +82,7 @@ impl<'a> Lines<'a> {
         }
         self.text("image_id");
         while let Some(after) = self.rest.strip_prefix("\n[image.platforms.\"") {
-            self.rest = after.split_once("\"]\n")?.1;
+            self.rest = platform(after)?.1;
             self.text("manifest")?;
             self.text("config")?;
         }
@@ -172,13 +180,13 @@ impl<'a> Lines<'a> {
         let image_id = self.value("image_id");
         let mut platforms = BTreeMap::new();
         while let Some(after) = self.rest.strip_prefix("\n[image.platforms.\"") {
-            let (name, after) = after.split_once("\"]\n")?;
+            let (name, after) = platform(after)?;
             self.rest = after;
-            let platform = RunPlatform {
+            let found = RunPlatform {
                 manifest: self.value("manifest")?,
                 config: self.value("config")?,
             };
-            platforms.insert(name.to_owned(), platform);
+            platforms.insert(name.to_owned(), found);
         }
         Some(RunImage {
             reference,
@@ -379,6 +387,18 @@ mod tests {
     use super::{RunRecord, RunSummary, read, summary};
 
     const FULL: &str = include_str!("../../tests/samples/v2.run.toml");
+
+    /// What a fuzzer came upon: read as it stood, written with an escape, and then read as that.
+    #[test]
+    fn names_of_platforms_with_escapes_are_for_the_other_reader() {
+        let text = include_str!("../../tests/samples/v2.run.toml");
+        for name in [r"linux/\n", "linux/\n", "linux/\u{7f}"] {
+            let text = text.replace("linux/amd64", name);
+            assert!(text.contains(name));
+            assert_eq!(read(&text), None, "{name:?}");
+            assert_eq!(summary(&text), None, "{name:?}");
+        }
+    }
 
     #[test]
     fn what_is_written_is_read_the_quick_way() {
