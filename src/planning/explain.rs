@@ -136,6 +136,7 @@ impl List<'_> {
             self.add("builder stage", &build.text, build.origin.clone());
         }
         self.system(spec, decided);
+        self.commands(spec, decided);
         self.user(spec);
     }
 
@@ -262,6 +263,25 @@ impl List<'_> {
         }
         for (package, why) in &decided.origins.apt {
             self.add("system library", package, why.clone());
+        }
+    }
+
+    fn commands(&mut self, spec: &ImageSpec, decided: &Decided) {
+        // Several lines of a command are shown by its first.
+        let shown = |command: &str| match command.trim_end().split_once('\n') {
+            Some((first, _)) => format!("{first} …"),
+            None => command.to_owned(),
+        };
+        for step in &spec.run {
+            let from = if self.request.run.contains(&step.command) {
+                "--run".to_owned()
+            } else {
+                self.item("run", &step.command)
+            };
+            self.add("command", shown(&step.command), from);
+        }
+        for asked in &decided.origins.commands {
+            self.add("command", shown(&asked.text), asked.origin.clone());
         }
     }
 

@@ -40,6 +40,8 @@ pub(super) struct Inputs {
     pub apt_origins: BTreeMap<String, String>,
     /// Commands that manifests ask for.
     pub run: Vec<RunStep>,
+    /// The same, with the lines that ask for them.
+    pub run_origins: Vec<Asked>,
     /// Projects of the context that are installed once the code is there.
     pub local: Vec<LocalProject>,
     /// Whether the dependencies of all of them are known before the build.
@@ -471,8 +473,11 @@ impl Reader<'_> {
             self.inputs.python = manifest.python;
         }
         for step in manifest.run {
-            match RunStep::new(step.text) {
-                Ok(step) => self.inputs.run.push(step),
+            match RunStep::new(step.text.clone()) {
+                Ok(run) => {
+                    self.inputs.run.push(run);
+                    self.inputs.run_origins.push(step);
+                }
                 Err(error) => {
                     let hint = "correct the command".to_owned();
                     let message = format!("{}: {error}", step.origin);

@@ -34,6 +34,8 @@ pub struct Origins {
     pub base: Option<String>,
     /// The package that brings the template's framework, where nothing asks for that itself.
     pub template: Option<String>,
+    /// Commands of the project's manifests.
+    pub commands: Vec<Asked>,
     /// What is compiled in a stage of its own, each with its reason.
     pub compiled: Vec<Asked>,
     /// What compiles it, and what builds take besides: each with the reason.
@@ -64,6 +66,7 @@ pub(super) fn of(spec: &ImageSpec, decision: &Decision, inputs: &Inputs) -> Orig
             .as_ref()
             .map(|package| format!("{package} looks for CUDA there")),
         template: brings(spec, inputs),
+        commands: inputs.run_origins.clone(),
         compiled: decision.compiled.reasons(),
         builds: builds(spec, decision),
         frameworks: deciding,
