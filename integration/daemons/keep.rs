@@ -168,6 +168,28 @@ fn what_a_branch_an_attestation_or_somebody_elses_record_needs_stays() {
 }
 
 #[test]
+fn what_is_attached_to_a_platform_that_another_image_has_stays() {
+    let stage = Stage::new();
+    let manifest = stage.run("gone", "1", "one");
+    // Two indexes around the one manifest: a tag names one of them, a run that is gone the other.
+    for (tag, about) in [("kept", "index:a=kept"), ("run-gone", "index:a=gone")] {
+        let mut command = std::process::Command::new(stage.engines.bin.join("docker-buildx"));
+        command.args(["imagetools", "create", "--annotation", about, "-t"]);
+        command.args([tag, "1"].map(|tag| format!("{}:{tag}", stage.repository)));
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    }
+    stage.run("newest", "1", "two");
+    stage.forget("gone");
+    let attached = manifest.replace(':', "-");
+    assert!(stage.is_there(&format!(":{attached}")));
+    assert_eq!(stage.plan(&["--yes"]).0, ["run-gone"]);
+    assert!(!stage.is_there(":run-gone"));
+    assert!(stage.is_there(":kept") && stage.is_there(&format!("@{manifest}")));
+    assert!(stage.is_there(&format!(":{attached}")), "its lock is gone");
+}
+
+#[test]
 fn a_tag_of_another_image_is_not_taken_over() {
     let stage = Stage::new();
     stage.run("mine", "1", "one");

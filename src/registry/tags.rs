@@ -85,12 +85,10 @@ impl Registry {
     /// isn't there.
     ///
     /// # Errors
-    /// Where the registry can't be asked.
+    /// Where the registry can't be asked, or what it has can't be read.
     pub async fn members(&self, exact: &Reference) -> Result<Vec<Digest>, RegistryError> {
         let (descriptor, bytes) = match self.pull_manifest(exact).await {
-            Err(RegistryError::Malformed { .. } | RegistryError::NotFound { .. }) => {
-                return Ok(Vec::new());
-            }
+            Err(RegistryError::NotFound { .. }) => return Ok(Vec::new()),
             pulled => pulled?,
         };
         if !is_index(descriptor.media_type()) {

@@ -11,7 +11,7 @@ use mlbuild_templates::reference;
 use oci_spec::distribution::Reference;
 use oci_spec::image::Digest;
 
-use super::RunsError;
+use super::{RunsError, needed};
 use crate::lock::entries_beside;
 use crate::records::{exact_image, has_checksum};
 use crate::registry::{Registry, RegistryError};
@@ -35,15 +35,13 @@ pub async fn push(
     record: &RunRecord,
     patch: Option<&[u8]>,
 ) -> Result<Reference, RunsError> {
-    let exact = exact_image(record).filter(|_| record.image.is_published());
-    let exact = exact.ok_or_else(|| RunsError::NeverPushed {
+    let reference = needed::published(record)?.ok_or_else(|| RunsError::NeverPushed {
         run: record.id.to_string(),
         image: record.image.reference.clone(),
     })?;
-    let reference = RegistryError::reference(&exact)?;
     let subject = registry.head(&reference).await?;
     let subject = subject.ok_or_else(|| RegistryError::NotFound {
-        reference: exact.clone(),
+        reference: reference.to_string(),
     })?;
     let document = record.to_json();
     let mut blobs = vec![(RUN_ARTIFACT_TYPE, document.as_slice())];

@@ -66,13 +66,13 @@ pub struct Kept {
 /// Where the project's files or branches can't be read, or a registry can't be asked.
 pub async fn gc_plan(
     project: &Path,
+    images: &[Reference],
     request: &GcRequest,
     registry: &Registry,
-    reporter: &dyn Reporter,
 ) -> Result<GcPlan, RunsError> {
     let needed = Needed::of(project)?;
     let mut plan = GcPlan::default();
-    for repository in repositories(project, request, reporter)? {
+    for repository in repositories(images, request)? {
         let tagged = Tagged::of(registry, &repository).await?;
         tagged.sort(registry, &needed, &mut plan).await?;
     }
@@ -95,25 +95,24 @@ pub async fn remove_garbage(garbage: &Garbage, registry: &Registry) -> Result<()
     Ok(())
 }
 
-/// The images of the lock and of the records that a registry doesn't have whole: manifests, configurations
+/// Those of the images that a registry doesn't have whole: manifests, configurations
 /// and layers are asked for.
 ///
 /// # Errors
 /// Where a registry can't be asked.
 pub async fn lost(
-    project: &Path,
+    images: &[Reference],
     registry: &Registry,
-    reporter: &dyn Reporter,
 ) -> Result<BTreeSet<String>, RunsError> {
     let mut lost = BTreeSet::new();
-    for image in images(project, reporter)? {
-        let is_whole = match registry.images(&image, None).await {
+    for image in images {
+        let is_whole = match registry.images(image, None).await {
             Ok(platforms) => {
                 let layers = platforms
                     .iter()
                     .flat_map(|one| one.layers.iter().map(|layer| layer.blob.clone()));
                 let layers: Vec<_> = layers.collect();
-                registry.missing_blobs(&image, &layers).await?.is_empty()
+                registry.missing_blobs(image, &layers).await?.is_empty()
             }
             Err(RegistryError::NotFound { .. }) => false,
             Err(error) => return Err(error.into()),
@@ -126,7 +125,10 @@ pub async fn lost(
 }
 
 /// The images, by digest, that the project's lock and records name and a registry had.
-fn images(project: &Path, reporter: &dyn Reporter) -> Result<Vec<Reference>, RunsError> {
+///
+/// # Errors
+/// Where the lock or the records can't be read. A record that can't be is named in a warning.
+pub fn named_images(project: &Path, reporter: &dyn Reporter) -> Result<Vec<Reference>, RunsError> {
     let listing = Store::of(project).all()?;
     for error in &listing.unreadable {
         reporter.warning(error.to_string());
@@ -145,17 +147,13 @@ fn images(project: &Path, reporter: &dyn Reporter) -> Result<Vec<Reference>, Run
     Ok(images.into_values().collect())
 }
 
-fn repositories(
-    project: &Path,
-    request: &GcRequest,
-    reporter: &dyn Reporter,
-) -> Result<Vec<Reference>, RunsError> {
+fn repositories(images: &[Reference], request: &GcRequest) -> Result<Vec<Reference>, RunsError> {
     let named = request.repositories.iter();
     let mut found: Vec<Reference> = named
         .map(|name| RegistryError::reference(name))
         .collect::<Result<_, _>>()?;
     if found.is_empty() {
-        found.extend(images(project, reporter)?);
+        found.extend_from_slice(images);
     }
     let key = |image: &Reference| (image.registry().to_owned(), image.repository().to_owned());
     found.sort_by_key(key);
@@ -230,12 +228,13 @@ impl Tagged {
             }
         }
         for (image, tags, mut platforms) in garbage {
-            let attached = self.attached(registry, &image, &platforms).await?;
+            // What is attached to a platform that stays is that of the image which it stays for.
             platforms.retain(|one| {
                 !in_use.contains(one)
                     && !self.tags.contains_key(one)
                     && !needed.digests.contains(one)
             });
+            let attached = self.attached(registry, &image, &platforms).await?;
             plan.garbage.push(Garbage {
                 image: image.to_string(),
                 tags: tags.clone(),

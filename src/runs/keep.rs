@@ -3,27 +3,17 @@
 use std::path::Path;
 
 use oci_spec::distribution::Reference;
-use serde::Serialize;
 
-use super::push::{PushRequest, push};
+use super::push::{PushRequest, PushedRun, push};
 use super::{RunsError, needed};
-use crate::records::Store;
-use crate::registry::Registry;
+use crate::registry::{Registry, RegistryError};
 use crate::reporter::Reporter;
 
 /// Longest tag: OCI distribution specification 1.1, "Pulling manifests".
 const MAX_TAG: usize = 128;
 
-/// A run whose image has a tag of its own.
-#[derive(Debug, Clone, Serialize)]
-pub struct KeptRun {
-    /// Id of the run.
-    pub run: String,
-    /// The image by its tag and digest: `HOST/NAME:run-ID@sha256:…`.
-    pub image: String,
-}
-
-/// Attaches the records of runs to their images, as [`push`] does, and has the tag `run-ID` name each.
+/// Attaches the records of runs to their images, as [`push`] does, and has the tag `run-ID` name each: the
+/// images are named by it, and by digest (`HOST/NAME:run-ID@sha256:…`).
 ///
 /// # Errors
 /// As [`push`]; where a tag names another image already.
@@ -32,13 +22,11 @@ pub async fn keep(
     request: &PushRequest,
     registry: &Registry,
     reporter: &dyn Reporter,
-) -> Result<Vec<KeptRun>, RunsError> {
+) -> Result<Vec<PushedRun>, RunsError> {
     let pushed = push(project, request, registry, reporter).await?;
-    let store = Store::of(project);
     let mut kept = Vec::new();
     for run in pushed {
-        let record = store.load(&run.run)?;
-        let exact = needed::published(&record)?.expect("its record was attached to it");
+        let exact = RegistryError::reference(&run.image)?;
         let digest = exact.digest().expect("it is named by digest").to_owned();
         let tag = needed::tag_of(&run.run);
         if tag.len() > MAX_TAG {
@@ -62,9 +50,9 @@ pub async fn keep(
                 registry.tag(&exact, &tag).await?;
             }
         }
-        kept.push(KeptRun {
-            run: run.run,
+        kept.push(PushedRun {
             image: format!("{tagged}@{digest}"),
+            ..run
         });
     }
     Ok(kept)

@@ -40,23 +40,22 @@ pub struct GcArgs {
 pub async fn run(args: GcArgs) -> CommandResult {
     let project = args.project.folder()?;
     let registry = args.registry.client(&project)?;
-    let terminal = Terminal::default();
     let request = GcRequest {
         repositories: args.repositories,
     };
-    let plan = runs::gc_plan(&project, &request, &registry, &terminal).await?;
+    let images = runs::named_images(&project, &Terminal::default())?;
+    let plan = runs::gc_plan(&project, &images, &request, &registry).await?;
     for kept in &plan.kept {
         output::note(&format!("{} stays: {}", kept.image, kept.why));
     }
-    let before = runs::lost(&project, &registry, &terminal).await?;
+    let before = runs::lost(&images, &registry).await?;
     for image in &before {
         output::note(&format!("{image} isn't whole in its registry any more"));
     }
     if args.yes {
         remove(&plan, &registry).await?;
-        // What no registry was asked again is what this client knows from before.
-        let again = args.registry.client(&project)?;
-        let after = runs::lost(&project, &again, &terminal).await?;
+        // Another client, which knows nothing from before.
+        let after = runs::lost(&images, &args.registry.client(&project)?).await?;
         let broken: Vec<&String> = after.difference(&before).collect();
         if let Some(first) = broken.first() {
             let error = format!("{first}, which is needed, isn't whole any more");

@@ -42,7 +42,7 @@ pub enum RunsCommand {
     /// Attach the records of runs to their images in the registry.
     Push(push::PushArgs),
     /// Give the images of runs a tag of their own, so that no clean-up of the registry takes them.
-    Keep(keep::KeepArgs),
+    Keep(push::PushArgs),
     /// Show kept images that nothing needs any more, and with --yes remove them from the registry.
     Gc(gc::GcArgs),
     /// Take over the records that are attached to an image.

@@ -8,9 +8,9 @@ use crate::cli::support::format::Format;
 use crate::cli::support::output::{self, Terminal};
 use crate::cli::support::project_args::ProjectArgs;
 use crate::cli::support::registry_args::RegistryArgs;
-use crate::runs::{self, PushRequest};
+use crate::runs::{self, PushRequest, PushedRun};
 
-/// Flags of `mlbuild runs push`.
+/// Flags of `mlbuild runs push` and `mlbuild runs keep`.
 #[derive(Debug, Clone, Args)]
 pub struct PushArgs {
     /// Ids of runs, or their beginnings.
@@ -42,16 +42,22 @@ pub async fn run(args: PushArgs) -> CommandResult {
         all_published: args.all,
     };
     let pushed = runs::push(&project, &request, &registry, &Terminal::default()).await?;
-    match args.format {
-        Format::Json => output::answer(&format!("{:#}", json!(pushed))),
-        Format::Text if pushed.is_empty() => {
+    answer(&pushed, args.format)
+}
+
+/// Runs with their images: a line each.
+///
+/// # Errors
+/// Where it can't be printed.
+pub(super) fn answer(runs: &[PushedRun], format: Format) -> CommandResult {
+    match format {
+        Format::Json => output::answer(&format!("{:#}", json!(runs))),
+        Format::Text if runs.is_empty() => {
             output::note("no runs");
             Ok(())
         }
         Format::Text => {
-            let lines = pushed
-                .iter()
-                .map(|run| format!("{} {}", run.run, run.image));
+            let lines = runs.iter().map(|run| format!("{} {}", run.run, run.image));
             output::answer(&lines.collect::<Vec<_>>().join("\n"))
         }
     }
