@@ -37,10 +37,16 @@ pub fn word(word: impl AsRef<str>) -> String {
 /// something by how it begins.
 pub fn word_on_one_line(text: impl AsRef<str>) -> String {
     let text = text.as_ref();
-    match text.contains(is_unseen) {
-        true => with_escapes(text),
-        false => word(text),
+    if text.contains(is_unseen) {
+        with_escapes(text)
+    } else {
+        word(text)
     }
+}
+
+/// One word as every POSIX shell reads it, whatever is in it: for what `sh` is given and nobody is shown.
+pub fn sh_word(word: impl AsRef<str>) -> String {
+    format!("'{}'", word.as_ref().replace('\'', "'\\''"))
 }
 
 /// A word with characters that a terminal obeys, as `$'…'`: it is seen what they are, and a shell

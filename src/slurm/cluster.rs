@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::error::SlurmError;
 use super::job::{BETWEEN, FIELDS, SlurmJob, exit_code};
-use super::login::{Answer, Login, posix};
-use crate::shell::{line, word};
+use super::login::{Answer, Login};
+use crate::shell::sh_word;
 
 /// What a line of [`connect`] exits with where there is no sbatch.
 const NO_COMMANDS: i32 = 93;
@@ -102,8 +102,8 @@ impl Slurm {
         let parent = folder.rsplit_once('/').map_or("/", |(parent, _)| parent);
         let script = format!(
             "umask 077; mkdir -p {} || exit 1; [ ! -e {folder} ] || exit {TAKEN}; mkdir {folder}",
-            word(format!("{parent}/images")),
-            folder = word(folder),
+            sh_word(format!("{parent}/images")),
+            folder = sh_word(folder),
         );
         let answer = self.login.shell(&script, &[]).await?;
         match answer.code {
@@ -120,7 +120,7 @@ impl Slurm {
     /// # Errors
     /// Where it can't be written.
     pub async fn write(&self, path: &str, content: &[u8]) -> Result<(), SlurmError> {
-        let script = format!("umask 077; cat > {}", word(path));
+        let script = format!("umask 077; cat > {}", sh_word(path));
         let answer = self.login.shell(&script, content).await?;
         if answer.code == 0 {
             Ok(())
@@ -133,7 +133,7 @@ impl Slurm {
     pub async fn remove_folder(&self, folder: &str) {
         let _ = self
             .login
-            .shell(&format!("rm -rf {}", word(folder)), &[])
+            .shell(&format!("rm -rf {}", sh_word(folder)), &[])
             .await;
     }
 
@@ -151,8 +151,8 @@ impl Slurm {
         // Said once more than in the script: the environment's SBATCH_… would win over that.
         let call = format!(
             "sbatch --parsable --export=ALL {} {} < /dev/null",
-            line(directives),
-            word(script)
+            directives.iter().map(sh_word).collect::<Vec<_>>().join(" "),
+            sh_word(script)
         );
         let began = Instant::now();
         let answer = self.login.shell(&call, &[]).await;
@@ -249,8 +249,8 @@ impl Slurm {
         let script = format!(
             "tail -c +{} {} 2> /dev/null | head -c {PIECE}; [ ! -e {} ] || exit {HAS_ENDED}",
             from + 1,
-            word(format!("{folder}/{output}")),
-            word(format!("{folder}/{ended}")),
+            sh_word(format!("{folder}/{output}")),
+            sh_word(format!("{folder}/{ended}")),
         );
         let answer = self.login.shell(&script, &[]).await?;
         Ok(Printed {
@@ -266,7 +266,7 @@ impl Slurm {
     pub async fn last_lines(&self, path: &str, count: u32) -> Result<Option<Vec<u8>>, SlurmError> {
         let answer = self
             .login
-            .shell(&format!("tail -n {count} {}", word(path)), &[])
+            .shell(&format!("tail -n {count} {}", sh_word(path)), &[])
             .await?;
         Ok((answer.code == 0).then_some(answer.stdout))
     }
@@ -278,7 +278,7 @@ impl Slurm {
     pub async fn read(&self, path: &str) -> Result<Option<String>, SlurmError> {
         let answer = self
             .login
-            .shell(&format!("head -c 4096 {}", word(path)), &[])
+            .shell(&format!("head -c 4096 {}", sh_word(path)), &[])
             .await?;
         Ok((answer.code == 0).then(|| answer.text()))
     }
@@ -308,13 +308,9 @@ impl Slurm {
         let pty = if terminal { " --pty" } else { "" };
         let call = format!(
             "exec srun --jobid={id} --overlap --nodes=1 --ntasks=1 --export=ALL{pty} bash {} {} {}",
-            word(script),
-            word(word_of_script),
-            program
-                .iter()
-                .map(|word| posix(word))
-                .collect::<Vec<_>>()
-                .join(" ")
+            sh_word(script),
+            sh_word(word_of_script),
+            program.iter().map(sh_word).collect::<Vec<_>>().join(" ")
         );
         self.login.interactive(&call, terminal)
     }

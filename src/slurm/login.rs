@@ -1,13 +1,15 @@
 //! Where commands of Slurm run: here, or on a login node through the user's own ssh.
 
 use std::ffi::OsString;
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 
+use mlbuild_waits::program::ProgramWait;
 use tempfile::TempDir;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
 
 use super::error::SlurmError;
+use crate::shell::sh_word;
 
 /// Variables that a job may have from here, beside those that begin with [`PREFIXES`]. What else this shell
 /// holds, keys among it, isn't the job's.
@@ -43,6 +45,9 @@ const PREFIXES: [&str; 10] = [
     "CONTAINERS_",
     "LMOD_",
 ];
+
+/// Bytes of what a command prints: all jobs of a large cluster are some.
+const MOST: u64 = 64 << 20;
 
 /// What ssh itself exits with where it can't do its work.
 const SSH_FAILED: i32 = 255;
@@ -85,10 +90,12 @@ impl Login {
             .args(["-G", "--", host])
             .stdin(Stdio::null())
             .output();
-        let settings = settings.await.map_err(|source| SlurmError::Program {
-            program: "ssh",
-            source,
-        })?;
+        let settings = mlbuild_waits::answer("ssh", settings)
+            .await?
+            .map_err(|source| SlurmError::Program {
+                program: "ssh",
+                source,
+            })?;
         let settings = String::from_utf8_lossy(&settings.stdout).into_owned();
         let has_own = settings
             .lines()
@@ -115,6 +122,14 @@ impl Login {
         }
     }
 
+    /// Who is waited for.
+    fn peer(&self) -> String {
+        match &self.host {
+            Some(host) => format!("the login node {host}"),
+            None => "Slurm's commands".to_owned(),
+        }
+    }
+
     /// Runs a line of sh, with this on its standard input.
     pub(super) async fn shell(&self, line: &str, input: &[u8]) -> Result<Answer, SlurmError> {
         let (program, mut command) = self.command(line);
@@ -126,22 +141,26 @@ impl Login {
         let failed = |source| SlurmError::Program { program, source };
         let work = async {
             let mut child = command.spawn().map_err(failed)?;
-            let mut stdin = child.stdin.take();
+            let mut stdin = child.stdin.take().expect("piped");
+            let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
             let writing = async {
-                if let Some(stdin) = &mut stdin {
-                    // One that doesn't read says itself why.
-                    let _ = stdin.write_all(input).await;
-                }
+                // One that doesn't read says itself why.
+                let _ = stdin.write_all(input).await;
                 drop(stdin);
+                Ok(())
             };
-            let (output, ()) = tokio::join!(child.wait_with_output(), writing);
-            output.map_err(failed)
+            let stdout = bounded(program, stdout.expect("piped"));
+            let stderr = bounded(program, stderr.expect("piped"));
+            // Where one says too much, it is ended with the child that is dropped.
+            let (stdout, stderr, ()) = tokio::try_join!(stdout, stderr, writing)?;
+            let status = child.wait().await.map_err(failed)?;
+            Ok::<_, SlurmError>(Output {
+                status,
+                stdout,
+                stderr,
+            })
         };
-        let peer = match &self.host {
-            Some(host) => format!("the login node {host}"),
-            None => "Slurm's commands".to_owned(),
-        };
-        let output = mlbuild_waits::answer(peer, work).await??;
+        let output = mlbuild_waits::answer(self.peer(), work).await??;
         let text = String::from_utf8_lossy(&output.stderr);
         let lines: Vec<&str> = text
             .lines()
@@ -219,18 +238,33 @@ impl Drop for Login {
         exit.stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
-        let _ = exit.status();
+        if let Ok(mut child) = exit.spawn() {
+            let _wait = ProgramWait::on(format!("ssh to {host}"), child.id());
+            let _ = child.wait();
+        }
     }
 }
 
 /// The login shell may be any: it reads one quoted word.
 fn remote(line: &str) -> String {
-    format!("exec sh -c {}", posix(line))
+    format!("exec sh -c {}", sh_word(line))
 }
 
-/// A word as every POSIX shell reads it, whatever is in it.
-pub(super) fn posix(word: &str) -> String {
-    format!("'{}'", word.replace('\'', "'\\''"))
+/// What a program prints on one of its outputs.
+async fn bounded(
+    program: &'static str,
+    output: impl AsyncRead + Unpin,
+) -> Result<Vec<u8>, SlurmError> {
+    let mut bytes = Vec::new();
+    let read = output.take(MOST + 1).read_to_end(&mut bytes).await;
+    read.map_err(|source| SlurmError::Program { program, source })?;
+    if bytes.len() as u64 > MOST {
+        return Err(SlurmError::Failed {
+            command: program,
+            said: format!("it prints more than {} MiB", MOST >> 20),
+        });
+    }
+    Ok(bytes)
 }
 
 /// What commands here have of this environment.

@@ -1,7 +1,6 @@
 //! Jobs of a Kubernetes cluster, beside those of queues: whatever `mlbuild submit` made there.
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, Pod};
@@ -9,7 +8,7 @@ use kube::ResourceExt as _;
 use mlbuild_waits::Wait;
 use serde::Serialize;
 
-use super::{Kind, ListArgs, LogsArgs, POLL_INTERVAL, time};
+use super::{Kind, ListArgs, LogsArgs, POLL_INTERVAL, or_none, rows, time};
 use crate::agent::RUN_LABEL;
 use crate::cli::commands::logs;
 use crate::cli::error::{CommandError, CommandResult};
@@ -24,9 +23,6 @@ use crate::queue::{Job, State, Store};
 use crate::runtime::kubernetes::{ASKED_ANNOTATION, CONTAINER, KUEUE_QUEUE, MANAGED_BY};
 use crate::runtime::shell_line;
 use crate::shell::word;
-
-/// A cluster that nobody asked for may take so long to say what it has.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A Job of the cluster.
 #[derive(Debug, Clone, Serialize)]
@@ -165,15 +161,11 @@ impl ClusterJob {
             ("started", time(self.started)),
             ("ended", time(self.ended)),
         ];
-        let told = all.into_iter().filter_map(|(name, value)| {
-            let value = value.filter(|value| !value.is_empty())?;
-            Some(vec![name.to_owned(), value])
-        });
         let nodes = self
             .nodes
             .iter()
             .map(|node| vec!["rank".to_owned(), node.told()]);
-        told.chain(nodes).collect()
+        rows(all).chain(nodes).collect()
     }
 }
 
@@ -249,15 +241,7 @@ pub(super) async fn list(args: &ListArgs) -> CommandResult<Vec<ClusterJob>> {
     } else if !is_known(&at) {
         Vec::new()
     } else {
-        let silent = || CommandError::environment("it doesn't answer");
-        let found = tokio::time::timeout(ANSWER_TIMEOUT, all(&at)).await;
-        found.unwrap_or_else(|_| Err(silent())).unwrap_or_else(|error| {
-            output::warning(&format!(
-                "the Jobs of the Kubernetes cluster aren't listed: {}; without it: --kind queue",
-                error.message()
-            ));
-            Vec::new()
-        })
+        or_none("the Jobs of the Kubernetes cluster", all(&at)).await
     };
     jobs.retain(|job| {
         args.state.is_none_or(|state| state == job.state)

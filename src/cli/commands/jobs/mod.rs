@@ -26,6 +26,8 @@ use crate::queue::{Filter, Job, State, Store, StoreError};
 use crate::runtime::{RuntimeCli, shell_line};
 use crate::start::job::Engine;
 
+/// A cluster that nobody asked for may take so long to say what it has.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 /// How often somebody who follows a job looks at it.
 const POLL_INTERVAL: Duration = Duration::from_millis(300);
 
@@ -311,6 +313,31 @@ fn of_queue(
         Err(StoreError::NoJob { .. }) if cluster::may_have(typed, cluster) => Ok(None),
         Err(error) => Err(error.into()),
     }
+}
+
+/// The rows of a table with what is known of a job.
+fn rows(
+    all: impl IntoIterator<Item = (&'static str, Option<String>)>,
+) -> impl Iterator<Item = Vec<String>> {
+    all.into_iter().filter_map(|(name, value)| {
+        let value = value.filter(|value| !value.is_empty())?;
+        Some(vec![name.to_owned(), value])
+    })
+}
+
+/// The jobs of a cluster that nobody asked for; where it doesn't say in time what it has, none and a warning.
+async fn or_none<J>(what: &str, all: impl Future<Output = CommandResult<Vec<J>>>) -> Vec<J> {
+    let silent = || CommandError::environment("it doesn't answer");
+    let found = tokio::time::timeout(ANSWER_TIMEOUT, all).await;
+    found
+        .unwrap_or_else(|_| Err(silent()))
+        .unwrap_or_else(|error| {
+            output::warning(&format!(
+                "{what} aren't listed: {}; without it: --kind queue",
+                error.message()
+            ));
+            Vec::new()
+        })
 }
 
 /// A time, to the second.

@@ -1,11 +1,9 @@
 //! Jobs of Slurm's that `mlbuild submit --slurm` made.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{Kind, ListArgs, time};
+use super::{Kind, ListArgs, or_none, rows, time};
 use crate::cli::commands::submit::slurm::exit_code;
 use crate::cli::error::{CommandError, CommandResult};
 use crate::cli::support::interrupt;
@@ -15,9 +13,6 @@ use crate::queue::State;
 use crate::runtime::slurm::OUTPUT_FILE;
 use crate::slurm::{JobPhase, SlurmJob};
 use crate::submit::slurm::{FoundSlurmJob, SlurmFollowEnd, follow};
-
-/// A cluster that nobody asked for may take so long to say what it has.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A job of Slurm's.
 #[derive(Debug, Clone, Serialize)]
@@ -108,11 +103,7 @@ impl ListedSlurmJob {
             ("started", time(self.started)),
             ("ended", time(self.ended)),
         ];
-        let told = all.into_iter().filter_map(|(name, value)| {
-            let value = value.filter(|value| !value.is_empty())?;
-            Some(vec![name.to_owned(), value])
-        });
-        told.collect()
+        rows(all).collect()
     }
 }
 
@@ -137,17 +128,7 @@ pub(super) async fn list(args: &ListArgs) -> CommandResult<Vec<ListedSlurmJob>> 
     } else if of_others || args.namespace.is_some() || !query.is_known() {
         Vec::new()
     } else {
-        let silent = || CommandError::environment("it doesn't answer");
-        let found = tokio::time::timeout(ANSWER_TIMEOUT, all).await;
-        found
-            .unwrap_or_else(|_| Err(silent()))
-            .unwrap_or_else(|error| {
-                output::warning(&format!(
-                    "the jobs of Slurm aren't listed: {}; without it: --kind queue",
-                    error.message()
-                ));
-                Vec::new()
-            })
+        or_none("the jobs of Slurm", all).await
     };
     jobs.retain(|job| args.state.is_none_or(|state| state == job.state));
     Ok(jobs)
