@@ -62,20 +62,9 @@ fn the_workflow_builds_proves_and_says_what_is_in_it() {
     let second = lock::builder(&engines, "docker-containerd");
     let mut script = String::from("set -eu\n");
     script.push_str(&all.join("\n"));
-    let mlbuild = project.command([""; 0]);
-    let folder = Path::new(mlbuild.get_program()).parent().unwrap();
-    let path = std::env::var("PATH").unwrap_or_default();
-    let mut command = Command::new("bash");
+    let program = Path::new(env!("CARGO_BIN_EXE_mlbuild"));
+    let mut command = project.bash(&script, program.parent().unwrap());
     command
-        .args(["-c", &script])
-        .current_dir(project.path(""))
-        .env_clear()
-        .envs(
-            mlbuild
-                .get_envs()
-                .filter_map(|(name, value)| Some((name, value?))),
-        )
-        .env("PATH", format!("{}:{path}", folder.display()))
         .env("GITHUB_RUN_ID", "1")
         .env("GITHUB_RUN_ATTEMPT", "1")
         .env("GITHUB_ENV", "/dev/null")

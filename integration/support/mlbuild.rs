@@ -87,6 +87,27 @@ impl Project {
         command
     }
 
+    /// A script of bash in the project, with what `mlbuild` has there; programs of `first` come before others.
+    pub fn bash(&self, script: &str, first: &Path) -> Command {
+        let known = self.command([""; 0]);
+        let path = std::env::var("PATH").unwrap_or_default();
+        let mut command = Command::new("bash");
+        command
+            .args(["-c", script])
+            .current_dir(self.path(""))
+            .env_clear()
+            .envs(
+                known
+                    .get_envs()
+                    .filter_map(|(name, value)| Some((name, value?))),
+            )
+            .env("PATH", format!("{}:{path}", first.display()))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
     /// Runs `mlbuild` with arguments.
     pub fn run<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Ran {
         Ran::of(&mut self.command(args))

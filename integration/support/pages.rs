@@ -7,7 +7,7 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use regex::Regex;
 
@@ -40,28 +40,12 @@ pub fn type_page(
     for (word, with) in replaced {
         script = script.replace(word, with);
     }
-    let mut path = bin.as_os_str().to_owned();
-    path.push(":");
-    path.push(std::env::var_os("PATH").unwrap_or_default());
-    let known = project.command([""; 0]);
-    let mut command = Command::new("bash");
+    let mut command = project.bash(&script, bin);
     command
-        .args(["-c", &script])
-        .current_dir(project.path(""))
-        .env_clear()
-        .envs(
-            known
-                .get_envs()
-                .filter_map(|(name, value)| Some((name, value?))),
-        )
-        .env("PATH", path)
         .env("GIT_AUTHOR_NAME", "A")
         .env("GIT_AUTHOR_EMAIL", "a@a.example")
         .env("GIT_COMMITTER_NAME", "A")
-        .env("GIT_COMMITTER_EMAIL", "a@a.example")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+        .env("GIT_COMMITTER_EMAIL", "a@a.example");
     prepare(&mut command);
     let ran = Ran::of(&mut command);
     let mut said = ran.stdout.clone();

@@ -134,13 +134,17 @@ impl<'a> Ranks<'a> {
             (self.watched.cluster, self.sink, rank.number, pod.clone());
         let is_alone = self.only.is_some();
         self.reading.push(Box::pin(async move {
-            let line = |line: &[u8]| match is_alone {
-                true => sink(line),
-                false => hand_on(number, line, sink),
+            let line = |line: &[u8]| {
+                if is_alone {
+                    sink(line)
+                } else {
+                    hand_on(number, line, sink)
+                }
             };
-            let read = match follow {
-                true => read_on(&mut log, cluster, &pod, &line).await,
-                false => read(&mut log, cluster, &pod, &line).await,
+            let read = if follow {
+                read_on(&mut log, cluster, &pod, &line).await
+            } else {
+                read(&mut log, cluster, &pod, &line).await
             };
             Stopped {
                 number,
@@ -231,9 +235,10 @@ impl<'a> Ranks<'a> {
         });
         let text = match (waiting, state) {
             (Some((_, why)), State::Waiting { .. }) => {
-                let no_pod = match found.pods.is_empty() {
-                    true => self.watched.cluster.why_no_pod(self.watched.job).await,
-                    false => None,
+                let no_pod = if found.pods.is_empty() {
+                    self.watched.cluster.why_no_pod(self.watched.job).await
+                } else {
+                    None
                 };
                 match no_pod {
                     Some(said) => format!("waiting: no pod can be made: {said}"),

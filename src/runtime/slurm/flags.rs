@@ -134,10 +134,13 @@ pub(super) fn directive(setting: &Setting) -> Carried {
             "partition" | "account" | "qos" | "time" | "ntasks-per-node" | "gpus-per-node" | "gres"
             | "constraint" | "signal" | "dependency",
             Value::Text(text),
-        ) => match is_plain(text) {
-            true => Carried::Directive(format!("--{name}={text}")),
-            false => Carried::Refused(SIGNED.to_owned()),
-        },
+        ) => {
+            if is_plain(text) {
+                Carried::Directive(format!("--{name}={text}"))
+            } else {
+                Carried::Refused(SIGNED.to_owned())
+            }
+        }
         _ => Carried::Nothing,
     }
 }
@@ -154,9 +157,10 @@ fn other(text: &str) -> Carried {
         Some(word) => (true, word),
         None => (false, word),
     };
-    let name = match is_long {
-        true => word.split('=').next().unwrap_or_default(),
-        false => word.get(..1).unwrap_or_default(),
+    let name = if is_long {
+        word.split('=').next().unwrap_or_default()
+    } else {
+        word.get(..1).unwrap_or_default()
     };
     // sbatch takes the beginning of a long flag for the flag.
     let is_ours = match is_long {

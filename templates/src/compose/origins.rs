@@ -199,9 +199,10 @@ fn index(decision: &Decision, inputs: &Inputs) -> Option<Asked> {
             "gpu and torch's version",
         ),
         (None, Some(index)) => {
-            let others = match inputs.has_other_index {
-                true => ", and the others that the files name",
-                false => "",
+            let others = if inputs.has_other_index {
+                ", and the others that the files name"
+            } else {
+                ""
             };
             asked(
                 format!("PyTorch's own index {index}{others}"),

@@ -392,9 +392,10 @@ impl Look<'_> {
         self.use_source(source, &lists);
         for (file, why) in lists.left {
             // What was decided among the lists says nothing where none of them is used.
-            let why = match is_of_lists {
-                true => why,
-                false => format!("{chosen} says which packages there are"),
+            let why = if is_of_lists {
+                why
+            } else {
+                format!("{chosen} says which packages there are")
             };
             self.unused(&file, &why, &to_use(&file));
         }

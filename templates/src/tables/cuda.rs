@@ -53,9 +53,10 @@ impl CudaBase {
     pub fn toolkit(&self) -> String {
         let number = self.tag.split('-').next().unwrap_or_default();
         // The oldest releases aren't made for a newer distribution.
-        let of = match self.tag.ends_with("ubuntu20.04") {
-            true => "ubuntu20.04",
-            false => "ubuntu22.04",
+        let of = if self.tag.ends_with("ubuntu20.04") {
+            "ubuntu20.04"
+        } else {
+            "ubuntu22.04"
         };
         format!("nvidia/cuda:{number}-devel-{of}")
     }

@@ -270,9 +270,10 @@ pub(in crate::project) fn further_below(
             1 => "1 manifest lies".to_owned(),
             count => format!("{count} manifests lie"),
         };
-        let next = match are_dockerfiles {
-            true => "to build one as it is: mlbuild image -f FOLDER/Dockerfile",
-            false => "to use one: -r FOLDER/requirements.txt",
+        let next = if are_dockerfiles {
+            "to build one as it is: mlbuild image -f FOLDER/Dockerfile"
+        } else {
+            "to use one: -r FOLDER/requirements.txt"
         };
         (
             format!("{manifests} there: {}{more}", shown.join(", ")),

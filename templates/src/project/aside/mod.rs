@@ -193,9 +193,10 @@ pub(super) fn dockerfile(name: &str) -> Option<DockerfileName> {
         ".in",
         ".m4",
     ];
-    Some(match unfilled.iter().any(|end| lower.ends_with(end)) {
-        true => DockerfileName::Unfilled,
-        false => DockerfileName::Whole,
+    Some(if unfilled.iter().any(|end| lower.ends_with(end)) {
+        DockerfileName::Unfilled
+    } else {
+        DockerfileName::Whole
     })
 }
 
@@ -230,9 +231,10 @@ const MOST: usize = 20;
 
 /// A path that no program takes for a flag.
 fn as_operand(path: &str) -> String {
-    match path.starts_with('-') {
-        true => format!("./{path}"),
-        false => path.to_owned(),
+    if path.starts_with('-') {
+        format!("./{path}")
+    } else {
+        path.to_owned()
     }
 }
 

@@ -269,10 +269,10 @@ fn setting(text: &str, key: &str) -> Option<String> {
 /// it is one.
 fn nbdev(project: &Path, file: &str, script: &str, manifest: &mut Manifest) -> bool {
     let settings = beside(file, "settings.ini");
-    let text = match script.contains("settings.ini") && project.join(&settings).is_file() {
-        true => text_of(project, &settings).unwrap_or_default(),
-        false => return false,
-    };
+    if !script.contains("settings.ini") || !project.join(&settings).is_file() {
+        return false;
+    }
+    let text = text_of(project, &settings).unwrap_or_default();
     let value = |key: &str| setting(&text, key);
     if value("lib_name").is_none() {
         return false;
