@@ -76,6 +76,10 @@ pub async fn gc_plan(
         let tagged = Tagged::of(registry, &repository).await?;
         tagged.sort(registry, &needed, &mut plan).await?;
     }
+    // By name, not by digest: runs are found where a reader looks for them.
+    plan.kept.sort_by(|a, b| a.image.cmp(&b.image));
+    plan.garbage
+        .sort_by(|a, b| (&a.tags, &a.image).cmp(&(&b.tags, &b.image)));
     Ok(plan)
 }
 
