@@ -241,7 +241,7 @@ pub fn cache_dir() -> Option<std::path::PathBuf> {
 static IS_MISSED: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
 
 /// Whether something asked for the usual folder for caches, which can't be written to.
-pub(crate) fn misses_caches() -> bool {
+pub fn misses_caches() -> bool {
     IS_MISSED.load(std::sync::atomic::Ordering::Relaxed)
 }
 

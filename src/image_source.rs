@@ -18,7 +18,6 @@ use crate::registry::{Registry, RegistryError, platform_name};
 
 /// Why an image can't be read.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum ImageSourceError {
     /// It is named by what is no reference.
     #[error("{source}")]

@@ -44,7 +44,7 @@
 //! # What a caller provides
 //!
 //! - A [`reporter::Reporter`], which hears notes, warnings and the steps of builds, and answers
-//!   questions. Nothing outside of [`cli`] prints. [`reporter::Silent`] drops everything;
+//!   questions. Nothing in this crate prints. [`reporter::Silent`] drops everything;
 //!   [`testing::RecordingReporter`] keeps it for tests.
 //! - A runtime of tokio with several threads. No function of the library makes one.
 //!
@@ -61,7 +61,6 @@ pub mod attest;
 pub mod base;
 pub mod build;
 pub mod builder;
-pub mod cli;
 pub mod config;
 pub mod diff;
 pub mod display;

@@ -57,7 +57,6 @@ pub trait Reporter: Send + Sync {
 
 /// Something that a use case tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Event {
     /// A line of the story: what is done, or was chosen.
     Note(String),
@@ -104,7 +103,6 @@ pub enum Event {
 
 /// What mends that a program opens no window, or finds no camera or sound.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Remedy {
     /// Leave the program the variables that lead it to the display's cookie.
     KeepCookie,
@@ -133,7 +131,6 @@ pub enum Remedy {
 
 /// A question with yes or no as its answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Question {
     /// No builder was found: may a private one be fetched and started?
     StartPrivateBuilder,

@@ -171,7 +171,7 @@ fn every_verb_is_killed_somewhere() {
     lines.extend(WITH_DAEMONS.map(str::to_owned));
     lines.extend(ELSEWHERE.map(|(verb, _)| verb.to_owned()));
     let mut verbs = Vec::new();
-    leaves(&mlbuild::cli::definition(), "", &mut verbs);
+    leaves(&mlbuild_cli::definition(), "", &mut verbs);
     assert!(verbs.len() > 40, "{verbs:?}");
     let is_there = |verb: &&String| {
         let words: Vec<&str> = verb.split(' ').collect();

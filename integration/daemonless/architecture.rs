@@ -10,13 +10,14 @@ use crate::support::{read, repository};
 fn files_and_types_that_are_named_exist() {
     let root = repository();
     let path = Regex::new(
-        r"`((?:src|docker|buildkit|progress|templates|manifests|secrets|waits|wheels|proto|integration|examples|docs)/[\w./-]*)`",
+        r"`((?:src|cli|docker|buildkit|progress|templates|manifests|secrets|waits|wheels|proto|integration|examples|docs)/[\w./-]*)`",
     )
     .expect("a pattern");
     let kind = Regex::new(r"`([A-Z][a-z]+[A-Za-z]*)`").expect("a pattern");
     let mut sources = String::new();
     for room in [
         "src",
+        "cli/src",
         "docker/src",
         "buildkit/src",
         "progress/src",

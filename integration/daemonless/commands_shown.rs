@@ -105,7 +105,7 @@ fn every_command_that_is_shown_parses() {
             if words.len() == 1 {
                 continue; // it says what is in the folder
             }
-            if let Err(error) = mlbuild::cli::definition().try_get_matches_from(&words) {
+            if let Err(error) = mlbuild_cli::definition().try_get_matches_from(&words) {
                 use clap::error::ErrorKind;
                 if !matches!(
                     error.kind(),

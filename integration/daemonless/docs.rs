@@ -3,11 +3,11 @@
 
 use std::{fmt::Write as _, fs, path::Path};
 
+use crate::support::repository;
+
 /// Compares a document with its definition, or writes it.
 fn check(name: &str, text: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("docs")
-        .join(name);
+    let path = repository().join("docs").join(name);
     if std::env::var_os("MLBUILD_WRITE_DOCS").is_some() {
         fs::create_dir_all(path.parent().expect("docs")).expect("docs can be made");
         fs::write(&path, text).expect("docs can be written");
@@ -26,7 +26,7 @@ fn the_command_line() {
     let options = clap_markdown::MarkdownOptions::new()
         .title("The command line".to_owned())
         .show_footer(false);
-    let text = clap_markdown::help_markdown_command_custom(&mlbuild::cli::definition(), &options);
+    let text = clap_markdown::help_markdown_command_custom(&mlbuild_cli::definition(), &options);
     // Usage lines of our own begin with the program's name; the library puts it before all of them.
     let text = text.replace("`mlbuild mlbuild ", "`mlbuild ");
     let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
@@ -56,7 +56,7 @@ fn the_schema_of_mlbuild_toml() {
 /// A row of the table of promises whose test isn't there promises nothing.
 #[test]
 fn each_promise_of_the_security_page_names_tests_that_are_there() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = repository();
     let page = fs::read_to_string(root.join("docs/security.md")).unwrap();
     let table = page.lines().filter(|line| line.starts_with("| "));
     let last = table.filter_map(|line| line.trim_end_matches('|').rsplit_once('|'));
@@ -66,7 +66,7 @@ fn each_promise_of_the_security_page_names_tests_that_are_there() {
     assert!(names.len() > 50, "{names:?}");
     let missing: Vec<&str> = names
         .into_iter()
-        .filter(|name| !has_tests(root, name))
+        .filter(|name| !has_tests(&root, name))
         .collect();
     assert!(missing.is_empty(), "no tests are called {missing:?}");
 }
@@ -98,8 +98,8 @@ fn has_tests(root: &Path, name: &str) -> bool {
             places.push(format!("{member}/src/lib"));
         }
     }
-    places.push(format!("src/cli/{path}"));
-    places.push(format!("src/cli/support/{path}"));
+    places.push(format!("cli/src/{path}"));
+    places.push(format!("cli/src/support/{path}"));
     let is_test = |file: &str| {
         let text = fs::read_to_string(root.join(file)).unwrap_or_default();
         ["#[test]", "#[tokio::test", "proptest!"]
@@ -116,7 +116,7 @@ fn has_tests(root: &Path, name: &str) -> bool {
 /// The book is made of `docs/SUMMARY.md`: a page that it leaves out is one that nobody finds.
 #[test]
 fn the_book_has_each_page_once() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let folder = repository().join("docs");
     let summary = fs::read_to_string(folder.join("SUMMARY.md")).unwrap();
     let links = summary.lines().filter_map(|line| line.rsplit_once("]("));
     let mut linked: Vec<&str> = links

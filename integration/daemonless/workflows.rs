@@ -18,7 +18,7 @@ fn documents() -> Vec<(String, Value)> {
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .collect();
-    files.push(root.join("src/cli/commands/ci/github.yml"));
+    files.push(root.join("cli/src/commands/ci/github.yml"));
     files.push(root.join("action.yml"));
     assert!(files.len() > 2);
     let parse = |file: PathBuf| {
@@ -111,7 +111,7 @@ fn tokens_have_the_least_rights_and_pull_requests_get_none() {
 /// GitLab's job has the log-in of its project.
 #[test]
 fn the_job_of_gitlab_is_for_the_default_branch_and_names_images_to_be_pinned() {
-    let text = read(&repository().join("src/cli/commands/ci/gitlab.yml"));
+    let text = read(&repository().join("cli/src/commands/ci/gitlab.yml"));
     let images = Regex::new(r"(?m)^\s*(?:image|- name): (\S+)$").unwrap();
     let named: Vec<&str> = images
         .captures_iter(&text)

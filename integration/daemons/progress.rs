@@ -3,8 +3,8 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use mlbuild::cli::support::hints;
 use mlbuild_buildkit::{Client, ConnectOptions, LocalSource, Session, SolveError, SolveOptions};
+use mlbuild_cli::support::hints;
 use mlbuild_progress::explain::{Failure, explain};
 use mlbuild_progress::{BuildTrace, Progress, ProgressMode, ProgressOutput, StepStatus};
 use tokio_util::sync::CancellationToken;

@@ -28,7 +28,8 @@ use std::path::{Path, PathBuf};
 
 /// The repository's root.
 pub fn repository() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.parent().expect("cli/ has a parent").to_path_buf()
 }
 
 /// The text of a file of the repository; panics with its name where it can't

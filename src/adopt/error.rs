@@ -9,7 +9,6 @@ use crate::registry::RegistryError;
 
 /// Why an image isn't given to another user.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum AdoptError {
     /// A registry doesn't give the image, or doesn't take the new one.
     #[error(transparent)]

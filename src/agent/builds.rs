@@ -60,7 +60,6 @@ pub struct ImageBuild {
 
 /// Why there is no image.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum BuildFailure {
     /// The build failed; its log says why.
     #[error("the build failed")]

@@ -16,7 +16,6 @@ use crate::start::StartError;
 
 /// Why an agent doesn't serve.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum AgentError {
     /// The launch configuration can't be used.
     #[error(transparent)]
@@ -86,7 +85,6 @@ impl AgentError {
 
 /// Why a job fails before its container runs.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum JobError {
     /// The queue's configuration or one of the job's overrides isn't taken.
     #[error(transparent)]

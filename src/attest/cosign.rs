@@ -26,7 +26,6 @@ pub struct SignRequest {
 
 /// Why nothing was signed.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum SignError {
     /// The key's file isn't there.
     #[error("{key}: no such file")]
@@ -174,7 +173,7 @@ fn is_there(key: &str) -> bool {
 }
 
 /// cosign's last error as one.
-pub(crate) fn refusal(verb: &str, image: &str, output: &str) -> SignError {
+pub fn refusal(verb: &str, image: &str, output: &str) -> SignError {
     let mut errors = output.lines().filter_map(|line| line.split_once("Error: "));
     let why = errors.next_back();
     let why = why.map_or("it didn't say why", |(_, why)| why);

@@ -17,8 +17,7 @@ use oci_spec::image::{Descriptor, Digest};
 use serde::Serialize;
 use serde_json::Value;
 
-#[cfg(test)]
-pub(crate) use self::cosign::refusal;
+pub use self::cosign::refusal;
 pub use self::cosign::{Cosign, SignError, SignRequest};
 use crate::error::ErrorKind;
 use crate::image::Contents;
@@ -30,7 +29,6 @@ use crate::reporter::Reporter;
 
 /// Why an image gets no documents.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum AttestError {
     /// The registry doesn't have the image, or doesn't take the documents.
     #[error(transparent)]

@@ -11,7 +11,6 @@ use crate::settings::SettingsError;
 
 /// Why no base image was made.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum BaseError {
     /// The suite is no name that Debian has.
     #[error("{0}: not a name that Debian has")]
@@ -87,7 +86,6 @@ pub enum BaseError {
 
 /// Why a tool did nothing.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum ToolError {
     /// It can't be started.
     #[error("{name}: {source}")]

@@ -27,7 +27,6 @@ use crate::trust::TrustError;
 
 /// Why an image isn't made.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum BuildError {
     /// What is asked for makes no settings.
     #[error(transparent)]

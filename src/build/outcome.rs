@@ -21,7 +21,6 @@ pub enum Action {
 
 /// An image that is there now. As JSON it is what `mlbuild image --format json` prints.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-#[non_exhaustive]
 pub struct BuildOutcome {
     /// Whether it was built.
     pub action: Action,

@@ -19,7 +19,6 @@ use crate::private_engine;
 
 /// Why a builder can't be had, or doesn't build.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum BuilderError {
     /// No builder answers.
     #[error(transparent)]
@@ -181,7 +180,6 @@ pub enum TlsFile {
 
 /// What a plan may ask for, and not every builder can do.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum PlanFeature {
     /// One image for several platforms.
     SeveralPlatforms,

@@ -27,7 +27,6 @@ pub struct DiffRequest {
 
 /// Why two images aren't compared.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum DiffError {
     /// One of them can't be read.
     #[error(transparent)]

@@ -14,7 +14,6 @@ use crate::start::StartError;
 
 /// Why an image can't be looked at.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum InspectError {
     /// The name is none, or the registry doesn't have the image.
     #[error(transparent)]

@@ -33,7 +33,6 @@ pub enum Fit {
 
 /// Why the entry beside an image can't be had.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum LockBesideError {
     /// The registry can't be asked.
     #[error(transparent)]

@@ -23,7 +23,6 @@ use crate::trust::TrustError;
 
 /// Why packages can't be pinned, or pinned ones can't be had.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum LockingError {
     /// What is asked for makes no settings.
     #[error(transparent)]

@@ -49,7 +49,6 @@ pub struct LockRequest {
 
 /// What the lock pins now. As JSON it is what `mlbuild lock --format json` prints.
 #[derive(Debug, Clone, Serialize)]
-#[non_exhaustive]
 pub struct LockOutcome {
     /// Path of the lock.
     pub lock: String,

@@ -21,7 +21,6 @@ use crate::settings::LockMode;
 
 /// Why settings make no plan.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum PlanningError {
     /// The Dockerfile can't be composed.
     #[error(transparent)]

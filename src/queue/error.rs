@@ -11,7 +11,6 @@ use crate::error::ErrorKind;
 
 /// Why a queue's configuration or an override of it isn't taken.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum QueueConfigError {
     /// The file can't be read.
     #[error("{}: {source}", path.display())]
@@ -90,7 +89,6 @@ impl QueueConfigError {
 
 /// Why `launch-config.yaml` isn't taken.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum LaunchConfigError {
     /// The file can't be read.
     #[error("{}: {source}", path.display())]

@@ -69,7 +69,6 @@ pub struct SweepRun {
 
 /// Why a sweep can't be launched.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum SweepError {
     /// Not YAML.
     #[error("{0}")]

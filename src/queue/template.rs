@@ -61,7 +61,6 @@ struct Described {
 
 /// What is wrong with a template variable, or with the value that a launch gives it.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[non_exhaustive]
 pub enum TemplateError {
     /// It stands in the configuration and isn't described.
     #[error(

@@ -18,7 +18,6 @@ use crate::reporter::Reporter;
 
 /// Why a base has no copy.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum MirrorError {
     /// The base is no reference.
     #[error(transparent)]

@@ -33,7 +33,6 @@ impl std::fmt::Display for WandbSource {
 
 /// Why a run can't be brought back.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum RestoreError {
     /// The run isn't in the project's folder, or could be several.
     #[error(transparent)]

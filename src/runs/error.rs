@@ -14,7 +14,6 @@ use crate::trackers::TrackerError;
 
 /// Why a use case of [`crate::runs`] failed.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum RunsError {
     /// A run isn't known, or the folder of records can't be read.
     #[error(transparent)]

@@ -15,7 +15,6 @@ use crate::trust::TrustError;
 
 /// Why a request, the environment and `mlbuild.toml` make no settings.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum SettingsError {
     /// A value can't be used.
     #[error(transparent)]

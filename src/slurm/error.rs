@@ -6,7 +6,6 @@ use crate::error::ErrorKind;
 
 /// Why Slurm can't be asked, or says no.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum SlurmError {
     /// The text isn't the name of a host.
     #[error("`{text}` is no login node: write a name that ssh knows, such as me@login.example")]

@@ -44,7 +44,7 @@ pub(super) fn of(
 
 /// The size of /dev/shm, and limits of memory. Those that this machine doesn't let containers have
 /// are left out; all of them with Podman there, which raises others as soon as one is given.
-pub(crate) fn limits(spec: &RunSpec, cli: RuntimeCli, may_raise: bool) -> Options {
+pub fn limits(spec: &RunSpec, cli: RuntimeCli, may_raise: bool) -> Options {
     let mut options = Options::default();
     // A /dev/shm that is shared has its size already.
     if matches!(

@@ -19,7 +19,6 @@ use crate::runtime::{LeftOut, RuntimeCli};
 
 /// Why a container wasn't started, or its display, record or file wasn't made.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum StartError {
     /// Data that the record should have can't be read.
     #[error(transparent)]

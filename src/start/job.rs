@@ -22,19 +22,19 @@ use crate::runtime::{Options, RunSpec, RuntimeCli, Value};
 const OF_RUN: [&str; 4] = ["detach", "detach-keys", "sig-proxy", "rm"];
 
 /// What an agent starts jobs with: Docker or Podman.
-pub(crate) struct Engine(ContainerRuntime);
+pub struct Engine(ContainerRuntime);
 
 impl Engine {
     /// One of them, where it answers.
     ///
     /// # Errors
     /// Where it doesn't.
-    pub(crate) async fn find(cli: RuntimeCli) -> Result<Self, StartError> {
+    pub async fn find(cli: RuntimeCli) -> Result<Self, StartError> {
         runtime_cli::find(Some(cli)).await.map(Self)
     }
 
     /// What tells it from others; empty where it can't be told.
-    pub(crate) fn id(&self) -> String {
+    pub fn id(&self) -> String {
         match &self.0.docker {
             Some(daemon) => daemon.info()["ID"].as_str().unwrap_or_default().to_owned(),
             None => self.podmans_id().unwrap_or_default(),
@@ -56,12 +56,12 @@ impl Engine {
     }
 
     /// Docker's API; Podman is a program alone.
-    pub(crate) fn api(&self) -> Option<&DockerApi> {
+    pub fn api(&self) -> Option<&DockerApi> {
         self.0.docker.as_ref().map(|daemon| &daemon.api)
     }
 
     /// Whether it has a container.
-    pub(crate) async fn has_container(&self, id: &str) -> bool {
+    pub async fn has_container(&self, id: &str) -> bool {
         match self.api() {
             Some(api) => api.container_inspect(id).await.is_ok_and(|c| c.is_some()),
             None => {
@@ -75,12 +75,12 @@ impl Engine {
     }
 
     /// Whether it is Podman.
-    pub(crate) fn is_podman(&self) -> bool {
+    pub fn is_podman(&self) -> bool {
         self.0.cli == RuntimeCli::Podman
     }
 
     /// Its client.
-    pub(crate) fn program(&self) -> &Path {
+    pub fn program(&self) -> &Path {
         &self.0.program
     }
 

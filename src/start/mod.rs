@@ -22,14 +22,14 @@ pub(crate) mod child;
 mod container_env;
 pub(crate) mod containers;
 pub(crate) mod credentials;
-pub(crate) mod defaults;
+pub mod defaults;
 pub mod dev;
 pub mod devcontainer;
 mod error;
 pub(crate) mod gpu;
 pub mod gui;
 pub(crate) mod image;
-pub(crate) mod job;
+pub mod job;
 mod look;
 pub mod project_image;
 pub(crate) mod record;
@@ -37,7 +37,7 @@ mod redact;
 mod resolve_digest;
 pub(crate) mod runtime_cli;
 mod shared_network;
-pub(crate) mod unsupported;
+pub mod unsupported;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -246,7 +246,7 @@ impl<'a> Start<'a> {
 }
 
 /// Where the chosen runtime can't do what was asked for.
-pub(crate) fn refuse_left_out(parts: &[LeftOut]) -> Result<(), StartError> {
+pub fn refuse_left_out(parts: &[LeftOut]) -> Result<(), StartError> {
     if parts.is_empty() {
         return Ok(());
     }

@@ -4,7 +4,7 @@ use crate::reporter::Reporter;
 use crate::runtime::LeftOut;
 
 /// Says what is left out.
-pub(crate) fn warn(left_out: &[LeftOut], reporter: &dyn Reporter) {
+pub fn warn(left_out: &[LeftOut], reporter: &dyn Reporter) {
     for part in left_out {
         reporter.warning(format!("left out: {}: {}", part.what, part.why));
     }

@@ -11,7 +11,6 @@ use crate::start::StartError;
 
 /// Why a cluster didn't do a run, or can't say what became of it.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum SubmitError {
     /// The cluster can't be asked, or refuses.
     #[error(transparent)]

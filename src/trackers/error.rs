@@ -26,7 +26,6 @@ impl std::fmt::Display for Tracker {
 
 /// Why a tracker's server doesn't say what a run was. A server is named as `HOST:PORT`.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum TrackerError {
     /// The name of a run can't be read.
     #[error("`{text}` names no run of {tracker}: {why}")]

@@ -20,7 +20,6 @@ use crate::trust::TrustError;
 
 /// Why an image isn't verified.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum VerifyError {
     /// The image can't be built once more, or a registry can't be asked.
     #[error(transparent)]

@@ -317,7 +317,7 @@ fn an_id_that_is_taken_is_refused() {
         data: Vec::new(),
     };
     let error = mlbuild::start::StartError::from(again.write(&folder).unwrap_err());
-    let error = mlbuild::cli::error::CommandError::from(error);
+    let error = mlbuild_cli::error::CommandError::from(error);
     assert_eq!(
         project.filtered(error.message()),
         "run exp-1 was started before (/project/mlbuild.runs/exp-1.toml); choose another --run-id"

@@ -6,9 +6,9 @@ use std::path::Path;
 use std::process::Command;
 
 use base64::Engine as _;
-use mlbuild::cli::error::CommandError;
 use mlbuild::error::ErrorKind;
 use mlbuild::registry::{CredentialStore, Registry, RegistryError, RegistryOptions};
+use mlbuild_cli::error::CommandError;
 use oci_spec::distribution::Reference;
 use tempfile::TempDir;
 

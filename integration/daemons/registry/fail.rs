@@ -3,9 +3,9 @@
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
-use mlbuild::cli::error::CommandError;
 use mlbuild::error::ErrorKind;
 use mlbuild::registry::{PushEvent, PushProgress, Registry, RegistryError, RegistryOptions};
+use mlbuild_cli::error::CommandError;
 use oci_spec::distribution::Reference;
 
 use super::child::push_with;

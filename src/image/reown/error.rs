@@ -20,7 +20,6 @@ pub enum ReownError {
 
 /// What to do where an image can't be given to somebody else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Remedy {
     /// Build the image for the new owner.
     BuildForOwner,

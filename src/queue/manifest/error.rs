@@ -4,7 +4,6 @@ use crate::queue::macros::MacroError;
 
 /// Why a manifest, or what a launch sets in it, isn't taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum ManifestError {
     /// A key of W&B's agent that means nothing here.
     #[error("`{key}`: {why}")]

@@ -6,7 +6,6 @@ use crate::error::ErrorKind;
 
 /// A job that isn't started here.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum PolicyError {
     /// An option that reaches out of the container.
     #[error("this agent starts no containers with {}", with(option, value.as_deref()))]

@@ -1,0 +1,99 @@
+//! `mlbuild logs`: what a job of a cluster printed.
+
+use clap::Args;
+use kube::ResourceExt as _;
+
+use super::bash::refuse_rank;
+use super::jobs::slurm;
+use super::submit::exit_code;
+use crate::error::CommandResult;
+use crate::support::cluster_args::ClusterArgs;
+use crate::support::interrupt;
+use crate::support::output::{self, Terminal};
+use crate::support::slurm_args::SlurmArgs;
+use mlbuild::kubernetes::{Cluster, FoundJob};
+use mlbuild::submit::{self, FollowEnd};
+
+/// Print what a Job of Kubernetes, or a job of Slurm, printed.
+///
+/// With --follow it waits for the Job's end, and the exit code is the container's. The lines of a Job of
+/// several nodes have the node's rank before them.
+#[derive(Debug, Clone, Args)]
+pub struct LogsArgs {
+    /// Name of the Job, or id of its run.
+    #[arg(value_name = "JOB|RUN")]
+    pub job: String,
+    /// Wait for more, up to the end.
+    #[arg(long, short, conflicts_with = "tail")]
+    pub follow: bool,
+    /// Only this many of the last lines, of each node.
+    #[arg(long, value_name = "N")]
+    pub tail: Option<u32>,
+    /// Only what this node printed, of a Job of several.
+    #[arg(long, value_name = "N")]
+    pub rank: Option<u32>,
+    /// Which cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+    /// Which cluster of Slurm's.
+    #[command(flatten)]
+    pub slurm: SlurmArgs,
+}
+
+/// Runs the verb; returns the exit code.
+///
+/// # Errors
+/// Where there is no such Job, or it has printed nothing that could be read.
+pub async fn run(args: LogsArgs) -> CommandResult<u8> {
+    if !args.cluster.is_typed() && args.slurm.query().is_meant(&args.job) {
+        refuse_rank(args.rank)?;
+        return slurm::logs(&args.job, &args.slurm, args.follow, args.tail).await;
+    }
+    let (cluster, found) = args.cluster.find(&args.job).await?;
+    let wanted = Wanted {
+        rank: args.rank,
+        follow: args.follow,
+        tail: args.tail,
+    };
+    print(&cluster, &found, wanted).await
+}
+
+/// What is wanted of a log.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Wanted {
+    /// The node; all of them where none is named.
+    pub rank: Option<u32>,
+    /// Whether to wait for more, up to the end.
+    pub follow: bool,
+    /// How many of the last lines.
+    pub tail: Option<u32>,
+}
+
+/// Prints what a Job printed: to its end, or so many of the last lines; returns the exit code.
+///
+/// # Errors
+/// Where it has printed nothing that could be read.
+pub async fn print(cluster: &Cluster, found: &FoundJob, wanted: Wanted) -> CommandResult<u8> {
+    let Wanted { rank, follow, tail } = wanted;
+    if !follow {
+        submit::last_lines(cluster, found, rank, tail, &output::write_bytes).await?;
+        return Ok(0);
+    }
+    submit::check_rank(found, rank)?;
+    let name = found.job.name_any();
+    let cancelled = interrupt::token()?;
+    let end = submit::follow(
+        cluster,
+        &name,
+        rank,
+        &cancelled,
+        &output::write_bytes,
+        &Terminal::default(),
+    )
+    .await?;
+    match end {
+        FollowEnd::Ended(end) => exit_code(&name, end),
+        // The Job runs on: it was only looked at.
+        FollowEnd::Cancelled => Ok(0),
+    }
+}

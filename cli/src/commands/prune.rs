@@ -1,0 +1,230 @@
+//! `mlbuild prune`: room where packages of locked builds, and layers of assembled ones, are kept.
+
+use std::collections::BTreeSet;
+use std::io::ErrorKind;
+use std::time::SystemTime;
+
+use clap::Args;
+use jiff::Timestamp;
+use mlbuild_manifests::LockFile;
+use mlbuild_progress::human_bytes;
+use mlbuild_wheels::{PrunedLayers, prune_layers};
+use serde_json::json;
+
+use crate::error::{CommandError, CommandResult};
+use crate::support::format::Format;
+use crate::support::output;
+use crate::support::size;
+use crate::support::time;
+use mlbuild::env_vars;
+use mlbuild::lock::searches::{PrunedSearches, prune_searches};
+use mlbuild::package_store::{Choice, Kept, Prune, Store, StoreError};
+use mlbuild::scratch;
+
+/// Remove packages that this machine keeps for locked builds.
+///
+/// It also removes what killed commands left in the folder for caches, as every command does when it
+/// starts, and says what that was.
+///
+/// Layers and bytecode that were made of wheels for assembled images go by the same rules, after the
+/// packages: they can be made again.
+///
+/// So do answers to which packages an image without pins gets: they go with their packages, and those
+/// that were found before the time.
+///
+/// Packages that a lock needs stay: any mlbuild.lock that this user has pinned or built from here, and
+/// that is still in its place. A build that needs a removed package fetches it again, from beside the
+/// image or from its archive, as far as that still has it.
+#[derive(Debug, Clone, Args)]
+pub struct PruneArgs {
+    /// Packages that no build has used since this time: 30d, 12h, 2026-03-01.
+    #[arg(long, value_name = "TIME", value_parser = time::parse)]
+    older_than: Option<Timestamp>,
+    /// As few as it takes to keep at most this size, as 20GB or 512MB; the longest unused first.
+    #[arg(long, value_name = "SIZE", value_parser = size::parse)]
+    keep_size: Option<u64>,
+    /// Those that locks need, too.
+    #[arg(long)]
+    all: bool,
+    /// Say what would be removed, and remove nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// Form of the answer on stdout.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    format: Format,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// Where nothing says what to remove, a lock can't be read, or a build is at work.
+pub fn run(args: &PruneArgs) -> CommandResult {
+    if args.older_than.is_none() && args.keep_size.is_none() && !args.all {
+        return Err(CommandError::user("nothing says which packages to remove")
+            .hint("mlbuild prune --older-than 30d --dry-run")
+            .hint("mlbuild prune --keep-size 20GB --dry-run"));
+    }
+    let left = match env_vars::state_dir() {
+        Some(state) if args.dry_run => scratch::leftovers(&state),
+        Some(state) => scratch::sweep(&state),
+        None => Vec::new(),
+    };
+    let mut store = Store::open()?;
+    if !args.dry_run {
+        store = store.alone().map_err(|error| match error {
+            StoreError::InUse(_) => {
+                CommandError::from(error).hint("run it again when that has ended")
+            }
+            other => other.into(),
+        })?;
+    }
+    let mut prune = Prune {
+        unused_since: args.older_than.map(SystemTime::from),
+        keep_size: args.keep_size,
+        ..Prune::default()
+    };
+    if !args.all {
+        prune.needed = needed(&store)?;
+    }
+    let choice = if args.dry_run {
+        store.choose(&prune)
+    } else {
+        store.prune(&prune)
+    };
+    let choice = choice?;
+    let layers = layers(args, &choice)?;
+    let searches = searches(args, &choice, &store)?;
+    let bytes = |files: &[Kept]| files.iter().map(|file| file.size).sum::<u64>();
+    let (removed, kept) = (bytes(&choice.removed), bytes(&choice.kept));
+    let left_bytes = left.iter().map(|left| left.size).sum::<u64>();
+    match args.format {
+        Format::Json => {
+            let hashes =
+                |files: &[Kept]| json!(files.iter().map(|f| &f.sha256).collect::<Vec<_>>());
+            output::answer(&format!(
+                "{:#}",
+                json!({
+                    "removed": hashes(&choice.removed),
+                    "removed_bytes": removed,
+                    "kept": hashes(&choice.kept),
+                    "kept_bytes": kept,
+                    "layers": {
+                        "removed": layers.removed,
+                        "removed_bytes": layers.removed_bytes,
+                        "kept": layers.kept,
+                        "kept_bytes": layers.kept_bytes,
+                    },
+                    "searches": {
+                        "removed": searches.removed,
+                        "kept": searches.kept,
+                    },
+                    "left_by_killed": left.iter().map(|left| &left.path).collect::<Vec<_>>(),
+                    "left_by_killed_bytes": left_bytes,
+                    "dry_run": args.dry_run,
+                })
+            ))
+        }
+        Format::Text => {
+            let size = |bytes| human_bytes(i64::try_from(bytes).unwrap_or(i64::MAX));
+            if !left.is_empty() {
+                output::note(&format!(
+                    "{} {} folders and files that killed commands left, {}",
+                    if args.dry_run {
+                        "would remove"
+                    } else {
+                        "removed"
+                    },
+                    left.len(),
+                    size(left_bytes),
+                ));
+            }
+            let verb = if args.dry_run {
+                "would remove"
+            } else {
+                "removed"
+            };
+            if layers != PrunedLayers::default() {
+                output::note(&format!(
+                    "{verb} {} layers and files of bytecode, {}; {} kept, {}",
+                    layers.removed,
+                    size(layers.removed_bytes),
+                    layers.kept,
+                    size(layers.kept_bytes),
+                ));
+            }
+            if searches != PrunedSearches::default() {
+                output::note(&format!(
+                    "{verb} {} answers to which packages an image gets; {} kept",
+                    searches.removed, searches.kept,
+                ));
+            }
+            output::answer(&format!(
+                "{verb} {} packages, {}; {} kept, {}",
+                choice.removed.len(),
+                size(removed),
+                choice.kept.len(),
+                size(kept),
+            ))
+        }
+    }
+}
+
+/// Hashes of what locks need that were served from here.
+fn needed(store: &Store) -> Result<BTreeSet<String>, CommandError> {
+    let mut needed = BTreeSet::new();
+    for path in store.served()? {
+        let lock = LockFile::load(&path).map_err(|error| {
+            CommandError::user(format!("nothing is removed: {error}"))
+                .hint("mend that lock, or remove what locks need too: --all")
+        })?;
+        let builds = lock.images().filter_map(|image| image.build.as_ref());
+        let files = builds.flat_map(|build| build.platforms.values().flat_map(|pins| pins.files()));
+        needed.extend(files.map(|(sha256, _)| sha256.to_owned()));
+    }
+    Ok(needed)
+}
+
+/// Layers have the room that the packages leave of the size that is to be kept.
+fn layers(args: &PruneArgs, packages: &Choice) -> Result<PrunedLayers, CommandError> {
+    let Some(state) = env_vars::state_dir() else {
+        return Ok(PrunedLayers::default());
+    };
+    let kept: u64 = packages.kept.iter().map(|file| file.size).sum();
+    let root = state.join("layers");
+    let pruned = prune_layers(
+        &root,
+        args.older_than.map(SystemTime::from),
+        args.keep_size.map(|size| size.saturating_sub(kept)),
+        args.dry_run,
+    );
+    pruned.map_err(|error| {
+        let busy = error.source.kind() == ErrorKind::ResourceBusy;
+        let made = CommandError::environment(error.to_string());
+        if busy {
+            made.hint("run it again when that has ended")
+        } else {
+            made
+        }
+    })
+}
+
+/// What was found for images without pins goes with its packages.
+fn searches(
+    args: &PruneArgs,
+    packages: &Choice,
+    store: &Store,
+) -> Result<PrunedSearches, CommandError> {
+    let Some(state) = env_vars::state_dir() else {
+        return Ok(PrunedSearches::default());
+    };
+    let removed = packages.removed.iter().map(|file| file.sha256.as_str());
+    let pruned = prune_searches(
+        &state.join("resolved"),
+        args.older_than.map(SystemTime::from),
+        &removed.collect(),
+        store,
+        args.dry_run,
+    );
+    pruned
+        .map_err(|(path, error)| CommandError::environment(format!("{}: {error}", path.display())))
+}

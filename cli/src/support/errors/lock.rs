@@ -1,0 +1,62 @@
+//! Errors of `lock`.
+
+use super::planning::lock_flag;
+use crate::error::CommandError;
+use mlbuild::lock::{LockBesideError, LockingError};
+
+impl From<LockBesideError> for CommandError {
+    fn from(error: LockBesideError) -> Self {
+        match error {
+            LockBesideError::Registry(error) => error.into(),
+            LockBesideError::Unreadable { .. } => CommandError::new(error.kind(), error),
+        }
+    }
+}
+
+impl From<LockingError> for CommandError {
+    fn from(error: LockingError) -> Self {
+        let made = CommandError::new(error.kind(), text(&error));
+        match error {
+            LockingError::Settings(error) => (*error).into(),
+            LockingError::Trust(error) => error.into(),
+            LockingError::Planning(error) => (*error).into(),
+            LockingError::Builder(error) => error.into(),
+            LockingError::Registry(error) => (*error).into(),
+            LockingError::Store(error) => error.into(),
+            LockingError::Mirror(error) => (*error).into(),
+            LockingError::Lock(error) => error.into(),
+            LockingError::Artifact(error) => error.into(),
+            LockingError::AsOfOwnDockerfile => {
+                made.hint("name the day in its steps, or use a template")
+            }
+            LockingError::VendorWithoutName => made.hint("give -t REGISTRY/NAME:TAG"),
+            LockingError::WouldChange { .. } => {
+                made.hint("pin them, with the image's flags: mlbuild lock; then commit mlbuild.lock")
+            }
+            LockingError::NoSnapshots { .. } => made.hint("mlbuild.toml: [build] apt_snapshots = \"snapshots.list\"; there: deb https://snapshots.example/debian/{time} bookworm main"),
+            LockingError::SnapshotsWithoutTime { .. } => made.hint("write {time} where the archive of snapshots has the time: deb https://snapshots.example/debian/{time} bookworm main"),
+            LockingError::CannotMount { .. } => {
+                made.hint("name another builder with --builder, or start one: mlbuild engine up")
+            }
+            LockingError::BaseWithoutPin => {
+                made.hint("pin it: mlbuild lock, with the image's flags")
+            }
+            LockingError::Gone { .. } => made.hint("a lock made with --vendor keeps its packages beside the image; or take newer ones: mlbuild lock --upgrade"),
+            _ => made,
+        }
+    }
+}
+
+/// The message, with the names of flags where the command line has one.
+fn text(error: &LockingError) -> String {
+    match error {
+        LockingError::AsOfOwnDockerfile => {
+            "--as-of: a Dockerfile of your own says itself what its steps fetch".into()
+        }
+        LockingError::VendorWithoutName => {
+            "--vendor needs a name for the image, in a registry".into()
+        }
+        LockingError::WouldChange { mode, .. } => format!("{}: {error}", lock_flag(*mode)),
+        other => other.to_string(),
+    }
+}

@@ -1,7 +1,0 @@
-//! The binary: parse, run, exit code. All else is in the library.
-
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
-    mlbuild::cli::main()
-}
