@@ -38,7 +38,7 @@ RUN --mount=type=cache,id=mlbuild-python,target=/root/.cache \
     if [ -f /run/secrets/mlbuild-pip-conf ]; then export PIP_CONFIG_FILE=/run/secrets/mlbuild-pip-conf; fi; \
      python3 -m venv /opt/venv; \
     /opt/venv/bin/python -m pip install -q --no-compile -r /opt/mlbuild/requirements.txt; \
-    PYTHONHASHSEED=0 /opt/venv/bin/python -m compileall -qq -j0 --invalidation-mode unchecked-hash /opt/venv/lib || true
+    PYTHONHASHSEED=0 /opt/venv/bin/python -m compileall -qq -j0 -x /site-packages/pip/ --invalidation-mode unchecked-hash /opt/venv/lib || true
 ENV VIRTUAL_ENV=/opt/venv \
     PATH=/opt/venv/bin:${PATH}
 

@@ -60,7 +60,7 @@ RUN --mount=type=cache,id=mlbuild-python,target=/root/.cache \
     # A distribution's pip can be in pieces, which only ensurepip puts together.
     PYTHONDONTWRITEBYTECODE=1 /opt/venv/bin/python -m pip --version >/dev/null 2>&1 || { rm -rf /opt/venv; python3 -m venv /opt/venv; }; \
     "$uv" pip install -q --python /opt/venv/bin/python -r /opt/mlbuild/requirements.txt; \
-    PYTHONHASHSEED=0 /opt/venv/bin/python -m compileall -qq -j0 --invalidation-mode unchecked-hash /opt/venv/lib || true
+    PYTHONHASHSEED=0 /opt/venv/bin/python -m compileall -qq -j0 -x /site-packages/pip/ --invalidation-mode unchecked-hash /opt/venv/lib || true
 ENV VIRTUAL_ENV=/opt/venv \
     PATH=/opt/venv/bin:${PATH}
 

@@ -62,7 +62,7 @@ RUN --network=none \
     fi; \
     site=$(python3 -c 'import sysconfig; print(sysconfig.get_path("purelib"))'); \
     find "$site" -name '*.py' -newer /tmp/started | LC_ALL=C sort > /tmp/new; \
-    python3 -m compileall -qq -j1 --invalidation-mode unchecked-hash -i /tmp/new || true
+    python3 -m compileall -qq -j1 -x /site-packages/pip/ --invalidation-mode unchecked-hash -i /tmp/new || true
 
 # The environment of the container.
 ENV PYTHONUNBUFFERED=1

@@ -64,7 +64,7 @@ RUN --network=none \
       /tmp/uv/*.data/scripts/uv pip install -q --python /opt/venv/bin/python --no-index --no-deps --find-links /mlbuild/python/wheels --require-hashes -r /mlbuild/python/requirements.txt; \
     fi; \
     find /opt/venv -depth -name __pycache__ -type d -exec rm -r {} +; \
-    /opt/venv/bin/python -m compileall -qq -j1 --invalidation-mode unchecked-hash /opt/venv/lib || true
+    /opt/venv/bin/python -m compileall -qq -j1 -x /site-packages/pip/ --invalidation-mode unchecked-hash /opt/venv/lib || true
 ENV VIRTUAL_ENV=/opt/venv \
     PATH=/opt/venv/bin:${PATH}
 

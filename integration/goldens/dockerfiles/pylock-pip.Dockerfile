@@ -33,7 +33,7 @@ RUN --mount=type=cache,id=mlbuild-python,target=/root/.cache \
      python3 -m venv /opt/venv; \
     /opt/venv/bin/python -m pip install -q 'pip>=25.1'; \
     /opt/venv/bin/python -m pip install -q --no-compile -r /opt/mlbuild/pylock.toml; \
-    PYTHONHASHSEED=0 /opt/venv/bin/python -m compileall -qq -j0 --invalidation-mode unchecked-hash /opt/venv/lib || true
+    PYTHONHASHSEED=0 /opt/venv/bin/python -m compileall -qq -j0 -x /site-packages/pip/ --invalidation-mode unchecked-hash /opt/venv/lib || true
 ENV VIRTUAL_ENV=/opt/venv \
     PATH=/opt/venv/bin:${PATH}
 

@@ -111,8 +111,8 @@ fi;
 "#
             ));
         }
-        // Bytecode by one worker, in one order, that doesn't look at times.
-        let compile = "-m compileall -qq -j1 --invalidation-mode unchecked-hash";
+        // Bytecode by one worker, in one order, that doesn't look at times; none of pip.
+        let compile = "-m compileall -qq -j1 -x /site-packages/pip/ --invalidation-mode unchecked-hash";
         script.lines(&if venv {
             format!(
                 r#"

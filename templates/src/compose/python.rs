@@ -384,11 +384,12 @@ uv=$(command -v uv || echo /tmp/uv/bin/uv); kept=/root/.cache/mlbuild/uv-{uv}-$(
     }
 
     /// Bytecode that doesn't look at its source's time stamp, so that it stays valid when the
-    /// image's time stamps are set, and for users who can't write it themselves.
+    /// image's time stamps are set, and for users who can't write it themselves. pip has none: it is a
+    /// third of an environment's modules, and a container that trains never starts it.
     fn compile(&self, script: &mut Script) {
         let jobs = if self.spec.reproducible { 1 } else { 0 };
         script.lines(&format!(
-            "PYTHONHASHSEED=0 {VENV}/bin/python -m compileall -qq -j{jobs} --invalidation-mode unchecked-hash {VENV}/lib || true;"
+            "PYTHONHASHSEED=0 {VENV}/bin/python -m compileall -qq -j{jobs} -x /site-packages/pip/ --invalidation-mode unchecked-hash {VENV}/lib || true;"
         ));
     }
 

@@ -44,7 +44,7 @@ impl BytecodeKey {
 }
 
 /// How modules are compiled. Another number wherever the same Python comes to other bytes.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// The name of the folder that Python keeps bytecode in.
 const CACHE: &str = "__pycache__";

@@ -38,6 +38,11 @@ impl Sources {
     }
 }
 
+/// True for pip's own modules, which no image has bytecode of.
+fn is_pip(path: &str) -> bool {
+    path.contains("/site-packages/pip/")
+}
+
 /// Writes the modules of a wheel that Python's `compileall` would find in `lib`: of each the length of
 /// its path and of its content (32 bits each, the lowest byte first), the path below the environment's
 /// folder, and the content.
@@ -55,7 +60,8 @@ pub fn write_sources(
     for (path, source) in &plan.files {
         let path = path.as_str();
         let size = source.size(wheel);
-        let is_module = path.starts_with("lib/") && !is_cached(path) && size <= LARGEST;
+        let is_module =
+            path.starts_with("lib/") && !is_cached(path) && !is_pip(path) && size <= LARGEST;
         let Some(cache) = cache_path(path, target.python).filter(|_| is_module) else {
             continue;
         };

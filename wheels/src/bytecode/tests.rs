@@ -16,6 +16,7 @@ fn wheel() -> SmallWheel {
         .file("w/__init__.py", b"a = 1\n")
         .file("w/b.py", b"b = 2\n")
         .file("w/data.txt", b"no module")
+        .file("pip/core.py", b"pip has none")
         .file("w/__pycache__/b.cpython-311.pyc", b"the wheel's own")
         .file("w/__pycache__/c.py", b"nobody looks there")
         .file("w-1.0.data/purelib/moved.py", b"m = 3\n")
