@@ -1,5 +1,5 @@
 """Draws concrete with a crack, finds the crack, and shows both. The picture's bytes go to stdout; the
-window stays until stdin is closed."""
+window stays until stdin is closed. With an argument, it has a trackbar of that name, which Qt writes."""
 
 import select
 import sys
@@ -43,6 +43,8 @@ is_over = False
 while not is_over:
     cv2.destroyAllWindows()
     cv2.namedWindow("cracks", cv2.WINDOW_AUTOSIZE | cv2.WINDOW_GUI_NORMAL)
+    for name in sys.argv[1:]:
+        cv2.createTrackbar(name, "cracks", 40, 100, lambda _: None)
     cv2.imshow("cracks", picture)
     opened = time.monotonic()
     while not is_over and time.monotonic() < opened + 4:

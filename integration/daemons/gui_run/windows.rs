@@ -2,7 +2,8 @@
 
 use super::{Desk, Window, show, volume};
 use crate::support::mlbuild::Ran;
-use crate::support::repository;
+use crate::support::xvfb::{Picture, Xvfb};
+use crate::support::{repository, wait};
 
 /// The time, as Docker takes it: seconds of the epoch.
 fn now() -> String {
@@ -43,6 +44,48 @@ fn a_window_of_opencv_appears_with_every_pixel() {
     assert!(
         line.contains(" --rm ") && !line.contains("DISPLAY=") && !line.contains("MLBUILD_RUN_ID"),
         "{line}"
+    );
+}
+
+/// A display's frame, once nothing is drawn any more.
+fn still(xvfb: &Xvfb) -> Picture {
+    let mut before = xvfb.frame();
+    wait::until("nothing is drawn any more", || {
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        let now = xvfb.frame();
+        let is_still = now == before;
+        before = now;
+        is_still
+    });
+    before
+}
+
+/// OpenCV's Qt has no fonts of its own: without the image's, names of as many letters look the same.
+#[test]
+fn qt_draws_the_names_of_trackbars() {
+    let volume = volume();
+    let named = |script: &str, name: &str| {
+        let desk = Desk::new();
+        let program = ["sh", "-c", script, name];
+        let line = ["--rm", "-i", "--user", "0", "-v", &volume, super::opencv()];
+        let mut window = Window::open(&mut desk.command(&[&line[..], &program].concat()));
+        window.shown(&desk.xvfb);
+        let frame = still(&desk.xvfb);
+        (frame, window.close().stderr)
+    };
+    let (one, other) = ("width of cracks", "depth of stains");
+    let plain = r#"exec python /cracks.py "$0""#;
+    let (frame, said) = named(plain, one);
+    // For a person to look at.
+    frame.save(&repository().join(".state/screenshots/trackbar.png"));
+    assert!(frame != named(plain, other).0, "no name is drawn");
+    assert!(!said.contains("font"), "{said}");
+    let without = format!("rm /opt/venv/lib/python3*/site-packages/cv2/qt/fonts; {plain}");
+    let (frame, said) = named(&without, one);
+    assert!(said.contains("font"), "{said}");
+    assert!(
+        frame == named(&without, other).0,
+        "more than the name differs"
     );
 }
 
