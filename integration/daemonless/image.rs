@@ -488,3 +488,30 @@ fn each_decision_is_said_with_the_line_that_it_comes_from() {
         serde_json::json!({ "what": "Python", "value": "3.11", "from": ".python-version:1" })
     );
 }
+
+#[test]
+fn root_has_its_own_ids() {
+    let project = Project::new(&FILES);
+    for ids in [
+        &["--user", "root"][..],
+        &["--user", "root", "--gid", "0"],
+        &["--uid", "0"],
+    ] {
+        let words = [&["image", "--print", "dockerfile"][..], ids].concat();
+        let ran = project.run(&words);
+        let dockerfile = ran.answer();
+        for line in ["ARG USERNAME=root", "ARG USER_UID=0", "ARG USER_GID=0"] {
+            assert!(dockerfile.contains(line), "{ids:?}: no {line}");
+        }
+        assert!(!dockerfile.contains("USER_UID=$(id -u)"), "{ids:?}");
+    }
+    insta::assert_snapshot!(refusals(&project, &[
+        &["--user", "root", "--uid", "1000"],
+        &["--user", "root", "--uid", "0", "--gid", "5"],
+    ]), @"
+    $ image --user root --uid 1000
+    error: --uid 1000: root's uid is always 0; leave it out, or name another user
+    $ image --user root --uid 0 --gid 5
+    error: --gid 5: root's gid is always 0; leave it out, or name another user
+    ");
+}

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use mlbuild_templates::project::manifests::Choice;
 use mlbuild_templates::project::{BESIDES_PACKAGES, Finding, ProjectFacts, detect_chosen};
-use mlbuild_templates::value::{BaseImage, EnvName, EnvValue, RunStep, RunWhen, UserName};
+use mlbuild_templates::value::{
+    BaseImage, EnvName, EnvValue, Gid, RunStep, RunWhen, Uid, UserName,
+};
 use mlbuild_templates::{Accelerator, ImageSpec, PythonSpec, ServingSpec, TemplateName, UserSpec};
 
 use super::{BuildRequest, SettingsError, parse};
@@ -39,6 +41,8 @@ pub enum Source {
 }
 
 const DEFAULT_USER: &str = "ml";
+/// The user whose ids are 0, whatever an image holds.
+const ROOT: &str = "root";
 
 pub(super) fn resolve(
     request: &BuildRequest,
@@ -434,13 +438,48 @@ fn user(request: &BuildRequest, image: &ImageConfig) -> Result<Option<UserSpec>,
     if name.is_none() && uid.is_none() && gid.is_none() && !sudo {
         return Ok(None);
     }
+    let is_root = name.as_ref().is_some_and(|name| name.as_str() == ROOT);
+    if is_root {
+        let ids = [
+            (
+                uid.map(Uid::get),
+                request.uid.is_some(),
+                "uid",
+                "[image.user] uid",
+            ),
+            (
+                gid.map(Gid::get),
+                request.gid.is_some(),
+                "gid",
+                "[image.user] gid",
+            ),
+        ];
+        for (id, is_asked, field, key) in ids {
+            if let Some(id) = id.filter(|id| *id != 0) {
+                let place = if is_asked {
+                    Place::Request(field)
+                } else {
+                    Place::File(key)
+                };
+                let reason =
+                    format!("root's {field} is always 0; leave it out, or name another user");
+                let value = id.to_string();
+                return Err(SpecError {
+                    place,
+                    value,
+                    reason,
+                }
+                .into());
+            }
+        }
+    }
     let uid = match uid {
         Some(uid) => uid,
-        None => parse(Place::Request("uid"), "1000")?,
+        None => parse(Place::Request("uid"), if is_root { "0" } else { "1000" })?,
     };
     let name = match name {
         Some(name) => name,
-        None if uid.get() == 0 => parse(Place::Request("user"), "root")?,
+        None if uid.get() == 0 => parse(Place::Request("user"), ROOT)?,
         None => parse(Place::Request("user"), DEFAULT_USER)?,
     };
     Ok(Some(UserSpec {

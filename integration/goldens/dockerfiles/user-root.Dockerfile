@@ -1,6 +1,6 @@
 # An ML image from mlbuild's `python` template. It also builds without mlbuild:
 #
-#   docker build --build-arg USER_UID=$(id -u) --build-arg USER_GID=$(id -g) -t my-image .
+#   docker build -t my-image .
 
 ARG BASE_IMAGE=python:3.12-slim-bookworm
 FROM ${BASE_IMAGE}

@@ -60,6 +60,9 @@ impl Change {
         }
         check_home(entries, &was)?;
         let name = to.name.clone().unwrap_or_else(|| was.name.clone());
+        if name == "root" && (to.uid, to.gid) != (0, 0) {
+            return Err(ReownError::refused("root is always 0:0", Remedy::OtherName));
+        }
         let home = match &was.home {
             // Elsewhere, other layers may lean on the old name.
             Some(home) if is_template && *home == format!("/home/{}", was.name) => {

@@ -112,7 +112,8 @@ fi;
             ));
         }
         // Bytecode by one worker, in one order, that doesn't look at times; none of pip.
-        let compile = "-m compileall -qq -j1 -x /site-packages/pip/ --invalidation-mode unchecked-hash";
+        let compile =
+            "-m compileall -qq -j1 -x /site-packages/pip/ --invalidation-mode unchecked-hash";
         script.lines(&if venv {
             format!(
                 r#"

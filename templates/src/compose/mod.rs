@@ -453,8 +453,10 @@ impl<'a> Composer<'a> {
 
 fn header(spec: &ImageSpec, locked: bool) -> String {
     let ids = match &spec.user {
-        Some(_) => " --build-arg USER_UID=$(id -u) --build-arg USER_GID=$(id -g)",
-        None => "",
+        Some(user) if user.name.as_str() != "root" => {
+            " --build-arg USER_UID=$(id -u) --build-arg USER_GID=$(id -g)"
+        }
+        _ => "",
     };
     let what = match &spec.serving {
         Some(_) => "A model server by mlbuild.".to_owned(),
