@@ -86,6 +86,33 @@ const MODULES: &[Layer] = &[
     ),
     ("image_source", &["error", "image", "registry"]),
     (
+        "known_base",
+        &[
+            "env_vars",
+            "error",
+            "image",
+            "assemble",
+            "registry",
+            "image_source",
+        ],
+    ),
+    (
+        "package_index",
+        &["error", "redirects", "plan", "host", "package_store"],
+    ),
+    (
+        "resolve",
+        &[
+            "env_vars",
+            "shell",
+            "plan",
+            "host",
+            "package_store",
+            "assemble",
+            "package_index",
+        ],
+    ),
+    (
         "trust",
         &[
             "env_vars", "error", "reporter", "plan", "host", "runtime", "config",
@@ -163,6 +190,10 @@ const MODULES: &[Layer] = &[
             "plan",
             "host",
             "package_store",
+            "package_index",
+            "known_base",
+            "resolve",
+            "assemble",
             "image",
             "registry",
             "trust",
@@ -183,6 +214,7 @@ const MODULES: &[Layer] = &[
             "host",
             "image",
             "assemble",
+            "known_base",
             "registry",
             "trust",
             "image_source",

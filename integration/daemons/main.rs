@@ -48,6 +48,7 @@ mod progress;
 mod projects;
 mod queue;
 mod registry;
+mod resolve;
 mod restore;
 mod run;
 mod run_gpu;

@@ -50,7 +50,7 @@ pub(super) enum WheelContent {
 }
 
 /// The form of what is kept of a base.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 /// The folder of bundled wheels, by their hashes: many bases bring the same.
 const WHEELS: &str = "wheels";
 /// Bytes of a template of an activation script; the longest has nine thousand.
@@ -146,6 +146,27 @@ impl BaseFacts {
         };
         let entry = entry(path, EntryKind::Folder, mode, epoch);
         Ok(LayerEntry { uid, gid, ..entry })
+    }
+
+    /// True if the base has a shared library where its loader looks without being told to. A library
+    /// elsewhere may be found as well, which only the loader knows.
+    pub fn has_library(&self, name: &str) -> bool {
+        self.tree.has_library(name, &self.platform.machine)
+    }
+
+    /// True if its Python makes environments with pip by itself: Debian has that in another package.
+    pub fn has_ensurepip(&self) -> bool {
+        let real = self.venv.real_executable.trim_start_matches('/');
+        self.tree
+            .has(&format!("{}/ensurepip", library_of(real, self.python)))
+    }
+
+    /// The version of a wheel that it would install into an environment.
+    pub fn bundled_version(&self, name: &str) -> Option<String> {
+        let start = format!("{name}-");
+        let mut names = self.bundled.iter().map(|wheel| wheel.file.as_str());
+        let rest = names.find_map(|file| file.strip_prefix(&start))?;
+        Some(rest.split('-').next()?.to_owned())
     }
 
     /// The Debian packages of the base: name, version, architecture.

@@ -164,7 +164,9 @@ impl Growing {
         };
         let is_of_use = match &node {
             Node::Link(_) | Node::Folder | Node::File(Some(_)) | Node::Wheel(..) => true,
-            Node::File(None) => is_near_the_top(&path) || is_program(&path),
+            Node::File(None) => {
+                is_near_the_top(&path) || is_program(&path) || library_folder(&path).is_some()
+            }
         };
         if is_of_use {
             let known = Known {
@@ -329,6 +331,23 @@ impl Tree {
         is_file.then_some(path)
     }
 
+    /// True if the loader finds a shared library of this name in one of its own folders.
+    pub(super) fn has_library(&self, name: &str, machine: &str) -> bool {
+        if name.is_empty() || name.contains('/') {
+            return false;
+        }
+        let of_machine = match machine {
+            "i686" => "lib/i386-linux-gnu".to_owned(),
+            "armv7l" => "lib/arm-linux-gnueabihf".to_owned(),
+            "ppc64le" => "lib/powerpc64le-linux-gnu".to_owned(),
+            other => format!("lib/{other}-linux-gnu"),
+        };
+        let folders = [of_machine.as_str(), "lib", "lib64"];
+        let is_there = |folder: &str| self.resolve(&format!("{folder}/{name}")).is_some();
+        let mut all = folders.iter();
+        all.any(|folder| is_there(folder) || is_there(&format!("usr/{folder}")))
+    }
+
     /// A file's content as text.
     pub(super) fn text(&self, path: &str) -> Option<String> {
         match &self.0.get(&self.resolve(path)?)?.node {
@@ -388,6 +407,16 @@ fn keeps(path: &str) -> bool {
 
 fn is_near_the_top(path: &str) -> bool {
     path.matches('/').count() <= 1
+}
+
+/// The folder of a shared library that the loader looks into without being told to.
+fn library_folder(path: &str) -> Option<&str> {
+    let (folder, name) = path.rsplit_once('/')?;
+    let top = folder.strip_prefix("usr/").unwrap_or(folder);
+    let of_machine = top.strip_prefix("lib/");
+    let is_one = matches!(top, "lib" | "lib64")
+        || of_machine.is_some_and(|name| name.contains("-linux-") && !name.contains('/'));
+    (is_one && name.contains(".so")).then_some(folder)
 }
 
 fn is_program(path: &str) -> bool {

@@ -17,6 +17,7 @@ use crate::error::{ErrorKind, from_boxed};
 use crate::image::LayoutError;
 use crate::image::pack::PackError;
 use crate::image_source::{self, ImageSourceError};
+use crate::known_base::KnownBaseError;
 use crate::lock::LockingError;
 use crate::pin::ExpandError;
 use crate::plan::BuildPlan;
@@ -211,6 +212,18 @@ from_boxed!(BuildError {
     Registry(RegistryError),
     Made(ImageSourceError),
 });
+
+impl From<KnownBaseError> for BuildError {
+    fn from(error: KnownBaseError) -> Self {
+        match error {
+            KnownBaseError::Nowhere(name) => Self::BaseNowhere { name },
+            KnownBaseError::Name(error) => error.into(),
+            KnownBaseError::Registry(error) => error.into(),
+            KnownBaseError::Source(error) => error.into(),
+            KnownBaseError::Config { base, source } => Self::BaseConfig { base, source },
+        }
+    }
+}
 
 impl From<ExpandError> for BuildError {
     fn from(error: ExpandError) -> Self {

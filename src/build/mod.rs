@@ -79,7 +79,7 @@ pub async fn dry_run(
     let start = Start::read(&settings, reporter)?;
     let registry = Registry::new(registry_options(&settings));
     let mut bases = start.bases(&registry).await?;
-    let locker = start.locker(&bases);
+    let locker = start.locker(&bases, &registry);
     if !locker.fits_or_pins_nothing(start.locked.as_ref())? {
         locker.refuse_locked(start.locked.as_ref())?;
         return Ok(DryRun::PinsAnew);
@@ -228,20 +228,22 @@ impl<'a> Start<'a> {
         Ok(bases)
     }
 
-    fn locker<'b>(&'b self, bases: &'b Bases) -> Locker<'b> {
+    fn locker<'b>(&'b self, bases: &'b Bases, registry: &'b Registry) -> Locker<'b> {
         Locker {
             settings: self.settings,
             host: &self.host,
             composed: &self.composed,
             bases,
             as_of: None,
+            registry,
+            reads_base: true,
             reporter: self.reporter,
         }
     }
 
     /// Pinned packages where the lock has some, pinned anew where they don't fit.
     async fn choose(&self, bases: &mut Bases, registry: &Registry) -> Result<Chosen, BuildError> {
-        let locker = self.locker(bases);
+        let locker = self.locker(bases, registry);
         let Some(build) = locker.pins_of(self.locked.as_ref(), registry).await? else {
             let plan = build_plan::plan(self.settings, &self.composed, &self.uses, bases)?;
             return Ok(Chosen::Open(Box::new(plan)));

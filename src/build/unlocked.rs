@@ -42,7 +42,7 @@ impl Start<'_> {
             return refused("its base is in no registry".to_owned());
         }
         bases.refuse_unpinned()?;
-        let found = match Box::pin(self.locker(bases).of_this_build()).await {
+        let found = match Box::pin(self.locker(bases, registry).of_this_build()).await {
             Ok(found) => found,
             Err(error @ LockingError::Builder(BuilderError::Cancelled)) => {
                 return Err(error.into());

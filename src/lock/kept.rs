@@ -5,13 +5,12 @@ use jiff::Timestamp;
 use mlbuild_manifests::lock::{ASSEMBLE, LockedBuild};
 
 use super::LockingError;
+use super::here::SearchBuilder;
 use super::locker::Locker;
 use super::searches::{KeptSearch, keep, read};
-use crate::builder::{self, BuilderError};
 use crate::env_vars;
 use crate::plan::NoCache;
 use crate::planning::build_plan::NATIVE;
-use crate::settings::Method;
 
 /// The packages of one build.
 pub struct FoundPackages {
@@ -31,20 +30,12 @@ impl Locker<'_> {
     /// # Errors
     /// Where a builder is needed and can't be had, or a package can't be had.
     pub async fn of_this_build(&self) -> Result<FoundPackages, LockingError> {
-        let mut connected = None;
-        let platform = match self.settings.build.platforms.first() {
-            Some(asked) => asked.clone(),
-            None if self.settings.build.method == Method::Assemble => NATIVE.to_owned(),
-            None => match builder::connect_quietly(&self.settings.build).await {
-                Ok(found) => {
-                    let names = found.builder.target_platforms(&self.plan()?);
-                    connected = Some(found);
-                    names.into_iter().next().unwrap_or_else(|| NATIVE.into())
-                }
-                Err(BuilderError::Cancelled) => return Err(BuilderError::Cancelled.into()),
-                Err(_) => NATIVE.to_owned(),
-            },
-        };
+        let mut builder = SearchBuilder::default();
+        let platforms = self.platforms_of_build().await?;
+        let platform = platforms
+            .into_iter()
+            .next()
+            .unwrap_or_else(|| NATIVE.into());
         self.platforms(std::slice::from_ref(&platform))?;
         let name = self.question_digest(&platform)?;
         let file = env_vars::state_dir().map(|state| state.join("resolved").join(name));
@@ -54,13 +45,8 @@ impl Locker<'_> {
             let build = self.build_of(kept, platform)?;
             return Ok(FoundPackages { build, kept_since });
         }
-        let connection = match connected {
-            Some(connection) => connection,
-            None => builder::connect_or_start(&self.settings.build, self.reporter).await?,
-        };
-        let answer = self
-            .search(&connection.builder, &platform, self.as_of)
-            .await?;
+        let answer = self.search(&mut builder, &platform, self.as_of).await?;
+        self.warn_of_source_archives(&answer.pins, &platform);
         let has_debian = !answer.pins.apt.is_empty();
         let found = KeptSearch {
             at: Timestamp::now().as_second(),

@@ -7,6 +7,7 @@ use mlbuild_manifests::lock::{ASSEMBLE, LockedBuild, LockedImage, Pins};
 use mlbuild_templates::PackageRequest;
 
 use super::ask::Question;
+use super::here::SearchBuilder;
 use super::provide::Fetch;
 use super::{LockingError, as_of, epoch, searches, vendor};
 use crate::builder::{self, Builder};
@@ -34,6 +35,11 @@ pub struct Locker<'a> {
     /// The time as of which packages are looked for; where it is `None`, that of the lock, until
     /// they are to move on.
     pub as_of: Option<Timestamp>,
+    /// Registries.
+    pub registry: &'a Registry,
+    /// Whether layers of a base that nobody here has read yet are read for a search. Otherwise the base is
+    /// asked on a builder, which may have it already.
+    pub reads_base: bool,
     /// Takes what there is to tell.
     pub reporter: &'a dyn Reporter,
 }
@@ -85,8 +91,7 @@ impl Locker<'_> {
         self.refuse_locked(entry)?;
         self.reporter
             .note("other packages are asked for than the lock pins: pinning anew");
-        let connection = builder::connect_or_start(&self.settings.build, self.reporter).await?;
-        let mut new = self.resolve(&connection.builder, entry).await?;
+        let mut new = Box::pin(self.resolve(entry)).await?;
         if old.vendored.is_some() && new.vendored.is_none() {
             self.vendor(&mut new, registry).await?;
         }
@@ -148,11 +153,7 @@ impl Locker<'_> {
     ///
     /// # Errors
     /// Where a package can't be had.
-    pub async fn resolve(
-        &self,
-        builder: &Builder,
-        old: Option<&LockedImage>,
-    ) -> Result<LockedBuild, LockingError> {
+    pub async fn resolve(&self, old: Option<&LockedImage>) -> Result<LockedBuild, LockingError> {
         let digest = self.request()?;
         let nothing = PackageRequest::default();
         let request = self.composed.request.as_ref().unwrap_or(&nothing);
@@ -167,10 +168,12 @@ impl Locker<'_> {
             self.reporter
                 .note(format!("looking for packages as of {as_of}"));
         }
-        let plan = self.plan()?;
+        let mut builder = SearchBuilder::default();
+        let names = self.platforms_of_build().await?;
         let (mut platforms, mut newest) = (BTreeMap::new(), 0);
-        for name in self.platforms(&builder.target_platforms(&plan))? {
-            let answer = self.search(builder, name, as_of).await?;
+        for name in self.platforms(&names)? {
+            let answer = self.search(&mut builder, name, as_of).await?;
+            self.warn_of_source_archives(&answer.pins, name);
             newest = newest.max(answer.newest);
             platforms.insert(name.clone(), answer.pins);
         }
@@ -260,8 +263,8 @@ impl Locker<'_> {
         }
     }
 
-    /// Looks for the packages of one platform.
-    pub(super) async fn search(
+    /// Looks for the packages of one platform inside the base.
+    pub(super) async fn search_in_base(
         &self,
         builder: &Builder,
         platform: &str,
@@ -282,7 +285,6 @@ impl Locker<'_> {
             let folder = Box::pin(question.ask(builder, &more)).await?;
             answer = read_answer(folder.path(), &known.hashes(), &store)?;
         }
-        self.warn_of_source_archives(&answer.pins, platform);
         Ok(answer)
     }
 
@@ -291,7 +293,7 @@ impl Locker<'_> {
         (self.settings.build.method == Method::Assemble).then(|| ASSEMBLE.to_owned())
     }
 
-    fn warn_of_source_archives(&self, pins: &Pins, platform: &str) {
+    pub(super) fn warn_of_source_archives(&self, pins: &Pins, platform: &str) {
         for file in pins.python_packages.iter().filter(|file| file.source) {
             self.reporter.warning(format!(
                 "{} {} has no wheel for {platform}: its source archive is pinned, and what is built from it may differ between machines",

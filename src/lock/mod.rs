@@ -9,6 +9,7 @@ pub mod beside;
 mod epoch;
 mod error;
 pub mod file;
+mod here;
 pub mod kept;
 pub mod locker;
 pub mod provide;
@@ -28,13 +29,12 @@ pub use beside::{Fit, LockBeside, LockBesideError, entries_beside, lock_beside_i
 pub use error::LockingError;
 
 use self::locker::Locker;
-use crate::builder;
 use crate::host;
 use crate::planning::bases::{self, Bases};
 use crate::planning::{build_plan, compose, lock_key, registry_options};
 use crate::registry::{Registry, mirror};
 use crate::reporter::Reporter;
-use crate::settings::{self, BuildRequest, ImageSettings, LockMode};
+use crate::settings::{self, BuildRequest, ImageSettings, LockMode, Method};
 
 /// What is to be pinned.
 #[derive(Debug, Clone, Default)]
@@ -109,6 +109,9 @@ pub async fn run(
         composed: &composed,
         bases: &bases,
         as_of: request.as_of,
+        registry: &registry,
+        // Which may be large, and is of no more use where a builder makes the image.
+        reads_base: settings.build.method == Method::Assemble,
         reporter,
     };
     let fits = request.as_of.is_none() && locker.fits(old.as_ref())?;
@@ -121,10 +124,7 @@ pub async fn run(
     let earlier = old.as_ref().and_then(|old| old.build.clone());
     let mut build = match earlier.clone().filter(|_| fits) {
         Some(build) => build,
-        None => {
-            let connection = builder::connect_or_start(&settings.build, reporter).await?;
-            Box::pin(locker.resolve(&connection.builder, old.as_ref())).await?
-        }
+        None => Box::pin(locker.resolve(old.as_ref())).await?,
     };
     let was_vendored = earlier.is_some_and(|build| build.vendored.is_some());
     if settings.lock.mode == LockMode::Free {

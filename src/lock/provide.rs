@@ -1,16 +1,22 @@
 //! Pinned packages that this machine doesn't have yet: from whoever has them, checked by hash.
 
-use mlbuild_manifests::lock::{LockedBuild, Pins};
+use futures::stream::{self, StreamExt as _};
+use mlbuild_manifests::lock::{LockedBuild, PinnedFile, Pins};
+use mlbuild_wheels::normalize;
 
 use super::ask::Question;
 use super::{LockingError, vendor};
-use crate::builder::Builder;
+use crate::builder::{Builder, BuilderError};
 use crate::host::HostSettings;
+use crate::package_index::{IndexError, PackageIndex, WantedFile};
 use crate::package_store::{Store, read_fetched};
 use crate::planning::locked::LockedPlan;
 use crate::registry::Registry;
 use crate::reporter::Reporter;
 use crate::settings::ImageSettings;
+
+/// Files that are fetched at once.
+const AT_ONCE: usize = 6;
 
 /// What fetches packages, and for whom.
 #[derive(Clone, Copy)]
@@ -84,6 +90,76 @@ pub async fn from_beside(
     reporter.note(format!(
         "{taken} pinned packages came from beside the image"
     ));
+    Ok(())
+}
+
+/// Takes wheels that this machine lacks from its package indexes, without a builder; those that no index has
+/// stay away. `files`: their hashes (hex) and sizes.
+///
+/// # Errors
+/// A file of the right name that isn't the pinned one.
+pub async fn from_indexes(
+    host: &HostSettings,
+    locked: &LockedPlan,
+    pins: &Pins,
+    files: &[(String, u64)],
+    reporter: &dyn Reporter,
+) -> Result<(), LockingError> {
+    let store = locked.view.store();
+    let is_asked = |sha256: &str| files.iter().any(|(wanted, _)| wanted == sha256);
+    let missing: Vec<&PinnedFile> = pins
+        .python_packages
+        .iter()
+        .filter(|file| {
+            !file.source && is_asked(&file.sha256) && !store.has(&file.sha256, file.size)
+        })
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let index = match PackageIndex::of(host) {
+        Ok(index) => index,
+        Err(error) => {
+            reporter.note(format!("a builder fetches the packages: {error}"));
+            return Ok(());
+        }
+    };
+    reporter.note(format!("fetching {} pinned packages", missing.len()));
+    let one = |file: &PinnedFile| {
+        let (index, file) = (&index, file.clone());
+        async move {
+            let url = index.find(&normalize(&file.name), &file.file).await?;
+            let Some(url) = url else { return Ok(()) };
+            let wanted = WantedFile {
+                url: &url,
+                name: &file.file,
+                sha256: &file.sha256,
+                size: Some(file.size),
+            };
+            index.fetch(wanted, store).await.map(drop)
+        }
+    };
+    let all: Vec<_> = missing.into_iter().map(one).collect();
+    let cancel = reporter.cancellation();
+    let all: Vec<Result<(), IndexError>> = tokio::select! {
+        biased;
+        () = cancel.cancelled() => return Err(BuilderError::Cancelled.into()),
+        all = stream::iter(all).buffered(AT_ONCE).collect() => all,
+    };
+    let mut told = false;
+    for result in all {
+        match result {
+            Ok(()) => {}
+            Err(IndexError::Store(error)) => return Err(error.into()),
+            Err(error) if !told => {
+                told = true;
+                reporter.note(format!(
+                    "a builder fetches the rest of the packages: {error}"
+                ));
+            }
+            Err(_) => {}
+        }
+    }
     Ok(())
 }
 

@@ -64,6 +64,17 @@ impl KnownWheels {
         is_it.then(|| (format!("uv/{}", uv.file), wheel))
     }
 
+    /// The wheels of those that lacked no library, by their hashes.
+    pub(super) fn complete(&self) -> Vec<BTreeSet<String>> {
+        let complete = self.0.iter().filter(|search| search.has_libraries);
+        let wheels = |search: &KeptSearch| {
+            let packages = search.pins.python_packages.iter();
+            let wheels = packages.filter(|file| !file.source && !file.build_only);
+            wheels.map(|file| file.sha256.clone()).collect()
+        };
+        complete.map(wheels).collect()
+    }
+
     /// The hashes of all wheels, hex.
     pub(super) fn hashes(&self) -> BTreeSet<String> {
         let all = self.0.iter().flat_map(KeptSearch::wheels);

@@ -139,6 +139,9 @@ impl Store {
                 std::fs::remove_dir_all(&view).map_err(StoreError::io(&view))?;
             }
         }
+        for file in &choice.removed {
+            let _ = std::fs::remove_file(self.note_path(&file.sha256));
+        }
         let left_over = entries(&self.root.join("sha256"))?.into_iter();
         let removed = choice.removed.iter().map(|file| self.path(&file.sha256));
         for path in removed.chain(left_over.filter(|path| is_left_over(path))) {

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use mlbuild_manifests::atomic::workshop;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 
 use crate::env_vars;
@@ -126,6 +128,31 @@ impl Store {
     /// True if a file of this hash and size is there.
     pub fn has(&self, sha256: &str, size: u64) -> bool {
         std::fs::metadata(self.path(sha256)).is_ok_and(|meta| meta.is_file() && meta.len() == size)
+    }
+
+    /// Bytes of the file of this hash; `None` where there is none.
+    pub fn size_of(&self, sha256: &str) -> Option<u64> {
+        let meta = std::fs::metadata(self.path(sha256)).ok()?;
+        meta.is_file().then_some(meta.len())
+    }
+
+    /// What was noted of a file of this hash.
+    pub fn note<T: DeserializeOwned>(&self, sha256: &str) -> Option<T> {
+        serde_json::from_slice(&std::fs::read(self.note_path(sha256)).ok()?).ok()
+    }
+
+    /// Notes what is known of a file of this hash, for the next time. Failing to costs time alone.
+    pub fn keep_note(&self, sha256: &str, note: &impl Serialize) {
+        let path = self.note_path(sha256);
+        let text = serde_json::to_vec(note).expect("notes are plain data");
+        let folder = path.parent().map(std::fs::create_dir_all);
+        if folder.is_some_and(|made| made.is_ok()) {
+            let _ = mlbuild_manifests::atomic::replace(&path, &text);
+        }
+    }
+
+    pub(super) fn note_path(&self, sha256: &str) -> PathBuf {
+        self.root.join("notes").join(sha256)
     }
 
     /// Bytes of a file that is there.

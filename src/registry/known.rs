@@ -37,6 +37,18 @@ pub struct FetchedDocument {
     text: String,
 }
 
+impl FetchedDocument {
+    /// `sha256:…`.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// True if it is what its digest says.
+    pub fn is_whole(&self) -> bool {
+        sha256(self.text.as_bytes()).as_ref() == self.digest
+    }
+}
+
 impl Registry {
     /// All documents that were fetched from the reference's repository so far.
     pub fn fetched_documents(&self, at: &Reference) -> Vec<FetchedDocument> {
@@ -63,7 +75,7 @@ impl Registry {
     pub fn take_documents(&self, at: &Reference, documents: Vec<FetchedDocument>) {
         for document in documents {
             let bytes = document.text.as_bytes();
-            if sha256(bytes).as_ref() == document.digest {
+            if document.is_whole() {
                 let kind = document.media_type.as_deref().map(MediaType::from);
                 self.known.keep(at, &document.digest, kind.as_ref(), bytes);
             }

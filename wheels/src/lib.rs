@@ -16,6 +16,7 @@
 //! | kept by what it was made from | [`LayerStore`] | `store/` |
 //! | which wheels share a layer, and in which order | [`group`] | `group.rs` |
 //! | the environment around them | [`Venv`] | `venv.rs` |
+//! | shared libraries that it brings and looks for | [`Libraries`] | `libraries.rs` |
 //!
 //! It knows no registry, no network and no image: that is its callers' business.
 
@@ -25,6 +26,7 @@ mod files;
 mod group;
 mod install;
 mod layer;
+mod libraries;
 mod name;
 mod sink;
 mod store;
@@ -44,6 +46,7 @@ pub use error::{Fault, LayerError, WheelError};
 pub use files::{FileList, InstalledFile, check_overlaps};
 pub use group::{Budget, Group, group};
 pub use layer::{LAYER_FORMAT, Layer, write_compiled, write_entries, write_wheels};
+pub use libraries::Libraries;
 pub use name::{WheelName, normalize};
 pub use sink::Compression;
 pub use store::{LayerKey, LayerStore, PrunedLayers, StoreError, StoredLayer, prune_layers};

@@ -4,7 +4,6 @@
 //! | step | file |
 //! | --- | --- |
 //! | what the Dockerfile comes to, or why it has to be run | `recipe` |
-//! | the documents of its base, kept from build to build | `kept_base` |
 //! | which layers have to be made, and what for that | `prepare` |
 //! | bytecode of packages, by the base's Python on a builder | `bytecode` |
 //! | the layer of the project's files | `code` |
@@ -14,7 +13,6 @@
 mod bytecode;
 mod code;
 mod job;
-mod kept_base;
 mod places;
 mod prepare;
 mod recipe;
@@ -27,14 +25,13 @@ use oci_spec::image::Digest;
 pub use self::prepare::{Destination, Prepared};
 use self::recipe::Recipe;
 use super::BuildError;
-use super::repack::{self, Repacked, bases};
+use super::repack::{self, Repacked};
 use crate::assemble::{
     AssembleError, AssembleRequest, Assembled, BaseFacts, FilesLayer, PinnedWheel, assemble,
 };
-use crate::env_vars;
 use crate::host::HostSettings;
 use crate::image::pack::{PackedFolder, PackedImage};
-use crate::image_source;
+use crate::known_base::{self, Base};
 use crate::plan::{BuildPlan, Compression, Context, Repack};
 use crate::planning::locked::LockedPlan;
 use crate::registry::Registry;
@@ -67,7 +64,7 @@ pub struct Assembling<'a> {
 
 /// All that was looked up for an image that can be put together.
 pub struct Assembly {
-    base: bases::Base,
+    base: Base,
     facts: BaseFacts,
     recipe: Recipe,
     repack: Repack,
@@ -103,7 +100,9 @@ impl Assembling<'_> {
             Ok(repack) => repack,
             Err(reason) => return Ok(Err(reason)),
         };
-        let mut found = kept_base::look_up(self.registry, self.locked).await?;
+        let pins = &plan.bases;
+        let platform = &self.locked.platform;
+        let mut found = known_base::look_up_kept(self.registry, pins, platform).await?;
         let (Some(base), true) = (found.pop(), found.is_empty()) else {
             return Ok(Err("it has no single base".to_owned()));
         };
@@ -140,16 +139,8 @@ impl Assembling<'_> {
     }
 
     /// What is known of a base; its layers are read once on a machine. Or says why it doesn't do.
-    async fn facts(&self, base: &bases::Base) -> Result<Result<BaseFacts, String>, BuildError> {
-        let folder = env_vars::state_dir().map(|state| state.join("bases"));
-        let kept = folder.as_ref();
-        if let Some(found) = kept.and_then(|folder| BaseFacts::kept(&base.pack, folder)) {
-            return or_unfit(found);
-        }
-        let name = base.reference.to_string();
-        let opened = image_source::open(&name, self.registry).await?;
-        let read = || BaseFacts::read(&base.pack, &opened, folder.as_deref());
-        or_unfit(tokio::task::block_in_place(read))
+    async fn facts(&self, base: &Base) -> Result<Result<BaseFacts, String>, BuildError> {
+        or_unfit(base.facts(self.registry).await?)
     }
 
     fn pins(&self) -> &Pins {

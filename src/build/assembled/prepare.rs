@@ -194,6 +194,9 @@ impl Assembling<'_> {
             provide::from_beside(settings, registry, locked, build, reporter).await?;
         }
         if lacks() {
+            provide::from_indexes(host, locked, self.pins(), files, reporter).await?;
+        }
+        if lacks() {
             let Connection { builder, .. } =
                 builder::connect_or_start(&settings.build, reporter).await?;
             let builder = &builder;

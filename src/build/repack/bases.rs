@@ -1,27 +1,13 @@
-//! The bases of an image, as their registries have them.
+//! The layers of bases that registries have.
 
 use std::collections::BTreeMap;
 
-use mlbuild_templates::reference;
 use oci_spec::distribution::Reference;
 use oci_spec::image::Descriptor;
 
 use super::{Purpose, size_by_digest};
-use crate::build::BuildError;
-use crate::image::pack::PackBase;
-use crate::registry::{Registry, platform_name};
-
-/// A base for one platform, and where it is.
-pub(in crate::build) struct Base {
-    pub(in crate::build) reference: Reference,
-    pub(in crate::build) pack: PackBase,
-}
-
-impl Base {
-    pub(super) fn platform(&self) -> String {
-        platform_name(&self.pack.image.platform)
-    }
-}
+use crate::known_base::Base;
+use crate::registry::Registry;
 
 /// Blobs of bases that needn't leave the builder: sizes in bytes by digest. A registry that can't
 /// be asked has none.
@@ -62,43 +48,4 @@ async fn have_all(
         }
     }
     true
-}
-
-/// Looks up the bases of a plan: references with the digest that each is pinned to. Only the
-/// documents are fetched.
-///
-/// # Errors
-/// A base that is gone, or has no digest: then nobody could say which layers are its.
-pub(in crate::build) async fn look_up(
-    registry: &Registry,
-    pins: &BTreeMap<String, Option<String>>,
-    platforms: &[String],
-) -> Result<Vec<Base>, BuildError> {
-    let mut bases = Vec::new();
-    for (name, digest) in pins {
-        let reference = reference::parse(name)?;
-        let reference = match (digest, reference.digest()) {
-            (Some(digest), _) => reference.clone_with_digest(digest.clone()),
-            (None, Some(_)) => reference,
-            (None, None) => {
-                return Err(BuildError::BaseNowhere { name: name.clone() });
-            }
-        };
-        for image in registry.images(&reference, None).await? {
-            if !platforms.is_empty() && !platforms.contains(&platform_name(&image.platform)) {
-                continue;
-            }
-            let config = registry.pull_blob(&reference, &image.config).await?;
-            let config =
-                serde_json::from_slice(&config).map_err(|source| BuildError::BaseConfig {
-                    base: Box::new(reference.clone()),
-                    source,
-                })?;
-            bases.push(Base {
-                reference: reference.clone(),
-                pack: PackBase { image, config },
-            });
-        }
-    }
-    Ok(bases)
 }

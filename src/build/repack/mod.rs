@@ -1,7 +1,7 @@
 //! An image whose final bytes mlbuild writes: out of the builder, packed anew, and from there to
 //! wherever it is wanted.
 
-pub(super) mod bases;
+mod bases;
 mod deliver;
 mod remembered;
 
@@ -13,12 +13,12 @@ use oci_spec::distribution::Reference;
 use oci_spec::image::{Descriptor, Digest};
 use tempfile::TempDir;
 
-use self::bases::Base;
 use crate::build::BuildError;
 use crate::builder::{BuildInputs, BuildOutput, Builder};
 use crate::image::ImageLayer;
 use crate::image::pack::{self, PackOptions, PackedFolder, PackedImage};
 use crate::image_source::{self, Opened};
+use crate::known_base::{self, Base};
 use crate::pin;
 use crate::plan::Repack;
 use crate::registry::{Registry, platform_name};
@@ -66,7 +66,7 @@ pub async fn build(
 ) -> Result<(BuildOutput, Repacked), BuildError> {
     let plan = inputs.plan;
     let platforms = builder.target_platforms(plan);
-    let bases = bases::look_up(registry, &plan.bases, &platforms).await?;
+    let bases = known_base::look_up(registry, &plan.bases, &platforms).await?;
     // What the classic store gives is named otherwise each time.
     let mut known = match purpose {
         Purpose::Pushing(tags) if !builder.is_classic() => {

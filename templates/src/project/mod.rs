@@ -10,6 +10,7 @@ mod environment;
 mod lists;
 mod locks;
 pub mod manifests;
+mod pylock;
 mod requirements;
 mod source_only;
 
@@ -18,6 +19,7 @@ pub use detect::{BESIDES_PACKAGES, Finding, ProjectFacts, detect, detect_chosen}
 pub use environment::ImagePython;
 pub use locks::ProjectLock;
 pub(crate) use manifests::build_requirements;
+pub use pylock::{PylockFile, PylockPython, files_of_pylock};
 pub use requirements::{Address, LocalProject, Requirements, Span, read_lines, read_requirements};
 pub(crate) use requirements::{has_credentials, is_outside, parse_one};
 pub(crate) use source_only::SourceOnly;

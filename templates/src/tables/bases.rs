@@ -14,6 +14,8 @@ use crate::value::BaseImage;
 pub struct Bases {
     /// The uv release that installs packages.
     pub uv: String,
+    /// The SHA-256 (hex) of each of its wheels for Linux, by the name of its file.
+    pub uv_wheels: BTreeMap<String, String>,
     /// The Python version (`3.12`) where nothing asks for another.
     pub python: String,
     /// The CUDA version (`12.8`) of the `cuda` template where nothing asks for another.

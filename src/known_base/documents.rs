@@ -1,42 +1,52 @@
 //! What is known of a base from one build to the next: its manifests and its configuration. They are named
 //! by the digest that it is pinned to, and so no registry has to be asked for them again.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use mlbuild_templates::reference;
 use oci_spec::distribution::Reference;
 use sha2::{Digest as _, Sha256};
 
-use crate::build::BuildError;
-use crate::build::repack::bases::{self, Base};
+use super::{Base, KnownBaseError};
 use crate::env_vars;
-use crate::planning::locked::LockedPlan;
 use crate::registry::{FetchedDocument, Registry};
 
 /// Bytes of a base's documents that are kept: those of an index of ten platforms have three hundred thousand.
 const MOST: usize = 8 << 20;
 
-/// Looks up the bases of a plan, as [`bases::look_up`] does.
+/// Looks up the bases of a plan for one platform, as [`super::look_up`] does.
 ///
 /// # Errors
-/// As [`bases::look_up`].
-pub(super) async fn look_up(
+/// As [`super::look_up`].
+pub async fn look_up(
     registry: &Registry,
-    locked: &LockedPlan,
-) -> Result<Vec<Base>, BuildError> {
-    let pins = &locked.plan.bases;
+    pins: &BTreeMap<String, Option<String>>,
+    platform: &str,
+) -> Result<Vec<Base>, KnownBaseError> {
+    let mut read_documents = Vec::new();
     for (name, digest) in pins {
         if let Some((at, file)) = place(name, digest.as_deref())
             && let Some(documents) = read(&file)
         {
+            read_documents.extend(documents.iter().filter(|d| d.is_whole()).cloned());
             registry.take_documents(&at, documents);
         }
     }
-    let platforms = [locked.platform.clone()];
-    let found = bases::look_up(registry, pins, &platforms).await?;
+    let found = super::look_up(registry, pins, &[platform.to_owned()]).await?;
     for base in &found {
         let digest = base.reference.digest().unwrap_or_default();
-        if let Some(file) = file(&base.reference, digest).filter(|file| !file.exists()) {
+        // What is missing from the file, or damaged in it, was fetched again.
+        let image = &base.pack.image;
+        let used = [
+            digest,
+            image.manifest.digest().as_ref(),
+            image.config.digest().as_ref(),
+        ];
+        let is_kept = |digest: &&str| read_documents.iter().any(|d| d.digest() == *digest);
+        if !used.iter().all(is_kept)
+            && let Some(file) = file(&base.reference, digest)
+        {
             write(&file, &registry.fetched_documents(&base.reference));
         }
     }

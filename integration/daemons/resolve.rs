@@ -1,0 +1,138 @@
+//! Packages that are resolved without a builder: the same as inside the base, and the reasons why a base has
+//! to be asked.
+
+use std::thread;
+
+use mlbuild_manifests::lock::Pins;
+
+use crate::examples::uv;
+use crate::image::unique;
+use crate::lock::{builder, run};
+use crate::support::engines::Engines;
+use crate::support::mlbuild::{Project, Ran};
+
+/// No builder is there.
+const NOWHERE: [&str; 2] = ["--builder", "tcp://127.0.0.1:9"];
+
+/// A project, by its files.
+type Files = &'static [(&'static str, &'static str)];
+
+/// Includes, constraints, extras, markers, an exact hash, an address, a wheel with compiled files.
+const REQUIREMENTS: Files = &[
+    (
+        "requirements.txt",
+        "-r more/others.txt\n-c constraints.txt\nrequests[socks]>=2.31  # a comment\n\
+         tomli ; python_version < '3.11'\ncolorama ; sys_platform == 'win32'\n\
+         typing-extensions ; python_full_version >= '3.11.1' and platform_machine == 'x86_64'\n\
+         pyyaml==6.0.2\nmarkupsafe>=2\n",
+    ),
+    ("more/others.txt", "click<8.2\njinja2\n"),
+    ("constraints.txt", "urllib3<2.3\njinja2<3.1.6\n"),
+];
+
+/// A lock for every platform, of which this one takes a part.
+const LOCKED_PROJECT: Files = &[(
+    "pyproject.toml",
+    "[project]\nname = \"app\"\nversion = \"0.1.0\"\nrequires-python = \">=3.10\"\n\
+     dependencies = [\"pyyaml>=6\", \"tomli; python_version < '3.11'\", \"colorama; sys_platform == 'win32'\"]\n\
+     [project.optional-dependencies]\nweb = [\"click<8.2\"]\n",
+)];
+
+fn locked(engines: &Engines, files: Files, flags: &[String]) -> (Ran, Project) {
+    let train = [("train.py", "print(1)\n")];
+    let project = Project::new(&[files, &train].concat());
+    if files.iter().any(|(name, _)| *name == "pyproject.toml") {
+        uv(&project.path(""), &["lock", "-q"]);
+    }
+    let tag = unique(&engines.registry, "resolve");
+    let base = [
+        "lock",
+        "--base",
+        &engines.python_base,
+        "--uid",
+        "1000",
+        "-t",
+        &tag,
+    ];
+    let words = base
+        .map(str::to_owned)
+        .into_iter()
+        .chain(flags.iter().cloned());
+    (run(&project, &words.collect::<Vec<_>>()), project)
+}
+
+/// Assembled, without a builder.
+fn here() -> Vec<String> {
+    ["--method=assemble"]
+        .iter()
+        .chain(&NOWHERE)
+        .map(ToString::to_string)
+        .collect()
+}
+
+fn pins(project: &Project) -> Pins {
+    let lock = project.lock();
+    let entry = lock.images().next().expect("an image");
+    entry.build.as_ref().unwrap().platforms["linux/amd64"].clone()
+}
+
+#[test]
+fn packages_are_those_that_the_base_would_get_on_a_builder() {
+    let engines = Engines::from_env();
+    thread::scope(|scope| {
+        for files in [REQUIREMENTS, LOCKED_PROJECT] {
+            let engines = &engines;
+            scope.spawn(move || {
+                let (done, project) = locked(engines, files, &here());
+                done.answer();
+                let here = pins(&project);
+                let mut flags = builder(engines, "buildkitd").flags;
+                flags.push("--method=buildkit".to_owned());
+                let (done, project) = locked(engines, files, &flags);
+                done.answer();
+                let there = pins(&project);
+                assert_eq!(here, there);
+                assert!(!here.python_packages.is_empty(), "{here:?}");
+            });
+        }
+    });
+}
+
+#[test]
+fn why_a_base_has_to_be_asked_is_said() {
+    let engines = Engines::from_env();
+    let rows: [(Files, &str); 5] = [
+        (
+            &[("requirements.txt", "docopt==0.6.2\n")],
+            "docopt==0.6.2 is a source archive that tells what it needs by its code alone",
+        ),
+        (
+            &[("requirements.txt", "lightgbm==4.5.0\n")],
+            "its packages look for libraries that the base may lack: libgomp.so.1",
+        ),
+        (
+            &[("requirements.txt", "six==1.16.0\nsix==1.17.0\n")],
+            "No solution found when resolving dependencies",
+        ),
+        (
+            &[("requirements.txt", "not-a-package-that-anybody-has==1\n")],
+            "No solution found when resolving dependencies: Because not-a-package-that-anybody-has was not found",
+        ),
+        (
+            &[("requirements.txt", "--no-binary :all:\nsix==1.17.0\n")],
+            "six has no wheel for the base",
+        ),
+    ];
+    thread::scope(|scope| {
+        for (files, why) in rows {
+            let engines = &engines;
+            scope.spawn(move || {
+                let (refused, _project) = locked(engines, files, &here());
+                let said = refused.refusal(3);
+                let note = format!("packages are looked for in the base: {why}");
+                assert!(said.contains(&note), "{said}");
+                assert!(said.contains("127.0.0.1:9"), "{said}");
+            });
+        }
+    });
+}

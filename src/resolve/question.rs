@@ -1,0 +1,258 @@
+//! The question to uv: a folder with the project's files, a bare environment, and the answer's text.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use tempfile::TempDir;
+use tokio::process::Command;
+
+use super::interpreter::{self, REFUSED};
+use super::{NotResolved, ResolveQuestion, elsewhere};
+use crate::env_vars;
+use crate::host::Hidden;
+use crate::plan::HostSetting;
+
+/// Bytes of an answer.
+const MOST_ANSWER: u64 = 64 << 20;
+
+/// Asks; gives the text of a `pylock.toml`.
+///
+/// # Errors
+/// [`NotResolved`].
+pub(super) async fn ask(question: &ResolveQuestion<'_>, uv: &Path) -> Result<String, NotResolved> {
+    let asked = Asked::write(question).map_err(|why| NotResolved::Elsewhere(why.to_string()))?;
+    let request = question.request;
+    if let Some(lock) = &request.pylock {
+        return read(&asked.files().join(lock));
+    }
+    let answer = asked.folder.path().join("pylock.toml");
+    let mut command = asked.command(question, uv);
+    if let Some(project) = &request.project {
+        command.args("export -q --frozen --no-emit-workspace --no-default-groups".split(' '));
+        command.args("--no-header --format pylock.toml".split(' '));
+        for (flag, names) in [("--extra", &request.extras), ("--group", &request.groups)] {
+            command.args(names.iter().flat_map(|name| [flag, name]));
+        }
+        command.arg("--project").arg(asked.files().join(project));
+    } else if request.requirements.is_empty() && request.packages.is_empty() {
+        return Ok(String::new());
+    } else {
+        command.args("pip compile -q --no-header --format pylock.toml".split(' '));
+        if let Some(backend) = &request.torch_backend_here {
+            command.args(["--torch-backend", backend]);
+        }
+        if let Some(as_of) = &question.as_of {
+            command.args(["--exclude-newer", as_of]);
+        }
+        if request.best_of_indexes {
+            command.args(["--index-strategy", "unsafe-best-match"]);
+        }
+        command.arg(asked.folder.path().join("requirements.in"));
+    }
+    command
+        .arg("--python")
+        .arg(&asked.python)
+        .arg("-o")
+        .arg(&answer);
+    let done = tokio::select! {
+        biased;
+        () = question.cancel.cancelled() => return Err(NotResolved::Cancelled),
+        done = command.output() => done,
+    };
+    let done =
+        done.map_err(|error| NotResolved::Elsewhere(format!("uv can't be started: {error}")))?;
+    if done.status.success() {
+        return read(&answer);
+    }
+    elsewhere(why(&String::from_utf8_lossy(&done.stderr)))
+}
+
+fn read(file: &Path) -> Result<String, NotResolved> {
+    let fail =
+        |error: std::io::Error| NotResolved::Elsewhere(format!("{}: {error}", file.display()));
+    if std::fs::metadata(file).map_err(fail)?.len() > MOST_ANSWER {
+        return elsewhere(format!("{} is too large", file.display()));
+    }
+    std::fs::read_to_string(file).map_err(fail)
+}
+
+/// The reason in what uv says, in one line.
+fn why(said: &str) -> String {
+    let said = mlbuild_secrets::redact(said);
+    let mut lines = said.lines().map(str::trim).filter(|line| !line.is_empty());
+    let error = lines.clone().find_map(|line| line.strip_prefix("error: "));
+    let error = error.or(lines.next()).unwrap_or("uv says nothing");
+    if said.contains(REFUSED) {
+        let name = error.split('`').nth(1).unwrap_or("a package");
+        return format!("{name} is a source archive that tells what it needs by its code alone");
+    }
+    let cause = said
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("cause: "));
+    let text = match cause {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_owned(),
+    };
+    text.chars().filter(|c| !c.is_control()).take(300).collect()
+}
+
+/// A question that was written.
+struct Asked {
+    folder: TempDir,
+    python: PathBuf,
+    cache: PathBuf,
+}
+
+impl Asked {
+    fn write(question: &ResolveQuestion<'_>) -> std::io::Result<Self> {
+        let none = || std::io::Error::other("there is no folder for what uv keeps");
+        let cache = env_vars::cache_dir().ok_or_else(none)?.join("uv");
+        let folder = tempfile::tempdir()?;
+        let python = interpreter::write(question.facts, &cache.join("pythons"))?;
+        let asked = Self {
+            folder,
+            python,
+            cache: cache.join("cache"),
+        };
+        asked.write_files(question)?;
+        Ok(asked)
+    }
+
+    fn files(&self) -> PathBuf {
+        self.folder.path().join("files")
+    }
+
+    fn write_files(&self, question: &ResolveQuestion<'_>) -> std::io::Result<()> {
+        let (top, request) = (self.folder.path(), question.request);
+        std::fs::create_dir_all(self.files())?;
+        for (name, content) in &question.files {
+            let path = self.files().join(name);
+            std::fs::create_dir_all(path.parent().unwrap_or(top))?;
+            let kept = match request.omitted.get(name) {
+                Some(commands) => without_lines(content, commands).ok_or_else(|| {
+                    std::io::Error::other(format!("{name}: some of its lines aren't left out"))
+                })?,
+                None => content.clone(),
+            };
+            std::fs::write(&path, kept)?;
+        }
+        let files = request
+            .requirements
+            .iter()
+            .map(|name| format!("-r files/{name}"));
+        let mut lines: Vec<String> = files.chain(request.packages.iter().cloned()).collect();
+        if !request.constraints.is_empty() && !lines.is_empty() {
+            lines.push("-c constraints".to_owned());
+            std::fs::write(
+                top.join("constraints"),
+                request.constraints.join("\n") + "\n",
+            )?;
+        }
+        std::fs::write(top.join("requirements.in"), lines.join("\n") + "\n")?;
+        let settings = [HostSetting::UvConfig, HostSetting::CaBundle];
+        for (setting, name) in settings.into_iter().zip(["uv.toml", "ca.pem"]) {
+            if let Some(Hidden(content)) = question.host.files.get(&setting) {
+                write_for_this_user(&top.join(name), content)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// uv with nothing of this process's environment, as it is in a base: no file of this user's own says
+    /// anything, and nothing can be started by name.
+    fn command(&self, question: &ResolveQuestion<'_>, uv: &Path) -> Command {
+        let mut command = Command::new(uv);
+        let top = self.folder.path();
+        command
+            .env_clear()
+            // Nothing is there: without the variable, programs would be looked for in the usual folders.
+            .env("PATH", top.join("programs"))
+            .env("HOME", top)
+            .env("TMPDIR", top)
+            .env("UV_CACHE_DIR", &self.cache)
+            .env("UV_PYTHON_DOWNLOADS", "never")
+            .env("UV_NO_SYSTEM_CONFIG", "1")
+            .env("UV_HTTP_RETRIES", "3")
+            .current_dir(self.files())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        let (config, bundle) = (top.join("uv.toml"), top.join("ca.pem"));
+        if config.exists() {
+            command.env("UV_CONFIG_FILE", config);
+        }
+        if bundle.exists() {
+            command.env("SSL_CERT_FILE", bundle);
+        }
+        for (name, Hidden(value)) in &question.host.proxies {
+            let value = String::from_utf8_lossy(value).into_owned();
+            command
+                .env(name.to_ascii_lowercase(), &value)
+                .env(name, value);
+        }
+        command
+    }
+}
+
+/// A file that may hold a log-in.
+fn write_for_this_user(path: &Path, content: &[u8]) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut options = std::fs::OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    std::io::Write::write_all(&mut file, content)
+}
+
+/// A text without the lines that commands of sed delete: `3d;5,7d`. `None` for other commands.
+fn without_lines(content: &[u8], commands: &str) -> Option<Vec<u8>> {
+    let mut omitted = Vec::new();
+    for command in commands.split(';') {
+        let lines = command.strip_suffix('d')?;
+        let (first, last) = lines.split_once(',').unwrap_or((lines, lines));
+        let (first, last): (usize, usize) = (first.parse().ok()?, last.parse().ok()?);
+        omitted.push(first..=last);
+    }
+    let lines = content.split_inclusive(|byte| *byte == b'\n').enumerate();
+    let kept = lines.filter(|(at, _)| !omitted.iter().any(|range| range.contains(&(at + 1))));
+    Some(kept.flat_map(|(_, line)| line).copied().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_that_the_builder_leaves_out_are_left_out() {
+        let text = b"1\n2\n3\n4\n5";
+        let without =
+            |commands| without_lines(text, commands).map(|t| String::from_utf8(t).unwrap());
+        assert_eq!(without("2d").as_deref(), Some("1\n3\n4\n5"));
+        assert_eq!(without("1,2d;5d").as_deref(), Some("3\n4\n"));
+        assert_eq!(without("9d").as_deref(), Some("1\n2\n3\n4\n5"));
+        assert_eq!(without("s/1/2/"), None);
+        assert_eq!(without(""), None);
+    }
+
+    #[test]
+    fn the_reason_is_one_line_without_log_ins() {
+        let failed = "error: No solution found when resolving dependencies\n  cause: Because a==1 and a==2\n";
+        assert_eq!(
+            why(failed),
+            "No solution found when resolving dependencies: Because a==1 and a==2"
+        );
+        let code = format!(
+            "error: Failed to build `docopt==0.6.2`\n  cause: x\n\n  [stderr]\n {REFUSED}\n"
+        );
+        assert_eq!(
+            why(&code),
+            "docopt==0.6.2 is a source archive that tells what it needs by its code alone"
+        );
+        let secret = why("error: Failed to fetch: `https://me:hunter2@index.example/simple/x/`");
+        assert!(!secret.contains("hunter2"), "{secret}");
+        assert_eq!(why(""), "uv says nothing");
+    }
+}
