@@ -27,6 +27,16 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     sync_folder(&path)
 }
 
+/// Replaces what may be lost, in one step and without waiting until it is on the disk: after a loss of power the
+/// file may be cut off. Its folder is made where there is none. Only this user can read it.
+pub fn replace_soon(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = folder_of(path);
+    fs::create_dir_all(&folder)?;
+    let mut new = tempfile::NamedTempFile::new_in(workshop(&folder))?;
+    new.write_all(bytes)?;
+    new.persist(path).map(drop).map_err(|error| error.error)
+}
+
 /// As [`replace`], in a folder that others may write to: a link that stands there under the file's name
 /// is replaced itself, and nothing is written where it leads.
 pub fn replace_name(path: &Path, bytes: &[u8]) -> io::Result<()> {

@@ -176,11 +176,8 @@ impl<'a> Skip<'a> {
             config: built.config_digest.clone(),
             packages,
         };
-        let folder = file.parent().map(std::fs::create_dir_all);
-        if folder.is_some_and(|made| made.is_ok()) {
-            let text = serde_json::to_vec(&memory).expect("plain data");
-            let _ = mlbuild_manifests::atomic::replace(file, &text);
-        }
+        let text = serde_json::to_vec(&memory).expect("plain data");
+        let _ = mlbuild_manifests::atomic::replace_soon(file, &text);
     }
 
     /// The packages of an image that was asked for them before; the inner `None` where it

@@ -76,8 +76,7 @@ fn read(file: &Path) -> Option<Vec<FetchedDocument>> {
 /// Without it the registry is asked again.
 fn write(file: &Path, documents: &[FetchedDocument]) {
     let text = serde_json::to_vec(documents).expect("documents are plain data");
-    let folder = file.parent().map(std::fs::create_dir_all);
-    if text.len() <= MOST && folder.is_some_and(|made| made.is_ok()) {
-        let _ = mlbuild_manifests::atomic::replace(file, &text);
+    if text.len() <= MOST {
+        let _ = mlbuild_manifests::atomic::replace_soon(file, &text);
     }
 }

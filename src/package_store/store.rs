@@ -145,10 +145,7 @@ impl Store {
     pub fn keep_note(&self, sha256: &str, note: &impl Serialize) {
         let path = self.note_path(sha256);
         let text = serde_json::to_vec(note).expect("notes are plain data");
-        let folder = path.parent().map(std::fs::create_dir_all);
-        if folder.is_some_and(|made| made.is_ok()) {
-            let _ = mlbuild_manifests::atomic::replace(&path, &text);
-        }
+        let _ = mlbuild_manifests::atomic::replace_soon(&path, &text);
     }
 
     pub(super) fn note_path(&self, sha256: &str) -> PathBuf {

@@ -2,13 +2,10 @@
 //! one of those a registry takes a layer for another repository without being sent it.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use mlbuild_manifests::atomic::workshop;
 use oci_spec::distribution::Reference;
 use oci_spec::image::Digest;
-use tempfile::NamedTempFile;
 
 use crate::env_vars;
 
@@ -48,19 +45,9 @@ pub(super) fn note(layers: &[Digest], tags: &[Reference]) {
         if all == before {
             continue;
         }
-        let _ = write(&file, &all.join("\n"));
+        // An image has dozens of layers, and a registry is asked for what this machine doesn't remember.
+        let _ = mlbuild_manifests::atomic::replace_soon(&file, all.join("\n").as_bytes());
     }
-}
-
-/// Writes a file in one step. It isn't waited for until it is on the disk: an image has dozens of layers,
-/// and after a loss of power a registry is asked for what this machine doesn't remember.
-fn write(file: &Path, text: &str) -> io::Result<()> {
-    let folder = file.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder)?;
-    let mut new = NamedTempFile::new_in(workshop(folder))?;
-    new.write_all(text.as_bytes())?;
-    new.persist(file).map_err(|error| error.error)?;
-    Ok(())
 }
 
 /// The repositories in the registries of these tags that have the most of some layers.
