@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use mlbuild_wheels::Libc;
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
 use crate::assemble::BaseFacts;
 use crate::shell;
@@ -14,35 +13,29 @@ use crate::shell;
 /// What the script says where it is to run something.
 pub(super) const REFUSED: &str = "mlbuild: code of packages isn't run on this machine";
 
-/// Writes the script, named by what it answers: uv keeps answers by the script's path.
+/// Writes the script into a folder.
 ///
 /// # Errors
 /// A folder that can't be written to.
 pub(super) fn write(facts: &BaseFacts, folder: &Path) -> std::io::Result<PathBuf> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let name = &hex::encode(Sha256::digest(answer(facts, "").to_string()))[..32];
-    let script = folder.join(name).join("python3");
-    if script.is_file() {
-        return Ok(script);
-    }
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let script = folder.join("python3");
     let own = script
         .to_str()
         .ok_or_else(|| std::io::Error::other("its path isn't Unicode"))?;
     let answer = answer(facts, own).to_string();
     let text = format!(
-        "#!/bin/sh\ncase \"$*\" in\n*get_interpreter_info*) printf '%s\\n' {} ;;\n*) echo '{}' >&2; exit 70 ;;\nesac\n",
+        "#!/bin/sh\ncase \"$*\" in\n*get_interpreter_info*) printf '%s\\n' {} ;;\n*) echo {} >&2; exit 70 ;;\nesac\n",
         shell::word(&answer),
-        REFUSED.replace('\'', "'\\''"),
+        shell::word(REFUSED),
     );
-    let place = folder.join(name);
-    std::fs::create_dir_all(&place)?;
-    let mut file = tempfile::NamedTempFile::new_in(&place)?;
+    let mut options = std::fs::OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create_new(true)
+        .mode(0o700)
+        .open(&script)?;
     std::io::Write::write_all(&mut file, text.as_bytes())?;
-    file.as_file()
-        .set_permissions(std::fs::Permissions::from_mode(0o755))?;
-    file.into_temp_path()
-        .persist(&script)
-        .map_err(|error| error.error)?;
     Ok(script)
 }
 

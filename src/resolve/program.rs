@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use mlbuild_manifests::atomic::workshop;
 use mlbuild_manifests::lock::PinnedFile;
 use mlbuild_templates::tables::bases;
 use mlbuild_wheels::{Libc, Platform, Tags, Wheel, WheelName};
@@ -115,7 +116,7 @@ fn unpack(wheel: &PinnedFile, path: &Path, program: &Path) -> Result<(), String>
     let folder = program.parent().unwrap_or(Path::new("."));
     let fail = |error: std::io::Error| format!("{}: {error}", program.display());
     std::fs::create_dir_all(folder).map_err(fail)?;
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(fail)?;
+    let mut file = tempfile::NamedTempFile::new_in(workshop(folder)).map_err(fail)?;
     let inside = format!("uv-{}.data/scripts/uv", wheel.version);
     let is_there = opened
         .write_file(&inside, &mut file)

@@ -8,7 +8,6 @@ use tokio::process::Command;
 
 use super::interpreter::{self, REFUSED};
 use super::{NotResolved, ResolveQuestion, elsewhere};
-use crate::env_vars;
 use crate::host::Hidden;
 use crate::plan::HostSetting;
 
@@ -100,20 +99,14 @@ fn why(said: &str) -> String {
 struct Asked {
     folder: TempDir,
     python: PathBuf,
-    cache: PathBuf,
 }
 
 impl Asked {
     fn write(question: &ResolveQuestion<'_>) -> std::io::Result<Self> {
-        let none = || std::io::Error::other("there is no folder for what uv keeps");
-        let cache = env_vars::cache_dir().ok_or_else(none)?.join("uv");
+        // All that uv writes goes with it, also where a killed process leaves uv to itself.
         let folder = tempfile::tempdir()?;
-        let python = interpreter::write(question.facts, &cache.join("pythons"))?;
-        let asked = Self {
-            folder,
-            python,
-            cache: cache.join("cache"),
-        };
+        let python = interpreter::write(question.facts, folder.path())?;
+        let asked = Self { folder, python };
         asked.write_files(question)?;
         Ok(asked)
     }
@@ -169,7 +162,7 @@ impl Asked {
             .env("PATH", top.join("programs"))
             .env("HOME", top)
             .env("TMPDIR", top)
-            .env("UV_CACHE_DIR", &self.cache)
+            .env("UV_CACHE_DIR", top.join("cache"))
             .env("UV_PYTHON_DOWNLOADS", "never")
             .env("UV_NO_SYSTEM_CONFIG", "1")
             .env("UV_HTTP_RETRIES", "3")
