@@ -75,7 +75,7 @@ const MODULES: &[Layer] = &[
     ("host", &["plan"]),
     ("package_store", &["env_vars", "error"]),
     ("runtime", &["error", "nearest", "shell"]),
-    ("kubernetes", &["error"]),
+    ("kubernetes", &["error", "runtime"]),
     ("slurm", &["error", "on_path", "shell"]),
     ("config", &["error", "nearest", "runtime"]),
     ("image", &["error", "plan"]),

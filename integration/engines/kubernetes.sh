@@ -19,6 +19,32 @@ build_kubernetes() {
         { tail -n 20 "$STATE/log/build-kubernetes.log" >&2; die "could not build the Kubernetes control plane"; }
 }
 
+# The operators of JobSet, PyTorchJob and MPIJob, compiled from operators/, and the definitions of those kinds.
+build_operators() {
+    local go part dir
+    go=$(go_tool)
+    (cd "$ENGINES_SRC/operators" && CGO_ENABLED=0 GOTOOLCHAIN=local GOFLAGS=-mod=readonly GOGC=400 \
+        nice "$go" build -trimpath -gcflags 'all=-N -l -dwarf=false' -ldflags '-s -w' -o "$BIN/kubernetes-operators" .) \
+        > "$STATE/log/build-operators.log" 2>&1 ||
+        { tail -n 20 "$STATE/log/build-operators.log" >&2; die "could not build the operators"; }
+    rm -rf "$STATE/operators" && mkdir -p "$STATE/operators"/{definitions,examples}
+    for part in sigs.k8s.io/jobset:config/components/crd/bases/jobset.x-k8s.io_jobsets.yaml \
+        github.com/kubeflow/training-operator:manifests/base/crds/kubeflow.org_pytorchjobs.yaml \
+        github.com/kubeflow/mpi-operator:manifests/base/kubeflow.org_mpijobs.yaml; do
+        dir=$(cd "$ENGINES_SRC/operators" && "$go" list -m -f '{{.Dir}}' "${part%%:*}")
+        install -m 644 "$dir/${part#*:}" "$STATE/operators/definitions"
+    done
+    # What their authors show of them, which tests take as queues' configurations.
+    for part in github.com/kubeflow/training-operator:examples/pytorch/simple.yaml \
+        github.com/kubeflow/training-operator:examples/pytorch/mnist/v1/pytorch_job_mnist_gloo.yaml \
+        github.com/kubeflow/training-operator:examples/pytorch/smoke-dist/pytorch_job_sendrecv.yaml \
+        github.com/kubeflow/mpi-operator:examples/v2beta1/pi/pi.yaml \
+        github.com/kubeflow/mpi-operator:examples/v2beta1/tensorflow-benchmarks/tensorflow-benchmarks.yaml; do
+        dir=$(cd "$ENGINES_SRC/operators" && "$go" list -m -f '{{.Dir}}' "${part%%:*}")
+        install -m 644 "$dir/${part#*:}" "$STATE/operators/examples"
+    done
+}
+
 # A CA, the server's certificate, an administrator's, and the key that signs service accounts' tokens.
 make_kubernetes_certs() {
     local dir=$STATE/kubernetes/certs log=$STATE/log/kubernetes-certs.log
@@ -89,10 +115,14 @@ kubernetes_up() {
     # What is executed in a pod runs beside the node: `buildctl dial-stdio` finds the tests' buildkitd.
     PATH=$BIN:$PATH BUILDKIT_HOST=unix://$(buildkitd_socket) start kubernetes-node "$BIN/kubernetes-control-plane" node "$KUBERNETES_NODE" "$(port_of kubernetes-node)" \
         "$certs" "$(kubernetes_logs)" "$(kubeconfig)"
+    start kubernetes-operators "$BIN/kubernetes-operators" "$(kubeconfig)" "$certs" "$(port_of kubernetes-operators)" \
+        "$STATE/operators/definitions"
+    wait_for kubernetes-operators 180 listens 127.0.0.1 "$(port_of kubernetes-operators)"
     wait_for kubernetes-node 180 kubernetes_ready "/api/v1/nodes/$KUBERNETES_NODE"
 }
 
 kubernetes_down() {
+    stop kubernetes-operators
     stop kubernetes-node
     stop kubernetes-controllers
     stop kubernetes

@@ -1,15 +1,9 @@
 //! What a Job needs beside it: the Secret that it reads, the Service by which its pods find one another. They
 //! are made before the Job, belong to it, and are removed with it.
 
-use std::fmt::Debug;
-
-use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Secret, Service};
-use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
-use kube::{Resource, ResourceExt as _};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use kube::api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
+use kube::{Api, Resource, ResourceExt as _};
 use serde_json::json;
 
 use super::jobs::{has_labels_of, is_refused, post};
@@ -24,72 +18,89 @@ pub struct Beside<'a> {
     pub service: Option<&'a Service>,
 }
 
-/// An object of a known kind, in a namespace.
-trait Kind:
-    Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-    + Clone
-    + Debug
-    + Serialize
-    + DeserializeOwned
-{
+/// One of them, whatever its kind.
+struct One {
+    resource: ApiResource,
+    object: DynamicObject,
 }
 
-impl Kind for Secret {}
-impl Kind for Service {}
+impl One {
+    fn of<K>(object: &K) -> Result<Self, serde_json::Error>
+    where
+        K: Resource<DynamicType = ()> + serde::Serialize,
+    {
+        Ok(Self {
+            resource: ApiResource::erase::<K>(&()),
+            object: serde_json::from_value(json!(object))?,
+        })
+    }
 
-/// `Secret train`.
-fn shown<K: Kind>(object: &K) -> String {
-    format!("{} {}", K::kind(&()), object.name_any())
+    /// `Secret train`.
+    fn shown(&self) -> String {
+        format!("{} {}", self.resource.kind, self.object.name_any())
+    }
+}
+
+impl Beside<'_> {
+    /// All of them, in the order in which they are made.
+    fn all(&self) -> Result<Vec<One>, KubernetesError> {
+        let secret = self.secret.map(One::of);
+        let service = self.service.map(One::of);
+        let all: Result<_, serde_json::Error> = secret.into_iter().chain(service).collect();
+        all.map_err(|error| KubernetesError::Invalid {
+            why: error.to_string(),
+        })
+    }
 }
 
 impl Cluster {
+    fn api_of(&self, one: &One) -> Api<DynamicObject> {
+        Api::namespaced_with(self.client.clone(), &self.namespace, &one.resource)
+    }
+
     /// Whether the cluster would take them; nothing is made.
     pub(super) async fn check_beside(&self, beside: &Beside<'_>) -> Result<(), KubernetesError> {
-        if let Some(secret) = beside.secret {
-            self.post_one(secret, true)
-                .await
-                .map_err(|(error, _)| error)?;
-        }
-        if let Some(service) = beside.service {
-            self.post_one(service, true)
-                .await
-                .map_err(|(error, _)| error)?;
+        for one in beside.all()? {
+            let made = self.post_one(&one, true).await;
+            made.map_err(|(error, _)| error)?;
         }
         Ok(())
     }
 
     /// Makes them. Where the cluster refuses, or an answer is lost, none of them is left.
     pub(super) async fn make_beside(&self, beside: &Beside<'_>) -> Result<(), KubernetesError> {
-        if let Some(secret) = beside.secret
-            && let Err((error, is_refused)) = self.post_one(secret, false).await
-        {
-            if is_refused {
+        for (number, one) in beside.all()?.iter().enumerate() {
+            let Err((error, is_refused)) = self.post_one(one, false).await else {
+                continue;
+            };
+            // The first one that was refused has left nothing.
+            if is_refused && number == 0 {
                 return Err(error);
             }
             return Err(self.without(beside, error).await);
         }
-        let Some(service) = beside.service else {
-            return Ok(());
-        };
-        match self.post_one(service, false).await {
-            Ok(()) => Ok(()),
-            Err((error, _)) => Err(self.without(beside, error).await),
-        }
+        Ok(())
     }
 
     /// Has them removed with the Job.
     pub(super) async fn own_beside(
         &self,
         beside: &Beside<'_>,
-        job: &Job,
+        job: &DynamicObject,
     ) -> Result<(), KubernetesError> {
-        if let Some(secret) = beside.secret {
-            self.own_one(secret, job).await?;
+        let types = job.types.clone().unwrap_or_default();
+        let owner = json!({"metadata": {"ownerReferences": [{
+            "apiVersion": types.api_version, "kind": types.kind, "name": job.name_any(), "uid": job.uid(),
+        }]}});
+        for one in beside.all()? {
+            let (all, name) = (self.api_of(&one), one.object.name_any());
+            let owned = all
+                .patch(&name, &PatchParams::default(), &Patch::Merge(&owner))
+                .await;
+            let doing = format!("patch the {}", one.shown());
+            owned.map_err(|error| self.error(&doing, error))?;
         }
-        match beside.service {
-            Some(service) => self.own_one(service, job).await,
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     /// Removes those of a Job that isn't there, since nothing else would; returns `error`, or that they may be
@@ -100,11 +111,8 @@ impl Cluster {
         error: KubernetesError,
     ) -> KubernetesError {
         let mut left = Vec::new();
-        if let Some(secret) = beside.secret {
-            left.extend(self.remove_one(secret).await.err());
-        }
-        if let Some(service) = beside.service {
-            left.extend(self.remove_one(service).await.err());
+        for one in beside.all().unwrap_or_default() {
+            left.extend(self.remove_one(&one).await.err());
         }
         if left.is_empty() {
             return error;
@@ -117,41 +125,21 @@ impl Cluster {
     }
 
     /// Makes one; the error, and whether the cluster has said no.
-    async fn post_one<K: Kind>(
-        &self,
-        object: &K,
-        dry_run: bool,
-    ) -> Result<(), (KubernetesError, bool)> {
-        let made = self.api::<K>().create(&post(dry_run), object).await;
+    async fn post_one(&self, one: &One, dry_run: bool) -> Result<(), (KubernetesError, bool)> {
+        let made = self.api_of(one).create(&post(dry_run), &one.object).await;
         made.map(drop).map_err(|error| {
             let is_refused = is_refused(&error);
-            let doing = format!("create the {}", shown(object));
+            let doing = format!("create the {}", one.shown());
             (self.error(&doing, error), is_refused)
         })
     }
 
-    async fn own_one<K: Kind>(&self, object: &K, job: &Job) -> Result<(), KubernetesError> {
-        let owner = json!({"metadata": {"ownerReferences": [{
-            "apiVersion": "batch/v1", "kind": "Job", "name": job.name_any(), "uid": job.uid(),
-        }]}});
-        let owned = self
-            .api::<K>()
-            .patch(
-                &object.name_any(),
-                &PatchParams::default(),
-                &Patch::Merge(owner),
-            )
-            .await;
-        let doing = format!("patch the {}", shown(object));
-        owned.map(drop).map_err(|error| self.error(&doing, error))
-    }
-
     /// Removes one, should it be there and of this run; its name where that can't be done.
-    async fn remove_one<K: Kind>(&self, object: &K) -> Result<(), String> {
-        let name = object.name_any();
-        let all = self.api::<K>();
+    async fn remove_one(&self, one: &One) -> Result<(), String> {
+        let name = one.object.name_any();
+        let all = self.api_of(one);
         let removed = match all.get_opt(&name).await {
-            Ok(Some(found)) if has_labels_of(&found, object) => {
+            Ok(Some(found)) if has_labels_of(&found, &one.object) => {
                 let only = DeleteParams::default().preconditions(Preconditions {
                     uid: found.uid(),
                     resource_version: None,
@@ -163,7 +151,7 @@ impl Cluster {
         };
         match removed {
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-            Err(_) => Err(shown(object)),
+            Err(_) => Err(one.shown()),
             Ok(()) => Ok(()),
         }
     }

@@ -1,44 +1,128 @@
-//! Jobs: made, found, listed, watched, removed.
+//! Jobs, and objects of operators that stand for them: made, found, listed, watched, removed.
 
-use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use futures::TryStreamExt as _;
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Event, Pod};
-use kube::ResourceExt as _;
-use kube::api::{DeleteParams, ListParams, PostParams, WatchParams};
+use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, PostParams, WatchParams};
+use kube::core::GroupVersionKind;
+use kube::{Api, ResourceExt as _};
+use mlbuild_manifests::run_record::RunCluster;
+use serde_json::{Value, json};
 
-use super::{Beside, Cluster, KubernetesError, Rank, State, look, ranks};
+use super::{Beside, Cluster, KubernetesError, Rank, State, look, ranks, seen};
+use crate::runtime::kubernetes::JobKind;
 
-/// The label by which a Job's pods are found.
-const OF_JOB: &str = "batch.kubernetes.io/job-name";
 /// Where the watch isn't allowed or says nothing, it is asked again after this.
 const WATCH_TIMEOUT: Duration = Duration::from_secs(10);
 /// At least this lies between two looks.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
+/// A run's object: its kind and its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobRef {
+    /// The kind.
+    pub kind: JobKind,
+    /// The name.
+    pub name: String,
+}
+
+impl JobRef {
+    /// The Job of a recorded run, whose flags say of which kind it is.
+    pub fn of_run(place: &RunCluster) -> Self {
+        let options = place.options.iter();
+        let mut words = options.filter_map(|option| option.strip_prefix("--kind="));
+        let kind = words.next_back().and_then(JobKind::of_word);
+        Self {
+            kind: kind.unwrap_or_default(),
+            name: place.job.clone(),
+        }
+    }
+}
+
+/// `PyTorchJob train`.
+impl fmt::Display for JobRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind, self.name)
+    }
+}
+
 /// A Job and its pods, as they were when they were looked at.
 #[derive(Debug, Clone)]
 pub struct FoundJob {
-    /// The Job.
+    /// Of which kind it is.
+    pub kind: JobKind,
+    /// The Job; an object of another kind in a Job's words.
     pub job: Job,
-    /// Its pods.
+    /// Its pods: of an MPIJob the launcher's.
     pub pods: Vec<Pod>,
+    /// The pods on which an MPIJob's launcher starts processes, and how many there are to be.
+    workers: (Vec<Pod>, u32),
     version: String,
 }
 
 impl FoundJob {
-    /// How far it got.
-    pub fn state(&self, container: &str) -> State {
-        look(&self.job, &self.pods, container)
+    fn of(kind: JobKind, object: DynamicObject, pods: Vec<Pod>, version: String) -> Self {
+        let count = seen::workers(&object);
+        let (pods, workers) = seen::sort(kind, pods);
+        Self {
+            kind,
+            job: seen::as_job(kind, object),
+            pods,
+            workers: (workers, count),
+            version,
+        }
     }
 
-    /// The pods of a Job of several, by their numbers; `None` for a Job of one.
-    pub fn ranks(&self, container: &str) -> Option<Vec<Rank>> {
+    /// Which one it is.
+    pub fn at(&self) -> JobRef {
+        JobRef {
+            kind: self.kind,
+            name: self.job.name_any(),
+        }
+    }
+
+    /// The container that runs its image.
+    pub fn container(&self) -> &'static str {
+        self.kind.container()
+    }
+
+    /// How far it got.
+    pub fn state(&self) -> State {
+        let state = look(&self.job, &self.pods, self.container());
+        let (workers, _) = &self.workers;
+        match state {
+            // A launcher waits for its workers.
+            State::Waiting { .. } if self.pods.is_empty() => {
+                let of_workers = workers
+                    .iter()
+                    .map(|pod| look(&Job::default(), std::slice::from_ref(pod), self.container()));
+                let mut held_up = of_workers
+                    .filter(|state| matches!(state, State::Waiting { .. } | State::Stuck { .. }));
+                held_up.next().unwrap_or(state)
+            }
+            state => state,
+        }
+    }
+
+    /// The pods of a Job of several, by their numbers; `None` for one whose program runs in one pod.
+    pub fn ranks(&self) -> Option<Vec<Rank>> {
         let count = ranks::count(&self.job)?;
+        let container = self.container();
         Some(ranks::ranks(&self.job, count, &self.pods, container))
+    }
+
+    /// The pods that have a number each: those of [`Self::ranks`], or a launcher's workers.
+    pub fn nodes(&self) -> Option<Vec<Rank>> {
+        if self.kind != JobKind::MpiJob {
+            return self.ranks();
+        }
+        let (pods, count) = &self.workers;
+        let container = self.container();
+        Some(ranks::ranks(&Job::default(), *count, pods, container))
     }
 
     /// Whether the cluster has said that it is over.
@@ -63,17 +147,65 @@ impl FoundJob {
     }
 }
 
+/// What is made, as an object of its kind.
+fn read(object: &Value) -> Result<(JobKind, DynamicObject), KubernetesError> {
+    let invalid = |why: String| KubernetesError::Invalid { why };
+    let object: DynamicObject =
+        serde_json::from_value(object.clone()).map_err(|error| invalid(error.to_string()))?;
+    let types = object.types.clone().unwrap_or_default();
+    let kind = JobKind::of(&types.api_version, &types.kind)
+        .ok_or_else(|| invalid(format!("{} of {} is no run", types.kind, types.api_version)))?;
+    Ok((kind, object))
+}
+
+fn resource(kind: JobKind) -> ApiResource {
+    let (group, version) = kind.api_version().split_once('/').unwrap_or_default();
+    let of = GroupVersionKind::gvk(group, version, kind.name());
+    ApiResource::from_gvk_with_plural(&of, kind.plural())
+}
+
 impl Cluster {
+    fn runs(&self, kind: JobKind) -> Api<DynamicObject> {
+        Api::namespaced_with(self.client.clone(), &self.namespace, &resource(kind))
+    }
+
+    /// The kinds of runs that the cluster has.
+    ///
+    /// # Errors
+    /// Where it can't be asked.
+    pub async fn job_kinds(&self) -> Result<Vec<JobKind>, KubernetesError> {
+        let mut known = vec![JobKind::Job];
+        for kind in JobKind::ALL
+            .into_iter()
+            .filter(|kind| *kind != JobKind::Job)
+        {
+            match self
+                .client
+                .list_api_group_resources(kind.api_version())
+                .await
+            {
+                Ok(list) if list.resources.iter().any(|of| of.name == kind.plural()) => {
+                    known.push(kind);
+                }
+                Ok(_) => {}
+                Err(kube::Error::Api(status)) if status.code == 404 => {}
+                Err(error) => return Err(self.error(&format!("look up the kind {kind}"), error)),
+            }
+        }
+        Ok(known)
+    }
+
     /// The Job as the cluster would take it, with what it needs beside it; nothing is made.
     ///
     /// # Errors
     /// Where it wouldn't.
-    pub async fn check(&self, job: &Job, beside: &Beside<'_>) -> Result<Job, KubernetesError> {
-        let taken = self.api::<Job>().create(&post(true), job).await;
-        let doing = format!("create the Job {}", job.name_any());
+    pub async fn check(&self, job: &Value, beside: &Beside<'_>) -> Result<Value, KubernetesError> {
+        let (kind, object) = read(job)?;
+        let taken = self.runs(kind).create(&post(true), &object).await;
+        let doing = format!("create the {kind} {}", object.name_any());
         let taken = taken.map_err(|error| self.error(&doing, error))?;
         self.check_beside(beside).await?;
-        Ok(taken)
+        Ok(json!(taken))
     }
 
     /// Makes the Job and what it needs beside it, which goes with it when it is removed.
@@ -81,34 +213,40 @@ impl Cluster {
     /// # Errors
     /// Where the cluster refuses; nothing of it is left there then. [`KubernetesError::Unknown`], where
     /// it was lost in between.
-    pub async fn create(&self, job: &Job, beside: &Beside<'_>) -> Result<Job, KubernetesError> {
+    pub async fn create(&self, job: &Value, beside: &Beside<'_>) -> Result<Value, KubernetesError> {
+        let (kind, object) = read(job)?;
         self.make_beside(beside).await?;
-        let made = match self.make(job).await {
+        let made = match self.make(kind, &object).await {
             Ok(made) => made,
             // It may need them.
             Err(error @ KubernetesError::Unknown { .. }) => return Err(error),
             Err(error) => return Err(self.without(beside, error).await),
         };
         let Err(error) = self.own_beside(beside, &made).await else {
-            return Ok(made);
+            return Ok(json!(made));
         };
         // They would stay for ever.
-        match self.remove(&made.name_any()).await {
+        let name = made.name_any();
+        match self.remove(&JobRef { kind, name }).await {
             Ok(()) => Err(self.without(beside, error).await),
-            Err(_) => Err(unknown(job, error)),
+            Err(_) => Err(unknown(&object, error)),
         }
     }
 
     /// Makes the Job. Where the answer is lost, the cluster is asked whether it has it.
-    async fn make(&self, job: &Job) -> Result<Job, KubernetesError> {
+    async fn make(
+        &self,
+        kind: JobKind,
+        job: &DynamicObject,
+    ) -> Result<DynamicObject, KubernetesError> {
         let name = job.name_any();
-        let jobs = self.api::<Job>();
+        let jobs = self.runs(kind);
         let error = match jobs.create(&post(false), job).await {
             Ok(made) => return Ok(made),
             Err(error) => error,
         };
         let is_refused = is_refused(&error);
-        let error = self.error(&format!("create the Job {name}"), error);
+        let error = self.error(&format!("create the {kind} {name}"), error);
         if is_refused {
             return Err(error);
         }
@@ -123,19 +261,16 @@ impl Cluster {
     ///
     /// # Errors
     /// Where the cluster refuses. One that is gone is no error.
-    pub async fn remove(&self, name: &str) -> Result<(), KubernetesError> {
-        match self
-            .api::<Job>()
-            .delete(name, &DeleteParams::background())
-            .await
-        {
+    pub async fn remove(&self, job: &JobRef) -> Result<(), KubernetesError> {
+        let all = self.runs(job.kind);
+        match all.delete(&job.name, &DeleteParams::background()).await {
             Ok(_) => Ok(()),
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-            Err(error) => Err(self.error(&format!("delete the Job {name}"), error)),
+            Err(error) => Err(self.error(&format!("delete the {job}"), error)),
         }
     }
 
-    /// The Jobs that have a label, oldest first.
+    /// The Jobs of Kubernetes itself that have a label, oldest first.
     ///
     /// # Errors
     /// Where the cluster refuses.
@@ -149,61 +284,86 @@ impl Cluster {
         Ok(jobs)
     }
 
-    /// The Jobs that have a label, with their pods, oldest first. The pods have the label too.
+    /// The Jobs of all kinds that have a label, with their pods, oldest first. The pods have the label too.
     ///
     /// # Errors
     /// Where the cluster refuses.
     pub async fn find_all(&self, label: (&str, &str)) -> Result<Vec<FoundJob>, KubernetesError> {
-        let jobs = self.jobs(label).await?;
+        let wanted = ListParams::default().labels(&format!("{}={}", label.0, label.1));
+        let mut jobs = Vec::new();
+        for kind in self.job_kinds().await? {
+            match self.runs(kind).list(&wanted).await {
+                Ok(list) => jobs.extend(list.items.into_iter().map(|job| (kind, job))),
+                // Who may not look at them has made none.
+                Err(kube::Error::Api(status))
+                    if kind != JobKind::Job && matches!(status.code, 403 | 404) => {}
+                Err(error) => return Err(self.error(&format!("list the {kind}s"), error)),
+            }
+        }
         if jobs.is_empty() {
             return Ok(Vec::new());
         }
-        let wanted = ListParams::default().labels(&format!("{}={}", label.0, label.1));
+        jobs.sort_by_key(|(_, job)| job.creation_timestamp().map(|time| time.0));
         let pods = self.api::<Pod>().list(&wanted).await;
         let pods = pods.map_err(|error| self.error("list the Pods", error))?;
         let version = pods.metadata.resource_version.unwrap_or_default();
-        let mut of_job: BTreeMap<String, Vec<Pod>> = BTreeMap::new();
-        for pod in pods.items {
-            if let Some(job) = pod.labels().get(OF_JOB) {
-                of_job.entry(job.clone()).or_default().push(pod);
-            }
-        }
-        let with_pods = jobs.into_iter().map(|job| FoundJob {
-            pods: of_job.remove(&job.name_any()).unwrap_or_default(),
-            version: version.clone(),
-            job,
+        let with_pods = jobs.into_iter().map(|(kind, job)| {
+            let name = job.name_any();
+            let own = pods.items.iter();
+            let own = own.filter(|pod| pod.labels().get(kind.pod_label()) == Some(&name));
+            FoundJob::of(kind, job, own.cloned().collect(), version.clone())
         });
         Ok(with_pods.collect())
     }
 
-    /// A Job by its name, with its pods.
+    /// A Job with its pods.
     ///
     /// # Errors
     /// Where there is none, or the cluster refuses.
-    pub async fn find(&self, name: &str) -> Result<FoundJob, KubernetesError> {
-        let job = self.api::<Job>().get(name).await;
+    pub async fn find(&self, at: &JobRef) -> Result<FoundJob, KubernetesError> {
+        let JobRef { kind, name } = at;
+        let job = self.runs(*kind).get(name).await;
         let job = job.map_err(|error| match error {
             kube::Error::Api(status) if status.code == 404 => KubernetesError::NotFound {
-                what: format!("Job {name}"),
+                what: at.to_string(),
                 namespace: self.namespace.clone(),
             },
-            error => self.error(&format!("get the Job {name}"), error),
+            error => self.error(&format!("get the {at}"), error),
         })?;
-        let wanted = ListParams::default().labels(&format!("{OF_JOB}={name}"));
+        let wanted = ListParams::default().labels(&format!("{}={name}", kind.pod_label()));
         let pods = self.api::<Pod>().list(&wanted).await;
         let pods = pods.map_err(|error| self.error("list the Pods", error))?;
-        Ok(FoundJob {
-            job,
-            version: pods.metadata.resource_version.unwrap_or_default(),
-            pods: pods.items,
-        })
+        let version = pods.metadata.resource_version.unwrap_or_default();
+        Ok(FoundJob::of(*kind, job, pods.items, version))
+    }
+
+    /// A Job of any kind by its name, with its pods: Kubernetes' own goes before those of operators.
+    ///
+    /// # Errors
+    /// Where there is none, or the cluster refuses.
+    pub async fn find_any(&self, name: &str) -> Result<FoundJob, KubernetesError> {
+        let of = |kind| JobRef {
+            kind,
+            name: name.to_owned(),
+        };
+        let missing = match self.find(&of(JobKind::Job)).await {
+            Err(error @ KubernetesError::NotFound { .. }) => error,
+            found => return found,
+        };
+        for kind in self.job_kinds().await?.into_iter().skip(1) {
+            match self.find(&of(kind)).await {
+                Err(KubernetesError::NotFound { .. } | KubernetesError::Forbidden { .. }) => {}
+                found => return found,
+            }
+        }
+        Err(missing)
     }
 
     /// Waits until something may have changed since the Job was found.
     pub async fn changed(&self, found: &FoundJob) {
-        let name = found.job.name_any();
+        let JobRef { kind, name } = found.at();
         let wanted = WatchParams::default()
-            .labels(&format!("{OF_JOB}={name}"))
+            .labels(&format!("{}={name}", kind.pod_label()))
             .timeout(60);
         let pods = self.api::<Pod>();
         let event = async {
@@ -221,16 +381,22 @@ impl Cluster {
     }
 
     /// Why the cluster couldn't make a pod for a Job, in its newest words.
-    pub async fn why_no_pod(&self, job: &str) -> Option<String> {
+    pub async fn why_no_pod(&self, job: &JobRef) -> Option<String> {
+        let JobRef { kind, name } = job;
+        // Pods of a set are made by its Job.
+        let (kind, name) = match kind {
+            JobKind::JobSet => (JobKind::Job, kind.first_job(name)),
+            kind => (*kind, name.clone()),
+        };
         let wanted = ListParams::default().fields(&format!(
-            "involvedObject.kind=Job,involvedObject.name={job},reason=FailedCreate"
+            "involvedObject.kind={kind},involvedObject.name={name},type=Warning"
         ));
         let events = self.api::<Event>().list(&wanted).await.ok()?;
-        events
-            .items
-            .into_iter()
-            .filter_map(|event| event.message)
-            .next_back()
+        let mut refused = events.items.into_iter().filter(|event| {
+            let reason = event.reason.as_deref().unwrap_or_default();
+            reason.starts_with("FailedCreate")
+        });
+        refused.next_back()?.message
     }
 }
 
@@ -248,7 +414,7 @@ pub(super) fn has_labels_of<K: kube::Resource>(found: &K, wanted: &K) -> bool {
         .all(|(name, value)| labels.get(name) == Some(value))
 }
 
-fn unknown(job: &Job, source: KubernetesError) -> KubernetesError {
+fn unknown(job: &DynamicObject, source: KubernetesError) -> KubernetesError {
     KubernetesError::Unknown {
         job: job.name_any(),
         source: Box::new(source),

@@ -16,6 +16,7 @@ mod own_pod;
 mod progress;
 mod ranks;
 pub mod rbac;
+mod seen;
 mod state;
 
 use k8s_openapi::NamespaceResourceScope;
@@ -26,7 +27,7 @@ pub use connect::{ClusterTarget, connect, is_known};
 pub use error::KubernetesError;
 pub use exec::Program;
 pub use image_id::ImageId;
-pub use jobs::FoundJob;
+pub use jobs::{FoundJob, JobRef};
 pub use logs::LogLines;
 pub use objects::{FoundObject, ObjectKind, ObjectRef};
 pub use own_pod::{Mounts, OwnPodError, Running, mounts, running};

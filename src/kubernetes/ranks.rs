@@ -8,9 +8,7 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 
 use super::state::{End, State, name, ours, over, retries, state_of, suspended};
-
-/// Where a pod has its number.
-const INDEX: &str = "batch.kubernetes.io/job-completion-index";
+use crate::runtime::kubernetes::INDEX_ANNOTATION as INDEX;
 
 /// One of the pods.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,7 +70,10 @@ pub(super) fn ranks(job: &Job, count: u32, pods: &[Pod], container: &str) -> Vec
 pub(super) fn whole(job: &Job, count: u32, pods: &[Pod], container: &str) -> State {
     let all = ranks(job, count, pods, container);
     let over = over(job);
-    let is_failed = matches!(over, Some((false, _))) || all.iter().any(Rank::has_failed);
+    let is_done = matches!(over, Some((true, _)));
+    // What still runs when the cluster says that all is well, an operator may end.
+    let has_failed = !is_done && all.iter().any(Rank::has_failed);
+    let is_failed = matches!(over, Some((false, _))) || has_failed;
     if is_failed {
         let why = over.and_then(|(_, why)| why);
         return State::Ended(first_failure(&all, pods, container, why));

@@ -7,11 +7,10 @@ use jiff::Timestamp;
 use mlbuild_manifests::RunRecord;
 use mlbuild_manifests::run_record::{RunStatus, RunSummary};
 
-use crate::kubernetes::{self, ClusterTarget, connect};
+use crate::kubernetes::{self, ClusterTarget, JobRef, connect};
 use crate::records::{RunExit, Store, finish_later, this_host};
 use crate::reporter::Reporter;
 use crate::runtime::RuntimeCli;
-use crate::runtime::kubernetes::CONTAINER;
 use crate::start::containers;
 use crate::start::runtime_cli;
 
@@ -72,7 +71,7 @@ pub async fn complete_in_cluster(
     };
     let looked = async {
         let cluster = connect(&ClusterTarget::of_run(place)).await.ok()?;
-        cluster.find(&place.job).await.ok()
+        cluster.find(&JobRef::of_run(place)).await.ok()
     };
     let found = tokio::time::timeout(ANSWER_TIMEOUT, looked)
         .await
@@ -82,7 +81,7 @@ pub async fn complete_in_cluster(
         reporter.note("its cluster can't be asked, or has no such Job any more");
         return false;
     };
-    let kubernetes::State::Ended(end) = found.state(CONTAINER) else {
+    let kubernetes::State::Ended(end) = found.state() else {
         return false;
     };
     let exit = RunExit {

@@ -31,6 +31,8 @@ pub enum Launcher {
     None,
     /// `torchrun`, of the image.
     Torchrun,
+    /// `mpirun`, of the image: it starts the processes of all nodes.
+    Mpirun,
 }
 
 /// How a run is spread.
@@ -73,6 +75,7 @@ impl Distributed {
             .map_or(Ok(1), |text| number("nodes", text))?;
         let launcher = match options.text("launcher") {
             Some("torchrun") => Launcher::Torchrun,
+            Some("mpirun") => Launcher::Mpirun,
             _ => Launcher::None,
         };
         let gpus = gpus.filter(|gpus| *gpus > 0);
@@ -136,11 +139,21 @@ impl Distributed {
             return Ok(words);
         }
         let Some(first) = words.first() else {
+            let launcher = match self.launcher {
+                Launcher::Mpirun => "mpirun",
+                _ => "torchrun",
+            };
             return Err(LeftOut {
-                what: "--launcher=torchrun".to_owned(),
+                what: format!("--launcher={launcher}"),
                 why: "it starts a command, and none is given after the image".to_owned(),
             });
         };
+        if self.launcher == Launcher::Mpirun {
+            let all = (self.nodes.saturating_mul(self.processes)).to_string();
+            let mut line = vec!["mpirun".to_owned(), "-n".to_owned(), all];
+            line.extend(words);
+            return Ok(line);
+        }
         // Without hyphens, which torchrun takes since PyTorch 2.0 only.
         let mut line = vec![
             "torchrun".to_owned(),

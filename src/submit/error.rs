@@ -6,6 +6,7 @@ use crate::error::ErrorKind;
 use crate::kubernetes::{KubernetesError, OwnPodError};
 use crate::registry::RegistryError;
 use crate::runtime::LeftOut;
+use crate::runtime::kubernetes::JobKind;
 use crate::slurm::SlurmError;
 use crate::start::StartError;
 
@@ -65,6 +66,16 @@ pub enum SubmitError {
     Unsupported {
         /// What it can't do.
         parts: Vec<LeftOut>,
+    },
+    /// The cluster has no objects of the kind that is asked for.
+    #[error("the cluster at {cluster} has no {kind} of {}", kind.api_version())]
+    NoSuchKind {
+        /// The cluster's address.
+        cluster: String,
+        /// The kind.
+        kind: JobKind,
+        /// Those that it has.
+        has: Vec<JobKind>,
     },
     /// Slurm can't be asked, or refuses.
     #[error(transparent)]
@@ -279,6 +290,7 @@ impl SubmitError {
             | Self::Line { .. }
             | Self::VariableName { .. }
             | Self::NoRank { .. }
+            | Self::NoSuchKind { .. }
             | Self::Unsupported { .. } => ErrorKind::User,
             Self::Stuck { .. } => ErrorKind::Runtime,
             Self::Removed { .. } | Self::Output(_) => ErrorKind::Work,

@@ -7,9 +7,11 @@ use mlbuild_manifests::RunRecord;
 use mlbuild_manifests::run_record::RunCluster;
 
 use super::error::SubmitError;
-use crate::kubernetes::{Cluster, ClusterTarget, FoundJob, KubernetesError, State, connect};
+use crate::kubernetes::{
+    Cluster, ClusterTarget, FoundJob, JobRef, KubernetesError, State, connect,
+};
 use crate::records::{Store, project_folder};
-use crate::runtime::kubernetes::{CONTAINER, RUN_LABEL, label_value};
+use crate::runtime::kubernetes::{RUN_LABEL, label_value};
 
 /// Where a Job is looked for.
 #[derive(Debug, Clone, Default)]
@@ -45,7 +47,7 @@ impl JobQuery {
             }
             error => error.into(),
         })?;
-        match cluster.find(&place.job).await {
+        match cluster.find(&JobRef::of_run(&place)).await {
             Ok(found) => Ok((cluster, found)),
             Err(source @ KubernetesError::NotFound { .. }) => Err(SubmitError::RunGone {
                 run: record.id.to_string(),
@@ -73,16 +75,13 @@ impl JobQuery {
 /// # Errors
 /// Where there is none.
 async fn find_job(cluster: &Cluster, name: &str) -> Result<FoundJob, SubmitError> {
-    let missing = match cluster.find(&name.to_lowercase()).await {
+    let missing = match cluster.find_any(&name.to_lowercase()).await {
         Ok(found) => return Ok(found),
         Err(error @ KubernetesError::NotFound { .. }) => error,
         Err(error) => return Err(error.into()),
     };
-    let jobs = cluster.jobs((RUN_LABEL, &label_value(name))).await?;
-    match jobs.last() {
-        Some(job) => Ok(cluster.find(&job.name_any()).await?),
-        None => Err(SubmitError::NoJob(missing)),
-    }
+    let mut jobs = cluster.find_all((RUN_LABEL, &label_value(name))).await?;
+    jobs.pop().ok_or(SubmitError::NoJob(missing))
 }
 
 /// How far a Job got, or its pod with a number. A Job of one pod has number 0.
@@ -91,16 +90,16 @@ async fn find_job(cluster: &Cluster, name: &str) -> Result<FoundJob, SubmitError
 /// Where it has no such pod.
 pub(super) fn rank(found: &FoundJob, number: Option<u32>) -> Result<State, SubmitError> {
     let Some(number) = number else {
-        return Ok(found.state(CONTAINER));
+        return Ok(found.state());
     };
-    let ranks = found.ranks(CONTAINER);
+    let ranks = found.nodes();
     let nodes = ranks.as_ref().map_or(1, Vec::len);
     let named = match ranks {
         Some(all) => all
             .into_iter()
             .find(|rank| rank.number == number)
             .map(|rank| rank.state),
-        None => (number == 0).then(|| found.state(CONTAINER)),
+        None => (number == 0).then(|| found.state()),
     };
     named.ok_or_else(|| SubmitError::NoRank {
         job: found.job.name_any(),

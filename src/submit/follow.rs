@@ -8,9 +8,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::SubmitError;
 use super::ranks::Ranks;
-use crate::kubernetes::{Cluster, End, FoundJob, KubernetesError, LogLines, State};
+use crate::kubernetes::{Cluster, End, FoundJob, JobRef, KubernetesError, LogLines, State};
 use crate::reporter::Reporter;
-use crate::runtime::kubernetes::CONTAINER;
 
 /// How long a cluster that doesn't answer is asked again.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(600);
@@ -90,7 +89,7 @@ pub enum FollowEnd {
 /// Where a container can't start, somebody removes the Job, or the cluster is lost.
 pub async fn follow(
     cluster: &Cluster,
-    job: &str,
+    job: &JobRef,
     only: Option<u32>,
     cancelled: &CancellationToken,
     sink: LogSink<'_>,
@@ -115,7 +114,7 @@ async fn see_the_end(
     sink: LogSink<'_>,
 ) -> Result<End, SubmitError> {
     let found = watched.find().await?;
-    if found.ranks(CONTAINER).is_some() {
+    if found.ranks().is_some() {
         return Ranks::new(watched, sink, only).see_the_end(found).await;
     }
     let mut follower = Follower {
@@ -130,7 +129,7 @@ async fn see_the_end(
 /// A Job that is looked at again and again.
 pub(super) struct Watched<'a> {
     pub(super) cluster: &'a Cluster,
-    pub(super) job: &'a str,
+    pub(super) job: &'a JobRef,
     reporter: &'a dyn Reporter,
     /// What was told last.
     told: String,
@@ -163,7 +162,7 @@ impl Watched<'_> {
         let since = *self.lost.get_or_insert_with(Instant::now);
         match error {
             KubernetesError::NotFound { .. } => Err(SubmitError::Removed {
-                job: self.job.to_owned(),
+                job: self.job.name.clone(),
             }),
             KubernetesError::Unreachable { .. } | KubernetesError::Failed { .. }
                 if since.elapsed() < ANSWER_TIMEOUT =>
@@ -173,7 +172,7 @@ impl Watched<'_> {
                 Ok(())
             }
             source => Err(SubmitError::Lost {
-                job: self.job.to_owned(),
+                job: self.job.name.clone(),
                 source,
             }),
         }
@@ -192,7 +191,7 @@ impl Follower<'_> {
     async fn see_the_end(&mut self, mut found: FoundJob) -> Result<End, SubmitError> {
         loop {
             let Watched { cluster, job, .. } = self.watched;
-            match found.state(CONTAINER) {
+            match found.state() {
                 State::Waiting { why } => {
                     let no_pod = if found.pods.is_empty() {
                         cluster.why_no_pod(job).await
@@ -207,16 +206,16 @@ impl Follower<'_> {
                 }
                 State::Running { pod } => {
                     self.watched.tell(format!("running in {pod}"));
-                    self.print(&pod, true).await?;
+                    self.print(&pod, &found, true).await?;
                 }
                 State::Again { pod } => {
-                    self.print(&pod, false).await?;
+                    self.print(&pod, &found, false).await?;
                     self.watched
                         .tell(format!("{pod} failed; the Job makes another pod"));
                 }
                 State::Ended(end) => {
                     if let Some(pod) = &end.pod {
-                        self.print(pod, false).await?;
+                        self.print(pod, &found, false).await?;
                     }
                     return Ok(end);
                 }
@@ -227,10 +226,10 @@ impl Follower<'_> {
     }
 
     /// The log, from where it was left.
-    async fn print(&mut self, pod: &str, follow: bool) -> Result<(), SubmitError> {
+    async fn print(&mut self, pod: &str, of: &FoundJob, follow: bool) -> Result<(), SubmitError> {
         if self.pod != pod {
             pod.clone_into(&mut self.pod);
-            self.log = LogLines::of(CONTAINER);
+            self.log = LogLines::of(of.container());
         }
         self.log.follow = follow;
         let cluster = self.watched.cluster;

@@ -7,7 +7,6 @@ use super::find::rank;
 use super::follow::{LogSink, read};
 use super::ranks;
 use crate::kubernetes::{Cluster, FoundJob, LogLines, State};
-use crate::runtime::kubernetes::CONTAINER;
 
 /// Hands on what a Job has printed so far: all of it, or so many of the last lines. Of a Job of several pods it
 /// is what the one with the number `only` printed; without one, what each of them did, with its number before
@@ -22,13 +21,13 @@ pub async fn last_lines(
     tail: Option<u32>,
     sink: LogSink<'_>,
 ) -> Result<(), SubmitError> {
-    if let (Some(all), None) = (found.ranks(CONTAINER), only)
-        && ranks::last_lines(cluster, &all, tail, sink).await? > 0
+    if let (Some(all), None) = (found.ranks(), only)
+        && ranks::last_lines(cluster, (&all, found.container()), tail, sink).await? > 0
     {
         return Ok(());
     }
     let pod = printing_pod(found, only)?;
-    let mut log = LogLines::of(CONTAINER);
+    let mut log = LogLines::of(found.container());
     log.tail = tail.map(i64::from);
     read(&mut log, cluster, &pod, sink)
         .await

@@ -27,8 +27,8 @@ mod variables;
 use std::io;
 use std::path::PathBuf;
 
-use k8s_openapi::api::batch::v1::Job;
 use mlbuild_manifests::RunId;
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 pub use self::error::SubmitError;
@@ -37,11 +37,11 @@ pub use self::follow::{FollowEnd, LogSink, follow};
 pub use self::logs::{last_lines, printing_pod};
 pub use self::runai::runai_line;
 
-use crate::kubernetes::{Beside, Cluster, ClusterTarget, KubernetesError, connect};
+use crate::kubernetes::{Beside, Cluster, ClusterTarget, JobRef, KubernetesError, connect};
 use crate::records::data::DataWish;
 use crate::registry::RegistryOptions;
 use crate::reporter::Reporter;
-use crate::runtime::kubernetes::{self, RenderedJob, RunContext, SubmitFlags};
+use crate::runtime::kubernetes::{self, JobKind, RenderedJob, RunContext, SubmitFlags};
 use crate::runtime::{Options, RunSpec};
 use crate::start::record::PendingRecord;
 use crate::start::unsupported;
@@ -95,8 +95,8 @@ pub struct Waiter<'a> {
 /// A Job that was made.
 #[derive(Debug)]
 pub struct SubmitOutcome {
-    /// Its name.
-    pub name: String,
+    /// Its kind and its name.
+    pub at: JobRef,
     /// Its namespace.
     pub namespace: String,
     /// The image, by digest; as it was named where only a node has it.
@@ -104,7 +104,7 @@ pub struct SubmitOutcome {
     /// The run's id.
     pub run_id: RunId,
     /// The Job as the cluster took it.
-    pub job: Job,
+    pub job: Value,
     /// How it ended.
     pub end: SubmitEnd,
 }
@@ -121,24 +121,35 @@ pub enum SubmitEnd {
 impl Submission {
     /// The Job's name.
     pub fn job(&self) -> &str {
-        self.rendered
-            .job
-            .metadata
-            .name
-            .as_deref()
-            .unwrap_or_default()
+        &self.rendered.name
+    }
+
+    /// Its kind and its name.
+    fn at(&self) -> JobRef {
+        JobRef {
+            kind: self.rendered.kind,
+            name: self.rendered.name.clone(),
+        }
     }
 
     /// The Job as the cluster would take it; nothing is made.
     ///
     /// # Errors
     /// Where the cluster can't be asked, or wouldn't take it.
-    pub async fn check(&self) -> Result<Job, SubmitError> {
+    pub async fn check(&self) -> Result<Value, SubmitError> {
         let cluster = connect(&self.request.cluster).await?;
         self.check_in(&cluster).await
     }
 
-    async fn check_in(&self, cluster: &Cluster) -> Result<Job, SubmitError> {
+    async fn check_in(&self, cluster: &Cluster) -> Result<Value, SubmitError> {
+        let kind = self.rendered.kind;
+        if kind != JobKind::Job {
+            let has = cluster.job_kinds().await?;
+            if !has.contains(&kind) {
+                let cluster = cluster.url.clone();
+                return Err(SubmitError::NoSuchKind { cluster, kind, has });
+            }
+        }
         Ok(cluster.check(&self.rendered.job, &self.beside()).await?)
     }
 
@@ -176,7 +187,7 @@ pub async fn prepare(
     let context = RunContext {
         name: match request.spec.options.text("name") {
             Some(name) => name.to_owned(),
-            None => kubernetes::name_for(&run, request.flags.nodes()),
+            None => kubernetes::name_for(&run, request.flags.kind(), request.flags.nodes()),
         },
         run,
         asked: named.clone(),
@@ -235,17 +246,14 @@ pub async fn run(
             return Err(error.into());
         }
     };
-    let name = submission.job();
+    let at = submission.at();
     let SubmitRequest { spec, run_id, .. } = &submission.request;
     let namespace = &cluster.namespace;
-    reporter.note(format!(
-        "run {run_id}: Job {name} in {namespace}: {}",
-        spec.image
-    ));
+    reporter.note(format!("run {run_id}: {at} in {namespace}: {}", spec.image));
     let end = if spec.options.is_on("detach") {
         SubmitEnd::Detached
     } else {
-        let end = follow(&cluster, name, None, &cancelled, waiter.log, reporter).await;
+        let end = follow(&cluster, &at, None, &cancelled, waiter.log, reporter).await;
         if let Some(run) = run {
             record::finish(run, &end, reporter);
         }
@@ -253,7 +261,7 @@ pub async fn run(
         SubmitEnd::Followed(end?)
     };
     Ok(SubmitOutcome {
-        name: name.to_owned(),
+        at,
         namespace: namespace.clone(),
         image: spec.image.clone(),
         run_id: run_id.clone(),
@@ -281,7 +289,7 @@ async fn clean_up(
     end: &Result<FollowEnd, SubmitError>,
     reporter: &dyn Reporter,
 ) {
-    let name = submission.job();
+    let at = submission.at();
     let removes = match end {
         Ok(FollowEnd::Ended(_)) => submission.request.spec.options.is_on("rm"),
         Ok(FollowEnd::Cancelled) => true,
@@ -291,10 +299,10 @@ async fn clean_up(
     if !removes {
         return;
     }
-    if let Err(error) = cluster.remove(name).await {
-        reporter.warning(format!("the Job {name} is still there: {error}"));
+    if let Err(error) = cluster.remove(&at).await {
+        reporter.warning(format!("the {at} is still there: {error}"));
     } else if !matches!(end, Ok(FollowEnd::Ended(_))) {
-        reporter.note(format!("the Job {name} is removed"));
+        reporter.note(format!("the {at} is removed"));
     }
 }
 

@@ -10,7 +10,6 @@ use futures::stream::FuturesUnordered;
 use super::error::SubmitError;
 use super::follow::{LogError, LogSink, Watched, read, read_on};
 use crate::kubernetes::{Cluster, End, FoundJob, LogLines, Rank, State};
-use crate::runtime::kubernetes::CONTAINER;
 
 /// When one failed, the others are ended by the cluster, for which it gives them half a minute. This long
 /// their last words are waited for.
@@ -77,11 +76,11 @@ impl<'a> Ranks<'a> {
     /// Follows all of them to their end, which is that of the first one that failed.
     pub(super) async fn see_the_end(&mut self, mut found: FoundJob) -> Result<End, SubmitError> {
         loop {
-            let ranks = found.ranks(CONTAINER).unwrap_or_default();
+            let ranks = found.ranks().unwrap_or_default();
             for rank in &ranks {
                 self.read_on(rank);
             }
-            match found.state(CONTAINER) {
+            match found.state() {
                 State::Stuck { pod, why } => return Err(SubmitError::Stuck { pod, why }),
                 State::Ended(end) => {
                     let since = *self.ending.get_or_insert_with(Instant::now);
@@ -119,7 +118,7 @@ impl<'a> Ranks<'a> {
         if known.pod != *pod {
             *known = RankLog {
                 pod: pod.clone(),
-                idle: Some(LogLines::of(CONTAINER)),
+                idle: Some(LogLines::of(self.watched.job.kind.container())),
                 ..RankLog::default()
             };
         }
@@ -265,7 +264,7 @@ impl<'a> Ranks<'a> {
 /// Where none has printed anything that could be read.
 pub(super) async fn last_lines(
     cluster: &Cluster,
-    ranks: &[Rank],
+    (ranks, container): (&[Rank], &str),
     tail: Option<u32>,
     sink: LogSink<'_>,
 ) -> Result<usize, SubmitError> {
@@ -275,7 +274,7 @@ pub(super) async fn last_lines(
         let Some(pod) = pod.as_ref().filter(|_| has_begun) else {
             continue;
         };
-        let mut log = LogLines::of(CONTAINER);
+        let mut log = LogLines::of(container);
         log.tail = tail.map(i64::from);
         let line = |line: &[u8]| hand_on(*number, line, sink);
         read(&mut log, cluster, pod, &line).await?;

@@ -11,7 +11,6 @@ use crate::error::{CommandError, CommandResult};
 use crate::support::cluster_args::ClusterArgs;
 use crate::support::slurm_args::SlurmArgs;
 use mlbuild::kubernetes::Program;
-use mlbuild::runtime::kubernetes::CONTAINER;
 use mlbuild::runtime::slurm::{BESIDE, SCRIPT_FILE};
 use mlbuild::slurm::JobPhase;
 use mlbuild::submit::running_pod;
@@ -58,7 +57,9 @@ pub async fn run(args: BashArgs) -> CommandResult<u8> {
     }
     let (cluster, found) = args.cluster.find(&args.job).await?;
     let pod = running_pod(&found, args.rank)?;
-    let mut program = cluster.start_in(&pod, CONTAINER, &words, terminal).await?;
+    let mut program = cluster
+        .start_in(&pod, found.container(), &words, terminal)
+        .await?;
     let raw = if terminal { Raw::on() } else { None };
     let end = converse(&mut program, terminal).await;
     drop(raw);

@@ -1,7 +1,6 @@
 //! `mlbuild logs`: what a job of a cluster printed.
 
 use clap::Args;
-use kube::ResourceExt as _;
 
 use super::bash::refuse_rank;
 use super::jobs::slurm;
@@ -80,11 +79,11 @@ pub async fn print(cluster: &Cluster, found: &FoundJob, wanted: Wanted) -> Comma
         return Ok(0);
     }
     submit::check_rank(found, rank)?;
-    let name = found.job.name_any();
+    let job = found.at();
     let cancelled = interrupt::token()?;
     let end = submit::follow(
         cluster,
-        &name,
+        &job,
         rank,
         &cancelled,
         &output::write_bytes,
@@ -92,7 +91,7 @@ pub async fn print(cluster: &Cluster, found: &FoundJob, wanted: Wanted) -> Comma
     )
     .await?;
     match end {
-        FollowEnd::Ended(end) => exit_code(&name, end),
+        FollowEnd::Ended(end) => exit_code(&job, end),
         // The Job runs on: it was only looked at.
         FollowEnd::Cancelled => Ok(0),
     }

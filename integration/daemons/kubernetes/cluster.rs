@@ -2,9 +2,11 @@
 //! under test. It has no containers: what a kubelet would say of a pod is said here, through the
 //! API, and what a container would print is written to where the node reads it.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 
 use serde_json::{Value, json};
 
@@ -184,7 +186,13 @@ impl Api {
     /// The newest pod of a Job that `known` doesn't hold, bound to the node.
     #[track_caller]
     pub fn pod_of(&self, job: &str, known: &[&str]) -> String {
-        let selector = format!("pods?labelSelector=batch.kubernetes.io/job-name={job}");
+        self.pod_labelled("batch.kubernetes.io/job-name", job, known)
+    }
+
+    /// The same of the pods whose `label` is `job`.
+    #[track_caller]
+    pub fn pod_labelled(&self, label: &str, job: &str, known: &[&str]) -> String {
+        let selector = format!("pods?labelSelector={label}={job}");
         let pod = self.wait_for(&format!("pod of {job}"), || {
             let pods = self.get("api/v1", &selector)?;
             let names = pods["items"].as_array()?.iter();
@@ -203,7 +211,7 @@ impl Api {
     #[track_caller]
     pub fn says(&self, pod: &str, phase: &str, state: &Value) {
         let container = json!({
-            "name": "main", "image": "x", "imageID": "", "ready": false, "restartCount": 0, "state": state,
+            "name": self.container(pod), "image": "x", "imageID": "", "ready": false, "restartCount": 0, "state": state,
         });
         self.status(
             pod,
@@ -229,7 +237,7 @@ impl Api {
         let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ");
         let state = json!({"terminated": {"exitCode": code, "finishedAt": now.to_string()}});
         let container = json!({
-            "name": "main", "image": "x", "imageID": "", "ready": false, "restartCount": 0, "state": state,
+            "name": self.container(pod), "image": "x", "imageID": "", "ready": false, "restartCount": 0, "state": state,
         });
         let phase = if code == 0 { "Succeeded" } else { "Failed" };
         let status = json!({"status": {"phase": phase, "containerStatuses": [container]}});
@@ -278,17 +286,38 @@ impl Api {
     }
 
     fn log_file(&self, pod: &str) -> PathBuf {
-        self.logs.join(&self.namespace).join(pod).join("main")
+        let folder = self.logs.join(&self.namespace).join(pod);
+        folder.join(self.container(pod))
+    }
+
+    /// The name of a pod's first container, which never changes.
+    fn container(&self, pod: &str) -> String {
+        static KNOWN: Mutex<BTreeMap<String, String>> = Mutex::new(BTreeMap::new());
+        let key = format!("{}/{pod}", self.namespace);
+        if let Some(name) = KNOWN.lock().unwrap().get(&key) {
+            return name.clone();
+        }
+        let found = self.get("api/v1", &format!("pods/{pod}"));
+        let name =
+            found.and_then(|pod| Some(pod["spec"]["containers"][0]["name"].as_str()?.to_owned()));
+        let name = name.unwrap_or_else(|| "main".to_owned());
+        KNOWN.lock().unwrap().insert(key, name.clone());
+        name
     }
 }
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        self.ask(
-            "DELETE",
-            &self.path("apis/batch/v1", "jobs?propagationPolicy=Background"),
-            None,
-        );
+        // Nothing here empties a namespace that is to go.
+        for (api, plural) in [
+            ("apis/jobset.x-k8s.io/v1alpha2", "jobsets"),
+            ("apis/kubeflow.org/v1", "pytorchjobs"),
+            ("apis/kubeflow.org/v2beta1", "mpijobs"),
+            ("apis/batch/v1", "jobs"),
+        ] {
+            let all = format!("{plural}?propagationPolicy=Background");
+            self.ask("DELETE", &self.path(api, &all), None);
+        }
         self.ask(
             "DELETE",
             &format!("/api/v1/namespaces/{}", self.namespace),

@@ -5,6 +5,7 @@ mod builder;
 pub(crate) mod cluster;
 pub(crate) mod env;
 mod jobs;
+mod kinds;
 mod nodes;
 mod processes;
 mod record;

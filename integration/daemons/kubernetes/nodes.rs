@@ -9,7 +9,7 @@ use crate::support::read;
 
 /// All meet at the first one, which hears from each of them and answers with the sum of their numbers, as
 /// PyTorch's `env://` does by the same variables. Then each prints, and what MODE says.
-const MEET: &str = r#"
+pub const MEET: &str = r#"
 import os, socket, sys, time
 e = os.environ
 rank, size = int(e["RANK"]), int(e["WORLD_SIZE"])

@@ -19,16 +19,33 @@ use super::cluster::Cluster;
 /// The pods of a Job of several, found and bound to the node, by their numbers.
 #[track_caller]
 pub fn pods_of(cluster: &Cluster, job: &str, count: usize) -> Vec<Value> {
+    pods_labelled(cluster, "batch.kubernetes.io/job-name", job, count)
+}
+
+/// The same of the pods whose `label` is `job`.
+#[track_caller]
+pub fn pods_labelled(cluster: &Cluster, label: &str, job: &str, count: usize) -> Vec<Value> {
+    more_pods(cluster, label, job, count, &[])
+}
+
+/// The same of those that aren't `known`.
+#[track_caller]
+pub fn more_pods(
+    cluster: &Cluster,
+    label: &str,
+    job: &str,
+    count: usize,
+    known: &[&str],
+) -> Vec<Value> {
     let mut names: Vec<String> = Vec::new();
     for _ in 0..count {
-        let known: Vec<&str> = names.iter().map(String::as_str).collect();
-        names.push(cluster.pod_of(job, &known));
+        let all: Vec<&str> = names.iter().map(String::as_str).collect();
+        names.push(cluster.pod_labelled(label, job, &[known, &all].concat()));
     }
     let pods = names.iter();
     let pods = pods.map(|name| cluster.get("api/v1", &format!("pods/{name}")).unwrap());
-    let by_number = |pod: &Value| number(pod).parse::<u32>().unwrap();
     let mut pods: Vec<Value> = pods.collect();
-    pods.sort_by_key(by_number);
+    pods.sort_by_key(number);
     pods
 }
 
@@ -37,29 +54,51 @@ pub fn name(pod: &Value) -> String {
     pod["metadata"]["name"].as_str().unwrap().to_owned()
 }
 
-fn number(pod: &Value) -> &str {
-    pod["metadata"]["annotations"]["batch.kubernetes.io/job-completion-index"]
-        .as_str()
-        .unwrap()
+/// The number of a pod: that of an indexed Job's, or the one that Kubeflow's operators give it.
+fn number(pod: &Value) -> u32 {
+    let metadata = &pod["metadata"];
+    let of_job = &metadata["annotations"]["batch.kubernetes.io/job-completion-index"];
+    if let Some(number) = of_job.as_str() {
+        return number.parse().unwrap();
+    }
+    let label = |name: &str| metadata["labels"][format!("training.kubeflow.org/{name}")].as_str();
+    let own: u32 = label("replica-index").map_or(0, |number| number.parse().unwrap());
+    own + u32::from(label("replica-type") == Some("worker"))
 }
 
-/// The lines of /etc/hosts that a cluster's DNS would answer for these pods: names of the headless Service whose
-/// selector they have.
+/// The lines of /etc/hosts that a cluster's DNS would answer for these pods: names of the headless Services
+/// whose selectors they have.
 pub fn hosts(cluster: &Cluster, pods: &[Value]) -> PathBuf {
     let [a, b] = rand_address();
     let mut text = "127.0.0.1 localhost\n".to_owned();
+    let services = cluster.get("api/v1", "services").unwrap();
     for (at, pod) in pods.iter().enumerate() {
-        let domain = pod["spec"]["subdomain"].as_str().unwrap();
-        let service = cluster
-            .get("api/v1", &format!("services/{domain}"))
-            .unwrap();
-        assert_eq!(service["spec"]["clusterIP"], "None");
-        assert_eq!(service["spec"]["publishNotReadyAddresses"], true);
-        for (label, value) in service["spec"]["selector"].as_object().unwrap() {
-            assert_eq!(&pod["metadata"]["labels"][label], value);
+        let mut names = Vec::new();
+        for service in services["items"].as_array().unwrap() {
+            let selector = service["spec"]["selector"].as_object().unwrap();
+            let has = |pod: &Value| {
+                let labels = &pod["metadata"]["labels"];
+                selector
+                    .iter()
+                    .all(|(label, value)| &labels[label] == value)
+            };
+            if !has(pod) {
+                continue;
+            }
+            assert_eq!(service["spec"]["clusterIP"], "None");
+            let own = name(service);
+            match pod["spec"]["hostname"].as_str() {
+                Some(host) if pod["spec"]["subdomain"] == own.as_str() => {
+                    assert_eq!(service["spec"]["publishNotReadyAddresses"], true);
+                    names.push(format!("{host}.{own}"));
+                }
+                // Of one pod alone it is the name.
+                _ if pods.iter().filter(|pod| has(pod)).count() == 1 => names.push(own),
+                _ => {}
+            }
         }
-        let host = pod["spec"]["hostname"].as_str().unwrap();
-        text += &format!("127.{a}.{b}.{} {host}.{domain}\n", at + 1);
+        assert!(!names.is_empty(), "{} has no name", name(pod));
+        text += &format!("127.{a}.{b}.{} {}\n", at + 1, names.join(" "));
     }
     let file = cluster.project.outside().join(format!("hosts-{a}-{b}"));
     std::fs::write(&file, text).unwrap();

@@ -499,13 +499,21 @@ fn what_doesnt_fit_is_refused_where_it_is_typed() {
     );
 }
 
-/// What a kubelet does, for all pods of a namespace: each runs for a moment and succeeds. Returns the Jobs
-/// that had pods, each with what told it from others of its name.
-fn kubelet(cluster: &Cluster, stop: &AtomicBool) -> BTreeMap<String, BTreeSet<String>> {
+/// Where the API server has Jobs, and JobSets.
+const JOBS: (&str, &str) = ("apis/batch/v1", "jobs");
+const JOBSETS: (&str, &str) = ("apis/jobset.x-k8s.io/v1alpha2", "jobsets");
+
+/// What a kubelet does, for all pods of a namespace: each runs for a moment and succeeds. Returns the objects
+/// of a kind that were seen, each with what told it from others of its name.
+fn kubelet(
+    cluster: &Cluster,
+    (api, plural): (&str, &str),
+    stop: &AtomicBool,
+) -> BTreeMap<String, BTreeSet<String>> {
     let mut seen: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let mut done: BTreeSet<String> = BTreeSet::new();
     while !stop.load(Ordering::Relaxed) {
-        let jobs = cluster.get("apis/batch/v1", "jobs").unwrap_or_default();
+        let jobs = cluster.get(api, plural).unwrap_or_default();
         for job in jobs["items"].as_array().into_iter().flatten() {
             let text = |key: &str| job["metadata"][key].as_str().unwrap().to_owned();
             seen.entry(text("name")).or_default().insert(text("uid"));
@@ -516,8 +524,8 @@ fn kubelet(cluster: &Cluster, stop: &AtomicBool) -> BTreeMap<String, BTreeSet<St
             if !done.contains(&name) {
                 let path = cluster.path("api/v1", &format!("pods/{name}/status"));
                 let state = json!({"terminated": {"exitCode": 0}});
-                let container = json!({"name": "main", "image": "x", "imageID": "", "ready": false,
-                    "restartCount": 0, "state": state});
+                let container = json!({"name": pod["spec"]["containers"][0]["name"], "image": "x", "imageID": "",
+                    "ready": false, "restartCount": 0, "state": state});
                 let status = json!({"phase": "Succeeded", "containerStatuses": [container]});
                 let change = json!({ "status": status });
                 let change = ("application/merge-patch+json", &change);
@@ -543,11 +551,12 @@ impl Drop for Ends<'_> {
 /// Does something while pods come to their ends; gives the objects that were seen meanwhile, too.
 fn with_pods<T>(
     cluster: &Cluster,
+    kind: (&str, &str),
     work: impl FnOnce() -> T,
 ) -> (T, BTreeMap<String, BTreeSet<String>>) {
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
-        let pods = scope.spawn(|| kubelet(cluster, &stop));
+        let pods = scope.spawn(|| kubelet(cluster, kind, &stop));
         let ends = Ends(&stop);
         let done = work();
         drop(ends);
@@ -556,8 +565,13 @@ fn with_pods<T>(
 }
 
 /// Waits until all jobs are over, and holds each against its object: made once, and succeeded.
-fn each_once(place: &Place, ids: &[String], during: impl FnOnce() -> [Agent; 2]) {
-    let ((), seen) = with_pods(&place.cluster, || {
+fn each_once(
+    place: &Place,
+    kind: (&str, &str),
+    ids: &[String],
+    during: impl FnOnce() -> [Agent; 2],
+) {
+    let ((), seen) = with_pods(&place.cluster, kind, || {
         let _agents = during();
         let until = Instant::now() + HANG;
         let store = place.setting.open();
@@ -586,10 +600,10 @@ fn each_once(place: &Place, ids: &[String], during: impl FnOnce() -> [Agent; 2])
     assert_eq!(records["runs"].as_array().unwrap().len(), ids.len());
 }
 
-fn killed_at_random(setting: Setting, jobs: usize, kills: usize) {
-    let place = Place::new(setting, TRAINS);
+fn killed_at_random(setting: Setting, config: &str, kind: (&str, &str), jobs: usize, kills: usize) {
+    let place = Place::new(setting, config);
     let ids: Vec<String> = (0..jobs).map(|_| place.launch(&[], &["train"])).collect();
-    each_once(&place, &ids, || {
+    each_once(&place, kind, &ids, || {
         let begin = || place.agent(&["--max-jobs", "4"]);
         let mut agents = [begin(), begin()];
         let mut random = Random::from_env();
@@ -609,12 +623,66 @@ fn killed_at_random(setting: Setting, jobs: usize, kills: usize) {
 
 #[test]
 fn killed_agents_lose_no_object_with_sqlite() {
-    killed_at_random(Setting::sqlite(), 24, 25);
+    killed_at_random(Setting::sqlite(), TRAINS, JOBS, 24, 25);
 }
 
 #[test]
 fn killed_agents_lose_no_object_with_postgresql() {
-    killed_at_random(Setting::postgres(), 24, 25);
+    killed_at_random(Setting::postgres(), TRAINS, JOBS, 24, 25);
+}
+
+/// A set of two pods, whose operator is JobSet's own.
+const SET: &str = r#"
+apiVersion: jobset.x-k8s.io/v1alpha2
+kind: JobSet
+spec:
+  replicatedJobs:
+    - name: node
+      template:
+        spec:
+          completions: 2
+          parallelism: 2
+          backoffLimit: 0
+          template:
+            spec:
+              restartPolicy: Never
+              containers: [{name: main, image: "${image_uri}"}]
+"#;
+
+#[test]
+fn killed_agents_lose_no_set() {
+    killed_at_random(Setting::postgres(), SET, JOBSETS, 6, 10);
+}
+
+#[test]
+fn what_operators_authors_show_is_done_as_a_queue() {
+    let examples = std::env::var("MLBUILD_TEST_KUBERNETES_EXAMPLES").unwrap();
+    // The image is the job's, and the namespace the agent's.
+    let image = regex::Regex::new(r"image: .*").unwrap();
+    let namespace = regex::Regex::new(r#"\n +namespace: .*"#).unwrap();
+    let mut files: Vec<_> = std::fs::read_dir(examples)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    files.sort();
+    assert_eq!(files.len(), 5, "{files:?}");
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let text = image.replace_all(&text, "image: $${image_uri}");
+        let text = namespace.replace_all(&text, "");
+        let place = Place::new(Setting::sqlite(), &text);
+        let id = place.launch(&[], &[]);
+        let mut command = place.command(&place.agent_words(&["--exit-when-idle"]));
+        let (ran, _) = with_pods(&place.cluster, JOBS, || Ran::of(&mut command));
+        let job = place.setting.job(&id);
+        let file = file.display();
+        assert_eq!(
+            (&job["state"], ran.code),
+            (&"succeeded".into(), Some(0)),
+            "{file}: {job:#} {}",
+            ran.stderr
+        );
+    }
 }
 
 #[test]
@@ -635,7 +703,7 @@ fn an_api_server_that_drops_makes_no_object_twice() {
         let id = place.launch(&[], &["train"]);
         let mut command = place.command(&place.agent_words(&["--exit-when-idle"]));
         command.env("KUBECONFIG", place.setting.project.path("kubeconfig"));
-        let (ran, seen) = with_pods(&place.cluster, || Ran::of(&mut command));
+        let (ran, seen) = with_pods(&place.cluster, JOBS, || Ran::of(&mut command));
         // It never had a connection, which is told at once; the next one does the job.
         if ran.code == Some(3) {
             place.run(&["jobs", "cancel", &id]).answer();
@@ -666,7 +734,7 @@ fn a_database_that_drops_loses_no_object() {
             "MLBUILD_QUEUE_STORE",
             format!("{credentials}@{}/{database}", proxy.address),
         );
-        let (ran, seen) = with_pods(&place.cluster, || Ran::of(&mut command));
+        let (ran, seen) = with_pods(&place.cluster, JOBS, || Ran::of(&mut command));
         assert_eq!(ran.code, Some(0), "{n}: {}", ran.stderr);
         let id = &ids[n as usize];
         assert_eq!(

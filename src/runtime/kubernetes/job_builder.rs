@@ -70,6 +70,12 @@ impl JobBuilder {
         }
     }
 
+    /// The value of a variable, where one is set here.
+    pub(super) fn env(&self, name: &str) -> Option<&str> {
+        let mut all = self.container.env.iter().flatten();
+        all.find(|known| known.name == name)?.value.as_deref()
+    }
+
     /// Mounts a volume at a path; the volume's name is chosen here.
     pub(super) fn mount(&mut self, mut volume: Volume, mut mount: VolumeMount) {
         let volumes = self.pod.volumes.get_or_insert_default();

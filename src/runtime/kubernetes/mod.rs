@@ -1,12 +1,14 @@
-//! A [`RunSpec`] as a Kubernetes Job (`batch/v1`).
+//! A [`RunSpec`] as a Kubernetes Job (`batch/v1`), or as an object of an operator ([`JobKind`]).
 //!
 //! Every flag of `docker run` is either in the Job, or named as left out: with a warning where
 //! training doesn't notice, as refused where it would. Nothing here asks a cluster.
 
 mod flags;
 mod job_builder;
+mod job_kind;
 mod names;
 mod nodes;
+mod operators;
 mod placement;
 mod quantity;
 mod resources;
@@ -17,19 +19,22 @@ mod volumes;
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{
     EnvVar, EnvVarSource, PodTemplateSpec, Secret, SecretKeySelector, Service,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde_json::Value;
 
 use self::job_builder::JobBuilder;
+use self::operators::Parts;
+use super::distributed::{Distributed, names as variables};
 use super::render::LeftOut;
 use super::spec::RunSpec;
 use super::value::Assignment;
 
 pub(in crate::runtime) use quantity::bytes;
 
+pub use job_kind::JobKind;
 pub use names::{label_value, name_for, why_no_name};
 pub use nodes::{INDEX_ANNOTATION, JOB_LABEL};
 pub use runai::{RunaiCli, runai};
@@ -66,8 +71,12 @@ pub struct RunContext {
 /// A Job, what goes with it, and what isn't in it.
 #[derive(Debug, Clone)]
 pub struct RenderedJob {
-    /// The Job.
-    pub job: Job,
+    /// Of which kind it is.
+    pub kind: JobKind,
+    /// The Job's name.
+    pub name: String,
+    /// The Job, as the cluster takes it.
+    pub job: Value,
     /// The Secret that its variables are read from, where there are any.
     pub secret: Option<Secret>,
     /// The Service by which the pods of several nodes find one another.
@@ -101,9 +110,10 @@ pub fn job(spec: &RunSpec, own: &SubmitFlags, context: &RunContext) -> RenderedJ
     if !spec.command.is_empty() {
         builder.container.args = Some(spec.command.clone());
     }
-    let spread = nodes::spread(&mut builder, spec, own.options(), &context.name);
+    let kind = own.kind();
+    let spread = nodes::spread(&mut builder, spec, own.options(), (kind, &context.name));
     let nodes = spread.map_or(1, |spread| spread.nodes);
-    placement::relate(&mut builder, &context.name, nodes);
+    placement::relate(&mut builder, (kind, &context.name), nodes);
     resources::check_slices(&mut builder);
     builder.container.image = Some(spec.image.clone());
     let labels = labels(context);
@@ -131,28 +141,33 @@ pub fn job(spec: &RunSpec, own: &SubmitFlags, context: &RunContext) -> RenderedJ
         ..Secret::default()
     });
     builder.annotations.extend(annotations);
-    finish(builder, meta, secret, nodes)
+    finish(builder, meta, secret, (kind, spread))
 }
 
 fn finish(
     mut builder: JobBuilder,
     mut meta: ObjectMeta,
     secret: Option<Secret>,
-    nodes: u32,
+    (kind, spread): (JobKind, Option<Distributed>),
 ) -> RenderedJob {
-    let service = (nodes > 1).then(|| nodes::service(&meta));
+    let nodes = spread.map_or(1, |spread| spread.nodes);
+    let name = meta.name.clone().unwrap_or_default();
+    // Operators make one of their own.
+    let service = (kind == JobKind::Job && nodes > 1).then(|| nodes::service(&meta));
     builder.pod.subdomain = service
         .as_ref()
         .and_then(|service| service.metadata.name.clone());
-    // Of several, each has a number.
-    let number = (nodes > 1).then(|| i32::try_from(nodes).unwrap_or(i32::MAX));
     if let Some(queue) = builder.queue.take() {
         let labels = meta.labels.get_or_insert_default();
         labels.insert(KUEUE_QUEUE.to_owned(), queue);
     }
     let kept = builder.kept.and_then(|seconds| i32::try_from(seconds).ok());
     let kept = kept.or(builder.remove.then_some(KEPT_AFTER_END));
-    let (backoff, time_limit) = (builder.retries, builder.time_limit);
+    let (retries, time_limit) = (builder.retries, builder.time_limit);
+    let port = builder.env(variables::MASTER_PORT);
+    let port = port.and_then(|text| text.parse().ok());
+    let home = builder.env("HOME").map(str::to_owned);
+    let is_user = builder.security.run_as_user.is_some_and(|user| user != 0);
     let (warnings, refused) = (
         std::mem::take(&mut builder.warnings),
         std::mem::take(&mut builder.refused),
@@ -166,22 +181,22 @@ fn finish(
         metadata: Some(template_meta),
         spec: Some(builder.pod_spec()),
     };
+    let parts = Parts {
+        meta,
+        template,
+        nodes,
+        processes: spread.map(|spread| spread.processes),
+        retries,
+        time_limit,
+        kept,
+        port,
+        home,
+        is_user,
+    };
     RenderedJob {
-        job: Job {
-            metadata: meta,
-            spec: Some(JobSpec {
-                backoff_limit: Some(backoff),
-                completion_mode: number.map(|_| "Indexed".to_owned()),
-                completions: number,
-                parallelism: number,
-                pod_failure_policy: number.map(|_| nodes::all_fail_with_one()),
-                active_deadline_seconds: time_limit,
-                ttl_seconds_after_finished: kept,
-                template,
-                ..JobSpec::default()
-            }),
-            status: None,
-        },
+        kind,
+        name,
+        job: operators::object(kind, parts),
         secret,
         service,
         warnings,

@@ -1,5 +1,7 @@
 //! Names as Kubernetes takes them.
 
+use super::job_kind::JobKind;
+
 /// The longest name of a Job: its pods carry it in a label.
 const LONGEST: usize = 63;
 
@@ -28,19 +30,16 @@ pub fn why_no_name(name: &str) -> Option<String> {
     })
 }
 
-/// The longest name of a Job of so many pods. Each pod of several is called by it and its own number, which a
-/// host's name must have room for.
-pub fn longest_name(nodes: u32) -> usize {
-    match nodes {
-        0 | 1 => LONGEST,
-        more => LONGEST - 1 - (more - 1).to_string().len(),
-    }
+/// The longest name of an object of so many pods. Each pod of several is called by it and its own number, which
+/// a host's name must have room for.
+pub fn longest_name(kind: JobKind, nodes: u32) -> usize {
+    LONGEST - kind.longest_suffix(nodes).len()
 }
 
-/// The name of a run's Job of so many pods where none is given.
-pub fn name_for(run: &str, nodes: u32) -> String {
+/// The name of a run's object of so many pods where none is given.
+pub fn name_for(run: &str, kind: JobKind, nodes: u32) -> String {
     let name = slug(&format!("mlbuild-{run}"));
-    let name = name[..name.len().min(longest_name(nodes))].trim_matches('-');
+    let name = name[..name.len().min(longest_name(kind, nodes))].trim_matches('-');
     if name.len() > "mlbuild-".len() {
         name.to_owned()
     } else {
@@ -109,10 +108,19 @@ mod tests {
 
     #[test]
     fn runs_become_names_and_labels() {
-        assert_eq!(name_for("Exp_7.b", 1), "mlbuild-exp-7-b");
-        assert_eq!(name_for("_", 1), "mlbuild");
+        assert_eq!(name_for("Exp_7.b", JobKind::Job, 1), "mlbuild-exp-7-b");
+        assert_eq!(name_for("_", JobKind::Job, 1), "mlbuild");
         for (nodes, longest) in [(1, 63), (2, 61), (10, 61), (11, 60), (101, 59)] {
-            assert_eq!(name_for(&"x".repeat(80), nodes).len(), longest, "{nodes}");
+            let name = name_for(&"x".repeat(80), JobKind::Job, nodes);
+            assert_eq!(name.len(), longest, "{nodes}");
+        }
+        for (kind, longest) in [
+            (JobKind::JobSet, 63 - "-node-0-11-abcde".len()),
+            (JobKind::PyTorchJob, 63 - "-worker-11".len()),
+            (JobKind::MpiJob, 63 - "-worker-11".len()),
+        ] {
+            let name = name_for(&"x".repeat(80), kind, 12);
+            assert_eq!(name.len(), longest, "{kind}");
         }
         assert_eq!(label_value("Exp_7.b"), "Exp_7.b");
         assert_eq!(label_value("_a/b_"), "a-b");

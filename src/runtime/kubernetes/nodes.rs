@@ -17,6 +17,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::CONTAINER;
 use super::job_builder::JobBuilder;
+use super::job_kind::{JOBSET_JOB, JobKind};
 use super::names::longest_name;
 use crate::runtime::distributed::{Distributed, Launcher, MASTER_PORT, Rendezvous, names};
 use crate::runtime::options::Options;
@@ -27,51 +28,107 @@ pub const JOB_LABEL: &str = "batch.kubernetes.io/job-name";
 /// Where a pod of an indexed Job has its number.
 pub const INDEX_ANNOTATION: &str = "batch.kubernetes.io/job-completion-index";
 
+const PET_NODE_RANK: &str = "PET_NODE_RANK";
+/// Variables of single processes.
+const OF_RANKS: [&str; 3] = [names::NODE_RANK, "RANK", "WORLD_SIZE"];
+/// What the operator of PyTorchJobs sets in each pod, whatever is there already.
+const OF_PYTORCHJOB: [&str; 9] = [
+    names::MASTER_ADDR,
+    names::MASTER_PORT,
+    "PET_MASTER_ADDR",
+    "PET_MASTER_PORT",
+    "PET_NNODES",
+    PET_NODE_RANK,
+    "PET_NPROC_PER_NODE",
+    "RANK",
+    "WORLD_SIZE",
+];
+
 /// How the run is spread over pods, if it is; writes the command and the variables for it. What the variables
 /// are that the user gave must be there already: those stand.
 pub(super) fn spread(
     builder: &mut JobBuilder,
     spec: &RunSpec,
     own: &Options,
-    job: &str,
+    (kind, job): (JobKind, &str),
 ) -> Option<Distributed> {
     let gpus = builder.gpus.as_ref().map(|(number, _)| *number);
     let spread = match Distributed::of(own, gpus) {
-        Ok(spread) => spread?,
+        Ok(spread) => spread,
         Err(part) => {
             builder.refused.push(part);
             return None;
         }
     };
-    check(builder, spec, spread.nodes, job);
-    let variable = |name: &str| format!("$({name})");
+    // Its workers have places for processes, whether that was said or not.
+    let spread = spread.or((kind == JobKind::MpiJob).then(|| Distributed {
+        nodes: 1,
+        processes: gpus.filter(|gpus| *gpus > 0).unwrap_or(1),
+        launcher: Launcher::None,
+    }));
+    check(builder, spec, (kind, job), spread);
+    let spread = spread?;
+    // What the container's variables say, which may be the user's, or the operator's.
+    let named = Rendezvous {
+        address: reference(names::MASTER_ADDR),
+        port: reference(names::MASTER_PORT),
+        node: reference(match kind {
+            JobKind::PyTorchJob => PET_NODE_RANK,
+            _ => names::NODE_RANK,
+        }),
+    };
+    set_variables(builder, spread, &named, (kind, job));
+    if spread.launcher != Launcher::None {
+        launch(builder, spec, &spread, &named);
+    }
+    Some(spread)
+}
+
+fn reference(variable: &str) -> String {
+    format!("$({variable})")
+}
+
+/// Sets what a pod knows of the others, as far as no operator does.
+fn set_variables(
+    builder: &mut JobBuilder,
+    spread: Distributed,
+    named: &Rendezvous,
+    (kind, job): (JobKind, &str),
+) {
     let here = Rendezvous {
-        address: match spread.nodes {
-            1 => "localhost".to_owned(),
+        address: match kind {
+            JobKind::MpiJob => format!("{job}-worker-0.{job}"),
+            _ if spread.nodes == 1 => "localhost".to_owned(),
+            JobKind::JobSet => format!("{job}-{JOBSET_JOB}-0-0.{job}"),
             _ => format!("{job}-0.{}", service_name(job)),
         },
         port: MASTER_PORT.to_string(),
         node: "0".to_owned(),
     };
-    // What the container's variables say, which may be the user's.
-    let named = Rendezvous {
-        address: variable(names::MASTER_ADDR),
-        port: variable(names::MASTER_PORT),
-        node: variable(names::NODE_RANK),
-    };
     let values = spread.variables(&here).into_iter();
-    for ((name, value), (_, reference)) in values.zip(spread.variables(&named)) {
+    for ((name, value), (_, of_others)) in values.zip(spread.variables(named)) {
+        let is_ours = match kind {
+            JobKind::Job | JobKind::JobSet => true,
+            JobKind::PyTorchJob => !OF_PYTORCHJOB.contains(&name) && name != names::NODE_RANK,
+            // Its processes have their ranks from mpirun.
+            JobKind::MpiJob => !name.starts_with("PET_") && !OF_RANKS.contains(&name),
+        };
+        if !is_ours {
+            continue;
+        }
         let variable = match name {
             names::NODE_RANK if spread.nodes > 1 => number(name),
             names::NODE_RANK | names::MASTER_ADDR | names::MASTER_PORT => plain(name, value),
-            _ => plain(name, reference),
+            _ => plain(name, of_others),
         };
         builder.set_env_unless_given(variable);
     }
-    if spread.launcher == Launcher::Torchrun {
-        launch(builder, spec, &spread, &named);
+    if kind == JobKind::MpiJob {
+        // Containers run as root, which Open MPI wants to be told twice.
+        for name in ["OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"] {
+            builder.set_env_unless_given(plain(name, "1".to_owned()));
+        }
     }
-    Some(spread)
 }
 
 /// Has the launcher start the command, with the program that takes the place of the image's entry point.
@@ -91,28 +148,79 @@ fn launch(builder: &mut JobBuilder, spec: &RunSpec, spread: &Distributed, at: &R
     builder.container.args = Some(words.collect());
 }
 
-/// What several pods can't have.
-fn check(builder: &mut JobBuilder, spec: &RunSpec, nodes: u32, job: &str) {
-    if nodes < 2 {
-        return;
-    }
-    if builder.retries > 0 {
+/// What several pods, or pods of an operator, can't have.
+fn check(
+    builder: &mut JobBuilder,
+    spec: &RunSpec,
+    (kind, job): (JobKind, &str),
+    spread: Option<Distributed>,
+) {
+    let nodes = spread.map_or(1, |spread| spread.nodes);
+    let has_names = nodes > 1 || kind != JobKind::Job;
+    let starts_one = kind == JobKind::PyTorchJob || (kind == JobKind::Job && nodes > 1);
+    if starts_one && builder.retries > 0 {
         builder.refuse(
             "--restart",
-            "of several nodes a Job starts only the one anew that failed, and the others don't wait for it",
+            format!(
+                "of several nodes a {kind} starts only the one anew that failed, and the others don't wait for it; \
+                 --kind jobset starts all of them anew"
+            ),
         );
     }
-    if spec.options.has("hostname") {
+    if has_names && spec.options.has("hostname") {
         builder.refuse(
             "--hostname",
             "each node has a name of its own: NAME-0, NAME-1, …",
         );
     }
-    let longest = longest_name(nodes);
-    if job.len() > longest {
+    let longest = longest_name(kind, nodes);
+    if has_names && job.len() > longest {
         builder.refuse(
             "--name",
             format!("its pods' names add a number to it: {longest} characters at most"),
+        );
+    }
+    if kind != JobKind::Job && job.starts_with(|c: char| c.is_ascii_digit()) {
+        builder.refuse("--name", format!("a {kind}'s name begins with a letter"));
+    }
+    check_variables(builder, kind);
+    match (spread.map(|spread| spread.launcher), kind) {
+        (Some(Launcher::Torchrun), JobKind::MpiJob) => builder.refuse(
+            "--launcher=torchrun",
+            "mpirun starts an MPIJob's processes; write --launcher mpirun, or mpirun in the command",
+        ),
+        (Some(Launcher::Mpirun), kind) if kind != JobKind::MpiJob => builder.refuse(
+            "--launcher=mpirun",
+            "it is for --kind mpijob, on whose workers it starts processes",
+        ),
+        _ => {}
+    }
+}
+
+/// Variables that an operator sets over the user's head, and a home that isn't known.
+fn check_variables(builder: &mut JobBuilder, kind: JobKind) {
+    if kind == JobKind::PyTorchJob {
+        let given = builder.container.env.iter().flatten();
+        let given = given.map(|variable| variable.name.clone());
+        let names: Vec<String> = given
+            .filter(|name| OF_PYTORCHJOB.contains(&name.as_str()) && name != names::MASTER_PORT)
+            .collect();
+        for name in names {
+            builder.refuse(
+                format!("--env={name}"),
+                "a PyTorchJob's operator sets it in each pod; --kind job leaves it to you",
+            );
+        }
+        let port = builder.env(names::MASTER_PORT).map(str::to_owned);
+        if let Some(port) = port.filter(|port| port.parse::<u16>().is_err()) {
+            builder.refuse(format!("--env=MASTER_PORT={port}"), "write a port's number");
+        }
+    }
+    let is_user = builder.security.run_as_user.is_some_and(|user| user != 0);
+    if kind == JobKind::MpiJob && is_user && builder.env("HOME").is_none() {
+        builder.refuse(
+            "--user",
+            "an MPIJob's keys are put into the user's home: say which it is, as --env HOME=/home/mpiuser",
         );
     }
 }

@@ -9,8 +9,8 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
 use super::job_builder::JobBuilder;
+use super::job_kind::JobKind;
 use super::names::{is_key, is_label_text};
-use super::nodes::JOB_LABEL;
 
 /// Where clusters write which pool a node is of: Google's, Amazon's, Microsoft's, and Karpenter's.
 const POOL_LABELS: [&str; 4] = [
@@ -19,6 +19,9 @@ const POOL_LABELS: [&str; 4] = [
     "kubernetes.azure.com/agentpool",
     "karpenter.sh/nodepool",
 ];
+
+/// Where the MPI operator writes whether a pod is a worker.
+const MPI_ROLE: &str = "training.kubeflow.org/job-role";
 
 /// How pods of one Job stand to one another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +75,7 @@ pub(super) fn relation(builder: &mut JobBuilder, relation: Relation, label: &str
 }
 
 /// Writes down how the pods of a Job stand to one another, when all flags are read.
-pub(super) fn relate(builder: &mut JobBuilder, job: &str, nodes: u32) {
+pub(super) fn relate(builder: &mut JobBuilder, (kind, job): (JobKind, &str), nodes: u32) {
     for (relation, label) in std::mem::take(&mut builder.relations) {
         if nodes < 2 {
             let flag = match relation {
@@ -82,7 +85,11 @@ pub(super) fn relate(builder: &mut JobBuilder, job: &str, nodes: u32) {
             builder.warn(flag, "the Job has one pod; --nodes N makes several");
             continue;
         }
-        let labels = BTreeMap::from([(JOB_LABEL.to_owned(), job.to_owned())]);
+        let mut labels = BTreeMap::from([(kind.pod_label().to_owned(), job.to_owned())]);
+        if kind == JobKind::MpiJob {
+            // Its launcher is where it likes.
+            labels.insert(MPI_ROLE.to_owned(), "worker".to_owned());
+        }
         let term = vec![PodAffinityTerm {
             label_selector: Some(LabelSelector {
                 match_labels: Some(labels),

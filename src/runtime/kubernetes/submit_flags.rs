@@ -4,6 +4,7 @@ use k8s_openapi::api::core::v1::{LocalObjectReference, Toleration};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use super::job_builder::JobBuilder;
+use super::job_kind::JobKind;
 use super::names::{is_key, is_label_text, why_no_name};
 use super::placement::{self, Relation};
 use super::{from_secret, quantity, resources, volumes};
@@ -35,8 +36,9 @@ static OWN_FLAGS: &[Flag] = &[
     Flag::one("gpu-fraction", Kind::Decimal, "PART", "Part of one GPU, such as 0.5; Run:ai alone has it (--format runai).").own().not_in_config(),
     Flag::one("gpu-memory", Kind::Bytes, "SIZE", "Memory of one GPU, such as 10g, in place of a whole one; Run:ai alone has it (--format runai).").own().not_in_config(),
     Flag::one("nodes", Kind::Integer, "N", "So many pods, which find each other: MASTER_ADDR, NODE_RANK and what torchrun reads are set in each.").own().not_in_config(),
+    Flag::one("kind", Kind::OneOf(&JobKind::WORDS), "job|jobset|pytorchjob|mpijob", "What the run is made as: a Job (default), or an object of JobSet's, of Kubeflow's training operator's or of its MPI operator's, which the cluster must have.").own().not_in_config(),
     Flag::one("nproc-per-node", WORDS, "N|gpu", "How many processes each node is to have (default: one for each GPU of --gpus, else 1).").own().not_in_config(),
-    Flag::one("launcher", Kind::OneOf(&["torchrun", "none"]), "torchrun|none", "What starts the processes of a node: torchrun, put before the command, or the command itself (default).").own().not_in_config(),
+    Flag::one("launcher", Kind::OneOf(&["torchrun", "mpirun", "none"]), "torchrun|mpirun|none", "What starts the processes: torchrun or, with --kind mpijob, mpirun, put before the command; or the command itself (default).").own().not_in_config(),
     Flag::one("node-pool", WORDS, "NAME", "Pool of nodes, as Google, Amazon, Microsoft and Karpenter name it in a node's labels.").own().not_in_config(),
     Flag::one("spread", WORDS, "LABEL", "No two pods of --nodes where this label of nodes is the same: on one machine, where none is named.").bare("kubernetes.io/hostname").own().not_in_config(),
     Flag::one("together", WORDS, "LABEL", "All pods of --nodes where this label of nodes is the same: in one zone, where none is named.").bare("topology.kubernetes.io/zone").own().not_in_config(),
@@ -90,6 +92,12 @@ impl SubmitFlags {
     pub fn nodes(&self) -> u32 {
         let nodes = self.options.text("nodes");
         nodes.and_then(|text| text.parse().ok()).unwrap_or(1)
+    }
+
+    /// What the run is to be.
+    pub fn kind(&self) -> JobKind {
+        let word = self.options.text("kind");
+        word.and_then(JobKind::of_word).unwrap_or_default()
     }
 
     pub(super) fn apply(&self, builder: &mut JobBuilder) {

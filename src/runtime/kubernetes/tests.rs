@@ -373,6 +373,7 @@ fn each_of_mlbuilds_own_flags_has_its_place_in_the_job() {
             format!("{main}/imagePullPolicy"),
             json!("Never"),
         ),
+        ("--kind=jobset", "/kind".to_owned(), json!("JobSet")),
         ("--nodes=4", "/spec/completions".to_owned(), json!(4)),
         ("--nodes=4", "/spec/parallelism".to_owned(), json!(4)),
         (
@@ -489,9 +490,155 @@ fn what_pods_and_slices_cant_be() {
     insta::assert_snapshot!(warned("--spread IMG"), @"--spread: the Job has one pod; --nodes N makes several");
     insta::assert_snapshot!(refused("--nodes 2 --hostname box --restart on-failure:2 --nproc-per-node gpu IMG"), @"--nproc-per-node=gpu: a process for each GPU, and no number of GPUs is asked for; write --gpus N");
     insta::assert_snapshot!(refused("--nodes 2 --hostname box --restart on-failure:2 --launcher torchrun IMG"), @r"
-    --restart: of several nodes a Job starts only the one anew that failed, and the others don't wait for it
+    --restart: of several nodes a Job starts only the one anew that failed, and the others don't wait for it; --kind jobset starts all of them anew
     --hostname: each node has a name of its own: NAME-0, NAME-1, …
     --launcher=torchrun: it starts a command, and none is given after the image
+    ");
+}
+
+#[test]
+fn each_kind_is_written_in_its_operators_words() {
+    let pod = "/template/spec/containers/0";
+    let (set, torch, mpi) = (
+        "/spec/replicatedJobs/0/template/spec",
+        "/spec/pytorchReplicaSpecs",
+        "/spec/mpiReplicaSpecs",
+    );
+    let args = format!("{torch}/Worker{pod}/args");
+    for (line, path, wanted) in [
+        ("jobset --nodes 4", format!("{set}/completions"), json!(4)),
+        (
+            "jobset --restart on-failure:2",
+            "/spec/failurePolicy".to_owned(),
+            json!({"maxRestarts": 2}),
+        ),
+        (
+            "jobset --restart on-failure:2",
+            format!("{set}/backoffLimit"),
+            json!(0),
+        ),
+        (
+            "jobset --time-limit 1h",
+            format!("{set}/activeDeadlineSeconds"),
+            json!(3600),
+        ),
+        (
+            "jobset --ttl 1h",
+            "/spec/ttlSecondsAfterFinished".to_owned(),
+            json!(3600),
+        ),
+        (
+            "jobset --ttl 1h",
+            format!("{set}/ttlSecondsAfterFinished"),
+            Json::Null,
+        ),
+        (
+            "jobset --nodes 2",
+            format!("{set}{pod}/env/1/value"),
+            json!("train-node-0-0.train"),
+        ),
+        ("pytorchjob", format!("{torch}/Worker"), Json::Null),
+        (
+            "pytorchjob --nodes 4",
+            format!("{torch}/Worker/replicas"),
+            json!(3),
+        ),
+        (
+            "pytorchjob --nodes 4",
+            format!("{torch}/Master{pod}/name"),
+            json!("pytorch"),
+        ),
+        (
+            "pytorchjob --nodes 4 --gpus 8",
+            "/spec/nprocPerNode".to_owned(),
+            json!("8"),
+        ),
+        (
+            "pytorchjob -e MASTER_PORT=1234",
+            format!("{torch}/Master{pod}/ports/0/containerPort"),
+            json!(1234),
+        ),
+        (
+            "pytorchjob -e MASTER_PORT=1234",
+            format!("{torch}/Master{pod}/env"),
+            json!([]),
+        ),
+        (
+            "pytorchjob --time-limit 1h --rm",
+            "/spec/runPolicy".to_owned(),
+            json!({
+            "cleanPodPolicy": "Running", "activeDeadlineSeconds": 3600, "ttlSecondsAfterFinished": 3600}),
+        ),
+        (
+            "pytorchjob --nodes 2 --launcher torchrun",
+            args,
+            json!([
+                "torchrun",
+                "--nnodes=2",
+                "--nproc_per_node=1",
+                "--node_rank=$(PET_NODE_RANK)",
+                "--master_addr=$(MASTER_ADDR)",
+                "--master_port=$(MASTER_PORT)",
+                "train.py"
+            ]),
+        ),
+        (
+            "mpijob --nodes 4 --gpus 8",
+            "/spec/slotsPerWorker".to_owned(),
+            json!(8),
+        ),
+        (
+            "mpijob --nodes 4 --gpus 8",
+            format!("{mpi}/Launcher{pod}/resources"),
+            Json::Null,
+        ),
+        (
+            "mpijob --nodes 4 --gpus 8",
+            format!("{mpi}/Worker/replicas"),
+            json!(4),
+        ),
+        (
+            "mpijob --nodes 2 --launcher mpirun",
+            format!("{mpi}/Launcher{pod}/args"),
+            json!(["mpirun", "-n", "2", "train.py"]),
+        ),
+        (
+            "mpijob --restart on-failure:3",
+            "/spec/runPolicy/backoffLimit".to_owned(),
+            json!(3),
+        ),
+        (
+            "mpijob -u 1000 -e HOME=/home/m",
+            "/spec/sshAuthMountPath".to_owned(),
+            json!("/home/m/.ssh"),
+        ),
+        (
+            "mpijob -u 1000 -e HOME=/home/m",
+            format!("{mpi}/Worker{pod}/args"),
+            json!(["-De", "-f", "/home/m/.sshd_config"]),
+        ),
+    ] {
+        let form = form(&format!("--kind {line} IMG train.py"));
+        assert_eq!(form.refused, [], "{line}");
+        let found = form.job.pointer(&path).cloned().unwrap_or(Json::Null);
+        assert_eq!(found, wanted, "{line} at {path}");
+        assert!(form.service.is_none(), "{line}");
+    }
+    let all = [
+        "--kind pytorchjob --restart on-failure:2 -e RANK=0 -e MASTER_PORT=x IMG",
+        "--kind jobset --name 1a --hostname box IMG",
+        "--kind mpijob -u 1000 --launcher torchrun IMG train.py",
+        "--kind jobset --launcher mpirun IMG train.py",
+    ];
+    insta::assert_snapshot!(all.map(refused).concat(), @r"
+    --restart: of several nodes a PyTorchJob starts only the one anew that failed, and the others don't wait for it; --kind jobset starts all of them anew
+    --env=RANK: a PyTorchJob's operator sets it in each pod; --kind job leaves it to you
+    --env=MASTER_PORT=x: write a port's number
+    --hostname: each node has a name of its own: NAME-0, NAME-1, …
+    --name: a JobSet's name begins with a letter
+    --user: an MPIJob's keys are put into the user's home: say which it is, as --env HOME=/home/mpiuser
+    --launcher=torchrun: mpirun starts an MPIJob's processes; write --launcher mpirun, or mpirun in the command
+    --launcher=mpirun: it is for --kind mpijob, on whose workers it starts processes
     ");
 }
 

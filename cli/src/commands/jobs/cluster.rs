@@ -20,7 +20,7 @@ use mlbuild::kubernetes::{
     self, Cluster, ClusterTarget, FoundJob, KubernetesError, LogLines, ObjectRef, Rank, connect,
 };
 use mlbuild::queue::{Job, State, Store};
-use mlbuild::runtime::kubernetes::{ASKED_ANNOTATION, CONTAINER, KUEUE_QUEUE, MANAGED_BY};
+use mlbuild::runtime::kubernetes::{ASKED_ANNOTATION, JobKind, KUEUE_QUEUE, MANAGED_BY};
 use mlbuild::runtime::shell_line;
 use mlbuild::shell::word;
 
@@ -29,6 +29,9 @@ use mlbuild::shell::word;
 pub(super) struct ClusterJob {
     /// Its name.
     pub(super) id: String,
+    /// Of which kind it is, as objects of the cluster have it.
+    #[serde(rename = "object")]
+    kind: &'static str,
     /// Where it is.
     pub(super) namespace: String,
     /// The API server's address.
@@ -104,12 +107,13 @@ impl ClusterJob {
             .as_ref()
             .and_then(|spec| spec.template.spec.clone());
         let mut containers = template.unwrap_or_default().containers.into_iter();
-        let container = containers.find(|container| container.name == CONTAINER);
+        let container = containers.find(|container| container.name == found.container());
         let container = container.unwrap_or_default();
-        let seen = Seen::of(found.state(CONTAINER));
-        let nodes = found.ranks(CONTAINER).unwrap_or_default();
+        let seen = Seen::of(found.state());
+        let nodes = found.nodes().unwrap_or_default();
         Self {
             id: job.name_any(),
+            kind: found.kind.name(),
             namespace: cluster.namespace.clone(),
             cluster: cluster.url.clone(),
             queue: job.labels().get(KUEUE_QUEUE).cloned(),
@@ -147,6 +151,10 @@ impl ClusterJob {
     pub(super) fn rows(&self) -> Vec<Vec<String>> {
         let all = [
             ("job", Some(self.id.clone())),
+            (
+                "kind",
+                Some(self.kind.to_owned()).filter(|kind| *kind != JobKind::Job.name()),
+            ),
             ("namespace", Some(self.namespace.clone())),
             ("cluster", Some(self.cluster.clone())),
             ("queue", self.queue.clone()),
@@ -392,20 +400,20 @@ fn job_container(pod: &Pod) -> String {
 /// Removes one that isn't over.
 pub(super) async fn cancel(typed: &str, at: &ClusterArgs) -> CommandResult {
     let (cluster, found) = find(typed, at).await?;
-    let name = found.job.name_any();
+    let at = found.at();
+    let name = word(&at.name);
+    let kubectl = format!("kubectl delete {} {name}", at.kind.word());
     let (label, by) = MANAGED_BY;
     if found.job.labels().get(label).map(String::as_str) != Some(by) {
-        let message = format!("the Job {name} isn't one of mlbuild's");
-        return Err(CommandError::user(message).hint(format!("kubectl delete job {}", word(&name))));
+        let message = format!("the {at} isn't one of mlbuild's");
+        return Err(CommandError::user(message).hint(kubectl));
     }
-    if Seen::of(found.state(CONTAINER)).state.is_final() {
-        let message = format!("the Job {name} is over");
-        return Err(CommandError::user(message).hint(format!(
-            "to remove it and its output: kubectl delete job {}",
-            word(&name)
-        )));
+    if Seen::of(found.state()).state.is_final() {
+        let message = format!("the {at} is over");
+        let hint = format!("to remove it and its output: {kubectl}");
+        return Err(CommandError::user(message).hint(hint));
     }
-    cluster.remove(&name).await?;
-    output::note(&format!("the Job {name} is removed"));
+    cluster.remove(&at).await?;
+    output::note(&format!("the {at} is removed"));
     Ok(())
 }

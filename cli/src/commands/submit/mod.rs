@@ -17,7 +17,7 @@ use crate::support::registry_args::RegistryArgs;
 use crate::support::run_line::with_config;
 use crate::support::runtime::wait_for;
 use crate::support::trust;
-use mlbuild::kubernetes::{ClusterTarget, End};
+use mlbuild::kubernetes::{ClusterTarget, End, JobRef};
 use mlbuild::runtime::kubernetes::{RunaiCli, SUBMIT, SubmitFlags};
 use mlbuild::runtime::slurm::misplaced;
 use mlbuild::runtime::{Options, Parsed, RunSpec, shell_line};
@@ -122,7 +122,7 @@ async fn submit(request: SubmitRequest, own: &Options) -> CommandResult<u8> {
     let outcome = submit::run(request, waiter, &Terminal::default()).await?;
     match outcome.end {
         SubmitEnd::Detached => printed::print_started(&outcome, own).map(|()| 0),
-        SubmitEnd::Followed(FollowEnd::Ended(end)) => exit_code(&outcome.name, end),
+        SubmitEnd::Followed(FollowEnd::Ended(end)) => exit_code(&outcome.at, end),
         SubmitEnd::Followed(FollowEnd::Cancelled) => Ok(u8::try_from(INTERRUPTED).unwrap_or(1)),
     }
 }
@@ -149,16 +149,16 @@ fn refuse_two_outputs(spec: &RunSpec, own: &Options) -> CommandResult {
 }
 
 /// The container's own exit code. Where there is none, why.
-pub(crate) fn exit_code(job: &str, end: End) -> CommandResult<u8> {
+pub(crate) fn exit_code(job: &JobRef, end: End) -> CommandResult<u8> {
     match (end.code, end.why) {
         (Some(code), why) => {
             if let Some(why) = why {
-                output::note(&format!("{job}: {why}"));
+                output::note(&format!("{}: {why}", job.name));
             }
             Ok(u8::try_from(code).unwrap_or(1))
         }
         (None, why) => Err(CommandError::work(format!(
-            "the Job {job} ended without an exit code: {}",
+            "the {job} ended without an exit code: {}",
             why.as_deref().unwrap_or("its pod is gone")
         ))),
     }

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 
-use k8s_openapi::api::batch::v1::Job;
 use mlbuild_secrets::{redact_command, redact_forms};
 use serde_json::{Value, json};
 
@@ -43,7 +42,7 @@ pub(super) fn print(rendered: &RenderedJob, output: Form) -> CommandResult {
             keys.collect::<Vec<_>>().join(", ")
         ));
     }
-    let mut all = vec![document(&rendered.job)?];
+    let mut all = vec![rendered.job.clone()];
     if let Some(service) = &rendered.service {
         // Before the Job, whose pods look for it.
         let service = serde_json::to_value(service).map_err(not_written)?;
@@ -62,22 +61,19 @@ pub(super) fn print_started(outcome: &SubmitOutcome, own: &Options) -> CommandRe
             "{:#}",
             json!({
                 "image": outcome.image,
-                "job": outcome.name,
+                "job": outcome.at.name,
+                "kind": outcome.at.kind.name(),
                 "namespace": outcome.namespace,
                 "run": outcome.run_id.as_str(),
             })
         )),
-        _ => output::answer(&outcome.name),
+        _ => output::answer(&outcome.at.name),
     }
 }
 
 /// Prints a Job.
-pub(super) fn print_job(job: &Job, output: Form) -> CommandResult {
-    print_all(vec![document(job)?], output)
-}
-
-fn document(job: &Job) -> CommandResult<Value> {
-    serde_json::to_value(job).map_err(not_written)
+pub(super) fn print_job(job: &Value, output: Form) -> CommandResult {
+    print_all(vec![job.clone()], output)
 }
 
 fn not_written(error: impl std::fmt::Display) -> CommandError {

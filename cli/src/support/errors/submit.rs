@@ -24,6 +24,14 @@ impl From<SubmitError> for CommandError {
             SubmitError::Unsupported { .. } => made.hint(
                 "leave it out, or say it in the way of Kubernetes: mlbuild submit --help",
             ),
+            SubmitError::NoSuchKind { kind, ref has, .. } => {
+                let words: Vec<&str> = has.iter().map(|kind| kind.word()).collect();
+                let works = format!("--kind {} works there", words.join(" or "));
+                made.hint(match kind.operator() {
+                    Some(operator) => format!("{works}; {kind}s come with {operator}"),
+                    None => works,
+                })
+            }
             SubmitError::Stuck { .. } => made.hint(
                 "is the image there, and may the cluster pull it? --pull-secret NAME, --local-image",
             ),

@@ -1,12 +1,13 @@
 //! The line as it is written: words, what isn't in them, and what several flags decide together.
 
-use super::{RunaiCli, quantity};
+use super::{RunaiCli, Workload, quantity};
 use crate::runtime::options::Setting;
 use crate::runtime::render::{LeftOut, Rendered};
 
 /// A line in the making.
 pub(super) struct Line {
     pub(super) cli: RunaiCli,
+    pub(super) workload: Workload,
     pub(super) words: Vec<String>,
     pub(super) entrypoint: Option<String>,
     /// When the image is pulled, in Kubernetes' words.
@@ -21,10 +22,15 @@ pub(super) struct Line {
 }
 
 impl Line {
-    pub(super) fn new(cli: RunaiCli) -> Self {
+    pub(super) fn new(cli: RunaiCli, workload: Workload) -> Self {
         Self {
             cli,
-            words: cli.command().split(' ').map(str::to_owned).collect(),
+            workload,
+            words: cli
+                .command(workload)
+                .split(' ')
+                .map(str::to_owned)
+                .collect(),
             entrypoint: None,
             pull: None,
             groups: Vec::new(),
@@ -41,6 +47,11 @@ impl Line {
             RunaiCli::Submit => submit,
             RunaiCli::TrainingSubmit => training,
         }
+    }
+
+    /// Whether it is the newer tool's command for MPI, which has fewer flags.
+    pub(super) fn is_mpi_training(&self) -> bool {
+        self.cli == RunaiCli::TrainingSubmit && self.workload == Workload::Mpi
     }
 
     pub(super) fn add(&mut self, flag: &str, value: &str) {
@@ -66,7 +77,7 @@ impl Line {
     }
 
     pub(super) fn no_such_flag(&mut self, setting: &Setting) {
-        let why = format!("{} has no such flag", self.cli.command());
+        let why = format!("{} has no such flag", self.cli.command(self.workload));
         self.leave_out(setting, why);
     }
 

@@ -10,6 +10,7 @@ mod storage;
 
 use self::gpus::Gpus;
 use self::line::Line;
+use super::job_kind::JobKind;
 use super::submit_flags::{SubmitFlags, toleration_of};
 use super::{flags, quantity, security};
 use crate::runtime::options::Setting;
@@ -31,10 +32,35 @@ impl RunaiCli {
     pub const ALL: [Self; 2] = [Self::Submit, Self::TrainingSubmit];
 
     /// The words that it begins with.
-    pub fn command(self) -> &'static str {
-        match self {
-            Self::Submit => "runai submit",
-            Self::TrainingSubmit => "runai training submit",
+    fn command(self, workload: Workload) -> &'static str {
+        match (self, workload) {
+            (Self::Submit, Workload::Standard) => "runai submit",
+            (Self::Submit, Workload::PyTorch) => "runai submit-dist pytorch",
+            (Self::Submit, Workload::Mpi) => "runai submit-dist mpi",
+            (Self::TrainingSubmit, Workload::Standard) => "runai training submit",
+            (Self::TrainingSubmit, Workload::PyTorch) => "runai training pytorch submit",
+            (Self::TrainingSubmit, Workload::Mpi) => "runai training mpi submit",
+        }
+    }
+}
+
+/// What Run:ai makes of a run: each has a command of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Workload {
+    /// One pod.
+    Standard,
+    /// Several pods, as a PyTorchJob has them: a first one, and workers.
+    PyTorch,
+    /// A launcher, and workers on which it starts processes.
+    Mpi,
+}
+
+impl Workload {
+    fn of(own: &SubmitFlags) -> Self {
+        match own.kind() {
+            JobKind::MpiJob => Self::Mpi,
+            _ if own.nodes() > 1 => Self::PyTorch,
+            _ => Self::Standard,
         }
     }
 }
@@ -59,7 +85,7 @@ const OF_CLIENTS: [&str; 13] = [
 
 /// The words of the command. Variables have their values already; those without one are named.
 pub fn runai(spec: &RunSpec, own: &SubmitFlags, cli: RunaiCli) -> Rendered<Vec<String>> {
-    let mut line = Line::new(cli);
+    let mut line = Line::new(cli, Workload::of(own));
     match (spec.options.text("name"), cli) {
         (Some(name), RunaiCli::TrainingSubmit) => line.words.push(name.to_owned()),
         (Some(name), RunaiCli::Submit) => line.add("--name", name),
@@ -68,6 +94,12 @@ pub fn runai(spec: &RunSpec, own: &SubmitFlags, cli: RunaiCli) -> Rendered<Vec<S
         (None, RunaiCli::Submit) => {}
     }
     line.add("--image", &spec.image);
+    match line.workload {
+        Workload::Standard => {}
+        // The first pod isn't counted.
+        Workload::PyTorch => line.add("--workers", &(own.nodes() - 1).to_string()),
+        Workload::Mpi => line.add("--workers", &own.nodes().to_string()),
+    }
     let mut gpus = Gpus::default();
     for setting in spec.options.iter().chain(own.options().iter()) {
         if !gpus.read(&mut line, setting) {
@@ -129,6 +161,7 @@ fn apply(line: &mut Line, setting: &Setting) {
 
 fn switched_on(line: &mut Line, setting: &Setting) {
     match setting.flag.name {
+        "interactive" | "tty" if line.is_mpi_training() => line.no_such_flag(setting),
         "interactive" => line.switch("--stdin"),
         "tty" => line.switch("--tty"),
         // Removed with its log at once, it would tell nobody how it ended.
@@ -258,13 +291,11 @@ fn said(line: &mut Line, setting: &Setting, text: &str) {
         "stop-timeout" if line.cli == RunaiCli::TrainingSubmit && !text.starts_with(['-', '0']) => {
             line.add("--termination-grace-period", &format!("{text}s"));
         }
-        "nodes" if text == "1" => {}
-        "nodes" => {
-            let own = line.pick("runai submit-dist pytorch", "runai training pytorch submit");
-            line.leave_out(
-                setting,
-                format!("several nodes have a command of their own: {own} --workers"),
-            );
+        // It is in the number of workers.
+        "nodes" => {}
+        "kind" => kind(line, setting, text),
+        "nproc-per-node" if line.workload == Workload::Mpi && text.parse::<u32>().is_ok() => {
+            line.add("--slots-per-worker", text);
         }
         "ttl" => {
             let flag = line.pick(
@@ -275,7 +306,7 @@ fn said(line: &mut Line, setting: &Setting, text: &str) {
         }
         "node-pool" => line.add("--node-pools", text),
         "launcher" if text == "none" => {}
-        "launcher" => line.leave_out(setting, "write torchrun before the command"),
+        "launcher" => line.leave_out(setting, format!("write {text} before the command")),
         "toleration" => toleration(line, setting, text),
         "tmpfs" => storage::tmpfs(line, setting, text),
         "priority-class" => priority(line, setting, text),
@@ -287,6 +318,20 @@ fn said(line: &mut Line, setting: &Setting, text: &str) {
             "Run:ai has projects for Kueue's queues: --namespace runai-PROJECT",
         ),
         _ => line.no_such_flag(setting),
+    }
+}
+
+/// `--kind`, which has chosen the command.
+fn kind(line: &mut Line, setting: &Setting, text: &str) {
+    match (text, line.workload) {
+        ("jobset", _) => line.leave_out(
+            setting,
+            "Run:ai has no JobSets; several nodes are a PyTorch workload there",
+        ),
+        ("pytorchjob", Workload::Standard) => {
+            line.leave_out(setting, "one node is a standard workload there");
+        }
+        _ => {}
     }
 }
 

@@ -69,7 +69,10 @@ pub(super) fn mount(line: &mut Line, setting: &Setting, mount: &Mount) {
         ("volume", Some(claim)) => self::claim(line, setting, claim, &place),
         ("volume", None) => line.leave_out(setting, "it mounts what has a name"),
         (kind, _) => {
-            let why = format!("{} has no mount of type {kind}", line.cli.command());
+            let why = format!(
+                "{} has no mount of type {kind}",
+                line.cli.command(line.workload)
+            );
             line.leave_out(setting, why);
         }
     }

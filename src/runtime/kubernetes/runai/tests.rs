@@ -30,6 +30,12 @@ const TRAINING_VALUES: &str = "annotation auto-deletion-time-after-completion ba
     seccomp-profile secret-volume supplemental-groups template termination-grace-period toleration user-group-source \
     wait-for-submit working-dir";
 
+// Of both tools' commands for several nodes, beside those above.
+const OF_SEVERAL: &str = "workers";
+const OF_MPI: &str = "slots-per-worker";
+// What the newer tool's command for MPI lacks.
+const NOT_OF_MPI_TRAINING: &str = "attach stdin tty";
+
 fn rendered(line: &str, cli: RunaiCli) -> Rendered<Vec<String>> {
     let parsed = SUBMIT.parse_with_image(&shlex::split(line).unwrap());
     let parsed = parsed.unwrap_or_else(|error| panic!("{line}: {error}"));
@@ -38,17 +44,34 @@ fn rendered(line: &str, cli: RunaiCli) -> Rendered<Vec<String>> {
     rendered
 }
 
+/// Of which workload a line is, by the words that it begins with.
+fn workload(words: &[String], cli: RunaiCli) -> Workload {
+    let mut all = [Workload::PyTorch, Workload::Mpi].into_iter();
+    let found = all.find(|workload| words.join(" ").starts_with(cli.command(*workload)));
+    found.unwrap_or(Workload::Standard)
+}
+
 /// Each flag is one that the tool has, with a value where it takes one.
 fn is_a_line_of(words: &[String], cli: RunaiCli) {
     let (switches, values) = match cli {
         RunaiCli::Submit => (SUBMIT_SWITCHES, SUBMIT_VALUES),
         RunaiCli::TrainingSubmit => (TRAINING_SWITCHES, TRAINING_VALUES),
     };
-    let has = |list: &str, name: &str| list.split_whitespace().any(|known| known == name);
-    let mut words = words
-        .iter()
-        .skip(cli.command().split(' ').count())
-        .peekable();
+    let of = workload(words, cli);
+    let values = match of {
+        Workload::Standard => values.to_owned(),
+        Workload::PyTorch => format!("{values} {OF_SEVERAL}"),
+        Workload::Mpi => format!("{values} {OF_SEVERAL} {OF_MPI}"),
+    };
+    let lacks = if of == Workload::Mpi && cli == RunaiCli::TrainingSubmit {
+        NOT_OF_MPI_TRAINING
+    } else {
+        ""
+    };
+    let named = |list: &str, name: &str| list.split_whitespace().any(|known| known == name);
+    let has = |list: &str, name: &str| named(list, name) && !named(lacks, name);
+    let command = cli.command(of);
+    let mut words = words.iter().skip(command.split(' ').count()).peekable();
     if cli == RunaiCli::TrainingSubmit {
         words.next_if(|word| !word.starts_with('-'));
     }
@@ -63,13 +86,13 @@ fn is_a_line_of(words: &[String], cli: RunaiCli) {
         let name = name.unwrap_or_else(|| panic!("{word} is no flag"));
         match name {
             "" => return,
-            _ if has(values, name) => {
+            _ if has(&values, name) => {
                 assert!(
                     words.next().is_some_and(|value| !value.is_empty()),
                     "{word}"
                 );
             }
-            _ => assert!(has(switches, name), "{} has no {word}", cli.command()),
+            _ => assert!(has(switches, name), "{command} has no {word}"),
         }
     }
 }
@@ -90,6 +113,7 @@ fn both(line: &str) -> String {
 fn sample(flag: &Flag) -> &'static str {
     match (flag.name, flag.kind) {
         ("nfs", _) => "nas:/home:/home",
+        ("kind", _) => "mpijob",
         ("pvc", _) => "data:/data",
         ("priority-class", _) => "high",
         ("secret", _) => "login:/etc/login",
@@ -132,12 +156,18 @@ fn each_flag_stands_in_the_line_or_is_named() {
                 || flags::CLIENTS.contains(&flag.name)
                 // Alone it says nothing: it is the divisor of --cpu-quota. Files are read before.
                 || matches!(flag.name, "cpu-period" | "label-file");
+            let command = cli.command(workload(&with.form, cli));
             assert!(
                 !added.is_empty() || !said.is_empty() || is_silent,
-                "{word}: {}",
-                cli.command()
+                "{word}: {command}"
             );
-            let mut line = format!("  {:22}{}", cli.command(), added.join(" "));
+            // Each flag in a line of several nodes, too.
+            for several in ["--nodes 3", "--nodes 3 --kind mpijob"] {
+                if !matches!(flag.name, "nodes" | "kind") {
+                    rendered(&format!("{several} {named}{word} IMG"), cli);
+                }
+            }
+            let mut line = format!("  {command:21} {}", added.join(" "));
             for why in said {
                 write!(line, " ({why})").unwrap();
             }
@@ -160,6 +190,10 @@ fn whole_lines() {
          --mount type=bind,source=/a,target=/b,bind-propagation=rslave --tmpfs /t --mount type=tmpfs,target=/u img",
         "--tmpfs /t:size=2g,mode=1777 --mount type=tmpfs,target=/u,tmpfs-size=1g --priority-class mine \
          --secret-env KEY=login --secret-env A=b:c,d --nfs [::1]:/a:/b img",
+        "--name t --nodes 4 --gpus 8 --launcher torchrun img train.py",
+        "--name t --nodes 4 --kind mpijob --nproc-per-node 8 --gpus 8 -it img mpirun train",
+        "--name t --kind jobset --nodes 2 img",
+        "--name t --kind pytorchjob img",
         "-v /a,b:/c -v /d:/e:z -u ann --group-add video --security-opt no-new-privileges=false \
          --security-opt seccomp=unconfined --toleration a:Never -l team=ml -l bare img",
     ]
