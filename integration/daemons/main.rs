@@ -27,6 +27,7 @@ mod base;
 mod bring_up;
 mod buildkit;
 mod ci;
+mod conda;
 mod data;
 mod dev;
 mod diff;

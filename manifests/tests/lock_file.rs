@@ -5,7 +5,7 @@ mod support;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use mlbuild_manifests::lock::Pins;
+use mlbuild_manifests::lock::{PinnedConda, Pins};
 use mlbuild_manifests::{LockError, LockFile};
 use proptest::prelude::*;
 use support::{derived, digest, full, pinned, small};
@@ -82,6 +82,54 @@ fn a_pinned_compiler_is_read_back() {
     let path = folder.path().join("mlbuild.lock");
     std::fs::write(&path, lock.to_toml()).unwrap();
     assert_eq!(LockFile::load(&path).unwrap(), lock);
+}
+
+#[test]
+fn packages_of_conda_are_read_back_and_checked() {
+    let with = |change: &dyn Fn(&mut PinnedConda)| {
+        let mut package = PinnedConda {
+            name: "_libgcc_mutex".into(),
+            version: "1!0.1_2".into(),
+            build: "conda_forge".into(),
+            file: "_libgcc_mutex-1!0.1_2-conda_forge.tar.bz2".into(),
+            sha256: "0e".repeat(32),
+            size: 2562,
+            url: "https://h/c/linux-64/_libgcc_mutex-1!0.1_2-conda_forge.tar.bz2".into(),
+        };
+        change(&mut package);
+        let mut image = pinned("app");
+        let build = image.build.as_mut().unwrap();
+        let pins = build.platforms.get_mut("linux/amd64").unwrap();
+        pins.rattler.clone_from(&pins.uv);
+        pins.conda = vec![package];
+        let mut lock = LockFile::default();
+        lock.insert(image);
+        lock
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mlbuild.lock");
+    let lock = with(&|_| {});
+    std::fs::write(&path, lock.to_toml()).unwrap();
+    assert!(lock.to_toml().contains("\nversion = 4\n"));
+    assert_eq!(LockFile::load(&path).unwrap(), lock);
+    let refused = |change: &dyn Fn(&mut PinnedConda)| error(&with(change).to_toml());
+    let said = [
+        refused(&|package| package.file = "../x.conda".into()),
+        refused(&|package| package.build = "0; reboot".into()),
+        refused(&|package| package.url = "file:///etc/passwd".into()),
+        refused(&|package| package.url = "https://u:secret-1@h/a-1-0.conda".into()),
+        refused(&|package| package.url = "https://h/a-1-0.conda\n- x".into()),
+        refused(&|package| package.sha256 = "AB".into()),
+    ];
+    assert!(said.iter().all(|said| !said.contains("secret-1")));
+    insta::assert_snapshot!(said.join("\n"), @r#"
+    mlbuild.lock:5: app:pinned (target serve): `file` "../x.conda" can't be used
+    mlbuild.lock:5: app:pinned (target serve): `build` "0; reboot" can't be used
+    mlbuild.lock:5: app:pinned (target serve): a `url` is no address that packages come from
+    mlbuild.lock:5: app:pinned (target serve): a `url` is no address that packages come from
+    mlbuild.lock:5: app:pinned (target serve): a `url` is no address that packages come from
+    mlbuild.lock:5: app:pinned (target serve): `sha256` "AB" isn't 64 hexadecimal digits
+    "#);
 }
 
 #[test]
@@ -200,8 +248,8 @@ fn every_cut_is_noticed() {
 
 #[test]
 fn a_newer_format_is_told_even_if_nothing_else_of_it_is_known() {
-    insta::assert_snapshot!(error("# hello\nversion = 4 # new\n{{{\n"), @"mlbuild.lock:2: made by a newer mlbuild: format 4, and this version reads up to 3; update mlbuild");
-    insta::assert_snapshot!(error("version = 0\n# end of lock\n"), @"mlbuild.lock:1: `version` is 0; expected 1 to 3");
+    insta::assert_snapshot!(error("# hello\nversion = 5 # new\n{{{\n"), @"mlbuild.lock:2: made by a newer mlbuild: format 5, and this version reads up to 4; update mlbuild");
+    insta::assert_snapshot!(error("version = 0\n# end of lock\n"), @"mlbuild.lock:1: `version` is 0; expected 1 to 4");
     assert!(error("version = \"x\"\n# end of lock\n").starts_with("mlbuild.lock:1: invalid type"));
 }
 

@@ -337,5 +337,7 @@ fn components(contents: &Contents) -> Vec<Component> {
     });
     let python = contents.python.iter();
     let python = python.map(|(name, version)| component(PackageKind::Python, name, version));
-    apt.chain(python).collect()
+    let conda = contents.conda.iter();
+    let conda = conda.map(|(name, version)| component(PackageKind::Conda, name, version));
+    apt.chain(python).chain(conda).collect()
 }

@@ -109,6 +109,9 @@ pub struct ImageConfig {
     /// The oldest machine that the image has to run on.
     #[serde(default)]
     pub target: TargetSpec,
+    /// Whether what conda's files ask for comes from conda's channels; unset: where neither the package index nor
+    /// Debian has one of them.
+    pub conda: Option<bool>,
     /// Debian packages.
     #[serde(default)]
     pub apt: Vec<AptPackage>,

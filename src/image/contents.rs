@@ -28,6 +28,8 @@ pub struct Contents {
     pub apt: BTreeMap<String, String>,
     /// Version of each Python distribution, by normalized name.
     pub python: BTreeMap<String, String>,
+    /// Version of each package of conda, by name.
+    pub conda: BTreeMap<String, String>,
     /// Its accounts, in the order of `/etc/passwd`.
     pub accounts: Vec<Account>,
     /// What the distribution calls itself: `debian`.
@@ -53,6 +55,7 @@ pub struct Account {
 enum Told {
     Apt(Versions),
     Python(String, String),
+    Conda(String, String),
     Accounts(Vec<Account>),
     Distribution(String),
 }
@@ -118,6 +121,8 @@ impl Files {
             }
         } else if path.as_bytes().starts_with(b"var/lib/dpkg/") {
             Told::Apt(installed::status(&text))
+        } else if let Some((name, version)) = installed::conda(path) {
+            Told::Conda(name, version)
         } else if let Some((name, version)) = installed::metadata(&text) {
             Told::Python(name, version)
         } else {
@@ -133,6 +138,9 @@ impl Files {
                 Told::Apt(versions) => contents.apt.extend(versions),
                 Told::Python(name, version) => {
                     contents.python.insert(name, version);
+                }
+                Told::Conda(name, version) => {
+                    contents.conda.insert(name, version);
                 }
                 Told::Accounts(accounts) => contents.accounts = accounts,
                 Told::Distribution(name) => contents.distribution = Some(name),

@@ -27,6 +27,7 @@ pub(super) fn keeps(path: &EntryPath) -> usize {
     match (is_status, is_python) {
         (true, _) => MAX_STATUS,
         (_, true) => MAX_METADATA,
+        _ if conda(path).is_some() => 1,
         _ => 0,
     }
 }
@@ -50,6 +51,18 @@ pub(super) fn status(text: &str) -> Versions {
         }
     }
     found
+}
+
+/// Name and version of a package of conda, as the file says by its name that lists what it installed.
+pub(super) fn conda(path: &EntryPath) -> Option<(String, String)> {
+    let path = std::str::from_utf8(path.as_bytes()).ok()?;
+    let (folder, name) = path.rsplit_once('/')?;
+    let stem = name
+        .strip_suffix(".json")
+        .filter(|_| folder.ends_with("/conda-meta"))?;
+    let mut parts = stem.rsplitn(3, '-');
+    let (_build, version, name) = (parts.next()?, parts.next()?, parts.next()?);
+    Some((name.to_owned(), version.to_owned()))
 }
 
 /// Normalized name and version of a Python distribution.

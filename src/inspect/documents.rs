@@ -136,6 +136,7 @@ fn take(
             python: python
                 .map(|p| (p.name.clone(), p.version.clone()))
                 .collect(),
+            conda: BTreeMap::new(),
         }
     });
 }

@@ -129,6 +129,9 @@ pub struct PackageFacts {
     pub apt: BTreeMap<String, String>,
     /// Python packages: name and version.
     pub python: BTreeMap<String, String>,
+    /// Packages of conda's channels: name and version.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub conda: BTreeMap<String, String>,
 }
 
 /// A run of the image.
@@ -187,6 +190,7 @@ impl InspectReport {
             from: "layers",
             apt: contents.apt,
             python: contents.python,
+            conda: contents.conda,
         });
         self.accounts = Some(contents.accounts);
     }

@@ -73,8 +73,15 @@ pub struct PinnedPackages {
     pub apt: usize,
     /// Python packages.
     pub python: usize,
+    /// Packages of conda's channels.
+    #[serde(skip_serializing_if = "is_none")]
+    pub conda: usize,
     /// The size of all of them.
     pub bytes: u64,
+}
+
+fn is_none(count: &usize) -> bool {
+    *count == 0
 }
 
 /// Pins the packages of an image. With a lock that must not change nothing is resolved: it says
@@ -163,6 +170,7 @@ fn outcome(settings: &ImageSettings, lock: String, build: LockedBuild) -> LockOu
         let pinned = PinnedPackages {
             apt: pins.apt.len(),
             python: pins.python_packages.len(),
+            conda: pins.conda.len(),
             bytes: pins.files().map(|(_, size)| size).sum(),
         };
         (platform.clone(), pinned)
@@ -180,8 +188,12 @@ fn outcome(settings: &ImageSettings, lock: String, build: LockedBuild) -> LockOu
 
 fn tell(outcome: &LockOutcome, key: &ImageKey, reporter: &dyn Reporter) {
     for (platform, pinned) in &outcome.platforms {
+        let conda = match pinned.conda {
+            0 => String::new(),
+            count => format!("{count} of conda's, "),
+        };
         reporter.note(format!(
-            "{key} for {platform}: {} Debian and {} Python packages, {} MB",
+            "{key} for {platform}: {conda}{} Debian and {} Python packages, {} MB",
             pinned.apt,
             pinned.python,
             pinned.bytes.div_ceil(1_000_000)

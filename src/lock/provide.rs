@@ -179,6 +179,21 @@ async fn fetch(
             apt.push_str(&format!("{} {} {}\n", deb.file(), deb.path, deb.sha256));
         }
     }
+    // Packages of the package index are looked for by conda's own Python, where it has one.
+    let python_is_condas = python_lacks && pins.conda.iter().any(|p| p.name == "python");
+    let rattler_lacks = pins.rattler.iter().any(|f| lacks(&f.sha256, f.size));
+    let mut conda = String::new();
+    for package in &pins.conda {
+        if python_is_condas || rattler_lacks || lacks(&package.sha256, package.size) {
+            conda.push_str(&format!("sha256:{} - {}\n", package.sha256, package.url));
+        }
+    }
+    let rattler = pins.rattler.iter().map(|file| {
+        format!(
+            "py-rattler=={} --hash=sha256:{}\n",
+            file.version, file.sha256
+        )
+    });
     let mut python = String::new();
     for file in pins.python_files().filter(|f| lacks(&f.sha256, f.size)) {
         let is_uv = pins.uv.as_ref() == Some(file);
@@ -191,15 +206,15 @@ async fn fetch(
             file.name, file.version, file.sha256
         ));
     }
-    let answer = question
-        .ask(
-            builder,
-            &[
-                ("apt.pins", apt.into_bytes()),
-                ("python.pins", python.into_bytes()),
-            ],
-        )
-        .await?;
+    let mut more = vec![
+        ("apt.pins", apt.into_bytes()),
+        ("python.pins", python.into_bytes()),
+    ];
+    if !pins.conda.is_empty() {
+        more.push(("rattler.txt", rattler.collect::<String>().into_bytes()));
+        more.push(("conda.pins", conda.into_bytes()));
+    }
+    let answer = question.ask(builder, &more).await?;
     let gone = read_fetched(answer.path(), pins, &store)?;
     if gone.is_empty() {
         Ok(())

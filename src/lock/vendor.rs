@@ -23,8 +23,11 @@ const PACKAGE: &str = "application/vnd.mlbuild.package.v1";
 fn files(pins: &Pins) -> impl Iterator<Item = (String, &str, u64)> {
     let debs = pins.apt.iter();
     let debs = debs.map(|deb| (deb.file(), deb.sha256.as_str(), deb.size));
-    let python = pins.python_files();
-    debs.chain(python.map(|file| (file.file.clone(), file.sha256.as_str(), file.size)))
+    let python = pins.python_files().chain(&pins.rattler);
+    let python = python.map(|file| (file.file.clone(), file.sha256.as_str(), file.size));
+    let conda = pins.conda.iter();
+    let conda = conda.map(|file| (file.file.clone(), file.sha256.as_str(), file.size));
+    debs.chain(python).chain(conda)
 }
 
 /// Pushes the packages, which are in the store; gives the digest of what names them. The same

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use mlbuild_manifests::lock::{PinnedDeb, PinnedFile, Pins};
+use mlbuild_manifests::lock::{PinnedConda, PinnedDeb, PinnedFile, Pins};
 
 use super::deb;
 use super::folder::AnswerFolder;
@@ -67,6 +67,12 @@ pub fn read_answer(
         match kind.as_str() {
             "uv" => answer.pins.uv = Some(pinned),
             _ => answer.pins.python_packages.push(pinned),
+        }
+    }
+    for row in reader.table("conda.tsv")? {
+        match row.columns.first().map(String::as_str) {
+            Some("py-rattler") => answer.pins.rattler = Some(reader.rattler(&row)?),
+            _ => answer.pins.conda.push(reader.conda(&row)?),
         }
     }
     answer.pins.check().map_err(|why| StoreError::Pins {
@@ -181,6 +187,53 @@ impl Reader<'_> {
     }
 }
 
+impl Reader<'_> {
+    /// A package of a channel of conda's.
+    fn conda(&self, row: &Row) -> Result<PinnedConda, StoreError> {
+        let [name, version, build, file, sha256, size, url] = &row.columns[..] else {
+            return Err(self.damaged(row, "it hasn't seven columns"));
+        };
+        if !is_file_name(file, &[".conda", ".tar.bz2"]) {
+            return Err(self.damaged(row, "its file is no package of conda"));
+        }
+        let content = self.folder.file(&format!("conda/pkgs/{file}"))?;
+        let (_, found) = self.store.take(file, content, Some(sha256))?;
+        if size.parse() != Ok(found) {
+            return Err(self.damaged(row, "its file has another size"));
+        }
+        Ok(PinnedConda {
+            name: name.clone(),
+            version: version.clone(),
+            build: build.clone(),
+            file: file.clone(),
+            sha256: sha256.clone(),
+            size: found,
+            url: url.clone(),
+        })
+    }
+
+    /// The wheel that lays them out.
+    fn rattler(&self, row: &Row) -> Result<PinnedFile, StoreError> {
+        let [name, version, file] = &row.columns[..] else {
+            return Err(self.damaged(row, "it hasn't three columns"));
+        };
+        if !is_file_name(file, &[".whl"]) {
+            return Err(self.damaged(row, "its file is no wheel"));
+        }
+        let content = self.folder.file(&format!("conda/rattler/{file}"))?;
+        let (sha256, size) = self.store.take(file, content, None)?;
+        Ok(PinnedFile {
+            name: name.clone(),
+            version: version.clone(),
+            file: file.clone(),
+            sha256,
+            size,
+            source: false,
+            build_only: false,
+        })
+    }
+}
+
 /// Endings of what Python installs: wheels, and source packages as PEP 527 and older ones have them.
 const PYTHON_FILES: [&str; 5] = [".whl", ".tar.gz", ".zip", ".tar.bz2", ".tar.xz"];
 
@@ -211,6 +264,14 @@ pub fn read_fetched(folder: &Path, pins: &Pins, store: &Store) -> Result<Vec<Str
             take(&format!("{part}/{}", file.file), &file.file, &file.sha256)?;
         }
     }
+    for package in &pins.conda {
+        let place = format!("conda/pkgs/{}", package.file);
+        take(&place, &package.file, &package.sha256)?;
+    }
+    if let Some(file) = &pins.rattler {
+        let place = format!("conda/rattler/{}", file.file);
+        take(&place, &file.file, &file.sha256)?;
+    }
     let text = folder.text("missing")?;
     let mut gone = Vec::new();
     for line in text.lines() {
@@ -218,11 +279,19 @@ pub fn read_fetched(folder: &Path, pins: &Pins, store: &Store) -> Result<Vec<Str
             gone.push(line.to_owned());
             continue;
         };
-        let named = |f: &&PinnedFile| format!("{} {}", f.name, f.version) == name;
-        if let Some(file) = pins.python_files().find(named) {
+        let python = pins
+            .python_files()
+            .map(|f| (&f.name, &f.version, &f.file, &f.sha256));
+        let conda = pins
+            .conda
+            .iter()
+            .map(|f| (&f.name, &f.version, &f.file, &f.sha256));
+        let mut files = python.chain(conda);
+        let named = files.find(|(of, version, ..)| format!("{of} {version}") == name);
+        if let Some((_, _, file, sha256)) = named {
             return Err(StoreError::Refused(Refused {
-                name: file.file.clone(),
-                pinned: file.sha256.clone(),
+                name: file.clone(),
+                pinned: sha256.clone(),
                 found: found.to_owned(),
             }));
         }
@@ -253,6 +322,7 @@ mod tests {
             "apt.tsv",
             "build.tsv",
             "python.tsv",
+            "conda.tsv",
         ] {
             let text = tables.iter().find(|(name, _)| *name == table);
             std::fs::write(folder.join(table), text.map_or("", |(_, text)| text)).unwrap();
@@ -325,6 +395,20 @@ mod tests {
             deb("-x.deb"),
             deb("x.whl"),
             ("requested", "-oDPkg::Pre-Invoke::=id\n".to_owned()),
+            (
+                "conda.tsv",
+                format!("x\t1\t0\t../x.conda\t{zeros}\t1\thttps://h/x-1-0.conda"),
+            ),
+            (
+                "conda.tsv",
+                format!("x\t1\t0\tx-1-0.conda\t{zeros}\t1\tfile:///x-1-0.conda"),
+            ),
+            (
+                "conda.tsv",
+                format!("x\t1\t0\tx-1-0.zip\t{zeros}\t1\thttps://h/x-1-0.zip"),
+            ),
+            ("conda.tsv", "py-rattler\t1\t../x.whl".to_owned()),
+            ("conda.tsv", "x\t1".to_owned()),
             ("build_requested", "--purge\n".to_owned()),
         ] {
             let (place, read) = answer(

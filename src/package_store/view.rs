@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use mlbuild_manifests::atomic::workshop;
-use mlbuild_manifests::lock::{PinnedFile, Pins};
+use mlbuild_manifests::lock::{PinnedConda, PinnedFile, Pins};
 use sha2::{Digest as _, Sha256};
 
 use super::store::{Store, StoreError};
@@ -57,6 +57,20 @@ impl View {
                 file.size,
             );
         }
+        if let Some(file) = &pins.rattler {
+            add(
+                format!("conda/rattler/{}", file.file),
+                &file.sha256,
+                file.size,
+            );
+        }
+        for package in &pins.conda {
+            add(
+                format!("conda/pkgs/{}", package.file),
+                &package.sha256,
+                package.size,
+            );
+        }
         let requested = pins.requested.join(" ");
         let list = |is_of: &dyn Fn(&PinnedFile) -> bool| {
             let files = pins.python_packages.iter().filter(|file| is_of(file));
@@ -72,6 +86,17 @@ impl View {
             files.insert("build/requested".into(), Entry::Text(for_builds));
             files.insert("python/sources.txt".into(), list(&|file| file.source));
             files.insert("python/builders.txt".into(), list(&|file| file.build_only));
+        }
+        if !pins.conda.is_empty() {
+            let line = |p: &PinnedConda| {
+                let (size, url) = (p.size, &p.url);
+                format!(
+                    "{}\t{}\t{}\t{}\t{}\t{size}\t{url}\n",
+                    p.name, p.version, p.build, p.file, p.sha256
+                )
+            };
+            let lines = pins.conda.iter().map(line).collect();
+            files.insert("conda/conda.tsv".into(), Entry::Text(lines));
         }
         let mut hash = Sha256::new();
         for (path, entry) in &files {
@@ -135,7 +160,13 @@ impl View {
             .tempdir_in(workshop(&self.store.views()))
             .map_err(&fail)?;
         let inside = new.path().join("files");
-        for empty in ["apt/debs", "build/debs", "python/uv", "python/wheels"] {
+        let folders = ["apt/debs", "build/debs", "python/uv", "python/wheels"];
+        let of_conda = ["conda/pkgs", "conda/rattler"];
+        let has_conda = self.files.contains_key("conda/conda.tsv");
+        for empty in folders
+            .into_iter()
+            .chain(of_conda.into_iter().filter(|_| has_conda))
+        {
             std::fs::create_dir_all(inside.join(empty)).map_err(&fail)?;
         }
         for (path, entry) in &self.files {
@@ -198,7 +229,7 @@ fn link(from: &Path, to: &Path) -> io::Result<()> {
     })
 }
 
-/// True unless a path is `apt/FILE`, `apt/debs/FILE` or the same of builds and Python. Pins that were checked
+/// True unless a path is `apt/FILE`, `apt/debs/FILE` or the same of builds, Python and conda. Pins that were checked
 /// give no other.
 fn leads_out(path: &str) -> bool {
     let mut parts = path.split('/');

@@ -165,6 +165,9 @@ impl List<'_> {
 
     fn python(&mut self, decided: &Decided) {
         let Some(version) = &decided.python else {
+            if let Some(conda) = &decided.origins.conda {
+                return self.add("Python", "as conda solves it", conda.text.clone());
+            }
             return self.add("Python", "the base's own", "no version is asked for");
         };
         let given = self.request.python.is_some();
@@ -179,8 +182,21 @@ impl List<'_> {
         self.add("Python", version, from);
     }
 
+    fn conda(&mut self, decided: &Decided) {
+        let Some(conda) = &decided.origins.conda else {
+            return;
+        };
+        let is_given = self.request.conda.is_some();
+        let from = self.of("conda", is_given, &["conda"], &conda.origin);
+        self.add("conda", &conda.text, from);
+        for channel in &decided.origins.channels {
+            self.add("channel", &channel.text, channel.origin.clone());
+        }
+    }
+
     fn packages(&mut self, spec: &ImageSpec, decided: &Decided) {
         let request = self.request;
+        self.conda(decided);
         let Some(installer) = decided.installer else {
             return;
         };

@@ -85,6 +85,8 @@ pub fn check_request(request: &PackageRequest) -> Result<(), String> {
         "its packages go into the base's own Python"
     } else if request.by_pip {
         "pip is to resolve them"
+    } else if !request.conda.is_empty() {
+        "packages of conda's channels are asked for"
     } else if !request.apt.is_empty() {
         "Debian packages are asked for"
     } else if request.compiles || !request.builders.is_empty() {

@@ -67,6 +67,8 @@ pub struct BuildRequest {
     pub groups: Vec<String>,
     /// Python packages, as in a requirements file.
     pub packages: Vec<String>,
+    /// Whether what conda's files ask for comes from conda's channels; unset: as `mlbuild.toml` has it.
+    pub conda: Option<bool>,
     /// Debian packages.
     pub apt: Vec<String>,
     /// Commands that root runs after the packages, while the image is made.

@@ -60,6 +60,7 @@ pub(super) fn resolve(
             let choice = Choice {
                 extras: &extras,
                 groups: &groups,
+                conda: request.conda.or(image.conda),
             };
             detect_chosen(path, choice)
         }
@@ -179,6 +180,7 @@ fn lone_dockerfile(
         || request.uid.is_some()
         || request.always_compose
         || request.gui
+        || request.conda.is_some()
         || !request.requirements.is_empty()
         || !request.extras.is_empty()
         || !request.groups.is_empty()
@@ -305,6 +307,7 @@ fn from_config(image: &ImageConfig, template: TemplateName) -> ImageSpec {
             torch_backend: image.torch_backend.clone(),
             ..PythonSpec::default()
         },
+        conda: image.conda,
         apt: image.apt.clone(),
         run: image.run.clone(),
         gui: image.gui.unwrap_or(false),
@@ -334,6 +337,7 @@ fn apply_request(
     if request.gpu.is_some() {
         spec.gpu = request.gpu;
     }
+    spec.conda = request.conda.or(spec.conda);
     if let Some(version) = &request.cuda {
         spec.cuda = Some(parse(Place::Request("cuda"), version)?);
     }

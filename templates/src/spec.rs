@@ -35,6 +35,10 @@ pub struct ImageSpec {
     pub target: TargetSpec,
     /// Python and its packages.
     pub python: PythonSpec,
+    /// Whether what conda's files ask for comes from conda's channels; where absent, where neither the package
+    /// index nor the distribution has one of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub conda: Option<bool>,
     /// Packages of the distribution, installed by apt.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub apt: Vec<AptPackage>,
@@ -87,6 +91,7 @@ impl Default for ImageSpec {
             cuda: None,
             target: TargetSpec::default(),
             python: PythonSpec::default(),
+            conda: None,
             apt: Vec::new(),
             run: Vec::new(),
             gui: false,

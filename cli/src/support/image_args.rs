@@ -92,6 +92,9 @@ pub struct ComposeArgs {
     /// Python package, as in a requirements file (repeatable).
     #[arg(long = "package", value_name = "REQUIREMENT")]
     pub packages: Vec<String>,
+    /// Take conda's packages from its channels, as environment.yml, pixi.toml or a lock of them names them.
+    #[arg(long)]
+    pub conda: bool,
     /// Debian package (repeatable, or separated by commas).
     #[arg(long, value_name = "PACKAGE", value_delimiter = ',')]
     pub apt: Vec<String>,

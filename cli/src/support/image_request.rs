@@ -50,6 +50,7 @@ impl ImageArgs {
             extras: what.extras.clone(),
             groups: what.groups.clone(),
             packages: what.packages.clone(),
+            conda: what.conda.then_some(true),
             apt: what.apt.clone(),
             run: what.run.clone(),
             env: what.env.clone(),

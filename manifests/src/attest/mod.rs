@@ -51,6 +51,8 @@ pub enum PackageKind {
     },
     /// Python's.
     Python,
+    /// Of a channel of conda's.
+    Conda,
 }
 
 impl Component {
@@ -67,6 +69,7 @@ impl Component {
                 )
             }
             PackageKind::Python => format!("pkg:pypi/{name}@{version}"),
+            PackageKind::Conda => format!("pkg:conda/{name}@{version}"),
         }
     }
 
@@ -75,6 +78,7 @@ impl Component {
         let kind = match &self.kind {
             PackageKind::Debian { arch } => format!("deb-{arch}"),
             PackageKind::Python => "python".to_owned(),
+            PackageKind::Conda => "conda".to_owned(),
         };
         let plain = |c: char| match c {
             c if c.is_ascii_alphanumeric() || c == '.' => c,

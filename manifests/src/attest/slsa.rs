@@ -106,13 +106,22 @@ pub(super) fn components(pins: &Pins) -> Vec<Component> {
         version: deb.version.clone(),
         sha256: Some(deb.sha256.clone()),
     });
-    let python = pins.python_files().map(|file| Component {
-        kind: PackageKind::Python,
-        name: file.name.clone(),
-        version: file.version.clone(),
-        sha256: Some(file.sha256.clone()),
+    let python = pins
+        .python_files()
+        .chain(&pins.rattler)
+        .map(|file| Component {
+            kind: PackageKind::Python,
+            name: file.name.clone(),
+            version: file.version.clone(),
+            sha256: Some(file.sha256.clone()),
+        });
+    let conda = pins.conda.iter().map(|package| Component {
+        kind: PackageKind::Conda,
+        name: package.name.clone(),
+        version: package.version.clone(),
+        sha256: Some(package.sha256.clone()),
     });
-    debs.chain(python).collect()
+    debs.chain(python).chain(conda).collect()
 }
 
 /// Gives each component the hash of the file that it is pinned to.

@@ -73,6 +73,32 @@ pub struct Pins {
     /// Python packages.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub python_packages: Vec<PinnedFile>,
+    /// The wheel of py-rattler, which lays out conda's packages and doesn't stay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rattler: Option<PinnedFile>,
+    /// Packages of conda's channels.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conda: Vec<PinnedConda>,
+}
+
+/// A package of a channel of conda's.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PinnedConda {
+    /// Name of the package.
+    pub name: String,
+    /// Version.
+    pub version: String,
+    /// Which build of the version it is.
+    pub build: String,
+    /// Name of the file.
+    pub file: String,
+    /// Its hash, hex.
+    pub sha256: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Where it lies.
+    pub url: String,
 }
 
 /// A Debian package.
@@ -139,7 +165,10 @@ impl Pins {
     /// Hash and size of every file, in the lock's order.
     pub fn files(&self) -> impl Iterator<Item = (&str, u64)> {
         let debs = self.apt.iter().map(|deb| (deb.sha256.as_str(), deb.size));
-        debs.chain(self.python_files().map(|f| (f.sha256.as_str(), f.size)))
+        let python = self.python_files().chain(&self.rattler);
+        let python = python.map(|f| (f.sha256.as_str(), f.size));
+        let conda = self.conda.iter().map(|f| (f.sha256.as_str(), f.size));
+        debs.chain(python).chain(conda)
     }
 }
 
@@ -215,11 +244,19 @@ impl Pins {
         for name in &self.layers {
             word("layers", name)?;
         }
-        for file in self.python_files() {
+        for file in self.python_files().chain(&self.rattler) {
             word("name", &file.name)?;
             word("version", &file.version)?;
             word("file", &file.file)?;
             hash(&file.sha256)?;
+        }
+        for package in &self.conda {
+            word("name", &package.name)?;
+            word("version", &package.version)?;
+            word("build", &package.build)?;
+            word("file", &package.file)?;
+            hash(&package.sha256)?;
+            address(&package.url)?;
         }
         Ok(())
     }
@@ -233,6 +270,21 @@ fn word(key: &str, value: &str) -> Result<(), String> {
         return Ok(());
     }
     Err(format!("`{key}` {value:?} can't be used"))
+}
+
+/// An address that a build fetches from, without a log-in.
+fn address(value: &str) -> Result<(), String> {
+    let is_plain = |c: char| c.is_ascii_graphic() && !"\"'<>\\`".contains(c);
+    let rest = ["https://", "http://"]
+        .iter()
+        .find_map(|scheme| value.strip_prefix(scheme));
+    let host = rest.and_then(|rest| rest.split('/').next());
+    match host {
+        Some(host) if !host.is_empty() && !host.contains('@') && value.chars().all(is_plain) => {
+            Ok(())
+        }
+        _ => Err("a `url` is no address that packages come from".to_owned()),
+    }
 }
 
 fn hash(value: &str) -> Result<(), String> {

@@ -34,7 +34,7 @@ use std::path::Path;
 
 use oci_spec::image::Digest;
 
-pub use build::{ASSEMBLE, LockedBuild, PinnedDeb, PinnedFile, Pins};
+pub use build::{ASSEMBLE, LockedBuild, PinnedConda, PinnedDeb, PinnedFile, Pins};
 pub use entry::{
     AptPackage, Builder, Derived, ImageKey, Inputs, LockedBase, LockedImage, LockedLayer,
     LockedPackages, LockedPlatform, PublishedImage, PythonPackage,
@@ -44,7 +44,7 @@ pub use error::LockError;
 /// The lock file's usual name.
 pub const FILE_NAME: &str = "mlbuild.lock";
 /// The newest format that this version reads and writes.
-pub const FORMAT_VERSION: u32 = 3;
+pub const FORMAT_VERSION: u32 = 4;
 
 /// The lock file in memory.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use oci_spec::image::Digest;
 
-use super::{LockFile, LockedBuild, LockedImage, LockedLayer, LockedPlatform, PinnedFile, Pins};
+use super::{
+    LockFile, LockedBuild, LockedImage, LockedLayer, LockedPlatform, PinnedConda, PinnedFile, Pins,
+};
 use crate::digest::sha256;
 use crate::toml_text::{TomlText, bare_or_quoted, inline, quoted};
 
@@ -31,7 +33,14 @@ pub(super) fn to_toml(lock: &LockFile) -> String {
 /// The lowest format that holds what the lock says: older readers then still read it.
 fn version(lock: &LockFile) -> u32 {
     let any = |is: fn(&LockedImage) -> bool| lock.images.values().any(is);
-    if any(|image| image.build.is_some()) {
+    let has_conda = |build: &LockedBuild| build.platforms.values().any(|p| !p.conda.is_empty());
+    let mut builds = lock
+        .images
+        .values()
+        .filter_map(|image| image.build.as_ref());
+    if builds.any(has_conda) {
+        4
+    } else if any(|image| image.build.is_some()) {
         3
     } else if any(|image| image.derived.is_some()) {
         2
@@ -68,6 +77,7 @@ pub(super) fn normalized(mut image: LockedImage) -> LockedImage {
         pins.build_requested.dedup();
         pins.apt.sort();
         pins.python_packages.sort();
+        pins.conda.sort();
     }
     image
 }
@@ -253,6 +263,24 @@ fn pins_lines(out: &mut TomlText, pins: &Pins) {
             pins.python_packages.iter().map(file_line),
         );
     }
+    if let Some(rattler) = &pins.rattler {
+        out.plain("rattler", file_line(rattler));
+    }
+    if !pins.conda.is_empty() {
+        out.list("conda", pins.conda.iter().map(conda_line));
+    }
+}
+
+fn conda_line(package: &PinnedConda) -> String {
+    inline(&[
+        ("name", quoted(&package.name)),
+        ("version", quoted(&package.version)),
+        ("build", quoted(&package.build)),
+        ("file", quoted(&package.file)),
+        ("sha256", quoted(&package.sha256)),
+        ("size", package.size.to_string()),
+        ("url", quoted(&package.url)),
+    ])
 }
 
 fn file_line(file: &PinnedFile) -> String {

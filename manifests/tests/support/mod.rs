@@ -135,6 +135,8 @@ pub fn pinned(name: &str) -> LockedImage {
         }],
         layers: Vec::new(),
         python_packages: vec![file("old", "0c", true), file("six", "0d", false)],
+        rattler: None,
+        conda: Vec::new(),
     };
     LockedImage {
         tag: Some("pinned".to_owned()),

@@ -159,6 +159,12 @@ impl Assembling<'_> {
                 first.name
             ));
         }
+        if let Some(first) = pins.conda.first() {
+            return Err(format!(
+                "{} of conda's channels has to be laid out",
+                first.name
+            ));
+        }
         match pins.python_packages.iter().find(|file| file.source) {
             Some(file) => Err(format!(
                 "{} is a source archive, which has to be built",

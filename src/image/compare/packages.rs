@@ -15,6 +15,7 @@ pub(super) struct Packages {
     /// By the file that names them; `None` in a file that only others tell.
     apt: BTreeMap<EntryPath, Versions>,
     python: BTreeMap<EntryPath, (String, String)>,
+    conda: BTreeMap<EntryPath, (String, String)>,
 }
 
 impl Packages {
@@ -23,6 +24,8 @@ impl Packages {
         let text = String::from_utf8_lossy(start);
         if path.as_bytes().starts_with(b"var/lib/dpkg/") {
             self.apt.insert(path.clone(), installed::status(&text));
+        } else if let Some(package) = installed::conda(path) {
+            self.conda.insert(path.clone(), package);
         } else if let Some(package) = installed::metadata(&text) {
             self.python.insert(path.clone(), package);
         }
@@ -30,13 +33,15 @@ impl Packages {
 
     /// True for a file that says something.
     pub(super) fn has(&self, path: &EntryPath) -> bool {
-        self.apt.contains_key(path) || self.python.contains_key(path)
+        let (apt, python) = (&self.apt, &self.python);
+        apt.contains_key(path) || python.contains_key(path) || self.conda.contains_key(path)
     }
 
     /// Keeps what the files say that are still there.
     pub(super) fn keep(&mut self, there: &BTreeSet<EntryPath>) {
         self.apt.retain(|path, _| there.contains(path));
         self.python.retain(|path, _| there.contains(path));
+        self.conda.retain(|path, _| there.contains(path));
     }
 }
 
@@ -45,6 +50,7 @@ impl Packages {
 pub(super) struct Found {
     apt: BTreeMap<EntryPath, Versions>,
     python: Versions,
+    conda: Versions,
 }
 
 /// Adds what a group's layers have; called from the lowest to the topmost.
@@ -55,6 +61,7 @@ pub(super) fn add(apt: &mut Pair<Found>, python: &mut Pair<Found>, group: Pair<P
     ] {
         found.apt.extend(packages.apt);
         others.python.extend(packages.python.into_values());
+        others.conda.extend(packages.conda.into_values());
     }
 }
 
@@ -115,6 +122,8 @@ pub(super) fn differences(apt: &Pair<Found>, python: &Pair<Found>) -> Vec<Packag
     let mut found = between("apt", &all(&apt.first), &all(&apt.second));
     let (a, b) = (&python.first.python, &python.second.python);
     found.extend(between("python", a, b));
+    let (a, b) = (&python.first.conda, &python.second.conda);
+    found.extend(between("conda", a, b));
     found
 }
 

@@ -8,13 +8,15 @@
 #   wheels/, python.tsv  Python packages: kind, name, version, file, sha256
 #   requested, facts     what apt is asked for; versions of Python and pip, and whether no library is lacking
 #   build.tsv, build_requested   the same for the stage that compiles, where anything is compiled
+#   conda/, conda.tsv    packages of conda's channels: name, version, build, file, sha256, size, address; and the
+#                        py-rattler that lays them out: name, version, file
 #   missing              what no source has any more
 set -eu
 umask 022
 out=/mlbuild-out
 mkdir -p $out/debs/partial $out/wheels $out/uv
 : > $out/apt.tsv; : > $out/python.tsv; : > $out/facts; : > $out/missing; : > $out/requested
-: > $out/build.tsv; : > $out/build_requested
+: > $out/build.tsv; : > $out/build_requested; : > $out/conda.tsv
 # shellcheck source=/dev/null
 . /mlbuild/settings
 
@@ -30,11 +32,51 @@ fi
 
 say() { echo "mlbuild: $*" >&2; }
 
+if [ -f /run/secrets/mlbuild-ca ]; then
+    for name in SSL_CERT_FILE PIP_CERT REQUESTS_CA_BUNDLE CURL_CA_BUNDLE GIT_SSL_CAINFO; do export "$name=/run/secrets/mlbuild-ca"; done
+fi
+if [ -f /run/secrets/mlbuild-pip-conf ]; then export PIP_CONFIG_FILE=/run/secrets/mlbuild-pip-conf; fi
+if [ -f /run/secrets/mlbuild-uv-conf ]; then export UV_CONFIG_FILE=/run/secrets/mlbuild-uv-conf; fi
+export HOME=/root PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore UV_PYTHON_DOWNLOADS=never UV_HTTP_RETRIES=8 PYTHONDONTWRITEBYTECODE=1
+
+# Packages of conda's channels: found, or fetched where they are pinned, and laid out, so that Python's resolver runs
+# in the image as it will be.
+conda() { PYTHONPATH=/tmp/rattler python3 /mlbuild/conda.py "$@"; }
+
+conda_packages() {
+    if ! python3 -c 'import sys, pip; sys.exit(sys.version_info < (3, 10))' 2> /dev/null; then
+        say "conda's packages are laid out by Python 3.10 or newer with pip, which this base lacks: choose a base of python:3.12-slim-bookworm"
+        exit 1
+    fi
+    mkdir -p $out/conda/pkgs $out/conda/rattler
+    python3 -m pip download -q --no-deps --require-hashes -d $out/conda/rattler -r /mlbuild/rattler.txt
+    python3 -m zipfile -e $out/conda/rattler/*.whl /tmp/rattler
+    if [ -e /mlbuild/conda.pins ]; then
+        cp /mlbuild/conda.pins $out/conda/found
+        conda fetch $out/conda $out/missing
+    else
+        conda find /mlbuild/conda.request $out/conda
+        conda fetch $out/conda
+    fi
+    version=$(sed -E 's/.*==([^ ]+) .*/\1/' /mlbuild/rattler.txt)
+    printf 'py-rattler\t%s\t%s\n' "$version" "$(basename $out/conda/rattler/*.whl)" > $out/conda.tsv
+    cat $out/conda/conda.tsv >> $out/conda.tsv
+    # Where packages of the index are all here there is nothing to resolve.
+    if [ -e /mlbuild/python.pins ] && [ ! -s /mlbuild/python.pins ]; then return; fi
+    if [ -s $out/missing ] || [ -z "$ENVIRONMENT" ]; then return; fi
+    conda install $out/conda /opt/conda pip plain
+    conda_path=/opt/conda/bin:
+}
+
+# Not before the distribution's packages are installed, whose scripts call its own programs.
+conda_path=
+if [ -s /mlbuild/conda.pins ] || { [ -s /mlbuild/conda.request ] && [ ! -e /mlbuild/conda.pins ]; }; then conda_packages; fi
+
 packages=$APT
 python=python3
 case $ENVIRONMENT in
     venv) python3 -c 'import ensurepip, venv' > /dev/null 2>&1 || packages="$packages python3 python3-venv" ;;
-    base) python3 -m pip --version > /dev/null 2>&1 || packages="$packages python3 python3-pip" ;;
+    base) PATH="$conda_path$PATH" python3 -m pip --version > /dev/null 2>&1 || packages="$packages python3 python3-pip" ;;
 esac
 packages=$(echo $packages | tr ' ' '\n' | sort -u | tr '\n' ' ')
 
@@ -140,12 +182,7 @@ fi
 rm -rf $out/debs/partial
 
 if [ -n "$ENVIRONMENT" ] && [ ! -s $out/missing ]; then
-    if [ -f /run/secrets/mlbuild-ca ]; then
-        for name in SSL_CERT_FILE PIP_CERT REQUESTS_CA_BUNDLE CURL_CA_BUNDLE GIT_SSL_CAINFO; do export "$name=/run/secrets/mlbuild-ca"; done
-    fi
-    if [ -f /run/secrets/mlbuild-pip-conf ]; then export PIP_CONFIG_FILE=/run/secrets/mlbuild-pip-conf; fi
-    if [ -f /run/secrets/mlbuild-uv-conf ]; then export UV_CONFIG_FILE=/run/secrets/mlbuild-uv-conf; fi
-    export HOME=/root PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore UV_PYTHON_DOWNLOADS=never UV_HTTP_RETRIES=8 PYTHONDONTWRITEBYTECODE=1
+    export PATH="$conda_path$PATH"
     if [ -n "$PYTHON_VERSION" ]; then
         found=$(python3 -c 'import platform; print(platform.python_version())')
         case "$found." in "$PYTHON_VERSION".*) ;; *)

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::apt_names;
 use super::compiled::{self, Compiled};
+use super::conda;
 use super::frameworks::{self, Framework, Row};
 use super::inputs::{self, Inputs};
 use super::stand::{Stand, misfits};
@@ -44,6 +45,7 @@ pub(super) fn decide(
     inputs: &Inputs,
     warnings: &mut Vec<Warning>,
 ) -> Result<Decision, ComposeError> {
+    conda::check_python(spec, inputs)?;
     let accelerator = accelerator_of(spec, context, inputs);
     let mut frameworks = frameworks::find(spec, inputs);
     let stand = Stand::choose(spec, context, inputs, accelerator, &frameworks)?;
@@ -126,7 +128,10 @@ pub(super) fn decide(
         notes,
         accelerator,
         environment: environment(spec, inputs, &additions, carries.is_some_and(|c| c.python)),
-        python: stand.python,
+        python: match &inputs.conda {
+            Some(conda) => conda.python(),
+            None => stand.python,
+        },
         installer,
         additions,
         torch_backend,
@@ -354,7 +359,8 @@ fn template_of(framework: &Framework) -> TemplateName {
 fn installer(spec: &ImageSpec, stand: &Stand, inputs: &Inputs) -> Result<Installer, ComposeError> {
     let python = &spec.python;
     let synced = inputs.synced.is_some();
-    let carried = bases().carries(&stand.image).is_some_and(|c| c.python);
+    let carried = bases().carries(&stand.image).is_some_and(|c| c.python)
+        || conda::brings_python(inputs, !inputs.is_empty());
     let into_base = python
         .environment
         .map_or(carried, |e| e == PythonEnvironment::Base);
@@ -418,6 +424,9 @@ fn environment(
     carried: bool,
 ) -> Option<PythonEnvironment> {
     let installs = !inputs.is_empty() || !additions.is_empty();
+    if inputs.conda.is_some() {
+        return conda::environment(spec, inputs, installs);
+    }
     let wanted = installs || spec.python.version.is_some() || (spec.base.is_none() && !carried);
     let place = spec.python.environment.unwrap_or(if carried {
         PythonEnvironment::Base

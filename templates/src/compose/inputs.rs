@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::{ComposeContext, ComposeError, Warning};
-use crate::project::manifests::{self, Asked, Choice, Kind, Manifest, Unused, UnusedKind};
+use crate::project::manifests::{self, Asked, Choice, Conda, Kind, Manifest, Unused, UnusedKind};
 use crate::project::{
     Address, ImagePython, LocalProject, ProjectError, ProjectLock, Requirements, SourceOnly, Span,
     Wanted, has_credentials, is_outside, one_line, parse_one, read_lines, read_requirements,
@@ -36,6 +36,8 @@ pub(super) struct Inputs {
     pub python: Option<Asked>,
     /// Packages of the distribution that manifests ask for.
     pub apt: BTreeSet<String>,
+    /// Packages of conda's channels.
+    pub conda: Option<Conda>,
     /// Which line asks for each of them.
     pub apt_origins: BTreeMap<String, String>,
     /// Commands that manifests ask for.
@@ -146,6 +148,12 @@ pub(super) fn gather(
             inputs.files = inputs.requirements.iter().cloned().collect();
         }
     }
+    if spec.conda == Some(true) && inputs.conda.is_none() && context.project.is_some() {
+        return Err(ComposeError::conflict(
+            "conda's channels are asked for, and no file says which packages of them",
+            "name one: -r environment.yml, or leave out conda = true (--conda)",
+        ));
+    }
     check_opencv(spec, &inputs, warnings)?;
     Ok(inputs)
 }
@@ -204,6 +212,7 @@ fn read_files(
                     let choice = Choice {
                         extras: &python.extras,
                         groups: &python.groups,
+                        conda: spec.conda,
                     };
                     let manifest = manifests::read(project, &file, kind, choice)?;
                     reader.take(manifest)?;
@@ -407,6 +416,7 @@ impl Reader<'_> {
             let choice = Choice {
                 extras: &spec.python.extras,
                 groups: &spec.python.groups,
+                conda: spec.conda,
             };
             let manifest = manifests::read(self.project, &file, Kind::Pyproject, choice)?;
             self.inputs.files.insert(file);
@@ -469,6 +479,9 @@ impl Reader<'_> {
         }
         let build = self.inputs.torch_build.take();
         self.inputs.torch_build = build.or(manifest.torch_build);
+        if let Some(conda) = manifest.conda {
+            self.conda(conda)?;
+        }
         if self.inputs.python.is_none() {
             self.inputs.python = manifest.python;
         }
@@ -511,6 +524,38 @@ impl Reader<'_> {
             }
             self.local(local);
         }
+        Ok(())
+    }
+
+    /// Packages of conda's channels: of one file, since only together they can be solved.
+    fn conda(&mut self, conda: Conda) -> Result<(), ComposeError> {
+        if let Some(first) = &self.inputs.conda {
+            return Err(ComposeError::conflict(
+                format!(
+                    "both {} and {} ask for packages of conda's channels",
+                    first.file, conda.file
+                ),
+                "name one of them: -r environment.yml",
+            ));
+        }
+        if conda.why != conda.file {
+            let note = format!(
+                "{}: its packages come from conda's channels: {}",
+                conda.file, conda.why
+            );
+            self.inputs.notes.push(note);
+        }
+        // What is compiled for them is compiled by the base's Python; py-rattler runs on none older than 3.10.
+        let minor = conda
+            .python()
+            .and_then(|version| version[2..].parse::<u32>().ok());
+        if let Some(minor) = minor.filter(|minor| *minor >= 10) {
+            self.inputs.python = Some(Asked {
+                text: format!("==3.{minor}.*"),
+                origin: conda.file.clone(),
+            });
+        }
+        self.inputs.conda = Some(conda);
         Ok(())
     }
 
@@ -576,6 +621,7 @@ impl Reader<'_> {
             let choice = Choice {
                 extras: &local.extras,
                 groups: &[],
+                conda: None,
             };
             let mut manifest = manifests::read(self.project, &file, kind, choice)?;
             manifest.unused.retain(Unused::is_of_its_build);

@@ -11,6 +11,7 @@ mod apt_names;
 mod builder_stage;
 mod bytecode;
 mod compiled;
+mod conda;
 mod decide;
 mod frameworks;
 mod inputs;
@@ -219,9 +220,11 @@ pub fn compose(spec: &ImageSpec, context: &ComposeContext) -> Result<Composition
     let mut composer = Composer::new(spec, context);
     let workdir = composer.workdir();
     composer.open(&decision.base);
+    composer.conda_stage(&decision, &inputs);
     composer.builder_stages(&decision, &inputs);
     composer.begin_image();
     composer.apt_layer(&decision);
+    composer.conda_layer(&inputs);
     composer.run_layers(RunWhen::BeforePackages, &inputs);
     composer.python_layer(&decision, &inputs);
     if composer.installs(&decision, &inputs) {

@@ -36,6 +36,10 @@ pub struct Origins {
     pub template: Option<String>,
     /// Commands of the project's manifests.
     pub commands: Vec<Asked>,
+    /// What comes from conda's channels, and why.
+    pub conda: Option<Asked>,
+    /// The channels that are asked, the one that counts most first, and the file that names them.
+    pub channels: Vec<Asked>,
     /// What is compiled in a stage of its own, each with its reason.
     pub compiled: Vec<Asked>,
     /// What compiles it, and what builds take besides: each with the reason.
@@ -67,6 +71,20 @@ pub(super) fn of(spec: &ImageSpec, decision: &Decision, inputs: &Inputs) -> Orig
             .map(|package| format!("{package} looks for CUDA there")),
         template: brings(spec, inputs),
         commands: inputs.run_origins.clone(),
+        conda: inputs
+            .conda
+            .as_ref()
+            .map(|conda| asked(&conda.summary(), &conda.why)),
+        channels: inputs
+            .conda
+            .iter()
+            .flat_map(|conda| {
+                conda
+                    .channels
+                    .iter()
+                    .map(|channel| asked(channel, &conda.file))
+            })
+            .collect(),
         compiled: decision.compiled.reasons(),
         builds: builds(spec, decision),
         frameworks: deciding,
@@ -136,6 +154,9 @@ fn python(
     if spec.python.version.is_some() {
         return None;
     }
+    if let (Some(conda), Some(_)) = (&inputs.conda, &decision.python) {
+        return Some(conda.file.clone());
+    }
     let default = &bases().python;
     let is_default = decision.python.as_ref() == Some(default);
     let mut bounds = frameworks.to_vec();
@@ -170,6 +191,9 @@ fn installer(spec: &ImageSpec, decision: &Decision, inputs: &Inputs) -> Option<S
     }
     Some(match (&inputs.only_pip, decision.installer) {
         (Some((origin, what)), Installer::Pip) => format!("{origin}: uv doesn't read {what}"),
+        (None, Installer::Pip) if inputs.conda.is_some() => {
+            "conda's Python holds packages, which pip sees".to_owned()
+        }
         (None, Installer::Pip) => "the base's own Python holds packages, which pip sees".to_owned(),
         _ => "default".to_owned(),
     })

@@ -39,6 +39,8 @@ impl Composer<'_> {
         let venv = environment == PythonEnvironment::Venv;
         self.file.section(if venv {
             "Python packages, in a virtual environment that any user can read."
+        } else if inputs.conda.is_some() {
+            "Python packages of the package index, beside those of conda."
         } else {
             "Python packages, beside those that the base's own Python holds."
         });

@@ -68,6 +68,9 @@ pub struct PackageRequest {
     /// Whether the best version of all indexes is taken, as pip does.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub best_of_indexes: bool,
+    /// Packages of conda's channels, as lines of JSON.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub conda: Vec<String>,
     /// PyTorch's index as the spec names it.
     pub torch_backend: Option<String>,
     /// The index that is used on this machine; its own package index may come first.
@@ -84,7 +87,7 @@ pub struct PackageRequest {
 impl PackageRequest {
     /// True where nothing has to be looked for.
     pub fn is_empty(&self) -> bool {
-        self.apt.is_empty() && self.environment.is_none()
+        self.apt.is_empty() && self.environment.is_none() && self.conda.is_empty()
     }
 
     /// The files of [`REQUEST_CONTEXT`], but for those of the project, which go below `files/`.
@@ -121,11 +124,17 @@ impl PackageRequest {
         if self.best_of_indexes {
             settings.push_str("export INDEX_STRATEGY=unsafe-best-match\n");
         }
+        let mut questions = Vec::new();
+        if !self.conda.is_empty() {
+            questions.push(("conda.request", list(&self.conda)));
+            questions.push(("conda.py", super::conda::PROGRAM.to_owned()));
+            questions.push(("rattler.txt", super::conda::rattler() + "\n"));
+        }
         let omitted = self.omitted.iter();
         let omitted: Vec<String> = omitted
             .map(|(file, lines)| format!("{lines}\t{file}"))
             .collect();
-        vec![
+        questions.extend([
             (
                 "resolve.sh",
                 include_str!("../../data/resolve/resolve.sh").into(),
@@ -144,7 +153,8 @@ impl PackageRequest {
             ("omitted", list(&omitted)),
             ("builders", list(&self.builders)),
             ("pure", list(crate::tables::compiled().pure())),
-        ]
+        ]);
+        questions
     }
 }
 
@@ -238,9 +248,11 @@ impl Composer<'_> {
     pub(super) fn request(&self, decision: &Decision, inputs: &Inputs) -> PackageRequest {
         let python = &self.spec.python;
         let apt = self.apt_packages(decision);
+        let conda = self.conda_lines(decision, inputs);
         let Some(environment) = decision.environment else {
             return PackageRequest {
                 apt,
+                conda,
                 asked_apt: self.asked_apt(inputs),
                 ..PackageRequest::default()
             };
@@ -275,6 +287,7 @@ impl Composer<'_> {
             compiles: !decision.compiled.is_empty(),
             build_apt: decision.compiled.apt.iter().cloned().collect(),
             best_of_indexes: inputs.has_index,
+            conda,
             torch_backend: python.torch_backend.as_ref().map(ToString::to_string),
             torch_backend_here: decision.torch_backend.as_ref().map(ToString::to_string),
             asked: super::origins::asked(inputs),

@@ -7,14 +7,14 @@ use std::path::Path;
 
 use super::aside::{self, DockerfileName};
 use super::lists::{Lists, fitting};
-use super::manifests::{self, Choice, Kind, Manifest, Unused};
+use super::manifests::{self, Choice, Conda, Kind, Manifest, Unused};
 use super::{
     ImagePython, LocalProject, ProjectError, ProjectLock, Wanted, one_line, read_lines,
     read_requirements,
 };
 use crate::dockerfile::shell_quote;
 use crate::spec::{Accelerator, TemplateName};
-use crate::tables::framework_brought_by;
+use crate::tables::{Machine, framework_brought_by};
 use crate::value::{AptPackage, ContextPath, ContextPattern, PythonVersion};
 
 /// What a project's folder holds.
@@ -497,8 +497,22 @@ impl Look<'_> {
             .map(|name| Source::Manifest(name.to_owned(), Kind::Setup))
     }
 
+    /// Files of conda, the one that counts most first: where its channels are asked for, others say nothing.
+    fn of_conda(&self, names: &[&str]) -> Option<Source> {
+        let mut names = names.iter().filter(|name| self.has(name));
+        names.find_map(|name| Some(Source::Manifest((*name).to_owned(), Kind::of(name)?)))
+    }
+
     /// The one that decides, of those that are there.
     fn source(&self, lists: &Lists) -> Option<Source> {
+        const LOCKS: [&str; 3] = ["conda-lock.yml", "conda-lock.yaml", "pixi.lock"];
+        if self.choice.conda == Some(true) {
+            let asked = self.of_conda(&["environment.yml", "environment.yaml", "pixi.toml"]);
+            let found = asked.or_else(|| self.environments());
+            if let Some(found) = found.or_else(|| self.of_conda(&LOCKS)) {
+                return Some(found);
+            }
+        }
         let manifest = |name: &str| {
             let kind = Kind::of(name)?;
             self.has(name)
@@ -549,6 +563,7 @@ impl Look<'_> {
             .iter()
             .find_map(|name| manifest(name))
             .or_else(|| self.environments())
+            .or_else(|| self.of_conda(&LOCKS))
             .or_else(|| self.of_binder())
     }
 
@@ -702,6 +717,7 @@ impl Look<'_> {
             inputs,
             unused,
             local,
+            conda,
             ..
         } = manifest;
         let asked = read_lines(self.folder, &requirements, &self.image());
@@ -718,7 +734,9 @@ impl Look<'_> {
         self.needs_of(&local);
         self.take(asked.map(|(_, found)| found.wanted));
         let of_its_build = unused.iter().any(Unused::is_of_its_build) && !local.is_empty();
-        if of_its_build && count == 0 {
+        if let Some(conda) = conda {
+            self.used(file, &of_channels(&conda, count))
+        } else if of_its_build && count == 0 {
             self.used(file, "the project itself, with what its build asks for")
         } else {
             self.used(file, &packages(count))
@@ -1039,6 +1057,19 @@ fn origin_is_elsewhere(origin: &str) -> bool {
 const OF_SEVERAL: &str = "it is one of several, and nothing says which";
 
 /// `1 package`, `2 packages`.
+/// What is used of conda's channels, beside packages of the package index.
+fn of_channels(conda: &Conda, of_index: usize) -> String {
+    let pinned = conda.count(Machine::default());
+    let what = match pinned {
+        0 => format!("{} of conda's channels", packages(conda.specs.len())),
+        pinned => format!("{} of conda's channels, each by its hash", packages(pinned)),
+    };
+    match of_index {
+        0 => what,
+        count => format!("{what}, and {count} of the package index"),
+    }
+}
+
 fn packages(count: usize) -> String {
     match count {
         1 => "1 package".into(),
@@ -1275,7 +1306,11 @@ mod tests {
             ("docker-compose.yml", "services: {}\n", "not used"),
             ("shell.nix", "", "not used"),
             ("renv.lock", "{}", "not used"),
-            ("conda-lock.yml", "version: 1\n", "not used"),
+            (
+                "conda-lock.yml",
+                "version: 1\npackage:\n- {name: a, manager: conda, platform: linux-64, url: \"https://h/c/linux-64/a-1-0.conda\", hash: {md5: 0123456789abcdef0123456789abcdef}}\n",
+                "used: 1 package of conda's channels, each by its hash",
+            ),
             (
                 "start",
                 "exec \"$@\"\n",

@@ -16,6 +16,8 @@ pub struct Bases {
     pub uv: String,
     /// The SHA-256 (hex) of each of its wheels for Linux, by the name of its file.
     pub uv_wheels: BTreeMap<String, String>,
+    /// The py-rattler release that installs conda's packages.
+    pub rattler: Rattler,
     /// The Python version (`3.12`) where nothing asks for another.
     pub python: String,
     /// The CUDA version (`12.8`) of the `cuda` template where nothing asks for another.
@@ -23,6 +25,16 @@ pub struct Bases {
     template: BTreeMap<TemplateName, BTreeMap<Accelerator, String>>,
     serving: BTreeMap<Accelerator, String>,
     carries: Vec<Carries>,
+}
+
+/// The py-rattler that lays out conda's packages.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rattler {
+    /// Its release.
+    pub version: String,
+    /// The hashes (hex) of its wheels for Linux.
+    pub sha256: Vec<String>,
 }
 
 /// What a well-known base brings along.

@@ -171,9 +171,13 @@ fn packages(lines: &mut Lines, report: &InspectReport, list: bool) {
     lines.add(
         "packages",
         format!(
-            "{} of Debian, {} of Python (from {from}{})",
+            "{} of Debian, {} of Python{} (from {from}{})",
             packages.apt.len(),
             packages.python.len(),
+            match packages.conda.len() {
+                0 => String::new(),
+                count => format!(", {count} of conda"),
+            },
             if list { "" } else { "; --packages lists them" }
         ),
     );
@@ -186,6 +190,7 @@ fn packages(lines: &mut Lines, report: &InspectReport, list: bool) {
     if list {
         lines.each("apt", shown(&packages.apt));
         lines.each("python", shown(&packages.python));
+        lines.each("conda", shown(&packages.conda));
     }
 }
 

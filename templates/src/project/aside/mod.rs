@@ -13,7 +13,7 @@ use crate::dockerfile::shell_quote;
 
 const OWN_DOCKERFILE: &str =
     "put what it does into a Dockerfile of your own, where the image needs it";
-const EXPORT_CONDA: &str = "export its packages (conda env export --from-history, pixi workspace export conda-environment) and name that file: -r environment.yml";
+const BY_CHANNELS: &str = "to install what it pins: conda = true under [image] (--conda)";
 
 /// Name, why it isn't used, what to do.
 const KNOWN: [(&str, &str, &str); 30] = [
@@ -54,18 +54,18 @@ const KNOWN: [(&str, &str, &str); 30] = [
     ("manifest.scm", "Guix isn't used", OWN_DOCKERFILE),
     (
         "pixi.lock",
-        "its pins aren't read: versions are chosen anew",
-        EXPORT_CONDA,
+        "packages come from the package index and Debian, in versions that are chosen anew",
+        BY_CHANNELS,
     ),
     (
         "conda-lock.yml",
-        "its pins aren't read: versions are chosen anew",
-        EXPORT_CONDA,
+        "packages come from the package index and Debian, in versions that are chosen anew",
+        BY_CHANNELS,
     ),
     (
         "conda-lock.yaml",
-        "its pins aren't read: versions are chosen anew",
-        EXPORT_CONDA,
+        "packages come from the package index and Debian, in versions that are chosen anew",
+        BY_CHANNELS,
     ),
     (
         "package.json",

@@ -1,6 +1,6 @@
 //! `environment.yml` of conda: its Python packages are taken from the package index under the names
 //! that they have there, its programs and libraries from the distribution, and its pip section as
-//! it is. What neither has is refused.
+//! it is. Where neither has one of them, or where that is asked for, all come from conda's channels.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,7 +9,8 @@ use std::sync::LazyLock;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Asked, Manifest, Unused, UnusedKind, beside, text_of, unreadable, version};
+use super::channels::{self, Conda};
+use super::{Asked, Choice, Manifest, Unused, UnusedKind, beside, text_of, unreadable, version};
 use crate::project::ProjectError;
 
 /// Names of conda's packages elsewhere.
@@ -32,7 +33,7 @@ static NAMES: LazyLock<Names> = LazyLock::new(|| {
     toml::from_str(include_str!("../../../data/conda.toml")).expect("the table is checked")
 });
 
-pub(super) fn read(project: &Path, file: &str) -> Result<Manifest, ProjectError> {
+pub(super) fn read(project: &Path, file: &str, choice: Choice) -> Result<Manifest, ProjectError> {
     let text = text_of(project, file)?;
     let document: Value = serde_saphyr::from_str(&text)
         .map_err(|error| unreadable(file, error.to_string(), "correct the YAML"))?;
@@ -44,13 +45,11 @@ pub(super) fn read(project: &Path, file: &str) -> Result<Manifest, ProjectError>
             "name another file, or leave it out",
         ));
     };
-    let mut reader = Reader {
-        file,
-        text: &text,
-        manifest: Manifest::default(),
-        refused: Vec::new(),
-        cuda: Vec::new(),
-    };
+    let of_channels = |why: String| from_channels(project, file, (&text, &document), why);
+    if choice.conda == Some(true) {
+        return of_channels("conda = true".to_owned());
+    }
+    let mut reader = Reader::new(file, &text);
     for dependency in dependencies {
         if let Some(spec) = dependency.as_str() {
             let origin = reader.origin(spec);
@@ -64,35 +63,107 @@ pub(super) fn read(project: &Path, file: &str) -> Result<Manifest, ProjectError>
     }
     reader.build_of_torch();
     reader.channels(&document);
-    if let Some(error) = refusal(&reader.refused) {
-        return Err(error);
+    reader.manifest.unused.extend(variables(file, &document));
+    match refusal(&reader.refused) {
+        Some(error) if choice.conda == Some(false) => Err(error),
+        Some(_) => of_channels(nowhere_else(&reader.refused)),
+        None => Ok(reader.manifest),
     }
-    Ok(reader.manifest)
 }
 
-/// Adds packages of conda's channels that another manifest names: each as `NAME=1.2`, and its place.
+/// Variables that conda sets where an environment is activated.
+fn variables(file: &str, document: &Value) -> Option<Unused> {
+    let variables = document.get("variables")?.as_object()?;
+    let names: Vec<&str> = variables.keys().map(String::as_str).collect();
+    (!names.is_empty()).then(|| Unused {
+        kind: UnusedKind::default(),
+        what: format!("{file}: variables {}", names.join(", ")),
+        why: "conda sets them where it activates an environment, which a container doesn't".into(),
+        next: "set those that the image needs under env of [image]".into(),
+    })
+}
+
+/// That a package is in conda's channels alone, as the reason why everything comes from there.
+pub(super) fn nowhere_else(refused: &[(String, String)]) -> String {
+    let more = match refused.len() {
+        0 | 1 => String::new(),
+        count => format!(" and {} more", count - 1),
+    };
+    let first = refused
+        .first()
+        .map(|(place, name)| format!("{name} ({place})"));
+    format!("nothing else has {}{more}", first.unwrap_or_default())
+}
+
+/// All of an environment from its channels: solved, or as the lock beside it has it.
+fn from_channels(
+    project: &Path,
+    file: &str,
+    (text, document): (&str, &Value),
+    why: String,
+) -> Result<Manifest, ProjectError> {
+    let mut reader = Reader::new(file, text);
+    let mut conda = Conda {
+        file: file.to_owned(),
+        why,
+        ..Conda::default()
+    };
+    let list = |key: &str| document.get(key).and_then(Value::as_array);
+    for dependency in list("dependencies").into_iter().flatten() {
+        if let Some(spec) = dependency.as_str() {
+            let origin = reader.origin(spec);
+            let text = spec.split(" #").next().unwrap_or(spec).trim().to_owned();
+            conda.specs.push(Asked { text, origin });
+        } else if let Some(lines) = dependency.get("pip").and_then(Value::as_array) {
+            let lines = lines.iter().filter_map(Value::as_str);
+            lines.for_each(|line| reader.pip(line));
+        }
+    }
+    let mut manifest = reader.manifest;
+    manifest.unused.extend(variables(file, document));
+    let lock = channels::lock_beside(project, file, &["conda-lock.yml", "conda-lock.yaml"]);
+    manifest.conda = Some(match lock {
+        Some(lock) => channels::pinned_by(project, &lock, &conda, &mut manifest)?,
+        None => {
+            let named: Vec<&str> = list("channels")
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_str)
+                .collect();
+            // As conda does where none is named.
+            let named = if named.is_empty() {
+                vec!["defaults"]
+            } else {
+                named
+            };
+            for channel in named {
+                conda.channels.extend(channels::addresses(file, channel)?);
+            }
+            conda
+        }
+    });
+    Ok(manifest)
+}
+
+/// Adds packages of conda's channels that another manifest names: each as `NAME=1.2`, and its place. Gives those
+/// that nothing but the channels has.
 pub(super) fn add(
     file: &str,
     specs: &[(String, String)],
     manifest: &mut Manifest,
-) -> Result<(), ProjectError> {
-    let mut reader = Reader {
-        file,
-        text: "",
-        manifest: std::mem::take(manifest),
-        refused: Vec::new(),
-        cuda: Vec::new(),
-    };
+) -> Vec<(String, String)> {
+    let mut reader = Reader::new(file, "");
+    reader.manifest = std::mem::take(manifest);
     for (spec, place) in specs {
         reader.package(spec, place.clone());
     }
     reader.build_of_torch();
     *manifest = reader.manifest;
-    refusal(&reader.refused).map_or(Ok(()), Err)
+    reader.refused
 }
 
 /// That packages can't be had, by place and name.
-fn refusal(refused: &[(String, String)]) -> Option<ProjectError> {
+pub(super) fn refusal(refused: &[(String, String)]) -> Option<ProjectError> {
     let ((place, name), others) = refused.split_first()?;
     let others = match others {
         [] => String::new(),
@@ -116,6 +187,18 @@ struct Reader<'a> {
     refused: Vec<(String, String)>,
     /// Packages of CUDA: place, as written, and name.
     cuda: Vec<(String, String, String)>,
+}
+
+impl<'a> Reader<'a> {
+    fn new(file: &'a str, text: &'a str) -> Self {
+        Self {
+            file,
+            text,
+            manifest: Manifest::default(),
+            refused: Vec::new(),
+            cuda: Vec::new(),
+        }
+    }
 }
 
 impl Reader<'_> {
@@ -277,14 +360,14 @@ impl Reader<'_> {
                 kind: UnusedKind::default(),
                 what: format!("{}: channels {}", self.file, names.join(", ")),
                 why: "packages come from the package index and the distribution, not from conda's channels".into(),
-                next: "build on a base with conda, with a Dockerfile of your own, where conda's builds matter".into(),
+                next: "to take them from these channels: conda = true under [image] (--conda)".into(),
             });
         }
     }
 }
 
 /// `[CHANNEL::]NAME[VERSION[=BUILD]]` in conda's spellings: name, version, build.
-fn split(spec: &str) -> Option<(String, String, Option<String>)> {
+pub(super) fn split(spec: &str) -> Option<(String, String, Option<String>)> {
     let spec = spec.split('#').next().unwrap_or(spec).trim();
     let spec = spec.rsplit_once("::").map_or(spec, |(_, spec)| spec);
     let end = spec

@@ -3,6 +3,7 @@
 //! named, with the reason and the next step.
 
 mod binder;
+mod channels;
 mod chosen;
 mod cog;
 mod conda;
@@ -21,6 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 pub use self::binder::{apt_list, python_of_runtime};
+pub use self::channels::{Conda, CondaPin};
 pub(crate) use self::pyproject::build_requirements;
 pub(super) use self::pyproject::name_of;
 pub(crate) use self::uv_sources::open_builds;
@@ -40,6 +42,8 @@ pub struct Manifest {
     pub python: Option<Asked>,
     /// Packages of the distribution.
     pub apt: Vec<Asked>,
+    /// Packages that come from conda's channels themselves.
+    pub conda: Option<Conda>,
     /// Commands to run in the image.
     pub run: Vec<Asked>,
     /// Projects to install once the code is there.
@@ -113,6 +117,8 @@ pub enum Kind {
     Cog,
     /// `pixi.toml`.
     Pixi,
+    /// `conda-lock.yml` or `pixi.lock`.
+    CondaLock,
 }
 
 impl Kind {
@@ -126,7 +132,11 @@ impl Kind {
             "setup.py" | "setup.cfg" => Some(Self::Setup),
             "cog.yaml" => Some(Self::Cog),
             "pixi.toml" => Some(Self::Pixi),
-            // Pins of conda-lock, and services of Compose.
+            "pixi.lock" => Some(Self::CondaLock),
+            _ if name.ends_with("conda-lock.yml") || name.ends_with("conda-lock.yaml") => {
+                Some(Self::CondaLock)
+            }
+            // Services of Compose.
             _ if name.starts_with("conda-lock") || name.contains("compose") => None,
             _ if is_yaml && (name.contains("env") || name.contains("conda")) => Some(Self::Conda),
             _ => None,
@@ -141,6 +151,8 @@ pub struct Choice<'a> {
     pub extras: &'a [String],
     /// Dependency groups.
     pub groups: &'a [String],
+    /// Whether conda's packages come from its channels; unset: where nothing else has one of them.
+    pub conda: Option<bool>,
 }
 
 /// Reads a manifest by its path relative to the project.
@@ -154,12 +166,13 @@ pub fn read(
     choice: Choice,
 ) -> Result<Manifest, ProjectError> {
     match kind {
-        Kind::Conda => conda::read(project, file),
+        Kind::Conda => conda::read(project, file, choice),
         Kind::Pyproject => pyproject::read(project, file, choice),
         Kind::Pipfile => pipfile::read(project, file, choice),
         Kind::Setup => setup::read(project, file, choice),
         Kind::Cog => cog::read(project, file),
-        Kind::Pixi => pixi::read(project, file),
+        Kind::Pixi => pixi::read(project, file, choice),
+        Kind::CondaLock => channels::read(project, file),
     }
 }
 
@@ -189,7 +202,8 @@ pub(crate) fn text_of(project: &Path, file: &str) -> Result<String, ProjectError
     let text = mlbuild_files::read_to_string(&path).map_err(|error| {
         unreadable(file, error.to_string(), "make it readable, or leave it out")
     })?;
-    if text.len() > MOST_BYTES && !file.ends_with(".lock") {
+    let is_lock = file.ends_with(".lock") || Kind::of(file) == Some(Kind::CondaLock);
+    if text.len() > MOST_BYTES && !is_lock {
         let reason = format!("it is larger than {} MiB", MOST_BYTES >> 20);
         return Err(unreadable(
             file,

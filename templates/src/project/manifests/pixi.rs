@@ -3,8 +3,10 @@
 
 use std::path::Path;
 
+use super::channels::{self, Conda};
 use super::{
-    Asked, Manifest, Unused, UnusedKind, conda, path_line, place, poetry, text_of, toml_of,
+    Asked, Choice, Manifest, Unused, UnusedKind, conda, path_line, place, poetry, strings, text_of,
+    toml_of,
 };
 use crate::project::ProjectError;
 
@@ -17,19 +19,19 @@ const UNUSED: [(&str, &str); 5] = [
     ("build-dependencies", "nothing is built by Pixi"),
 ];
 
-pub(super) fn read(project: &Path, file: &str) -> Result<Manifest, ProjectError> {
+pub(super) fn read(project: &Path, file: &str, choice: Choice) -> Result<Manifest, ProjectError> {
     let text = text_of(project, file)?;
     let table = toml::Value::Table(toml_of(file, &text)?);
     let mut manifest = Manifest::default();
-    add(file, &text, &table, &mut manifest)?;
+    add((project, file, &text), &table, choice, &mut manifest)?;
     Ok(manifest)
 }
 
 /// Adds what a manifest of Pixi asks for.
 pub(super) fn add(
-    file: &str,
-    text: &str,
+    (project, file, text): (&Path, &str, &str),
     pixi: &toml::Value,
+    choice: Choice,
     manifest: &mut Manifest,
 ) -> Result<(), ProjectError> {
     let members = |key: &str| pixi.get(key).and_then(toml::Value::as_table);
@@ -50,7 +52,17 @@ pub(super) fn add(
             (format!("{name}{joint}{version}"), place)
         })
         .collect();
-    conda::add(file, &of_conda, manifest)?;
+    let around = (project, file, text);
+    let mut mapped = manifest.clone();
+    let refused = conda::add(file, &of_conda, &mut mapped);
+    match (choice.conda, conda::refusal(&refused)) {
+        (Some(true), _) => from_channels(around, pixi, "conda = true".into(), manifest)?,
+        (Some(false), Some(error)) => return Err(error),
+        (None, Some(_)) => {
+            from_channels(around, pixi, conda::nowhere_else(&refused), manifest)?;
+        }
+        (_, None) => *manifest = mapped,
+    }
     for (name, wish) in members("pypi-dependencies").into_iter().flatten() {
         let origin = place(file, text, &format!("{name} ="));
         let is_editable = wish.get("editable").and_then(toml::Value::as_bool) == Some(true);
@@ -77,5 +89,45 @@ pub(super) fn add(
             next: "export one environment (pixi workspace export conda-environment) and name that file: -r environment.yml".into(),
         });
     }
+    Ok(())
+}
+
+/// The packages of the default environment from the workspace's channels: solved, or as `pixi.lock` has them.
+fn from_channels(
+    (project, file, text): (&Path, &str, &str),
+    pixi: &toml::Value,
+    why: String,
+    manifest: &mut Manifest,
+) -> Result<(), ProjectError> {
+    let mut wanted = Conda {
+        file: file.to_owned(),
+        why,
+        ..Conda::default()
+    };
+    let dependencies = pixi.get("dependencies").and_then(toml::Value::as_table);
+    for (name, wish) in dependencies.into_iter().flatten() {
+        let part = |key: &str| wish.get(key).and_then(toml::Value::as_str);
+        let channel = part("channel").map(|channel| format!("{channel}::"));
+        let version = wish.as_str().or_else(|| part("version")).unwrap_or("*");
+        let build = part("build").map(|build| format!(" {build}"));
+        wanted.specs.push(Asked {
+            text: format!(
+                "{}{name} {version}{}",
+                channel.unwrap_or_default(),
+                build.unwrap_or_default()
+            ),
+            origin: place(file, text, &format!("{name} =")),
+        });
+    }
+    if let Some(lock) = channels::lock_beside(project, file, &["pixi.lock"]) {
+        manifest.conda = Some(channels::pinned_by(project, &lock, &wanted, manifest)?);
+        return Ok(());
+    }
+    let workspace = pixi.get("workspace").or_else(|| pixi.get("project"));
+    let named = workspace.and_then(|workspace| workspace.get("channels"));
+    for channel in strings(named) {
+        wanted.channels.extend(channels::addresses(file, channel)?);
+    }
+    manifest.conda = Some(wanted);
     Ok(())
 }

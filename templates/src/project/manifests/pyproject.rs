@@ -34,7 +34,7 @@ pub(super) fn read(project: &Path, file: &str, choice: Choice) -> Result<Manifes
     };
     uv_sources::apply(&around, &mut manifest)?;
     if let Some(pixi) = tool("pixi") {
-        pixi::add(file, &text, pixi, &mut manifest)?;
+        pixi::add((project, file, &text), pixi, choice, &mut manifest)?;
     }
     pdm::sources(&around, &mut manifest);
     poetry::lock(&around, &mut manifest)?;

@@ -30,6 +30,7 @@ fn a_project_of_pep_621_with_extras_and_groups() {
     let choice = Choice {
         extras: &extras,
         groups: &groups,
+        conda: None,
     };
     let found = manifest(&[("pyproject.toml", text)], choice);
     assert_eq!(
@@ -54,6 +55,7 @@ fn a_project_of_pep_621_with_extras_and_groups() {
     let choice = Choice {
         extras: &wrong,
         groups: &[],
+        conda: None,
     };
     let error = read(dir.path(), "pyproject.toml", Kind::Pyproject, choice).unwrap_err();
     assert!(
@@ -69,6 +71,7 @@ fn extras_take_in_those_of_their_own_project() {
     let choice = Choice {
         extras: &chosen,
         groups: &[],
+        conda: None,
     };
     let found = manifest(&[("pyproject.toml", text)], choice);
     let asked: Vec<&str> = found.requirements.iter().map(|a| a.text.as_str()).collect();
@@ -103,7 +106,16 @@ fn what_is_chosen_and_not_there_is_refused_by_every_kind() {
         let dir = folder(&[(file, text)]);
         let kind = Kind::of(file).unwrap();
         for (extras, groups) in [(&names[..], &[][..]), (&[], &names)] {
-            let found = read(dir.path(), file, kind, Choice { extras, groups });
+            let found = read(
+                dir.path(),
+                file,
+                kind,
+                Choice {
+                    extras,
+                    groups,
+                    conda: None,
+                },
+            );
             let error = found.unwrap_err().to_string();
             assert!(error.contains("nope"), "{file}: {text}: {error}");
         }
@@ -113,6 +125,7 @@ fn what_is_chosen_and_not_there_is_refused_by_every_kind() {
     let choice = Choice {
         extras: &names,
         groups: &[],
+        conda: None,
     };
     let error = read(dir.path(), "setup.py", Kind::Setup, choice).unwrap_err();
     assert!(error.to_string().contains("worked out by code"), "{error}");
@@ -125,6 +138,7 @@ fn extras_of_a_setup_script_are_chosen() {
     let choice = Choice {
         extras: &chosen,
         groups: &[],
+        conda: None,
     };
     let found = manifest(&[("setup.py", text)], choice);
     let asked: Vec<&str> = found.requirements.iter().map(|a| a.text.as_str()).collect();
@@ -161,6 +175,7 @@ fn groups_of_tools_are_chosen_beside_pep_621() {
         let choice = Choice {
             extras: &[],
             groups: &groups,
+            conda: None,
         };
         let found = manifest(&[("pyproject.toml", &text)], choice);
         assert_eq!(found.requirements[0].text, "pytest", "{table}");
@@ -277,19 +292,40 @@ fn an_environment_of_conda() {
         "environment.yml",
         "dependencies:\n  - star-fusion\n  - numpy\n",
     )]);
-    let error = read(
-        dir.path(),
-        "environment.yml",
-        Kind::Conda,
-        Choice::default(),
-    )
-    .unwrap_err();
+    let of_channels = |conda: Option<bool>| {
+        let choice = Choice {
+            conda,
+            ..Choice::default()
+        };
+        read(dir.path(), "environment.yml", Kind::Conda, choice)
+    };
+    let error = of_channels(Some(false)).unwrap_err();
     assert!(
         error
             .to_string()
             .starts_with("environment.yml:2: star-fusion is a package of conda"),
         "{error}"
     );
+    let text = "dependencies: [numpy]\nvariables: {A: b, C: d}\n";
+    for conda in [Some(true), None] {
+        let choice = Choice {
+            conda,
+            ..Choice::default()
+        };
+        let found = manifest(&[("environment.yml", text)], choice);
+        let said = found
+            .unused
+            .iter()
+            .any(|unused| unused.what.ends_with("variables A, C"));
+        assert!(said, "{:?}", found.unused);
+    }
+    let conda = of_channels(None).unwrap().conda.unwrap();
+    assert_eq!(
+        conda.why,
+        "nothing else has star-fusion (environment.yml:2)"
+    );
+    assert_eq!(conda.specs.len(), 2);
+    assert_eq!(conda.channels[0], "https://repo.anaconda.com/pkgs/main");
 }
 
 #[test]
@@ -310,6 +346,7 @@ fn of_torch(text: &str, extras: &[String]) -> (Vec<String>, Option<String>, Vec<
     let choice = Choice {
         extras,
         groups: &[],
+        conda: None,
     };
     let found = manifest(&[("pyproject.toml", text)], choice);
     let lines = found.requirements.into_iter().map(|a| a.text).collect();
