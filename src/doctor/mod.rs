@@ -10,12 +10,10 @@ mod display;
 mod gpu;
 mod network;
 mod registries;
-mod text;
 
 use mlbuild_buildkit::DiscoverOptions;
 use serde::Serialize;
 
-pub use self::text::text;
 use crate::accelerator;
 use crate::host::Host;
 use crate::registry::{Registry, RegistryOptions};
@@ -58,7 +56,8 @@ pub struct Finding {
 }
 
 impl Finding {
-    fn ok(area: &'static str, message: impl Into<String>) -> Self {
+    /// Nothing to do.
+    pub fn ok(area: &'static str, message: impl Into<String>) -> Self {
         Self {
             area,
             level: Level::Ok,
@@ -67,7 +66,8 @@ impl Finding {
         }
     }
 
-    fn warn(area: &'static str, message: impl Into<String>, fix: impl Into<String>) -> Self {
+    /// Works, with something that is likely to go wrong later.
+    pub fn warn(area: &'static str, message: impl Into<String>, fix: impl Into<String>) -> Self {
         Self {
             area,
             level: Level::Warn,
@@ -76,7 +76,8 @@ impl Finding {
         }
     }
 
-    fn fail(area: &'static str, message: impl Into<String>, fix: impl Into<String>) -> Self {
+    /// Builds or runs fail.
+    pub fn fail(area: &'static str, message: impl Into<String>, fix: impl Into<String>) -> Self {
         Self {
             level: Level::Fail,
             ..Self::warn(area, message, fix)

@@ -1,4 +1,4 @@
-//! Why an image is as it is: each decision with the flag, or the file and line, that it comes from.
+//! Why an image is as it is: each decision with the field of the request, or the file and line, that it comes from.
 
 use std::path::Path;
 
@@ -20,8 +20,41 @@ pub struct Choice {
     pub what: &'static str,
     /// What for.
     pub value: String,
-    /// The flag, the file and line, or `default` with the reason.
-    pub from: String,
+    /// Why.
+    pub from: Origin,
+}
+
+/// Where a decision comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// The request says it.
+    Asked {
+        /// The field of the request.
+        field: &'static str,
+        /// What it holds, where that isn't the decision itself.
+        value: Option<String>,
+    },
+    /// The file and line, or `default` with the reason.
+    Said(String),
+}
+
+impl Origin {
+    fn asked(field: &'static str) -> Self {
+        Self::Asked { field, value: None }
+    }
+}
+
+impl From<String> for Origin {
+    fn from(text: String) -> Self {
+        Self::Said(text)
+    }
+}
+
+impl From<&str> for Origin {
+    fn from(text: &str) -> Self {
+        Self::Said(text.to_owned())
+    }
 }
 
 /// What a caller knows of an image that isn't built yet.
@@ -77,7 +110,7 @@ struct List<'a> {
 }
 
 impl List<'_> {
-    fn add(&mut self, what: &'static str, value: impl ToString, from: impl Into<String>) {
+    fn add(&mut self, what: &'static str, value: impl ToString, from: impl Into<Origin>) {
         self.choices.push(Choice {
             what,
             value: value.to_string(),
@@ -85,13 +118,14 @@ impl List<'_> {
         });
     }
 
-    /// The flag where it was given, else the line of `mlbuild.toml`, else something else.
-    fn of(&self, flag: &str, is_given: bool, key: &[&str], other: &str) -> String {
+    /// The request's field where it was given, else the line of `mlbuild.toml`, else something else.
+    fn of(&self, field: &'static str, is_given: bool, key: &[&str], other: &str) -> Origin {
         if is_given {
-            return format!("--{flag}");
+            return Origin::asked(field);
         }
         let path: Vec<&str> = [&["image"], key].concat();
-        self.config.line_of(&path, None).unwrap_or(other.to_owned())
+        let line = self.config.line_of(&path, None);
+        line.unwrap_or(other.to_owned()).into()
     }
 
     fn composed(&mut self, spec: &ImageSpec, decided: &Decided) {
@@ -150,7 +184,10 @@ impl List<'_> {
             .line_of(&["accelerator", key, "base_image"], None);
         let from = match (spec.base.is_some(), &self.request.launch_config) {
             (true, _) => self.of("base", self.request.base.is_some(), &["base"], "default"),
-            (false, Some(file)) => format!("--launch-config {}", file.display()),
+            (false, Some(file)) => Origin::Asked {
+                field: "launch_config",
+                value: Some(file.display().to_string()),
+            },
             (false, None) => of_accelerator
                 .or(decided.origins.base.clone())
                 .unwrap_or_else(|| {
@@ -158,7 +195,8 @@ impl List<'_> {
                         "default for the {} template and gpu {}",
                         spec.template, decided.accelerator
                     )
-                }),
+                })
+                .into(),
         };
         self.add("base", &decided.base, from);
     }
@@ -244,8 +282,8 @@ impl List<'_> {
         }
         for package in &python.packages {
             let from = match request.packages.contains(package) {
-                true => "--package".to_owned(),
-                false => self.item("packages", package),
+                true => Origin::asked("packages"),
+                false => self.item("packages", package).into(),
             };
             self.add("packages", package, from);
         }
@@ -256,8 +294,8 @@ impl List<'_> {
             }
             None => {
                 let from = match self.request.no_host_network_settings {
-                    true => "--no-host-network-settings",
-                    false => "this machine's pip configuration, else default",
+                    true => Origin::asked("no_host_network_settings"),
+                    false => "this machine's pip configuration, else default".into(),
                 };
                 self.add("index", "the usual package index", from);
             }
@@ -268,12 +306,12 @@ impl List<'_> {
         for package in &spec.apt {
             let name = package.to_string();
             let from = if self.request.apt.contains(&name) {
-                "--apt".to_owned()
+                Origin::asked("apt")
             } else if let Some(line) = self.config.line_of(&["image", "apt"], Some(&name)) {
-                line
+                line.into()
             } else {
-                self.line_with("apt.txt", &name)
-                    .unwrap_or_else(|| "apt.txt".into())
+                let line = self.line_with("apt.txt", &name);
+                line.unwrap_or_else(|| "apt.txt".into()).into()
             };
             self.add("system library", name, from);
         }
@@ -290,9 +328,9 @@ impl List<'_> {
         };
         for step in &spec.run {
             let from = if self.request.run.contains(&step.command) {
-                "--run".to_owned()
+                Origin::asked("run")
             } else {
-                self.item("run", &step.command)
+                self.item("run", &step.command).into()
             };
             self.add("command", shown(&step.command), from);
         }
@@ -311,7 +349,7 @@ impl List<'_> {
         ];
         let given = flag.iter().find(|(_, given)| *given);
         let from = match given {
-            Some((flag, _)) => format!("--{flag}"),
+            Some((field, _)) => Origin::asked(field),
             None => self.of("user", false, &["user"], "default"),
         };
         let value = match &spec.user {

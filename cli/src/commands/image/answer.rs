@@ -10,11 +10,13 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::error::{CommandError, CommandResult};
+use crate::support::errors::settings::typed;
 use crate::support::format::Format;
 use crate::support::image_args::{OutputArgs, Print};
 use crate::support::{output, size};
 use mlbuild::build::{BuildOutcome, DryRun, Planned};
-use mlbuild::planning::explain::Choice;
+use mlbuild::plan::Place;
+use mlbuild::planning::explain::{Choice, Origin};
 use mlbuild::planning::sent::{self, Amount, ContextSurvey};
 
 /// Prints what came out, and writes the files that were asked for.
@@ -101,10 +103,16 @@ pub(super) fn print(what: Print, planned: &Planned, format: Format) -> CommandRe
 /// Prints the decisions about an image, one line each.
 pub(super) fn explained(choices: &[Choice], format: Format) -> CommandResult {
     if format == Format::Json {
+        let one = |choice: &Choice| {
+            let from = as_typed(&choice.from);
+            json!({ "what": choice.what, "value": choice.value, "from": from })
+        };
+        let choices: Vec<Value> = choices.iter().map(one).collect();
         return output::answer(&redact_json(&pretty(&json!({ "choices": choices }))));
     }
     let row = |choice: &Choice| {
-        let (value, from) = (redact(&choice.value), redact(&choice.from));
+        let from = as_typed(&choice.from);
+        let (value, from) = (redact(&choice.value), redact(&from));
         [
             choice.what.to_owned(),
             value.into_owned(),
@@ -113,6 +121,20 @@ pub(super) fn explained(choices: &[Choice], format: Format) -> CommandResult {
     };
     let rows: Vec<[String; 3]> = choices.iter().map(row).collect();
     output::answer(output::table(&rows).trim_end())
+}
+
+/// Where a decision comes from, with the flag that a field of the request is.
+fn as_typed(origin: &Origin) -> String {
+    match origin {
+        Origin::Asked { field, value } => {
+            let flag = typed(Place::Request(field));
+            match value {
+                Some(value) => format!("{flag} {value}"),
+                None => flag,
+            }
+        }
+        Origin::Said(text) => text.clone(),
+    }
 }
 
 /// What is sent and what isn't, one line an entry.

@@ -20,7 +20,7 @@ mod registry;
 mod restore;
 mod runs;
 mod runtime;
-mod settings;
+pub(crate) mod settings;
 mod slurm;
 pub(crate) mod start;
 mod submit;

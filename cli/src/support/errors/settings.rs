@@ -6,7 +6,7 @@ use mlbuild::plan::{Place, SpecError};
 use mlbuild::settings::SettingsError;
 
 /// Fields of a request whose flag has another name than theirs.
-const FLAGS: [(&str, &str); 10] = [
+const FLAGS: [(&str, &str); 11] = [
     ("project", "CONTEXT"),
     ("add_hosts", "--add-host"),
     ("annotations", "--annotation"),
@@ -15,6 +15,7 @@ const FLAGS: [(&str, &str); 10] = [
     ("build_contexts", "--build-context"),
     ("labels", "--label"),
     ("outputs", "--output"),
+    ("packages", "--package"),
     ("platforms", "--platform"),
     ("ports", "--port"),
 ];
@@ -22,7 +23,7 @@ const FLAGS: [(&str, &str); 10] = [
 const PLURAL: [&str; 3] = ["secrets", "tags", "ulimits"];
 
 /// Where a value was given, as it was typed there.
-pub(super) fn typed(place: Place) -> String {
+pub(crate) fn typed(place: Place) -> String {
     let Place::Request(field) = place else {
         return place.to_string();
     };
