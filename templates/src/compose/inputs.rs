@@ -6,8 +6,9 @@ use std::path::Path;
 use super::{ComposeContext, ComposeError, Warning};
 use crate::project::manifests::{self, Asked, Choice, Conda, Kind, Manifest, Unused, UnusedKind};
 use crate::project::{
-    Address, ImagePython, LocalProject, ProjectError, ProjectLock, Requirements, SourceOnly, Span,
-    Wanted, has_credentials, is_outside, one_line, parse_one, read_lines, read_requirements,
+    Address, ImagePython, LocalProject, PROXY_LEFT_OUT, PROXY_SENT, ProjectError, ProjectLock,
+    Requirements, SourceOnly, Span, Wanted, has_credentials, is_outside, names_proxy, one_line,
+    parse_one, read_lines, read_requirements,
 };
 use crate::spec::{Accelerator, ImageSpec, PythonSpec, RunStep};
 use crate::value::{AptPackage, ContextPattern};
@@ -275,13 +276,15 @@ fn refuse_passwords<'a>(
             true => Vec::new(),
             false => addresses_of_indexes(&text),
         };
-        let mut lines = text.lines().enumerate();
-        let found = lines.find(|(_, line)| {
+        for (at, line) in text.lines().enumerate() {
             let is_of_index = is_lock || addresses.iter().any(|address| line.contains(address));
-            is_of_index && has_credentials(line)
-        });
-        if let Some((at, _)) = found {
-            return Err(in_image(&format!("{file}:{}", at + 1)));
+            if is_of_index && has_credentials(line) {
+                return Err(in_image(&format!("{file}:{}", at + 1)));
+            }
+            if is_of_index && names_proxy(line) {
+                let message = format!("{file}:{} {PROXY_SENT}", at + 1);
+                return Err(ComposeError::conflict(message, PROXY_LEFT_OUT));
+            }
         }
     }
     Ok(())

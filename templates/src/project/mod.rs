@@ -21,7 +21,9 @@ pub use locks::ProjectLock;
 pub(crate) use manifests::build_requirements;
 pub use pylock::{PylockFile, PylockPython, files_of_pylock};
 pub use requirements::{Address, LocalProject, Requirements, Span, read_lines, read_requirements};
-pub(crate) use requirements::{has_credentials, is_outside, parse_one};
+pub(crate) use requirements::{
+    PROXY_LEFT_OUT, PROXY_SENT, has_credentials, is_outside, names_proxy, parse_one,
+};
 pub(crate) use source_only::SourceOnly;
 
 use std::borrow::Cow;

@@ -251,6 +251,9 @@ impl Reader<'_> {
         if has_credentials(text) {
             self.found.credentials.push(at.origin());
         }
+        if names_proxy(text) {
+            return Err(at.bad(PROXY_SENT, PROXY_LEFT_OUT));
+        }
         let known = self.found.wanted.len();
         self.parts(at, constraint, depth)?;
         let is_in_list = self.found.files.contains(at.file);
@@ -913,6 +916,21 @@ pub(super) fn normalize(path: &str) -> String {
     parts.join("/")
 }
 
+/// What is wrong with a line that has the address of a proxy filled in.
+pub(crate) const PROXY_SENT: &str = "names the variable of a proxy: its value may hold a log-in, which would be sent to this address";
+/// What to do about it.
+pub(crate) const PROXY_LEFT_OUT: &str = "write the address without it";
+
+/// Whether a line has an installer fill in the address of a proxy, the one variable with a log-in that every
+/// build has.
+pub(crate) fn names_proxy(text: &str) -> bool {
+    let mut variables = text.split("${").skip(1);
+    variables.any(|rest| {
+        let name = rest.split('}').next().unwrap_or(rest);
+        name.to_ascii_uppercase().contains("PROXY")
+    })
+}
+
 /// Whether a line holds a URL with a password or a token in it.
 pub(crate) fn has_credentials(text: &str) -> bool {
     // `${TOKEN}` is filled in by pip while it runs, and `git@` is a name everybody knows.
@@ -1091,6 +1109,29 @@ mod tests {
         let text = "--index-url https://me:secret@example.com/simple\n--extra-index-url https://${T}@example.com/\n";
         let found = read(&[("requirements.txt", text)]).unwrap();
         assert_eq!(found.credentials, ["requirements.txt:1"]);
+    }
+
+    #[test]
+    fn no_line_sends_a_proxys_log_in_to_its_own_address() {
+        for line in [
+            "--index-url https://x.example/${HTTPS_PROXY}/simple",
+            "six @ https://x.example/${https_proxy}/six-1-py3-none-any.whl",
+            "-f https://x.example/?${ALL_PROXY}",
+            "-e git+https://x.example/${HTTP_PROXY}.git#egg=x",
+        ] {
+            let text = format!("numpy\n{line}\n");
+            let error = read(&[("requirements.txt", &text)]).unwrap_err();
+            let error = error.to_string();
+            assert!(error.contains("requirements.txt:2"), "{line}: {error}");
+            assert!(error.contains("the variable of a proxy"), "{line}: {error}");
+        }
+        assert!(
+            read(&[(
+                "requirements.txt",
+                "--index-url https://x.example/${NAME}\n"
+            )])
+            .is_ok()
+        );
     }
 
     #[test]
