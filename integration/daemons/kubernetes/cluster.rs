@@ -256,6 +256,11 @@ impl Api {
 
     #[track_caller]
     pub fn runs(&self, pod: &str) {
+        // A container that runs has a log, before it prints anything.
+        let log = self.log_file(pod);
+        std::fs::create_dir_all(log.parent().unwrap()).unwrap();
+        let mut options = std::fs::OpenOptions::new();
+        options.append(true).create(true).open(log).unwrap();
         self.says(pod, "Running", &json!({"running": {}}));
     }
 
