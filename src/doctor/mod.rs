@@ -10,10 +10,12 @@ mod display;
 mod gpu;
 mod network;
 mod registries;
+mod text;
 
 use mlbuild_buildkit::DiscoverOptions;
 use serde::Serialize;
 
+pub use self::text::text;
 use crate::accelerator;
 use crate::host::Host;
 use crate::registry::{Registry, RegistryOptions};
@@ -56,8 +58,7 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// Nothing to do.
-    pub fn ok(area: &'static str, message: impl Into<String>) -> Self {
+    fn ok(area: &'static str, message: impl Into<String>) -> Self {
         Self {
             area,
             level: Level::Ok,
@@ -66,8 +67,7 @@ impl Finding {
         }
     }
 
-    /// Works, with something that is likely to go wrong later.
-    pub fn warn(area: &'static str, message: impl Into<String>, fix: impl Into<String>) -> Self {
+    fn warn(area: &'static str, message: impl Into<String>, fix: impl Into<String>) -> Self {
         Self {
             area,
             level: Level::Warn,
@@ -76,8 +76,7 @@ impl Finding {
         }
     }
 
-    /// Builds or runs fail.
-    pub fn fail(area: &'static str, message: impl Into<String>, fix: impl Into<String>) -> Self {
+    fn fail(area: &'static str, message: impl Into<String>, fix: impl Into<String>) -> Self {
         Self {
             level: Level::Fail,
             ..Self::warn(area, message, fix)

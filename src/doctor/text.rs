@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use mlbuild_progress::printable;
 
-use mlbuild::doctor::{Finding, Level};
+use super::{Finding, Level};
 
 /// The findings as lines, areas in a column; with `color`, by ANSI escape sequences.
 pub fn text(findings: &[Finding], color: bool) -> String {

@@ -7,7 +7,6 @@ use clap::{Args, ValueHint};
 use mlbuild_buildkit::{ConnectOptions, DiscoverOptions, TlsOptions};
 
 use crate::error::{CommandError, CommandResult};
-use crate::support::findings;
 use crate::support::format::Format;
 use crate::support::output;
 use mlbuild::doctor::{self, DoctorRequest, Level};
@@ -56,12 +55,14 @@ pub async fn run(args: DoctorArgs) -> CommandResult {
         registries: args.registries,
         insecure_registries: args.insecure_registries,
     };
-    let list = doctor::examine(&request).await;
+    let findings = doctor::examine(&request).await;
     match args.format {
-        Format::Json => output::answer(&serde_json::to_string_pretty(&list).expect("plain JSON"))?,
-        Format::Text => output::coloured(&findings::text(&list, in_color()))?,
+        Format::Json => {
+            output::answer(&serde_json::to_string_pretty(&findings).expect("plain JSON"))?
+        }
+        Format::Text => output::coloured(&doctor::text(&findings, in_color()))?,
     }
-    match list.iter().filter(|f| f.level == Level::Fail).count() {
+    match findings.iter().filter(|f| f.level == Level::Fail).count() {
         0 => Ok(()),
         1 => Err(CommandError::environment("1 check failed")),
         n => Err(CommandError::environment(format!("{n} checks failed"))),

@@ -6,7 +6,6 @@ pub mod difference;
 pub(super) mod docker_help;
 pub(super) mod dry_run;
 pub mod errors;
-pub mod findings;
 pub mod format;
 pub mod hints;
 pub mod image_args;
