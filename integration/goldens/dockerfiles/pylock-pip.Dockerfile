@@ -29,7 +29,7 @@ COPY pylock.toml /opt/mlbuild/
 RUN --mount=type=cache,id=mlbuild-python,target=/root/.cache \
     set -eu; \
     umask 022; \
-    export HOME=/root PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore; \
+    export HOME=/root PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PYTHONDONTWRITEBYTECODE=1; \
      python3 -m venv /opt/venv; \
     /opt/venv/bin/python -m pip install -q 'pip>=25.1'; \
     /opt/venv/bin/python -m pip install -q --no-compile -r /opt/mlbuild/pylock.toml; \

@@ -28,7 +28,7 @@ RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
 RUN --mount=type=cache,id=mlbuild-python,target=/root/.cache \
     set -eu; \
     umask 022; \
-    export HOME=/root PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore; \
+    export HOME=/root PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PYTHONDONTWRITEBYTECODE=1; \
     export PIP_BREAK_SYSTEM_PACKAGES=1; \
     python3 -m pip install -q --no-compile torch==2.9.1 einops
 

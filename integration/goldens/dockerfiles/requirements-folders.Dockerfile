@@ -30,7 +30,7 @@ COPY requirements/*.txt /opt/mlbuild/requirements/
 RUN --mount=type=cache,id=mlbuild-python,target=/root/.cache \
     set -eu; \
     umask 022; \
-    export HOME=/root PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore; \
+    export HOME=/root PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PYTHONDONTWRITEBYTECODE=1; \
     for file in /opt/mlbuild/requirements/*.txt; do if [ -f "$file" ]; then set -- "$@" -r "$file"; fi; done; \
     bundled=$(python3 -c 'import ensurepip, sysconfig; print(sysconfig.get_config_var("WHEEL_PKG_DIR") or ensurepip.__path__[0] + "/_bundled")'); \
     [ -d "$bundled" ] || bundled=/usr/share/python-wheels; \

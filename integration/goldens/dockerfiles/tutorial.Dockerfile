@@ -29,7 +29,7 @@ COPY requirements-dev.txt requirements.txt /opt/mlbuild/
 RUN --mount=type=cache,id=mlbuild-python,target=/root/.cache \
     set -eu; \
     umask 022; \
-    export HOME=/root PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore; \
+    export HOME=/root PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PYTHONDONTWRITEBYTECODE=1; \
     export PIP_BREAK_SYSTEM_PACKAGES=1; \
     python3 -m pip install -q --no-compile -r /opt/mlbuild/requirements.txt -r /opt/mlbuild/requirements-dev.txt
 

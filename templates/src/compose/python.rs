@@ -20,8 +20,7 @@ const VENV: &str = "/opt/venv";
 /// The host's settings that an installer or a download meets the same network by.
 pub(super) const NETWORK: [SecretUse; 3] = [SecretUse::Ca, SecretUse::PipConf, SecretUse::UvConf];
 /// What root's pip is told wherever it runs.
-pub(super) const PIP_OF_ROOT: &str =
-    "export HOME=/root PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PYTHONDONTWRITEBYTECODE=1;";
+pub(super) const PIP_OF_ROOT: &str = "export HOME=/root PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PYTHONDONTWRITEBYTECODE=1;";
 /// Finds the wheels from which `ensurepip` installs pip, and setuptools before Python 3.12: uv installs
 /// them in a tenth of its time.
 pub(super) const BUNDLED: &str = r#"
