@@ -4,16 +4,12 @@
 use serde_json::{Value, json};
 
 use super::cluster::{Cluster, end_of};
-use super::nodes::MEET;
+use super::nodes::{MET, lines, path, submit_meeting};
 use super::processes::{pods_labelled, start};
 
 const JOBSET: (&str, &str) = ("jobset", "jobset.sigs.k8s.io/jobset-name");
 const PYTORCHJOB: (&str, &str) = ("pytorchjob", "training.kubeflow.org/job-name");
 const MPIJOB: (&str, &str) = ("mpijob", "training.kubeflow.org/job-name");
-
-fn path() -> String {
-    std::env::var("PATH").unwrap()
-}
 
 /// Where the API server has the objects of a kind.
 fn api(kind: &str) -> &'static str {
@@ -86,39 +82,15 @@ fn what_is_written_is_what_their_servers_take() {
 fn pods_of_each_kind_find_one_another() {
     for (kind, label) in [JOBSET, PYTORCHJOB] {
         let cluster = Cluster::new();
-        let base = cluster.engines.base.clone();
-        let child = cluster.submit(&[
-            "--kind",
-            kind,
-            "--nodes",
-            "3",
-            "--name",
-            "meet",
-            "--rm",
-            "--run-id",
-            "meet",
-            "-e",
-            "MY_TOKEN=s3cr3t",
-            &base,
-            "python3",
-            "-c",
-            MEET,
-            "well",
-        ]);
+        let flags = ["--kind", kind, "--rm", "-e", "MY_TOKEN=s3cr3t"];
+        let child = submit_meeting(&cluster, "meet", &flags, "well");
         let pods = pods_labelled(&cluster, label, "meet", 3);
         for process in start(&cluster, &pods, &path()) {
             assert!(process.end().success(), "{kind}");
         }
         let ran = end_of(child);
         assert_eq!(ran.code, Some(0), "{kind}: {}", ran.stderr);
-        let mut lines: Vec<&str> = ran.stdout.lines().collect();
-        lines.sort_unstable();
-        let wanted = [
-            "[0] rank 0 of 3: 3",
-            "[1] rank 1 of 3: 3",
-            "[2] rank 2 of 3: 3",
-        ];
-        assert_eq!(lines, wanted, "{kind}: {}", ran.stderr);
+        assert_eq!(lines(&ran.stdout), MET, "{kind}: {}", ran.stderr);
         let record = cluster.project.read("mlbuild.runs/meet.toml");
         let kind_flag = format!("\"--kind={kind}\"");
         assert!(
@@ -144,11 +116,7 @@ fn pods_of_each_kind_find_one_another() {
 fn one_that_fails_is_the_end_of_all_in_each_kind() {
     for (kind, label) in [JOBSET, PYTORCHJOB] {
         let cluster = Cluster::new();
-        let base = cluster.engines.base.clone();
-        let child = cluster.submit(&[
-            "--kind", kind, "--nodes", "3", "--name", "fail", "--run-id", "fail", &base, "python3",
-            "-c", MEET, "fail",
-        ]);
+        let child = submit_meeting(&cluster, "fail", &["--kind", kind], "fail");
         let pods = pods_labelled(&cluster, label, "fail", 3);
         let ends: Vec<_> = start(&cluster, &pods, &path())
             .into_iter()

@@ -1,5 +1,7 @@
 //! `mlbuild submit --nodes`: pods that find one another, as processes that do.
 
+use std::process::Child;
+
 use serde_json::{Value, json};
 
 use super::cluster::{Cluster, end_of};
@@ -44,11 +46,25 @@ if mode == "slow":
         time.sleep(0.1)
 "#;
 
-fn path() -> String {
+/// Submits a run of three pods that meet, with more flags.
+pub fn submit_meeting(cluster: &Cluster, name: &str, flags: &[&str], mode: &str) -> Child {
+    let own = ["--nodes", "3", "--name", name, "--run-id", name];
+    let program = [&cluster.engines.base, "python3", "-c", MEET, mode];
+    cluster.submit(&[&own[..], flags, &program].concat())
+}
+
+/// What the pods of a run that ended well have printed.
+pub const MET: [&str; 3] = [
+    "[0] rank 0 of 3: 3",
+    "[1] rank 1 of 3: 3",
+    "[2] rank 2 of 3: 3",
+];
+
+pub fn path() -> String {
     std::env::var("PATH").unwrap()
 }
 
-fn lines(text: &str) -> Vec<&str> {
+pub fn lines(text: &str) -> Vec<&str> {
     let mut lines: Vec<&str> = text.lines().collect();
     lines.sort_unstable();
     lines
@@ -57,23 +73,7 @@ fn lines(text: &str) -> Vec<&str> {
 #[test]
 fn pods_of_one_job_find_one_another() {
     let cluster = Cluster::new();
-    let base = cluster.engines.base.clone();
-    let child = cluster.submit(&[
-        "--nodes",
-        "3",
-        "--name",
-        "meet",
-        "--rm",
-        "--run-id",
-        "meet",
-        "-e",
-        "MY_TOKEN=s3cr3t",
-        &base,
-        "python3",
-        "-c",
-        MEET,
-        "well",
-    ]);
+    let child = submit_meeting(&cluster, "meet", &["--rm", "-e", "MY_TOKEN=s3cr3t"], "well");
     let pods = pods_of(&cluster, "meet", 3);
     let processes = start(&cluster, &pods, &path());
     for process in processes {
@@ -81,12 +81,7 @@ fn pods_of_one_job_find_one_another() {
     }
     let ran = end_of(child);
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
-    let wanted = [
-        "[0] rank 0 of 3: 3",
-        "[1] rank 1 of 3: 3",
-        "[2] rank 2 of 3: 3",
-    ];
-    assert_eq!(lines(&ran.stdout), wanted, "{}", ran.stderr);
+    assert_eq!(lines(&ran.stdout), MET, "{}", ran.stderr);
     let record = cluster.project.read("mlbuild.runs/meet.toml");
     assert!(
         record.contains("exit_code = 0") && record.contains("\"--nodes=3\""),
@@ -117,10 +112,7 @@ fn pods_of_one_job_find_one_another() {
 #[test]
 fn one_that_fails_ends_all_and_its_exit_code_is_that_of_the_run() {
     let cluster = Cluster::new();
-    let base = cluster.engines.base.clone();
-    let child = cluster.submit(&[
-        "--nodes", "3", "--name", "fail", "--run-id", "fail", &base, "python3", "-c", MEET, "fail",
-    ]);
+    let child = submit_meeting(&cluster, "fail", &[], "fail");
     let pods = pods_of(&cluster, "fail", 3);
     let processes = start(&cluster, &pods, &path());
     let ends: Vec<_> = processes
