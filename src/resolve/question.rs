@@ -122,9 +122,7 @@ impl Asked {
             let path = self.files().join(name);
             std::fs::create_dir_all(path.parent().unwrap_or(top))?;
             let kept = match request.omitted.get(name) {
-                Some(commands) => without_lines(content, commands).ok_or_else(|| {
-                    std::io::Error::other(format!("{name}: some of its lines aren't left out"))
-                })?,
+                Some(lines) => without_lines(content, lines),
                 None => content.clone(),
             };
             std::fs::write(&path, kept)?;
@@ -200,18 +198,15 @@ fn write_for_this_user(path: &Path, content: &[u8]) -> std::io::Result<()> {
     std::io::Write::write_all(&mut file, content)
 }
 
-/// A text without the lines that commands of sed delete: `3d;5,7d`. `None` for other commands.
-fn without_lines(content: &[u8], commands: &str) -> Option<Vec<u8>> {
-    let mut omitted = Vec::new();
-    for command in commands.split(';') {
-        let lines = command.strip_suffix('d')?;
-        let (first, last) = lines.split_once(',').unwrap_or((lines, lines));
-        let (first, last): (usize, usize) = (first.parse().ok()?, last.parse().ok()?);
-        omitted.push(first..=last);
-    }
-    let lines = content.split_inclusive(|byte| *byte == b'\n').enumerate();
-    let kept = lines.filter(|(at, _)| !omitted.iter().any(|range| range.contains(&(at + 1))));
-    Some(kept.flat_map(|(_, line)| line).copied().collect())
+/// A text without some of its lines: the first and the last one of each run, from 1.
+fn without_lines(content: &[u8], omitted: &[(usize, usize)]) -> Vec<u8> {
+    let lines = content.split_inclusive(|byte| *byte == b'\n').zip(1..);
+    let is_omitted = |at: usize| {
+        let mut runs = omitted.iter();
+        runs.any(|(first, last)| (*first..=*last).contains(&at))
+    };
+    let kept = lines.filter(|(_, at)| !is_omitted(*at));
+    kept.flat_map(|(line, _)| line).copied().collect()
 }
 
 #[cfg(test)]
@@ -221,13 +216,10 @@ mod tests {
     #[test]
     fn lines_that_the_builder_leaves_out_are_left_out() {
         let text = b"1\n2\n3\n4\n5";
-        let without =
-            |commands| without_lines(text, commands).map(|t| String::from_utf8(t).unwrap());
-        assert_eq!(without("2d").as_deref(), Some("1\n3\n4\n5"));
-        assert_eq!(without("1,2d;5d").as_deref(), Some("3\n4\n"));
-        assert_eq!(without("9d").as_deref(), Some("1\n2\n3\n4\n5"));
-        assert_eq!(without("s/1/2/"), None);
-        assert_eq!(without(""), None);
+        let without = |lines: &[_]| String::from_utf8(without_lines(text, lines)).unwrap();
+        assert_eq!(without(&[(2, 2)]), "1\n3\n4\n5");
+        assert_eq!(without(&[(1, 2), (5, 5)]), "3\n4\n");
+        assert_eq!(without(&[(9, 9)]), "1\n2\n3\n4\n5");
     }
 
     #[test]

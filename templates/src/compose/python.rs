@@ -239,10 +239,9 @@ esac;
                 (Some(_), Some(_)) => "the projects and packages that come another way",
             };
             let lines = omitted.into_iter().chain(replaced).flatten();
-            let commands: Vec<String> = lines.map(|line| deletion(*line)).collect();
             script.lines(&format!(
                 "# {file} without {without}.\nsed -i '{}' {};",
-                commands.join(";"),
+                deletions(lines),
                 script_word(&format!("{INPUTS}/{file}"))
             ));
         }
@@ -485,13 +484,17 @@ pub(super) fn python_cache() -> Mount {
     })
 }
 
-/// A command of sed that deletes lines.
-pub(super) fn deletion((first, last): (usize, usize)) -> String {
-    if first == last {
-        format!("{first}d")
-    } else {
-        format!("{first},{last}d")
-    }
+/// The commands of sed that delete lines: the first and the last one of each run, from 1.
+pub(super) fn deletions<'a>(lines: impl IntoIterator<Item = &'a (usize, usize)>) -> String {
+    let deletion = |(first, last): &(usize, usize)| {
+        if first == last {
+            format!("{first}d")
+        } else {
+            format!("{first},{last}d")
+        }
+    };
+    let commands: Vec<String> = lines.into_iter().map(deletion).collect();
+    commands.join(";")
 }
 
 fn join_inputs(folder: &str) -> String {

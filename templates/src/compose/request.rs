@@ -5,12 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::apt::cache;
 use super::compiled::name_of;
 use super::inputs::Inputs;
-use super::python::{deletion, python_cache};
+use super::python::{deletions, python_cache};
 use super::{Composer, Decision, SecretUse, env_name};
 use crate::dockerfile::{
     Copy, Dockerfile, Instruction, Mount, Network, Purpose, RenderError, Run, Script, Word,
@@ -24,6 +24,15 @@ use crate::tables::bases;
 pub const INPUTS_CONTEXT: &str = "mlbuild-inputs";
 /// The named context with the question.
 pub const REQUEST_CONTEXT: &str = "mlbuild-request";
+
+/// Locks know a question by its text, in which these lines are commands of sed.
+fn as_commands<S: Serializer>(
+    omitted: &BTreeMap<String, Vec<(usize, usize)>>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let commands = omitted.iter().map(|(file, lines)| (file, deletions(lines)));
+    serializer.collect_map(commands)
+}
 
 /// What is asked for: the same for everybody who has the project.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -53,9 +62,12 @@ pub struct PackageRequest {
     /// `NAME==VERSION` lines of a project's own lock.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub constraints: Vec<String>,
-    /// Lines of requirements files that the resolver must not see, as commands of sed.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub omitted: BTreeMap<String, String>,
+    /// Lines of requirements files that the resolver must not see: the first and the last one of each run, from 1.
+    #[serde(
+        skip_serializing_if = "BTreeMap::is_empty",
+        serialize_with = "as_commands"
+    )]
+    pub omitted: BTreeMap<String, Vec<(usize, usize)>>,
     /// What the project itself needs to be built.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub builders: Vec<String>,
@@ -132,7 +144,7 @@ impl PackageRequest {
         }
         let omitted = self.omitted.iter();
         let omitted: Vec<String> = omitted
-            .map(|(file, lines)| format!("{lines}\t{file}"))
+            .map(|(file, lines)| format!("{}\t{file}", deletions(lines)))
             .collect();
         questions.extend([
             (
@@ -275,14 +287,7 @@ impl Composer<'_> {
             groups: python.groups.clone(),
             files: self.input_files(inputs).into_iter().collect(),
             constraints: inputs.constraints.clone(),
-            omitted: inputs
-                .omitted
-                .iter()
-                .map(|(file, lines)| {
-                    let commands: Vec<String> = lines.iter().map(|line| deletion(*line)).collect();
-                    (file.clone(), commands.join(";"))
-                })
-                .collect(),
+            omitted: inputs.omitted.clone(),
             builders: self.builders(decision, inputs),
             compiles: !decision.compiled.is_empty(),
             build_apt: decision.compiled.apt.iter().cloned().collect(),
