@@ -57,6 +57,7 @@ pub mod accelerator;
 pub mod adopt;
 pub mod agent;
 pub mod assemble;
+pub mod assembly;
 pub mod attest;
 pub mod base;
 pub mod build;

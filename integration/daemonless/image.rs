@@ -477,6 +477,7 @@ fn each_decision_is_said_with_the_line_that_it_comes_from() {
     system library  libsm6                     opencv-python (requirements.txt:2) needs it
     user            ml (7)                     mlbuild.toml:6
     ignored files   the usual ones             default: no ignore file
+    made by         BuildKit                   the Debian package curl may have to be installed
     ");
     let document = project
         .run(["image", "--explain", "--format", "json", "-q"])

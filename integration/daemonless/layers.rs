@@ -181,8 +181,23 @@ const MODULES: &[Layer] = &[
         ],
     ),
     (
+        "assembly",
+        &[
+            "env_vars",
+            "error",
+            "plan",
+            "registry",
+            "assemble",
+            "known_base",
+            "resolve",
+            "settings",
+            "planning",
+        ],
+    ),
+    (
         "lock",
         &[
+            "assembly",
             "env_vars",
             "error",
             "reporter",
@@ -206,6 +221,7 @@ const MODULES: &[Layer] = &[
     (
         "build",
         &[
+            "assembly",
             "env_vars",
             "error",
             "reporter",

@@ -201,6 +201,7 @@ impl Setting {
             compression,
             compiler: None,
             elsewhere: &HashSet::new(),
+            vouched: &BTreeMap::new(),
         };
         let into = PackedFolder::create(folder).unwrap();
         assemble(&request, store, &into).unwrap().image

@@ -396,3 +396,284 @@ fn without_a_lock_packages_are_looked_for_once() {
     std::fs::remove_dir_all(project.outside().join("state/inputs")).unwrap();
     looks_anew("packages are gone", &[]);
 }
+
+#[test]
+fn by_itself_it_is_assembled_where_nothing_has_to_be_run() {
+    let setting = Setting::new(&[]);
+    let (project, engines) = (&setting.project, &setting.engines);
+    let tag = unique(&engines.registry, "by-itself");
+    let first = run(project, &setting.words("image", &tag, &["--push"]));
+    let said = [
+        "assembled from its wheels: no step has to be run",
+        "without bytecode (no builder to compile them on",
+    ];
+    for said in said {
+        assert!(first.stderr.contains(said), "{}", first.stderr);
+    }
+    let first = first.answer().to_owned();
+    let unchanged = run(
+        project,
+        &setting.words("image", &tag, &["--push", "--dry-run"]),
+    );
+    assert!(
+        unchanged
+            .answer()
+            .starts_with("nothing changed since the lock: no build")
+    );
+    let again = run(project, &setting.words("image", &tag, &["--push"]));
+    assert!(again.stderr.contains("nothing changed"), "{}", again.stderr);
+    assert_eq!(again.answer(), first);
+
+    // A lock that must not change lists what is in it: the same packages with other code, and others.
+    project.write("train.py", "print('edited')\n");
+    let locked = ["--push", "--locked"];
+    let edited = run(project, &setting.words("image", &tag, &locked));
+    assert!(edited.stderr.contains("assembled"), "{}", edited.stderr);
+    edited.answer();
+    let other = [&locked[..], &["--package", "idna==3.10"]].concat();
+    let refused = run(project, &setting.words("image", &tag, &other));
+    let refused = refused.refusal(4);
+    assert!(refused.contains("python idna 3.10 is new"), "{refused}");
+
+    // `mlbuild lock` decides it, and the lock keeps it, whatever builder is named.
+    let pinned = unique(&engines.registry, "by-itself-pinned");
+    run(project, &setting.words("lock", &pinned, &[])).answer();
+    let method = |tag: &str| {
+        let lock = project.lock();
+        let mut images = lock.images();
+        let entry = images.find(|entry| tag.contains(&entry.name)).unwrap();
+        entry.build.as_ref().unwrap().method.clone()
+    };
+    assert_eq!(method(&pinned).as_deref(), Some("assemble"));
+    let made = run(
+        project,
+        &setting.with_builder("image", &pinned, &["--push", "--locked"]),
+    );
+    assert!(made.stderr.contains("assembled"), "{}", made.stderr);
+    let with_bytecode = made.answer().to_owned();
+    assert_ne!(setting.config(&with_bytecode), setting.config(&first));
+}
+
+#[test]
+fn what_a_builder_made_stays_a_builders() {
+    let setting = Setting::new(&[]);
+    let (project, engines) = (&setting.project, &setting.engines);
+    let open = unique(&engines.registry, "stays-open");
+    let built = run(project, &setting.with_builder("image", &open, &["--push"]));
+    assert!(!built.stderr.contains("assembled"), "{}", built.stderr);
+    let built = built.answer().to_owned();
+    // Nothing changed: that there is another way to make it is no change.
+    let again = run(project, &setting.words("image", &open, &["--push"]));
+    assert!(again.stderr.contains("nothing changed"), "{}", again.stderr);
+    assert_eq!(again.answer(), built);
+
+    let pinned = unique(&engines.registry, "stays-pinned");
+    run(project, &setting.with_builder("lock", &pinned, &[])).answer();
+    let lock = project.lock();
+    let mut images = lock.images();
+    let entry = images.find(|entry| pinned.contains(&entry.name)).unwrap();
+    assert_eq!(entry.build.as_ref().unwrap().method, None);
+    let refused = run(project, &setting.words("image", &pinned, &["--push"]));
+    assert!(!refused.stderr.contains("assembled"), "{}", refused.stderr);
+    refused.refusal(3);
+}
+
+#[test]
+fn what_only_a_builder_does_leads_to_one() {
+    let setting = Setting::new(&[("own/Dockerfile", "FROM scratch\nCOPY train.py /\n")]);
+    let (project, engines) = (&setting.project, &setting.engines);
+    let tag = unique(&engines.registry, "led");
+    let context = format!("more={}", project.outside().display());
+    let table: &[(&[&str], &str)] = &[
+        (
+            &["--apt", "tree"],
+            "the Debian package tree may have to be installed",
+        ),
+        (&["--run", "echo 1"], "a command of yours has to be run"),
+        (
+            &["--sudo"],
+            "the Debian package sudo may have to be installed",
+        ),
+        (&["--installer", "pip"], "pip is to resolve them"),
+        (
+            &["--platform", "linux/amd64,linux/arm64"],
+            "it is for several platforms",
+        ),
+        (
+            &["--secret", "id=token,env=HOME"],
+            "its steps are given secrets",
+        ),
+        (
+            &["--network", "none"],
+            "its steps have settings of their own",
+        ),
+        (
+            &["--add-host", "a.example:127.0.0.1"],
+            "its steps have settings of their own",
+        ),
+        (
+            &["--shm-size", "1g"],
+            "its steps have settings of their own",
+        ),
+        (
+            &["--ulimit", "nofile=99"],
+            "its steps have settings of their own",
+        ),
+        (
+            &["--allow", "network.host"],
+            "its steps are allowed more than usual",
+        ),
+        (
+            &["--cache-from", "type=local,src=cache"],
+            "its steps may come from a cache",
+        ),
+        (
+            &["--cache-to", "type=inline"],
+            "a cache of build steps is to be exported",
+        ),
+        (
+            &["--no-cache-filter", "base"],
+            "stages of it are to be built anew",
+        ),
+        (
+            &["--build-arg", "HTTP_PROXY=http://127.0.0.1:9"],
+            "the build argument HTTP_PROXY is for its steps",
+        ),
+        (
+            &["--build-context", &context],
+            "it has further build contexts",
+        ),
+        (
+            &["--provenance=mode=max"],
+            "it is to have a builder's attestations",
+        ),
+        (
+            &["-o", "type=image,compression=estargz"],
+            "its output has attributes of a builder's exporter",
+        ),
+        (
+            &["-o", "type=oci,dest=out.tar,compression=gzip"],
+            "only a builder writes type=oci,compression=…",
+        ),
+        (
+            &["-o", "type=local,dest=out"],
+            "only a builder writes type=local",
+        ),
+        (
+            &["--repack=zstd:19"],
+            "its layers are to be packed with zstd:19",
+        ),
+    ];
+    for (flags, why) in table {
+        let flags = [&["--push"], *flags].concat();
+        let refused = run(project, &setting.words("image", &tag, &flags));
+        let said = format!("built by BuildKit: {why}");
+        assert!(
+            refused.stderr.contains(&said),
+            "{flags:?}: {}",
+            refused.stderr
+        );
+        refused.refusal(3);
+    }
+    // Where that is plain, nothing is said: a named builder, and a Dockerfile of one's own. So it is for what
+    // stays in a builder.
+    for flags in [
+        &["--push", "-f", "own/Dockerfile"][..],
+        &[&["--push"], &NOWHERE[..]].concat(),
+    ] {
+        let words = match flags.contains(&"-f") {
+            true => [&["image", "-t", &tag], flags].concat(),
+            false => [
+                &["image", "-t", &tag, "--base", &engines.python_base],
+                flags,
+            ]
+            .concat(),
+        };
+        let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+        let refused = run(project, &words);
+        assert!(!refused.stderr.contains("ssembled"), "{}", refused.stderr);
+        assert!(!refused.stderr.contains("built by"), "{}", refused.stderr);
+        refused.refusal(3);
+    }
+    let kept = run(project, &setting.words("image", &tag, &[]));
+    let said = "built by BuildKit: no Docker is here to take it";
+    assert!(kept.stderr.contains(said), "{}", kept.stderr);
+    kept.refusal(3);
+}
+
+#[test]
+fn every_docker_takes_what_is_assembled_by_itself() {
+    let setting = Setting::new(&[]);
+    let (project, engines) = (&setting.project, &setting.engines);
+    for (at, (name, host)) in engines.dockers().into_iter().enumerate() {
+        let tag = format!("mlbuild-by-itself-{at}:1");
+        let maker = match name {
+            "Docker 20.10" => "built by BuildKit: Docker 20.10",
+            _ => "assembled from its wheels",
+        };
+        for output in [&["--load"][..], &[]] {
+            let words = setting.words("image", &tag, &[output, &["--no-skip"]].concat());
+            let made = Ran::of(command(project, &words).env("DOCKER_HOST", host));
+            assert!(made.stderr.contains(maker), "{name}: {}", made.stderr);
+            let said = "without bytecode";
+            assert!(!made.stderr.contains(said), "{name}: {}", made.stderr);
+            made.answer();
+            let said = engines.docker(host, &["run", "--rm", &tag]);
+            assert_eq!(said, "6.0.2", "{name}");
+        }
+        engines.docker(host, &["rmi", "--force", &tag]);
+    }
+}
+
+#[test]
+fn a_machine_that_never_met_the_wheels_takes_layers_that_the_lock_vouches_for() {
+    let setting = Setting::new(&[]);
+    let (project, engines) = (&setting.project, &setting.engines);
+    let tag = unique(&engines.registry, "vouched");
+    let push = ["--push", "--method=assemble"];
+    let lock = setting.with_builder("lock", &tag, &["--method=assemble"]);
+    run(project, &lock).answer();
+    let first = run(project, &setting.with_builder("image", &tag, &push));
+    let first = first.answer().to_owned();
+    let lock = std::fs::read_to_string(project.path("mlbuild.lock")).unwrap();
+    let layers = |image: &str| InRegistry::at(image, &setting.runtime).image().0.layers;
+
+    // Neither an index nor a builder is there, and the code is another.
+    let cold = Setting::new(&[("mlbuild.lock", &lock), ("train.py", "print('cold')\n")]);
+    let words = |tag: &str| cold.words("image", tag, &[&push[..], &NOWHERE[..]].concat());
+    let nowhere = ("PIP_INDEX_URL", "http://127.0.0.1:9/simple");
+    let made = Ran::of(command(&cold.project, &words(&tag)).env(nowhere.0, nowhere.1));
+    let made = made.answer().to_owned();
+    let (before, after) = (layers(&first), layers(&made));
+    let moved = before
+        .iter()
+        .zip(&after)
+        .filter(|(a, b)| a.diff_id != b.diff_id);
+    assert_eq!((moved.count(), before.len()), (1, after.len()));
+    let state = cold.project.outside().join("state");
+    let files = |folder: &str| std::fs::read_dir(state.join(folder)).map_or(0, Iterator::count);
+    assert_eq!(files("inputs/sha256"), 0, "no wheel was fetched");
+    assert_eq!(files("layers/blobs"), 1, "the environment without packages");
+    // What one lock vouches for is nothing that this machine keeps in mind.
+    assert_eq!(files("layers/index"), 0);
+    for (name, host) in engines.dockers() {
+        if name != "Docker 20.10" {
+            assert_eq!(
+                engines.docker(host, &["run", "--rm", &made]),
+                "cold",
+                "{name}"
+            );
+        }
+    }
+
+    // A registry's word alone is none: this lock pins the same packages, and names no image.
+    let other = Setting::new(&[("train.py", "print('other')\n")]);
+    let lock = other.with_builder("lock", &tag, &["--method=assemble"]);
+    run(&other.project, &lock).answer();
+    let asked = other.with_builder("image", &tag, &push);
+    let state = other.project.outside().join("state");
+    let _ = std::fs::remove_dir_all(state.join("inputs"));
+    run(&other.project, &asked).answer();
+    let fetched = std::fs::read_dir(state.join("inputs/sha256")).unwrap();
+    assert!(fetched.count() >= 4, "the wheels were fetched");
+}

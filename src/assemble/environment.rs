@@ -92,7 +92,12 @@ impl EnvironmentNeeds {
         self.layers.is_empty()
     }
 
-    /// Layers that were made here before, whose blobs are gone: a registry may have them.
+    /// True where of a layer nothing is known but its wheels.
+    pub fn has_unknown(&self) -> bool {
+        self.layers.iter().any(|(layer, _)| layer.is_none())
+    }
+
+    /// Layers that are known and not here: made here before, or vouched for. A registry may have them.
     pub fn remembered(&self) -> Vec<Layer> {
         let layers = self.layers.iter();
         layers.filter_map(|(layer, _)| layer.clone()).collect()
@@ -145,7 +150,7 @@ pub fn environment_needs(
     let target = request.target()?;
     let mut layers = Vec::new();
     for group in grouped(request, &target, others)? {
-        let found = store.find(&key(&group, request, &target));
+        let found = find(&group, request, &target, store);
         if found.as_ref().is_none_or(|found| found.blob.is_none()) {
             layers.push((found.map(|found| found.layer), group));
         }
@@ -205,6 +210,32 @@ fn grouped(
     Ok(groups
         .map(|group| group.into_iter().map(&mut take).collect())
         .collect())
+}
+
+fn named_versions(group: &[NamedWheel]) -> Vec<String> {
+    let about = |wheel: &NamedWheel| format!("{} {}", wheel.name.name, wheel.name.version);
+    group.iter().map(about).collect()
+}
+
+/// What is known of the layer of a group: from having made it, else from who is believed. Which files are in
+/// one of the latter isn't: they were looked at when it was made, beside the same others.
+fn find(
+    group: &[NamedWheel],
+    request: &AssembleRequest<'_>,
+    target: &Target,
+    store: &LayerStore,
+) -> Option<StoredLayer> {
+    let made = store.find(&key(group, request, target));
+    made.or_else(|| {
+        let about = super::about_packages(&named_versions(group));
+        let layer = request.vouched.get(&about)?;
+        Some(StoredLayer {
+            layer: layer.clone(),
+            wheels: group.iter().map(|wheel| wheel.name.file.clone()).collect(),
+            files: FileList::default(),
+            blob: None,
+        })
+    })
 }
 
 fn key(group: &[NamedWheel], request: &AssembleRequest<'_>, target: &Target) -> LayerKey {
@@ -285,7 +316,7 @@ fn make(
     let is_had = |found: &StoredLayer| {
         found.blob.is_some() || request.elsewhere.contains(&found.layer.digest)
     };
-    let stored = match store.find(&key(group, request, target)).filter(is_had) {
+    let stored = match find(group, request, target, store).filter(is_had) {
         Some(found) => found,
         None => {
             let wheels = group.iter().map(open).collect::<Result<Vec<_>, _>>()?;
@@ -304,9 +335,8 @@ fn make(
             store.make_compiled(&wheels, bytecode, target, request.compression)?
         }
     };
-    let about = |wheel: &NamedWheel| format!("{} {}", wheel.name.name, wheel.name.version);
     Ok(EnvironmentLayer {
-        packages: group.iter().map(about).collect(),
+        packages: named_versions(group),
         layer: stored.layer,
         blob: stored.blob,
         files: stored.files,

@@ -70,6 +70,10 @@ pub struct AssembleRequest<'a> {
     pub compiler: Option<&'a str>,
     /// Layers that needn't be in the folder: wherever the image goes, they are there.
     pub elsewhere: &'a HashSet<Digest>,
+    /// Layers of packages that another image has, by what its history says of each: it was made of the very
+    /// same packages, on the same base and in the same way, as somebody who is believed says. They are known without
+    /// their wheels, and are kept in mind for this image alone.
+    pub vouched: &'a BTreeMap<String, Layer>,
 }
 
 impl AssembleRequest<'_> {
@@ -112,7 +116,7 @@ pub fn assemble(
         }
         own.push(OwnLayer {
             layer: image_layer(&layer.layer),
-            about: format!("mlbuild: {}", layer.packages.join(", ")),
+            about: about_packages(&layer.packages),
         });
     }
     own.extend_from_slice(request.written);
@@ -130,6 +134,11 @@ pub fn assemble(
     )?;
     into.name(&image.manifest, None)?;
     Ok(Assembled { image, environment })
+}
+
+/// What the history says of a layer of packages, each `NAME VERSION`.
+fn about_packages(packages: &[String]) -> String {
+    format!("mlbuild: {}", packages.join(", "))
 }
 
 /// The environment without packages.

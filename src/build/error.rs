@@ -12,6 +12,7 @@ use oci_spec::distribution::Reference;
 use oci_spec::image::Digest;
 
 use crate::assemble::AssembleError;
+use crate::assembly::AssemblyError;
 use crate::builder::{BuilderError, ExplainFailure};
 use crate::error::{ErrorKind, from_boxed};
 use crate::image::LayoutError;
@@ -212,6 +213,15 @@ from_boxed!(BuildError {
     Registry(RegistryError),
     Made(ImageSourceError),
 });
+
+impl From<AssemblyError> for BuildError {
+    fn from(error: AssemblyError) -> Self {
+        match error {
+            AssemblyError::Base(error) => (*error).into(),
+            AssemblyError::Assemble(error) => (*error).into(),
+        }
+    }
+}
 
 impl From<KnownBaseError> for BuildError {
     fn from(error: KnownBaseError) -> Self {

@@ -6,12 +6,12 @@ use mlbuild_progress::{LocalSteps, Titles, Warning};
 use mlbuild_templates::reference;
 use oci_spec::distribution::Reference;
 
-use super::assembled::Assembly;
 use super::outcome::{BuildOutcome, DryRun};
 use super::packages::Listing;
 use super::publish::{self, Confirmed};
 use super::skip::Skip;
 use super::{BuildError, docker_push, moved, packing};
+use crate::assembly::Assembly;
 use crate::builder::{
     self, BuildInputs, BuildOutput, Builder, Connection, SolveRequest, SshAgents,
 };
@@ -55,13 +55,17 @@ impl Job<'_> {
         bases: &mut Bases,
     ) -> Result<BuildOutcome, BuildError> {
         origins::check_plan(self.plan, self.settings.build.base_registries.as_deref())?;
-        let context = Before::look(self.settings, self.plan)?;
         let method = self.method()?;
-        // Where the method leaves no choice, the base of an unchanged image isn't looked at.
+        // The base of an image that didn't change isn't looked at.
         let mut assembly = looked;
         if method == Some(Method::Auto) && assembly.is_none() {
+            let was = self.pinned.is_some_and(|(_, build)| build.is_assembled());
+            if let Some(outcome) = self.unchanged(locked, was).await? {
+                return Ok(outcome);
+            }
             assembly = self.assembly(Method::Auto).await?;
         }
+        let context = Before::look(self.settings, self.plan)?;
         let is_assembled = method == Some(Method::Assemble) || assembly.is_some();
         let inputs =
             input_digests::inputs(self.plan, self.composed, context.digest(), is_assembled);
@@ -76,14 +80,7 @@ impl Job<'_> {
         }
         if let Some(assembly) = &assembly {
             return self
-                .assemble(
-                    assembly,
-                    published_before(locked),
-                    &context,
-                    &inputs,
-                    &skip,
-                    bases,
-                )
+                .assemble(assembly, locked, &context, &inputs, &skip, bases)
                 .await;
         }
 
@@ -139,6 +136,22 @@ impl Job<'_> {
             packages_moved,
             ..BuildOutcome::built(self.settings, built, confirmed.as_ref())
         })
+    }
+
+    /// The image that is there, where nothing changed since it was made in this way.
+    pub(super) async fn unchanged(
+        &self,
+        locked: Option<&LockedImage>,
+        is_assembled: bool,
+    ) -> Result<Option<BuildOutcome>, BuildError> {
+        let context = Before::look(self.settings, self.plan)?;
+        let inputs =
+            input_digests::inputs(self.plan, self.composed, context.digest(), is_assembled);
+        let outcome = Skip::new(self, &inputs).outcome(locked).await?;
+        if outcome.is_some() {
+            self.reporter.event(Event::Unchanged);
+        }
+        Ok(outcome)
     }
 
     /// What would happen, without a builder.
@@ -334,7 +347,7 @@ impl Job<'_> {
 }
 
 /// The image that was pushed when the lock was written, with its digest.
-fn published_before(locked: Option<&LockedImage>) -> Option<Reference> {
+pub(super) fn published_before(locked: Option<&LockedImage>) -> Option<Reference> {
     let published = locked?.published.as_ref()?;
     let tagged = reference::parse(&published.reference).ok()?;
     Some(tagged.clone_with_digest(published.digest.to_string()))

@@ -24,6 +24,7 @@ pub use error::BuildError;
 pub use outcome::{Action, BuildOutcome, DryRun};
 
 use self::job::Job;
+use crate::assembly;
 use crate::host::{self, HostSettings};
 use crate::lock::file;
 use crate::lock::locker::Locker;
@@ -36,7 +37,7 @@ use crate::planning::locked::{self, LockedPlan};
 use crate::planning::{build_plan, lock_key, origins, registry_options, sent};
 use crate::registry::Registry;
 use crate::reporter::{Event, Reporter};
-use crate::settings::{self, BuildRequest, ImageSettings};
+use crate::settings::{self, BuildRequest, ImageSettings, Method};
 
 /// Makes an image, unless it is there already.
 ///
@@ -55,9 +56,12 @@ pub async fn run(
     let start = Start::read(&settings, reporter)?;
     let registry = Registry::new(registry_options(&settings));
     let mut bases = start.bases(&registry).await?;
-    let chosen = start.choose(&mut bases, &registry).await?;
+    let made_by = start.made_by(&bases)?;
+    let chosen = start.choose(&mut bases, &registry, made_by.method).await?;
     if let Chosen::Open(plan) = &chosen
-        && let Some(outcome) = start.assemble_unlocked(plan, &mut bases, &registry).await?
+        && let Some(outcome) = start
+            .assemble_unlocked(plan, &made_by, &mut bases, &registry)
+            .await?
     {
         return Ok(outcome);
     }
@@ -79,13 +83,29 @@ pub async fn dry_run(
     let start = Start::read(&settings, reporter)?;
     let registry = Registry::new(registry_options(&settings));
     let mut bases = start.bases(&registry).await?;
-    let locker = start.locker(&bases, &registry);
+    let made_by = start.made_by(&bases)?;
+    let locker = start.locker(&bases, &registry, made_by.method);
     if !locker.fits_or_pins_nothing(start.locked.as_ref())? {
         locker.refuse_locked(start.locked.as_ref())?;
         return Ok(DryRun::PinsAnew);
     }
-    let chosen = start.choose(&mut bases, &registry).await?;
+    let chosen = start.choose(&mut bases, &registry, made_by.method).await?;
     bases.refuse_unpinned()?;
+    if let Chosen::Open(plan) = &chosen
+        && made_by.method != Method::Buildkit
+        && start.was_assembled()
+    {
+        let kept = start.locker(&bases, &registry, made_by.method);
+        let Some(build) = kept.kept_of_this_build().await? else {
+            return Ok(DryRun::Planned {
+                changed: vec!["its packages have to be looked for".to_owned()],
+                plan: plan.clone(),
+            });
+        };
+        let plan = locked::plan(&settings, &build, &bases, reporter)?;
+        let chosen = Chosen::Pinned(Box::new(plan), Box::new(build));
+        return start.job(&chosen, &registry).dry_run(start.locked.as_ref());
+    }
     let job = start.job(&chosen, &registry);
     sent::tell(job.plan, start.is_composed(), reporter)?;
     job.dry_run(start.locked.as_ref())
@@ -144,7 +164,22 @@ pub fn explain(request: &BuildRequest, reporter: &dyn Reporter) -> Result<Vec<Ch
         uses: &start.uses,
         plan: &plan,
     };
-    Ok(explained.choices())
+    let made_by = start.made_by(&pins)?;
+    let maker = match made_by.method {
+        Method::Buildkit => "BuildKit",
+        Method::Assemble => "mlbuild, of wheels",
+        Method::Auto => "mlbuild where it is all wheels, else BuildKit",
+    };
+    let other = match &start.locked {
+        _ if made_by.reason.is_some() => made_by.reason.unwrap_or_default(),
+        Some(LockedImage { build: Some(_), .. }) => "the lock's image was made so".to_owned(),
+        _ if !start.is_composed() => "its Dockerfile or template is your own".to_owned(),
+        _ if settings.build.builder.is_some() => "its builder is named".to_owned(),
+        _ => "default".to_owned(),
+    };
+    let mut choices = explained.choices();
+    choices.push(explained.made_by(maker, &other));
+    Ok(choices)
 }
 
 /// Writes `Dockerfile.cpu` and `Dockerfile.gpu` into the project; gives their paths.
@@ -228,7 +263,24 @@ impl<'a> Start<'a> {
         Ok(bases)
     }
 
-    fn locker<'b>(&'b self, bases: &'b Bases, registry: &'b Registry) -> Locker<'b> {
+    /// What makes the image, as far as that is known before its packages are.
+    fn made_by(&self, bases: &Bases) -> Result<assembly::Chosen, BuildError> {
+        let open = || build_plan::plan(self.settings, &self.composed, &self.uses, bases);
+        let pinned = self.locked.as_ref().and_then(|entry| entry.build.as_ref());
+        Ok(assembly::choose(
+            self.settings,
+            &self.composed,
+            open,
+            pinned,
+        )?)
+    }
+
+    fn locker<'b>(
+        &'b self,
+        bases: &'b Bases,
+        registry: &'b Registry,
+        method: Method,
+    ) -> Locker<'b> {
         Locker {
             settings: self.settings,
             host: &self.host,
@@ -237,13 +289,19 @@ impl<'a> Start<'a> {
             as_of: None,
             registry,
             reads_base: true,
+            method,
             reporter: self.reporter,
         }
     }
 
     /// Pinned packages where the lock has some, pinned anew where they don't fit.
-    async fn choose(&self, bases: &mut Bases, registry: &Registry) -> Result<Chosen, BuildError> {
-        let locker = self.locker(bases, registry);
+    async fn choose(
+        &self,
+        bases: &mut Bases,
+        registry: &Registry,
+        method: Method,
+    ) -> Result<Chosen, BuildError> {
+        let locker = self.locker(bases, registry, method);
         let Some(build) = locker.pins_of(self.locked.as_ref(), registry).await? else {
             let plan = build_plan::plan(self.settings, &self.composed, &self.uses, bases)?;
             return Ok(Chosen::Open(Box::new(plan)));

@@ -191,7 +191,8 @@ impl<'a> Skip<'a> {
         serde_json::from_slice(&std::fs::read(self.memory_file.as_ref()?).ok()?).ok()
     }
 
-    fn same_bases(&self, locked: &LockedImage) -> bool {
+    /// Whether the bases are those that the entry pins.
+    pub(super) fn same_bases(&self, locked: &LockedImage) -> bool {
         self.job.plan.bases.iter().all(|(reference, digest)| {
             reference.contains('@')
                 || locked

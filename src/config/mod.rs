@@ -49,11 +49,10 @@ pub struct Config {
 }
 
 /// What makes an image.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Method {
     /// A builder runs the steps of a Dockerfile.
-    #[default]
     Buildkit,
     /// mlbuild puts layers of pinned wheels together; nothing is run.
     Assemble,
@@ -75,7 +74,7 @@ pub struct ImageConfig {
     pub dockerfile: Option<String>,
     /// Base image; overrides the accelerator's table.
     pub base: Option<BaseImage>,
-    /// What makes the image: `buildkit` (the default), `assemble`, or `auto`, which assembles what can be.
+    /// What makes the image: a builder (`buildkit`), mlbuild out of wheels (`assemble`), or `auto`, which assembles what can be; unset: as the lock says, else `auto` where no builder is named.
     pub method: Option<Method>,
     /// What the image computes on.
     pub gpu: Option<Accelerator>,

@@ -7,6 +7,7 @@ use mlbuild_templates::PackageRequest;
 
 use super::locker::Locker;
 use super::{LockingError, searches};
+use crate::assemble::BaseFacts;
 use crate::builder::{self, Builder, BuilderError, Connection};
 use crate::known_base;
 use crate::package_store::{Answer, Store};
@@ -30,6 +31,14 @@ impl SearchBuilder {
     }
 }
 
+/// Where packages are found.
+pub(super) enum Here {
+    /// On this machine.
+    Found(Box<Answer>),
+    /// In the base alone, for this reason, where it is worth a word.
+    Elsewhere(Option<String>),
+}
+
 impl Locker<'_> {
     /// The platforms of a build: those that are asked for, else that of a builder that is there. One that is
     /// certainly assembled is for this machine's.
@@ -39,7 +48,7 @@ impl Locker<'_> {
             return Ok(build.platforms.clone());
         }
         let mut names = Vec::new();
-        if build.method != Method::Assemble {
+        if self.method != Method::Assemble {
             match builder::connect_quietly(build).await {
                 Ok(found) => names = found.builder.target_platforms(&self.plan()?),
                 Err(BuilderError::Cancelled) => return Err(BuilderError::Cancelled.into()),
@@ -59,34 +68,41 @@ impl Locker<'_> {
         platform: &str,
         as_of: Option<Timestamp>,
     ) -> Result<Answer, LockingError> {
-        if let Some(answer) = Box::pin(self.search_here(platform, as_of)).await? {
-            return Ok(answer);
+        match Box::pin(self.search_here(platform, as_of)).await? {
+            Here::Found(answer) => return Ok(*answer),
+            Here::Elsewhere(why) => {
+                if let Some(why) = why {
+                    let why = printable::line(&why);
+                    let text = format!("packages are looked for in the base: {why}");
+                    self.reporter.note(text);
+                }
+            }
         }
         self.search_in_base(builder.get(self).await?, platform, as_of)
             .await
     }
 
-    /// What is found on this machine; `None` where the base has to be asked. Why it is, is said, unless what
-    /// is asked for says it.
-    async fn search_here(
+    /// What is found on this machine, or why the base has to be asked.
+    pub(super) async fn search_here(
         &self,
         platform: &str,
         as_of: Option<Timestamp>,
-    ) -> Result<Option<Answer>, LockingError> {
+    ) -> Result<Here, LockingError> {
         let nothing = PackageRequest::default();
         let request = self.composed.request.as_ref().unwrap_or(&nothing);
-        if self.settings.build.method == Method::Buildkit || check_request(request).is_err() {
-            if request.by_pip && request.environment.is_some() {
-                self.say("pip resolves them");
-            }
-            return Ok(None);
+        if self.method == Method::Buildkit || check_request(request).is_err() {
+            let is_said = request.by_pip && request.environment.is_some();
+            return Ok(Here::Elsewhere(
+                is_said.then(|| "pip resolves them".to_owned()),
+            ));
         }
         let Some(base) = self.base()? else {
-            return Ok(None);
+            return Ok(Here::Elsewhere(None));
         };
         let store = Store::open()?;
-        let Some(facts) = self.facts(&base, platform).await else {
-            return Ok(None);
+        let facts = match self.facts(&base, platform).await {
+            Ok(facts) => facts,
+            Err(why) => return Ok(Here::Elsewhere(why)),
         };
         let known = searches::known_wheels(&base, platform, &store);
         let cancel = self.reporter.cancellation();
@@ -111,50 +127,34 @@ impl Locker<'_> {
         let answer = progress.during(work).await;
         progress.finish().await;
         match answer {
-            Ok(pins) => Ok(Some(Answer {
+            Ok(pins) => Ok(Here::Found(Box::new(Answer {
                 pins,
                 newest: 0,
                 has_libraries: true,
-            })),
+            }))),
             Err(NotResolved::Cancelled) => Err(BuilderError::Cancelled.into()),
             Err(NotResolved::Store(error)) => Err(error.into()),
-            Err(NotResolved::Elsewhere(why)) => {
-                self.say(&why);
-                Ok(None)
-            }
+            Err(NotResolved::Elsewhere(why)) => Ok(Here::Elsewhere(Some(why))),
         }
     }
 
-    fn say(&self, why: &str) {
-        let why = printable::line(why);
-        self.reporter
-            .note(format!("packages are looked for in the base: {why}"));
-    }
-
-    /// What is known of the base; `None` where its layers can't be read, or say that packages can't be put on
-    /// it. Layers that nobody has read yet are read where the image is put on them by this program anyway.
-    async fn facts(&self, base: &str, platform: &str) -> Option<crate::assemble::BaseFacts> {
+    /// What is known of the base; else why its layers can't be read, or say that packages can't be put on
+    /// it, where that isn't said by whoever puts the image together. Layers that nobody has read yet are read where the image is put on them by this program anyway.
+    async fn facts(&self, base: &str, platform: &str) -> Result<BaseFacts, Option<String>> {
         let pins = [(base.to_owned(), None)].into();
         let found = known_base::look_up_kept(self.registry, &pins, platform).await;
         let base = match found {
-            Ok(mut found) => found.pop()?,
-            Err(error) => {
-                self.say(&error.to_string());
-                return None;
-            }
+            Ok(mut found) => found.pop().ok_or(None)?,
+            Err(error) => return Err(Some(error.to_string())),
         };
         let facts = match base.kept_facts() {
             Some(facts) => facts,
             None if self.reads_base => match base.facts(self.registry).await {
                 Ok(facts) => facts,
-                Err(error) => {
-                    self.say(&error.to_string());
-                    return None;
-                }
+                Err(error) => return Err(Some(error.to_string())),
             },
-            None => return None,
+            None => return Err(None),
         };
-        // Whoever puts the image together says it, too.
-        facts.ok()
+        facts.map_err(|error| (self.method == Method::Auto).then(|| error.to_string()))
     }
 }

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use mlbuild_manifests::lock::{ASSEMBLE, LockedBuild, LockedImage, Pins};
+use mlbuild_progress::printable;
 use mlbuild_templates::PackageRequest;
 
 use super::ask::Question;
 use super::here::SearchBuilder;
 use super::provide::Fetch;
 use super::{LockingError, as_of, epoch, searches, vendor};
+use crate::assembly::Looking;
 use crate::builder::{self, Builder};
 use crate::host::HostSettings;
 use crate::package_store::{Answer, Store, read_answer};
@@ -40,6 +42,8 @@ pub struct Locker<'a> {
     /// Whether layers of a base that nobody here has read yet are read for a search. Otherwise the base is
     /// asked on a builder, which may have it already.
     pub reads_base: bool,
+    /// What makes the image, as far as that is known before its packages are.
+    pub method: Method,
     /// Takes what there is to tell.
     pub reporter: &'a dyn Reporter,
 }
@@ -185,8 +189,8 @@ impl Locker<'_> {
             compression: "zstd".into(),
             level: 3,
             as_of,
-            method: self.method(),
-            bytecode: self.method().is_some(),
+            method: None,
+            bytecode: false,
             vendored: None,
             platforms,
         };
@@ -202,6 +206,10 @@ impl Locker<'_> {
                 build.epoch = old.epoch;
                 build.vendored.clone_from(&old.vendored);
             }
+        }
+        if self.is_to_be_assembled(&build).await {
+            build.method = Some(ASSEMBLE.to_owned());
+            build.bytecode = true;
         }
         Ok(build)
     }
@@ -288,9 +296,36 @@ impl Locker<'_> {
         Ok(answer)
     }
 
-    /// What will make the image, where that is settled before its packages are known.
-    fn method(&self) -> Option<String> {
-        (self.settings.build.method == Method::Assemble).then(|| ASSEMBLE.to_owned())
+    /// Whether the image of these pins is put together without a builder; why it isn't is said, where that was
+    /// left open.
+    async fn is_to_be_assembled(&self, build: &LockedBuild) -> bool {
+        if self.method != Method::Auto {
+            return self.method == Method::Assemble;
+        }
+        let look = async {
+            let locked = locked::plan(self.settings, build, self.bases, self.reporter)
+                .map_err(|error| error.to_string())?;
+            let looking = Looking {
+                settings: self.settings,
+                registry: self.registry,
+                locked: &locked,
+                build,
+                is_fixed: false,
+            };
+            match looking.look().await {
+                Ok(looked) => looked.map(drop),
+                Err(error) => Err(error.to_string()),
+            }
+        };
+        match look.await {
+            Ok(()) => true,
+            Err(reason) => {
+                let reason = printable::line(&reason);
+                self.reporter
+                    .note(format!("to be built by BuildKit: {reason}"));
+                false
+            }
+        }
     }
 
     pub(super) fn warn_of_source_archives(&self, pins: &Pins, platform: &str) {

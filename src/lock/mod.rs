@@ -29,6 +29,7 @@ pub use beside::{Fit, LockBeside, LockBesideError, entries_beside, lock_beside_i
 pub use error::LockingError;
 
 use self::locker::Locker;
+use crate::assembly;
 use crate::host;
 use crate::planning::bases::{self, Bases};
 use crate::planning::{build_plan, compose, lock_key, registry_options};
@@ -110,6 +111,9 @@ pub async fn run(
     let mut bases = bases.await?;
     bases.refuse_unpinned()?;
     bases.tell_moved(reporter);
+    let earlier = old.as_ref().and_then(|old| old.build.clone());
+    let open = || build_plan::plan(settings, &composed, &uses, &bases);
+    let chosen = assembly::choose(settings, &composed, open, earlier.as_ref())?;
     let locker = Locker {
         settings,
         host: &host,
@@ -118,7 +122,8 @@ pub async fn run(
         as_of: request.as_of,
         registry: &registry,
         // Which may be large, and is of no more use where a builder makes the image.
-        reads_base: settings.build.method == Method::Assemble,
+        reads_base: chosen.method != Method::Buildkit,
+        method: chosen.method,
         reporter,
     };
     let fits = request.as_of.is_none() && locker.fits(old.as_ref())?;
@@ -128,7 +133,9 @@ pub async fn run(
     if request.vendor && !settings.named {
         return Err(LockingError::VendorWithoutName);
     }
-    let earlier = old.as_ref().and_then(|old| old.build.clone());
+    if let Some(reason) = chosen.reason.filter(|_| !fits) {
+        reporter.note(format!("to be built by BuildKit: {reason}"));
+    }
     let mut build = match earlier.clone().filter(|_| fits) {
         Some(build) => build,
         None => Box::pin(locker.resolve(old.as_ref())).await?,

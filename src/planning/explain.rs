@@ -100,6 +100,21 @@ impl Explained<'_> {
         list.ignored(self.plan);
         list.choices
     }
+
+    /// What makes the image; `other` says why where nothing asks for it.
+    pub fn made_by(&self, maker: &str, other: &str) -> Choice {
+        let list = List {
+            request: self.request,
+            project: &self.settings.project,
+            config: Lines::of_project(&self.settings.project),
+            choices: Vec::new(),
+        };
+        Choice {
+            what: "made by",
+            value: maker.to_owned(),
+            from: list.of("method", self.request.method.is_some(), &["method"], other),
+        }
+    }
 }
 
 struct List<'a> {

@@ -61,8 +61,8 @@ pub struct BuildSettings {
     pub source_date_epoch: Option<i64>,
     /// How mlbuild writes the final bytes, where it does.
     pub repack: Option<Compression>,
-    /// What makes the image.
-    pub method: Method,
+    /// What makes the image; `None`: nothing says it.
+    pub method: Option<Method>,
     /// Push to the registry.
     pub push: bool,
     /// Load into Docker.
@@ -149,7 +149,7 @@ pub(super) fn resolve(
         base_registries: request.base_registries.clone(),
         source_policy: policy.map(source_policy).transpose()?,
         repack: repack(request.repack.as_deref(), file.repack.as_deref())?,
-        method: request.method.or(config.image.method).unwrap_or_default(),
+        method: request.method.or(config.image.method),
         push: outputs.push,
         load: request.load,
         image: outputs.image,

@@ -151,7 +151,8 @@ pub struct BuildRequest {
     /// BuildKit source policy, a JSON file.
     pub source_policy_file: Option<PathBuf>,
 
-    /// What makes the image; unset: the project's choice, else a builder.
+    /// What makes the image; unset: the project's choice, else what made that of the lock, else mlbuild itself
+    /// where nothing has to be run and no builder is named.
     pub method: Option<Method>,
     /// Names of the image.
     pub tags: Vec<String>,

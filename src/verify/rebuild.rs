@@ -89,6 +89,7 @@ pub async fn rebuild(
             locked,
             build,
             is_fixed: true,
+            same: None,
             reporter,
         };
         return assemble(&assembling).await;

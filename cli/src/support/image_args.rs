@@ -205,7 +205,7 @@ pub struct BuildArgs {
     /// Let the project's files reach out of its folder as they ask, this time.
     #[arg(long)]
     pub trust: bool,
-    /// What makes the image: a builder, or mlbuild itself out of pinned wheels; `auto` assembles what can be.
+    /// What makes the image: a builder, or mlbuild itself out of wheels; `auto` (the default where no builder is named) assembles what can be.
     #[arg(long, value_name = "METHOD")]
     pub method: Option<MethodArg>,
     /// Builder: unix://, tcp://, docker://, docker-container://NAME, kube-pod://POD or ssh://HOST.

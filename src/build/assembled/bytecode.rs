@@ -6,8 +6,9 @@ use mlbuild_buildkit::fsutil::ReceivedFolder;
 use mlbuild_templates::compose::{COMPILE, MODULES_CONTEXT, bytecode_dockerfile};
 use mlbuild_wheels::LayerStore;
 
-use super::{Assembling, PREFIX};
+use super::Assembling;
 use crate::assemble::{BaseFacts, Uncompiled};
+use crate::assembly::PREFIX;
 use crate::build::{BuildError, repack};
 use crate::builder::{self, Builder, SolveRequest};
 use crate::host::HostSettings;

@@ -7,9 +7,9 @@ use std::path::Path;
 use mlbuild_buildkit::fsutil::walk::go_mode;
 use mlbuild_buildkit::fsutil::{ContextSelection, EntryStat, read_files};
 
-use super::recipe::CopyStep;
-use super::{Assembly, BuildError};
+use super::BuildError;
 use crate::assemble::BaseFacts;
+use crate::assembly::{Assembly, CopyStep};
 use crate::image::layer::{EntryKind, EntryPath, LayerEntry, Mtime};
 use crate::image::pack::{Append, OwnLayer, PackedFolder, write_layer};
 use crate::plan::{BuildPlan, Context};

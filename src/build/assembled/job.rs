@@ -1,16 +1,18 @@
 //! A build without a builder: what is asked for, the image, and where it goes.
 
-use mlbuild_manifests::lock::{ASSEMBLE, Inputs, LockedBuild};
+use mlbuild_manifests::lock::{ASSEMBLE, Inputs, LockedBuild, LockedImage};
 use mlbuild_progress::LocalSteps;
 use oci_spec::distribution::Reference;
 
-use super::{Assembling, Assembly, Destination, Made, OWN_NAME, Prepared, places};
+use super::taker::{self, Docker};
+use super::{Assembling, Destination, Made, OWN_NAME, Prepared, SameInputs, places};
+use crate::assembly::Assembly;
 use crate::build::BuildError;
-use crate::build::job::Job;
+use crate::build::job::{Job, published_before};
 use crate::build::outcome::BuildOutcome;
 use crate::build::publish;
 use crate::build::skip::Skip;
-use crate::builder::{self, BuildOutput, Builder, BuilderError};
+use crate::builder::{self, BuildOutput, BuilderError};
 use crate::planning::bases::Bases;
 use crate::planning::context::Before;
 use crate::registry::RegistryError;
@@ -22,21 +24,28 @@ impl Job<'_> {
         &self,
         method: Method,
     ) -> Result<Option<Assembly>, BuildError> {
-        let looked = match self.assembling() {
+        let looked = match self.assembling(None) {
             Some(assembling) => assembling.look().await?,
             None => Err("its packages aren't pinned".to_owned()),
         };
         match looked {
-            Ok(assembly) => Ok(Some(assembly)),
-            Err(reason) if method == Method::Auto => {
-                self.reporter.note(format!("built by BuildKit: {reason}"));
-                Ok(None)
-            }
+            Ok(assembly) if method != Method::Auto => Ok(Some(assembly)),
+            Ok(assembly) => match taker::check(self.settings, self.plan).await {
+                Ok(()) => Ok(Some(assembly)),
+                Err(reason) => Ok(self.by_builder(&reason)),
+            },
+            Err(reason) if method == Method::Auto => Ok(self.by_builder(&reason)),
             Err(reason) => Err(BuildError::NotAssembled {
                 reason,
                 lacks_pins: self.pinned.is_none(),
             }),
         }
+    }
+
+    /// Says why a builder makes the image.
+    fn by_builder<T>(&self, reason: &str) -> Option<T> {
+        self.reporter.note(format!("built by BuildKit: {reason}"));
+        None
     }
 
     /// Whether the lock or what is asked for says that the image is assembled, or may be. A lock
@@ -46,18 +55,19 @@ impl Job<'_> {
         let fixed = self.settings.lock.mode > LockMode::Free;
         match self.pinned {
             Some((_, build)) if fixed && build.is_assembled() => Ok(Some(Method::Assemble)),
-            Some(_) if fixed && asked == Method::Assemble => Err(BuildError::NotAssembled {
+            Some(_) if fixed && asked == Some(Method::Assemble) => Err(BuildError::NotAssembled {
                 reason: "the lock is of an image that a builder makes".to_owned(),
                 lacks_pins: true,
             }),
             Some(_) if fixed => Ok(None),
+            Some((_, build)) if asked.is_none() => Ok(build.is_assembled().then_some(Method::Auto)),
             // Whether it can be assembled without pins in the lock has been looked at by now.
-            None if asked == Method::Auto => Ok(None),
-            _ => Ok(Some(asked).filter(|asked| *asked != Method::Buildkit)),
+            None if asked != Some(Method::Assemble) => Ok(None),
+            _ => Ok(asked.filter(|asked| *asked != Method::Buildkit)),
         }
     }
 
-    fn assembling(&self) -> Option<Assembling<'_>> {
+    fn assembling<'b>(&'b self, same: Option<&'b SameInputs>) -> Option<Assembling<'b>> {
         let (locked, build) = self.pinned?;
         Some(Assembling {
             settings: self.settings,
@@ -65,26 +75,35 @@ impl Job<'_> {
             registry: self.registry,
             locked,
             build,
-            is_fixed: self.settings.lock.mode > LockMode::Free,
+            // Whether packages had bytecode is said by pins alone.
+            is_fixed: !self.is_unlocked && self.settings.lock.mode > LockMode::Free,
+            same,
             reporter: self.reporter,
         })
     }
 
-    /// Makes the image, and everything that a build does after it. `before`: the image that was there
-    /// before it, with its digest.
+    /// Makes the image, and everything that a build does after it. `locked`: the lock's
+    /// entry before it.
     pub(in crate::build) async fn assemble(
         &self,
         assembly: &Assembly,
-        before: Option<Reference>,
+        locked: Option<&LockedImage>,
         context: &Before,
         inputs: &Inputs,
         skip: &Skip<'_>,
         bases: &Bases,
     ) -> Result<BuildOutcome, BuildError> {
-        let assembling = self.assembling().expect("only pinned images are assembled");
+        let before = published_before(locked);
+        let same = locked
+            .filter(|entry| skip.same_bases(entry))
+            .zip(before.clone());
+        let same = same.and_then(|(entry, image)| SameInputs::of(entry, inputs, image));
+        let assembling = self
+            .assembling(same.as_ref())
+            .expect("only pinned images are assembled");
         self.reporter
             .note("assembled from its wheels: no step has to be run");
-        let docker = self.docker().await?;
+        let docker = taker::docker(self.settings, self.plan).await?;
         let destination = self.destination(docker.is_some());
         let prepare = async { assembling.prepare(assembly, destination).await };
         let check = async {
@@ -143,26 +162,6 @@ impl Job<'_> {
             pins.layers.clone_from(&made.layers);
         }
         build
-    }
-
-    /// The Docker that the image goes to, where it goes to one: the builder's, else this machine's.
-    async fn docker(&self) -> Result<Option<Docker>, BuildError> {
-        let outputs = &self.plan.outputs;
-        let is_asked = |kind: &str| outputs.iter().any(|o| o.kind == kind && o.dest.is_none());
-        let push = self.settings.build.push;
-        if !is_asked("docker") && (push || !is_asked("image")) {
-            return Ok(None);
-        }
-        let connected = builder::connect_quietly(&self.settings.build).await;
-        if let Some(found) = connected
-            .ok()
-            .filter(|found| found.builder.docker().is_ok())
-        {
-            return Ok(Some(Docker::OfBuilder(Box::new(found.builder))));
-        }
-        Ok(Some(Docker::Local(Box::new(
-            builder::local_docker().await?,
-        ))))
     }
 
     /// Where the image goes: what only a registry gets needn't be here.
@@ -238,17 +237,3 @@ type AssemblyWork<'a> = (
     &'a Prepared,
     Option<&'a Reference>,
 );
-
-enum Docker {
-    OfBuilder(Box<Builder>),
-    Local(Box<mlbuild_buildkit::Client>),
-}
-
-impl Docker {
-    fn api(&self) -> Result<&mlbuild_docker::api::DockerApi, BuildError> {
-        match self {
-            Docker::OfBuilder(builder) => Ok(builder.docker()?),
-            Docker::Local(client) => Ok(client.docker().ok_or(BuilderError::NoDocker)?),
-        }
-    }
-}

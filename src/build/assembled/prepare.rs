@@ -1,16 +1,17 @@
 //! What has to be at hand before an image is put together: which layers are kept, which a registry has,
 //! and for the rest the wheels and their bytecode.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use mlbuild_manifests::atomic;
-use mlbuild_wheels::LayerStore;
+use mlbuild_wheels::{Layer, LayerStore};
 use oci_spec::distribution::Reference;
 use oci_spec::image::{Descriptor, Digest};
 use tempfile::TempDir;
 
-use super::{Assembling, Assembly, places};
+use super::{Assembling, SameInputs, places};
 use crate::assemble::{AssembleError, EnvironmentNeeds, PinnedWheel, environment_needs};
+use crate::assembly::Assembly;
 use crate::build::{BuildError, repack};
 use crate::builder::{self, BuilderError, Connection};
 use crate::env_vars;
@@ -33,6 +34,8 @@ pub struct Prepared {
     pub(super) store: LayerStore,
     /// Whose bytecode the packages have; `None` where they have none.
     pub(super) compiler: Option<String>,
+    /// Layers that are known from the lock's image.
+    pub(super) vouched: BTreeMap<String, Layer>,
     /// Layers that every tag's registry has.
     pub(super) elsewhere: HashSet<Digest>,
     /// The store's folder, where there is none that stays.
@@ -61,6 +64,7 @@ impl Assembling<'_> {
                 .map_err(AssembleError::from)?
                 .writing_in(atomic::workshop),
             compiler: None,
+            vouched: BTreeMap::new(),
             elsewhere: HashSet::new(),
             _folder: folder,
         };
@@ -98,8 +102,18 @@ impl Assembling<'_> {
         // The environment itself and the code.
         let others = 2 + usize::from(assembly.user.is_some());
         prepared.elsewhere.clear();
+        prepared.vouched.clear();
         let request = self.request(assembly, prepared, &wheels);
-        let needs = environment_needs(&request, others, &prepared.store)?;
+        let mut needs = environment_needs(&request, others, &prepared.store)?;
+        let has_bytecode = prepared.compiler.is_some();
+        let fits = |same: &&SameInputs| same.has_bytecode == has_bytecode;
+        if let (Some(same), Destination::Registries(_)) = (self.same.filter(fits), destination)
+            && needs.has_unknown()
+        {
+            prepared.vouched = self.vouched(same, assembly).await;
+            let request = self.request(assembly, prepared, &wheels);
+            needs = environment_needs(&request, others, &prepared.store)?;
+        }
         if needs.is_empty() {
             return Ok(Ok(()));
         }
@@ -113,7 +127,8 @@ impl Assembling<'_> {
         if uncompiled.is_empty() {
             return Ok(Ok(()));
         }
-        let connected = if self.is_fixed {
+        let is_to_start = self.settings.build.start_builder == Some(true);
+        let connected = if self.is_fixed || is_to_start {
             builder::connect_or_start(&self.settings.build, self.reporter).await
         } else {
             builder::connect_quietly(&self.settings.build).await
@@ -164,7 +179,9 @@ impl Assembling<'_> {
                 break;
             }
             let digests: Vec<Digest> = blobs.iter().map(|blob| blob.digest().clone()).collect();
-            let lenders = places::with_most(&digests, std::slice::from_ref(tag));
+            let mut lenders = places::with_most(&digests, std::slice::from_ref(tag));
+            let same = self.same.map(|same| &same.image);
+            lenders.extend(same.filter(|image| is_near(image, tag)).cloned());
             let mut missing = blobs.clone();
             for place in std::iter::once(tag).chain(&lenders) {
                 // A neighbour that can't be read lends nothing.
@@ -211,4 +228,9 @@ impl Assembling<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether an image is in another repository of a tag's registry.
+fn is_near(image: &Reference, tag: &Reference) -> bool {
+    image.registry() == tag.registry() && image.repository() != tag.repository()
 }

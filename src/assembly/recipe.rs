@@ -16,35 +16,31 @@ const USUAL_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbi
 
 /// A COPY from the context.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct CopyStep {
+pub struct CopyStep {
     /// Paths in the context; `.` is all of it.
-    pub(super) sources: Vec<String>,
+    pub sources: Vec<String>,
     /// The folder that they go to, absolute, without a slash at its end.
-    pub(super) destination: String,
+    pub destination: String,
 }
 
 /// What the Dockerfile comes to.
 #[derive(Debug)]
-pub(super) struct Recipe {
+pub struct Recipe {
     /// Settings of containers that take the place of the base's.
-    pub(super) settings: Map<String, Value>,
+    pub settings: Map<String, Value>,
     /// The working directory, absolute.
-    pub(super) workdir: String,
+    pub workdir: String,
     /// What is copied, in order.
-    pub(super) copies: Vec<CopyStep>,
+    pub copies: Vec<CopyStep>,
     /// The user.
-    pub(super) account: Option<Account>,
+    pub account: Option<Account>,
 }
 
 /// Reads a Dockerfile over a base's configuration.
 ///
 /// # Errors
 /// The first thing in it that has to be run.
-pub(super) fn read(
-    dockerfile: &Dockerfile,
-    base: &Value,
-    plan: &BuildPlan,
-) -> Result<Recipe, String> {
+pub fn read(dockerfile: &Dockerfile, base: &Value, plan: &BuildPlan) -> Result<Recipe, String> {
     read_with(dockerfile, base, &plan.build_args, &plan.labels)
 }
 
