@@ -560,7 +560,7 @@ fn what_only_a_builder_does_leads_to_one() {
             "only a builder writes type=local",
         ),
         (
-            &["--repack=zstd:19"],
+            &["--repack=zstd:19", "--build-arg", "SOURCE_DATE_EPOCH=1"],
             "its layers are to be packed with zstd:19",
         ),
     ];
