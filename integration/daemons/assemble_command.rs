@@ -247,12 +247,12 @@ fn what_has_to_be_run_is_said() {
     );
     for (more, why) in [
         (
-            &["--platform", "linux/amd64,linux/arm64"][..],
-            "it is for several platforms",
+            &["--provenance=mode=max"][..],
+            "it is to have a builder's attestations",
         ),
         (
-            &["--provenance=mode=max"],
-            "it is to have a builder's attestations",
+            &["--cache-to", "type=inline"],
+            "a cache of build steps is to be exported",
         ),
     ] {
         let flags = [&unpinned[..], more].concat();
@@ -495,10 +495,6 @@ fn what_only_a_builder_does_leads_to_one() {
             "the Debian package sudo may have to be installed",
         ),
         (&["--installer", "pip"], "pip is to resolve them"),
-        (
-            &["--platform", "linux/amd64,linux/arm64"],
-            "it is for several platforms",
-        ),
         (
             &["--secret", "id=token,env=HOME"],
             "its steps are given secrets",

@@ -33,6 +33,10 @@ pub struct Engines {
     pub base: String,
     /// Debian with Python 3.11, venv and pip.
     pub python_base: String,
+    /// An index: the base with Python, and the same for arm64.
+    pub platforms_base: String,
+    /// A program that runs programs of arm64.
+    pub qemu_arm64: PathBuf,
     /// Debian with a user `ubuntu`, uid and gid 1000.
     pub ubuntu_base: String,
     /// The folder with `docker`, `docker-buildx`, `buildctl`, `skopeo` and `cosign`.
@@ -85,6 +89,8 @@ impl Engines {
             postgres: variable("MLBUILD_TEST_POSTGRES"),
             base: variable("MLBUILD_TEST_BASE"),
             python_base: variable("MLBUILD_TEST_PYTHON_BASE"),
+            platforms_base: variable("MLBUILD_TEST_PLATFORMS_BASE"),
+            qemu_arm64: variable("MLBUILD_TEST_QEMU_ARM64").into(),
             ubuntu_base: variable("MLBUILD_TEST_UBUNTU_BASE"),
             bin: variable("MLBUILD_TEST_BIN").into(),
             podman: variable("MLBUILD_TEST_PODMAN").into(),

@@ -79,9 +79,6 @@ pub fn check(
     if request.environment != Some(PythonEnvironment::Venv) {
         return Err("it has no environment of its own for packages".to_owned());
     }
-    if let [_, _, ..] = settings.build.platforms.as_slice() {
-        return Err("it is for several platforms".to_owned());
-    }
     check_spec(settings)?;
     if method == Method::Auto {
         resolve::check_request(request)?;

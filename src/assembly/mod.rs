@@ -72,6 +72,8 @@ pub struct Assembly {
     pub compression: LayerCompression,
     /// The layer of its user.
     pub user: Option<FilesLayer>,
+    /// Names the Python that makes bytecode, by its base's configuration.
+    pub compiler: String,
 }
 
 impl Looking<'_> {
@@ -119,6 +121,7 @@ impl Looking<'_> {
         });
         Ok(match looked {
             Ok((Ok(recipe), user)) => Ok(Assembly {
+                compiler: base.pack.image.config.digest().to_string(),
                 base,
                 facts,
                 recipe,

@@ -73,11 +73,14 @@ pub enum BuildError {
         /// What couldn't be written.
         source: Box<BuildError>,
     },
-    /// A locked image is to be for several platforms.
-    #[error("a locked image is built for one platform at a time, not for {}", platforms.join(" and "))]
+    /// A builder is to make a locked image for several platforms.
+    #[error("a builder makes a locked image for one platform at a time, not for {}{}", platforms.join(" and "),
+        .why.as_ref().map(|why| format!("; and it can't be assembled: {why}")).unwrap_or_default())]
     SeveralPlatforms {
         /// The platforms.
         platforms: Vec<String>,
+        /// Why mlbuild doesn't make it, where it was to look.
+        why: Option<String>,
     },
     /// The image can't be put together without a builder.
     #[error("it can't be assembled: {reason}")]

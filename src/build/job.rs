@@ -36,8 +36,8 @@ pub(super) struct Job<'a> {
     pub(super) plan: &'a BuildPlan,
     pub(super) composed: &'a Composed,
     pub(super) uses: &'a [ImageUse],
-    /// What it is built from, where packages are pinned.
-    pub(super) pinned: Option<(&'a LockedPlan, &'a LockedBuild)>,
+    /// What it is built from, where packages are pinned: a plan for each platform.
+    pub(super) pinned: Option<(&'a [LockedPlan], &'a LockedBuild)>,
     pub(super) registry: &'a Registry,
     pub(super) host: &'a HostSettings,
     pub(super) key: &'a ImageKey,
@@ -50,7 +50,7 @@ impl Job<'_> {
     /// looked up for that.
     pub(super) async fn run(
         &self,
-        looked: Option<Assembly>,
+        looked: Option<Vec<Assembly>>,
         locked: Option<&LockedImage>,
         bases: &mut Bases,
     ) -> Result<BuildOutcome, BuildError> {
@@ -67,8 +67,7 @@ impl Job<'_> {
         }
         let context = Before::look(self.settings, self.plan)?;
         let is_assembled = method == Some(Method::Assemble) || assembly.is_some();
-        let inputs =
-            input_digests::inputs(self.plan, self.composed, context.digest(), is_assembled);
+        let inputs = self.inputs(&context, is_assembled);
         let skip = Skip::new(self, &inputs);
         if let Some(outcome) = skip.outcome(locked).await? {
             self.reporter.event(Event::Unchanged);
@@ -84,6 +83,7 @@ impl Job<'_> {
                 .await;
         }
 
+        self.refuse_several()?;
         let cancel = self.reporter.cancellation();
         let ssh = SshAgents::start(&self.plan.ssh)?;
         let builder = self.connect(bases).await?;
@@ -92,7 +92,7 @@ impl Job<'_> {
             plan: self.plan,
             transfer_key: context.transfer_key(),
             host: match self.pinned {
-                Some((locked, _)) if locked.offline => &nothing,
+                Some(([locked, ..], _)) if locked.offline => &nothing,
                 _ => self.host,
             },
             ssh: ssh.sockets(),
@@ -145,13 +145,34 @@ impl Job<'_> {
         is_assembled: bool,
     ) -> Result<Option<BuildOutcome>, BuildError> {
         let context = Before::look(self.settings, self.plan)?;
-        let inputs =
-            input_digests::inputs(self.plan, self.composed, context.digest(), is_assembled);
+        let inputs = self.inputs(&context, is_assembled);
         let outcome = Skip::new(self, &inputs).outcome(locked).await?;
         if outcome.is_some() {
             self.reporter.event(Event::Unchanged);
         }
         Ok(outcome)
+    }
+
+    fn inputs(&self, context: &Before, is_assembled: bool) -> Inputs {
+        let context = context.digest();
+        let of_pins = self.pinned.and_then(|(plans, _)| {
+            let plans = plans.iter().map(|locked| &locked.plan);
+            input_digests::inputs_of_all(plans, self.composed, context.as_ref(), is_assembled)
+        });
+        of_pins.unwrap_or_else(|| {
+            input_digests::inputs(self.plan, self.composed, context, is_assembled)
+        })
+    }
+
+    /// A builder mounts the packages of one platform.
+    fn refuse_several(&self) -> Result<(), BuildError> {
+        match self.pinned {
+            Some(([_, _, ..], _)) => Err(BuildError::SeveralPlatforms {
+                platforms: self.plan.platforms.clone(),
+                why: None,
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// What would happen, without a builder.
@@ -162,8 +183,7 @@ impl Job<'_> {
             Some(Method::Auto) => self.pinned.is_some_and(|(_, build)| build.is_assembled()),
             Some(_) => true,
         };
-        let inputs =
-            input_digests::inputs(self.plan, self.composed, context.digest(), is_assembled);
+        let inputs = self.inputs(&context, is_assembled);
         Ok(DryRun::Planned {
             changed: changed(locked, &inputs),
             plan: Box::new(self.plan.clone()),
@@ -177,7 +197,7 @@ impl Job<'_> {
             builder::connect_or_start(&self.settings.build, self.reporter).await?;
         bases.accept_local(&builder, self.reporter).await?;
         bases.check_platforms(self.uses, &builder.target_platforms(self.plan))?;
-        if let Some((locked, pins)) = self.pinned {
+        if let Some(([locked], pins)) = self.pinned {
             let fetch = Fetch {
                 settings: self.settings,
                 host: self.host,

@@ -102,8 +102,8 @@ pub async fn dry_run(
                 plan: plan.clone(),
             });
         };
-        let plan = locked::plan(&settings, &build, &bases, reporter)?;
-        let chosen = Chosen::Pinned(Box::new(plan), Box::new(build));
+        let plans = locked::plans(&settings, &build, &bases, reporter)?;
+        let chosen = Chosen::Pinned(plans, Box::new(build));
         return start.job(&chosen, &registry).dry_run(start.locked.as_ref());
     }
     let job = start.job(&chosen, &registry);
@@ -135,7 +135,12 @@ pub fn plan(request: &BuildRequest, reporter: &dyn Reporter) -> Result<Planned, 
     let pins = bases::from_lock(&start.uses, start.locked.as_ref());
     let entry = start.locked.as_ref();
     let from_pins = entry.map(|entry| locked::from_entry(settings, entry, reporter));
-    let plan = match from_pins.transpose()?.flatten() {
+    let plan = match from_pins
+        .transpose()?
+        .unwrap_or_default()
+        .into_iter()
+        .next()
+    {
         Some(locked) => locked.plan,
         None => build_plan::plan(settings, &start.composed, &start.uses, &pins)?,
     };
@@ -216,8 +221,8 @@ struct Start<'a> {
 
 /// What is built.
 enum Chosen {
-    /// From pinned packages.
-    Pinned(Box<LockedPlan>, Box<LockedBuild>),
+    /// From pinned packages: a plan for each platform, at least one.
+    Pinned(Vec<LockedPlan>, Box<LockedBuild>),
     /// From whatever its steps fetch.
     Open(Box<BuildPlan>),
 }
@@ -306,30 +311,24 @@ impl<'a> Start<'a> {
             let plan = build_plan::plan(self.settings, &self.composed, &self.uses, bases)?;
             return Ok(Chosen::Open(Box::new(plan)));
         };
-        if let [_, _, ..] = self.settings.build.platforms.as_slice() {
-            return Err(BuildError::SeveralPlatforms {
-                platforms: self.settings.build.platforms.clone(),
-            });
+        if let Some(mirror) = &self.settings.mirror {
+            for platform in locked::platforms(self.settings, &build)? {
+                bases
+                    .use_mirror(registry, mirror, platform, self.reporter)
+                    .await?;
+            }
         }
-        if let Some(mirror) = &self.settings.mirror
-            && let Some(platform) = build.platforms.keys().next()
-        {
-            bases
-                .use_mirror(registry, mirror, platform, self.reporter)
-                .await?;
-        }
-        let plan = locked::plan(self.settings, &build, bases, self.reporter)?;
-        Ok(Chosen::Pinned(Box::new(plan), Box::new(build)))
+        let plans = locked::plans(self.settings, &build, bases, self.reporter)?;
+        Ok(Chosen::Pinned(plans, Box::new(build)))
     }
 
     fn job<'b>(&'b self, chosen: &'b Chosen, registry: &'b Registry) -> Job<'b> {
         let (plan, composed, uses, pinned) = match chosen {
-            Chosen::Pinned(locked, build) => (
-                &locked.plan,
-                &locked.composed,
-                &locked.uses,
-                Some((&**locked, &**build)),
-            ),
+            Chosen::Pinned(plans, build) => {
+                let first = plans.first().expect("there is a platform");
+                let pinned = Some((plans.as_slice(), &**build));
+                (&first.plan, &first.composed, &first.uses, pinned)
+            }
             Chosen::Open(plan) => (&**plan, &self.composed, &self.uses, None),
         };
         Job {

@@ -5,8 +5,7 @@ use mlbuild_wheels::WheelName;
 
 use super::assembled::{OWN_NAME, taker};
 use super::{BuildError, BuildOutcome, Chosen, Start, moved};
-use crate::assemble::BaseFacts;
-use crate::assembly;
+use crate::assembly::{self, Assembly};
 use crate::build::job::Job;
 use crate::builder::BuilderError;
 use crate::lock::LockingError;
@@ -54,8 +53,8 @@ impl Start<'_> {
             }
             Err(error) => return Err(error.into()),
         };
-        let plan = locked::plan(settings, &found.build, bases, self.reporter)?;
-        let chosen = Chosen::Pinned(Box::new(plan), Box::new(found.build));
+        let plans = locked::plans(settings, &found.build, bases, self.reporter)?;
+        let chosen = Chosen::Pinned(plans, Box::new(found.build));
         let job = Job {
             is_unlocked: true,
             ..self.job(&chosen, registry)
@@ -73,7 +72,7 @@ impl Start<'_> {
             }
         }
         if let (true, Some(looked), Some((_, build))) = (fixed, &looked, job.pinned) {
-            self.refuse_moved(build, &looked.facts)?;
+            self.refuse_moved(build, looked)?;
         }
         if let Some(time) = found.kept_since {
             self.reporter
@@ -142,7 +141,7 @@ impl Start<'_> {
 
     /// # Errors
     /// Where the lock lists other packages, and must not change.
-    fn refuse_moved(&self, found: &LockedBuild, facts: &BaseFacts) -> Result<(), BuildError> {
+    fn refuse_moved(&self, found: &LockedBuild, looked: &[Assembly]) -> Result<(), BuildError> {
         let listed = self.locked.as_ref().and_then(|old| old.packages.as_ref());
         let Some(old) = listed else {
             return Ok(());
@@ -160,7 +159,7 @@ impl Start<'_> {
             .map(|file| package(&file.name, &file.version))
             .collect();
         // What the base's Python brings to an environment, where no other version is asked for.
-        for bundled in &facts.bundled {
+        for bundled in looked.iter().flat_map(|one| &one.facts.bundled) {
             let Ok(wheel) = WheelName::parse(&bundled.file) else {
                 continue;
             };
@@ -169,6 +168,7 @@ impl Start<'_> {
             }
         }
         python.sort();
+        python.dedup();
         // Debian packages are the base's, which is pinned.
         let apt = old.apt.clone();
         let moved = moved::packages(old, &LockedPackages { apt, python });

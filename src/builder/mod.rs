@@ -132,12 +132,14 @@ impl Builder {
         if !plan.platforms.is_empty() {
             return plan.platforms.clone();
         }
-        let own = self
-            .info
-            .workers
-            .first()
-            .and_then(|worker| worker.platforms.first());
-        own.cloned().into_iter().collect()
+        let own = self.native_platform();
+        own.map(str::to_owned).into_iter().collect()
+    }
+
+    /// The platform of the builder's own machine: it runs programs of that without emulation.
+    pub fn native_platform(&self) -> Option<&str> {
+        let worker = self.info.workers.first()?;
+        worker.platforms.first().map(String::as_str)
     }
 
     /// Name and version for the lock: `buildkitd v0.32.2`, `docker 28.5.2`.

@@ -94,6 +94,14 @@ pub enum LockingError {
         /// Its file.
         path: PathBuf,
     },
+    /// Packages for another kind of machine, which the base would have to be asked for.
+    #[error("packages can't be pinned for {platform}: {why}")]
+    OtherMachine {
+        /// The platform.
+        platform: String,
+        /// Why they aren't found without running the base.
+        why: String,
+    },
     /// The builder can't mount pinned packages.
     #[error("pinned packages are mounted into the build: {why}")]
     CannotMount {

@@ -2,6 +2,7 @@
 //! builder.
 
 use jiff::Timestamp;
+use mlbuild_manifests::lock::Pins;
 use mlbuild_progress::printable;
 use mlbuild_templates::PackageRequest;
 
@@ -29,6 +30,17 @@ impl SearchBuilder {
         };
         Ok(&self.0.insert(found).builder)
     }
+}
+
+/// What packages are looked for.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    /// The platform.
+    pub(super) platform: &'a str,
+    /// The time as of which they are looked for.
+    pub(super) as_of: Option<Timestamp>,
+    /// Those of another platform, whose versions are taken where they can be.
+    pub(super) like: Option<&'a Pins>,
 }
 
 /// Where packages are found.
@@ -65,29 +77,42 @@ impl Locker<'_> {
     pub(super) async fn search(
         &self,
         builder: &mut SearchBuilder,
-        platform: &str,
-        as_of: Option<Timestamp>,
+        asked: Asked<'_>,
     ) -> Result<Answer, LockingError> {
-        match Box::pin(self.search_here(platform, as_of)).await? {
+        let why = match Box::pin(self.search_here(asked)).await? {
             Here::Found(answer) => return Ok(*answer),
-            Here::Elsewhere(why) => {
-                if let Some(why) = why {
-                    let why = printable::line(&why);
-                    let text = format!("packages are looked for in the base: {why}");
-                    self.reporter.note(text);
-                }
+            Here::Elsewhere(why) => why,
+        };
+        if let Some(why) = &why {
+            let why = printable::line(why);
+            let text = format!("packages are looked for in the base: {why}");
+            self.reporter.note(text);
+        }
+        let found = builder.get(self).await;
+        let runs = |builder: &&Builder| {
+            let known = builder.info().platforms();
+            known.is_empty() || known.contains(&asked.platform)
+        };
+        let is_foreign =
+            asked.platform != NATIVE && !matches!(&found, Err(BuilderError::Cancelled));
+        match why {
+            // A base of another machine can't be asked.
+            Some(why) if is_foreign && !found.as_ref().is_ok_and(runs) => {
+                Err(LockingError::OtherMachine {
+                    platform: asked.platform.to_owned(),
+                    why: printable::line(&why).into_owned(),
+                })
+            }
+            _ => {
+                self.search_in_base(found?, asked.platform, asked.as_of)
+                    .await
             }
         }
-        self.search_in_base(builder.get(self).await?, platform, as_of)
-            .await
     }
 
     /// What is found on this machine, or why the base has to be asked.
-    pub(super) async fn search_here(
-        &self,
-        platform: &str,
-        as_of: Option<Timestamp>,
-    ) -> Result<Here, LockingError> {
+    pub(super) async fn search_here(&self, asked: Asked<'_>) -> Result<Here, LockingError> {
+        let platform = asked.platform;
         let nothing = PackageRequest::default();
         let request = self.composed.request.as_ref().unwrap_or(&nothing);
         if self.method == Method::Buildkit || check_request(request).is_err() {
@@ -109,7 +134,8 @@ impl Locker<'_> {
         let question = ResolveQuestion {
             request,
             files: files(self.settings, request)?,
-            as_of: as_of.map(|time| time.to_string()),
+            as_of: asked.as_of.map(|time| time.to_string()),
+            like: asked.like.map_or(&[], |pins| &pins.python_packages),
             host: self.host,
             facts: &facts,
             complete: known.complete(),
@@ -139,7 +165,8 @@ impl Locker<'_> {
     }
 
     /// What is known of the base; else why its layers can't be read, or say that packages can't be put on
-    /// it, where that isn't said by whoever puts the image together. Layers that nobody has read yet are read where the image is put on them by this program anyway.
+    /// it, where that isn't said by whoever puts the image together. Layers that nobody has read yet are read where the image is put on them by this program anyway,
+    /// and where a base of another machine can't be asked.
     async fn facts(&self, base: &str, platform: &str) -> Result<BaseFacts, Option<String>> {
         let pins = [(base.to_owned(), None)].into();
         let found = known_base::look_up_kept(self.registry, &pins, platform).await;
@@ -149,12 +176,15 @@ impl Locker<'_> {
         };
         let facts = match base.kept_facts() {
             Some(facts) => facts,
-            None if self.reads_base => match base.facts(self.registry).await {
-                Ok(facts) => facts,
-                Err(error) => return Err(Some(error.to_string())),
-            },
+            None if self.reads_base || platform != NATIVE => {
+                match base.facts(self.registry).await {
+                    Ok(facts) => facts,
+                    Err(error) => return Err(Some(error.to_string())),
+                }
+            }
             None => return Err(None),
         };
-        facts.map_err(|error| (self.method == Method::Auto).then(|| error.to_string()))
+        let is_told = self.method == Method::Auto || platform != NATIVE;
+        facts.map_err(|error| is_told.then(|| error.to_string()))
     }
 }

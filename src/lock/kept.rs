@@ -1,19 +1,19 @@
 //! Packages of a build that has no pins: looked for once, and kept on this machine by what was asked, as a
 //! builder keeps its steps. A lock has no part in it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use mlbuild_manifests::lock::{ASSEMBLE, LockedBuild};
 use mlbuild_progress::printable;
+use sha2::{Digest as _, Sha256};
 
 use super::LockingError;
-use super::here::{Here, SearchBuilder};
+use super::here::{Asked, Here, SearchBuilder};
 use super::locker::Locker;
 use super::searches::{KeptSearch, keep, read};
 use crate::env_vars;
 use crate::plan::{Compression, NoCache};
-use crate::planning::build_plan::NATIVE;
 use crate::settings::Method;
 
 /// The packages of one build.
@@ -25,12 +25,11 @@ pub struct FoundPackages {
 }
 
 impl Locker<'_> {
-    /// The packages of a build for one platform that has no pins. What was found for the same question
+    /// The packages of a build that has no pins, for each of its platforms. What was found for the same question
     /// is taken again while its files are here, unless a build is to look at everything anew. The time
     /// that no time in the image is past is the given one, else that of the search: a commit that
     /// changes nothing else gives the same image. Without a platform, one that is certainly assembled is
     /// for this machine's; one that a builder may make is for the builder's.
-    ///
     ///
     /// The inner error says why the base would have to be asked, where the builder may as well make the image.
     ///
@@ -38,40 +37,33 @@ impl Locker<'_> {
     /// Where a builder is needed and can't be had, or a package can't be had.
     pub async fn of_this_build(&self) -> Result<Result<FoundPackages, String>, LockingError> {
         let mut builder = SearchBuilder::default();
-        let (platform, file) = self.platform_and_file().await?;
-        let kept = file.as_ref().filter(|_| self.takes_kept());
-        if let Some(kept) = kept.and_then(|file| read(file)) {
-            let kept_since = Timestamp::from_second(kept.at).ok();
-            let build = self.build_of(kept, platform)?;
-            return Ok(Ok(FoundPackages { build, kept_since }));
-        }
-        let answer = match self.method {
-            Method::Auto => match Box::pin(self.search_here(&platform, self.as_of)).await? {
-                Here::Found(answer) => *answer,
-                Here::Elsewhere(why) => {
-                    let why = why.unwrap_or_else(|| "its base has to be asked".to_owned());
-                    return Ok(Err(printable::line(&why).into_owned()));
+        let names = self.platforms_of_build().await?;
+        let mut found: Vec<KeptSearch> = Vec::new();
+        let mut is_kept = true;
+        for platform in self.platforms(&names)? {
+            let asked = self.asked_like(platform, &found);
+            let file = self.file_of(asked)?;
+            let one = match self.kept_in(file.as_deref()) {
+                Some(kept) => kept,
+                None => {
+                    is_kept = false;
+                    match self.looked_for(&mut builder, asked, file).await? {
+                        Ok(one) => one,
+                        Err(why) if names.len() > 1 => {
+                            return Ok(Err(format!("{platform}: {why}")));
+                        }
+                        Err(why) => return Ok(Err(why)),
+                    }
                 }
-            },
-            _ => self.search(&mut builder, &platform, self.as_of).await?,
-        };
-        self.warn_of_source_archives(&answer.pins, &platform);
-        let has_debian = !answer.pins.apt.is_empty();
-        let found = KeptSearch {
-            at: Timestamp::now().as_second(),
-            newest: answer.newest,
-            pins: answer.pins,
-            base: self.base()?.unwrap_or_default(),
-            platform: platform.clone(),
-            // Debian packages were installed before libraries were looked for: another search may lack them.
-            has_libraries: answer.has_libraries && !has_debian,
-        };
-        if let Some(file) = &file {
-            keep(file, &found);
+            };
+            found.push(one);
         }
+        let at = found.iter().map(|one| one.at).max().unwrap_or_default();
+        let build = self.build_of(found)?;
+        self.tell_versions(&build.platforms);
         Ok(Ok(FoundPackages {
-            build: self.build_of(found, platform)?,
-            kept_since: None,
+            build,
+            kept_since: Timestamp::from_second(at).ok().filter(|_| is_kept),
         }))
     }
 
@@ -80,23 +72,75 @@ impl Locker<'_> {
     /// # Errors
     /// As [`Locker::of_this_build`].
     pub async fn kept_of_this_build(&self) -> Result<Option<LockedBuild>, LockingError> {
-        let (platform, file) = self.platform_and_file().await?;
-        let file = file.filter(|_| self.takes_kept());
-        let kept = file.and_then(|file| read(&file));
-        kept.map(|kept| self.build_of(kept, platform)).transpose()
+        let names = self.platforms_of_build().await?;
+        let mut found: Vec<KeptSearch> = Vec::new();
+        for platform in self.platforms(&names)? {
+            let file = self.file_of(self.asked_like(platform, &found))?;
+            match self.kept_in(file.as_deref()) {
+                Some(kept) => found.push(kept),
+                None => return Ok(None),
+            }
+        }
+        self.build_of(found).map(Some)
     }
 
-    /// The platform of such a build, and where its packages are kept in mind.
-    async fn platform_and_file(&self) -> Result<(String, Option<PathBuf>), LockingError> {
-        let platforms = self.platforms_of_build().await?;
-        let platform = platforms
-            .into_iter()
-            .next()
-            .unwrap_or_else(|| NATIVE.into());
-        self.platforms(std::slice::from_ref(&platform))?;
-        let name = self.question_digest(&platform)?;
-        let file = env_vars::state_dir().map(|state| state.join("resolved").join(name));
-        Ok((platform, file))
+    /// What is looked for after what was found for other platforms.
+    fn asked_like<'b>(&self, platform: &'b str, found: &'b [KeptSearch]) -> Asked<'b> {
+        Asked {
+            platform,
+            as_of: self.as_of,
+            like: found.first().map(|first| &first.pins),
+        }
+    }
+
+    /// Looks for the packages of one platform, and keeps what is found.
+    async fn looked_for(
+        &self,
+        builder: &mut SearchBuilder,
+        asked: Asked<'_>,
+        file: Option<PathBuf>,
+    ) -> Result<Result<KeptSearch, String>, LockingError> {
+        let answer = match self.method {
+            Method::Auto => match Box::pin(self.search_here(asked)).await? {
+                Here::Found(answer) => *answer,
+                Here::Elsewhere(why) => {
+                    let why = why.unwrap_or_else(|| "its base has to be asked".to_owned());
+                    return Ok(Err(printable::line(&why).into_owned()));
+                }
+            },
+            _ => self.search(builder, asked).await?,
+        };
+        self.warn_of_source_archives(&answer.pins, asked.platform);
+        let has_debian = !answer.pins.apt.is_empty();
+        let found = KeptSearch {
+            at: Timestamp::now().as_second(),
+            newest: answer.newest,
+            pins: answer.pins,
+            base: self.base()?.unwrap_or_default(),
+            platform: asked.platform.to_owned(),
+            // Debian packages were installed before libraries were looked for: another search may lack them.
+            has_libraries: answer.has_libraries && !has_debian,
+        };
+        if let Some(file) = &file {
+            keep(file, &found);
+        }
+        Ok(Ok(found))
+    }
+
+    /// Where the packages of one platform are kept in mind: by the question, and by the versions that are to
+    /// be taken where they can be.
+    fn file_of(&self, asked: Asked<'_>) -> Result<Option<PathBuf>, LockingError> {
+        let mut name = self.question_digest(asked.platform)?;
+        if let Some(like) = asked.like {
+            let versions = like.python_packages.iter().map(|p| (&p.name, &p.version));
+            let versions: Vec<_> = versions.collect();
+            name = hex::encode(Sha256::digest(format!("{name} {versions:?}")));
+        }
+        Ok(env_vars::state_dir().map(|state| state.join("resolved").join(name)))
+    }
+
+    fn kept_in(&self, file: Option<&Path>) -> Option<KeptSearch> {
+        read(file.filter(|_| self.takes_kept())?)
     }
 
     fn takes_kept(&self) -> bool {
@@ -105,8 +149,10 @@ impl Locker<'_> {
         !is_anew && settings.build.no_cache == NoCache::Off
     }
 
-    fn build_of(&self, found: KeptSearch, platform: String) -> Result<LockedBuild, LockingError> {
-        let given = self.settings.build.source_date_epoch.unwrap_or(found.at);
+    fn build_of(&self, found: Vec<KeptSearch>) -> Result<LockedBuild, LockingError> {
+        let at = found.iter().map(|one| one.at).max().unwrap_or_default();
+        let newest = found.iter().map(|one| one.newest).max().unwrap_or_default();
+        let given = self.settings.build.source_date_epoch.unwrap_or(at);
         // Layers of wheels have one form for each compression.
         let (compression, level) = match self.settings.build.repack {
             Some(Compression::Gzip(_)) => ("gzip", 6),
@@ -115,7 +161,7 @@ impl Locker<'_> {
         let now = Timestamp::now().as_second();
         Ok(LockedBuild {
             request: self.request()?,
-            epoch: given.max(found.newest).min(now),
+            epoch: given.max(newest).min(now),
             media_types: "oci".into(),
             compression: compression.into(),
             level,
@@ -123,7 +169,10 @@ impl Locker<'_> {
             method: Some(ASSEMBLE.to_owned()),
             bytecode: true,
             vendored: None,
-            platforms: [(platform, found.pins)].into(),
+            platforms: found
+                .into_iter()
+                .map(|one| (one.platform, one.pins))
+                .collect(),
         })
     }
 }

@@ -1,6 +1,6 @@
 //! Which packages an image gets: whether the lock's fit what is asked for, and resolving them anew.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use mlbuild_manifests::lock::{ASSEMBLE, LockedBuild, LockedImage, Pins};
@@ -8,7 +8,7 @@ use mlbuild_progress::printable;
 use mlbuild_templates::PackageRequest;
 
 use super::ask::Question;
-use super::here::SearchBuilder;
+use super::here::{Asked, SearchBuilder};
 use super::provide::Fetch;
 use super::{LockingError, as_of, epoch, searches, vendor};
 use crate::assembly::Looking;
@@ -93,8 +93,16 @@ impl Locker<'_> {
             return Ok(entry.and_then(|entry| entry.build.clone()));
         }
         self.refuse_locked(entry)?;
-        self.reporter
-            .note("other packages are asked for than the lock pins: pinning anew");
+        if self.kept(old, &self.request()?).is_some() {
+            let all: Vec<&str> = old.platforms.keys().map(String::as_str).collect();
+            self.reporter.note(format!(
+                "the lock has packages for {} alone: pinning those of the other platforms, too",
+                all.join(" and ")
+            ));
+        } else {
+            self.reporter
+                .note("other packages are asked for than the lock pins: pinning anew");
+        }
         let mut new = Box::pin(self.resolve(entry)).await?;
         if old.vendored.is_some() && new.vendored.is_none() {
             self.vendor(&mut new, registry).await?;
@@ -116,8 +124,12 @@ impl Locker<'_> {
         build: &mut LockedBuild,
         registry: &Registry,
     ) -> Result<(), LockingError> {
-        let locked = locked::plan(self.settings, build, self.bases, self.reporter)?;
-        if !locked.view.missing().is_empty() {
+        let all: Vec<&str> = build.platforms.keys().map(String::as_str).collect();
+        let plans = locked::plans_for(self.settings, build, self.bases, &all, self.reporter)?;
+        for locked in plans {
+            if locked.view.missing().is_empty() {
+                continue;
+            }
             let connection = builder::connect_or_start(&self.settings.build, self.reporter).await?;
             let fetch = Fetch {
                 settings: self.settings,
@@ -134,9 +146,18 @@ impl Locker<'_> {
     }
 
     /// # Errors
-    /// [`LockingError::WouldChange`] where the lock must not change.
+    /// [`LockingError::WouldChange`] where the lock must not change, or
+    /// [`PlanningError::LockedPlatform`](crate::planning::PlanningError::LockedPlatform) where packages for another
+    /// platform are all that is missing.
     pub fn refuse_locked(&self, entry: Option<&LockedImage>) -> Result<(), LockingError> {
-        match self.settings.lock.mode {
+        let mode = self.settings.lock.mode;
+        let build = entry.and_then(|entry| entry.build.as_ref());
+        if let Some(build) = build.filter(|_| mode != LockMode::Free)
+            && self.kept(build, &self.request()?).is_some()
+        {
+            locked::platforms(self.settings, build)?;
+        }
+        match mode {
             LockMode::Free => Ok(()),
             mode => Err(LockingError::WouldChange {
                 mode,
@@ -174,13 +195,25 @@ impl Locker<'_> {
         }
         let mut builder = SearchBuilder::default();
         let names = self.platforms_of_build().await?;
-        let (mut platforms, mut newest) = (BTreeMap::new(), 0);
+        let old = old.and_then(|old| old.build.as_ref());
+        // What fits stays, where packages for another platform are all that is missing.
+        let kept = old.and_then(|old| self.kept(old, &digest));
+        let (mut platforms, mut newest) = (kept.cloned().unwrap_or_default(), 0);
         for name in self.platforms(&names)? {
-            let answer = self.search(&mut builder, name, as_of).await?;
+            if platforms.contains_key(name) {
+                continue;
+            }
+            let asked = Asked {
+                platform: name,
+                as_of,
+                like: platforms.values().next(),
+            };
+            let answer = self.search(&mut builder, asked).await?;
             self.warn_of_source_archives(&answer.pins, name);
             newest = newest.max(answer.newest);
             platforms.insert(name.clone(), answer.pins);
         }
+        self.tell_versions(&platforms);
         let given = self.settings.build.source_date_epoch;
         let mut build = LockedBuild {
             request: digest,
@@ -194,17 +227,20 @@ impl Locker<'_> {
             vendored: None,
             platforms,
         };
-        if let Some(old) = old.and_then(|old| old.build.as_ref()) {
+        if let Some(old) = old {
             for (name, pins) in &mut build.platforms {
                 if let Some(old) = old.platforms.get(name) {
                     pins.layers.clone_from(&old.layers);
                 }
             }
-            // The same packages at another time are no news.
-            let same = old.platforms == build.platforms && given.is_none_or(|g| g == old.epoch);
+            // The same packages at another time are no news, nor are those of one more platform.
+            let is_there = |(name, pins)| build.platforms.get(name) == Some(pins);
+            let same = old.platforms.iter().all(is_there) && given.is_none_or(|g| g == old.epoch);
             if same && old.epoch >= newest {
                 build.epoch = old.epoch;
-                build.vendored.clone_from(&old.vendored);
+                if old.platforms.len() == build.platforms.len() {
+                    build.vendored.clone_from(&old.vendored);
+                }
             }
         }
         if self.is_to_be_assembled(&build).await {
@@ -212,6 +248,38 @@ impl Locker<'_> {
             build.bytecode = true;
         }
         Ok(build)
+    }
+
+    /// The pins of a lock that stay, where they are for what is asked for now and need not move: then packages
+    /// of other platforms are all that is missing.
+    fn kept<'b>(
+        &self,
+        old: &'b LockedBuild,
+        request: &oci_spec::image::Digest,
+    ) -> Option<&'b BTreeMap<String, Pins>> {
+        let stays = !self.moves_on() && self.as_of.is_none() && old.request == *request;
+        let is_new = |name: &String| !old.platforms.contains_key(name);
+        let lacks = self.settings.build.platforms.iter().any(is_new);
+        (stays && lacks).then_some(&old.platforms)
+    }
+
+    /// Says which packages have another version on another platform: there was no other way.
+    pub(super) fn tell_versions(&self, platforms: &BTreeMap<String, Pins>) {
+        let mut all = platforms.iter();
+        let Some((first, pins)) = all.next() else {
+            return;
+        };
+        for (name, others) in all {
+            for file in &others.python_packages {
+                let mut same = pins.python_packages.iter().filter(|f| f.name == file.name);
+                if let Some(other) = same.next().filter(|other| other.version != file.version) {
+                    self.reporter.note(format!(
+                        "{} is {} for {first}, and {} for {name}",
+                        file.name, other.version, file.version
+                    ));
+                }
+            }
+        }
     }
 
     /// The plan of the open form, which says for which platforms it is.
@@ -226,10 +294,14 @@ impl Locker<'_> {
     }
 
     /// These platforms, if the base is for them.
-    pub(super) fn platforms<'a>(&self, names: &'a [String]) -> Result<&'a [String], LockingError> {
+    /// In the order of their names: what is found does not depend on the order in which they are asked for.
+    pub(super) fn platforms<'a>(
+        &self,
+        names: &'a [String],
+    ) -> Result<BTreeSet<&'a String>, LockingError> {
         let uses = build_plan::images(self.settings, self.composed)?;
         self.bases.check_platforms(&uses, names)?;
-        Ok(names)
+        Ok(names.iter().collect())
     }
 
     /// The base that packages are looked for in, with its digest.
@@ -303,19 +375,22 @@ impl Locker<'_> {
             return self.method == Method::Assemble;
         }
         let look = async {
-            let locked = locked::plan(self.settings, build, self.bases, self.reporter)
+            let plans = locked::plans(self.settings, build, self.bases, self.reporter)
                 .map_err(|error| error.to_string())?;
-            let looking = Looking {
-                settings: self.settings,
-                registry: self.registry,
-                locked: &locked,
-                build,
-                is_fixed: false,
-            };
-            match looking.look().await {
-                Ok(looked) => looked.map(drop),
-                Err(error) => Err(error.to_string()),
+            for locked in &plans {
+                let looking = Looking {
+                    settings: self.settings,
+                    registry: self.registry,
+                    locked,
+                    build,
+                    is_fixed: false,
+                };
+                match looking.look().await {
+                    Ok(looked) => looked.map(drop)?,
+                    Err(error) => return Err(error.to_string()),
+                }
             }
+            Ok(())
         };
         match look.await {
             Ok(()) => true,

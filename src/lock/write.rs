@@ -25,20 +25,22 @@ pub(super) fn write(
     reporter: &dyn Reporter,
 ) -> Result<(), LockingError> {
     let file = settings.lock.file.as_deref().expect("there is a lock");
-    let locked = locked::plan(settings, build, bases, reporter)?;
-    let context = context::Before::look(settings, &locked.plan)?;
+    let plans = locked::plans(settings, build, bases, reporter)?;
+    let first = plans.first().expect("there is a platform");
+    let context = context::Before::look(settings, &first.plan)?;
+    let inputs = input_digests::inputs_of_all(
+        plans.iter().map(|locked| &locked.plan),
+        &first.composed,
+        context.digest().as_ref(),
+        build.is_assembled(),
+    );
     let entry = LockedImage {
         name: key.name.clone(),
         tag: key.tag.clone(),
         target: key.target.clone(),
         created: Timestamp::now(),
         derived: None,
-        inputs: input_digests::inputs(
-            &locked.plan,
-            &locked.composed,
-            context.digest(),
-            build.is_assembled(),
-        ),
+        inputs: inputs.expect("there is a platform"),
         bases: bases.pins.values().cloned().collect(),
         builder: None,
         platforms: BTreeMap::new(),
@@ -55,5 +57,5 @@ pub(super) fn write(
         }
     });
     written?;
-    Ok(locked.view.store().serves(file)?)
+    Ok(first.view.store().serves(file)?)
 }

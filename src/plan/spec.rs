@@ -32,7 +32,8 @@ impl<'a> Spec<'a> {
         Spec { place, value }
     }
 
-    fn error(&self, reason: impl Into<String>) -> SpecError {
+    /// The error of a value that can't be used, with the reason.
+    pub fn error(&self, reason: impl Into<String>) -> SpecError {
         SpecError {
             place: self.place,
             value: self.value.to_owned(),

@@ -22,6 +22,8 @@ pub struct Bases {
     pub unpinned: BTreeMap<String, PlanningError>,
     /// What is written in a reference's place, with its digest: copies of images that are gone.
     pub stand_ins: BTreeMap<String, String>,
+    /// The stand-ins of each platform: a copy is for one.
+    pub copies: BTreeMap<String, BTreeMap<String, String>>,
     /// Pins that moved: reference, old digest, new digest.
     pub moved: Vec<(String, String, String)>,
 }
@@ -37,6 +39,15 @@ impl Bases {
     /// The digest that a reference is pinned to.
     pub fn digest(&self, reference: &str) -> Option<String> {
         self.pins.get(reference).map(|pin| pin.digest.to_string())
+    }
+
+    /// These for one platform, with its stand-ins.
+    pub fn of_platform(&self, platform: &str) -> Self {
+        Bases {
+            pins: self.pins.clone(),
+            stand_ins: self.copies.get(platform).cloned().unwrap_or_default(),
+            ..Bases::default()
+        }
     }
 
     /// A reference as it is built: pinned, or its stand-in.
@@ -115,7 +126,7 @@ impl Bases {
         Ok(())
     }
 
-    /// Has copies in the registry `to` used where originals are gone.
+    /// Has copies in the registry `to` used for a platform where originals are gone.
     ///
     /// # Errors
     /// Where the place can't be part of a name.
@@ -140,7 +151,8 @@ impl Bases {
                     "{written} is out of reach: its copy {copy} stands in"
                 ));
                 let copy = format!("{copy}@{digest}");
-                self.stand_ins.insert(written.clone(), copy);
+                let of_platform = self.copies.entry(platform.to_owned()).or_default();
+                of_platform.insert(written.clone(), copy);
             }
         }
         Ok(())

@@ -1,5 +1,6 @@
 //! Why nothing can be planned.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 
@@ -210,6 +211,8 @@ pub enum PlanningError {
         has: String,
         /// The platform that is built.
         wanted: String,
+        /// All of them, and all that are built.
+        all: BTreeSet<String>,
     },
     /// The lock's epoch is still to come.
     #[error("the lock's epoch {epoch} lies in the future: this machine's clock says {now}")]

@@ -38,6 +38,26 @@ pub fn inputs(
     }
 }
 
+/// As [`inputs`], of plans for one platform each that make one image together.
+pub fn inputs_of_all<'a>(
+    plans: impl IntoIterator<Item = &'a BuildPlan>,
+    composed: &Composed,
+    context: Option<&Digest>,
+    is_assembled: bool,
+) -> Option<Inputs> {
+    let of_one = |plan| inputs(plan, composed, context.cloned(), is_assembled);
+    let mut all = plans.into_iter().map(of_one);
+    let first = all.next()?;
+    let together =
+        |a: &Digest, b: &Digest| sha256(&hex::encode(Sha256::digest(format!("{a} {b}"))));
+    Some(all.fold(first, |mut made, next| {
+        made.dockerfile = together(&made.dockerfile, &next.dockerfile);
+        let settings = made.settings.iter().zip(&next.settings).next();
+        made.settings = settings.map(|(a, b)| together(a, b));
+        made
+    }))
+}
+
 fn shown<'a>(name: &str, value: &'a str) -> &'a str {
     if must_hide(name, value) {
         HIDDEN

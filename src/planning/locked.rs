@@ -1,6 +1,6 @@
 //! A build from a lock's pins: does the lock fit the project, and what is then built from what.
 
-use mlbuild_manifests::lock::{LockedBuild, LockedImage, Pins};
+use mlbuild_manifests::lock::{LockedBuild, LockedImage};
 use mlbuild_templates::PackageRequest;
 use oci_spec::image::Digest;
 use serde_json::json;
@@ -36,41 +36,70 @@ pub struct LockedPlan {
     pub offline: bool,
 }
 
-/// The plan of a locked build: everything comes from the entry and the project's settings, nothing
-/// from this machine. A Dockerfile of the user's own fetches itself what it installs: then bases,
-/// times and modes alone are held. `None` for an entry without a build.
+/// The plans of a locked build, one for each platform: everything comes from the entry and the project's
+/// settings, nothing from this machine. A Dockerfile of the user's own fetches itself what it installs: then
+/// bases, times and modes alone are held. None for an entry without a build.
 ///
 /// # Errors
-/// Where the entry has no pins for the platform, its epoch lies in the future, or the settings
+/// Where the entry has no pins for a platform, its epoch lies in the future, or the settings
 /// can't be composed.
 pub fn from_entry(
     settings: &ImageSettings,
     entry: &LockedImage,
     reporter: &dyn Reporter,
-) -> Result<Option<LockedPlan>, PlanningError> {
+) -> Result<Vec<LockedPlan>, PlanningError> {
     let Some(build) = &entry.build else {
-        return Ok(None);
+        return Ok(Vec::new());
     };
     let pins = entry.bases.iter().map(|b| (b.reference.clone(), b.clone()));
     let bases = Bases {
         pins: pins.collect(),
         ..Bases::default()
     };
-    plan(settings, build, &bases, reporter).map(Some)
+    plans(settings, build, &bases, reporter)
 }
 
-/// As [`from_entry`], for pins that may not be in a lock yet.
+/// As [`from_entry`], for pins that may not be in a lock yet: a plan for each platform, at least one, in the
+/// order of their names.
 ///
 /// # Errors
 /// As [`from_entry`].
-pub fn plan(
+pub fn plans(
     settings: &ImageSettings,
     build: &LockedBuild,
     bases: &Bases,
     reporter: &dyn Reporter,
-) -> Result<LockedPlan, PlanningError> {
+) -> Result<Vec<LockedPlan>, PlanningError> {
+    let all = platforms(settings, build)?;
+    plans_for(settings, build, bases, &all, reporter)
+}
+
+/// As [`plans`], for these platforms, which there are pins for.
+///
+/// # Errors
+/// As [`from_entry`].
+pub fn plans_for(
+    settings: &ImageSettings,
+    build: &LockedBuild,
+    bases: &Bases,
+    platforms: &[&str],
+    reporter: &dyn Reporter,
+) -> Result<Vec<LockedPlan>, PlanningError> {
     check_epoch(build.epoch)?;
-    let (platform, pins) = pins(settings, build)?;
+    let one = |platform: &&str| plan(settings, build, bases, (platform, platforms), reporter);
+    platforms.iter().map(one).collect()
+}
+
+/// The plan for one of the platforms of an image.
+fn plan(
+    settings: &ImageSettings,
+    build: &LockedBuild,
+    bases: &Bases,
+    (platform, all): (&str, &[&str]),
+    reporter: &dyn Reporter,
+) -> Result<LockedPlan, PlanningError> {
+    let pins = &build.platforms[platform];
+    let bases = &bases.of_platform(platform);
     let store = Store::open()?;
     let view = View::of(&store, pins);
     let (composed, offline) = match compose::locked(settings, &view.folder(), pins, reporter)? {
@@ -89,7 +118,7 @@ pub fn plan(
         epoch: build.epoch,
         compression: compression.map_err(|why| PlanningError::LockedCompression { why })?,
     });
-    plan.platforms = vec![platform.to_owned()];
+    plan.platforms = all.iter().map(|&name| name.to_owned()).collect();
     if offline {
         // Its steps have none anyway; so the builder needs no entitlement for the host's.
         plan.run.network = None;
@@ -119,32 +148,38 @@ pub fn plan(
     })
 }
 
-/// The pins of the platform that is built.
-fn pins<'a>(
-    settings: &ImageSettings,
+/// The platforms that are built, in the order of their names: those that are asked for, else the one that
+/// there are pins for, else this machine's.
+///
+/// # Errors
+/// Where there are none for one of them.
+pub fn platforms<'a>(
+    settings: &'a ImageSettings,
     build: &'a LockedBuild,
-) -> Result<(&'a str, &'a Pins), PlanningError> {
+) -> Result<Vec<&'a str>, PlanningError> {
     let has: Vec<&str> = build.platforms.keys().map(String::as_str).collect();
-    let wanted = match (settings.build.platforms.as_slice(), has.as_slice()) {
-        ([one], _) => one.as_str(),
-        ([], [only]) => only,
-        ([], _) => build_plan::NATIVE,
-        ([first, ..], _) => first.as_str(),
+    let mut wanted = match (settings.build.platforms.as_slice(), has.as_slice()) {
+        ([], [only]) => vec![*only],
+        ([], _) => vec![build_plan::NATIVE],
+        (asked, _) => asked.iter().map(String::as_str).collect(),
     };
-    let found = build.platforms.get_key_value(wanted);
-    found
-        .map(|(name, pins)| (name.as_str(), pins))
-        .ok_or_else(|| {
-            let has = if has.is_empty() {
+    wanted.sort_unstable();
+    match wanted.iter().find(|name| !has.contains(name)) {
+        None => Ok(wanted),
+        Some(missing) => Err(PlanningError::LockedPlatform {
+            has: if has.is_empty() {
                 "none".to_owned()
             } else {
                 has.join(", ")
-            };
-            PlanningError::LockedPlatform {
-                has,
-                wanted: wanted.to_owned(),
-            }
-        })
+            },
+            wanted: (*missing).to_owned(),
+            all: has
+                .iter()
+                .chain(&wanted)
+                .map(|&name| name.to_owned())
+                .collect(),
+        }),
+    }
 }
 
 /// Times are only held down to the epoch: one to come would hold nothing.

@@ -41,6 +41,8 @@ pub struct ResolveQuestion<'a> {
     pub files: Vec<(String, Vec<u8>)>,
     /// A time as RFC 3339 has it: what was offered later isn't looked at.
     pub as_of: Option<String>,
+    /// Packages whose versions are taken where they can be: those of another platform.
+    pub like: &'a [PinnedFile],
     /// The network of this machine.
     pub host: &'a HostSettings,
     /// The base.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use mlbuild_manifests::lock::PinnedFile;
 use tempfile::TempDir;
 use tokio::process::Command;
 
@@ -47,6 +48,11 @@ pub(super) async fn ask(question: &ResolveQuestion<'_>, uv: &Path) -> Result<Str
             command.args(["--index-strategy", "unsafe-best-match"]);
         }
         command.arg(asked.folder.path().join("requirements.in"));
+        // uv keeps to the versions of an answer that is there already, where it can.
+        if !question.like.is_empty() {
+            let written = std::fs::write(&answer, preferred(question.like));
+            written.map_err(|why| NotResolved::Elsewhere(why.to_string()))?;
+        }
     }
     command
         .arg("--python")
@@ -184,6 +190,18 @@ impl Asked {
         }
         command
     }
+}
+
+/// An answer with the versions of these packages alone.
+fn preferred(packages: &[PinnedFile]) -> String {
+    let mut text = "lock-version = \"1.0\"\ncreated-by = \"mlbuild\"\n".to_owned();
+    for package in packages {
+        let (name, version) = (&package.name, &package.version);
+        text.push_str(&format!(
+            "\n[[packages]]\nname = \"{name}\"\nversion = \"{version}\"\n"
+        ));
+    }
+    text
 }
 
 /// A file that may hold a log-in.

@@ -189,7 +189,16 @@ fn platforms(request: &BuildRequest, file: &BuildConfig) -> Result<Vec<String>, 
     } else {
         (Place::Request("platforms"), &request.platforms)
     };
-    each(place, given, |spec| spec.platform())
+    let mut all: Vec<String> = Vec::new();
+    for text in given {
+        let spec = Spec::new(place, text);
+        let platform = spec.platform()?;
+        if all.contains(&platform) {
+            return Err(spec.error("this platform is there twice"));
+        }
+        all.push(platform);
+    }
+    Ok(all)
 }
 
 fn run_options(request: &BuildRequest, file: &BuildConfig) -> Result<RunOptions, SpecError> {

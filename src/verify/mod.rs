@@ -98,9 +98,10 @@ pub async fn verify(
     let registry = Registry::new(registry_options(&settings));
     let target = target::find(what.as_deref(), &settings, &registry, reporter).await?;
     settings.build.target.clone_from(&target.entry.target);
+    let asked = target.take_platforms(&mut settings.build.platforms);
 
     let began = Instant::now();
-    let rebuilt = rebuild::rebuild(&settings, &registry, &target.entry, reporter).await?;
+    let rebuilt = rebuild::rebuild(&settings, &registry, &target.entry, &asked, reporter).await?;
     let rebuild_seconds = began.elapsed().as_secs_f64();
     let is_same =
         |(platform, found): (&String, &Digest)| target.manifests.get(platform) == Some(found);

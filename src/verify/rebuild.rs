@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use super::error::VerifyError;
 use crate::build::BuildError;
-use crate::build::assembled::{Assembling, Destination, OWN_NAME};
+use crate::build::assembled::{self, Assembling, Destination, OWN_NAME};
 use crate::build::repack::{self, Purpose, Repacked};
 use crate::builder::{self, BuildInputs, Builder, Connection, SolveRequest};
 use crate::host::{self, HostSettings};
@@ -43,7 +43,8 @@ enum Made {
     ),
 }
 
-/// Rebuilds what an entry describes.
+/// Rebuilds what an entry describes; of an image that mlbuild assembles for several platforms only those of
+/// `asked`, where that names some.
 ///
 /// # Errors
 /// [`crate::error::ErrorKind::Difference`] where the project isn't the one that the entry is of; those
@@ -52,6 +53,7 @@ pub async fn rebuild(
     settings: &ImageSettings,
     registry: &Registry,
     entry: &LockedImage,
+    asked: &[String],
     reporter: &dyn Reporter,
 ) -> Result<Rebuilt, VerifyError> {
     let by_mlbuild = |builder: &LockedBuilder| builder.name == OWN_NAME;
@@ -61,7 +63,7 @@ pub async fn rebuild(
     let host = host::of_this_machine(settings.build.host_network_settings);
     let from_pins = locked::from_entry(settings, entry, reporter)?;
     let open;
-    let (plan, composed) = match &from_pins {
+    let (plan, composed) = match from_pins.first() {
         Some(locked) => (locked.plan.clone(), &locked.composed),
         None => {
             open = compose::dockerfile(settings, &host, reporter)?;
@@ -74,15 +76,17 @@ pub async fn rebuild(
     let build = entry.build.as_ref();
     let is_assembled = build.is_some_and(LockedBuild::is_assembled);
     let context = context::Before::look(settings, &plan)?;
-    let changed = input_digests::changed(
-        Some(entry),
-        &input_digests::inputs(&plan, composed, context.digest(), is_assembled),
-    );
+    let plans = from_pins.iter().map(|locked| &locked.plan);
+    let digest = context.digest();
+    let inputs = input_digests::inputs_of_all(plans, composed, digest.as_ref(), is_assembled);
+    let inputs =
+        inputs.unwrap_or_else(|| input_digests::inputs(&plan, composed, digest, is_assembled));
+    let changed = input_digests::changed(Some(entry), &inputs);
     if !changed.is_empty() {
         return Err(VerifyError::OtherProject { changed });
     }
-    if let (true, Some(locked), Some(build)) = (is_assembled, &from_pins, build) {
-        let assembling = Assembling {
+    if let Some(build) = build.filter(|_| is_assembled) {
+        let one = |locked| Assembling {
             settings,
             host: &host,
             registry,
@@ -92,14 +96,23 @@ pub async fn rebuild(
             same: None,
             reporter,
         };
-        return assemble(&assembling).await;
+        let all: Vec<_> = from_pins.iter().map(one).collect();
+        return assemble(all, asked, reporter).await;
+    }
+    if from_pins.len() > 1 {
+        let platforms = plan.platforms;
+        return Err(BuildError::SeveralPlatforms {
+            platforms,
+            why: None,
+        }
+        .into());
     }
     let job = Rebuilding {
         settings,
         registry,
         entry,
         host: &host,
-        locked: from_pins.as_ref(),
+        locked: from_pins.first(),
         reporter,
     };
     let text = composed.template.as_ref().map(|_| composed.text.as_str());
@@ -107,15 +120,24 @@ pub async fn rebuild(
 }
 
 /// Puts the image together once more: no builder is needed where its packages are at hand.
-async fn assemble(assembling: &Assembling<'_>) -> Result<Rebuilt, VerifyError> {
-    let assembly = assembling.look().await?;
-    let assembly = assembly.map_err(|reason| BuildError::NotAssembled {
+async fn assemble(
+    all: Vec<Assembling<'_>>,
+    asked: &[String],
+    reporter: &dyn Reporter,
+) -> Result<Rebuilt, VerifyError> {
+    // All of them are looked at: they share bytecode, which is kept by the first one's base.
+    let assemblies = assembled::look(&all).await?;
+    let assemblies = assemblies.map_err(|reason| BuildError::NotAssembled {
         reason,
         lacks_pins: false,
     })?;
-    let prepared = assembling.prepare(&assembly, Destination::Here).await?;
-    assembling.reporter.note("assembling it again");
-    let made = tokio::task::block_in_place(|| assembling.make(&assembly, &prepared))?;
+    let is_asked = |one: &Assembling<'_>| asked.is_empty() || asked.contains(&one.locked.platform);
+    let both = all.into_iter().zip(assemblies);
+    let (all, assemblies): (Vec<_>, Vec<_>) = both.filter(|(one, _)| is_asked(one)).unzip();
+    let prepared = assembled::prepare_all(&all, &assemblies, Destination::Here).await?;
+    reporter.note("assembling it again");
+    let make = || assembled::make_all(&all, &assemblies, &prepared);
+    let made = tokio::task::block_in_place(make)?;
     Ok(Rebuilt {
         manifests: made.packed.manifests(),
         builder: format!("mlbuild {}", env!("CARGO_PKG_VERSION")),

@@ -25,6 +25,26 @@ pub struct Target {
     pub manifests: BTreeMap<String, Digest>,
 }
 
+impl Target {
+    /// Where the lock has packages for several platforms, the image itself says which of those it was made
+    /// for: they take the place of the settings' platforms. Gives those of the settings that it is for, which
+    /// are to be proved; none: all.
+    pub fn take_platforms(&self, settings: &mut Vec<String>) -> Vec<String> {
+        let pins = self.entry.build.iter().flat_map(|build| &build.platforms);
+        let pins: Vec<&String> = pins.map(|(platform, _)| platform).collect();
+        let is_made = |platform: &&&String| self.manifests.contains_key(**platform);
+        let made: Vec<String> = pins
+            .iter()
+            .filter(is_made)
+            .map(|&name| name.clone())
+            .collect();
+        if pins.len() < 2 || settings.iter().any(|name| !made.contains(name)) {
+            return Vec::new();
+        }
+        std::mem::replace(settings, made)
+    }
+}
+
 /// Finds it.
 ///
 /// # Errors

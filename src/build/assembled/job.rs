@@ -23,18 +23,18 @@ impl Job<'_> {
     pub(in crate::build) async fn assembly(
         &self,
         method: Method,
-    ) -> Result<Option<Assembly>, BuildError> {
-        let looked = match self.assembling(None) {
-            Some(assembling) => assembling.look().await?,
-            None => Err("its packages aren't pinned".to_owned()),
+    ) -> Result<Option<Vec<Assembly>>, BuildError> {
+        let looked = match self.assembling(None).as_slice() {
+            [] => Err("its packages aren't pinned".to_owned()),
+            all => super::look(all).await?,
         };
         match looked {
-            Ok(assembly) if method != Method::Auto => Ok(Some(assembly)),
-            Ok(assembly) => match taker::check(self.settings, self.plan).await {
-                Ok(()) => Ok(Some(assembly)),
-                Err(reason) => Ok(self.by_builder(&reason)),
+            Ok(assemblies) if method != Method::Auto => Ok(Some(assemblies)),
+            Ok(assemblies) => match taker::check(self.settings, self.plan).await {
+                Ok(()) => Ok(Some(assemblies)),
+                Err(reason) => self.by_builder(reason),
             },
-            Err(reason) if method == Method::Auto => Ok(self.by_builder(&reason)),
+            Err(reason) if method == Method::Auto => self.by_builder(reason),
             Err(reason) => Err(BuildError::NotAssembled {
                 reason,
                 lacks_pins: self.pinned.is_none(),
@@ -43,9 +43,18 @@ impl Job<'_> {
     }
 
     /// Says why a builder makes the image.
-    fn by_builder<T>(&self, reason: &str) -> Option<T> {
+    ///
+    /// # Errors
+    /// Where it is for several platforms: the packages of a lock are mounted for one.
+    fn by_builder<T>(&self, reason: String) -> Result<Option<T>, BuildError> {
+        if !self.is_unlocked && self.plan.platforms.len() > 1 {
+            return Err(BuildError::SeveralPlatforms {
+                platforms: self.plan.platforms.clone(),
+                why: Some(reason),
+            });
+        }
         self.reporter.note(format!("built by BuildKit: {reason}"));
-        None
+        Ok(None)
     }
 
     /// Whether the lock or what is asked for says that the image is assembled, or may be. A lock
@@ -67,9 +76,11 @@ impl Job<'_> {
         }
     }
 
-    fn assembling<'b>(&'b self, same: Option<&'b SameInputs>) -> Option<Assembling<'b>> {
-        let (locked, build) = self.pinned?;
-        Some(Assembling {
+    /// For each platform, where packages are pinned.
+    fn assembling<'b>(&'b self, same: Option<&'b SameInputs>) -> Vec<Assembling<'b>> {
+        let pinned = self.pinned.into_iter();
+        let each = pinned.flat_map(|(plans, build)| plans.iter().map(move |plan| (plan, build)));
+        let one = |(locked, build)| Assembling {
             settings: self.settings,
             host: self.host,
             registry: self.registry,
@@ -79,14 +90,15 @@ impl Job<'_> {
             is_fixed: !self.is_unlocked && self.settings.lock.mode > LockMode::Free,
             same,
             reporter: self.reporter,
-        })
+        };
+        each.map(one).collect()
     }
 
     /// Makes the image, and everything that a build does after it. `locked`: the lock's
     /// entry before it.
     pub(in crate::build) async fn assemble(
         &self,
-        assembly: &Assembly,
+        assemblies: &[Assembly],
         locked: Option<&LockedImage>,
         context: &Before,
         inputs: &Inputs,
@@ -98,14 +110,15 @@ impl Job<'_> {
             .filter(|entry| skip.same_bases(entry))
             .zip(before.clone());
         let same = same.and_then(|(entry, image)| SameInputs::of(entry, inputs, image));
-        let assembling = self
-            .assembling(same.as_ref())
-            .expect("only pinned images are assembled");
+        let assembling = self.assembling(same.as_ref());
         self.reporter
             .note("assembled from its wheels: no step has to be run");
         let docker = taker::docker(self.settings, self.plan).await?;
+        if let Some(docker) = &docker {
+            docker.check_platforms(self.plan).await?;
+        }
         let destination = self.destination(docker.is_some());
-        let prepare = async { assembling.prepare(assembly, destination).await };
+        let prepare = async { super::prepare_all(&assembling, assemblies, destination).await };
         let check = async {
             match destination {
                 Destination::Registries(_) => Ok(()),
@@ -113,16 +126,17 @@ impl Job<'_> {
             }
         };
         let (prepared, ()) = tokio::try_join!(prepare, check)?;
-        let work = (&assembling, assembly, &prepared, before.as_ref());
+        let work = (&assembling[..], assemblies, &prepared[..], before.as_ref());
         let (made, built) = match self.with_progress(work, docker.as_ref()).await {
             // A layer that the registry had a moment ago, or doesn't lend: it is made here.
             Err(BuildError::Registry(error))
-                if !prepared.elsewhere.is_empty()
+                if prepared.iter().any(|one| !one.elsewhere.is_empty())
                     && matches!(*error, RegistryError::NotMounted { .. }) =>
             {
                 drop(prepared);
-                let prepared = assembling.prepare(assembly, Destination::Here).await?;
-                let work = (&assembling, assembly, &prepared, before.as_ref());
+                let here = Destination::Here;
+                let prepared = super::prepare_all(&assembling, assemblies, here).await?;
+                let work = (&assembling[..], assemblies, &prepared[..], before.as_ref());
                 self.with_progress(work, docker.as_ref()).await?
             }
             other => other?,
@@ -141,7 +155,7 @@ impl Job<'_> {
             builder: (OWN_NAME.to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
             confirmed: confirmed.as_ref(),
             packages: packages.clone(),
-            build: (!self.is_unlocked).then(|| self.assembled_build(assembling.build, &made)),
+            build: self.assembled_build(&made),
         };
         let run_id = self.write(&entry, confirmed.as_ref()).await?;
         skip.remember(&inputs, &built, confirmed.as_ref(), packages);
@@ -152,16 +166,18 @@ impl Job<'_> {
         })
     }
 
-    /// The pins as the lock has them of such an image.
-    fn assembled_build(&self, build: &LockedBuild, made: &Made) -> LockedBuild {
+    /// The pins as the lock has them of such an image; none where it has none.
+    fn assembled_build(&self, made: &Made) -> Option<LockedBuild> {
+        let (_, build) = self.pinned.filter(|_| !self.is_unlocked)?;
         let mut build = build.clone();
         build.method = Some(ASSEMBLE.to_owned());
         build.bytecode = made.has_bytecode;
-        let (locked, _) = self.pinned.expect("it was made from pins");
-        if let Some(pins) = build.platforms.get_mut(&locked.platform) {
-            pins.layers.clone_from(&made.layers);
+        for (platform, layers) in &made.layers {
+            if let Some(pins) = build.platforms.get_mut(platform) {
+                pins.layers.clone_from(layers);
+            }
         }
-        build
+        Some(build)
     }
 
     /// Where the image goes: what only a registry gets needn't be here.
@@ -196,12 +212,13 @@ impl Job<'_> {
 
     async fn make_and_deliver(
         &self,
-        (assembling, assembly, prepared, before): AssemblyWork<'_>,
+        (assembling, assemblies, prepared, before): AssemblyWork<'_>,
         docker: Option<&Docker>,
         steps: LocalSteps,
     ) -> Result<(Made, BuildOutput), BuildError> {
         let step = steps.begin("assembling the image");
-        let made = match tokio::task::block_in_place(|| assembling.make(assembly, prepared)) {
+        let make = || super::make_all(assembling, assemblies, prepared);
+        let made = match tokio::task::block_in_place(make) {
             Ok(made) => made,
             Err(error) => {
                 step.failed(&error.to_string());
@@ -230,10 +247,10 @@ impl Job<'_> {
     }
 }
 
-/// What is put together, of what, and the image that was there before it.
+/// What is put together, of what, each for every platform, and the image that was there before it.
 type AssemblyWork<'a> = (
-    &'a Assembling<'a>,
-    &'a Assembly,
-    &'a Prepared,
+    &'a [Assembling<'a>],
+    &'a [Assembly],
+    &'a [Prepared],
     Option<&'a Reference>,
 );

@@ -9,6 +9,7 @@
 //! | bytecode of packages, by the base's Python on a builder | `bytecode` |
 //! | the layer of the project's files | `code` |
 //! | which repositories have which layers | `places` |
+//! | one image for several platforms | `platforms` |
 //! | the Docker that takes it | `taker` |
 //! | in place of a build | `job` |
 
@@ -16,17 +17,21 @@ mod bytecode;
 mod code;
 mod job;
 mod places;
+mod platforms;
 mod prepare;
 pub(super) mod taker;
 mod vouched;
 
+use std::collections::BTreeMap;
+
 use mlbuild_manifests::lock::{AptPackage, LockedBuild, LockedPackages, Pins, PythonPackage};
 use oci_spec::image::Digest;
 
+pub use self::platforms::{look, make as make_all, prepare as prepare_all};
 pub use self::prepare::{Destination, Prepared};
 pub use self::vouched::SameInputs;
 use super::BuildError;
-use super::repack::{self, Repacked};
+use super::repack::Repacked;
 use crate::assemble::{AssembleRequest, Assembled, BaseFacts, PinnedWheel, assemble};
 use crate::assembly::{Assembly, Looking, PREFIX};
 use crate::host::HostSettings;
@@ -60,18 +65,28 @@ pub struct Assembling<'a> {
     pub reporter: &'a dyn Reporter,
 }
 
-/// An image that was put together.
+/// An image that was put together, for all its platforms.
 pub struct Made {
     /// The image.
     pub packed: Repacked,
-    /// The packages with a layer of their own, from the bottom.
-    pub layers: Vec<String>,
+    /// By platform the packages with a layer of their own, from the bottom.
+    pub layers: BTreeMap<String, Vec<String>>,
     /// Digests of all layers of packages.
     pub digests: Vec<Digest>,
     /// Whether packages have bytecode.
     pub has_bytecode: bool,
-    /// What it holds.
+    /// What it holds, on whatever platform.
     pub packages: LockedPackages,
+}
+
+/// An image for one platform.
+struct MadeImage {
+    image: PackedImage,
+    /// The packages with a layer of their own, from the bottom.
+    layers: Vec<String>,
+    /// Digests of all layers of packages.
+    digests: Vec<Digest>,
+    packages: LockedPackages,
 }
 
 impl Assembling<'_> {
@@ -98,17 +113,20 @@ impl Assembling<'_> {
     ///
     /// # Errors
     /// A wheel or a file that can't be read, and a full disk.
-    pub fn make(&self, assembly: &Assembly, prepared: &Prepared) -> Result<Made, BuildError> {
+    fn make(
+        &self,
+        assembly: &Assembly,
+        prepared: &Prepared,
+        into: &PackedFolder,
+    ) -> Result<MadeImage, BuildError> {
         let plan = &self.locked.plan;
-        let folder = repack::work_folder()?;
-        let into = PackedFolder::create(&folder.path().join("image"))?;
         let wheels = PinnedWheel::of_pins(self.pins(), self.locked.view.store())?;
-        let code = code::write(assembly, plan, &into)?;
+        let code = code::write(assembly, plan, into)?;
         let request = AssembleRequest {
             written: &[code],
             ..self.request(assembly, prepared, &wheels)
         };
-        let made = assemble(&request, &prepared.store, &into)?;
+        let made = assemble(&request, &prepared.store, into)?;
         let packages = self.packages(&assembly.facts, &made);
         let alone = made
             .environment
@@ -123,13 +141,6 @@ impl Assembling<'_> {
             .iter()
             .map(|layer| layer.layer.digest.clone());
         let digests: Vec<Digest> = digests.collect();
-        let beside = places::with_most(&digests, &self.settings.tags);
-        let mut lenders = places::lenders(&digests, &beside);
-        if let Some(same) = self.same {
-            let vouched = prepared.vouched.values();
-            let lent = vouched.map(|layer| (layer.digest.clone(), same.image.clone()));
-            lenders.extend(lent);
-        }
         let image = PackedImage {
             image: made.image,
             base_layers: assembly.base.pack.image.layers.len(),
@@ -137,13 +148,11 @@ impl Assembling<'_> {
             unpacked: 0,
             clamped: 0,
         };
-        let base = assembly.base.reference.clone();
-        Ok(Made {
-            packed: Repacked::assembled(image, base, lenders, into, folder),
+        Ok(MadeImage {
+            image,
             layers,
             digests,
             packages,
-            has_bytecode: prepared.compiler.is_some(),
         })
     }
 

@@ -43,14 +43,15 @@ pub struct Prepared {
 }
 
 impl Assembling<'_> {
-    /// Finds out which layers have to be made, and gets what they are made of.
+    /// Finds out which layers have to be made, and gets what they are made of; bytecode only where it is wanted.
     ///
     /// # Errors
     /// Where nobody has a wheel, or nobody makes bytecode that the lock wants.
-    pub async fn prepare(
+    pub(super) async fn prepare(
         &self,
         assembly: &Assembly,
         destination: Destination<'_>,
+        wants_bytecode: bool,
     ) -> Result<Prepared, BuildError> {
         let (root, folder) = match env_vars::state_dir() {
             Some(state) => (state.join("layers"), None),
@@ -68,10 +69,8 @@ impl Assembling<'_> {
             elsewhere: HashSet::new(),
             _folder: folder,
         };
-        let base = &assembly.base.pack.image;
-        let is_wanted = !self.is_fixed || self.build.bytecode;
-        if is_wanted {
-            prepared.compiler = Some(base.config.digest().to_string());
+        if wants_bytecode {
+            prepared.compiler = Some(assembly.compiler.clone());
             if let Err(reason) = self.gather(assembly, destination, &mut prepared).await? {
                 if self.is_fixed {
                     return Err(BuildError::NoBytecode { reason });
@@ -135,7 +134,7 @@ impl Assembling<'_> {
         };
         match connected {
             Ok(Connection { builder, .. }) => {
-                self.compile(&builder, &assembly.facts, &uncompiled, &prepared.store)
+                self.compile(&builder, assembly, &uncompiled, &prepared.store)
                     .await
             }
             Err(error) if matches!(error, BuilderError::Cancelled) => Err(error.into()),

@@ -1,10 +1,11 @@
 //! The Docker that takes an image which mlbuild makes.
 
+use mlbuild_buildkit::Feature;
 use mlbuild_docker::api::DockerApi;
 use mlbuild_progress::printable;
 
 use crate::build::BuildError;
-use crate::builder::{self, Builder, BuilderError};
+use crate::builder::{self, Builder, BuilderError, PlanFeature};
 use crate::plan::{BuildPlan, Compression};
 use crate::settings::ImageSettings;
 
@@ -21,6 +22,32 @@ impl Docker {
         match self {
             Docker::OfBuilder(builder) => Ok(builder.docker()?),
             Docker::Local(client) => Ok(client.docker().ok_or(BuilderError::NoDocker)?),
+        }
+    }
+}
+
+impl Docker {
+    /// Refuses an image for several platforms where it keeps images of one.
+    ///
+    /// # Errors
+    /// Why it doesn't take it.
+    pub(super) async fn check_platforms(&self, plan: &BuildPlan) -> Result<(), BuildError> {
+        if plan.platforms.len() < 2 {
+            return Ok(());
+        }
+        let missing = match self {
+            Docker::OfBuilder(builder) => builder.info().missing(Feature::MultiPlatform),
+            Docker::Local(client) => match client.info().await {
+                Ok(info) => info.missing(Feature::MultiPlatform),
+                Err(_) => None,
+            },
+        };
+        match missing {
+            Some(why) => {
+                let feature = PlanFeature::SeveralPlatforms;
+                Err(BuilderError::Unsupported { feature, why }.into())
+            }
+            None => Ok(()),
         }
     }
 }

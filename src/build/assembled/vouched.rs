@@ -16,6 +16,7 @@ use serde_json::Value;
 
 use super::{Assembling, Assembly};
 use crate::image::PlatformImage;
+use crate::registry::platform_name;
 
 /// An image that was made of the same packages, on the same base, in the same way.
 #[derive(Clone, Debug)]
@@ -51,7 +52,9 @@ impl Assembling<'_> {
         assembly: &Assembly,
     ) -> BTreeMap<String, Layer> {
         let found = self.registry.images(&same.image, None).await;
-        let Ok([image]) = found.as_deref() else {
+        let platform = assembly.base.platform();
+        let mut images = found.iter().flatten();
+        let Some(image) = images.find(|image| platform_name(&image.platform) == platform) else {
             return BTreeMap::new();
         };
         let config = self.registry.pull_blob(&same.image, &image.config).await;

@@ -125,12 +125,8 @@ fn pack_all(
         let is_it = |one: &&Base| base.is_some_and(|base| std::ptr::eq(base, &one.pack));
         found.push(bases.iter().find(is_it).map(|base| base.reference.clone()));
     }
-    let top = match images.as_slice() {
-        [one] => one.image.manifest.clone(),
-        several => pack::index(several, &into)?,
-    };
     Ok(Repacked {
-        top,
+        top: top_of(&images, &into)?,
         images,
         export: Some(export),
         into,
@@ -141,29 +137,41 @@ fn pack_all(
     })
 }
 
+/// The manifest of an image, or the index of several.
+fn top_of(images: &[PackedImage], into: &PackedFolder) -> Result<Descriptor, BuildError> {
+    Ok(match images {
+        [one] => one.image.manifest.clone(),
+        several => pack::index(several, into)?,
+    })
+}
+
 fn size_by_digest(blob: &Descriptor) -> (String, u64) {
     (blob.digest().to_string(), blob.size())
 }
 
 impl Repacked {
-    /// An image that was put together in a folder, on a base.
+    /// Images that were put together in a folder, each with its base, for a platform each in the order of
+    /// their names: one, or an index of several.
+    ///
+    /// # Errors
+    /// A folder that can't be written to.
     pub(super) fn assembled(
-        image: PackedImage,
-        base: Reference,
+        made: Vec<(PackedImage, Reference)>,
         lenders: Vec<(Digest, Reference)>,
         into: PackedFolder,
         folder: TempDir,
-    ) -> Self {
-        Self {
-            top: image.image.manifest.clone(),
-            images: vec![image],
+    ) -> Result<Self, BuildError> {
+        let (images, bases): (Vec<_>, Vec<_>) = made.into_iter().unzip();
+        Ok(Self {
+            top: top_of(&images, &into)?,
+            images,
             export: None,
             into,
             is_of_classic: false,
-            bases: vec![Some(base)],
+            bases: bases.into_iter().map(Some).collect(),
             lenders,
             folder,
-        }
+        })
     }
 
     /// What a builder would answer that had made it.

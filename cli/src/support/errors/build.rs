@@ -25,9 +25,9 @@ impl From<BuildError> for CommandError {
             BuildError::Run(
                 RunRecordError::BoundElsewhere { .. } | RunRecordError::Taken { .. },
             ) => made.hint("give another --run-id; a run stays with the image it used"),
-            BuildError::SeveralPlatforms { .. } => {
-                made.hint("give one --platform, and a tag for each")
-            }
+            BuildError::SeveralPlatforms { .. } => made
+                .hint("mlbuild itself makes it where no step has to be run: --method=assemble")
+                .hint("or give one --platform, and a tag for each"),
             BuildError::NotAssembled { lacks_pins, .. } => {
                 let made = if lacks_pins {
                     made.hint(
@@ -130,6 +130,7 @@ mod tests {
             },
             BuildError::SeveralPlatforms {
                 platforms: vec!["linux/amd64".into(), "linux/arm64".into()],
+                why: None,
             },
             no_pin.into(),
             PlanningError::RepackWithoutTime.into(),
@@ -145,8 +146,9 @@ mod tests {
         Difference: --locked: the packages would change:
           python six 1.16.0 -> 1.17.0
           hint: to take the new ones, build once without --locked and commit mlbuild.lock
-        User: a locked image is built for one platform at a time, not for linux/amd64 and linux/arm64
-          hint: give one --platform, and a tag for each
+        User: a builder makes a locked image for one platform at a time, not for linux/amd64 and linux/arm64
+          hint: mlbuild itself makes it where no step has to be run: --method=assemble
+          hint: or give one --platform, and a tag for each
         Difference: --frozen: the lock has no pin for python:3.12, debian:12
           hint: run the same command without --frozen once, and commit mlbuild.lock
         User: --repack needs a time to hold all others to

@@ -35,6 +35,9 @@ impl From<LockingError> for CommandError {
             }
             LockingError::NoSnapshots { .. } => made.hint("mlbuild.toml: [build] apt_snapshots = \"snapshots.list\"; there: deb https://snapshots.example/debian/{time} bookworm main"),
             LockingError::SnapshotsWithoutTime { .. } => made.hint("write {time} where the archive of snapshots has the time: deb https://snapshots.example/debian/{time} bookworm main"),
+            LockingError::OtherMachine { platform, .. } => made
+                .hint(format!("take packages that have wheels for {platform} and a base with the libraries that they look for, or leave a package out there by a marker: NAME; platform_machine == 'x86_64'"))
+                .hint(format!("or have a builder that runs programs of {platform}: apt install qemu-user-static binfmt-support, on its machine")),
             LockingError::CannotMount { .. } => {
                 made.hint("name another builder with --builder, or start one: mlbuild engine up")
             }

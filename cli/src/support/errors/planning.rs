@@ -69,9 +69,12 @@ impl From<PlanningError> for CommandError {
             PlanningError::RepackWithoutTime => made
                 .hint("build from a git commit, whose time is taken")
                 .hint("or set it: SOURCE_DATE_EPOCH=$(date +%s)"),
-            PlanningError::LockedPlatform { wanted, .. } => made.hint(format!(
-                "pin those too: mlbuild lock --platform {wanted}, with the image's other flags"
-            )),
+            PlanningError::LockedPlatform { all, .. } => {
+                let all = all.into_iter().collect::<Vec<_>>().join(",");
+                made.hint(format!(
+                    "pin those too: mlbuild lock --platform {all}, with the image's other flags"
+                ))
+            }
             PlanningError::LockedEpoch { .. } => {
                 made.hint("set the clock, or pin anew: mlbuild lock --upgrade")
             }
