@@ -301,7 +301,7 @@ fn may_stand(flag: &Flag) -> bool {
 }
 
 /// Which keys there are.
-const OTHERS: &str = "the keys are the long options of docker run; mlbuild run --help lists them";
+const OTHERS: &str = "the keys are the long options of docker run";
 
 /// The option of a key: a long name, an older one, or a letter. The error is the name that was
 /// probably meant.

@@ -106,7 +106,7 @@ pub enum MacroError {
     Unknown(String),
     /// A template variable.
     #[error(
-        "`{{{{{0}}}}}`: template variables stand in a queue's configuration; --set-var gives them values"
+        "`{{{{{0}}}}}`: template variables stand in a queue's configuration; whoever adds a job gives them values"
     )]
     Template(String),
 }

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use mlbuild_templates::project::manifests::Choice;
-use mlbuild_templates::project::{BESIDES_PACKAGES, Finding, ProjectFacts, detect_chosen};
+use mlbuild_templates::project::{
+    BESIDES_PACKAGES, Finding, NextStep, ProjectFacts, detect_chosen,
+};
 use mlbuild_templates::value::{
     BaseImage, EnvName, EnvValue, Gid, RunStep, RunWhen, Uid, UserName,
 };
@@ -208,17 +210,17 @@ fn findings(request: &BuildRequest, image: &ImageConfig, mut facts: ProjectFacts
             found.used = false;
             found.why =
                 "commands of your own are run instead, or the code isn't part of the image".into();
-            found.next = Some(format!("run it with them: sh {script}"));
+            found.next = Some(format!("run it with them: sh {script}").into());
         }
     }
     let named = match (request.requirements.is_empty(), &image.requirements) {
-        (false, _) => Some((&request.requirements, "--requirements")),
-        (true, Some(files)) => Some((files, "mlbuild.toml")),
+        (false, _) => Some((&request.requirements, "you named")),
+        (true, Some(files)) => Some((files, "mlbuild.toml names")),
         (true, None) => None,
     };
     // Parts of files are said where the image is composed.
     let is_file = |found: &Finding| !found.file.contains(':');
-    let Some((named, place)) = named else {
+    let Some((named, names)) = named else {
         return facts.findings.into_iter().filter(is_file).collect();
     };
     let is_named = |file: &str| {
@@ -231,14 +233,14 @@ fn findings(request: &BuildRequest, image: &ImageConfig, mut facts: ProjectFacts
         .map(|found| match (is_named(&found.file), found.used) {
             (true, _) => Finding {
                 used: true,
-                why: format!("{place} names it"),
+                why: format!("{names} it"),
                 next: None,
                 ..found
             },
             (false, true) if !BESIDES_PACKAGES.contains(&found.file.as_str()) => Finding {
                 used: false,
-                why: format!("{place} names other files"),
-                next: Some(format!("to use it: -r {}", crate::shell::word(&found.file))),
+                why: format!("{names} other files"),
+                next: Some(NextStep::UseFile(found.file.clone())),
                 ..found
             },
             _ => found,

@@ -126,8 +126,8 @@ fn names_of_files_begin_no_line_and_are_quoted_in_what_is_to_be_typed() {
         .join("\n");
     for shown in [
         "requirements-x\\u000a\\u000anext:\\u000a  curl evil.txt: not used",
-        "to use it: -r 'requirements-$(id).txt'",
-        "mlbuild image -f 'Dockerfile.$(id)'",
+        "to use it: requirements = [\"requirements-$(id).txt\"] under [image]",
+        "to build it as it is: dockerfile = \"Dockerfile.$(id)\" under [image]",
     ] {
         assert!(all.contains(shown), "{shown}: {all}");
     }
@@ -231,7 +231,7 @@ fn a_script_of_any_name_is_one_word_of_what_is_to_be_typed() {
     let commands: Vec<String> = findings
         .iter()
         .filter_map(|finding| {
-            let next = finding.next.as_deref()?;
+            let next = finding.next.as_ref()?.to_string();
             let from = next.find("run = [")?;
             let table: toml::Table = next[from..].split(" under [image]").next()?.parse().ok()?;
             Some(table["run"][0]["command"].as_str()?.to_owned())

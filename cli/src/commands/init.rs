@@ -7,7 +7,7 @@ use mlbuild_manifests::inside;
 use mlbuild_templates::project::{ProjectFacts, detect};
 
 use crate::error::{CommandError, CommandResult};
-use crate::support::output;
+use crate::support::{output, project_file};
 use mlbuild::config::FILE_NAME;
 
 /// Write an mlbuild.toml from what the folder holds.
@@ -50,7 +50,7 @@ pub fn run(args: &InitArgs) -> CommandResult {
         output::warning(problem);
     }
     for found in &facts.findings {
-        output::note(&found.to_string());
+        output::note(&project_file::line(found));
     }
     let text = render(&facts, args.tag.as_deref());
     if args.print {

@@ -5,7 +5,7 @@ use std::path::Path;
 use mlbuild_templates::project::{ProjectFacts, detect};
 
 use crate::error::CommandResult;
-use crate::support::output;
+use crate::support::{output, project_file};
 use mlbuild::config;
 use mlbuild::settings;
 
@@ -37,7 +37,7 @@ fn text(facts: &ProjectFacts, file: Option<&Path>, has_command: bool) -> String 
     if let Some(name) = file.and_then(Path::file_name) {
         lines.push(format!("{}: used", name.to_string_lossy()));
     }
-    lines.extend(facts.findings.iter().map(ToString::to_string));
+    lines.extend(facts.findings.iter().map(project_file::line));
     let up = match facts.scripts.first() {
         Some(script) if !has_command => {
             format!("mlbuild up python {}", mlbuild::shell::word(script))

@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::output::shown;
+use super::project_file;
 use crate::error::CommandError;
 use mlbuild::error::ErrorKind;
 use mlbuild::reporter::{Event, StepEvent};
@@ -34,7 +35,7 @@ enum Line<'a> {
         file: &'a str,
         used: bool,
         why: &'a str,
-        next: Option<&'a str>,
+        next: Option<String>,
     },
     SolveStarted,
     Step(&'a StepEvent),
@@ -101,7 +102,7 @@ pub(super) fn event(event: &Event) -> bool {
             file: &found.file,
             used: found.used,
             why: &found.why,
-            next: found.next.as_deref(),
+            next: found.next.as_ref().map(project_file::next),
         },
         Event::SolveStarted => Line::SolveStarted,
         Event::Step(step) => Line::Step(step),

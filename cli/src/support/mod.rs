@@ -17,6 +17,7 @@ pub(super) mod mlbuild_flags;
 pub mod output;
 pub mod platform;
 pub mod project_args;
+pub mod project_file;
 pub mod registry_args;
 mod remedies;
 pub(super) mod run_line;

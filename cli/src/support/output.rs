@@ -12,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 use mlbuild_progress::{Drawing, Notes, ProgressMode, ProgressOutput, printable};
 use tokio_util::sync::CancellationToken;
 
-use super::{interrupt, json_lines, remedies};
+use super::{interrupt, json_lines, project_file, remedies};
 use crate::error::{CommandError, CommandResult};
 use mlbuild::reporter::{Event, Question, Reporter};
 
@@ -232,7 +232,7 @@ impl Reporter for Terminal {
             Event::Note(text) => note(&text),
             Event::Detail(text) if !quiet => note(&text),
             Event::ProjectFile(found) if self.progress != ProgressMode::Quiet => {
-                note(&found.to_string());
+                note(&project_file::line(&found));
             }
             Event::LogIn(text) => write_line(&printable::text(&text)),
             Event::Warning(text) => warning(&text),

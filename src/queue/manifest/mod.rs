@@ -39,11 +39,11 @@ const OF_WANDB: [(&str, &str); 7] = [
     ),
     (
         "configFile",
-        "the agent's own --kubeconfig says which cluster",
+        "the agent is told which cluster when it is started",
     ),
     (
         "configContext",
-        "the agent's own --context says which cluster",
+        "the agent is told which cluster when it is started",
     ),
     (
         "plural",

@@ -130,10 +130,7 @@ fn what_cant_be_made_is_refused_by_name() {
             "`${author}` stands for nothing",
         ),
         ("kind: Job\nwait_timeout: 3\n", "q.yaml:2:1: `wait_timeout`"),
-        (
-            "spec: {}\nconfigContext: other\n",
-            "the agent's own --context",
-        ),
+        ("spec: {}\nconfigContext: other\n", "is told which cluster"),
         (
             "kind: Job\nspec: {a: '{{b}}'}\n",
             "q.yaml:2:12: `{{b}}` is described nowhere",

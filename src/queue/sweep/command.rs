@@ -63,7 +63,7 @@ pub(super) fn check(words: &[String], has_program: bool) -> Result<(), SweepErro
             }
             name if name == "envvar" || name.starts_with("envvar:") => {
                 return refuse(format!(
-                    "`{word}`: a variable reaches a job by its name; write --set env=NAME, and read it in the program"
+                    "`{word}`: a variable reaches a job by its name; give the job env NAME, and read it in the program"
                 ));
             }
             name if OF_PARAMETERS.contains(&name) => has_parameters = true,

@@ -152,7 +152,7 @@ pub(super) fn gather(
     if spec.conda == Some(true) && inputs.conda.is_none() && context.project.is_some() {
         return Err(ComposeError::conflict(
             "conda's channels are asked for, and no file says which packages of them",
-            "name one: -r environment.yml, or leave out conda = true (--conda)",
+            "name one: requirements = [\"environment.yml\"] under [image], or leave out conda = true",
         ));
     }
     check_opencv(spec, &inputs, warnings)?;
@@ -363,7 +363,8 @@ fn say(unused: Unused, inputs: &mut Inputs, warnings: &mut Vec<Warning>) {
         next,
         kind,
     } = unused;
-    let [what, why, next] = [what, why, next].map(|text| one_line(&text).into_owned());
+    let [what, why] = [what, why].map(|text| one_line(&text).into_owned());
+    let next = next.to_string();
     let (message, is_left) = match kind {
         UnusedKind::NotChosen => {
             let note = format!("{what}: {why}; {next}");
@@ -538,7 +539,7 @@ impl Reader<'_> {
                     "both {} and {} ask for packages of conda's channels",
                     first.file, conda.file
                 ),
-                "name one of them: -r environment.yml",
+                "name one of them: requirements = [\"environment.yml\"] under [image]",
             ));
         }
         if conda.why != conda.file {

@@ -1,6 +1,7 @@
 //! A look at a folder: what somebody who describes it for the first time would want to write, and
 //! for every file that bears on the environment whether it is used, and why.
 
+use super::NextStep;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
@@ -60,8 +61,8 @@ pub struct Finding {
     pub used: bool,
     /// As what it is used, or why it isn't.
     pub why: String,
-    /// What to type so that it is.
-    pub next: Option<String>,
+    /// What to do so that it is.
+    pub next: Option<NextStep>,
     /// Whether it lies where documents, examples and tests do, so that nothing is amiss without it.
     pub is_aside: bool,
 }
@@ -76,7 +77,7 @@ impl fmt::Display for Finding {
             one_line(&self.why)
         )?;
         match &self.next {
-            Some(next) => write!(f, "; {}", one_line(next)),
+            Some(next) => write!(f, "; {next}"),
             None => Ok(()),
         }
     }
@@ -87,17 +88,14 @@ fn is_plain(name: &str) -> bool {
     ["dockerfile", "containerfile"].contains(&name.to_lowercase().as_str())
 }
 
-/// What to type so that a Dockerfile is built.
-pub(super) fn to_build(file: &str) -> String {
-    format!(
-        "to build it as it is: mlbuild image -f {}",
-        shell_quote(file)
-    )
+/// What to do so that a Dockerfile is built.
+pub(super) fn to_build(file: &str) -> NextStep {
+    NextStep::BuildFile(file.to_owned())
 }
 
-/// What to type so that a file is used; its name may be a stranger's.
-pub(super) fn to_use(file: &str) -> String {
-    format!("to use it: -r {}", shell_quote(file))
+/// What to do so that a file is used; its name may be a stranger's.
+pub(super) fn to_use(file: &str) -> NextStep {
+    NextStep::UseFile(file.to_owned())
 }
 
 /// Packages that show windows.
@@ -269,16 +267,11 @@ impl Look<'_> {
         self.found(file, true, why, None);
     }
 
-    fn unused(&mut self, file: &str, why: &str, next: &str) {
-        self.found(
-            file,
-            false,
-            why,
-            Some(next.to_owned()).filter(|n| !n.is_empty()),
-        );
+    fn unused(&mut self, file: &str, why: &str, next: impl Into<NextStep>) {
+        self.found(file, false, why, Some(next.into()));
     }
 
-    fn found(&mut self, file: &str, used: bool, why: &str, next: Option<String>) {
+    fn found(&mut self, file: &str, used: bool, why: &str, next: Option<NextStep>) {
         if self.found.insert(file.to_owned()) {
             self.facts.findings.push(Finding {
                 file: file.to_owned(),
@@ -356,12 +349,12 @@ impl Look<'_> {
                 self.unused(
                     name,
                     &format!("{line:?} names no Python 3 version"),
-                    "give one: --python 3.12",
+                    NextStep::SetPython("3.12"),
                 );
                 continue;
             };
             if self.facts.python.is_some() {
-                self.unused(name, "another file names the Python version", "");
+                self.found(name, false, "another file names the Python version", None);
                 continue;
             }
             self.facts.python = minor.parse().ok();
@@ -397,7 +390,7 @@ impl Look<'_> {
             } else {
                 format!("{chosen} says which packages there are")
             };
-            self.unused(&file, &why, &to_use(&file));
+            self.unused(&file, &why, to_use(&file));
         }
         for file in lists.used.iter().chain(&lists.alternatives) {
             let why = if self.facts.alternatives.is_empty() {
@@ -405,7 +398,7 @@ impl Look<'_> {
             } else {
                 OF_SEVERAL.to_owned()
             };
-            self.unused(file, &why, &to_use(file));
+            self.unused(file, &why, to_use(file));
         }
         self.builders();
         for file in [
@@ -430,7 +423,7 @@ impl Look<'_> {
                 self.unused(
                     file,
                     &format!("{chosen} says which packages there are"),
-                    &to_use(name),
+                    to_use(name),
                 );
             }
         }
@@ -645,7 +638,7 @@ impl Look<'_> {
             }
             Some(Source::Several(files)) => {
                 for file in &files {
-                    self.unused(file, OF_SEVERAL, &to_use(file));
+                    self.unused(file, OF_SEVERAL, to_use(file));
                 }
                 self.facts.alternatives = files;
             }
@@ -691,7 +684,7 @@ impl Look<'_> {
                     }
                 }
                 for note in found.notes {
-                    self.unused(&note.what, &note.why, &note.next);
+                    self.unused(&note.what, &note.why, note.next);
                 }
             }
             Err(error) => {
@@ -763,7 +756,7 @@ impl Look<'_> {
                     &format!("{}: they are installed with it", part.why),
                 )
             } else {
-                self.unused(&part.what, &part.why, &part.next)
+                self.unused(&part.what, &part.why, part.next)
             }
         }
     }
@@ -830,7 +823,7 @@ impl Look<'_> {
                         .filter_map(|p| p.text.parse().ok())
                         .collect();
                     for part in unused {
-                        self.unused(&part.what, &part.why, &part.next);
+                        self.unused(&part.what, &part.why, part.next);
                     }
                 }
                 Err(error) => self.facts.problems.push(error.to_string()),
@@ -860,14 +853,14 @@ impl Look<'_> {
             let dockerfile = dockerfile.and_then(|name| aside::dockerfile(name));
             if dockerfile == Some(DockerfileName::Unfilled) {
                 let (why, next) = aside::unfilled();
-                self.unused(&name, &why, &next);
+                self.unused(&name, &why, next);
             } else if dockerfile.is_some() {
                 self.facts.dockerfiles.push(name.clone());
                 let next = to_build(&name);
-                self.unused(&name, "the image is composed from a template", &next);
+                self.unused(&name, "the image is composed from a template", next);
             } else if Kind::of(&name) == Some(Kind::Conda) {
                 let next = to_use(&name);
-                self.unused(&name, "other files say which packages there are", &next);
+                self.unused(&name, "other files say which packages there are", next);
             } else if name.starts_with("constraints") && name.ends_with(".txt") {
                 self.unused(
                     &name,
@@ -875,7 +868,7 @@ impl Look<'_> {
                     "name it there: -c constraints.txt",
                 );
             } else if let Some((why, next)) = aside::of_other_tools(self.folder, &name) {
-                self.unused(&name, &why, &next);
+                self.unused(&name, &why, next);
             } else {
                 self.oddly_named(&name);
             }
@@ -889,7 +882,7 @@ impl Look<'_> {
             self.unused(
                 &path,
                 "it is a git submodule that isn't there, so the image lacks its code",
-                &next,
+                next,
             );
         }
         self.below();
@@ -928,11 +921,11 @@ impl Look<'_> {
         let is_used = |path: &str| installed.contains(path);
         let below = aside::Below::of(self.folder, &is_used);
         for (file, why, next) in below.found {
-            self.unused(&file, &why, &next);
+            self.unused(&file, &why, next);
         }
         self.namesakes(&below.projects, &installed);
         if let Some((why, next)) = aside::further_below(self.folder, &is_used) {
-            self.unused("further folders", &why, &next);
+            self.unused("further folders", &why, next);
             self.aside();
         }
     }
@@ -992,12 +985,19 @@ impl Look<'_> {
                     "{} asks for {name}, which is taken from the package index",
                     origin.replace(':', " line ")
                 ),
-                Some(format!(
+                Some(NextStep::Do(format!(
                     "to install that one: a line -e {} in a requirements file",
                     shell_quote(&path)
-                )),
+                ))),
             );
         }
+    }
+
+    /// Whether the project's own build compiles programs that aren't Python.
+    fn builds_programs(&self) -> bool {
+        let text = self.text("pyproject.toml");
+        let backends = ["maturin", "scikit", "meson", "rust", "cmake", "setuptools"];
+        self.has("setup.py") || backends.iter().any(|backend| text.contains(backend))
     }
 
     /// What by its name may list packages, and what stands where nothing looks.
@@ -1012,7 +1012,7 @@ impl Look<'_> {
         ];
         if last == "start" {
             let next = format!("to start by it: entrypoint = [\"bash\", \"{name}\"] under [image]");
-            self.unused(name, "containers don't start by it", &next);
+            self.unused(name, "containers don't start by it", next);
         } else if BINDER.contains(&in_folder)
             && ["requirements.txt", "environment.yml", "Pipfile"].contains(&last)
         {
@@ -1020,14 +1020,14 @@ impl Look<'_> {
             self.unused(
                 name,
                 "the files at the root say which packages there are",
-                &next,
+                next,
             );
         } else if is_list.contains(&last.to_lowercase().as_str()) {
             let next = to_use(name);
             self.unused(
                 name,
                 "requirements files are called requirements*.txt",
-                &next,
+                next,
             );
         } else if last == "pyproject.toml" && self.text(name).contains("[tool.flit.metadata]") {
             let next = "move them to dependencies under [project]";
@@ -1036,9 +1036,17 @@ impl Look<'_> {
                 "packages under [tool.flit.metadata] aren't read",
                 next,
             );
+        } else if PROGRAMS.contains(&name) && !self.builds_programs() {
+            let next = "compile it under run of [image], with its compiler under apt";
+            self.unused(name, "programs aren't compiled", next);
+        } else if let Some((why, next)) = aside::of_an_environment(self.folder, name) {
+            self.unused(name, why, next);
         }
     }
 }
+
+/// What programs are compiled by, in other languages than Python.
+const PROGRAMS: [&str; 4] = ["Cargo.toml", "go.mod", "CMakeLists.txt", "meson.build"];
 
 /// Whether a place isn't one of the files that describe the project itself, whose extras name it.
 fn origin_is_elsewhere(origin: &str) -> bool {
@@ -1171,18 +1179,18 @@ mod tests {
             ("Dockerfile", ""),
         ]);
         let shown: Vec<String> = facts.findings.iter().map(ToString::to_string).collect();
-        insta::assert_snapshot!(shown.join("\n"), @r"
+        insta::assert_snapshot!(shown.join("\n"), @r#"
         runtime.txt: used: Python 3.10
         requirements.txt: used: 1 package
         pyproject.toml: used: requirements.txt:2 names it: it is installed with the code
-        requirements-test.txt: not used: requirements.txt says which packages there are; to use it: -r requirements-test.txt
+        requirements-test.txt: not used: requirements.txt says which packages there are; to use it: requirements = ["requirements-test.txt"] under [image]
         apt.txt: used: 1 package of the distribution
         postBuild: used: it is run once the code is there
-        Dockerfile: not used: the image is composed from a template; to build it as it is: mlbuild image -f Dockerfile
+        Dockerfile: not used: the image is composed from a template; to build it as it is: dockerfile = "Dockerfile" under [image]
         constraints.txt: not used: no requirements file names it; name it there: -c constraints.txt
-        environment.yml: not used: other files say which packages there are; to use it: -r environment.yml
+        environment.yml: not used: other files say which packages there are; to use it: requirements = ["environment.yml"] under [image]
         install.R: not used: packages of R aren't installed; put what it does into a Dockerfile of your own, where the image needs it
-        ");
+        "#);
         assert_eq!(facts.apt[0].as_str(), "ffmpeg");
         assert_eq!(facts.python.unwrap().as_str(), "3.10");
     }
@@ -1324,16 +1332,20 @@ mod tests {
                 "run it: run = [{ command = \"sh binder/install.sh\"",
             ),
             ("binder/install.R", "", "not used"),
-            ("req.txt", "torch\n", "to use it: -r req.txt"),
+            (
+                "req.txt",
+                "torch\n",
+                "to use it: requirements = [\"req.txt\"] under [image]",
+            ),
             (
                 "app/requirements.txt",
                 "torch\n",
-                "to use it: -r app/requirements.txt",
+                "to use it: requirements = [\"app/requirements.txt\"] under [image]",
             ),
             (
                 "docker/Dockerfile",
                 "FROM x\n",
-                "mlbuild image -f docker/Dockerfile",
+                "dockerfile = \"docker/Dockerfile\" under [image]",
             ),
             (".devcontainer/devcontainer.json", "{}", "not used"),
             (
@@ -1422,7 +1434,7 @@ mod tests {
         assert_eq!(
             shown,
             [
-                "further folders: not used: 5 manifests lie there: apps/web/Dockerfile, apps/web/requirements.txt, docs/requirements.txt and 2 more; to use one: -r FOLDER/requirements.txt"
+                "further folders: not used: 5 manifests lie there: apps/web/Dockerfile, apps/web/requirements.txt, docs/requirements.txt and 2 more; to use one: requirements = [\"FOLDER/requirements.txt\"] under [image]"
             ]
         );
         assert!(facts.findings[0].is_aside);
@@ -1504,22 +1516,22 @@ mod tests {
             (
                 "inner/my_requirements.txt",
                 "six\n",
-                "inner/my_requirements.txt: not used: it lies in a folder of its own; to use it: -r inner/my_requirements.txt",
+                "inner/my_requirements.txt: not used: it lies in a folder of its own; to use it: requirements = [\"inner/my_requirements.txt\"] under [image]",
             ),
             (
                 "env/se3.yml",
                 "name: x\ndependencies:\n- numpy\n",
-                "env/se3.yml: not used: it lies in a folder of its own; to use it: -r env/se3.yml",
+                "env/se3.yml: not used: it lies in a folder of its own; to use it: requirements = [\"env/se3.yml\"] under [image]",
             ),
             (
                 "requirements/env_gpu.yml",
                 "dependencies:\n- numpy\n",
-                "requirements/env_gpu.yml: not used: it lies in a folder of its own; to use it: -r requirements/env_gpu.yml",
+                "requirements/env_gpu.yml: not used: it lies in a folder of its own; to use it: requirements = [\"requirements/env_gpu.yml\"] under [image]",
             ),
             (
                 "dependencies/required.txt",
                 "six\n",
-                "dependencies/required.txt: not used: it lies in a folder of its own; to use it: -r dependencies/required.txt",
+                "dependencies/required.txt: not used: it lies in a folder of its own; to use it: requirements = [\"dependencies/required.txt\"] under [image]",
             ),
             (
                 "lib/setup.py",
@@ -1529,22 +1541,22 @@ mod tests {
             (
                 "docker/gpu.Dockerfile",
                 "FROM x\n",
-                "docker/gpu.Dockerfile: not used: it lies in a folder of its own; to build it as it is: mlbuild image -f docker/gpu.Dockerfile",
+                "docker/gpu.Dockerfile: not used: it lies in a folder of its own; to build it as it is: dockerfile = \"docker/gpu.Dockerfile\" under [image]",
             ),
             (
                 "dockerfile-gpu",
                 "FROM x\n",
-                "dockerfile-gpu: not used: the image is composed from a template; to build it as it is: mlbuild image -f dockerfile-gpu",
+                "dockerfile-gpu: not used: the image is composed from a template; to build it as it is: dockerfile = \"dockerfile-gpu\" under [image]",
             ),
             (
                 "Dockerfile.train.tmpl",
                 "FROM #X#\n",
-                "Dockerfile.train.tmpl: not used: it is a template of a Dockerfile, which another tool fills in; fill it in, and build what comes out: mlbuild image -f Dockerfile",
+                "Dockerfile.train.tmpl: not used: it is a template of a Dockerfile, which another tool fills in; fill it in, and build what comes out: dockerfile = \"Dockerfile\" under [image]",
             ),
             (
                 "utils/docker/Dockerfile",
                 "FROM x\n",
-                "further folders: not used: 1 manifest lies there: utils/docker/Dockerfile; to build one as it is: mlbuild image -f FOLDER/Dockerfile",
+                "further folders: not used: 1 manifest lies there: utils/docker/Dockerfile; to build one as it is: dockerfile = \"FOLDER/Dockerfile\" under [image]",
             ),
             (
                 "scripts/setup.sh",

@@ -57,11 +57,17 @@ impl Lists {
         };
         let mut root: Vec<String> = names.iter().filter(is_list).cloned().collect();
         if root.is_empty() {
-            // What pip-compile reads, where nothing that it writes is there.
-            root.extend(names.iter().filter(|n| *n == "requirements.in").cloned());
+            // What Rye writes; then what pip-compile reads, where nothing that it writes is there.
+            let others = ["requirements.lock", "requirements.in"];
+            root.extend(
+                others
+                    .into_iter()
+                    .find(|name| names.contains(*name))
+                    .map(str::to_owned),
+            );
         }
         let mut lists = Self::default();
-        let main = ["requirements.txt", "requirements.in"];
+        let main = ["requirements.txt", "requirements.lock", "requirements.in"];
         lists.is_main = root.iter().any(|name| main.contains(&name.as_str()));
         if root.iter().any(|name| name == "requirements.txt") {
             for name in root {
@@ -189,6 +195,12 @@ fn words(name: &str) -> impl Iterator<Item = String> {
     words.into_iter()
 }
 
+/// Whether it is what pip-compile reads, and what it writes stands beside it.
+pub(super) fn is_compiled(folder: &Path, name: &str) -> bool {
+    name.strip_suffix(".in")
+        .is_some_and(|stem| folder.join(format!("{stem}.txt")).is_file())
+}
+
 fn in_folder(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder.join("requirements"))
         .into_iter()
@@ -196,8 +208,9 @@ fn in_folder(folder: &Path) -> Vec<String> {
         .flatten();
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
     let mut files: Vec<String> = names
-        .filter(|name| name.ends_with(".txt"))
+        .filter(|name| name.ends_with(".txt") || name.ends_with(".in"))
         .map(|name| format!("requirements/{name}"))
+        .filter(|name| !is_compiled(folder, name))
         .collect();
     files.sort();
     files

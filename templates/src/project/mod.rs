@@ -10,6 +10,7 @@ mod environment;
 mod lists;
 mod locks;
 pub mod manifests;
+mod next_step;
 mod pylock;
 mod requirements;
 mod source_only;
@@ -19,6 +20,7 @@ pub use detect::{BESIDES_PACKAGES, Finding, ProjectFacts, detect, detect_chosen}
 pub use environment::ImagePython;
 pub use locks::ProjectLock;
 pub(crate) use manifests::build_requirements;
+pub use next_step::NextStep;
 pub use pylock::{PylockFile, PylockPython, files_of_pylock};
 pub use requirements::{Address, LocalProject, Requirements, Span, read_lines, read_requirements};
 pub(crate) use requirements::{

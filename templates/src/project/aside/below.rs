@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use super::super::NextStep;
 use super::super::detect::{to_build, to_use};
 use super::super::manifests::{Kind, name_of, text_of};
 use super::{DockerfileName, dockerfile, names, scripts};
@@ -48,7 +49,7 @@ const LOOKED_INTO: usize = 100;
 #[derive(Debug, Default)]
 pub(in crate::project) struct Below {
     /// Path, why it isn't used, what to do.
-    pub found: Vec<(String, String, String)>,
+    pub found: Vec<(String, String, NextStep)>,
     /// Projects with a name: folder and name, as PEP 503 normalizes it.
     pub projects: Vec<(String, String)>,
 }
@@ -126,7 +127,7 @@ impl Below {
         if more > 0 {
             below.found.truncate(MOST);
             let why = format!("{more} more manifests lie in folders of their own");
-            let next = "to use one: -r FOLDER/requirements.txt".to_owned();
+            let next = NextStep::UseOneLike("FOLDER/requirements.txt");
             below.found.push(("other folders".to_owned(), why, next));
         }
         below
@@ -159,7 +160,7 @@ impl Below {
                 Some(Is::DevContainer) => self.found.push((
                     path,
                     "an editor's container is described there".to_owned(),
-                    "put its features and commands under apt and run of [image]".to_owned(),
+                    "put its features and commands under apt and run of [image]".into(),
                 )),
                 // One of setup.py and pyproject.toml is enough.
                 Some(Is::Project) if has_project => {}
@@ -168,7 +169,7 @@ impl Below {
                     self.found.push((
                         path,
                         "it is a project of its own, and nothing asks for it".to_owned(),
-                        format!("to install it with the code: a line -e ./{inner} in a requirements file"),
+                        format!("to install it with the code: a line -e ./{inner} in a requirements file").into(),
                     ));
                 }
                 Some(Is::Script) => {
@@ -210,7 +211,7 @@ fn deeper(folder: &Path) -> BTreeSet<String> {
 pub(in crate::project) fn further_below(
     folder: &Path,
     is_used: &dyn Fn(&str) -> bool,
-) -> Option<(String, String)> {
+) -> Option<(String, NextStep)> {
     const BESIDE: [&str; 8] = [
         "doc",
         "docs",
@@ -271,13 +272,13 @@ pub(in crate::project) fn further_below(
             count => format!("{count} manifests lie"),
         };
         let next = if are_dockerfiles {
-            "to build one as it is: mlbuild image -f FOLDER/Dockerfile"
+            NextStep::BuildOneLike("FOLDER/Dockerfile")
         } else {
-            "to use one: -r FOLDER/requirements.txt"
+            NextStep::UseOneLike("FOLDER/requirements.txt")
         };
         (
             format!("{manifests} there: {}{more}", shown.join(", ")),
-            next.to_owned(),
+            next,
         )
     })
 }

@@ -1,11 +1,14 @@
 //! Files that bear on an environment and that mlbuild doesn't read: why, and what to do instead.
 
 mod below;
+mod content;
 mod scripts;
 
+use super::NextStep;
 use std::path::Path;
 
 pub(super) use below::{Below, further_below};
+pub(super) use content::of_an_environment;
 pub(super) use scripts::notebooks;
 
 use super::manifests::text_of;
@@ -13,10 +16,13 @@ use crate::dockerfile::shell_quote;
 
 const OWN_DOCKERFILE: &str =
     "put what it does into a Dockerfile of your own, where the image needs it";
-const BY_CHANNELS: &str = "to install what it pins: conda = true under [image] (--conda)";
+/// What another platform sets up.
+const OWN_TABLE: &str = "put what it installs under apt, packages and run of [image]";
+const VARIABLES: &str = "set those that are no secret under env of [image], and give the others to the container when it runs";
+const BY_CHANNELS: &str = "to install what it pins: conda = true under [image]";
 
 /// Name, why it isn't used, what to do.
-const KNOWN: [(&str, &str, &str); 30] = [
+const KNOWN: [(&str, &str, &str); 62] = [
     (
         "install.R",
         "packages of R aren't installed",
@@ -135,19 +141,135 @@ const KNOWN: [(&str, &str, &str); 30] = [
     ("spack.yaml", "Spack isn't used", OWN_DOCKERFILE),
     ("WORKSPACE", "Bazel isn't used", OWN_DOCKERFILE),
     ("MODULE.bazel", "Bazel isn't used", OWN_DOCKERFILE),
+    ("devenv.nix", "Nix isn't used", OWN_DOCKERFILE),
+    ("devbox.json", "Nix isn't used", OWN_DOCKERFILE),
+    ("WORKSPACE.bazel", "Bazel isn't used", OWN_DOCKERFILE),
+    ("pants.toml", "Pants isn't used", OWN_DOCKERFILE),
+    (
+        "Brewfile",
+        "Homebrew isn't used",
+        "put what the image needs of it under apt of [image]",
+    ),
+    ("Vagrantfile", "it sets up a virtual machine", OWN_TABLE),
+    ("Earthfile", "Earthly isn't used", OWN_DOCKERFILE),
+    ("build.envd", "envd isn't used", OWN_TABLE),
+    (
+        "docker-bake.hcl",
+        "Bake's targets aren't built",
+        "build one of its Dockerfiles: dockerfile = \"Dockerfile\" under [image]",
+    ),
+    (
+        "docker-bake.json",
+        "Bake's targets aren't built",
+        "build one of its Dockerfiles: dockerfile = \"Dockerfile\" under [image]",
+    ),
+    ("sky.yaml", "SkyPilot's setup isn't run", OWN_TABLE),
+    ("skypilot.yaml", "SkyPilot's setup isn't run", OWN_TABLE),
+    (".dstack.yml", "dstack's commands aren't run", OWN_TABLE),
+    ("dstack.yml", "dstack's commands aren't run", OWN_TABLE),
+    (
+        ".gitpod.yml",
+        "an editor's container is described there",
+        OWN_TABLE,
+    ),
+    (
+        "cloudbuild.yaml",
+        "steps of Cloud Build aren't run",
+        OWN_TABLE,
+    ),
+    (
+        "app.yaml",
+        "it says what another platform starts",
+        "set command = [\"…\"] under [image]",
+    ),
+    (
+        "fly.toml",
+        "it says what another platform starts",
+        "set command = [\"…\"] under [image]",
+    ),
+    (
+        "render.yaml",
+        "it says what another platform builds and starts",
+        OWN_TABLE,
+    ),
+    (
+        "Snakefile",
+        "environments of Snakemake's rules aren't made",
+        "list their packages in a requirements file",
+    ),
+    (
+        "hatch.toml",
+        "environments of Hatch aren't made",
+        "list their packages under dependencies of [project]",
+    ),
+    (
+        "uv.toml",
+        "uv's settings are read from pyproject.toml alone",
+        "move them there, under [tool.uv]",
+    ),
+    (
+        "pip.conf",
+        "pip's settings are those of the machine that builds",
+        "name its indexes in a requirements file: --index-url and --extra-index-url",
+    ),
+    (
+        ".condarc",
+        "conda's channels are those that environment.yml names",
+        "name them there, under channels",
+    ),
+    (
+        "requirements.yml",
+        "roles of Ansible aren't installed",
+        OWN_TABLE,
+    ),
+    (
+        ".nvmrc",
+        "packages of Node aren't installed",
+        OWN_DOCKERFILE,
+    ),
+    (
+        ".env.example",
+        "its variables aren't set in the image",
+        VARIABLES,
+    ),
+    (
+        ".env.sample",
+        "its variables aren't set in the image",
+        VARIABLES,
+    ),
+    (
+        ".env.template",
+        "its variables aren't set in the image",
+        VARIABLES,
+    ),
+    (
+        ".env.dist",
+        "its variables aren't set in the image",
+        VARIABLES,
+    ),
+    (
+        "example.env",
+        "its variables aren't set in the image",
+        VARIABLES,
+    ),
+    (
+        ".env",
+        "its variables aren't set in the image, and it stays out of it",
+        VARIABLES,
+    ),
 ];
 
 /// Why a file isn't used, and what to do; its path is from the project's folder.
-pub(super) fn of_other_tools(folder: &Path, path: &str) -> Option<(String, String)> {
+pub(super) fn of_other_tools(folder: &Path, path: &str) -> Option<(String, NextStep)> {
     let name = path.rsplit('/').next().unwrap_or(path);
     if let Some((_, why, next)) = KNOWN.iter().find(|(known, ..)| *known == name) {
-        return Some(((*why).to_owned(), (*next).to_owned()));
+        return Some(((*why).to_owned(), (*next).into()));
     }
     let runner = scripts::installs(folder, path)?;
     let why = "it installs packages when it is run, and scripts aren't run".to_owned();
     let next = match runner {
         // A target has to be chosen.
-        "make" | "just" => format!(
+        "make" | "just" | "task" => format!(
             "list its packages in a requirements file, or run its target ({runner} TARGET) under run of [image]"
         ),
         runner => {
@@ -159,7 +281,7 @@ pub(super) fn of_other_tools(folder: &Path, path: &str) -> Option<(String, Strin
             )
         }
     };
-    Some((why, next))
+    Some((why, next.into()))
 }
 
 /// A Dockerfile by its name: one that can be built, or one that another tool fills in.
@@ -201,10 +323,10 @@ pub(super) fn dockerfile(name: &str) -> Option<DockerfileName> {
 }
 
 /// What is said of a Dockerfile that another tool fills in, and what to do.
-pub(super) fn unfilled() -> (String, String) {
+pub(super) fn unfilled() -> (String, NextStep) {
     (
         "it is a template of a Dockerfile, which another tool fills in".to_owned(),
-        "fill it in, and build what comes out: mlbuild image -f Dockerfile".to_owned(),
+        "fill it in, and build what comes out: dockerfile = \"Dockerfile\" under [image]".into(),
     )
 }
 

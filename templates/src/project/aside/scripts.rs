@@ -29,6 +29,7 @@ pub(super) fn installs(folder: &Path, path: &str) -> Option<&'static str> {
     let runner = match name {
         "Makefile" | "makefile" | "GNUmakefile" => "make",
         "justfile" | "Justfile" => "just",
+        "Taskfile.yml" | "Taskfile.yaml" => "task",
         // It is built with the project, and its text may describe how.
         "setup.py" => return None,
         _ if name.ends_with(".sh") || name.ends_with(".bash") => "sh",
@@ -168,7 +169,7 @@ fn cell_installs(text: &str) -> bool {
 }
 
 /// The beginning of a regular file; `None` where it can't be read.
-fn text_of(path: &Path) -> Option<String> {
+pub(super) fn text_of(path: &Path) -> Option<String> {
     path.is_file().then_some(())?; // a pipe would be waited for
     let mut text = Vec::new();
     File::open(path)

@@ -9,8 +9,8 @@ pub(super) struct Chosen<'a> {
     pub file: &'a str,
     /// `extra` or `dependency group`.
     pub what: &'static str,
-    /// The flag that chooses one.
-    pub flag: &'static str,
+    /// The key of `[image]` that chooses some.
+    pub key: &'static str,
     pub wanted: &'a [String],
 }
 
@@ -19,7 +19,7 @@ impl<'a> Chosen<'a> {
         Self {
             file,
             what: "extra",
-            flag: "--extra",
+            key: "extras",
             wanted,
         }
     }
@@ -28,7 +28,7 @@ impl<'a> Chosen<'a> {
         Self {
             file,
             what: "dependency group",
-            flag: "--group",
+            key: "groups",
             wanted,
         }
     }
@@ -45,7 +45,7 @@ impl<'a> Chosen<'a> {
             return Ok(());
         };
         let choose = match known {
-            [] => format!("leave {} out: there is none", self.flag),
+            [] => format!("leave {} out: there is none", self.key),
             known => format!("choose of {}", known.join(", ")),
         };
         let reason = format!("it has no {} {missing}", self.what);
@@ -61,7 +61,7 @@ impl<'a> Chosen<'a> {
             kind: UnusedKind::NotChosen,
             what: format!("{}: {}s {}", self.file, self.what, names.join(", ")),
             why: "none of them was chosen".into(),
-            next: format!("to choose one: {} {first}", self.flag),
+            next: format!("to choose one: {} = [{first:?}] under [image]", self.key).into(),
         })
     }
 }

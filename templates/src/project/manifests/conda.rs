@@ -211,7 +211,7 @@ impl Reader<'_> {
             kind: UnusedKind::default(),
             what: format!("{origin}: {spec}"),
             why: why.to_owned(),
-            next: next.to_owned(),
+            next: next.into(),
         });
     }
 
@@ -360,7 +360,7 @@ impl Reader<'_> {
                 kind: UnusedKind::default(),
                 what: format!("{}: channels {}", self.file, names.join(", ")),
                 why: "packages come from the package index and the distribution, not from conda's channels".into(),
-                next: "to take them from these channels: conda = true under [image] (--conda)".into(),
+                next: "to take them from these channels: conda = true under [image]".into(),
             });
         }
     }

@@ -18,6 +18,7 @@ mod setup;
 mod uv_sources;
 mod version;
 
+use super::NextStep;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -77,7 +78,7 @@ pub struct Unused {
     /// Why it isn't used.
     pub why: String,
     /// What to do about it.
-    pub next: String,
+    pub next: NextStep,
     /// What follows from that.
     pub kind: UnusedKind,
 }

@@ -86,7 +86,7 @@ pub(super) fn add(
             kind: UnusedKind::default(),
             what: format!("{file}: {key}"),
             why: (*why).to_owned(),
-            next: "export one environment (pixi workspace export conda-environment) and name that file: -r environment.yml".into(),
+            next: "export one environment (pixi workspace export conda-environment) and name that file under requirements of [image]".into(),
         });
     }
     Ok(())

@@ -216,7 +216,8 @@ fn optional_one(around: &Around, name: &str, origin: &str) -> Unused {
             Some(extra) => format!(
                 "to choose one: extras = [{}] under [image]",
                 toml::Value::from(extra.as_str())
-            ),
+            )
+            .into(),
             None => "make it no optional one, or name it under [image] packages".into(),
         },
     }

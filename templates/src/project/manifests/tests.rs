@@ -681,7 +681,7 @@ fn what_poetry_holds_in_tables_of_their_own_has_its_line() {
     };
     assert_eq!(unused.what, "pyproject.toml:3: spacy");
     assert_eq!(
-        unused.next,
+        unused.next.to_string(),
         "to choose one: extras = [\"nlp\"] under [image]"
     );
 }

@@ -96,7 +96,7 @@ pub(super) fn apply(around: &Around, manifest: &mut Manifest) -> Result<(), Proj
                 kind: UnusedKind::default(),
                 what: format!("{}: {key}", place(around.file, around.text, key)),
                 why: "without a uv.lock, packages are resolved anew and built by themselves".into(),
-                next: (*next).to_owned(),
+                next: (*next).into(),
             });
         }
     }

@@ -3,7 +3,7 @@
 
 /// A logical line with the numbers, from 1, of its first and last line in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Line {
+pub(in crate::project) struct Line {
     pub number: usize,
     pub last: usize,
     pub text: String,
@@ -11,7 +11,7 @@ pub(super) struct Line {
     pub open: bool,
 }
 
-pub(super) fn logical_lines(text: &str) -> Vec<Line> {
+pub(in crate::project) fn logical_lines(text: &str) -> Vec<Line> {
     let mut lines = Vec::new();
     let mut open: Option<Line> = None;
     for (index, raw) in split_lines(text).into_iter().enumerate() {

@@ -7,10 +7,13 @@ mod options;
 pub(super) mod pep508;
 mod wheel;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use pep508_rs::{ExtraName, MarkerEnvironment, Requirement, VerbatimUrl, VersionOrUrl};
+
+pub(super) use self::lines::logical_lines;
 
 use self::lines::Line;
 use self::options::{Given, Scope};
@@ -238,7 +241,7 @@ impl Reader<'_> {
             kind,
             what: format!("{}: {what}", at.origin()),
             why: why.to_owned(),
-            next: next.to_owned(),
+            next: next.into(),
         });
     }
 
@@ -446,6 +449,7 @@ impl Reader<'_> {
     }
 
     fn editable(&mut self, at: &Place, value: &str) -> Result<(), ProjectError> {
+        let value = &*of_relative_file(value);
         let (path, extras) = without_extras(value);
         if let Some(vcs) =
             vcs_of(value).or_else(|| value.split_once(" @ ").and_then(|v| vcs_of(v.1)))
@@ -527,6 +531,7 @@ impl Reader<'_> {
         constraint: bool,
     ) -> Result<(), ProjectError> {
         let (target, marker) = split_marker(text);
+        let target = &*of_relative_file(target);
         if is_url(target) {
             return self.address(at, target, marker);
         }
@@ -798,6 +803,16 @@ fn vcs_of(text: &str) -> Option<&str> {
     let scheme = text.split_once("://")?.0;
     let vcs = scheme.split('+').next().unwrap_or(scheme);
     ["git", "hg", "svn", "bzr"].contains(&vcs).then_some(vcs)
+}
+
+/// A path that is written as a relative address (`file:lib`, as Rye does), as the path that pip takes it for.
+fn of_relative_file(text: &str) -> Cow<'_, str> {
+    match text.split_once(':') {
+        Some((scheme, path)) if scheme.eq_ignore_ascii_case("file") && !path.starts_with('/') => {
+            Cow::Owned(format!("./{path}"))
+        }
+        _ => Cow::Borrowed(text),
+    }
 }
 
 /// Whether pip takes it as an address: one of the schemes it knows before the first colon.

@@ -1,0 +1,71 @@
+//! What is said at a terminal of a file of the project: as the library has it, with the next step by options.
+
+use mlbuild::reporter::Finding;
+use mlbuild::shell::word_on_one_line as word;
+use mlbuild_templates::project::NextStep;
+
+/// `environment.yml: not used: …; to use it: -r environment.yml`
+pub fn line(found: &Finding) -> String {
+    let of_itself = Finding {
+        next: None,
+        ..found.clone()
+    };
+    match &found.next {
+        Some(next) => format!("{of_itself}; {}", self::next(next)),
+        None => of_itself.to_string(),
+    }
+}
+
+/// What to type. A file's name may be a stranger's: it is one word for the shell.
+pub fn next(step: &NextStep) -> String {
+    match step {
+        NextStep::Do(_) => step.to_string(),
+        NextStep::UseFile(file) => format!("to use it: -r {}", word(file)),
+        NextStep::UseOneLike(file) => format!("to use one: -r {file}"),
+        NextStep::BuildFile(file) => {
+            format!("to build it as it is: mlbuild image -f {}", word(file))
+        }
+        NextStep::BuildOneLike(file) => format!("to build one as it is: mlbuild image -f {file}"),
+        NextStep::SetPython(version) => format!("choose one: --python {version}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_strangers_name_is_one_word_for_the_shell_on_one_line() {
+        for (step, typed) in [
+            (
+                NextStep::UseFile("r-$(id).txt".into()),
+                "to use it: -r 'r-$(id).txt'",
+            ),
+            (
+                NextStep::BuildFile("Dockerfile.x\nnext".into()),
+                "to build it as it is: mlbuild image -f $'Dockerfile.x\\012next'",
+            ),
+            (NextStep::Do("a\nb".into()), "a\\u000ab"),
+        ] {
+            assert_eq!(next(&step), typed);
+        }
+    }
+
+    #[test]
+    fn the_rest_of_the_line_is_the_librarys() {
+        let mut found = Finding {
+            file: "environment.yml".into(),
+            used: false,
+            why: "other files say which packages there are".into(),
+            next: Some(NextStep::UseFile("environment.yml".into())),
+            is_aside: false,
+        };
+        let said = "environment.yml: not used: other files say which packages there are";
+        assert_eq!(
+            line(&found),
+            format!("{said}; to use it: -r environment.yml")
+        );
+        found.next = None;
+        assert_eq!(line(&found), said);
+    }
+}
