@@ -126,6 +126,12 @@ impl Proxy {
         self.state.is_over.load(Ordering::Relaxed)
     }
 
+    /// A peer that is gone is there again, for so many bytes.
+    pub fn comes_back(&self, after: u64) {
+        self.state.left.store(after, Ordering::Relaxed);
+        self.state.is_over.store(false, Ordering::Relaxed);
+    }
+
     /// A proxy before `peer` (`host:port`, or `unix://PATH`).
     pub fn to(peer: &str, death: Death, after: u64) -> Self {
         let state = Arc::new(State {

@@ -747,6 +747,60 @@ fn a_database_that_drops_loses_no_object() {
     }
 }
 
+/// Three jobs, while the API server or the database is killed twice and started again.
+fn gone_and_back(config: &str, kind: (&str, &str), is_database: bool) {
+    let place = Place::new(Setting::postgres(), config);
+    let ids: Vec<String> = (0..3).map(|_| place.launch(&[], &["train"])).collect();
+    let mut command = place.command(&place.agent_words(&["--exit-when-idle", "--max-jobs", "2"]));
+    let url = place.cluster.url();
+    let (head, database) = place.setting.store.rsplit_once('/').unwrap();
+    let (credentials, server) = head.rsplit_once('@').unwrap();
+    let (server, bytes) = if is_database {
+        (server, 12_000)
+    } else {
+        (url.trim_start_matches("https://"), 40_000)
+    };
+    let proxy = Proxy::to(server, Death::Goes, bytes);
+    if is_database {
+        let through = format!("{credentials}@{}/{database}", proxy.address);
+        command.env("MLBUILD_QUEUE_STORE", through);
+    } else {
+        let text = std::fs::read_to_string(&place.cluster.kubeconfig).unwrap();
+        let through = text.replace(&url, &format!("https://{}", proxy.address));
+        place.setting.project.write("kubeconfig", &through);
+        command.env("KUBECONFIG", place.setting.project.path("kubeconfig"));
+    }
+    let (story, seen) = with_pods(&place.cluster, kind, || {
+        let agent = command.stdout(Stdio::null()).stderr(Stdio::piped());
+        let agent = agent.spawn().unwrap();
+        for next in [bytes / 2, u64::MAX] {
+            wait::until("its death", || proxy.is_over());
+            thread::sleep(Duration::from_secs(3));
+            proxy.comes_back(next);
+        }
+        story(agent)
+    });
+    for id in &ids {
+        let job = place.setting.job(id);
+        let end = (&job["state"], &job["attempt"]);
+        assert_eq!(end, (&"succeeded".into(), &1.into()), "{job:#} {story}");
+        let objects = seen.get(&object_of(id)).map(BTreeSet::len);
+        assert_eq!(objects, Some(1), "{id}: {story}");
+    }
+    assert_eq!(seen.len(), ids.len(), "{story}");
+}
+
+#[test]
+fn an_api_server_or_a_database_that_is_killed_loses_nothing_of_either_kind() {
+    thread::scope(|scope| {
+        for (config, kind) in [(TRAINS, JOBS), (SET, JOBSETS)] {
+            for is_database in [false, true] {
+                scope.spawn(move || gone_and_back(config, kind, is_database));
+            }
+        }
+    });
+}
+
 #[test]
 fn an_object_that_nobody_saw_end_isnt_made_again() {
     let place = Place::new(Setting::sqlite(), TRAINS);
