@@ -75,7 +75,8 @@ fn is_vertex(tree: &Map<String, Value>) -> bool {
 fn unwrapped(
     mut tree: Map<String, Value>,
 ) -> Result<(Map<String, Value>, Option<&'static str>), (String, String)> {
-    let beside = [template::KEY, "builder", "overrides"];
+    // The last one is refused with a manifest's own words.
+    let beside = [template::KEY, "builder", "overrides", "additional_services"];
     let mut kind = None;
     let is_around = tree.contains_key(AROUND);
     for key in [AROUND, KUBERNETES, DOCKER] {

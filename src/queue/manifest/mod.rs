@@ -27,7 +27,8 @@ const OF_WANDB: [(&str, &str); 7] = [
     ("apiversion", "write apiVersion"),
     (
         "additional_services",
-        "an agent makes one object for a job: make services beside the queue",
+        "an agent makes one object for a job: what each job needs beside it goes into its pod (a container of \
+         initContainers with restartPolicy Always), what all jobs share is made once, with kubectl",
     ),
     (
         "wait_for_ready",

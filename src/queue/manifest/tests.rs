@@ -129,6 +129,14 @@ fn what_cant_be_made_is_refused_by_name() {
             "kind: Job\nmetadata: {labels: {team: \"${author}\"}}\n",
             "`${author}` stands for nothing",
         ),
+        (
+            "kind: Job\nadditional_services: [{config: {kind: Service}}]\n",
+            "q.yaml:2:1: `additional_services`",
+        ),
+        (
+            "resource_args: {kubernetes: {kind: Job}}\nadditional_services: []\n",
+            "`additional_services`",
+        ),
         ("kind: Job\nwait_timeout: 3\n", "q.yaml:2:1: `wait_timeout`"),
         ("spec: {}\nconfigContext: other\n", "is told which cluster"),
         (
