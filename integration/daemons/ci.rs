@@ -2,7 +2,6 @@
 //! puts beside the image.
 
 use std::path::Path;
-use std::process::Command;
 
 use serde_json::Value;
 
@@ -10,7 +9,6 @@ use crate::image::unique;
 use crate::lock;
 use crate::support::engines::Engines;
 use crate::support::mlbuild::{Project, Ran};
-use crate::support::repository;
 
 fn written(project: &Project, host: &str, flags: &[&str]) -> Value {
     let words = [&["ci", host, "-o", "-", "--"], flags].concat();
@@ -32,10 +30,7 @@ fn steps(workflow: &Value) -> Vec<String> {
 /// Has a document checked by its specification's own library.
 #[track_caller]
 fn validate(engines: &Engines, form: &str, file: &Path) {
-    let validator = repository().join("integration/engines/validate.py");
-    let mut python = Command::new("python3");
-    python.arg(validator).arg(form).arg(file);
-    let ran = Ran::of(python.env("PYTHONPATH", &engines.validators));
+    let ran = engines.validate(form, file);
     assert_eq!(ran.code, Some(0), "{}: {}", file.display(), ran.stderr);
 }
 

@@ -24,7 +24,7 @@ install_pip() {
         apt-get install -o DPkg::Lock::Timeout=600 -y -q --no-install-recommends python3-pip > "$STATE/log/pip.log" 2>&1
 }
 
-# The reference libraries of SPDX, CycloneDX and in-toto, for validate.py.
+# The reference libraries of SPDX, CycloneDX, in-toto, and the schemas of Kubernetes, for validate.py.
 fetch_validators() {
     local log=$STATE/log/validators.log
     install_pip || { tail -n 5 "$STATE/log/pip.log" >&2; die "apt-get install python3-pip failed"; }

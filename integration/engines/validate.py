@@ -1,6 +1,6 @@
 """Check a document against its specification by the reference libraries of others.
 
-  validate.py spdx|cyclonedx|slsa FILE
+  validate.py spdx|cyclonedx|slsa|kubernetes FILE
 
 Exits with 1 and says what is wrong.
 """
@@ -25,6 +25,33 @@ def cyclonedx(file):
     return [] if found is None else [str(found)]
 
 
+def kubernetes(file):
+    """A List of objects, against the strict schemas of each version of Kubernetes, which know no other field."""
+    from importlib.resources import files
+    from jsonschema import Draft202012Validator
+    from referencing import Registry, Resource
+
+    with open(file, encoding="utf-8") as text:
+        objects = json.load(text)["items"]
+    wrong = []
+    for folder in files("kubernetes_validate").joinpath("kubernetes-json-schema").iterdir():
+        if not folder.name.endswith("-strict"):
+            continue
+
+        def schema(name, folder=folder):
+            return json.loads(folder.joinpath(name + ".json").read_text(encoding="utf-8"))
+
+        registry = (Resource.from_contents(schema("_definitions")) @ Registry()).crawl()
+        validators = {}
+        for number, one in enumerate(objects):
+            name = f"{one['kind']}-{one['apiVersion'].replace('/', '-')}".lower()
+            if name not in validators:
+                validators[name] = Draft202012Validator(schema(name), registry=registry)
+            for error in validators[name].iter_errors(one):
+                wrong.append(f"{folder.name}: object {number}, {one['kind']}: {list(error.path)}: {error.message}")
+    return wrong
+
+
 def slsa(file):
     from google.protobuf.json_format import ParseDict
     from in_toto_attestation.predicates.provenance.v1.provenance_pb2 import Provenance
@@ -45,7 +72,7 @@ def slsa(file):
 
 
 def main():
-    if len(sys.argv) != 3 or sys.argv[1] not in ("spdx", "cyclonedx", "slsa"):
+    if len(sys.argv) != 3 or sys.argv[1] not in ("spdx", "cyclonedx", "slsa", "kubernetes"):
         sys.exit(__doc__)
     problems = globals()[sys.argv[1]](sys.argv[2])
     if problems:

@@ -2,8 +2,10 @@
 //! `integration/engines/env` prints. One that is missing fails the test that
 //! asks for it: a test against a real thing is never skipped.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use super::mlbuild::Ran;
 
 /// Every engine the tests know. Fields are endpoints as `--builder` takes them
 /// (`unix:///…`, `tcp://…`), registries are `HOST:PORT`.
@@ -107,6 +109,14 @@ impl Engines {
             ("Docker, classic store", &self.docker_classic),
             ("Docker 20.10", &self.docker_20),
         ]
+    }
+
+    /// Has a document checked by its specification's own library, which says what is wrong.
+    pub fn validate(&self, form: &str, file: &Path) -> Ran {
+        let validator = super::repository().join("integration/engines/validate.py");
+        let mut python = Command::new("python3");
+        python.arg(validator).arg(form).arg(file);
+        Ran::of(python.env("PYTHONPATH", &self.validators))
     }
 
     /// What `docker` says at one of them; it must succeed.

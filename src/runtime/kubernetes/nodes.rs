@@ -301,7 +301,8 @@ pub(super) fn all_fail_with_one() -> PodFailurePolicy {
     PodFailurePolicy {
         rules: vec![
             fails(None, Some(vec![thrown_out])),
-            fails(Some(any_code), None),
+            // Without it what checks an object for a cluster before 1.29 refuses the rule.
+            fails(Some(any_code), Some(Vec::new())),
         ],
     }
 }
