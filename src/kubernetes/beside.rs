@@ -14,6 +14,8 @@ use super::{Cluster, KubernetesError};
 pub struct Beside<'a> {
     /// The Secret that it reads.
     pub secret: Option<&'a Secret>,
+    /// The Secrets that hold its code.
+    pub code: &'a [Secret],
     /// The Service by which its pods find one another.
     pub service: Option<&'a Service>,
 }
@@ -45,8 +47,10 @@ impl Beside<'_> {
     /// All of them, in the order in which they are made.
     fn all(&self) -> Result<Vec<One>, KubernetesError> {
         let secret = self.secret.map(One::of);
+        let code = self.code.iter().map(One::of);
         let service = self.service.map(One::of);
-        let all: Result<_, serde_json::Error> = secret.into_iter().chain(service).collect();
+        let all = secret.into_iter().chain(code).chain(service);
+        let all: Result<_, serde_json::Error> = all.collect();
         all.map_err(|error| KubernetesError::Invalid {
             why: error.to_string(),
         })

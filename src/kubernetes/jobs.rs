@@ -195,6 +195,19 @@ impl Cluster {
         Ok(known)
     }
 
+    /// The versions of a kind's group that the cluster serves, whichever of them have the kind.
+    ///
+    /// # Errors
+    /// Where it can't be asked.
+    pub async fn versions_of(&self, kind: JobKind) -> Result<Vec<String>, KubernetesError> {
+        let groups = self.client.list_api_groups().await;
+        let groups = groups.map_err(|error| self.error("list the groups of kinds", error))?;
+        let (group, _) = kind.api_version().split_once('/').unwrap_or_default();
+        let found = groups.groups.into_iter().find(|known| known.name == group);
+        let versions = found.into_iter().flat_map(|known| known.versions);
+        Ok(versions.map(|version| version.version).collect())
+    }
+
     /// The Job as the cluster would take it, with what it needs beside it; nothing is made.
     ///
     /// # Errors

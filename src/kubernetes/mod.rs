@@ -7,6 +7,7 @@ mod beside;
 mod connect;
 mod error;
 mod exec;
+mod forward;
 mod image_id;
 mod jobs;
 mod limited;

@@ -167,12 +167,17 @@ pub(super) fn state_of(pod: &Pod, container: &str) -> State {
             why: said.or(reason),
         });
     }
+    let inits = status
+        .init_container_statuses
+        .as_deref()
+        .unwrap_or_default();
     match status.phase.as_deref() {
         Some("Failed") => {
+            let why = said.or(inits.iter().find_map(failed_before));
             return State::Ended(End {
                 pod: Some(name(pod)),
                 code: None,
-                why: Some(said.unwrap_or_else(|| "the pod failed".to_owned())),
+                why: Some(why.unwrap_or_else(|| "the pod failed".to_owned())),
             });
         }
         Some("Succeeded") => {
@@ -187,10 +192,6 @@ pub(super) fn state_of(pod: &Pod, container: &str) -> State {
     if is_running(ours) {
         return State::Running { pod: name(pod) };
     }
-    let inits = status
-        .init_container_statuses
-        .as_deref()
-        .unwrap_or_default();
     let waiting = ours.into_iter().chain(inits).find_map(waits_for);
     if let Some((reason, why)) = waiting {
         return if FATAL_REASONS.contains(&reason.as_str()) {
@@ -241,6 +242,19 @@ fn ended_because(status: &ContainerStatus) -> Option<String> {
             None => reason.to_owned(),
         }),
     }
+}
+
+/// What is said of a container that has to end well before the program starts, and hasn't.
+fn failed_before(status: &ContainerStatus) -> Option<String> {
+    let ended = state_in(status)?.terminated.as_ref()?;
+    let said = ended.message.as_deref().map(str::trim).unwrap_or_default();
+    let colon = if said.is_empty() { "" } else { ": " };
+    (ended.exit_code != 0).then(|| {
+        format!(
+            "its container `{}` failed with exit code {}{colon}{said}",
+            status.name, ended.exit_code
+        )
+    })
 }
 
 fn waits_for(status: &ContainerStatus) -> Option<(String, String)> {

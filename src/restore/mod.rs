@@ -163,15 +163,26 @@ pub async fn run(
     })
 }
 
-/// A run of several nodes that is started on this one.
+/// What a run had of its cluster, and this machine hasn't.
 fn tell_of_nodes(record: &RunRecord, cluster: Option<&RunCluster>, reporter: &dyn Reporter) {
+    if cluster.is_some() {
+        return;
+    }
     let options = record.cluster.iter().flat_map(|cluster| &cluster.options);
-    let mut nodes = options.filter_map(|option| option.strip_prefix("--nodes="));
-    if let (Some(nodes), None) = (nodes.next_back(), cluster)
-        && nodes != "1"
-    {
+    let last = |flag: &str| {
+        let mut values = options
+            .clone()
+            .filter_map(|option| option.strip_prefix(flag));
+        values.next_back()
+    };
+    if let Some(nodes) = last("--nodes=").filter(|nodes| *nodes != "1") {
         reporter.warning(format!(
             "the run had {nodes} nodes, and their variables; this line starts one container without them"
+        ));
+    }
+    if let Some(folder) = last("--code=") {
+        reporter.warning(format!(
+            "the run had its code at {folder}; this line has it only with --volume \"$PWD:{folder}\" --workdir {folder}"
         ));
     }
 }

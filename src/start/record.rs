@@ -100,6 +100,14 @@ impl PendingRecord {
         })
     }
 
+    /// The state of the code, where git has said it already.
+    pub(crate) fn code(&self) -> Option<&Snapshot> {
+        match &self.code {
+            Asked::Known(known) => known.as_ref().as_ref(),
+            Asked::For(_) => None,
+        }
+    }
+
     /// Where it goes, the state of the code, and the data; what can't be recorded is said, once.
     ///
     /// # Errors

@@ -1,12 +1,14 @@
 //! Why a cluster didn't do a run, or can't say what became of it.
 
 use std::io;
+use std::path::PathBuf;
 
 use crate::error::ErrorKind;
 use crate::kubernetes::{KubernetesError, OwnPodError};
+use crate::records::PackError;
 use crate::registry::RegistryError;
 use crate::runtime::LeftOut;
-use crate::runtime::kubernetes::JobKind;
+use crate::runtime::kubernetes::{JobKind, MOST_CODE};
 use crate::slurm::SlurmError;
 use crate::start::StartError;
 
@@ -67,13 +69,49 @@ pub enum SubmitError {
         /// What it can't do.
         parts: Vec<LeftOut>,
     },
+    /// The project's code can't be packed.
+    #[error(transparent)]
+    Code(PackError),
+    /// The project's code is in no repository.
+    #[error("{} is in no git repository, which says what its code is", folder.display())]
+    NoRepository {
+        /// The project.
+        folder: PathBuf,
+    },
+    /// The archive of the code is too large.
+    #[error("the code is {} KiB as an archive, more than the {} KiB that a cluster is asked to keep", size / 1024, MOST_CODE / 1024)]
+    CodeTooLarge {
+        /// Its size in bytes.
+        size: usize,
+        /// The largest files, with their sizes in bytes before they are packed.
+        largest: Vec<(String, u64)>,
+    },
+    /// It is no pair of ports.
+    #[error("`{text}` is no pair of ports: write LOCAL:REMOTE, such as 8080:80, or one for both")]
+    PortPair {
+        /// What was given as one.
+        text: String,
+    },
+    /// A port of this machine can't be listened on.
+    #[error("127.0.0.1:{port} can't be listened on: {source}")]
+    Port {
+        /// The port.
+        port: u16,
+        /// Why.
+        source: io::Error,
+    },
     /// The cluster has no objects of the kind that is asked for.
-    #[error("the cluster at {cluster} has no {kind} of {}", kind.api_version())]
+    #[error("the cluster at {cluster} has no {kind} of {}{}", kind.api_version(), match versions.as_slice() {
+        [] => String::new(),
+        all => format!(", and serves that group as {}", all.join(", ")),
+    })]
     NoSuchKind {
         /// The cluster's address.
         cluster: String,
         /// The kind.
         kind: JobKind,
+        /// The versions of its group that the cluster serves.
+        versions: Vec<String>,
         /// Those that it has.
         has: Vec<JobKind>,
     },
@@ -291,6 +329,10 @@ impl SubmitError {
             | Self::VariableName { .. }
             | Self::NoRank { .. }
             | Self::NoSuchKind { .. }
+            | Self::PortPair { .. }
+            | Self::NoRepository { .. }
+            | Self::CodeTooLarge { .. }
+            | Self::Code(PackError::NoCommit | PackError::TooLarge { .. })
             | Self::Unsupported { .. } => ErrorKind::User,
             Self::Stuck { .. } => ErrorKind::Runtime,
             Self::Removed { .. } | Self::Output(_) => ErrorKind::Work,

@@ -5,16 +5,20 @@
 //! | what is wanted | [`SubmitRequest`], `runtime::kubernetes` |
 //! | the image, by digest | `image` |
 //! | variables, and which of them only a Secret may hold | `variables` |
+//! | the code that goes with it | `code` |
 //! | the Job, and what isn't in it | [`prepare`] |
 //! | the run's record | `record` |
+//! | ports of its pod, here | `forward` |
 //! | the Job, to its end | `follow`; `ranks`, where it has several pods |
 //!
 //! Beside it stands what is done with a Job later: `find` and `logs`; and `pod_image`, the image
 //! that this very pod runs.
 
+mod code;
 mod error;
 mod find;
 mod follow;
+mod forward;
 mod image;
 mod logs;
 pub mod pod_image;
@@ -34,10 +38,12 @@ use tokio_util::sync::CancellationToken;
 pub use self::error::SubmitError;
 pub use self::find::{JobQuery, check_rank, running_pod};
 pub use self::follow::{FollowEnd, LogSink, follow};
+pub use self::forward::{Forwards, PortPair};
 pub use self::logs::{last_lines, printing_pod};
 pub use self::runai::runai_line;
 
 use crate::kubernetes::{Beside, Cluster, ClusterTarget, JobRef, KubernetesError, connect};
+use crate::records::Snapshot;
 use crate::records::data::DataWish;
 use crate::registry::RegistryOptions;
 use crate::reporter::Reporter;
@@ -64,6 +70,8 @@ pub struct SubmitRequest {
     pub record: bool,
     /// The data whose fingerprints the record gets.
     pub data: Vec<DataWish>,
+    /// Ports of this machine that lead to the Job for as long as it is followed.
+    pub forwards: Vec<PortPair>,
     /// The run's id.
     pub run_id: RunId,
     /// The folder it is submitted from; its project has the record.
@@ -146,8 +154,12 @@ impl Submission {
         if kind != JobKind::Job {
             let has = cluster.job_kinds().await?;
             if !has.contains(&kind) {
-                let cluster = cluster.url.clone();
-                return Err(SubmitError::NoSuchKind { cluster, kind, has });
+                return Err(SubmitError::NoSuchKind {
+                    versions: cluster.versions_of(kind).await?,
+                    cluster: cluster.url.clone(),
+                    kind,
+                    has,
+                });
             }
         }
         Ok(cluster.check(&self.rendered.job, &self.beside()).await?)
@@ -156,6 +168,7 @@ impl Submission {
     fn beside(&self) -> Beside<'_> {
         Beside {
             secret: self.rendered.secret.as_ref(),
+            code: &self.rendered.code,
             service: self.rendered.service.as_ref(),
         }
     }
@@ -167,7 +180,16 @@ impl Submission {
 /// Where the image can't be found, a file of variables can't be read, or Kubernetes lacks something
 /// that the run can't do without.
 pub async fn prepare(
+    request: SubmitRequest,
+    reporter: &dyn Reporter,
+) -> Result<Submission, SubmitError> {
+    prepare_with(request, None, reporter).await
+}
+
+/// The same, with the state of the code where the record has it.
+async fn prepare_with(
     mut request: SubmitRequest,
+    known: Option<Snapshot>,
     reporter: &dyn Reporter,
 ) -> Result<Submission, SubmitError> {
     if request.defaults {
@@ -178,6 +200,7 @@ pub async fn prepare(
     read_labels(&mut request.spec)?;
     let pinned = image::pin(&request).await?;
     let variables = variables::gather(&request, pinned.as_deref())?;
+    let code = code::archive(&request, known, reporter)?;
     if let Some(pinned) = pinned {
         request.spec.image = pinned;
     }
@@ -193,6 +216,7 @@ pub async fn prepare(
         asked: named.clone(),
         env: variables.plain,
         secret: variables.secret,
+        code,
     };
     let rendered = kubernetes::job(&request.spec, &request.flags, &context);
     unsupported::warn(&rendered.warnings, reporter);
@@ -219,14 +243,23 @@ pub async fn run(
     waiter: Waiter<'_>,
     reporter: &dyn Reporter,
 ) -> Result<SubmitOutcome, SubmitError> {
-    let pending = request
+    let mut pending = request
         .record
         .then(|| PendingRecord::begin(&request.folder, &request.data));
-    let submission = prepare(request, reporter).await?;
+    let mut known = None;
+    if request.flags.code_folder().is_some()
+        && let Some(looking) = pending
+    {
+        let settled = looking.settled(reporter)?;
+        known = settled.code().cloned();
+        pending = Some(settled);
+    }
+    let submission = prepare_with(request, known, reporter).await?;
     let cluster = connect(&submission.request.cluster).await?;
     // What the cluster would refuse is known before the run is written down.
     submission.check_in(&cluster).await?;
     let version = cluster.version().await?;
+    let forwards = Forwards::listen(&submission.request.forwards).await?;
     let run = pending
         .map(|pending| record::write(pending, &submission, &cluster, &version, reporter))
         .transpose()?;
@@ -253,7 +286,10 @@ pub async fn run(
     let end = if spec.options.is_on("detach") {
         SubmitEnd::Detached
     } else {
-        let end = follow(&cluster, &at, None, &cancelled, waiter.log, reporter).await;
+        let following = follow(&cluster, &at, None, &cancelled, waiter.log, reporter);
+        let end = forwards
+            .beside(following, (&cluster, &at), None, reporter)
+            .await;
         if let Some(run) = run {
             record::finish(run, &end, reporter);
         }

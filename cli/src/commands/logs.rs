@@ -5,13 +5,13 @@ use clap::Args;
 use super::bash::refuse_rank;
 use super::jobs::slurm;
 use super::submit::exit_code;
-use crate::error::CommandResult;
+use crate::error::{CommandError, CommandResult};
 use crate::support::cluster_args::ClusterArgs;
 use crate::support::interrupt;
 use crate::support::output::{self, Terminal};
 use crate::support::slurm_args::SlurmArgs;
 use mlbuild::kubernetes::{Cluster, FoundJob};
-use mlbuild::submit::{self, FollowEnd};
+use mlbuild::submit::{self, FollowEnd, Forwards, PortPair};
 
 /// Print what a Job of Kubernetes, or a job of Slurm, printed.
 ///
@@ -31,6 +31,9 @@ pub struct LogsArgs {
     /// Only what this node printed, of a Job of several.
     #[arg(long, value_name = "N")]
     pub rank: Option<u32>,
+    /// Port of this machine, on 127.0.0.1 alone, that leads to a port of the Job's pod, of several that of rank 0 or --rank, while it is followed.
+    #[arg(long, value_name = "[LOCAL:]REMOTE", requires = "follow")]
+    pub port_forward: Vec<String>,
     /// Which cluster.
     #[command(flatten)]
     pub cluster: ClusterArgs,
@@ -46,6 +49,11 @@ pub struct LogsArgs {
 pub async fn run(args: LogsArgs) -> CommandResult<u8> {
     if !args.cluster.is_typed() && args.slurm.query().is_meant(&args.job) {
         refuse_rank(args.rank)?;
+        if !args.port_forward.is_empty() {
+            return Err(CommandError::user(
+                "--port-forward is for Jobs of Kubernetes: this is a job of Slurm",
+            ));
+        }
         return slurm::logs(&args.job, &args.slurm, args.follow, args.tail).await;
     }
     let (cluster, found) = args.cluster.find(&args.job).await?;
@@ -54,7 +62,13 @@ pub async fn run(args: LogsArgs) -> CommandResult<u8> {
         follow: args.follow,
         tail: args.tail,
     };
-    print(&cluster, &found, wanted).await
+    let pairs = args.port_forward.iter().map(|pair| pair.parse());
+    let pairs = pairs.collect::<Result<Vec<PortPair>, _>>()?;
+    let forwards = Forwards::listen(&pairs).await?;
+    let (job, reporter) = (found.at(), Terminal::default());
+    let printing = print(&cluster, &found, wanted);
+    let at = (&cluster, &job);
+    forwards.beside(printing, at, args.rank, &reporter).await
 }
 
 /// What is wanted of a log.

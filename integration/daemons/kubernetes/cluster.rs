@@ -14,9 +14,6 @@ use crate::support::engines::Engines;
 use crate::support::mlbuild::{Project, Ran};
 use crate::support::wait;
 
-/// The node that pods are bound to.
-const NODE: &str = "test-node";
-
 /// A namespace of its own, and a project beside it.
 pub struct Cluster {
     pub engines: Engines,
@@ -38,6 +35,8 @@ pub struct Api {
     pub namespace: String,
     pub kubeconfig: PathBuf,
     logs: PathBuf,
+    /// The node that pods are bound to.
+    node: String,
 }
 
 impl Cluster {
@@ -54,6 +53,7 @@ impl Cluster {
                 namespace: format!("t-{id}"),
                 kubeconfig: set("MLBUILD_TEST_KUBECONFIG"),
                 logs: set("MLBUILD_TEST_KUBERNETES_LOGS"),
+                node: set("MLBUILD_TEST_KUBERNETES_NODE").display().to_string(),
             },
         };
         cluster.create(
@@ -144,6 +144,30 @@ impl Api {
         )
     }
 
+    /// Whether it answers to a request at all, and well.
+    pub fn ask_whether(&self, path: &str) -> bool {
+        let certs = self.certs();
+        let mut curl = Command::new("curl");
+        curl.args([
+            "-fsS",
+            "-o",
+            "/dev/null",
+            "--noproxy",
+            "*",
+            "--max-time",
+            "10",
+        ])
+        .arg("--cacert")
+        .arg(certs.join("ca.pem"))
+        .arg("--cert")
+        .arg(certs.join("admin.pem"))
+        .arg("--key")
+        .arg(certs.join("admin-key.pem"))
+        .arg(format!("{}{path}", self.url()))
+        .stderr(Stdio::null());
+        curl.status().unwrap().success()
+    }
+
     #[track_caller]
     pub fn create(&self, path: &str, object: &Value) -> Value {
         let (done, answer) = self.ask("POST", path, Some(("application/json", object)));
@@ -199,7 +223,8 @@ impl Api {
             let mut names = names.map(|pod| pod["metadata"]["name"].as_str().unwrap().to_owned());
             names.find(|name| !known.contains(&name.as_str()))
         });
-        let target = json!({"metadata": {"name": pod}, "target": {"kind": "Node", "name": NODE}});
+        let target =
+            json!({"metadata": {"name": pod}, "target": {"kind": "Node", "name": self.node}});
         self.create(
             &self.path("api/v1", &format!("pods/{pod}/binding")),
             &target,
@@ -288,6 +313,13 @@ impl Api {
         ]
         .concat();
         file.write_all(&whole).unwrap();
+    }
+
+    /// Gives a pod an address of this machine, whose ports are the pod's.
+    pub fn has_address(&self, pod: &str, address: &str) {
+        let folder = self.logs.join(&self.namespace).join(pod);
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("address"), address).unwrap();
     }
 
     fn log_file(&self, pod: &str) -> PathBuf {

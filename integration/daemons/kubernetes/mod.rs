@@ -3,11 +3,16 @@
 
 mod builder;
 pub(crate) mod cluster;
+mod code;
 pub(crate) mod env;
+mod forward;
+mod idle;
 mod jobs;
 mod kinds;
+mod lacks;
 mod nodes;
 mod processes;
 mod record;
 mod refused;
+mod schemas;
 mod submit;

@@ -143,9 +143,13 @@ fn expand(text: &str, known: &BTreeMap<String, String>) -> String {
     replaced.into_owned()
 }
 
-/// The words that a pod's container is started with; images have no entry point here.
+/// The words that a pod's first container is started with.
 pub fn words(pod: &Value) -> Vec<String> {
-    let container = &pod["spec"]["containers"][0];
+    words_of(pod, &pod["spec"]["containers"][0])
+}
+
+/// The same of any of its containers; images have no entry point here.
+pub fn words_of(pod: &Value, container: &Value) -> Vec<String> {
     let all = ["command", "args"].into_iter();
     let all = all.flat_map(|key| container[key].as_array().cloned().unwrap_or_default());
     let known = variables(pod);

@@ -46,7 +46,10 @@ func main() {
 	if len(os.Args) == 7 && os.Args[1] == "node" {
 		log.Fatal(node(os.Args[2], os.Args[3], os.Args[4], os.Args[5], os.Args[6]))
 	}
-	log.Fatal("write node NAME PORT CERTIFICATES LOGS KUBECONFIG, apiserver FLAGS... or controllers KUBECONFIG")
+	if len(os.Args) > 2 && os.Args[1] == "kubectl" {
+		os.Exit(kubectl(os.Args[2], os.Args[3:]))
+	}
+	log.Fatal("write kubectl port-forward WORDS..., node NAME PORT CERTIFICATES LOGS KUBECONFIG, apiserver FLAGS... or controllers KUBECONFIG")
 }
 
 func controllers(ctx context.Context, kubeconfig string) error {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -25,6 +26,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/cri-streaming/pkg/streaming/portforward"
 	"k8s.io/cri-streaming/pkg/streaming/remotecommand"
 	utilexec "k8s.io/utils/exec"
 )
@@ -63,6 +65,16 @@ func node(name, port, certs, folder, kubeconfig string) error {
 		}
 		remotecommand.ServeExec(w, r, programs{}, r.PathValue("pod"), "", r.PathValue("container"), r.Form["command"], options,
 			time.Hour, 30*time.Second, remotecommand.SupportedStreamingProtocols)
+	})
+	mux.HandleFunc("/portForward/{namespace}/{pod}", func(w http.ResponseWriter, r *http.Request) {
+		options, err := portforward.NewV4Options(r)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		of := ports{filepath.Join(folder, r.PathValue("namespace"), r.PathValue("pod"))}
+		portforward.ServePortForward(w, r, of, r.PathValue("pod"), "", options, time.Hour, 30*time.Second,
+			portforward.SupportedProtocols)
 	})
 	server := &http.Server{Addr: "127.0.0.1:" + port, Handler: mux, TLSConfig: &tls.Config{
 		ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: authority(certs), MinVersion: tls.VersionTLS12,
@@ -151,6 +163,27 @@ func serveLog(w http.ResponseWriter, r *http.Request, path string) error {
 		time.Sleep(20 * time.Millisecond)
 	}
 	return nil
+}
+
+// Ports of a pod are those of the address of this machine that FOLDER/NAMESPACE/POD/address names.
+type ports struct{ folder string }
+
+func (p ports) PortForward(_ context.Context, _, _ string, port int32, stream io.ReadWriteCloser) error {
+	address, err := os.ReadFile(filepath.Join(p.folder, "address"))
+	if err != nil {
+		return err
+	}
+	there, err := net.Dial("tcp", net.JoinHostPort(string(address), strconv.Itoa(int(port))))
+	if err != nil {
+		return err
+	}
+	defer there.Close()
+	go func() {
+		_, _ = io.Copy(there, stream)
+		_ = there.(*net.TCPConn).CloseWrite()
+	}()
+	_, err = io.Copy(stream, there)
+	return err
 }
 
 type programs struct{}

@@ -40,6 +40,8 @@ pub(super) struct JobBuilder {
     pub(super) gpus: Option<(u32, String)>,
     /// The resource that counts GPUs.
     pub(super) gpu_resource: Option<String>,
+    /// The container that unpacks the code before the program starts, without what it has of the program's.
+    pub(super) unpacker: Option<Container>,
     pub(super) warnings: Vec<LeftOut>,
     pub(super) refused: Vec<LeftOut>,
 }
@@ -136,10 +138,35 @@ impl JobBuilder {
         if self.pod_security != PodSecurityContext::default() {
             self.pod.security_context = Some(self.pod_security);
         }
+        if let Some(unpacker) = self.unpacker.take() {
+            self.pod.init_containers = Some(vec![beside(unpacker, &self.container)]);
+        }
         self.container.name = CONTAINER.to_owned();
         self.pod.restart_policy = Some("Never".to_owned());
         self.pod.containers = vec![self.container];
         self.pod
+    }
+}
+
+/// A container that runs before another one: of the same image, as the same user, with as much of a processor and of
+/// memory, which a quota may ask for, and with no device.
+fn beside(own: Container, main: &Container) -> Container {
+    let plain = |all: &Option<BTreeMap<String, Quantity>>| {
+        let mut all = all.clone()?;
+        all.retain(|name, _| matches!(name.as_str(), "cpu" | "memory"));
+        (!all.is_empty()).then_some(all)
+    };
+    let resources = main.resources.as_ref().map(|all| ResourceRequirements {
+        limits: plain(&all.limits),
+        requests: plain(&all.requests),
+        claims: None,
+    });
+    Container {
+        image: main.image.clone(),
+        image_pull_policy: main.image_pull_policy.clone(),
+        security_context: main.security_context.clone(),
+        resources: resources.filter(|all| *all != ResourceRequirements::default()),
+        ..own
     }
 }
 

@@ -3,7 +3,9 @@
 //! Every flag of `docker run` is either in the Job, or named as left out: with a warning where
 //! training doesn't notice, as refused where it would. Nothing here asks a cluster.
 
+mod code;
 mod flags;
+mod idle;
 mod job_builder;
 mod job_kind;
 mod names;
@@ -34,6 +36,7 @@ use super::value::Assignment;
 
 pub(in crate::runtime) use quantity::bytes;
 
+pub use code::{CODE_FOLDER, CodeArchive, MOST_CODE};
 pub use job_kind::JobKind;
 pub use names::{label_value, name_for, why_no_name};
 pub use nodes::{INDEX_ANNOTATION, JOB_LABEL};
@@ -66,6 +69,8 @@ pub struct RunContext {
     pub env: Vec<Assignment>,
     /// Variables whose values only the cluster's Secret may hold.
     pub secret: Vec<Assignment>,
+    /// The code that goes with it.
+    pub code: Option<CodeArchive>,
 }
 
 /// A Job, what goes with it, and what isn't in it.
@@ -79,6 +84,8 @@ pub struct RenderedJob {
     pub job: Value,
     /// The Secret that its variables are read from, where there are any.
     pub secret: Option<Secret>,
+    /// The Secrets that hold its code, where that goes with it.
+    pub code: Vec<Secret>,
     /// The Service by which the pods of several nodes find one another.
     pub service: Option<Service>,
     /// What Kubernetes doesn't have, and training can do without.
@@ -141,7 +148,16 @@ pub fn job(spec: &RunSpec, own: &SubmitFlags, context: &RunContext) -> RenderedJ
         ..Secret::default()
     });
     builder.annotations.extend(annotations);
-    finish(builder, meta, secret, (kind, spread))
+    if let Some(time) = own.options().text("idle-stop") {
+        idle::stop(&mut builder, time, &own.forwarded_ports(), kind);
+    }
+    let code = match (&context.code, own.code_folder()) {
+        (Some(archive), Some(folder)) => code::add(&mut builder, archive, folder, &meta),
+        _ => Vec::new(),
+    };
+    let mut rendered = finish(builder, meta, secret, (kind, spread));
+    rendered.code = code;
+    rendered
 }
 
 fn finish(
@@ -198,6 +214,7 @@ fn finish(
         name,
         job: operators::object(kind, parts),
         secret,
+        code: Vec::new(),
         service,
         warnings,
         refused,

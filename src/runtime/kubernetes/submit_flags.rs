@@ -3,6 +3,7 @@
 use k8s_openapi::api::core::v1::{LocalObjectReference, Toleration};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
+use super::code::CODE_FOLDER;
 use super::job_builder::JobBuilder;
 use super::job_kind::JobKind;
 use super::names::{is_key, is_label_text, why_no_name};
@@ -43,6 +44,9 @@ static OWN_FLAGS: &[Flag] = &[
     Flag::one("spread", WORDS, "LABEL", "No two pods of --nodes where this label of nodes is the same: on one machine, where none is named.").bare("kubernetes.io/hostname").own().not_in_config(),
     Flag::one("together", WORDS, "LABEL", "All pods of --nodes where this label of nodes is the same: in one zone, where none is named.").bare("topology.kubernetes.io/zone").own().not_in_config(),
     Flag::list("ephemeral-pvc", WORDS, "SIZE:DIR[:CLASS]", "Volume of the pod's own, of a storage class, that is removed with it.").own().not_in_config(),
+    Flag::one("code", WORDS, "DIR", "Put the project's code, its commit with what was changed since, into this folder of the container (default: /app), without an image of its own.").bare(CODE_FOLDER).own().not_in_config(),
+    Flag::one("idle-stop", WORDS, "TIME", "End the run when its containers have done nothing for so long, such as 30m: next to no processor time, no use of a GPU, no shell, no connection to ports of --publish, --expose or --port-forward.").own().not_in_config(),
+    Flag::list("port-forward", WORDS, "[LOCAL:]REMOTE", "Port of this machine, on 127.0.0.1 alone, that leads to a port of the Job's pod, of several that of rank 0, while it is followed.").own().not_in_config(),
     Flag::one("time-limit", Kind::Duration, "TIME", "Time after which the Job is ended, such as 12h; waiting for a node counts.").own().not_in_config(),
     Flag::one("ttl", Kind::Duration, "TIME", "How long the Job and its log are kept after its end, such as 24h (default: until it is removed).").own().not_in_config(),
     Flag::switch("local-image", "Start the image that the node has, and never pull it.").own().not_in_config(),
@@ -98,6 +102,18 @@ impl SubmitFlags {
     pub fn kind(&self) -> JobKind {
         let word = self.options.text("kind");
         word.and_then(JobKind::of_word).unwrap_or_default()
+    }
+
+    /// The folder of the container that the code is put into, where it goes with the run.
+    pub fn code_folder(&self) -> Option<&str> {
+        self.options.text("code")
+    }
+
+    /// The ports of the container that connections are carried to.
+    pub(super) fn forwarded_ports(&self) -> Vec<u16> {
+        let pairs = self.options.all("port-forward").map(ToString::to_string);
+        let ports = pairs.filter_map(|pair| pair.rsplit(':').next()?.parse().ok());
+        ports.collect()
     }
 
     pub(super) fn apply(&self, builder: &mut JobBuilder) {

@@ -23,6 +23,11 @@ fn form(line: &str) -> RenderedJob {
         asked: "reg.example/cracks:1".to_owned(),
         env: parsed.spec.env().cloned().collect(),
         secret: Vec::new(),
+        // Two Secrets and a half.
+        code: Some(CodeArchive {
+            bytes: vec![7; 2_500_000],
+            here: "train".to_owned(),
+        }),
     };
     job(&parsed.spec, &SubmitFlags::new(parsed.own), &context)
 }
@@ -189,6 +194,7 @@ fn a_secret_holds_what_a_job_would_show() {
         asked: "cracks".to_owned(),
         env: Vec::new(),
         secret: vec!["WANDB_API_KEY=0123".parse().unwrap()],
+        code: None,
     };
     let form = job(&RunSpec::default(), &SubmitFlags::default(), &context);
     let job = serde_json::to_string(&form.job).unwrap();
@@ -271,7 +277,7 @@ fn no_flag_of_docker_is_dropped_without_a_word() {
 }
 
 /// mlbuild's own flags that say nothing of the Job: where it goes, and what is told and written of it.
-const OF_THE_COMMAND: [&str; 13] = [
+const OF_THE_COMMAND: [&str; 14] = [
     "context",
     "kubeconfig",
     "dry-run",
@@ -286,6 +292,7 @@ const OF_THE_COMMAND: [&str; 13] = [
     "help",
     // With --nodes it is the default.
     "launcher",
+    "port-forward",
 ];
 
 #[test]
@@ -431,6 +438,32 @@ fn each_of_mlbuilds_own_flags_has_its_place_in_the_job() {
             }),
         ),
         (
+            "--code",
+            format!("{pod}/initContainers/0/volumeMounts/1/mountPath"),
+            json!("/app"),
+        ),
+        (
+            "--code=/src",
+            format!("{main}/workingDir"),
+            json!("/src/train"),
+        ),
+        ("--code -w /x", format!("{main}/workingDir"), json!("/x")),
+        (
+            "--idle-stop=30m",
+            format!("{main}/livenessProbe/failureThreshold"),
+            json!(60),
+        ),
+        (
+            "--idle-stop=30m -p 80:8888",
+            format!("{main}/livenessProbe/exec/command/6"),
+            json!("22B8"),
+        ),
+        (
+            "--idle-stop=30m --port-forward 0:6006",
+            format!("{main}/livenessProbe/exec/command/6"),
+            json!("1776"),
+        ),
+        (
             "--time-limit=1h30m",
             "/spec/activeDeadlineSeconds".to_owned(),
             json!(5400),
@@ -466,6 +499,83 @@ fn each_of_mlbuilds_own_flags_has_its_place_in_the_job() {
         });
         let is_known = OF_THE_COMMAND.contains(&flag.name) || refused.contains(&flag.name);
         assert!(is_in_a_row || is_known, "--{} has no row", flag.name);
+    }
+}
+
+#[test]
+fn code_goes_to_every_pod_of_every_kind() {
+    for kind in JobKind::WORDS {
+        let line = format!(
+            "--name train --kind {kind} --nodes 2 --code --gpus 1 -m 1g -u 7:7 -e HOME=/h IMG x"
+        );
+        let form = form(&line);
+        assert_eq!(form.refused, [], "{kind}");
+        let names = form
+            .code
+            .iter()
+            .map(|secret| secret.metadata.name.as_deref().unwrap());
+        let names: Vec<&str> = names.collect();
+        assert_eq!(
+            names,
+            ["train-code-0", "train-code-1", "train-code-2"],
+            "{kind}"
+        );
+        let parts = form
+            .code
+            .iter()
+            .flat_map(|secret| secret.data.clone().unwrap());
+        let parts: Vec<usize> = parts.map(|(_, bytes)| bytes.0.len()).collect();
+        assert_eq!(parts, [1_000_000, 1_000_000, 500_000], "{kind}");
+        // Each template of pods is an object with `containers`.
+        let text = form.job.to_string();
+        let pods = text.matches("\"containers\":").count();
+        assert_eq!(text.matches("\"initContainers\":").count(), pods, "{kind}");
+        assert_eq!(
+            text.matches("\"name\":\"train-code-2\"").count(),
+            pods,
+            "{kind}"
+        );
+    }
+    // It is like the program's container, without its devices.
+    let form = form("--code -u 7:7 --gpus 1 -m 1g --local-image IMG");
+    let spec = &form.job["spec"]["template"]["spec"];
+    let (before, main) = (&spec["initContainers"][0], &spec["containers"][0]);
+    for key in ["image", "imagePullPolicy", "securityContext"] {
+        assert!(main[key] != Json::Null && before[key] == main[key], "{key}");
+    }
+    let mut limits = main["resources"]["limits"].clone();
+    assert!(
+        limits
+            .as_object_mut()
+            .unwrap()
+            .remove("nvidia.com/gpu")
+            .is_some()
+    );
+    assert_eq!(before["resources"]["limits"], limits);
+    assert!(refused("--code=app IMG").starts_with("--code: write a folder"));
+}
+
+#[test]
+fn what_is_idle_is_not_for_everything() {
+    for (line, said) in [
+        (
+            "--idle-stop=1s IMG",
+            "--idle-stop=1s: write a time such as 30m",
+        ),
+        (
+            "--idle-stop=x IMG",
+            "--idle-stop=x: write a time such as 30m",
+        ),
+        (
+            "--idle-stop=30m --kind mpijob IMG",
+            "--idle-stop: an MPIJob's launcher waits",
+        ),
+        (
+            "--idle-stop=30m --restart on-failure:2 IMG",
+            "--idle-stop: with --restart",
+        ),
+    ] {
+        assert!(refused(line).starts_with(said), "{line}: {}", refused(line));
     }
 }
 

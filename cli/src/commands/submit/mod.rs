@@ -23,7 +23,7 @@ use mlbuild::runtime::slurm::misplaced;
 use mlbuild::runtime::{Options, Parsed, RunSpec, shell_line};
 use mlbuild::settings;
 use mlbuild::start::unsupported;
-use mlbuild::submit::{self, FollowEnd, INTERRUPTED, SubmitEnd, SubmitRequest, Waiter};
+use mlbuild::submit::{self, FollowEnd, INTERRUPTED, PortPair, SubmitEnd, SubmitRequest, Waiter};
 
 /// Run a container as docker run does, as a Job of a Kubernetes cluster, or with --slurm as a job of Slurm.
 ///
@@ -85,15 +85,16 @@ pub fn run(args: &SubmitArgs) -> CommandResult<u8> {
         refuse_two_outputs(&spec, &own)?;
     }
     let request = SubmitRequest {
-        spec,
         cluster: target(&own),
         defaults: !own.is_on("no-defaults"),
         record: !own.is_on("no-record"),
         data: data_wishes(&own)?,
+        forwards: forwards(&own, spec.options.is_on("detach"))?,
         run_id,
         registry: RegistryArgs::default().options(&folder)?,
         folder,
         flags: SubmitFlags::new(own.clone()),
+        spec,
     };
     if is_slurm {
         return slurm::run(request, &own);
@@ -162,6 +163,19 @@ pub(crate) fn exit_code(job: &JobRef, end: End) -> CommandResult<u8> {
             why.as_deref().unwrap_or("its pod is gone")
         ))),
     }
+}
+
+/// `--port-forward`, which somebody who waits has.
+fn forwards(own: &Options, detach: bool) -> CommandResult<Vec<PortPair>> {
+    let pairs = own.all("port-forward").map(|pair| pair.to_string().parse());
+    let pairs = pairs.collect::<Result<Vec<PortPair>, _>>()?;
+    if detach && !pairs.is_empty() {
+        return Err(CommandError::user(
+            "--port-forward is for as long as the run is followed, which --detach doesn't do",
+        )
+        .hint("later: mlbuild logs --follow --port-forward LOCAL:REMOTE JOB"));
+    }
+    Ok(pairs)
 }
 
 fn target(own: &Options) -> ClusterTarget {

@@ -42,6 +42,14 @@ pub(super) fn print(rendered: &RenderedJob, output: Form) -> CommandResult {
             keys.collect::<Vec<_>>().join(", ")
         ));
     }
+    if !rendered.code.is_empty() {
+        let names = rendered.code.iter();
+        let names = names.filter_map(|secret| secret.metadata.name.as_deref());
+        let names = names.collect::<Vec<_>>().join(", ");
+        output::note(&format!(
+            "with the code in the Secrets {names}, which aren't printed"
+        ));
+    }
     let mut all = vec![rendered.job.clone()];
     if let Some(service) = &rendered.service {
         // Before the Job, whose pods look for it.

@@ -1,6 +1,7 @@
 //! Errors of submitting a run, and of asking a cluster for it.
 
 use crate::error::CommandError;
+use mlbuild::records::PackError;
 use mlbuild::shell::word;
 use mlbuild::submit::SubmitError;
 
@@ -15,6 +16,28 @@ impl From<SubmitError> for CommandError {
                 "push it first: mlbuild image --push; or, where a node has it: --local-image",
             ),
             SubmitError::Platform { .. } => CommandError::user(format!("--{}", made.message())),
+            SubmitError::PortPair { .. } => {
+                CommandError::user(format!("--port-forward: {}", made.message()))
+            }
+            SubmitError::NoRepository { .. } | SubmitError::Code(PackError::NoCommit) => {
+                CommandError::user(format!("--code: {}", made.message()))
+                    .hint("git init && git add . && git commit; or put the code into the image: mlbuild image --push")
+            }
+            SubmitError::CodeTooLarge { largest, .. }
+            | SubmitError::Code(PackError::TooLarge { largest, .. }) => {
+                let largest = largest.iter().map(|(path, size)| format!("{path} ({} KiB)", size / 1024));
+                let largest: Vec<String> = largest.collect();
+                CommandError::user(format!("--code: {}", made.message())).hint(format!(
+                    "the largest files are {}: put data into a volume, or all of it into the image: mlbuild image --push",
+                    largest.join(", ")
+                ))
+            }
+            SubmitError::Code(_) => CommandError::environment(format!("--code: {}", made.message())),
+            SubmitError::Port { .. } => CommandError::environment(format!(
+                "--port-forward: {}",
+                made.message()
+            ))
+            .hint("choose another one: --port-forward LOCAL:REMOTE; with 0 it is one that is free"),
             SubmitError::File { flag, .. } | SubmitError::Line { flag, .. } => {
                 CommandError::user(format!("--{flag} {}", made.message()))
             }

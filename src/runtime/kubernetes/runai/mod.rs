@@ -294,6 +294,21 @@ fn said(line: &mut Line, setting: &Setting, text: &str) {
         // It is in the number of workers.
         "nodes" => {}
         "kind" => kind(line, setting, text),
+        "port-forward" => {
+            let forward = line.pick("runai port-forward", "runai training port-forward");
+            line.leave_out(
+                setting,
+                format!("once it runs: {forward} NAME --port {text}"),
+            );
+        }
+        "code" => line.leave_out(
+            setting,
+            "Run:ai takes no code from here: put it into an image, or use its --git-sync",
+        ),
+        "idle-stop" => line.leave_out(
+            setting,
+            "Run:ai's administrators set how long a project's workloads may be idle",
+        ),
         "nproc-per-node" if line.workload == Workload::Mpi && text.parse::<u32>().is_ok() => {
             line.add("--slots-per-worker", text);
         }
