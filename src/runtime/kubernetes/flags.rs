@@ -51,7 +51,7 @@ fn switch(builder: &mut JobBuilder, name: &str) {
         }
         "publish-all" => builder.warn(
             "--publish-all",
-            "no port of a node leads to a Job; kubectl port-forward job/NAME PORT",
+            "no port of a node leads to a Job; --port-forward PORT does, while it is followed",
         ),
         "init" => builder.warn(
             "--init",
@@ -210,7 +210,7 @@ fn publish(builder: &mut JobBuilder, port: &Publish) {
         builder.warn(
             format!("--publish {port}"),
             format!(
-                "no port of a node leads to a Job; kubectl port-forward job/NAME {host}:{}",
+                "no port of a node leads to a Job; --port-forward {host}:{} does, while it is followed",
                 port.container
             ),
         );

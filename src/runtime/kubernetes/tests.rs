@@ -454,7 +454,7 @@ fn each_of_mlbuilds_own_flags_has_its_place_in_the_job() {
             json!(60),
         ),
         (
-            "--idle-stop=30m -p 80:8888",
+            "--idle-stop=30m --expose 8888",
             format!("{main}/livenessProbe/exec/command/6"),
             json!("22B8"),
         ),
