@@ -49,6 +49,17 @@ pub async fn connect_quietly(settings: &BuildSettings) -> Result<Connection, Bui
     connect(settings, PrivateBuilder::Never, &Silent).await
 }
 
+/// Whether a builder is there, or one is started without a question when it is needed.
+pub async fn is_at_hand(settings: &BuildSettings) -> bool {
+    if connect_quietly(settings).await.is_ok() {
+        return true;
+    }
+    let sleeps = || Folder::default_place().is_ok_and(|folder| private_engine::sleeps(&folder));
+    settings.builder.is_none()
+        && (may_start_builder(settings.start_builder) == Some(true)
+            || (settings.start_builder != Some(false) && sleeps()))
+}
+
 async fn connect(
     settings: &BuildSettings,
     private: PrivateBuilder,

@@ -245,7 +245,14 @@ impl Locker<'_> {
         }
         if self.is_to_be_assembled(&build).await {
             build.method = Some(ASSEMBLE.to_owned());
-            build.bytecode = true;
+            // A lock that asks for what nobody here can make would be refused at once.
+            build.bytecode = old.is_some_and(|old| old.bytecode)
+                || builder::is_at_hand(&self.settings.build).await;
+            if !build.bytecode {
+                self.reporter.note(
+                    "no builder is at hand to compile modules: the lock is for packages without bytecode",
+                );
+            }
         }
         Ok(build)
     }

@@ -30,6 +30,13 @@ impl<'a> Indexes<'a> {
         }
     }
 
+    /// One more, which stands in a table of its own.
+    pub fn and(mut self, name: &'a str, url: Option<&'a toml::Value>) -> Self {
+        let url = url.and_then(toml::Value::as_str);
+        self.list.extend(url.map(|url| (name, url)));
+        self
+    }
+
     /// Takes in that a package comes from an index.
     pub fn serves(&mut self, package: &str, index: &str, manifest: &mut Manifest) {
         let known = self.list.iter().find(|(name, _)| *name == index).copied();

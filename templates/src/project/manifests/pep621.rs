@@ -196,6 +196,10 @@ fn elsewhere<'a>(around: &'a Around) -> BTreeMap<&'a str, Vec<Asked>> {
             .or_default()
             .extend(strings(Some(lines)).map(asked));
     }
+    if let Some(lines) = tool(&["rye", "dev-dependencies"]) {
+        let of_rye = groups.entry("dev").or_default();
+        of_rye.extend(strings(Some(lines)).map(asked));
+    }
     let of_pdm = tool(&["pdm", "dev-dependencies"]).and_then(toml::Value::as_table);
     for (name, lines) in of_pdm.into_iter().flatten() {
         groups

@@ -2,11 +2,32 @@
 
 use std::path::Path;
 
+use super::indexes::Indexes;
 use super::{
-    Choice, Manifest, folder_of, pdm, pep621, pixi, poetry, setup, strings, text_of, toml_of,
-    uv_sources,
+    Choice, Manifest, Unused, UnusedKind, folder_of, pdm, pep621, pixi, poetry, setup, strings,
+    text_of, toml_of, uv_sources,
 };
 use crate::project::{LocalProject, ProjectError};
+
+/// Environments of Hatch with packages of their own.
+fn of_hatch(around: &Around, hatch: Option<&toml::Value>) -> Option<Unused> {
+    let environments = hatch?.get("envs")?.as_table()?;
+    let with_packages = environments.iter().filter(|(_, environment)| {
+        let keys = ["dependencies", "extra-dependencies"];
+        keys.iter().any(|key| environment.get(key).is_some())
+    });
+    let names: Vec<&str> = with_packages.map(|(name, _)| name.as_str()).collect();
+    (!names.is_empty()).then(|| Unused {
+        kind: UnusedKind::NotChosen,
+        what: format!(
+            "{}: environments of Hatch: {}",
+            around.file,
+            names.join(", ")
+        ),
+        why: "the image has what the project itself asks for".into(),
+        next: "list what it needs more under packages of [image]".into(),
+    })
+}
 
 pub(super) fn read(project: &Path, file: &str, choice: Choice) -> Result<Manifest, ProjectError> {
     let text = text_of(project, file)?;
@@ -37,6 +58,10 @@ pub(super) fn read(project: &Path, file: &str, choice: Choice) -> Result<Manifes
         pixi::add((project, file, &text), pixi, choice, &mut manifest)?;
     }
     pdm::sources(&around, &mut manifest);
+    if let Some(rye) = tool("rye") {
+        Indexes::of(file, rye.get("sources")).name_the_rest(&mut manifest);
+    }
+    manifest.unused.extend(of_hatch(&around, tool("hatch")));
     poetry::lock(&around, &mut manifest)?;
     pdm::lock(&around, &mut manifest)?;
     Ok(manifest)

@@ -685,3 +685,64 @@ fn what_poetry_holds_in_tables_of_their_own_has_its_line() {
         "to choose one: extras = [\"nlp\"] under [image]"
     );
 }
+
+#[test]
+fn tables_that_say_where_packages_come_from_or_how_are_named() {
+    for (table, what) in [
+        (
+            "[tool.uv]\nindex-url = \"https://i.example/simple\"\n",
+            "index-url",
+        ),
+        ("[tool.uv]\nprerelease = \"allow\"\n", "prerelease"),
+        (
+            "[tool.uv]\nindex-strategy = \"unsafe-best-match\"\n",
+            "index-strategy",
+        ),
+        (
+            "[tool.uv]\nexclude-newer = \"2024-01-01\"\n",
+            "exclude-newer",
+        ),
+        (
+            "[tool.uv]\nno-binary-package = [\"six\"]\n",
+            "no-binary-package",
+        ),
+        (
+            "[[tool.uv.dependency-metadata]]\nname = \"six\"\n",
+            "dependency-metadata",
+        ),
+        (
+            "[tool.uv.pip]\ntorch-backend = \"cu121\"\n",
+            "torch-backend",
+        ),
+        (
+            "[[tool.rye.sources]]\nname = \"ours\"\nurl = \"https://i.example/simple\"\n",
+            "ours",
+        ),
+        (
+            "[tool.rye]\ndev-dependencies = [\"pytest\"]\n",
+            "dependency groups dev",
+        ),
+        (
+            "[tool.hatch.envs.gpu]\ndependencies = [\"cupy\"]\n",
+            "environments of Hatch: gpu",
+        ),
+    ] {
+        let text = format!("[project]\nname = \"x\"\ndependencies = [\"six\"]\n{table}");
+        let found = manifest(&[("pyproject.toml", &text)], Choice::default());
+        let unused: Vec<&str> = found.unused.iter().map(|u| u.what.as_str()).collect();
+        assert!(
+            matches!(unused[..], [one] if one.contains(what)),
+            "{table}: {unused:?}"
+        );
+    }
+    for table in [
+        "[tool.uv]\nindex-url = \"https://pypi.org/simple\"\n",
+        "[tool.uv]\npackage = true\n",
+        "[tool.rye]\nmanaged = true\n",
+        "[tool.hatch.envs.default.scripts]\ntest = \"pytest\"\n",
+    ] {
+        let text = format!("[project]\nname = \"x\"\ndependencies = [\"six\"]\n{table}");
+        let found = manifest(&[("pyproject.toml", &text)], Choice::default());
+        assert_eq!(found.unused, [], "{table}");
+    }
+}

@@ -14,9 +14,31 @@ use super::{
 use crate::project::ProjectError;
 use crate::project::requirements::normalize;
 
+const LOCK: &str = "lock the project: uv lock";
+
 /// Settings that say how packages are resolved or built, and that no step of an image follows.
-const UNUSED: [(&str, &str); 4] = [
-    ("override-dependencies", "lock the project: uv lock"),
+const UNUSED: [(&str, &str); 21] = [
+    ("override-dependencies", LOCK),
+    ("exclude-dependencies", LOCK),
+    ("build-constraint-dependencies", LOCK),
+    ("dependency-metadata", LOCK),
+    ("index-strategy", LOCK),
+    ("prerelease", LOCK),
+    ("resolution", LOCK),
+    ("exclude-newer", LOCK),
+    ("exclude-newer-package", LOCK),
+    ("no-sources", LOCK),
+    ("config-settings", LOCK),
+    ("config-settings-package", LOCK),
+    ("extra-build-variables", LOCK),
+    ("no-binary", LOCK),
+    ("no-binary-package", LOCK),
+    ("no-build", LOCK),
+    ("no-build-package", LOCK),
+    (
+        "torch-backend",
+        "set cuda = \"…\" under [image.target], or gpu = \"off\" under [image]",
+    ),
     (
         "no-build-isolation",
         "name the packages: no-build-isolation-package",
@@ -38,7 +60,8 @@ pub(super) fn apply(around: &Around, manifest: &mut Manifest) -> Result<(), Proj
     if own.is_none() && shared.is_none() {
         return Ok(());
     }
-    let mut indexes = Indexes::of(around.file, own.or(shared).and_then(|uv| uv.get("index")));
+    let indexes = Indexes::of(around.file, own.or(shared).and_then(|uv| uv.get("index")));
+    let mut indexes = indexes.and("index-url", own.and_then(|uv| uv.get("index-url")));
     for uv in [own, shared].into_iter().flatten() {
         rule_out(uv, &mut indexes);
     }
@@ -91,7 +114,10 @@ pub(super) fn apply(around: &Around, manifest: &mut Manifest) -> Result<(), Proj
         let constraints = strings(uv.get("constraint-dependencies")).map(str::to_owned);
         manifest.constraints.extend(constraints);
         manifest.open_builds.extend(open_builds(around.table));
-        for (key, next) in UNUSED.iter().filter(|(key, _)| uv.get(*key).is_some()) {
+        let is_there = |key: &str| {
+            uv.get(key).is_some() || uv.get("pip").is_some_and(|pip| pip.get(key).is_some())
+        };
+        for (key, next) in UNUSED.iter().filter(|(key, _)| is_there(key)) {
             manifest.unused.push(Unused {
                 kind: UnusedKind::default(),
                 what: format!("{}: {key}", place(around.file, around.text, key)),
