@@ -60,7 +60,7 @@ make_platforms_base() {
         dpkg-deb -f "$deb"
         printf 'Status: install ok installed\n\n'
     done > "$root/var/lib/dpkg/status"
-    rm -rf "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/* "$root"/dev/*
+    rm -rf "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/* "${root:?}"/dev/*
     mkdir -p "$root/usr/local/bin"
     ln -s /usr/bin/python3 "$root/usr/local/bin/python3"
     ln -s /usr/bin/python3 "$root/usr/local/bin/python"

@@ -4,8 +4,6 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use crate::unfinished_folder::is_left;
-
 /// Replaces `path` with `bytes`: written beside it, synced, renamed over it.
 /// A file that exists keeps its permissions; a new one gets the user's umask.
 /// A symbolic link is followed, so that the link itself stays; a device or pipe
@@ -115,6 +113,9 @@ pub fn is_unfinished(name: &[u8]) -> bool {
     name.starts_with(UNFINISHED.0.as_bytes()) && name.ends_with(UNFINISHED.1.as_bytes())
 }
 
+/// In a folder that isn't whole yet and lies in a folder of the user's: locked by whoever fills it.
+pub(crate) const LOCK: &str = "lock";
+
 /// Removes what killed processes left unfinished in a folder. What another process writes at this
 /// moment is locked by it, and stays.
 pub fn sweep(folder: &Path) {
@@ -136,6 +137,13 @@ pub fn sweep(folder: &Path) {
             let _ = fs::remove_dir_all(&path);
         }
     }
+}
+
+/// Whether nobody fills a folder any more that was made here.
+fn is_left(folder: &Path) -> bool {
+    let lock = folder.join(LOCK);
+    let is_ours = fs::symlink_metadata(&lock).is_ok_and(|meta| meta.is_file() && meta.len() == 0);
+    is_ours && File::open(lock).is_ok_and(|lock| lock.try_lock().is_ok())
 }
 
 /// Where a file for `folder` is written before it is moved there: among the temporary things of this

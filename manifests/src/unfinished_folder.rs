@@ -6,10 +6,7 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-use crate::atomic::{self, UNFINISHED, folder_of, workshop};
-
-/// In a folder that isn't whole yet and lies in a folder of the user's: locked by whoever fills it.
-const LOCK: &str = "lock";
+use crate::atomic::{self, LOCK, UNFINISHED, folder_of, workshop};
 
 /// A folder that is filled, and gets its name when it is whole. Dropped before, it leaves nothing; of a
 /// process that was killed, [`atomic::sweep`] removes it.
@@ -62,13 +59,6 @@ impl UnfinishedFolder {
         let _ = self.folder.keep();
         Ok(())
     }
-}
-
-/// Whether nobody fills a folder any more that was made here.
-pub(crate) fn is_left(folder: &Path) -> bool {
-    let lock = folder.join(LOCK);
-    let is_ours = fs::symlink_metadata(&lock).is_ok_and(|meta| meta.is_file() && meta.len() == 0);
-    is_ours && File::open(lock).is_ok_and(|lock| lock.try_lock().is_ok())
 }
 
 #[cfg(test)]

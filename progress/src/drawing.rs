@@ -1,43 +1,12 @@
 //! How a build is drawn, and the lines that others write meanwhile.
 
-use std::io;
-
 use mlbuild_proto::moby::buildkit::v1::StatusResponse;
 use tokio::sync::mpsc;
 
 use crate::{
-    mode::ProgressMode,
-    output::ProgressOutput,
-    plain::Plain,
-    rawjson::RawJson,
-    state::{Event, Nanos, State},
-    tty::Tty,
+    mode::ProgressMode, output::ProgressOutput, plain::Plain, rawjson::RawJson, renderer::Renderer,
+    state::Nanos, tty::Tty,
 };
-
-/// One way to show the state of a build.
-pub(crate) trait Renderer: Send {
-    /// A message was taken into the state.
-    fn update(
-        &mut self,
-        state: &State,
-        response: &StatusResponse,
-        events: &[Event],
-        now: Nanos,
-    ) -> io::Result<()>;
-
-    /// Time passed.
-    fn tick(&mut self, _state: &State, _now: Nanos) -> io::Result<()> {
-        Ok(())
-    }
-
-    /// A line from the caller.
-    fn note(&mut self, state: &State, text: &str, now: Nanos) -> io::Result<()>;
-
-    /// Nothing more will come.
-    fn finish(&mut self, _state: &State, _events: &[Event], _now: Nanos) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 /// What the client itself has to tell. Unlike the builder's messages these are few, and the end
 /// of a step must not be lost.

@@ -6,11 +6,12 @@ use mlbuild_proto::moby::buildkit::v1::StatusResponse;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    drawing::{Drawing, Own, Renderer},
+    drawing::{Drawing, Own},
     events::{Announcer, StepEvent},
     local::LocalSteps,
     mode::ProgressMode,
     output::ProgressOutput,
+    renderer::Renderer,
     state::{Event, Nanos, State, now},
     trace::BuildTrace,
 };

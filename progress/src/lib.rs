@@ -26,6 +26,7 @@ mod output;
 mod plain;
 pub mod printable;
 mod rawjson;
+mod renderer;
 mod state;
 mod terminal;
 #[cfg(test)]

@@ -2,8 +2,7 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use crate::terminal::{Looks, Size};
-use crate::tty::SizeOf;
+use crate::terminal::{Looks, Size, SizeOf};
 
 /// Where progress is written.
 pub struct ProgressOutput {

@@ -13,7 +13,7 @@ use std::{
 use mlbuild_proto::moby::buildkit::v1::StatusResponse;
 
 use super::{
-    drawing::Renderer,
+    renderer::Renderer,
     state::{Event, Nanos, State, StepStatus, Task},
     text::human_bytes,
 };

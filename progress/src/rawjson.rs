@@ -12,7 +12,7 @@ use prost_types::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::{
-    drawing::Renderer,
+    renderer::Renderer,
     state::{Event, Nanos, State},
 };
 

@@ -35,6 +35,9 @@ pub struct Size {
     pub height: usize,
 }
 
+/// Asks for the terminal's size; `None` where it is no longer known.
+pub(crate) type SizeOf = Box<dyn Fn() -> Option<Size> + Send>;
+
 /// What the text on a terminal may consist of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Looks {

@@ -10,9 +10,9 @@ use std::{
 use mlbuild_proto::moby::buildkit::v1::StatusResponse;
 
 use super::{
-    drawing::Renderer,
+    renderer::Renderer,
     state::{Event, Nanos, State, Step, StepStatus, Task},
-    terminal::{Cursor, Looks, Size},
+    terminal::{Cursor, Looks, Size, SizeOf},
     text::{brief, fit, human_bytes, human_duration, short_digest},
 };
 
@@ -31,9 +31,6 @@ const RED: &str = "31";
 const CYAN: &str = "36";
 const DIM: &str = "2";
 const BOLD: &str = "1";
-
-/// Asks for the terminal's size; `None` where it is no longer known.
-pub(crate) type SizeOf = Box<dyn Fn() -> Option<Size> + Send>;
 
 /// See the [module](self).
 pub(crate) struct Tty<W: Write> {

@@ -17,6 +17,7 @@ mod files;
 mod forms;
 mod json;
 mod known;
+mod named_values;
 mod names;
 mod text;
 mod value;
@@ -25,7 +26,8 @@ pub use files::is_secret_file;
 pub use forms::{holds_secret, is_secret_in_code, redact_forms};
 pub use json::redact_json;
 pub use known::{KnownSecrets, StreamRedactor, passwords_of_addresses};
-pub use names::{is_harmless, is_secret, is_secret_name, must_hide};
+pub use named_values::{is_secret, must_hide};
+pub use names::{is_harmless, is_secret_name};
 pub use text::{redact, redact_command, redact_options};
 pub use value::Secret;
 

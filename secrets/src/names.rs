@@ -3,8 +3,6 @@
 //! A name is read as words: `WANDB_API_KEY`, `db-password`, `authToken`. So `MAX_TOKENS`,
 //! `TOKENIZERS_PARALLELISM`, `AUTHOR` and `KEYBOARD` are no secrets.
 
-use crate::forms::holds_secret;
-
 /// A word that ends like this is a secret's name, alone or glued: `DBPASSWORD`, `AUTHTOKEN`.
 const WORD_ENDS: [&str; 10] = [
     "PASSWORD",
@@ -207,18 +205,6 @@ pub fn is_harmless(value: &str) -> bool {
         .any(|word| value.eq_ignore_ascii_case(word))
 }
 
-/// True if a value of this name is a secret, by the name or by its form; for questions to a person,
-/// where a false alarm is in the way.
-pub fn is_secret(name: &str, value: &str) -> bool {
-    is_secret_name(name) && !is_harmless(value) || holds_secret(value)
-}
-
-/// True if a value of this name goes into no file: whatever it is where the name is a secret's, and
-/// what has a secret's form under any name.
-pub fn must_hide(name: &str, value: &str) -> bool {
-    is_secret_name(name) || holds_secret(value)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -290,16 +276,5 @@ mod tests {
         ] {
             assert!(!is_secret_name(name), "{name}");
         }
-    }
-
-    #[test]
-    fn values_that_are_none() {
-        for value in ["", "1", "true", "/run/secrets/key", "$TOKEN", "<redacted>"] {
-            assert!(!is_secret("API_TOKEN", value), "{value}");
-            assert!(must_hide("API_TOKEN", value), "{value}");
-        }
-        assert!(is_secret("API_TOKEN", "hunter2"));
-        assert!(is_secret("X", "postgres://me:word@db/x"));
-        assert!(!must_hide("X", "http://me@host/x"));
     }
 }

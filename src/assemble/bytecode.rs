@@ -7,7 +7,7 @@ use std::path::Path;
 use mlbuild_wheels::{AnswerError, BytecodeKey, LayerStore, Sources, Target, write_sources};
 
 use super::AssembleError;
-use super::environment::{NamedWheel, open};
+use super::named_wheel::{NamedWheel, open};
 
 /// Wheels whose modules have to be compiled.
 pub struct Uncompiled<'a> {

@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use mlbuild_manifests::lock::{PinnedFile, Pins};
 use mlbuild_wheels::{
-    Budget, BytecodeKey, FileList, Layer, LayerKey, LayerStore, StoredLayer, Tags, Target, Wheel,
+    Budget, BytecodeKey, FileList, Layer, LayerKey, LayerStore, StoredLayer, Tags, Target,
     WheelName, check_overlaps, group,
 };
 use oci_spec::image::Digest;
 
 use super::bytecode::Uncompiled;
-use super::facts::WheelContent;
+use super::named_wheel::{NamedWheel, Source, open};
 use super::{AssembleError, AssembleRequest};
 use crate::package_store::Store;
 
@@ -63,19 +63,6 @@ pub struct EnvironmentLayer {
     pub blob: Option<PathBuf>,
     files: FileList,
     wheels: Vec<String>,
-}
-
-/// A wheel with its name taken apart; of a bundled one the content, of others the file.
-pub struct NamedWheel {
-    pub(super) name: WheelName,
-    pub(super) sha256: String,
-    size: u64,
-    source: Source,
-}
-
-enum Source {
-    File(PathBuf),
-    OfBase(WheelContent),
 }
 
 /// What isn't here of an environment's layers.
@@ -341,22 +328,5 @@ fn make(
         blob: stored.blob,
         files: stored.files,
         wheels: stored.wheels,
-    })
-}
-
-pub(super) fn open(wheel: &NamedWheel) -> Result<Wheel, AssembleError> {
-    let file = &wheel.name.file;
-    Ok(match &wheel.source {
-        Source::File(path) => Wheel::open(file, path, &wheel.sha256)?,
-        Source::OfBase(WheelContent::File(path)) => {
-            Wheel::open(file, path, &wheel.sha256).inspect_err(|_| {
-                // A copy that was damaged: the next build takes it from the base again.
-                let _ = std::fs::remove_file(path);
-            })?
-        }
-        Source::OfBase(WheelContent::Bytes(bytes)) => {
-            let folder = std::env::temp_dir();
-            Wheel::from_stream(file, bytes.as_slice(), &folder, &wheel.sha256)?
-        }
     })
 }

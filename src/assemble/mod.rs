@@ -15,6 +15,7 @@ mod bytecode;
 mod environment;
 mod error;
 mod facts;
+mod named_wheel;
 mod tree;
 
 use std::collections::{BTreeMap, HashSet};

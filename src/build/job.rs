@@ -83,6 +83,19 @@ impl Job<'_> {
                 .await;
         }
 
+        self.make_on_builder(locked, bases, &context, &inputs, &skip)
+            .await
+    }
+
+    /// Has a builder make it.
+    async fn make_on_builder(
+        &self,
+        locked: Option<&LockedImage>,
+        bases: &mut Bases,
+        context: &Before,
+        inputs: &Inputs,
+        skip: &Skip<'_>,
+    ) -> Result<BuildOutcome, BuildError> {
         self.refuse_several()?;
         let cancel = self.reporter.cancellation();
         let ssh = SshAgents::start(&self.plan.ssh)?;
@@ -97,13 +110,13 @@ impl Job<'_> {
             },
             ssh: ssh.sockets(),
             insecure: &self.settings.insecure,
-            asks_packages: self.lists_packages() && !changed(locked, &inputs).is_empty(),
+            asks_packages: self.lists_packages() && !changed(locked, inputs).is_empty(),
             cancel,
         };
         let (built, pushed) = self.solve(&builder, &request, locked).await?;
         let confirmed = self.confirm(pushed.as_deref()).await?;
         let listing = Listing {
-            skip: &skip,
+            skip,
             locked,
             request: &request,
             upgrades: !self.settings.lock.upgrade.is_empty(),

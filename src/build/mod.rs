@@ -173,7 +173,7 @@ pub fn explain(request: &BuildRequest, reporter: &dyn Reporter) -> Result<Vec<Ch
     let maker = match made_by.method {
         Method::Buildkit => "BuildKit",
         Method::Assemble => "mlbuild, of wheels",
-        Method::Auto => "mlbuild where it is all wheels, else BuildKit",
+        Method::Auto => "mlbuild, else BuildKit",
     };
     let other = match &start.locked {
         _ if made_by.reason.is_some() => made_by.reason.unwrap_or_default(),

@@ -10,8 +10,9 @@ use serde_json::json;
 
 use crate::error::{CommandError, CommandResult};
 use crate::support::format::Format;
-use crate::support::output::{self, Terminal};
+use crate::support::output;
 use crate::support::registry_args::RegistryArgs;
+use crate::support::terminal::Terminal;
 use crate::support::value;
 use mlbuild::adopt::{self, AdoptOutcome, AdoptRequest};
 use mlbuild::image::reown::NewOwner;

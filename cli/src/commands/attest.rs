@@ -5,8 +5,9 @@ use serde_json::json;
 
 use crate::error::CommandResult;
 use crate::support::format::Format;
-use crate::support::output::{self, Terminal};
+use crate::support::output;
 use crate::support::registry_args::RegistryArgs;
+use crate::support::terminal::Terminal;
 use mlbuild::attest::{self, AttachedDocument, AttestRequest, Cosign, SbomFormat, SignRequest};
 use mlbuild::registry::RegistryError;
 use mlbuild::settings;

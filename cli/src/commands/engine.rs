@@ -10,6 +10,7 @@ use crate::error::{CommandError, CommandResult};
 use crate::support::errors::builder::private_builder;
 use crate::support::output;
 use crate::support::size;
+use crate::support::terminal::Terminal;
 use mlbuild::private_engine::{self, Archive, Error, Folder, Options, PrivateEngine, Source};
 
 /// Start, show or remove a private builder.
@@ -123,7 +124,7 @@ async fn up(args: UpArgs) -> CommandResult {
         program: None,
     };
     let folder = Folder::default_place().map_err(sorted)?;
-    let engine = private_engine::up(&folder, &options, &output::Terminal::default())
+    let engine = private_engine::up(&folder, &options, &Terminal::default())
         .await
         .map_err(sorted)?;
     match args.format {

@@ -7,9 +7,10 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use crate::error::{CommandError, CommandResult};
-use crate::support::output::{self, Terminal};
+use crate::support::output;
 use crate::support::registry_args::RegistryArgs;
 use crate::support::runtime::wait_for;
+use crate::support::terminal::Terminal;
 use mlbuild::env_vars::{MLBUILD_IMAGE, WANDB_DOCKER};
 use mlbuild::kubernetes::rbac;
 use mlbuild::settings;

@@ -7,7 +7,8 @@ use serde_json::json;
 use crate::error::{CommandError, CommandResult};
 use crate::support::format::Format;
 use crate::support::image_args::ImageArgs;
-use crate::support::output::{self, Terminal};
+use crate::support::output;
+use crate::support::terminal::Terminal;
 use mlbuild::lock::{self, LockRequest};
 
 /// Pin every package of an image by hash, without building it.

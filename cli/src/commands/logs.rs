@@ -8,8 +8,9 @@ use super::submit::exit_code;
 use crate::error::{CommandError, CommandResult};
 use crate::support::cluster_args::ClusterArgs;
 use crate::support::interrupt;
-use crate::support::output::{self, Terminal};
+use crate::support::output;
 use crate::support::slurm_args::SlurmArgs;
+use crate::support::terminal::Terminal;
 use mlbuild::kubernetes::{Cluster, FoundJob};
 use mlbuild::submit::{self, FollowEnd, Forwards, PortPair};
 

@@ -8,7 +8,8 @@ use serde_json::json;
 
 use crate::error::{CommandError, CommandResult};
 use crate::support::format::Format;
-use crate::support::output::{self, Terminal};
+use crate::support::output;
+use crate::support::terminal::Terminal;
 use crate::support::trust;
 use mlbuild::lock::file;
 use mlbuild::registry::{Registry, RegistryOptions, mirror};

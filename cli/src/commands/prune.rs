@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use mlbuild_manifests::LockFile;
 use mlbuild_progress::human_bytes;
 use mlbuild_wheels::{PrunedLayers, prune_layers};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::error::{CommandError, CommandResult};
 use crate::support::format::Format;
@@ -19,7 +19,7 @@ use crate::support::time;
 use mlbuild::env_vars;
 use mlbuild::lock::searches::{PrunedSearches, prune_searches};
 use mlbuild::package_store::{Choice, Kept, Prune, Store, StoreError};
-use mlbuild::scratch;
+use mlbuild::scratch::{self, Leftover};
 
 /// Remove packages that this machine keeps for locked builds.
 ///
@@ -94,79 +94,98 @@ pub fn run(args: &PruneArgs) -> CommandResult {
     let choice = choice?;
     let layers = layers(args, &choice)?;
     let searches = searches(args, &choice, &store)?;
-    let bytes = |files: &[Kept]| files.iter().map(|file| file.size).sum::<u64>();
-    let (removed, kept) = (bytes(&choice.removed), bytes(&choice.kept));
-    let left_bytes = left.iter().map(|left| left.size).sum::<u64>();
+    let pruned = Pruned {
+        dry_run: args.dry_run,
+        choice,
+        layers,
+        searches,
+        left,
+    };
     match args.format {
-        Format::Json => {
-            let hashes =
-                |files: &[Kept]| json!(files.iter().map(|f| &f.sha256).collect::<Vec<_>>());
-            output::answer(&format!(
-                "{:#}",
-                json!({
-                    "removed": hashes(&choice.removed),
-                    "removed_bytes": removed,
-                    "kept": hashes(&choice.kept),
-                    "kept_bytes": kept,
-                    "layers": {
-                        "removed": layers.removed,
-                        "removed_bytes": layers.removed_bytes,
-                        "kept": layers.kept,
-                        "kept_bytes": layers.kept_bytes,
-                    },
-                    "searches": {
-                        "removed": searches.removed,
-                        "kept": searches.kept,
-                    },
-                    "left_by_killed": left.iter().map(|left| &left.path).collect::<Vec<_>>(),
-                    "left_by_killed_bytes": left_bytes,
-                    "dry_run": args.dry_run,
-                })
-            ))
-        }
-        Format::Text => {
-            let size = |bytes| human_bytes(i64::try_from(bytes).unwrap_or(i64::MAX));
-            if !left.is_empty() {
-                output::note(&format!(
-                    "{} {} folders and files that killed commands left, {}",
-                    if args.dry_run {
-                        "would remove"
-                    } else {
-                        "removed"
-                    },
-                    left.len(),
-                    size(left_bytes),
-                ));
-            }
-            let verb = if args.dry_run {
-                "would remove"
-            } else {
-                "removed"
-            };
-            if layers != PrunedLayers::default() {
-                output::note(&format!(
-                    "{verb} {} layers and files of bytecode, {}; {} kept, {}",
-                    layers.removed,
-                    size(layers.removed_bytes),
-                    layers.kept,
-                    size(layers.kept_bytes),
-                ));
-            }
-            if searches != PrunedSearches::default() {
-                output::note(&format!(
-                    "{verb} {} answers to which packages an image gets; {} kept",
-                    searches.removed, searches.kept,
-                ));
-            }
-            output::answer(&format!(
-                "{verb} {} packages, {}; {} kept, {}",
-                choice.removed.len(),
-                size(removed),
-                choice.kept.len(),
-                size(kept),
-            ))
-        }
+        Format::Json => output::answer(&format!("{:#}", pruned.json())),
+        Format::Text => pruned.tell(),
     }
+}
+
+/// What was removed, or would be.
+struct Pruned {
+    dry_run: bool,
+    choice: Choice,
+    layers: PrunedLayers,
+    searches: PrunedSearches,
+    /// What killed commands left.
+    left: Vec<Leftover>,
+}
+
+impl Pruned {
+    fn left_bytes(&self) -> u64 {
+        self.left.iter().map(|left| left.size).sum()
+    }
+
+    fn json(&self) -> Value {
+        let hashes = |files: &[Kept]| json!(files.iter().map(|f| &f.sha256).collect::<Vec<_>>());
+        json!({
+            "removed": hashes(&self.choice.removed),
+            "removed_bytes": bytes(&self.choice.removed),
+            "kept": hashes(&self.choice.kept),
+            "kept_bytes": bytes(&self.choice.kept),
+            "layers": {
+                "removed": self.layers.removed,
+                "removed_bytes": self.layers.removed_bytes,
+                "kept": self.layers.kept,
+                "kept_bytes": self.layers.kept_bytes,
+            },
+            "searches": {
+                "removed": self.searches.removed,
+                "kept": self.searches.kept,
+            },
+            "left_by_killed": self.left.iter().map(|left| &left.path).collect::<Vec<_>>(),
+            "left_by_killed_bytes": self.left_bytes(),
+            "dry_run": self.dry_run,
+        })
+    }
+
+    fn tell(&self) -> CommandResult {
+        let size = |bytes| human_bytes(i64::try_from(bytes).unwrap_or(i64::MAX));
+        let verb = if self.dry_run {
+            "would remove"
+        } else {
+            "removed"
+        };
+        if !self.left.is_empty() {
+            output::note(&format!(
+                "{verb} {} folders and files that killed commands left, {}",
+                self.left.len(),
+                size(self.left_bytes()),
+            ));
+        }
+        if self.layers != PrunedLayers::default() {
+            output::note(&format!(
+                "{verb} {} layers and files of bytecode, {}; {} kept, {}",
+                self.layers.removed,
+                size(self.layers.removed_bytes),
+                self.layers.kept,
+                size(self.layers.kept_bytes),
+            ));
+        }
+        if self.searches != PrunedSearches::default() {
+            output::note(&format!(
+                "{verb} {} answers to which packages an image gets; {} kept",
+                self.searches.removed, self.searches.kept,
+            ));
+        }
+        output::answer(&format!(
+            "{verb} {} packages, {}; {} kept, {}",
+            self.choice.removed.len(),
+            size(bytes(&self.choice.removed)),
+            self.choice.kept.len(),
+            size(bytes(&self.choice.kept)),
+        ))
+    }
+}
+
+fn bytes(files: &[Kept]) -> u64 {
+    files.iter().map(|file| file.size).sum()
 }
 
 /// Hashes of what locks need that were served from here.

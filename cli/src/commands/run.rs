@@ -4,9 +4,10 @@ use clap::Args;
 
 use crate::error::CommandResult;
 use crate::support::mlbuild_flags::MlbuildFlags;
-use crate::support::output::{self, Terminal};
+use crate::support::output;
 use crate::support::run_line::with_config;
 use crate::support::runtime::wait_for;
+use crate::support::terminal::Terminal;
 use crate::support::trust;
 use crate::support::{docker_help, dry_run};
 use mlbuild::runtime::{self, Parsed};

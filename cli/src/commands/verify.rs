@@ -14,6 +14,7 @@ use crate::support::difference;
 use crate::support::format::Format;
 use crate::support::image_args::ImageArgs;
 use crate::support::output;
+use crate::support::terminal::Terminal;
 use mlbuild::diff::DifferenceDocument;
 use mlbuild::error::ErrorKind;
 use mlbuild::verify::{self, Verification, VerifiedDifference, VerifyRequest};
@@ -47,7 +48,7 @@ pub async fn run(args: VerifyArgs) -> CommandResult {
         "mlbuild verify rebuilds and compares, and keeps nothing",
     )?;
     let (what, image) = sorted(args.what, args.image);
-    let reporter = output::Terminal::new(image.progress());
+    let reporter = Terminal::new(image.progress());
     let request = VerifyRequest {
         what,
         image: image.request(),

@@ -7,7 +7,8 @@ use serde_json::json;
 
 use super::mlbuild_flags::{Format, MlbuildFlags};
 use crate::error::CommandResult;
-use crate::support::output::{self, Terminal};
+use crate::support::output;
+use crate::support::terminal::Terminal;
 use mlbuild::runtime::{self, RunSpec, RuntimeCli};
 use mlbuild::start::{defaults, refuse_left_out, unsupported, without_secrets};
 

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::output::shown;
 use super::project_file;
+use super::shown::shown;
 use crate::error::CommandError;
 use mlbuild::error::ErrorKind;
 use mlbuild::reporter::{Event, StepEvent};

@@ -9,12 +9,11 @@ use std::io::{ErrorKind, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use mlbuild_progress::{Drawing, Notes, ProgressMode, ProgressOutput, printable};
-use tokio_util::sync::CancellationToken;
+use mlbuild_progress::{Notes, printable};
 
-use super::{interrupt, json_lines, project_file, remedies};
+use super::json_lines;
+use super::shown::shown;
 use crate::error::{CommandError, CommandResult};
-use mlbuild::reporter::{Event, Question, Reporter};
 
 /// Writes the answer and a line end to stdout. Of several lines a reader may want the first few
 /// only, as `head` does.
@@ -141,7 +140,7 @@ fn not_written(error: std::io::Error) -> CommandError {
 static DRAWN: Mutex<Option<Notes>> = Mutex::new(None);
 
 /// Has the story written above a progress as long as that is drawn.
-fn tell_above(notes: Option<Notes>) {
+pub(super) fn tell_above(notes: Option<Notes>) {
     *DRAWN.lock().unwrap_or_else(PoisonError::into_inner) = notes;
 }
 
@@ -156,6 +155,10 @@ pub fn note(text: &str) {
 /// Set where stderr is to have no lines of progress.
 static IS_QUIET: AtomicBool = AtomicBool::new(false);
 
+pub(super) fn set_quiet(is_quiet: bool) {
+    IS_QUIET.store(is_quiet, Ordering::Relaxed);
+}
+
 /// As [`note`], for whoever watches the progress.
 pub fn progress_note(text: &str) {
     if !IS_QUIET.load(Ordering::Relaxed) {
@@ -163,13 +166,8 @@ pub fn progress_note(text: &str) {
     }
 }
 
-/// What others wrote, as a terminal may get it.
-pub(super) fn shown(text: &str) -> String {
-    printable::text(&mlbuild_secrets::redact(text)).into_owned()
-}
-
 /// A line as it is.
-fn write_line(text: &str) {
+pub(super) fn write_line(text: &str) {
     let drawn = DRAWN.lock().unwrap_or_else(PoisonError::into_inner);
     if !drawn.as_ref().is_some_and(|notes| notes.write(text)) {
         let _ = writeln!(std::io::stderr(), "{text}");
@@ -199,112 +197,6 @@ pub fn error(error: &CommandError) {
     }
     for evidence in error.evidences() {
         let _ = writeln!(err, "\n{}", shown(evidence));
-    }
-}
-
-/// The terminal's reporter: notes and warnings go to stderr as [`note`] and [`warning`] write them,
-/// and builds are drawn there.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Terminal {
-    progress: ProgressMode,
-}
-
-impl Terminal {
-    /// Draws builds in this form.
-    pub fn new(progress: impl Into<ProgressMode>) -> Self {
-        let progress = progress.into();
-        if progress == ProgressMode::Json {
-            json_lines::choose();
-        }
-        let is_quiet = matches!(progress, ProgressMode::Quiet | ProgressMode::RawJson);
-        IS_QUIET.store(is_quiet, Ordering::Relaxed);
-        Terminal { progress }
-    }
-}
-
-impl Reporter for Terminal {
-    fn event(&self, event: Event) {
-        if self.progress == ProgressMode::Json && json_lines::event(&event) {
-            return;
-        }
-        let quiet = matches!(self.progress, ProgressMode::Quiet | ProgressMode::RawJson);
-        match event {
-            Event::Note(text) => note(&text),
-            Event::Detail(text) if !quiet => note(&text),
-            Event::ProjectFile(found) if self.progress != ProgressMode::Quiet => {
-                note(&project_file::line(&found));
-            }
-            Event::LogIn(text) => write_line(&printable::text(&text)),
-            Event::Warning(text) => warning(&text),
-            Event::Unchanged if !quiet => {
-                note("nothing changed since the lock: not built again (--no-skip builds)");
-            }
-            Event::InCacheOnly(builder) => warning(&format!(
-                "the image is in the cache of {builder} only; push it (--push), load it (--load) or write it (-o)"
-            )),
-            Event::SecretArgument(name) => warning(&format!(
-                "the build argument {name} ends up in the image's history if the Dockerfile uses it; \
-                 use --secret id={name},env={name}"
-            )),
-            Event::NoGpu => {
-                note("no GPU found on this host: --gpu=auto builds for the processor");
-            }
-            Event::CanOpenNoWindow => {
-                note("  hint: mlbuild image --gui, with opencv-python, makes an image that can");
-            }
-            Event::Explained { meaning, remedy } => {
-                let hint = remedies::words(&remedy);
-                note(&format!("mlbuild: {meaning}\n  hint: {hint}"));
-            }
-            // Drawn from the builder's own messages.
-            Event::Detail(_)
-            | Event::ProjectFile(_)
-            | Event::Unchanged
-            | Event::SolveStarted
-            | Event::Step(_)
-            | Event::SolveFinished { .. } => {}
-        }
-    }
-
-    fn cancellation(&self) -> CancellationToken {
-        interrupt::shared()
-    }
-
-    fn drawing(&self) -> Option<Drawing> {
-        let drawing = Drawing::new(self.progress, ProgressOutput::stderr());
-        tell_above(drawing.notes());
-        Some(drawing)
-    }
-
-    fn ask(&self, question: &Question) -> Option<bool> {
-        let is_asked = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
-        if !is_asked || json_lines::is_chosen() {
-            return None;
-        }
-        let mut usual = "y";
-        let text = match question {
-            Question::TrustProject { folder, wishes } => {
-                usual = "n";
-                note(&format!("{} reaches out of its folder:", folder.display()));
-                for wish in wishes {
-                    note(&format!("  - {}", printable::line(wish)));
-                }
-                "May it? It is remembered for this folder. [y/N] "
-            }
-            Question::StartPrivateBuilder => {
-                "No builder was found. Start a private one? It is fetched once (about 100 MB), \
-                 keeps to your own folder, and goes with `mlbuild engine down`. [Y/n] "
-            }
-        };
-        eprint!("{text}");
-        let mut answer = String::new();
-        std::io::stdin().read_line(&mut answer).ok()?;
-        let answer = answer.trim().to_lowercase();
-        let answer = match answer.as_str() {
-            "" => usual,
-            answer => answer,
-        };
-        Some(matches!(answer, "y" | "yes"))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::error::CommandResult;
-use crate::output::Terminal;
+use crate::support::terminal::Terminal;
 use mlbuild::trust;
 
 /// Lets a project's wishes pass, or refuses them with their list. `given`: `--trust`.

@@ -171,7 +171,7 @@ fn a_lock_for_another_platform_or_a_time_to_come_is_refused() {
     said += &clock.replace(&machine.told(ran.refusal(2)), "clock says [NOW]");
     insta::assert_snapshot!(said, @"
     error: the lock has packages for linux/amd64, and this build is for linux/arm64
-      hint: pin those too: mlbuild lock --platform linux/arm64, with the image's other flags
+      hint: pin those too: mlbuild lock --platform linux/amd64,linux/arm64, with the image's other flags
     error: the lock's epoch 4000000000 lies in the future: this machine's clock says [NOW]
       hint: set the clock, or pin anew: mlbuild lock --upgrade
     ");

@@ -5,7 +5,8 @@ mod answer;
 use crate::error::{CommandError, CommandResult};
 use crate::support::format::Format;
 use crate::support::image_args::ImageArgs;
-use crate::support::output::{self, Terminal};
+use crate::support::output;
+use crate::support::terminal::Terminal;
 use mlbuild::build;
 
 /// Prints what a build would do, for a person.

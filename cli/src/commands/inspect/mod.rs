@@ -6,10 +6,11 @@ use clap::Args;
 
 use crate::error::CommandResult;
 use crate::support::format::Format;
-use crate::support::output::{self, Terminal};
+use crate::support::output;
 use crate::support::platform;
 use crate::support::project_args::ProjectArgs;
 use crate::support::registry_args::RegistryArgs;
+use crate::support::terminal::Terminal;
 use mlbuild::inspect::{self, InspectRequest};
 
 /// Say what an image is: digests, lock, labels, packages, users, runs, and whether it can be pulled.

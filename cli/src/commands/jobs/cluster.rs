@@ -289,7 +289,7 @@ async fn find(typed: &str, at: &ClusterArgs) -> CommandResult<(Cluster, FoundJob
 
 /// What it printed.
 pub(super) async fn logs(args: &LogsArgs) -> CommandResult {
-    let (cluster, found) = find(&args.job, &args.cluster).await?;
+    let (cluster, found) = find(&args.job, &args.places.cluster).await?;
     let wanted = logs::Wanted {
         follow: args.follow,
         ..logs::Wanted::default()
@@ -307,7 +307,7 @@ pub(super) async fn logs_of_queue(
 ) -> CommandResult {
     let target = ClusterTarget {
         namespace: Some(place.namespace.clone()),
-        ..args.cluster.target()
+        ..args.places.cluster.target()
     };
     let cluster = connect(&target).await?;
     let run = job.run_id.clone().unwrap_or_default();

@@ -104,12 +104,9 @@ pub enum Kind {
     Slurm,
 }
 
-/// Flags of `mlbuild jobs show`.
+/// Where a job of any kind is looked for.
 #[derive(Debug, Clone, Args)]
-pub struct ShowArgs {
-    /// The job.
-    #[arg(value_name = "JOB")]
-    pub job: String,
+pub struct Places {
     /// Where queues and jobs are kept.
     #[command(flatten)]
     pub store: StoreArgs,
@@ -119,6 +116,24 @@ pub struct ShowArgs {
     /// Which cluster of Slurm's.
     #[command(flatten)]
     pub slurm: SlurmArgs,
+}
+
+impl Places {
+    /// Whether the name is plainly one of a job of Slurm's.
+    fn are_slurms(&self, job: &str) -> bool {
+        !self.cluster.is_typed() && self.slurm.query().is_meant(job)
+    }
+}
+
+/// Flags of `mlbuild jobs show`.
+#[derive(Debug, Clone, Args)]
+pub struct ShowArgs {
+    /// The job.
+    #[arg(value_name = "JOB")]
+    pub job: String,
+    /// Where it is looked for.
+    #[command(flatten)]
+    pub places: Places,
     /// Form of the answer.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
@@ -133,15 +148,9 @@ pub struct LogsArgs {
     /// Go on until the job has ended.
     #[arg(long, short)]
     pub follow: bool,
-    /// Where queues and jobs are kept.
+    /// Where it is looked for.
     #[command(flatten)]
-    pub store: StoreArgs,
-    /// Which cluster.
-    #[command(flatten)]
-    pub cluster: ClusterArgs,
-    /// Which cluster of Slurm's.
-    #[command(flatten)]
-    pub slurm: SlurmArgs,
+    pub places: Places,
 }
 
 /// Jobs.
@@ -150,15 +159,9 @@ pub struct IdsArgs {
     /// The jobs.
     #[arg(value_name = "JOB", required = true)]
     pub jobs: Vec<String>,
-    /// Where queues and jobs are kept.
+    /// Where it is looked for.
     #[command(flatten)]
-    pub store: StoreArgs,
-    /// Which cluster.
-    #[command(flatten)]
-    pub cluster: ClusterArgs,
-    /// Which cluster of Slurm's.
-    #[command(flatten)]
-    pub slurm: SlurmArgs,
+    pub places: Places,
 }
 
 /// Flags of `mlbuild jobs retry`.
@@ -363,15 +366,15 @@ fn state(job: &Job) -> String {
 }
 
 fn show(args: &ShowArgs) -> CommandResult {
-    if !args.cluster.is_typed() && args.slurm.query().is_meant(&args.job) {
-        let job = wait_for(slurm::job(&args.job, &args.slurm))?;
+    if args.places.are_slurms(&args.job) {
+        let job = wait_for(slurm::job(&args.job, &args.places.slurm))?;
         return match args.format {
             Format::Json => output::answer(&format!("{:#}", Listed::Slurm(job).document())),
             Format::Text => output::answer(&output::table(&job.rows())),
         };
     }
-    let Some((store, job)) = of_queue(&args.job, &args.store, &args.cluster)? else {
-        let job = wait_for(cluster::job(&args.job, &args.cluster))?;
+    let Some((store, job)) = of_queue(&args.job, &args.places.store, &args.places.cluster)? else {
+        let job = wait_for(cluster::job(&args.job, &args.places.cluster))?;
         return match args.format {
             Format::Json => output::answer(&format!("{:#}", Listed::Cluster(job).document())),
             Format::Text => output::answer(&output::table(&job.rows())),
@@ -441,12 +444,12 @@ fn show(args: &ShowArgs) -> CommandResult {
 
 fn cancel(args: &IdsArgs) -> CommandResult {
     for typed in &args.jobs {
-        if !args.cluster.is_typed() && args.slurm.query().is_meant(typed) {
-            wait_for(slurm::cancel(typed, &args.slurm))?;
+        if args.places.are_slurms(typed) {
+            wait_for(slurm::cancel(typed, &args.places.slurm))?;
             continue;
         }
-        let Some((store, job)) = of_queue(typed, &args.store, &args.cluster)? else {
-            wait_for(cluster::cancel(typed, &args.cluster))?;
+        let Some((store, job)) = of_queue(typed, &args.places.store, &args.places.cluster)? else {
+            wait_for(cluster::cancel(typed, &args.places.cluster))?;
             continue;
         };
         let state = store.cancel(&job.id)?;
@@ -461,10 +464,17 @@ fn cancel(args: &IdsArgs) -> CommandResult {
 /// What a job printed: from its container, where that is on this machine, else its end, which the
 /// agent kept.
 fn logs(args: &LogsArgs) -> CommandResult {
-    if !args.cluster.is_typed() && args.slurm.query().is_meant(&args.job) {
-        return wait_for(slurm::logs(&args.job, &args.slurm, args.follow, None)).map(drop);
+    if args.places.are_slurms(&args.job) {
+        return wait_for(slurm::logs(
+            &args.job,
+            &args.places.slurm,
+            args.follow,
+            None,
+        ))
+        .map(drop);
     }
-    let Some((store, mut job)) = of_queue(&args.job, &args.store, &args.cluster)? else {
+    let Some((store, mut job)) = of_queue(&args.job, &args.places.store, &args.places.cluster)?
+    else {
         return wait_for(cluster::logs(args));
     };
     if args.follow {

@@ -12,9 +12,10 @@ use serde_json::json;
 
 use crate::error::{CommandError, CommandResult};
 use crate::support::format::Format;
-use crate::support::output::{self, Terminal};
+use crate::support::output;
 use crate::support::project_args::ProjectArgs;
 use crate::support::registry_args::RegistryArgs;
+use crate::support::terminal::Terminal;
 use mlbuild::restore::{self, OWN, PROGRAMS, RecordSource, RestoreRequest};
 use mlbuild::runtime::shell_line;
 use mlbuild::shell::word;

@@ -5,9 +5,10 @@ use serde_json::json;
 
 use crate::error::{CommandError, CommandResult};
 use crate::support::format::Format;
-use crate::support::output::{self, Terminal};
+use crate::support::output;
 use crate::support::project_args::ProjectArgs;
 use crate::support::registry_args::RegistryArgs;
+use crate::support::terminal::Terminal;
 use mlbuild::error::ErrorKind;
 use mlbuild::registry::Registry;
 use mlbuild::runs::{self, GcPlan, GcRequest};

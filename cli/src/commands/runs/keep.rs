@@ -2,7 +2,7 @@
 
 use super::push::{PushArgs, answer};
 use crate::error::CommandResult;
-use crate::support::output::Terminal;
+use crate::support::terminal::Terminal;
 use mlbuild::runs::{self, PushRequest};
 
 /// Runs the verb. The answer is the images by their new tags and digests.

@@ -7,8 +7,9 @@ use serde_json::json;
 use super::list::StatusArg;
 use crate::error::{CommandError, CommandResult};
 use crate::support::format::Format;
-use crate::support::output::{self, Terminal};
+use crate::support::output;
 use crate::support::project_args::ProjectArgs;
+use crate::support::terminal::Terminal;
 use crate::support::time;
 use mlbuild::runs::{self, PruneRequest};
 

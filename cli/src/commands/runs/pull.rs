@@ -5,9 +5,10 @@ use serde_json::json;
 
 use crate::error::CommandResult;
 use crate::support::format::Format;
-use crate::support::output::{self, Terminal};
+use crate::support::output;
 use crate::support::project_args::ProjectArgs;
 use crate::support::registry_args::RegistryArgs;
+use crate::support::terminal::Terminal;
 use mlbuild::registry::RegistryError;
 use mlbuild::runs;
 use mlbuild::trust;

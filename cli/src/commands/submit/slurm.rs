@@ -5,8 +5,9 @@ use serde_json::json;
 
 use crate::error::{CommandError, CommandResult};
 use crate::support::interrupt;
-use crate::support::output::{self, Terminal};
+use crate::support::output;
 use crate::support::runtime::wait_for;
+use crate::support::terminal::Terminal;
 use mlbuild::runtime::Options;
 use mlbuild::submit::slurm::{self, SlurmEnd, SlurmFollowEnd, SlurmOutcome, SlurmRequest};
 use mlbuild::submit::{INTERRUPTED, SubmitRequest, Waiter};
