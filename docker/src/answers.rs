@@ -55,6 +55,9 @@ pub struct ImageInspect {
     /// The manifest's or index's descriptor (containerd's store, API ≥ 1.48).
     #[serde(default)]
     pub descriptor: Option<ImageDescriptor>,
+    /// Its layers, as they are unpacked.
+    #[serde(default, rename = "RootFS")]
+    pub root_fs: RootFs,
     /// CPU architecture, such as `amd64`.
     #[serde(default)]
     pub architecture: String,
@@ -67,6 +70,15 @@ pub struct ImageInspect {
     /// How its containers are started.
     #[serde(default)]
     pub config: Option<ImageConfig>,
+}
+
+/// The layers of an image.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct RootFs {
+    /// Digests of their unpacked tars, from the base up.
+    #[serde(default)]
+    pub layers: Option<Vec<String>>,
 }
 
 /// How an image's containers are started.

@@ -619,6 +619,25 @@ fn every_docker_takes_what_is_assembled_by_itself() {
             let said = engines.docker(host, &["run", "--rm", &tag]);
             assert_eq!(said, "6.0.2", "{name}");
         }
+        // Layers that it has aren't sent again, be they its builder's or those of the load before; it has all of it.
+        let by_builder = ["--load", "--no-skip", "--method=buildkit"];
+        for (edit, more) in [
+            ("a", &["--load"][..]),
+            ("b", &by_builder),
+            ("c", &["--load"]),
+        ] {
+            project.write("train.py", &format!("print('{edit}')\n"));
+            let words = setting.words("image", &tag, more);
+            Ran::of(command(project, &words).env("DOCKER_HOST", host)).answer();
+            assert_eq!(engines.docker(host, &["run", "--rm", &tag]), edit, "{name}");
+            let folder = tempfile::tempdir().unwrap();
+            let saved = folder.path().join("saved.tar");
+            let saved = saved.to_str().unwrap();
+            engines.docker(host, &["save", "-o", saved, &tag]);
+            let inspected = run(project, &["inspect".to_owned(), saved.to_owned()]);
+            assert!(!inspected.answer().is_empty(), "{name}");
+        }
+        project.write("train.py", "import yaml\nprint(yaml.__version__)\n");
         engines.docker(host, &["rmi", "--force", &tag]);
     }
 }

@@ -1,6 +1,6 @@
 //! A packed image on its way to a registry, into Docker, or into a file.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -10,7 +10,7 @@ use mlbuild_docker::api::DockerApi;
 use mlbuild_manifests::atomic;
 use mlbuild_progress::LocalSteps;
 use oci_spec::distribution::Reference;
-use oci_spec::image::Descriptor;
+use oci_spec::image::{Descriptor, Digest};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
@@ -54,7 +54,7 @@ impl Repacked {
             let pushed = match pushed {
                 // Layers of a base that the registry doesn't have, or doesn't lend.
                 Err(RegistryError::NotMounted { .. }) => {
-                    self.fetch_base(registry)?;
+                    self.fetch_base(registry, &HashSet::new())?;
                     registry
                         .push_knowing(&layout, tag, &hints, progress.clone())
                         .await
@@ -117,19 +117,53 @@ impl Repacked {
         steps: &LocalSteps,
     ) -> Result<Option<String>, BuildError> {
         let step = steps.begin("loading into Docker");
-        let file = self.folder.path().join("load.tar");
-        self.archive(registry, tags, &file)?;
-        let open = tokio::fs::File::open(&file).await;
-        let open = open.map_err(BuildError::write(&file))?;
-        let loaded = docker.load_image(ReaderStream::new(open)).await;
-        let _ = std::fs::remove_file(&file);
-        loaded.map_err(BuilderError::from)?;
+        let held = self.held(docker, tags).await;
+        let mut loaded = self.load_without(&held, registry, docker, tags).await;
+        if !held.is_empty() && matches!(loaded, Err(BuildError::Builder(_))) {
+            // It has the same files, and not the blobs: of another compression, or never fetched.
+            loaded = self
+                .load_without(&HashSet::new(), registry, docker, tags)
+                .await;
+        }
+        loaded?;
         let image = docker
             .image_inspect(&tags[0])
             .await
             .map_err(BuilderError::from)?;
         step.done();
         Ok(image.map(|image| image.id))
+    }
+
+    /// The layers that the image which Docker has under the first of the tags has, too, from the base up to the first
+    /// other one: Docker takes an image without those. In doubt there are none.
+    async fn held(&self, docker: &DockerApi, tags: &[String]) -> HashSet<Digest> {
+        let ([one], Some(tag)) = (self.images.as_slice(), tags.first()) else {
+            return HashSet::new();
+        };
+        let there = docker.image_inspect(tag).await.ok().flatten();
+        let there = there.and_then(|image| image.root_fs.layers);
+        let same = there.into_iter().flatten().zip(&one.image.layers);
+        same.take_while(|(there, layer)| *there == layer.diff_id.to_string())
+            .map(|(_, layer)| layer.blob.digest().clone())
+            .collect()
+    }
+
+    async fn load_without(
+        &self,
+        held: &HashSet<Digest>,
+        registry: &Registry,
+        docker: &DockerApi,
+        tags: &[String],
+    ) -> Result<(), BuildError> {
+        let file = self.folder.path().join("load.tar");
+        self.archive(registry, tags, &file, held)?;
+        let open = tokio::fs::File::open(&file).await;
+        let open = open.map_err(BuildError::write(&file))?;
+        let loaded = docker.load_image(ReaderStream::new(open)).await;
+        let _ = std::fs::remove_file(&file);
+        loaded
+            .map(drop)
+            .map_err(|error| BuilderError::from(error).into())
     }
 
     /// Writes it where `-o type=oci` asks for it: a folder, or a tar.
@@ -147,7 +181,7 @@ impl Repacked {
         };
         if output.is_stdout() {
             let file = self.folder.path().join("out.tar");
-            self.archive(registry, tags, &file)?;
+            self.archive(registry, tags, &file, &HashSet::new())?;
             let copied =
                 File::open(&file).and_then(|mut f| io::copy(&mut f, &mut io::stdout().lock()));
             return copied
@@ -155,16 +189,26 @@ impl Repacked {
                 .map_err(BuildError::write(Path::new("stdout")));
         }
         if output.attrs.get("tar").is_none_or(|tar| tar != "false") {
-            return self.archive(registry, tags, dest);
+            return self.archive(registry, tags, dest, &HashSet::new());
         }
-        self.complete(registry, tags)?;
+        self.complete(registry, tags, &HashSet::new())?;
         crate::image::copy_into(self.into.path(), &self.files()?, dest)
             .map_err(|(path, source)| BuildError::Write { path, source })
     }
 
-    /// A tar that both `docker load` and readers of OCI layouts take.
-    fn archive(&self, registry: &Registry, tags: &[String], file: &Path) -> Result<(), BuildError> {
-        self.complete(registry, tags)?;
+    /// A tar that both `docker load` and readers of OCI layouts take, without these layers.
+    fn archive(
+        &self,
+        registry: &Registry,
+        tags: &[String],
+        file: &Path,
+        without: &HashSet<Digest>,
+    ) -> Result<(), BuildError> {
+        self.complete(registry, tags, without)?;
+        let left_out: HashSet<String> = without
+            .iter()
+            .map(|layer| format!("blobs/sha256/{}", layer.digest()))
+            .collect();
         let fail = BuildError::write(file);
         let folder = file.parent().filter(|p| !p.as_os_str().is_empty());
         let folder = folder.unwrap_or(Path::new("."));
@@ -183,7 +227,8 @@ impl Repacked {
             header.set_mode(0o644);
             tar.append_data(&mut header, name, from)
         };
-        for name in self.files()? {
+        let files = self.files()?.into_iter();
+        for name in files.filter(|name| !left_out.contains(name)) {
             let path = self.into.path().join(&name);
             let mut from = File::open(&path).map_err(fail)?;
             let size = from.metadata().map_err(fail)?.len();
@@ -221,14 +266,19 @@ impl Repacked {
         Ok(names)
     }
 
-    /// Makes the layout whole, under the first of the tags.
+    /// Makes the layout whole but for these layers, under the first of the tags.
     ///
     /// # Errors
     /// Where the base's layers can't be had.
-    pub fn complete(&self, registry: &Registry, tags: &[String]) -> Result<(), BuildError> {
+    fn complete(
+        &self,
+        registry: &Registry,
+        tags: &[String],
+        without: &HashSet<Digest>,
+    ) -> Result<(), BuildError> {
         self.into
             .name(&self.top, tags.first().map(String::as_str))?;
-        self.fetch_base(registry)
+        self.fetch_base(registry, without)
     }
 
     fn layout(&self) -> Result<OciLayout, BuildError> {
@@ -254,9 +304,9 @@ impl Repacked {
     }
 
     /// Brings the base's layers that the builder didn't give.
-    fn fetch_base(&self, registry: &Registry) -> Result<(), BuildError> {
+    fn fetch_base(&self, registry: &Registry, without: &HashSet<Digest>) -> Result<(), BuildError> {
         for (layer, base) in self.base_layers() {
-            if self.link_from_builder(layer)? {
+            if without.contains(layer.blob.digest()) || self.link_from_builder(layer)? {
                 continue;
             }
             let base = base.expect("layers of a base have one");
