@@ -104,18 +104,24 @@ impl Api {
         self.kubeconfig.with_file_name("certs")
     }
 
-    /// One request as the administrator; the answer, and whether it is one of success.
-    pub fn ask(&self, method: &str, path: &str, body: Option<(&str, &Value)>) -> (bool, Value) {
+    /// A client that asks for a path as the administrator.
+    fn curl(&self, path: &str) -> Command {
         let certs = self.certs();
         let mut curl = Command::new("curl");
-        curl.args(["-sS", "-X", method, "--noproxy", "*", "--max-time", "120"])
-            .arg("--cacert")
+        curl.args(["--noproxy", "*", "--cacert"])
             .arg(certs.join("ca.pem"))
             .arg("--cert")
             .arg(certs.join("admin.pem"))
             .arg("--key")
             .arg(certs.join("admin-key.pem"))
-            .arg(format!("{}{path}", self.url()))
+            .arg(format!("{}{path}", self.url()));
+        curl
+    }
+
+    /// One request as the administrator; the answer, and whether it is one of success.
+    pub fn ask(&self, method: &str, path: &str, body: Option<(&str, &Value)>) -> (bool, Value) {
+        let mut curl = self.curl(path);
+        curl.args(["-sS", "-X", method, "--max-time", "120"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
         if let Some((kind, _)) = body {
@@ -146,25 +152,9 @@ impl Api {
 
     /// Whether it answers to a request at all, and well.
     pub fn ask_whether(&self, path: &str) -> bool {
-        let certs = self.certs();
-        let mut curl = Command::new("curl");
-        curl.args([
-            "-fsS",
-            "-o",
-            "/dev/null",
-            "--noproxy",
-            "*",
-            "--max-time",
-            "10",
-        ])
-        .arg("--cacert")
-        .arg(certs.join("ca.pem"))
-        .arg("--cert")
-        .arg(certs.join("admin.pem"))
-        .arg("--key")
-        .arg(certs.join("admin-key.pem"))
-        .arg(format!("{}{path}", self.url()))
-        .stderr(Stdio::null());
+        let mut curl = self.curl(path);
+        curl.args(["-fsS", "-o", "/dev/null", "--max-time", "10"])
+            .stderr(Stdio::null());
         curl.status().unwrap().success()
     }
 

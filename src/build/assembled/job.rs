@@ -29,7 +29,8 @@ impl Job<'_> {
             all => super::look(all).await?,
         };
         match looked {
-            Ok(assemblies) if method != Method::Auto => Ok(Some(assemblies)),
+            // Who takes an image without pins was looked at before its packages were looked for.
+            Ok(assemblies) if method != Method::Auto || self.is_unlocked => Ok(Some(assemblies)),
             Ok(assemblies) => match taker::check(self.settings, self.plan).await {
                 Ok(()) => Ok(Some(assemblies)),
                 Err(reason) => self.by_builder(reason),

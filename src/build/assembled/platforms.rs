@@ -97,9 +97,10 @@ pub fn make(
     let beside = places::with_most(&digests, tags);
     let mut lenders = places::lenders(&digests, &beside);
     for (one, prepared) in all.iter().zip(prepared) {
-        let vouched = prepared.vouched.values();
-        let lent = vouched.zip(one.same.into_iter().cycle());
-        lenders.extend(lent.map(|(layer, same)| (layer.digest.clone(), same.image.clone())));
+        if let Some(same) = one.same {
+            let vouched = prepared.vouched.values();
+            lenders.extend(vouched.map(|layer| (layer.digest.clone(), same.image.clone())));
+        }
     }
     Ok(Made {
         packed: Repacked::assembled(images, lenders, into, folder)?,

@@ -52,6 +52,14 @@ pub(super) fn add(
         builder.refuse("--code", "write a folder of the container: --code=/app");
         return Vec::new();
     }
+    let mut mounts = builder.container.volume_mounts.iter().flatten();
+    if mounts.any(|mount| mount.mount_path.trim_end_matches('/') == folder) {
+        builder.refuse(
+            format!("--code={folder}"),
+            "a volume is mounted there; give the code another folder: --code=/code",
+        );
+        return Vec::new();
+    }
     let secrets = secrets(archive, meta);
     let parts = secrets.iter().enumerate();
     let parts = parts.map(|(number, secret)| VolumeProjection {

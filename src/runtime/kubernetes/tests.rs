@@ -553,6 +553,11 @@ fn code_goes_to_every_pod_of_every_kind() {
     );
     assert_eq!(before["resources"]["limits"], limits);
     assert!(refused("--code=app IMG").starts_with("--code: write a folder"));
+    let taken = refused("--code -v data:/app/ IMG");
+    assert!(
+        taken.starts_with("--code=/app: a volume is mounted there"),
+        "{taken}"
+    );
 }
 
 #[test]
