@@ -99,6 +99,9 @@ pub struct ImageConfig {
     /// Packages to compile without build isolation, beside `torch` and what else is asked for.
     #[serde(default)]
     pub no_build_isolation: Vec<String>,
+    /// What the build of a package imports and doesn't declare, by package: `mmcv = ["setuptools<81", "torch==2.1.0"]`.
+    #[serde(default)]
+    pub extra_build_dependencies: BTreeMap<String, Vec<String>>,
     /// Where Python packages go: `venv` (/opt/venv) or `base` (the base's own Python).
     pub environment: Option<PythonEnvironment>,
     /// Which of PyTorch's own indexes torch comes from (`cpu`, `cu126`, `rocm6.4`), or `index`.

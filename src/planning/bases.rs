@@ -194,6 +194,7 @@ pub async fn resolve(
         .collect();
     if lock.mode > LockMode::Free && !wanted.is_empty() {
         return Err(PlanningError::NoPin {
+            has_entry: locked.is_some(),
             mode: lock.mode,
             references: wanted.into_iter().map(str::to_owned).collect(),
         });

@@ -107,8 +107,10 @@ pub enum PlanningError {
         source: Box<RegistryError>,
     },
     /// The lock has no pin for base images, and may not get one.
-    #[error("the lock has no pin for {}", references.join(", "))]
+    #[error("the lock has no {}pin for {}", if *has_entry { "" } else { "entry for this name and tag, and so no " }, references.join(", "))]
     NoPin {
+        /// Whether the image has an entry in the lock, by its name and tag.
+        has_entry: bool,
         /// How far the pins may move.
         mode: LockMode,
         /// The images, as the Dockerfile has them.

@@ -305,6 +305,7 @@ fn from_config(image: &ImageConfig, template: TemplateName) -> ImageSpec {
             groups: image.groups.clone(),
             compile: image.compile.clone(),
             no_build_isolation: image.no_build_isolation.clone(),
+            extra_build_dependencies: image.extra_build_dependencies.clone(),
             environment: image.environment,
             torch_backend: image.torch_backend.clone(),
             ..PythonSpec::default()

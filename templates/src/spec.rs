@@ -238,6 +238,10 @@ pub struct PythonSpec {
     /// Packages that are compiled beside the packages that are asked for (`torch`), without isolation.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub no_build_isolation: Vec<String>,
+    /// What the builds of packages import besides what they declare, by package. They are compiled in a stage of
+    /// their own as well, beside these.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub extra_build_dependencies: BTreeMap<String, Vec<String>>,
     /// Where packages are installed. Where absent: into the base's own Python where the base is
     /// known to carry a framework in it, else into a virtual environment.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -317,6 +317,34 @@ const RULES: &[Rule] = &[
             "mlbuild image --apt PACKAGE …",
         ],
     },
+    // A build sees what its package declares, and nothing of the image.
+    Rule {
+        id: "pkg-resources-gone",
+        pattern: r"likely indicates that `(?P<uv>[^@`\s]+)(?:@[^`]*)?` depends on `pkg_resources`|No module named 'pkg_resources'[\s\S]*?(?:Failed to build '(?P<pip>[^'\s]+)' when getting|(?:Getting requirements to build wheel|python setup\.py egg_info) did not run successfully)",
+        cause: "the build of a package imports pkg_resources, which setuptools has no more",
+        next: &[
+            "in mlbuild.toml, under [image.extra_build_dependencies]: ${uv}${pip} = [\"setuptools<81\"]",
+            "or choose a version of the package that has a wheel",
+        ],
+    },
+    Rule {
+        id: "numpy-distutils",
+        pattern: r"likely indicates that `(?P<uv>[^@`\s]+)(?:@[^`]*)?` depends on `distutils\.[^`\s]+`|No module named 'distutils\.\w+'[\s\S]*?(?:Failed to build '(?P<pip>[^'\s]+)' when getting|(?:Getting requirements to build wheel|python setup\.py egg_info) did not run successfully)",
+        cause: "the build of a package uses numpy.distutils, which newer releases of setuptools break",
+        next: &[
+            "in mlbuild.toml, under [image.extra_build_dependencies]: ${uv}${pip} = [\"setuptools<65\", \"numpy<1.26\"]",
+            "or choose a version of the package that has a wheel",
+        ],
+    },
+    Rule {
+        id: "build-dependency-missing",
+        pattern: r"likely indicates that `(?P<uv>[^@`\s]+)(?:@[^`]*)?` depends on `(?P<module>[^`\s]+)`|No module named '(?P<old>[^'\s]+)'[\s\S]*?(?:Failed to build '(?P<pip>[^'\s]+)' when getting|(?:Getting requirements to build wheel|python setup\.py egg_info) did not run successfully)",
+        cause: "the build of a package imports ${module}${old}, which it doesn't declare",
+        next: &[
+            "in mlbuild.toml, under [image.extra_build_dependencies]: ${uv}${pip} = [\"${module}${old}\"]",
+            "or choose a version of the package that has a wheel",
+        ],
+    },
     Rule {
         id: "module-missing",
         pattern: r"ModuleNotFoundError: No module named '(?P<name>[^']+)'",

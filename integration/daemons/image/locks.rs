@@ -117,7 +117,7 @@ fn locked_builds_need_every_pin() {
         assert_eq!(
             told,
             format!(
-                "error: {flag}: the lock has no pin for BASE\n  \
+                "error: {flag}: the lock has no entry for this name and tag, and so no pin for BASE\n  \
                  hint: run the same command without {flag} once, and commit mlbuild.lock\n"
             )
         );

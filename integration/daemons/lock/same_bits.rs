@@ -73,7 +73,7 @@ fn a_lock_that_no_longer_fits_is_refused_before_anything_runs() {
     assert_eq!(project.read("mlbuild.lock"), text);
     insta::assert_snapshot!(said, @"
     requirements.txt: used: 1 package
-    error: --locked: the lock has no pin for [REGISTRY]/python:3.11-slim
+    error: --locked: the lock has no entry for this name and tag, and so no pin for [REGISTRY]/python:3.11-slim
       hint: run the same command without --locked once, and commit mlbuild.lock
     requirements.txt: used: 1 package
     error: --locked: the lock doesn't fit the project: its packages were pinned for another base, other packages or other requirements

@@ -54,5 +54,6 @@ cases! {
     run
     setup_cfg
     setup_py
+    undeclared
     workspace
 }

@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 OUT = "/mlbuild-out"
 TORCH = "https://download.pytorch.org/whl/"
+NEEDS = "/tmp/mlbuild-needs"
 AS_OF = os.environ["AS_OF"]
 FILES = os.environ["FILES"]
 LIBRARIES = "/tmp/mlbuild-libraries"
@@ -58,13 +59,58 @@ def new_pip():
         sys.modules.pop("pip")
 
 
+def pip_beside(folder, words):
+    """pip, whose builds see a folder's packages, and which itself doesn't see them: it would take them for
+    installed."""
+    program = "import sys; sys.path.remove(%r); from pip._internal.cli.main import main; sys.exit(main())" % folder
+    paths = [folder, os.environ.get("PYTHONPATH")]
+    environment = dict(os.environ, PYTHONPATH=os.pathsep.join(path for path in paths if path))
+    return [sys.executable, "-c", program, *words, "--use-pep517", "--no-build-isolation"], environment
+
+
+def pip_without_builds(words):
+    """pip asks each source archive that it downloads for its metadata, which nobody needs here: setuptools is
+    one that says what stands in PKG-INFO."""
+    folder = "/tmp/mlbuild-names"
+    os.makedirs(folder + "/setuptools", exist_ok=True)
+    open(folder + "/setuptools/__init__.py", "w").close()
+    with open(folder + "/setuptools/build_meta.py", "w") as file:
+        file.write(NAMES)
+    return pip_beside(folder, words)
+
+
+NAMES = '''
+import email, os, shutil, sys
+
+def get_requires_for_build_wheel(config_settings=None):
+    return []
+
+def prepare_metadata_for_build_wheel(folder, config_settings=None):
+    with open("PKG-INFO", encoding="utf-8", errors="replace") as file:
+        package = email.message_from_file(file)
+    called = "%s-%s.dist-info" % (package["Name"].replace("-", "_"), package["Version"])
+    os.mkdir(os.path.join(folder, called))
+    shutil.copy("PKG-INFO", os.path.join(folder, called, "METADATA"))
+    return called
+
+__legacy__ = sys.modules[__name__]
+'''
+
+
 def download(folder, requirements, *flags):
     """Files for requirement lines, each with its hash."""
-    if not requirements:
-        return
-    with open("/tmp/download.txt", "w") as file:
-        file.write("\n".join(requirements) + "\n")
-    pip("download", "-q", "--no-deps", "-d", folder, *flags, "-r", "/tmp/download.txt")
+    is_open = lambda line: canonical(re.match(r"[\w.-]+", line).group()) in lines("open")
+    words = ["download", "-q", "--no-deps", "-d", folder, *flags, "-r", "/tmp/download.txt"]
+    for these in [[r for r in requirements if not is_open(r)], [r for r in requirements if is_open(r)]]:
+        if not these:
+            continue
+        with open("/tmp/download.txt", "w") as file:
+            file.write("\n".join(these) + "\n")
+        if is_open(these[0]):
+            program, environment = pip_without_builds(words)
+            run(*program, env=environment)
+        else:
+            pip(*words)
 
 
 def download_found(folder, found):
@@ -215,7 +261,7 @@ def from_report(path):
         yield file_of(info["url"], sha256, meta["name"], meta["version"])
 
 
-def compiled(uv, requirements, flags=()):
+def compiled(uv, requirements, flags=(), python=sys.executable):
     with open("/tmp/requirements.in", "w") as file:
         file.write("\n".join(requirements) + "\n")
     if AS_OF:
@@ -223,9 +269,36 @@ def compiled(uv, requirements, flags=()):
     if os.environ.get("INDEX_STRATEGY"):
         flags = ["--index-strategy", os.environ["INDEX_STRATEGY"], *flags]
     os.chdir(FILES)
-    run(uv, "pip", "compile", "-q", "--no-header", "--format", "pylock.toml", "--python", sys.executable,
+    run(uv, "pip", "compile", "-q", "--no-header", "--format", "pylock.toml", "--python", python,
         "-o", "/tmp/pylock.toml", *flags, "/tmp/requirements.in", stdout=subprocess.DEVNULL)
     return list(from_pylock("/tmp/pylock.toml"))
+
+
+def lay_out_needs(uv):
+    """What builds import and don't declare (`open` names their packages), where their metadata is made: in an
+    environment of its own, since what is there already no resolver asks for. Where packages stay in uv's cache
+    they are links to it: PyTorch is large."""
+    if not lines("open"):
+        return
+    options = re.compile(r"\s*(-i|-f|--pre|--no-index|--(extra-)?index-url|--find-links|--trusted-host)([ =]|$)")
+    words = list(lines("open_needs"))
+    for path in sorted(glob.glob(FILES + "/**/*", recursive=True)):
+        if path.endswith((".txt", ".in")):
+            with open(path, encoding="utf-8-sig", errors="ignore") as file:
+                words += [line.strip() for line in file if options.match(line)]
+    words += [line for line in lines("packages") if options.match(line)]
+    with open("/tmp/needs.in", "w") as file:
+        file.write("\n".join(words) + "\n")
+    settings = os.environ
+    seen = ["--system-site-packages"] if settings["ENVIRONMENT"] == "base" else []
+    run(uv, "venv", "-q", "--no-project", "--python", sys.executable, *seen, NEEDS)
+    flags = ["--exclude-newer", AS_OF] if AS_OF else []
+    if settings.get("INDEX_STRATEGY"):
+        flags += ["--index-strategy", settings["INDEX_STRATEGY"]]
+    if settings["TORCH_BACKEND"]:
+        flags += ["--torch-backend", settings["TORCH_BACKEND"]]
+    os.chdir(FILES)
+    run(uv, "pip", "install", "-q", "--link-mode", "symlink", "--python", NEEDS + "/bin/python", *flags, "-r", "/tmp/needs.in")
 
 
 def resolve(uv):
@@ -245,14 +318,23 @@ def resolve(uv):
         return list(from_pylock(os.path.join(FILES, settings["PYLOCK"])))
     if not files and not packages:
         return []
+    lay_out_needs(uv)
     if settings["RESOLVER"] == "uv":
         backend = settings["TORCH_BACKEND"]
-        return compiled(uv, files + packages, ["--torch-backend", backend] if backend else [])
+        flags = ["--torch-backend", backend] if backend else []
+        for name in lines("open"):
+            flags += ["--no-build-isolation-package", name]
+        return compiled(uv, files + packages, flags, NEEDS + "/bin/python" if lines("open") else sys.executable)
     with open("/tmp/requirements.in", "w") as file:
         file.write("\n".join(files + packages) + "\n")
     flags = ["--uploaded-prior-to", AS_OF] if AS_OF else []
     os.chdir(FILES)
-    pip("install", "-q", "--dry-run", "--report", "/tmp/report.json", *flags, "-r", "/tmp/requirements.in")
+    words = ["install", "-q", "--dry-run", "--report", "/tmp/report.json", *flags, "-r", "/tmp/requirements.in"]
+    if lines("open"):
+        words, environment = pip_beside(glob.glob(NEEDS + "/lib/python*/site-packages")[0], words)
+        run(*words, env=environment)
+    else:
+        pip(*words)
     return list(from_report("/tmp/report.json"))
 
 
@@ -322,7 +404,9 @@ def main():
         download_found("/tmp/known", [f for f in found if is_known(f)])
         folders = {True: "/tmp/known/", False: OUT + "/wheels/"}
         lay_out_libraries([folders[is_known(f)] + f["file"] for f in found if f["kind"] == "wheel"])
-    needs = lines("builders")
+    # What is compiled meets the release that the image has: another one's binary interface isn't its.
+    pins = {f["name"]: f["version"] for f in found if f["name"] not in ("setuptools", "wheel", "pip")}
+    needs = ["%s==%s" % (need, pins[canonical(need)]) if canonical(need) in pins else need for need in lines("builders")]
     needs += [need for f in found if f["kind"] == "source" for need in needs_of(OUT + "/wheels/" + f["file"])]
     if needs:
         have = {(f["name"], f["version"]) for f in found}
@@ -343,8 +427,11 @@ def fetched(folder, flags, requirements):
     """Has pip download files that are pinned, without a word of its own."""
     with open("/tmp/download.txt", "w") as file:
         file.write("\n".join(requirements) + "\n")
-    words = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--require-hashes", "-d", OUT + "/" + folder]
-    return subprocess.run(words + flags + ["-r", "/tmp/download.txt"], stderr=subprocess.PIPE)
+    words = ["download", "-q", "--no-deps", "--require-hashes", "-d", OUT + "/" + folder, *flags, "-r", "/tmp/download.txt"]
+    program, environment = [sys.executable, "-m", "pip", *words], None
+    if any(canonical(line.split("==")[0]) in lines("open") for line in requirements):
+        program, environment = pip_without_builds(words)
+    return subprocess.run(program, stderr=subprocess.PIPE, env=environment)
 
 
 def fetch():

@@ -214,8 +214,17 @@ impl Finder<'_> {
         if has(&python.no_build_isolation) {
             return Some("no_build_isolation names it".to_owned());
         }
+        if self.of_settings(name).is_some() {
+            return Some("extra_build_dependencies names it".to_owned());
+        }
         let is_open = self.inputs.open_builds.contains_key(name);
         is_open.then(|| "the project's pyproject.toml says how it is built".to_owned())
+    }
+
+    /// What the settings say that its build imports.
+    fn of_settings(&self, name: &str) -> Option<&Vec<String>> {
+        let mut all = self.spec.python.extra_build_dependencies.iter();
+        all.find_map(|(one, needs)| (mlbuild_wheels::normalize(one) == name).then_some(needs))
     }
 
     fn of_locks(&mut self) {
@@ -293,9 +302,11 @@ impl Finder<'_> {
     /// What the settings name and nothing asks for by itself: other packages need it.
     fn others(&mut self) {
         let python = &self.spec.python;
+        let named: Vec<String> = python.extra_build_dependencies.keys().cloned().collect();
         for (list, setting) in [
             (&python.compile, "compile"),
             (&python.no_build_isolation, "no_build_isolation"),
+            (&named, "extra_build_dependencies"),
         ] {
             for name in list.iter().filter(|_| !self.inputs.locked) {
                 let (origin, why) = (setting, format!("{setting} names it"));
@@ -334,13 +345,15 @@ impl Finder<'_> {
         let needs = known.map_or(&none, |known| &known.needs);
         let named = self.spec.python.no_build_isolation.iter();
         let mut named = named.map(|name| mlbuild_wheels::normalize(name));
-        let of_project = self.inputs.open_builds.get(name);
+        let of_settings = self.of_settings(name).cloned();
+        let of_project = of_settings.as_ref().or(self.inputs.open_builds.get(name));
+        let of_project = of_project.cloned();
         let is_open = !needs.is_empty() || of_project.is_some() || named.any(|one| one == name);
         if is_open {
             self.need(needs);
-            self.need(of_project.unwrap_or(&none));
+            self.need(of_project.as_ref().unwrap_or(&none));
             self.need(&["setuptools".to_owned(), "wheel".to_owned()]);
-            if needs.is_empty() && of_project.is_none_or(Vec::is_empty) {
+            if needs.is_empty() && of_project.is_none_or(|needs| needs.is_empty()) {
                 self.need_all();
             }
         }

@@ -71,6 +71,12 @@ pub struct PackageRequest {
     /// What the project itself needs to be built.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub builders: Vec<String>,
+    /// Packages whose builds import what they don't declare, for their metadata too.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub open: Vec<String>,
+    /// What these builds import, besides what they declare.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub open_needs: Vec<String>,
     /// Whether anything is known to be compiled: then a compiler is pinned, too.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub compiles: bool,
@@ -164,6 +170,8 @@ impl PackageRequest {
             ("constraints", list(&self.constraints)),
             ("omitted", list(&omitted)),
             ("builders", list(&self.builders)),
+            ("open", list(&self.open)),
+            ("open_needs", list(&self.open_needs)),
             ("pure", list(crate::tables::compiled().pure())),
         ]);
         questions
@@ -270,6 +278,11 @@ impl Composer<'_> {
             };
         };
         let locked = inputs.locked;
+        let open = decision.compiled.packages.iter();
+        // A project's own lock has their metadata.
+        let open = open.filter(|package| package.is_open && !locked);
+        let mut open: Vec<String> = open.map(|package| package.name.clone()).collect();
+        open.sort();
         let mut packages = inputs.lines.clone();
         packages.extend(python.packages.iter().cloned());
         packages.extend(decision.additions.iter().cloned());
@@ -289,6 +302,11 @@ impl Composer<'_> {
             constraints: inputs.constraints.clone(),
             omitted: inputs.omitted.clone(),
             builders: self.builders(decision, inputs),
+            open_needs: match open.as_slice() {
+                [] => Vec::new(),
+                _ => decision.compiled.needs.iter().cloned().collect(),
+            },
+            open,
             compiles: !decision.compiled.is_empty(),
             build_apt: decision.compiled.apt.iter().cloned().collect(),
             best_of_indexes: inputs.has_index,

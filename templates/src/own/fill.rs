@@ -86,6 +86,10 @@ impl OwnTemplate {
                 "no_build_isolation",
                 !spec.python.no_build_isolation.is_empty(),
             ),
+            (
+                "extra_build_dependencies",
+                !spec.python.extra_build_dependencies.is_empty(),
+            ),
         ] {
             if said {
                 filled.warnings.push(Warning {

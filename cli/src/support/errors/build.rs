@@ -116,6 +116,7 @@ mod tests {
     #[test]
     fn what_stops_a_build_is_said_with_the_flags_names() {
         let no_pin = PlanningError::NoPin {
+            has_entry: true,
             mode: LockMode::Frozen,
             references: vec!["python:3.12".into(), "debian:12".into()],
         };

@@ -236,6 +236,36 @@ const REAL: &[(&str, &str, &str)] = &[
         "exit code: 1",
     ),
     (
+        "pkg-resources-gone",
+        "ModuleNotFoundError: No module named 'pkg_resources'\n\nhint: This error likely indicates that `lap@0.4.0` depends on `pkg_resources`, but doesn't declare it as a build dependency.",
+        "exit code: 1",
+    ),
+    (
+        "pkg-resources-gone",
+        "  ModuleNotFoundError: No module named 'pkg_resources'\n  [end of output]\n\nERROR: Failed to build 'mmcv' when getting requirements to build wheel",
+        "exit code: 1",
+    ),
+    (
+        "pkg-resources-gone",
+        "  ModuleNotFoundError: No module named 'pkg_resources'\n  [end of output]\n\n× Getting requirements to build wheel did not run successfully.",
+        "exit code: 1",
+    ),
+    (
+        "numpy-distutils",
+        "ModuleNotFoundError: No module named 'distutils.msvccompiler'\n\nhint: This error likely indicates that `lap@0.4.0` depends on `distutils.msvccompiler`, but doesn't declare it as a build dependency.",
+        "exit code: 1",
+    ),
+    (
+        "build-dependency-missing",
+        "ModuleNotFoundError: No module named 'Cython'\n\nhint: This error likely indicates that `cython-bbox@0.1.3` depends on `Cython`, but doesn't declare it as a build dependency.",
+        "exit code: 1",
+    ),
+    (
+        "build-dependency-missing",
+        "  ModuleNotFoundError: No module named 'torch'\n  [end of output]\n\nERROR: Failed to build 'torch-scatter' when getting requirements to build wheel",
+        "exit code: 1",
+    ),
+    (
         "module-missing",
         "Traceback (most recent call last):\n  File \"<string>\", line 1, in <module>\nModuleNotFoundError: No module named 'numpy'",
         "process \"/bin/sh -c python3 -c 'import numpy'\" did not complete successfully: exit code: 1",
@@ -557,6 +587,29 @@ fn hints_name_what_the_user_named() {
     the shared library libgomp.so.1 isn't installed
       apt-file search libgomp.so.1    # which package has it
       mlbuild image --apt PACKAGE …
+
+    the build of a package imports pkg_resources, which setuptools has no more
+      in mlbuild.toml, under [image.extra_build_dependencies]: lap = ["setuptools<81"]
+      or choose a version of the package that has a wheel
+
+    the build of a package imports pkg_resources, which setuptools has no more
+      in mlbuild.toml, under [image.extra_build_dependencies]: mmcv = ["setuptools<81"]
+      or choose a version of the package that has a wheel
+
+    the build of a package imports pkg_resources, which setuptools has no more
+      or choose a version of the package that has a wheel
+
+    the build of a package uses numpy.distutils, which newer releases of setuptools break
+      in mlbuild.toml, under [image.extra_build_dependencies]: lap = ["setuptools<65", "numpy<1.26"]
+      or choose a version of the package that has a wheel
+
+    the build of a package imports Cython, which it doesn't declare
+      in mlbuild.toml, under [image.extra_build_dependencies]: cython-bbox = ["Cython"]
+      or choose a version of the package that has a wheel
+
+    the build of a package imports torch, which it doesn't declare
+      in mlbuild.toml, under [image.extra_build_dependencies]: torch-scatter = ["torch"]
+      or choose a version of the package that has a wheel
 
     the Python module numpy isn't installed for the Python that runs here
       mlbuild image --package NAME …    # the package that has the module
