@@ -91,8 +91,10 @@ pub fn check_request(request: &PackageRequest) -> Result<(), String> {
         "packages of conda's channels are asked for"
     } else if !request.apt.is_empty() {
         "Debian packages are asked for"
-    } else if request.compiles || !request.builders.is_empty() {
+    } else if request.compiles {
         "something has to be compiled"
+    } else if !request.builders.is_empty() {
+        "the project itself is built and installed"
     } else {
         return Ok(());
     };

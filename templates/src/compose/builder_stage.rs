@@ -53,7 +53,7 @@ impl Composer<'_> {
         self.wheels_of_packages(decision, inputs, cuda.as_deref());
         if !compiled.projects.is_empty() {
             self.begin_project();
-            self.wheels_of_projects(decision, cuda.as_deref());
+            self.wheels_of_projects(decision, inputs, cuda.as_deref());
         }
     }
 
@@ -111,6 +111,7 @@ if [ -s open.txt ]; then {pip} wheel -q {files} --use-pep517 --no-build-isolatio
         self.build_arguments(decision);
         let (mut mounts, mut script) = self.prepare_build(decision, cuda.as_deref());
         mounts.extend(locked_mounts());
+        self.version_of_repository(inputs, &format!("{BUILD}/code"), &mut script);
         self.build_projects(
             decision,
             "--no-index --find-links /mlbuild/python/wheels",
@@ -287,9 +288,10 @@ export MAKEFLAGS="-j$MAX_JOBS" CMAKE_BUILD_PARALLEL_LEVEL="$MAX_JOBS";
         self.run(mounts, script, Purpose::Other);
     }
 
-    fn wheels_of_projects(&mut self, decision: &Decision, cuda: Option<&str>) {
+    fn wheels_of_projects(&mut self, decision: &Decision, inputs: &Inputs, cuda: Option<&str>) {
         self.build_arguments(decision);
         let (mounts, mut script) = self.prepare_build(decision, cuda);
+        self.version_of_repository(inputs, &format!("{BUILD}/code"), &mut script);
         self.build_projects(decision, "--no-cache-dir", &mut script);
         self.run(mounts, script, Purpose::Other);
     }
@@ -305,7 +307,6 @@ export MAKEFLAGS="-j$MAX_JOBS" CMAKE_BUILD_PARALLEL_LEVEL="$MAX_JOBS";
                 folder => script_word(&format!("{BUILD}/code/{folder}")),
             })
             .collect();
-        script.lines("export SETUPTOOLS_SCM_PRETEND_VERSION=${SETUPTOOLS_SCM_PRETEND_VERSION:-0};");
         let isolation = if compiled.open_projects {
             " --no-build-isolation"
         } else {

@@ -243,6 +243,7 @@ pub fn compose(spec: &ImageSpec, context: &ComposeContext) -> Result<Composition
     composer.user_run_layers(&inputs);
     composer.close(&spec.ports);
     let request = composer.request(&decision, &inputs);
+    let version = composer.note_of_version(&inputs);
     let origins = origins::of(spec, &decision, &inputs);
     warnings.extend(composer.without_index(&inputs));
     let mut done = composer.finish(decision, request, warnings)?;
@@ -250,6 +251,7 @@ pub fn compose(spec: &ImageSpec, context: &ComposeContext) -> Result<Composition
     done.notes = inputs.notes;
     done.unused_part = inputs.unused_part;
     done.notes.extend(compiling);
+    done.notes.extend(version);
     Ok(done)
 }
 

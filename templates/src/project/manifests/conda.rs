@@ -92,7 +92,10 @@ pub(super) fn nowhere_else(refused: &[(String, String)]) -> String {
     let first = refused
         .first()
         .map(|(place, name)| format!("{name} ({place})"));
-    format!("nothing else has {}{more}", first.unwrap_or_default())
+    format!(
+        "nothing else is known to have {}{more}",
+        first.unwrap_or_default()
+    )
 }
 
 /// All of an environment from its channels: solved, or as the lock beside it has it.

@@ -153,9 +153,17 @@ pub(crate) fn build_requirements(project: &Path, folder: &str) -> (Vec<String>, 
         "versioneer",
         "flit_scm",
         "versioningit",
+        "setuptools-git-versioning",
+        "setuptools_git_versioning",
+        "poetry-dynamic-versioning",
+        "uv-dynamic-versioning",
+        "pbr",
     ];
-    let by_repository = of_repository
-        .iter()
-        .any(|name| needs.iter().any(|need| need.contains(name)) || scripts.contains(name));
+    let pdm = table.get("tool").and_then(|tool| tool.get("pdm"));
+    let source = pdm.and_then(|pdm| pdm.get("version")?.get("source")?.as_str());
+    let by_repository = source == Some("scm")
+        || of_repository
+            .iter()
+            .any(|name| needs.iter().any(|need| need.contains(name)) || scripts.contains(name));
     (needs, by_repository)
 }

@@ -322,7 +322,7 @@ fn an_environment_of_conda() {
     let conda = of_channels(None).unwrap().conda.unwrap();
     assert_eq!(
         conda.why,
-        "nothing else has star-fusion (environment.yml:2)"
+        "nothing else is known to have star-fusion (environment.yml:2)"
     );
     assert_eq!(conda.specs.len(), 2);
     assert_eq!(conda.channels[0], "https://repo.anaconda.com/pkgs/main");
