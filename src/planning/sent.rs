@@ -6,6 +6,7 @@ use std::path::Path;
 use mlbuild_buildkit::fsutil::dockerignore;
 use mlbuild_buildkit::fsutil::survey::{Surveyed, survey};
 use mlbuild_buildkit::fsutil::walk;
+use mlbuild_templates::own::taken_from_context;
 use serde::Serialize;
 
 use super::PlanningError;
@@ -108,10 +109,37 @@ pub fn tell(
     is_composed: bool,
     reporter: &dyn Reporter,
 ) -> Result<(), PlanningError> {
+    if !is_composed {
+        absent(plan).iter().for_each(|line| reporter.warning(line));
+    }
     match Sent::look(&plan.context, &plan.dockerfile, false)? {
         Some(sent) => sent.tell(is_composed, reporter),
         None => Ok(()),
     }
+}
+
+/// What a plan's Dockerfile copies from its context, and isn't there: each with its line, as a sentence. Empty
+/// where the context is no folder of this machine.
+pub fn absent(plan: &BuildPlan) -> Vec<String> {
+    let Context::Folder { path } = &plan.context else {
+        return Vec::new();
+    };
+    absent_in(path, &plan.dockerfile, plan.target.as_deref())
+}
+
+fn absent_in(root: &Path, dockerfile: &PlannedDockerfile, target: Option<&str>) -> Vec<String> {
+    let taken = taken_from_context(&dockerfile.text, target).into_iter();
+    let missing = taken.filter(|one| std::fs::symlink_metadata(root.join(&one.path)).is_err());
+    let missing = missing.map(|one| {
+        format!(
+            "{}:{}: it takes {} from the context, {}, which has no such file; correct the path, or build with the folder that has it as the context",
+            dockerfile.name,
+            one.line,
+            one.path,
+            root.display()
+        )
+    });
+    missing.collect()
 }
 
 /// The name of an ignore file, from the context's root where it lies there.

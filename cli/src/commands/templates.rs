@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand, ValueHint};
 use mlbuild_manifests::inside;
 use mlbuild_templates::builtin::{self, Template};
-use mlbuild_templates::own::lint_template;
+use mlbuild_templates::own::{Finding, lint_template, taken_from_context};
 use serde_json::json;
 
 use crate::error::{CommandError, CommandResult};
@@ -124,6 +124,38 @@ fn export(template: &Template, file: &Path, force: bool) -> CommandResult {
     output::answer(&file.display().to_string())
 }
 
+/// What a Dockerfile copies and that lies in none of the folders that may be its context: its own, and those
+/// above it up to where one stands.
+fn absent(file: &Path, text: &str) -> Vec<Finding> {
+    let Ok(file) = std::path::absolute(file) else {
+        return Vec::new();
+    };
+    let here = std::env::current_dir().unwrap_or_default();
+    let above = file.ancestors().skip(1);
+    let contexts: Vec<&Path> = above
+        .take_while(|folder| folder.starts_with(&here))
+        .collect();
+    let beside = file.parent().filter(|_| contexts.is_empty());
+    let contexts: Vec<&Path> = contexts.into_iter().chain(beside).collect();
+    let is_there = |path: &str| {
+        let mut places = contexts.iter().map(|context| context.join(path));
+        places.any(|place| place.symlink_metadata().is_ok())
+    };
+    let missing = taken_from_context(text, None).into_iter();
+    let missing = missing.filter(|one| !is_there(&one.path));
+    missing
+        .map(|one| Finding {
+            line: one.line,
+            rule: "copy-missing",
+            message: format!(
+                "it takes {} from the context, and no such file is here",
+                one.path
+            ),
+            hint: "correct the path, or make the file before the build".to_owned(),
+        })
+        .collect()
+}
+
 fn lint(file: &std::path::Path, format: Format) -> CommandResult {
     let name = file.display();
     let text = std::fs::read_to_string(file)
@@ -133,8 +165,10 @@ fn lint(file: &std::path::Path, format: Format) -> CommandResult {
             .hint("BuildKit builds nothing from such a file")
     };
     mlbuild::pin::check(&text).map_err(refused)?;
-    let findings =
+    let mut findings =
         lint_template(&text).map_err(|error| CommandError::user(format!("{name}: {error}")))?;
+    findings.extend(absent(file, &text));
+    findings.sort_by_key(|finding| finding.line);
     match format {
         Format::Json => {
             output::answer(&serde_json::to_string_pretty(&findings).expect("plain JSON"))?

@@ -31,6 +31,8 @@ pub fn lint_template(text: &str) -> Result<Vec<Finding>, TemplateError> {
         text,
         findings: Vec::new(),
         code_copied: None,
+        has_lists: false,
+        with_lists: Vec::new(),
         stages: Vec::new(),
         template: &template,
     };
@@ -47,6 +49,10 @@ struct Linter<'a> {
     findings: Vec<Finding>,
     /// The line of the COPY that brought the whole context into the stage.
     code_copied: Option<usize>,
+    /// Whether an earlier RUN of the stage left package lists of apt's.
+    has_lists: bool,
+    /// The stages so far whose images have such lists.
+    with_lists: Vec<String>,
     /// Names of the stages so far, in lower case.
     stages: Vec<String>,
     template: &'a OwnTemplate,
@@ -55,8 +61,35 @@ struct Linter<'a> {
 /// Whether an image of this name is another one every few weeks.
 fn floats(image: &str) -> bool {
     let name = image.rsplit('/').next().unwrap_or(image);
-    !name.contains([':', '@', '$']) || name.ends_with(":latest")
+    let is_pinned = name.contains('@');
+    match name.split_once(':') {
+        _ if is_pinned => false,
+        None => !name.contains('$'),
+        Some((_, tag)) => FLOATING.contains(&tag.split('-').next().unwrap_or(tag)),
+    }
 }
+
+/// Tags that name another image from time to time, alone or before a variant (`latest-gpu`).
+const FLOATING: [&str; 13] = [
+    "latest", "rolling", "nightly", "edge", "stable", "testing", "unstable", "sid", "main",
+    "master", "mainline", "current", "lts",
+];
+
+/// Variables that images set themselves: a part of the image's name, and the variable.
+const SET_BY_BASES: [(&str, &str); 9] = [
+    ("nvidia/cuda", "CUDA_VERSION"),
+    ("nvcr.io/nvidia/", "CUDA_VERSION"),
+    ("nvcr.io/nvidia/pytorch", "PYTORCH_VERSION"),
+    ("nvcr.io/nvidia/tensorflow", "TENSORFLOW_VERSION"),
+    ("pytorch/pytorch", "PYTORCH_VERSION"),
+    ("python", "PYTHON_VERSION"),
+    ("node", "NODE_VERSION"),
+    ("golang", "GOLANG_VERSION"),
+    ("ruby", "RUBY_VERSION"),
+];
+
+/// Ids of users from which on a lastlog is large: `useradd` writes 292 bytes for each id below.
+const LARGE_ID: u32 = 100_000;
 
 impl Linter<'_> {
     fn find(&mut self, offset: usize, rule: &'static str, message: impl Into<String>, hint: &str) {
@@ -75,6 +108,8 @@ impl Linter<'_> {
                 let written = from.image.value.as_ref();
                 let image = self.filled(written);
                 let is_stage = self.stages.contains(&image.to_lowercase());
+                self.end_stage();
+                self.has_lists = is_stage && self.with_lists.contains(&image.to_lowercase());
                 if floats(&image) && image != "scratch" && !is_stage {
                     self.find(
                         from.image.span.start,
@@ -186,7 +221,12 @@ impl Linter<'_> {
                 .as_ref()
                 .is_some_and(|value| value.value.contains("type=cache"))
         });
-        if installs_apt && !script.contains("update") {
+        let has_lists = self.has_lists;
+        // add-apt-repository updates the lists by itself.
+        let updates = script.contains("update") || script.contains("add-apt-repository");
+        let removes = script.contains("/var/lib/apt/lists");
+        self.has_lists = (self.has_lists || updates) && !removes;
+        if installs_apt && !updates && !has_lists {
             self.find(
                 at,
                 "apt-without-update",
@@ -214,7 +254,7 @@ impl Linter<'_> {
                 "add -y",
             );
         }
-        if script.contains("useradd") && script.split_whitespace().all(|word| !is_no_log(word)) {
+        if has_large_id(script) {
             self.find(
                 at,
                 "useradd-lastlog",
@@ -230,6 +270,46 @@ impl Linter<'_> {
                 "join the lines with && \\",
             );
         }
+    }
+
+    /// Takes in what the stage that ends here has.
+    fn end_stage(&mut self) {
+        if let Some(name) = self
+            .stages
+            .last()
+            .filter(|name| self.has_lists && !name.is_empty())
+        {
+            self.with_lists.push(name.clone());
+        }
+    }
+
+    /// Whether something sets a variable before a line: an ENV since the last FROM, or the image that it names.
+    fn is_set(&self, name: &str, line: usize, instructions: &[Instruction]) -> bool {
+        let mut is_set = false;
+        for instruction in instructions {
+            match instruction {
+                Instruction::From(from) if line_of(self.text, from.from.span.start) < line => {
+                    let image = from.image.value.to_lowercase();
+                    is_set = SET_BY_BASES.iter().any(|(part, variable)| {
+                        let is_it = match part.contains('/') {
+                            true => image.contains(part),
+                            false => {
+                                let last = image.rsplit('/').next().unwrap_or(&image);
+                                last.split([':', '@']).next() == Some(part)
+                            }
+                        };
+                        is_it && *variable == name
+                    });
+                }
+                Instruction::Env(env) if line_of(self.text, env.env.span.start) < line => {
+                    let words = env.arguments.value.split_whitespace();
+                    let mut names = words.filter_map(|word| word.split('=').next());
+                    is_set |= names.any(|set| set == name);
+                }
+                _ => {}
+            }
+        }
+        is_set
     }
 
     /// ARGs that stand before FROM aren't seen after it, unless they are declared again.
@@ -252,7 +332,9 @@ impl Linter<'_> {
             let not_from = |line: &str| !line.trim_start().to_uppercase().starts_with("FROM ");
             let mut uses =
                 lines.filter(|(_, line)| not_from(line) && used.iter().any(|u| mentions(line, u)));
-            if let (Some((number, _)), false) = (uses.next(), again) {
+            if let (Some((number, _)), false) = (uses.next(), again)
+                && !self.is_set(&arg.name, number + 1, instructions)
+            {
                 self.findings.push(Finding {
                     line: number + 1,
                     rule: "arg-out-of-scope",
@@ -272,6 +354,32 @@ fn mentions(line: &str, used: &str) -> bool {
     line.match_indices(used).any(|(at, _)| {
         let next = line[at + used.len()..].chars().next();
         !next.is_some_and(|c| c.is_ascii_alphanumeric() || c == '_')
+    })
+}
+
+/// Whether a script makes a user whose id is large, or may be, without leaving the lastlog alone.
+fn has_large_id(script: &str) -> bool {
+    script.split(['&', ';', '|', '\n']).any(|command| {
+        let mut words = command
+            .split_whitespace()
+            .skip_while(|word| !word.ends_with("useradd"));
+        let mut is_large = false;
+        while let Some(word) = words.next() {
+            if is_no_log(word) {
+                return false;
+            }
+            let id = match word.split_once('=') {
+                Some(("--uid", id)) => Some(id),
+                _ if word == "-u" || word == "--uid" => words.next(),
+                _ => word.strip_prefix("-u").filter(|id| !id.is_empty()),
+            };
+            let id = id.map(|id| id.trim_matches(['"', '\'']));
+            is_large |= id.is_some_and(|id| {
+                id.parse()
+                    .map_or(id.contains('$'), |id: u32| id >= LARGE_ID)
+            });
+        }
+        is_large
     })
 }
 
@@ -312,7 +420,7 @@ mod tests {
             ]
         );
         assert_eq!(
-            rules("FROM a:1\nRUN useradd -m -u 1 x\n"),
+            rules("FROM a:1\nRUN useradd -m -u 1500001 x\n"),
             [(2, "useradd-lastlog")]
         );
         assert_eq!(
@@ -332,13 +440,93 @@ mod tests {
     #[test]
     fn the_seeds_dockerfile_has_only_what_it_has() {
         let text = "FROM nvcr.io/nvidia/tensorflow:21.02-tf2-py3\nCOPY requirements.txt .\nARG USERNAME=vorph\nRUN groupadd -g 1 -o $USERNAME\nRUN useradd -m -u 1 -g 1 -o -s /bin/bash $USERNAME\nUSER $USERNAME\nRUN /bin/bash -c \"pip install -r requirements.txt\"\nEXPOSE 5000\n";
-        assert_eq!(rules(text), [(5, "useradd-lastlog")]);
+        assert_eq!(rules(text), []);
     }
 
     #[test]
     fn usual_files_of_several_stages_raise_no_false_alarm() {
         let text = "ARG BASE=debian\nFROM a:1 AS build\nFROM build\nENV MAX_TOKENS=1 TOKENIZERS_PARALLELISM=false\nCOPY --from=build /x /x\nCOPY --from=0 /x /x\nCOPY --from=r.io/uv:latest /uv /uv\nFROM $BASE\n";
         assert_eq!(rules(text), [(7, "floating-base"), (8, "floating-base")]);
+    }
+
+    #[test]
+    fn what_bases_and_earlier_steps_bring_is_no_fault() {
+        for (text, found) in [
+            (
+                "ARG CUDA_VERSION=12.1.1\nFROM nvidia/cuda:${CUDA_VERSION}-base\nRUN echo $CUDA_VERSION\n",
+                &[][..],
+            ),
+            (
+                "ARG PYTHON_VERSION=3.11\nFROM docker.io/library/python:${PYTHON_VERSION}\nRUN echo $PYTHON_VERSION\n",
+                &[],
+            ),
+            (
+                "ARG PYTORCH_VERSION=2.1.0\nFROM pytorch/pytorch:${PYTORCH_VERSION}-devel\nRUN echo $PYTORCH_VERSION\n",
+                &[],
+            ),
+            ("ARG V=1\nFROM a:$V\nENV V=2 W=3\nRUN echo $V\n", &[]),
+            // Another image sets no such variable, and an ENV of an earlier stage is none of this one's.
+            (
+                "ARG PYTHON_VERSION=3\nFROM my-python:$PYTHON_VERSION\nRUN echo $PYTHON_VERSION\n",
+                &[(3, "arg-out-of-scope")],
+            ),
+            (
+                "ARG V=1\nFROM a:$V AS x\nENV V=2\nFROM b:$V\nRUN echo $V\n",
+                &[(5, "arg-out-of-scope")],
+            ),
+            (
+                "FROM a:1\nRUN apt update\nRUN apt install -y git && rm -rf /var/lib/apt/lists/*\n",
+                &[],
+            ),
+            (
+                "FROM a:1\nRUN apt-get update && rm -rf /var/lib/apt/lists/*\nRUN apt-get install -y git && rm -rf /var/lib/apt/lists/*\n",
+                &[(3, "apt-without-update")],
+            ),
+            (
+                "FROM a:1 AS x\nRUN apt-get update\nFROM x\nRUN apt-get install -y git && rm -rf /var/lib/apt/lists/*\n",
+                &[],
+            ),
+            (
+                "FROM a:1 AS x\nRUN apt-get update\nFROM b:1\nRUN apt-get install -y git && rm -rf /var/lib/apt/lists/*\n",
+                &[(4, "apt-without-update")],
+            ),
+            (
+                "FROM a:1\nRUN add-apt-repository ppa:x/y && apt-get install -y git && rm -rf /var/lib/apt/lists/*\n",
+                &[],
+            ),
+            ("FROM a:1\nRUN useradd -m app\n", &[]),
+            ("FROM a:1\nRUN useradd app -m -u 1000 -d /home/app\n", &[]),
+            (
+                "FROM a:1\nRUN groupadd -g 9999999 g && useradd -u 1000 -g 9999999 a\n",
+                &[],
+            ),
+            (
+                "FROM a:1\nRUN useradd -u 5000000 a\n",
+                &[(2, "useradd-lastlog")],
+            ),
+            (
+                "FROM a:1\nARG U\nRUN useradd --uid=$U a\n",
+                &[(3, "useradd-lastlog")],
+            ),
+            ("FROM a:1\nARG U\nRUN useradd -l -u $U a\n", &[]),
+        ] {
+            assert_eq!(rules(text), found, "{text}");
+        }
+        for (image, is_floating) in [
+            ("ubuntu:rolling", true),
+            ("pytorch/pytorch:nightly", true),
+            ("debian:stable-slim", true),
+            ("docker.io/library/alpine:edge", true),
+            ("tensorflow/tensorflow:latest-gpu", true),
+            ("node:lts", true),
+            ("debian:bookworm-slim", false),
+            ("r.io:5000/x/stable:1.2", false),
+            ("a:latest@sha256:0000", false),
+            ("pytorch/pytorch:1.6.0-cuda10.1-cudnn7-devel", false),
+            ("x:stabledata", false),
+        ] {
+            assert_eq!(floats(image), is_floating, "{image}");
+        }
     }
 
     #[test]

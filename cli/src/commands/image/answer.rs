@@ -71,6 +71,11 @@ pub(super) fn dry_run(outcome: &DryRun, format: Format) -> CommandResult {
 /// Prints one document of the plan.
 pub(super) fn print(what: Print, planned: &Planned, format: Format) -> CommandResult {
     let plan = &planned.plan;
+    if matches!(what, Print::Context | Print::Plan) {
+        sent::absent(plan)
+            .iter()
+            .for_each(|line| output::warning(line));
+    }
     match what {
         Print::Context => match sent::look(plan)? {
             Some(survey) if format == Format::Json => output::answer(&pretty(&survey)),
