@@ -156,6 +156,7 @@ pub(super) fn gather(
         ));
     }
     check_opencv(spec, &inputs, warnings)?;
+    super::programs::add(&mut inputs);
     Ok(inputs)
 }
 
@@ -442,7 +443,9 @@ impl Reader<'_> {
         let text = manifests::text_of(self.project, &file)?;
         let table = text.parse().unwrap_or_default();
         self.inputs.open_builds = manifests::open_builds(&table);
-        for member in lock.members(folder) {
+        let members = lock.members(folder);
+        lock.check_fetched(self.project, &members)?;
+        for member in members {
             let file = join(&member.folder, "pyproject.toml");
             if self.project.join(&file).is_file() {
                 self.inputs.files.insert(file);

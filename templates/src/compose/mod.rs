@@ -19,6 +19,7 @@ mod libraries;
 mod local;
 mod locked;
 mod origins;
+mod programs;
 mod python;
 mod request;
 mod serving;
