@@ -57,6 +57,15 @@ impl From<&str> for Origin {
     }
 }
 
+/// Files that list packages of the distribution, as projects are looked at for them.
+const APT_LISTS: [&str; 5] = [
+    "apt.txt",
+    "binder/apt.txt",
+    ".binder/apt.txt",
+    "packages.txt",
+    "Aptfile",
+];
+
 /// What a caller knows of an image that isn't built yet.
 pub struct Explained<'a> {
     /// What was asked for.
@@ -325,8 +334,9 @@ impl List<'_> {
             } else if let Some(line) = self.config.line_of(&["image", "apt"], Some(&name)) {
                 line.into()
             } else {
-                let line = self.line_with("apt.txt", &name);
-                line.unwrap_or_else(|| "apt.txt".into()).into()
+                let mut files = APT_LISTS.iter();
+                let line = files.find_map(|file| self.line_with(file, &name));
+                line.unwrap_or_else(|| APT_LISTS[0].into()).into()
             };
             self.add("system library", name, from);
         }

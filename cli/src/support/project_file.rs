@@ -21,11 +21,29 @@ pub fn next(step: &NextStep) -> String {
     match step {
         NextStep::Do(_) => step.to_string(),
         NextStep::UseFile(file) => format!("to use it: -r {}", word(file)),
-        NextStep::UseOneLike(file) => format!("to use one: -r {file}"),
+        NextStep::UseFiles(files) => {
+            let options: Vec<String> = files
+                .iter()
+                .map(|file| format!("-r {}", word(file)))
+                .collect();
+            format!("to use it: {}", options.join(" "))
+        }
+        NextStep::UseOne(file) => format!("to use one: -r {}", word(file)),
         NextStep::BuildFile(file) => {
             format!("to build it as it is: mlbuild image -f {}", word(file))
         }
-        NextStep::BuildOneLike(file) => format!("to build one as it is: mlbuild image -f {file}"),
+        NextStep::BuildOne(file) => {
+            format!("to build one as it is: mlbuild image -f {}", word(file))
+        }
+        NextStep::BuildIn { context, file } => format!(
+            "to build it as it is: mlbuild image {} -f {}",
+            word(context),
+            word(file)
+        ),
+        NextStep::Each(steps) => {
+            let steps: Vec<String> = steps.iter().map(next).collect();
+            steps.join("; ")
+        }
         NextStep::SetPython(version) => format!("choose one: --python {version}"),
     }
 }

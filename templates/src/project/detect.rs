@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::aside::{self, DockerfileName};
 use super::lists::{Lists, fitting};
-use super::manifests::{self, Choice, Conda, Kind, Manifest, Unused};
+use super::manifests::{self, Choice, Conda, Kind, Manifest, Unused, UnusedKind};
 use super::{
     ImagePython, LocalProject, ProjectError, ProjectLock, Wanted, one_line, read_lines,
     read_requirements,
@@ -292,6 +292,10 @@ impl Look<'_> {
 
     fn lock(&mut self, file: &str, image: &ImagePython) {
         let lock = ProjectLock::read(self.folder, file);
+        let lock = lock.and_then(|lock| {
+            lock.check_fetched(self.folder, &lock.members("."))?;
+            Ok(lock)
+        });
         self.take(lock.map(|lock| lock.wanted(image)));
     }
 
@@ -414,19 +418,51 @@ impl Look<'_> {
             "cog.yaml",
             "pixi.toml",
         ] {
-            if self.has(file) && self.says_packages(file) {
-                let name = match file {
-                    "poetry.lock" | "pdm.lock" => "pyproject.toml",
-                    "Pipfile.lock" => "Pipfile",
-                    name => name,
-                };
-                self.unused(
-                    file,
-                    &format!("{chosen} says which packages there are"),
-                    to_use(name),
-                );
+            if !self.has(file) || !self.says_packages(file) || self.found.contains(file) {
+                continue;
+            }
+            let name = match file {
+                "poetry.lock" | "pdm.lock" => "pyproject.toml",
+                "Pipfile.lock" => "Pipfile",
+                name => name,
+            };
+            match name {
+                "pyproject.toml" | "setup.py" | "setup.cfg" => self.project_beside(file, &chosen),
+                name => {
+                    let why = format!("{chosen} says which packages there are");
+                    self.unused(file, &why, to_use(name));
+                }
             }
         }
+    }
+
+    /// What is said of the project itself where another file says which packages there are.
+    fn project_beside(&mut self, file: &str, chosen: &str) {
+        let is_installed =
+            self.has("setup.py") || self.text("pyproject.toml").contains("[build-system]");
+        let names_nothing = !file.ends_with(".lock") && self.names_nothing(file);
+        if names_nothing && !is_installed {
+            return; // nothing of it would be installed
+        }
+        let project = match file {
+            "poetry.lock" | "pdm.lock" => "pyproject.toml",
+            file => file,
+        };
+        let used = self.facts.requirements.iter();
+        let mut files: Vec<String> = used.map(|file| file.as_str().to_owned()).collect();
+        files.push(project.to_owned());
+        let why = if !self.facts.alternatives.is_empty() {
+            OF_SEVERAL.to_owned()
+        } else if chosen == "nothing" {
+            "it names no package, and isn't installed itself".to_owned()
+        } else if is_installed {
+            format!(
+                "{chosen} says which packages there are, and the project itself isn't installed"
+            )
+        } else {
+            format!("{chosen} says which packages there are")
+        };
+        self.unused(file, &why, NextStep::UseFiles(files));
     }
 
     /// The files that a project which is installed itself is built with.
@@ -493,7 +529,7 @@ impl Look<'_> {
     /// Files of conda, the one that counts most first: where its channels are asked for, others say nothing.
     fn of_conda(&self, names: &[&str]) -> Option<Source> {
         let mut names = names.iter().filter(|name| self.has(name));
-        names.find_map(|name| Some(Source::Manifest((*name).to_owned(), Kind::of(name)?)))
+        names.find_map(|name| Some(Source::Manifest((*name).to_owned(), Kind::by_name(name)?)))
     }
 
     /// The one that decides, of those that are there.
@@ -507,7 +543,7 @@ impl Look<'_> {
             }
         }
         let manifest = |name: &str| {
-            let kind = Kind::of(name)?;
+            let kind = Kind::by_name(name)?;
             self.has(name)
                 .then(|| Source::Manifest(name.to_owned(), kind))
         };
@@ -549,26 +585,64 @@ impl Look<'_> {
         if found.is_some() {
             return found;
         }
-        if pyproject && self.names_packages() {
-            return Some(Source::Pyproject);
+        let project = if pyproject && self.names_packages() {
+            Some(Source::Pyproject)
+        } else {
+            let mut names = ["setup.py", "setup.cfg"].iter();
+            names.find_map(|name| manifest(name))
+        };
+        if project.is_some() && !self.is_empty() {
+            return project;
         }
-        ["setup.py", "setup.cfg"]
+        let found = self.environments();
+        let found = found.or_else(|| self.of_conda(&LOCKS));
+        let found = found.or_else(|| self.of_binder());
+        found.or_else(|| project.filter(|_| !self.has_one_dockerfile()))
+    }
+
+    /// Whether no file of the project itself names a package, nor an extra or group to choose.
+    fn is_empty(&self) -> bool {
+        ["pyproject.toml", "setup.py", "setup.cfg"]
             .iter()
-            .find_map(|name| manifest(name))
-            .or_else(|| self.environments())
-            .or_else(|| self.of_conda(&LOCKS))
-            .or_else(|| self.of_binder())
+            .filter(|file| self.has(file))
+            .all(|file| self.names_nothing(file))
+    }
+
+    /// Whether a file of the project names no package. One that can't be read may name some.
+    fn names_nothing(&self, file: &str) -> bool {
+        if file == "pyproject.toml" && !self.names_packages() {
+            return true;
+        }
+        let Some(kind) = Kind::by_name(file) else {
+            return false;
+        };
+        manifests::read(self.folder, file, kind, self.choice).is_ok_and(|manifest| {
+            manifest.requirements.is_empty()
+                && manifest.files.is_empty()
+                && manifest.apt.is_empty()
+                && manifest.unused.is_empty()
+                && manifest.conda.is_none()
+        })
+    }
+
+    /// Whether the folder has one Dockerfile, and that is called as builders look for it.
+    fn has_one_dockerfile(&self) -> bool {
+        let mut found = self
+            .names
+            .iter()
+            .filter(|name| !name.contains('/') && aside::dockerfile(name).is_some());
+        match (found.next(), found.next()) {
+            (Some(only), None) => is_plain(only),
+            _ => false,
+        }
     }
 
     /// Environments of conda under other names: `conda.yaml`, `environment_gpu.yml`.
     fn environments(&self) -> Option<Source> {
         let is_one = |name: &&String| {
             !name.contains('/')
-                && Kind::of(name) == Some(Kind::Conda)
-                && self
-                    .text(name)
-                    .lines()
-                    .any(|line| line.starts_with("dependencies:"))
+                && Kind::by_name(name) == Some(Kind::Conda)
+                && self.is_environment(name)
         };
         let mut found: Vec<String> = self.names.iter().filter(is_one).cloned().collect();
         match found.len() {
@@ -576,6 +650,12 @@ impl Look<'_> {
             1 => found.pop().map(|name| Source::Manifest(name, Kind::Conda)),
             _ => Some(Source::Several(found)),
         }
+    }
+
+    /// Whether a file has what an environment of conda has.
+    fn is_environment(&self, name: &str) -> bool {
+        let text = self.text(name);
+        text.lines().any(|line| line.starts_with("dependencies:"))
     }
 
     /// The packages of repo2docker's folder.
@@ -597,7 +677,7 @@ impl Look<'_> {
 
     /// Whether an environment of conda names no package but Python.
     fn is_bare(&self, name: &str) -> bool {
-        let read = Kind::of(name).filter(|kind| *kind == Kind::Conda);
+        let read = Kind::by_name(name).filter(|kind| *kind == Kind::Conda);
         let read = read.and_then(|kind| manifests::read(self.folder, name, kind, self.choice).ok());
         read.is_some_and(|m| m.requirements.is_empty() && m.files.is_empty() && m.apt.is_empty())
     }
@@ -683,9 +763,7 @@ impl Look<'_> {
                         }
                     }
                 }
-                for note in found.notes {
-                    self.unused(&note.what, &note.why, note.next);
-                }
+                found.notes.into_iter().for_each(|note| self.part(note));
             }
             Err(error) => {
                 self.facts.problems.push(error.to_string());
@@ -756,8 +834,16 @@ impl Look<'_> {
                     &format!("{}: they are installed with it", part.why),
                 )
             } else {
-                self.unused(&part.what, &part.why, part.next)
+                self.part(part)
             }
+        }
+    }
+
+    /// A part of a file: one that is installed is used, whatever isn't known of it.
+    fn part(&mut self, part: Unused) {
+        match part.kind {
+            UnusedKind::Undecided => self.used(&part.what, &part.why),
+            _ => self.unused(&part.what, &part.why, part.next),
         }
     }
 
@@ -777,7 +863,7 @@ impl Look<'_> {
             let Some(file) = files.find(|file| self.folder.join(file).is_file()) else {
                 continue;
             };
-            let read = Kind::of(&file)
+            let read = Kind::by_name(&file)
                 .and_then(|kind| manifests::read(self.folder, &file, kind, Choice::default()).ok());
             let Some(manifest) = read else {
                 continue;
@@ -858,7 +944,7 @@ impl Look<'_> {
                 self.facts.dockerfiles.push(name.clone());
                 let next = to_build(&name);
                 self.unused(&name, "the image is composed from a template", next);
-            } else if Kind::of(&name) == Some(Kind::Conda) {
+            } else if Kind::by_name(&name) == Some(Kind::Conda) && self.is_environment(&name) {
                 let next = to_use(&name);
                 self.unused(&name, "other files say which packages there are", next);
             } else if name.starts_with("constraints") && name.ends_with(".txt") {
@@ -869,10 +955,22 @@ impl Look<'_> {
                 );
             } else if let Some((why, next)) = aside::of_other_tools(self.folder, &name) {
                 self.unused(&name, &why, next);
+                // What tests alone are run with.
+                if ["tox.ini", "noxfile.py"].contains(&name.as_str()) {
+                    self.aside();
+                }
+            } else if let Some((why, next)) = aside::of_robots(self.folder, &name) {
+                self.unused(&name, &why, next);
+            } else if aside::calls_nvcc(self.folder, &name) {
+                let why = "it compiles with NVIDIA's nvcc, and programs aren't compiled";
+                let next = "compile it under run of [image], on a base that has nvcc";
+                self.unused(&name, why, next);
             } else {
                 self.oddly_named(&name);
             }
         }
+        self.space();
+        self.workflows();
         self.notebooks();
         for path in aside::unfetched(self.folder) {
             let next = format!(
@@ -886,6 +984,40 @@ impl Look<'_> {
             );
         }
         self.below();
+    }
+
+    /// A Space, as its README describes it.
+    fn space(&mut self) {
+        let has = |name: &str| self.wanted.iter().any(|wanted| wanted.name == name);
+        if let Some((why, next)) = aside::of_space(self.folder, &has) {
+            self.unused("README.md", &why, next);
+        }
+    }
+
+    /// Workflows of services that test, in one line.
+    fn workflows(&mut self) {
+        let (files, packages) = aside::workflows(self.folder);
+        let Some((first, others)) = files.split_first() else {
+            return;
+        };
+        let more = match others.len() {
+            0 => String::new(),
+            more => format!(", and {more} more"),
+        };
+        let (shown, rest) = packages.split_at(packages.len().min(5));
+        let rest = if rest.is_empty() { "" } else { " …" };
+        let of_distribution = match shown {
+            [] => String::new(),
+            shown => format!(" ({}{rest} of the distribution)", shown.join(" ")),
+        };
+        let why =
+            format!("its steps install packages{of_distribution}{more}, and no workflow is run");
+        self.unused(
+            first,
+            &why,
+            "give what the image needs of them under apt and packages of [image]",
+        );
+        self.aside();
     }
 
     /// Notebooks that install packages when they run, in one line.
@@ -1086,7 +1218,7 @@ fn packages(count: usize) -> String {
 }
 
 /// `3.11` of `3.11.9`, `cpython-3.11`, `python-3.11.4`, `myenv-3.11`, `3.11.2/envs/x`.
-fn minor_of(line: &str) -> Option<String> {
+pub(super) fn minor_of(line: &str) -> Option<String> {
     line.match_indices("3.").find_map(|(at, _)| {
         let before = line[..at].chars().next_back();
         let digits: String = line[at + 2..]
@@ -1434,7 +1566,7 @@ mod tests {
         assert_eq!(
             shown,
             [
-                "further folders: not used: 5 manifests lie there: apps/web/Dockerfile, apps/web/requirements.txt, docs/requirements.txt and 2 more; to use one: requirements = [\"FOLDER/requirements.txt\"] under [image]"
+                "further folders: not used: 5 manifests lie there: apps/web/Dockerfile, apps/web/requirements.txt, docs/requirements.txt and 2 more; to use one: requirements = [\"apps/web/requirements.txt\"] under [image]; to build one as it is: dockerfile = \"apps/web/Dockerfile\" under [image]; to install it with the code: a line -e ./examples/one in a requirements file"
             ]
         );
         assert!(facts.findings[0].is_aside);
@@ -1556,7 +1688,7 @@ mod tests {
             (
                 "utils/docker/Dockerfile",
                 "FROM x\n",
-                "further folders: not used: 1 manifest lies there: utils/docker/Dockerfile; to build one as it is: dockerfile = \"FOLDER/Dockerfile\" under [image]",
+                "further folders: not used: 1 manifest lies there: utils/docker/Dockerfile; to build one as it is: dockerfile = \"utils/docker/Dockerfile\" under [image]",
             ),
             (
                 "scripts/setup.sh",

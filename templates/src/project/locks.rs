@@ -90,6 +90,35 @@ impl ProjectLock {
     }
 }
 
+impl ProjectLock {
+    /// Refuses members, as [`Self::members`] gives them, that lie in git submodules which aren't fetched.
+    ///
+    /// # Errors
+    /// The first of them, with git's command.
+    pub fn check_fetched(
+        &self,
+        project: &Path,
+        members: &[LocalProject],
+    ) -> Result<(), ProjectError> {
+        for member in members {
+            let is_there = project
+                .join(&member.folder)
+                .join("pyproject.toml")
+                .is_file();
+            let module = super::unfetched_around(project, &member.folder).filter(|_| !is_there);
+            if let Some(module) = module {
+                let (reason, hint) = super::to_fetch(&member.folder, &module);
+                return Err(ProjectError::Unreadable {
+                    path: self.file.clone().into(),
+                    reason: format!("it {reason}"),
+                    hint,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
 /// What markers are judged by.
 pub(super) struct Markers(pep508_rs::MarkerEnvironment);
 

@@ -15,6 +15,7 @@ mod pylock;
 mod requirements;
 mod source_only;
 
+pub(crate) use aside::{to_fetch, unfetched_around};
 pub(crate) use compiles::compiles;
 pub use detect::{BESIDES_PACKAGES, Finding, ProjectFacts, detect, detect_chosen};
 pub use environment::ImagePython;

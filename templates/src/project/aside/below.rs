@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::super::NextStep;
-use super::super::detect::{to_build, to_use};
-use super::super::manifests::{Kind, name_of, text_of};
-use super::{DockerfileName, dockerfile, names, scripts};
+use super::super::detect::{minor_of, to_use};
+use super::super::manifests::{Kind, apt_list, folder_of, name_of, text_of};
+use super::{DockerfileName, dockerfile, names};
 
 /// Folders that hold no part of what the project runs with.
 const ELSEWHERE: [&str; 14] = [
@@ -42,6 +42,12 @@ const OF_ENVIRONMENTS: [&str; 9] = [
 /// Files of a folder below the root that are named at most, of all folders together.
 const MOST: usize = 20;
 
+/// Folders below the root, one inside the other, down to which manifests are looked for.
+const DEEPEST: usize = 4;
+
+/// Folders that are looked into at most, of all levels.
+const MOST_FOLDERS: usize = 1000;
+
 /// Folders of a folder that are looked into at most: others hold data.
 const LOOKED_INTO: usize = 100;
 
@@ -60,7 +66,12 @@ enum Is {
     Dockerfile(DockerfileName),
     Project,
     DevContainer,
-    Script,
+    /// A Python version for the folder alone.
+    Python(String),
+    /// Packages of the distribution.
+    Apt,
+    /// What other tools read, and scripts.
+    OfOthers,
 }
 
 fn what(folder: &Path, inner: &str, name: &str) -> Option<Is> {
@@ -68,19 +79,38 @@ fn what(folder: &Path, inner: &str, name: &str) -> Option<Is> {
     let last = inner.rsplit('/').next().unwrap_or(inner);
     let is_yaml = lower.ends_with(".yml") || lower.ends_with(".yaml");
     let is_environment = is_yaml
-        && (Kind::of(&lower) == Some(Kind::Conda) || OF_ENVIRONMENTS.contains(&last))
+        && (Kind::by_name(&lower) == Some(Kind::Conda) || OF_ENVIRONMENTS.contains(&last))
         && has_line(folder, inner, name, "dependencies:");
     let is_list = lower.ends_with(".txt")
         && last != "requirements"
-        && (lower.contains("requirements") || OF_ENVIRONMENTS.contains(&last));
+        && (lower.contains("requirement")
+            || ["req.txt", "reqs.txt"].contains(&lower.as_str())
+            || OF_ENVIRONMENTS.contains(&last));
     if name == "devcontainer.json" && last == ".devcontainer" {
         return Some(Is::DevContainer);
     }
     if let Some(kind) = dockerfile(name) {
         return Some(Is::Dockerfile(kind));
     }
-    if is_list || is_environment || Kind::of(&lower) == Some(Kind::Pipfile) {
+    let is_manifest = matches!(
+        Kind::by_name(&lower),
+        Some(Kind::Cog | Kind::Pixi | Kind::CondaLock)
+    );
+    let is_pipfile = name == "Pipfile";
+    if is_list || is_environment || is_manifest || is_pipfile {
         return Some(Is::List);
+    }
+    match name {
+        ".python-version" => {
+            let text = text_of(&folder.join(inner), name).ok()?;
+            return minor_of(&text).map(Is::Python);
+        }
+        "apt.txt" | "packages.txt" | "Aptfile" => {
+            let path = format!("{inner}/{name}");
+            let read = apt_list(folder, &path).ok()?;
+            return (!read.0.is_empty() && read.1.is_empty()).then_some(Is::Apt);
+        }
+        _ => {}
     }
     let is_project = match name {
         "setup.py" => true,
@@ -93,9 +123,25 @@ fn what(folder: &Path, inner: &str, name: &str) -> Option<Is> {
     if is_project {
         return Some(Is::Project);
     }
-    let is_script = lower.ends_with(".sh") || lower.ends_with(".bash");
-    is_script.then_some(Is::Script)
+    let is_of_others = is_script(name)
+        || OF_OTHERS.contains(&name)
+        || super::is_compose(name)
+        || super::is_of_robots(name)
+        || lower.ends_with(".def")
+        || lower.starts_with("singularity");
+    is_of_others.then_some(Is::OfOthers)
 }
+
+/// Whether a file is a script by its name, which says nothing of an environment where it installs nothing.
+fn is_script(name: &str) -> bool {
+    let lower = name.to_lowercase();
+    let ends = [".sh", ".bash", ".slurm", ".sbatch", ".bat", ".ps1"];
+    ends.iter().any(|end| lower.ends_with(end))
+        || lower.contains("install") && lower.ends_with(".py")
+}
+
+/// Files of other tools that describe an environment wherever they lie.
+const OF_OTHERS: [&str; 4] = ["bentofile.yaml", "meta.yaml", "environment.R", "install.R"];
 
 fn has_line(folder: &Path, inner: &str, name: &str, start: &str) -> bool {
     let text = text_of(&folder.join(inner), name).unwrap_or_default();
@@ -123,12 +169,13 @@ impl Below {
             }
             below.look(folder, &inner, is_used);
         }
-        let more = below.found.len().saturating_sub(MOST);
-        if more > 0 {
-            below.found.truncate(MOST);
-            let why = format!("{more} more manifests lie in folders of their own");
-            let next = NextStep::UseOneLike("FOLDER/requirements.txt");
-            below.found.push(("other folders".to_owned(), why, next));
+        if below.found.len() > MOST {
+            let more = below.found.split_off(MOST);
+            let why = format!("{} more manifests lie in folders of their own", more.len());
+            let steps = more.into_iter().map(|(_, _, next)| next);
+            below
+                .found
+                .push(("other folders".to_owned(), why, one_of_each(steps)));
         }
         below
             .projects
@@ -143,45 +190,54 @@ impl Below {
         let mut has_project = false;
         for name in names(&folder.join(inner), false) {
             let path = format!("{inner}/{name}");
-            if is_used(&path) {
+            let Some(kind) = what(folder, inner, &name).filter(|_| !is_used(&path)) else {
+                continue;
+            };
+            // One of setup.py and pyproject.toml is enough.
+            let is_project = matches!(kind, Is::Project);
+            if is_project && has_project {
                 continue;
             }
-            let own = "it lies in a folder of its own".to_owned();
-            match what(folder, inner, &name) {
-                None => {}
-                Some(Is::List) => self.found.push((path.clone(), own, to_use(&path))),
-                Some(Is::Dockerfile(DockerfileName::Whole)) => {
-                    self.found.push((path.clone(), own, to_build(&path)));
-                }
-                Some(Is::Dockerfile(DockerfileName::Unfilled)) => {
-                    let (why, next) = super::unfilled();
-                    self.found.push((path, why, next));
-                }
-                Some(Is::DevContainer) => self.found.push((
-                    path,
-                    "an editor's container is described there".to_owned(),
-                    "put its features and commands under apt and run of [image]".into(),
-                )),
-                // One of setup.py and pyproject.toml is enough.
-                Some(Is::Project) if has_project => {}
-                Some(Is::Project) => {
-                    has_project = true;
-                    self.found.push((
-                        path,
-                        "it is a project of its own, and nothing asks for it".to_owned(),
-                        format!("to install it with the code: a line -e ./{inner} in a requirements file").into(),
-                    ));
-                }
-                Some(Is::Script) => {
-                    if scripts::installs(folder, &path).is_some()
-                        && let Some((why, next)) = super::of_other_tools(folder, &path)
-                    {
-                        self.found.push((path, why, next));
-                    }
-                }
+            has_project |= is_project;
+            if let Some((why, next)) = said_of(folder, &path, kind) {
+                self.found.push((path, why, next));
             }
         }
     }
+}
+
+/// Why a file below the root isn't used, and what to do; `None` for a script that installs nothing.
+fn said_of(folder: &Path, path: &str, kind: Is) -> Option<(String, NextStep)> {
+    let inner = folder_of(path);
+    let own = "it lies in a folder of its own".to_owned();
+    Some(match kind {
+        Is::List => (own, to_use(path)),
+        Is::Dockerfile(DockerfileName::Whole) => (own, super::context::to_build_in(folder, path)),
+        Is::Dockerfile(DockerfileName::Unfilled) => super::unfilled(),
+        Is::DevContainer => (
+            "an editor's container is described there".to_owned(),
+            "put its features and commands under apt and run of [image]".into(),
+        ),
+        Is::Project => (
+            "it is a project of its own, and nothing asks for it".to_owned(),
+            format!("to install it with the code: a line -e ./{inner} in a requirements file")
+                .into(),
+        ),
+        Is::Python(version) => (
+            format!("it names Python {version} for a folder alone"),
+            format!("set python = \"{version}\" under [image]").into(),
+        ),
+        Is::Apt => (
+            "it lies in a folder of its own".to_owned(),
+            "give its packages under apt of [image]".into(),
+        ),
+        Is::OfOthers => super::of_other_tools(folder, path)
+            .or_else(|| super::of_robots(folder, path))
+            .or_else(|| {
+                let (why, next) = super::of_an_environment(folder, path)?;
+                Some((why.to_owned(), next))
+            })?,
+    })
 }
 
 /// Folders with a project of their own, up to two below the root.
@@ -206,61 +262,51 @@ fn deeper(folder: &Path) -> BTreeSet<String> {
     found
 }
 
-/// Manifests two folders below the root, and those of documents, examples and tests: why they aren't
-/// used, in one line, and what to do. Those that `is_used` says are used are left out.
+/// Manifests two to [`DEEPEST`] folders below the root, and those of documents, examples and tests: why they
+/// aren't used, in one line, and what to do. Those that `is_used` says are used are left out.
 pub(in crate::project) fn further_below(
     folder: &Path,
     is_used: &dyn Fn(&str) -> bool,
 ) -> Option<(String, NextStep)> {
-    const BESIDE: [&str; 8] = [
+    const BESIDE: [&str; 9] = [
+        "binder",
         "doc",
         "docs",
         "example",
         "examples",
         "notebooks",
+        "requirements",
         "test",
         "tests",
-        "docker",
     ];
     let is_code = |name: &String| {
         let is_of_others = ELSEWHERE.contains(&name.as_str()) && !BESIDE.contains(&name.as_str());
         !name.starts_with('.') && !is_of_others
     };
-    let inside = |path: &Path| {
-        folders(path)
-            .into_iter()
-            .filter(is_code)
-            .collect::<Vec<_>>()
-    };
-    let mut found = Vec::new();
-    let mut look = |path: String| {
-        if is_used(&path) {
-            return;
-        }
-        for name in names(&folder.join(&path), false) {
-            let whole = format!("{path}/{name}");
-            let is_manifest = matches!(
-                what(folder, &path, &name),
-                Some(Is::List | Is::Dockerfile(_) | Is::Project)
-            );
-            if is_manifest && !is_used(&whole) {
-                found.push(whole);
+    let mut found: Vec<(String, NextStep)> = Vec::new();
+    // Level by level, so that where too many folders are there those near the root are looked into.
+    let mut level: Vec<String> = folders(folder).into_iter().filter(is_code).collect();
+    let mut left = MOST_FOLDERS;
+    for depth in 1..=DEEPEST {
+        let mut next_level = Vec::new();
+        for path in level {
+            if left == 0 {
+                break;
+            }
+            left -= 1;
+            let is_looked_into =
+                depth > 1 || ELSEWHERE.contains(&path.as_str()) && path != "requirements";
+            if is_looked_into && !is_used(&path) {
+                manifests_in(folder, &path, is_used, &mut found);
+            }
+            if depth < DEEPEST {
+                let inner = folders(&folder.join(&path)).into_iter().filter(is_code);
+                next_level.extend(inner.map(|name| format!("{path}/{name}")));
             }
         }
-    };
-    for outer in inside(folder) {
-        if ELSEWHERE.contains(&outer.as_str()) {
-            look(outer.clone());
-        }
-        for inner in inside(&folder.join(&outer)) {
-            look(format!("{outer}/{inner}"));
-        }
+        level = next_level;
     }
-    found.sort();
-    let last = |path: &str| path.rsplit('/').next().map(str::to_owned);
-    let are_dockerfiles = found
-        .iter()
-        .all(|path| last(path).is_some_and(|name| dockerfile(&name).is_some()));
+    found.sort_by(|a, b| a.0.cmp(&b.0));
     let (shown, more) = found.split_at(found.len().min(3));
     let more = match more.len() {
         0 => String::new(),
@@ -271,14 +317,54 @@ pub(in crate::project) fn further_below(
             1 => "1 manifest lies".to_owned(),
             count => format!("{count} manifests lie"),
         };
-        let next = if are_dockerfiles {
-            NextStep::BuildOneLike("FOLDER/Dockerfile")
-        } else {
-            NextStep::UseOneLike("FOLDER/requirements.txt")
-        };
-        (
-            format!("{manifests} there: {}{more}", shown.join(", ")),
-            next,
-        )
+        let shown: Vec<&str> = shown.iter().map(|(path, _)| path.as_str()).collect();
+        let why = format!("{manifests} there: {}{more}", shown.join(", "));
+        (why, one_of_each(found.iter().map(|(_, next)| next.clone())))
     })
+}
+
+/// The manifests of one folder that isn't a project in use, with the next step for each.
+fn manifests_in(
+    folder: &Path,
+    inner: &str,
+    is_used: &dyn Fn(&str) -> bool,
+    found: &mut Vec<(String, NextStep)>,
+) {
+    for name in names(&folder.join(inner), false) {
+        let path = format!("{inner}/{name}");
+        let kind = what(folder, inner, &name);
+        // Scripts are named near the root alone: deep ones are seldom run by hand.
+        let kind = kind.filter(|kind| !matches!(kind, Is::OfOthers if is_script(&name)));
+        if let Some(kind) = kind.filter(|_| !is_used(&path))
+            && let Some((_, next)) = said_of(folder, &path, kind)
+        {
+            found.push((path, next));
+        }
+    }
+}
+
+/// One step for each kind of files among several.
+fn one_of_each(steps: impl Iterator<Item = NextStep>) -> NextStep {
+    let (mut list, mut dockerfile, mut other) = (None, None, None);
+    for step in steps {
+        match step {
+            NextStep::UseFile(file) => {
+                list.get_or_insert(NextStep::UseOne(file));
+            }
+            NextStep::BuildFile(file) => {
+                dockerfile.get_or_insert(NextStep::BuildOne(file));
+            }
+            step @ NextStep::BuildIn { .. } => {
+                dockerfile.get_or_insert(step);
+            }
+            step => {
+                other.get_or_insert(step);
+            }
+        }
+    }
+    let mut steps: Vec<NextStep> = [list, dockerfile, other].into_iter().flatten().collect();
+    match (steps.len(), steps.pop()) {
+        (1, Some(only)) => only,
+        (_, last) => NextStep::Each(steps.into_iter().chain(last).collect()),
+    }
 }

@@ -38,7 +38,7 @@ pub(in crate::project) fn of_an_environment(
         });
     }
     if is_yaml {
-        return of_yaml(&text);
+        return of_yaml(name, &text);
     }
     if text.lines().any(|line| line.trim() == "@EXPLICIT") {
         let next = "take them from conda's channels by a conda-lock.yml or an environment.yml, and conda = true under [image]";
@@ -76,12 +76,12 @@ const CALLED: [&str; 11] = [
     "reqs",
 ];
 
-fn of_yaml(text: &str) -> Option<(&'static str, NextStep)> {
+fn of_yaml(name: &str, text: &str) -> Option<(&'static str, NextStep)> {
     let document: serde_json::Value = serde_saphyr::from_str(text).ok()?;
     let lists = |key: &str| document.get(key).is_some_and(serde_json::Value::is_array);
     if lists("dependencies") && (lists("channels") || document.get("name").is_some()) {
         let why = "it is an environment of conda, and isn't called as one";
-        return Some((why, "call it environment.yml".into()));
+        return Some((why, NextStep::UseFile(name.to_owned())));
     }
     // Truss, and others of its kind.
     if lists("requirements") && document.get("python_version").is_some() {

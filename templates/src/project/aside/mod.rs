@@ -2,14 +2,17 @@
 
 mod below;
 mod content;
+mod context;
 mod scripts;
+mod space;
 
 use super::NextStep;
 use std::path::Path;
 
 pub(super) use below::{Below, further_below};
 pub(super) use content::of_an_environment;
-pub(super) use scripts::notebooks;
+pub(super) use scripts::{calls_nvcc, notebooks, workflows};
+pub(super) use space::of_space;
 
 use super::manifests::text_of;
 use crate::dockerfile::shell_quote;
@@ -22,7 +25,7 @@ const VARIABLES: &str = "set those that are no secret under env of [image], and 
 const BY_CHANNELS: &str = "to install what it pins: conda = true under [image]";
 
 /// Name, why it isn't used, what to do.
-const KNOWN: [(&str, &str, &str); 62] = [
+const KNOWN: [(&str, &str, &str); 65] = [
     (
         "install.R",
         "packages of R aren't installed",
@@ -84,26 +87,6 @@ const KNOWN: [(&str, &str, &str); 62] = [
         OWN_DOCKERFILE,
     ),
     (
-        "docker-compose.yml",
-        "services of Compose aren't started",
-        "give what the container needs under [run] of mlbuild.toml",
-    ),
-    (
-        "docker-compose.yaml",
-        "services of Compose aren't started",
-        "give what the container needs under [run] of mlbuild.toml",
-    ),
-    (
-        "compose.yml",
-        "services of Compose aren't started",
-        "give what the container needs under [run] of mlbuild.toml",
-    ),
-    (
-        "compose.yaml",
-        "services of Compose aren't started",
-        "give what the container needs under [run] of mlbuild.toml",
-    ),
-    (
         ".devcontainer.json",
         "an editor's container is described there",
         "put its features and commands under apt and run of [image]",
@@ -163,6 +146,17 @@ const KNOWN: [(&str, &str, &str); 62] = [
         "Bake's targets aren't built",
         "build one of its Dockerfiles: dockerfile = \"Dockerfile\" under [image]",
     ),
+    ("ansible.yml", "Ansible isn't run", OWN_TABLE),
+    ("playbook.yml", "Ansible isn't run", OWN_TABLE),
+    ("playbook.yaml", "Ansible isn't run", OWN_TABLE),
+    (
+        ".python-versions",
+        "a file of this name is read by no tool that is known here",
+        "call it .python-version",
+    ),
+    ("cloud-init.yaml", "it sets up a machine", OWN_TABLE),
+    ("cloud-init.yml", "it sets up a machine", OWN_TABLE),
+    ("user-data.sh", "it sets up a machine", OWN_TABLE),
     ("sky.yaml", "SkyPilot's setup isn't run", OWN_TABLE),
     ("skypilot.yaml", "SkyPilot's setup isn't run", OWN_TABLE),
     (".dstack.yml", "dstack's commands aren't run", OWN_TABLE),
@@ -265,11 +259,36 @@ pub(super) fn of_other_tools(folder: &Path, path: &str) -> Option<(String, NextS
     if let Some((_, why, next)) = KNOWN.iter().find(|(known, ..)| *known == name) {
         return Some(((*why).to_owned(), (*next).into()));
     }
+    if is_compose(name) {
+        let why = "services of Compose aren't started".to_owned();
+        let next = "give what the container needs under [run] of mlbuild.toml";
+        return Some((why, next.into()));
+    }
+    if name == "meta.yaml" && has_line(folder, path, "requirements:") {
+        let why = "it is a recipe of conda's, and no package is built from it".to_owned();
+        return Some((why, "list what it requires in an environment.yml".into()));
+    }
+    let of_tests = [
+        ("tox.ini", "tox", "deps"),
+        ("noxfile.py", "Nox", "session.install"),
+    ];
+    let of_tests = of_tests.iter().find(|(known, ..)| *known == name);
+    if let Some((_, tool, what)) = of_tests.filter(|(.., what)| {
+        scripts::text_of(&folder.join(path)).is_some_and(|text| text.contains(what))
+    }) {
+        let why =
+            format!("environments of {tool} aren't made, and what {what} names isn't installed");
+        return Some((
+            why,
+            "list what the image needs of it in a requirements file".into(),
+        ));
+    }
     let runner = scripts::installs(folder, path)?;
     let why = "it installs packages when it is run, and scripts aren't run".to_owned();
     let next = match runner {
+        "windows" => "list its packages in a requirements file: Linux doesn't run it".to_owned(),
         // A target has to be chosen.
-        "make" | "just" | "task" => format!(
+        "make" | "just" | "task" | "invoke" => format!(
             "list its packages in a requirements file, or run its target ({runner} TARGET) under run of [image]"
         ),
         runner => {
@@ -282,6 +301,50 @@ pub(super) fn of_other_tools(folder: &Path, path: &str) -> Option<(String, NextS
         }
     };
     Some((why, next.into()))
+}
+
+fn has_line(folder: &Path, path: &str, start: &str) -> bool {
+    let text = scripts::text_of(&folder.join(path)).unwrap_or_default();
+    text.lines().any(|line| line.starts_with(start))
+}
+
+/// Whether a file is one of Compose's: `compose.yaml`, `docker-compose.gpu.yml`.
+fn is_compose(name: &str) -> bool {
+    let is_yaml = name.ends_with(".yml") || name.ends_with(".yaml");
+    is_yaml
+        && ["docker-compose", "compose"].iter().any(|word| {
+            let rest = name.strip_prefix(word);
+            rest.is_some_and(|rest| rest.starts_with(['.', '-', '_']))
+        })
+}
+
+/// Whether a file is by its name one of those by which ROS names packages and repositories.
+fn is_of_robots(name: &str) -> bool {
+    name == "package.xml" || name.ends_with(".repos") || name.ends_with(".rosinstall")
+}
+
+/// What is said of the files of ROS: `package.xml` (REP 149), lists of vcstool and of rosinstall.
+pub(super) fn of_robots(folder: &Path, path: &str) -> Option<(String, NextStep)> {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    if !is_of_robots(name) {
+        return None;
+    }
+    let text = scripts::text_of(&folder.join(path))?;
+    let (holds, why) = if name == "package.xml" {
+        ("<package", "packages of ROS aren't installed")
+    } else if name.ends_with(".repos") {
+        (
+            "repositories:",
+            "the repositories that it lists aren't fetched",
+        )
+    } else {
+        (
+            "local-name:",
+            "the repositories that it lists aren't fetched",
+        )
+    };
+    text.contains(holds)
+        .then(|| (why.to_owned(), OWN_DOCKERFILE.into()))
 }
 
 /// A Dockerfile by its name: one that can be built, or one that another tool fills in.
@@ -346,6 +409,31 @@ pub(super) fn unfetched(folder: &Path) -> Vec<String> {
         .filter(is_empty)
         .take(MOST)
         .collect()
+}
+
+/// The git submodule that a path of the project lies in, where that isn't fetched.
+pub(crate) fn unfetched_around(folder: &Path, path: &str) -> Option<String> {
+    let mut modules = unfetched(folder).into_iter();
+    modules.find(|module| {
+        let rest = path.strip_prefix(module.trim_end_matches('/'));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    })
+}
+
+/// What is wrong with a line that names a path in a submodule which isn't fetched, and what to type.
+pub(crate) fn to_fetch(path: &str, module: &str) -> (String, String) {
+    let itself = if path.trim_end_matches('/') == module.trim_end_matches('/') {
+        "a git submodule".to_owned()
+    } else {
+        format!("in the git submodule {module}")
+    };
+    (
+        format!("names {path}, which is {itself}, and that isn't fetched"),
+        format!(
+            "fetch it: git submodule update --init {}",
+            shell_quote(module)
+        ),
+    )
 }
 
 /// Things of a kind that are named at most.

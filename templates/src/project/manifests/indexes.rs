@@ -12,12 +12,20 @@ pub(super) struct Indexes<'a> {
     /// Name and address, in the manifest's order.
     list: Vec<(&'a str, &'a str)>,
     used: Vec<&'a str>,
+    /// Those that serve only the packages which name them, and that none has named so far.
+    explicit: Vec<&'a str>,
 }
 
 impl<'a> Indexes<'a> {
     /// The `name` and `url` of each table of a list.
     pub fn of(file: &'a str, tables: Option<&'a toml::Value>) -> Self {
         let tables = tables.and_then(toml::Value::as_array).into_iter().flatten();
+        let is_explicit = |table: &&'a toml::Value| {
+            table.get("explicit").and_then(toml::Value::as_bool) == Some(true)
+        };
+        let explicit = tables.clone().filter(is_explicit);
+        let explicit = explicit.filter_map(|table| table.get("name")?.as_str());
+        let explicit = explicit.collect();
         let text = |table: &'a toml::Value, key: &str| table.get(key)?.as_str();
         let list = tables.map(|table| {
             let url = text(table, "url").unwrap_or_default();
@@ -27,6 +35,7 @@ impl<'a> Indexes<'a> {
             file,
             list: list.collect(),
             used: Vec::new(),
+            explicit,
         }
     }
 
@@ -43,6 +52,7 @@ impl<'a> Indexes<'a> {
         let Some((name, url)) = known else {
             return;
         };
+        self.explicit.retain(|explicit| *explicit != name);
         if let Some(build) = torch_build(url).filter(|_| OF_TORCH.contains(&package)) {
             manifest.torch_build.get_or_insert(build);
             self.used.push(name);
@@ -65,7 +75,7 @@ impl<'a> Indexes<'a> {
             url.is_empty() || name.eq_ignore_ascii_case("pypi") || url.contains("pypi.org/")
         };
         for (name, url) in self.list {
-            if usual(name, url) || self.used.contains(&name) {
+            if usual(name, url) || self.used.contains(&name) || self.explicit.contains(&name) {
                 continue;
             }
             manifest.unused.push(Unused {

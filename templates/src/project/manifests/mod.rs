@@ -123,8 +123,15 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The kind of a file by its name; `None` for lists of requirements and everything else.
+    /// The kind of a file that somebody named; `None` for lists of requirements. YAML that no other tool is
+    /// known by is an environment of conda, whatever it is called.
     pub fn of(file: &str) -> Option<Self> {
+        let is_yaml = file.ends_with(".yml") || file.ends_with(".yaml");
+        Self::by_name(file).or(is_yaml.then_some(Self::Conda))
+    }
+
+    /// The kind of a file that nobody named, by its name; `None` for lists of requirements and everything else.
+    pub(super) fn by_name(file: &str) -> Option<Self> {
         let name = file.rsplit('/').next().unwrap_or(file);
         let is_yaml = name.ends_with(".yml") || name.ends_with(".yaml");
         match name {
@@ -246,7 +253,7 @@ fn place(file: &str, text: &str, needle: &str) -> String {
 }
 
 /// The folder of a file, `.` at the root.
-fn folder_of(file: &str) -> &str {
+pub(super) fn folder_of(file: &str) -> &str {
     file.rsplit_once('/').map_or(".", |(folder, _)| folder)
 }
 

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use super::chosen::Chosen;
 use super::indexes::{Indexes, build_of_version};
 use super::pyproject::Around;
-use super::{Asked, Manifest, Unused, UnusedKind, beside, place, text_of, toml_of, version};
+use super::{
+    Asked, Manifest, Unused, UnusedKind, beside, place, text_of, toml_of, unreadable, version,
+};
 use crate::project::ProjectError;
 
 pub(super) fn read(around: &Around, poetry: &toml::Value) -> Result<Manifest, ProjectError> {
@@ -34,7 +36,7 @@ pub(super) fn read(around: &Around, poetry: &toml::Value) -> Result<Manifest, Pr
             });
             continue;
         }
-        dependency(around, name, wish, &of_extras, &mut manifest);
+        dependency(around, name, wish, &of_extras, &mut manifest)?;
     }
     let groups = poetry.get("group").and_then(toml::Value::as_table);
     let mut members: Vec<(&str, Option<&toml::Value>)> = groups
@@ -52,7 +54,7 @@ pub(super) fn read(around: &Around, poetry: &toml::Value) -> Result<Manifest, Pr
     for (_, group) in members.iter().filter(|(name, _)| chosen.has(name)) {
         let members = group.and_then(toml::Value::as_table);
         for (name, wish) in members.into_iter().flatten() {
-            dependency(around, name, wish, &of_extras, &mut manifest);
+            dependency(around, name, wish, &of_extras, &mut manifest)?;
         }
     }
     manifest.unused.extend(chosen.left(&names));
@@ -126,7 +128,7 @@ fn dependency(
     wish: &toml::Value,
     of_extras: &[String],
     manifest: &mut Manifest,
-) {
+) -> Result<(), ProjectError> {
     let origin = place_of(around, name);
     let several = wish.as_array().map(Vec::as_slice);
     for wish in several.unwrap_or(std::slice::from_ref(wish)) {
@@ -141,6 +143,10 @@ fn dependency(
         }
         if let Some(path) = field("path") {
             let folder = super::super::requirements::normalize(&beside(around.file, path));
+            if let Some(module) = crate::project::unfetched_around(around.project, &folder) {
+                let (reason, hint) = crate::project::to_fetch(&folder, &module);
+                return Err(unreadable(&origin, format!("{name} {reason}"), &hint));
+            }
             manifest.local.push(crate::project::LocalProject {
                 folder: if folder.is_empty() {
                     ".".into()
@@ -166,6 +172,7 @@ fn dependency(
             }),
         }
     }
+    Ok(())
 }
 
 /// Where a dependency stands: `NAME = …`, or a table of its own.

@@ -421,9 +421,9 @@ fn uv_takes_packages_from_where_its_sources_say() {
         let found = of_torch(&text, &extras);
         assert_eq!(found.0, lines, "{sources}");
         assert_eq!(found.1.as_deref(), build, "{sources}");
-        // An index that nothing speaks of is named; one that a condition rules out isn't lost.
+        // An explicit index that nothing speaks of, or that a condition rules out, isn't lost.
         let is_named = found.2.iter().any(|what| what.contains("source cpu"));
-        assert_eq!(is_named, !sources.contains("cpu"), "{sources}: {found:?}");
+        assert!(!is_named, "{sources}: {found:?}");
     }
 }
 

@@ -86,7 +86,12 @@ pub(super) fn apply(around: &Around, manifest: &mut Manifest) -> Result<(), Proj
         let line = if is_member {
             let all = || match &workspace {
                 Some((folder, table)) => members_of(around.project, folder, table),
-                None => BTreeMap::new(),
+                // A project alone is the one member of its own workspace.
+                None => members_of(
+                    around.project,
+                    &normalize(folder_of(around.file)),
+                    around.table,
+                ),
             };
             let folder = members.get_or_insert_with(all).get(&plain(wish.name));
             let folder = folder.ok_or_else(|| {
@@ -100,6 +105,9 @@ pub(super) fn apply(around: &Around, manifest: &mut Manifest) -> Result<(), Proj
                     "check members under [tool.uv.workspace]",
                 )
             })?;
+            if *folder == normalize(folder_of(around.file)) && wish.extras.is_empty() {
+                continue; // the project itself, which is installed anyhow
+            }
             Some(format!("-e ./{folder}{}", wish.extras))
         } else {
             source.and_then(|source| wish.from(around, source))

@@ -112,7 +112,15 @@ pub(super) fn from_conda(text: &str) -> Option<String> {
             }
             let version = part.trim_start_matches('=').trim();
             let stem = version.trim_end_matches('*').trim_end_matches('.');
-            format!("=={stem}.*")
+            // A prefix holds numbers alone (PEP 440); behind `b2` or `rc1` conda finds nothing more either.
+            let any = format!("=={stem}.*");
+            let exact = || format!("=={stem}");
+            let is_one = |text: &str| text.parse::<pep440_rs::VersionSpecifiers>().is_ok();
+            if is_one(&any) || !is_one(&exact()) {
+                any
+            } else {
+                exact()
+            }
         })
         .collect();
     Some(parts.join(","))
@@ -161,6 +169,12 @@ mod tests {
             ("==1.2.3", "==1.2.3"),
             (">=1.2,<2", ">=1.2,<2"),
             ("1.2.*", "==1.2.*"),
+            ("=3.1.3b2", "==3.1.3b2"),
+            ("2023.1.0rc1", "==2023.1.0rc1"),
+            ("=1.0.post1", "==1.0.post1"),
+            ("1.5.0dev3", "==1.5.0dev3"),
+            ("2023.1.0rc1.*", "==2023.1.0rc1"),
+            (">=1.0b1,<2", ">=1.0b1,<2"),
             ("", ""),
         ] {
             assert_eq!(from_conda(theirs).as_deref(), Some(ours), "{theirs}");

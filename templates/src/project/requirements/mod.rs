@@ -507,6 +507,10 @@ impl Reader<'_> {
         };
         let has = |name: &str| self.project.join(&folder).join(name).is_file();
         if !has("pyproject.toml") && !has("setup.py") {
+            if let Some(module) = crate::project::unfetched_around(self.project, &folder) {
+                let (reason, hint) = crate::project::to_fetch(&folder, &module);
+                return Err(at.bad(&reason, &hint));
+            }
             return Err(at.bad(
                 &format!("names {folder}, which holds neither a pyproject.toml nor a setup.py"),
                 "name the folder of a Python project, or remove the line",
@@ -665,18 +669,14 @@ impl Reader<'_> {
             return Err(at.outside());
         }
         if !self.project.join(&file).is_file() {
-            let modules = super::manifests::text_of(self.project, ".gitmodules");
-            let is_module = modules.is_ok_and(|text| {
-                text.lines()
-                    .filter_map(|line| line.split_once('='))
-                    .any(|(key, value)| key.trim() == "path" && value.trim() == file)
-            });
-            let hint = if is_module {
-                "it is a git submodule: fetch it with git submodule update --init"
-            } else {
-                "check the path: it is relative to the build context"
-            };
-            return Err(at.bad(&format!("names {file}, which isn't there"), hint));
+            if let Some(module) = crate::project::unfetched_around(self.project, &file) {
+                let (reason, hint) = crate::project::to_fetch(&file, &module);
+                return Err(at.bad(&reason, &hint));
+            }
+            return Err(at.bad(
+                &format!("names {file}, which isn't there"),
+                "check the path: it is relative to the build context",
+            ));
         }
         let name = file.rsplit('/').next().unwrap_or(&file);
         let package = name
