@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use mlbuild_templates::compose::fitting;
 use mlbuild_templates::project::manifests::Choice;
 use mlbuild_templates::project::{
     BESIDES_PACKAGES, Finding, NextStep, ProjectFacts, detect_chosen,
@@ -83,12 +84,41 @@ pub(super) fn resolve(
     let (template, own) = template(name, project, facts.template)?;
     let mut spec = from_config(image, template);
     apply_request(&mut spec, request, image, &facts)?;
+    if let Context::Folder { path } = context {
+        fit(&mut spec, path, (request, image), &facts);
+    }
     Ok(Source::Composed {
         spec: Box::new(spec),
         template: own,
         accelerator_bases: accelerator_bases(request, config)?,
         findings: findings(request, image, facts),
     })
+}
+
+/// Where files or packages are named, template and windows follow from these, and not from what else the
+/// folder holds. What can't be read is said where the image is composed.
+fn fit(
+    spec: &mut ImageSpec,
+    project: &Path,
+    (request, image): (&BuildRequest, &ImageConfig),
+    facts: &ProjectFacts,
+) {
+    let names = !request.requirements.is_empty()
+        || image.requirements.is_some()
+        || !facts.alternatives.is_empty()
+        || !spec.python.packages.is_empty();
+    if !names {
+        return;
+    }
+    let Ok(fits) = fitting(spec, project) else {
+        return;
+    };
+    if request.template.is_none() && image.template.is_none() {
+        spec.template = fits.template;
+    }
+    if !request.gui && image.gui.is_none() {
+        spec.gui = fits.gui;
+    }
 }
 
 /// The Dockerfile that is asked for, or that comes with a context from elsewhere; `None` where one is
@@ -508,11 +538,11 @@ fn requirements(
     facts: &ProjectFacts,
     gpu: Option<Accelerator>,
 ) -> Result<(), SettingsError> {
+    python.version = python.version.take().or_else(|| facts.python.clone());
     let (files, place) = match (request.requirements.is_empty(), &image.requirements) {
         (false, _) => (request.requirements.clone(), Place::Request("requirements")),
         (true, Some(files)) => (files.clone(), Place::File("[image] requirements")),
         (true, None) => {
-            python.version = python.version.take().or_else(|| facts.python.clone());
             match (&facts.project, &facts.pylock) {
                 (Some(project), _) => python.project = Some(project.clone()),
                 (None, Some(pylock)) => python.pylock = Some(pylock.clone()),

@@ -31,20 +31,22 @@ MINORS = range(5, 15)
 PACKAGES = (
     "aiohttp av bokeh cryptography cython dm-tree gensim grpcio h5py jaxlib lightgbm llvmlite lxml matplotlib "
     "mediapipe numba numpy onnx onnxruntime onnxruntime-gpu open3d opencv-contrib-python opencv-python "
-    "opencv-python-headless pandas pillow protobuf psutil pyarrow pydantic-core pyyaml pyzmq ray regex "
-    "safetensors scikit-image scikit-learn scipy sentencepiece shapely spacy statsmodels tensorflow-text "
-    "tensorstore tiktoken tokenizers torchaudio torchdata torchtext torchvision triton xformers xgboost"
+    "opencv-python-headless paddlepaddle-gpu pandas pillow protobuf psutil pyarrow pydantic-core pyyaml pyzmq "
+    "ray regex safetensors scikit-image scikit-learn scipy sentencepiece shapely spacy statsmodels tensorflow "
+    "tensorflow-cpu tensorflow-gpu tensorflow-text tensorstore tiktoken tokenizers torch torchaudio torchdata "
+    "torchtext torchvision triton xformers xgboost"
 ).split()
 # Looked at for `brings.json`.
 BRINGING = (
-    "accelerate audiocraft bertopic bitsandbytes botorch colossalai coqui-tts deepspeed descript-audio-codec "
-    "easyocr "
-    "encodec facenet-pytorch fairscale fairseq fastai flair fvcore gpytorch invisible-watermark k-diffusion "
-    "kornia lightning lpips monai open-clip-torch openai-whisper opacus peft pyannote-audio pyro-ppl "
-    "pytorch-fid pytorch-ignite pytorch-lightning pytorch-metric-learning resize-right "
-    "segmentation-models-pytorch sentence-transformers silero-vad skorch speechbrain stable-baselines3 stanza "
-    "thop timm torch-fidelity torch-geometric torchaudio torchdata torchdiffeq torchmetrics torchsde torchvision trl "
-    "ultralytics vllm x-transformers xformers deepface tensorflow-serving-api tensorflow-text tf-keras tfx"
+    "accelerate audiocraft auto-gptq autoawq bertopic bitsandbytes botorch colossalai compressed-tensors "
+    "coqui-tts deepface deepspeed descript-audio-codec easyocr encodec facenet-pytorch fairscale fairseq "
+    "fastai flair flashinfer-python fvcore gpytorch invisible-watermark k-diffusion k2 kornia liger-kernel "
+    "lightning lightning-fabric lmdeploy lpips monai nerfstudio opacus open-clip-torch openai-whisper peft "
+    "pyannote-audio pyro-ppl pytorch-fid pytorch-ignite pytorch-lightning pytorch-metric-learning "
+    "resize-right segmentation-models-pytorch sentence-transformers sglang silero-vad skorch speechbrain "
+    "stable-baselines3 stanza tensordict tensorflow-serving-api tensorflow-text tf-keras tfx thop timm "
+    "torch-fidelity torch-geometric torchaudio torchdata torchdiffeq torchmetrics torchrl torchsde "
+    "torchvision trl ultralytics unsloth vllm whisperx x-transformers xformers"
 ).split()
 FRAMEWORKS = ("torch", "tensorflow")
 

@@ -7,8 +7,11 @@ use super::apt_names;
 use super::compiled::{self, Compiled};
 use super::conda;
 use super::frameworks::{self, Framework, Row};
+use super::gpus;
 use super::inputs::{self, Inputs};
-use super::stand::{Stand, misfits};
+use super::nvcc;
+use super::stand::{self, Stand, allows, misfits};
+use super::unlisted;
 use super::{ComposeContext, ComposeError, SecretUse, Warning};
 use crate::spec::{Accelerator, ImageSpec, Installer, PythonEnvironment, TemplateName};
 use crate::tables::bases;
@@ -60,6 +63,19 @@ pub(super) fn decide(
     frameworks.retain(|framework| !carried(framework));
 
     let installer = installer(spec, &stand, inputs)?;
+    let (mut notes, mut of_builds) = (Vec::new(), Vec::new());
+    let compiled = compiled::find(
+        spec,
+        context,
+        inputs,
+        accelerator,
+        &mut notes,
+        &mut of_builds,
+    );
+    if compiled.nvcc && accelerator == Accelerator::Cuda {
+        let around = (spec, context, inputs);
+        notes.extend(nvcc::fit(around, &stand, installer, &mut frameworks)?);
+    }
     let torch_backend = torch_backend(spec, context, inputs, accelerator, installer, &frameworks)?;
     if let (Some(build), None, false) = (&inputs.torch_build, &torch_backend, inputs.locked) {
         warnings.push(Warning {
@@ -67,9 +83,12 @@ pub(super) fn decide(
             hint: Some("use installer = \"uv\", or name PyTorch's index in a requirements file".into()),
         });
     }
-    warnings.extend(for_gpus(inputs, accelerator));
+    warnings.extend(gpus::warning(inputs, accelerator));
+    warnings.extend(cpus_overruled(inputs, accelerator));
+    warnings.extend(stand::unknown_image(&stand));
     if let Some(python) = stand.python.as_deref().filter(|_| !inputs.locked) {
         warnings.extend(without_wheels(inputs, python, stand.whose.as_deref()));
+        warnings.extend(python_of_project(inputs, python));
     }
     let mut additions = Vec::new();
     let mut brought = None;
@@ -120,8 +139,13 @@ pub(super) fn decide(
         }
     }
 
-    let mut notes = Vec::new();
-    let compiled = compiled::find(spec, context, inputs, accelerator, &mut notes, warnings);
+    warnings.extend(of_builds);
+    warnings.extend(unlisted::warnings(
+        spec,
+        context,
+        inputs,
+        (accelerator, &frameworks),
+    ));
     notes.extend(compiled.note());
     Ok(Decision {
         compiled,
@@ -140,65 +164,6 @@ pub(super) fn decide(
         env: accelerator_env(spec, accelerator),
         cuda: brought.or(stand.cuda),
         base: stand.image,
-    })
-}
-
-/// Packages whose code computes on a GPU, in an image that is made for CPUs, and a name of TensorFlow
-/// that is no more.
-fn for_gpus(inputs: &Inputs, accelerator: Accelerator) -> Option<Warning> {
-    let of_cuda = |name: &str| {
-        let digits = |text: &str| text.starts_with(|c: char| c.is_ascii_digit());
-        let mut words = name.split('-');
-        name.ends_with("-gpu")
-            || words.any(|w| {
-                ["cuda", "cu"]
-                    .iter()
-                    .any(|p| w.strip_prefix(p).is_some_and(digits))
-            })
-    };
-    let wanted = inputs.wanted.iter();
-    let mut wanted = wanted.filter(|w| !w.name.starts_with("nvidia-") && of_cuda(&w.name));
-    if inputs.locked {
-        return None;
-    }
-    if let Some(old) = inputs.find("tensorflow-gpu") {
-        return Some(Warning {
-            message: format!(
-                "tensorflow-gpu ({}) is an old name of tensorflow, and its releases bring no CUDA",
-                old.origin
-            ),
-            hint: Some(
-                "ask for tensorflow, or name a base with the CUDA that the release was built for"
-                    .into(),
-            ),
-        });
-    }
-    if accelerator != Accelerator::Off {
-        return None;
-    }
-    let named = wanted.next().map(|w| (w.name.clone(), w.origin.clone()));
-    // `torch==2.1.0+cu118`, `…/auto_gptq-0.4.2+cu117-….whl`
-    let mut pinned = inputs.wanted.iter().filter(|w| {
-        let versions = w.versions.as_ref().map(ToString::to_string);
-        versions.is_some_and(|versions| is_of_cuda_build(&versions))
-    });
-    let pinned = || pinned.next().map(|w| (w.name.clone(), w.origin.clone()));
-    let mut addresses = inputs
-        .addresses
-        .iter()
-        .filter(|a| is_of_cuda_build(&a.text));
-    let address = || {
-        let address = addresses.next()?;
-        let name = address.name.clone().unwrap_or(address.repository.clone());
-        Some((name, address.origin.clone()))
-    };
-    let (name, origin) = named.or_else(pinned).or_else(address)?;
-    Some(Warning {
-        message: format!("{name} ({origin}) computes on a GPU, and this image is made for CPUs"),
-        hint: Some(
-            "set gpu = \"cuda\" under [image], and a base with CUDA where its wheels bring none"
-                .into(),
-        ),
     })
 }
 
@@ -227,8 +192,28 @@ fn without_wheels(inputs: &Inputs, python: &str, whose: Option<&str>) -> Option<
             whose.unwrap_or_default(),
             pythons.join(", "),
         ),
+        hint: Some(
+            match frameworks::minor(newest) >= frameworks::minor(bases().pythons().0) {
+                true => format!(
+                    "set python = \"{newest}\" under [image]{place}, or ask for releases of about the same time"
+                ),
+                false => "no base has one of these: ask for newer releases".to_owned(),
+            },
+        ),
+    })
+}
+
+/// That the image's Python is none of those that the project which lies there says that it is for.
+fn python_of_project(inputs: &Inputs, python: &str) -> Option<Warning> {
+    let asked = inputs.python_beside.as_ref()?;
+    (!allows(&asked.text, python)).then(|| Warning {
+        message: format!(
+            "{} is for Python {}, and the image has {python}, which the packages have wheels for",
+            asked.origin, asked.text
+        ),
         hint: Some(format!(
-            "set python = \"{newest}\" under [image]{place}, or ask for releases of about the same time"
+            "set python = \"…\" under [image], or ask for releases that have wheels for Python {}",
+            asked.text
         )),
     })
 }
@@ -244,13 +229,6 @@ fn may_replace(framework: &Framework, base: &BaseImage) -> Option<Warning> {
         ),
         hint: Some(format!("leave {} out: {base} brings it", framework.name)),
     })
-}
-
-/// Whether a version or the name of a wheel says that it was built for a release of CUDA: `+cu117`.
-fn is_of_cuda_build(text: &str) -> bool {
-    let text = text.replace("%2B", "+").replace("%2b", "+");
-    text.match_indices("+cu")
-        .any(|(at, found)| text[at + found.len()..].starts_with(|c: char| c.is_ascii_digit()))
 }
 
 /// That both the base and the wheels bring CUDA.
@@ -294,18 +272,42 @@ pub(super) fn accelerator_of(
     context: &ComposeContext,
     inputs: &Inputs,
 ) -> Accelerator {
-    match for_cpus(spec, inputs) {
-        Some(_) => Accelerator::Off,
+    if for_cpus(spec, inputs).is_some() {
+        return Accelerator::Off;
+    }
+    match gpus::deciding(spec, context, inputs) {
+        Some(_) => Accelerator::Cuda,
         None => accelerator(spec, context),
     }
 }
 
+/// Builds for CPUs that a file of conda asks for, in an image that somebody wants for GPUs.
+fn cpus_overruled(inputs: &Inputs, accelerator: Accelerator) -> Option<Warning> {
+    let asked = inputs.for_cpus.as_ref()?;
+    (accelerator != Accelerator::Off).then(|| Warning {
+        message: format!(
+            "{} ({}) asks for builds for CPUs, and this image is made for gpu = \"{accelerator}\"",
+            asked.text, asked.origin
+        ),
+        hint: Some("leave gpu out, or that line".into()),
+    })
+}
+
 /// The package whose build for CPUs decides that the image is for them: PyTorch from its own index of such
-/// builds, or `tensorflow-cpu`. `None` where the spec names an accelerator, and where another framework than
+/// builds, `tensorflow-cpu`, or conda's `cpuonly`. `None` where the spec names an accelerator, and where another framework than
 /// that one may compute on a GPU.
 pub(super) fn for_cpus(spec: &ImageSpec, inputs: &Inputs) -> Option<(String, String)> {
     if spec.gpu.is_some() || spec.template == TemplateName::Cuda || spec.base.is_some() {
         return None;
+    }
+    if gpus::find(inputs).is_some() {
+        return None;
+    }
+    if let Some(asked) = &inputs.for_cpus {
+        return Some((asked.text.clone(), asked.origin.clone()));
+    }
+    if let Some(conda) = &inputs.conda {
+        return gpus::conda_for_cpus(conda);
     }
     let frameworks = frameworks::find(spec, inputs);
     let is_for_cpus = |framework: &Framework| {
@@ -359,6 +361,18 @@ fn template_of(framework: &Framework) -> TemplateName {
 fn installer(spec: &ImageSpec, stand: &Stand, inputs: &Inputs) -> Result<Installer, ComposeError> {
     let python = &spec.python;
     let synced = inputs.synced.is_some();
+    let without_uv = stand.python.as_deref().filter(|python| !runs_uv(python));
+    if let Some(old) = without_uv.filter(|_| synced || python.installer == Installer::Uv) {
+        return Err(ComposeError::conflict(
+            format!("uv {} isn't made for Python {old}", bases().uv),
+            match synced {
+                true => {
+                    "ask for Python 3.8 or newer, or export uv.lock to a requirements file (uv export --format requirements-txt) and name that"
+                }
+                false => "leave out installer = \"uv\", or ask for Python 3.8 or newer",
+            },
+        ));
+    }
     let carried = bases().carries(&stand.image).is_some_and(|c| c.python)
         || conda::brings_python(inputs, !inputs.is_empty());
     let into_base = python
@@ -372,6 +386,7 @@ fn installer(spec: &ImageSpec, stand: &Stand, inputs: &Inputs) -> Result<Install
         // pip sees what a base's own Python holds, wherever its distribution put it.
         Installer::Auto if into_base && !synced && python.pylock.is_none() => Ok(Installer::Pip),
         Installer::Auto if inputs.only_pip.is_some() => Ok(Installer::Pip),
+        Installer::Auto if without_uv.is_some() => Ok(Installer::Pip),
         Installer::Auto => Ok(Installer::Uv),
         Installer::Uv if inputs.only_pip.is_some() => {
             let (origin, what) = inputs.only_pip.clone().unwrap_or_default();
@@ -382,6 +397,11 @@ fn installer(spec: &ImageSpec, stand: &Stand, inputs: &Inputs) -> Result<Install
         }
         given => Ok(given),
     }
+}
+
+/// Whether the uv that installs packages is published for a Python version.
+pub(super) fn runs_uv(python: &str) -> bool {
+    frameworks::minor(python) >= 8
 }
 
 fn torch_backend(

@@ -390,8 +390,8 @@ fn has_python(release: &Release, python: &str) -> bool {
     release.python.iter().any(|p| p == python)
 }
 
-/// `3.9` before `3.10`.
-fn minor(python: &str) -> u32 {
+/// The number that sorts `3.9` before `3.10`.
+pub(super) fn minor(python: &str) -> u32 {
     python
         .split('.')
         .nth(1)

@@ -7,8 +7,8 @@ use super::{ComposeContext, ComposeError, Warning};
 use crate::project::manifests::{self, Asked, Choice, Conda, Kind, Manifest, Unused, UnusedKind};
 use crate::project::{
     Address, ImagePython, LocalProject, PROXY_LEFT_OUT, PROXY_SENT, ProjectError, ProjectLock,
-    Requirements, SourceOnly, Span, Wanted, has_credentials, is_outside, names_proxy, one_line,
-    parse_one, read_lines, read_requirements,
+    Requirements, SourceOnly, Span, Wanted, frameworks_in, has_credentials, is_outside,
+    names_proxy, one_line, parse_one, read_lines, read_requirements,
 };
 use crate::spec::{Accelerator, ImageSpec, PythonSpec, RunStep};
 use crate::value::{AptPackage, ContextPattern};
@@ -35,6 +35,17 @@ pub(super) struct Inputs {
     pub constraints: Vec<String>,
     /// The Python versions that the project is for, and who says so.
     pub python: Option<Asked>,
+    /// The same of the project that lies beside the files that are used, and isn't installed.
+    pub python_beside: Option<Asked>,
+    /// Who asks for builds for CPUs without naming a package of the index: conda's `cpuonly`.
+    pub for_cpus: Option<Asked>,
+    /// Who asks for CUDA so: conda's `cudatoolkit`.
+    pub for_cuda: Option<Asked>,
+    /// Frameworks that stand as plain strings in a `setup.py` whose dependencies its code works out, as they are
+    /// said; `None` where there is no such one.
+    pub by_code: Option<Vec<String>>,
+    /// What the project of a `uv.lock` asks for itself, with what was chosen of it.
+    pub direct: Option<Vec<Wanted>>,
     /// Packages of the distribution that manifests ask for.
     pub apt: BTreeSet<String>,
     /// Packages of conda's channels.
@@ -226,6 +237,7 @@ fn read_files(
     }
     reader.requirements()?;
     reader.local_needs()?;
+    reader.python_beside(spec);
     let Reader {
         unused,
         credentials,
@@ -377,7 +389,15 @@ fn say(unused: Unused, inputs: &mut Inputs, warnings: &mut Vec<Warning>) {
         UnusedKind::Undecided => (format!("{what}: {why}"), false),
         UnusedKind::OfItsBuild if !inputs.local.is_empty() => {
             let when = "they are installed with it, anew after each edit of the code";
-            (format!("{what}: {why}: {when}"), false)
+            let decided = match inputs.by_code.as_deref() {
+                None => String::new(),
+                Some([]) => ", and what they mean for the GPU and Python isn't known (gpu and python under [image] say it)".to_owned(),
+                Some(found) => format!(
+                    ", and the GPU and Python are decided from what stands there as text: {}",
+                    found.join(", ")
+                ),
+            };
+            (format!("{what}: {why}: {when}{decided}"), false)
         }
         UnusedKind::Left | UnusedKind::OfItsBuild => (format!("{what} isn't used: {why}"), true),
     };
@@ -440,6 +460,15 @@ impl Reader<'_> {
         self.inputs.wanted.extend(lock.wanted(self.image));
         let chosen = (&spec.python.extras[..], &spec.python.groups[..]);
         self.inputs.source_only = lock.source_only(self.image, chosen);
+        let choice = Choice {
+            extras: &spec.python.extras,
+            groups: &spec.python.groups,
+            conda: Some(false),
+        };
+        // The lock has the packages of every extra. What can't be read decides nothing.
+        let own = manifests::read(self.project, &file, Kind::Pyproject, choice).ok();
+        let own = own.and_then(|own| read_lines(self.project, &own.requirements, self.image).ok());
+        self.inputs.direct = own.map(|(_, found)| found.wanted);
         let text = manifests::text_of(self.project, &file)?;
         let table = text.parse().unwrap_or_default();
         self.inputs.open_builds = manifests::open_builds(&table);
@@ -459,6 +488,9 @@ impl Reader<'_> {
         manifest.files.into_iter().for_each(|file| self.list(file));
         let known = !manifest.unused.iter().any(Unused::is_of_its_build);
         self.inputs.local_known &= known;
+        for unused in manifest.unused.iter().filter(|u| u.is_of_its_build()) {
+            self.by_code(&unused.what);
+        }
         self.unused.extend(manifest.unused);
         self.inputs.constraints.extend(manifest.constraints);
         self.inputs.open_builds.extend(manifest.open_builds);
@@ -484,6 +516,8 @@ impl Reader<'_> {
             self.inputs.apt.insert(asked.text.clone());
             self.inputs.apt_origins.insert(asked.text, asked.origin);
         }
+        self.inputs.for_cpus = self.inputs.for_cpus.take().or(manifest.for_cpus);
+        self.inputs.for_cuda = self.inputs.for_cuda.take().or(manifest.for_cuda);
         let build = self.inputs.torch_build.take();
         self.inputs.torch_build = build.or(manifest.torch_build);
         if let Some(conda) = manifest.conda {
@@ -532,6 +566,21 @@ impl Reader<'_> {
             self.local(local);
         }
         Ok(())
+    }
+
+    /// What a script says of frameworks though its dependencies are worked out by code: `setup.py:12`.
+    fn by_code(&mut self, place: &str) {
+        let file = place.split(':').next().unwrap_or(place);
+        if !file.ends_with(".py") {
+            return;
+        }
+        let found = frameworks_in(self.project, file, self.image);
+        let said = found.iter().map(|w| format!("{} ({})", w.name, w.origin));
+        self.inputs
+            .by_code
+            .get_or_insert_with(Vec::new)
+            .extend(said);
+        self.inputs.wanted.extend(found);
     }
 
     /// Packages of conda's channels: of one file, since only together they can be solved.
@@ -604,6 +653,30 @@ impl Reader<'_> {
             Some(known) => known.extras.extend(local.extras),
             None => self.inputs.local.push(local),
         }
+    }
+
+    /// The Python versions that the project at the root is for, where other files say which packages there are
+    /// and it isn't installed itself.
+    fn python_beside(&mut self, spec: &ImageSpec) {
+        if spec.python.version.is_some() || self.inputs.python.is_some() {
+            return;
+        }
+        let files = [
+            "pyproject.toml",
+            "setup.py",
+            "setup.cfg",
+            "environment.yml",
+            "environment.yaml",
+            "Pipfile",
+        ];
+        let files = files.iter().filter(|file| {
+            self.project.join(file).is_file() && !self.inputs.files.contains(**file)
+        });
+        let mut found = files.filter_map(|file| {
+            let manifest = manifests::read(self.project, file, Kind::of(file)?, Choice::default());
+            manifest.ok()?.python
+        });
+        self.inputs.python_beside = found.next();
     }
 
     /// What the projects that are installed with the code need: those packages are installed

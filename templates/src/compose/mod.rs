@@ -13,11 +13,14 @@ mod bytecode;
 mod compiled;
 mod conda;
 mod decide;
+mod fitting;
 mod frameworks;
+mod gpus;
 mod inputs;
 mod libraries;
 mod local;
 mod locked;
+mod nvcc;
 mod origins;
 mod programs;
 mod python;
@@ -25,6 +28,7 @@ mod request;
 mod serving;
 mod stand;
 mod steps;
+mod unlisted;
 mod user;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,6 +37,7 @@ use std::path::Path;
 pub use bytecode::{COMPILE, MODULES_CONTEXT, bytecode_dockerfile};
 use decide::Decision;
 pub(crate) use decide::accelerator as resolve_accelerator;
+pub use fitting::{Fitting, fitting};
 pub use origins::Origins;
 pub use request::{
     INPUTS_CONTEXT, PackageRequest, REQUEST_CONTEXT, RESOLVE_STAGE, resolve_dockerfile,
@@ -245,7 +250,7 @@ pub fn compose(spec: &ImageSpec, context: &ComposeContext) -> Result<Composition
     composer.close(&spec.ports);
     let request = composer.request(&decision, &inputs);
     let version = composer.note_of_version(&inputs);
-    let origins = origins::of(spec, &decision, &inputs);
+    let origins = origins::of(spec, context, &decision, &inputs);
     warnings.extend(composer.without_index(&inputs));
     let mut done = composer.finish(decision, request, warnings)?;
     done.origins = origins;

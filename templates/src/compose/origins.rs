@@ -3,12 +3,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::ComposeContext;
 use super::apt_names;
 use super::builder_stage::toolkit_of;
 use super::decide::{self, Decision};
 use super::frameworks;
+use super::gpus;
 use super::inputs::{self, Inputs};
 use super::stand::{allows, misfits};
+use crate::project::WINDOWS;
 use crate::project::manifests::Asked;
 use crate::spec::{ImageSpec, Installer, TemplateName};
 use crate::tables::{bases, framework_brought_by};
@@ -46,7 +49,12 @@ pub struct Origins {
     pub builds: Vec<Asked>,
 }
 
-pub(super) fn of(spec: &ImageSpec, decision: &Decision, inputs: &Inputs) -> Origins {
+pub(super) fn of(
+    spec: &ImageSpec,
+    context: &ComposeContext,
+    decision: &Decision,
+    inputs: &Inputs,
+) -> Origins {
     let frameworks = frameworks::find(spec, inputs);
     let asked = |name: &str, origin: &str| Asked {
         text: name.to_owned(),
@@ -60,10 +68,14 @@ pub(super) fn of(spec: &ImageSpec, decision: &Decision, inputs: &Inputs) -> Orig
     Origins {
         python: python(spec, decision, inputs, &deciding),
         installer: installer(spec, decision, inputs),
-        cuda: cuda(spec, decision, &deciding),
+        cuda: cuda(spec, decision, inputs, &deciding),
         index: index(decision, inputs),
         apt: apt(spec, decision, inputs),
         accelerator: decide::for_cpus(spec, inputs)
+            .or_else(|| {
+                let found = gpus::deciding(spec, context, inputs)?;
+                Some((found.name, found.origin))
+            })
             .map(|(package, origin)| format!("{package} ({origin})")),
         base: decision
             .needed_by
@@ -163,6 +175,7 @@ fn python(
     bounds.extend(
         misfits(inputs, default)
             .into_iter()
+            .filter(|(wanted, _)| !frameworks.iter().any(|f| f.text == wanted.name))
             .map(|(wanted, _)| Asked {
                 text: wanted.name.clone(),
                 origin: wanted.origin.clone(),
@@ -175,14 +188,21 @@ fn python(
     bounds.truncate(NAMED);
     let wheels = format!("what {}{more} has wheels for", named(&bounds));
     let within = |wish: &Asked| allows(&wish.text, default) && !is_default;
-    Some(match (&inputs.python, &decision.python) {
-        (_, None) => "the base's own".to_owned(),
-        (Some(wish), _) if within(wish) && !bounds.is_empty() => wheels,
-        (Some(wish), _) => format!("{} ({})", wish.origin, wish.text),
-        (None, _) if is_default => "default".to_owned(),
-        _ if bounds.is_empty() => "the base".to_owned(),
-        _ => wheels,
-    })
+    let followed = |python: &&Asked| {
+        let has = decision.python.as_deref();
+        !is_default && has.is_some_and(|has| allows(&python.text, has))
+    };
+    let beside = inputs.python_beside.as_ref().filter(followed);
+    Some(
+        match (inputs.python.as_ref().or(beside), &decision.python) {
+            (_, None) => "the base's own".to_owned(),
+            (Some(wish), _) if within(wish) && !bounds.is_empty() => wheels,
+            (Some(wish), _) => format!("{} ({})", wish.origin, wish.text),
+            (None, _) if is_default => "default".to_owned(),
+            _ if bounds.is_empty() => "the base".to_owned(),
+            _ => wheels,
+        },
+    )
 }
 
 fn installer(spec: &ImageSpec, decision: &Decision, inputs: &Inputs) -> Option<String> {
@@ -194,19 +214,31 @@ fn installer(spec: &ImageSpec, decision: &Decision, inputs: &Inputs) -> Option<S
         (None, Installer::Pip) if inputs.conda.is_some() => {
             "conda's Python holds packages, which pip sees".to_owned()
         }
-        (None, Installer::Pip) => "the base's own Python holds packages, which pip sees".to_owned(),
+        (None, Installer::Pip) => match &decision.python {
+            Some(python) if !decide::runs_uv(python) => {
+                format!("uv isn't made for Python {python}")
+            }
+            _ => "the base's own Python holds packages, which pip sees".to_owned(),
+        },
         _ => "default".to_owned(),
     })
 }
 
-fn cuda(spec: &ImageSpec, decision: &Decision, frameworks: &[Asked]) -> Option<String> {
+fn cuda(
+    spec: &ImageSpec,
+    decision: &Decision,
+    inputs: &Inputs,
+    frameworks: &[Asked],
+) -> Option<String> {
     if spec.cuda.is_some() || decision.cuda.is_none() {
         return None;
     }
-    Some(if frameworks.is_empty() {
-        "the base".to_owned()
-    } else {
-        format!("what {} brings", named(frameworks))
+    let of_base = bases().carries(&decision.base).is_some_and(|c| c.cuda);
+    Some(match (frameworks, brings(spec, inputs)) {
+        ([], _) if of_base => "the base".to_owned(),
+        ([], Some(brought)) => brought,
+        ([], None) => format!("what the {} template's framework brings", spec.template),
+        _ => format!("what {} brings", named(frameworks)),
     })
 }
 
@@ -248,13 +280,19 @@ fn apt(spec: &ImageSpec, decision: &Decision, inputs: &Inputs) -> BTreeMap<Strin
         .iter()
         .filter(|wanted| inputs::OPENCV.contains(&wanted.name.as_str()));
     let opencv = opencv.next().map(|w| format!("{} ({})", w.name, w.origin));
+    let packages = inputs.wanted.iter();
+    let mut windows = packages.filter(|wanted| WINDOWS.contains(&wanted.name.as_str()));
+    let windows = windows.next().map(|w| format!("{} ({})", w.name, w.origin));
     let why = |package: &String| match inputs.apt_origins.get(package) {
         Some(origin) => origin.clone(),
         None if package == "sudo" => "the user may use sudo".to_owned(),
         None if is_vcs(package) => "a requirement is a repository".to_owned(),
         None => match &opencv {
             Some(opencv) => format!("{opencv} needs it"),
-            None if spec.gui => "gui: windows need it".to_owned(),
+            None if spec.gui => match &windows {
+                Some(package) => format!("gui: the windows of {package} need it"),
+                None => "gui: windows need it".to_owned(),
+            },
             None => "the packages need it".to_owned(),
         },
     };

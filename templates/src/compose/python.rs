@@ -75,7 +75,8 @@ impl Composer<'_> {
                 script.lines(&format!("rm -f {CONSTRAINTS};"));
             }
         }
-        if venv && !what.is_empty() {
+        // Bytecode that doesn't look at time stamps came with Python 3.7.
+        if venv && !what.is_empty() && decision.python.as_deref() != Some("3.6") {
             self.compile(&mut script);
         }
         self.run(mounts, script, Purpose::Other);

@@ -1,10 +1,11 @@
 //! The base that an image stands on: what the user names, else what the tables say for the
 //! accelerator and the frameworks.
 
-use super::frameworks::{Framework, public};
+use super::frameworks::{Framework, minor, public};
 use super::inputs::Inputs;
-use super::{ComposeContext, ComposeError};
+use super::{ComposeContext, ComposeError, Warning};
 use crate::project::Wanted;
+use crate::project::manifests::Asked;
 use crate::spec::{Accelerator, ImageSpec, TemplateName};
 use crate::tables::{CudaBase, RocmImage, bases, cuda, pythons_with_wheels, rocm};
 use crate::value::BaseImage;
@@ -77,8 +78,12 @@ impl Stand {
         let text = table
             .template(spec.template, accelerator)
             .expect("looked up above");
+        if text.contains("{python}") {
+            has_image(&python)?;
+        }
         let image = text
             .replace("{python}", &python)
+            .replace("{debian}", table.debian(&python))
             .replace("{cuda}", &table.cuda);
         Ok(Self {
             image: image.parse().expect("the table is checked"),
@@ -104,25 +109,77 @@ fn common_python(
         |python: &&String| is_for(python) && frameworks.iter().all(|f| f.runs_on(context, python));
     // Those that will do, and of them the one for which the most packages have wheels.
     let all = PYTHONS.map(str::to_owned);
-    let mut first: Vec<&String> = std::iter::once(default).chain(&all).filter(fits).collect();
-    first.sort_by_key(|python| misfits(inputs, python).len());
-    if let Some(python) = first.first() {
+    let fitting: Vec<&String> = std::iter::once(default).chain(&all).filter(fits).collect();
+    let missed = |python: &&&String| misfits(inputs, python).len();
+    let best = fitting.iter().min_by_key(missed);
+    // What a project that isn't installed says of itself holds as far as no package loses its wheels by it.
+    let of_project = inputs.python_beside.as_ref().and_then(|wish| {
+        let mut fitting: Vec<&&String> = fitting.iter().collect();
+        fitting.retain(|python| allows(&wish.text, python));
+        fitting.into_iter().min_by_key(missed)
+    });
+    let of_project = of_project.filter(|python| best.is_some_and(|b| missed(python) <= missed(&b)));
+    if let Some(python) = of_project.or(best) {
         return Ok((*python).clone());
+    }
+    Err(no_python(frameworks, wish))
+}
+
+/// That no Python will do: none that a base has, or none that the packages have wheels for.
+fn no_python(frameworks: &[Framework], wish: Option<&Asked>) -> ComposeError {
+    let (oldest, newest) = bases().pythons();
+    let is_had = wish.is_none_or(|wish| PYTHONS.iter().any(|python| allows(&wish.text, python)));
+    if let Some(wish) = wish.filter(|_| !is_had) {
+        return ComposeError::conflict(
+            format!(
+                "no Python that a base has is Python {} ({})",
+                wish.text, wish.origin
+            ),
+            format!(
+                "the bases that are known have Python {oldest} to {newest}: widen what {} says, or name a base that has it: base = \"…\" under [image]",
+                wish.origin
+            ),
+        );
     }
     let mut asked: Vec<String> = frameworks.iter().map(Framework::asked).collect();
     asked.extend(wish.map(|wish| format!("Python {} ({})", wish.text, wish.origin)));
-    let what = if frameworks.is_empty() {
-        format!("no Python that a base has is {}", asked.join(" and "))
-    } else {
+    ComposeError::conflict(
         format!(
             "no Python version has wheels for all of {}",
             asked.join(" and ")
-        )
-    };
-    Err(ComposeError::conflict(
-        what,
+        ),
         "ask for releases of about the same time, or for one Python: python = \"3.12\" under [image]",
+    )
+}
+
+/// Refuses a Python that is older than every official image on which packages can be installed.
+fn has_image(python: &str) -> Result<(), ComposeError> {
+    let (oldest, newest) = bases().pythons();
+    if minor(python) >= minor(oldest) {
+        return Ok(());
+    }
+    Err(ComposeError::conflict(
+        format!("no base is known that has Python {python}, only Python {oldest} to {newest}"),
+        format!(
+            "ask for one of these: python = \"{oldest}\" under [image], or name a base that has it: base = \"…\""
+        ),
     ))
+}
+
+/// That nobody here knows whether there is an official image of a Python that is newer than the tables.
+pub(super) fn unknown_image(stand: &Stand) -> Option<Warning> {
+    let (_, newest) = bases().pythons();
+    let python = stand.python.as_deref().filter(|_| stand.whose.is_none())?;
+    let is_official = stand.image.as_str().starts_with("python:");
+    (is_official && minor(python) > minor(newest)).then(|| Warning {
+        message: format!(
+            "whether there is an image {} isn't known: mlbuild's tables have Python up to {newest}",
+            stand.image
+        ),
+        hint: Some(format!(
+            "where there is none, ask for python = \"{newest}\" under [image]"
+        )),
+    })
 }
 
 /// Packages besides the frameworks of which no release that is asked for has wheels for a Python version, and
@@ -143,7 +200,9 @@ pub(super) fn misfits<'a>(
 }
 
 /// Python versions that bases have, in the order in which they are tried.
-const PYTHONS: [&str; 7] = ["3.13", "3.12", "3.11", "3.10", "3.9", "3.14", "3.8"];
+const PYTHONS: [&str; 9] = [
+    "3.13", "3.12", "3.11", "3.10", "3.9", "3.14", "3.8", "3.7", "3.6",
+];
 
 /// Whether some patch release of a Python version is among the versions that are asked for.
 pub(super) fn allows(wish: &str, python: &str) -> bool {
@@ -202,7 +261,7 @@ fn fitting_base(
 ) -> String {
     let default = &bases().cuda;
     let asked = spec.python.version.as_ref().map(|v| v.minor());
-    let wish = inputs.python.as_ref();
+    let wish = inputs.python.as_ref().or(inputs.python_beside.as_ref());
     let misses = |row: &&CudaBase| {
         let other_major = major.is_some_and(|major| row.cuda.split('.').next() != Some(major));
         let other_python = match &asked {

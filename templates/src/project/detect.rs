@@ -99,7 +99,7 @@ pub(super) fn to_use(file: &str) -> NextStep {
 }
 
 /// Packages that show windows.
-const WINDOWS: [&str; 8] = [
+pub(crate) const WINDOWS: [&str; 8] = [
     "opencv-python",
     "opencv-contrib-python",
     "pyqt5",
@@ -166,34 +166,45 @@ pub fn detect_chosen(folder: &Path, choice: Choice) -> ProjectFacts {
         .collect();
     facts.packages = wanted.into_iter().map(|w| w.name).collect();
     facts.template = template(folder, &facts);
-    let wants = |name: &str| facts.packages.contains(name);
-    facts.gui = WINDOWS.iter().any(|name| wants(name));
+    facts.gui = shows_windows(&facts.packages);
     facts
 }
 
-/// The template that fits a project: of the framework that it asks for, else that its own build imports, else
-/// that one of its packages brings.
+/// The template that fits a project.
 fn template(folder: &Path, facts: &ProjectFacts) -> TemplateName {
-    let wants = |name: &str| facts.packages.contains(name);
-    let brings = |framework: &str| {
-        let mut packages = facts.packages.iter();
-        packages.any(|name| framework_brought_by(name) == Some(framework))
-    };
     let is_built = facts
         .findings
         .iter()
         .any(|found| found.used && ["setup.py", "pyproject.toml"].contains(&&*found.file));
-    let build_takes_torch = || {
+    template_of(&facts.packages, || {
         let compiled = super::compiles(folder, ".").filter(|_| is_built);
         compiled.is_some_and(|compiled| compiled.needs.iter().any(|need| need == "torch"))
+    })
+}
+
+/// The template that fits packages: of the framework that is asked for, else that a build of the project imports,
+/// else that one of the packages brings.
+pub(crate) fn template_of(
+    packages: &BTreeSet<String>,
+    builds_with_torch: impl Fn() -> bool,
+) -> TemplateName {
+    let wants = |name: &str| packages.contains(name);
+    let brings = |framework: &str| {
+        let mut packages = packages.iter();
+        packages.any(|name| framework_brought_by(name) == Some(framework))
     };
     match () {
         () if wants("torch") => TemplateName::Pytorch,
         () if wants("tensorflow") || wants("tensorflow-cpu") => TemplateName::Tensorflow,
-        () if build_takes_torch() || brings("torch") => TemplateName::Pytorch,
+        () if builds_with_torch() || brings("torch") => TemplateName::Pytorch,
         () if brings("tensorflow") => TemplateName::Tensorflow,
         () => TemplateName::Python,
     }
+}
+
+/// Whether one of the packages shows windows.
+pub(crate) fn shows_windows(packages: &BTreeSet<String>) -> bool {
+    WINDOWS.iter().any(|name| packages.contains(*name))
 }
 
 impl ProjectFacts {
@@ -827,6 +838,13 @@ impl Look<'_> {
             }
         }
         self.lists(&files);
+        for part in unused.iter().filter(|part| part.is_of_its_build()) {
+            let script = part.what.split(':').next().unwrap_or_default();
+            if script.ends_with(".py") {
+                let found = super::frameworks_in(self.folder, script, &self.image());
+                self.wanted.extend(found);
+            }
+        }
         for part in unused {
             if part.is_of_its_build() && of_its_build {
                 self.used(

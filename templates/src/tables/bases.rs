@@ -5,6 +5,8 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 
+use super::wheels::minor;
+
 use crate::spec::{Accelerator, TemplateName};
 use crate::value::BaseImage;
 
@@ -20,6 +22,8 @@ pub struct Bases {
     pub rattler: Rattler,
     /// The Python version (`3.12`) where nothing asks for another.
     pub python: String,
+    /// The Debian release (`bookworm`) of the official image of each Python version that has one.
+    debian: BTreeMap<String, String>,
     /// The CUDA version (`12.8`) of the `cuda` template where nothing asks for another.
     pub cuda: String,
     template: BTreeMap<TemplateName, BTreeMap<Accelerator, String>>,
@@ -66,10 +70,30 @@ pub fn bases() -> &'static Bases {
 }
 
 impl Bases {
-    /// The base of a template for an accelerator, with `{python}` and `{cuda}` still in it.
+    /// The base of a template for an accelerator, with `{python}`, `{debian}` and
+    /// `{cuda}` still in it.
     pub fn template(&self, template: TemplateName, accelerator: Accelerator) -> Option<&str> {
         let row = self.template.get(&template)?;
         row.get(&accelerator).map(String::as_str)
+    }
+
+    /// The Debian release of the official image of a Python version; that of the usual one for versions of which
+    /// none is known.
+    pub fn debian(&self, python: &str) -> &str {
+        let usual = || self.debian.get(&self.python);
+        let found = self.debian.get(python).or_else(usual);
+        found.map_or("", String::as_str)
+    }
+
+    /// The oldest and the newest Python version of which an official image is known.
+    pub fn pythons(&self) -> (&str, &str) {
+        let by_minor = |python: &&String| minor(python);
+        let oldest = self.debian.keys().min_by_key(by_minor);
+        let newest = self.debian.keys().max_by_key(by_minor);
+        (
+            oldest.map_or("", String::as_str),
+            newest.map_or("", String::as_str),
+        )
     }
 
     /// The accelerators that a template has a base for.
@@ -109,12 +133,26 @@ mod tests {
             for (accelerator, text) in row {
                 let text = text
                     .replace("{python}", "3.12")
+                    .replace("{debian}", bases().debian("3.12"))
                     .replace("{cuda}", "12.8.1-base");
                 assert!(
                     text.parse::<BaseImage>().is_ok(),
                     "{template} {accelerator}: {text}"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn every_python_has_the_debian_of_its_official_image() {
+        assert_eq!(bases().pythons(), ("3.6", "3.14"));
+        for (python, debian) in [
+            ("3.6", "bullseye"),
+            ("3.7", "bookworm"),
+            ("3.12", "bookworm"),
+            ("3.99", "bookworm"),
+        ] {
+            assert_eq!(bases().debian(python), debian, "{python}");
         }
     }
 

@@ -12,6 +12,8 @@ use crate::value::DriverVersion;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct CudaTables {
+    means_gpu: Vec<String>,
+    brings_cuda: Vec<String>,
     driver: Vec<Driver>,
     sm: Vec<Sm>,
     base: Vec<CudaBase>,
@@ -123,6 +125,27 @@ impl CudaTables {
             .map(|row| (&row.torch, &row.cuda))
     }
 
+    /// Whether a package computes on NVIDIA's GPUs though its name doesn't say it.
+    pub fn means_gpu(&self, package: &str) -> bool {
+        self.means_gpu.iter().any(|name| name == package)
+    }
+
+    /// Whether a package, with the extras that are asked for, is known to bring CUDA's libraries with its wheels.
+    pub fn brings_cuda(&self, package: &str, extras: &[String]) -> bool {
+        self.brings_cuda.iter().any(|row| {
+            if let Some(begin) = row.strip_suffix('*') {
+                return package.starts_with(begin);
+            }
+            match row.trim_end_matches(']').split_once('[') {
+                Some((name, extra)) => {
+                    let mut extras = extras.iter();
+                    name == package && extras.any(|one| one.replace('_', "-") == extra)
+                }
+                None => row == package,
+            }
+        })
+    }
+
     /// NVIDIA's images, oldest CUDA first.
     pub fn bases(&self) -> &[CudaBase] {
         &self.base
@@ -144,12 +167,17 @@ impl CudaTables {
 
     /// Whether PyTorch's own index has a release (`1.12.1`) for a CUDA release (`11.3`).
     pub fn has_torch_build(&self, torch: &str, cuda: &str) -> bool {
+        self.torch_builds(torch).any(|build| build == cuda)
+    }
+
+    /// The releases of CUDA, ascending, that PyTorch's own index has builds of a release (`1.12.1`) for.
+    pub fn torch_builds(&self, torch: &str) -> impl Iterator<Item = &str> {
         let mut numbers = torch.split('.');
         let release = [numbers.next(), numbers.next()]
             .map(Option::unwrap_or_default)
             .join(".");
         let builds = self.torch_builds.get(&release);
-        builds.is_some_and(|builds| builds.iter().any(|build| build == cuda))
+        builds.into_iter().flatten().map(String::as_str)
     }
 
     /// What a package needs that loads CUDA's libraries from the base, for the newest of its releases that

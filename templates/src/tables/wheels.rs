@@ -42,8 +42,8 @@ pub fn framework_brought_by(package: &str) -> Option<&'static str> {
         .map(|(framework, _)| *framework)
 }
 
-/// `3.9` before `3.10`.
-fn minor(python: &str) -> u32 {
+/// The number that sorts `3.9` before `3.10`.
+pub(super) fn minor(python: &str) -> u32 {
     let minor = python.split('.').nth(1);
     minor.and_then(|minor| minor.parse().ok()).unwrap_or(0)
 }

@@ -72,6 +72,27 @@ impl Conda {
         self.pinned.iter().any(|pin| pin.name == name) || self.specs.iter().any(asked)
     }
 
+    /// Each package with its build, as far as one is named (`cpu_*`, `py310_cuda120hf8efa83_0`), and its place.
+    pub fn builds(&self) -> Vec<(String, Option<String>, String)> {
+        let asked = self.specs.iter().filter_map(|spec| {
+            let (name, _, build) = conda::split(&spec.text)?;
+            Some((name, build, spec.origin.clone()))
+        });
+        let pinned = self.pinned.iter().map(|pin| {
+            // NAME-VERSION-BUILD.conda
+            let file = pin.url.rsplit('/').next().unwrap_or_default();
+            let build = file.rsplit('-').next().unwrap_or_default();
+            let build = build
+                .trim_end_matches(".conda")
+                .trim_end_matches(".tar.bz2");
+            (pin.name.clone(), Some(build.to_owned()), self.file.clone())
+        });
+        match self.pinned.is_empty() {
+            true => asked.collect(),
+            false => pinned.collect(),
+        }
+    }
+
     /// The version of its Python (`3.11`), as far as that is known.
     pub fn python(&self) -> Option<String> {
         let minor = |version: &str| {

@@ -33,6 +33,9 @@ static NAMES: LazyLock<Names> = LazyLock::new(|| {
     toml::from_str(include_str!("../../../data/conda.toml")).expect("the table is checked")
 });
 
+/// Packages that ask for builds for CPUs.
+pub(crate) const OF_CPUS: [&str; 3] = ["cpuonly", "pytorch-cpu", "tensorflow-cpu"];
+
 pub(super) fn read(project: &Path, file: &str, choice: Choice) -> Result<Manifest, ProjectError> {
     let text = text_of(project, file)?;
     let document: Value = serde_saphyr::from_str(&text)
@@ -253,6 +256,15 @@ impl Reader<'_> {
         let Some(versions) = version::from_conda(&versions) else {
             return self.refused.push((origin, spec.to_owned()));
         };
+        // They decide what the image is made for, where nobody says it.
+        let is_cpu = build.as_deref().is_some_and(|build| build.contains("cpu"));
+        if is_cpu || OF_CPUS.contains(&name.as_str()) {
+            let text = spec.split(['#', ';']).next().unwrap_or(spec).trim();
+            self.manifest.for_cpus.get_or_insert(asked(text.to_owned()));
+        }
+        if name == "cpuonly" || (is_cpu && name == "pytorch-mutex") {
+            return;
+        }
         if name == "python" {
             if !versions.is_empty() {
                 self.manifest.python = Some(asked(versions));
@@ -264,7 +276,7 @@ impl Reader<'_> {
             None => NAMES.same.contains(&name).then(|| name.clone()),
         };
         if let Some(on_index) = on_index {
-            if build.is_some_and(|build| build.contains("cu") || build.contains("cpu")) {
+            if build.is_some_and(|build| build.contains("cu")) {
                 self.unused(
                     &origin,
                     spec,
@@ -292,6 +304,7 @@ impl Reader<'_> {
             return;
         }
         if NAMES.cuda.contains(&name) {
+            self.manifest.for_cuda.get_or_insert(asked(spec.to_owned()));
             self.cuda.push((origin, spec.to_owned(), name));
         } else if NAMES.inside.contains(&name) || name.starts_with('_') {
             self.unused(

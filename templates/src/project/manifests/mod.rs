@@ -24,6 +24,7 @@ use std::path::Path;
 
 pub use self::binder::{apt_list, python_of_runtime};
 pub use self::channels::{Conda, CondaPin};
+pub(crate) use self::conda::OF_CPUS;
 pub(crate) use self::pyproject::build_requirements;
 pub(super) use self::pyproject::name_of;
 pub(crate) use self::uv_sources::open_builds;
@@ -53,6 +54,10 @@ pub struct Manifest {
     pub inputs: BTreeSet<String>,
     /// Which of PyTorch's own builds it takes (`cu124`), where it names the index of one.
     pub torch_build: Option<String>,
+    /// What asks for builds for CPUs without being a package of the index: conda's `cpuonly`.
+    pub for_cpus: Option<Asked>,
+    /// What asks for CUDA so: conda's `cudatoolkit`.
+    pub for_cuda: Option<Asked>,
     /// Whether it asks for a GPU, where it says so.
     pub gpu: Option<bool>,
     /// Packages whose build isn't to be isolated, and what it imports.
