@@ -90,6 +90,33 @@ impl EnvironmentNeeds {
         layers.filter_map(|(layer, _)| layer.clone()).collect()
     }
 
+    /// Known layers, but those of `elsewhere`, that can't be made of what is here: bytecode that the store
+    /// has, and files (hash, bytes) that `has` says are here.
+    pub fn unmakeable(
+        &self,
+        elsewhere: &HashSet<Digest>,
+        store: &LayerStore,
+        has: impl Fn(&str, u64) -> bool,
+    ) -> Vec<Layer> {
+        let lacks = |wheel: &NamedWheel| {
+            let is_file = matches!(wheel.source, Source::File(_));
+            (is_file && !has(&wheel.sha256, wheel.size)) || !self.is_compiled(wheel, store)
+        };
+        let layers = self.layers.iter().filter_map(|(layer, wheels)| {
+            let layer = layer.as_ref()?;
+            let is_wanted = !elsewhere.contains(&layer.digest) && wheels.iter().any(lacks);
+            is_wanted.then(|| layer.clone())
+        });
+        layers.collect()
+    }
+
+    /// Whether a wheel's bytecode is kept, or none is wanted.
+    fn is_compiled(&self, wheel: &NamedWheel, store: &LayerStore) -> bool {
+        let kept =
+            |compiler| store.bytecode(&BytecodeKey::of(&wheel.sha256, &self.target, compiler));
+        self.compiler.as_deref().is_none_or(|by| kept(by).is_some())
+    }
+
     fn wheels(&self, elsewhere: &HashSet<Digest>) -> impl Iterator<Item = &NamedWheel> {
         let is_made = |layer: &Option<Layer>| {
             let known = layer.as_ref().map(|layer| &layer.digest);
@@ -111,16 +138,12 @@ impl EnvironmentNeeds {
 
     /// The wheels whose bytecode isn't kept, of those that have to be read.
     pub fn uncompiled(&self, elsewhere: &HashSet<Digest>, store: &LayerStore) -> Uncompiled<'_> {
-        let compiler = self.compiler.clone().unwrap_or_default();
-        let is_kept = |wheel: &&NamedWheel| {
-            let key = BytecodeKey::of(&wheel.sha256, &self.target, &compiler);
-            self.compiler.is_none() || store.bytecode(&key).is_some()
-        };
-        let wheels = self.wheels(elsewhere).filter(|wheel| !is_kept(wheel));
+        let wheels = self.wheels(elsewhere);
+        let wheels = wheels.filter(|wheel| !self.is_compiled(wheel, store));
         Uncompiled {
             wheels: wheels.collect(),
             target: self.target.clone(),
-            compiler: compiler.clone(),
+            compiler: self.compiler.clone().unwrap_or_default(),
         }
     }
 }

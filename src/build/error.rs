@@ -138,14 +138,14 @@ pub enum BuildError {
         /// What is wrong with it.
         source: serde_json::Error,
     },
-    /// A layer of a base can't be read from its registry.
+    /// A layer can't be read from its registry.
     #[error("{0}")]
-    BaseStream(#[source] io::Error),
-    /// A layer of a base isn't what its name says.
-    #[error("{base}: the layer {layer} came as {found}")]
-    BaseLayer {
-        /// The base.
-        base: Box<Reference>,
+    LayerStream(#[source] io::Error),
+    /// A layer isn't what its name says.
+    #[error("{place}: the layer {layer} came as {found}")]
+    OtherBlob {
+        /// The image that it is of.
+        place: Box<Reference>,
         /// The layer.
         layer: Digest,
         /// The digest of what came.
@@ -186,14 +186,14 @@ impl BuildError {
             Self::PackagesMoved { .. } => ErrorKind::Difference,
             Self::PushedOver { .. }
             | Self::BaseConfig { .. }
-            | Self::BaseLayer { .. }
+            | Self::OtherBlob { .. }
             | Self::Packed(_) => ErrorKind::Work,
             Self::Lock(LockError::Write { .. })
             | Self::Run(RunRecordError::Write { .. })
             | Self::Unwritable { .. }
             | Self::Unwritten { .. }
             | Self::NoBytecode { .. } => ErrorKind::Environment,
-            Self::BaseStream(_) | Self::Pack(_) | Self::WorkFolder(_) | Self::Write { .. } => {
+            Self::LayerStream(_) | Self::Pack(_) | Self::WorkFolder(_) | Self::Write { .. } => {
                 ErrorKind::Environment
             }
             _ => ErrorKind::User,

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
 use mlbuild_manifests::digest::sha256;
 use oci_spec::distribution::Reference;
-use oci_spec::image::{Descriptor, Digest, ImageManifest, MediaType};
+use oci_spec::image::{Descriptor, Digest, ImageIndex, ImageManifest, MediaType};
 use reqwest::Method;
 use tokio::sync::Semaphore;
 
@@ -21,12 +21,16 @@ use super::pull::{stated_digest, with_tag};
 use super::scope::{Scope, scope_of};
 use super::upload::{BlobBytes, KnownBlob, Notify, Upload, upload_location};
 use super::{Published, Registry};
-use crate::image::{LayoutError, OciLayout};
+use crate::image::{LayoutError, OciLayout, is_index};
 
 /// Blobs that are asked for at once; of those that are sent, options say how many.
 const ASKED_AT_ONCE: usize = 8;
 /// Bytes of a blob that is sent without being asked for, where it is known to be new.
 const SMALL: u64 = 256 << 10;
+/// Tries of a manifest whose blobs can still be sent again.
+const FEW: u32 = 3;
+/// Images of an index that are asked for what they name.
+const MOST_HELD: usize = 16;
 
 /// What is known of a repository before an image is pushed there. It saves questions; where it is wrong,
 /// they are asked.
@@ -38,6 +42,8 @@ pub struct PushHints {
     pub lenders: HashMap<Digest, String>,
     /// A manifest in the very repository: as long as that is there, so is what it names.
     pub before: Option<Digest>,
+    /// Whether it lacked a blob that it said to have: then all are sent, and none is asked for.
+    pub is_doubted: bool,
 }
 
 impl Registry {
@@ -91,6 +97,7 @@ impl Registry {
             endpoint: &endpoint,
             lenders: &hints.lenders,
             held,
+            is_doubted: hints.is_doubted,
             turns: Semaphore::new(self.options.parallel.max(1)),
             progress: &progress,
         };
@@ -110,12 +117,13 @@ impl Registry {
         let documents = all.iter().filter(|(_, is_document)| *is_document);
         let documents = documents.map(|(document, _)| document);
         if !pushing.place(&scope, reference, &top, documents).await? {
-            // What the manifest before names isn't there after all.
-            let asking = PushHints {
+            // What the manifest before names isn't there after all; or a blob that was there a moment ago.
+            let again = PushHints {
                 before: None,
+                is_doubted: pushing.held.is_none(),
                 ..hints.clone()
             };
-            return Box::pin(self.push_knowing(layout, reference, &asking, progress)).await;
+            return Box::pin(self.push_knowing(layout, reference, &again, progress)).await;
         }
         let reference = match reference.tag() {
             Some(tag) => with_tag(reference, tag),
@@ -157,19 +165,32 @@ impl Registry {
     }
 
     /// What a manifest of this repository names, as long as it is there: a registry that removes a blob
-    /// leaves those alone that a manifest names. `None` where it isn't, or can't be asked.
+    /// leaves those alone that a manifest names. Of an index that is what its images name. `None` where it
+    /// isn't there, or can't be asked.
     async fn held(
         &self,
         endpoint: &Endpoint,
         scope: &Scope,
         manifest: Option<&Digest>,
     ) -> Option<HashSet<Digest>> {
-        let (registry, repository) = (scope.registry.clone(), scope.repository.clone());
-        let at = Reference::with_digest(registry, repository, manifest?.to_string());
-        let (_, bytes) = self.pull_manifest_at(endpoint, &at).await.ok()?;
-        let named: ImageManifest = serde_json::from_slice(&bytes).ok()?;
-        let blobs = named.layers().iter().chain([named.config()]);
-        Some(blobs.map(|blob| blob.digest().clone()).collect())
+        let at = |digest: &Digest| {
+            let (registry, repository) = (scope.registry.clone(), scope.repository.clone());
+            Reference::with_digest(registry, repository, digest.to_string())
+        };
+        let (top, bytes) = self.pull_manifest_at(endpoint, &at(manifest?)).await.ok()?;
+        if !is_index(top.media_type()) {
+            return named_by(&bytes);
+        }
+        let index: ImageIndex = serde_json::from_slice(&bytes).ok()?;
+        let mut held = HashSet::new();
+        for image in index.manifests().iter().take(MOST_HELD) {
+            let (_, bytes) = self
+                .pull_manifest_at(endpoint, &at(image.digest()))
+                .await
+                .ok()?;
+            held.extend(named_by(&bytes)?);
+        }
+        Some(held)
     }
 
     /// A document that the registry has just confirmed isn't fetched again, nor is its configuration.
@@ -304,6 +325,13 @@ impl Registry {
     }
 }
 
+/// The blobs that an image's manifest names.
+fn named_by(manifest: &[u8]) -> Option<HashSet<Digest>> {
+    let named: ImageManifest = serde_json::from_slice(manifest).ok()?;
+    let blobs = named.layers().iter().chain([named.config()]);
+    Some(blobs.map(|blob| blob.digest().clone()).collect())
+}
+
 /// The blobs of one image on their way.
 struct BlobPush<'a> {
     registry: &'a Registry,
@@ -312,6 +340,8 @@ struct BlobPush<'a> {
     lenders: &'a HashMap<Digest, String>,
     /// Blobs that are there, where a manifest that names them is.
     held: Option<HashSet<Digest>>,
+    /// Whether the registry's word that it has a blob is no answer.
+    is_doubted: bool,
     turns: Semaphore,
     progress: &'a PushProgress,
 }
@@ -338,6 +368,7 @@ impl BlobPush<'_> {
         let lender = self.lenders.get(digest).map(String::as_str);
         let lender = lender.filter(|from| scope.mount_from.iter().any(|one| one == from));
         let known = match lender {
+            _ if self.is_doubted => KnownBlob::New,
             Some(from) => KnownBlob::At(from),
             None if self.held.is_some() && blob.size() <= SMALL => KnownBlob::New,
             None => KnownBlob::Nothing,
@@ -368,7 +399,7 @@ impl BlobPush<'_> {
 
 impl BlobPush<'_> {
     /// Puts the documents in place, `top` under the reference's tag; false where the registry lacks a blob
-    /// that another manifest was said to hold.
+    /// that it, or another manifest, was said to hold.
     async fn place(
         &self,
         scope: &Scope,
@@ -380,6 +411,7 @@ impl BlobPush<'_> {
         // Without such a manifest it may be a blob that somebody else sends at this moment.
         let tries = match self.held {
             Some(_) => 1,
+            None if !self.is_doubted => registry.options.retry.attempts.min(FEW),
             None => registry.options.retry.attempts,
         };
         for document in documents {
@@ -391,7 +423,7 @@ impl BlobPush<'_> {
             let (kind, put) = (document.media_type(), bytes.clone());
             let placed = registry.put_manifest_in(tries, endpoint, scope, at, kind, put);
             match placed.await {
-                Err(error) if self.held.is_some() && is_blob_in_the_making(&error) => {
+                Err(error) if !self.is_doubted && is_blob_in_the_making(&error) => {
                     return Ok(false);
                 }
                 other => other?,

@@ -121,9 +121,18 @@ impl Registry {
         subject: &Descriptor,
         documents: &[Attachment<'_>],
     ) -> Result<Vec<Descriptor>, RegistryError> {
+        // Every document has the same empty configuration: it is there before their manifests name it.
+        let (endpoint, scope) = (
+            self.endpoint(reference.registry()),
+            scope_of(reference, true),
+        );
+        let empty = Bytes::from_static(b"{}");
+        let (kind, known) = (MediaType::EmptyJSON, KnownBlob::Nothing);
+        let config = self.push_bytes(&endpoint, &scope, kind, empty, known);
+        let config = config.await?;
         let all = documents
             .iter()
-            .map(|document| self.push_attachment(reference, subject, document));
+            .map(|document| self.push_attachment(reference, subject, document, &config));
         let pushed = futures::future::try_join_all(all).await?;
         let unlisted =
             |(document, (descriptor, is_listed)): (&Attachment<'_>, &(Descriptor, bool))| {
@@ -139,7 +148,6 @@ impl Registry {
             };
         let entries: Vec<_> = documents.iter().zip(&pushed).filter_map(unlisted).collect();
         if !entries.is_empty() {
-            let endpoint = self.endpoint(reference.registry());
             self.add_to_fallback(&endpoint, reference, subject.digest(), &entries)
                 .await?;
         }
@@ -149,12 +157,14 @@ impl Registry {
             .collect())
     }
 
-    /// Pushes the manifest of a document and its blobs; whether the registry lists it by itself.
+    /// Pushes the manifest of a document and its blobs but the configuration, which is there; whether the
+    /// registry lists it by itself.
     async fn push_attachment(
         &self,
         reference: &Reference,
         subject: &Descriptor,
         document: &Attachment<'_>,
+        config: &Descriptor,
     ) -> Result<(Descriptor, bool), RegistryError> {
         let endpoint = self.endpoint(reference.registry());
         let scope = scope_of(reference, true);
@@ -168,16 +178,12 @@ impl Registry {
             };
             self.push_bytes(&endpoint, &scope, kind, bytes, known)
         });
-        let empty = Bytes::from_static(b"{}");
-        let (kind, known) = (MediaType::EmptyJSON, KnownBlob::Nothing);
-        let empty = self.push_bytes(&endpoint, &scope, kind, empty, known);
-        let blobs = futures::future::try_join_all(blobs);
-        let (layers, config) = futures::future::try_join(blobs, empty).await?;
+        let layers = futures::future::try_join_all(blobs).await?;
         let artifact = Artifact {
             schema_version: 2,
             media_type: MANIFEST,
             artifact_type: document.artifact_type,
-            config,
+            config: config.clone(),
             layers,
             subject: Descriptor::new(
                 subject.media_type().clone(),

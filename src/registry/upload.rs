@@ -53,7 +53,8 @@ pub(super) enum KnownBlob<'a> {
     Nothing,
     /// A repository of the same registry has it.
     At(&'a str),
-    /// It was made just now, and is small: asking for it would take as long as sending it.
+    /// It isn't asked for: it was made just now, and is small, so that asking would take as long as sending it; or
+    /// the registry's answer isn't believed.
     New,
 }
 
@@ -137,7 +138,7 @@ impl Upload<'_> {
         {
             return Ok(());
         }
-        if self.is_there().await? {
+        if self.known != KnownBlob::New && self.is_there().await? {
             return Ok(());
         }
         let digest = self.blob.digest();

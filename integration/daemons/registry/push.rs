@@ -158,6 +158,7 @@ async fn hints_save_questions_and_may_be_wrong() {
             .map(|(blob, _)| (blob.digest().clone(), from.to_owned()))
             .collect(),
         before: None,
+        is_doubted: false,
     };
     let before = |digest: &oci_spec::image::Digest| PushHints {
         before: Some(digest.clone()),

@@ -101,6 +101,8 @@ pub fn make(
             let vouched = prepared.vouched.values();
             lenders.extend(vouched.map(|layer| (layer.digest.clone(), same.image.clone())));
         }
+        // Asked just now: before what this machine remembers.
+        lenders.splice(0..0, prepared.lent.iter().cloned());
     }
     Ok(Made {
         packed: Repacked::assembled(images, lenders, into, folder)?,

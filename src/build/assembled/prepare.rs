@@ -36,8 +36,10 @@ pub struct Prepared {
     pub(super) compiler: Option<String>,
     /// Layers that are known from the lock's image.
     pub(super) vouched: BTreeMap<String, Layer>,
-    /// Layers that every tag's registry has.
+    /// Layers that aren't made: every tag's registry has them, or they are fetched.
     pub(super) elsewhere: HashSet<Digest>,
+    /// Layers that are fetched where they are needed here, each with an image that has it.
+    pub(super) lent: Vec<(Digest, Reference)>,
     /// The store's folder, where there is none that stays.
     _folder: Option<TempDir>,
 }
@@ -67,6 +69,7 @@ impl Assembling<'_> {
             compiler: None,
             vouched: BTreeMap::new(),
             elsewhere: HashSet::new(),
+            lent: Vec::new(),
             _folder: folder,
         };
         if wants_bytecode {
@@ -101,14 +104,14 @@ impl Assembling<'_> {
         // The environment itself and the code.
         let others = 2 + usize::from(assembly.user.is_some());
         prepared.elsewhere.clear();
+        prepared.lent.clear();
         prepared.vouched.clear();
         let request = self.request(assembly, prepared, &wheels);
         let mut needs = environment_needs(&request, others, &prepared.store)?;
         let has_bytecode = prepared.compiler.is_some();
         let fits = |same: &&SameInputs| same.has_bytecode == has_bytecode;
-        if let (Some(same), Destination::Registries(_)) = (self.same.filter(fits), destination)
-            && needs.has_unknown()
-        {
+        let same = self.same.filter(fits);
+        if let Some(same) = same.filter(|_| needs.has_unknown()) {
             prepared.vouched = self.vouched(same, assembly).await;
             let request = self.request(assembly, prepared, &wheels);
             needs = environment_needs(&request, others, &prepared.store)?;
@@ -121,6 +124,11 @@ impl Assembling<'_> {
         let elsewhere = async { Ok(self.elsewhere(&needs, destination).await) };
         let (elsewhere, ()) = tokio::try_join!(elsewhere, check)?;
         prepared.elsewhere = elsewhere;
+        if let Some(same) = same {
+            prepared.lent = self.lent(same, &needs, prepared).await;
+        }
+        let lent = prepared.lent.iter().map(|(digest, _)| digest.clone());
+        prepared.elsewhere.extend(lent);
         self.provide(&needs.files(&prepared.elsewhere)).await?;
         let uncompiled = needs.uncompiled(&prepared.elsewhere, &prepared.store);
         if uncompiled.is_empty() {
@@ -166,13 +174,7 @@ impl Assembling<'_> {
         let Destination::Registries(tags) = destination else {
             return HashSet::new();
         };
-        let mut blobs: Vec<Descriptor> = remembered
-            .iter()
-            .map(|layer| {
-                let media_type = layer.compression.media_type();
-                Descriptor::new(media_type, layer.size, layer.digest.clone())
-            })
-            .collect();
+        let mut blobs: Vec<Descriptor> = remembered.iter().map(blob).collect();
         for tag in tags {
             if blobs.is_empty() {
                 break;
@@ -191,6 +193,29 @@ impl Assembling<'_> {
             blobs.retain(|blob| !missing.contains(blob));
         }
         blobs.iter().map(|blob| blob.digest().clone()).collect()
+    }
+
+    /// Layers that an image made of the same has, and this machine can't make of what it has: they are fetched,
+    /// which takes neither an index nor a builder. In doubt there are none.
+    async fn lent(
+        &self,
+        same: &SameInputs,
+        needs: &EnvironmentNeeds,
+        prepared: &Prepared,
+    ) -> Vec<(Digest, Reference)> {
+        let packages = self.locked.view.store();
+        let has = |sha256: &str, size| packages.has(sha256, size);
+        let layers = needs.unmakeable(&prepared.elsewhere, &prepared.store, has);
+        let blobs: Vec<Descriptor> = layers.iter().map(blob).collect();
+        if blobs.is_empty() {
+            return Vec::new();
+        }
+        let missing = self.registry.missing_blobs(&same.image, &blobs).await;
+        let missing = missing.unwrap_or_else(|_| blobs.clone());
+        let there = blobs.iter().filter(|blob| !missing.contains(blob));
+        there
+            .map(|blob| (blob.digest().clone(), same.image.clone()))
+            .collect()
     }
 
     /// Fetches those of these wheels that this machine lacks: from beside the image, else by a builder.
@@ -232,4 +257,12 @@ impl Assembling<'_> {
 /// Whether an image is in another repository of a tag's registry.
 fn is_near(image: &Reference, tag: &Reference) -> bool {
     image.registry() == tag.registry() && image.repository() != tag.repository()
+}
+
+fn blob(layer: &Layer) -> Descriptor {
+    Descriptor::new(
+        layer.compression.media_type(),
+        layer.size,
+        layer.digest.clone(),
+    )
 }

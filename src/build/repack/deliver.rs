@@ -17,7 +17,7 @@ use tempfile::NamedTempFile;
 use tokio::runtime::Handle;
 use tokio_util::io::ReaderStream;
 
-use super::Repacked;
+use super::{Repacked, loaded};
 use crate::build::BuildError;
 use crate::builder::BuilderError;
 use crate::image::OciLayout;
@@ -52,9 +52,11 @@ impl Repacked {
                 .push_knowing(&layout, tag, &hints, progress.clone())
                 .await;
             let pushed = match pushed {
-                // Layers of a base that the registry doesn't have, or doesn't lend.
+                // Layers of a base that the registry doesn't have, or doesn't lend. Those of packages can be made
+                // here where a repository that has them doesn't give them.
                 Err(RegistryError::NotMounted { .. }) => {
                     self.fetch_base(registry, &HashSet::new())?;
+                    let _ = self.fetch_lent(registry, &HashSet::new());
                     registry
                         .push_knowing(&layout, tag, &hints, progress.clone())
                         .await
@@ -102,6 +104,7 @@ impl Repacked {
             mount_from,
             lenders,
             before: before.and_then(|image| image.digest()?.parse().ok()),
+            is_doubted: false,
         }
     }
 
@@ -118,34 +121,92 @@ impl Repacked {
     ) -> Result<Option<String>, BuildError> {
         let step = steps.begin("loading into Docker");
         let held = self.held(docker, tags).await;
-        let mut loaded = self.load_without(&held, registry, docker, tags).await;
-        if !held.is_empty() && matches!(loaded, Err(BuildError::Builder(_))) {
-            // It has the same files, and not the blobs: of another compression, or never fetched.
-            loaded = self
-                .load_without(&HashSet::new(), registry, docker, tags)
-                .await;
+        let is_short = !held.is_empty() && self.load_short(&held, registry, docker, tags).await?;
+        if !is_short {
+            self.load_without(&HashSet::new(), registry, docker, tags)
+                .await?;
         }
-        loaded?;
         let image = docker
             .image_inspect(&tags[0])
             .await
             .map_err(BuilderError::from)?;
+        if let [one] = self.images.as_slice() {
+            loaded::note(&one.image);
+        }
         step.done();
         Ok(image.map(|image| image.id))
     }
 
+    /// Loads it without layers that Docker seems to have; false where it lacks them. The image gets its names when
+    /// it is whole there: until then each of them stays what it was, whatever happens to this process.
+    async fn load_short(
+        &self,
+        held: &HashSet<Digest>,
+        registry: &Registry,
+        docker: &DockerApi,
+        tags: &[String],
+    ) -> Result<bool, BuildError> {
+        match self.load_without(held, registry, docker, &[]).await {
+            Err(BuildError::Builder(_)) => return Ok(false),
+            other => other?,
+        }
+        let manifest = self.top.digest().to_string();
+        let before = docker.image_inspect(&tags[0]).await.ok().flatten();
+        let mut loaded = None;
+        for id in std::iter::once(manifest.clone()).chain(self.config_digest()) {
+            let found = docker.image_inspect(&id).await;
+            loaded = loaded.or(found.ok().flatten());
+        }
+        let Some(loaded) = loaded else {
+            return Ok(false);
+        };
+        for name in tags {
+            let (repository, tag) = name.rsplit_once(':').unwrap_or((name, "latest"));
+            let named = docker.tag_image(&loaded.id, repository, tag).await;
+            named.map_err(BuilderError::from)?;
+        }
+        // Where containerd keeps images, one that loses its name to a loaded one is gone.
+        if let Some(before) = before.filter(|b| b.id != loaded.id && loaded.id == manifest)
+            && let Ok(Some(left)) = docker.image_inspect(&before.id).await
+            && left.repo_tags.is_none_or(|tags| tags.is_empty())
+            && left.repo_digests.is_none_or(|names| names.is_empty())
+        {
+            // A container may be of it.
+            let _ = docker.remove_image(&before.id).await;
+        }
+        Ok(true)
+    }
+
     /// The layers that the image which Docker has under the first of the tags has, too, from the base up to the first
     /// other one: Docker takes an image without those. In doubt there are none.
+    ///
+    /// Where containerd keeps images, that Docker has a layer's files says nothing of its blob: it takes an image
+    /// without it, which then can neither be pushed nor saved. So only what was loaded whole counts there.
     async fn held(&self, docker: &DockerApi, tags: &[String]) -> HashSet<Digest> {
         let ([one], Some(tag)) = (self.images.as_slice(), tags.first()) else {
             return HashSet::new();
         };
-        let there = docker.image_inspect(tag).await.ok().flatten();
-        let there = there.and_then(|image| image.root_fs.layers);
-        let same = there.into_iter().flatten().zip(&one.image.layers);
-        same.take_while(|(there, layer)| *there == layer.diff_id.to_string())
-            .map(|(_, layer)| layer.blob.digest().clone())
-            .collect()
+        let Some(there) = docker.image_inspect(tag).await.ok().flatten() else {
+            return HashSet::new();
+        };
+        let layers = &one.image.layers;
+        let whole = loaded::layers(&there.id);
+        let same = whole.iter().zip(layers);
+        let mut held = same
+            .take_while(|(there, layer)| *there == layer.blob.digest())
+            .count();
+        if whole.is_empty()
+            && let Ok(info) = docker.info().await
+            && !info.uses_containerd_store()
+        {
+            let there = there.root_fs.layers.into_iter().flatten();
+            let same = there.zip(layers);
+            held = same
+                .take_while(|(there, layer)| *there == layer.diff_id.to_string())
+                .count();
+        }
+        let held = layers.iter().take(held);
+        held.map(|layer| layer.blob.digest().clone()).collect()
     }
 
     async fn load_without(
@@ -238,7 +299,7 @@ impl Repacked {
             let path = |blob: &Descriptor| format!("blobs/sha256/{}", blob.digest().digest());
             let manifest = json!([{
                 "Config": path(&one.image.config),
-                "RepoTags": tags,
+                "RepoTags": (!tags.is_empty()).then_some(tags),
                 "Layers": one.image.layers.iter().map(|l| path(&l.blob)).collect::<Vec<_>>(),
             }]);
             let text = manifest.to_string();
@@ -278,7 +339,8 @@ impl Repacked {
     ) -> Result<(), BuildError> {
         self.into
             .name(&self.top, tags.first().map(String::as_str))?;
-        self.fetch_base(registry, without)
+        self.fetch_base(registry, without)?;
+        self.fetch_lent(registry, without)
     }
 
     fn layout(&self) -> Result<OciLayout, BuildError> {
@@ -310,33 +372,58 @@ impl Repacked {
                 continue;
             }
             let base = base.expect("layers of a base have one");
-            let path = self.into.blob(layer.blob.digest());
-            let fail = BuildError::write(&path);
-            let fetch = || {
-                let mut stream = registry.open_blob(base, &layer.blob, &Handle::current())?;
-                let mut file = NamedTempFile::new_in(self.into.blobs()).map_err(fail)?;
-                let (mut hash, mut piece) = (Sha256::new(), vec![0; 256 << 10]);
-                loop {
-                    let read = stream.read(&mut piece).map_err(BuildError::BaseStream)?;
-                    if read == 0 {
-                        break;
-                    }
-                    hash.update(&piece[..read]);
-                    file.write_all(&piece[..read]).map_err(fail)?;
-                }
-                let found = format!("sha256:{}", hex::encode(hash.finalize()));
-                if found != layer.blob.digest().as_ref() {
-                    return Err(BuildError::BaseLayer {
-                        base: Box::new(base.clone()),
-                        layer: layer.blob.digest().clone(),
-                        found,
-                    });
-                }
-                file.persist(&path).map_err(|error| fail(error.error))?;
-                Ok(())
-            };
-            tokio::task::block_in_place(fetch)?;
+            tokio::task::block_in_place(|| self.fetch(registry, &layer.blob, base))?;
         }
+        Ok(())
+    }
+
+    /// Brings layers of packages that weren't made here, since a repository has them.
+    fn fetch_lent(&self, registry: &Registry, without: &HashSet<Digest>) -> Result<(), BuildError> {
+        let images = self.images.iter();
+        let own = images.flat_map(|packed| &packed.image.layers[packed.base_layers..]);
+        for layer in own {
+            let digest = layer.blob.digest();
+            let mut lenders = self.lenders.iter();
+            let lender = lenders.find(|(lent, _)| lent == digest);
+            if let Some((_, place)) = lender
+                && !without.contains(digest)
+                && !self.into.blob(digest).exists()
+            {
+                tokio::task::block_in_place(|| self.fetch(registry, &layer.blob, place))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings a blob from a repository into the layout, once it is seen to be what its digest says.
+    fn fetch(
+        &self,
+        registry: &Registry,
+        blob: &Descriptor,
+        place: &Reference,
+    ) -> Result<(), BuildError> {
+        let path = self.into.blob(blob.digest());
+        let fail = BuildError::write(&path);
+        let mut stream = registry.open_blob(place, blob, &Handle::current())?;
+        let mut file = NamedTempFile::new_in(self.into.blobs()).map_err(fail)?;
+        let (mut hash, mut piece) = (Sha256::new(), vec![0; 256 << 10]);
+        loop {
+            let read = stream.read(&mut piece).map_err(BuildError::LayerStream)?;
+            if read == 0 {
+                break;
+            }
+            hash.update(&piece[..read]);
+            file.write_all(&piece[..read]).map_err(fail)?;
+        }
+        let found = format!("sha256:{}", hex::encode(hash.finalize()));
+        if found != blob.digest().as_ref() {
+            return Err(BuildError::OtherBlob {
+                place: Box::new(place.clone()),
+                layer: blob.digest().clone(),
+                found,
+            });
+        }
+        file.persist(&path).map_err(|error| fail(error.error))?;
         Ok(())
     }
 }

@@ -3,6 +3,7 @@
 
 mod bases;
 mod deliver;
+mod loaded;
 mod remembered;
 
 use std::collections::BTreeMap;

@@ -74,6 +74,14 @@ fn hint(error: &RegistryError) -> Option<String> {
             "anonymous use is limited more: docker login {}; or set a mirror",
             word(registry)
         )),
+        RegistryError::Server {
+            status: 400 | 415 | 422,
+            what,
+            ..
+        } if what.starts_with("pushing the manifest") => Some(
+            "some registries take no layers that are packed with zstd: --repack=gzip, with the image's other flags"
+                .into(),
+        ),
         RegistryError::NotMounted { .. } => Some(
             "name a tag in the repository that the image is in: its layers are there".to_owned(),
         ),
