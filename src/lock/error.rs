@@ -72,6 +72,28 @@ pub enum LockingError {
         /// Whether it pins packages for the image.
         has_pins: bool,
     },
+    /// The lock's layers would have to be written with another compression, and must not be.
+    #[error("the lock's layers are packed with {locked}, and {asked} is asked for")]
+    OtherCompression {
+        /// How far the pins may move.
+        mode: LockMode,
+        /// The lock's compression: `zstd:3`.
+        locked: String,
+        /// The one that is asked for.
+        asked: String,
+    },
+    /// The image can't be put together without a builder.
+    #[error("it can't be assembled: {reason}")]
+    NotAssembled {
+        /// Why not.
+        reason: String,
+    },
+    /// A wheel that nothing can be installed from.
+    #[error("{0}")]
+    BadWheel(String),
+    /// Layers of a locked image aren't written without compression.
+    #[error("a lock's layers are packed with zstd or gzip, and none is asked for")]
+    Uncompressed,
     /// Debian packages of a time that no archive is named for.
     #[error(
         "as of {as_of}: Debian's packages of that time are in an archive of snapshots, and none is named"
@@ -147,8 +169,10 @@ impl LockingError {
             Self::Registry(error) => error.kind(),
             Self::Store(error) => error.kind(),
             Self::Mirror(error) => error.kind(),
-            Self::WouldChange { .. } | Self::BaseWithoutPin => ErrorKind::Difference,
-            Self::Gone { .. } => ErrorKind::Work,
+            Self::WouldChange { .. } | Self::OtherCompression { .. } | Self::BaseWithoutPin => {
+                ErrorKind::Difference
+            }
+            Self::Gone { .. } | Self::BadWheel(_) => ErrorKind::Work,
             Self::Artifact(_)
             | Self::CannotMount { .. }
             | Self::TemporaryFolder(_)

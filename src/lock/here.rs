@@ -10,7 +10,7 @@ use super::locker::Locker;
 use super::{LockingError, searches};
 use crate::assemble::BaseFacts;
 use crate::builder::{self, Builder, BuilderError, Connection};
-use crate::known_base;
+use crate::known_base::{self, KnownBaseError};
 use crate::package_store::{Answer, Store};
 use crate::planning::build_plan::NATIVE;
 use crate::planning::locked::files;
@@ -127,7 +127,12 @@ impl Locker<'_> {
         let store = Store::open()?;
         let facts = match self.facts(&base, platform).await {
             Ok(facts) => facts,
-            Err(why) => return Ok(Here::Elsewhere(why)),
+            Err(NoFacts::Unknown(why)) => return Ok(Here::Elsewhere(why)),
+            // A builder may find packages for it; that image isn't the one that is asked for.
+            Err(NoFacts::Unfit(reason)) if self.method == Method::Assemble => {
+                return Err(LockingError::NotAssembled { reason });
+            }
+            Err(NoFacts::Unfit(why)) => return Ok(Here::Elsewhere(Some(why))),
         };
         let known = searches::known_wheels(&base, platform, &store);
         let cancel = self.reporter.cancellation();
@@ -160,31 +165,39 @@ impl Locker<'_> {
             }))),
             Err(NotResolved::Cancelled) => Err(BuilderError::Cancelled.into()),
             Err(NotResolved::Store(error)) => Err(error.into()),
-            Err(NotResolved::Elsewhere(why)) => Ok(Here::Elsewhere(Some(why))),
+            // A builder may find the same; it doesn't put the image together.
+            Err(NotResolved::BadWheel(why)) if self.method == Method::Assemble => {
+                Err(LockingError::BadWheel(printable::line(&why).into_owned()))
+            }
+            Err(NotResolved::Elsewhere(why) | NotResolved::BadWheel(why)) => {
+                Ok(Here::Elsewhere(Some(why)))
+            }
         }
     }
 
-    /// What is known of the base; else why its layers can't be read, or say that packages can't be put on
-    /// it, where that isn't said by whoever puts the image together. Layers that nobody has read yet are read where the image is put on them by this program anyway,
-    /// and where a base of another machine can't be asked.
-    async fn facts(&self, base: &str, platform: &str) -> Result<BaseFacts, Option<String>> {
+    /// What is known of the base. Layers that nobody has read yet are read where the image is put on them by this
+    /// program anyway, and where a base of another machine can't be asked.
+    async fn facts(&self, base: &str, platform: &str) -> Result<BaseFacts, NoFacts> {
         let pins = [(base.to_owned(), None)].into();
         let found = known_base::look_up_kept(self.registry, &pins, platform).await;
-        let base = match found {
-            Ok(mut found) => found.pop().ok_or(None)?,
-            Err(error) => return Err(Some(error.to_string())),
-        };
+        let unknown = |error: KnownBaseError| NoFacts::Unknown(Some(error.to_string()));
+        let base = found.map_err(unknown)?.pop();
+        let base = base.ok_or(NoFacts::Unknown(None))?;
         let facts = match base.kept_facts() {
             Some(facts) => facts,
             None if self.reads_base || platform != NATIVE => {
-                match base.facts(self.registry).await {
-                    Ok(facts) => facts,
-                    Err(error) => return Err(Some(error.to_string())),
-                }
+                base.facts(self.registry).await.map_err(unknown)?
             }
-            None => return Err(None),
+            None => return Err(NoFacts::Unknown(None)),
         };
-        let is_told = self.method == Method::Auto || platform != NATIVE;
-        facts.map_err(|error| is_told.then(|| error.to_string()))
+        facts.map_err(|error| NoFacts::Unfit(error.to_string()))
     }
+}
+
+/// Why nothing is known of a base that packages can be looked for with.
+enum NoFacts {
+    /// Its layers aren't read, for a reason that may be worth a word.
+    Unknown(Option<String>),
+    /// Nothing can be put on it.
+    Unfit(String),
 }

@@ -15,7 +15,7 @@ use crate::assembly::Looking;
 use crate::builder::{self, Builder};
 use crate::host::HostSettings;
 use crate::package_store::{Answer, Store, read_answer};
-use crate::plan::BuildPlan;
+use crate::plan::{BuildPlan, Compression};
 use crate::planning::bases::Bases;
 use crate::planning::build_plan;
 use crate::planning::compose::Composed;
@@ -90,7 +90,7 @@ impl Locker<'_> {
             return Ok(None);
         };
         if self.fits(entry)? {
-            return Ok(entry.and_then(|entry| entry.build.clone()));
+            return self.repacked(old).map(Some);
         }
         self.refuse_locked(entry)?;
         if self.kept(old, &self.request()?).is_some() {
@@ -108,6 +108,43 @@ impl Locker<'_> {
             self.vendor(&mut new, registry).await?;
         }
         Ok(Some(new))
+    }
+
+    /// The lock's pins with the compression that is asked for: its packages stay.
+    ///
+    /// # Errors
+    /// [`LockingError::OtherCompression`] where the lock must not change, and for layers without compression.
+    pub fn repacked(&self, old: &LockedBuild) -> Result<LockedBuild, LockingError> {
+        let new = self.packed(old.clone())?;
+        let is_same = new == *old;
+        let locked = format!("{}:{}", old.compression, old.level);
+        let asked = format!("{}:{}", new.compression, new.level);
+        match self.settings.lock.mode {
+            _ if is_same => {}
+            LockMode::Free => self.reporter.note(format!(
+                "the lock's layers are packed with {locked}, and {asked} is asked for: its packages stay"
+            )),
+            mode => {
+                return Err(LockingError::OtherCompression {
+                    mode,
+                    locked,
+                    asked,
+                });
+            }
+        }
+        Ok(new)
+    }
+
+    fn packed(&self, mut build: LockedBuild) -> Result<LockedBuild, LockingError> {
+        let (name, level) = match self.settings.build.repack {
+            None => return Ok(build),
+            Some(Compression::Zstd(level)) => ("zstd", level),
+            Some(Compression::Gzip(level)) => ("gzip", level.cast_signed()),
+            Some(Compression::None) => return Err(LockingError::Uncompressed),
+        };
+        name.clone_into(&mut build.compression);
+        build.level = level;
+        Ok(build)
     }
 
     /// True if a build of the entry would pin nothing anew.
@@ -228,6 +265,8 @@ impl Locker<'_> {
             platforms,
         };
         if let Some(old) = old {
+            old.compression.clone_into(&mut build.compression);
+            build.level = old.level;
             for (name, pins) in &mut build.platforms {
                 if let Some(old) = old.platforms.get(name) {
                     pins.layers.clone_from(&old.layers);
@@ -243,6 +282,7 @@ impl Locker<'_> {
                 }
             }
         }
+        build = self.packed(build)?;
         if self.is_to_be_assembled(&build).await {
             build.method = Some(ASSEMBLE.to_owned());
             // A lock that asks for what nobody here can make would be refused at once.

@@ -137,7 +137,7 @@ pub async fn run(
         reporter.note(format!("to be built by BuildKit: {reason}"));
     }
     let mut build = match earlier.clone().filter(|_| fits) {
-        Some(build) => build,
+        Some(build) => locker.repacked(&build)?,
         None => Box::pin(locker.resolve(old.as_ref())).await?,
     };
     let was_vendored = earlier.is_some_and(|build| build.vendored.is_some());

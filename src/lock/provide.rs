@@ -97,7 +97,7 @@ pub async fn from_beside(
 /// stay away. `files`: their hashes (hex) and sizes.
 ///
 /// # Errors
-/// A file of the right name that isn't the pinned one.
+/// A file of the right name that isn't the pinned one, and a disk that is full.
 pub async fn from_indexes(
     host: &HostSettings,
     locked: &LockedPlan,
@@ -151,6 +151,8 @@ pub async fn from_indexes(
         match result {
             Ok(()) => {}
             Err(IndexError::Store(error)) => return Err(error.into()),
+            // A builder's packages would find no room either.
+            Err(IndexError::Folder(error)) => return Err(LockingError::TemporaryFolder(error)),
             Err(error) if !told => {
                 told = true;
                 reporter.note(format!(

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use mlbuild_manifests::lock::PinnedFile;
-use mlbuild_wheels::{Libraries, Wheel};
+use mlbuild_wheels::{Fault, LayerError, Libraries, Wheel, WheelError};
 
 use super::{NotResolved, ResolveQuestion};
 use crate::package_store::Store;
@@ -58,10 +58,16 @@ fn of_wheel(package: &PinnedFile, store: &Store) -> Result<Libraries, NotResolve
     if let Some(known) = store.note(&package.sha256) {
         return Ok(known);
     }
-    let unfit = |error: &dyn std::error::Error| NotResolved::Elsewhere(error.to_string());
+    let bad = |error: WheelError| match error.fault {
+        Fault::Read(_) => NotResolved::Elsewhere(error.to_string()),
+        _ => NotResolved::BadWheel(error.to_string()),
+    };
     let path = store.path(&package.sha256);
-    let wheel = Wheel::open(&package.file, &path, &package.sha256).map_err(|e| unfit(&e))?;
-    let found = Libraries::of(&wheel, &std::env::temp_dir()).map_err(|e| unfit(&e))?;
+    let wheel = Wheel::open(&package.file, &path, &package.sha256).map_err(bad)?;
+    let found = Libraries::of(&wheel, &std::env::temp_dir()).map_err(|error| match error {
+        LayerError::Wheel(error) => bad(error),
+        other => NotResolved::Elsewhere(other.to_string()),
+    })?;
     store.keep_note(&package.sha256, &found);
     Ok(found)
 }

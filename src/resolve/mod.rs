@@ -8,8 +8,10 @@
 //! | the base's Python, as uv asks for it | `interpreter` |
 //! | the question to uv, in a folder of its own | `question` |
 //! | whether the base has the libraries that packages look for | `libraries` |
+//! | what stays of uv for the next search | `kept` |
 
 mod interpreter;
+mod kept;
 mod libraries;
 mod program;
 mod question;
@@ -25,6 +27,7 @@ use mlbuild_wheels::{Tags, WheelName};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+pub use self::kept::{PrunedTools, prune_tools};
 use crate::assemble::BaseFacts;
 use crate::host::HostSettings;
 use crate::package_index::{IndexError, PackageIndex, WantedFile};
@@ -61,6 +64,9 @@ pub enum NotResolved {
     /// A base has to be asked: it can, or says what is wrong.
     #[error("{0}")]
     Elsewhere(String),
+    /// A wheel that nothing can be installed from.
+    #[error("{0}")]
+    BadWheel(String),
     /// Whoever asked cancelled it.
     #[error("cancelled")]
     Cancelled,

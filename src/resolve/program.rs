@@ -9,9 +9,8 @@ use mlbuild_manifests::lock::PinnedFile;
 use mlbuild_templates::tables::bases;
 use mlbuild_wheels::{Libc, Platform, Tags, Wheel, WheelName};
 
-use super::{NotResolved, elsewhere};
+use super::{NotResolved, elsewhere, kept};
 use crate::assemble::BaseFacts;
-use crate::env_vars;
 use crate::package_index::{PackageIndex, WantedFile};
 use crate::package_store::Store;
 
@@ -101,7 +100,7 @@ async fn wheel(
 
 /// The program of a wheel, in a folder of programs.
 fn unpacked(wheel: &PinnedFile, store: &Store) -> Result<PathBuf, NotResolved> {
-    let Some(folder) = env_vars::cache_dir().map(|folder| folder.join("programs")) else {
+    let Some(folder) = kept::programs() else {
         return elsewhere("there is no folder to keep uv in".to_owned());
     };
     let program = folder.join(format!("uv-{}", wheel.sha256));

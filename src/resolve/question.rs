@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use tokio::process::Command;
 
 use super::interpreter::{self, REFUSED};
-use super::{NotResolved, ResolveQuestion, elsewhere};
+use super::{NotResolved, ResolveQuestion, elsewhere, kept};
 use crate::host::Hidden;
 use crate::plan::HostSetting;
 
@@ -37,7 +37,8 @@ pub(super) async fn ask(question: &ResolveQuestion<'_>, uv: &Path) -> Result<Str
     } else if request.requirements.is_empty() && request.packages.is_empty() {
         return Ok(String::new());
     } else {
-        command.args("pip compile -q --no-header --format pylock.toml".split(' '));
+        // What is kept of indexes is confirmed by them.
+        command.args("pip compile -q --no-header --refresh --format pylock.toml".split(' '));
         if let Some(backend) = &request.torch_backend_here {
             command.args(["--torch-backend", backend]);
         }
@@ -59,6 +60,10 @@ pub(super) async fn ask(question: &ResolveQuestion<'_>, uv: &Path) -> Result<Str
         .arg(&asked.python)
         .arg("-o")
         .arg(&answer);
+    let place = kept::place_of(question, uv);
+    if let Some(place) = &place {
+        kept::take(place, &asked.cache());
+    }
     let done = tokio::select! {
         biased;
         () = question.cancel.cancelled() => return Err(NotResolved::Cancelled),
@@ -66,6 +71,9 @@ pub(super) async fn ask(question: &ResolveQuestion<'_>, uv: &Path) -> Result<Str
     };
     let done =
         done.map_err(|error| NotResolved::Elsewhere(format!("uv can't be started: {error}")))?;
+    if let Some(place) = &place {
+        kept::give_back(&asked.cache(), place);
+    }
     if done.status.success() {
         return read(&answer);
     }
@@ -121,6 +129,10 @@ impl Asked {
         self.folder.path().join("files")
     }
 
+    fn cache(&self) -> PathBuf {
+        self.folder.path().join("cache")
+    }
+
     fn write_files(&self, question: &ResolveQuestion<'_>) -> std::io::Result<()> {
         let (top, request) = (self.folder.path(), question.request);
         std::fs::create_dir_all(self.files())?;
@@ -166,7 +178,7 @@ impl Asked {
             .env("PATH", top.join("programs"))
             .env("HOME", top)
             .env("TMPDIR", top)
-            .env("UV_CACHE_DIR", top.join("cache"))
+            .env("UV_CACHE_DIR", self.cache())
             .env("UV_PYTHON_DOWNLOADS", "never")
             .env("UV_NO_SYSTEM_CONFIG", "1")
             .env("UV_HTTP_RETRIES", "3")

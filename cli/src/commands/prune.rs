@@ -19,6 +19,7 @@ use crate::support::time;
 use mlbuild::env_vars;
 use mlbuild::lock::searches::{PrunedSearches, prune_searches};
 use mlbuild::package_store::{Choice, Kept, Prune, Store, StoreError};
+use mlbuild::resolve::{PrunedTools, prune_tools};
 use mlbuild::scratch::{self, Leftover};
 
 /// Remove packages that this machine keeps for locked builds.
@@ -31,6 +32,9 @@ use mlbuild::scratch::{self, Leftover};
 ///
 /// So do answers to which packages an image without pins gets: they go with their packages, and those
 /// that were found before the time.
+///
+/// Programs that find packages go with the wheels that they came in. What package indexes answered goes where no
+/// search has used it since the time, and without a time in any case: it is asked for again.
 ///
 /// Packages that a lock needs stay: any mlbuild.lock that this user has pinned or built from here, and
 /// that is still in its place. A build that needs a removed package fetches it again, from beside the
@@ -94,11 +98,13 @@ pub fn run(args: &PruneArgs) -> CommandResult {
     let choice = choice?;
     let layers = layers(args, &choice)?;
     let searches = searches(args, &choice, &store)?;
+    let tools = tools(args, &choice, &store)?;
     let pruned = Pruned {
         dry_run: args.dry_run,
         choice,
         layers,
         searches,
+        tools,
         left,
     };
     match args.format {
@@ -113,6 +119,7 @@ struct Pruned {
     choice: Choice,
     layers: PrunedLayers,
     searches: PrunedSearches,
+    tools: PrunedTools,
     /// What killed commands left.
     left: Vec<Leftover>,
 }
@@ -138,6 +145,12 @@ impl Pruned {
             "searches": {
                 "removed": self.searches.removed,
                 "kept": self.searches.kept,
+            },
+            "tools": {
+                "removed": self.tools.removed,
+                "removed_bytes": self.tools.removed_bytes,
+                "kept": self.tools.kept,
+                "kept_bytes": self.tools.kept_bytes,
             },
             "left_by_killed": self.left.iter().map(|left| &left.path).collect::<Vec<_>>(),
             "left_by_killed_bytes": self.left_bytes(),
@@ -172,6 +185,15 @@ impl Pruned {
             output::note(&format!(
                 "{verb} {} answers to which packages an image gets; {} kept",
                 self.searches.removed, self.searches.kept,
+            ));
+        }
+        if self.tools != PrunedTools::default() {
+            output::note(&format!(
+                "{verb} {} programs that find packages and answers of indexes, {}; {} kept, {}",
+                self.tools.removed,
+                size(self.tools.removed_bytes),
+                self.tools.kept,
+                size(self.tools.kept_bytes),
             ));
         }
         output::answer(&format!(
@@ -244,6 +266,15 @@ fn searches(
         store,
         args.dry_run,
     );
+    pruned
+        .map_err(|(path, error)| CommandError::environment(format!("{}: {error}", path.display())))
+}
+
+/// What finds packages goes with its wheels.
+fn tools(args: &PruneArgs, packages: &Choice, store: &Store) -> Result<PrunedTools, CommandError> {
+    let removed = packages.removed.iter().map(|file| file.sha256.as_str());
+    let unused_since = args.older_than.map(SystemTime::from);
+    let pruned = prune_tools(unused_since, &removed.collect(), store, args.dry_run);
     pruned
         .map_err(|(path, error)| CommandError::environment(format!("{}: {error}", path.display())))
 }

@@ -33,6 +33,17 @@ impl From<LockingError> for CommandError {
             LockingError::WouldChange { .. } => {
                 made.hint("pin them, with the image's flags: mlbuild lock; then commit mlbuild.lock")
             }
+            LockingError::OtherCompression { .. } => made
+                .hint("have it written to the lock, with the image's flags: mlbuild lock; then commit mlbuild.lock")
+                .hint("or leave --repack and [build] repack out: the lock says how layers are packed"),
+            LockingError::NotAssembled { .. } => {
+                made.hint("have a builder make it: --method=buildkit")
+            }
+            LockingError::BadWheel(_) => made
+                .hint("ask for another version of it, and tell its author; or let a builder try, in the base: --method=buildkit"),
+            LockingError::Uncompressed => {
+                made.hint("say --repack=zstd or --repack=gzip, or leave [build] repack out")
+            }
             LockingError::NoSnapshots { .. } => made.hint("mlbuild.toml: [build] apt_snapshots = \"snapshots.list\"; there: deb https://snapshots.example/debian/{time} bookworm main"),
             LockingError::SnapshotsWithoutTime { .. } => made.hint("write {time} where the archive of snapshots has the time: deb https://snapshots.example/debian/{time} bookworm main"),
             LockingError::OtherMachine { platform, .. } => made
@@ -59,6 +70,9 @@ fn text(error: &LockingError) -> String {
         LockingError::VendorWithoutName => {
             "--vendor needs a name for the image, in a registry".into()
         }
+        LockingError::OtherCompression { mode, .. } => format!("{}: {error}", lock_flag(*mode)),
+        LockingError::NotAssembled { .. } => format!("--method=assemble: {error}"),
+        LockingError::Uncompressed => format!("--repack=none: {error}"),
         LockingError::WouldChange { mode, .. } => format!("{}: {error}", lock_flag(*mode)),
         other => other.to_string(),
     }
