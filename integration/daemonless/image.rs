@@ -488,6 +488,22 @@ fn each_decision_is_said_with_the_line_that_it_comes_from() {
         *python,
         serde_json::json!({ "what": "Python", "value": "3.11", "from": ".python-version:1" })
     );
+    let toml = "[build]\nplatforms = [\"linux/amd64\", \"linux/arm64\"]\n";
+    project.write("mlbuild.toml", toml);
+    for (flags, from) in [
+        (&[][..], "mlbuild.toml:2"),
+        (&["--platform", "linux/amd64,linux/arm64"], "--platform"),
+    ] {
+        let words = [&["image", "--explain", "-q"], flags].concat();
+        let said = project.run(&words);
+        let rows = said.answer().lines().map(|line| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            words.join(" ")
+        });
+        let rows: Vec<String> = rows.filter(|row| row.starts_with("platform ")).collect();
+        let wanted = ["amd64", "arm64"].map(|name| format!("platform linux/{name} {from}"));
+        assert_eq!(rows, wanted, "{flags:?}");
+    }
 }
 
 #[test]

@@ -35,6 +35,9 @@ pub use environment::{EnvironmentLayer, EnvironmentNeeds, PinnedWheel, environme
 pub use error::AssembleError;
 pub use facts::{BaseFacts, BundledWheel};
 
+/// What the history says of the layer of an image's user, whose name follows.
+pub(crate) use crate::image::reown::ASSEMBLED as USER_LAYER;
+
 /// Layers that an image may have: Docker's classic store fails at 126.
 const MOST_LAYERS: usize = 120;
 

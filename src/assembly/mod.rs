@@ -15,7 +15,7 @@ use mlbuild_wheels::{Compression as LayerCompression, Tags, Target, WheelName};
 pub use self::asked::{Chosen, check, choose};
 use self::asked::{check_plan, check_settings, check_spec, only_packed_as};
 pub use self::recipe::{CopyStep, Recipe};
-use crate::assemble::{AssembleError, BaseFacts, FilesLayer};
+use crate::assemble::{AssembleError, BaseFacts, FilesLayer, USER_LAYER};
 use crate::error::from_boxed;
 use crate::known_base::{self, Base, KnownBaseError};
 use crate::plan::{BuildPlan, Compression, Repack};
@@ -110,7 +110,7 @@ impl Looking<'_> {
             let recipe = self.recipe(&base.pack.config);
             let user = recipe.as_ref().ok().and_then(|recipe| {
                 let account = recipe.account.as_ref()?;
-                let about = format!("mlbuild: the user {}", account.name);
+                let about = format!("{}{}", USER_LAYER, account.name);
                 Some(
                     account
                         .layer(&facts, repack.0.epoch)

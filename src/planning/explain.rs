@@ -106,6 +106,7 @@ impl Explained<'_> {
             }
             (Source::Dockerfile { path, .. }, _) => list.own(path, self.uses),
         }
+        list.platforms(&self.settings.build.platforms);
         list.ignored(self.plan);
         list.choices
     }
@@ -396,6 +397,17 @@ impl List<'_> {
             let from = format!("{}:{}", path.display(), used.line);
             let what = if used.is_base { "base" } else { "image" };
             self.add(what, &used.reference, from);
+        }
+    }
+
+    /// The platforms that are asked for; without any it is the builder's, or the lock's.
+    fn platforms(&mut self, asked: &[String]) {
+        let from: Origin = match self.config.line_of(&["build", "platforms"], None) {
+            Some(line) if self.request.platforms.is_empty() => line.into(),
+            _ => Origin::asked("platforms"),
+        };
+        for name in asked {
+            self.add("platform", name, from.clone());
         }
     }
 

@@ -73,10 +73,15 @@ pub enum VerifyError {
         from: String,
     },
     /// mlbuild assembled the image, and the lock doesn't say of what.
-    #[error("{key} was assembled of packages that the lock doesn't pin: nobody can make it again")]
+    #[error(
+        "{key} was assembled of packages that the lock doesn't pin: it names their versions and not their files, so \
+         that nobody can make the image again"
+    )]
     NotPinned {
-        /// The image.
+        /// The image, as the lock names it.
         key: ImageKey,
+        /// The image, by digest.
+        image: Box<Reference>,
     },
     /// There is no image to compare with.
     #[error("{name} was never pushed: there is nothing to compare with")]

@@ -13,12 +13,14 @@ mod target;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use mlbuild_manifests::lock::Builder;
 use oci_spec::distribution::Reference;
 use oci_spec::image::Digest;
 
 pub use self::error::VerifyError;
 use self::rebuild::Rebuilt;
 use self::target::Target;
+use crate::build::assembled::OWN_NAME;
 use crate::diff::ImageDifference;
 use crate::image_source;
 use crate::planning::registry_options;
@@ -97,6 +99,13 @@ pub async fn verify(
     settings.check_trust(reporter)?;
     let registry = Registry::new(registry_options(&settings));
     let target = target::find(what.as_deref(), &settings, &registry, reporter).await?;
+    let by_mlbuild = |builder: &Builder| builder.name == OWN_NAME;
+    if target.entry.build.is_none() && target.entry.builder.as_ref().is_some_and(by_mlbuild) {
+        return Err(VerifyError::NotPinned {
+            key: target.entry.key(),
+            image: Box::new(target.image),
+        });
+    }
     settings.build.target.clone_from(&target.entry.target);
     let asked = target.take_platforms(&mut settings.build.platforms);
 

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use mlbuild_manifests::LockedImage;
-use mlbuild_manifests::lock::{Builder as LockedBuilder, LockedBuild};
+use mlbuild_manifests::lock::LockedBuild;
 use mlbuild_progress::LocalSteps;
 use oci_spec::image::Digest;
 use tempfile::TempDir;
 
 use super::error::VerifyError;
 use crate::build::BuildError;
-use crate::build::assembled::{self, Assembling, Destination, OWN_NAME};
+use crate::build::assembled::{self, Assembling, Destination};
 use crate::build::repack::{self, Purpose, Repacked};
 use crate::builder::{self, BuildInputs, Builder, Connection, SolveRequest};
 use crate::host::{self, HostSettings};
@@ -56,10 +56,6 @@ pub async fn rebuild(
     asked: &[String],
     reporter: &dyn Reporter,
 ) -> Result<Rebuilt, VerifyError> {
-    let by_mlbuild = |builder: &LockedBuilder| builder.name == OWN_NAME;
-    if entry.build.is_none() && entry.builder.as_ref().is_some_and(by_mlbuild) {
-        return Err(VerifyError::NotPinned { key: entry.key() });
-    }
     let host = host::of_this_machine(settings.build.host_network_settings);
     let from_pins = locked::from_entry(settings, entry, reporter)?;
     let open;

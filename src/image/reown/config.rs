@@ -8,10 +8,14 @@ use super::error::{Remedy, ReownError};
 /// What the templates' last step says, whatever the ids.
 const TEMPLATE: &str = "mlbuild: USERNAME='$USERNAME' isn't a user name";
 
-/// True if the last layer was made by the last step of mlbuild's templates.
+/// What the history says of the layer of an assembled image's user, whose name follows.
+pub(crate) const ASSEMBLED: &str = "mlbuild: the user ";
+
+/// True if the last layer was made by the last step of mlbuild's templates, or is the one that mlbuild itself
+/// puts on top of such an image.
 pub(super) fn is_template(config: &Value) -> bool {
     let step = last_step(config).and_then(|at| config["history"][at]["created_by"].as_str());
-    step.is_some_and(|step| step.contains(TEMPLATE))
+    step.is_some_and(|step| step.contains(TEMPLATE) || step.starts_with(ASSEMBLED))
 }
 
 /// The place in the history of the step that made the last layer.
@@ -156,6 +160,9 @@ fn history(config: &mut Value, change: &Change, is_template: bool) {
         {
             by = by.replace(&format!("{was}/.local/bin"), &format!("{now}/.local/bin"));
         }
+        if by == format!("{ASSEMBLED}{}", was.name) {
+            by = format!("{ASSEMBLED}{}", now.name);
+        }
         if by == format!("USER {}", was.name) {
             by = format!("USER {}", now.name);
         }
@@ -236,6 +243,26 @@ mod tests {
           }
         }
         "#);
+        assert!(is_template(&config), "it can be adopted again");
+    }
+
+    #[test]
+    fn an_assembled_image_is_one_of_the_templates() {
+        let mut config = json!({
+            "config": { "User": "ml", "Env": ["PATH=/opt/venv/bin:/home/ml/.local/bin"] },
+            "rootfs": { "type": "layers", "diff_ids": ["sha256:1", "sha256:2"] },
+            "history": [
+                { "created_by": "mlbuild: six 1.17.0" },
+                { "created_by": "mlbuild: the user ml" },
+            ],
+        });
+        assert!(is_template(&config));
+        change(&mut config, &to("me"), "sha256:3", true).unwrap();
+        assert_eq!(config["history"][1]["created_by"], "mlbuild: the user me");
+        assert_eq!(
+            config["config"]["Env"][0],
+            "PATH=/opt/venv/bin:/home/me/.local/bin"
+        );
         assert!(is_template(&config), "it can be adopted again");
     }
 

@@ -20,6 +20,7 @@ use super::layer::Packing;
 use super::{ImageLayer, PlatformImage};
 
 pub use accounts::Account;
+pub(crate) use config::ASSEMBLED;
 pub use error::{Remedy, ReownError};
 
 /// Largest last layer that is taken, in bytes: it is held in memory.

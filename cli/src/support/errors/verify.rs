@@ -27,9 +27,11 @@ impl From<VerifyError> for CommandError {
                 "verify what it was made from: mlbuild verify {}",
                 mlbuild::shell::word(from)
             )),
-            VerifyError::NotPinned { .. } => made.hint(
-                "pin them with the image's flags, then push it again: mlbuild lock --method=assemble",
-            ),
+            VerifyError::NotPinned { image, .. } => {
+                let image = mlbuild::shell::word(image.to_string());
+                made.hint(format!("what is in it can be seen, and held against another image: mlbuild inspect {image}, mlbuild diff {image} OTHER"))
+                    .hint("from its next push on it can be proved: pin its packages with the image's flags (mlbuild lock --method=assemble), then push it again")
+            }
             VerifyError::NeverPushed { is_local: true, .. } => {
                 made.hint("lock and push it under a registry's name: -t REGISTRY/NAME:TAG")
             }
