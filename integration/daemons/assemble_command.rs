@@ -313,10 +313,16 @@ fn without_a_lock_packages_are_looked_for_once() {
     project.write("train.py", "import yaml\nprint(yaml.__version__)\n");
     let refused = run(project, &setting.with_builder("verify", &tag, &[]));
     let refused = refused.refusal(2).to_owned();
-    assert!(
-        refused.contains("packages that the lock doesn't pin"),
-        "{refused}"
-    );
+    let said = [
+        "packages that the lock doesn't pin: it names their versions and not their files",
+        &format!(
+            "hint: what is in it can be seen, and held against another image: mlbuild inspect {first}"
+        ),
+        "hint: from its next push on it can be proved: pin its packages",
+    ];
+    for said in said {
+        assert!(refused.contains(said), "{refused}");
+    }
 
     // Another builder, or none: it is the same question. Nothing changed.
     let anywhere = [&push[..], &NOWHERE[..]].concat();
@@ -682,6 +688,29 @@ fn a_machine_that_never_met_the_wheels_takes_layers_that_the_lock_vouches_for() 
             );
         }
     }
+
+    // So it is where the image goes onto this machine: then they are fetched, and looked at.
+    for (name, host) in engines.dockers() {
+        if name != "Docker 20.10" {
+            let flags = [&["--load", "--method=assemble", "--no-skip"], &NOWHERE[..]].concat();
+            let mut load = command(&cold.project, &cold.words("image", &tag, &flags));
+            load.env("DOCKER_HOST", host);
+            Ran::of(load.env(nowhere.0, nowhere.1)).answer();
+            let said = engines.docker(host, &["run", "--rm", &tag]);
+            assert_eq!(said, "cold", "{name}");
+        }
+    }
+    let folder = cold.project.outside().join("layout");
+    let output = format!("type=oci,tar=false,dest={}", folder.display());
+    let flags = ["--method=assemble", "--no-skip", "-o", &output];
+    let flags = [&flags[..], &NOWHERE].concat();
+    let mut write = command(&cold.project, &cold.words("image", &tag, &flags));
+    Ran::of(write.env(nowhere.0, nowhere.1)).answer();
+    let index = std::fs::read_to_string(folder.join("index.json")).unwrap();
+    assert!(index.contains(made.rsplit('@').next().unwrap()), "{index}");
+    let blobs = std::fs::read_dir(folder.join("blobs/sha256")).unwrap();
+    assert_eq!(blobs.count(), after.len() + 2, "all layers");
+    assert_eq!(files("inputs/sha256"), 0, "no wheel was fetched");
 
     // A registry's word alone is none: this lock pins the same packages, and names no image.
     let other = Setting::new(&[("train.py", "print('other')\n")]);

@@ -15,13 +15,16 @@ pub mod pages;
 pub mod peak;
 pub mod random;
 pub mod repository;
+pub mod server;
 pub mod session;
 pub mod sshd;
+pub mod stub_base;
 pub mod terminal;
 pub mod times;
 pub mod tls;
 pub mod wait;
 pub mod wandb;
+pub mod wheels;
 pub mod xvfb;
 
 use std::path::{Path, PathBuf};

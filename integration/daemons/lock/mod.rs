@@ -4,7 +4,7 @@ mod archive;
 mod as_of;
 mod base_gone;
 mod moved_on;
-mod other_machine;
+pub mod other_machine;
 mod proofs;
 mod prune;
 mod same_bits;
