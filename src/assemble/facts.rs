@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use mlbuild_wheels::{Libc, Platform, PythonVersion, Target, Venv};
+use mlbuild_wheels::{Libc, Platform, PythonVersion, Target, Venv, WheelName};
 use serde_json::Value;
 
 use super::error::AssembleError;
@@ -167,6 +167,18 @@ impl BaseFacts {
         let mut names = self.bundled.iter().map(|wheel| wheel.file.as_str());
         let rest = names.find_map(|file| file.strip_prefix(&start))?;
         Some(rest.split('-').next()?.to_owned())
+    }
+
+    /// The wheels that its Python brings into an environment of these packages, which take the place of others
+    /// of their names: hash (hex) by the file's name.
+    pub fn bundled_beside(&self, packages: &[WheelName]) -> BTreeMap<String, String> {
+        let is_replaced = |wheel: &BundledWheel| {
+            let name = WheelName::parse(&wheel.file).map(|name| name.name);
+            name.is_ok_and(|name| packages.iter().any(|package| package.name == name))
+        };
+        let kept = self.bundled.iter().filter(|wheel| !is_replaced(wheel));
+        kept.map(|wheel| (wheel.file.clone(), wheel.sha256.clone()))
+            .collect()
     }
 
     /// The Debian packages of the base: name, version, architecture.

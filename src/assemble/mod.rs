@@ -39,7 +39,7 @@ pub use facts::{BaseFacts, BundledWheel};
 pub(crate) use crate::image::reown::ASSEMBLED as USER_LAYER;
 
 /// Layers that an image may have: Docker's classic store fails at 126.
-const MOST_LAYERS: usize = 120;
+pub const MOST_LAYERS: usize = 120;
 
 /// A layer of files: what its line in the history says, and each entry with its content.
 pub type FilesLayer = (String, Vec<(LayerEntry, Vec<u8>)>);
@@ -113,7 +113,8 @@ pub fn assemble(
         let most = MOST_LAYERS;
         return Err(AssembleError::TooManyLayers { found, most });
     }
-    let mut own = vec![venv_layer(request, &target, store, into)?];
+    let (facts, compression) = (request.facts, request.compression);
+    let mut own = vec![venv_layer(facts, &target, compression, store, into)?];
     for layer in &environment {
         if let Some(blob) = &layer.blob {
             bring(blob, &layer.layer, into)?;
@@ -145,23 +146,34 @@ fn about_packages(packages: &[String]) -> String {
     format!("mlbuild: {}", packages.join(", "))
 }
 
-/// The environment without packages.
-fn venv_layer(
-    request: &AssembleRequest<'_>,
+/// What the history says of the environment without packages, before its folder.
+pub const VENV_ABOUT: &str = "mlbuild: python3 -m venv --without-pip ";
+
+/// Writes the layer of the environment without packages.
+///
+/// # Errors
+/// A folder that can't be written to.
+pub fn venv_layer(
+    facts: &BaseFacts,
     target: &Target,
+    compression: Compression,
     store: &LayerStore,
     into: &PackedFolder,
 ) -> Result<OwnLayer, AssembleError> {
-    let entries = request.facts.venv.entries(target);
-    let (layer, blob) = store.make_of_entries(&entries, request.compression)?;
+    let entries = facts.venv.entries(target);
+    let (layer, blob) = store.make_of_entries(&entries, compression)?;
     bring(&blob, &layer, into)?;
     Ok(OwnLayer {
         layer: image_layer(&layer),
-        about: format!("mlbuild: python3 -m venv --without-pip {}", target.prefix()),
+        about: format!("{VENV_ABOUT}{}", target.prefix()),
     })
 }
 
-fn files_layer(
+/// Writes a layer of files, in the order that they have; `about` is what the history says of it.
+///
+/// # Errors
+/// A folder that can't be written to.
+pub fn files_layer(
     about: &str,
     entries: &[(LayerEntry, Vec<u8>)],
     compression: Compression,

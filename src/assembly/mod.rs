@@ -5,8 +5,12 @@
 //! | --- | --- |
 //! | what is asked for that only a builder does, as far as that is known before packages are looked for | `asked` |
 //! | what the Dockerfile comes to | `recipe` |
+//! | what it sets, over whatever base | `changes` |
+//! | what an image says of itself to who puts it on another base | `note` |
 
 mod asked;
+mod changes;
+mod note;
 mod recipe;
 
 use mlbuild_manifests::lock::{LockedBuild, Pins};
@@ -14,6 +18,10 @@ use mlbuild_wheels::{Compression as LayerCompression, Tags, Target, WheelName};
 
 pub use self::asked::{Chosen, check, choose};
 use self::asked::{check_plan, check_settings, check_spec, only_packed_as};
+pub use self::changes::SettingsChanges;
+pub use self::note::{
+    AssembledNote, BASE_DIGEST, BASE_NAME, NOTE, base_name, oldest_libc, takes_libc,
+};
 pub use self::recipe::{CopyStep, Recipe};
 use crate::assemble::{AssembleError, BaseFacts, FilesLayer, USER_LAYER};
 use crate::error::from_boxed;

@@ -8,6 +8,7 @@ use mlbuild_templates::dockerfile::{Copy, Dockerfile, Instruction, Purpose, Word
 use mlbuild_templates::value::EnvName;
 use serde_json::{Map, Value, json};
 
+use super::changes::{MARK, SettingsChanges};
 use crate::assemble::Account;
 use crate::plan::BuildPlan;
 
@@ -28,6 +29,8 @@ pub struct CopyStep {
 pub struct Recipe {
     /// Settings of containers that take the place of the base's.
     pub settings: Map<String, Value>,
+    /// The same, over whatever base; `None` where that can't be said.
+    pub changes: Option<SettingsChanges>,
     /// The working directory, absolute.
     pub workdir: String,
     /// What is copied, in order.
@@ -50,32 +53,15 @@ fn read_with(
     given: &BTreeMap<String, String>,
     labels: &BTreeMap<String, String>,
 ) -> Result<Recipe, String> {
-    let mut reader = Reader {
-        base: &base["config"],
-        given,
-        arguments: BTreeMap::new(),
-        env: environment(&base["config"]),
-        settings: Map::new(),
-        workdir: "/".to_owned(),
-        copies: Vec::new(),
-        account: None,
-        stages: 0,
-        has_environment: false,
-    };
-    for instruction in &dockerfile.instructions {
-        reader.take(instruction)?;
-    }
-    // Labels that were given beside the Dockerfile take the place of its own.
-    for (name, value) in labels {
-        reader.merge("Labels", name, json!(value));
-    }
-    if !reader.has_environment {
-        return Err("it has no environment of its own for packages".to_owned());
-    }
-    let env: Vec<String> = reader.env.iter().map(|(k, v)| format!("{k}={v}")).collect();
-    reader.settings.insert("Env".to_owned(), json!(env));
+    let mut reader = Reader::of(Some(&base["config"]), given);
+    reader.take_all(dockerfile, labels)?;
+    let settings = reader.settings;
+    let mut without_base = Reader::of(None, given);
+    let read = without_base.take_all(dockerfile, labels).is_ok();
+    let changes = SettingsChanges::of(&without_base.settings).filter(|_| read);
     Ok(Recipe {
-        settings: reader.settings,
+        changes: changes.filter(|changes| changes.over(base) == settings),
+        settings,
         workdir: reader.workdir,
         copies: reader.copies,
         account: reader.account,
@@ -83,7 +69,7 @@ fn read_with(
 }
 
 /// The base's variables in their order, with a PATH.
-fn environment(base: &Value) -> Vec<(String, String)> {
+pub(super) fn environment(base: &Value) -> Vec<(String, String)> {
     let all = base["Env"].as_array().into_iter().flatten();
     let pairs = all.filter_map(|entry| entry.as_str()?.split_once('='));
     let mut env: Vec<(String, String)> = pairs
@@ -95,8 +81,18 @@ fn environment(base: &Value) -> Vec<(String, String)> {
     env
 }
 
+/// Sets a variable, in its place where it has one.
+pub(super) fn set(env: &mut Vec<(String, String)>, name: &str, value: String) {
+    match env.iter_mut().find(|(known, _)| known == name) {
+        Some((_, old)) => *old = value,
+        None => env.push((name.to_owned(), value)),
+    }
+}
+
 struct Reader<'a> {
     base: &'a Value,
+    /// Whether the names of its variables stand for what it has.
+    is_without_base: bool,
     given: &'a BTreeMap<String, String>,
     arguments: BTreeMap<String, String>,
     env: Vec<(String, String)>,
@@ -108,7 +104,44 @@ struct Reader<'a> {
     has_environment: bool,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    /// Begins over a base's settings; without one, the names of its variables stand for them.
+    fn of(base: Option<&'a Value>, given: &'a BTreeMap<String, String>) -> Self {
+        Self {
+            base: base.unwrap_or(&Value::Null),
+            is_without_base: base.is_none(),
+            given,
+            arguments: BTreeMap::new(),
+            env: base.map(environment).unwrap_or_default(),
+            settings: Map::new(),
+            workdir: "/".to_owned(),
+            copies: Vec::new(),
+            account: None,
+            stages: 0,
+            has_environment: false,
+        }
+    }
+
+    fn take_all(
+        &mut self,
+        dockerfile: &Dockerfile,
+        labels: &BTreeMap<String, String>,
+    ) -> Result<(), String> {
+        for instruction in &dockerfile.instructions {
+            self.take(instruction)?;
+        }
+        // Labels that were given beside the Dockerfile take the place of its own.
+        for (name, value) in labels {
+            self.merge("Labels", name, json!(value));
+        }
+        if !self.has_environment {
+            return Err("it has no environment of its own for packages".to_owned());
+        }
+        let env: Vec<String> = self.env.iter().map(|(k, v)| format!("{k}={v}")).collect();
+        self.settings.insert("Env".to_owned(), json!(env));
+        Ok(())
+    }
+
     fn take(&mut self, instruction: &Instruction) -> Result<(), String> {
         match instruction {
             Instruction::Comment(_) | Instruction::Blank => {}
@@ -123,7 +156,7 @@ impl Reader<'_> {
                 // All values of one ENV see the variables as they were before it.
                 let values: Vec<String> = pairs.iter().map(|(_, word)| self.text(word)).collect();
                 for ((name, _), value) in pairs.iter().zip(values) {
-                    self.set(name.as_str(), value);
+                    set(&mut self.env, name.as_str(), value);
                 }
             }
             Instruction::Run(run) => return self.run(run.purpose),
@@ -252,15 +285,10 @@ impl Reader<'_> {
         word.expand(|name| {
             let set = self.env.iter().find(|(known, _)| known == name.as_str());
             let set = set.map(|(_, value)| value.clone());
-            set.or_else(|| self.arguments.get(name.as_str()).cloned())
+            let known = set.or_else(|| self.arguments.get(name.as_str()).cloned());
+            let of_base = || format!("{MARK}{}{MARK}", name.as_str());
+            known.or_else(|| self.is_without_base.then(of_base))
         })
-    }
-
-    fn set(&mut self, name: &str, value: String) {
-        match self.env.iter_mut().find(|(known, _)| known == name) {
-            Some((_, old)) => *old = value,
-            None => self.env.push((name.to_owned(), value)),
-        }
     }
 
     /// One more entry of a setting that the base may have.
@@ -313,6 +341,29 @@ mod tests {
             true,
         )
         .unwrap();
+        let changes = made.changes.unwrap();
+        // What is read back from an annotation is the same.
+        let text = serde_json::to_string(&changes).unwrap();
+        let read: SettingsChanges = serde_json::from_str(&text).unwrap();
+        assert_eq!(read, changes);
+        let other = serde_json::json!({"config": {
+            "Env": ["A=1", "PATH=/other", "LANG=C"],
+            "Cmd": ["sh"],
+            "Labels": {"base": "2", "new": "3"},
+            "ExposedPorts": {"22/tcp": {}},
+        }});
+        let over = Value::from(changes.over(&other));
+        let env = over["Env"].as_array().unwrap();
+        assert_eq!(env[0], "A=1");
+        assert_eq!(env[1], "PATH=/opt/venv/bin:/other:/home/ann/.local/bin");
+        assert_eq!(env[2..4], ["LANG=C", "VIRTUAL_ENV=/opt/venv"]);
+        assert_eq!(
+            over["Labels"],
+            json!({"base": "2", "given": "2", "new": "3"})
+        );
+        assert_eq!((&over["Cmd"], &over["User"]), (&Value::Null, &json!("ann")));
+        assert_eq!(over.get("ExposedPorts"), None, "the base's stay");
+
         let settings = Value::from(made.settings);
         let env = settings["Env"].as_array().unwrap();
         assert_eq!(env[0], "PATH=/opt/venv/bin:/usr/bin:/home/ann/.local/bin");

@@ -31,6 +31,8 @@ pub struct LockedPlan {
     pub view: View,
     /// The base that they are installed on, with its digest.
     pub base: Option<String>,
+    /// The same as it is pinned, also where a copy stands in for it.
+    pub pinned_base: Option<String>,
     /// True if no step may see anything of this machine: the build then gets an empty
     /// [`crate::host::HostSettings`]. False for a Dockerfile of the user's own.
     pub offline: bool,
@@ -130,6 +132,15 @@ fn plan(
         }
     }
     let used = uses.iter().find(|used| used.is_base);
+    let pinned = |used: &ImageUse| {
+        let name = &used.reference;
+        let with_digest = || Some(format!("{name}@{}", bases.pins.get(name)?.digest));
+        match name.contains('@') {
+            true => Some(name.clone()),
+            false => with_digest(),
+        }
+    };
+    let pinned_base = used.and_then(pinned);
     let base = used.and_then(|used| {
         if used.reference.contains('@') {
             Some(used.reference.clone())
@@ -144,6 +155,7 @@ fn plan(
         plan,
         view,
         base,
+        pinned_base,
         offline,
     })
 }

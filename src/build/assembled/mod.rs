@@ -19,12 +19,13 @@ mod job;
 mod places;
 mod platforms;
 mod prepare;
-pub(super) mod taker;
+pub(crate) mod taker;
 mod vouched;
 
 use std::collections::BTreeMap;
 
 use mlbuild_manifests::lock::{AptPackage, LockedBuild, LockedPackages, Pins, PythonPackage};
+use mlbuild_wheels::WheelName;
 use oci_spec::image::Digest;
 
 pub use self::platforms::{look, make as make_all, prepare as prepare_all};
@@ -32,8 +33,12 @@ pub use self::prepare::{Destination, Prepared};
 pub use self::vouched::SameInputs;
 use super::BuildError;
 use super::repack::Repacked;
-use crate::assemble::{AssembleRequest, Assembled, BaseFacts, PinnedWheel, assemble};
-use crate::assembly::{Assembly, Looking, PREFIX};
+use crate::assemble::{
+    AssembleError, AssembleRequest, Assembled, BaseFacts, PinnedWheel, assemble,
+};
+use crate::assembly::{
+    AssembledNote, Assembly, BASE_DIGEST, BASE_NAME, Looking, NOTE, PREFIX, base_name, oldest_libc,
+};
 use crate::host::HostSettings;
 use crate::image::pack::{PackedFolder, PackedImage};
 use crate::planning::locked::LockedPlan;
@@ -122,8 +127,10 @@ impl Assembling<'_> {
         let plan = &self.locked.plan;
         let wheels = PinnedWheel::of_pins(self.pins(), self.locked.view.store())?;
         let code = code::write(assembly, plan, into)?;
+        let annotations = self.annotations(assembly, prepared)?;
         let request = AssembleRequest {
             written: &[code],
+            annotations: &annotations,
             ..self.request(assembly, prepared, &wheels)
         };
         let made = assemble(&request, &prepared.store, into)?;
@@ -154,6 +161,61 @@ impl Assembling<'_> {
             digests,
             packages,
         })
+    }
+
+    /// The manifest's annotations: what was asked for, and what the image says of its base.
+    fn annotations(
+        &self,
+        assembly: &Assembly,
+        prepared: &Prepared,
+    ) -> Result<BTreeMap<String, String>, AssembleError> {
+        let mut all = BTreeMap::new();
+        if let Some(base) = &self.locked.pinned_base
+            && let (Some(name), Some((_, digest))) = (base_name(base), base.split_once('@'))
+        {
+            let base = format!("{name}@{digest}");
+            if let Some(note) = self.assembled_note(assembly, prepared, base)? {
+                all.insert(NOTE.to_owned(), note.to_json());
+            }
+            all.insert(BASE_NAME.to_owned(), name);
+            all.insert(BASE_DIGEST.to_owned(), digest.to_owned());
+        }
+        all.extend(self.locked.plan.annotations.clone());
+        Ok(all)
+    }
+
+    /// What the image says to who puts it on another base.
+    fn assembled_note(
+        &self,
+        assembly: &Assembly,
+        prepared: &Prepared,
+        base: String,
+    ) -> Result<Option<AssembledNote>, AssembleError> {
+        let (facts, recipe) = (&assembly.facts, &assembly.recipe);
+        let Some(settings) = recipe.changes.clone() else {
+            return Ok(None);
+        };
+        let pinned = self.pins().python_packages.iter();
+        let names = pinned.filter(|file| !file.build_only);
+        let names = names.map(|file| WheelName::parse(&file.file));
+        let names = names.collect::<Result<Vec<_>, _>>()?;
+        let libc = oldest_libc(&names, facts.python, &facts.platform);
+        let mut folders: Vec<String> = Vec::new();
+        let copied = recipe.copies.iter().map(|copy| &copy.destination);
+        for folder in copied.chain([&recipe.workdir]) {
+            if !folder.is_empty() && !folders.contains(folder) {
+                folders.push(folder.clone());
+            }
+        }
+        Ok(Some(AssembledNote {
+            base,
+            python: facts.venv.version.clone(),
+            bytecode: prepared.compiler.is_some(),
+            libc: libc.map(|libc| libc.to_string()),
+            bundled: facts.bundled_beside(&names),
+            folders,
+            settings,
+        }))
     }
 
     fn request<'b>(
