@@ -13,6 +13,7 @@
 //! | run it as a Job of a Kubernetes cluster | [`submit`] | | |
 //! | take jobs from queues | [`agent`], [`queue`] | | |
 //! | give it to another user | [`adopt`] | | |
+//! | put it on another base | [`rebase::rebase`] | [`rebase::RebaseRequest`] | [`rebase::RebaseOutcome`] |
 //! | look at images | [`inspect`], [`diff`], [`attest`] | | |
 //! | see what is missing on this machine | [`doctor`] | | |
 //!
@@ -85,6 +86,7 @@ pub mod plan;
 pub mod planning;
 pub mod private_engine;
 pub mod queue;
+pub mod rebase;
 pub mod records;
 mod redirects;
 pub mod registry;

@@ -14,7 +14,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use self::commands::{
     adopt, agent, attest, base, bash, ci, completions, dev, devcontainer, diff, doctor, engine,
     env, gui_run, image, init, inspect, jobs, launch, lock, logs, man, mirror, overview, prune,
-    queue, restore, run, runs, schema, submit, templates, up, verify,
+    queue, rebase, restore, run, runs, schema, submit, templates, up, verify,
 };
 use self::support::output;
 use self::support::runtime::wait_for;
@@ -55,6 +55,7 @@ pub enum Command {
     Bash(bash::BashArgs),
     Env(env::EnvArgs),
     Adopt(adopt::AdoptArgs),
+    Rebase(rebase::RebaseArgs),
     Diff(diff::DiffArgs),
     Verify(Box<verify::VerifyArgs>),
     Attest(attest::AttestArgs),
@@ -208,6 +209,7 @@ fn execute(cli: Cli) -> CommandResult<u8> {
         Command::Mirror(args) => wait_for(mirror::run(args)),
         Command::Prune(args) => prune::run(&args),
         Command::Adopt(args) => wait_for(adopt::run(args)),
+        Command::Rebase(args) => wait_for(interruptible(rebase::run(args))),
         Command::Diff(args) => wait_for(diff::run(args)),
         Command::Ci(args) => wait_for(ci::run(&args)),
         Command::Attest(args) => wait_for(attest::run(args)),

@@ -360,6 +360,23 @@ const MODULES: &[Layer] = &[
     ),
     ("adopt", &["error", "reporter", "image", "registry", "lock"]),
     (
+        "rebase",
+        &[
+            "error",
+            "reporter",
+            "plan",
+            "image",
+            "assemble",
+            "registry",
+            "image_source",
+            "known_base",
+            "assembly",
+            "lock",
+            "builder",
+            "build",
+        ],
+    ),
+    (
         "verify",
         &[
             "error",

@@ -50,6 +50,7 @@ mod private_engine;
 mod progress;
 mod projects;
 mod queue;
+mod rebase;
 mod registry;
 mod resolve;
 mod restore;

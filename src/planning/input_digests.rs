@@ -131,8 +131,11 @@ pub fn changed(locked: Option<&LockedImage>, inputs: &Inputs) -> Vec<String> {
     let Some(locked) = locked else {
         return vec!["the lock has no entry for this image".into()];
     };
-    if locked.derived.is_some() {
-        return vec!["the lock's image was given to another user".into()];
+    if let Some(derived) = &locked.derived {
+        let from = &derived.from;
+        return vec![format!(
+            "the lock's image was made of {from} without a build"
+        )];
     }
     let old = &locked.inputs;
     let mut reasons = Vec::new();

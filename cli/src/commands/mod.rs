@@ -26,6 +26,7 @@ pub mod mirror;
 pub mod overview;
 pub mod prune;
 pub mod queue;
+pub mod rebase;
 pub mod restore;
 pub mod run;
 pub mod runs;

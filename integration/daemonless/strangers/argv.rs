@@ -92,6 +92,7 @@ fn no_name_on_the_command_line_becomes_a_flag_of_a_program() {
         with(&["runs", "push", "--", EVIL]),
         with(&["logs", "--", EVIL]),
         with(&["adopt", "--uid=1", "--", EVIL]),
+        with(&["rebase", "--dry-run", "--base=b", "--", EVIL]),
         with(&["attest", "--sign", "--", EVIL]),
         with(&["image", "-t", "--output=evil", "--print=plan"]),
         with(&["image", "--base=--output=evil", "--print=plan"]),

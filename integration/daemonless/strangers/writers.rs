@@ -45,6 +45,17 @@ fn no_link_of_a_clone_leads_a_writer_out_of_it() {
         ("my.lock", &["lock", "--lock", "my.lock"]),
         ("mlbuild.lock", &["adopt", "r.example/a:1", "--uid", "1000"]),
         ("out.tar", &["image", "-o", "type=oci,dest=out.tar"]),
+        (
+            "out.tar",
+            &[
+                "rebase",
+                "r.example/a:1",
+                "--base",
+                "b",
+                "-o",
+                "type=oci,dest=out.tar",
+            ],
+        ),
         ("man/mlbuild.1", &["man", "man"]),
     ] {
         let files: &[(&str, &str)] = if link == "mlbuild.toml" {

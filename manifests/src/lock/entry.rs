@@ -48,7 +48,7 @@ pub struct LockedImage {
     /// When the entry was made; written in whole seconds, UTC.
     pub created: Timestamp,
     /// What it was derived from without a build; then everything but `platforms` and
-    /// `published` is that image's.
+    /// `published` is that image's, and `bases` of one that was put on another base.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub derived: Option<Derived>,
     /// What the image was made from.
@@ -88,7 +88,7 @@ impl LockedImage {
     }
 }
 
-/// How an image came out of another one without a build: it was given to another user.
+/// How an image came out of another one without a build: it was given to another user, or put on another base.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Derived {

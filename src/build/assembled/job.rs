@@ -116,7 +116,7 @@ impl Job<'_> {
             .note("assembled from its wheels: no step has to be run");
         let docker = taker::docker(self.settings, self.plan).await?;
         if let Some(docker) = &docker {
-            docker.check_platforms(self.plan).await?;
+            docker.check_platforms(self.plan.platforms.len()).await?;
         }
         let destination = self.destination(docker.is_some());
         let prepare = async { super::prepare_all(&assembling, assemblies, destination).await };

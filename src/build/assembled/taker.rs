@@ -10,7 +10,7 @@ use crate::plan::{BuildPlan, Compression};
 use crate::settings::ImageSettings;
 
 /// A Docker.
-pub(in crate::build) enum Docker {
+pub(crate) enum Docker {
     /// That of the builder at hand.
     OfBuilder(Box<Builder>),
     /// This machine's.
@@ -18,7 +18,7 @@ pub(in crate::build) enum Docker {
 }
 
 impl Docker {
-    pub(super) fn api(&self) -> Result<&DockerApi, BuildError> {
+    pub(crate) fn api(&self) -> Result<&DockerApi, BuildError> {
         match self {
             Docker::OfBuilder(builder) => Ok(builder.docker()?),
             Docker::Local(client) => Ok(client.docker().ok_or(BuilderError::NoDocker)?),
@@ -31,8 +31,8 @@ impl Docker {
     ///
     /// # Errors
     /// Why it doesn't take it.
-    pub(super) async fn check_platforms(&self, plan: &BuildPlan) -> Result<(), BuildError> {
-        if plan.platforms.len() < 2 {
+    pub(crate) async fn check_platforms(&self, platforms: usize) -> Result<(), BuildError> {
+        if platforms < 2 {
             return Ok(());
         }
         let missing = match self {
@@ -49,6 +49,16 @@ impl Docker {
             }
             None => Ok(()),
         }
+    }
+}
+
+impl Docker {
+    /// Refuses one that doesn't read layers that are packed with zstd.
+    ///
+    /// # Errors
+    /// The reason, for people.
+    pub(crate) async fn check_reads_zstd(&self) -> Result<(), String> {
+        check_reads_zstd(self.api().ok()).await
     }
 }
 

@@ -81,18 +81,20 @@ impl Repacked {
     fn hints(&self, tag: &Reference, before: Option<&Reference>) -> PushHints {
         let is_beside = |place: &Reference| place.registry() == tag.registry();
         let of_base = self
-            .base_layers()
+            .layers_elsewhere()
             .filter_map(|(layer, base)| Some((layer.blob.digest(), base?)));
         let lent = self.lenders.iter().map(|(layer, place)| (layer, place));
         let lenders: HashMap<_, _> = of_base
             .chain(lent)
             .filter(|(_, place)| is_beside(place))
+            .filter(|(layer, place)| !self.is_own(layer) || place.repository() != tag.repository())
             .map(|(layer, place)| (layer.clone(), place.repository().to_owned()))
             .collect();
         let bases = self.bases.iter().flatten();
         let bases = bases.filter(|base| is_beside(base));
         let mut mount_from: Vec<String> = bases.map(|base| base.repository().to_owned()).collect();
-        for (_, place) in self.lenders.iter().filter(|(_, place)| is_beside(place)) {
+        let lends = |place: &Reference| is_beside(place) && place.repository() != tag.repository();
+        for (_, place) in self.lenders.iter().filter(|(_, place)| lends(place)) {
             if !mount_from.iter().any(|from| from == place.repository()) {
                 mount_from.push(place.repository().to_owned());
             }
@@ -106,6 +108,12 @@ impl Repacked {
             before: before.and_then(|image| image.digest()?.parse().ok()),
             is_doubted: false,
         }
+    }
+
+    /// Whether a layer is one of those above the bases.
+    fn is_own(&self, layer: &Digest) -> bool {
+        let mut own = self.elsewhere.iter();
+        own.any(|(own, _)| own.blob.digest() == layer)
     }
 
     /// Loads it into Docker under each tag; returns the image ID there.
@@ -344,7 +352,7 @@ impl Repacked {
     }
 
     fn layout(&self) -> Result<OciLayout, BuildError> {
-        for (layer, _) in self.base_layers() {
+        for (layer, _) in self.layers_elsewhere() {
             self.link_from_builder(layer)?;
         }
         Ok(OciLayout::open(self.into.path())?)
@@ -367,7 +375,7 @@ impl Repacked {
 
     /// Brings the base's layers that the builder didn't give.
     fn fetch_base(&self, registry: &Registry, without: &HashSet<Digest>) -> Result<(), BuildError> {
-        for (layer, base) in self.base_layers() {
+        for (layer, base) in self.layers_elsewhere() {
             if without.contains(layer.blob.digest()) || self.link_from_builder(layer)? {
                 continue;
             }

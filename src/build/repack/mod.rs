@@ -38,6 +38,8 @@ pub struct Repacked {
     bases: Vec<Option<Reference>>,
     /// Repositories that have some of the layers.
     lenders: Vec<(Digest, Reference)>,
+    /// Layers above the bases that aren't in the folder, with where each is.
+    elsewhere: Vec<(ImageLayer, Reference)>,
     folder: TempDir,
 }
 
@@ -134,6 +136,7 @@ fn pack_all(
         is_of_classic: options.drops_unchanged,
         bases: found,
         lenders: Vec::new(),
+        elsewhere: Vec::new(),
         folder,
     })
 }
@@ -171,12 +174,33 @@ impl Repacked {
             is_of_classic: false,
             bases: bases.into_iter().map(Some).collect(),
             lenders,
+            elsewhere: Vec::new(),
             folder,
         })
     }
 
+    /// As [`Repacked::assembled`], of images whose layers above the base are in a registry, but for those that
+    /// are in the folder: `elsewhere` says where.
+    ///
+    /// # Errors
+    /// A folder that can't be written to.
+    pub fn on_other_bases(
+        made: Vec<(PackedImage, Reference)>,
+        elsewhere: Vec<(ImageLayer, Reference)>,
+        into: PackedFolder,
+        folder: TempDir,
+    ) -> Result<Self, BuildError> {
+        let lent = elsewhere.iter();
+        let lent = lent.map(|(layer, place)| (layer.blob.digest().clone(), place.clone()));
+        let packed = Self::assembled(made, lent.collect(), into, folder)?;
+        Ok(Self {
+            elsewhere,
+            ..packed
+        })
+    }
+
     /// What a builder would answer that had made it.
-    pub(super) fn output(&self) -> BuildOutput {
+    pub fn output(&self) -> BuildOutput {
         let told = [
             ("containerimage.digest", Some(self.top.digest().to_string())),
             ("containerimage.config.digest", self.config_digest()),
@@ -199,7 +223,7 @@ impl Repacked {
     /// Where it can't be.
     pub fn open(&self, name: &str, registry: &Registry) -> Result<Opened, BuildError> {
         self.into.name(&self.top, None)?;
-        let bases = self.base_layers().filter_map(|(layer, base)| {
+        let bases = self.layers_elsewhere().filter_map(|(layer, base)| {
             let base = base?.clone();
             Some((layer.blob.digest().to_string(), base))
         });
@@ -235,13 +259,15 @@ impl Repacked {
         }
     }
 
-    /// The layers of bases, with where each is.
-    fn base_layers(&self) -> impl Iterator<Item = (&ImageLayer, Option<&Reference>)> {
+    /// The layers of bases and others that the folder needn't have, with where each is.
+    fn layers_elsewhere(&self) -> impl Iterator<Item = (&ImageLayer, Option<&Reference>)> {
         let pairs = self.images.iter().zip(&self.bases);
-        pairs.flat_map(|(packed, base)| {
+        let of_bases = pairs.flat_map(|(packed, base)| {
             let layers = &packed.image.layers[..packed.base_layers];
             layers.iter().map(move |layer| (layer, base.as_ref()))
-        })
+        });
+        let others = self.elsewhere.iter();
+        of_bases.chain(others.map(|(layer, place)| (layer, Some(place))))
     }
 }
 

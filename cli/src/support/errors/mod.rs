@@ -15,6 +15,7 @@ mod kubernetes;
 mod lock;
 mod planning;
 mod queue;
+mod rebase;
 mod records;
 mod registry;
 mod restore;
