@@ -408,6 +408,9 @@ impl Look<'_> {
             self.unused(&file, &why, to_use(&file));
         }
         for file in lists.used.iter().chain(&lists.alternatives) {
+            if self.found.contains(file.as_str()) {
+                continue;
+            }
             let why = if self.facts.alternatives.is_empty() {
                 format!("{chosen} says which packages there are")
             } else {
@@ -571,6 +574,10 @@ impl Look<'_> {
         if let Some(cog) = manifest("cog.yaml") {
             return Some(cog);
         }
+        // A file that takes in the lists says all that they say, and more.
+        if let Some(found) = self.environment_with(lists) {
+            return Some(found);
+        }
         if !lists.used.is_empty() || !lists.alternatives.is_empty() {
             let of_gpus = [Accelerator::Cuda, Accelerator::Rocm, Accelerator::Off];
             let of_gpus = of_gpus
@@ -609,6 +616,17 @@ impl Look<'_> {
         let found = found.or_else(|| self.of_conda(&LOCKS));
         let found = found.or_else(|| self.of_binder());
         found.or_else(|| project.filter(|_| !self.has_one_dockerfile()))
+    }
+
+    /// The environment of conda whose pip section takes in one of the lists.
+    fn environment_with(&self, lists: &Lists) -> Option<Source> {
+        let mut names = ["environment.yml", "environment.yaml"].into_iter();
+        let name = names.find(|name| self.has(name))?;
+        let read = manifests::read(self.folder, name, Kind::Conda, self.choice).ok()?;
+        let mut taken = read.files.iter();
+        taken
+            .any(|file| lists.used.contains(file) || lists.alternatives.contains(file))
+            .then(|| Source::Manifest(name.to_owned(), Kind::Conda))
     }
 
     /// Whether no file of the project itself names a package, nor an extra or group to choose.
@@ -697,7 +715,9 @@ impl Look<'_> {
     fn names_packages(&self) -> bool {
         let table: toml::Table = self.text("pyproject.toml").parse().unwrap_or_default();
         let poetry = table.get("tool").and_then(|tool| tool.get("poetry"));
-        table.contains_key("project") || poetry.is_some_and(|p| p.get("dependencies").is_some())
+        let of_poetry = ["dependencies", "name", "group"];
+        table.contains_key("project")
+            || poetry.is_some_and(|p| of_poetry.iter().any(|key| p.get(key).is_some()))
     }
 
     fn use_source(&mut self, source: Option<Source>, lists: &Lists) {
@@ -1787,6 +1807,39 @@ mod tests {
             !lines.iter().any(|line| line.contains("not used")),
             "{lines:?}"
         );
+    }
+
+    #[test]
+    fn an_environment_that_takes_in_the_list_counts_more_than_it() {
+        let environment = |line: &str| {
+            format!("dependencies:\n  - python=3.10\n  - numpy\n  - pip:\n      - {line}\n")
+        };
+        for (line, list) in [
+            ("-r requirements.txt", "requirements.txt"),
+            ("--requirement ./requirements.txt", "requirements.txt"),
+            ("-r requirements/base.txt", "requirements/base.txt"),
+        ] {
+            let text = environment(line);
+            let facts = found(&[("environment.yml", &text), (list, "six\n")]);
+            let said: Vec<_> = facts
+                .findings
+                .iter()
+                .map(|f| (f.file.as_str(), f.used))
+                .collect();
+            assert_eq!(said, [("environment.yml", true), (list, true)], "{line}");
+        }
+        let text = environment("einops");
+        let facts = found(&[("environment.yml", &text), ("requirements.txt", "six\n")]);
+        let used = facts.findings.iter().find(|f| f.used).unwrap();
+        assert_eq!(used.file, "requirements.txt");
+    }
+
+    #[test]
+    fn a_project_of_poetry_without_dependencies_is_one() {
+        let text = "[tool.poetry]\nname = \"x\"\nversion = \"1\"\n[tool.poetry.scripts]\nx = \"x:main\"\n[build-system]\nrequires = [\"poetry-core\"]\nbuild-backend = \"poetry.core.masonry.api\"\n";
+        let facts = found(&[("pyproject.toml", text), ("x.py", "")]);
+        assert!(facts.findings[0].used, "{:?}", facts.findings);
+        assert!(facts.project.is_some());
     }
 
     #[test]

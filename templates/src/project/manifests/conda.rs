@@ -228,7 +228,11 @@ impl Reader<'_> {
             .iter()
             .find_map(|o| line.strip_prefix(o));
         match included {
-            Some(name) => self.manifest.files.push(beside(self.file, name.trim())),
+            Some(name) => {
+                let file = beside(self.file, name.trim());
+                let file = crate::project::requirements::normalize(&file);
+                self.manifest.files.push(file);
+            }
             None => {
                 let origin = self.origin(line);
                 self.manifest.requirements.push(Asked {
@@ -382,6 +386,24 @@ impl Reader<'_> {
     }
 }
 
+/// A field of a specification in brackets, `[version=">=2,<3", build=*cuda*]`; blanks and older `;` as well.
+fn field(fields: &str, key: &str) -> Option<String> {
+    let mut rest = fields;
+    while let Some((name, value)) = rest.split_once('=') {
+        let value = value.trim_start();
+        let quote = value.chars().next().filter(|c| ['\'', '"'].contains(c));
+        let (value, after) = match quote {
+            Some(quote) => value[1..].split_once(quote).unwrap_or((&value[1..], "")),
+            None => value.split_at(value.find([',', ';', ' ']).unwrap_or(value.len())),
+        };
+        if name.trim_matches([',', ';', ' ']) == key {
+            return Some(value.to_owned());
+        }
+        rest = after;
+    }
+    None
+}
+
 /// `[CHANNEL::]NAME[VERSION[=BUILD]]` in conda's spellings: name, version, build.
 pub(super) fn split(spec: &str) -> Option<(String, String, Option<String>)> {
     let spec = spec.split('#').next().unwrap_or(spec).trim();
@@ -395,15 +417,13 @@ pub(super) fn split(spec: &str) -> Option<(String, String, Option<String>)> {
     }
     let bracket = rest.strip_prefix('[').and_then(|r| r.strip_suffix(']'));
     if let Some(fields) = bracket {
-        let field = fields
-            .split(';')
-            .find_map(|f| f.trim().strip_prefix("version="));
-        let version = field.unwrap_or("").trim_matches(['\'', '"']).to_owned();
-        return Some((name, version, None));
+        let (version, build) = (field(fields, "version"), field(fields, "build"));
+        return Some((name, version.unwrap_or_default(), build));
     }
     // `=1.2=py310_0`: the last part is a build.
     if let Some(inner) = rest.strip_prefix('=').filter(|r| !r.starts_with('=')) {
         return Some(match inner.split_once('=') {
+            Some(("*" | "", build)) => (name, String::new(), Some(build.to_owned())),
             Some((version, build)) => (name, format!("=={version}"), Some(build.to_owned())),
             None => (name, format!("={inner}"), None),
         });

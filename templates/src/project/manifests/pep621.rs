@@ -50,11 +50,13 @@ fn choose_extras(
     extras: Option<&toml::Table>,
     manifest: &mut Manifest,
 ) -> Result<(), ProjectError> {
-    let known: Vec<&str> = extras
+    let mut known: Vec<&str> = extras
         .into_iter()
         .flat_map(toml::Table::keys)
         .map(String::as_str)
         .collect();
+    let of_files = extras_of_files(around);
+    known.extend(of_files.iter().map(|(name, _)| *name));
     refuse_many(around.file, "extra", known.len(), 0)?;
     let chosen = Chosen::extras(around.file, around.choice.extras);
     chosen.check(&known)?;
@@ -63,12 +65,33 @@ fn choose_extras(
         let asked = extra(around, name, Outer::default(), &mut seen)?;
         manifest.requirements.extend(asked);
     }
+    for (name, files) in of_files.iter().filter(|(name, _)| chosen.has(name)) {
+        seen.insert((*name).to_owned());
+        let files = files.iter().map(|file| beside(around.file, file));
+        manifest.files.extend(files);
+    }
     let left: Vec<&str> = known
         .into_iter()
         .filter(|name| !seen.contains(*name))
         .collect();
     manifest.unused.extend(chosen.left(&left));
     Ok(())
+}
+
+/// Extras that setuptools reads from lists, `[tool.setuptools.dynamic.optional-dependencies]`: names and files.
+fn extras_of_files<'a>(around: &Around<'a>) -> Vec<(&'a str, Vec<&'a str>)> {
+    let setuptools = around.table.get("tool").and_then(|t| t.get("setuptools"));
+    let extras =
+        setuptools.and_then(|s| s.get("dynamic")?.get("optional-dependencies")?.as_table());
+    let files = |extra: &'a toml::Value| {
+        let file = extra.get("file");
+        let one = file.and_then(toml::Value::as_str);
+        one.into_iter().chain(strings(file)).collect()
+    };
+    let extras = extras.into_iter().flatten();
+    extras
+        .map(|(name, extra)| (name.as_str(), files(extra)))
+        .collect()
 }
 
 /// What an extra is taken in by.

@@ -193,6 +193,59 @@ fn dynamic_dependencies_stand_elsewhere() {
 }
 
 #[test]
+fn extras_that_setuptools_reads_from_lists_are_chosen() {
+    let text = "[project]\nname = \"x\"\ndynamic = [\"optional-dependencies\"]\n[tool.setuptools.dynamic.optional-dependencies]\ndev = { file = [\"reqs/dev.txt\"] }\ndocs = { file = \"reqs/docs.txt\" }\n";
+    let extras = ["dev".to_owned()];
+    let choice = Choice {
+        extras: &extras,
+        ..Choice::default()
+    };
+    let found = manifest(&[("pyproject.toml", text)], choice);
+    assert_eq!(found.files, ["reqs/dev.txt"]);
+    assert!(found.unused[0].what.contains("docs"), "{:?}", found.unused);
+}
+
+#[test]
+fn specifications_of_conda_in_each_of_its_spellings() {
+    for (spec, version, build) in [
+        ("pytorch=*=cuda*", "", Some("cuda*")),
+        (
+            "pytorch==2.1.0=py3.10_cuda12.1_0",
+            "==2.1.0=py3.10_cuda12.1_0",
+            None,
+        ),
+        (
+            "pytorch=2.1.0=py3.10_cuda12.1_0",
+            "==2.1.0",
+            Some("py3.10_cuda12.1_0"),
+        ),
+        (
+            "pytorch[version='>=2.0,<3',build=*cuda*]",
+            ">=2.0,<3",
+            Some("*cuda*"),
+        ),
+        (
+            "pytorch[version=\">=2.0\", build=\"*cpu*\"]",
+            ">=2.0",
+            Some("*cpu*"),
+        ),
+        ("conda-forge::pytorch[build=*cuda*]", "", Some("*cuda*")),
+        ("pytorch[version=2.1.*;build=x]", "2.1.*", Some("x")),
+        ("pytorch >=2.0,<3", ">=2.0,<3", None),
+        ("pytorch 2.0 py310_0", "2.0", Some("py310_0")),
+        ("pytorch", "", None),
+    ] {
+        let found = super::conda::split(spec).unwrap();
+        assert_eq!(found.0, "pytorch", "{spec}");
+        assert_eq!(
+            (found.1.as_str(), found.2.as_deref()),
+            (version, build),
+            "{spec}"
+        );
+    }
+}
+
+#[test]
 fn a_poetry_project_is_held_to_its_lock() {
     let text = "[tool.poetry]\nname = \"x\"\n[tool.poetry.dependencies]\npython = \"^3.10\"\ntorch = \"^2.1\"\nold = { version = \"1.0\", python = \"<3.9\" }\ny = { git = \"https://example.com/y.git\", rev = \"abc\" }\nlib = { path = \"libs/lib\" }\nmaybe = { version = \"*\", optional = true }\n[tool.poetry.group.dev.dependencies]\npytest = \"*\"\n";
     let lock = "[[package]]\nname = \"torch\"\nversion = \"2.1.2\"\n[[package]]\nname = \"two\"\nversion = \"1\"\n[[package]]\nname = \"two\"\nversion = \"2\"\n[[package]]\nname = \"y\"\nversion = \"1\"\n[package.source]\ntype = \"git\"\n";
