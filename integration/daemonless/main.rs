@@ -19,6 +19,7 @@ mod diff;
 mod docs;
 mod environment;
 mod fuzz;
+mod hints;
 mod image;
 mod image_layout;
 mod layers;

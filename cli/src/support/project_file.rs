@@ -64,6 +64,24 @@ mod tests {
                 "to build it as it is: mlbuild image -f $'Dockerfile.x\\012next'",
             ),
             (NextStep::Do("a\nb".into()), "a\\u000ab"),
+            (
+                NextStep::UseFiles(vec!["requirements.txt".into(), "set up.py".into()]),
+                "to use it: -r requirements.txt -r 'set up.py'",
+            ),
+            (
+                NextStep::BuildIn {
+                    context: "services/web".into(),
+                    file: "services/web/$(id)".into(),
+                },
+                "to build it as it is: mlbuild image services/web -f 'services/web/$(id)'",
+            ),
+            (
+                NextStep::Each(vec![
+                    NextStep::UseOne("a b.txt".into()),
+                    NextStep::BuildOne("x/Dockerfile".into()),
+                ]),
+                "to use one: -r 'a b.txt'; to build one as it is: mlbuild image -f x/Dockerfile",
+            ),
         ] {
             assert_eq!(next(&step), typed);
         }

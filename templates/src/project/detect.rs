@@ -673,7 +673,8 @@ impl Look<'_> {
                 && Kind::by_name(name) == Some(Kind::Conda)
                 && self.is_environment(name)
         };
-        let mut found: Vec<String> = self.names.iter().filter(is_one).cloned().collect();
+        let found: Vec<String> = self.names.iter().filter(is_one).cloned().collect();
+        let mut found = plain_one(found);
         match found.len() {
             0 => None,
             1 => found.pop().map(|name| Source::Manifest(name, Kind::Conda)),
@@ -1029,6 +1030,8 @@ impl Look<'_> {
         let has = |name: &str| self.wanted.iter().any(|wanted| wanted.name == name);
         if let Some((why, next)) = aside::of_space(self.folder, &has) {
             self.unused("README.md", &why, next);
+            // It says more than packages to a Space, and stays what it is whatever the image has.
+            self.aside();
         }
     }
 
@@ -1229,6 +1232,37 @@ fn origin_is_elsewhere(origin: &str) -> bool {
         "pylock.toml",
     ]
     .contains(&file)
+}
+
+/// Of several environments the one whose name the others only add to (`conda_environment.yaml` beside
+/// `conda_environment_real.yaml`), else all that aren't for another system by their names.
+fn plain_one(mut names: Vec<String>) -> Vec<String> {
+    let stem = |name: &str| {
+        name.rsplit_once('.')
+            .map_or(name, |(stem, _)| stem)
+            .to_owned()
+    };
+    let adds_to = |name: &String, plain: &str| {
+        let rest = stem(name).strip_prefix(plain).map(str::to_owned);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['_', '-', '.']))
+    };
+    let plain = names
+        .iter()
+        .find(|one| names.iter().all(|name| adds_to(name, &stem(one))));
+    if let Some(plain) = plain.cloned() {
+        return vec![plain];
+    }
+    let is_elsewhere = |name: &String| {
+        let lower = name.to_lowercase();
+        let mut words = lower.split(|c: char| !c.is_ascii_alphanumeric());
+        words.any(|word| {
+            ["mac", "macos", "osx", "darwin", "win", "windows", "win64"].contains(&word)
+        })
+    };
+    if !names.iter().all(is_elsewhere) {
+        names.retain(|name| !is_elsewhere(name));
+    }
+    names
 }
 
 /// Why none of several is used.

@@ -136,8 +136,16 @@ fn what(folder: &Path, inner: &str, name: &str) -> Option<Is> {
 fn is_script(name: &str) -> bool {
     let lower = name.to_lowercase();
     let ends = [".sh", ".bash", ".slurm", ".sbatch", ".bat", ".ps1"];
-    ends.iter().any(|end| lower.ends_with(end))
-        || lower.contains("install") && lower.ends_with(".py")
+    let words = [
+        "install",
+        "launch",
+        "setup",
+        "deps",
+        "bootstrap",
+        "environment",
+    ];
+    let is_program = lower.ends_with(".py") && words.iter().any(|word| lower.contains(word));
+    is_program || ends.iter().any(|end| lower.ends_with(end))
 }
 
 /// Files of other tools that describe an environment wherever they lie.

@@ -159,7 +159,13 @@ fn parts(line: &str) -> Vec<String> {
 
 /// Whether a command shows its words and runs none of them.
 fn only_says(command: &str) -> bool {
-    const SAYING: [&str; 14] = [
+    const SAYING: [&str; 20] = [
+        "name:",
+        "desc:",
+        "description:",
+        "title:",
+        "summary:",
+        "displayname:",
         "echo",
         "printf",
         "print",
@@ -214,6 +220,17 @@ fn names_installer(command: &str) -> bool {
     })
 }
 
+/// Keys of YAML that hold commands.
+const KEYS_OF_COMMANDS: [&str; 7] = [
+    "run:",
+    "cmd:",
+    "command:",
+    "script:",
+    "bash:",
+    "install:",
+    "before_script:",
+];
+
 /// Whether what follows a text is a command, and no word of a sentence (`please pip install x`).
 fn is_command_behind(before: &str) -> bool {
     const BEFORE: [&str; 18] = [
@@ -223,9 +240,12 @@ fn is_command_behind(before: &str) -> bool {
     // A path or a variable that ends in the installer's name is one: `venv/bin/`, `{sudo}`.
     let is_glued = !before.is_empty() && !before.ends_with(' ');
     if is_glued {
-        return before.ends_with([
-            '/', '}', ')', '(', '[', '{', '!', '%', '@', '-', '=', '$', '\\', '&', '|', ';', '+',
-        ]);
+        // A bracket within a sentence is none of the shell's.
+        let is_bracket = matches!(before.trim(), "(" | "[" | "{") || before.ends_with("$(");
+        return is_bracket
+            || before.ends_with([
+                '/', '}', ')', '!', '%', '@', '-', '=', '$', '\\', '&', '|', ';', '+',
+            ]);
     }
     let Some(word) = before.split_whitespace().last() else {
         return true;
@@ -244,8 +264,9 @@ fn is_command_behind(before: &str) -> bool {
         || is_assignment
         || word.starts_with("python")
         || word.ends_with([
-            '(', '[', '{', '=', '&', '|', ';', '!', '%', '@', ':', ')', '}', '+',
+            '(', '[', '{', '=', '&', '|', ';', '!', '%', '@', ')', '}', '+',
         ])
+        || KEYS_OF_COMMANDS.contains(&word)
 }
 
 /// Whether the words behind `pip install` name a package that isn't the project, nor a tool to build with.
