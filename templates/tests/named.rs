@@ -451,6 +451,11 @@ fn programs_and_scripts_that_install_are_named() {
     for (file, text) in [
         (
             "launch.py",
+            "command = os.environ.get(\"X\", f\"pip install torch==2.3.1 -i {u}\")\nrun(f\"-m {command}\")\n",
+        ),
+        ("a.py", "import os\nos.system(f'pip install {name}')\n"),
+        (
+            "launch.py",
             "import os, sys\nos.system(f\"{sys.executable} -m pip install torch==2.1.0\")\n",
         ),
         (
@@ -563,6 +568,33 @@ fn what_only_speaks_of_an_installation_is_no_installer() {
         ),
     ] {
         assert!(!is_installer(file, text), "{file}: {text}");
+    }
+}
+
+#[test]
+fn a_line_as_long_as_a_file_is_read_in_bounded_time() {
+    for piece in [
+        "please pip install . ; ",
+        "pip install -r a ",
+        "poetry run pip install pip ",
+        "((((",
+        "\"'\"'",
+        "echo x <<EOF ",
+        "apt-get -y ",
+    ] {
+        let line = format!(
+            "import subprocess\n{}\n",
+            piece.repeat((1 << 19) / piece.len())
+        );
+        for file in ["a.py", "a.sh", "Makefile", "a.ipynb"] {
+            let begun = std::time::Instant::now();
+            said(file, &line);
+            assert!(
+                begun.elapsed().as_secs() < 20,
+                "{file} {piece}: {:?}",
+                begun.elapsed()
+            );
+        }
     }
 }
 

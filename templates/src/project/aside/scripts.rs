@@ -23,6 +23,9 @@ const NOTEBOOKS: usize = 200;
 /// Lines that one call of a program's may have.
 const LINES_OF_CALL: usize = 30;
 
+/// Characters behind an installer's name in which packages are looked for.
+const CHARS_OF_COMMAND: usize = 4000;
+
 const INSTALLERS: [&str; 8] = [
     "pip install",
     "pip3 install",
@@ -200,9 +203,28 @@ fn installs_more(line: &str) -> bool {
         .any(|part| names_installer(part))
 }
 
+/// A command with blanks for its quotes, with the letter of a text of Python's (`f"…"`), and for its commas.
+fn unquoted(command: &str) -> String {
+    let mut plain = String::with_capacity(command.len());
+    for c in command.chars() {
+        if !['\t', '"', '\'', ','].contains(&c) {
+            plain.push(c);
+            continue;
+        }
+        let mut last = plain.chars().rev();
+        let is_letter = last.next().is_some_and(|c| ['f', 'r'].contains(&c));
+        let is_alone = last.next().is_none_or(|c| !c.is_alphanumeric() && c != '_');
+        if ['"', '\''].contains(&c) && is_letter && is_alone {
+            plain.pop();
+        }
+        plain.push(' ');
+    }
+    plain
+}
+
 /// Whether a command, or a text that a program takes for one, installs packages.
 fn names_installer(command: &str) -> bool {
-    let mut plain = command.replace(['\t', '"', '\'', ','], " ");
+    let mut plain = unquoted(command);
     while plain.contains("  ") {
         plain = plain.replace("  ", " ");
     }
@@ -210,13 +232,20 @@ fn names_installer(command: &str) -> bool {
         plain = plain.replace(&format!("apt-get {option}"), "apt-get ");
         plain = plain.replace(&format!("apt {option}"), "apt ");
     }
-    INSTALLERS.iter().any(|installer| {
-        plain.match_indices(installer).any(|(at, _)| {
-            let starts = is_command_behind(&plain[..at]);
-            let rest = &plain[at + installer.len()..];
-            let is_all = installer.ends_with("create") || names_package(rest);
-            starts && is_all
+    // A text of its own among the arguments of a call: `get("COMMAND", f"pip install …")`.
+    let is_argument = |installer: &str| {
+        [", \"", ", '", ", f\"", ", f'"].iter().any(|before| {
+            let found = command.split_once(&format!("{before}{installer}"));
+            found.is_some_and(|(_, rest)| names_package(rest))
         })
+    };
+    INSTALLERS.iter().any(|installer| {
+        is_argument(installer)
+            || plain.match_indices(installer).any(|(at, _)| {
+                let rest = &plain[at + installer.len()..];
+                is_command_behind(&plain[..at])
+                    && (installer.ends_with("create") || names_package(rest))
+            })
     })
 }
 
@@ -247,17 +276,16 @@ fn is_command_behind(before: &str) -> bool {
                 '/', '}', ')', '!', '%', '@', '-', '=', '$', '\\', '&', '|', ';', '+',
             ]);
     }
-    let Some(word) = before.split_whitespace().last() else {
+    let mut words = before.split_whitespace().rev();
+    let Some(word) = words.next() else {
         return true;
     };
     let is_assignment = word.split_once('=').is_some_and(|(name, _)| {
         name.chars()
             .all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
     });
-    let is_runner = word == "run"
-        && (before.contains("poetry run")
-            || before.contains("conda run")
-            || before.contains("uv run"));
+    let runners = ["poetry", "conda", "uv", "pdm", "hatch", "pipenv"];
+    let is_runner = word == "run" && words.next().is_some_and(|word| runners.contains(&word));
     let is_word = BEFORE.contains(&word) && word != "run";
     is_word
         || is_runner
@@ -309,6 +337,9 @@ fn names_package(words: &str) -> bool {
         "pylint",
         "cibuildwheel",
     ];
+    // A line may be a stranger's, and as long as a file.
+    let most = words.char_indices().nth(CHARS_OF_COMMAND);
+    let words = &words[..most.map_or(words.len(), |(at, _)| at)];
     let end = words.find(['&', '|', '#', '\n']).unwrap_or(words.len());
     let mut words = words[..end]
         .split([' ', '\t', ';'])
