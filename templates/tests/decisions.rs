@@ -305,10 +305,13 @@ fn packages_that_mean_a_gpu_decide_where_nobody_says_it() {
         (
             "k2==1.24.4.dev20231220+cuda11.7.torch2.0.0\n-f https://x.example/k2.html\n",
             "cuda",
-            unknown,
+            "",
         ),
         ("mxnet-cu101==1.6.0\n", "cuda", unknown),
         ("onnxruntime-gpu\n", "cuda", ""),
+        // PyTorch brings CUDA for itself, and for what stands beside it.
+        ("torch==2.1.0+cu118\n", "cuda", ""),
+        ("torch==2.6.0\ndgl-cu117\n", "cuda", ""),
         ("jax[rocm]\n", "off", "computes on GPUs of AMD"),
         ("jax\n", "off", ""),
         ("jax[cpu]\n", "off", ""),
@@ -634,6 +637,24 @@ fn plain_strings_of_a_setup_script_tell_its_framework() {
         let facts = mlbuild_templates::project::detect(folder.path());
         assert_eq!(facts.template.as_str(), template, "{text}");
     }
+}
+
+#[test]
+fn cuda_for_a_framework_that_the_project_s_build_installs_is_of_that_release() {
+    let text = "from setuptools import setup\nbase = []\ntf = ['tensorflow==2.15.0']\nsetup(name='p', install_requires=base+tf)\n";
+    let done = composed(&[("setup.py", text)], "python.requirements = ['setup.py']").unwrap();
+    assert!(
+        done.text.contains("'tensorflow[and-cuda]==2.15.0'"),
+        "{}",
+        done.text
+    );
+    // Beside a list that names it, as before.
+    let listed = listed("tensorflow==2.15.0\n", "");
+    assert!(
+        listed.text.contains("'tensorflow[and-cuda]'"),
+        "{}",
+        listed.text
+    );
 }
 
 #[test]

@@ -80,7 +80,10 @@ pub(super) fn decide(
     if let (Some(build), None, false) = (&inputs.torch_build, &torch_backend, inputs.locked) {
         warnings.push(Warning {
             message: format!("the project takes PyTorch's build {build}, and pip takes the one of the package index"),
-            hint: Some("use installer = \"uv\", or name PyTorch's index in a requirements file".into()),
+            hint: Some(match stand.python.as_deref().is_none_or(runs_uv) {
+                true => "use installer = \"uv\", or name PyTorch's index in a requirements file".into(),
+                false => "name PyTorch's index in a requirements file".into(),
+            }),
         });
     }
     warnings.extend(gpus::warning(inputs, accelerator));
@@ -97,7 +100,13 @@ pub(super) fn decide(
             framework.check_python(context, python, stand.whose.as_deref().unwrap_or(""))?;
         }
         let row = framework.release(context, stand.python.as_deref());
-        let adds = framework.addition(accelerator, row);
+        let mut adds = framework.addition(accelerator, row);
+        if inputs.is_by_code(&framework.wanted) {
+            // Nothing else of this step names the release, which the project's build asks for later.
+            let versions = framework.wanted.versions.iter().map(ToString::to_string);
+            let versions = versions.collect::<String>().replace(' ', "");
+            adds = adds.iter().map(|add| format!("{add}{versions}")).collect();
+        }
         match (&inputs.hashed, inputs.locked) {
             (_, true) => {}
             (Some(origin), false) if !adds.is_empty() => warnings.push(Warning {
@@ -206,15 +215,18 @@ fn without_wheels(inputs: &Inputs, python: &str, whose: Option<&str>) -> Option<
 /// That the image's Python is none of those that the project which lies there says that it is for.
 fn python_of_project(inputs: &Inputs, python: &str) -> Option<Warning> {
     let asked = inputs.python_beside.as_ref()?;
+    let fitting = stand::first_allowed(&asked.text);
     (!allows(&asked.text, python)).then(|| Warning {
         message: format!(
-            "{} is for Python {}, and the image has {python}, which the packages have wheels for",
+            "{} is for Python {}, and the image has {python}",
             asked.origin, asked.text
         ),
-        hint: Some(format!(
-            "set python = \"…\" under [image], or ask for releases that have wheels for Python {}",
-            asked.text
-        )),
+        hint: Some(match fitting {
+            Some(fitting) => format!(
+                "the packages have no wheels for it: ask for older releases, or set python = \"{fitting}\" under [image] all the same"
+            ),
+            None => "no base that is known has it: name one, base = \"…\" under [image]".to_owned(),
+        }),
     })
 }
 

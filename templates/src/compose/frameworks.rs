@@ -8,7 +8,7 @@ use super::inputs::Inputs;
 use super::{ComposeContext, ComposeError, Warning};
 use crate::project::Wanted;
 use crate::spec::{Accelerator, ImageSpec, TemplateName};
-use crate::tables::{Machine, Release, ReleaseTable, cuda, release_table};
+use crate::tables::{Machine, Release, ReleaseTable, cuda, pythons_with_wheels, release_table};
 
 /// A framework that the image will hold.
 #[derive(Debug, Clone)]
@@ -132,7 +132,16 @@ impl Framework {
         };
         Some(Warning {
             message: format!(
-                "can't check which CUDA, driver and Python {} fits: mlbuild's tables have {} {first} to {last} from the package index",
+                "can't check which CUDA{} {} fits: mlbuild's tables have {} {first} to {last} from the package index",
+                // Its wheels may be known though its CUDA isn't.
+                match &self.wanted.versions {
+                    Some(versions)
+                        if pythons_with_wheels(self.name, &public(versions)).is_some() =>
+                    {
+                        " and driver"
+                    }
+                    _ => ", driver and Python",
+                },
                 self.asked(),
                 self.name
             ),

@@ -6,7 +6,7 @@ use super::{ComposeContext, Warning};
 use crate::project::Wanted;
 use crate::project::manifests::{Conda, OF_CPUS};
 use crate::spec::{Accelerator, ImageSpec, TemplateName};
-use crate::tables::cuda;
+use crate::tables::{cuda, framework_brought_by};
 
 /// A package that computes on NVIDIA's GPUs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,7 +104,8 @@ pub(super) fn warning(inputs: &Inputs, accelerator: Accelerator) -> Option<Warni
                     .into(),
             ),
         }),
-        Accelerator::Cuda if !brings_cuda => Some(Warning {
+        // PyTorch brings them for what stands beside it.
+        Accelerator::Cuda if !brings_cuda && !has_torch(inputs) => Some(Warning {
             message: format!(
                 "whether {name} ({origin}) brings CUDA's libraries with its wheels isn't known, and the base has none"
             ),
@@ -115,6 +116,12 @@ pub(super) fn warning(inputs: &Inputs, accelerator: Accelerator) -> Option<Warni
         }),
         _ => None,
     }
+}
+
+/// Whether PyTorch is among the packages, or what brings it.
+fn has_torch(inputs: &Inputs) -> bool {
+    let mut wanted = inputs.wanted.iter();
+    wanted.any(|w| w.name == "torch" || framework_brought_by(&w.name) == Some("torch"))
 }
 
 /// Packages for GPUs of AMD in an image for others.

@@ -96,6 +96,12 @@ impl Inputs {
         self.wanted.iter().find(|wanted| wanted.name == name)
     }
 
+    /// Whether a package stands as a plain string in a script, and is installed by the project's own build alone.
+    pub fn is_by_code(&self, wanted: &Wanted) -> bool {
+        let mut said = self.by_code.iter().flatten();
+        said.any(|said| *said == by_code_as_said(wanted))
+    }
+
     /// Whether anything is installed.
     pub fn is_empty(&self) -> bool {
         self.wanted.is_empty()
@@ -575,7 +581,7 @@ impl Reader<'_> {
             return;
         }
         let found = frameworks_in(self.project, file, self.image);
-        let said = found.iter().map(|w| format!("{} ({})", w.name, w.origin));
+        let said = found.iter().map(by_code_as_said);
         self.inputs
             .by_code
             .get_or_insert_with(Vec::new)
@@ -710,6 +716,11 @@ impl Reader<'_> {
         }
         Ok(())
     }
+}
+
+/// `torch (setup.py:12)`
+fn by_code_as_said(wanted: &Wanted) -> String {
+    format!("{} ({})", wanted.name, wanted.origin)
 }
 
 /// A path inside the folder of a project (`.` for the context's root).

@@ -204,6 +204,11 @@ const PYTHONS: [&str; 9] = [
     "3.13", "3.12", "3.11", "3.10", "3.9", "3.14", "3.8", "3.7", "3.6",
 ];
 
+/// The first Python version, in that order, that is among those asked for.
+pub(super) fn first_allowed(wish: &str) -> Option<&'static str> {
+    PYTHONS.into_iter().find(|python| allows(wish, python))
+}
+
 /// Whether some patch release of a Python version is among the versions that are asked for.
 pub(super) fn allows(wish: &str, python: &str) -> bool {
     let Ok(versions) = wish.parse::<pep440_rs::VersionSpecifiers>() else {

@@ -318,7 +318,10 @@ fn value_or_assigned<'a>(text: &'a str, value: &'a str, open: char) -> Option<&'
         .chars()
         .take_while(|c| c.is_alphanumeric() || *c == '_')
         .collect();
-    assigned(text, &name).filter(|_| !is_changed(text, &name))
+    // `base + more` is more than what is assigned to the first name.
+    let after = value[name.len()..].trim_start();
+    let is_all = after.is_empty() || after.starts_with([',', ')', '#', '}']);
+    assigned(text, &name).filter(|_| is_all && !is_changed(text, &name))
 }
 
 /// `FILE` of `read_requirements('FILE')`.
