@@ -247,3 +247,26 @@ fn what_a_lock_pins_is_compiled_without_a_network_by_the_pinned_compiler() {
     // Locks from before pin no compiler, and are built as they were.
     assert!(!locked(false).contains("mlbuild-wheels"));
 }
+
+#[test]
+fn a_wheel_by_its_address_is_not_compiled() {
+    const WHEEL: &str =
+        "https://h.example/flash_attn-2.8.3+cu12torch2.8-cp312-cp312-linux_x86_64.whl";
+    let named = format!("torch==2.8.0\nflash-attn @ {WHEEL}\n");
+    let bare = format!("torch==2.8.0\n{WHEEL}\n");
+    let project = format!(
+        "[project]\nname = \"me\"\nversion = \"0\"\nrequires-python = \"==3.12.*\"\ndependencies = [\"torch==2.8.0\", \"flash-attn @ {WHEEL}\"]\n[tool.uv]\nno-build-isolation-package = [\"flash-attn\"]\n"
+    );
+    let by_settings = format!("{LIST}no_build_isolation = [\"flash-attn\"]\n");
+    for (file, text, spec) in [
+        ("requirements.txt", &named, LIST),
+        ("requirements.txt", &bare, LIST),
+        ("requirements.txt", &named, &by_settings),
+        ("pyproject.toml", &project, PROJECT),
+    ] {
+        let done = composed(&[(file, text)], spec);
+        assert!(!done.text.contains("mlbuild-wheels"), "{text}{spec}");
+        let notes = done.notes.join("\n");
+        assert!(!notes.contains("compiled"), "{notes}");
+    }
+}

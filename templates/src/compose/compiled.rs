@@ -177,8 +177,8 @@ impl Finder<'_> {
     /// Packages that are written down.
     fn of_lists(&mut self) {
         for wanted in &self.inputs.wanted {
-            let Some(versions) = &wanted.versions else {
-                continue; // an address
+            let Some(versions) = wanted.versions.as_ref().filter(|_| !wanted.is_wheel) else {
+                continue; // an address, or nothing to build
             };
             let known = compiled().named(&wanted.name);
             let known = known.filter(|known| known.is_compiled(versions));
@@ -311,6 +311,9 @@ impl Finder<'_> {
             for name in list.iter().filter(|_| !self.inputs.locked) {
                 let (origin, why) = (setting, format!("{setting} names it"));
                 let name = mlbuild_wheels::normalize(name);
+                if self.inputs.find(&name).is_some_and(|found| found.is_wheel) {
+                    continue;
+                }
                 let line = Line::Text(self.pinned(&name));
                 self.add(&name, &[], line, false, (origin, &why));
             }

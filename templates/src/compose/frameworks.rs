@@ -44,6 +44,7 @@ pub(super) fn find(spec: &ImageSpec, inputs: &Inputs) -> Vec<Framework> {
             name: default.into(),
             extras: Vec::new(),
             versions: Some(pep440_rs::VersionSpecifiers::empty()),
+            is_wheel: false,
             origin: format!("the {} template", spec.template),
         };
         found.extend(Framework::new(default, wanted, inputs));

@@ -88,6 +88,7 @@ mod tests {
                 name: name.to_owned(),
                 extras: Vec::new(),
                 versions: versions.parse().ok(),
+                is_wheel: false,
                 origin: "requirements.txt:1".to_owned(),
             }],
             ..Inputs::default()
@@ -125,6 +126,7 @@ mod tests {
             name: "gitpython".to_owned(),
             extras: Vec::new(),
             versions: None,
+            is_wheel: false,
             origin: "pyproject.toml:4".to_owned(),
         });
         add(&mut inputs);

@@ -60,6 +60,7 @@ impl ProjectLock {
                 name,
                 extras: Vec::new(),
                 versions: versions.map(VersionSpecifiers::from),
+                is_wheel: false,
                 origin: self.file.clone(),
             })
         });

@@ -61,6 +61,8 @@ pub struct Wanted {
     pub extras: Vec<String>,
     /// The versions that will do; `None` where it comes from a URL.
     pub versions: Option<VersionSpecifiers>,
+    /// Whether the URL is a wheel's: nothing is built from it.
+    pub is_wheel: bool,
     /// Where it is asked for: `requirements.txt:3`, or the setting's name.
     pub origin: String,
 }

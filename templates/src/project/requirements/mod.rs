@@ -597,6 +597,7 @@ impl Reader<'_> {
                 .split_once('@')
                 .and_then(|(_, url)| wheel::at(url.trim()));
             if let Some(wheel) = wheel {
+                wanted.is_wheel = true;
                 wanted.versions = format!("=={}", wheel.version).parse().ok();
             }
             self.found.wanted.push(wanted);
@@ -643,6 +644,7 @@ impl Reader<'_> {
         if let Some(wheel) = self.wheel(at, target)? {
             self.by_name(at, &wheel.name)?;
             if let Some(wanted) = self.found.wanted.last_mut() {
+                wanted.is_wheel = true;
                 wanted.versions = format!("=={}", wheel.version).parse().ok();
             }
             return Ok(());
@@ -790,6 +792,7 @@ fn wanted(requirement: &Requirement<VerbatimUrl>, origin: &str) -> Wanted {
             Some(VersionOrUrl::VersionSpecifier(versions)) => Some(versions.clone()),
             Some(VersionOrUrl::Url(_)) => None,
         },
+        is_wheel: false,
         origin: origin.to_owned(),
     }
 }
