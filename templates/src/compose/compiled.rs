@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::inputs::Inputs;
 use super::{ComposeContext, Warning};
 use crate::project::manifests::Asked;
-use crate::project::{Address, SourceOnly, Span, Wanted, compiles};
+use crate::project::{Address, SourceOnly, Span, Wanted, compiles, name_of_project};
 use crate::spec::{Accelerator, ImageSpec};
 use crate::tables::{Nvcc, compiled};
 
@@ -412,6 +412,11 @@ impl Finder<'_> {
             self.found
                 .apt
                 .extend(compiles.apt.iter().map(ToString::to_string));
+            // The project may be one of those that others ask the index for.
+            let name = name_of_project(project, &local.folder);
+            if let Some(known) = name.and_then(|name| compiled().named(&name)) {
+                self.found.apt.extend(known.apt.iter().cloned());
+            }
             self.found.nvcc |= compiles.nvcc && self.accelerator == Accelerator::Cuda;
             self.found.open_projects |= !compiles.needs.is_empty();
             self.found.has_editable |= local.editable;

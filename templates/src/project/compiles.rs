@@ -13,7 +13,7 @@ pub(crate) struct Compiles {
     /// than the image has.
     pub needs: Vec<String>,
     /// Packages of the distribution that its build takes, besides a compiler.
-    pub apt: &'static [&'static str],
+    pub apt: Vec<&'static str>,
 }
 
 /// Words of `setup.py` and `setup.cfg` that declare something to compile.
@@ -70,9 +70,10 @@ pub(crate) fn compiles(project: &Path, folder: &str) -> Option<Compiles> {
         let rest = rest.trim().strip_prefix(known).map(str::to_owned);
         rest.is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '-'))
     };
+    let cmake = text("CMakeLists.txt");
     let found = Compiles {
         why: String::new(),
-        nvcc: script.contains("CUDAExtension"),
+        nvcc: script.contains("CUDAExtension") || is_of_cuda(&cmake),
         needs: if script.contains("torch") || requires.iter().any(|need| names(need, "torch")) {
             let mut needs: Vec<String> = requires.iter().map(ToString::to_string).collect();
             needs.extend(["torch", "ninja", "setuptools", "wheel"].map(str::to_owned));
@@ -80,14 +81,20 @@ pub(crate) fn compiles(project: &Path, folder: &str) -> Option<Compiles> {
         } else {
             Vec::new()
         },
-        apt: &[],
+        apt: programs_of(
+            &cmake,
+            &script,
+            requires.iter().any(|need| names(need, "cmake")),
+        ),
     };
     let builder = BUILDERS
         .iter()
         .find(|(known, _)| requires.iter().any(|need| names(need, known)));
     if let Some((known, apt)) = builder {
         let why = format!("pyproject.toml builds it with {known}");
-        return Some(Compiles { why, apt, ..found });
+        let mut found = Compiles { why, ..found };
+        found.apt.extend(apt.iter());
+        return Some(found);
     }
     for (file, text) in [("setup.py", &script), ("setup.cfg", &settings)] {
         if let Some(word) = WORDS.iter().find(|word| text.contains(**word)) {
@@ -115,6 +122,37 @@ pub(crate) fn compiles(project: &Path, folder: &str) -> Option<Compiles> {
     let word = WORDS.iter().find(|word| text.contains(**word))?;
     let why = format!("{script} has {}", word.trim_end_matches(['(', '[', '=']));
     Some(Compiles { why, ..found })
+}
+
+/// Whether a `CMakeLists.txt` has CUDA among its languages: then CMake looks for nvcc.
+fn is_of_cuda(cmake: &str) -> bool {
+    let mut calls = cmake
+        .split("project(")
+        .skip(1)
+        .chain(cmake.split("enable_language(").skip(1));
+    let is_language = |call: &str| {
+        let words = call.split(')').next().unwrap_or_default();
+        words.split_whitespace().any(|word| word == "CUDA")
+    };
+    cmake.contains("find_package(CUDA") || calls.any(is_language)
+}
+
+/// Programs that CMake's files and the script call, and no package of Python brings.
+fn programs_of(cmake: &str, script: &str, has_cmake: bool) -> Vec<&'static str> {
+    let mut found = Vec::new();
+    let fetches = [
+        "FetchContent_Declare",
+        "ExternalProject_Add",
+        "CPMAddPackage",
+    ];
+    if fetches.iter().any(|call| cmake.contains(call)) {
+        found.push("git");
+    }
+    let calls = ["\"cmake\"", "'cmake'", "cmake .."];
+    if !has_cmake && calls.iter().any(|call| script.contains(call)) {
+        found.push("cmake");
+    }
+    found
 }
 
 #[cfg(test)]
@@ -194,6 +232,79 @@ mod tests {
             }
             let found = compiles(&dir, ".").map(|found| found.why);
             assert_eq!(found.as_deref(), why, "{files:?}");
+        }
+    }
+
+    #[test]
+    fn what_cmake_calls_is_seen_in_its_file() {
+        let script = "setup(ext_modules=[CMakeExtension('x')])\n";
+        let call = "setup(ext_modules=[X])\nsubprocess.check_call(['cmake', '..'])\n";
+        let own = "[build-system]\nrequires = [\"setuptools\", \"cmake>=3.26\"]\n";
+        let of_core = "[build-system]\nrequires = [\"scikit-build-core\"]\n";
+        let plain: &[&str] = &[];
+        for (files, nvcc, apt) in [
+            (
+                [
+                    ("setup.py", script),
+                    ("CMakeLists.txt", "project(x LANGUAGES CXX CUDA)\n"),
+                ],
+                true,
+                plain,
+            ),
+            (
+                [
+                    ("setup.py", script),
+                    (
+                        "CMakeLists.txt",
+                        "project(x\n  LANGUAGES CXX)\nenable_language(CUDA)\n",
+                    ),
+                ],
+                true,
+                plain,
+            ),
+            (
+                [
+                    ("setup.py", script),
+                    (
+                        "CMakeLists.txt",
+                        "project(x CXX)\n# enable_language(CUDA)\nset(WITH_CUDA OFF)\n",
+                    ),
+                ],
+                false,
+                plain,
+            ),
+            (
+                [
+                    ("setup.py", script),
+                    ("CMakeLists.txt", "find_package(CUDAToolkit REQUIRED)\n"),
+                ],
+                true,
+                plain,
+            ),
+            (
+                [
+                    ("pyproject.toml", of_core),
+                    (
+                        "CMakeLists.txt",
+                        "FetchContent_Declare(a GIT_REPOSITORY https://x.example/a)\n",
+                    ),
+                ],
+                false,
+                &["git"],
+            ),
+            (
+                [("setup.py", call), ("CMakeLists.txt", "project(x CXX)\n")],
+                false,
+                &["cmake"],
+            ),
+            ([("setup.py", call), ("pyproject.toml", own)], false, plain),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            for (name, text) in files {
+                std::fs::write(folder.path().join(name), text).unwrap();
+            }
+            let found = compiles(folder.path(), ".").unwrap();
+            assert_eq!((found.nvcc, found.apt.as_slice()), (nvcc, apt), "{files:?}");
         }
     }
 }

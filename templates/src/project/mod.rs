@@ -25,6 +25,7 @@ pub use environment::ImagePython;
 pub(crate) use imports::{Imported, imported};
 pub use locks::ProjectLock;
 pub(crate) use manifests::build_requirements;
+pub(crate) use manifests::name_of as name_of_project;
 pub use next_step::NextStep;
 pub(crate) use plain_strings::frameworks_in;
 pub use pylock::{PylockFile, PylockPython, files_of_pylock};

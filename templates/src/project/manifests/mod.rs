@@ -26,7 +26,7 @@ pub use self::binder::{apt_list, python_of_runtime};
 pub use self::channels::{Conda, CondaPin};
 pub(crate) use self::conda::OF_CPUS;
 pub(crate) use self::pyproject::build_requirements;
-pub(super) use self::pyproject::name_of;
+pub(crate) use self::pyproject::name_of;
 pub(crate) use self::uv_sources::open_builds;
 
 use super::{LocalProject, ProjectError};

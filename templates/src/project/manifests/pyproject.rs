@@ -107,7 +107,7 @@ fn tool<'a>(table: &'a toml::Table, name: &str) -> Option<&'a toml::Value> {
 }
 
 /// The name of the project in a folder, as PEP 503 normalizes it; `None` where it stands there only as code.
-pub(in crate::project) fn name_of(project: &Path, folder: &str) -> Option<String> {
+pub(crate) fn name_of(project: &Path, folder: &str) -> Option<String> {
     let path = project.join(folder);
     let table: toml::Table = text_of(&path, "pyproject.toml")
         .unwrap_or_default()
