@@ -179,7 +179,7 @@ impl Repacked {
         })
     }
 
-    /// As [`Repacked::assembled`], of images whose layers above the base are in a registry, but for those that
+    /// As `Repacked::assembled`, of images whose layers above the base are in a registry, but for those that
     /// are in the folder: `elsewhere` says where.
     ///
     /// # Errors
