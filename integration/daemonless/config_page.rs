@@ -160,6 +160,9 @@ fn kind(property: &Value, schema: &Value) -> String {
     };
     match name {
         Some("array") => format!("list: {}", kind(&property["items"], schema)),
+        Some("object") if property["additionalProperties"]["type"] == "array" => {
+            "table: name = list".into()
+        }
         Some("object") => "table: name = value".into(),
         Some("integer" | "number") => "number".into(),
         Some("boolean") => "true or false".into(),
