@@ -544,6 +544,21 @@ fn frameworks_that_only_the_code_imports_are_named() {
             "numpy\n",
             "net/model.py:1 imports torch",
         ),
+        (
+            vec![("src/train.py", import)],
+            "numpy\n",
+            "src/train.py:1 imports torch",
+        ),
+        (
+            vec![("src/net/__init__.py", ""), ("src/net/model.py", import)],
+            "numpy\n",
+            "src/net/model.py:1 imports torch",
+        ),
+        (
+            vec![("src/tests/__init__.py", ""), ("src/tests/a.py", import)],
+            "numpy\n",
+            "",
+        ),
         (vec![("train.py", "import jax\n")], "flax\n", ""),
         (vec![("train.py", import)], "torch\n", ""),
         (vec![("train.py", import)], "timm\n", ""),
@@ -697,4 +712,77 @@ fn no_reason_names_what_is_not_there() {
         game.origins.apt.get("libgl1").map(String::as_str),
         Some("gui: the windows of pygame (requirements.txt:2) need it")
     );
+}
+
+#[test]
+fn a_base_with_another_python_than_the_project_asks_for_is_said() {
+    let environment = "dependencies:\n  - python=3.9\n  - pip:\n    - tensorflow==2.11.0\n";
+    let project = |python: &str| {
+        format!(
+            "[project]\nname = \"a\"\nversion = \"1\"\nrequires-python = \"{python}\"\ndependencies = [\"tensorflow==2.11.0\"]\n"
+        )
+    };
+    let of_conda = "python.requirements = ['environment.yml']";
+    let of_project = "python.requirements = ['pyproject.toml']";
+    let (narrow, wide, older) = (project("==3.9.*"), project(">=3.9"), project("==3.8.*"));
+    for (file, text, spec, message) in [
+        (
+            "environment.yml",
+            environment,
+            of_conda,
+            "environment.yml:2 asks for Python ==3.9.*, and nvidia/cuda:",
+        ),
+        (
+            "pyproject.toml",
+            &narrow,
+            of_project,
+            "pyproject.toml:4 asks for Python ==3.9.*, and nvidia/cuda:",
+        ),
+        (
+            "pyproject.toml",
+            &older,
+            of_project,
+            "set cuda = \"11.2\" under [image], whose image has Python 3.8",
+        ),
+        ("pyproject.toml", &wide, of_project, ""),
+    ] {
+        let done = composed(&[(file, text)], spec).unwrap();
+        let found = said(&done);
+        assert!(found.contains(message), "{text}: {found}");
+        assert_eq!(
+            found.contains("that is installed for"),
+            !message.is_empty(),
+            "{text}: {found}"
+        );
+        let python = done.origins.python.unwrap_or_default();
+        assert!(message.is_empty() || !python.contains(file), "{python}");
+    }
+}
+
+#[test]
+fn the_release_that_a_pinned_package_brings_is_not_taken_for_the_newest() {
+    for (list, spec, warns) in [
+        ("vllm==0.6.3\n", "cuda = '12.1'", true),
+        (
+            "torchvision==0.15.2\n",
+            "target.nvidia_driver = '535'",
+            true,
+        ),
+        ("xformers==0.0.22\n", "", false),
+    ] {
+        let done = listed(list, spec);
+        assert_eq!(
+            said(&done).contains("can't check which CUDA"),
+            warns,
+            "{list}: {}",
+            said(&done)
+        );
+        assert!(done.origins.cuda.is_none() || !spec.is_empty(), "{list}");
+    }
+    // The newest of all is known.
+    let error = composed(
+        &[("requirements.txt", "vllm\n")],
+        "cuda = '12.1'\npython.requirements = ['requirements.txt']",
+    );
+    assert!(error.is_err());
 }

@@ -112,6 +112,31 @@ fn lists_of_packages_are_known_by_what_is_in_them() {
 }
 
 #[test]
+fn an_environment_of_mlflow_is_none_of_conda() {
+    let text = "python: '3.10'\nbuild_dependencies: [pip]\ndependencies: [-r requirements.txt]\n";
+    let found = said("python_env.yaml", text).unwrap();
+    assert!(!found.used && found.why.contains("MLflow"), "{found:?}");
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("conda.yaml"), CONDA).unwrap();
+    std::fs::write(folder.path().join("python_env.yaml"), text).unwrap();
+    let facts = detect(folder.path());
+    assert_eq!(facts.alternatives.len(), 0);
+    assert!(
+        facts
+            .findings
+            .iter()
+            .any(|f| f.file == "conda.yaml" && f.used)
+    );
+}
+
+#[test]
+fn constraints_are_named_with_their_own_file() {
+    let found = said("constraints-gpu.txt", "torch<2.5\n").unwrap();
+    let next = format!("{:?}", found.next);
+    assert!(next.contains("-c constraints-gpu.txt"), "{next}");
+}
+
+#[test]
 fn data_and_settings_of_other_things_are_none() {
     for (file, text) in [
         ("labels.txt", "cat\ndog\nperson\n"),

@@ -89,6 +89,7 @@ pub(super) fn decide(
     warnings.extend(gpus::warning(inputs, accelerator));
     warnings.extend(cpus_overruled(inputs, accelerator));
     warnings.extend(stand::unknown_image(&stand));
+    warnings.extend(stand::another_python(spec, &stand, inputs));
     if let Some(python) = stand.python.as_deref().filter(|_| !inputs.locked) {
         warnings.extend(without_wheels(inputs, python, stand.whose.as_deref()));
         warnings.extend(python_of_project(inputs, python));

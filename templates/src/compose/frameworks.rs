@@ -8,7 +8,9 @@ use super::inputs::Inputs;
 use super::{ComposeContext, ComposeError, Warning};
 use crate::project::Wanted;
 use crate::spec::{Accelerator, ImageSpec, TemplateName};
-use crate::tables::{Machine, Release, ReleaseTable, cuda, pythons_with_wheels, release_table};
+use crate::tables::{
+    Machine, Release, ReleaseTable, cuda, framework_brought_by, pythons_with_wheels, release_table,
+};
 
 /// A framework that the image will hold.
 #[derive(Debug, Clone)]
@@ -40,12 +42,18 @@ pub(super) fn find(spec: &ImageSpec, inputs: &Inputs) -> Vec<Framework> {
     };
     let has = found.iter().any(|f| f.name.starts_with(default));
     if !has && !inputs.locked {
+        // Which release a pinned package asks for isn't known here.
+        let pinned = inputs.wanted.iter().find(|wanted| {
+            framework_brought_by(&wanted.name) == Some(default)
+                && wanted.versions.as_ref().is_none_or(|v| !v.is_empty())
+        });
+        let by = pinned.map(|by| format!(", for {} ({})", by.name, by.origin));
         let wanted = Wanted {
             name: default.into(),
             extras: Vec::new(),
-            versions: Some(pep440_rs::VersionSpecifiers::empty()),
+            versions: pinned.is_none().then(pep440_rs::VersionSpecifiers::empty),
             is_wheel: false,
-            origin: format!("the {} template", spec.template),
+            origin: format!("the {} template{}", spec.template, by.unwrap_or_default()),
         };
         found.extend(Framework::new(default, wanted, inputs));
     }
@@ -121,7 +129,10 @@ impl Framework {
             || target.nvidia_driver.is_some()
             || target.compute_capability.is_some();
         let is_table_s = self.wanted.versions.is_some() && !self.releases(context).is_empty();
-        if accelerator != Accelerator::Cuda || self.is_default() || (is_table_s && from_index) {
+        if accelerator != Accelerator::Cuda
+            || (self.is_default() && self.wanted.versions.is_some())
+            || (is_table_s && from_index)
+        {
             return None;
         }
         if !asked && from_index && self.wanted.versions.is_none() {

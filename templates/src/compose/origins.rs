@@ -197,6 +197,7 @@ fn python(
         match (inputs.python.as_ref().or(beside), &decision.python) {
             (_, None) => "the base's own".to_owned(),
             (Some(wish), _) if within(wish) && !bounds.is_empty() => wheels,
+            (Some(wish), Some(has)) if !allows(&wish.text, has) => "the base".to_owned(),
             (Some(wish), _) => format!("{} ({})", wish.origin, wish.text),
             (None, _) if is_default => "default".to_owned(),
             _ if bounds.is_empty() => "the base".to_owned(),

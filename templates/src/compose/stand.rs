@@ -182,6 +182,30 @@ pub(super) fn unknown_image(stand: &Stand) -> Option<Warning> {
     })
 }
 
+/// That a base with a Python of its own has another than the project asks for.
+pub(super) fn another_python(spec: &ImageSpec, stand: &Stand, inputs: &Inputs) -> Option<Warning> {
+    let wish = inputs
+        .python
+        .as_ref()
+        .filter(|_| spec.python.version.is_none())?;
+    let (python, _) = (stand.python.as_deref()?, stand.whose.as_deref()?);
+    let mut rows = cuda().bases().iter().rev();
+    let other = rows.find(|row| allows(&wish.text, &row.python));
+    (!allows(&wish.text, python)).then(|| Warning {
+        message: format!(
+            "{} asks for Python {}, and {} has {python}: that is installed for",
+            wish.origin, wish.text, stand.image
+        ),
+        hint: Some(match other.filter(|_| stand.cuda.is_some()) {
+            Some(row) => format!(
+                "set cuda = \"{}\" under [image], whose image has Python {}, or python = \"{python}\"",
+                row.cuda, row.python
+            ),
+            None => format!("set python = \"{python}\" under [image], or name a base that has it"),
+        }),
+    })
+}
+
 /// Packages besides the frameworks of which no release that is asked for has wheels for a Python version, and
 /// those that they have them for. Of packages that the tables don't know nothing is said.
 pub(super) fn misfits<'a>(

@@ -83,6 +83,14 @@ impl fmt::Display for Finding {
     }
 }
 
+/// Whether a file is MLflow's own form of an environment, which only looks like one of conda.
+fn is_of_mlflow(name: &str) -> bool {
+    matches!(
+        name.rsplit('/').next(),
+        Some("python_env.yaml" | "python_env.yml")
+    )
+}
+
 /// Whether a Dockerfile is the one that builders look for where none is named.
 fn is_plain(name: &str) -> bool {
     ["dockerfile", "containerfile"].contains(&name.to_lowercase().as_str())
@@ -685,7 +693,8 @@ impl Look<'_> {
     /// Whether a file has what an environment of conda has.
     fn is_environment(&self, name: &str) -> bool {
         let text = self.text(name);
-        text.lines().any(|line| line.starts_with("dependencies:"))
+        let has = |key: &str| text.lines().any(|line| line.starts_with(key));
+        has("dependencies:") && !is_of_mlflow(name)
     }
 
     /// The packages of repo2docker's folder.
@@ -986,12 +995,13 @@ impl Look<'_> {
             } else if Kind::by_name(&name) == Some(Kind::Conda) && self.is_environment(&name) {
                 let next = to_use(&name);
                 self.unused(&name, "other files say which packages there are", next);
+            } else if is_of_mlflow(&name) {
+                let why = "MLflow makes an environment of it for virtualenv";
+                let next = "name its Python and its packages under [image]: python, requirements";
+                self.unused(&name, why, next);
             } else if name.starts_with("constraints") && name.ends_with(".txt") {
-                self.unused(
-                    &name,
-                    "no requirements file names it",
-                    "name it there: -c constraints.txt",
-                );
+                let next = format!("name it there: -c {name}");
+                self.unused(&name, "no requirements file names it", next);
             } else if let Some((why, next)) = aside::of_other_tools(self.folder, &name) {
                 self.unused(&name, &why, next);
                 // What tests alone are run with.

@@ -49,7 +49,7 @@ pub(crate) fn imported(project: &Path) -> Vec<Imported> {
     found
 }
 
-/// Modules at the root, and those of the packages there, sorted; relative to the project.
+/// Modules at the root and in `src/`, and those of the packages there, sorted; relative to the project.
 fn modules(project: &Path) -> Vec<String> {
     let entries = |folder: &str| {
         let entries = std::fs::read_dir(project.join(folder))
@@ -67,19 +67,21 @@ fn modules(project: &Path) -> Vec<String> {
         found.is_ok_and(|found| found.is_file() && found.len() <= MOST_BYTES)
     };
     let is_module = |name: &str| name.ends_with(".py") && !name.starts_with("test_");
-    let root = entries(".");
-    let mut files: Vec<String> = root
-        .iter()
-        .filter(|name| is_module(name) && !ASIDE.contains(&name.as_str()))
-        .cloned()
-        .collect();
-    for folder in root.iter().filter(|name| !name.starts_with('.')) {
-        let has_init = is_small(&format!("{folder}/__init__.py"));
-        if files.len() >= MOST_FILES || !has_init || ASIDE_FOLDERS.contains(&folder.as_str()) {
-            continue;
+    let mut files: Vec<String> = Vec::new();
+    for root in ["", "src/"] {
+        let names = entries(&format!("./{root}"));
+        let here = names.iter().filter(|name| is_module(name));
+        let here = here.filter(|name| !ASIDE.contains(&name.as_str()));
+        files.extend(here.map(|name| format!("{root}{name}")));
+        for folder in names.iter().filter(|name| !name.starts_with('.')) {
+            let has_init = is_small(&format!("{root}{folder}/__init__.py"));
+            if files.len() >= MOST_FILES || !has_init || ASIDE_FOLDERS.contains(&folder.as_str()) {
+                continue;
+            }
+            let names = entries(&format!("{root}{folder}")).into_iter();
+            let names = names.filter(|name| is_module(name));
+            files.extend(names.map(|name| format!("{root}{folder}/{name}")));
         }
-        let names = entries(folder).into_iter().filter(|name| is_module(name));
-        files.extend(names.map(|name| format!("{folder}/{name}")));
     }
     files.retain(|file| is_small(file));
     files.truncate(MOST_FILES);

@@ -313,7 +313,7 @@ fn names_package(words: &str) -> bool {
         "--target",
         "--prefix",
     ];
-    const TOOLS: [&str; 22] = [
+    const TOOLS: [&str; 41] = [
         "pip",
         "setuptools",
         "wheel",
@@ -336,6 +336,25 @@ fn names_package(words: &str) -> bool {
         "mypy",
         "pylint",
         "cibuildwheel",
+        "mkdocs",
+        "mkdocs-material",
+        "sphinx",
+        "sphinx-rtd-theme",
+        "furo",
+        "myst-parser",
+        "huggingface_hub",
+        "huggingface-hub",
+        "hatch",
+        "pdm",
+        "pipenv",
+        "virtualenv",
+        "pyright",
+        "yapf",
+        "autopep8",
+        "bandit",
+        "pip-tools",
+        "check-manifest",
+        "sh",
     ];
     // A line may be a stranger's, and as long as a file.
     let most = words.char_indices().nth(CHARS_OF_COMMAND);
