@@ -270,3 +270,15 @@ fn a_wheel_by_its_address_is_not_compiled() {
         assert!(!notes.contains("compiled"), "{notes}");
     }
 }
+
+#[test]
+fn a_repository_that_is_known_to_be_compiled_is_not_called_unknown() {
+    let line =
+        "torch==2.3.0\ngit+https://github.com/NVlabs/tiny-cuda-nn/#subdirectory=bindings/torch\n";
+    let done = composed(&[("requirements.txt", line)], LIST);
+    let notes = done.notes.join("\n");
+    assert!(notes.contains("tinycudann"), "{notes}");
+    let warned = done.warnings.iter().map(|w| w.message.clone());
+    let all = warned.chain([notes]).collect::<String>();
+    assert!(!all.contains("isn't known before the build"), "{all}");
+}

@@ -650,7 +650,10 @@ impl Reader<'_> {
             return Ok(());
         }
         self.fetched(at, egg(target), target);
-        match egg(target) {
+        // Repositories that are compiled are known by their own names.
+        let repository = self.found.addresses.last().map(|a| a.repository.as_str());
+        let known = repository.and_then(|name| crate::tables::compiled().of_repository(name));
+        match egg(target).or(known.map(|known| known.name.as_str())) {
             Some(name) => self.by_name(at, name),
             None => {
                 let why = "which package it holds isn't known before the build, so nothing is decided from it";
