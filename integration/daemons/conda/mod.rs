@@ -199,7 +199,7 @@ fn what_only_conda_has_is_solved_from_its_channels_pinned_and_the_same_bits_agai
     let stand = Stand::new("conda", &[("environment.yml", &text)]);
     let ran = stand.run("lock", &[]);
     ran.answer();
-    let why = "its packages come from conda's channels: nothing else has hello (environment.yml:6) and 1 more";
+    let why = "its packages come from conda's channels: nothing else is known to have hello (environment.yml:6) and 1 more";
     assert!(ran.stderr.contains(why), "{}", ran.stderr);
     let lock = stand.project.read("mlbuild.lock");
     assert!(lock.contains("version = 4\n"), "{lock}");
