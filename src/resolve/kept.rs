@@ -63,10 +63,11 @@ pub(super) fn take(place: &Path, into: &Path) {
 pub(super) fn give_back(from: &Path, place: &Path) {
     for entry in entries(from) {
         let name = entry.file_name().unwrap_or_default().to_string_lossy();
-        if name.starts_with(OF_INTERPRETERS) || name.starts_with(".tmp") {
+        if name.starts_with(OF_INTERPRETERS) {
             let _ = std::fs::remove_dir_all(&entry);
         }
     }
+    remove_half_written(from);
     let Some(all) = place.parent() else { return };
     if size(from) > MOST_BYTES || std::fs::create_dir_all(all).is_err() {
         return;
@@ -79,6 +80,20 @@ pub(super) fn give_back(from: &Path, place: &Path) {
     ways.truncate(ways.len().saturating_sub(MOST_WAYS));
     for (_, way) in ways {
         let _ = std::fs::remove_dir_all(way);
+    }
+}
+
+/// Removes what uv writes before it has its name, wherever it stands.
+fn remove_half_written(folder: &Path) {
+    for entry in entries(folder) {
+        let name = entry.file_name().unwrap_or_default().to_string_lossy();
+        let is_folder = entry.symlink_metadata().is_ok_and(|meta| meta.is_dir());
+        match (name.starts_with(".tmp"), is_folder) {
+            (true, true) => drop(std::fs::remove_dir_all(&entry)),
+            (true, false) => drop(std::fs::remove_file(&entry)),
+            (false, true) => remove_half_written(&entry),
+            (false, false) => {}
+        }
     }
 }
 
@@ -193,7 +208,12 @@ mod tests {
             let _ = std::fs::remove_dir_all(&work);
             began
         };
-        assert_eq!(search(&[("simple-v1", 5), ("interpreter-v4", 5)]), 0);
+        let files = [
+            ("simple-v1", 5),
+            ("interpreter-v4", 5),
+            ("simple-v1/a/.tmpX", 5),
+        ];
+        assert_eq!(search(&files), 0);
         assert_eq!(search(&[]), 1, "what uv noted of the interpreter is gone");
         // Another search was quicker: what is there stays.
         std::fs::create_dir_all(&work).unwrap();

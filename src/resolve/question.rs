@@ -71,8 +71,9 @@ pub(super) async fn ask(question: &ResolveQuestion<'_>, uv: &Path) -> Result<Str
     };
     let done =
         done.map_err(|error| NotResolved::Elsewhere(format!("uv can't be started: {error}")))?;
-    if let Some(place) = &place {
-        kept::give_back(&asked.cache(), place);
+    // A uv that was killed leaves what it was at.
+    if let Some(place) = place.filter(|_| done.status.code().is_some()) {
+        kept::give_back(&asked.cache(), &place);
     }
     if done.status.success() {
         return read(&answer);
