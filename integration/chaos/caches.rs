@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::image::unique;
 use crate::support::buildkitd::OwnBuildkitd;
 use crate::support::engines::Engines;
-use crate::support::mlbuild::{Project, Ran};
+use crate::support::mlbuild::{Project, Ran, as_nobody};
 
 /// A file system in memory of this many KiB; it goes with the value.
 struct Small(PathBuf);
@@ -137,19 +137,7 @@ fn somebody_elses_home_stops_no_build() {
         &address,
     ];
     let command = project.command(args);
-    let mut as_nobody = Command::new("setpriv");
-    as_nobody
-        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
-        .arg(&program)
-        .args(command.get_args())
-        .env_clear()
-        .envs(
-            command
-                .get_envs()
-                .filter_map(|(name, value)| Some((name, value?))),
-        )
-        .current_dir(project.path(""));
-    let ran = Ran::of(&mut as_nobody);
+    let ran = Ran::of(&mut as_nobody(&command, &program, &project));
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     assert_eq!(ran.stderr.matches(NOTE).count(), 1, "{}", ran.stderr);
     assert!(

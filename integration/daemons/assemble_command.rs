@@ -13,7 +13,8 @@ use crate::support::engines::Engines;
 use crate::support::mlbuild::{Project, Ran};
 
 const REQUIREMENTS: &str = "click==8.1.7\njinja2==3.1.6\npyyaml==6.0.2\nsix==1.17.0\n";
-const SETTINGS: &str = r#"
+/// Something of each kind that is set over a base.
+pub const SETTINGS: &str = r#"
 [image]
 command = ["python", "train.py"]
 ports = [8080]

@@ -18,7 +18,7 @@ use crate::left::left_in;
 use crate::lock::{command, other_machine};
 use crate::support::engines::Engines;
 use crate::support::http;
-use crate::support::mlbuild::{Project, Ran};
+use crate::support::mlbuild::{Project, Ran, as_nobody};
 use crate::support::mounts::Small;
 use crate::support::server::{Act, Request, Server};
 use crate::support::stub_base::{self, Libc};
@@ -343,19 +343,7 @@ fn the_image_is_the_same_whoever_makes_it_and_where() {
         .status();
     assert!(owned.unwrap().success());
     let command = asked(&nobodys, "image", &base, &tag, &locked);
-    let mut as_nobody = Command::new("setpriv");
-    as_nobody
-        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
-        .arg(&program)
-        .args(command.get_args())
-        .env_clear()
-        .envs(
-            command
-                .get_envs()
-                .filter_map(|(name, value)| Some((name, value?))),
-        )
-        .current_dir(nobodys.path(""));
-    let ran = Ran::from(as_nobody.output().unwrap());
+    let ran = Ran::of(&mut as_nobody(&command, &program, &nobodys));
     assert_eq!(digest(ran.answer()), made);
     assert!(nobodys.outside().join("state/layers/blobs").exists());
 }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 use crate::assemble::InRegistry;
+use crate::assemble_command::SETTINGS;
 use crate::image::{name_and_tag, unique};
 use crate::lock::{builder, command, config};
 use crate::support::engines::Engines;
@@ -13,14 +14,6 @@ use crate::support::http;
 use crate::support::mlbuild::{Project, Ran};
 
 const REQUIREMENTS: &str = "click==8.1.7\npyyaml==6.0.2\nsix==1.17.0\n";
-const SETTINGS: &str = r#"
-[image]
-command = ["python", "train.py"]
-ports = [8080]
-labels = { "org.example.team" = "cracks" }
-env = { MODE = "train" }
-path = ["/opt/tools"]
-"#;
 /// Other accounts, files, variables, labels and ports than the base has.
 const NEXT: &str = "RUN groupadd -g 4000 extra && useradd -u 4000 -g 4000 extra && echo 2 > /etc/skel/.second\n\
     ENV EXTRA=1 LANG=C PATH=/opt/extra:$PATH\nLABEL base=next\nEXPOSE 9999\nSTOPSIGNAL SIGINT\n";

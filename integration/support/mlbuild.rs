@@ -151,6 +151,20 @@ pub struct Ran {
     pub stderr: String,
 }
 
+/// A command of a project as uid 65534, by a copy of the program that this user may read: `program`.
+pub fn as_nobody(command: &Command, program: &Path, project: &Project) -> Command {
+    let mut as_nobody = Command::new("setpriv");
+    let variables = command.get_envs();
+    as_nobody
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+        .arg(program)
+        .args(command.get_args())
+        .env_clear()
+        .envs(variables.filter_map(|(name, value)| Some((name, value?))))
+        .current_dir(project.path(""));
+    as_nobody
+}
+
 impl Ran {
     /// Runs a command to its end.
     pub fn of(command: &mut Command) -> Self {

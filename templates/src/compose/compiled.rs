@@ -173,7 +173,7 @@ struct Finder<'a> {
     found: Compiled,
 }
 
-impl Finder<'_> {
+impl<'a> Finder<'a> {
     /// Packages that are written down.
     fn of_lists(&mut self) {
         for wanted in &self.inputs.wanted {
@@ -222,8 +222,9 @@ impl Finder<'_> {
     }
 
     /// What the settings say that its build imports.
-    fn of_settings(&self, name: &str) -> Option<&Vec<String>> {
-        let mut all = self.spec.python.extra_build_dependencies.iter();
+    fn of_settings(&self, name: &str) -> Option<&'a Vec<String>> {
+        let spec: &'a ImageSpec = self.spec;
+        let mut all = spec.python.extra_build_dependencies.iter();
         all.find_map(|(one, needs)| (mlbuild_wheels::normalize(one) == name).then_some(needs))
     }
 
@@ -348,15 +349,14 @@ impl Finder<'_> {
         let needs = known.map_or(&none, |known| &known.needs);
         let named = self.spec.python.no_build_isolation.iter();
         let mut named = named.map(|name| mlbuild_wheels::normalize(name));
-        let of_settings = self.of_settings(name).cloned();
-        let of_project = of_settings.as_ref().or(self.inputs.open_builds.get(name));
-        let of_project = of_project.cloned();
-        let is_open = !needs.is_empty() || of_project.is_some() || named.any(|one| one == name);
+        let inputs: &'a Inputs = self.inputs;
+        let said = self.of_settings(name).or(inputs.open_builds.get(name));
+        let is_open = !needs.is_empty() || said.is_some() || named.any(|one| one == name);
         if is_open {
             self.need(needs);
-            self.need(of_project.as_ref().unwrap_or(&none));
+            self.need(said.unwrap_or(&none));
             self.need(&["setuptools".to_owned(), "wheel".to_owned()]);
-            if needs.is_empty() && of_project.is_none_or(|needs| needs.is_empty()) {
+            if needs.is_empty() && said.is_none_or(Vec::is_empty) {
                 self.need_all();
             }
         }

@@ -164,6 +164,60 @@ pub(crate) fn build_requirements(project: &Path, folder: &str) -> (Vec<String>, 
     let by_repository = source == Some("scm")
         || of_repository
             .iter()
-            .any(|name| needs.iter().any(|need| need.contains(name)) || scripts.contains(name));
+            .any(|name| needs.iter().any(|need| has_word(need, name)) || has_word(&scripts, name));
     (needs, by_repository)
+}
+
+/// Whether a text has a name by itself, and not as a part of another (`pbr` of `pbr-renderer`).
+fn has_word(text: &str, name: &str) -> bool {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+    text.match_indices(name).any(|(at, _)| {
+        let (before, after) = (&text[..at], &text[at + name.len()..]);
+        !before.ends_with(is_part) && !after.starts_with(is_part)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::build_requirements;
+
+    #[test]
+    fn tools_that_ask_git_for_the_version_are_known_by_their_whole_names() {
+        let system = |need: &str| format!("[build-system]\nrequires = [\"{need}\"]\n");
+        let (scm, vcs, lint) = (
+            system("setuptools_scm[toml]>=8"),
+            system("hatch-vcs"),
+            system("pbr-lint"),
+        );
+        for (file, text, asks) in [
+            ("pyproject.toml", scm.as_str(), true),
+            ("pyproject.toml", &vcs, true),
+            ("pyproject.toml", &lint, false),
+            (
+                "pyproject.toml",
+                "[tool.pdm.version]\nsource = \"scm\"\n",
+                true,
+            ),
+            (
+                "setup.py",
+                "setup(setup_requires=['pbr>=2.0'], pbr=True)\n",
+                true,
+            ),
+            (
+                "setup.py",
+                "import versioneer\nversioneer.get_version()\n",
+                true,
+            ),
+            (
+                "setup.py",
+                "setup(name='pbr-renderer', version='1')\n",
+                false,
+            ),
+            ("setup.py", "setup(name='numpbr', version='1')\n", false),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            std::fs::write(folder.path().join(file), text).unwrap();
+            assert_eq!(build_requirements(folder.path(), ".").1, asks, "{text}");
+        }
+    }
 }
