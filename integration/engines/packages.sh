@@ -72,13 +72,17 @@ apt_suite() {
     APT_CONFIG=$root/apt.conf apt-get -q "$@"
 }
 
-# extract SUITE FOLDER PACKAGE...: unpack packages into $STATE/deb/FOLDER.
+# extract SUITE FOLDER PACKAGE...: unpack packages into $STATE/deb/FOLDER. Engines are fetched side by side, and
+# apt doesn't wait for its lists: one at a time asks for them.
 extract() {
     local suite=$1 folder=$STATE/deb/$2 log=$STATE/log/extract-$2.log deb
     shift 2
     rm -rf "$folder"
-    mkdir -p "$folder/debs"
-    if ! (apt_suite "$suite" update && cd "$folder/debs" && apt_suite "$suite" download "$@") > "$log" 2>&1; then
+    mkdir -p "$folder/debs" "$STATE/apt"
+    if ! (
+        exec 8> "$STATE/apt/$suite.lock"
+        flock 8 && apt_suite "$suite" update && cd "$folder/debs" && apt_suite "$suite" download "$@"
+    ) > "$log" 2>&1; then
         tail -n 20 "$log" >&2
         die "could not fetch $* from Debian $suite"
     fi
