@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -26,7 +26,7 @@ impl Hanging {
         prepare: impl FnOnce(&Project, &mut Command),
     ) -> Self {
         let project = Project::new(files);
-        let mut command = project.command(args);
+        let mut command = heard(&project, args);
         command.env("MLBUILD_STALL_SECONDS", LIMIT.to_string());
         command.process_group(0);
         prepare(&project, &mut command);
@@ -48,6 +48,28 @@ impl Hanging {
         let told = folder.replace_all(&told, "[FOLDER]");
         (format!("{}: {told}", ran.code.unwrap_or(-1)), took)
     }
+}
+
+/// A command of the project that a Ctrl-C reaches, also where a shell started the tests in the background
+/// and made them ignore it.
+fn heard(project: &Project, args: &[&str]) -> Command {
+    let known = project.command(args);
+    let mut command = Command::new("/usr/bin/env");
+    command
+        .arg("--default-signal=INT")
+        .arg(known.get_program())
+        .args(known.get_args())
+        .env_clear()
+        .envs(
+            known
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        )
+        .current_dir(project.path(""))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
 }
 
 /// A kubeconfig of a cluster that listens there, with how its user logs in.
