@@ -10,6 +10,7 @@ use crate::image::unique;
 use crate::lock::{builder, run};
 use crate::support::engines::Engines;
 use crate::support::mlbuild::{Project, Ran};
+use crate::support::wheels::{file, wheel};
 
 /// No builder is there.
 const NOWHERE: [&str; 2] = ["--builder", "tcp://127.0.0.1:9"];
@@ -124,6 +125,43 @@ fn packages_are_those_that_the_base_would_get_on_a_builder() {
                 let there = pins(&project);
                 assert_eq!(found_here, there);
                 assert!(!there.python_packages.is_empty(), "{there:?}");
+            });
+        }
+    });
+}
+
+/// A wheel that lies in the project comes from no index: its lock needs no builder, and a machine that never
+/// met it takes it from the project.
+#[test]
+fn a_wheel_of_the_project_needs_no_builder() {
+    let engines = Engines::from_env();
+    let (name, content) = wheel("own", "py3-none-any", &[file("own.py", b"X = 1\n")], "");
+    let rows = [
+        format!("./wheels/{name}\n"),
+        format!("six==1.17.0\n./wheels/{name} ; python_version >= '3'\n"),
+        "--find-links wheels\nown==1.0\n".to_owned(),
+    ];
+    thread::scope(|scope| {
+        for requirements in rows {
+            let (engines, name, content) = (&engines, &name, &content);
+            scope.spawn(move || {
+                let project = Project::new(&[("requirements.txt", &requirements)]);
+                let folder = project.path("wheels");
+                std::fs::create_dir(&folder).unwrap();
+                std::fs::write(folder.join(name), content).unwrap();
+                let tag = unique(&engines.registry, "own-wheel");
+                let base = ["--base", &engines.python_base, "-t", &tag];
+                let words = |verb: &[&str]| {
+                    let words = verb.iter().chain(&base).map(ToString::to_string);
+                    words.chain(here()).collect::<Vec<_>>()
+                };
+                run(&project, &words(&["lock"])).answer();
+                let packages = pins(&project).python_packages;
+                assert!(packages.iter().any(|package| package.file == *name));
+                std::fs::remove_dir_all(project.outside().join("state/inputs")).unwrap();
+                let out = ["image", "--locked", "-o", "type=oci,dest=out"];
+                run(&project, &words(&out)).answer();
+                assert!(project.path("out").exists());
             });
         }
     });

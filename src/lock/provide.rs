@@ -3,6 +3,7 @@
 use futures::stream::{self, StreamExt as _};
 use mlbuild_manifests::lock::{LockedBuild, PinnedFile, Pins};
 use mlbuild_wheels::normalize;
+use sha2::{Digest as _, Sha256};
 
 use super::ask::Question;
 use super::{LockingError, vendor};
@@ -10,7 +11,7 @@ use crate::builder::{Builder, BuilderError};
 use crate::host::HostSettings;
 use crate::package_index::{IndexError, PackageIndex, WantedFile};
 use crate::package_store::{Store, read_fetched};
-use crate::planning::locked::LockedPlan;
+use crate::planning::locked::{LockedPlan, files};
 use crate::registry::Registry;
 use crate::reporter::Reporter;
 use crate::settings::ImageSettings;
@@ -46,6 +47,7 @@ impl Fetch<'_> {
         build: &LockedBuild,
     ) -> Result<(), LockingError> {
         let pins = &build.platforms[&locked.platform];
+        from_project(self.settings, locked, build)?;
         from_beside(self.settings, self.registry, locked, build, self.reporter).await?;
         let missing = locked.view.missing().len();
         if missing > 0 {
@@ -68,6 +70,43 @@ impl Fetch<'_> {
         served?;
         Ok(locked.view.make().map(drop)?)
     }
+}
+
+/// Takes packages that this machine lacks and that lie in the project itself: no index has those.
+///
+/// # Errors
+/// A disk that is full.
+pub fn from_project(
+    settings: &ImageSettings,
+    locked: &LockedPlan,
+    build: &LockedBuild,
+) -> Result<(), LockingError> {
+    let store = locked.view.store();
+    let packages = &build.platforms[&locked.platform].python_packages;
+    let lacks = |file: &&PinnedFile| !store.has(&file.sha256, file.size);
+    let missing: Vec<&PinnedFile> = packages.iter().filter(lacks).collect();
+    let Some(request) = locked
+        .composed
+        .request
+        .as_ref()
+        .filter(|_| !missing.is_empty())
+    else {
+        return Ok(());
+    };
+    // Where the project isn't at hand, or no longer as it was, others have to have them.
+    for (name, content) in files(settings, request).unwrap_or_default() {
+        let is_it = |file: &&&PinnedFile| {
+            name.rsplit('/').next() == Some(&file.file) && file.size == content.len() as u64
+        };
+        let Some(pinned) = missing.iter().find(is_it) else {
+            continue;
+        };
+        // Another one of the same name is for whoever looks at the lock's age to tell.
+        if hex::encode(Sha256::digest(&content)) == pinned.sha256 {
+            store.take(&name, &content[..], Some(&pinned.sha256))?;
+        }
+    }
+    Ok(())
 }
 
 /// Takes packages that this machine lacks from beside the image, where the lock says that they are

@@ -34,11 +34,15 @@ pub(super) fn programs() -> Option<PathBuf> {
 /// The folder of a question's answers; none where they may hold a secret, or there is no place.
 pub(super) fn place_of(question: &ResolveQuestion<'_>, uv: &Path) -> Option<PathBuf> {
     let request = question.request;
-    let files = question.files.iter();
-    let texts = files.map(|(_, content)| String::from_utf8_lossy(content).into_owned());
-    let asked = request.packages.iter().chain(&request.constraints);
-    let mut texts = texts.chain(asked.cloned());
-    if question.host.index_has_log_in() || texts.any(|text| redact(&text) != text) {
+    let mut files = question
+        .files
+        .iter()
+        .filter(|(_, content)| !is_archive(content));
+    let mut asked = request.packages.iter().chain(&request.constraints);
+    let has_log_in = question.host.index_has_log_in()
+        || files.any(|(_, content)| is_secret(&String::from_utf8_lossy(content)))
+        || asked.any(|text| is_secret(text));
+    if has_log_in {
         return None;
     }
     let mut way = Sha256::new();
@@ -51,6 +55,15 @@ pub(super) fn place_of(question: &ResolveQuestion<'_>, uv: &Path) -> Option<Path
     }
     let name = hex::encode(&way.finalize()[..16]);
     Some(env_vars::cache_dir()?.join("index").join(name))
+}
+
+fn is_secret(text: &str) -> bool {
+    redact(text) != text
+}
+
+/// A wheel or source archive of the project (zip, gzip): it says nothing of indexes, and may be of any size.
+fn is_archive(content: &[u8]) -> bool {
+    content.starts_with(b"PK\x03\x04") || content.starts_with(b"\x1f\x8b")
 }
 
 /// Takes the answers out of their place; where there are none, the folder begins empty.

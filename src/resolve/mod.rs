@@ -21,7 +21,7 @@ use std::collections::BTreeSet;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use mlbuild_manifests::lock::{PinnedFile, Pins};
 use mlbuild_templates::PackageRequest;
-use mlbuild_templates::project::{PylockFile, PylockPython, files_of_pylock};
+use mlbuild_templates::project::{FilePlace, PylockFile, PylockPython, files_of_pylock};
 use mlbuild_templates::spec::PythonEnvironment;
 use mlbuild_wheels::{Tags, WheelName};
 use tokio_util::sync::CancellationToken;
@@ -173,18 +173,7 @@ impl ResolveQuestion<'_> {
             let here = self.store.size_of(&file.sha256);
             let size = match here.filter(|size| file.size.is_none_or(|known| known == *size)) {
                 Some(size) => size,
-                None => {
-                    let url = Url::parse(&file.url).map_err(|_| {
-                        NotResolved::Elsewhere(format!("{} has no address", file.file))
-                    })?;
-                    let wanted = WantedFile {
-                        url: &url,
-                        name: &file.file,
-                        sha256: &file.sha256,
-                        size: file.size,
-                    };
-                    index.fetch(wanted, self.store).await?
-                }
+                None => self.fetch_one(index, &file).await?,
             };
             Ok::<_, NotResolved>(PinnedFile {
                 name: file.name,
@@ -203,9 +192,51 @@ impl ResolveQuestion<'_> {
             all = all.try_collect() => all,
         }
     }
+
+    /// What a path of the answer is called in the project. A lock of the project's own counts from its folder.
+    fn name_in_project(&self, path: &str) -> String {
+        let path = path.strip_prefix("./").unwrap_or(path);
+        match &self.request.pylock {
+            Some(lock) => match lock.rsplit_once('/') {
+                Some((folder, _)) => format!("{folder}/{path}"),
+                None => path.to_owned(),
+            },
+            None => path
+                .strip_prefix(question::FILES)
+                .unwrap_or(path)
+                .to_owned(),
+        }
+    }
+
+    /// Takes a file that the store lacks; returns its bytes.
+    async fn fetch_one(&self, index: &PackageIndex, file: &PylockFile) -> Result<u64, NotResolved> {
+        let url = match &file.place {
+            FilePlace::Url(url) => url,
+            FilePlace::Path(path) => {
+                let wanted = self.name_in_project(path);
+                let own = self.files.iter().find(|(name, _)| *name == wanted);
+                let Some((name, content)) = own else {
+                    return elsewhere(format!("{} is a file of this machine", file.file));
+                };
+                let taken = tokio::task::block_in_place(|| {
+                    self.store.take(name, &content[..], Some(&file.sha256))
+                });
+                return Ok(taken?.1);
+            }
+        };
+        let url = Url::parse(url)
+            .map_err(|_| NotResolved::Elsewhere(format!("{} has no address", file.file)))?;
+        let wanted = WantedFile {
+            url: &url,
+            name: &file.file,
+            sha256: &file.sha256,
+            size: file.size,
+        };
+        Ok(index.fetch(wanted, self.store).await?)
+    }
 }
 
-/// Only wheels that indexes have.
+/// Only wheels, of indexes or of the project.
 fn check_files(files: &[PylockFile]) -> Result<(), NotResolved> {
     for file in files {
         if !file.is_wheel {
@@ -220,7 +251,10 @@ fn check_files(files: &[PylockFile]) -> Result<(), NotResolved> {
         if !is_hash {
             return elsewhere(format!("{} has no sha256", file.file));
         }
-        if !file.url.starts_with("https://") && !file.url.starts_with("http://") {
+        if let FilePlace::Url(url) = &file.place
+            && !url.starts_with("https://")
+            && !url.starts_with("http://")
+        {
             return elsewhere(format!("{} is a file of this machine", file.file));
         }
     }

@@ -12,6 +12,8 @@ use super::{NotResolved, ResolveQuestion, elsewhere, kept};
 use crate::host::Hidden;
 use crate::plan::HostSetting;
 
+/// Where the project's files are, from uv's answer.
+pub(super) const FILES: &str = "files/";
 /// Bytes of an answer.
 const MOST_ANSWER: u64 = 64 << 20;
 
@@ -76,7 +78,7 @@ pub(super) async fn ask(question: &ResolveQuestion<'_>, uv: &Path) -> Result<Str
         kept::give_back(&asked.cache(), &place);
     }
     if done.status.success() {
-        return read(&answer);
+        return Ok(asked.with_paths(&read(&answer)?));
     }
     elsewhere(why(&String::from_utf8_lossy(&done.stderr)))
 }
@@ -127,7 +129,19 @@ impl Asked {
     }
 
     fn files(&self) -> PathBuf {
-        self.folder.path().join("files")
+        self.folder.path().join(FILES)
+    }
+
+    /// An answer in which files of this folder have paths: those that `--find-links` found have addresses.
+    fn with_paths(&self, answer: &str) -> String {
+        let top = self.folder.path();
+        let real = top.canonicalize();
+        let mut answer = answer.to_owned();
+        for top in [Some(top.to_owned()), real.ok()].into_iter().flatten() {
+            let address = format!("url = \"file://{}/{FILES}", top.display());
+            answer = answer.replace(&address, &format!("path = \"{FILES}"));
+        }
+        answer
     }
 
     fn cache(&self) -> PathBuf {
@@ -149,7 +163,7 @@ impl Asked {
         let files = request
             .requirements
             .iter()
-            .map(|name| format!("-r files/{name}"));
+            .map(|name| format!("-r {FILES}{name}"));
         let mut lines: Vec<String> = files.chain(request.packages.iter().cloned()).collect();
         if !request.constraints.is_empty() && !lines.is_empty() {
             lines.push("-c constraints".to_owned());

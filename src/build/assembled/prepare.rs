@@ -148,7 +148,9 @@ impl Assembling<'_> {
             Err(error) if matches!(error, BuilderError::Cancelled) => Err(error.into()),
             Err(error) => {
                 let first = error.to_string();
-                let first = first.lines().next().unwrap_or_default().to_owned();
+                // What was tried follows on lines of its own.
+                let first = first.lines().next().unwrap_or_default();
+                let first = first.trim_end_matches(':').trim_end_matches("; tried");
                 Ok(Err(format!("no builder to compile them on: {first}")))
             }
         }
@@ -231,6 +233,9 @@ impl Assembling<'_> {
         } = *self;
         let store = locked.view.store();
         let lacks = || files.iter().any(|(sha256, size)| !store.has(sha256, *size));
+        if lacks() {
+            provide::from_project(settings, locked, build)?;
+        }
         if lacks() {
             provide::from_beside(settings, registry, locked, build, reporter).await?;
         }

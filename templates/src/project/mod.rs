@@ -28,7 +28,7 @@ pub(crate) use manifests::build_requirements;
 pub(crate) use manifests::name_of as name_of_project;
 pub use next_step::NextStep;
 pub(crate) use plain_strings::frameworks_in;
-pub use pylock::{PylockFile, PylockPython, files_of_pylock};
+pub use pylock::{FilePlace, PylockFile, PylockPython, files_of_pylock};
 pub use requirements::{Address, LocalProject, Requirements, Span, read_lines, read_requirements};
 pub(crate) use requirements::{
     PROXY_LEFT_OUT, PROXY_SENT, has_credentials, is_outside, names_proxy, parse_one,

@@ -34,14 +34,33 @@ pub struct PylockFile {
     pub version: String,
     /// The name of its file.
     pub file: String,
-    /// Where it is: an address.
-    pub url: String,
+    /// Where it is.
+    pub place: FilePlace,
     /// Its hash, hex.
     pub sha256: String,
     /// Bytes of it, where the lock says so.
     pub size: Option<u64>,
     /// False for a source archive, which has to be built.
     pub is_wheel: bool,
+}
+
+/// Where a file of a lock is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FilePlace {
+    /// At an address.
+    Url(String),
+    /// Below the lock's own folder: a wheel of the project. As the lock has it, checked by nobody.
+    Path(String),
+}
+
+impl FilePlace {
+    /// The file's name.
+    fn file(&self) -> String {
+        match self {
+            Self::Url(url) => file_of(url),
+            Self::Path(path) => path.rsplit('/').next().unwrap_or_default().to_owned(),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -79,6 +98,7 @@ struct Package {
 struct File {
     name: Option<String>,
     url: Option<String>,
+    path: Option<String>,
     size: Option<u64>,
     #[serde(default)]
     hashes: BTreeMap<String, String>,
@@ -134,17 +154,17 @@ impl Package {
         let chosen = best.or(self.sdist.as_ref()).or(self.archive.as_ref());
         let chosen =
             chosen.ok_or_else(|| format!("{name} {version} has no file for this Python"))?;
-        let url = chosen.url.as_ref();
-        let url = url.ok_or_else(|| format!("{name} {version} names no address"))?;
+        let place = chosen.place();
+        let place = place.ok_or_else(|| format!("{name} {version} names no address"))?;
         let sha256 = chosen.hashes.get("sha256");
         let sha256 = sha256.ok_or_else(|| format!("{name} {version} has no sha256"))?;
-        let file = file_of(url);
+        let file = place.file();
         Ok(PylockFile {
             name: normalize(name),
             version: version.clone(),
             is_wheel: file.ends_with(".whl"),
             file,
-            url: url.clone(),
+            place,
             sha256: sha256.clone(),
             size: chosen.size,
         })
@@ -153,8 +173,12 @@ impl Package {
 
 impl File {
     fn file(&self) -> Option<String> {
-        let of_url = || Some(file_of(self.url.as_ref()?));
-        self.name.clone().or_else(of_url)
+        self.name.clone().or_else(|| Some(self.place()?.file()))
+    }
+
+    fn place(&self) -> Option<FilePlace> {
+        let of_path = || Some(FilePlace::Path(self.path.clone()?));
+        self.url.clone().map(FilePlace::Url).or_else(of_path)
     }
 }
 
@@ -314,9 +338,7 @@ mod tests {
                 "has no file",
             ),
             (
-                format!(
-                    "{head}{named}sdist = {{ path = \"x.tar.gz\", hashes = {{ sha256 = \"0\" }} }}"
-                ),
+                format!("{head}{named}sdist = {{ hashes = {{ sha256 = \"0\" }} }}"),
                 "names no address",
             ),
             (
@@ -332,6 +354,19 @@ mod tests {
             let error = files(&text).unwrap_err();
             assert!(error.contains(said) && !error.is_empty(), "{text}: {error}");
         }
+        // A wheel of the project has a path.
+        let path = "files/x-1-py3-none-any.whl";
+        let own = format!(
+            "{head}{named}archive = {{ path = \"{path}\", hashes = {{ sha256 = \"0\" }} }}"
+        );
+        let own = files(&own).unwrap();
+        assert_eq!(own[0].place, FilePlace::Path(path.to_owned()));
+        assert_eq!(own[0].file, "x-1-py3-none-any.whl");
+        assert!(own[0].is_wheel);
+        let found = format!(
+            "{head}{named}wheels = [{{ path = \"{path}\", hashes = {{ sha256 = \"0\" }} }}]"
+        );
+        assert_eq!(files(&found).unwrap(), own);
         // A member of the workspace comes with the code.
         let member = format!("{head}{named}directory = {{ path = \".\" }}");
         assert_eq!(files(&member), Ok(Vec::new()));
