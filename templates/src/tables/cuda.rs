@@ -165,9 +165,19 @@ impl CudaTables {
             .map(|row| row.cuda.as_str())
     }
 
-    /// Whether PyTorch's own index has a release (`1.12.1`) for a CUDA release (`11.3`).
-    pub fn has_torch_build(&self, torch: &str, cuda: &str) -> bool {
-        self.torch_builds(torch).any(|build| build == cuda)
+    /// The newest release (`2.0`), by its first two numbers, that PyTorch's own index has builds of for a release of
+    /// CUDA (`11.7`), among versions that will do.
+    pub fn newest_torch_for(&self, cuda: &str, versions: &VersionSpecifiers) -> Option<&str> {
+        let has_cuda = |builds: &[String]| builds.iter().any(|build| build == cuda);
+        let will_do = |release: &str| {
+            let patches = (0..=3).map(|patch| format!("{release}.{patch}"));
+            let mut patches = patches.filter_map(|version| version.parse().ok());
+            patches.any(|version: Version| versions.contains(&version))
+        };
+        let rows = self.torch_builds.iter();
+        let fitting = rows.filter(|(release, builds)| has_cuda(builds) && will_do(release));
+        let newest = fitting.max_by_key(|(release, _)| release.parse::<Version>().ok());
+        newest.map(|(release, _)| release.as_str())
     }
 
     /// The releases of CUDA, ascending, that PyTorch's own index has builds of a release (`1.12.1`) for.

@@ -334,28 +334,29 @@ impl Reader<'_> {
             let mut parts = number.split('.');
             Some(format!("{}.{}", parts.next()?, parts.next().unwrap_or("0")))
         };
-        let torch = self.manifest.requirements.iter().find_map(|asked| {
-            let versions = asked.text.strip_prefix("torch")?;
-            versions.starts_with('=').then(|| numbers(versions))?
-        });
         let decides = ["pytorch-cuda", "cudatoolkit", "cuda-version"];
         let asked = self.cuda.iter().find_map(|(_, spec, name)| {
             let written = split(spec).map(|(_, versions, _)| versions)?;
             let is_exact = !written.contains(['>', '<', '!', ',']);
             (decides.contains(&name.as_str()) && is_exact).then(|| numbers(&written))?
         });
-        let build = torch
-            .zip(asked)
-            .filter(|(torch, asked)| crate::tables::cuda().has_torch_build(torch, asked))
-            .map(|(_, asked)| asked);
+        let build = asked.filter(|release| self.hold_torch(release));
         if let Some(release) = &build {
             let digits = release.replace('.', "");
             self.manifest
                 .torch_build
                 .get_or_insert(format!("cu{digits}"));
         }
+        let mut asked = self.manifest.requirements.iter();
+        let has_torch = asked.any(|asked| {
+            let rest = asked.text.strip_prefix("torch");
+            rest.is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '-'))
+        });
         for (origin, spec, name) in std::mem::take(&mut self.cuda) {
-            let is_taken = build.is_some() && decides.contains(&name.as_str());
+            // Any CUDA: PyTorch's wheels bring one.
+            let is_any = split(&spec).is_some_and(|(_, versions, _)| versions.is_empty());
+            let is_brought = has_torch && (name == "pytorch-mutex" || is_any);
+            let is_taken = is_brought || build.is_some() && decides.contains(&name.as_str());
             if is_taken {
                 continue;
             }
@@ -366,6 +367,28 @@ impl Reader<'_> {
                 "set gpu = \"cuda\", and cuda = \"…\" where a certain one is needed",
             );
         }
+    }
+
+    /// Holds PyTorch to the releases that its own index has builds of for a release of CUDA, as conda's solver
+    /// would; whether there is one among the versions that are asked for.
+    fn hold_torch(&mut self, cuda: &str) -> bool {
+        let mut asked = self.manifest.requirements.iter_mut();
+        let found = asked.find_map(|asked| {
+            let versions = asked.text.strip_prefix("torch")?.to_owned();
+            let versions: pep440_rs::VersionSpecifiers = versions.parse().ok()?;
+            let release = crate::tables::cuda().newest_torch_for(cuda, &versions)?;
+            let is_exact = asked.text.starts_with("torch=");
+            Some((asked, release, is_exact, versions.is_empty()))
+        });
+        let Some((asked, release, is_exact, is_open)) = found else {
+            return false;
+        };
+        if let (false, Some((major, minor))) = (is_exact, release.split_once('.')) {
+            let next = minor.parse::<u32>().unwrap_or_default() + 1;
+            let comma = if is_open { "" } else { "," };
+            asked.text.push_str(&format!("{comma}<{major}.{next}"));
+        }
+        true
     }
 
     fn channels(&mut self, document: &Value) {

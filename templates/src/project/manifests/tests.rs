@@ -655,7 +655,17 @@ fn the_cuda_of_an_environment_chooses_pytorchs_build() {
         ("[pytorch=1.7.0, cudatoolkit=11.0]", Some("cu110"), 0),
         // Its own index has no such build.
         ("[pytorch=1.12.1, cudatoolkit=11.8]", None, 1),
-        ("[pytorch, cudatoolkit=11.3]", None, 1),
+        // Releases that have one are taken, as conda's solver would.
+        ("[pytorch, cudatoolkit=11.3]", Some("cu113"), 0),
+        ("['pytorch>=1.13', pytorch-cuda=11.7]", Some("cu117"), 0),
+        ("['pytorch>=2.6', pytorch-cuda=12.1]", None, 1),
+        // Any CUDA will do, and the wheels bring one.
+        (
+            "[pytorch=1.13.1, cudatoolkit, pytorch-mutex=1.0=cuda]",
+            None,
+            0,
+        ),
+        ("[numpy, cudatoolkit]", None, 1),
         ("[cudatoolkit=11.3]", None, 1),
         ("[pytorch=1.12.1, 'cudatoolkit>=11.3']", None, 1),
         ("[pytorch=1.12.1]", None, 0),
