@@ -4,12 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::apt_names;
+use super::breaks;
 use super::compiled::{self, Compiled};
 use super::conda;
+use super::devices;
 use super::frameworks::{self, Framework, Row};
 use super::gpus;
 use super::inputs::{self, Inputs};
 use super::nvcc;
+use super::running;
 use super::stand::{self, Stand, allows, misfits};
 use super::unlisted;
 use super::{ComposeContext, ComposeError, SecretUse, Warning};
@@ -87,6 +90,7 @@ pub(super) fn decide(
         });
     }
     warnings.extend(gpus::warning(inputs, accelerator));
+    warnings.extend(devices::said(spec, inputs, &mut notes));
     warnings.extend(cpus_overruled(inputs, accelerator));
     warnings.extend(stand::unknown_image(&stand));
     warnings.extend(stand::another_python(spec, &stand, inputs));
@@ -149,6 +153,15 @@ pub(super) fn decide(
         }
     }
 
+    if inputs.conda.is_none() {
+        warnings.extend(breaks::warnings(inputs, stand.python.as_deref()));
+    }
+    warnings.extend(running::said(
+        spec,
+        context,
+        (&stand, accelerator, inputs),
+        &mut notes,
+    ));
     warnings.extend(of_builds);
     warnings.extend(unlisted::warnings(
         spec,
@@ -285,6 +298,9 @@ pub(super) fn accelerator_of(
     context: &ComposeContext,
     inputs: &Inputs,
 ) -> Accelerator {
+    if for_rocm(spec, inputs).is_some() {
+        return Accelerator::Rocm;
+    }
     if for_cpus(spec, inputs).is_some() {
         return Accelerator::Off;
     }
@@ -306,6 +322,16 @@ fn cpus_overruled(inputs: &Inputs, accelerator: Accelerator) -> Option<Warning> 
     })
 }
 
+/// PyTorch's own build for ROCm, where it decides that the image is for GPUs of AMD: the spec names no accelerator,
+/// and nothing else means a GPU of NVIDIA.
+pub(super) fn for_rocm(spec: &ImageSpec, inputs: &Inputs) -> Option<(String, String)> {
+    let is_open = spec.gpu.is_none() && spec.base.is_none() && spec.template != TemplateName::Cuda;
+    if !is_open || gpus::find(inputs).is_some() {
+        return None;
+    }
+    gpus::rocm_build(&frameworks::find(spec, inputs))
+}
+
 /// The package whose build for CPUs decides that the image is for them: PyTorch from its own index of such
 /// builds, `tensorflow-cpu`, or conda's `cpuonly`. `None` where the spec names an accelerator, and where another framework than
 /// that one may compute on a GPU.
@@ -321,6 +347,9 @@ pub(super) fn for_cpus(spec: &ImageSpec, inputs: &Inputs) -> Option<(String, Str
     }
     if let Some(conda) = &inputs.conda {
         return gpus::conda_for_cpus(conda);
+    }
+    if let Some(found) = devices::deciding(spec, inputs) {
+        return Some(found);
     }
     let frameworks = frameworks::find(spec, inputs);
     let is_for_cpus = |framework: &Framework| {

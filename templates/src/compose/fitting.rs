@@ -31,7 +31,7 @@ pub fn fitting(spec: &ImageSpec, project: &Path) -> Result<Fitting, ComposeError
         image.version = version.to_string();
     }
     let inputs = gather(spec, &context, &image, &mut Vec::new())?;
-    let wanted = inputs.wanted.iter().map(|wanted| wanted.name.clone());
+    let wanted = inputs.decided.iter().map(|wanted| wanted.name.clone());
     let packages: BTreeSet<String> = wanted.collect();
     let builds_with_torch = || {
         let mut built = inputs.local.iter();

@@ -33,7 +33,7 @@ type NearestWhere<'a> = dyn Fn(&dyn Fn(&Version, &str) -> bool) -> Option<String
 pub(super) fn find(spec: &ImageSpec, inputs: &Inputs) -> Vec<Framework> {
     let mut found: Vec<Framework> = ["torch", "tensorflow", "tensorflow-cpu"]
         .into_iter()
-        .filter_map(|name| Framework::new(name, inputs.find(name)?.clone(), inputs))
+        .filter_map(|name| Framework::new(name, inputs.installed(name)?.clone(), inputs))
         .collect();
     let default = match spec.template {
         TemplateName::Pytorch => "torch",
@@ -43,7 +43,7 @@ pub(super) fn find(spec: &ImageSpec, inputs: &Inputs) -> Vec<Framework> {
     let has = found.iter().any(|f| f.name.starts_with(default));
     if !has && !inputs.locked {
         // Which release a pinned package asks for isn't known here.
-        let pinned = inputs.wanted.iter().find(|wanted| {
+        let pinned = inputs.decided.iter().find(|wanted| {
             framework_brought_by(&wanted.name) == Some(default)
                 && wanted.versions.as_ref().is_none_or(|v| !v.is_empty())
         });

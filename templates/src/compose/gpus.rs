@@ -1,6 +1,7 @@
 //! Packages that mean a GPU: by their names, extras and builds. Where nobody says what the image is made for,
 //! they do.
 
+use super::frameworks::Framework;
 use super::inputs::Inputs;
 use super::{ComposeContext, Warning};
 use crate::project::Wanted;
@@ -51,6 +52,21 @@ pub(super) fn find(inputs: &Inputs) -> Option<OfGpu> {
         origin: asked.origin.clone(),
         // That CUDA isn't taken from conda is said where it is read.
         brings_cuda: true,
+    })
+}
+
+/// PyTorch, where its own build for ROCm is asked for: its name and place.
+pub(super) fn rocm_build(frameworks: &[Framework]) -> Option<(String, String)> {
+    let mut all = frameworks.iter();
+    all.find_map(|framework| {
+        let build = framework.build.as_deref()?;
+        let is_it = framework.name == "torch" && build.starts_with("rocm");
+        is_it.then(|| {
+            (
+                format!("PyTorch's build {build}"),
+                framework.wanted.origin.clone(),
+            )
+        })
     })
 }
 

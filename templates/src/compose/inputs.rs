@@ -18,6 +18,14 @@ use crate::value::{AptPackage, ContextPattern};
 pub(super) struct Inputs {
     /// Packages by name, from requirements files, lock files and the spec.
     pub wanted: Vec<Wanted>,
+    /// What is decided from: the same, in the versions of locks, with what they say comes along.
+    pub decided: Vec<Wanted>,
+    /// Packages that come with those that are asked for, in the versions of a `poetry.lock` or the like.
+    pub brought: Vec<Wanted>,
+    /// Locks, each with the command that writes it again and the Python that it was made for.
+    pub locks: Vec<(String, &'static str, Option<String>)>,
+    /// The Python versions that the project of a lock is for, as its own file says.
+    pub project_python: Option<Asked>,
     /// Requirements files (or patterns, where there is no project to look at) given to the
     /// installer.
     pub requirements: Vec<String>,
@@ -94,6 +102,11 @@ impl Inputs {
     /// The first request for a package, by canonical name.
     pub fn find(&self, name: &str) -> Option<&Wanted> {
         self.wanted.iter().find(|wanted| wanted.name == name)
+    }
+
+    /// A package that will be installed, as far as that is known, in the version that a lock holds it to.
+    pub fn installed(&self, name: &str) -> Option<&Wanted> {
+        self.decided.iter().find(|wanted| wanted.name == name)
     }
 
     /// Whether a package stands as a plain string in a script, and is installed by the project's own build alone.
@@ -173,6 +186,8 @@ pub(super) fn gather(
         ));
     }
     check_opencv(spec, &inputs, warnings)?;
+    super::pins::decide_by(&mut inputs);
+    warnings.extend(super::pins::stale(&inputs));
     super::programs::add(&mut inputs);
     Ok(inputs)
 }
@@ -462,7 +477,8 @@ impl Reader<'_> {
                 ));
             }
         }
-        let lock = ProjectLock::read(self.project, &lock)?;
+        let lock_file = lock;
+        let lock = ProjectLock::read(self.project, &lock_file)?;
         self.inputs.wanted.extend(lock.wanted(self.image));
         let chosen = (&spec.python.extras[..], &spec.python.groups[..]);
         self.inputs.source_only = lock.source_only(self.image, chosen);
@@ -473,8 +489,11 @@ impl Reader<'_> {
         };
         // The lock has the packages of every extra. What can't be read decides nothing.
         let own = manifests::read(self.project, &file, Kind::Pyproject, choice).ok();
+        self.inputs.project_python = own.as_ref().and_then(|own| own.python.clone());
         let own = own.and_then(|own| read_lines(self.project, &own.requirements, self.image).ok());
         self.inputs.direct = own.map(|(_, found)| found.wanted);
+        let again = super::pins::command("uv.lock").unwrap_or_default();
+        self.inputs.locks.push((lock_file, again, lock.python()));
         let text = manifests::text_of(self.project, &file)?;
         let table = text.parse().unwrap_or_default();
         self.inputs.open_builds = manifests::open_builds(&table);
@@ -500,12 +519,9 @@ impl Reader<'_> {
         self.unused.extend(manifest.unused);
         self.inputs.constraints.extend(manifest.constraints);
         self.inputs.open_builds.extend(manifest.open_builds);
-        for lock in &manifest.inputs {
-            if lock.ends_with("poetry.lock") || lock.ends_with("pdm.lock") {
-                let lock = ProjectLock::read(self.project, lock)?;
-                let found = lock.source_only(self.image, (&[], &[]));
-                self.inputs.source_only.extend(found);
-            }
+        self.locks(&manifest.inputs, &manifest.requirements)?;
+        if !manifest.inputs.is_empty() {
+            self.inputs.project_python = manifest.python.clone();
         }
         self.inputs.files.extend(manifest.inputs);
         for asked in manifest.apt {
@@ -570,6 +586,32 @@ impl Reader<'_> {
                 ));
             }
             self.local(local);
+        }
+        Ok(())
+    }
+
+    /// Locks beside a manifest.
+    fn locks(
+        &mut self,
+        files: &BTreeSet<String>,
+        requirements: &[Asked],
+    ) -> Result<(), ComposeError> {
+        for file in files {
+            let Some(again) = super::pins::command(file) else {
+                continue;
+            };
+            if file.ends_with("Pipfile.lock") {
+                self.inputs.locks.push((file.clone(), again, None));
+                continue;
+            }
+            let lock = ProjectLock::read(self.project, file)?;
+            let found = lock.source_only(self.image, (&[], &[]));
+            self.inputs.source_only.extend(found);
+            let (_, asked) = read_lines(self.project, requirements, self.image)?;
+            let roots: Vec<&str> = asked.wanted.iter().map(|w| w.name.as_str()).collect();
+            let brought = lock.reached(&roots, self.image);
+            self.inputs.brought.extend(brought);
+            self.inputs.locks.push((file.clone(), again, lock.python()));
         }
         Ok(())
     }
@@ -760,7 +802,9 @@ pub(super) const OPENCV: [&str; 4] = [
 
 /// OpenCV with windows: needs libraries of the distribution even to be imported.
 pub(super) fn opencv_with_windows(inputs: &Inputs) -> bool {
-    OPENCV[..2].iter().any(|name| inputs.find(name).is_some())
+    OPENCV[..2]
+        .iter()
+        .any(|name| inputs.installed(name).is_some())
 }
 
 fn check_opencv(

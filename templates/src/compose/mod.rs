@@ -8,11 +8,13 @@
 
 mod apt;
 mod apt_names;
+mod breaks;
 mod builder_stage;
 mod bytecode;
 mod compiled;
 mod conda;
 mod decide;
+mod devices;
 mod fitting;
 mod frameworks;
 mod gpus;
@@ -22,9 +24,11 @@ mod local;
 mod locked;
 mod nvcc;
 mod origins;
+mod pins;
 mod programs;
 mod python;
 mod request;
+mod running;
 mod serving;
 mod stand;
 mod steps;

@@ -71,7 +71,8 @@ pub(super) fn of(
         cuda: cuda(spec, decision, inputs, &deciding),
         index: index(decision, inputs),
         apt: apt(spec, decision, inputs),
-        accelerator: decide::for_cpus(spec, inputs)
+        accelerator: decide::for_rocm(spec, inputs)
+            .or_else(|| decide::for_cpus(spec, inputs))
             .or_else(|| {
                 let found = gpus::deciding(spec, context, inputs)?;
                 Some((found.name, found.origin))
@@ -110,7 +111,7 @@ fn brings(spec: &ImageSpec, inputs: &Inputs) -> Option<String> {
         TemplateName::Tensorflow => "tensorflow",
         _ => return None,
     };
-    let mut wanted = inputs.wanted.iter();
+    let mut wanted = inputs.decided.iter();
     let first = wanted.find(|w| framework_brought_by(&w.name) == Some(framework))?;
     Some(format!(
         "{} ({}) brings {framework}",

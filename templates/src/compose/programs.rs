@@ -36,12 +36,12 @@ static TABLE: LazyLock<Table> = LazyLock::new(|| {
 /// Adds what the packages that are asked for start or load to the distribution's packages.
 pub(super) fn add(inputs: &mut Inputs) {
     let Inputs {
-        wanted,
+        decided,
         apt,
         apt_origins,
         ..
     } = inputs;
-    for one in wanted.iter() {
+    for one in decided.iter() {
         for needs in needs(one) {
             for package in &needs.apt {
                 if apt.insert(package.clone()) {
@@ -65,7 +65,7 @@ fn needs(wanted: &Wanted) -> impl Iterator<Item = &'static Needs> {
 }
 
 /// Whether versions that will do are all before a release.
-fn is_before(versions: &VersionSpecifiers, release: &Version) -> bool {
+pub(super) fn is_before(versions: &VersionSpecifiers, release: &Version) -> bool {
     versions.iter().any(|one| match one.operator() {
         Operator::LessThan => one.version() <= release,
         Operator::TildeEqual if one.version().release().len() < 3 => false,
@@ -84,7 +84,7 @@ mod tests {
 
     fn found(name: &str, versions: &str) -> Vec<String> {
         let mut inputs = Inputs {
-            wanted: vec![Wanted {
+            decided: vec![Wanted {
                 name: name.to_owned(),
                 extras: Vec::new(),
                 versions: versions.parse().ok(),
@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn what_each_is_for_is_said() {
         let mut inputs = Inputs::default();
-        inputs.wanted.push(Wanted {
+        inputs.decided.push(Wanted {
             name: "gitpython".to_owned(),
             extras: Vec::new(),
             versions: None,

@@ -60,7 +60,10 @@ impl Stand {
                 "name a base yourself, or use the python template",
             ));
         }
+        // PyTorch's own builds for ROCm bring its libraries, as those for CUDA do.
+        let brings_rocm = super::gpus::rocm_build(frameworks).is_some();
         if accelerator == Accelerator::Rocm
+            && !brings_rocm
             && let Some(framework) = frameworks.iter().find(|f| f.name != "tensorflow-cpu")
         {
             return amd(framework, asked.as_deref());
@@ -75,8 +78,12 @@ impl Stand {
             Some(python) => python,
             None => common_python(context, inputs, frameworks)?,
         };
+        let of_wheels = match accelerator == Accelerator::Rocm && brings_rocm {
+            true => Accelerator::Off,
+            false => accelerator,
+        };
         let text = table
-            .template(spec.template, accelerator)
+            .template(spec.template, of_wheels)
             .expect("looked up above");
         if text.contains("{python}") {
             has_image(&python)?;
@@ -129,6 +136,17 @@ fn common_python(
 fn no_python(frameworks: &[Framework], wish: Option<&Asked>) -> ComposeError {
     let (oldest, newest) = bases().pythons();
     let is_had = wish.is_none_or(|wish| PYTHONS.iter().any(|python| allows(&wish.text, python)));
+    let has_3 = |wish: &Asked| (0..=20).any(|minor| allows(&wish.text, &format!("3.{minor}")));
+    let old = wish.filter(|wish| allows(&wish.text, "2.7") && !has_3(wish));
+    if let Some(wish) = old {
+        return ComposeError::conflict(
+            format!(
+                "{} says Python {}: the project is for Python 2 alone, of which no base has packages any more",
+                wish.origin, wish.text
+            ),
+            "convert it to Python 3 (2to3), or write a Dockerfile of your own, FROM python:2.7-slim",
+        );
+    }
     if let Some(wish) = wish.filter(|_| !is_had) {
         return ComposeError::conflict(
             format!(
@@ -212,7 +230,7 @@ pub(super) fn misfits<'a>(
     inputs: &'a Inputs,
     python: &str,
 ) -> Vec<(&'a Wanted, Vec<&'static str>)> {
-    let wanted = inputs.wanted.iter().filter_map(|wanted| {
+    let wanted = inputs.decided.iter().filter_map(|wanted| {
         let versions = wanted
             .versions
             .as_ref()
@@ -259,7 +277,7 @@ fn nvidia_cuda(
         let needed_by = named(framework.name, &framework.wanted.origin);
         return Some((asked.unwrap_or(old).to_owned(), needed_by));
     }
-    let mut needing = inputs.wanted.iter().filter_map(|wanted| {
+    let mut needing = inputs.decided.iter().filter_map(|wanted| {
         let row = cuda().needs_base(&wanted.name, wanted.versions.as_ref())?;
         Some((wanted, row.major.as_deref()))
     });

@@ -50,7 +50,7 @@ pub(crate) fn imported(project: &Path) -> Vec<Imported> {
 }
 
 /// Modules at the root and in `src/`, and those of the packages there, sorted; relative to the project.
-fn modules(project: &Path) -> Vec<String> {
+pub(super) fn modules(project: &Path) -> Vec<String> {
     let entries = |folder: &str| {
         let entries = std::fs::read_dir(project.join(folder))
             .into_iter()

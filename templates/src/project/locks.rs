@@ -13,7 +13,7 @@ use super::{ImagePython, LocalProject, ProjectError, Wanted};
 pub struct ProjectLock {
     /// Its path relative to the project.
     pub(super) file: String,
-    table: toml::Table,
+    pub(super) table: toml::Table,
 }
 
 impl ProjectLock {

@@ -4,6 +4,7 @@
 //! [`mod@crate::compose`] and by whoever writes a first `mlbuild.toml`.
 
 mod aside;
+mod code;
 mod compiles;
 mod detect;
 mod environment;
@@ -14,10 +15,12 @@ pub mod manifests;
 mod next_step;
 mod plain_strings;
 mod pylock;
+mod reached;
 mod requirements;
 mod source_only;
 
 pub(crate) use aside::{to_fetch, unfetched_around};
+pub(crate) use code::{Code, code_of};
 pub(crate) use compiles::compiles;
 pub use detect::{BESIDES_PACKAGES, Finding, ProjectFacts, detect, detect_chosen};
 pub(crate) use detect::{WINDOWS, shows_windows, template_of};
