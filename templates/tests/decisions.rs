@@ -615,7 +615,7 @@ fn frameworks_that_only_the_code_imports_are_named() {
 #[test]
 fn plain_strings_of_a_setup_script_tell_its_framework() {
     let deps = "from setuptools import setup\n_deps = [\n    'accelerate>=1.2.1',\n    'torch==2.0.1',\n]\nsetup(name='p', install_requires=deps_list(_deps))\n";
-    let merged = "from setuptools import setup\nbase=['numpy','torch==2.0.1']\nreqs={'install': base + ['x']}\ninfo=dict(name='p',install_requires=reqs['install'])\nsetup(**info)\n";
+    let merged = "from setuptools import setup\nbase=['numpy','torch==2.0.1']\nreqs={'install': base + more()}\ninfo=dict(name='p',install_requires=reqs['install'])\nsetup(**info)\n";
     let two = "from setuptools import setup\n_deps = [\n    'torch>=1',\n    'tensorflow>=2',\n]\nsetup(name='p', install_requires=deps_list(_deps))\n";
     let read = "from setuptools import setup\nsetup(name='p', install_requires=[l for l in open('x.list')])\n";
     for (text, template, python, part) in [
@@ -656,7 +656,7 @@ fn plain_strings_of_a_setup_script_tell_its_framework() {
 
 #[test]
 fn cuda_for_a_framework_that_the_project_s_build_installs_is_of_that_release() {
-    let text = "from setuptools import setup\nbase = []\ntf = ['tensorflow==2.15.0']\nsetup(name='p', install_requires=base+tf)\n";
+    let text = "from setuptools import setup\nbase = []\ntf = ['tensorflow==2.15.0']\nsetup(name='p', install_requires=base+tf+more())\n";
     let done = composed(&[("setup.py", text)], "python.requirements = ['setup.py']").unwrap();
     assert!(
         done.text.contains("'tensorflow[and-cuda]==2.15.0'"),

@@ -8,6 +8,7 @@ mod code;
 mod compiles;
 mod detect;
 mod environment;
+mod evaluate;
 mod imports;
 mod lists;
 mod locks;

@@ -7,7 +7,8 @@ use super::{
     Asked, Choice, Manifest, Unused, UnusedKind, beside, folder_of, place, refuse_many, text_of,
     unreadable,
 };
-use crate::project::{LocalProject, ProjectError};
+use crate::project::evaluate::{self, Argument, Setup};
+use crate::project::{LocalProject, ProjectError, is_outside};
 
 pub(super) fn read(project: &Path, file: &str, choice: Choice) -> Result<Manifest, ProjectError> {
     let text = text_of(project, file)?;
@@ -110,9 +111,191 @@ fn script(
     choice: Choice,
 ) -> Result<Manifest, ProjectError> {
     let mut manifest = Manifest::default();
-    extras_of_script(file, text, choice, &mut manifest)?;
-    dependencies_of_script(project, file, text, &mut manifest);
+    let open = |path: &str| text_beside(project, file, path);
+    let followed = evaluate::setup(text, &open);
+    match followed.as_ref().map(|setup| &setup.extras) {
+        Some(Argument::Known(extras)) => {
+            extras_followed(file, text, choice, extras, &mut manifest)?
+        }
+        _ => extras_of_script(file, text, choice, &mut manifest)?,
+    }
+    let mut is_done = false;
+    if let Some(setup) = &followed {
+        if let Argument::Known(python) = &setup.python {
+            manifest.python = Some(Asked {
+                text: python.clone(),
+                origin: place(file, text, "python_requires"),
+            });
+        }
+        is_done = requires_followed(file, text, setup, &open, &mut manifest);
+    }
+    if !is_done {
+        // Where it was followed, a list that stands there as text isn't all.
+        let as_text = followed.is_none();
+        dependencies_of_script(project, file, text, as_text, &mut manifest);
+    }
     Ok(manifest)
+}
+
+/// The text of a file that a script reads, where it lies in the project.
+fn text_beside(project: &Path, file: &str, path: &str) -> Option<String> {
+    let path = beside(file, path);
+    let is_inside =
+        !path.is_empty() && !Path::new(&path).is_absolute() && !is_outside(project, &path);
+    let is_there = is_inside && project.join(&path).is_file();
+    is_there.then(|| text_of(project, &path).ok()).flatten()
+}
+
+/// Requirements of a list: neither blank nor a comment.
+fn requirements_of(lines: &[String]) -> Vec<&str> {
+    let lines = lines
+        .iter()
+        .map(|line| line.split(" #").next().unwrap_or(line).trim());
+    lines
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .collect()
+}
+
+/// What a script that was followed gives to `install_requires`; whether it could be told.
+fn requires_followed(
+    file: &str,
+    text: &str,
+    setup: &Setup,
+    open: evaluate::Open,
+    manifest: &mut Manifest,
+) -> bool {
+    let listed = match &setup.requires {
+        Argument::Absent => return true,
+        Argument::Unknown => return false,
+        Argument::Known(listed) => requirements_of(listed),
+    };
+    let read: Vec<(&String, String)> = setup
+        .files
+        .iter()
+        .filter_map(|name| Some((name, open(name)?)))
+        .collect();
+    // All of a file is that file, with its options.
+    let is_whole = |text: &str| {
+        let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        let mut lines = requirements_of(&lines);
+        lines.retain(|line| !is_of_index(line) || listed.contains(line));
+        !lines.is_empty() && lines == listed
+    };
+    if let Some((name, _)) = read.iter().find(|(_, text)| is_whole(text)) {
+        manifest.files.push(beside(file, name));
+        return true;
+    }
+    // Options, and lines that pip alone reads: `setup` itself would refuse them.
+    if listed
+        .iter()
+        .any(|line| line.starts_with('-') || line.contains("://") && !line.contains(" @ "))
+    {
+        return false;
+    }
+    for line in listed {
+        let origin = origin_of(file, text, line, &read);
+        if let Some((name, _)) = read
+            .iter()
+            .find(|(name, _)| origin.starts_with(&beside(file, name)))
+        {
+            manifest.inputs.insert(beside(file, name));
+        }
+        manifest.requirements.push(Asked {
+            text: line.to_owned(),
+            origin,
+        });
+    }
+    true
+}
+
+/// Options that say where packages are.
+fn is_of_index(line: &str) -> bool {
+    [
+        "--index-url",
+        "--extra-index-url",
+        "--find-links",
+        "-i ",
+        "-f ",
+    ]
+    .iter()
+    .any(|option| line.starts_with(option))
+}
+
+/// Where a requirement stands: in the script, or in a file that it reads.
+fn origin_of(file: &str, text: &str, line: &str, read: &[(&String, String)]) -> String {
+    let quoted = ["'", "\""].map(|quote| format!("{quote}{line}{quote}"));
+    if let Some(quoted) = quoted.iter().find(|quoted| text.contains(*quoted)) {
+        return place(file, text, quoted);
+    }
+    let holder = read
+        .iter()
+        .find(|(_, text)| text.lines().any(|one| one.trim().starts_with(line)));
+    match holder {
+        Some((name, text)) => place(&beside(file, name), text, line),
+        None if text.contains(line) => place(file, text, line),
+        None => place(file, text, "install_requires"),
+    }
+}
+
+/// The extras of a script that was followed.
+fn extras_followed(
+    file: &str,
+    text: &str,
+    choice: Choice,
+    extras: &[(String, Option<Vec<String>>)],
+    manifest: &mut Manifest,
+) -> Result<(), ProjectError> {
+    Chosen::groups(file, choice.groups).check(&[])?;
+    refuse_many(file, "extra", extras.len(), 0)?;
+    let chosen = Chosen::extras(file, choice.extras);
+    // `cuda:python_version<"3.9"` is an extra with a condition.
+    let names: Vec<&str> = extras.iter().map(|(name, _)| plain_name(name)).collect();
+    chosen.check(&names)?;
+    for (name, lines) in extras
+        .iter()
+        .filter(|(name, _)| chosen.has(plain_name(name)))
+    {
+        let Some(lines) = lines else {
+            return Err(by_code(file, text, name));
+        };
+        let condition = name.split_once(':').map(|(_, condition)| condition.trim());
+        for line in requirements_of(lines) {
+            manifest.requirements.push(Asked {
+                text: match condition {
+                    Some(condition) if !line.contains(';') => format!("{line} ; {condition}"),
+                    _ => line.to_owned(),
+                },
+                origin: origin_of(file, text, line, &[]),
+            });
+        }
+    }
+    let of = |is_known: bool| -> Vec<&str> {
+        let some = extras
+            .iter()
+            .filter(|(_, lines)| lines.is_some() == is_known);
+        some.map(|(name, _)| plain_name(name))
+            .filter(|name| !name.is_empty())
+            .collect()
+    };
+    manifest.unused.extend(chosen.left(&of(true)));
+    let unknown = of(false);
+    if !unknown.is_empty() {
+        manifest.unused.push(extras_by_code(file, text, &unknown));
+    }
+    Ok(())
+}
+
+fn plain_name(extra: &str) -> &str {
+    extra.split(':').next().unwrap_or(extra).trim()
+}
+
+/// That an extra was chosen whose packages nobody can tell.
+fn by_code(file: &str, text: &str, name: &str) -> ProjectError {
+    unreadable(
+        &place(file, text, "extras_require"),
+        format!("what the extra {name} needs is worked out by code"),
+        "list its packages in a requirements file, or name them under [image] packages",
+    )
 }
 
 /// `extras_require`, where it stands there as text.
@@ -137,7 +320,9 @@ fn extras_of_script(
                 "list its packages in a requirements file, or name them under [image] packages",
             ));
         }
-        manifest.unused.extend(extras_by_code(file, text, value));
+        let names = names_by_code(text, value);
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        manifest.unused.push(extras_by_code(file, text, &names));
         return Ok(());
     };
     let names: Vec<&str> = extras.iter().map(|(name, _)| name.as_str()).collect();
@@ -152,8 +337,8 @@ fn extras_of_script(
     Ok(())
 }
 
-/// That a project has extras whose packages its own code puts together: which, as far as their names stand there.
-fn extras_by_code(file: &str, text: &str, value: &str) -> Option<Unused> {
+/// The names of extras that code puts together, as far as they stand there.
+fn names_by_code(text: &str, value: &str) -> Vec<String> {
     let name: String = value
         .chars()
         .take_while(|c| c.is_alphanumeric() || *c == '_')
@@ -162,17 +347,22 @@ fn extras_by_code(file: &str, text: &str, value: &str) -> Option<Unused> {
         true => Some(value),
         false => assigned(text, &name).filter(|table| table.starts_with('{')),
     };
-    let names = table.map(keys_of).unwrap_or_default();
-    let named = match names.as_slice() {
+    table.map(keys_of).unwrap_or_default()
+}
+
+/// That a project has extras whose packages its own code puts together.
+fn extras_by_code(file: &str, text: &str, names: &[&str]) -> Unused {
+    let names = &names[..names.len().min(MOST_NAMED)];
+    let named = match names {
         [] => String::new(),
         names => format!(" {}", names.join(", ")),
     };
-    Some(Unused {
+    Unused {
         kind: UnusedKind::NotChosen,
         what: format!("{}: extras{named}", place(file, text, "extras_require")),
         why: "their packages are put together by code, so none can be chosen".into(),
         next: "list the packages that are needed in a requirements file".into(),
-    })
+    }
 }
 
 /// The names before the colons of a dictionary, as far as they are string literals at its first level.
@@ -208,9 +398,15 @@ fn keys_of(text: &str) -> Vec<String> {
 /// Extras that are named at most where code puts them together.
 const MOST_NAMED: usize = 20;
 
-fn dependencies_of_script(project: &Path, file: &str, text: &str, manifest: &mut Manifest) {
+fn dependencies_of_script(
+    project: &Path,
+    file: &str,
+    text: &str,
+    as_text: bool,
+    manifest: &mut Manifest,
+) {
     if let Some(python) = value_of(text, "python_requires").and_then(literal) {
-        manifest.python = Some(Asked {
+        manifest.python.get_or_insert(Asked {
             text: python.0,
             origin: place(file, text, "python_requires"),
         });
@@ -222,7 +418,8 @@ fn dependencies_of_script(project: &Path, file: &str, text: &str, manifest: &mut
         }
         return;
     };
-    if let Some(list) = value_or_assigned(text, value, '[').and_then(list_of) {
+    let listed = value_or_assigned(text, value, '[').and_then(list_of);
+    if let Some(list) = listed.filter(|_| as_text) {
         manifest
             .requirements
             .extend(list.into_iter().map(|line| Asked {

@@ -299,9 +299,8 @@ fn setup_scripts_are_read_and_never_run() {
     assert!(found.requirements.is_empty() && found.unused[0].what == "setup.py:1");
     for hidden in [
         "install_requires = ['a']\ninstall_requires = more(install_requires)\nsetup(install_requires=install_requires)\n",
-        "setup(**{'install_requires': ['a']})\n",
         "setup(**arguments())\n",
-        "REQ = ['a']\nREQ.append('b')\nsetup(install_requires=REQ)\n",
+        "REQ = ['a']\nmore(REQ)\nsetup(install_requires=REQ)\n",
     ] {
         let found = manifest(&[("setup.py", hidden)], Choice::default());
         assert!(
@@ -691,7 +690,7 @@ fn extras_that_code_puts_together_are_named() {
         ),
         (
             "extras = {\n 'test': ['pytest'],\n # 'old': [],\n 'mpi': ['mpi4py']\n}\nextras['all'] = every\nsetup(install_requires=['a'],\n extras_require=extras)\n",
-            "setup.py:8: extras test, mpi",
+            "setup.py: extras test, mpi; setup.py:8: extras all",
         ),
         (
             "setup(install_requires=['a'], extras_require=work_out())\n",
@@ -700,9 +699,87 @@ fn extras_that_code_puts_together_are_named() {
     ] {
         let found = manifest(&[("setup.py", script)], Choice::default());
         let unused: Vec<&str> = found.unused.iter().map(|u| u.what.as_str()).collect();
-        assert_eq!(unused, [named], "{script}");
+        assert_eq!(unused.join("; "), named, "{script}");
         assert_eq!(found.unused[0].kind, UnusedKind::NotChosen);
     }
+}
+
+#[test]
+fn what_a_setup_script_puts_together_has_the_place_that_it_comes_from() {
+    let list = (
+        "requirements.txt",
+        "--extra-index-url https://i.example/simple\na\n# why\nb>=1\n",
+    );
+    let all = [
+        // All of a file is that file, with its options.
+        "setup(install_requires=[l.strip() for l in open('requirements.txt') if l[0] not in '#-'])",
+        "from pip.req import parse_requirements\nsetup(install_requires=[str(r.req) for r in parse_requirements('requirements.txt')])",
+    ];
+    for script in all {
+        let found = manifest(&[("setup.py", script), list], Choice::default());
+        assert_eq!(
+            (found.files, found.unused),
+            (vec!["requirements.txt".to_owned()], vec![]),
+            "{script}"
+        );
+    }
+    let some = "V = '2'\nR = [l for l in open('requirements.txt').read().split('\\n') if l.startswith('b')]\nsetup(\n  install_requires=R + ['c', f'd=={V}'])\n";
+    let found = manifest(&[("setup.py", some), list], Choice::default());
+    assert_eq!(
+        lines(&found),
+        [
+            ("b>=1", "requirements.txt:4"),
+            ("c", "setup.py:4"),
+            ("d==2", "setup.py:4")
+        ]
+    );
+    assert!(found.inputs.contains("requirements.txt") && found.unused.is_empty());
+    // Neither a list without a place to have it from, nor what `setup` would refuse.
+    for script in [
+        "setup(install_requires=['-e .', 'a'])",
+        "setup(install_requires=['git+https://x.example/a'])",
+        "setup(install_requires=open('none.txt').read().split())",
+    ] {
+        let found = manifest(&[("setup.py", script), list], Choice::default());
+        assert!(
+            found.requirements.is_empty() && !found.unused.is_empty(),
+            "{script}: {found:?}"
+        );
+    }
+}
+
+#[test]
+fn extras_that_can_be_told_are_chosen_beside_others() {
+    let script = "E = {'a': ['x'], 'b': more(), ':python_version<\"3\"': ['y'], 'gpu:platform_machine==\"x86_64\"': ['z']}\nE['all'] = E['a'] + ['v']\nsetup(install_requires=['six'], extras_require=E)\n";
+    for (extra, asked) in [
+        ("a", "x six"),
+        ("all", "x v six"),
+        ("gpu", "z ; platform_machine==\"x86_64\" six"),
+    ] {
+        let extras = [extra.to_owned()];
+        let choice = Choice {
+            extras: &extras,
+            groups: &[],
+            conda: None,
+        };
+        let found = manifest(&[("setup.py", script)], choice);
+        let found: Vec<&str> = found.requirements.iter().map(|a| a.text.as_str()).collect();
+        assert_eq!(found.join(" "), asked);
+    }
+    let extras = ["b".to_owned()];
+    let choice = Choice {
+        extras: &extras,
+        groups: &[],
+        conda: None,
+    };
+    let dir = folder(&[("setup.py", script)]);
+    let error = read(dir.path(), "setup.py", Kind::Setup, choice)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("setup.py:3: what the extra b needs is worked out by code"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -1,0 +1,422 @@
+//! Statements of a Python script. One that isn't understood becomes [`Do::Other`], with the names in it: whatever
+//! they hold afterwards isn't known.
+
+use std::rc::Rc;
+
+use super::expression::{Expr, Reader};
+use super::lex::Token;
+
+/// A statement, and every name in it.
+#[derive(Debug)]
+pub(super) struct Statement {
+    pub what: Do,
+    pub names: Vec<Rc<str>>,
+    /// Whether it may end a loop or a function.
+    pub leaves: bool,
+}
+
+/// What a statement does.
+#[derive(Debug)]
+pub(super) enum Do {
+    Expr(Expr),
+    /// Targets, and a value.
+    Assign(Vec<Expr>, Expr),
+    /// `+=`.
+    Add(Expr, Expr),
+    If(Vec<(Option<Expr>, Block)>),
+    For(Expr, Expr, Block),
+    With(Expr, Option<Expr>, Block),
+    /// The body, and what may run besides it.
+    Try(Block, Vec<Rc<str>>),
+    Def(Rc<Function>),
+    /// A name, and what is imported under it.
+    Import(Vec<(Rc<str>, Rc<str>)>),
+    ImportAll,
+    Return(Option<Expr>),
+    Break,
+    Continue,
+    Nothing,
+    Other,
+}
+
+pub(super) type Block = Vec<Statement>;
+
+/// A function of the script.
+#[derive(Debug)]
+pub(super) struct Function {
+    pub name: Rc<str>,
+    /// Parameters in their order, with their defaults.
+    pub parameters: Vec<(Rc<str>, Option<Expr>)>,
+    /// `*args`.
+    pub rest: Option<Rc<str>>,
+    /// Whether it takes what isn't modelled: `**kwargs`, keyword-only parameters.
+    pub is_open: bool,
+    pub body: Block,
+    pub names: Vec<Rc<str>>,
+}
+
+/// Most statements that stand in one another.
+const MOST_LEVELS: usize = 20;
+
+/// The statements of a script.
+pub(super) fn statements(tokens: &[Token]) -> Block {
+    let mut parser = Parser {
+        reader: Reader::new(tokens),
+        level: 0,
+    };
+    let mut block = Vec::new();
+    while !parser.reader.is_at_end() {
+        parser.statement(&mut block);
+    }
+    block
+}
+
+struct Parser<'a> {
+    reader: Reader<'a>,
+    level: usize,
+}
+
+impl Parser<'_> {
+    fn statement(&mut self, block: &mut Block) {
+        let start = self.reader.at;
+        let found = self.read();
+        let what = found.unwrap_or_else(|| {
+            self.reader.at = start;
+            self.skip_one();
+            Do::Other
+        });
+        // Whatever happens, it goes on.
+        if self.reader.at == start {
+            self.reader.at += 1;
+        }
+        let tokens = &self.reader.tokens[start..self.reader.at.min(self.reader.tokens.len())];
+        block.push(Statement {
+            what,
+            names: names(tokens),
+            leaves: tokens.iter().any(|token| {
+                matches!(token, Token::Name(name) if ["return", "break", "continue"].contains(&&**name))
+            }),
+        });
+    }
+
+    /// Past a line and the block that belongs to it.
+    fn skip_one(&mut self) {
+        let mut depth = 0_usize;
+        while let Some(token) = self.reader.next() {
+            match token {
+                Token::Indent => depth += 1,
+                Token::Dedent => depth = depth.saturating_sub(1),
+                Token::Newline => {}
+                _ => continue,
+            }
+            if depth == 0 && self.reader.peek() != Some(&Token::Indent) {
+                return;
+            }
+        }
+    }
+
+    fn read(&mut self) -> Option<Do> {
+        let word = match self.reader.peek()? {
+            Token::Name(name) => name.clone(),
+            Token::Op("@") => {
+                // A decorator: what becomes of the function isn't known.
+                while self.reader.next()? != Token::Newline {}
+                self.skip_one();
+                return Some(Do::Other);
+            }
+            Token::Newline | Token::Indent | Token::Dedent => {
+                self.reader.at += 1;
+                return Some(Do::Nothing);
+            }
+            _ => Rc::from(""),
+        };
+        match &*word {
+            "if" => self.conditional(),
+            "for" => self.each(),
+            "with" => self.with(),
+            "try" => self.attempt(),
+            "def" => self.function(),
+            "import" => self.import(),
+            "from" => self.import_from(),
+            // What only classes, other loops and checks do bears on no list.
+            "assert" | "raise" | "pass" => {
+                self.skip_one();
+                Some(Do::Nothing)
+            }
+            "class" => {
+                self.skip_one();
+                Some(Do::Nothing)
+            }
+            "while" | "global" | "nonlocal" | "del" | "async" | "match" | "yield" => None,
+            _ => self.simple(),
+        }
+    }
+
+    /// A simple statement.
+    fn simple(&mut self) -> Option<Do> {
+        let what = match self.reader.peek()? {
+            Token::Name(word) if &**word == "return" => {
+                self.reader.at += 1;
+                let is_bare = matches!(self.reader.peek(), None | Some(Token::Newline));
+                Do::Return(match is_bare {
+                    true => None,
+                    false => Some(self.reader.list()?),
+                })
+            }
+            Token::Name(word) if &**word == "break" => {
+                self.reader.at += 1;
+                Do::Break
+            }
+            Token::Name(word) if &**word == "continue" => {
+                self.reader.at += 1;
+                Do::Continue
+            }
+            _ => self.assignment()?,
+        };
+        // What follows is the next statement.
+        if self.reader.take_op(";") {
+            return Some(what);
+        }
+        match self.reader.next() {
+            None | Some(Token::Newline) => Some(what),
+            _ => None,
+        }
+    }
+
+    fn assignment(&mut self) -> Option<Do> {
+        let first = self.reader.list()?;
+        if self.reader.take_op("+=") {
+            return Some(Do::Add(first, self.reader.list()?));
+        }
+        if self.reader.take_op(":") {
+            self.reader.expression()?;
+            if !self.reader.take_op("=") {
+                return Some(Do::Nothing);
+            }
+            return Some(Do::Assign(vec![first], self.reader.list()?));
+        }
+        let mut parts = vec![first];
+        while self.reader.take_op("=") {
+            parts.push(self.reader.list()?);
+        }
+        let value = parts.pop()?;
+        match parts.is_empty() {
+            true => Some(Do::Expr(value)),
+            false => Some(Do::Assign(parts, value)),
+        }
+    }
+
+    fn block(&mut self) -> Option<Block> {
+        self.reader.op(":")?;
+        self.level += 1;
+        let mut block = Vec::new();
+        let is_deep = self.level > MOST_LEVELS;
+        if !is_deep && self.reader.peek() == Some(&Token::Newline) {
+            self.reader.at += 1;
+            if self.reader.next()? != Token::Indent {
+                self.level -= 1;
+                return None;
+            }
+            while !matches!(self.reader.peek(), None | Some(Token::Dedent)) {
+                self.statement(&mut block);
+            }
+            self.reader.next();
+        } else if !is_deep {
+            self.statement(&mut block);
+            while self.reader.is_after(";") {
+                self.statement(&mut block);
+            }
+        }
+        self.level -= 1;
+        (!is_deep).then_some(block)
+    }
+
+    fn conditional(&mut self) -> Option<Do> {
+        let mut branches = Vec::new();
+        self.reader.at += 1;
+        let condition = self.reader.expression()?;
+        branches.push((Some(condition), self.block()?));
+        while self.reader.take_word("elif") {
+            let condition = self.reader.expression()?;
+            branches.push((Some(condition), self.block()?));
+        }
+        if self.reader.take_word("else") {
+            branches.push((None, self.block()?));
+        }
+        Some(Do::If(branches))
+    }
+
+    fn each(&mut self) -> Option<Do> {
+        self.reader.at += 1;
+        let target = self.reader.targets()?;
+        self.reader.word("in")?;
+        let source = self.reader.list()?;
+        let body = self.block()?;
+        let has_else = matches!(self.reader.peek(), Some(Token::Name(name)) if &**name == "else");
+        (!has_else).then_some(Do::For(target, source, body))
+    }
+
+    fn with(&mut self) -> Option<Do> {
+        self.reader.at += 1;
+        let value = self.reader.expression()?;
+        let name = match self.reader.take_word("as") {
+            true => Some(self.reader.targets()?),
+            false => None,
+        };
+        Some(Do::With(value, name, self.block()?))
+    }
+
+    fn attempt(&mut self) -> Option<Do> {
+        self.reader.at += 1;
+        let body = self.block()?;
+        let start = self.reader.at;
+        while matches!(self.reader.peek(), Some(Token::Name(word)) if ["except", "else", "finally"].contains(&&**word))
+        {
+            self.skip_one();
+        }
+        Some(Do::Try(
+            body,
+            names(&self.reader.tokens[start..self.reader.at]),
+        ))
+    }
+
+    fn function(&mut self) -> Option<Do> {
+        let start = self.reader.at;
+        self.reader.at += 1;
+        let name = self.reader.name()?;
+        self.reader.op("(")?;
+        let (mut parameters, mut rest, mut is_open) = (Vec::new(), None, false);
+        while !self.reader.take_op(")") {
+            if self.reader.take_op("**") {
+                is_open = true;
+            } else if self.reader.take_op("/") {
+                self.reader.take_op(",");
+                continue;
+            } else if self.reader.take_op("*") {
+                match self.reader.peek() {
+                    Some(Token::Name(_)) if rest.is_none() && !is_open => {
+                        rest = Some(self.reader.name()?);
+                        self.annotation()?;
+                    }
+                    _ => is_open = true,
+                }
+                self.reader.take_op(",");
+                continue;
+            }
+            is_open |= rest.is_some();
+            let name = self.reader.name()?;
+            self.annotation()?;
+            let default = match self.reader.take_op("=") {
+                true => Some(self.reader.expression()?),
+                false => None,
+            };
+            parameters.push((name, default));
+            self.reader.take_op(",");
+        }
+        if self.reader.take_op("->") {
+            self.reader.expression()?;
+        }
+        let body = self.block()?;
+        let names = names(&self.reader.tokens[start..self.reader.at]);
+        Some(Do::Def(Rc::new(Function {
+            name,
+            parameters,
+            rest,
+            is_open,
+            body,
+            names,
+        })))
+    }
+
+    fn annotation(&mut self) -> Option<()> {
+        if self.reader.take_op(":") {
+            self.reader.expression()?;
+        }
+        Some(())
+    }
+
+    fn dotted(&mut self) -> Option<String> {
+        let mut path = String::new();
+        while self.reader.take_op(".") || self.reader.take_op("...") {
+            path.push('.');
+        }
+        while let Some(Token::Name(name)) = self.reader.peek() {
+            if &**name == "import" || &**name == "as" {
+                break;
+            }
+            path.push_str(name);
+            self.reader.at += 1;
+            if !self.reader.take_op(".") {
+                break;
+            }
+            path.push('.');
+        }
+        Some(path)
+    }
+
+    fn import(&mut self) -> Option<Do> {
+        self.reader.at += 1;
+        let mut found = Vec::new();
+        loop {
+            let path = self.dotted()?;
+            if self.reader.take_word("as") {
+                found.push((self.reader.name()?, path.into()));
+            } else {
+                let first: Rc<str> = path.split('.').next()?.into();
+                found.push((first.clone(), first));
+            }
+            if !self.reader.take_op(",") {
+                break;
+            }
+        }
+        self.end()?;
+        Some(Do::Import(found))
+    }
+
+    fn import_from(&mut self) -> Option<Do> {
+        self.reader.at += 1;
+        let path = self.dotted()?;
+        self.reader.word("import")?;
+        if self.reader.take_op("*") {
+            self.end()?;
+            return Some(Do::ImportAll);
+        }
+        let in_brackets = self.reader.take_op("(");
+        let mut found = Vec::new();
+        while let Some(Token::Name(_)) = self.reader.peek() {
+            let name = self.reader.name()?;
+            let known = match self.reader.take_word("as") {
+                true => self.reader.name()?,
+                false => name.clone(),
+            };
+            found.push((known, format!("{path}.{name}").into()));
+            if !self.reader.take_op(",") {
+                break;
+            }
+        }
+        if in_brackets {
+            self.reader.op(")")?;
+        }
+        self.end()?;
+        Some(Do::Import(found))
+    }
+
+    fn end(&mut self) -> Option<()> {
+        match self.reader.next() {
+            None | Some(Token::Newline) => Some(()),
+            _ => None,
+        }
+    }
+}
+
+fn names(tokens: &[Token]) -> Vec<Rc<str>> {
+    let mut names: Vec<Rc<str>> = Vec::new();
+    for token in tokens {
+        if let Token::Name(name) = token {
+            names.push(name.clone());
+        }
+    }
+    names.sort_unstable();
+    names.dedup();
+    names
+}

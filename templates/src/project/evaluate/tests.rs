@@ -1,0 +1,283 @@
+use std::fmt::Write as _;
+
+use super::{Argument, Setup, setup};
+
+fn followed(text: &str) -> Option<Setup> {
+    let open = |path: &str| match path {
+        "requirements.txt" => Some("# of the model\na>=1\n\nb  # why\n".to_owned()),
+        "reqs/extra.txt" => Some("c\n".to_owned()),
+        _ => None,
+    };
+    setup(text, &open)
+}
+
+/// The requirements, joined; `?` where they can't be told, `-` where there are none.
+fn requires(text: &str) -> String {
+    match followed(text).map(|setup| setup.requires) {
+        Some(Argument::Known(lines)) => lines.join(" "),
+        Some(Argument::Absent) => "-".into(),
+        Some(Argument::Unknown) | None => "?".into(),
+    }
+}
+
+#[test]
+fn lists_that_are_put_together_in_the_usual_ways() {
+    for (text, lines) in [
+        ("setup(install_requires=['a', \"b>=1\"])", "a b>=1"),
+        ("REQS = ['a']\nsetup(install_requires=REQS)", "a"),
+        ("A = ['a']\nB = ['b']\nsetup(install_requires=A + B)", "a b"),
+        (
+            "A = ['a']\nA += ['b']\nA.append('c')\nA.extend(['d'])\nsetup(install_requires=A)",
+            "a b c d",
+        ),
+        (
+            "A = ['a', 'x']\nB = A\nB.remove('x')\nsetup(install_requires=A)",
+            "a",
+        ),
+        ("setuptools.setup(install_requires=('a', 'b'))", "a b"),
+        (
+            "V = '2.0'\nsetup(install_requires=[f'torch=={V}', 'b==%s' % V, 'c=={}'.format(V), 'd==' + V])",
+            "torch==2.0 b==2.0 c==2.0 d==2.0",
+        ),
+        ("setup(install_requires='a\\nb')", "a b"),
+        ("setup(install_requires=['a' 'b'])", "ab"),
+        ("setup(**{'install_requires': ['a']})", "a"),
+        (
+            "args = dict(name='x', install_requires=['a'])\nsetup(**args)",
+            "a",
+        ),
+        (
+            "args = {}\nargs['install_requires'] = ['a']\nsetup(**args)",
+            "a",
+        ),
+        // Files.
+        (
+            "setup(install_requires=open('requirements.txt').read().splitlines()[1:2])",
+            "a>=1",
+        ),
+        (
+            "setup(install_requires=[l.strip() for l in open('requirements.txt') if l.strip() and not l.startswith('#')])",
+            "a>=1 b  # why",
+        ),
+        (
+            "with open('reqs/extra.txt') as f:\n    R = f.read().split('\\n')[:-1]\nsetup(install_requires=R)",
+            "c",
+        ),
+        (
+            "import os\nhere = os.path.abspath(os.path.dirname(__file__))\nwith open(os.path.join(here, 'reqs', 'extra.txt'), encoding='utf-8') as f:\n    R = f.read().strip().split()\nsetup(install_requires=R)",
+            "c",
+        ),
+        (
+            "from pathlib import Path\nR = (Path(__file__).parent.resolve() / 'reqs' / 'extra.txt').read_text().splitlines()\nsetup(install_requires=R)",
+            "c",
+        ),
+        (
+            "def read(path):\n    \"\"\"Reads.\"\"\"\n    with open(path) as f:\n        return [line.split('#')[0].strip() for line in f if line.strip() and not line.startswith('#')]\nsetup(install_requires=read('requirements.txt'))",
+            "a>=1 b",
+        ),
+        (
+            "def read(path='reqs/extra.txt'):\n    found = []\n    with open(path) as f:\n        for line in f.readlines():\n            line = line.strip()\n            if not line or line.startswith(('#', '-')):\n                continue\n            found.append(line)\n    return found\nsetup(install_requires=read())",
+            "c",
+        ),
+        (
+            "setup(install_requires=parse_requirements('requirements.txt'))",
+            "a>=1 b",
+        ),
+        (
+            "from pip._internal.req import parse_requirements as parse\nR = [str(r.requirement) for r in parse('requirements.txt', session=False)]\nsetup(install_requires=R)",
+            "a>=1 b",
+        ),
+        (
+            "import pkg_resources\nwith open('requirements.txt') as f:\n    R = [str(r) for r in pkg_resources.parse_requirements(f)]\nsetup(install_requires=R)",
+            "a>=1 b",
+        ),
+        (
+            "setup(install_requires=list(map(str.strip, open('reqs/extra.txt'))))",
+            "c",
+        ),
+        (
+            "setup(install_requires=list(filter(None, ['a', '', 'b'])))",
+            "a b",
+        ),
+        (
+            "try:\n    with open('reqs/extra.txt') as f:\n        R = f.read().split()\nexcept OSError:\n    R = []\nsetup(install_requires=R)",
+            "c",
+        ),
+        // Tables of names.
+        (
+            "import re\n_deps = ['torch>=1.0,!=1.1', 'numpy']\ndeps = {b: a for a, b in (re.findall(r'^(([^!=<>~ ]+)(?:[!=<>~ ].*)?$)', x)[0] for x in _deps)}\ndef deps_list(*pkgs):\n    return [deps[pkg] for pkg in pkgs]\nR = [deps['numpy']] + deps_list('torch')\nsetup(install_requires=R)",
+            "numpy torch>=1.0,!=1.1",
+        ),
+        (
+            "E = {'a': ['x'], 'b': ['y']}\nsetup(install_requires=sum(E.values(), []))",
+            "x y",
+        ),
+        (
+            "import itertools\nE = {'a': ['x'], 'b': ['y']}\nsetup(install_requires=list(itertools.chain(*E.values())))",
+            "x y",
+        ),
+        (
+            "E = {'a': ['x'], 'b': ['y']}\nsetup(install_requires=[p for ps in E.values() for p in ps])",
+            "x y",
+        ),
+        (
+            "R = [\n    'a',  # one\n    'b' if True else 'c',\n]\nif __name__ == '__main__':\n    setup(install_requires=R)",
+            "a b",
+        ),
+        (
+            "def main():\n    setup(install_requires=['a'])\nmain()",
+            "a",
+        ),
+        (
+            "import sys\nR = ['a']\nif sys.version_info < (3, 5):\n    R.append('typing')\nif sys.platform == 'darwin':\n    R.append('x')\nsetup(install_requires=R)",
+            "a",
+        ),
+        (
+            "import os\nname = os.getenv('NAME', 'a')\nsetup(install_requires=[name])",
+            "a",
+        ),
+        (
+            "class Build(build_ext):\n    def run(self):\n        R.append('x')\nR = ['a']\nsetup(install_requires=R, cmdclass={'build_ext': Build, 'x': f(lambda y: y)})",
+            "a",
+        ),
+        ("setup(name='x')", "-"),
+        ("setup(install_requires=None)", "-"),
+    ] {
+        assert_eq!(requires(text), lines, "{text}");
+    }
+}
+
+#[test]
+fn what_is_not_understood_makes_nothing_of_what_it_touches() {
+    for text in [
+        "setup(install_requires=more())",
+        "setup(**arguments())",
+        "setup(install_requires=['a'] + more())",
+        "R = ['a']\nfill(R)\nsetup(install_requires=R)",
+        "R = ['a']\nB = [R]\nfill(B)\nsetup(install_requires=R)",
+        "R = ['a']\nif has_cuda():\n    R.append('b')\nsetup(install_requires=R)",
+        "R = ['a']\nif has_cuda():\n    R = ['b']\nsetup(install_requires=R)",
+        "R = ['a']\nwhile x:\n    R.append('b')\nsetup(install_requires=R)",
+        "R = ['a']\nfor x in more():\n    R.append('b')\nsetup(install_requires=R)",
+        "R = ['a']\ntry:\n    import torch\nexcept ImportError:\n    R.append('torch')\nsetup(install_requires=R)",
+        "R = ['a']\ndef f():\n    global R\n    R = ['b']\nf()\nsetup(install_requires=R)",
+        "R = ['a']\ndef f():\n    if x():\n        return ['b']\n    return R\nsetup(install_requires=f())",
+        "R = ['a']\nR[0] = 'b'\nsetup(install_requires=R)",
+        "R = ['a']\nfrom more import *\nsetup(install_requires=R)",
+        "import sys\nR = ['a']\nif sys.version_info < (3, 11):\n    R.append('tomli')\nsetup(install_requires=R)",
+        "R = ['a']\ndel R[0]\nsetup(install_requires=R)",
+        "R = ['a']\n(R := ['b'])\nsetup(install_requires=R)",
+        "from build import parse_requirements\nsetup(install_requires=parse_requirements('requirements.txt'))",
+        "setup(install_requires=open('none.txt').read().split())",
+        "setup(install_requires=open('../requirements.txt').read().split())",
+        "setup(install_requires=['a'])\nsetup(install_requires=['b'])",
+        "if has_cuda():\n    setup(install_requires=['a'])",
+        "setup(install_requires=[os.environ['X']])",
+        "setup(install_requires=['a'",
+        "setup(install_requires='''a)",
+        "",
+    ] {
+        assert_eq!(requires(text), "?", "{text}");
+    }
+}
+
+#[test]
+fn extras_are_known_one_by_one() {
+    let text = "E = {'a': ['x'], 'b': ['y'] + more()}\nE['all'] = sum(E.values(), [])\nE['c'] = E['a'] + ['z']\nsetup(extras_require=E, python_requires='>=' + '3.8')";
+    let found = followed(text).unwrap();
+    let lines = |lines: &[&str]| Some(lines.iter().map(|line| (*line).to_owned()).collect());
+    assert_eq!(
+        found.extras,
+        Argument::Known(vec![
+            ("a".into(), lines(&["x"])),
+            ("b".into(), None),
+            ("all".into(), None),
+            ("c".into(), lines(&["x", "z"])),
+        ])
+    );
+    assert_eq!(found.python, Argument::Known(">=3.8".into()));
+}
+
+/// Whatever a stranger writes, neither memory nor time nor the stack is used up.
+#[test]
+fn nothing_grows_without_bounds() {
+    let doubled = |line: &str| {
+        format!(
+            "a = ['x' * 1, 'y']\nt = 'xxxxxxxx'\n{}setup(install_requires=a)",
+            line.repeat(64)
+        )
+    };
+    let mut texts = vec![
+        doubled("a = a + a\n"),
+        doubled("a += a\n"),
+        doubled("a.extend(a)\n"),
+        doubled("a = [*a, *a]\n"),
+        doubled("a = [a, a]\n"),
+        doubled("a = {'k': a, 'l': a}\n"),
+        doubled("t = t + t\n"),
+        doubled("t = f'{t}{t}'\n"),
+        doubled("t = t.replace('x', t)\n"),
+        doubled("t = t.join([t, t, t])\n"),
+        doubled("t = '{0}{0}'.format(t)\n"),
+        doubled("t = '%s%s' % (t, t)\n"),
+        doubled("a = [x for x in a for y in a]\n"),
+        doubled("a.append(a)\n"),
+        "def f(x):\n    return f(x) + f(x)\nsetup(install_requires=f(1))".to_owned(),
+        "def f(x):\n    for a in x:\n        f(x)\n    return x\nsetup(install_requires=f(['a', 'b', 'c']))".to_owned(),
+        "d = {}\nd['a'] = d\nd['b'] = [d]\nsetup(install_requires=d)".to_owned(),
+        "import re\nsetup(install_requires=re.findall('(a{1000}){1000}{1000}', 'a'))".to_owned(),
+    ];
+    for open in [
+        "(",
+        "[",
+        "{",
+        "f(",
+        "a[",
+        "not ",
+        "-",
+        "x if y else ",
+        "lambda: ",
+        "{1:",
+        "f'{",
+        "if x:\n ",
+    ] {
+        texts.push(format!("setup(install_requires={})", open.repeat(20_000)));
+        texts.push(open.repeat(20_000));
+    }
+    let mut blocks = String::new();
+    for level in 0..2000 {
+        let _ = writeln!(blocks, "{}if x:", " ".repeat(level.min(100)));
+    }
+    texts.push(blocks);
+    for sign in [
+        "+", ".a", "()", "[0]", " and a", " < a", ";", "\n", ",", " 'a'",
+    ] {
+        texts.push(format!("x = a{}", sign.repeat(60_000 / sign.len())));
+        texts.push(format!("x = a{}", format!("{sign}a").repeat(20_000)));
+    }
+    let many: String = (0..9_000).map(|n| format!("'p{n}',")).collect();
+    texts.push(format!(
+        "R = [{many}]\nB = [x for x in R if x in R]\nsetup(install_requires=B)"
+    ));
+    texts.push(format!(
+        "R = {{{}}}\nfor x in R:\n    y = R[x]\nsetup(install_requires=R)",
+        many.replace(',', ":1,")
+    ));
+    let begun = std::time::Instant::now();
+    for text in texts {
+        let started = std::time::Instant::now();
+        let found = followed(&text);
+        let most = found.map_or(0, |found| match found.requires {
+            Argument::Known(lines) => lines.iter().map(String::len).sum(),
+            _ => 0,
+        });
+        assert!(most <= 1 << 20, "{most} bytes");
+        let part: String = text.chars().take(60).collect();
+        assert!(
+            started.elapsed().as_secs() < 20,
+            "{part:?} took {:?}",
+            started.elapsed()
+        );
+    }
+    println!("{:?}", begun.elapsed());
+}
