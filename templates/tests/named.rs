@@ -331,6 +331,66 @@ fn a_project_that_names_no_package_hides_nothing_that_does() {
     }
 }
 
+#[test]
+fn files_that_git_lfs_has_not_fetched_are_named_once() {
+    const POINTER: &str = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12345\n";
+    const ATTRIBUTES: &str = "*.bin filter=lfs diff=lfs merge=lfs -text\n";
+    let found = |attributes: &str, files: &[(&str, &str)]| {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("requirements.txt"), "numpy\n").unwrap();
+        std::fs::write(folder.path().join(".gitattributes"), attributes).unwrap();
+        for (name, text) in files {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        std::os::unix::fs::symlink(".", folder.path().join("round")).unwrap();
+        let facts = detect(folder.path()).findings;
+        let mut facts = facts.into_iter().filter(|found| found.why.contains("LFS"));
+        let first = facts.next().map(|found| {
+            assert!(!found.used && found.next.unwrap().to_string().contains("git lfs pull"));
+            format!("{}: {}", found.file, found.why)
+        });
+        assert!(facts.next().is_none());
+        first.unwrap_or_default()
+    };
+    let one = found(ATTRIBUTES, &[("weights/a.bin", POINTER)]);
+    assert_eq!(
+        one,
+        "weights/a.bin: it is a pointer of git LFS, its content isn't fetched"
+    );
+    let two = found(
+        ATTRIBUTES,
+        &[("weights/b.bin", POINTER), ("a.bin", POINTER)],
+    );
+    assert!(
+        two.starts_with("a.bin: ") && two.ends_with(", and so are 1 more files"),
+        "{two}"
+    );
+    for (attributes, text) in [(ATTRIBUTES, "the file itself"), ("*.py text\n", POINTER)] {
+        assert_eq!(found(attributes, &[("a.bin", text)]), "");
+    }
+}
+
+#[test]
+fn scripts_that_pdm_runs_where_it_installs_are_named() {
+    let text = "[project]\nname = 'x'\nversion = '1'\ndependencies = ['six']\n[tool.pdm.scripts]\npost_install = 'fetch.sh'\ntest = 'pytest'\n";
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("pyproject.toml"), text).unwrap();
+    let context = ComposeContext {
+        project: Some(folder.path()),
+        ..ComposeContext::default()
+    };
+    let spec = "python.requirements = ['pyproject.toml']";
+    let done = compose(&toml::from_str(spec).unwrap(), &context).unwrap();
+    let said: Vec<String> = done.warnings.iter().map(|w| w.message.clone()).collect();
+    let said = said.join("\n");
+    assert!(
+        said.contains("pyproject.toml:6: post_install") && !said.contains("test"),
+        "{said}"
+    );
+}
+
 const MODULES: &str = "[submodule \"v\"]\n\tpath = deps/v\n\turl = https://h.example/x/v.git\n";
 
 #[test]

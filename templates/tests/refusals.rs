@@ -107,6 +107,14 @@ fn names_of_the_past_are_mapped_aloud() {
             "libjasper-dev",
             "today's Debian and Ubuntu have no libjasper-dev",
         ),
+        (
+            "libssl1.1",
+            "bookworm, which python:3.12-slim-bookworm stands on, has no libssl1.1; write libssl3, which it has",
+        ),
+        (
+            "python3.8-dev",
+            "has no python3.8-dev; leave it out, and set python = \"3.8\" under [image]",
+        ),
     ] {
         assert!(apt(package).contains(said), "{}", apt(package));
     }

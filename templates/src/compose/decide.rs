@@ -182,7 +182,7 @@ pub(super) fn decide(
         installer,
         additions,
         torch_backend,
-        apt: today(apt(spec, inputs), inputs, warnings),
+        apt: today(apt(spec, inputs), stand.image.as_str(), inputs, warnings),
         needed_by: stand.needed_by,
         env: accelerator_env(spec, accelerator),
         cuda: brought.or(stand.cuda),
@@ -498,35 +498,55 @@ fn environment(
     wanted.then_some(place)
 }
 
-/// Packages under the names that they have by now; what was renamed, and what is gone, is said.
+/// Packages under the names that they have on the base; what was renamed, and what is gone, is said.
 fn today(
     packages: BTreeSet<String>,
+    base: &str,
     inputs: &Inputs,
     warnings: &mut Vec<Warning>,
 ) -> BTreeSet<String> {
-    let asked = |package: &str| match inputs.apt_origins.get(package) {
-        Some(origin) => format!("{package} ({origin})"),
-        None => package.to_owned(),
-    };
+    use apt_names::Name;
     let mut names = BTreeSet::new();
     for package in packages {
-        if let Some(new) = apt_names::renamed(&package) {
-            warnings.push(Warning {
-                message: format!(
-                    "{} is called {new} by now, which is installed",
-                    asked(&package)
+        let asked = match inputs.apt_origins.get(&package) {
+            Some(origin) => format!("{package} ({origin})"),
+            None => package.clone(),
+        };
+        let (message, hint) = match apt_names::on(&package, base) {
+            Name::AsItIs => {
+                names.insert(package);
+                continue;
+            }
+            Name::Renamed(new) => {
+                names.insert(new.to_owned());
+                let message = format!("{asked} is called {new} by now, which is installed");
+                warnings.push(Warning {
+                    message,
+                    hint: Some(format!("write {new}")),
+                });
+                continue;
+            }
+            Name::Another { release, name } => (
+                format!("{release}, which {base} stands on, has no {asked}"),
+                format!(
+                    "write {name}, which it has, where that version will do, or build on an older base"
                 ),
-                hint: Some(format!("write {new}")),
-            });
-            names.insert(new.to_owned());
-            continue;
-        }
-        if apt_names::is_gone(&package) {
-            warnings.push(Warning {
-                message: format!("today's Debian and Ubuntu have no {}", asked(&package)),
-                hint: Some("leave it out, or build on an older base that has it".into()),
-            });
-        }
+            ),
+            Name::Python { version, release } => (
+                format!("{release}, which {base} stands on, has no {asked}"),
+                format!(
+                    "leave it out, and set python = \"{version}\" under [image]: that image has its headers, too"
+                ),
+            ),
+            Name::Gone => (
+                format!("today's Debian and Ubuntu have no {asked}"),
+                "leave it out, or build on an older base that has it".to_owned(),
+            ),
+        };
+        warnings.push(Warning {
+            message,
+            hint: Some(hint),
+        });
         names.insert(package);
     }
     names

@@ -35,6 +35,7 @@ static TABLE: LazyLock<Table> = LazyLock::new(|| {
 
 /// Adds what the packages that are asked for start or load to the distribution's packages.
 pub(super) fn add(inputs: &mut Inputs) {
+    of_commands(inputs);
     let Inputs {
         decided,
         apt,
@@ -51,6 +52,66 @@ pub(super) fn add(inputs: &mut Inputs) {
             }
         }
     }
+}
+
+/// Programs that commands of manifests start, and the packages that have them. Slim bases lack all of these.
+const STARTED: [(&str, &[&str]); 8] = [
+    ("curl", &["ca-certificates", "curl"]),
+    ("wget", &["ca-certificates", "wget"]),
+    ("git", &["ca-certificates", "git"]),
+    ("unzip", &["unzip"]),
+    ("make", &["make"]),
+    ("cmake", &["cmake"]),
+    ("gcc", &["build-essential"]),
+    ("g++", &["build-essential"]),
+];
+
+/// Adds what the commands of a manifest start, as the image of the tool that it is written for has it.
+fn of_commands(inputs: &mut Inputs) {
+    let Inputs {
+        run_origins,
+        apt,
+        apt_origins,
+        ..
+    } = inputs;
+    // What one of them installs by itself is there for those after it.
+    let own = |text: &str| text.contains("apt-get install") || text.contains("apt install");
+    let installed: String = run_origins
+        .iter()
+        .filter(|step| own(&step.text))
+        .map(|step| format!("{} ", step.text))
+        .collect();
+    let is_installed = |name: &str| installed.split_whitespace().any(|word| word == name);
+    for step in run_origins.iter() {
+        for (program, packages) in STARTED.iter().filter(|(name, _)| starts(&step.text, name)) {
+            for package in packages.iter().filter(|package| !is_installed(package)) {
+                if apt.insert((*package).to_owned()) {
+                    let why = format!("{} starts {program}", step.origin);
+                    apt_origins.entry((*package).to_owned()).or_insert(why);
+                }
+            }
+        }
+    }
+}
+
+/// Whether a command starts a program, itself or through pip's `git+`.
+fn starts(text: &str, program: &str) -> bool {
+    if program == "git" && text.contains("git+") && text.contains("pip") {
+        return true;
+    }
+    // Where a command may begin stands a word of its own.
+    let text = text.replace(['(', '`'], " ( ").replace([';', '\n'], " ; ");
+    let mut is_first = true;
+    text.split_whitespace().any(|word| {
+        let is_variable = |key: &str| key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        let is_prefix = ["sudo", "exec", "then", "do", "else", "if", "time", "!"].contains(&word)
+            || word
+                .split_once('=')
+                .is_some_and(|(key, _)| is_variable(key));
+        let begins = is_first;
+        is_first = is_first && is_prefix || ["&&", "||", "|", "&", "(", ";"].contains(&word);
+        begins && word == program
+    })
 }
 
 fn needs(wanted: &Wanted) -> impl Iterator<Item = &'static Needs> {
@@ -81,6 +142,7 @@ pub(super) fn is_before(versions: &VersionSpecifiers, release: &Version) -> bool
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::project::manifests::Asked;
 
     fn found(name: &str, versions: &str) -> Vec<String> {
         let mut inputs = Inputs {
@@ -116,6 +178,50 @@ mod tests {
             ("numpy", "", &[]),
         ] {
             assert_eq!(found(name, versions), apt, "{name}{versions}");
+        }
+    }
+
+    #[test]
+    fn commands_of_a_manifest_bring_what_they_start() {
+        for (commands, apt) in [
+            (&["curl -o /x https://h/x"][..], "ca-certificates curl"),
+            (&["mkdir /x && wget -q https://h/x"], "ca-certificates wget"),
+            (&["cd /x; git clone https://h/x.git"], "ca-certificates git"),
+            (&["pip install git+https://h/x.git"], "ca-certificates git"),
+            (&["X=$(curl https://h/x) true"], "ca-certificates curl"),
+            (
+                &["test \"$(curl -s https://h/x)\" || unzip x"],
+                "ca-certificates curl unzip",
+            ),
+            (&["sudo make && A=1 cmake ."], "cmake make"),
+            (
+                &[
+                    "apt-get update && apt-get install -y curl ca-certificates",
+                    "curl https://h",
+                ],
+                "",
+            ),
+            (
+                &["echo curl", "pip install wget gitpython", "python make.py"],
+                "",
+            ),
+            (&["python -m x --git git"], ""),
+        ] {
+            let mut inputs = Inputs::default();
+            for text in commands {
+                inputs.run_origins.push(Asked {
+                    text: (*text).to_owned(),
+                    origin: "cog.yaml:3".to_owned(),
+                });
+            }
+            add(&mut inputs);
+            let found: Vec<String> = inputs.apt.into_iter().collect();
+            assert_eq!(found.join(" "), apt, "{commands:?}");
+            let told = inputs
+                .apt_origins
+                .values()
+                .all(|why| why.starts_with("cog.yaml:3 starts"));
+            assert!(told, "{:?}", inputs.apt_origins);
         }
     }
 

@@ -6,6 +6,7 @@ use parse_dockerfile::{Command, Instruction, RunInstruction, Source};
 
 use super::OwnTemplate;
 use super::parse::{TemplateError, line_of, parse};
+use super::stages;
 
 /// One finding.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -34,12 +35,14 @@ pub fn lint_template(text: &str) -> Result<Vec<Finding>, TemplateError> {
         has_lists: false,
         with_lists: Vec::new(),
         stages: Vec::new(),
+        all_stages: stages::names(&parsed.instructions),
         template: &template,
     };
     for instruction in &parsed.instructions {
         linter.instruction(instruction);
     }
     linter.args(&template, &parsed.instructions);
+    linter.cycles(&parsed.instructions);
     linter.findings.sort_by_key(|finding| finding.line);
     Ok(linter.findings)
 }
@@ -55,6 +58,8 @@ struct Linter<'a> {
     with_lists: Vec<String>,
     /// Names of the stages so far, in lower case.
     stages: Vec<String>,
+    /// Names of all stages: files may be taken from one that is still to come.
+    all_stages: Vec<String>,
     template: &'a OwnTemplate,
 }
 
@@ -73,6 +78,28 @@ fn floats(image: &str) -> bool {
 const FLOATING: [&str; 13] = [
     "latest", "rolling", "nightly", "edge", "stable", "testing", "unstable", "sid", "main",
     "master", "mainline", "current", "lts",
+];
+
+/// Images that are named by a word alone, and that files are often taken from.
+const OFFICIAL: [&str; 18] = [
+    "alpine",
+    "amazonlinux",
+    "bash",
+    "busybox",
+    "caddy",
+    "composer",
+    "debian",
+    "docker",
+    "fedora",
+    "golang",
+    "nginx",
+    "node",
+    "postgres",
+    "python",
+    "redis",
+    "ruby",
+    "rust",
+    "ubuntu",
 ];
 
 /// Variables that images set themselves: a part of the image's name, and the variable.
@@ -129,17 +156,7 @@ impl Linter<'_> {
                 let image = value
                     .map(|value| value.value.to_string())
                     .unwrap_or_default();
-                let is_stage = self.stages.contains(&image.to_lowercase())
-                    || image.bytes().all(|b| b.is_ascii_digit());
-                // A plain word may be a context that the build is given.
-                if !is_stage && floats(&image) && image.contains(['/', ':']) {
-                    self.find(
-                        copy.copy.span.start,
-                        "floating-base",
-                        format!("{image} is another image every few weeks"),
-                        "name a version, or its digest",
-                    );
-                }
+                self.image_of_files(copy.copy.span.start, &image);
             }
             Instruction::Copy(copy) => {
                 let whole = |source: &Source| matches!(source, Source::Path(path) if path.value == "." || path.value == "./");
@@ -148,7 +165,12 @@ impl Linter<'_> {
                         .get_or_insert(line_of(self.text, copy.copy.span.start));
                 }
             }
-            Instruction::Run(run) => self.run(run),
+            Instruction::Run(run) => {
+                for image in stages::mounted(run) {
+                    self.image_of_files(run.run.span.start, &image);
+                }
+                self.run(run);
+            }
             Instruction::Env(env) => {
                 self.secret(env.env.span.start, &env.arguments.value);
             }
@@ -159,22 +181,69 @@ impl Linter<'_> {
         }
     }
 
-    /// A base that is one ARG with a default: the default.
+    /// An image that files are taken from, where it isn't a stage.
+    fn image_of_files(&mut self, offset: usize, image: &str) {
+        let is_number = image.bytes().all(|b| b.is_ascii_digit());
+        let is_stage = is_number || self.all_stages.contains(&image.to_lowercase());
+        // Another plain word may be a context that the build is given.
+        let is_image = image.contains(['/', ':']) || OFFICIAL.contains(&image);
+        if !is_stage && is_image && floats(image) {
+            self.find(
+                offset,
+                "floating-base",
+                format!("{image} is another image every few weeks"),
+                "name a version, or its digest",
+            );
+        }
+    }
+
+    /// Stages that wait for one another.
+    fn cycles(&mut self, instructions: &[Instruction]) {
+        if let Some((offset, name)) = stages::cycle(instructions) {
+            let message =
+                format!("the stage waits for {name}, which waits for it: no builder builds that");
+            self.find(
+                offset,
+                "stage-cycle",
+                message,
+                "move what both need into a stage of its own",
+            );
+        }
+    }
+
+    /// A base with the defaults of the ARGs before the first FROM filled in, as far as they have any.
     fn filled(&self, written: &str) -> String {
-        let name = written.strip_prefix('$').unwrap_or("");
-        let name = name
-            .strip_prefix('{')
-            .and_then(|n| n.strip_suffix('}'))
-            .unwrap_or(name);
-        let arg = self
-            .template
-            .args
-            .iter()
-            .find(|arg| !name.is_empty() && arg.name == name);
-        let default = arg.and_then(|arg| arg.default.clone());
-        default
-            .filter(|d| !d.contains('$'))
-            .unwrap_or_else(|| written.to_owned())
+        let default = |name: &str| {
+            let arg = self.template.args.iter().find(|arg| arg.name == name);
+            arg.and_then(|arg| arg.default.clone())
+        };
+        let mut text = String::new();
+        let mut rest = written;
+        while let Some((before, after)) = rest.split_once('$') {
+            text.push_str(before);
+            let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            let (name, other, after) = match after
+                .strip_prefix('{')
+                .and_then(|inner| inner.split_once('}'))
+            {
+                Some((inner, after)) => {
+                    let (name, other) = inner.split_once(":-").unwrap_or((inner, ""));
+                    (name, Some(other).filter(|other| !other.is_empty()), after)
+                }
+                None => {
+                    let end = after.find(|c| !is_word(c)).unwrap_or(after.len());
+                    (&after[..end], None, &after[end..])
+                }
+            };
+            let value = default(name).or(other.map(str::to_owned));
+            match value.filter(|value| !value.is_empty() && !value.contains('$')) {
+                Some(value) if name.chars().all(is_word) => text.push_str(&value),
+                // Whoever builds it gives the value.
+                _ => return written.to_owned(),
+            }
+            rest = after;
+        }
+        text + rest
     }
 
     fn secret(&mut self, offset: usize, assignment: &str) {
@@ -447,6 +516,103 @@ mod tests {
     fn usual_files_of_several_stages_raise_no_false_alarm() {
         let text = "ARG BASE=debian\nFROM a:1 AS build\nFROM build\nENV MAX_TOKENS=1 TOKENIZERS_PARALLELISM=false\nCOPY --from=build /x /x\nCOPY --from=0 /x /x\nCOPY --from=r.io/uv:latest /uv /uv\nFROM $BASE\n";
         assert_eq!(rules(text), [(7, "floating-base"), (8, "floating-base")]);
+    }
+
+    #[test]
+    fn images_that_move_are_found_wherever_files_come_from() {
+        const FLOATS: &str = "floating-base";
+        for (text, found) in [
+            (
+                "FROM a:1\nCOPY --from=busybox /bin/sh /sh\n",
+                &[(2, FLOATS)][..],
+            ),
+            (
+                "FROM a:1\nCOPY --from=ghcr.io/astral-sh/uv /uv /uv\n",
+                &[(2, FLOATS)],
+            ),
+            (
+                "FROM a:1\nCOPY --from=r.io/uv:latest /uv /uv\n",
+                &[(2, FLOATS)],
+            ),
+            (
+                "FROM a:1\nRUN --mount=from=r.io/uv:latest,source=/uv,target=/uv /uv\n",
+                &[(2, FLOATS)],
+            ),
+            (
+                "FROM a:1\nRUN --mount=type=bind,from=busybox,target=/b true\n",
+                &[(2, FLOATS)],
+            ),
+            ("ARG IMG=python:latest\nFROM ${IMG}\n", &[(2, FLOATS)]),
+            ("ARG TAG=latest\nFROM python:$TAG\n", &[(2, FLOATS)]),
+            ("ARG REG=r.io\nFROM ${REG}/python AS x\n", &[(2, FLOATS)]),
+            ("FROM ${IMG:-debian}\n", &[(1, FLOATS)]),
+            (
+                "ARG REG=r.io\nARG TAG=stable-slim\nFROM ${REG}/debian:${TAG}\n",
+                &[(3, FLOATS)],
+            ),
+            // Pinned, a stage, a context of the build, or a value that the builder is given.
+            ("FROM a:1\nCOPY --from=busybox:1.36 /bin/sh /sh\n", &[]),
+            ("FROM a:1\nCOPY --from=busybox@sha256:00 /bin/sh /sh\n", &[]),
+            (
+                "FROM a:1 AS Busybox\nFROM a:1\nCOPY --from=busybox /x /x\nRUN --mount=from=busybox,target=/b true\n",
+                &[],
+            ),
+            (
+                "FROM a:1\nCOPY --from=busybox /x /x\nFROM a:1 AS busybox\n",
+                &[],
+            ),
+            (
+                "FROM a:1\nFROM a:1\nCOPY --from=assets /x /x\nCOPY --from=0 /x /x\n",
+                &[],
+            ),
+            (
+                "FROM a:1\nRUN --mount=type=cache,target=/c --mount=type=secret,id=x true\n",
+                &[],
+            ),
+            ("ARG TAG\nFROM python:$TAG\n", &[]),
+            ("ARG V=3.12\nFROM python:${V}-slim\n", &[]),
+            ("ARG B\nFROM ${B}\n", &[]),
+            ("ARG BASE=a:1\nFROM ${BASE} AS x\nFROM x\n", &[]),
+        ] {
+            assert_eq!(rules(text), found, "{text}");
+        }
+    }
+
+    #[test]
+    fn stages_that_wait_for_one_another_are_found() {
+        const CYCLE: &str = "stage-cycle";
+        for (text, found) in [
+            (
+                "FROM a:1 AS x\nCOPY --from=y /f /f\nFROM a:1 AS y\nCOPY --from=x /f /f\n",
+                &[(2, CYCLE)][..],
+            ),
+            (
+                "FROM a:1 AS x\nCOPY --from=y /f /f\nFROM x AS y\n",
+                &[(2, CYCLE)],
+            ),
+            ("FROM a:1 AS x\nCOPY --from=x /f /f\n", &[(2, CYCLE)]),
+            (
+                "FROM a:1 AS x\nRUN --mount=from=y,target=/y true\nFROM x AS y\nFROM y\n",
+                &[(2, CYCLE)],
+            ),
+            (
+                "FROM a:1\nCOPY --from=1 /f /f\nFROM a:1\nCOPY --from=0 /f /f\n",
+                &[(2, CYCLE)],
+            ),
+            // One before the other, and images that stages are called after.
+            (
+                "FROM a:1 AS x\nFROM a:1 AS y\nCOPY --from=x /f /f\nFROM y\nCOPY --from=x /f /f\nCOPY --from=y /f /f\n",
+                &[],
+            ),
+            ("FROM a:1 AS x\nCOPY --from=y /f /f\nFROM a:1 AS y\n", &[]),
+            ("FROM python:3 AS python\nFROM python AS two\n", &[]),
+        ] {
+            assert_eq!(rules(text), found, "{text}");
+        }
+        let many: String = (0..20_000)
+            .map(|n| format!("FROM a:1 AS s{n}\nCOPY --from=s{} /f /f\n", n + 1))
+            .collect();
+        assert_eq!(rules(&many), []);
     }
 
     #[test]

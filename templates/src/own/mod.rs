@@ -7,6 +7,7 @@ mod copies;
 mod fill;
 mod lint;
 mod parse;
+mod stages;
 
 pub use copies::{FromContext, taken_from_context};
 pub use fill::Filled;

@@ -1032,6 +1032,14 @@ impl Look<'_> {
                 next,
             );
         }
+        if let Some((first, count)) = aside::of_lfs(self.folder) {
+            let others = match count {
+                1 => String::new(),
+                count => format!(", and so are {} more files", count - 1),
+            };
+            let why = format!("it is a pointer of git LFS, its content isn't fetched{others}");
+            self.unused(&first, &why, "fetch it: git lfs pull");
+        }
         self.below();
     }
 

@@ -3,6 +3,7 @@
 mod below;
 mod content;
 mod context;
+mod pointers;
 mod scripts;
 mod space;
 
@@ -11,6 +12,7 @@ use std::path::Path;
 
 pub(super) use below::{Below, further_below};
 pub(super) use content::of_an_environment;
+pub(super) use pointers::of_lfs;
 pub(super) use scripts::{calls_nvcc, notebooks, workflows};
 pub(super) use space::of_space;
 

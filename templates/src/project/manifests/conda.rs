@@ -53,20 +53,18 @@ pub(super) fn read(project: &Path, file: &str, choice: Choice) -> Result<Manifes
         return of_channels("conda = true".to_owned());
     }
     let mut reader = Reader::new(file, &text);
-    for dependency in dependencies {
-        if let Some(spec) = dependency.as_str() {
-            let origin = reader.origin(spec);
-            reader.package(spec, origin);
-        } else if let Some(lines) = dependency.get("pip").and_then(Value::as_array) {
-            lines
-                .iter()
-                .filter_map(Value::as_str)
-                .for_each(|line| reader.pip(line));
-        }
+    let specs = reader.dependencies(dependencies);
+    // What pip installs comes after it.
+    let by_pip = std::mem::take(&mut reader.manifest.requirements);
+    for spec in specs {
+        let origin = reader.origin(&spec);
+        reader.package(&spec, origin);
     }
+    reader.manifest.requirements.extend(by_pip);
     reader.build_of_torch();
     reader.channels(&document);
     reader.manifest.unused.extend(variables(file, &document));
+    reader.other_keys(&document);
     match refusal(&reader.refused) {
         Some(error) if choice.conda == Some(false) => Err(error),
         Some(_) => of_channels(nowhere_else(&reader.refused)),
@@ -115,16 +113,12 @@ fn from_channels(
         ..Conda::default()
     };
     let list = |key: &str| document.get(key).and_then(Value::as_array);
-    for dependency in list("dependencies").into_iter().flatten() {
-        if let Some(spec) = dependency.as_str() {
-            let origin = reader.origin(spec);
-            let text = spec.split(" #").next().unwrap_or(spec).trim().to_owned();
-            conda.specs.push(Asked { text, origin });
-        } else if let Some(lines) = dependency.get("pip").and_then(Value::as_array) {
-            let lines = lines.iter().filter_map(Value::as_str);
-            lines.for_each(|line| reader.pip(line));
-        }
+    for spec in reader.dependencies(list("dependencies").map_or(&[], Vec::as_slice)) {
+        let origin = reader.origin(&spec);
+        let text = spec.split(" #").next().unwrap_or(&spec).trim().to_owned();
+        conda.specs.push(Asked { text, origin });
     }
+    reader.other_keys(document);
     let mut manifest = reader.manifest;
     manifest.unused.extend(variables(file, document));
     let lock = channels::lock_beside(project, file, &["conda-lock.yml", "conda-lock.yaml"]);
@@ -185,6 +179,46 @@ pub(super) fn refusal(refused: &[(String, String)]) -> Option<ProjectError> {
     })
 }
 
+/// Keys of an environment that are read, or say nothing of an image.
+const KEYS: [&str; 7] = [
+    "name",
+    "channels",
+    "dependencies",
+    "variables",
+    "prefix",
+    "platforms",
+    "channel_priority",
+];
+
+/// Whether a line of YAML is this item of a list, in whatever quotes.
+fn is_item(line: &str, spec: &str) -> bool {
+    let item = line.trim_start().strip_prefix('-').map(str::trim_start);
+    item.is_some_and(|item| {
+        let item = item.trim_start_matches(['"', '\'']);
+        let after = item.strip_prefix(spec);
+        after.is_some_and(|after| after.is_empty() || after.starts_with([' ', '"', '\'', '\t']))
+    })
+}
+
+/// The selector in the comment of a line: `win` of `# [win]`.
+fn selector(line: &str) -> Option<&str> {
+    let (_, comment) = line.split_once('#')?;
+    let (inside, _) = comment.trim_start().strip_prefix('[')?.split_once(']')?;
+    Some(inside.trim())
+}
+
+/// Whether a selector holds on Linux; true where it isn't understood.
+fn is_for_linux(selector: &str) -> bool {
+    let one = |word: &str| match word.trim() {
+        "win" | "win32" | "win64" | "osx" | "osx-64" | "osx-arm64" | "arm64" | "not linux"
+        | "not unix" => false,
+        word => !word.is_empty(),
+    };
+    selector
+        .split(" or ")
+        .any(|part| part.split(" and ").all(one))
+}
+
 struct Reader<'a> {
     file: &'a str,
     text: &'a str,
@@ -219,6 +253,111 @@ impl Reader<'_> {
             why: why.to_owned(),
             next: next.into(),
         });
+    }
+
+    /// The packages of a list of dependencies. The lines of its pip section are taken in; what is for other
+    /// platforms, or isn't understood, is named.
+    fn dependencies(&mut self, list: &[Value]) -> Vec<String> {
+        let mut specs = Vec::new();
+        for dependency in list {
+            match dependency {
+                Value::String(spec) => {
+                    let line = self.text.lines().find(|line| is_item(line, spec));
+                    match line
+                        .and_then(selector)
+                        .filter(|selector| !is_for_linux(selector))
+                    {
+                        Some(selector) => {
+                            let why = format!("it is for other platforms ({selector})");
+                            let origin = self.origin(spec);
+                            self.other_platform(&origin, spec, why);
+                        }
+                        None => specs.push(spec.clone()),
+                    }
+                }
+                Value::Object(parts) => {
+                    for (key, value) in parts {
+                        self.part(key, value, &mut specs);
+                    }
+                }
+                other => {
+                    let origin = self.origin(&other.to_string());
+                    let next = "write NAME, NAME=1.2 or NAME>=1.2";
+                    self.unused(&origin, &other.to_string(), "it names no package", next);
+                }
+            }
+        }
+        specs
+    }
+
+    /// `pip: […]`, or `sel(linux): NAME` of micromamba.
+    fn part(&mut self, key: &str, value: &Value, specs: &mut Vec<String>) {
+        let condition = key
+            .strip_prefix("sel(")
+            .and_then(|rest| rest.strip_suffix(')'));
+        match (key, value, condition) {
+            ("pip", Value::Array(lines), _) => {
+                for line in lines {
+                    match line.as_str() {
+                        Some(line) => self.pip(line),
+                        None => self.not_understood("pip", line),
+                    }
+                }
+            }
+            (_, Value::String(spec), Some(condition)) if is_for_linux(condition) => {
+                specs.push(spec.clone());
+            }
+            (_, Value::String(spec), Some(condition)) => {
+                let why = format!("it is for other platforms ({condition})");
+                let origin = self.origin(spec);
+                self.other_platform(&origin, spec, why);
+            }
+            // `pip:` with nothing below it.
+            ("pip", Value::Null, _) => {}
+            _ => self.not_understood(key, value),
+        }
+    }
+
+    fn not_understood(&mut self, key: &str, value: &Value) {
+        let origin = self.origin(&format!("{key}:"));
+        let shown: String = value.to_string().chars().take(60).collect();
+        let next = "write packages as NAME=1.2, and what pip installs as a list under pip";
+        self.unused(
+            &origin,
+            &format!("{key}: {shown}"),
+            "no list of packages is written so",
+            next,
+        );
+    }
+
+    fn other_platform(&mut self, origin: &str, spec: &str, why: String) {
+        self.manifest.unused.push(Unused {
+            kind: UnusedKind::NotChosen,
+            what: format!("{origin}: {spec}"),
+            why,
+            next: "leave the selector out where Linux needs it, too".into(),
+        });
+    }
+
+    /// What stands beside the lists that conda knows: often a pip section that isn't indented.
+    fn other_keys(&mut self, document: &Value) {
+        let keys = document.as_object().into_iter().flatten();
+        for (key, value) in keys.filter(|(key, _)| !KEYS.contains(&key.as_str())) {
+            let origin = self.origin(&format!("{key}:"));
+            let next = match key.as_str() {
+                "pip" => "write it as an item of dependencies: `- pip:` and its lines below",
+                _ => "move the packages that it names under dependencies, or leave it out",
+            };
+            let is_said = !value.is_null();
+            if is_said {
+                self.unused(
+                    &origin,
+                    key,
+                    "conda reads no such key of an environment",
+                    next,
+                );
+            }
+        }
     }
 
     /// A line of the pip section.
@@ -438,6 +577,13 @@ pub(super) fn split(spec: &str) -> Option<(String, String, Option<String>)> {
     if name.is_empty() {
         return None;
     }
+    // `=>1.2` and `=<2` mean what they look like.
+    let turned = match rest.get(..2) {
+        Some("=>") => format!(">={}", rest[2..].trim_start_matches('=')),
+        Some("=<") => format!("<={}", rest[2..].trim_start_matches('=')),
+        _ => rest.to_owned(),
+    };
+    let rest = turned.as_str();
     let bracket = rest.strip_prefix('[').and_then(|r| r.strip_suffix(']'));
     if let Some(fields) = bracket {
         let (version, build) = (field(fields, "version"), field(fields, "build"));

@@ -17,12 +17,28 @@ pub(super) fn lock(around: &Around, manifest: &mut Manifest) -> Result<(), Proje
     Ok(())
 }
 
-/// `[[tool.pdm.source]]`, of which each may say which packages it serves, and overrides.
+/// Scripts that PDM runs by itself where it installs a project.
+const HOOKS: [&str; 2] = ["pre_install", "post_install"];
+
+/// Scripts around an installation, `[[tool.pdm.source]]`, of which each may say which packages it serves, and overrides.
 pub(super) fn sources(around: &Around, manifest: &mut Manifest) {
     let tool = around.table.get("tool").and_then(|tool| tool.get("pdm"));
     let Some(pdm) = tool else {
         return;
     };
+    let scripts = pdm.get("scripts").and_then(toml::Value::as_table);
+    for hook in scripts
+        .into_iter()
+        .flat_map(toml::Table::keys)
+        .filter(|name| HOOKS.contains(&name.as_str()))
+    {
+        manifest.unused.push(Unused {
+            kind: UnusedKind::default(),
+            what: format!("{}: {hook}", place(around.file, around.text, hook)),
+            why: "PDM runs it where it installs, and scripts of a project aren't run".into(),
+            next: "put what the image needs of it under run of [image]".into(),
+        });
+    }
     let sources = pdm.get("source");
     let mut indexes = Indexes::of(around.file, sources);
     for source in sources

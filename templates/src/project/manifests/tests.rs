@@ -749,6 +749,112 @@ fn what_a_setup_script_puts_together_has_the_place_that_it_comes_from() {
 }
 
 #[test]
+fn specifications_of_conda_in_every_spelling() {
+    for (spec, line) in [
+        ("numpy >=1.2,<2", "numpy>=1.2,<2"),
+        ("numpy>=1.2, <2", "numpy>=1.2,<2"),
+        ("numpy >= 1.2", "numpy>=1.2"),
+        ("numpy<=2", "numpy<=2"),
+        ("numpy <= 2", "numpy<=2"),
+        ("numpy=>1.2", "numpy>=1.2"),
+        ("numpy=>=1.2", "numpy>=1.2"),
+        ("numpy =< 2", "numpy<=2"),
+        ("numpy=1.2.*", "numpy==1.2.*"),
+        ("numpy 1.2.*", "numpy==1.2.*"),
+        ("numpy=1.2=*", "numpy==1.2"),
+        ("numpy[version='>=1']", "numpy>=1"),
+        ("numpy[version='>=1,<2', build=py*]", "numpy>=1,<2"),
+        ("conda-forge::numpy", "numpy"),
+        ("conda-forge::numpy >=1", "numpy>=1"),
+        ("conda-forge/linux-64::numpy=1.2", "numpy==1.2.*"),
+        ("numpy!=1.5", "numpy!=1.5"),
+    ] {
+        let text = format!("dependencies:\n  - {spec:?}\n");
+        let found = manifest(&[("environment.yml", &text)], Choice::default());
+        let asked: Vec<&str> = found.requirements.iter().map(|a| a.text.as_str()).collect();
+        assert_eq!(asked, [line], "{spec}: {found:?}");
+    }
+}
+
+#[test]
+fn nothing_of_an_environment_is_passed_over() {
+    for (text, asked, unused) in [
+        (
+            "dependencies:\n  - numpy\n  - pywin32  # [win]\n  - scipy  # [linux]\n",
+            "numpy scipy",
+            "environment.yml:3: pywin32",
+        ),
+        (
+            "dependencies:\n  - sel(linux): numpy\n  - sel(win): pywin32\n  - sel(unix): scipy\n",
+            "numpy scipy",
+            "environment.yml:3: pywin32",
+        ),
+        (
+            "dependencies: [numpy]\npip:\n  - six\n",
+            "numpy",
+            "environment.yml:2: pip",
+        ),
+        (
+            "dependencies:\n  - numpy\n  - pip: six\n",
+            "numpy",
+            "environment.yml:3: pip: \"six\"",
+        ),
+        (
+            "dependencies:\n  - numpy\n  - 3.8\n",
+            "numpy",
+            "environment.yml:3: 3.8",
+        ),
+        (
+            "dependencies:\n  - numpy\n  - extra: [six]\n",
+            "numpy",
+            "environment.yml:3: extra: [\"six\"]",
+        ),
+        (
+            "dependencies: [numpy]\nvariables: {A: b}\n",
+            "numpy",
+            "environment.yml: variables A",
+        ),
+        // What says nothing of an image.
+        (
+            "name: x\nprefix: /home/x\nplatforms: [linux-64]\ndependencies:\n  - numpy\n  - pip:\n",
+            "numpy",
+            "",
+        ),
+        (
+            "x: &a numpy\ndependencies: [*a]\n",
+            "numpy",
+            "environment.yml:1: x",
+        ),
+        (
+            "dependencies:\n  - numpy  # [not win]\n  - scipy # [x86_64] as is\n  - six # why\n",
+            "numpy scipy six",
+            "",
+        ),
+        (
+            "dependencies:\n  - pip:\n    - -e .\n    - six\n",
+            "-e . six",
+            "",
+        ),
+    ] {
+        let found = manifest(&[("environment.yml", text)], Choice::default());
+        let lines: Vec<&str> = found.requirements.iter().map(|a| a.text.as_str()).collect();
+        let named: Vec<&str> = found.unused.iter().map(|u| u.what.as_str()).collect();
+        assert_eq!(
+            (lines.join(" ").as_str(), named.join("; ").as_str()),
+            (asked, unused),
+            "{text}"
+        );
+        let choice = Choice {
+            conda: Some(true),
+            ..Choice::default()
+        };
+        let by_channels = manifest(&[("environment.yml", text)], choice);
+        let named: Vec<&str> = by_channels.unused.iter().map(|u| u.what.as_str()).collect();
+        assert_eq!(named.join("; "), unused, "conda = true: {text}");
+    }
+}
+
+#[test]
 fn extras_that_can_be_told_are_chosen_beside_others() {
     let script = "E = {'a': ['x'], 'b': more(), ':python_version<\"3\"': ['y'], 'gpu:platform_machine==\"x86_64\"': ['z']}\nE['all'] = E['a'] + ['v']\nsetup(install_requires=['six'], extras_require=E)\n";
     for (extra, asked) in [
