@@ -23,6 +23,7 @@ mod verbs;
 mod adopt;
 mod assemble;
 mod assemble_command;
+mod assemble_lazy;
 mod assemble_limits;
 mod assemble_platforms;
 mod base;

@@ -81,6 +81,7 @@ pub fn built(layers: &[(&str, Vec<u8>)], packing: Packing, settings: Value) -> M
             Packing::Plain => MediaType::ImageLayer,
             Packing::Gzip => MediaType::ImageLayerGzip,
             Packing::Zstd => MediaType::ImageLayerZstd,
+            Packing::Lazy(_) => panic!("no layer of a test is pulled lazily"),
         };
         let (bytes, layer) = packing.pack(tar.clone(), kind.clone());
         blobs.push(blob(folder.path(), kind.as_ref(), &bytes));

@@ -21,8 +21,9 @@ mod tree;
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
+use mlbuild_lazy::Format;
 use mlbuild_wheels::{Compression, Layer, LayerStore, Target};
-use oci_spec::image::{Descriptor, Digest};
+use oci_spec::image::Digest;
 use serde_json::{Map, Value, json};
 
 use crate::image::layer::{LayerEntry, Packing, write_tar};
@@ -182,6 +183,8 @@ pub fn files_layer(
     let packing = match compression {
         Compression::Zstd => Packing::Zstd,
         Compression::Gzip => Packing::Gzip,
+        Compression::Estargz => Packing::Lazy(Format::Estargz),
+        Compression::ZstdChunked => Packing::Lazy(Format::ZstdChunked),
     };
     let (bytes, layer) = packing.pack(write_tar(entries), compression.media_type());
     let path = into.blob(layer.blob.digest());
@@ -203,9 +206,8 @@ fn bring(blob: &Path, layer: &Layer, into: &PackedFolder) -> Result<(), Assemble
 }
 
 fn image_layer(layer: &Layer) -> ImageLayer {
-    let media_type = layer.compression.media_type();
     ImageLayer {
-        blob: Descriptor::new(media_type, layer.size, layer.digest.clone()),
+        blob: layer.descriptor(),
         diff_id: layer.diff_id.clone(),
     }
 }

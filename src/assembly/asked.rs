@@ -5,6 +5,7 @@ use mlbuild_templates::PackageRequest;
 use mlbuild_templates::compose::INPUTS_CONTEXT;
 use mlbuild_templates::dockerfile::Instruction;
 use mlbuild_templates::spec::PythonEnvironment;
+use mlbuild_wheels::Compression as LayerCompression;
 
 use crate::env_vars;
 use crate::plan::{BuildPlan, Compression, Context, NoCache, Output, RunOptions};
@@ -84,7 +85,7 @@ pub fn check(
         resolve::check_request(request)?;
     }
     if let Some(other) = settings.build.repack
-        && ![Compression::Zstd(3), Compression::Gzip(6)].contains(&other)
+        && pinned_layers(other).is_none()
     {
         return Err(only_packed_as(other));
     }
@@ -94,7 +95,21 @@ pub fn check(
 
 /// Why layers of wheels aren't written with a compression.
 pub(super) fn only_packed_as(other: Compression) -> String {
-    format!("its layers are to be packed with {other}, and those of wheels are zstd:3 or gzip:6")
+    format!(
+        "its layers are to be packed with {other}, and those of wheels are zstd:3, gzip:6, estargz or \
+         zstd:chunked"
+    )
+}
+
+/// How layers of wheels are packed with a compression: they have one form for each.
+pub(super) fn pinned_layers(asked: Compression) -> Option<LayerCompression> {
+    match asked {
+        Compression::Zstd(3) => Some(LayerCompression::Zstd),
+        Compression::Gzip(6) => Some(LayerCompression::Gzip),
+        Compression::Estargz => Some(LayerCompression::Estargz),
+        Compression::ZstdChunked => Some(LayerCompression::ZstdChunked),
+        Compression::Zstd(_) | Compression::Gzip(_) | Compression::None => None,
+    }
 }
 
 /// Steps of a composed image that are run.

@@ -17,7 +17,7 @@ use mlbuild_manifests::lock::{LockedBuild, Pins};
 use mlbuild_wheels::{Compression as LayerCompression, Tags, Target, WheelName};
 
 pub use self::asked::{Chosen, check, choose};
-use self::asked::{check_plan, check_settings, check_spec, only_packed_as};
+use self::asked::{check_plan, check_settings, check_spec, only_packed_as, pinned_layers};
 pub use self::changes::SettingsChanges;
 pub use self::note::{
     AssembledNote, BASE_DIGEST, BASE_NAME, NOTE, base_name, oldest_libc, takes_libc,
@@ -26,7 +26,7 @@ pub use self::recipe::{CopyStep, Recipe};
 use crate::assemble::{AssembleError, BaseFacts, FilesLayer, USER_LAYER};
 use crate::error::from_boxed;
 use crate::known_base::{self, Base, KnownBaseError};
-use crate::plan::{BuildPlan, Compression, Repack};
+use crate::plan::{BuildPlan, Repack};
 use crate::planning::locked::LockedPlan;
 use crate::registry::Registry;
 use crate::settings::ImageSettings;
@@ -211,9 +211,7 @@ fn or_unfit<T>(looked: Result<T, AssembleError>) -> Result<Result<T, String>, As
 /// How layers are written: wheels have one form for each compression.
 fn pinned_compression(plan: &BuildPlan) -> Result<(Repack, LayerCompression), String> {
     let repack = plan.repack.ok_or("mlbuild doesn't write its bytes")?;
-    match repack.compression {
-        Compression::Zstd(3) => Ok((repack, LayerCompression::Zstd)),
-        Compression::Gzip(6) => Ok((repack, LayerCompression::Gzip)),
-        other => Err(only_packed_as(other)),
-    }
+    let layers = pinned_layers(repack.compression);
+    let layers = layers.ok_or_else(|| only_packed_as(repack.compression))?;
+    Ok((repack, layers))
 }

@@ -215,7 +215,7 @@ pub struct BuildConfig {
     pub contexts: BTreeMap<String, String>,
     /// Pass the host's package-index settings, proxies and CA bundle to RUN steps (default: true).
     pub host_network_settings: Option<bool>,
-    /// Write the final bytes of images by mlbuild and not by the builder, as `--repack`: `zstd`, `gzip` or `none`.
+    /// Write the final bytes of images by mlbuild and not by the builder, as `--repack`: `zstd`, `gzip`, `none`, `estargz` or `zstd:chunked`.
     pub repack: Option<String>,
     /// An apt source list, one-line format, that RUN steps use instead of the base's own.
     pub apt_sources: Option<String>,

@@ -156,6 +156,8 @@ impl Locker<'_> {
         // Layers of wheels have one form for each compression.
         let (compression, level) = match self.settings.build.repack {
             Some(Compression::Gzip(_)) => ("gzip", 6),
+            Some(Compression::Estargz) => ("estargz", 6),
+            Some(Compression::ZstdChunked) => ("zstd:chunked", 3),
             _ => ("zstd", 3),
         };
         let now = Timestamp::now().as_second();

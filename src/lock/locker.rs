@@ -141,6 +141,8 @@ impl Locker<'_> {
             Some(Compression::Zstd(level)) => ("zstd", level),
             Some(Compression::Gzip(level)) => ("gzip", level.cast_signed()),
             Some(Compression::None) => return Err(LockingError::Uncompressed),
+            Some(Compression::Estargz) => ("estargz", 6),
+            Some(Compression::ZstdChunked) => ("zstd:chunked", 3),
         };
         name.clone_into(&mut build.compression);
         build.level = level;

@@ -5,6 +5,9 @@ use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
+/// Its name has the mark that levels have.
+const CHUNKED: &str = "zstd:chunked";
+
 /// What is written the same by everybody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Repack {
@@ -24,6 +27,10 @@ pub enum Compression {
     Gzip(u32),
     /// None.
     None,
+    /// gzip of level 6 with a table of contents, to be pulled file by file by containerd's stargz snapshotter.
+    Estargz,
+    /// zstd of level 3 with a table of contents, to be pulled file by file by Podman and CRI-O.
+    ZstdChunked,
 }
 
 impl Default for Compression {
@@ -53,10 +60,30 @@ impl Compression {
                 Ok(Compression::Gzip(level.unsigned_abs()))
             }
             ("none", None) => Ok(Compression::None),
-            ("none", Some(_)) => Err("none has no level".to_owned()),
+            ("estargz", None) => Ok(Compression::Estargz),
+            (CHUNKED, None) => Ok(Compression::ZstdChunked),
+            ("none" | "estargz" | CHUNKED, Some(_)) => Err(format!("{name} has no level")),
             _ => Err(format!(
-                "`{name}` is no compression; there are zstd, gzip and none"
+                "`{name}` is no compression; there are zstd, gzip, none, estargz and zstd:chunked"
             )),
+        }
+    }
+}
+
+impl Compression {
+    /// Whether layers can be pulled file by file.
+    pub fn is_lazy(self) -> bool {
+        matches!(self, Compression::Estargz | Compression::ZstdChunked)
+    }
+
+    /// As a lock has it: with a level in every case.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn of_lock(name: &str, level: i32) -> Result<Self, String> {
+        match (name, level) {
+            ("estargz", 6) | (CHUNKED, 3) => Self::new(name, None),
+            _ => Self::new(name, Some(level)),
         }
     }
 }
@@ -64,9 +91,12 @@ impl Compression {
 impl FromStr for Compression {
     type Err = String;
 
-    /// `zstd`, `zstd:19`, `gzip:9`, `none`.
+    /// `zstd`, `zstd:19`, `gzip:9`, `none`, `estargz`, `zstd:chunked`.
     fn from_str(text: &str) -> Result<Self, String> {
-        match text.split_once(':') {
+        if text == CHUNKED {
+            return Self::new(text, None);
+        }
+        match text.rsplit_once(':') {
             None => Self::new(text, None),
             Some((name, level)) => {
                 let level = level
@@ -84,6 +114,8 @@ impl fmt::Display for Compression {
             Compression::Zstd(level) => write!(f, "zstd:{level}"),
             Compression::Gzip(level) => write!(f, "gzip:{level}"),
             Compression::None => f.write_str("none"),
+            Compression::Estargz => f.write_str("estargz"),
+            Compression::ZstdChunked => f.write_str(CHUNKED),
         }
     }
 }
@@ -96,11 +128,11 @@ impl Serialize for Compression {
 
 #[cfg(test)]
 mod tests {
-    use super::Compression;
+    use super::{CHUNKED, Compression};
 
     #[test]
     fn it_is_written_as_it_is_read() {
-        for text in ["zstd:3", "zstd:19", "gzip:6", "none"] {
+        for text in ["zstd:3", "zstd:19", "gzip:6", "none", "estargz", CHUNKED] {
             assert_eq!(text.parse::<Compression>().unwrap().to_string(), text);
         }
         assert_eq!("zstd".parse(), Ok(Compression::default()));
@@ -111,11 +143,13 @@ mod tests {
         for (text, why) in [
             (
                 "brotli",
-                "`brotli` is no compression; there are zstd, gzip and none",
+                "`brotli` is no compression; there are zstd, gzip, none, estargz and zstd:chunked",
             ),
             ("zstd:23", "zstd has levels from 1 to 22, not 23"),
             ("gzip:0", "gzip has levels from 1 to 9, not 0"),
             ("none:1", "none has no level"),
+            ("estargz:9", "estargz has no level"),
+            ("zstd:chunked:9", "zstd:chunked has no level"),
             ("zstd:x", "`x` is no level"),
         ] {
             assert_eq!(text.parse::<Compression>().unwrap_err(), why);

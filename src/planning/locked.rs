@@ -115,7 +115,7 @@ fn plan(
     let mut plan = build_plan::plan(settings, &composed, &uses, bases)?;
     plan.same_bits = true;
     plan.source_date_epoch = Some(build.epoch);
-    let compression = Compression::new(&build.compression, Some(build.level));
+    let compression = Compression::of_lock(&build.compression, build.level);
     plan.repack = Some(Repack {
         epoch: build.epoch,
         compression: compression.map_err(|why| PlanningError::LockedCompression { why })?,

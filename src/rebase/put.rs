@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use mlbuild_manifests::lock::AptPackage;
 use mlbuild_wheels::{Compression, LayerStore, Target};
 use oci_spec::distribution::Reference;
-use oci_spec::image::{Digest, MediaType};
+use oci_spec::image::Digest;
 
 use super::RebasedPlatform;
 use super::source::OldImage;
@@ -81,10 +81,7 @@ impl OtherBase<'_> {
     ) -> Result<PackedImage, AssembleError> {
         let facts = self.facts;
         let venv = &old.own[0].layer.blob;
-        let compression = match venv.media_type() {
-            MediaType::ImageLayerGzip => Compression::Gzip,
-            _ => Compression::Zstd,
-        };
+        let compression = Compression::of(venv).unwrap_or(Compression::Zstd);
         let target = Target::new(facts.python, PREFIX).map_err(AssembleError::Unfit)?;
         facts.check_target(&target)?;
         let below = self.base.pack.image.layers.len();

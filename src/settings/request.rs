@@ -162,8 +162,8 @@ pub struct BuildRequest {
     pub load: bool,
     /// Other outputs, `type=oci,dest=image.tar`.
     pub outputs: Vec<String>,
-    /// Compression of an image whose final bytes mlbuild writes: `zstd`, `gzip` or `none`, each with
-    /// `:LEVEL`.
+    /// Compression of an image whose final bytes mlbuild writes: `zstd` or `gzip`, each with `:LEVEL`, `none`, or
+    /// for lazy pulls `estargz` or `zstd:chunked`.
     pub repack: Option<String>,
     /// Registry hosts that are reached by plain http.
     pub insecure_registries: Vec<String>,

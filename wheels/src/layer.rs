@@ -5,7 +5,7 @@ use std::io::Write;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use oci_spec::image::Digest;
+use oci_spec::image::{Descriptor, Digest};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -36,6 +36,23 @@ pub struct Layer {
     pub unpacked: u64,
     /// How it is packed.
     pub compression: Compression,
+    /// What a manifest says of it beside that, so that it can be pulled file by file.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+}
+
+impl Layer {
+    /// The blob, as a manifest names it.
+    pub fn descriptor(&self) -> Descriptor {
+        let media_type = self.compression.media_type();
+        let mut blob = Descriptor::new(media_type, self.size, self.digest.clone());
+        if !self.annotations.is_empty() {
+            let all = self.annotations.iter();
+            let all = all.map(|(name, value)| (name.clone(), value.clone()));
+            blob.set_annotations(Some(all.collect()));
+        }
+        blob
+    }
 }
 
 /// A file of the layer to be written.
@@ -175,6 +192,7 @@ fn layer(written: Written, compression: Compression) -> Layer {
         size: written.size,
         unpacked: written.unpacked,
         compression,
+        annotations: written.annotations,
     }
 }
 

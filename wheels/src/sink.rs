@@ -3,10 +3,12 @@
 //! One stream and one thread a layer: with zstd's own workers the bytes would be others. Several
 //! layers are written beside each other.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use libdeflater::{CompressionLvl, Compressor};
-use oci_spec::image::{Digest, MediaType};
+use mlbuild_lazy::{Format, LazyWriter};
+use oci_spec::image::{Descriptor, Digest, MediaType};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -25,14 +27,32 @@ pub enum Compression {
     Zstd,
     /// gzip by libdeflate, level 6.
     Gzip,
+    /// The same, to be pulled file by file.
+    Estargz,
+    /// zstd, to be pulled file by file.
+    #[serde(rename = "zstd:chunked")]
+    ZstdChunked,
 }
 
 impl Compression {
     /// What a manifest says of such a layer.
     pub fn media_type(self) -> MediaType {
         match self {
-            Compression::Zstd => MediaType::ImageLayerZstd,
-            Compression::Gzip => MediaType::ImageLayerGzip,
+            Compression::Zstd | Compression::ZstdChunked => MediaType::ImageLayerZstd,
+            Compression::Gzip | Compression::Estargz => MediaType::ImageLayerGzip,
+        }
+    }
+
+    /// How a layer is packed, by what a manifest says of it; none where it isn't.
+    pub fn of(blob: &Descriptor) -> Option<Self> {
+        let annotations = blob.annotations().iter().flatten();
+        let names = annotations.map(|(name, _)| name.as_str());
+        match (blob.media_type(), Format::of_annotations(names)) {
+            (_, Some(Format::Estargz)) => Some(Compression::Estargz),
+            (_, Some(Format::ZstdChunked)) => Some(Compression::ZstdChunked),
+            (MediaType::ImageLayerGzip, None) => Some(Compression::Gzip),
+            (MediaType::ImageLayerZstd, None) => Some(Compression::Zstd),
+            _ => None,
         }
     }
 
@@ -40,6 +60,8 @@ impl Compression {
         match self {
             Compression::Zstd => "zstd",
             Compression::Gzip => "gzip",
+            Compression::Estargz => "estargz",
+            Compression::ZstdChunked => "zstd:chunked",
         }
     }
 }
@@ -50,6 +72,7 @@ pub(crate) struct Written {
     pub(crate) digest: Digest,
     pub(crate) size: u64,
     pub(crate) unpacked: u64,
+    pub(crate) annotations: BTreeMap<String, String>,
 }
 
 pub(crate) struct Sink<W: Write> {
@@ -61,22 +84,28 @@ pub(crate) struct Sink<W: Write> {
 enum Packer<W: Write> {
     Zstd(zstd::stream::write::Encoder<'static, Hashed<W>>),
     Gzip(GzipMembers<W>),
+    /// Hashes for itself what goes in and what comes out.
+    Lazy(Box<LazyWriter<W>>),
 }
 
 impl<W: Write> Sink<W> {
     pub(crate) fn new(out: W, compression: Compression) -> io::Result<Self> {
-        let out = Hashed {
+        let hashed = |out| Hashed {
             out,
             hash: Sha256::new(),
             size: 0,
         };
+        let lazy =
+            |out, format| LazyWriter::new(out, format).map(|new| Packer::Lazy(Box::new(new)));
         let packer = match compression {
             Compression::Zstd => {
-                let mut encoder = zstd::stream::write::Encoder::new(out, ZSTD_LEVEL)?;
+                let mut encoder = zstd::stream::write::Encoder::new(hashed(out), ZSTD_LEVEL)?;
                 encoder.include_checksum(true)?;
                 Packer::Zstd(encoder)
             }
-            Compression::Gzip => Packer::Gzip(GzipMembers::new(out)),
+            Compression::Gzip => Packer::Gzip(GzipMembers::new(hashed(out))),
+            Compression::Estargz => lazy(out, Format::Estargz)?,
+            Compression::ZstdChunked => lazy(out, Format::ZstdChunked)?,
         };
         Ok(Self {
             diff_id: Sha256::new(),
@@ -89,6 +118,16 @@ impl<W: Write> Sink<W> {
         let mut out = match self.packer {
             Packer::Zstd(encoder) => encoder.finish()?,
             Packer::Gzip(members) => members.finish()?,
+            Packer::Lazy(lazy) => {
+                let (_, written) = lazy.finish()?;
+                return Ok(Written {
+                    diff_id: of_hex(&written.diff_id),
+                    digest: of_hex(&written.digest),
+                    size: written.size,
+                    unpacked: written.unpacked,
+                    annotations: written.annotations,
+                });
+            }
         };
         out.out.flush()?;
         Ok(Written {
@@ -96,6 +135,7 @@ impl<W: Write> Sink<W> {
             digest: digest(out.hash),
             size: out.size,
             unpacked: self.unpacked,
+            annotations: BTreeMap::new(),
         })
     }
 }
@@ -105,6 +145,10 @@ impl<W: Write> Write for Sink<W> {
         match &mut self.packer {
             Packer::Zstd(encoder) => encoder.write_all(bytes)?,
             Packer::Gzip(members) => members.write_all(bytes)?,
+            Packer::Lazy(lazy) => {
+                lazy.write_all(bytes)?;
+                return Ok(bytes.len());
+            }
         }
         self.diff_id.update(bytes);
         self.unpacked += bytes.len() as u64;
@@ -188,6 +232,10 @@ impl<W: Write> GzipMembers<W> {
 }
 
 fn digest(hash: Sha256) -> Digest {
-    let text = format!("sha256:{}", hex::encode(hash.finalize()));
+    of_hex(&hex::encode(hash.finalize()))
+}
+
+fn of_hex(digits: &str) -> Digest {
+    let text = format!("sha256:{digits}");
     text.parse().expect("64 hexadecimal digits")
 }

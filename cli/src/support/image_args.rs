@@ -365,7 +365,7 @@ pub struct OutputArgs {
     /// Other output, such as type=oci,dest=image.tar or a folder for the files (repeatable).
     #[arg(short, long = "output", value_name = "SPEC")]
     pub outputs: Vec<String>,
-    /// Write the image's final bytes here, so that its digest depends on what it holds and not on the builder: zstd (the default), gzip or none, each with :LEVEL.
+    /// Write the image's final bytes here, so that its digest depends on what it holds and not on the builder: zstd (the default) or gzip, each with :LEVEL, none, or for lazy pulls estargz or zstd:chunked.
     #[arg(long, value_name = "COMPRESSION", num_args = 0..=1, default_missing_value = "zstd", require_equals = true)]
     pub repack: Option<String>,
     /// Registry host that is reached by plain http (repeatable).

@@ -281,7 +281,7 @@ fn what_can_t_be_is_said_before_anything_is_built() {
     for (args, why) in [
         (
             &["--repack=brotli"][..],
-            "no compression; there are zstd, gzip and none",
+            "no compression; there are zstd, gzip, none, estargz and zstd:chunked",
         ),
         (&["--repack=zstd:40"], "levels from 1 to 22"),
         (

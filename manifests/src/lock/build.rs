@@ -22,7 +22,7 @@ pub struct LockedBuild {
     pub epoch: i64,
     /// Media types of manifest and layers: `oci`.
     pub media_types: String,
-    /// What compresses the layers: `zstd` or `gzip`.
+    /// What compresses the layers: `zstd` or `gzip`, or for lazy pulls `estargz` or `zstd:chunked`.
     pub compression: String,
     /// Its level.
     pub level: i32,
@@ -181,7 +181,10 @@ impl LockedBuild {
         }
         for (name, allowed) in [
             ("media_types", &["oci"][..]),
-            ("compression", &["zstd", "gzip"][..]),
+            (
+                "compression",
+                &["zstd", "gzip", "estargz", "zstd:chunked"][..],
+            ),
         ] {
             let value = match name {
                 "media_types" => &self.media_types,

@@ -265,9 +265,5 @@ fn is_near(image: &Reference, tag: &Reference) -> bool {
 }
 
 fn blob(layer: &Layer) -> Descriptor {
-    Descriptor::new(
-        layer.compression.media_type(),
-        layer.size,
-        layer.digest.clone(),
-    )
+    layer.descriptor()
 }

@@ -101,7 +101,7 @@ pub(in crate::build) async fn check(
         Err(_) => return Err("no Docker is here to take it".to_owned()),
     };
     let asked = plan.repack.map(|repack| repack.compression);
-    if matches!(asked, Some(Compression::Gzip(_))) {
+    if matches!(asked, Some(Compression::Gzip(_) | Compression::Estargz)) {
         return Ok(());
     }
     let found = match found {

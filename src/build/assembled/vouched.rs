@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use mlbuild_manifests::lock::{Inputs, LockedImage};
-use mlbuild_wheels::Layer;
+use mlbuild_wheels::{Compression, Layer};
 use oci_spec::distribution::Reference;
 use serde_json::Value;
 
@@ -89,19 +89,22 @@ fn layers(image: &PlatformImage, config: &Value, assembly: &Assembly) -> BTreeMa
     for line in &lines {
         *times.entry(line).or_default() += 1;
     }
-    let media_type = assembly.compression.media_type();
     let own = image.layers.iter().zip(&lines).skip(base.len());
-    let own = own.filter(|(layer, _)| *layer.blob.media_type() == media_type);
+    let compression = assembly.compression;
+    let own = own.filter(|(layer, _)| Compression::of(&layer.blob) == Some(compression));
     let known = own
         .filter(|(_, line)| times[**line] == 1)
         .map(|(layer, line)| {
-            let compression = assembly.compression;
+            let said = layer.blob.annotations().iter().flatten();
             let layer = Layer {
                 digest: layer.blob.digest().clone(),
                 diff_id: layer.diff_id.clone(),
                 size: layer.blob.size(),
                 unpacked: 0,
                 compression,
+                annotations: said
+                    .map(|(name, value)| (name.clone(), value.clone()))
+                    .collect(),
             };
             ((*line).to_owned(), layer)
         });

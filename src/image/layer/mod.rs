@@ -20,4 +20,4 @@ pub use entry::{EntryKind, EntryPath, LayerEntry, Mtime};
 pub use error::{LayerError, LayerProblem};
 pub use limits::LayerLimits;
 pub use read::{LayerTotals, Visit, descriptor, read_layer};
-pub use write::{Packing, TarWriter, write_tar};
+pub use write::{Packing, TarWriter, annotated, of_hex, write_tar};

@@ -3,10 +3,12 @@
 //! Headers are those of POSIX (ustar), with PAX records where a value doesn't fit, as
 //! containerd and Docker write them.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 
 use flate2::{Compression, GzBuilder};
-use oci_spec::image::MediaType;
+use mlbuild_lazy::{Format, LazyWriter};
+use oci_spec::image::{Descriptor, Digest, MediaType};
 
 use super::entry::{EntryKind, LayerEntry};
 use super::headers::{BLOCK, sum};
@@ -34,6 +36,8 @@ pub enum Packing {
     Gzip,
     /// zstd.
     Zstd,
+    /// So that it can be pulled file by file.
+    Lazy(Format),
 }
 
 impl Packing {
@@ -44,6 +48,16 @@ impl Packing {
             _ if name.ends_with("gzip") => Packing::Gzip,
             _ if name.ends_with("zstd") => Packing::Zstd,
             _ => Packing::Plain,
+        }
+    }
+
+    /// What a manifest says of a layer.
+    pub fn of_blob(blob: &Descriptor) -> Self {
+        let annotations = blob.annotations().iter().flatten();
+        let names = annotations.map(|(name, _)| name.as_str());
+        match Format::of_annotations(names) {
+            Some(format) => Packing::Lazy(format),
+            None => Self::of(blob.media_type()),
         }
     }
 
@@ -59,10 +73,42 @@ impl Packing {
                 packed.expect("memory can be written")
             }
             Packing::Zstd => zstd::bulk::compress(&tar, ZSTD_LEVEL).expect("memory can be written"),
+            Packing::Lazy(format) => return pack_lazily(&tar, format, media_type),
         };
         let blob = descriptor(&bytes, media_type);
         (bytes, ImageLayer { blob, diff_id })
     }
+}
+
+/// A tar whose names aren't UTF-8 is packed as others are: nobody could say which files are in it.
+fn pack_lazily(tar: &[u8], format: Format, media_type: MediaType) -> (Vec<u8>, ImageLayer) {
+    let pack = || {
+        let mut writer = LazyWriter::new(Vec::new(), format)?;
+        writer.write_all(tar)?;
+        writer.finish()
+    };
+    let Ok((bytes, written)): io::Result<_> = pack() else {
+        return Packing::of(&media_type).pack(tar.to_vec(), media_type);
+    };
+    let layer = ImageLayer {
+        blob: annotated(descriptor(&bytes, media_type), written.annotations),
+        diff_id: of_hex(&written.diff_id),
+    };
+    (bytes, layer)
+}
+
+/// A blob with what a manifest says of it.
+pub fn annotated(mut blob: Descriptor, annotations: BTreeMap<String, String>) -> Descriptor {
+    if !annotations.is_empty() {
+        blob.set_annotations(Some(annotations.into_iter().collect()));
+    }
+    blob
+}
+
+/// The digest of a hash's hexadecimal digits.
+pub fn of_hex(digits: &str) -> Digest {
+    let text = format!("sha256:{digits}");
+    text.parse().expect("64 hexadecimal digits")
 }
 
 /// The tar of these entries, in this order. Content is taken for files only.

@@ -34,7 +34,9 @@ pub fn compose(
     epoch: i64,
     into: &PackedFolder,
 ) -> Result<PlatformImage, PackError> {
-    let mut layers: Vec<ImageLayer> = base.image.layers.iter().map(in_oci_terms).collect();
+    let is_lazy = own.iter().any(|own| own.layer.blob.annotations().is_some());
+    let of_base = base.image.layers.iter();
+    let mut layers: Vec<ImageLayer> = of_base.map(|layer| in_oci_terms(layer, is_lazy)).collect();
     layers.extend(own.iter().map(|own| own.layer.clone()));
     let config = configuration(base, own, &layers, settings, epoch);
     let config = into.document(&canonical(&config), MediaType::ImageConfig)?;

@@ -1,10 +1,12 @@
 //! One layer: read, checked and written again.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use mlbuild_lazy::{Format, LazyWriter};
 use mlbuild_manifests::digest::of_hash;
 use oci_spec::image::{Descriptor, Digest, MediaType};
 use sha2::{Digest as _, Sha256};
@@ -18,7 +20,9 @@ use super::unchanged::Entries;
 use super::{PackError, PackOptions, PackedLayer};
 use crate::image::ImageLayer;
 use crate::image::compare::Side;
-use crate::image::layer::{EntryKind, LayerEntry, LayerLimits, Mtime, TarWriter, read_layer};
+use crate::image::layer::{
+    EntryKind, LayerEntry, LayerLimits, Mtime, TarWriter, annotated, of_hex, read_layer,
+};
 use crate::plan::Compression;
 
 /// Threads that compress one layer.
@@ -43,7 +47,7 @@ pub fn write_layer<E: From<PackError>>(
     let mut tar = TarWriter::new(sink);
     fill(&mut |entry, content| tar.append(entry, entry.size, content))?;
     let written = tar.finish().and_then(Sink::finish).map_err(failed)?;
-    let blob = Descriptor::new(media_type(compression), written.size, written.digest);
+    let blob = written.blob(compression);
     keep(file, &into.blob(blob.digest()))?;
     Ok(ImageLayer {
         blob,
@@ -53,8 +57,8 @@ pub fn write_layer<E: From<PackError>>(
 
 fn media_type(compression: Compression) -> MediaType {
     match compression {
-        Compression::Zstd(_) => MediaType::ImageLayerZstd,
-        Compression::Gzip(_) => MediaType::ImageLayerGzip,
+        Compression::Zstd(_) | Compression::ZstdChunked => MediaType::ImageLayerZstd,
+        Compression::Gzip(_) | Compression::Estargz => MediaType::ImageLayerGzip,
         Compression::None => MediaType::ImageLayer,
     }
 }
@@ -104,8 +108,7 @@ pub(super) fn pack(
         return Err(at(&blobs)(error));
     }
     let written = tar.finish().and_then(Sink::finish).map_err(at(&blobs))?;
-    let media_type = media_type(options.repack.compression);
-    let blob = Descriptor::new(media_type, written.size, written.digest);
+    let blob = written.blob(options.repack.compression);
     keep(file, &into.blob(blob.digest()))?;
     Ok(PackedLayer {
         layer: ImageLayer {
@@ -170,6 +173,7 @@ enum Packer<W: Write> {
     Zstd(zstd::stream::write::Encoder<'static, W>),
     Gzip(GzipMembers<W>),
     None(W),
+    Lazy(Box<LazyWriter<W>>),
 }
 
 /// What a sink came to.
@@ -177,6 +181,14 @@ struct Written {
     diff_id: Digest,
     digest: Digest,
     size: u64,
+    annotations: BTreeMap<String, String>,
+}
+
+impl Written {
+    fn blob(&self, compression: Compression) -> Descriptor {
+        let blob = Descriptor::new(media_type(compression), self.size, self.digest.clone());
+        annotated(blob, self.annotations.clone())
+    }
 }
 
 impl<'a> Sink<'a> {
@@ -196,6 +208,10 @@ impl<'a> Sink<'a> {
             }
             Compression::Gzip(level) => Packer::Gzip(GzipMembers::new(out, level, WORKERS.into())?),
             Compression::None => Packer::None(out),
+            Compression::Estargz => Packer::Lazy(Box::new(LazyWriter::new(out, Format::Estargz)?)),
+            Compression::ZstdChunked => {
+                Packer::Lazy(Box::new(LazyWriter::new(out, Format::ZstdChunked)?))
+            }
         };
         Ok(Self {
             diff_id: Sha256::new(),
@@ -204,14 +220,23 @@ impl<'a> Sink<'a> {
     }
 
     fn finish(self) -> io::Result<Written> {
+        let mut annotations = BTreeMap::new();
+        let mut diff_id = None;
         let mut out = match self.packer {
             Packer::Zstd(encoder) => encoder.finish()?,
             Packer::Gzip(encoder) => encoder.finish()?,
             Packer::None(out) => out,
+            Packer::Lazy(writer) => {
+                let (out, written) = writer.finish()?;
+                annotations = written.annotations;
+                diff_id = Some(of_hex(&written.diff_id));
+                out
+            }
         };
         out.file.flush()?;
         Ok(Written {
-            diff_id: of_hash(self.diff_id),
+            diff_id: diff_id.unwrap_or_else(|| of_hash(self.diff_id)),
+            annotations,
             digest: of_hash(out.hash),
             size: out.size,
         })
@@ -224,6 +249,11 @@ impl Write for Sink<'_> {
             Packer::Zstd(encoder) => encoder.write(bytes),
             Packer::Gzip(encoder) => encoder.write(bytes),
             Packer::None(out) => out.write(bytes),
+            // It hashes the tar for itself.
+            Packer::Lazy(writer) => {
+                let written = writer.write(bytes);
+                return written.map_err(|error| io::Error::other(SinkError(error)));
+            }
         };
         let written = written.map_err(|error| io::Error::other(SinkError(error)))?;
         self.diff_id.update(&bytes[..written]);

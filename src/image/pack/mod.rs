@@ -131,8 +131,9 @@ pub fn pack(
     let base_layers = base.map_or(0, |base| base.image.layers.len());
     let own = pack_layers(side, base_layers, base, options, into)?;
     let mut layers: Vec<ImageLayer> = Vec::new();
+    let is_lazy = options.repack.compression.is_lazy();
     for layer in base.iter().flat_map(|base| &base.image.layers) {
-        layers.push(in_oci_terms(layer));
+        layers.push(in_oci_terms(layer, is_lazy));
     }
     layers.extend(own.iter().map(|packed| packed.layer.clone()));
     let config = config::write(
@@ -236,15 +237,19 @@ fn pack_layers(
     Ok(packed)
 }
 
-/// The same layer under its name in OCI manifests, which is what it is put into.
-fn in_oci_terms(layer: &ImageLayer) -> ImageLayer {
+/// The same layer under its name in OCI manifests, which is what it is put into. In an image that is to be pulled
+/// lazily, what is said of it stays: it may be pulled so, too.
+fn in_oci_terms(layer: &ImageLayer, is_lazy: bool) -> ImageLayer {
     let kind = match layer.blob.media_type().as_ref() {
         "application/vnd.docker.image.rootfs.diff.tar.gzip" => MediaType::ImageLayerGzip,
         "application/vnd.docker.image.rootfs.diff.tar.zstd" => MediaType::ImageLayerZstd,
         "application/vnd.docker.image.rootfs.diff.tar" => MediaType::ImageLayer,
         other => MediaType::from(other),
     };
-    let blob = Descriptor::new(kind, layer.blob.size(), layer.blob.digest().clone());
+    let mut blob = Descriptor::new(kind, layer.blob.size(), layer.blob.digest().clone());
+    if is_lazy {
+        blob.set_annotations(layer.blob.annotations().clone());
+    }
     ImageLayer {
         blob,
         diff_id: layer.diff_id.clone(),
@@ -258,11 +263,15 @@ fn manifest(
     annotations: &BTreeMap<String, String>,
 ) -> Vec<u8> {
     let named = |blob: &Descriptor| {
-        json!({
+        let mut named = json!({
             "mediaType": blob.media_type().to_string(),
             "digest": blob.digest().to_string(),
             "size": blob.size(),
-        })
+        });
+        if let Some(annotations) = blob.annotations() {
+            named["annotations"] = json!(annotations);
+        }
+        named
     };
     let mut manifest = json!({
         "schemaVersion": 2,

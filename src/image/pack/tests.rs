@@ -227,6 +227,8 @@ fn two_builders_give_one_digest() {
         Compression::Zstd(3),
         Compression::Gzip(6),
         Compression::None,
+        Compression::Estargz,
+        Compression::ZstdChunked,
     ] {
         let mut options = options();
         options.repack.compression = compression;
@@ -250,7 +252,15 @@ fn the_bytes_are_those_of_earlier_versions() {
     let text = (0..500_000u32).flat_map(|n| format!("{}\n", n % 7919).into_bytes());
     entries.push(file("app/zzz.csv", EPOCH, text.collect()));
     let made = built(&ONE, entries);
-    let digests = ["zstd:3", "zstd:19", "gzip:6", "none"].map(|text| {
+    let digests = [
+        "zstd:3",
+        "zstd:19",
+        "gzip:6",
+        "none",
+        "estargz",
+        "zstd:chunked",
+    ]
+    .map(|text| {
         let mut options = options();
         options.repack.compression = text.parse().unwrap();
         let (_folder, packed) = packed(&made, &options);
@@ -261,6 +271,8 @@ fn the_bytes_are_those_of_earlier_versions() {
     zstd:19 sha256:9e1b98aac8174f1d871f128be3fb52e35ddeb4a0f54829875ab565d4ea010678
     gzip:6 sha256:059a1a0cd917eba2c64e8651886cb5f408ddd965e71ee754b9da91ee6558a85e
     none sha256:030ddaa676dfbf9966ea518f733d2bd47b0584593f075b96153bfd1d770f5216
+    estargz sha256:d4b0aa5bdd8e549518dc6226762c51495eff80808d6ba5017dfe1061928367f1
+    zstd:chunked sha256:f7ab4d57fdf7667bd807e0bc399caaedacd3fd8f576bd39b298039d21b835ef4
     ");
 }
 

@@ -137,7 +137,7 @@ pub fn reown(
     let mentions = tree::mentions(&entries, &change);
 
     let media_type = layer.blob.media_type().clone();
-    let (bytes, packed) = Packing::of(&media_type).pack(tree::tar(entries), media_type);
+    let (bytes, packed) = Packing::of_blob(&layer.blob).pack(tree::tar(entries), media_type);
     let layer = Written {
         descriptor: packed.blob.clone(),
         bytes,
@@ -192,5 +192,8 @@ fn relabel(manifest: &mut Value, config: &Descriptor, layer: &Descriptor) {
     // Annotations may tell of the old bytes; this one tells of the times, which are kept.
     if let Some(annotations) = last["annotations"].as_object_mut() {
         annotations.retain(|key, _| key == "buildkit/rewritten-timestamp");
+    }
+    for (key, value) in layer.annotations().iter().flatten() {
+        last["annotations"][key] = value.as_str().into();
     }
 }

@@ -29,20 +29,31 @@ fn layer(wheels: &[Wheel], compression: Compression) -> Layer {
 #[test]
 fn the_bytes_of_a_layer_are_pinned() {
     let wheels = [wheel().open().unwrap()];
-    let (zstd, gzip) = (
-        layer(&wheels, Compression::Zstd),
-        layer(&wheels, Compression::Gzip),
-    );
+    let [zstd, gzip, chunked, estargz] = [
+        Compression::Zstd,
+        Compression::Gzip,
+        Compression::ZstdChunked,
+        Compression::Estargz,
+    ]
+    .map(|compression| layer(&wheels, compression));
     assert_eq!(zstd.diff_id, gzip.diff_id);
+    assert_eq!(zstd.diff_id, chunked.diff_id);
+    // It has two more files in its tar.
+    assert_ne!(zstd.diff_id, estargz.diff_id);
+    for lazy in [&chunked, &estargz] {
+        assert_eq!(Compression::of(&lazy.descriptor()), Some(lazy.compression));
+    }
     let all = format!(
-        "{LAYER_FORMAT}\n{}\n{}\n{}",
-        zstd.diff_id, zstd.digest, gzip.digest
+        "{LAYER_FORMAT}\n{}\n{}\n{}\n{}\n{}",
+        zstd.diff_id, zstd.digest, gzip.digest, chunked.digest, estargz.digest
     );
     insta::assert_snapshot!(all, @r#"
     1
     sha256:b327765e7fa162328d43977cf551513757d62409ebff71c6a10a5b8ae74b3042
     sha256:f114391ac3c74f8cd3fdccab74fa41a5ae7d9ea0e7a54985c8843047bac8b921
     sha256:551d682e649dea4c098ee30d3c615af432951d23ca97a394999e1691c2316da2
+    sha256:918b83d6b6fe9e06370108c2f1ef21a6239519864e228331e5597228065f96c3
+    sha256:c3e52bc15b021de9e20c09f71a3d19af22b880c09a11071f0f2d605025110c66
     "#);
 }
 
