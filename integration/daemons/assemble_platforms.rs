@@ -413,3 +413,63 @@ fn what_is_wrong_names_the_platform() {
         }
     }
 }
+
+#[test]
+fn an_image_for_one_platform_is_held_and_proved_by_a_lock_for_two() {
+    let setting = Setting::new("click==8.1.7\n");
+    let (project, engines) = (&setting.project, &setting.engines);
+    let tag = unique(&engines.registry, "one-of-two");
+    setting
+        .run("lock", &tag, &[&BOTH[..], &NOWHERE].concat())
+        .answer();
+    let lock = project.read("mlbuild.lock");
+    let one = ["--platform", "linux/amd64", "--push", "--locked"];
+    let flags = |run: &dyn Fn(&[&str]) -> Ran, more: &[&str]| run(&[&one[..], more].concat());
+    let here = |words: &[&str]| setting.with_builder("image", &tag, words);
+    let nowhere = |words: &[&str]| setting.run("image", &tag, &[words, &NOWHERE].concat());
+    let made = flags(&here, &[]).answer().to_owned();
+
+    // The lock names no image, and may not: what was made with it is remembered.
+    let again = flags(&nowhere, &[]);
+    assert!(again.stderr.contains("nothing changed"), "{}", again.stderr);
+    assert_eq!(again.answer(), made);
+    let anyway = flags(&nowhere, &["--no-skip"]);
+    assert!(!anyway.stderr.contains("nothing changed"), "{anyway:?}");
+    assert_eq!(anyway.answer(), made);
+
+    // An edit makes another image once.
+    project.write("train.py", "print('edited')\n");
+    let edited = flags(&nowhere, &[]);
+    assert!(!edited.stderr.contains("nothing changed"), "{edited:?}");
+    let edited = edited.answer().to_owned();
+    assert_ne!(edited, made);
+    let again = flags(&nowhere, &[]);
+    assert!(again.stderr.contains("nothing changed"), "{}", again.stderr);
+    assert_eq!(again.answer(), edited);
+
+    // Other pins are another image, whatever is remembered: those that a build writes are with bytecode.
+    let free = ["--platform", "linux/amd64", "--push"];
+    setting.with_builder("image", &tag, &free).answer();
+    let compiled = project.read("mlbuild.lock");
+    assert!(compiled.contains("bytecode = true"), "{compiled}");
+    let with_bytecode = flags(&nowhere, &[]).answer().to_owned();
+    assert_ne!(with_bytecode, edited);
+    project.write("mlbuild.lock", &lock);
+    let other = flags(&nowhere, &[]);
+    assert!(!other.stderr.contains("nothing changed"), "{other:?}");
+    assert_eq!(other.answer(), edited);
+
+    project.write("train.py", "import yaml\nprint(yaml.__version__)\n");
+    assert_eq!(flags(&nowhere, &[]).answer(), made);
+    assert_eq!(project.read("mlbuild.lock"), lock);
+    for more in [&[][..], &["--platform", "linux/amd64"]] {
+        let proved = setting.run("verify", &tag, &[more, &NOWHERE].concat());
+        let proved = proved.answer();
+        assert!(proved.starts_with("identical: linux/amd64 "), "{proved}");
+    }
+    // A project that isn't the lock's is still told.
+    project.write("train.py", "print('other')\n");
+    let refused = setting.run("verify", &tag, &NOWHERE);
+    let refused = refused.refusal(4);
+    assert!(refused.contains("the files of the context"), "{refused}");
+}

@@ -2,7 +2,9 @@
 //!
 //! A build is left out only if every input is what the lock says, every secret
 //! is what it was on this machine, and the registry (or Docker) still has the
-//! very digest under every tag. In doubt, it builds.
+//! very digest under every tag. A lock that may not change says nothing of
+//! what was made with it: there it is enough that this machine remembers the
+//! image, and that the pins are the same. In doubt, it builds.
 
 use std::path::PathBuf;
 
@@ -31,6 +33,8 @@ pub struct Skip<'a> {
     /// What this machine remembers of the image; `None` where it can't remember.
     memory_file: Option<PathBuf>,
     secrets: Option<String>,
+    /// What else makes the image where the lock may not change: its pins and the bases.
+    pins: Option<String>,
 }
 
 /// What this machine remembers of an image: nothing that others need.
@@ -45,6 +49,9 @@ struct Memory {
     /// The image's configuration, and the packages that it was asked for.
     config: Option<String>,
     packages: Option<LockedPackages>,
+    /// The pins that it was made from, with a lock that may not change.
+    #[serde(default)]
+    pins: Option<String>,
 }
 
 impl<'a> Skip<'a> {
@@ -54,6 +61,7 @@ impl<'a> Skip<'a> {
             inputs,
             memory_file: memory_file(job),
             secrets: secrets_tag(job),
+            pins: pins_of(job),
         }
     }
 
@@ -69,13 +77,15 @@ impl<'a> Skip<'a> {
         let Some(locked) = locked.filter(|_| self.may_skip()) else {
             return Ok(None);
         };
-        if !changed(Some(locked), self.inputs).is_empty() || !self.same_bases(locked) {
-            return Ok(None);
-        }
         let memory = self.memory();
         let remembered = memory
             .as_ref()
             .filter(|memory| memory.inputs == digest_of(self.inputs));
+        let of_pins = remembered.filter(|memory| self.pins.is_some() && memory.pins == self.pins);
+        let is_of_lock = changed(Some(locked), self.inputs).is_empty() && self.same_bases(locked);
+        if !is_of_lock && of_pins.is_none() {
+            return Ok(None);
+        }
         let same_secrets = remembered
             .is_some_and(|memory| memory.secrets.is_some() && memory.secrets == self.secrets);
         if self.has_secrets() && !same_secrets {
@@ -93,10 +103,12 @@ impl<'a> Skip<'a> {
                 return Ok(Some(BuildOutcome::still_in_docker(settings, &id)));
             }
         }
-        let Some(published) = &locked.published else {
+        let published = locked.published.as_ref().filter(|_| is_of_lock);
+        let published = published.map(|published| published.digest.clone());
+        let pushed = of_pins.and_then(|memory| memory.pushed.as_deref()?.parse().ok());
+        let Some(digest) = &published.or(pushed) else {
             return Ok(None);
         };
-        let digest = &published.digest;
         // The lock doesn't know secrets: what it names must be what was made with these.
         let made_with_these = |memory: &Memory| memory.pushed.as_deref() == Some(digest.as_ref());
         if self.has_secrets() && !remembered.is_some_and(made_with_these) {
@@ -175,6 +187,7 @@ impl<'a> Skip<'a> {
             pushed: confirmed.map(|confirmed| confirmed.descriptor.digest().to_string()),
             config: built.config_digest.clone(),
             packages,
+            pins: self.pins.clone(),
         };
         let text = serde_json::to_vec(&memory).expect("plain data");
         let _ = mlbuild_manifests::atomic::replace_soon(file, &text);
@@ -232,6 +245,14 @@ impl<'a> Skip<'a> {
         }
         true
     }
+}
+
+/// Pins and bases, where the lock may not change: nobody writes into it what was made of them.
+fn pins_of(job: &Job) -> Option<String> {
+    let is_held = job.settings.lock.mode > LockMode::Free && !job.is_unlocked;
+    let (_, build) = job.pinned.filter(|_| is_held)?;
+    let text = serde_json::to_vec(&(build, &job.plan.bases)).expect("pins are plain data");
+    Some(hex::encode(Sha256::digest(text)))
 }
 
 fn digest_of(inputs: &Inputs) -> String {

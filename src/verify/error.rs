@@ -65,12 +65,14 @@ pub enum VerifyError {
         names: Vec<String>,
     },
     /// The image was made from another one without a build.
-    #[error("{key} was given to another user without a build")]
+    #[error("{key} was {} without a build", if base.is_some() { "put on another base" } else { "given to another user" })]
     Derived {
         /// The image.
         key: ImageKey,
         /// What it was made from.
         from: String,
+        /// Its base, with the digest, where that is another one.
+        base: Option<String>,
     },
     /// mlbuild assembled the image, and the lock doesn't say of what.
     #[error(

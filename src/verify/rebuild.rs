@@ -75,10 +75,10 @@ pub async fn rebuild(
     let plans = from_pins.iter().map(|locked| &locked.plan);
     let digest = context.digest();
     let inputs = input_digests::inputs_of_all(plans, composed, digest.as_ref(), is_assembled);
-    let inputs =
-        inputs.unwrap_or_else(|| input_digests::inputs(&plan, composed, digest, is_assembled));
+    let inputs = inputs
+        .unwrap_or_else(|| input_digests::inputs(&plan, composed, digest.clone(), is_assembled));
     let changed = input_digests::changed(Some(entry), &inputs);
-    if !changed.is_empty() {
+    if !changed.is_empty() && !is_of_more_platforms(settings, entry, digest.as_ref(), reporter)? {
         return Err(VerifyError::OtherProject { changed });
     }
     if let Some(build) = build.filter(|_| is_assembled) {
@@ -113,6 +113,27 @@ pub async fn rebuild(
     };
     let text = composed.template.as_ref().map(|_| composed.text.as_str());
     job.run(plan, text, context.transfer_key()).await
+}
+
+/// Whether an entry is of the project as it is for all platforms that it has pins for: the image may be for some of
+/// those.
+fn is_of_more_platforms(
+    settings: &ImageSettings,
+    entry: &LockedImage,
+    context: Option<&Digest>,
+    reporter: &dyn Reporter,
+) -> Result<bool, VerifyError> {
+    let Some(build) = entry.build.as_ref().filter(|b| b.platforms.len() > 1) else {
+        return Ok(false);
+    };
+    let mut for_all = settings.clone();
+    for_all.build.platforms = build.platforms.keys().cloned().collect();
+    let plans = locked::from_entry(&for_all, entry, reporter)?;
+    let inputs = plans.first().and_then(|first| {
+        let each = plans.iter().map(|locked| &locked.plan);
+        input_digests::inputs_of_all(each, &first.composed, context, build.is_assembled())
+    });
+    Ok(inputs.is_some_and(|inputs| input_digests::changed(Some(entry), &inputs).is_empty()))
 }
 
 /// Puts the image together once more: no builder is needed where its packages are at hand.

@@ -81,8 +81,27 @@ pub async fn find(
             beside.entry
         }
     };
+    if let Some(derived) = &entry.derived {
+        return Err(VerifyError::Derived {
+            key: entry.key(),
+            from: derived.from.clone(),
+            base: other_base(&entry, &derived.from, registry).await,
+        });
+    }
     let image = image.clone_with_digest(digest.to_string());
     in_registry(entry, image, registry).await
+}
+
+/// The base of an image that was derived from another one, with its digest, where that has another base. In doubt
+/// none.
+async fn other_base(entry: &LockedImage, from: &str, registry: &Registry) -> Option<String> {
+    let from = RegistryError::reference(from).ok()?;
+    let digest = from.digest()?.parse().ok()?;
+    let beside = lock_beside_image(registry, &from, &[digest]).await;
+    let before = beside.ok().flatten()?.entry;
+    let base = entry.bases.first()?;
+    let is_same = before.bases.iter().any(|old| old.digest == base.digest);
+    (!is_same).then(|| format!("{}@{}", base.reference, base.digest))
 }
 
 /// An image that is in the registry, by digest.
@@ -184,6 +203,8 @@ fn locked(settings: &ImageSettings) -> Result<LockedImage, VerifyError> {
         return Err(VerifyError::Derived {
             key: entry.key(),
             from: derived.from.clone(),
+            // Putting it on another base leaves the lock as it is.
+            base: None,
         });
     }
     Ok(entry.clone())

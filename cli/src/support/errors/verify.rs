@@ -23,10 +23,19 @@ impl From<VerifyError> for CommandError {
             VerifyError::NoEntry { .. } => {
                 made.hint("say which one: mlbuild verify -t NAME:TAG, with the image's other flags")
             }
-            VerifyError::Derived { from, .. } => made.hint(format!(
-                "verify what it was made from: mlbuild verify {}",
-                mlbuild::shell::word(from)
-            )),
+            VerifyError::Derived { from, base, .. } => {
+                let from = mlbuild::shell::word(from);
+                let made = made.hint(format!(
+                    "verify what it was made from: mlbuild verify {from}"
+                ));
+                match base {
+                    Some(base) => made.hint(format!(
+                        "and put that on the base once more, which prints the digest that this one has to have: mlbuild rebase {from} --base {} --dry-run",
+                        mlbuild::shell::word(base)
+                    )),
+                    None => made,
+                }
+            }
             VerifyError::NotPinned { image, .. } => {
                 let image = mlbuild::shell::word(image.to_string());
                 made.hint(format!("what is in it can be seen, and held against another image: mlbuild inspect {image}, mlbuild diff {image} OTHER"))
