@@ -428,6 +428,43 @@ fn the_cuda_of_an_environment_chooses_pytorch_and_python() {
 }
 
 #[test]
+fn releases_that_a_newer_python_is_too_new_for_decide() {
+    for (list, python) in [
+        ("transformers==4.29.2\ntorch\n", "3.11"),
+        ("transformers<4.30\n", "3.11"),
+        ("transformers==4.20.1\n", "3.10"),
+        ("transformers==4.5.0\n", "3.9"),
+        ("transformers==3.5.1\n", "3.8"),
+        ("transformers==4.15.0\n", "3.9"),
+        ("transformers==4.17.0\n", "3.12"),
+        ("hydra-core==1.1.1\n", "3.10"),
+        ("hydra-core==1.3.2\n", "3.12"),
+        ("hydra-core>=1.1\n", "3.12"),
+        ("attrdict\n", "3.9"),
+        ("setuptools==59.5.0\nnumpy\n", "3.11"),
+        ("setuptools<70\n", "3.12"),
+        ("transformers==4.34.0\n", "3.12"),
+        ("transformers>=4.20\n", "3.12"),
+        ("transformers\n", "3.12"),
+        ("transformers==4.29.2\nnumba==0.56.4\n", "3.10"),
+    ] {
+        let done = listed(list, "");
+        assert_eq!(done.python.as_deref(), Some(python), "{list}");
+        assert!(
+            !said(&done).contains("isn't for Python"),
+            "{list}: {}",
+            said(&done)
+        );
+    }
+    let forced = listed("transformers==4.29.2\n", "python.version = '3.12'");
+    assert!(
+        said(&forced).contains("transformers==4.29.2 (requirements.txt:1) isn't for Python 3.12, only for 3.6, 3.7, 3.8, 3.9, 3.10, 3.11: it asks for tokenizers before 0.14, which have no wheels for it"),
+        "{}",
+        said(&forced)
+    );
+}
+
+#[test]
 fn python_2_is_refused_with_a_way() {
     for (file, text) in [
         (
@@ -441,6 +478,17 @@ fn python_2_is_refused_with_a_way() {
         assert!(refused.contains("is for Python 2 alone"), "{refused}");
         assert!(refused.contains("FROM python:2.7-slim"), "{refused}");
     }
+    let script = "from setuptools import setup\nprint 'x'\nsetup(name='p')\n";
+    let done = composed(
+        &[("setup.py", script)],
+        "python.requirements = ['setup.py']",
+    )
+    .unwrap();
+    assert!(
+        said(&done).contains("setup.py:2 is Python 2"),
+        "{}",
+        said(&done)
+    );
     // Where Python 3 will do, too, it is taken.
     let both = "from setuptools import setup\nsetup(name='p', python_requires='>=2.7')\n";
     let done = composed(&[("setup.py", both)], "python.requirements = ['setup.py']").unwrap();

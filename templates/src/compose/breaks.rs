@@ -72,18 +72,18 @@ impl Row {
 }
 
 /// Whether versions that will do are all from a release on.
-fn is_from(versions: &VersionSpecifiers, release: &Version) -> bool {
+pub(super) fn is_from(versions: &VersionSpecifiers, release: &Version) -> bool {
     let mut all = versions.iter();
-    all.any(|one| {
-        let is_bound = matches!(
-            one.operator(),
-            Operator::Equal
-                | Operator::EqualStar
-                | Operator::ExactEqual
-                | Operator::TildeEqual
-                | Operator::GreaterThanEqual
-        );
-        is_bound && one.version() >= release
+    all.any(|one| match one.operator() {
+        Operator::Equal
+        | Operator::EqualStar
+        | Operator::ExactEqual
+        | Operator::TildeEqual
+        | Operator::GreaterThanEqual
+        // The newest below a bound is what is taken.
+        | Operator::LessThanEqual => one.version() >= release,
+        Operator::LessThan => one.version() > release,
+        _ => false,
     })
 }
 
@@ -159,7 +159,7 @@ fn is_open(inputs: &Inputs, need: &str, python: Option<&str>) -> bool {
     if let Some(version) = pinned.next_back() {
         return !allowed.contains(&version);
     }
-    let is_listed = inputs.locked || inputs.hashed.is_some();
+    let is_listed = inputs.locked || inputs.hashed.is_some() || !inputs.constraints.is_empty();
     let asked: Vec<&Wanted> = inputs.decided.iter().filter(|w| w.name == name).collect();
     // From an address, or left out of a list that has every package.
     if asked.iter().any(|wanted| wanted.versions.is_none()) || (is_listed && asked.is_empty()) {

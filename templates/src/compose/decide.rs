@@ -11,9 +11,10 @@ use super::devices;
 use super::frameworks::{self, Framework, Row};
 use super::gpus;
 use super::inputs::{self, Inputs};
+use super::misfits::{Misfit, misfits};
 use super::nvcc;
 use super::running;
-use super::stand::{self, Stand, allows, misfits};
+use super::stand::{self, Stand, allows};
 use super::unlisted;
 use super::{ComposeContext, ComposeError, SecretUse, Warning};
 use crate::spec::{Accelerator, ImageSpec, Installer, PythonEnvironment, TemplateName};
@@ -194,7 +195,11 @@ pub(super) fn decide(
 /// where it can at all.
 fn without_wheels(inputs: &Inputs, python: &str, whose: Option<&str>) -> Option<Warning> {
     let misfits = misfits(inputs, python);
-    let (first, pythons) = misfits.first()?;
+    let Misfit {
+        wanted: first,
+        pythons,
+        why,
+    } = misfits.first()?;
     let more = match misfits.len() {
         1 => String::new(),
         2 => " (and 1 more package)".to_owned(),
@@ -208,12 +213,18 @@ fn without_wheels(inputs: &Inputs, python: &str, whose: Option<&str>) -> Option<
     };
     Some(Warning {
         message: format!(
-            "{}{} ({}) has no wheels for Python {python}{}, only for {}{more}",
+            "{}{} ({}) {} Python {python}{}, only for {}{more}{}",
             first.name,
             versions.unwrap_or_default().replace(' ', ""),
             first.origin,
+            if why.is_some() {
+                "isn't for"
+            } else {
+                "has no wheels for"
+            },
             whose.unwrap_or_default(),
             pythons.join(", "),
+            why.map(|why| format!(": {why}")).unwrap_or_default(),
         ),
         hint: Some(
             match frameworks::minor(newest) >= frameworks::minor(bases().pythons().0) {

@@ -22,6 +22,7 @@ mod inputs;
 mod libraries;
 mod local;
 mod locked;
+mod misfits;
 mod nvcc;
 mod origins;
 mod pins;

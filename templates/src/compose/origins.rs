@@ -10,7 +10,8 @@ use super::decide::{self, Decision};
 use super::frameworks;
 use super::gpus;
 use super::inputs::{self, Inputs};
-use super::stand::{allows, misfits};
+use super::misfits::misfits;
+use super::stand::allows;
 use crate::project::WINDOWS;
 use crate::project::manifests::Asked;
 use crate::spec::{ImageSpec, Installer, TemplateName};
@@ -176,8 +177,9 @@ fn python(
     bounds.extend(
         misfits(inputs, default)
             .into_iter()
-            .filter(|(wanted, _)| !frameworks.iter().any(|f| f.text == wanted.name))
-            .map(|(wanted, _)| Asked {
+            .map(|misfit| misfit.wanted)
+            .filter(|wanted| !frameworks.iter().any(|f| f.text == wanted.name))
+            .map(|wanted| Asked {
                 text: wanted.name.clone(),
                 origin: wanted.origin.clone(),
             }),

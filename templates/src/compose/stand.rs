@@ -1,13 +1,13 @@
 //! The base that an image stands on: what the user names, else what the tables say for the
 //! accelerator and the frameworks.
 
-use super::frameworks::{Framework, minor, public};
+use super::frameworks::{Framework, minor};
 use super::inputs::Inputs;
+use super::misfits::misfits;
 use super::{ComposeContext, ComposeError, Warning};
-use crate::project::Wanted;
 use crate::project::manifests::Asked;
 use crate::spec::{Accelerator, ImageSpec, TemplateName};
-use crate::tables::{CudaBase, RocmImage, bases, cuda, pythons_with_wheels, rocm};
+use crate::tables::{CudaBase, RocmImage, bases, cuda, rocm};
 use crate::value::BaseImage;
 
 /// The base and what is known of it.
@@ -222,23 +222,6 @@ pub(super) fn another_python(spec: &ImageSpec, stand: &Stand, inputs: &Inputs) -
             None => format!("set python = \"{python}\" under [image], or name a base that has it"),
         }),
     })
-}
-
-/// Packages besides the frameworks of which no release that is asked for has wheels for a Python version, and
-/// those that they have them for. Of packages that the tables don't know nothing is said.
-pub(super) fn misfits<'a>(
-    inputs: &'a Inputs,
-    python: &str,
-) -> Vec<(&'a Wanted, Vec<&'static str>)> {
-    let wanted = inputs.decided.iter().filter_map(|wanted| {
-        let versions = wanted
-            .versions
-            .as_ref()
-            .filter(|versions| !versions.is_empty())?;
-        let pythons = pythons_with_wheels(&wanted.name, &public(versions))?;
-        (!pythons.contains(&python)).then_some((wanted, pythons))
-    });
-    wanted.collect()
 }
 
 /// Python versions that bases have, in the order in which they are tried.

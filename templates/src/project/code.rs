@@ -42,6 +42,13 @@ pub(crate) fn code_of(project: &Path) -> Code {
             of_module(&file, &text, &mut found);
         }
     }
+    // A setup script runs when the project is installed, and does other things there.
+    let script = project.join("setup.py");
+    if let (None, Ok(text)) = (&found.python2, mlbuild_files::read_to_string(&script)) {
+        let mut of_script = Code::default();
+        of_module("setup.py", &text, &mut of_script);
+        found.python2 = of_script.python2;
+    }
     found
 }
 
