@@ -54,8 +54,8 @@ const RELEASES: [(&str, &[&str], &str); 6] = [
     ),
 ];
 
-/// A package, the releases that have it, what it is called in others, and whether that serves for it.
-type Renamed = (
+/// A package: the releases that have it, its counterpart on others, and whether that is the same under another name.
+type ByRelease = (
     &'static str,
     &'static [&'static str],
     &'static [(&'static str, &'static str)],
@@ -64,7 +64,7 @@ type Renamed = (
 
 /// Names that change from release to release: where a package is, and under which other name there is one that does
 /// the same. What is linked to the old one isn't served by another version of a library, which the last part says.
-const BY_RELEASE: [Renamed; 22] = [
+const BY_RELEASE: [ByRelease; 22] = [
     (
         "libasound2",
         &["bullseye", "bookworm", "focal", "jammy"],

@@ -235,6 +235,7 @@ fn read_files(
         unused: Vec::new(),
         credentials: Vec::new(),
         files: Vec::new(),
+        taken: BTreeSet::new(),
     };
     if let Some(folder) = &python.project {
         reader.project(spec, folder.as_str())?;
@@ -446,6 +447,8 @@ struct Reader<'a> {
     credentials: Vec<String>,
     /// Requirements files that haven't been read yet.
     files: Vec<String>,
+    /// Lines of manifests that are taken, each with its place.
+    taken: BTreeSet<(String, String)>,
 }
 
 impl Reader<'_> {
@@ -569,7 +572,13 @@ impl Reader<'_> {
                 next: "set gpu = \"cuda\" under [image]".into(),
             });
         }
-        let (lines, found) = read_lines(self.project, &manifest.requirements, self.image)?;
+        // A project's pyproject.toml leads to its setup.py, which may be named besides it.
+        let mut asked = manifest.requirements;
+        asked.retain(|one| {
+            let line = (one.text.clone(), one.origin.clone());
+            self.taken.insert(line)
+        });
+        let (lines, found) = read_lines(self.project, &asked, self.image)?;
         if let Some(origin) = found.credentials.first() {
             return Err(in_image(origin));
         }

@@ -46,6 +46,9 @@ impl Run<'_> {
                     .items()
                     .map_or(Value::Unknown, |items| Value::Int(items.len() as i64)),
             }),
+            ("int", Some(Value::Text(text))) => {
+                Ok(text.trim().parse().map_or(Value::Unknown, Value::Int))
+            }
             ("print" | "warnings.warn", _) => Ok(Value::None),
             ("sum", Some(source)) if plain.len() == 2 || !named.is_empty() => {
                 let start = plain.get(1).or(named.first().map(|(_, value)| value));

@@ -238,7 +238,8 @@ impl<'a> Run<'a> {
         body: &Block,
         whole: &Statement,
     ) -> Done<Flow> {
-        let Some(items) = self.value(source)?.items() else {
+        let source = self.value(source)?;
+        let Some(items) = source.items() else {
             if whole.leaves && !self.locals.is_empty() {
                 return Err(Stop::Lost);
             }
@@ -246,13 +247,23 @@ impl<'a> Run<'a> {
             return Ok(Flow::On);
         };
         self.spend(items.len() * 16)?;
-        for item in items {
+        for at in 0.. {
+            // A list may be changed while it is gone through, and Python goes on by its numbers.
+            let item = match &source {
+                Value::List(list) => list.items.borrow().get(at).cloned(),
+                _ => items.get(at).cloned(),
+            };
+            let Some(item) = item else { break };
             self.spend(0)?;
             self.assign(target, item)?;
             match self.block(body)? {
                 Flow::On | Flow::Continue => {}
                 Flow::Break => break,
                 Flow::Return(value) => return Ok(Flow::Return(value)),
+            }
+            if matches!(&source, Value::List(list) if list.is_lost.get()) {
+                self.lose(&whole.names);
+                break;
             }
         }
         Ok(Flow::On)

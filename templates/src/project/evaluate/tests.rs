@@ -140,6 +140,39 @@ fn lists_that_are_put_together_in_the_usual_ways() {
             "class Build(build_ext):\n    def run(self):\n        R.append('x')\nR = ['a']\nsetup(install_requires=R, cmdclass={'build_ext': Build, 'x': f(lambda y: y)})",
             "a",
         ),
+        // As tutorials have it.
+        (
+            "E = '-e .'\ndef get(path: str) -> List[str]:\n    \"\"\"Reads.\"\"\"\n    found = []\n    with open(path) as f:\n        found = f.readlines()\n        found = [r.replace('\\n', '') for r in found]\n        if E in found:\n            found.remove(E)\n    return found\nsetup(install_requires=get('reqs/extra.txt'))",
+            "c",
+        ),
+        (
+            "def get() -> List[str]:\n    found: List[str] = []\n    try:\n        with open('reqs/extra.txt', 'r') as f:\n            for line in f.readlines():\n                r = line.strip()\n                if r and r != '-e .':\n                    found.append(r)\n    except FileNotFoundError:\n        print('none')\n    return found\nsetup(install_requires=get())",
+            "c",
+        ),
+        (
+            "def get():\n    try:\n        with open('reqs/extra.txt') as f:\n            return f.read().splitlines()\n    except FileNotFoundError as e:\n        print(f'{e}')\n        return []\nsetup(install_requires=get())",
+            "c",
+        ),
+        (
+            "R = ['#a', '#b', 'c']\nfor r in R:\n    if r.startswith('#'):\n        R.remove(r)\nsetup(install_requires=R)",
+            "#b c",
+        ),
+        (
+            "def _read(name):\n    try:\n        return open(os.path.join(os.path.dirname(__file__), name)).read()\n    except IOError:\n        return ''\nsetup(install_requires=_read('reqs/extra.txt').split(), long_description=_read('none.md'))",
+            "c",
+        ),
+        (
+            "import sys\nif sys.version_info < (3, 4):\n    R = ['a', 'b']\nelse:\n    R = ['a']\nsetup(install_requires=R)",
+            "a",
+        ),
+        (
+            "import os\nif int(os.getenv('LITE', '0')) == 1:\n    R = ['x']\nelse:\n    R = ['a']\nsetup(install_requires=R)",
+            "a",
+        ),
+        (
+            "def main(version):\n    R = ['a']\n    setup(version=version, install_requires=R)\nif __name__ == '__main__':\n    version = ''\n    if sys.argv:\n        version = sys.argv[-1]\n    try:\n        main(version)\n    except Exception as e:\n        print(e)",
+            "a",
+        ),
         ("setup(name='x')", "-"),
         ("setup(install_requires=None)", "-"),
     ] {
@@ -153,6 +186,7 @@ fn what_is_not_understood_makes_nothing_of_what_it_touches() {
         "setup(install_requires=more())",
         "setup(**arguments())",
         "setup(install_requires=['a'] + more())",
+        "R = ['a']\nfor r in R:\n    R.append(r)\nsetup(install_requires=R)",
         "R = ['a']\nfill(R)\nsetup(install_requires=R)",
         "R = ['a']\nB = [R]\nfill(B)\nsetup(install_requires=R)",
         "R = ['a']\nif has_cuda():\n    R.append('b')\nsetup(install_requires=R)",

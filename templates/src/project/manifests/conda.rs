@@ -258,11 +258,14 @@ impl Reader<'_> {
     /// The packages of a list of dependencies. The lines of its pip section are taken in; what is for other
     /// platforms, or isn't understood, is named.
     fn dependencies(&mut self, list: &[Value]) -> Vec<String> {
+        let has_selectors = self.text.len() <= super::MOST_BYTES_WITH_LINES
+            && (self.text.contains("# [") || self.text.contains("#["));
+        let text = if has_selectors { self.text } else { "" };
         let mut specs = Vec::new();
         for dependency in list {
             match dependency {
                 Value::String(spec) => {
-                    let line = self.text.lines().find(|line| is_item(line, spec));
+                    let line = text.lines().find(|line| is_item(line, spec));
                     match line
                         .and_then(selector)
                         .filter(|selector| !is_for_linux(selector))

@@ -223,6 +223,10 @@ fn is_of_index(line: &str) -> bool {
 
 /// Where a requirement stands: in the script, or in a file that it reads.
 fn origin_of(file: &str, text: &str, line: &str, read: &[(&String, String)]) -> String {
+    // Each line is looked for, which is too much in a text that nobody wrote.
+    if text.len() > super::MOST_BYTES_WITH_LINES {
+        return file.to_owned();
+    }
     let quoted = ["'", "\""].map(|quote| format!("{quote}{line}{quote}"));
     if let Some(quoted) = quoted.iter().find(|quoted| text.contains(*quoted)) {
         return place(file, text, quoted);
