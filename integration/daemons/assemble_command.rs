@@ -3,6 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use mlbuild::registry::{Attachment, Registry, RegistryOptions};
+use mlbuild_manifests::document::{Document as _, LOCK_ARTIFACT_TYPE};
+use mlbuild_manifests::lock::LockedImage;
+use oci_spec::distribution::Reference;
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
@@ -724,4 +728,87 @@ fn a_machine_that_never_met_the_wheels_takes_layers_that_the_lock_vouches_for() 
     run(&other.project, &asked).answer();
     let fetched = std::fs::read_dir(state.join("inputs/sha256")).unwrap();
     assert!(fetched.count() >= 4, "the wheels were fetched");
+}
+
+#[test]
+fn an_image_is_proved_by_nothing_but_its_reference() {
+    let setting = Setting::new(&[]);
+    let (project, engines) = (&setting.project, &setting.engines);
+    let made = |requirements: &str| {
+        project.write("requirements.txt", requirements);
+        let tag = unique(&engines.registry, "by-reference");
+        run(
+            project,
+            &setting.with_builder("lock", &tag, &["--method=assemble"]),
+        )
+        .answer();
+        let image = run(project, &setting.with_builder("image", &tag, &["--push"]));
+        (tag, image.answer().to_owned())
+    };
+    let (tag, image) = made(REQUIREMENTS);
+    let digest = image.rsplit_once('@').unwrap().1;
+
+    // Somebody who has nothing: no project, no lock, no wheels, no layers.
+    let nobody = Project::new(&[("other.py", "print('not its project')\n")]);
+    let flags = builder(engines, "buildkitd").flags;
+    let verify = |image: &str, more: &[&str]| {
+        let mut words = vec!["verify".to_owned(), image.to_owned()];
+        words.extend(flags.clone());
+        words.extend(more.iter().map(|&word| word.to_owned()));
+        run(&nobody, &words)
+    };
+    let proved = verify(&tag, &[]);
+    assert_eq!(
+        proved.answer(),
+        format!("identical: linux/amd64 {digest}"),
+        "{proved:?}"
+    );
+    for said in ["not proved", "the code (", "what is set over the base ("] {
+        assert!(proved.stderr.contains(said), "{said}: {}", proved.stderr);
+    }
+    let again = verify(&tag, &["--format", "json"]).json();
+    assert_eq!(again["identical"], true);
+    assert_eq!(again["taken"].as_array().unwrap().len(), 2, "{again}");
+    // With its project nothing is taken.
+    let whole = run(
+        project,
+        &setting.with_builder("verify", &tag, &["--format", "json"]),
+    )
+    .json();
+    assert_eq!(whole["taken"], serde_json::json!([]));
+
+    // An image that isn't made of what the lock beside it pins.
+    let entry = project.lock().images().next().unwrap().clone();
+    let (other, _) = made(&REQUIREMENTS.replace("six==1.17.0", "six==1.16.0"));
+    let lock = project.lock();
+    let named = lock
+        .images()
+        .find(|entry| other.contains(&entry.name))
+        .unwrap();
+    let lying = LockedImage {
+        published: named.published.clone(),
+        platforms: named.platforms.clone(),
+        created: jiff::Timestamp::now() + std::time::Duration::from_secs(60),
+        ..entry
+    };
+    let published = named.published.as_ref().unwrap();
+    setting.runtime.block_on(async {
+        let registry = Registry::new(RegistryOptions::default());
+        let to: Reference = other.parse().unwrap();
+        let resolved = registry.resolve(&to, None).await.unwrap();
+        assert_eq!(*resolved.descriptor.digest(), published.digest);
+        let none = BTreeMap::new();
+        let json = lying.to_json();
+        let document = Attachment {
+            artifact_type: LOCK_ARTIFACT_TYPE,
+            blobs: &[(LOCK_ARTIFACT_TYPE, json.as_slice())],
+            annotations: &none,
+        };
+        let documents = [document];
+        let attached = registry.attach_all(&to, &resolved.descriptor, &documents);
+        attached.await.unwrap();
+    });
+    let differs = verify(&other, &[]);
+    assert_eq!(differs.code, Some(4), "{differs:?}");
+    assert!(differs.stdout.contains("six-1.1"), "{differs:?}");
 }

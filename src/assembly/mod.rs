@@ -26,7 +26,7 @@ pub use self::recipe::{CopyStep, Recipe};
 use crate::assemble::{AssembleError, BaseFacts, FilesLayer, USER_LAYER};
 use crate::error::from_boxed;
 use crate::known_base::{self, Base, KnownBaseError};
-use crate::plan::{BuildPlan, Repack};
+use crate::plan::{BuildPlan, Compression, Repack};
 use crate::planning::locked::LockedPlan;
 use crate::registry::Registry;
 use crate::settings::ImageSettings;
@@ -211,7 +211,13 @@ fn or_unfit<T>(looked: Result<T, AssembleError>) -> Result<Result<T, String>, As
 /// How layers are written: wheels have one form for each compression.
 fn pinned_compression(plan: &BuildPlan) -> Result<(Repack, LayerCompression), String> {
     let repack = plan.repack.ok_or("mlbuild doesn't write its bytes")?;
-    let layers = pinned_layers(repack.compression);
-    let layers = layers.ok_or_else(|| only_packed_as(repack.compression))?;
-    Ok((repack, layers))
+    Ok((repack, layers_of(repack.compression)?))
+}
+
+/// How layers of wheels are packed with a compression.
+///
+/// # Errors
+/// Why they aren't packed so.
+pub fn layers_of(compression: Compression) -> Result<LayerCompression, String> {
+    pinned_layers(compression).ok_or_else(|| only_packed_as(compression))
 }

@@ -19,6 +19,7 @@ use crate::registry::{Registry, RegistryError, platform_name};
 pub use documents::look_up as look_up_kept;
 
 /// A base for one platform, and where it is.
+#[derive(Clone)]
 pub struct Base {
     /// Where it is, with its digest.
     pub reference: Reference,

@@ -16,7 +16,7 @@ mod error;
 mod fit;
 mod put;
 mod record;
-mod source;
+pub(crate) mod source;
 
 use mlbuild_progress::LocalSteps;
 use mlbuild_templates::reference;

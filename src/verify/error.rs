@@ -13,6 +13,7 @@ use crate::error::ErrorKind;
 use crate::image_source::ImageSourceError;
 use crate::lock::{LockBesideError, LockingError};
 use crate::planning::PlanningError;
+use crate::rebase::RebaseError;
 use crate::records::StoreError;
 use crate::registry::RegistryError;
 use crate::settings::SettingsError;
@@ -33,6 +34,9 @@ pub enum VerifyError {
     /// The two images can't be compared.
     #[error(transparent)]
     Diff(Box<DiffError>),
+    /// The image can't be taken apart.
+    #[error(transparent)]
+    Apart(Box<RebaseError>),
     /// The image of a run is on one machine only.
     #[error("run {id}: its image was never pushed")]
     RunNotPushed {
@@ -108,6 +112,7 @@ impl VerifyError {
             Self::Build(error) => error.kind(),
             Self::LockBeside(error) => error.kind(),
             Self::Diff(error) => error.kind(),
+            Self::Apart(error) => error.kind(),
             Self::OtherProject { .. } => ErrorKind::Difference,
             Self::Run(_)
             | Self::RunNotPushed { .. }
@@ -119,6 +124,12 @@ impl VerifyError {
             | Self::NotPinned { .. }
             | Self::NeverPushed { .. } => ErrorKind::User,
         }
+    }
+}
+
+impl From<RebaseError> for VerifyError {
+    fn from(error: RebaseError) -> Self {
+        Self::Apart(Box::new(error))
     }
 }
 

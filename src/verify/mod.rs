@@ -4,8 +4,10 @@
 //! | --- | --- |
 //! | what is to be proved | `target` |
 //! | the image once more, with nothing from any cache | `rebuild` |
+//! | the same of an assembled image alone, without its project | `alone` |
 //! | what differs | [`crate::diff`] |
 
+mod alone;
 mod error;
 mod rebuild;
 mod target;
@@ -53,6 +55,8 @@ pub struct Verification {
     pub rebuild_seconds: f64,
     /// What differs; `None` where nothing does.
     pub difference: Option<VerifiedDifference>,
+    /// What was taken as the image has it, and not made again.
+    pub taken: Vec<String>,
     /// Whether the lock pins packages, and mlbuild writes the image's bytes.
     pub has_pinned_packages: bool,
 }
@@ -110,7 +114,15 @@ pub async fn verify(
     let asked = target.take_platforms(&mut settings.build.platforms);
 
     let began = Instant::now();
-    let rebuilt = rebuild::rebuild(&settings, &registry, &target.entry, &asked, reporter).await?;
+    let is_alone = target.is_by_reference && alone::is_meant(&settings, &target.entry)?;
+    let (rebuilt, taken) = match is_alone {
+        true => alone::rebuild(image, &target, &asked, &registry, reporter).await?,
+        false => {
+            let entry = &target.entry;
+            let rebuilt = rebuild::rebuild(&settings, &registry, entry, &asked, reporter);
+            (rebuilt.await?, Vec::new())
+        }
+    };
     let rebuild_seconds = began.elapsed().as_secs_f64();
     let is_same =
         |(platform, found): (&String, &Digest)| target.manifests.get(platform) == Some(found);
@@ -135,6 +147,7 @@ pub async fn verify(
         rebuilt: rebuilt.manifests,
         rebuild_seconds,
         difference,
+        taken,
         has_pinned_packages: target.entry.build.is_some(),
     })
 }

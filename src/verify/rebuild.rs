@@ -10,6 +10,7 @@ use oci_spec::image::Digest;
 use tempfile::TempDir;
 
 use super::error::VerifyError;
+use crate::assembly::Assembly;
 use crate::build::BuildError;
 use crate::build::assembled::{self, Assembling, Destination};
 use crate::build::repack::{self, Purpose, Repacked};
@@ -90,6 +91,7 @@ pub async fn rebuild(
             build,
             is_fixed: true,
             same: None,
+            taken: None,
             reporter,
         };
         let all: Vec<_> = from_pins.iter().map(one).collect();
@@ -148,6 +150,19 @@ async fn assemble(
         reason,
         lacks_pins: false,
     })?;
+    put_together(all, assemblies, asked, reporter).await
+}
+
+/// The same of what was looked up.
+///
+/// # Errors
+/// Those of a build.
+pub async fn put_together(
+    all: Vec<Assembling<'_>>,
+    assemblies: Vec<Assembly>,
+    asked: &[String],
+    reporter: &dyn Reporter,
+) -> Result<Rebuilt, VerifyError> {
     let is_asked = |one: &Assembling<'_>| asked.is_empty() || asked.contains(&one.locked.platform);
     let both = all.into_iter().zip(assemblies);
     let (all, assemblies): (Vec<_>, Vec<_>) = both.filter(|(one, _)| is_asked(one)).unzip();

@@ -21,6 +21,8 @@ pub struct Target {
     pub entry: LockedImage,
     /// The image, by digest.
     pub image: Reference,
+    /// Whether it was named by a reference, and not by a run or a lock.
+    pub is_by_reference: bool,
     /// Its manifests, by platform.
     pub manifests: BTreeMap<String, Digest>,
 }
@@ -89,7 +91,10 @@ pub async fn find(
         });
     }
     let image = image.clone_with_digest(digest.to_string());
-    in_registry(entry, image, registry).await
+    Ok(Target {
+        is_by_reference: is_reference,
+        ..in_registry(entry, image, registry).await?
+    })
 }
 
 /// The base of an image that was derived from another one, with its digest, where that has another base. In doubt
@@ -116,6 +121,7 @@ async fn in_registry(
         .map(|i| (platform_name(&i.platform), i.manifest.digest().clone()));
     Ok(Target {
         entry,
+        is_by_reference: false,
         manifests: manifests.collect(),
         image,
     })
@@ -139,6 +145,7 @@ async fn of_lock(
         .iter()
         .map(|(name, p)| (name.clone(), p.manifest.clone()));
     Ok(Target {
+        is_by_reference: false,
         manifests: manifests.collect(),
         image: image.clone_with_digest(published.digest.to_string()),
         entry,

@@ -24,7 +24,8 @@ use mlbuild::verify::{self, Verification, VerifiedDifference, VerifyRequest};
 /// Builds without any cache what the lock describes, here or on another builder (--builder), and
 /// compares manifest digests. Prints `identical`, or what differs: layer by layer, file by file,
 /// with the cause where it is known; then the exit code is 4. Nothing is pushed or written. The
-/// other flags are those that the image was built with.
+/// other flags are those that the image was built with; an image that mlbuild assembled of pinned
+/// packages needs neither flags nor its project: its code is then taken as it is, and that is said.
 #[derive(Debug, Clone, Args)]
 pub struct VerifyArgs {
     /// What is to be proved: a lock file, a run, or an image in a registry (default: the project's
@@ -99,6 +100,12 @@ fn print(verified: &Verification, format: Format) -> CommandResult {
         rebuild_seconds,
         ..
     } = verified;
+    if !verified.taken.is_empty() {
+        output::note(&format!(
+            "not proved, but taken as the image has it: {}; in a clone of its project they are proved, too",
+            verified.taken.join("; ")
+        ));
+    }
     let Some(difference) = &verified.difference else {
         output::note(&format!("rebuilt on {builder} in {rebuild_seconds:.1} s"));
         let rebuilt = verified.rebuilt.iter();
@@ -136,6 +143,8 @@ struct Answer<'a> {
     image: &'a str,
     rebuilt: &'a BTreeMap<String, Digest>,
     seconds: Value,
+    /// What wasn't made again.
+    taken: &'a [String],
 }
 
 impl<'a> Answer<'a> {
@@ -151,6 +160,7 @@ impl<'a> Answer<'a> {
             image,
             rebuilt: &verified.rebuilt,
             seconds: json!({ "compare": compare, "rebuild": verified.rebuild_seconds }),
+            taken: &verified.taken,
         }
     }
 }

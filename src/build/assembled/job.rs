@@ -90,6 +90,7 @@ impl Job<'_> {
             // Whether packages had bytecode is said by pins alone.
             is_fixed: !self.is_unlocked && self.settings.lock.mode > LockMode::Free,
             same,
+            taken: None,
             reporter: self.reporter,
         };
         each.map(one).collect()

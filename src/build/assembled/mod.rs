@@ -26,6 +26,7 @@ use std::collections::BTreeMap;
 
 use mlbuild_manifests::lock::{AptPackage, LockedBuild, LockedPackages, Pins, PythonPackage};
 use mlbuild_wheels::WheelName;
+use oci_spec::distribution::Reference;
 use oci_spec::image::Digest;
 
 pub use self::platforms::{look, make as make_all, prepare as prepare_all};
@@ -40,7 +41,7 @@ use crate::assembly::{
     AssembledNote, Assembly, BASE_DIGEST, BASE_NAME, Looking, NOTE, PREFIX, base_name, oldest_libc,
 };
 use crate::host::HostSettings;
-use crate::image::pack::{PackedFolder, PackedImage};
+use crate::image::pack::{OwnLayer, PackedFolder, PackedImage};
 use crate::planning::locked::LockedPlan;
 use crate::registry::Registry;
 use crate::reporter::Reporter;
@@ -66,8 +67,20 @@ pub struct Assembling<'a> {
     pub is_fixed: bool,
     /// The lock's image, where it was made of the same but for the project's files.
     pub same: Option<&'a SameInputs>,
+    /// What is taken from an image as it is; without it, the project's.
+    pub taken: Option<&'a Taken>,
     /// Takes what there is to tell.
     pub reporter: &'a dyn Reporter,
+}
+
+/// What of an image isn't made: the layer of its code, and what its manifest says.
+pub struct Taken {
+    /// The layer.
+    pub code: OwnLayer,
+    /// Where it is.
+    pub place: Reference,
+    /// Annotations of the manifest.
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// An image that was put together, for all its platforms.
@@ -126,8 +139,13 @@ impl Assembling<'_> {
     ) -> Result<MadeImage, BuildError> {
         let plan = &self.locked.plan;
         let wheels = PinnedWheel::of_pins(self.pins(), self.locked.view.store())?;
-        let code = code::write(assembly, plan, into)?;
-        let annotations = self.annotations(assembly, prepared)?;
+        let (code, annotations) = match self.taken {
+            Some(taken) => (taken.code.clone(), taken.annotations.clone()),
+            None => (
+                code::write(assembly, plan, into)?,
+                self.annotations(assembly, prepared)?,
+            ),
+        };
         let request = AssembleRequest {
             written: &[code],
             annotations: &annotations,

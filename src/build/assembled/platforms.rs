@@ -104,8 +104,16 @@ pub fn make(
         // Asked just now: before what this machine remembers.
         lenders.splice(0..0, prepared.lent.iter().cloned());
     }
+    let taken = all.iter().filter_map(|one| one.taken);
+    let taken: Vec<_> = taken
+        .map(|taken| (taken.code.layer.clone(), taken.place.clone()))
+        .collect();
+    let packed = match taken.is_empty() {
+        true => Repacked::assembled(images, lenders, into, folder)?,
+        false => Repacked::on_other_bases(images, taken, into, folder)?,
+    };
     Ok(Made {
-        packed: Repacked::assembled(images, lenders, into, folder)?,
+        packed,
         layers,
         digests,
         has_bytecode: prepared.iter().all(|one| one.compiler.is_some()),

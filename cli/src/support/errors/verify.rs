@@ -1,6 +1,7 @@
 //! Errors of `verify`.
 
 use crate::error::CommandError;
+use mlbuild::rebase::RebaseError;
 use mlbuild::verify::VerifyError;
 
 impl From<VerifyError> for CommandError {
@@ -14,6 +15,16 @@ impl From<VerifyError> for CommandError {
             VerifyError::Run(error) => error.into(),
             VerifyError::LockBeside(error) => error.into(),
             VerifyError::Diff(error) => (*error).into(),
+            VerifyError::Apart(error) => match *error {
+                RebaseError::StrangeBase { base, .. } => made.hint(format!(
+                    "if you know it, say that it is to be asked: --base {}",
+                    mlbuild::shell::word(base.split('@').next().unwrap_or_default())
+                )),
+                RebaseError::Another { .. } => made.hint(
+                    "it was changed after it was assembled, as by mlbuild adopt: verify the image that it was made from",
+                ),
+                error => error.into(),
+            },
             VerifyError::NoLockBeside { .. } => {
                 made.hint("images that mlbuild image pushes have one")
             }
