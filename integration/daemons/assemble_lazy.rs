@@ -178,6 +178,21 @@ fn assembled_layers_are_read_file_by_file_and_run() {
         assert!(own >= 4, "{own}");
         run_everywhere(&engines, format, &made, "6.0.2");
 
+        // Given to another user, or put on its base again, it is pulled in the same way.
+        for words in [
+            ["adopt", &tag, "--uid", "2000", "--format=json"],
+            ["rebase", &tag, "--base", &engines.python_base, "--push"],
+        ] {
+            let ran = Ran::of(&mut project.command(words));
+            ran.answer();
+            let name = if words[0] == "adopt" {
+                format!("{tag}-uid2000")
+            } else {
+                format!("{tag}-rebased")
+            };
+            judge(&engines, format, &name, below(&engines, &runtime), &runtime);
+        }
+
         // The same again from nothing, and by whoever proves it.
         std::fs::remove_dir_all(project.outside().join("state/layers")).unwrap();
         with_time(&project, &words("verify", &[])).answer();
