@@ -134,6 +134,13 @@ fn a_lock_that_is_older_than_its_project_is_said() {
             "poetry.lock was made for Python >=3.10, and pyproject.toml:6 says >=3.8",
         ),
         ("torch = '>=2.1'\n", ">=3.8", ""),
+        // As Poetry writes it itself.
+        ("torch = '>=2.1'\n", "^3.8", ""),
+        (
+            "torch = '>=2.1'\n",
+            "~3.9",
+            "poetry.lock was made for Python >=3.9",
+        ),
         ("torch = '>=2.1'\n", ">=3.8,<3.99", ""),
     ] {
         let files = of_poetry(dependencies, &torch, python);
@@ -336,7 +343,7 @@ fn what_the_code_does_when_it_runs_is_said() {
             jit,
             "torch==2.5.0\n",
             "",
-            "base = \"nvidia/cuda:12.4.1-devel-ubuntu22.04\" and packages = [\"ninja\"]",
+            "base = \"nvidia/cuda:12.4.1-devel-ubuntu22.04\", apt = [\"python3-dev\"] and packages = [\"ninja\"]",
         ),
         (
             jit,
@@ -428,6 +435,44 @@ fn the_cuda_of_an_environment_chooses_pytorch_and_python() {
 }
 
 #[test]
+fn what_tools_do_besides_installing_is_said() {
+    let project = |tool: &str| {
+        format!(
+            "[project]\nname = 'p'\nversion = '0'\ndependencies = ['numpy']\n[dependency-groups]\ntrain = ['torch']\n{tool}"
+        )
+    };
+    let lock = "version = 1\n[[package]]\nname = 'p'\nversion = '0'\nsource = { virtual = '.' }\n[[package]]\nname = 'numpy'\nversion = '2.0.0'\nsource = { registry = 'https://x.example/simple' }\n";
+    let groups = project("[tool.uv]\ndefault-groups = ['train']\n");
+    let files = [("pyproject.toml", groups.as_str()), ("uv.lock", lock)];
+    for (chosen, is_noted) in [("", true), ("python.groups = ['train']", false)] {
+        let done = composed(&files, &format!("python.project = '.'\n{chosen}")).unwrap();
+        let is_said = done
+            .notes
+            .iter()
+            .any(|note| note.contains("dependency groups train"));
+        assert_eq!(is_said, is_noted, "{chosen}: {:?}", done.notes);
+    }
+    for (tool, is_named) in [
+        ("[tool.pdm.scripts]\npost_install = 'python x.py'\n", true),
+        ("[tool.pdm.scripts]\nstart = 'python x.py'\n", false),
+    ] {
+        let text = project(tool);
+        let spec = "python.requirements = ['pyproject.toml']";
+        let done = composed(&[("pyproject.toml", &text)], spec).unwrap();
+        let is_said = said(&done).contains("post_install: PDM runs it where it installs");
+        assert_eq!(is_said, is_named, "{tool}: {}", said(&done));
+    }
+    for (list, is_noted) in [("torch\ndeepspeed\n", true), ("torch\n", false)] {
+        let notes = listed(list, "").notes.join("\n");
+        assert_eq!(
+            notes.contains("compiles operators"),
+            is_noted,
+            "{list}: {notes}"
+        );
+    }
+}
+
+#[test]
 fn releases_that_a_newer_python_is_too_new_for_decide() {
     for (list, python) in [
         ("transformers==4.29.2\ntorch\n", "3.11"),
@@ -441,6 +486,7 @@ fn releases_that_a_newer_python_is_too_new_for_decide() {
         ("hydra-core==1.3.2\n", "3.12"),
         ("hydra-core>=1.1\n", "3.12"),
         ("attrdict\n", "3.9"),
+        ("vllm==0.4.2\n", "3.11"),
         ("setuptools==59.5.0\nnumpy\n", "3.11"),
         ("setuptools<70\n", "3.12"),
         ("transformers==4.34.0\n", "3.12"),

@@ -37,7 +37,7 @@ fn requirements(text: &str, spec: &str) -> String {
 fn python_and_frameworks() {
     insta::assert_snapshot!(requirements("numpy\ntensorflow==2.15.1\n", "python.version = '3.12'"), @r#"tensorflow==2.15.1 (requirements.txt:2) has no wheels for Python 3.12, only for 3.9, 3.10, 3.11; ask for Python 3.11, or tensorflow 2.16.1, the nearest with wheels for 3.12"#);
     insta::assert_snapshot!(requirements("tensorflow==2.15.1\n", ""), @r#"python:3.11-slim-bookworm"#);
-    insta::assert_snapshot!(requirements("tensorflow<2.11\ntorch>=2.9\n", ""), @r#"python:3.10-slim-bookworm"#);
+    insta::assert_snapshot!(requirements("tensorflow<2.11\ntorch>=2.9\nnumpy<2\n", ""), @r#"python:3.10-slim-bookworm"#);
 }
 
 #[test]

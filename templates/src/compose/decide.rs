@@ -136,7 +136,8 @@ pub(super) fn decide(
         if accelerator == Accelerator::Cuda {
             framework.check_cuda(spec, context, (version, release))?;
             brought = brought.or(cuda_of_it);
-            let is_needed = stand.needed_by.is_some();
+            let is_needed =
+                stand.needed_by.is_some() || running::uses_toolkit(context, stand.image.as_str());
             if has_cuda && carries.is_some_and(|c| c.cuda) && !is_needed {
                 warnings.push(cuda_twice(
                     spec,

@@ -493,6 +493,9 @@ impl Reader<'_> {
         // The lock has the packages of every extra. What can't be read decides nothing.
         let own = manifests::read(self.project, &file, Kind::Pyproject, choice).ok();
         self.inputs.project_python = own.as_ref().and_then(|own| own.python.clone());
+        let unused = own.iter().flat_map(|own| &own.unused);
+        let not_chosen = unused.filter(|unused| unused.kind == UnusedKind::NotChosen);
+        self.unused.extend(not_chosen.cloned());
         let own = own.and_then(|own| read_lines(self.project, &own.requirements, self.image).ok());
         self.inputs.direct = own.map(|(_, found)| found.wanted);
         let again = super::pins::command("uv.lock").unwrap_or_default();

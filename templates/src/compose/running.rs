@@ -1,7 +1,7 @@
 //! What the project's own code needs when it runs and the image lacks: programs that it starts, compilers, and
 //! another Python than 3.
 
-use super::compiled::toolkit;
+use super::compiled::{has_nvcc, toolkit};
 use super::frameworks;
 use super::inputs::Inputs;
 use super::stand::Stand;
@@ -60,6 +60,14 @@ const PROGRAMS: [(&str, &str); 46] = [
     ("zip", "zip"),
 ];
 
+/// Whether the project's code compiles with the CUDA of its base when it runs.
+pub(super) fn uses_toolkit(context: &ComposeContext, base: &str) -> bool {
+    has_nvcc(base)
+        && context
+            .project
+            .is_some_and(|p| code_of(p).extension.is_some())
+}
+
 /// What is said of the code: programs in notes, what will fail as warnings. Of an image that somebody names, and of
 /// what conda's channels bring, nothing is known.
 pub(super) fn said(
@@ -82,6 +90,7 @@ pub(super) fn said(
         notes.extend(programs(spec, inputs, &code));
         warnings.extend(extension(spec, accelerator, inputs, &code));
         notes.extend(kernels(spec, inputs, &code));
+        notes.extend(operators(accelerator, inputs));
     }
     warnings
 }
@@ -153,7 +162,7 @@ fn extension(
                 "{place} compiles C++ or CUDA when it runs (torch.utils.cpp_extension), and the image has no nvcc and no compiler"
             ),
             hint: Some(format!(
-                "use an image that has them: base = \"{image}\"{ninja} under [image]"
+                "use an image that has them: base = \"{image}\", apt = [\"python3-dev\"]{ninja} under [image]"
             )),
         });
     }
@@ -171,6 +180,17 @@ fn kernels(spec: &ImageSpec, inputs: &Inputs, code: &Code) -> Option<String> {
     (code.extension.is_none() && !has_compiler(spec, inputs)).then(|| {
         format!(
             "{place} compiles code when it runs (torch.compile or Triton), and the image has no compiler: apt = [\"g++\"] under [image]"
+        )
+    })
+}
+
+/// That packages compile their own operators for a GPU when these are first used.
+fn operators(accelerator: Accelerator, inputs: &Inputs) -> Option<String> {
+    let wanted = inputs.installed("deepspeed")?;
+    (accelerator == Accelerator::Cuda).then(|| {
+        format!(
+            "deepspeed ({}) compiles operators when they are first used, such as its Adam, and the image has no nvcc: those that are needed take a base with it (base = \"nvidia/cuda:…-devel-…\", apt = [\"python3-dev\"] under [image])",
+            wanted.origin
         )
     })
 }

@@ -39,13 +39,18 @@ impl ProjectLock {
     /// The Python versions that it was made for: of `uv.lock`, `poetry.lock` and `pdm.lock`.
     pub(crate) fn python(&self) -> Option<String> {
         let metadata = self.table.get("metadata");
+        let text = |value: &toml::Value| value.as_str().map(str::to_owned);
+        if let Some(of_poetry) = metadata.and_then(|metadata| metadata.get("python-versions")) {
+            return super::manifests::python_of_poetry(of_poetry.as_str()?);
+        }
         let of_pdm = || {
             let targets = metadata?.get("targets")?.as_array()?;
             targets.first()?.get("requires_python")
         };
-        let found = self.table.get("requires-python");
-        let found = found.or_else(|| metadata?.get("python-versions"));
-        found.or_else(of_pdm)?.as_str().map(str::to_owned)
+        self.table
+            .get("requires-python")
+            .or_else(of_pdm)
+            .and_then(text)
     }
 }
 

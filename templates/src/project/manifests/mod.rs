@@ -28,6 +28,7 @@ pub(crate) use self::conda::OF_CPUS;
 pub(crate) use self::pyproject::build_requirements;
 pub(crate) use self::pyproject::name_of;
 pub(crate) use self::uv_sources::open_builds;
+pub(crate) use self::version::from_poetry as python_of_poetry;
 
 use super::{LocalProject, ProjectError};
 

@@ -2,7 +2,7 @@
 
 /// Poetry's and Pipfile's forms: `^1.2`, `~1.2`, `1.2.*`, `*`, `1.2`, `>=1,<2`. `None` for what
 /// has no such form (`||`).
-pub(super) fn from_poetry(text: &str) -> Option<String> {
+pub(crate) fn from_poetry(text: &str) -> Option<String> {
     if text.contains("||") {
         return None;
     }
