@@ -105,11 +105,11 @@ pub(super) fn warnings(inputs: &Inputs, python: Option<&str>) -> Vec<Warning> {
     }
     let found = by_needs.into_iter();
     found
-        .map(|(needs, asking)| warning(&needs, &asking))
+        .map(|(needs, asking)| warning(inputs, &needs, &asking))
         .collect()
 }
 
-fn warning(needs: &[&str], asking: &[(&Wanted, &Row)]) -> Warning {
+fn warning(inputs: &Inputs, needs: &[&str], asking: &[(&Wanted, &Row)]) -> Warning {
     let shown = asking.iter().take(3).map(|(wanted, _)| {
         let versions = wanted.versions.as_ref().map(ToString::to_string);
         let versions = versions.unwrap_or_default().replace(' ', "");
@@ -122,6 +122,18 @@ fn warning(needs: &[&str], asking: &[(&Wanted, &Row)]) -> Warning {
     };
     let names: Vec<&str> = needs.iter().map(|need| name_of(need)).collect();
     let why = asking.first().map_or("", |(_, row)| row.why.as_str());
+    if let Some(contrary) = needs.iter().find_map(|need| contrary(inputs, need)) {
+        return Warning {
+            message: format!(
+                "{}{more}: {why}, and {contrary} is asked for",
+                shown.join(", ")
+            ),
+            hint: Some(format!(
+                "ask for {} there, or for newer releases of the others",
+                needs.join(" and ")
+            )),
+        };
+    }
     Warning {
         message: format!(
             "{}{more}: {why}, and nothing that is asked for is known to hold {} back",
@@ -169,13 +181,43 @@ fn is_open(inputs: &Inputs, need: &str, python: Option<&str>) -> bool {
         let mut versions = asked.iter().filter_map(|wanted| wanted.versions.as_ref());
         versions.all(|versions| versions.contains(release))
     };
-    let mut newer = newer.releases.iter();
-    let may_come = newer.any(|release| !allowed.contains(release) && will_do(release));
+    // Of what is pinned, that release; else one of each series.
+    let pins = asked.iter().filter_map(|wanted| pinned_to(wanted));
+    let candidates: Vec<&Version> = pins.chain(&newer.releases).collect();
+    let may_come = |release: &&Version| !allowed.contains(release) && will_do(release);
+    let may_come = candidates.iter().any(may_come);
     let holds = |wanted: &Wanted| {
         let mut rows = TABLE.hold.iter().filter(|row| row.has(wanted));
         rows.any(|row| row.needs.iter().any(|held| held == need))
     };
     may_come && !inputs.decided.iter().any(holds)
+}
+
+/// The one version that is asked for.
+fn pinned_to(wanted: &Wanted) -> Option<&Version> {
+    let mut versions = wanted.versions.iter().flat_map(|versions| versions.iter());
+    let exact = versions.find(|one| *one.operator() == Operator::Equal)?;
+    Some(exact.version())
+}
+
+/// Who asks for a release that a line (`numpy<2`) would keep out: `numpy>=2 (requirements.txt:1)`.
+fn contrary(inputs: &Inputs, need: &str) -> Option<String> {
+    let name = name_of(need);
+    let allowed: VersionSpecifiers = need[name.len()..].parse().ok()?;
+    let wanted = inputs.installed(name)?;
+    let versions = wanted.versions.as_ref()?;
+    let is_contrary = versions.iter().any(|one| {
+        let is_low = matches!(
+            one.operator(),
+            Operator::Equal
+                | Operator::EqualStar
+                | Operator::TildeEqual
+                | Operator::GreaterThanEqual
+        );
+        is_low && !allowed.contains(one.version())
+    });
+    let shown = versions.to_string().replace(' ', "");
+    is_contrary.then(|| format!("{name}{shown} ({})", wanted.origin))
 }
 
 /// The name at the beginning of `numpy<2`.
