@@ -60,6 +60,20 @@ pub(super) fn read(project: &Path, file: &str) -> Result<Manifest, ProjectError>
                     }));
                 }
             }
+            "environment" => {
+                let names = words().map(|word| word.split('=').next().unwrap_or(word));
+                let names: Vec<&str> = names.collect();
+                manifest.unused.push(Unused {
+                    kind: UnusedKind::default(),
+                    what: format!(
+                        "{}: environment {}",
+                        place(file, &text, key),
+                        names.join(", ")
+                    ),
+                    why: "its variables aren't set in the image".into(),
+                    next: "set those that are no secret under env of [image]".into(),
+                });
+            }
             _ => manifest.unused.push(Unused {
                 kind: UnusedKind::default(),
                 what: format!("{}: {key}", place(file, &text, key)),

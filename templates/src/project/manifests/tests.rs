@@ -749,6 +749,17 @@ fn what_a_setup_script_puts_together_has_the_place_that_it_comes_from() {
 }
 
 #[test]
+fn variables_of_cog_are_named_as_such() {
+    let text =
+        "build:\n  environment:\n    - DATA=/src/data\n    - DEBUG=\n  python_packages: [six]\n";
+    let found = manifest(&[("cog.yaml", text)], Choice::default());
+    assert_eq!(lines(&found), [("six", "cog.yaml:5")]);
+    assert_eq!(found.unused.len(), 1);
+    assert_eq!(found.unused[0].what, "cog.yaml:2: environment DATA, DEBUG");
+    assert!(found.unused[0].next.to_string().contains("env of [image]"));
+}
+
+#[test]
 fn specifications_of_conda_in_every_spelling() {
     for (spec, line) in [
         ("numpy >=1.2,<2", "numpy>=1.2,<2"),
