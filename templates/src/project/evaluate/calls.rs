@@ -112,15 +112,19 @@ impl Run<'_> {
             ("basename", Some(path)) if of_path => {
                 Value::text(path.rsplit_once('/').map_or(&*path, |(_, last)| last))
             }
-            ("exists" | "isfile", Some(path)) if of_path => {
-                Value::Bool(self.read(&path)?.is_some())
-            }
+            ("exists" | "isfile", Some(path)) if of_path => self.is_there(&path)?,
             ("join", Some(_)) if of_path => return self.join_paths(plain).map(Some),
             ("getcwd", None) if name == "os.getcwd" => Value::text(""),
             ("cwd", None) if name.ends_with("Path.cwd") => Value::text(""),
             _ => return Ok(None),
         };
         Ok(Some(found))
+    }
+
+    /// Whether a file is there; what can't be read may be a folder.
+    fn is_there(&mut self, path: &str) -> Done<Value> {
+        let found = self.read(path)?;
+        Ok(found.map_or(Value::Unknown, |_| Value::Bool(true)))
     }
 
     fn join_paths(&mut self, parts: &[Value]) -> Done<Value> {
@@ -296,7 +300,7 @@ impl Run<'_> {
             }),
             "read_text" => self.read(text)?.map_or(Value::Unknown, Value::Text),
             "open" => self.read(text)?.map_or(Value::Unknown, Value::File),
-            "exists" | "is_file" => Value::Bool(self.read(text)?.is_some()),
+            "exists" | "is_file" => self.is_there(text)?,
             _ => Value::Unknown,
         })
     }

@@ -104,7 +104,7 @@ impl<'a> Run<'a> {
         for statement in block {
             match self.statement(statement) {
                 Err(Stop::Spent) => return Err(Stop::Spent),
-                Err(Stop::Lost) => self.lose(&statement.names),
+                Err(Stop::Lost) => self.pass_over(&statement.names),
                 Ok(_) => {}
             }
         }
@@ -133,6 +133,15 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Leaves out statements that may or may not be done: of all they name nothing is known, nor whether `setup` is
+    /// called in them.
+    fn pass_over(&mut self, names: &[Rc<str>]) {
+        self.lose(names);
+        if names.iter().any(|name| &**name == "setup") {
+            self.setups.push(Value::Unknown);
+        }
+    }
+
     pub fn bind(&mut self, name: &Rc<str>, value: Value) {
         let names = self.locals.last_mut().unwrap_or(&mut self.globals);
         names.insert(name.clone(), value);
@@ -153,7 +162,7 @@ impl<'a> Run<'a> {
         match &statement.what {
             Do::Nothing => {}
             Do::Other if statement.leaves && !self.locals.is_empty() => return Err(Stop::Lost),
-            Do::Other => self.lose(&statement.names),
+            Do::Other => self.pass_over(&statement.names),
             Do::Expr(value) => drop(self.value(value)?),
             Do::Assign(targets, value) => {
                 let value = self.value(value)?;
@@ -178,6 +187,8 @@ impl<'a> Run<'a> {
                 self.lose(&names);
                 return Ok(flow);
             }
+            // What it sees of the function around it isn't modelled.
+            Do::Def(_) if !self.locals.is_empty() => return Err(Stop::Lost),
             Do::Def(function) => self.bind(&function.name, Value::Function(function.clone())),
             Do::Import(names) => {
                 for (name, path) in names {
@@ -223,7 +234,7 @@ impl<'a> Run<'a> {
                 Some(false) => {}
                 None if whole.leaves => return Err(Stop::Lost),
                 None => {
-                    self.lose(&whole.names);
+                    self.pass_over(&whole.names);
                     return Ok(Flow::On);
                 }
             }
@@ -243,7 +254,7 @@ impl<'a> Run<'a> {
             if whole.leaves && !self.locals.is_empty() {
                 return Err(Stop::Lost);
             }
-            self.lose(&whole.names);
+            self.pass_over(&whole.names);
             return Ok(Flow::On);
         };
         self.spend(items.len() * 16)?;

@@ -173,6 +173,14 @@ fn lists_that_are_put_together_in_the_usual_ways() {
             "def main(version):\n    R = ['a']\n    setup(version=version, install_requires=R)\nif __name__ == '__main__':\n    version = ''\n    if sys.argv:\n        version = sys.argv[-1]\n    try:\n        main(version)\n    except Exception as e:\n        print(e)",
             "a",
         ),
+        (
+            "try:\n    from setuptools import setup\nexcept ImportError:\n    from distutils.core import setup\nsetup(install_requires=['a'])",
+            "a",
+        ),
+        (
+            "try:\n    setup(install_requires=['a'], ext_modules=e)\nexcept BuildFailed:\n    setup(install_requires=['a'])",
+            "a",
+        ),
         ("setup(name='x')", "-"),
         ("setup(install_requires=None)", "-"),
     ] {
@@ -187,6 +195,11 @@ fn what_is_not_understood_makes_nothing_of_what_it_touches() {
         "setup(**arguments())",
         "setup(install_requires=['a'] + more())",
         "R = ['a']\nfor r in R:\n    R.append(r)\nsetup(install_requires=R)",
+        "R = ['x']\ndef f():\n    R = ['a']\n    def g():\n        return R\n    return g()\nsetup(install_requires=f())",
+        "def f():\n    def add(x):\n        R.append(x)\n    R = []\n    add('a')\n    return R\nsetup(install_requires=f())",
+        "if has_cuda():\n    setup(install_requires=['a'])\n    sys.exit()\nsetup(install_requires=['b'])",
+        "while more():\n    setup(install_requires=['a'])\nsetup(install_requires=['b'])",
+        "R = ['a']\nif os.path.exists('csrc'):\n    R.append('ninja')\nsetup(install_requires=R)",
         "R = ['a']\nfill(R)\nsetup(install_requires=R)",
         "R = ['a']\nB = [R]\nfill(B)\nsetup(install_requires=R)",
         "R = ['a']\nif has_cuda():\n    R.append('b')\nsetup(install_requires=R)",
