@@ -18,7 +18,7 @@ pub(super) fn lock(around: &Around, manifest: &mut Manifest) -> Result<(), Proje
 }
 
 /// Scripts that PDM runs by itself where it installs a project.
-const HOOKS: [&str; 4] = ["pre_install", "post_install", "pre_sync", "post_sync"];
+const HOOKS: [&str; 2] = ["pre_install", "post_install"];
 
 /// Scripts around an installation, `[[tool.pdm.source]]`, of which each may say which packages it serves, and overrides.
 pub(super) fn sources(around: &Around, manifest: &mut Manifest) {
