@@ -13,6 +13,8 @@ use crate::support::mlbuild::{Project, Ran};
 use crate::support::sshd::Sshd;
 use crate::support::{repository, wait};
 
+mod arrays;
+
 /// Held by those who need slurmctld; alone by who ends it.
 static CONTROLLER: RwLock<()> = RwLock::new(());
 

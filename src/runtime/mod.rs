@@ -5,6 +5,7 @@
 //! elsewhere; nothing here talks to a daemon.
 
 mod agree;
+pub mod array;
 mod devcontainer;
 pub mod distributed;
 mod error;

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::time::{Duration, Instant};
 
 use super::error::SlurmError;
-use super::job::{BETWEEN, FIELDS, SlurmJob, exit_code};
+use super::job::{BETWEEN, FIELDS, JobNumber, SlurmJob, exit_code};
 use super::login::{Answer, Login};
 use crate::shell::sh_word;
 
@@ -13,7 +13,7 @@ const NO_COMMANDS: i32 = 93;
 /// What one exits with where the job has written down its exit code.
 const HAS_ENDED: i32 = 94;
 /// What one exits with where a folder is there already.
-const TAKEN: i32 = 95;
+pub(super) const TAKEN: i32 = 95;
 /// A sbatch that fails after so long may have been heard.
 const SLOW: Duration = Duration::from_secs(4);
 /// How often such a job is looked for, and how long in between.
@@ -25,7 +25,7 @@ const PIECE: usize = 1 << 20;
 /// A cluster of Slurm's.
 #[derive(Debug)]
 pub struct Slurm {
-    login: Login,
+    pub(super) login: Login,
     /// The version of its commands, such as `slurm-wlm 22.05.8`.
     pub version: String,
     /// The home of the user there.
@@ -173,7 +173,7 @@ impl Slurm {
             match self.jobs().await {
                 Ok(jobs) => {
                     if let Some(job) = jobs.iter().find(|job| job.comment == comment) {
-                        return Ok(job.id);
+                        return Ok(job.number.id);
                     }
                 }
                 Err(_) if !is_doubtful => return Err(SlurmError::Refused { said }),
@@ -200,11 +200,21 @@ impl Slurm {
     ///
     /// # Errors
     /// Where Slurm doesn't know it, or doesn't answer.
-    pub async fn job(&self, id: u64) -> Result<SlurmJob, SlurmError> {
+    pub async fn job(&self, id: JobNumber) -> Result<SlurmJob, SlurmError> {
+        let mut tasks = self.tasks(id).await?;
+        Ok(tasks.swap_remove(0))
+    }
+
+    /// The tasks of an array, or the one job; at least one.
+    ///
+    /// # Errors
+    /// Where Slurm doesn't know it, or doesn't answer.
+    pub async fn tasks(&self, id: JobNumber) -> Result<Vec<SlurmJob>, SlurmError> {
         let answer = self.squeue(&format!("-j {id}")).await?;
-        let found = answer.text().lines().find_map(SlurmJob::read);
-        match found {
-            Some(job) => Ok(job),
+        let text = answer.text();
+        let found: Vec<SlurmJob> = text.lines().filter_map(SlurmJob::read).collect();
+        match found.first() {
+            Some(_) => Ok(found),
             None if answer.code == 0 || answer.said.contains("Invalid job id") => {
                 Err(SlurmError::NotFound { job: id })
             }
@@ -214,13 +224,13 @@ impl Slurm {
 
     async fn squeue(&self, which: &str) -> Result<Answer, SlurmError> {
         let fields = FIELDS.join(&BETWEEN.to_string());
-        let call = format!("SLURM_TIME_FORMAT=%s squeue -h -t all {which} -o '{fields}'");
+        let call = format!("SLURM_TIME_FORMAT=%s squeue -h -r -t all {which} -o '{fields}'");
         self.login.shell(&call, &[]).await
     }
 
     /// A job's exit code as Slurm has it, a signal as 128 and its number; and its state, where only sacct
     /// remembers it.
-    pub async fn exit_code(&self, id: u64) -> Option<(i32, Option<String>)> {
+    pub async fn exit_code(&self, id: JobNumber) -> Option<(i32, Option<String>)> {
         let call = format!("scontrol -o show job {id}");
         if let Ok(answer) = self.login.shell(&call, &[]).await
             && let Some((_, rest)) = answer.text().split_once(" ExitCode=")
@@ -287,7 +297,7 @@ impl Slurm {
     ///
     /// # Errors
     /// Where Slurm doesn't.
-    pub async fn cancel(&self, id: u64) -> Result<(), SlurmError> {
+    pub async fn cancel(&self, id: JobNumber) -> Result<(), SlurmError> {
         let answer = self.login.shell(&format!("scancel {id}"), &[]).await?;
         if answer.code == 0 {
             Ok(())
@@ -329,7 +339,7 @@ fn read_number(text: &str) -> Option<u64> {
 }
 
 impl Answer {
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         String::from_utf8_lossy(&self.stdout).into_owned()
     }
 
@@ -340,7 +350,7 @@ impl Answer {
         }
     }
 
-    fn file(self, path: &str) -> SlurmError {
+    pub(super) fn file(self, path: &str) -> SlurmError {
         SlurmError::File {
             path: path.to_owned(),
             said: self.said,

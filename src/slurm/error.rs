@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::job::JobNumber;
 use crate::error::ErrorKind;
 
 /// Why Slurm can't be asked, or says no.
@@ -76,7 +77,7 @@ pub enum SlurmError {
     #[error("Slurm knows no job {job}")]
     NotFound {
         /// The job.
-        job: u64,
+        job: JobNumber,
     },
 }
 

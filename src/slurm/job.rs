@@ -1,14 +1,56 @@
 //! What Slurm says of a job, in its text forms.
 
+use std::fmt;
+use std::str::FromStr;
+
 use jiff::Timestamp;
 
 /// Between two fields of squeue; no name of a job has it that mlbuild made.
 pub(super) const BETWEEN: char = '\u{1f}';
 
 /// What squeue is asked for. Times are seconds by `SLURM_TIME_FORMAT`.
-pub(super) const FIELDS: [&str; 11] = [
-    "%A", "%T", "%r", "%N", "%V", "%S", "%e", "%P", "%D", "%k", "%j",
+pub(super) const FIELDS: [&str; 13] = [
+    "%A", "%F", "%K", "%T", "%r", "%N", "%V", "%S", "%e", "%P", "%D", "%k", "%j",
 ];
+
+/// A job's number, as Slurm's commands take it: `12`, or `12_3` for one task of an array.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JobNumber {
+    /// The number; of all tasks of an array, that of the array.
+    pub id: u64,
+    /// Which task of an array.
+    pub task: Option<u32>,
+}
+
+impl From<u64> for JobNumber {
+    fn from(id: u64) -> Self {
+        Self { id, task: None }
+    }
+}
+
+impl fmt::Display for JobNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.task {
+            Some(task) => write!(f, "{}_{task}", self.id),
+            None => write!(f, "{}", self.id),
+        }
+    }
+}
+
+impl FromStr for JobNumber {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (id, task) = match text.split_once('_') {
+            Some((id, task)) => (id, Some(task.parse()?)),
+            None => (text, None),
+        };
+        Ok(Self {
+            id: id.parse()?,
+            task,
+        })
+    }
+}
 
 /// How far a job got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,8 +66,10 @@ pub enum JobPhase {
 /// A job, as far as squeue tells of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SlurmJob {
-    /// Its number.
+    /// A number that no other task of its array has.
     pub id: u64,
+    /// Its number, by which it is named.
+    pub number: JobNumber,
     /// Its state in Slurm's word, such as `PENDING`.
     pub state: String,
     /// Why it waits or ended, in Slurm's word; `None` where there is nothing to say.
@@ -60,6 +104,11 @@ impl SlurmJob {
         let time = |text: &str| Timestamp::from_second(text.parse().ok()?).ok();
         Some(Self {
             id: next()?.parse().ok()?,
+            number: JobNumber {
+                id: next()?.parse().ok()?,
+                // `N/A` where it is no array's.
+                task: next()?.parse().ok(),
+            },
             state: next()?.to_owned(),
             reason: said(next()?),
             nodes: said(next()?),
@@ -98,9 +147,18 @@ mod tests {
 
     #[test]
     fn lines_of_squeue_are_read() {
-        let line = "12\u{1f}PENDING\u{1f}Resources\u{1f}\u{1f}1796004858\u{1f}N/A\u{1f}N/A\u{1f}main\u{1f}2\u{1f}mlbuild:x\u{1f}a\u{1f}b";
+        let line = "12\u{1f}12\u{1f}N/A\u{1f}PENDING\u{1f}Resources\u{1f}\u{1f}1796004858\u{1f}N/A\u{1f}N/A\u{1f}main\u{1f}2\u{1f}mlbuild:x\u{1f}a\u{1f}b";
         let job = SlurmJob::read(line).unwrap();
         assert_eq!((job.id, job.phase()), (12, JobPhase::Waiting));
+        assert_eq!(job.number, JobNumber::from(12));
+        let task = line.replacen("12\u{1f}12\u{1f}N/A", "14\u{1f}12\u{1f}3", 1);
+        let task = SlurmJob::read(&task).unwrap();
+        assert_eq!((task.id, task.number.to_string().as_str()), (14, "12_3"));
+        assert_eq!("12_3".parse(), Ok(task.number));
+        assert_eq!("12".parse(), Ok(JobNumber::from(12)));
+        for bad in ["", "x", "12_", "12_[0-3]"] {
+            assert!(bad.parse::<JobNumber>().is_err(), "{bad}");
+        }
         assert_eq!(job.reason.as_deref(), Some("Resources"));
         assert_eq!((job.nodes, job.started), (None, None));
         assert_eq!(job.name, "a\u{1f}b");

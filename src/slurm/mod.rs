@@ -8,12 +8,14 @@
 //! | commands, here or on the login node | `login` |
 //! | what is asked of Slurm | `cluster` |
 //! | what it says of a job | `job` |
+//! | the folders of an array's points | `points` |
 
 mod cluster;
 mod error;
 mod job;
 mod login;
+mod points;
 
 pub use cluster::{Printed, Slurm, connect, is_here};
 pub use error::SlurmError;
-pub use job::{JobPhase, SlurmJob};
+pub use job::{JobNumber, JobPhase, SlurmJob};

@@ -9,7 +9,7 @@ use crate::records::PackError;
 use crate::registry::RegistryError;
 use crate::runtime::LeftOut;
 use crate::runtime::kubernetes::{JobKind, MOST_CODE};
-use crate::slurm::SlurmError;
+use crate::slurm::{JobNumber, SlurmError};
 use crate::start::StartError;
 
 /// Why a cluster didn't do a run, or can't say what became of it.
@@ -142,7 +142,7 @@ pub enum SubmitError {
     #[error("{source}")]
     SlurmLost {
         /// The job.
-        job: u64,
+        job: JobNumber,
         /// What happened.
         source: SlurmError,
     },
@@ -150,7 +150,7 @@ pub enum SubmitError {
     #[error("Slurm has forgotten job {job}, and it left no exit code in its folder")]
     Forgotten {
         /// The job.
-        job: u64,
+        job: JobNumber,
     },
     /// There is no Slurm here, where a run's record says it was submitted elsewhere.
     #[error("{source}")]
@@ -177,6 +177,29 @@ pub enum SubmitError {
     NoSlurmJob {
         /// What was typed.
         name: String,
+    },
+    /// The job has no such task.
+    #[error("the job of run {run} has {tasks} task(s), and none with the rank {rank} of several")]
+    NoTask {
+        /// The run.
+        run: String,
+        /// What was asked for.
+        rank: u32,
+        /// How many it has.
+        tasks: u32,
+    },
+    /// The run's id is too long for those of its points.
+    #[error("the id of a point's run can't be: {0}")]
+    PointName(mlbuild_manifests::RunIdError),
+    /// The name is an array's, and one of its points is meant.
+    #[error("{name} is an array of {points} points: write the one that is meant, such as {run}-0")]
+    IsArray {
+        /// What was typed.
+        name: String,
+        /// The id of its run.
+        run: String,
+        /// How many points it has.
+        points: usize,
     },
     /// The job of a run isn't known to Slurm.
     #[error("Slurm knows no job of run {run} any more")]
@@ -321,7 +344,10 @@ impl SubmitError {
             Self::UnsupportedBySlurm { .. }
             | Self::JobFolder { .. }
             | Self::OtherCluster { .. }
-            | Self::NoSlurmJob { .. } => ErrorKind::User,
+            | Self::NoSlurmJob { .. }
+            | Self::PointName(_)
+            | Self::NoTask { .. }
+            | Self::IsArray { .. } => ErrorKind::User,
             Self::Registry(error) | Self::NotPushed(error) => error.kind(),
             Self::Platform { .. }
             | Self::File { .. }

@@ -67,11 +67,11 @@ pub async fn run(args: BashArgs) -> CommandResult<u8> {
     Ok(u8::try_from(code).unwrap_or(1))
 }
 
-/// The output and the shells of Slurm's jobs are of all nodes.
+/// A shell beside a job of Slurm's is beside its first task.
 ///
 /// # Errors
 /// Where a node is named.
-pub fn refuse_rank(rank: Option<u32>) -> CommandResult {
+fn refuse_rank(rank: Option<u32>) -> CommandResult {
     match rank {
         None => Ok(()),
         Some(_) => Err(CommandError::user(
@@ -89,13 +89,15 @@ async fn under_slurm(
     terminal: bool,
 ) -> CommandResult<u8> {
     let found = args.query().find(job).await?;
-    let id = found.live()?;
+    let (id, number) = (found.live()?.id, found.live()?.number);
     if found
         .job
         .as_ref()
         .is_some_and(|job| job.phase() != JobPhase::Running)
     {
-        return Err(CommandError::environment(format!("job {id} doesn't run")));
+        return Err(CommandError::environment(format!(
+            "job {number} doesn't run"
+        )));
     }
     let script = format!("{}/{SCRIPT_FILE}", found.folder);
     let call = found.slurm.beside(id, &script, BESIDE, words, terminal);

@@ -1,5 +1,6 @@
 //! `mlbuild launch`: a job into a queue.
 
+mod array;
 mod sweep;
 
 use std::path::{Path, PathBuf};
@@ -59,6 +60,9 @@ pub struct LaunchArgs {
     /// What a random search draws its values by: the same seed, the same values.
     #[arg(long, value_name = "N", requires = "sweep")]
     pub seed: Option<u64>,
+    /// Launch a job for each value, such as lr=1e-3,1e-4 or seed=0..4, given several times for each combination: it has the variable, and {NAME} in the command is its value.
+    #[arg(long, value_name = "NAME=VALUES", conflicts_with = "sweep")]
+    pub array: Vec<String>,
     /// How often it is tried again after it failed.
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=1000))]
     pub retries: u32,
@@ -91,9 +95,13 @@ pub fn run(args: &LaunchArgs) -> CommandResult {
         .as_deref()
         .map(|file| sweep::read(file, args))
         .transpose()?;
-    let commands: Vec<&[String]> = match &sweep {
-        Some(sweep) => sweep.runs.iter().map(|run| &run.command[..]).collect(),
-        None => vec![&args.command],
+    let array = array::read(args)?;
+    let commands: Vec<Vec<String>> = match (&sweep, &array) {
+        (Some(sweep), _) => sweep.runs.iter().map(|run| run.command.clone()).collect(),
+        (None, Some(array)) => (0..array.len())
+            .map(|at| array.command(&args.command, at))
+            .collect(),
+        (None, None) => vec![args.command.clone()],
     };
     commands
         .iter()
@@ -101,14 +109,16 @@ pub fn run(args: &LaunchArgs) -> CommandResult {
     let store = args.store.open()?;
     let queue = store.queue(&args.queue)?;
     let overrides = overrides_of(args);
-    let gpus = gpus_of_job(args, &queue, &overrides)?;
+    let overrides = array::overrides(array.as_ref(), &queue, overrides, args)?;
+    let gpus = gpus_of_job(args, &queue, &overrides[0])?;
     let (source, archive) = source(args)?;
-    let jobs = commands.into_iter().map(|command| {
+    let jobs = commands.into_iter().enumerate().map(|(at, command)| {
         let job = NewJob {
             queue: args.queue.clone(),
             source: source.clone(),
-            overrides: overrides.clone(),
-            command: command.to_vec(),
+            // Those of a sweep all have the same.
+            overrides: overrides.get(at).unwrap_or(&overrides[0]).clone(),
+            command,
             gpus: gpus.clone(),
             retries: args.retries,
             priority: args.priority,
@@ -126,9 +136,11 @@ pub fn run(args: &LaunchArgs) -> CommandResult {
         ));
     }
     let ids: Vec<&str> = jobs.iter().map(|(id, _)| id.as_str()).collect();
+    let array = array.map(|array| array::as_json(&array, &ids, &queue.name));
     output::answer(&match (args.format, &sweep) {
         (Format::Text, _) => ids.join("\n"),
         (Format::Json, Some(sweep)) => format!("{:#}", sweep.as_json(&ids, &queue.name)),
+        (Format::Json, None) if array.is_some() => format!("{:#}", array.unwrap_or_default()),
         (Format::Json, None) => format!("{:#}", json!({ "job": ids[0], "queue": queue.name })),
     })
 }

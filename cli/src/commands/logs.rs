@@ -2,7 +2,6 @@
 
 use clap::Args;
 
-use super::bash::refuse_rank;
 use super::jobs::slurm;
 use super::submit::exit_code;
 use crate::error::{CommandError, CommandResult};
@@ -29,7 +28,7 @@ pub struct LogsArgs {
     /// Only this many of the last lines, of each node.
     #[arg(long, value_name = "N")]
     pub tail: Option<u32>,
-    /// Only what this node printed, of a Job of several.
+    /// Only what this node printed, of a Job of several; under Slurm, this task.
     #[arg(long, value_name = "N")]
     pub rank: Option<u32>,
     /// Port of this machine, on 127.0.0.1 alone, that leads to a port of the Job's pod, of several that of rank 0 or --rank, while it is followed.
@@ -49,13 +48,17 @@ pub struct LogsArgs {
 /// Where there is no such Job, or it has printed nothing that could be read.
 pub async fn run(args: LogsArgs) -> CommandResult<u8> {
     if !args.cluster.is_typed() && args.slurm.query().is_meant(&args.job) {
-        refuse_rank(args.rank)?;
         if !args.port_forward.is_empty() {
             return Err(CommandError::user(
                 "--port-forward is for Jobs of Kubernetes: this is a job of Slurm",
             ));
         }
-        return slurm::logs(&args.job, &args.slurm, args.follow, args.tail).await;
+        let wanted = Wanted {
+            rank: args.rank,
+            follow: args.follow,
+            tail: args.tail,
+        };
+        return slurm::logs(&args.job, &args.slurm, wanted).await;
     }
     let (cluster, found) = args.cluster.find(&args.job).await?;
     let wanted = Wanted {

@@ -1,5 +1,6 @@
 //! Queues and agents, with both stores and real Dockers.
 
+mod arrays;
 mod cluster;
 mod code;
 mod crash;

@@ -12,10 +12,12 @@
 //! | docker's flags, for each container runtime | `carried` |
 //! | the line that starts a container | `lines` |
 //! | the variables' file | `variables` |
+//! | the points of an array | `grid` |
 //! | the whole text | `script` |
 
 mod carried;
 mod flags;
+mod grid;
 mod lines;
 mod script;
 mod variables;
@@ -25,6 +27,7 @@ use std::fmt;
 pub(in crate::runtime) use flags::FLAGS;
 pub use flags::{misplaced, runtime};
 
+use super::array::Array;
 use super::options::Options;
 use super::render::LeftOut;
 use super::spec::RunSpec;
@@ -100,6 +103,8 @@ pub struct JobContext {
     pub root: String,
     /// Variables, with their values.
     pub variables: Vec<Assignment>,
+    /// The grid, where the job is an array.
+    pub array: Option<Array>,
 }
 
 /// A script, what goes with it, and what isn't in it.

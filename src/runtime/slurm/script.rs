@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::carried::carried;
 use super::flags::directive;
+use super::grid;
 use super::lines::{self, Gpus};
 use super::variables::{self, VariableFiles};
 use super::{
@@ -108,7 +109,7 @@ impl<'a> Builder<'a> {
         let (context, spec) = (self.context, self.spec);
         let VariableFiles {
             files,
-            by_name,
+            mut by_name,
             refused,
         } = variables::files(&context.variables, context.runtime);
         for (what, why) in refused {
@@ -118,8 +119,17 @@ impl<'a> Builder<'a> {
         }
         let folder = folder(&context.root, &context.run);
         self.directives.push(format!("--chdir={folder}"));
+        let point = context.array.as_ref().map_or("", |_| "-%a");
         self.directives
-            .push(format!("--output={folder}/{OUTPUT_FILE}"));
+            .push(format!("--output={folder}{point}/{OUTPUT_FILE}"));
+        if let Some(array) = &context.array {
+            self.directives.push(grid::directive(array));
+            self.refused
+                .extend(grid::refused(array, spec, context.runtime));
+            if context.runtime == ContainerRuntime::Pyxis {
+                by_name.extend(array.axes.iter().map(|axis| axis.name.clone()));
+            }
+        }
         self.directives.push("--open-mode=append".to_owned());
         let entrypoint = spec.options.text("entrypoint");
         let command = lines::program(context.runtime, entrypoint, &spec.command, &context.image);
@@ -216,18 +226,39 @@ impl<'a> Builder<'a> {
             include_str!("bash/head.sh"),
             &[
                 ("RUN", &context.run),
-                ("FOLDER", &quoted(folder)),
+                (
+                    "ARRAY",
+                    &context.array.as_ref().map_or_else(String::new, |_| {
+                        fill(
+                            include_str!("bash/array.sh"),
+                            &[("FOLDER", &quoted(folder))],
+                        )
+                    }),
+                ),
+                (
+                    "FOLDER",
+                    &match context.array {
+                        Some(_) => "$folder".to_owned(),
+                        None => quoted(folder),
+                    },
+                ),
                 ("IMAGES", &quoted(&images)),
                 ("IMAGE", &quoted(&self.spec.image)),
             ],
         );
-        let words: Vec<String> = command.iter().map(quoted).collect();
-        let words = words.join(" ");
+        let words = grid::command(command, context.array.as_ref());
         out += &self.of_runtime(task, &words);
         let fetches = context.runtime != ContainerRuntime::Podman && self.pulls();
         out += &fill(
             include_str!("bash/end.sh"),
             &[
+                (
+                    "POINT",
+                    &context.array.as_ref().map_or_else(String::new, |array| {
+                        let point = grid::point(array, context.runtime);
+                        fill(include_str!("bash/point.sh"), &[("POINT", &point)])
+                    }),
+                ),
                 (
                     "RENDEZVOUS",
                     included(!task.ranks.is_empty(), include_str!("bash/rendezvous.sh")),
@@ -308,7 +339,8 @@ impl<'a> Builder<'a> {
             let _ = write!(srun, " {cpus}");
         }
         if tasks > 1 {
-            srun.push_str(" --kill-on-bad-exit=1");
+            // Whose line it is, is seen, and `mlbuild logs --rank` finds it.
+            srun.push_str(" --kill-on-bad-exit=1 --label");
         }
         if self.context.runtime != ContainerRuntime::Pyxis {
             return format!("{srun} bash \"$folder/script\" task");

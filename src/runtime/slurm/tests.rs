@@ -23,6 +23,7 @@ fn words_of<S: AsRef<str>>(words: &[S], runtime: ContainerRuntime) -> RenderedSc
         runtime,
         root: "/home/ann/.mlbuild/slurm".to_owned(),
         variables,
+        array: Array::read(&parsed.own).unwrap(),
     };
     script(&parsed.spec, &parsed.own, &context)
 }
@@ -41,6 +42,35 @@ fn named(left_out: &[LeftOut]) -> String {
         .iter()
         .map(|part| format!("{}: {}\n", part.what, part.why));
     all.collect()
+}
+
+#[test]
+fn an_array_writes_each_point_into_files_of_its_own() {
+    let line = "--slurm --array lr=1e-3,1e-4 --array 'note=a b,$x' -e EPOCHS=3 IMG train --lr={lr} '{note}' '{other}'";
+    for runtime in ContainerRuntime::ALL {
+        let form = form(line, runtime);
+        assert_eq!(named(&form.refused), "");
+        assert_eq!(syntax(&form.text), "");
+        assert!(
+            form.directives.contains(&"--array=0-3".to_owned()),
+            "{:?}",
+            form.directives
+        );
+        let output = "--output=/home/ann/.mlbuild/slurm/exp-7-%a/output".to_owned();
+        assert!(form.directives.contains(&output), "{:?}", form.directives);
+    }
+    insta::assert_snapshot!("array", podman(line).text.replace(DIGEST, "sha256:…"));
+    let twice = podman("--slurm --array lr=1,2 -e lr=3 IMG train");
+    assert!(
+        named(&twice.refused).contains("--env=lr"),
+        "{:?}",
+        twice.refused
+    );
+    let home = form(
+        "--slurm --array HOME=/a,/b IMG train",
+        ContainerRuntime::Apptainer,
+    );
+    assert!(named(&home.refused).contains("HOME"), "{:?}", home.refused);
 }
 
 #[test]

@@ -50,7 +50,7 @@ pub(super) fn files(variables: &[Assignment], runtime: ContainerRuntime) -> Vari
             lines.push(b'\n');
             continue;
         }
-        if let Some(why) = why_not(variable, runtime) {
+        if let Some(why) = why_not(&variable.name, runtime) {
             let what = format!("--env={}", variable.name);
             made.refused.push((what, Carried::Refused(why.to_owned())));
             continue;
@@ -68,8 +68,9 @@ pub(super) fn files(variables: &[Assignment], runtime: ContainerRuntime) -> Vari
     made
 }
 
-fn why_not(variable: &Assignment, runtime: ContainerRuntime) -> Option<&'static str> {
-    let name = variable.name.as_str();
+/// Why a variable can't be handed on by name.
+pub(super) fn why_not(variable: &str, runtime: ContainerRuntime) -> Option<&'static str> {
+    let name = variable;
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     if !name.chars().all(is_word) || name.starts_with(|c: char| c.is_ascii_digit()) {
         return Some("a shell hands it on, which takes names of letters, digits and `_`");

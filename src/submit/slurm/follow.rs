@@ -9,7 +9,7 @@ use super::super::error::SubmitError;
 use super::super::follow::LogSink;
 use crate::reporter::Reporter;
 use crate::runtime::slurm::{EXIT_CODE_FILE, OUTPUT_FILE};
-use crate::slurm::{JobPhase, Slurm, SlurmError, SlurmJob};
+use crate::slurm::{JobNumber, JobPhase, Slurm, SlurmError, SlurmJob};
 
 /// How often the job's folder is looked at.
 const POLL: Duration = Duration::from_millis(500);
@@ -44,7 +44,7 @@ pub enum SlurmFollowEnd {
 /// Where the cluster is lost, or has forgotten the job before anybody saw how it ended.
 pub async fn follow(
     slurm: &Slurm,
-    job: u64,
+    job: JobNumber,
     folder: &str,
     cancelled: &CancellationToken,
     sink: LogSink<'_>,
@@ -68,7 +68,7 @@ pub async fn follow(
 
 struct Follower<'a> {
     slurm: &'a Slurm,
-    job: u64,
+    job: JobNumber,
     folder: &'a str,
     sink: LogSink<'a>,
     reporter: &'a dyn Reporter,
@@ -197,7 +197,7 @@ impl Follower<'_> {
 /// Where none of them has one.
 pub(super) async fn end_of(
     slurm: &Slurm,
-    job: u64,
+    job: JobNumber,
     folder: &str,
     state: Option<&str>,
 ) -> Result<SlurmEnd, SubmitError> {

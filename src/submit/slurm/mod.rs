@@ -8,15 +8,20 @@
 //! | the run's record | `record` |
 //! | the job's folder, the script handed in | [`run`] |
 //! | the job, to its end | `follow` |
+//! | a job of several points, to their ends | `array` |
 //! | a job by its run or its number | `find` |
+//! | the lines of one task | `rank` |
 
+mod array;
 mod find;
 mod follow;
 mod image;
+mod rank;
 mod record;
 
-pub use self::find::{FoundSlurmJob, SlurmQuery};
+pub use self::find::{FoundSlurm, FoundSlurmArray, FoundSlurmJob, SlurmQuery};
 pub use self::follow::{SlurmEnd, SlurmFollowEnd, follow};
+pub use self::rank::LinesOfRank;
 
 use mlbuild_manifests::RunId;
 
@@ -24,6 +29,7 @@ use super::error::SubmitError;
 use super::{INTERRUPTED, SubmitRequest, Waiter, usual, variables};
 use crate::reporter::Reporter;
 use crate::runtime::Options;
+use crate::runtime::array::Array;
 use crate::runtime::slurm::{
     self, COMMENT, ContainerRuntime, JobContext, OUTPUT_FILE, RenderedScript, SCRIPT_FILE,
     misplaced, why_no_folder,
@@ -53,6 +59,8 @@ pub struct SlurmSubmission {
     named: String,
     /// What starts the container.
     runtime: ContainerRuntime,
+    /// The grid, where the job is an array.
+    array: Option<Array>,
     /// The script, and what goes with it.
     pub rendered: RenderedScript,
     slurm: Option<Slurm>,
@@ -110,6 +118,8 @@ async fn prepare_with(
     if !refused.is_empty() {
         return Err(SubmitError::UnsupportedBySlurm { parts: refused });
     }
+    let array = Array::read(request.own())
+        .map_err(|part| SubmitError::UnsupportedBySlurm { parts: vec![part] })?;
     let runtime = match (slurm::runtime(request.own()), &slurm) {
         (Some(runtime), _) => runtime,
         (None, Some(slurm)) => first_of(slurm)?,
@@ -137,6 +147,7 @@ async fn prepare_with(
         runtime,
         root,
         variables: gathered.plain.into_iter().chain(gathered.secret).collect(),
+        array,
     };
     let rendered = slurm::script(&request.run.spec, request.own(), &context);
     unsupported::warn(&rendered.warnings, reporter);
@@ -149,6 +160,7 @@ async fn prepare_with(
         request,
         named,
         runtime,
+        array: context.array,
         rendered,
         slurm,
     })
@@ -204,6 +216,9 @@ pub async fn run(
     let slurm = connect(request.login.as_deref()).await?;
     let mut submission = prepare_with(request, Some(slurm), reporter).await?;
     let slurm = submission.slurm.take().expect("it is connected");
+    if let Some(array) = &submission.array {
+        return array::run(array, (&submission, &slurm), pending, waiter, reporter).await;
+    }
     let folder = submission.rendered.folder.clone();
     slurm.make_folder(&folder).await?;
     let written = pending
@@ -241,7 +256,15 @@ pub async fn run(
     let end = if spec.options.is_on("detach") {
         None
     } else {
-        let end = follow(&slurm, job, &folder, &cancelled, waiter.log, reporter).await;
+        let end = follow(
+            &slurm,
+            job.into(),
+            &folder,
+            &cancelled,
+            waiter.log,
+            reporter,
+        )
+        .await;
         if matches!(end, Ok(SlurmFollowEnd::Cancelled)) {
             end_job(&slurm, job, reporter).await;
         }
@@ -276,7 +299,7 @@ async fn hand_in(slurm: &Slurm, rendered: &RenderedScript, run: &RunId) -> Resul
 }
 
 async fn end_job(slurm: &Slurm, job: u64, reporter: &dyn Reporter) {
-    match slurm.cancel(job).await {
+    match slurm.cancel(job.into()).await {
         Ok(()) => reporter.note(format!("job {job} is cancelled")),
         Err(error) => reporter.warning(format!("job {job} may run on: {error}")),
     }

@@ -13,7 +13,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use self::cluster::ClusterJob;
-use self::slurm::ListedSlurmJob;
+use self::slurm::{ListedSlurmJob, Shown};
+use super::logs::Wanted;
 use super::queue::store_args::StoreArgs;
 use crate::error::{CommandError, CommandResult};
 use crate::support::cluster_args::{ClusterArgs, ContextArgs};
@@ -286,7 +287,12 @@ fn list(args: &ListArgs) -> CommandResult {
     jobs.extend(found.into_iter().map(Listed::Slurm));
     jobs.sort_by_key(|job| std::cmp::Reverse(job.created()));
     jobs.truncate(args.limit.unwrap_or(usize::MAX));
-    if args.format == Format::Json {
+    print_jobs(jobs, args.format)
+}
+
+/// Jobs, a line each.
+fn print_jobs(jobs: Vec<Listed>, format: Format) -> CommandResult {
+    if format == Format::Json {
         let jobs: Vec<Value> = jobs.iter().map(Listed::document).collect();
         return output::answer(&format!("{:#}", json!({ "jobs": jobs })));
     }
@@ -367,10 +373,14 @@ fn state(job: &Job) -> String {
 
 fn show(args: &ShowArgs) -> CommandResult {
     if args.places.are_slurms(&args.job) {
-        let job = wait_for(slurm::job(&args.job, &args.places.slurm))?;
-        return match args.format {
-            Format::Json => output::answer(&format!("{:#}", Listed::Slurm(job).document())),
-            Format::Text => output::answer(&output::table(&job.rows())),
+        return match wait_for(slurm::job(&args.job, &args.places.slurm))? {
+            Shown::Array(points) => {
+                print_jobs(points.into_iter().map(Listed::Slurm).collect(), args.format)
+            }
+            Shown::Job(job) => match args.format {
+                Format::Json => output::answer(&format!("{:#}", Listed::Slurm(*job).document())),
+                Format::Text => output::answer(&output::table(&job.rows())),
+            },
         };
     }
     let Some((store, job)) = of_queue(&args.job, &args.places.store, &args.places.cluster)? else {
@@ -465,13 +475,11 @@ fn cancel(args: &IdsArgs) -> CommandResult {
 /// agent kept.
 fn logs(args: &LogsArgs) -> CommandResult {
     if args.places.are_slurms(&args.job) {
-        return wait_for(slurm::logs(
-            &args.job,
-            &args.places.slurm,
-            args.follow,
-            None,
-        ))
-        .map(drop);
+        let wanted = Wanted {
+            follow: args.follow,
+            ..Wanted::default()
+        };
+        return wait_for(slurm::logs(&args.job, &args.places.slurm, wanted)).map(drop);
     }
     let Some((store, mut job)) = of_queue(&args.job, &args.places.store, &args.places.cluster)?
     else {

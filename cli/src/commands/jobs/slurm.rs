@@ -1,9 +1,13 @@
 //! Jobs of Slurm's that `mlbuild submit --slurm` made.
 
+use std::cell::RefCell;
+use std::collections::VecDeque;
+
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{Kind, ListArgs, or_none, rows, time};
+use crate::commands::logs::Wanted;
 use crate::commands::submit::slurm::exit_code;
 use crate::error::{CommandError, CommandResult};
 use crate::support::interrupt;
@@ -12,8 +16,9 @@ use crate::support::slurm_args::SlurmArgs;
 use crate::support::terminal::Terminal;
 use mlbuild::queue::State;
 use mlbuild::runtime::slurm::OUTPUT_FILE;
-use mlbuild::slurm::{JobPhase, SlurmJob};
-use mlbuild::submit::slurm::{FoundSlurmJob, SlurmFollowEnd, follow};
+use mlbuild::slurm::{JobNumber, JobPhase, SlurmJob};
+use mlbuild::submit::LogSink;
+use mlbuild::submit::slurm::{FoundSlurm, FoundSlurmJob, LinesOfRank, SlurmFollowEnd, follow};
 
 /// A job of Slurm's.
 #[derive(Debug, Clone, Serialize)]
@@ -44,7 +49,7 @@ pub(super) struct ListedSlurmJob {
 
 impl ListedSlurmJob {
     fn of(cluster: &str, job: SlurmJob) -> Option<Self> {
-        let run_id = job.run()?.to_owned();
+        let run_id = job.run()?;
         let phase = job.phase();
         let state = match (phase, job.state.as_str()) {
             (JobPhase::Waiting, _) => State::Queued,
@@ -54,7 +59,7 @@ impl ListedSlurmJob {
             (JobPhase::Ended, _) => State::Failed,
         };
         Some(Self {
-            id: job.id.to_string(),
+            id: job.number.to_string(),
             cluster: cluster.to_owned(),
             partition: job.partition,
             state,
@@ -135,9 +140,27 @@ pub(super) async fn list(args: &ListArgs) -> CommandResult<Vec<ListedSlurmJob>> 
     Ok(jobs)
 }
 
-/// A job by its number or its run's id.
-pub(super) async fn job(typed: &str, args: &SlurmArgs) -> CommandResult<ListedSlurmJob> {
-    let found = args.query().find(typed).await?;
+/// What a name is of.
+pub(super) enum Shown {
+    /// One job, or one point of an array.
+    Job(Box<ListedSlurmJob>),
+    /// The points of an array.
+    Array(Vec<ListedSlurmJob>),
+}
+
+/// A job or an array by its number or its run's id.
+pub(super) async fn job(typed: &str, args: &SlurmArgs) -> CommandResult<Shown> {
+    let found = match args.query().find_any(typed).await? {
+        FoundSlurm::Job(found) => found,
+        FoundSlurm::Array(array) => {
+            let cluster = array.slurm.name.clone().unwrap_or_default();
+            let mut jobs = array.jobs;
+            jobs.sort_by_key(|job| job.number.task);
+            let points = jobs.into_iter();
+            let points = points.filter_map(|job| ListedSlurmJob::of(&cluster, job));
+            return Ok(Shown::Array(points.collect()));
+        }
+    };
     found.live()?;
     let cluster = found.slurm.name.clone().unwrap_or_default();
     let mut listed = found
@@ -149,13 +172,24 @@ pub(super) async fn job(typed: &str, args: &SlurmArgs) -> CommandResult<ListedSl
         listed.exit_code = found.end().await?.code;
     }
     listed.folder = Some(found.folder);
-    Ok(listed)
+    Ok(Shown::Job(Box::new(listed)))
 }
 
 /// Ends one that isn't over.
 pub(super) async fn cancel(typed: &str, args: &SlurmArgs) -> CommandResult {
-    let found = args.query().find(typed).await?;
-    let id = found.live()?;
+    let found = match args.query().find_any(typed).await? {
+        FoundSlurm::Job(found) => found,
+        FoundSlurm::Array(array) => {
+            let id = array.id;
+            if array.jobs.iter().all(|job| job.phase() == JobPhase::Ended) {
+                return Err(CommandError::user(format!("array {id} is over")));
+            }
+            array.slurm.cancel(id.into()).await?;
+            output::note(&format!("array {id} is cancelled, with all its points"));
+            return Ok(());
+        }
+    };
+    let id = found.live()?.number;
     if found
         .job
         .as_ref()
@@ -172,37 +206,44 @@ pub(super) async fn cancel(typed: &str, args: &SlurmArgs) -> CommandResult {
 ///
 /// # Errors
 /// Where there is no such job, or its output can't be read.
-pub(crate) async fn logs(
-    typed: &str,
-    args: &SlurmArgs,
-    follows: bool,
-    tail: Option<u32>,
-) -> CommandResult<u8> {
+pub(crate) async fn logs(typed: &str, args: &SlurmArgs, wanted: Wanted) -> CommandResult<u8> {
     let found = args.query().find(typed).await?;
-    if follows {
-        return print_on(&found).await;
+    let lines = match wanted.rank {
+        Some(rank) => {
+            found.check_rank(rank).await?;
+            Some(LinesOfRank::of(rank))
+        }
+        None => None,
+    };
+    let print = |bytes: &[u8]| match &lines {
+        Some(lines) => output::write_bytes(&lines.take(bytes)),
+        None => output::write_bytes(bytes),
+    };
+    if wanted.follow {
+        return print_on(&found, &print).await;
     }
     let output = format!("{}/{OUTPUT_FILE}", found.folder);
-    let bytes = match tail {
-        Some(count) => found.slurm.last_lines(&output, count).await?,
-        None => {
-            let mut from = 0;
-            loop {
-                let printed = found
-                    .slurm
-                    .printed(&found.folder, OUTPUT_FILE, "", from)
-                    .await?;
-                if printed.bytes.is_empty() {
-                    break;
+    let bytes = match (wanted.tail, &lines) {
+        (Some(count), None) => found.slurm.last_lines(&output, count).await?,
+        (Some(count), Some(lines)) => {
+            let kept = RefCell::new(VecDeque::new());
+            let keep = |bytes: &[u8]| {
+                let mut kept = kept.borrow_mut();
+                for line in lines.take(bytes).split_inclusive(|byte| *byte == b'\n') {
+                    kept.push_back(line.to_vec());
+                    if kept.len() > count as usize {
+                        kept.pop_front();
+                    }
                 }
-                output::write_bytes(&printed.bytes).map_err(CommandError::environment)?;
-                from += printed.bytes.len() as u64;
-            }
-            match from {
-                0 => found.slurm.last_lines(&output, 1).await?,
-                _ => Some(Vec::new()),
-            }
+                Ok(())
+            };
+            print_all(&found, &keep).await?;
+            Some(kept.into_inner().into_iter().flatten().collect())
         }
+        (None, _) => match print_all(&found, &print).await? {
+            0 => found.slurm.last_lines(&output, 1).await?,
+            _ => Some(Vec::new()),
+        },
     };
     match bytes {
         Some(bytes) => output::write_bytes(&bytes).map_err(CommandError::environment)?,
@@ -214,10 +255,24 @@ pub(crate) async fn logs(
     Ok(0)
 }
 
-async fn print_on(found: &FoundSlurmJob) -> CommandResult<u8> {
-    let id = found.id.unwrap_or_default();
+/// Hands on all that was printed by now; how many bytes that were.
+async fn print_all(found: &FoundSlurmJob, sink: LogSink<'_>) -> CommandResult<u64> {
+    let mut from = 0;
+    loop {
+        let printed = found.slurm.printed(&found.folder, OUTPUT_FILE, "", from);
+        let printed = printed.await?;
+        if printed.bytes.is_empty() {
+            return Ok(from);
+        }
+        sink(&printed.bytes).map_err(CommandError::environment)?;
+        from += printed.bytes.len() as u64;
+    }
+}
+
+async fn print_on(found: &FoundSlurmJob, sink: LogSink<'_>) -> CommandResult<u8> {
+    let id = found.id.unwrap_or(JobNumber::from(0));
     let cancelled = interrupt::token()?;
-    let (sink, reporter) = (&output::write_bytes, Terminal::default());
+    let reporter = Terminal::default();
     match follow(&found.slurm, id, &found.folder, &cancelled, sink, &reporter).await? {
         SlurmFollowEnd::Ended(end) => exit_code(&id.to_string(), &end),
         // The job runs on: it was only looked at.

@@ -139,6 +139,10 @@ fn of_slurm(error: SubmitError, made: CommandError) -> CommandError {
         SubmitError::Forgotten { .. } => {
             made.hint("was it ended by force? sacct may know, where the cluster keeps accounts")
         }
+        SubmitError::IsArray { run, .. } => {
+            made.hint(format!("its points: mlbuild jobs show {}", word(&run)))
+        }
+        SubmitError::PointName(_) => made.hint("give a shorter one: --run-id"),
         SubmitError::NoSlurmJob { .. } => {
             made.hint("write a run's id or a job's number; mlbuild jobs list --kind slurm")
         }

@@ -20,6 +20,7 @@ case ${1-} in
 esac
 rm -f "$folder/exit_code" "$folder/failed"
 mkdir -p "$images"
+@POINT@
 @RENDEZVOUS@
 @FETCH@
 # Slurm ends the tasks; this waits for them, to write down how they ended.

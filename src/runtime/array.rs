@@ -1,0 +1,297 @@
+//! A grid of values: each of its points is a run of its own.
+//!
+//! `--array lr=1e-3,1e-4 --array seed=0..4` has ten points. The last axis changes first.
+
+use mlbuild_secrets::must_hide;
+
+use super::options::Options;
+use super::render::LeftOut;
+
+/// The flag's name.
+pub const FLAG: &str = "array";
+/// So many points an array may have.
+pub const MOST_POINTS: usize = 10_000;
+
+/// One variable, and the values that it takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Axis {
+    /// The variable's name.
+    pub name: String,
+    /// Its values.
+    pub values: Vec<String>,
+}
+
+/// A piece of a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Piece<'a> {
+    /// Text.
+    Text(&'a str),
+    /// The value of the axis with this name.
+    Value(&'a str),
+}
+
+/// A grid, of at least one axis.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Array {
+    /// Its axes.
+    pub axes: Vec<Axis>,
+}
+
+impl Array {
+    /// Reads the flags; `None` where there is none.
+    ///
+    /// # Errors
+    /// Where one isn't as it has to be: which, and what to write.
+    pub fn read(own: &Options) -> Result<Option<Self>, LeftOut> {
+        Self::of(own.all(FLAG).map(ToString::to_string))
+    }
+
+    /// Reads the flags' values.
+    ///
+    /// # Errors
+    /// As [`Array::read`].
+    pub fn of(texts: impl IntoIterator<Item = String>) -> Result<Option<Self>, LeftOut> {
+        let mut axes: Vec<Axis> = Vec::new();
+        let mut points = 1_usize;
+        for text in texts {
+            let refused = |why: String| LeftOut {
+                // A value that looks like a secret isn't said again.
+                what: format!("--{FLAG} {}", text.split('=').next().unwrap_or_default()),
+                why,
+            };
+            let axis = axis(&text).map_err(refused)?;
+            if axes.iter().any(|known| known.name == axis.name) {
+                return Err(refused(
+                    "it is given twice: write all values after one `=`, with commas".to_owned(),
+                ));
+            }
+            points = points.saturating_mul(axis.values.len());
+            if points > MOST_POINTS {
+                return Err(refused(format!(
+                    "the array has more than {MOST_POINTS} points: submit it in parts"
+                )));
+            }
+            axes.push(axis);
+        }
+        Ok(Some(Self { axes }).filter(|array| !array.axes.is_empty()))
+    }
+
+    /// How many points it has.
+    pub fn len(&self) -> usize {
+        self.axes.iter().map(|axis| axis.values.len()).product()
+    }
+
+    /// Whether it has none, which doesn't happen.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// By how many points an axis' value changes once.
+    pub fn stride(&self, axis: usize) -> usize {
+        let after = self.axes.iter().skip(axis + 1);
+        after.map(|axis| axis.values.len()).product()
+    }
+
+    /// A word of the command, taken apart where `{NAME}` of an axis stands in it.
+    pub fn pieces<'a>(&'a self, word: &'a str) -> Vec<Piece<'a>> {
+        let mut pieces = Vec::new();
+        let mut rest = word;
+        let next = |text: &'a str| {
+            text.match_indices('{').find_map(|(at, _)| {
+                let (name, after) = text[at + 1..].split_once('}')?;
+                let is_known = self.axes.iter().any(|axis| axis.name == name);
+                is_known.then(|| (&text[..at], name, after))
+            })
+        };
+        while let Some((before, name, after)) = next(rest) {
+            if !before.is_empty() {
+                pieces.push(Piece::Text(before));
+            }
+            pieces.push(Piece::Value(name));
+            rest = after;
+        }
+        if !rest.is_empty() || pieces.is_empty() {
+            pieces.push(Piece::Text(rest));
+        }
+        pieces
+    }
+
+    /// The command of a point.
+    pub fn command(&self, words: &[String], index: usize) -> Vec<String> {
+        let point = self.point(index);
+        let value = |name: &str| {
+            let of_name = point.iter().find(|(known, _)| *known == name);
+            of_name.map_or("", |(_, value)| *value)
+        };
+        let word = |word: &String| {
+            let pieces = self.pieces(word).into_iter();
+            let pieces = pieces.map(|piece| match piece {
+                Piece::Text(text) => text,
+                Piece::Value(name) => value(name),
+            });
+            pieces.collect()
+        };
+        words.iter().map(word).collect()
+    }
+
+    /// The values of a point, each with its name.
+    pub fn point(&self, index: usize) -> Vec<(&str, &str)> {
+        let of = |(at, axis): (usize, &'_ Axis)| index / self.stride(at) % axis.values.len();
+        self.axes
+            .iter()
+            .enumerate()
+            .map(|(at, axis)| {
+                let value = &axis.values[of((at, axis))];
+                (axis.name.as_str(), value.as_str())
+            })
+            .collect()
+    }
+}
+
+/// The id of a point's run.
+pub fn run_of_point(run: &str, index: usize) -> String {
+    format!("{run}-{index}")
+}
+
+fn axis(text: &str) -> Result<Axis, String> {
+    let Some((name, values)) = text.split_once('=') else {
+        return Err("write NAME=VALUE,VALUE or NAME=FIRST..LAST".to_owned());
+    };
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    if name.is_empty()
+        || !name.chars().all(is_word)
+        || name.starts_with(|c: char| c.is_ascii_digit())
+    {
+        return Err(
+            "its name is a variable's: letters, digits and `_`, with no digit first".to_owned(),
+        );
+    }
+    let upper = name.to_ascii_uppercase();
+    if upper.starts_with("MLBUILD_") || upper.starts_with("SLURM_") {
+        return Err("names that begin so are taken: choose another one".to_owned());
+    }
+    let values = match range(values)? {
+        Some(values) => values,
+        None => values.split(',').map(str::to_owned).collect(),
+    };
+    if values.iter().any(String::is_empty) {
+        return Err("a value is empty: write one between two commas".to_owned());
+    }
+    if values
+        .iter()
+        .any(|value| value.chars().any(char::is_control))
+    {
+        return Err("a value has a control character, which no value can have".to_owned());
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    if let Some(twice) = values.iter().find(|value| !seen.insert(value.as_str())) {
+        return Err(match must_hide(name, twice) {
+            true => "a value is given twice".to_owned(),
+            false => format!("the value {twice} is given twice"),
+        });
+    }
+    if values.iter().any(|value| must_hide(name, value)) {
+        return Err(
+            "it looks like a secret, and values of an array are in scripts and records: -e NAME hands one on"
+                .to_owned(),
+        );
+    }
+    Ok(Axis {
+        name: name.to_owned(),
+        values,
+    })
+}
+
+/// `FIRST..LAST`, both included; `None` for what is no range of numbers.
+fn range(text: &str) -> Result<Option<Vec<String>>, String> {
+    let Some((first, last)) = text.split_once("..") else {
+        return Ok(None);
+    };
+    let (Ok(first), Ok(last)) = (first.parse::<i64>(), last.parse::<i64>()) else {
+        return Ok(None);
+    };
+    if first > last {
+        return Err("a range goes from a smaller number to a larger one".to_owned());
+    }
+    if first.abs_diff(last) >= MOST_POINTS as u64 {
+        return Err(format!(
+            "the array has more than {MOST_POINTS} points: submit it in parts"
+        ));
+    }
+    Ok(Some(
+        (first..=last).map(|number| number.to_string()).collect(),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::kubernetes::SUBMIT;
+    use super::*;
+
+    fn read(flags: &[&str]) -> Result<Option<Array>, String> {
+        let words = ["--slurm"]
+            .into_iter()
+            .chain(flags.iter().flat_map(|flag| ["--array", flag]))
+            .chain(["image"]);
+        let words: Vec<&str> = words.collect();
+        let parsed = SUBMIT.parse_with_image(&words).unwrap();
+        Array::read(&parsed.own).map_err(|part| format!("{}: {}", part.what, part.why))
+    }
+
+    #[test]
+    fn a_grid_has_the_points_of_all_axes() {
+        assert_eq!(read(&[]), Ok(None));
+        let array = read(&["lr=1e-3,1e-4", "seed=-1..1"]).unwrap().unwrap();
+        assert_eq!(array.len(), 6);
+        let points: Vec<String> = (0..6)
+            .map(|at| {
+                let point = array.point(at);
+                format!("{}/{}", point[0].1, point[1].1)
+            })
+            .collect();
+        assert_eq!(
+            points,
+            ["1e-3/-1", "1e-3/0", "1e-3/1", "1e-4/-1", "1e-4/0", "1e-4/1"]
+        );
+        assert_eq!(array.point(4), [("lr", "1e-4"), ("seed", "0")]);
+        let words = ["a{lr}b{seed}", "{seed", "{x}{lr}", "", "{{lr}}"].map(str::to_owned);
+        assert_eq!(
+            array.command(&words, 4),
+            ["a1e-4b0", "{seed", "{x}1e-4", "", "{1e-4}"]
+        );
+        // What is no range of numbers is a value.
+        let array = read(&["path=../a"]).unwrap().unwrap();
+        assert_eq!(array.axes[0].values, ["../a"]);
+        assert_eq!(read(&["n=1..10000"]).unwrap().unwrap().len(), 10_000);
+    }
+
+    #[test]
+    fn what_is_no_grid_is_refused_with_what_to_write() {
+        for (flags, said) in [
+            (&["lr"][..], "NAME=VALUE"),
+            (&["=1"], "letters"),
+            (&["1a=1"], "letters"),
+            (&["a-b=1"], "letters"),
+            (&["mlbuild_x=1"], "taken"),
+            (&["MLBUILD_RUN_ID=1"], "taken"),
+            (&["SLURM_JOB_ID=1"], "taken"),
+            (&["lr="], "empty"),
+            (&["lr=1,,2"], "empty"),
+            (&["lr=1,2,1"], "1 is given twice"),
+            (&["lr=1", "lr=2"], "it is given twice"),
+            (&["lr=a\nb"], "control"),
+            (&["n=4..1"], "smaller"),
+            (&["n=0..10000"], "10000 points"),
+            (
+                &["n=-9223372036854775808..9223372036854775807"],
+                "10000 points",
+            ),
+            (&["n=0..999", "m=0..10"], "10000 points"),
+            (&["API_TOKEN=s3cr3t-value-of-it"], "secret"),
+        ] {
+            let error = read(flags).unwrap_err();
+            assert!(error.contains(said), "{flags:?}: {error}");
+            assert!(!error.contains("s3cr3t"), "{error}");
+        }
+    }
+}

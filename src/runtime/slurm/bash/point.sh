@@ -1,0 +1,2 @@
+cp -f "$array/script" "$array"/variables* "$folder/" || finish 125
+@POINT@

@@ -1,0 +1,80 @@
+//! The points of an array: which directive asks for them, and how a task learns its own values.
+
+use super::ContainerRuntime;
+use super::variables::why_not;
+use crate::runtime::array::{Array, Piece};
+use crate::runtime::render::LeftOut;
+use crate::runtime::spec::RunSpec;
+use crate::shell::word_on_one_line as quoted;
+
+/// What asks for a task of each point.
+pub(super) fn directive(array: &Array) -> String {
+    format!("--array=0-{}", array.len() - 1)
+}
+
+/// The axes that no variable of the container can be.
+pub(super) fn refused(array: &Array, spec: &RunSpec, runtime: ContainerRuntime) -> Vec<LeftOut> {
+    let mut refused = Vec::new();
+    for axis in &array.axes {
+        let name = &axis.name;
+        if spec.env().any(|variable| variable.name == *name) {
+            refused.push(LeftOut {
+                what: format!("--env={name}"),
+                why: "the array has a variable of this name: leave one of them out".to_owned(),
+            });
+        }
+        // Podman's file takes every name.
+        if runtime != ContainerRuntime::Podman
+            && let Some(why) = why_not(name, runtime)
+        {
+            refused.push(LeftOut {
+                what: format!("--array {name}"),
+                why: why.to_owned(),
+            });
+        }
+    }
+    refused
+}
+
+/// The lines by which a task finds its values, and writes them into its own file of variables.
+pub(super) fn point(array: &Array, runtime: ContainerRuntime) -> String {
+    let end = match runtime {
+        ContainerRuntime::Podman => "\\n",
+        ContainerRuntime::Apptainer | ContainerRuntime::Pyxis => "\\0",
+    };
+    let mut lines = Vec::new();
+    let mut pairs = Vec::new();
+    for (at, axis) in array.axes.iter().enumerate() {
+        let name = &axis.name;
+        let values: Vec<String> = axis.values.iter().map(quoted).collect();
+        lines.push(format!("values=({})", values.join(" ")));
+        lines.push(format!(
+            "export point_{name}=\"${{values[SLURM_ARRAY_TASK_ID / {} % {}]}}\"",
+            array.stride(at),
+            axis.values.len()
+        ));
+        pairs.push(format!("\"{name}=$point_{name}\""));
+    }
+    pairs.push("\"MLBUILD_RUN_ID=${folder##*/}\"".to_owned());
+    lines.push(format!(
+        "printf '%s{end}' {} >> \"$folder/variables\"",
+        pairs.join(" ")
+    ));
+    lines.join("\n")
+}
+
+/// The command's words for bash; `{NAME}` of an axis is its value.
+pub(super) fn command(words: &[String], array: Option<&Array>) -> String {
+    let word = |word: &String| match array {
+        Some(array) => array.pieces(word).into_iter().map(bash).collect(),
+        None => quoted(word),
+    };
+    words.iter().map(word).collect::<Vec<String>>().join(" ")
+}
+
+fn bash(piece: Piece<'_>) -> String {
+    match piece {
+        Piece::Text(text) => quoted(text),
+        Piece::Value(name) => format!("\"$point_{name}\""),
+    }
+}
