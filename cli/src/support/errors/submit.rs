@@ -124,6 +124,13 @@ fn of_slurm(error: SubmitError, made: CommandError) -> CommandError {
             "it was submitted through {login}; if that is yours: --ssh {}",
             word(&login)
         )),
+        SubmitError::NoTask { .. } => made.hint("leave --rank out, or write one of its tasks"),
+        // It says what to write.
+        SubmitError::UnsupportedBySlurm { parts }
+            if parts.iter().all(|part| part.what.starts_with("--array")) =>
+        {
+            made
+        }
         SubmitError::UnsupportedBySlurm { .. } => {
             made.hint("leave it out, or say it in the way of Slurm: mlbuild submit --help")
         }
