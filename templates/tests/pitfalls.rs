@@ -170,6 +170,12 @@ fn a_lock_that_is_older_than_its_project_is_said() {
         let is_said = said(&done).contains("uv.lock was made for Python >=3.10");
         assert_eq!(is_said, is_stale, "{python}: {}", said(&done));
     }
+    // A workspace's lock is for the Python of all its members.
+    let lock = format!("{lock}[manifest]\nmembers = ['p', 'q']\n");
+    let project = project(">=3.8");
+    let files = [("pyproject.toml", project.as_str()), ("uv.lock", &lock)];
+    let done = composed(&files, "python.project = '.'").unwrap();
+    assert!(!said(&done).contains("was made for"), "{}", said(&done));
 }
 
 #[test]

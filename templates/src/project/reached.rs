@@ -36,21 +36,18 @@ impl ProjectLock {
         pinned
     }
 
-    /// The Python versions that it was made for: of `uv.lock`, `poetry.lock` and `pdm.lock`.
+    /// The Python versions that it was made for, as its project says them: of `poetry.lock` and `uv.lock`. A
+    /// workspace's are those of all its members, and a `pdm.lock` may be made for fewer on purpose.
     pub(crate) fn python(&self) -> Option<String> {
         let metadata = self.table.get("metadata");
-        let text = |value: &toml::Value| value.as_str().map(str::to_owned);
         if let Some(of_poetry) = metadata.and_then(|metadata| metadata.get("python-versions")) {
             return super::manifests::python_of_poetry(of_poetry.as_str()?);
         }
-        let of_pdm = || {
-            let targets = metadata?.get("targets")?.as_array()?;
-            targets.first()?.get("requires_python")
-        };
-        self.table
-            .get("requires-python")
-            .or_else(of_pdm)
-            .and_then(text)
+        let members = self.table.get("manifest").and_then(|m| m.get("members"));
+        let members = members.and_then(toml::Value::as_array);
+        let is_one = members.is_none_or(|members| members.len() < 2);
+        let python = self.table.get("requires-python")?.as_str()?;
+        is_one.then(|| python.to_owned())
     }
 }
 
