@@ -373,6 +373,17 @@ fn files_that_git_lfs_has_not_fetched_are_named_once() {
 }
 
 #[test]
+fn a_list_that_a_setup_script_takes_packages_from_is_used() {
+    let script = "R = [l.strip() for l in open('deps.txt') if l[0] != '-']\nsetup(name='x', install_requires=R)\n";
+    let said = all_said(&[("setup.py", script), ("deps.txt", "six\n-e .\n")]).join("\n");
+    assert!(said.contains("setup.py: used: 1 package"), "{said}");
+    assert!(
+        said.contains("deps.txt: used: setup.py takes packages from it"),
+        "{said}"
+    );
+}
+
+#[test]
 fn scripts_that_pdm_runs_where_it_installs_are_named() {
     let text = "[project]\nname = 'x'\nversion = '1'\ndependencies = ['six']\n[tool.pdm.scripts]\npost_install = 'fetch.sh'\ntest = 'pytest'\n";
     let folder = tempfile::tempdir().unwrap();

@@ -853,9 +853,11 @@ impl Look<'_> {
         } else {
             self.used(file, &packages(count))
         }
-        inputs
-            .iter()
-            .for_each(|input| self.used(input, "its versions"));
+        let of_script = format!("{file} takes packages from it");
+        for input in &inputs {
+            let is_list = file.ends_with(".py") && input.ends_with(".txt");
+            self.used(input, if is_list { &of_script } else { "its versions" });
+        }
         for local in local {
             let why = format!("{} names it: it is installed with the code", local.origin);
             if local.folder != "." {

@@ -122,6 +122,9 @@ impl Run<'_> {
                 if let Value::Dict(dict) = &value {
                     self.spend(dict.entries.borrow().len() * 4)?;
                 }
+                if let Value::Text(text) = &value {
+                    self.spend(text.len())?;
+                }
                 Ok(index(&value, &key))
             }
             Trailer::Slice(from, to) => {
@@ -488,6 +491,14 @@ fn index(value: &Value, key: &Value) -> Value {
             found.map_or(Value::Unknown, |(_, value)| value.clone())
         }
         (Value::Named(name), Value::Int(0)) if &**name == "sys.version_info" => Value::Int(3),
+        (Value::Text(text), Value::Int(number)) => {
+            let at = usize::try_from(number.unsigned_abs()).unwrap_or(usize::MAX);
+            let found = match *number < 0 {
+                true => text.chars().rev().nth(at - 1),
+                false => text.chars().nth(at),
+            };
+            found.map_or(Value::Unknown, |c| Value::text(c.to_string()))
+        }
         (_, Value::Int(number)) => {
             let Value::List(list) = value else {
                 return Value::Unknown;
