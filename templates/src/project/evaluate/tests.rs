@@ -181,6 +181,10 @@ fn lists_that_are_put_together_in_the_usual_ways() {
             "try:\n    setup(install_requires=['a'], ext_modules=e)\nexcept BuildFailed:\n    setup(install_requires=['a'])",
             "a",
         ),
+        (
+            "R = [l.strip() for l in ['#a', 'b\\n', 'c'] if l[0] != '#' and l[-1] != 'c']\nsetup(install_requires=R)",
+            "b",
+        ),
         ("setup(name='x')", "-"),
         ("setup(install_requires=None)", "-"),
     ] {
