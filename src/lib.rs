@@ -85,6 +85,7 @@ pub mod pin;
 pub mod plan;
 pub mod planning;
 pub mod private_engine;
+pub mod pull;
 pub mod queue;
 pub mod rebase;
 pub mod records;

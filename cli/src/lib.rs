@@ -14,7 +14,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use self::commands::{
     adopt, agent, attest, base, bash, ci, completions, dev, devcontainer, diff, doctor, engine,
     env, gui_run, image, init, inspect, jobs, launch, lock, logs, man, mirror, overview, prune,
-    queue, rebase, restore, run, runs, schema, submit, templates, up, verify,
+    pull, queue, rebase, restore, run, runs, schema, submit, templates, up, verify,
 };
 use self::support::output;
 use self::support::runtime::wait_for;
@@ -54,6 +54,7 @@ pub enum Command {
     Logs(logs::LogsArgs),
     Bash(bash::BashArgs),
     Env(env::EnvArgs),
+    Pull(pull::PullArgs),
     Adopt(adopt::AdoptArgs),
     Rebase(rebase::RebaseArgs),
     Diff(diff::DiffArgs),
@@ -208,6 +209,7 @@ fn execute(cli: Cli) -> CommandResult<u8> {
         Command::Base(args) => wait_for(base::run(args)),
         Command::Mirror(args) => wait_for(mirror::run(args)),
         Command::Prune(args) => prune::run(&args),
+        Command::Pull(args) => wait_for(interruptible(pull::run(args))),
         Command::Adopt(args) => wait_for(adopt::run(args)),
         Command::Rebase(args) => wait_for(interruptible(rebase::run(args))),
         Command::Diff(args) => wait_for(diff::run(args)),

@@ -76,13 +76,14 @@ pub const ALONE: [&[&str]; 50] = [
 
 /// Those that need daemons. `TAG` is an image of the registry that was built before, `OTHER` another one,
 /// `BASE` and `PYTHON` are bases, `REGISTRY` and `BUILDER` are where those are, `FLAGS` the image's.
-pub const WITH_DAEMONS: [&str; 24] = [
+pub const WITH_DAEMONS: [&str; 25] = [
     "image -f Dockerfile -t TAG --push --builder BUILDER",
     "image -f Dockerfile -t TAG --push --builder BUILDER --repack",
     "image --base PYTHON -t OTHER --push --builder BUILDER --method=assemble",
     "image --base PYTHON -t OTHER --push --builder BUILDER --method=auto",
     "lock --base PYTHON -t OTHER --builder BUILDER --method=assemble --lock other.lock",
     "verify TAG --builder BUILDER",
+    "pull BASE --sif -o base.sif",
     "adopt TAG --uid 4321 -t TAG-adopted",
     "rebase OTHER --base PYTHON --push",
     "attest TAG",

@@ -20,6 +20,7 @@ const CRATES: &[Layer] = &[
     ("waits", &[]),
     ("lazy", &[]),
     ("wheels", &["lazy"]),
+    ("sif", &[]),
     ("templates", &["files", "secrets", "wheels"]),
     ("manifests", &["files", "secrets"]),
     ("docker", &["secrets", "waits"]),
@@ -35,6 +36,7 @@ const CRATES: &[Layer] = &[
             "manifests",
             "lazy",
             "wheels",
+            "sif",
             "docker",
             "buildkit",
             "progress",
@@ -361,6 +363,10 @@ const MODULES: &[Layer] = &[
         ],
     ),
     ("adopt", &["error", "reporter", "image", "registry", "lock"]),
+    (
+        "pull",
+        &["error", "image", "registry", "records", "image_source"],
+    ),
     (
         "rebase",
         &[

@@ -25,6 +25,7 @@ pub mod man;
 pub mod mirror;
 pub mod overview;
 pub mod prune;
+pub mod pull;
 pub mod queue;
 pub mod rebase;
 pub mod restore;
