@@ -58,6 +58,7 @@ mod restore;
 mod run;
 mod run_gpu;
 mod servers;
+mod sif;
 mod sign;
 mod slurm;
 mod strangers;

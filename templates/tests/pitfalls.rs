@@ -465,7 +465,7 @@ fn what_tools_do_besides_installing_is_said() {
         let text = project(tool);
         let spec = "python.requirements = ['pyproject.toml']";
         let done = composed(&[("pyproject.toml", &text)], spec).unwrap();
-        let is_said = said(&done).contains("post_install: PDM runs it where it installs");
+        let is_said = said(&done).contains("PDM runs it where it installs");
         assert_eq!(is_said, is_named, "{tool}: {}", said(&done));
     }
     for (list, is_noted) in [("torch\ndeepspeed\n", true), ("torch\n", false)] {

@@ -4,3 +4,4 @@
 umask 077
 @ARRAY@
 export folder=@FOLDER@ images=@IMAGES@ image=@IMAGE@
+

@@ -1,0 +1,146 @@
+//! `mlbuild pull --sif`: files that the real Apptainer runs.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::image::{name_and_tag, unique};
+use crate::lock::{builder, run};
+use crate::support::engines::Engines;
+use crate::support::http;
+use crate::support::mlbuild::{Project, Ran};
+
+/// What hides, links and marks files, over a base of several layers.
+const DOCKERFILE: &str = "\
+RUN rm -r /usr/share/common-licenses /etc/issue.net\n\
+RUN mkdir -p /opt/a/b && echo one > /opt/a/b/hard && ln -s ../one /opt/a/b/soft\n\
+RUN rm -r /opt/a/b && mkdir /opt/a/b && echo two > /opt/a/b/two && echo one > /opt/a/one && ln /opt/a/one /opt/a/same && \
+  chmod 4755 /opt/a/b/two && truncate -s 3M /opt/a/holes && echo end >> /opt/a/holes && : > '/opt/a/n\u{e4}me with space'\n\
+ENV GREETING=\"a b\\$c\" PATH=/opt/a:$PATH\n\
+ENTRYPOINT [\"/usr/bin/printf\", \"%s|\"]\n\
+CMD [\"first\", \"second word\"]\n";
+
+/// Kind, mode, size, links and place of every file in the folders that no runtime mounts over.
+const LIST: &str = "find /usr /opt /srv /var/lib \\( -type f -printf 'f %m %s %n %p\\n' \\) -o \
+    \\( -type l -printf 'l %l %p\\n' \\) -o -printf '%y %m %p\\n' | LC_ALL=C sort; \
+    find /opt /usr/bin -type f -exec sha256sum {} + | LC_ALL=C sort";
+
+fn apptainer(args: &[&str]) -> Ran {
+    let program =
+        std::env::var("MLBUILD_TEST_APPTAINER").expect("integration/engines/up apptainer");
+    let mut command = Command::new(program);
+    // What this machine mounts into containers hides what is in the image.
+    Ran::of(
+        command
+            .args(args)
+            .env("APPTAINER_NO_MOUNT", "home,cwd,tmp,hostfs"),
+    )
+}
+
+/// An image of the Dockerfile, in the registry.
+fn image(engines: &Engines) -> String {
+    let project = Project::new(&[]);
+    project.write(
+        "Dockerfile",
+        &format!("FROM {}\n{DOCKERFILE}", engines.base),
+    );
+    let tag = unique(&engines.registry, "sif");
+    let words = ["image", "-f", "Dockerfile", "-t", &tag, "--push"].map(str::to_owned);
+    let flags = builder(engines, "buildkitd").flags;
+    run(&project, &[words.to_vec(), flags].concat()).answer();
+    tag
+}
+
+fn pull(project: &Project, image: &str, file: &str) -> (Ran, PathBuf) {
+    let ran = run(
+        project,
+        &["pull", image, "--sif", "-o", file].map(str::to_owned),
+    );
+    (ran, project.path(file))
+}
+
+#[test]
+fn apptainer_runs_a_pulled_image_which_has_the_files_that_docker_sees() {
+    let engines = Engines::from_env();
+    let image = image(&engines);
+    let project = Project::new(&[]);
+    let (pulled, file) = pull(&project, &image, "image.sif");
+    assert_eq!(pulled.answer(), "image.sif");
+    let sif = file.to_str().unwrap();
+
+    // The same bytes again, on a machine that knows nothing of it.
+    let second = Project::new(&[]);
+    let (again, other) = pull(&second, &image, "other.sif");
+    again.answer();
+    let bytes = |path: &PathBuf| std::fs::read(path).unwrap();
+    assert!(bytes(&file) == bytes(&other), "two pulls differ");
+
+    let listed = apptainer(&["exec", "--cleanenv", sif, "sh", "-c", LIST]);
+    let docker = &engines.docker_containerd;
+    let sees = [
+        "run",
+        "--rm",
+        "-q",
+        "--entrypoint",
+        "sh",
+        &image,
+        "-c",
+        LIST,
+    ];
+    let seen = engines.docker(docker, &sees);
+    let listed = listed.answer();
+    let only = |ours: &str, theirs: &str| {
+        let theirs: HashSet<&str> = theirs.lines().collect();
+        let ours = ours.lines().filter(|line| !theirs.contains(line));
+        ours.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(only(&seen, listed), Vec::<String>::new());
+    assert_eq!(only(listed, &seen), Vec::<String>::new());
+    assert!(seen.contains("f 4755 4 1 /opt/a/b/two") && seen.contains(" 2 /opt/a/same"));
+    assert!(!seen.contains("/opt/a/b/hard") && !seen.contains("common-licenses"));
+
+    let variables = [
+        "exec",
+        "--cleanenv",
+        sif,
+        "sh",
+        "-c",
+        "echo \"$GREETING|$PATH\"",
+    ];
+    let said = apptainer(&variables);
+    assert!(
+        said.answer().starts_with("a b$c|/opt/a:"),
+        "{}",
+        said.answer()
+    );
+    let run = apptainer(&["run", "--cleanenv", sif]);
+    assert_eq!(run.answer(), "first|second word|");
+    let run = apptainer(&["run", "--cleanenv", sif, "mine"]);
+    assert_eq!(run.answer(), "mine|");
+    let (name, tag) = name_and_tag(&image);
+    let (digest, _) = http::manifest(&engines.registry, name, tag);
+    let pinned = format!("{}@{digest}", image.rsplit_once(':').unwrap().0);
+    let labels = apptainer(&["inspect", "--labels", sif]);
+    assert!(labels.answer().contains(&pinned), "{}", labels.answer());
+}
+
+#[test]
+fn what_cannot_be_pulled_leaves_nothing() {
+    let engines = Engines::from_env();
+    let project = Project::new(&[]);
+    let nowhere = format!("{}/e2e/no-such-image:v1", engines.registry);
+    let (refused, file) = pull(&project, &nowhere, "image.sif");
+    refused.refusal(2);
+    assert!(!file.exists());
+    let (refused, _) = pull(&project, &engines.base, "no/such/folder/image.sif");
+    let said = refused.refusal(3);
+    assert!(said.contains("no/such/folder/image.sif"), "{said}");
+    let words = ["pull", &engines.base, "--sif", "--platform=linux/s390x"].map(str::to_owned);
+    let refused = run(&project, &words);
+    let said = refused.refusal(2);
+    assert!(
+        said.contains("no image for linux/s390x; it has linux/amd64"),
+        "{said}"
+    );
+    assert_eq!(project.names(), Vec::<String>::new());
+}
