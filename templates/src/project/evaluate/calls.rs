@@ -2,9 +2,11 @@
 
 use std::rc::Rc;
 
+use super::lex::tokens;
+use super::parse::names;
 use super::reckon::joined;
 use super::run::{Done, Run, Stop};
-use super::value::{MOST_ITEMS, Value};
+use super::value::{MOST_ITEMS, Source, Value};
 
 /// Most bytes of a text that is put together.
 const MOST_TEXT: usize = 1 << 20;
@@ -50,6 +52,24 @@ impl Run<'_> {
                 Ok(text.trim().parse().map_or(Value::Unknown, Value::Int))
             }
             ("print" | "warnings.warn", _) => Ok(Value::None),
+            ("compile", Some(Value::Text(code))) => Ok(Value::Text(code.clone())),
+            // With a second argument, that has the names.
+            ("exec", Some(Value::Text(code))) if plain.len() == 1 && named.is_empty() => {
+                self.spend(code.len() * 8)?;
+                match tokens(code) {
+                    Some(tokens) => self.lose(&names(&tokens)),
+                    None => self.lose_all(),
+                }
+                Ok(Value::None)
+            }
+            ("exec", _) if plain.len() < 2 && named.is_empty() => {
+                self.lose_all();
+                Ok(Value::None)
+            }
+            ("globals" | "locals" | "vars" | "setattr" | "delattr", _) => {
+                self.lose_all();
+                Ok(Value::Unknown)
+            }
             ("sum", Some(source)) if plain.len() == 2 || !named.is_empty() => {
                 let start = plain.get(1).or(named.first().map(|(_, value)| value));
                 self.flat(source.items(), start.and_then(Value::items))
@@ -68,7 +88,7 @@ impl Run<'_> {
                 }
                 items.retain(|item| item.truth() == Some(true));
                 self.spend(items.len() * 32)?;
-                Ok(Value::list(items))
+                Ok(Value::stream(Source::Items(items)))
             }
             ("re.findall", _) if plain.len() == 2 => self.find_all(&plain),
             ("platform.system", _) => Ok(Value::text("Linux")),
@@ -100,7 +120,7 @@ impl Run<'_> {
         let found = match (last, text(0)) {
             ("open", Some(path)) if ["open", "io.open", "codecs.open"].contains(&name) => {
                 let file = self.read(&path)?;
-                file.map_or(Value::Unknown, Value::File)
+                file.map_or(Value::Unknown, Value::file)
             }
             ("Path" | "PurePath", Some(path)) => Value::Text(path),
             ("abspath" | "realpath" | "normpath" | "expanduser", Some(path)) if of_path => {
@@ -168,7 +188,7 @@ impl Run<'_> {
                 function => self.apply(function, vec![item], &[])?,
             });
         }
-        Ok(Value::list(found))
+        Ok(Value::stream(Source::Items(found)))
     }
 
     /// Lines of a requirements file, as `pip` and `pkg_resources` read them.
@@ -228,11 +248,18 @@ impl Run<'_> {
     ) -> Done<Value> {
         match holder {
             Value::Text(text) => self.of_text(text, name, plain, named),
-            Value::File(text) => Ok(match name {
-                "read" => Value::Text(text.clone()),
-                "readlines" => holder.items().map_or(Value::Unknown, Value::list),
-                "close" => Value::None,
-                _ => Value::Unknown,
+            Value::Stream(stream) => Ok(match (name, &stream.source) {
+                ("read", Source::File(text)) if !stream.is_read.replace(true) => {
+                    Value::Text(text.clone())
+                }
+                ("readlines", Source::File(_)) => {
+                    holder.items().map_or(Value::Unknown, Value::list)
+                }
+                ("close", Source::File(_)) => Value::None,
+                _ => {
+                    holder.lose();
+                    Value::Unknown
+                }
             }),
             Value::List(_) => self.of_list(holder, name, plain),
             Value::Dict(_) => self.of_dict(holder, name, plain, named),
@@ -299,7 +326,7 @@ impl Run<'_> {
                 )),
             }),
             "read_text" => self.read(text)?.map_or(Value::Unknown, Value::Text),
-            "open" => self.read(text)?.map_or(Value::Unknown, Value::File),
+            "open" => self.read(text)?.map_or(Value::Unknown, Value::file),
             "exists" | "is_file" => self.is_there(text)?,
             _ => Value::Unknown,
         })

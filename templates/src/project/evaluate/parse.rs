@@ -13,6 +13,8 @@ pub(super) struct Statement {
     pub names: Vec<Rc<str>>,
     /// Whether it may end a loop or a function.
     pub leaves: bool,
+    /// Whether it may fail, which the `try` around it goes on from.
+    pub fails: bool,
 }
 
 /// What a statement does.
@@ -35,6 +37,10 @@ pub(super) enum Do {
     Return(Option<Expr>),
     Break,
     Continue,
+    Raise,
+    Assert,
+    /// What the body of a class may change; its methods are run by others.
+    Class(Vec<Rc<str>>),
     Nothing,
     Other,
 }
@@ -90,12 +96,15 @@ impl Parser<'_> {
             self.reader.at += 1;
         }
         let tokens = &self.reader.tokens[start..self.reader.at.min(self.reader.tokens.len())];
+        let has = |words: &[&str]| {
+            let mut tokens = tokens.iter();
+            tokens.any(|token| matches!(token, Token::Name(name) if words.contains(&&**name)))
+        };
         block.push(Statement {
             what,
             names: names(tokens),
-            leaves: tokens.iter().any(|token| {
-                matches!(token, Token::Name(name) if ["return", "break", "continue"].contains(&&**name))
-            }),
+            leaves: has(&["return", "break", "continue"]),
+            fails: has(&["raise", "assert"]),
         });
     }
 
@@ -138,15 +147,15 @@ impl Parser<'_> {
             "def" => self.function(),
             "import" => self.import(),
             "from" => self.import_from(),
-            // What only classes, other loops and checks do bears on no list.
             "assert" | "raise" | "pass" => {
                 self.skip_one();
-                Some(Do::Nothing)
+                Some(match &*word {
+                    "assert" => Do::Assert,
+                    "raise" => Do::Raise,
+                    _ => Do::Nothing,
+                })
             }
-            "class" => {
-                self.skip_one();
-                Some(Do::Nothing)
-            }
+            "class" => self.class(),
             "while" | "global" | "nonlocal" | "del" | "async" | "match" | "yield" => None,
             _ => self.simple(),
         }
@@ -264,6 +273,31 @@ impl Parser<'_> {
             false => None,
         };
         Some(Do::With(value, name, self.block()?))
+    }
+
+    /// A class: its body is run as the script is, with names of its own.
+    fn class(&mut self) -> Option<Do> {
+        self.reader.at += 1;
+        self.reader.name()?;
+        if self.reader.take_op("(") {
+            while !self.reader.take_op(")") {
+                self.reader.next()?;
+            }
+        }
+        let mut changed: Vec<Rc<str>> = Vec::new();
+        for statement in self.block()? {
+            let own = match &statement.what {
+                Do::Def(_) | Do::Nothing | Do::Expr(Expr::Text(_)) => continue,
+                Do::Assign(targets, _) => &targets[..],
+                _ => &[],
+            };
+            let is_own = |name: &Rc<str>| {
+                let mut own = own.iter();
+                own.any(|one| matches!(one, Expr::Name(known) if known == name))
+            };
+            changed.extend(statement.names.iter().filter(|n| !is_own(n)).cloned());
+        }
+        Some(Do::Class(changed))
     }
 
     fn attempt(&mut self) -> Option<Do> {
@@ -409,7 +443,8 @@ impl Parser<'_> {
     }
 }
 
-fn names(tokens: &[Token]) -> Vec<Rc<str>> {
+/// The names in them, each once.
+pub(super) fn names(tokens: &[Token]) -> Vec<Rc<str>> {
     let mut names: Vec<Rc<str>> = Vec::new();
     for token in tokens {
         if let Token::Name(name) = token {

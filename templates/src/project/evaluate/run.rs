@@ -46,6 +46,8 @@ pub(super) struct Run<'a> {
     steps: usize,
     bytes: usize,
     level: usize,
+    /// How many `try` are around the statement.
+    tries: usize,
 }
 
 impl<'a> Run<'a> {
@@ -62,6 +64,7 @@ impl<'a> Run<'a> {
             steps: 0,
             bytes: 0,
             level: 0,
+            tries: 0,
         }
     }
 
@@ -133,6 +136,16 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// From now on nothing is known of any name.
+    pub fn lose_all(&mut self) {
+        let globals = self.globals.keys();
+        let names: Vec<Rc<str>> = globals
+            .chain(self.locals.iter().flat_map(HashMap::keys))
+            .cloned()
+            .collect();
+        self.lose(&names);
+    }
+
     /// Leaves out statements that may or may not be done: of all they name nothing is known, nor whether `setup` is
     /// called in them.
     fn pass_over(&mut self, names: &[Rc<str>]) {
@@ -181,7 +194,10 @@ impl<'a> Run<'a> {
                 return self.block(body);
             }
             Do::Try(body, besides) => {
-                let flow = self.block(body)?;
+                self.tries += 1;
+                let flow = self.block(body);
+                self.tries -= 1;
+                let flow = flow?;
                 let mut names = besides.clone();
                 names.retain(|name| !self.is_settled(body, name));
                 self.lose(&names);
@@ -195,10 +211,12 @@ impl<'a> Run<'a> {
                     self.bind(name, Value::Named(path.clone()));
                 }
             }
-            Do::ImportAll => {
-                let names: Vec<Rc<str>> = self.globals.keys().cloned().collect();
-                self.lose(&names);
-            }
+            Do::ImportAll => self.lose_all(),
+            Do::Class(changed) => self.lose(changed),
+            // A `try` goes on somewhere else; without one there is no `setup`.
+            Do::Raise => return Err(Stop::Lost),
+            Do::Assert if self.tries > 0 => return Err(Stop::Lost),
+            Do::Assert => {}
             Do::Return(value) => {
                 return Ok(Flow::Return(match value {
                     Some(value) => self.value(value)?,
@@ -232,7 +250,7 @@ impl<'a> Run<'a> {
             match known {
                 Some(true) => return self.block(body),
                 Some(false) => {}
-                None if whole.leaves => return Err(Stop::Lost),
+                None if whole.leaves || whole.fails && self.tries > 0 => return Err(Stop::Lost),
                 None => {
                     self.pass_over(&whole.names);
                     return Ok(Flow::On);

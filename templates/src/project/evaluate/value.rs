@@ -20,8 +20,22 @@ pub(super) enum Value {
     Named(Rc<str>),
     /// A method of a value.
     Method(Rc<(Value, Rc<str>)>),
-    /// An open file, with its text.
+    /// What is gone through once.
+    Stream(Rc<Stream>),
+}
+
+/// An open file, or what `map`, `filter` and `zip` give: nothing is left of it after it was read.
+#[derive(Debug)]
+pub(super) struct Stream {
+    pub is_read: Cell<bool>,
+    pub source: Source,
+}
+
+/// What a stream gives.
+#[derive(Debug)]
+pub(super) enum Source {
     File(Rc<str>),
+    Items(Vec<Value>),
 }
 
 /// A list, tuple or set.
@@ -66,6 +80,17 @@ impl Value {
         }))
     }
 
+    pub fn stream(source: Source) -> Self {
+        Self::Stream(Rc::new(Stream {
+            is_read: Cell::new(false),
+            source,
+        }))
+    }
+
+    pub fn file(text: Rc<str>) -> Self {
+        Self::stream(Source::File(text))
+    }
+
     pub fn texts(items: impl Iterator<Item = impl Into<Rc<str>>>) -> Self {
         Self::list(items.take(MOST_ITEMS + 1).map(Self::text).collect())
     }
@@ -87,7 +112,7 @@ impl Value {
             Self::List(list) => list.depth,
             Self::Dict(dict) => dict.depth,
             // What a method is of isn't put away: it is called.
-            Self::Method(_) => MOST_LEVELS,
+            Self::Method(_) | Self::Stream(_) => MOST_LEVELS,
             _ => 0,
         }
     }
@@ -104,6 +129,7 @@ impl Value {
     /// From now on nobody knows what it holds.
     pub fn lose(&self) {
         match self {
+            Self::Stream(stream) => stream.is_read.set(true),
             Self::List(list) if !list.is_lost.replace(true) => {
                 let items = std::mem::take(&mut *list.items.borrow_mut());
                 items.iter().for_each(Self::lose);
@@ -159,7 +185,7 @@ impl Value {
         })
     }
 
-    /// What a loop goes through.
+    /// What a loop goes through; a stream is read by it.
     pub fn items(&self) -> Option<Vec<Self>> {
         match self {
             Self::List(list) if !list.is_lost.get() => Some(list.items.borrow().clone()),
@@ -172,11 +198,14 @@ impl Value {
                         .collect(),
                 )
             }
-            Self::File(text) => {
-                let lines = text.split_inclusive('\n').take(MOST_ITEMS + 1);
-                let lines: Vec<Self> = lines.map(Self::text).collect();
-                (lines.len() <= MOST_ITEMS).then_some(lines)
-            }
+            Self::Stream(stream) if !stream.is_read.replace(true) => match &stream.source {
+                Source::File(text) => {
+                    let lines = text.split_inclusive('\n').take(MOST_ITEMS + 1);
+                    let lines: Vec<Self> = lines.map(Self::text).collect();
+                    (lines.len() <= MOST_ITEMS).then_some(lines)
+                }
+                Source::Items(items) => Some(items.clone()),
+            },
             _ => None,
         }
     }

@@ -332,3 +332,75 @@ fn nothing_grows_without_bounds() {
     }
     println!("{:?}", begun.elapsed());
 }
+
+/// What CPython makes of scripts: each has its own names, `setuptools` notes what `setup` is given.
+const PYTHON: &str = r##"
+import contextlib, io, json, os, sys, types
+os.chdir(sys.argv[1])
+given = []
+stub = types.ModuleType("setuptools")
+stub.setup = lambda **named: given.append(named)
+stub.find_packages = lambda *a, **b: []
+sys.modules["setuptools"] = stub
+found = []
+for script in json.load(sys.stdin):
+    given.clear()
+    with contextlib.redirect_stdout(io.StringIO()):
+        module = types.ModuleType("__main__")
+        sys.modules["__main__"] = module
+        exec(script, module.__dict__)
+    found.append(given[0].get("install_requires"))
+json.dump(found, sys.stdout)
+"##;
+
+const LIST: &str = "six\n# comment\n\ntqdm\n";
+
+/// What is said to be known is what Python finds: whatever statement of the language a script uses.
+#[test]
+fn nothing_is_known_that_python_finds_otherwise() {
+    use std::io::Write as _;
+    use std::process::{Command, Stdio};
+    let (scripts, names): (Vec<&str>, Vec<&str>) = include_str!("scripts.txt")
+        .split("#### ")
+        .skip(1)
+        .filter_map(|part| part.split_once('\n'))
+        .map(|(name, script)| (script, name))
+        .unzip();
+    let folder = tempfile::tempdir().unwrap();
+    for (name, content) in [("req.txt", LIST), ("req2.txt", "numpy\n")] {
+        std::fs::write(folder.path().join(name), content).unwrap();
+    }
+    let mut python = Command::new("python3")
+        .args(["-c", PYTHON])
+        .arg(folder.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = python.stdin.take().unwrap();
+    write!(input, "{}", serde_json::json!(scripts)).unwrap();
+    drop(input);
+    let said = python.wait_with_output().unwrap();
+    assert!(said.status.success());
+    let found: Vec<Vec<String>> = serde_json::from_slice(&said.stdout).unwrap();
+    let open = |path: &str| std::fs::read_to_string(folder.path().join(path)).ok();
+    let mut known = 0;
+    for ((script, name), found) in scripts.iter().zip(&names).zip(&found) {
+        // A set has no order, and pip takes a line once.
+        let sorted = |lines: &[String]| {
+            let mut lines = lines.to_vec();
+            lines.sort();
+            lines.dedup();
+            lines
+        };
+        match setup(script, &open).map(|setup| setup.requires) {
+            Some(Argument::Known(lines)) => {
+                assert_eq!(sorted(&lines), sorted(found), "{name}");
+                known += 1;
+            }
+            Some(Argument::Unknown) | None => {}
+            Some(Argument::Absent) => panic!("{name}: no list"),
+        }
+    }
+    assert!(known * 2 > scripts.len(), "{known} of {}", scripts.len());
+}
