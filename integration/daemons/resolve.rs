@@ -139,14 +139,19 @@ fn a_wheel_of_the_project_needs_no_builder() {
     let rows = [
         format!("./wheels/{name}\n"),
         format!("six==1.17.0\n./wheels/{name} ; python_version >= '3'\n"),
-        "--find-links wheels\nown==1.0\n".to_owned(),
+        "--find-links 'my r\u{e4}der'\nown==1.0\n".to_owned(),
     ];
     thread::scope(|scope| {
         for requirements in rows {
             let (engines, name, content) = (&engines, &name, &content);
             scope.spawn(move || {
                 let project = Project::new(&[("requirements.txt", &requirements)]);
-                let folder = project.path("wheels");
+                let folder = if requirements.contains("find-links") {
+                    "my r\u{e4}der"
+                } else {
+                    "wheels"
+                };
+                let folder = project.path(folder);
                 std::fs::create_dir(&folder).unwrap();
                 std::fs::write(folder.join(name), content).unwrap();
                 let tag = unique(&engines.registry, "own-wheel");

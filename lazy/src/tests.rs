@@ -237,6 +237,27 @@ fn the_tar_can_be_put_together_from_its_files() {
 }
 
 #[test]
+fn the_first_second_is_a_time() {
+    let mut tar = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_size(1);
+    header.set_mode(0o644);
+    header.set_mtime(0);
+    tar.append_data(&mut header, "a", &b"x"[..]).unwrap();
+    let tar = tar.into_inner().unwrap();
+    for (format, modified) in [
+        (Format::Estargz, Value::Null),
+        (Format::ZstdChunked, "1970-01-01T00:00:00Z".into()),
+    ] {
+        let (blob, written) = pack(&tar, format, 1 << 20).unwrap();
+        let toc = toc(&blob, &written, format);
+        let entries = toc["entries"].as_array().unwrap();
+        let entry = entries.iter().find(|entry| entry["name"] == "a").unwrap();
+        assert_eq!(entry["modtime"], modified, "{format:?}");
+    }
+}
+
+#[test]
 fn the_same_tar_gives_the_same_bytes_however_it_comes() {
     let tar = tree();
     for format in BOTH {

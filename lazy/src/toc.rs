@@ -104,7 +104,7 @@ impl Toc {
             },
             ..entry
         };
-        let mut first = entry(header, is_lazy_gzip)?;
+        let mut first = entry(header, self.format)?;
         first.digest = digest;
         if let Some(chunk) = chunks.first() {
             first = piece(first, chunk);
@@ -143,9 +143,11 @@ impl Toc {
     }
 }
 
-fn entry(header: &Header, has_owners: bool) -> io::Result<Entry> {
+fn entry(header: &Header, format: Format) -> io::Result<Entry> {
+    let has_owners = format == Format::Estargz;
     let modified = match header.mtime {
-        (0, 0) => None,
+        // In zstd:chunked a time that isn't there is the time at which the file is pulled.
+        (0, 0) if format == Format::Estargz => None,
         (seconds, nanos) => {
             let time = Timestamp::new(seconds, nanos);
             let time = time.map_err(|_| bad(format!("{} is of no year", header.name)))?;

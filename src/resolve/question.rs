@@ -2,10 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::LazyLock;
 
 use mlbuild_manifests::lock::PinnedFile;
+use regex::{Captures, Regex};
 use tempfile::TempDir;
 use tokio::process::Command;
+use url::Url;
 
 use super::interpreter::{self, REFUSED};
 use super::{NotResolved, ResolveQuestion, elsewhere, kept};
@@ -134,14 +137,20 @@ impl Asked {
 
     /// An answer in which files of this folder have paths: those that `--find-links` found have addresses.
     fn with_paths(&self, answer: &str) -> String {
+        static ADDRESS: LazyLock<Regex> =
+            LazyLock::new(|| Regex::new(r#"\burl = "(file://[^"]*)""#).expect("it is one"));
         let top = self.folder.path();
-        let real = top.canonicalize();
-        let mut answer = answer.to_owned();
-        for top in [Some(top.to_owned()), real.ok()].into_iter().flatten() {
-            let address = format!("url = \"file://{}/{FILES}", top.display());
-            answer = answer.replace(&address, &format!("path = \"{FILES}"));
-        }
-        answer
+        let tops = [Some(top.to_owned()), top.canonicalize().ok()];
+        let path = |found: &Captures<'_>| {
+            let file = Url::parse(&found[1]).ok()?.to_file_path().ok()?;
+            let own = tops.iter().flatten();
+            let own = own.clone().find_map(|top| file.strip_prefix(top).ok())?;
+            Some(format!("path = {}", toml::Value::from(own.to_str()?)))
+        };
+        let replaced = ADDRESS.replace_all(answer, |found: &Captures<'_>| {
+            path(found).unwrap_or_else(|| found[0].to_owned())
+        });
+        replaced.into_owned()
     }
 
     fn cache(&self) -> PathBuf {

@@ -158,7 +158,7 @@ impl Package {
         let place = place.ok_or_else(|| format!("{name} {version} names no address"))?;
         let sha256 = chosen.hashes.get("sha256");
         let sha256 = sha256.ok_or_else(|| format!("{name} {version} has no sha256"))?;
-        let file = place.file();
+        let file = chosen.file().unwrap_or_else(|| place.file());
         Ok(PylockFile {
             name: normalize(name),
             version: version.clone(),
@@ -173,7 +173,8 @@ impl Package {
 
 impl File {
     fn file(&self) -> Option<String> {
-        self.name.clone().or_else(|| Some(self.place()?.file()))
+        let named = self.name.clone().filter(|name| !name.contains('/'));
+        named.or_else(|| Some(self.place()?.file()))
     }
 
     fn place(&self) -> Option<FilePlace> {
