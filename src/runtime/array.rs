@@ -67,9 +67,7 @@ impl Array {
             }
             points = points.saturating_mul(axis.values.len());
             if points > MOST_POINTS {
-                return Err(refused(format!(
-                    "the array has more than {MOST_POINTS} points: submit it in parts"
-                )));
+                return Err(refused(too_many()));
             }
             axes.push(axis);
         }
@@ -92,12 +90,17 @@ impl Array {
         after.map(|axis| axis.values.len()).product()
     }
 
-    /// A word of the command, taken apart where `{NAME}` of an axis stands in it.
+    /// A word of the command, taken apart where `{NAME}` of an axis stands in it. `${NAME}` is a shell's: the
+    /// variable of the container.
     pub fn pieces<'a>(&'a self, word: &'a str) -> Vec<Piece<'a>> {
         let mut pieces = Vec::new();
         let mut rest = word;
         let next = |text: &'a str| {
-            text.match_indices('{').find_map(|(at, _)| {
+            let mut braces = text.match_indices('{');
+            braces.find_map(|(at, _)| {
+                if text[..at].ends_with('$') {
+                    return None;
+                }
                 let (name, after) = text[at + 1..].split_once('}')?;
                 let is_known = self.axes.iter().any(|axis| axis.name == name);
                 is_known.then(|| (&text[..at], name, after))
@@ -170,10 +173,17 @@ fn axis(text: &str) -> Result<Axis, String> {
     if upper.starts_with("MLBUILD_") || upper.starts_with("SLURM_") {
         return Err("names that begin so are taken: choose another one".to_owned());
     }
-    let values = match range(values)? {
-        Some(values) => values,
-        None => values.split(',').map(str::to_owned).collect(),
-    };
+    let mut all = Vec::new();
+    for part in values.split(',') {
+        match range(part)? {
+            Some(numbers) => all.extend(numbers),
+            None => all.push(part.to_owned()),
+        }
+        if all.len() > MOST_POINTS {
+            return Err(too_many());
+        }
+    }
+    let values = all;
     if values.iter().any(String::is_empty) {
         return Err("a value is empty: write one between two commas".to_owned());
     }
@@ -202,21 +212,30 @@ fn axis(text: &str) -> Result<Axis, String> {
     })
 }
 
+fn too_many() -> String {
+    format!("the array has more than {MOST_POINTS} points: submit it in parts")
+}
+
 /// `FIRST..LAST`, both included; `None` for what is no range of numbers.
 fn range(text: &str) -> Result<Option<Vec<String>>, String> {
     let Some((first, last)) = text.split_once("..") else {
         return Ok(None);
     };
     let (Ok(first), Ok(last)) = (first.parse::<i64>(), last.parse::<i64>()) else {
+        // A point of such a value would be a range where its run is restored.
+        let is_number = |text: &str| text.parse::<f64>().is_ok();
+        if is_number(first) && is_number(last) {
+            return Err(format!(
+                "{text} is no range of whole numbers: write the values, with commas"
+            ));
+        }
         return Ok(None);
     };
     if first > last {
         return Err("a range goes from a smaller number to a larger one".to_owned());
     }
     if first.abs_diff(last) >= MOST_POINTS as u64 {
-        return Err(format!(
-            "the array has more than {MOST_POINTS} points: submit it in parts"
-        ));
+        return Err(too_many());
     }
     Ok(Some(
         (first..=last).map(|number| number.to_string()).collect(),
@@ -254,14 +273,30 @@ mod tests {
             ["1e-3/-1", "1e-3/0", "1e-3/1", "1e-4/-1", "1e-4/0", "1e-4/1"]
         );
         assert_eq!(array.point(4), [("lr", "1e-4"), ("seed", "0")]);
-        let words = ["a{lr}b{seed}", "{seed", "{x}{lr}", "", "{{lr}}"].map(str::to_owned);
+        let words = [
+            "a{lr}b{seed}",
+            "{seed",
+            "{x}{lr}",
+            "",
+            "{{lr}}",
+            "--lr ${lr} {lr}",
+        ];
         assert_eq!(
-            array.command(&words, 4),
-            ["a1e-4b0", "{seed", "{x}1e-4", "", "{1e-4}"]
+            array.command(&words.map(str::to_owned), 4),
+            [
+                "a1e-4b0",
+                "{seed",
+                "{x}1e-4",
+                "",
+                "{1e-4}",
+                "--lr ${lr} 1e-4"
+            ]
         );
         // What is no range of numbers is a value.
-        let array = read(&["path=../a"]).unwrap().unwrap();
-        assert_eq!(array.axes[0].values, ["../a"]);
+        let array = read(&["path=../a,a..b"]).unwrap().unwrap();
+        assert_eq!(array.axes[0].values, ["../a", "a..b"]);
+        let array = read(&["seed=0..2,10,20..21"]).unwrap().unwrap();
+        assert_eq!(array.axes[0].values, ["0", "1", "2", "10", "20", "21"]);
         assert_eq!(read(&["n=1..10000"]).unwrap().unwrap().len(), 10_000);
     }
 
@@ -281,6 +316,10 @@ mod tests {
             (&["lr=1", "lr=2"], "it is given twice"),
             (&["lr=a\nb"], "control"),
             (&["n=4..1"], "smaller"),
+            (&["n=7,4..1"], "smaller"),
+            (&["lr=0.1..0.5"], "0.1..0.5 is no range of whole numbers"),
+            (&["lr=1e-3..1"], "1e-3..1 is no range of whole numbers"),
+            (&["n=0..2,1"], "1 is given twice"),
             (&["n=0..10000"], "10000 points"),
             (
                 &["n=-9223372036854775808..9223372036854775807"],

@@ -26,6 +26,12 @@ const CHANGES_CLIENT: &[&str] = &[
     "STORAGE_",
 ];
 
+/// Variables of the script itself, which starts pyxis with the container's own beside them.
+const OF_SCRIPT: &[&str] = &[
+    "array", "code", "first", "folder", "image", "images", "name", "pair", "point_", "signal",
+    "sqsh", "status", "tty", "values",
+];
+
 /// The files, and why a variable can't be handed on.
 #[derive(Debug, Default)]
 pub(super) struct VariableFiles {
@@ -75,9 +81,11 @@ pub(super) fn why_not(variable: &str, runtime: ContainerRuntime) -> Option<&'sta
     if !name.chars().all(is_word) || name.starts_with(|c: char| c.is_ascii_digit()) {
         return Some("a shell hands it on, which takes names of letters, digits and `_`");
     }
-    let changes = CHANGES_CLIENT
-        .iter()
-        .any(|known| name == *known || (known.ends_with('_') && name.starts_with(known)));
+    let is_of = |names: &[&str]| {
+        let mut names = names.iter();
+        names.any(|known| name == *known || (known.ends_with('_') && name.starts_with(known)))
+    };
+    let changes = is_of(CHANGES_CLIENT);
     match runtime {
         ContainerRuntime::Apptainer if name == "HOME" => {
             Some("apptainer sets it itself, to your own")
@@ -90,6 +98,9 @@ pub(super) fn why_not(variable: &str, runtime: ContainerRuntime) -> Option<&'sta
         ContainerRuntime::Pyxis if changes => Some(
             "srun itself would read it; set it in the image, or in the command: env NAME=VALUE PROGRAM",
         ),
+        ContainerRuntime::Pyxis if is_of(OF_SCRIPT) => {
+            Some("the batch script has a variable of this name: choose another one")
+        }
         _ => None,
     }
 }

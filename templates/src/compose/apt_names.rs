@@ -32,7 +32,7 @@ const RENAMED: [(&str, &str); 27] = [
     ("python-yaml", "python3-yaml"),
 ];
 
-/// Releases that bases stand on, by parts of their names and the Python that each has.
+/// Releases that bases stand on, by parts of their names and the versions of Python that each has.
 const RELEASES: [(&str, &[&str], &str); 6] = [
     ("bullseye", &["bullseye", "debian:11"], "3.9"),
     ("bookworm", &["bookworm", "debian:12"], "3.11"),
@@ -40,12 +40,12 @@ const RELEASES: [(&str, &[&str], &str); 6] = [
     (
         "focal",
         &["ubuntu20.04", "ubuntu-20.04", "ubuntu:20.04", "focal"],
-        "3.8",
+        "3.8 3.9",
     ),
     (
         "jammy",
         &["ubuntu22.04", "ubuntu-22.04", "ubuntu:22.04", "jammy"],
-        "3.10",
+        "3.10 3.11",
     ),
     (
         "noble",
@@ -267,7 +267,8 @@ pub(super) fn on(package: &str, base: &str) -> Name {
             None => Name::AsItIs,
         };
     }
-    match of_python(package).filter(|version| version != python) {
+    let has = |version: &String| python.split(' ').any(|known| known == version);
+    match of_python(package).filter(|version| !has(version)) {
         Some(version) => Name::Python { version, release },
         None => Name::AsItIs,
     }

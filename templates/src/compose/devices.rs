@@ -76,7 +76,12 @@ fn all(spec: &ImageSpec, inputs: &Inputs) -> Vec<Found> {
 fn is_one(row: &str, wanted: &Wanted) -> bool {
     match row.trim_end_matches(']').split_once('[') {
         Some((name, extra)) => wanted.name == name && wanted.extras.iter().any(|e| e == extra),
-        None => wanted.name == row,
+        // What `mlx` has for Linux, and rows with the extra.
+        None => {
+            let is_other =
+                |extra: &String| extra == "cpu" || extra == "tpu" || extra.starts_with("cuda");
+            wanted.name == row && !wanted.extras.iter().any(is_other)
+        }
     }
 }
 

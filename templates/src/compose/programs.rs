@@ -130,11 +130,17 @@ pub(super) fn is_before(versions: &VersionSpecifiers, release: &Version) -> bool
     versions.iter().any(|one| match one.operator() {
         Operator::LessThan => one.version() <= release,
         Operator::TildeEqual if one.version().release().len() < 3 => false,
-        Operator::Equal
-        | Operator::EqualStar
-        | Operator::ExactEqual
-        | Operator::TildeEqual
-        | Operator::LessThanEqual => one.version() < release,
+        // `2.*`: all that is below 3.
+        Operator::EqualStar => {
+            let mut after = one.version().release().to_vec();
+            if let Some(last) = after.last_mut() {
+                *last += 1;
+            }
+            Version::new(after) <= *release
+        }
+        Operator::Equal | Operator::ExactEqual | Operator::TildeEqual | Operator::LessThanEqual => {
+            one.version() < release
+        }
         _ => false,
     })
 }

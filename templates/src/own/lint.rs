@@ -28,6 +28,11 @@ pub struct Finding {
 pub fn lint_template(text: &str) -> Result<Vec<Finding>, TemplateError> {
     let template = OwnTemplate::parse(text)?;
     let parsed = parse(text)?;
+    let mut all = parsed.instructions.iter();
+    let first_from = all.find_map(|instruction| match instruction {
+        Instruction::From(from) => Some(line_of(text, from.image.span.start)),
+        _ => None,
+    });
     let mut linter = Linter {
         text,
         findings: Vec::new(),
@@ -37,6 +42,7 @@ pub fn lint_template(text: &str) -> Result<Vec<Finding>, TemplateError> {
         stages: Vec::new(),
         all_stages: stages::names(&parsed.instructions),
         template: &template,
+        first_from: first_from.unwrap_or(usize::MAX),
     };
     for instruction in &parsed.instructions {
         linter.instruction(instruction);
@@ -61,6 +67,8 @@ struct Linter<'a> {
     /// Names of all stages: files may be taken from one that is still to come.
     all_stages: Vec<String>,
     template: &'a OwnTemplate,
+    /// The line of the first FROM, from 1.
+    first_from: usize,
 }
 
 /// Whether an image of this name is another one every few weeks.
@@ -214,7 +222,9 @@ impl Linter<'_> {
     /// A base with the defaults of the ARGs before the first FROM filled in, as far as they have any.
     fn filled(&self, written: &str) -> String {
         let default = |name: &str| {
-            let arg = self.template.args.iter().find(|arg| arg.name == name);
+            // One inside a stage is of that stage.
+            let mut args = self.template.args.iter();
+            let arg = args.find(|arg| arg.name == name && arg.line < self.first_from);
             arg.and_then(|arg| arg.default.clone())
         };
         let mut text = String::new();

@@ -182,7 +182,11 @@ fn is_python2(line: &str) -> bool {
             text.chars()
                 .all(|c| c.is_alphanumeric() || ['_', '.'].contains(&c))
         };
-        parts.len() == 2 && parts.iter().all(is_name)
+        // Of two classes of errors, Python 3.14 needs no brackets.
+        let is_variable = |text: &str| {
+            !text.contains('.') && text.starts_with(|c: char| c.is_lowercase() || c == '_')
+        };
+        parts.len() == 2 && parts.iter().all(is_name) && is_variable(parts[1])
     });
     is_print || is_except
 }

@@ -10,6 +10,17 @@ use super::value::{MOST_ITEMS, Source, Value};
 
 /// Most bytes of a text that is put together.
 const MOST_TEXT: usize = 1 << 20;
+/// Most bytes of a text that a regular expression goes through.
+const MOST_SEARCHED: usize = 32 << 10;
+
+/// Whether a base may set a variable.
+fn is_of_base(name: &str) -> bool {
+    [
+        "CUDA", "NVIDIA", "NV_", "PYTHON", "PATH", "HOME", "LD_", "CONDA", "ROCM",
+    ]
+    .iter()
+    .any(|of| name.starts_with(of))
+}
 
 impl Run<'_> {
     /// A function of Python's own, or of a module.
@@ -25,20 +36,29 @@ impl Run<'_> {
         }
         let first = plain.first();
         match (name, first) {
-            ("list" | "tuple" | "set" | "frozenset" | "sorted", Some(source)) => {
+            ("sorted", Some(source)) => {
+                self.spend(source.weight(MOST_ITEMS) * 64)?;
+                let Some(mut texts) = source.strings().filter(|_| named.is_empty()) else {
+                    return Ok(Value::Unknown);
+                };
+                texts.sort();
+                Ok(Value::texts(texts.into_iter()))
+            }
+            ("list" | "tuple" | "set" | "frozenset", Some(source)) => {
                 let items = source.items();
                 self.spend(items.as_ref().map_or(0, Vec::len) * 32)?;
                 Ok(items.map_or(Value::Unknown, Value::list))
             }
             ("list" | "tuple" | "set" | "frozenset", None) => Ok(Value::list(Vec::new())),
-            ("dict" | "collections.OrderedDict" | "collections.defaultdict", _) => {
+            ("dict" | "collections.OrderedDict", _) => {
                 let mut entries = match first {
                     None | Some(Value::Named(_)) => Vec::new(),
                     Some(Value::Dict(dict)) if !dict.is_lost.get() => dict.entries.borrow().clone(),
                     Some(_) => return Ok(Value::Unknown),
                 };
+                self.spend((entries.len() + 1) * (named.len() + 1) * 32)?;
+                entries.retain(|(key, _)| !named.iter().any(|(other, _)| other == key));
                 entries.extend(named.iter().cloned());
-                self.spend(entries.len() * 32)?;
                 Ok(Value::dict(entries))
             }
             ("str", Some(value)) => Ok(value.as_text().map_or(Value::Unknown, Value::Text)),
@@ -90,18 +110,21 @@ impl Run<'_> {
                 self.spend(items.len() * 32)?;
                 Ok(Value::stream(Source::Items(items)))
             }
-            ("re.findall", _) if plain.len() == 2 => self.find_all(&plain),
+            ("re.findall", _) if plain.len() == 2 && named.is_empty() => self.find_all(&plain),
             ("platform.system", _) => Ok(Value::text("Linux")),
-            // Nothing sets a variable for the build of a project.
-            ("os.getenv" | "os.environ.get", _) => Ok(plain.get(1).cloned().unwrap_or(Value::None)),
+            // Nothing but the base sets a variable for the build of a project.
+            ("os.getenv" | "os.environ.get", Some(Value::Text(name))) if !is_of_base(name) => {
+                Ok(plain.get(1).cloned().unwrap_or(Value::None))
+            }
             _ if last == "parse_requirements"
-                && ["pip", "pkg_resources", "parse_requirements"]
-                    .iter()
-                    .any(|of| name.starts_with(of)) =>
+                && (name == last
+                    || name.starts_with("pip.")
+                    || name.starts_with("pkg_resources.")) =>
             {
                 self.requirements(first)
             }
             _ => {
+                self.unknowns += 1;
                 plain.iter().for_each(Value::lose);
                 named.iter().for_each(|(_, value)| value.lose());
                 Ok(Value::Unknown)
@@ -126,6 +149,7 @@ impl Run<'_> {
             ("abspath" | "realpath" | "normpath" | "expanduser", Some(path)) if of_path => {
                 Value::Text(path)
             }
+            ("dirname", Some(path)) if of_path && path.is_empty() => Value::Unknown,
             ("dirname", Some(path)) if of_path => {
                 Value::text(path.rsplit_once('/').map_or("", |(folder, _)| folder))
             }
@@ -218,8 +242,11 @@ impl Run<'_> {
         let [Value::Text(pattern), Value::Text(text)] = plain else {
             return Ok(Value::Unknown);
         };
-        // Compiling one costs more than finding it.
-        self.spend(64 + 16 * pattern.len() + text.len())?;
+        // Compiling one costs more than finding it, and a match may look at all of the rest.
+        if text.len() > MOST_SEARCHED {
+            return Ok(Value::Unknown);
+        }
+        self.spend(64 + 16 * pattern.len() + 16 * text.len())?;
         let compiled = regex::RegexBuilder::new(pattern)
             .size_limit(1 << 16)
             .build();
@@ -310,7 +337,9 @@ impl Run<'_> {
                     plain.get(1).or(named.first().map(|(_, value)| value)),
                 )
             }
-            "startswith" | "endswith" => self.has_end(text, name, plain.first())?,
+            "startswith" | "endswith" if plain.len() == 1 => {
+                self.has_end(text, name, plain.first())?
+            }
             "replace" => self.replaced(text, plain)?,
             "join" => self.joined_texts(text, plain.first())?,
             "format" => self.filled(text, plain, named)?,
@@ -418,9 +447,17 @@ impl Run<'_> {
         };
         match (name, plain) {
             ("append" | "add", [item]) => self.extend(holder, &Value::list(vec![item.clone()]))?,
-            ("insert", [_, item]) => self.extend(holder, &Value::list(vec![item.clone()]))?,
+            ("insert", [Value::Int(0), item @ Value::Text(_)]) if !list.is_lost.get() => {
+                let mut items = list.items.borrow_mut();
+                self.spend(items.len() * 32)?;
+                items.insert(0, item.clone());
+            }
             ("extend" | "update", [more]) => self.extend(holder, more)?,
-            ("sort" | "reverse", _) => {}
+            ("reverse", []) if !list.is_lost.get() => {
+                let mut items = list.items.borrow_mut();
+                self.spend(items.len() * 32)?;
+                items.reverse();
+            }
             ("copy", []) => return Ok(holder.items().map_or(Value::Unknown, Value::list)),
             ("index" | "count", _) => return Ok(Value::Unknown),
             ("remove" | "discard", [item @ Value::Text(_)]) if !list.is_lost.get() => {
@@ -434,6 +471,8 @@ impl Run<'_> {
                     .position(|known| known.equals(item) == Some(true))
                 {
                     items.remove(at);
+                } else {
+                    self.unknowns += 1;
                 }
             }
             _ => {

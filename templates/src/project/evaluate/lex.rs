@@ -18,8 +18,9 @@ pub(super) enum Token {
     Dedent,
 }
 
-/// Most tokens of a script.
+/// Most tokens of a script, and bytes of a name.
 const MOST_TOKENS: usize = 60_000;
+const LONGEST_NAME: usize = 100;
 
 /// Longest first.
 const OPS: [&str; 47] = [
@@ -125,6 +126,9 @@ impl Lexer<'_> {
                 let is_prefix = word.len() < 3 && word.chars().all(|c| "rRbBfFuU".contains(c));
                 if is_prefix && rest.starts_with(['"', '\'']) {
                     return self.string(&word.to_lowercase());
+                }
+                if word.len() > LONGEST_NAME {
+                    return None;
                 }
                 self.found.push(Token::Name(word.into()));
             }

@@ -10,6 +10,7 @@ mod reckon;
 mod run;
 mod value;
 
+use self::lex::Token;
 use self::run::Run;
 use self::value::Value;
 
@@ -55,8 +56,24 @@ pub(super) fn setup(text: &str, open: Open) -> Option<Setup> {
     })
 }
 
+/// Words of scripts that aren't followed: what they do isn't modelled, and would be missed.
+const NOT_FOLLOWED: [&str; 6] = [
+    "yield",
+    "global",
+    "nonlocal",
+    "lambda",
+    "defaultdict",
+    "chdir",
+];
+
 fn followed(text: &str, open: Open) -> Option<Setup> {
-    let block = parse::statements(&lex::tokens(text)?);
+    let tokens = lex::tokens(text)?;
+    let is_left =
+        |token: &Token| matches!(token, Token::Name(name) if NOT_FOLLOWED.contains(&&**name));
+    if tokens.iter().any(is_left) {
+        return None;
+    }
+    let block = parse::statements(&tokens);
     let mut run = Run::new(open);
     run.module(&block).ok()?;
     // Several calls are for several ways to build it.

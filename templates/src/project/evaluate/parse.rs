@@ -15,6 +15,10 @@ pub(super) struct Statement {
     pub leaves: bool,
     /// Whether it may fail, which the `try` around it goes on from.
     pub fails: bool,
+    /// Whether it may call `setup`.
+    pub sets_up: bool,
+    /// Whether it may change a list or a dictionary by a method.
+    pub changes: bool,
 }
 
 /// What a statement does.
@@ -28,7 +32,7 @@ pub(super) enum Do {
     If(Vec<(Option<Expr>, Block)>),
     For(Expr, Expr, Block),
     With(Expr, Option<Expr>, Block),
-    /// The body, and what may run besides it.
+    /// The body, and the names of what is run after it in any case.
     Try(Block, Vec<Rc<str>>),
     Def(Rc<Function>),
     /// A name, and what is imported under it.
@@ -104,7 +108,23 @@ impl Parser<'_> {
             what,
             names: names(tokens),
             leaves: has(&["return", "break", "continue"]),
-            fails: has(&["raise", "assert"]),
+            fails: has(&["raise", "assert", "import"]),
+            sets_up: tokens.windows(2).any(
+                |two| matches!(two, [Token::Name(name), Token::Op("(")] if &**name == "setup"),
+            ),
+            changes: has(&[
+                "append",
+                "extend",
+                "add",
+                "update",
+                "insert",
+                "remove",
+                "pop",
+                "setdefault",
+                "clear",
+                "discard",
+                "sort",
+            ]),
         });
     }
 
@@ -303,15 +323,19 @@ impl Parser<'_> {
     fn attempt(&mut self) -> Option<Do> {
         self.reader.at += 1;
         let body = self.block()?;
-        let start = self.reader.at;
-        while matches!(self.reader.peek(), Some(Token::Name(word)) if ["except", "else", "finally"].contains(&&**word))
-        {
+        let mut after = Vec::new();
+        while let Some(Token::Name(word)) = self.reader.peek() {
+            let is_handler = &**word == "except";
+            if !is_handler && !["else", "finally"].contains(&&**word) {
+                break;
+            }
+            let start = self.reader.at;
             self.skip_one();
+            if !is_handler {
+                after.extend(names(&self.reader.tokens[start..self.reader.at]));
+            }
         }
-        Some(Do::Try(
-            body,
-            names(&self.reader.tokens[start..self.reader.at]),
-        ))
+        Some(Do::Try(body, after))
     }
 
     fn function(&mut self) -> Option<Do> {

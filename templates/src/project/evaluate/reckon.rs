@@ -6,10 +6,49 @@ use super::expression::{Argument, Clause, Expr, Trailer};
 use super::run::{Done, Run};
 use super::value::{MOST_ITEMS, Value};
 
+/// Names that are there without being defined.
+const BUILTIN: [&str; 24] = [
+    "open",
+    "list",
+    "tuple",
+    "set",
+    "frozenset",
+    "dict",
+    "str",
+    "int",
+    "len",
+    "sum",
+    "map",
+    "filter",
+    "sorted",
+    "print",
+    "zip",
+    "range",
+    "any",
+    "all",
+    "bool",
+    "enumerate",
+    "isinstance",
+    "setup",
+    "Exception",
+    "exec",
+];
+
+/// Most values in what `setup` is given.
+const MOST_GIVEN: usize = 20_000;
+
 impl Run<'_> {
     pub fn value(&mut self, expression: &Expr) -> Done<Value> {
         self.spend(0)?;
-        self.deeper(|run| run.value_of(expression))
+        let value = self.deeper(|run| run.value_of(expression))?;
+        let is_unknown = match (&value, expression) {
+            (Value::Named(name), Expr::Name(_)) => {
+                !BUILTIN.contains(&&**name) && self.lookup(name).is_none()
+            }
+            (value, _) => matches!(value, Value::Unknown),
+        };
+        self.unknowns += usize::from(is_unknown);
+        Ok(value)
     }
 
     fn value_of(&mut self, expression: &Expr) -> Done<Value> {
@@ -53,7 +92,10 @@ impl Run<'_> {
                 match self.value(condition)?.truth() {
                     Some(true) => self.value(then)?,
                     Some(false) => self.value(other)?,
-                    None => Value::Unknown,
+                    None => {
+                        self.forks += 1;
+                        Value::Unknown
+                    }
                 }
             }
             Expr::Each(key, value, clauses) => {
@@ -80,7 +122,10 @@ impl Run<'_> {
             self.spend(32)?;
             match item {
                 Expr::Star(inner) => match self.value(inner)?.items() {
-                    Some(more) => found.extend(more),
+                    Some(more) => {
+                        self.spend(more.len() * 32)?;
+                        found.extend(more);
+                    }
                     None => return Ok(Value::Unknown),
                 },
                 item => found.push(self.value(item)?),
@@ -114,6 +159,10 @@ impl Run<'_> {
     }
 
     pub fn trailer(&mut self, value: Value, trailer: &Trailer) -> Done<Value> {
+        self.spend(match &value {
+            Value::Text(text) => text.len(),
+            _ => 0,
+        })?;
         match trailer {
             Trailer::Attribute(name) => Ok(attribute(value, name)),
             Trailer::Call(arguments) => self.called(&value, arguments),
@@ -125,7 +174,11 @@ impl Run<'_> {
                 if let Value::Text(text) = &value {
                     self.spend(text.len())?;
                 }
-                Ok(index(&value, &key))
+                let found = index(&value, &key);
+                if matches!(found, Value::Unknown) {
+                    self.unknowns += 1;
+                }
+                Ok(found)
             }
             Trailer::Slice(from, to) => {
                 let mut ends = [None, None];
@@ -173,11 +226,15 @@ impl Run<'_> {
                 Argument::Plain(value) => plain.push(self.value(value)?),
                 Argument::Named(name, value) => named.push((name.clone(), self.value(value)?)),
                 Argument::Spread(value) => match self.value(value)?.items() {
-                    Some(items) => plain.extend(items),
+                    Some(items) => {
+                        self.spend(items.len() * 32)?;
+                        plain.extend(items);
+                    }
                     None => is_known = false,
                 },
                 Argument::SpreadNamed(value) => match self.value(value)? {
                     Value::Dict(dict) if !dict.is_lost.get() => {
+                        self.spend(dict.entries.borrow().len() * 32)?;
                         named.extend(dict.entries.borrow().iter().cloned());
                     }
                     _ => is_known = false,
@@ -186,13 +243,17 @@ impl Run<'_> {
         }
         self.spend((plain.len() + named.len()) * 32)?;
         if is_setup(value) {
+            let given = Value::dict(named);
+            self.spend(given.weight(MOST_GIVEN) * 32)?;
+            let is_known = is_known && given.weight(MOST_GIVEN) < MOST_GIVEN;
             self.setups.push(match is_known {
-                true => Value::dict(named),
+                true => given.copied(),
                 false => Value::Unknown,
             });
             return Ok(Value::None);
         }
         if !is_known {
+            self.unknowns += 1;
             plain.iter().for_each(Value::lose);
             named.iter().for_each(|(_, value)| value.lose());
             return Ok(Value::Unknown);
@@ -212,6 +273,7 @@ impl Run<'_> {
             Value::Named(name) => self.builtin(name, plain, named),
             Value::Method(method) => self.method(&method.0, &method.1, &plain, named),
             _ => {
+                self.unknowns += 1;
                 plain.iter().for_each(Value::lose);
                 named.iter().for_each(|(_, value)| value.lose());
                 Ok(Value::Unknown)
@@ -288,6 +350,11 @@ impl Run<'_> {
             return Ok(Value::Unknown);
         };
         let (a, b) = (self.value(first)?, self.value(second)?);
+        for side in [&a, &b] {
+            if let Value::Text(text) = side {
+                self.spend(text.len())?;
+            }
+        }
         Ok(truth(match *sign {
             "==" => a.equals(&b).or_else(|| of_python(sign, &a, &b)),
             "!=" => a
@@ -333,7 +400,10 @@ impl Run<'_> {
             match last.truth() {
                 Some(known) if known == any => return Ok(last),
                 Some(_) => {}
-                None => return Ok(Value::Unknown),
+                None => {
+                    self.forks += 1;
+                    return Ok(Value::Unknown);
+                }
             }
         }
         Ok(last)
@@ -353,6 +423,7 @@ impl Run<'_> {
         let done = self.clauses(key, value, clauses, &mut found);
         self.locals.pop();
         if !done? {
+            self.forks += 1;
             return Ok(Value::Unknown);
         }
         if key.is_none() {
@@ -474,11 +545,12 @@ fn attribute(value: Value, name: &Rc<str>) -> Value {
             path => Value::Named(path.into()),
         },
         // Of paths, and of requirements that pip reads.
+        Value::Text(path) if &**name == "parent" && path.is_empty() => Value::Unknown,
         Value::Text(path) if &**name == "parent" => {
             Value::text(path.rsplit_once('/').map_or("", |(folder, _)| folder))
         }
         Value::Text(line) if &**name == "req" || &**name == "requirement" => Value::Text(line),
-        Value::Unknown => Value::Unknown,
+        Value::Unknown | Value::Method(_) => Value::Unknown,
         value => Value::Method(Rc::new((value, name.clone()))),
     }
 }

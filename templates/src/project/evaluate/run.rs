@@ -1,6 +1,6 @@
 //! Statements, one after the other, with a bound on everything.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use super::Open;
@@ -48,6 +48,10 @@ pub(super) struct Run<'a> {
     level: usize,
     /// How many `try` are around the statement.
     tries: usize,
+    /// What was called or looked up without being understood, which may have failed.
+    pub unknowns: usize,
+    /// Conditions inside expressions that couldn't be told.
+    pub forks: usize,
 }
 
 impl<'a> Run<'a> {
@@ -65,6 +69,8 @@ impl<'a> Run<'a> {
             bytes: 0,
             level: 0,
             tries: 0,
+            unknowns: 0,
+            forks: 0,
         }
     }
 
@@ -93,9 +99,11 @@ impl<'a> Run<'a> {
             return Err(Stop::Spent);
         }
         let Some(text) = (self.open)(path) else {
+            self.unknowns += 1;
             return Ok(None);
         };
         self.spend(text.len())?;
+        let text = text.replace("\r\n", "\n");
         if !self.files.iter().any(|known| known == path) {
             self.files.push(path.to_owned());
         }
@@ -107,7 +115,7 @@ impl<'a> Run<'a> {
         for statement in block {
             match self.statement(statement) {
                 Err(Stop::Spent) => return Err(Stop::Spent),
-                Err(Stop::Lost) => self.pass_over(&statement.names),
+                Err(Stop::Lost) => self.pass_over(statement),
                 Ok(_) => {}
             }
         }
@@ -121,6 +129,12 @@ impl<'a> Run<'a> {
 
     /// From now on nothing is known of these names.
     pub fn lose(&mut self, names: &[Rc<str>]) {
+        let all = self.reached(names);
+        for name in &all {
+            if let Some(value) = self.lookup(name) {
+                value.lose();
+            }
+        }
         for name in names {
             if let Some(value) = self.lookup(name) {
                 value.lose();
@@ -132,6 +146,32 @@ impl<'a> Run<'a> {
             );
             if !is_fixed && &**name != "__file__" {
                 self.bind(name, Value::Unknown);
+            }
+        }
+    }
+
+    /// These names, and those that functions among them know.
+    fn reached(&mut self, names: &[Rc<str>]) -> Vec<Rc<str>> {
+        let mut seen: HashSet<Rc<str>> = names.iter().cloned().collect();
+        let mut left: Vec<Rc<str>> = names.to_vec();
+        let mut all = Vec::new();
+        while let Some(name) = left.pop() {
+            if let Some(Value::Function(function)) = self.lookup(&name) {
+                let further = function.names.iter();
+                left.extend(further.filter(|name| seen.insert((*name).clone())).cloned());
+            }
+            all.push(name);
+        }
+        // Whoever does the next step is told.
+        self.steps += all.len();
+        all
+    }
+
+    /// What these names hold may have been changed.
+    fn touch(&mut self, names: &[Rc<str>]) {
+        for name in self.reached(names) {
+            if let Some(value) = self.lookup(&name) {
+                value.lose();
             }
         }
     }
@@ -148,9 +188,9 @@ impl<'a> Run<'a> {
 
     /// Leaves out statements that may or may not be done: of all they name nothing is known, nor whether `setup` is
     /// called in them.
-    fn pass_over(&mut self, names: &[Rc<str>]) {
-        self.lose(names);
-        if names.iter().any(|name| &**name == "setup") {
+    fn pass_over(&mut self, statement: &Statement) {
+        self.lose(&statement.names);
+        if statement.sets_up {
             self.setups.push(Value::Unknown);
         }
     }
@@ -172,13 +212,25 @@ impl<'a> Run<'a> {
 
     fn statement(&mut self, statement: &Statement) -> Done<Flow> {
         self.spend(0)?;
+        let forks = self.forks;
+        let done = self.done(statement);
+        let calls = |name: &Rc<str>| matches!(self.lookup(name), Some(Value::Function(_)));
+        if self.forks != forks && (statement.changes || statement.names.iter().any(calls)) {
+            self.touch(&statement.names);
+        }
+        done
+    }
+
+    fn done(&mut self, statement: &Statement) -> Done<Flow> {
         match &statement.what {
             Do::Nothing => {}
             Do::Other if statement.leaves && !self.locals.is_empty() => return Err(Stop::Lost),
-            Do::Other => self.pass_over(&statement.names),
+            Do::Other => self.pass_over(statement),
             Do::Expr(value) => drop(self.value(value)?),
             Do::Assign(targets, value) => {
                 let value = self.value(value)?;
+                // An attribute that there may not be.
+                self.unknowns += usize::from(matches!(value, Value::Method(_)));
                 for target in targets {
                     self.assign(target, value.clone())?;
                 }
@@ -188,19 +240,25 @@ impl<'a> Run<'a> {
             Do::For(target, source, body) => return self.each(target, source, body, statement),
             Do::With(value, name, body) => {
                 let value = self.value(value)?;
+                // What a file isn't may hide errors.
+                if !matches!(value, Value::Stream(_)) {
+                    return self.unsettled(statement);
+                }
                 if let Some(name) = name {
                     self.assign(name, value)?;
                 }
                 return self.block(body);
             }
-            Do::Try(body, besides) => {
+            Do::Try(body, after) => {
+                let before = self.unknowns;
                 self.tries += 1;
                 let flow = self.block(body);
                 self.tries -= 1;
                 let flow = flow?;
-                let mut names = besides.clone();
-                names.retain(|name| !self.is_settled(body, name));
-                self.lose(&names);
+                if self.unknowns != before || body.iter().any(|one| one.fails) {
+                    return self.unsettled(statement);
+                }
+                self.lose(after);
                 return Ok(flow);
             }
             // What it sees of the function around it isn't modelled.
@@ -229,16 +287,13 @@ impl<'a> Run<'a> {
         Ok(Flow::On)
     }
 
-    /// Whether the body of a `try` gave a name its value, with nothing in it that is likely to have failed.
-    fn is_settled(&self, body: &Block, name: &Rc<str>) -> bool {
-        let imports = body.iter().any(|one| matches!(one.what, Do::Import(_)));
-        let is_named = body.iter().any(|one| one.names.contains(name));
-        let is_known = |value: &Value| match value {
-            Value::List(list) => !list.is_lost.get(),
-            Value::Dict(dict) => !dict.is_lost.get(),
-            other => !matches!(other, Value::Unknown),
-        };
-        !imports && is_named && self.lookup(name).is_some_and(is_known)
+    /// A statement that may have ended anywhere.
+    fn unsettled(&mut self, statement: &Statement) -> Done<Flow> {
+        if statement.leaves && !self.locals.is_empty() {
+            return Err(Stop::Lost);
+        }
+        self.pass_over(statement);
+        Ok(Flow::On)
     }
 
     fn conditional(&mut self, branches: &[(Option<Expr>, Block)], whole: &Statement) -> Done<Flow> {
@@ -252,7 +307,7 @@ impl<'a> Run<'a> {
                 Some(false) => {}
                 None if whole.leaves || whole.fails && self.tries > 0 => return Err(Stop::Lost),
                 None => {
-                    self.pass_over(&whole.names);
+                    self.pass_over(whole);
                     return Ok(Flow::On);
                 }
             }
@@ -269,10 +324,11 @@ impl<'a> Run<'a> {
     ) -> Done<Flow> {
         let source = self.value(source)?;
         let Some(items) = source.items() else {
+            self.unknowns += 1;
             if whole.leaves && !self.locals.is_empty() {
                 return Err(Stop::Lost);
             }
-            self.pass_over(&whole.names);
+            self.pass_over(whole);
             return Ok(Flow::On);
         };
         self.spend(items.len() * 16)?;
@@ -302,8 +358,11 @@ impl<'a> Run<'a> {
         use super::expression::Trailer;
         match target {
             Expr::Name(name) => self.bind(name, value),
+            Expr::Star(target) => self.deeper(|run| run.assign(target, Value::Unknown))?,
             Expr::List(targets) => {
                 let items = value.items().filter(|items| items.len() == targets.len());
+                let has_star = targets.iter().any(|one| matches!(one, Expr::Star(_)));
+                let items = items.filter(|_| !has_star);
                 for (at, target) in targets.iter().enumerate() {
                     let item = items
                         .as_ref()
@@ -386,8 +445,13 @@ impl<'a> Run<'a> {
             let value = match (plain.get(at), by_name, default) {
                 (Some(value), ..) => value.clone(),
                 (None, Some((_, value)), _) => value.clone(),
-                (None, None, Some(default)) => self.value(default)?,
-                (None, None, None) => Value::Unknown,
+                // Python works it out once, where the function stands.
+                (
+                    None,
+                    None,
+                    Some(default @ (Expr::Text(_) | Expr::Int(_) | Expr::Bool(_) | Expr::None)),
+                ) => self.value(default)?,
+                (None, None, _) => Value::Unknown,
             };
             names.insert(name.clone(), value);
         }
@@ -415,13 +479,10 @@ impl<'a> Run<'a> {
         plain: &[Value],
         named: &[(Rc<str>, Value)],
     ) -> Value {
+        self.unknowns += 1;
         plain.iter().for_each(Value::lose);
         named.iter().for_each(|(_, value)| value.lose());
-        for name in &function.names {
-            if let Some(value) = self.globals.get(name) {
-                value.lose();
-            }
-        }
+        self.touch(&function.names);
         Value::Unknown
     }
 }

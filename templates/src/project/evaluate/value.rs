@@ -59,6 +59,9 @@ pub(super) struct Dict {
 /// Most lists and dictionaries that stand in one another.
 const MOST_LEVELS: usize = 50;
 
+/// Most bytes of the texts of a list.
+const MOST_TEXTS: usize = 1 << 20;
+
 /// Most items of a list.
 pub(super) const MOST_ITEMS: usize = 10_000;
 
@@ -124,6 +127,47 @@ impl Value {
             Self::List(list) => list.depth == 1,
             other => other.depth() == 0,
         }
+    }
+
+    /// As it is now: what is changed later isn't seen in it.
+    pub fn copied(&self) -> Self {
+        match self {
+            Self::List(list) => Self::List(Rc::new(List {
+                depth: list.depth,
+                is_lost: list.is_lost.clone(),
+                items: RefCell::new(list.items.borrow().iter().map(Self::copied).collect()),
+            })),
+            Self::Dict(dict) => {
+                let entries = dict.entries.borrow();
+                let entries = entries.iter().map(|(k, v)| (k.clone(), v.copied()));
+                Self::Dict(Rc::new(Dict {
+                    depth: dict.depth,
+                    is_lost: dict.is_lost.clone(),
+                    entries: RefCell::new(entries.collect()),
+                }))
+            }
+            other => other.clone(),
+        }
+    }
+
+    /// How many values it holds, itself among them, as far as they are counted.
+    pub fn weight(&self, most: usize) -> usize {
+        let mut sum = 1;
+        let mut add = |value: &Self| {
+            if sum < most {
+                sum += value.weight(most - sum);
+            }
+        };
+        match self {
+            Self::List(list) => list.items.borrow().iter().for_each(&mut add),
+            Self::Dict(dict) => dict
+                .entries
+                .borrow()
+                .iter()
+                .for_each(|(_, value)| add(value)),
+            _ => {}
+        }
+        sum
     }
 
     /// From now on nobody knows what it holds.
@@ -217,9 +261,11 @@ impl Value {
         }
         let items = self.items()?;
         let texts = items.iter().map(|item| match item {
-            Self::Text(text) => Some(text.to_string()),
+            Self::Text(text) => Some(&**text),
             _ => None,
         });
-        texts.collect()
+        let texts: Vec<&str> = texts.collect::<Option<_>>()?;
+        let size: usize = texts.iter().map(|text| text.len()).sum();
+        (size <= MOST_TEXTS).then(|| texts.into_iter().map(str::to_owned).collect())
     }
 }

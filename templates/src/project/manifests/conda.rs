@@ -2,7 +2,7 @@
 //! that they have there, its programs and libraries from the distribution, and its pip section as
 //! it is. Where neither has one of them, or where that is asked for, all come from conda's channels.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::LazyLock;
 
@@ -196,7 +196,10 @@ fn is_item(line: &str, spec: &str) -> bool {
     item.is_some_and(|item| {
         let item = item.trim_start_matches(['"', '\'']);
         let after = item.strip_prefix(spec);
-        after.is_some_and(|after| after.is_empty() || after.starts_with([' ', '"', '\'', '\t']))
+        after.is_some_and(|after| {
+            let after = after.trim_start_matches(['"', '\'']).trim_start();
+            after.is_empty() || after.starts_with('#')
+        })
     })
 }
 
@@ -262,10 +265,14 @@ impl Reader<'_> {
             && (self.text.contains("# [") || self.text.contains("#["));
         let text = if has_selectors { self.text } else { "" };
         let mut specs = Vec::new();
+        // The same item may stand there for several platforms, a line each.
+        let mut seen: HashMap<&str, usize> = HashMap::new();
         for dependency in list {
             match dependency {
                 Value::String(spec) => {
-                    let line = text.lines().find(|line| is_item(line, spec));
+                    let before = seen.entry(spec).or_default();
+                    let line = text.lines().filter(|line| is_item(line, spec)).nth(*before);
+                    *before += 1;
                     match line
                         .and_then(selector)
                         .filter(|selector| !is_for_linux(selector))

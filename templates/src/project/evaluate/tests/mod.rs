@@ -137,7 +137,7 @@ fn lists_that_are_put_together_in_the_usual_ways() {
             "a",
         ),
         (
-            "class Build(build_ext):\n    def run(self):\n        R.append('x')\nR = ['a']\nsetup(install_requires=R, cmdclass={'build_ext': Build, 'x': f(lambda y: y)})",
+            "class Build(build_ext):\n    def run(self):\n        R.append('x')\nR = ['a']\nsetup(install_requires=R, cmdclass={'build_ext': Build, 'x': f(y)})",
             "a",
         ),
         // As tutorials have it.
@@ -158,7 +158,7 @@ fn lists_that_are_put_together_in_the_usual_ways() {
             "#b c",
         ),
         (
-            "def _read(name):\n    try:\n        return open(os.path.join(os.path.dirname(__file__), name)).read()\n    except IOError:\n        return ''\nsetup(install_requires=_read('reqs/extra.txt').split(), long_description=_read('none.md'))",
+            "import os\ndef _read(name):\n    try:\n        return open(os.path.join(os.path.dirname(__file__), name)).read()\n    except IOError:\n        return ''\nsetup(install_requires=_read('reqs/extra.txt').split(), long_description=_read('none.md'))",
             "c",
         ),
         (
@@ -335,11 +335,11 @@ fn nothing_grows_without_bounds() {
 
 /// What CPython makes of scripts: each has its own names, `setuptools` notes what `setup` is given.
 const PYTHON: &str = r##"
-import contextlib, io, json, os, sys, types
+import contextlib, copy, io, json, os, sys, types
 os.chdir(sys.argv[1])
 given = []
 stub = types.ModuleType("setuptools")
-stub.setup = lambda **named: given.append(named)
+stub.setup = lambda **named: given.append(copy.deepcopy(named))
 stub.find_packages = lambda *a, **b: []
 sys.modules["setuptools"] = stub
 found = []
