@@ -4,6 +4,10 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+mod unfinished;
+
+pub use unfinished::Unfinished;
+
 /// Replaces `path` with `bytes`: written beside it, synced, renamed over it.
 /// A file that exists keeps its permissions; a new one gets the user's umask.
 /// A symbolic link is followed, so that the link itself stays; a device or pipe
@@ -191,28 +195,33 @@ enum Written {
 }
 
 impl Written {
-    fn beside(path: &Path, bytes: &[u8]) -> io::Result<Self> {
-        let folder = folder_of(path);
-        let mut written = match unnamed_in(&folder) {
+    fn begin(folder: &Path, mode: u32) -> io::Result<Self> {
+        let written = match unnamed_in(folder, mode) {
             Some(file) => Written::Unnamed(file),
-            None => Written::Named(named(&folder)?),
-        };
-        let file = match &mut written {
-            Written::Unnamed(file) => file,
-            Written::Named(file) => file.as_file_mut(),
+            None => Written::Named(named(folder, mode)?),
         };
         // Where a file system has no locks, a sweep finds none to be taken and takes it.
-        let _ = file.lock();
+        let _ = written.file().lock();
+        Ok(written)
+    }
+
+    fn beside(path: &Path, bytes: &[u8]) -> io::Result<Self> {
+        let written = Self::begin(&folder_of(path), 0o666)?;
+        let mut file = written.file();
         file.write_all(bytes)?;
         file.sync_all()?;
         Ok(written)
     }
 
-    fn set_permissions(&self, permissions: fs::Permissions) -> io::Result<()> {
+    fn file(&self) -> &File {
         match self {
-            Written::Unnamed(file) => file.set_permissions(permissions),
-            Written::Named(file) => file.as_file().set_permissions(permissions),
+            Written::Unnamed(file) => file,
+            Written::Named(file) => file.as_file(),
         }
+    }
+
+    fn set_permissions(&self, permissions: fs::Permissions) -> io::Result<()> {
+        self.file().set_permissions(permissions)
     }
 
     /// Gives it a name that nothing has.
@@ -251,10 +260,10 @@ impl Written {
 }
 
 /// A file without a name; `None` where the file system has none.
-fn unnamed_in(folder: &Path) -> Option<File> {
+fn unnamed_in(folder: &Path, mode: u32) -> Option<File> {
     use rustix::fs::{CWD, Mode, OFlags, openat};
     let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
-    let file = openat(CWD, folder, flags, Mode::from_raw_mode(0o666)).ok()?;
+    let file = openat(CWD, folder, flags, Mode::from_raw_mode(mode)).ok()?;
     // It gets its name by this path.
     let is_seen = Path::new("/proc/self/fd").exists();
     is_seen.then(|| File::from(file))
@@ -267,12 +276,12 @@ fn link(file: &File, path: &Path) -> io::Result<()> {
     Ok(linkat(CWD, own, CWD, path, AtFlags::SYMLINK_FOLLOW)?)
 }
 
-fn named(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
+fn named(folder: &Path, mode: u32) -> io::Result<tempfile::NamedTempFile> {
     use std::os::unix::fs::PermissionsExt as _;
     tempfile::Builder::new()
         .prefix(UNFINISHED.0)
         .suffix(UNFINISHED.1)
-        .permissions(fs::Permissions::from_mode(0o666))
+        .permissions(fs::Permissions::from_mode(mode))
         .tempfile_in(folder)
 }
 
