@@ -1,14 +1,20 @@
 //! `mlbuild pull --sif`: files that the real Apptainer runs.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use crate::image::{name_and_tag, unique};
-use crate::lock::{builder, run};
+use crate::lock::{builder, command, run};
 use crate::support::engines::Engines;
 use crate::support::http;
 use crate::support::mlbuild::{Project, Ran};
+use crate::support::server::{Act, Server};
+use crate::support::wait;
 
 /// What hides, links and marks files, over a base of several layers.
 const DOCKERFILE: &str = "\
@@ -17,6 +23,8 @@ RUN mkdir -p /opt/a/b && echo one > /opt/a/b/hard && ln -s ../one /opt/a/b/soft\
 RUN rm -r /opt/a/b && mkdir /opt/a/b && echo two > /opt/a/b/two && echo one > /opt/a/one && ln /opt/a/one /opt/a/same && \
   chmod 4755 /opt/a/b/two && truncate -s 3M /opt/a/holes && echo end >> /opt/a/holes && : > '/opt/a/n\u{e4}me with space'\n\
 ENV GREETING=\"a b\\$c\" PATH=/opt/a:$PATH\n\
+RUN echo mine > /environment\n\
+WORKDIR /opt/a\nUSER 0\nEXPOSE 80\nVOLUME /data\nSTOPSIGNAL SIGINT\nHEALTHCHECK CMD true\n\
 ENTRYPOINT [\"/usr/bin/printf\", \"%s|\"]\n\
 CMD [\"first\", \"second word\"]\n";
 
@@ -66,6 +74,21 @@ fn apptainer_runs_a_pulled_image_which_has_the_files_that_docker_sees() {
     let project = Project::new(&[]);
     let (pulled, file) = pull(&project, &image, "image.sif");
     assert_eq!(pulled.answer(), "image.sif");
+    for wanted in [
+        "--cwd '/opt/a'",
+        "USER 0 isn't",
+        "EXPOSE isn't",
+        "VOLUME isn't",
+        "STOPSIGNAL isn't",
+        "HEALTHCHECK isn't",
+        "the image's own /environment stays",
+    ] {
+        assert!(
+            pulled.stderr.contains(wanted),
+            "{wanted}: {}",
+            pulled.stderr
+        );
+    }
     let sif = file.to_str().unwrap();
 
     // The same bytes again, on a machine that knows nothing of it.
@@ -113,6 +136,8 @@ fn apptainer_runs_a_pulled_image_which_has_the_files_that_docker_sees() {
         "{}",
         said.answer()
     );
+    let own = apptainer(&["exec", sif, "cat", "/environment"]);
+    assert_eq!(own.answer(), "mine");
     let run = apptainer(&["run", "--cleanenv", sif]);
     assert_eq!(run.answer(), "first|second word|");
     let run = apptainer(&["run", "--cleanenv", sif, "mine"]);
@@ -142,5 +167,78 @@ fn what_cannot_be_pulled_leaves_nothing() {
         said.contains("no image for linux/s390x; it has linux/amd64"),
         "{said}"
     );
+    assert_eq!(project.names(), Vec::<String>::new());
+}
+
+#[test]
+fn a_file_that_cannot_be_written_is_told_before_anything_is_fetched() {
+    let engines = Engines::from_env();
+    let server = Server::before(&engines.registry, |_| Act::Pass);
+    let (name, tag) = name_and_tag(&engines.base);
+    let image = format!("{}/{name}:{tag}", server.address);
+    let project = Project::new(&[("folder/keep", "")]);
+    for (file, why) in [
+        ("folder", "it is a folder"),
+        ("folder/", "it is a folder"),
+        ("/dev/null", "it is a device"),
+        ("no/such/image.sif", "No such file or directory"),
+    ] {
+        let (refused, _) = pull(&project, &image, file);
+        let said = refused.refusal(3);
+        assert!(said.contains(file) && said.contains(why), "{said}");
+        assert!(!said.contains(".mlbuild-"), "{said}");
+    }
+    assert_eq!(server.seen(), Vec::<String>::new());
+    assert_eq!(project.names(), ["folder"]);
+}
+
+#[test]
+fn a_file_has_the_mode_of_the_umask_or_of_its_predecessor_and_the_digests_name() {
+    let engines = Engines::from_env();
+    let (name, tag) = name_and_tag(&engines.base);
+    let (digest, _) = http::manifest(&engines.registry, name, tag);
+    let pinned = format!("{}/{name}@{digest}", engines.registry);
+    let last = name.rsplit('/').next().unwrap();
+    let wanted = format!("{last}_{}.sif", &digest["sha256:".len()..][..12]);
+    let project = Project::new(&[]);
+    let program = Path::new(env!("CARGO_BIN_EXE_mlbuild"));
+    let pulled = |umask: &str| {
+        let script = format!("umask {umask}; mlbuild pull {pinned} --sif");
+        let ran = Ran::of(&mut project.bash(&script, program.parent().unwrap()));
+        assert_eq!(ran.answer(), wanted);
+        let file = std::fs::metadata(project.path(&wanted)).unwrap();
+        file.permissions().mode() & 0o777
+    };
+    assert_eq!(pulled("027"), 0o750);
+    let own = std::fs::Permissions::from_mode(0o604);
+    std::fs::set_permissions(project.path(&wanted), own).unwrap();
+    assert_eq!(pulled("077"), 0o604);
+    assert_eq!(project.names(), [wanted.as_str()]);
+}
+
+#[test]
+fn who_is_interrupted_leaves_no_file() {
+    let engines = Engines::from_env();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = asked.clone();
+    let server = Server::before(&engines.registry, move |request| {
+        // The configuration comes at once, the first layer after the user's patience.
+        if request.path.contains("/blobs/") && count.fetch_add(1, Ordering::SeqCst) > 0 {
+            std::thread::sleep(Duration::from_secs(20));
+        }
+        Act::Pass
+    });
+    let (name, tag) = name_and_tag(&engines.base);
+    let image = format!("{}/{name}:{tag}", server.address);
+    let project = Project::new(&[]);
+    let words = ["pull", &image, "--sif", "-o", "image.sif"].map(str::to_owned);
+    let child = command(&project, &words).spawn().unwrap();
+    wait::until("a layer is asked for", || asked.load(Ordering::SeqCst) > 1);
+    let sent = Command::new("kill")
+        .args(["-s", "INT", &child.id().to_string()])
+        .status();
+    assert!(sent.unwrap().success());
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(130));
     assert_eq!(project.names(), Vec::<String>::new());
 }

@@ -23,6 +23,18 @@ pub struct OciConfig {
     pub cmd: Option<Vec<String>>,
     /// Labels.
     pub labels: Option<BTreeMap<String, String>>,
+    /// WORKDIR.
+    pub working_dir: Option<String>,
+    /// USER.
+    pub user: Option<String>,
+    /// EXPOSE.
+    pub exposed_ports: Option<Value>,
+    /// VOLUME.
+    pub volumes: Option<Value>,
+    /// STOPSIGNAL.
+    pub stop_signal: Option<Value>,
+    /// HEALTHCHECK.
+    pub healthcheck: Option<Value>,
 }
 
 const SHELL: &str = "#!/bin/sh\n";
@@ -78,11 +90,43 @@ impl OciConfig {
         text
     }
 
-    /// Names of the environment that no shell can set, and so aren't carried over.
-    pub fn unset_names(&self) -> Vec<&str> {
+    /// What the image says and Apptainer doesn't do, a sentence for each.
+    pub fn left_out(&self) -> Vec<String> {
+        let mut lines = Vec::new();
         let names = self.env.iter().flatten();
         let names = names.map(|variable| variable.split('=').next().unwrap_or_default());
-        names.filter(|name| !is_name(name)).collect()
+        for name in names.filter(|name| !is_name(name)) {
+            lines.push(format!(
+                "the variable {name} isn't carried over: no shell can set it"
+            ));
+        }
+        let said = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        if let Some(folder) = said(&self.working_dir).filter(|folder| folder != "/") {
+            lines.push(format!(
+                "WORKDIR isn't carried over: Apptainer starts in the folder that you are in; for the image's own, \
+                 `apptainer run --cwd {}`",
+                quoted(&folder)
+            ));
+        }
+        if let Some(user) = said(&self.user) {
+            lines.push(format!(
+                "USER {user} isn't carried over: Apptainer runs programs as whoever starts it"
+            ));
+        }
+        let others = [
+            ("EXPOSE", &self.exposed_ports),
+            ("VOLUME", &self.volumes),
+            ("STOPSIGNAL", &self.stop_signal),
+            ("HEALTHCHECK", &self.healthcheck),
+        ];
+        for (name, value) in others {
+            if value.as_ref().is_some_and(says_something) {
+                lines.push(format!(
+                    "{name} isn't carried over: Apptainer has nothing like it"
+                ));
+            }
+        }
+        lines
     }
 
     /// What `apptainer inspect` shows.
@@ -94,6 +138,15 @@ impl OciConfig {
             "deffile": definition,
             "startscript": SHELL,
         } }, "type": "container" })
+    }
+}
+
+fn says_something(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Object(map) => !map.is_empty(),
+        Value::String(text) => !text.is_empty(),
+        _ => true,
     }
 }
 
@@ -230,32 +283,47 @@ const FOLDERS: [(&str, u32); 8] = [
 const MOUNTED: [&str; 2] = ["etc/hosts", "etc/resolv.conf"];
 
 /// Adds the scripts, whose contents are in the file system by these ids, and what a container needs, to an
-/// image's tree. `/.singularity.d` of the image itself gives way; of the rest, what it has stays.
+/// image's tree. `/.singularity.d` of the image itself gives way; of the rest, what it has stays. Gives a
+/// sentence for each of the image's own files that makes a difference so.
 ///
 /// # Errors
 /// Where the image's own links make that impossible.
-pub fn add(tree: &mut Tree, scripts: &[(Script, FileId)], empty: FileId) -> Result<(), TreeError> {
-    tree.remove(b".singularity.d");
+pub fn add(
+    tree: &mut Tree,
+    scripts: &[(Script, FileId)],
+    empty: FileId,
+) -> Result<Vec<String>, TreeError> {
+    let mut lines = Vec::new();
+    if tree.remove(b".singularity.d")? {
+        lines.push("the image's own /.singularity.d is replaced".to_owned());
+    }
     for (script, file) in scripts {
         let mode = if script.is_program { 0o755 } else { 0o644 };
         let node = Node::new(Kind::File(*file), mode);
         tree.put(script.path.as_bytes(), node)?;
     }
     for (path, target) in LINKS {
-        tree.put(
-            path.as_bytes(),
-            Node::new(Kind::Symlink(target.as_bytes().to_vec()), 0o777),
-        )?;
+        let link = Kind::Symlink(target.as_bytes().to_vec());
+        match tree.at(path.as_bytes())? {
+            None => tree.put(path.as_bytes(), Node::new(link, 0o777))?,
+            Some(there) if *there == link => {}
+            Some(_) => lines.push(format!(
+                "the image's own /{path} stays: only programs older than Apptainer look for a link there"
+            )),
+        }
     }
     for (path, mode) in FOLDERS {
-        if !tree.has(path.as_bytes()) {
-            tree.put(path.as_bytes(), Node::new(Kind::folder(), mode))?;
-        }
+        put_missing(tree, path, Node::new(Kind::folder(), mode))?;
     }
     for path in MOUNTED {
-        if !tree.has(path.as_bytes()) {
-            tree.put(path.as_bytes(), Node::new(Kind::File(empty), 0o644))?;
-        }
+        put_missing(tree, path, Node::new(Kind::File(empty), 0o644))?;
     }
-    Ok(())
+    Ok(lines)
+}
+
+fn put_missing(tree: &mut Tree, path: &str, node: Node) -> Result<(), TreeError> {
+    match tree.at(path.as_bytes())? {
+        None => tree.put(path.as_bytes(), node),
+        Some(_) => Ok(()),
+    }
 }

@@ -47,6 +47,9 @@ pub enum PullError {
         /// Why.
         source: io::Error,
     },
+    /// The user wanted no more.
+    #[error("no file was written: it was broken off")]
+    Cancelled,
     /// The thread that wrote it ended.
     #[error("writing it was broken off: {0}")]
     Ended(#[source] tokio::task::JoinError),
@@ -61,7 +64,9 @@ impl PullError {
             Self::Layer(error) => layer_error_kind(error),
             Self::Fetch(_) | Self::Write { .. } => ErrorKind::Environment,
             Self::NoPlatform { .. } => ErrorKind::User,
-            Self::Architecture(_) | Self::Config(_) | Self::Ended(_) => ErrorKind::Work,
+            Self::Architecture(_) | Self::Config(_) | Self::Cancelled | Self::Ended(_) => {
+                ErrorKind::Work
+            }
         }
     }
 }

@@ -33,14 +33,8 @@ impl Merge {
         let link = || entry.link.clone().unwrap_or_default();
         let (major, minor) = entry.device.unwrap_or_default();
         let kind = match entry.kind {
-            EntryKind::Whiteout => {
-                self.tree.hide(path);
-                return Ok(());
-            }
-            EntryKind::Opaque => {
-                self.tree.hide_contents(path);
-                return Ok(());
-            }
+            EntryKind::Whiteout => return self.tree.hide(path),
+            EntryKind::Opaque => return self.tree.hide_contents(path),
             EntryKind::HardLink => return self.tree.link(path, &link()),
             EntryKind::File => Kind::File(id),
             EntryKind::Folder => Kind::folder(),

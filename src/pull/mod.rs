@@ -1,27 +1,25 @@
 //! An image of a registry as one file of Apptainer's, without Docker and without root.
 //!
 //! Every layer is fetched to a temporary file and read twice: for what is in it, and then for the contents
-//! that no layer above hides. The file depends on the image's digest and its repository's name alone.
+//! that no layer above hides. The file depends on the image's digest, its repository's name and the platform alone.
 
 mod error;
+mod layers;
 mod merge;
 
-use std::collections::HashSet;
-use std::fs::File;
-use std::io::{BufWriter, Read as _};
-use std::ops::ControlFlow;
-use std::os::unix::fs::PermissionsExt as _;
+use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
-use mlbuild_manifests::atomic;
-use mlbuild_sif::squashfs::{FileId, Squashfs, Tree};
+use mlbuild_manifests::atomic::{self, Unfinished};
+use mlbuild_sif::squashfs::{FileId, Squashfs};
 use mlbuild_sif::{Documents, OciConfig, architecture, scripts};
+use oci_spec::distribution::Reference;
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 pub use self::error::PullError;
+use self::layers::Layers;
 use crate::image::PlatformImage;
-use crate::image::compare::LayerStore as _;
-use crate::image::layer::{EntryKind, LayerLimits, read_layer};
 use crate::image_source::{self, Opened};
 use crate::records::this_host;
 use crate::registry::{Registry, RegistryError};
@@ -33,7 +31,7 @@ pub struct PullRequest {
     pub image: String,
     /// As `linux/amd64`; this machine's where nothing is said.
     pub platform: Option<String>,
-    /// The file; `NAME_TAG.sif` where nothing is said.
+    /// The file; `NAME_TAG.sif` where nothing is said, or of a digest's first 12 digits.
     pub output: Option<PathBuf>,
 }
 
@@ -46,7 +44,7 @@ pub struct Pulled {
     pub pinned: String,
     /// The image's platform.
     pub platform: String,
-    /// Variables of the image that a shell can't set, and that Apptainer so doesn't have.
+    /// What the image says and Apptainer doesn't do, or the file hasn't as it was: a sentence for each.
     pub left_out: Vec<String>,
 }
 
@@ -54,8 +52,16 @@ pub struct Pulled {
 ///
 /// # Errors
 /// An image that can't be read or has no such platform; a file that can't be written.
-pub async fn pull(request: &PullRequest, registry: &Registry) -> Result<Pulled, PullError> {
+pub async fn pull(
+    request: &PullRequest,
+    registry: &Registry,
+    cancelled: &CancellationToken,
+) -> Result<Pulled, PullError> {
     let reference = RegistryError::reference(&request.image)?;
+    let file = request.output.clone();
+    let file = file.unwrap_or_else(|| PathBuf::from(default_name(&reference)));
+    // Before anything is fetched, since that may take an hour.
+    let out = begin(&file)?;
     let resolved = registry.resolve(&reference, None).await?;
     let digest = resolved.descriptor.digest().to_string();
     let pinned = format!(
@@ -76,13 +82,9 @@ pub async fn pull(request: &PullRequest, registry: &Registry) -> Result<Pulled, 
             has,
         });
     }
-    let file = request.output.clone().unwrap_or_else(|| {
-        let name = reference.repository().rsplit('/').next();
-        let tag = reference.tag().unwrap_or("latest");
-        PathBuf::from(format!("{}_{tag}.sif", name.unwrap_or("image")))
-    });
+    let token = cancelled.clone();
     let work = tokio::task::spawn_blocking(move || {
-        let left_out = write(&opened, &platform, &pinned, &file)?;
+        let left_out = write(&opened, &platform, &pinned, &file, out, &token)?;
         Ok(Pulled {
             file,
             pinned,
@@ -90,7 +92,30 @@ pub async fn pull(request: &PullRequest, registry: &Registry) -> Result<Pulled, 
             left_out,
         })
     });
-    work.await.map_err(PullError::Ended)?
+    match work.await.map_err(PullError::Ended)? {
+        Err(_) if cancelled.is_cancelled() => Err(PullError::Cancelled),
+        done => done,
+    }
+}
+
+/// `NAME_TAG.sif`, and for a digest its beginning.
+fn default_name(reference: &Reference) -> String {
+    let name = reference.repository().rsplit('/').next();
+    let hex = reference.digest().and_then(|digest| digest.split_once(':'));
+    let digest = hex.map(|(_, hex)| hex.chars().take(12).collect::<String>());
+    let tag = reference.tag().map(str::to_owned).or(digest);
+    let tag = tag.unwrap_or_else(|| "latest".to_owned());
+    format!("{}_{tag}.sif", name.unwrap_or("image"))
+}
+
+fn begin(file: &Path) -> Result<Unfinished, PullError> {
+    let folder = file.parent().filter(|p| !p.as_os_str().is_empty());
+    atomic::sweep(folder.unwrap_or(Path::new(".")));
+    // It can be run as a program.
+    Unfinished::beside(file, 0o777).map_err(|source| PullError::Write {
+        path: file.to_owned(),
+        source,
+    })
 }
 
 /// Writes the file whole, or not at all.
@@ -99,6 +124,8 @@ fn write(
     platform: &str,
     pinned: &str,
     file: &Path,
+    unfinished: Unfinished,
+    cancelled: &CancellationToken,
 ) -> Result<Vec<String>, PullError> {
     let fail = |source| PullError::Write {
         path: file.to_owned(),
@@ -113,42 +140,26 @@ fn write(
     let parsed = parsed.map_err(PullError::Config)?.unwrap_or_default();
     let definition = scripts::definition(pinned);
     let labels = scripts::labels(&parsed, &name, pinned);
+    let metadata = parsed.metadata(&labels, &definition);
     let texts = scripts::files(&parsed, &labels, &definition);
+    let json = [
+        ("inspect-metadata.json", metadata),
+        ("oci-config.json", config),
+        ("mlbuild.json", claim(image, pinned, platform)),
+    ];
+    let json = json.map(|(name, value)| (name.to_owned(), value.to_string().into_bytes()));
     let documents = Documents {
-        definition: definition.clone().into_bytes(),
-        json: vec![
-            (
-                "inspect-metadata.json".to_owned(),
-                parsed
-                    .metadata(&labels, &definition)
-                    .to_string()
-                    .into_bytes(),
-            ),
-            (
-                "oci-config.json".to_owned(),
-                config.to_string().into_bytes(),
-            ),
-            ("mlbuild.json".to_owned(), claim(image, pinned, platform)),
-        ],
+        definition: definition.into_bytes(),
+        json: json.into(),
         id: id_of(image),
     };
-    let blobs = tempfile::tempdir().map_err(fail)?;
-    let mut tree = fetch(opened, image, blobs.path())?;
-    let folder = file.parent().filter(|p| !p.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new("."));
-    atomic::sweep(folder);
-    let temporary = tempfile::Builder::new()
-        .prefix(".mlbuild-")
-        .suffix(".tmp")
-        .tempfile_in(folder)
-        .map_err(fail)?;
-    let _ = temporary.as_file().lock();
-    let mut problem = None;
-    let mut out = BufWriter::with_capacity(1 << 20, temporary.as_file());
+    let (layers, mut tree) = Layers::fetch(opened, image, cancelled)?;
+    let (mut problem, mut left_out) = (None, parsed.left_out());
+    let mut out = BufWriter::with_capacity(1 << 20, unfinished.file());
     let written = mlbuild_sif::write(&mut out, &documents, code, |out| {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let mut files = Squashfs::new(out, threads)?;
-        if let Err(error) = contents(image, blobs.path(), &tree.files(), &mut files) {
+        if let Err(error) = layers.contents(file, &tree.files(), &mut files) {
             problem = Some(error);
             return Err(std::io::Error::other("a layer can't be read"));
         }
@@ -161,7 +172,8 @@ fn write(
             added.push((script, id));
         }
         files.file(FileId(0), &mut std::io::empty(), 0)?;
-        scripts::add(&mut tree, &added, FileId(0)).map_err(std::io::Error::other)?;
+        let lines = scripts::add(&mut tree, &added, FileId(0));
+        left_out.extend(lines.map_err(std::io::Error::other)?);
         files.finish(&tree).map(drop)
     });
     if let Some(problem) = problem {
@@ -169,29 +181,18 @@ fn write(
     }
     written.map_err(fail)?;
     out.into_inner().map_err(|error| fail(error.into_error()))?;
-    let readable = std::fs::Permissions::from_mode(0o755);
-    temporary
-        .as_file()
-        .set_permissions(readable)
-        .map_err(fail)?;
-    temporary.as_file().sync_data().map_err(fail)?;
-    temporary.persist(file).map_err(|error| fail(error.error))?;
-    Ok(parsed
-        .unset_names()
-        .into_iter()
-        .map(str::to_owned)
-        .collect())
+    unfinished.persist().map_err(fail)?;
+    Ok(left_out)
 }
 
 /// What the file says of its origin.
-fn claim(image: &PlatformImage, pinned: &str, platform: &str) -> Vec<u8> {
-    let claim = json!({
+fn claim(image: &PlatformImage, pinned: &str, platform: &str) -> Value {
+    json!({
         "image": pinned,
         "platform": platform,
         "manifest": image.manifest.digest(),
         "config": image.config.digest(),
-    });
-    claim.to_string().into_bytes()
+    })
 }
 
 /// Of the manifest's digest.
@@ -203,56 +204,4 @@ fn id_of(image: &PlatformImage) -> [u8; 16] {
         *byte = u8::from_str_radix(text, 16).unwrap_or_default();
     }
     id
-}
-
-/// Fetches the layers into a folder, checks them, and merges what is in them.
-fn fetch(opened: &Opened, image: &PlatformImage, folder: &Path) -> Result<Tree, PullError> {
-    let mut merged = merge::Merge::default();
-    for (at, layer) in image.layers.iter().enumerate() {
-        let place = folder.join(at.to_string());
-        let fail = |source| PullError::Write {
-            path: place.clone(),
-            source,
-        };
-        let blob = opened.open(layer).map_err(PullError::Fetch)?;
-        let mut out = File::create(&place).map_err(fail)?;
-        // One byte more shows that there is too much.
-        let mut blob = blob.take(layer.blob.size().saturating_add(1));
-        std::io::copy(&mut blob, &mut out).map_err(PullError::Fetch)?;
-        let limits = LayerLimits::for_blob(layer.blob.size());
-        let blob = File::open(&place).map_err(fail)?;
-        merged.begin_layer(at);
-        read_layer(blob, layer, &limits, &mut |entry, _| {
-            merged.add(entry).map_err(std::io::Error::other)?;
-            Ok(ControlFlow::Continue(()))
-        })?;
-    }
-    Ok(merged.tree)
-}
-
-/// Adds the contents that are left.
-fn contents<W: std::io::Write + std::io::Seek>(
-    image: &PlatformImage,
-    folder: &Path,
-    wanted: &HashSet<FileId>,
-    files: &mut Squashfs<W>,
-) -> Result<(), PullError> {
-    for (at, layer) in image.layers.iter().enumerate() {
-        let place = folder.join(at.to_string());
-        let blob = File::open(&place).map_err(|source| PullError::Write {
-            path: place.clone(),
-            source,
-        })?;
-        let limits = LayerLimits::for_blob(layer.blob.size());
-        let mut number = 0;
-        read_layer(blob, layer, &limits, &mut |entry, content| {
-            let id = merge::file_id(at, number);
-            number += 1;
-            if entry.kind == EntryKind::File && wanted.contains(&id) {
-                files.file(id, content, entry.size)?;
-            }
-            Ok(ControlFlow::Continue(()))
-        })?;
-    }
-    Ok(())
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueHint};
 
 use crate::error::{CommandError, CommandResult};
+use crate::support::interrupt;
 use crate::support::output;
 use crate::support::platform;
 use crate::support::registry_args::RegistryArgs;
@@ -14,7 +15,8 @@ use mlbuild::settings;
 /// Write an image of a registry into one file (SIF) for Apptainer and Singularity.
 ///
 /// Needs no Docker, no Apptainer and no root. The same digest of the same repository gives the same
-/// bytes. The file is there whole or not at all. Prints its path.
+/// bytes, for the same platform. The file is there whole or not at all. What the image says and
+/// Apptainer doesn't do is named. Prints the file's path.
 #[derive(Debug, Clone, Args)]
 pub struct PullArgs {
     /// Image in a registry.
@@ -23,7 +25,7 @@ pub struct PullArgs {
     /// Write a SIF, the one form that there is.
     #[arg(long, required = true)]
     pub sif: bool,
-    /// File to write (default: NAME_TAG.sif); one that is there is replaced.
+    /// File to write (default: NAME_TAG.sif, or NAME_ and 12 digits of a digest); one that is there is replaced.
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub output: Option<PathBuf>,
     /// Platform of the image (default: this machine's).
@@ -46,12 +48,10 @@ pub async fn run(args: PullArgs) -> CommandResult {
         platform: platform.as_ref().map(ToString::to_string),
         output: args.output,
     };
-    let pulled = pull::pull(&request, &registry).await?;
+    let pulled = pull::pull(&request, &registry, &interrupt::shared()).await?;
     output::note(&format!("{} for {}", pulled.pinned, pulled.platform));
-    for name in &pulled.left_out {
-        output::note(&format!(
-            "the variable {name} isn't carried over: no shell can set it"
-        ));
+    for line in &pulled.left_out {
+        output::note(line);
     }
     output::answer(&pulled.file.display().to_string())
 }

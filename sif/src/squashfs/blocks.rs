@@ -14,6 +14,8 @@ use super::tree::FileId;
 const LEVEL: i32 = 6;
 /// Blocks under way for each thread.
 const AHEAD: usize = 16;
+/// Most threads, since every one has its blocks in memory.
+const THREADS: usize = 16;
 
 /// What a block belongs to.
 #[derive(Debug, Clone, Copy)]
@@ -46,7 +48,7 @@ pub(super) struct Packer {
 
 impl Packer {
     pub(super) fn start(threads: usize) -> io::Result<Self> {
-        let count = threads.max(1);
+        let count = threads.clamp(1, THREADS);
         let (work, given) = sync_channel::<Work>(count * AHEAD);
         let given = Arc::new(Mutex::new(given));
         let threads = (0..count).map(|_| {

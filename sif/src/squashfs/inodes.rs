@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io;
 
 use super::directories::{Entry, Listing};
-use super::metadata::{Metadata, Place};
+use super::metadata::{Metadata, Place, narrow};
 use super::tree::{FileId, Kind, NodeId, Tree};
 use super::xattrs::{NONE, Xattrs};
 use super::{FileData, NOWHERE};
@@ -78,7 +78,7 @@ impl Inodes {
                     writer.other(child)?;
                 }
             }
-            root = writer.folder(id, parent);
+            root = writer.folder(id, parent)?;
         }
         Ok(Self {
             inodes: writer.inodes.finish(),
@@ -96,7 +96,7 @@ fn children(tree: &Tree, id: NodeId) -> impl Iterator<Item = (&[u8], NodeId)> {
         _ => None,
     };
     let all = names.into_iter().flatten();
-    all.map(|(name, id)| (name.as_slice(), *id))
+    all.map(|(name, child)| (name.as_slice(), child.node))
 }
 
 impl Writer<'_> {
@@ -111,11 +111,11 @@ impl Writer<'_> {
         bytes
     }
 
-    fn xattr(&mut self, id: NodeId) -> u32 {
+    fn xattr(&mut self, id: NodeId) -> io::Result<u32> {
         self.xattrs.add(&self.tree.nodes[id].xattrs)
     }
 
-    fn folder(&mut self, id: NodeId, parent: NodeId) -> Place {
+    fn folder(&mut self, id: NodeId, parent: NodeId) -> io::Result<Place> {
         let (mut listing, mut inner) = (Listing::default(), 0);
         for (name, child) in children(self.tree, id) {
             let kind = basic_kind(&self.tree.nodes[child].kind);
@@ -127,7 +127,7 @@ impl Writer<'_> {
                 kind,
             });
         }
-        let start = self.directories.place();
+        let start = self.directories.place()?;
         let bytes = listing.finish();
         self.directories.write(&bytes);
         let size = bytes.len() + LISTING_EXTRA;
@@ -136,7 +136,7 @@ impl Writer<'_> {
             0 => self.numbers[&0] + 1,
             _ => self.numbers[&parent],
         };
-        let (links, xattr) = (inner + 2, self.xattr(id));
+        let (links, xattr) = (inner + 2, self.xattr(id)?);
         let basic = u16::try_from(size).ok().filter(|_| xattr == NONE);
         let mut inode;
         if let Some(size) = basic {
@@ -147,7 +147,7 @@ impl Writer<'_> {
             push(&mut inode, &[above]);
         } else {
             inode = self.head(id, FOLDER + EXTENDED);
-            push(&mut inode, &[links, size as u32, start.block, above]);
+            push(&mut inode, &[links, narrow(size)?, start.block, above]);
             // It has no index.
             inode.extend_from_slice(&0_u16.to_le_bytes());
             inode.extend_from_slice(&start.offset.to_le_bytes());
@@ -163,7 +163,7 @@ impl Writer<'_> {
         }
         let tree = self.tree;
         let kind = &tree.nodes[id].kind;
-        let (links, xattr) = (self.links[&id], self.xattr(id));
+        let (links, xattr) = (self.links[&id], self.xattr(id)?);
         let number = basic_kind(kind);
         let extended = if xattr == NONE { 0 } else { EXTENDED };
         let mut inode = self.head(id, number + extended);
@@ -186,7 +186,7 @@ impl Writer<'_> {
         if xattr != NONE && !matches!(kind, Kind::File(_)) {
             push(&mut inode, &[xattr]);
         }
-        self.end(id, &inode);
+        self.end(id, &inode)?;
         Ok(())
     }
 
@@ -211,11 +211,11 @@ impl Writer<'_> {
         inode
     }
 
-    fn end(&mut self, id: NodeId, inode: &[u8]) -> Place {
-        let place = self.inodes.place();
+    fn end(&mut self, id: NodeId, inode: &[u8]) -> io::Result<Place> {
+        let place = self.inodes.place()?;
         self.inodes.write(inode);
         self.places.insert(id, place);
-        place
+        Ok(place)
     }
 }
 

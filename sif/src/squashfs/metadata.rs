@@ -1,5 +1,7 @@
 //! Tables are packed in blocks of 8 KiB, each with its length before it.
 
+use std::io;
+
 use libdeflater::Compressor;
 
 use super::blocks::{compressor, pack};
@@ -40,13 +42,19 @@ impl Place {
     }
 }
 
+/// A number of the format's tables, which go up to 4 GiB.
+pub(super) fn narrow(number: usize) -> io::Result<u32> {
+    let full = |_| io::Error::other("a squashfs has no room for so many files");
+    u32::try_from(number).map_err(full)
+}
+
 impl Metadata {
     /// Where the next byte comes.
-    pub(super) fn place(&self) -> Place {
-        Place {
-            block: self.done.len() as u32,
+    pub(super) fn place(&self) -> io::Result<Place> {
+        Ok(Place {
+            block: narrow(self.done.len())?,
             offset: self.block.len() as u16,
-        }
+        })
     }
 
     pub(super) fn write(&mut self, mut bytes: &[u8]) {
@@ -84,5 +92,16 @@ impl Metadata {
     pub(super) fn finish(mut self) -> Vec<u8> {
         self.flush();
         self.done
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::narrow;
+
+    #[test]
+    fn a_number_that_the_format_has_no_room_for_is_an_error() {
+        assert_eq!(narrow(u32::MAX as usize).unwrap(), u32::MAX);
+        assert!(narrow(u32::MAX as usize + 1).is_err());
     }
 }

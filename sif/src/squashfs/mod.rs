@@ -6,18 +6,21 @@
 
 mod blocks;
 mod directories;
+mod error;
 mod inodes;
 mod metadata;
 mod tree;
+mod walk;
 mod xattrs;
 
 use std::collections::HashMap;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
 use self::blocks::{Packed, Packer, Target};
+pub use self::error::TreeError;
 use self::inodes::Inodes;
 use self::metadata::Metadata;
-pub use self::tree::{FileId, Kind, Node, NodeId, Tree, TreeError};
+pub use self::tree::{FileId, Kind, Limits, Name, Node, NodeId, Tree};
 
 /// Bytes of a block.
 const BLOCK: usize = 128 << 10;
@@ -61,7 +64,7 @@ pub struct Squashfs<W> {
 }
 
 impl<W: Write + Seek> Squashfs<W> {
-    /// Begins one at the place where `out` stands, packed by this many threads.
+    /// Begins one at the place where `out` stands, packed by this many threads, up to a limit.
     ///
     /// # Errors
     /// Where `out` can't be written to, or there are no threads.

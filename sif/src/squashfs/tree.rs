@@ -3,17 +3,36 @@
 //! A layer's paths lead through symbolic links of the layers below, as they do where the layers are unpacked
 //! one over the other, and never out of the image. What a layer hides is hidden in the layers below alone.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
-/// Longest name of a file, and longest path and target of a link, in bytes.
-const LONGEST_NAME: usize = 255;
-const LONGEST_PATH: usize = 4095;
-/// How deep folders may lie in each other.
-const DEEPEST: usize = 2048;
-/// How many links a path may lead through.
-const HOPS: usize = 40;
-/// How many files a tree may have.
-const MOST: usize = 8_000_000;
+use super::error::{MAJOR, MINOR, TreeError};
+use super::walk::split;
+use super::xattrs;
+
+/// Longest target of a link, in bytes.
+const LONGEST_TARGET: usize = 4095;
+/// About what a node takes in memory beside its texts, and its map where it has one. Bytes.
+const NODE: usize = 256;
+const MAP: usize = 512;
+
+/// What all layers together may take, so that a small image can't fill the memory or take hours.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Bytes of memory, whether or not an upper layer hides what takes them.
+    pub bytes: usize,
+    /// Folders and links that are looked at on the way to files.
+    pub steps: usize,
+}
+
+impl Default for Limits {
+    /// Far beyond any real image, which has a few hundred thousand files.
+    fn default() -> Self {
+        Self {
+            bytes: 2 << 30,
+            steps: 32_000_000,
+        }
+    }
+}
 
 /// A file's content, by the number of whoever adds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,7 +45,7 @@ pub type NodeId = usize;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
     /// A folder, and what is in it.
-    Folder(BTreeMap<Vec<u8>, NodeId>),
+    Folder(BTreeMap<Vec<u8>, Name>),
     /// A file.
     File(FileId),
     /// A symbolic link.
@@ -46,6 +65,14 @@ impl Kind {
     }
 }
 
+/// What a name in a folder stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Name {
+    pub(super) node: NodeId,
+    /// The last layer that had something to do with the name: a file's other names don't count.
+    pub(super) layer: usize,
+}
+
 /// A file of any kind. Several names may have the same one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Node {
@@ -57,8 +84,6 @@ pub struct Node {
     pub mtime: u32,
     /// Extended attributes.
     pub xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
-    /// The last layer that had something to do with it.
-    layer: usize,
 }
 
 impl Node {
@@ -69,78 +94,105 @@ impl Node {
             mode: (mode & 0o7777) as u16,
             mtime: 0,
             xattrs: BTreeMap::new(),
-            layer: 0,
         }
     }
-}
 
-/// Why a layer can't be put on what is below it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum TreeError {
-    /// Links lead in a circle, or through too many.
-    #[error("it leads through more than {HOPS} symbolic links")]
-    Loop,
-    /// A name is too long for a file system.
-    #[error("a name of it is longer than {LONGEST_NAME} bytes")]
-    Name,
-    /// A path is too long, or too deep.
-    #[error("it is longer or deeper than Linux allows")]
-    Depth,
-    /// A hard link to what isn't there.
-    #[error("it is a hard link to `{}`, which isn't a file that is there", String::from_utf8_lossy(.0))]
-    NoTarget(Vec<u8>),
-    /// There are too many files.
-    #[error("the image has more than {MOST} files")]
-    TooMany,
+    /// What it takes in memory, about.
+    fn bytes(&self) -> usize {
+        let kind = match &self.kind {
+            Kind::Folder(_) => MAP,
+            Kind::Symlink(target) => target.len(),
+            _ => 0,
+        };
+        NODE + kind + self.bytes_of_xattrs()
+    }
+
+    fn bytes_of_xattrs(&self) -> usize {
+        let texts = self
+            .xattrs
+            .iter()
+            .map(|(name, value)| name.len() + value.len());
+        texts.sum::<usize>() + if self.xattrs.is_empty() { 0 } else { MAP }
+    }
+
+    /// Whether a file system can have it.
+    fn check(&self) -> Result<(), TreeError> {
+        match &self.kind {
+            Kind::Symlink(target) if target.len() > LONGEST_TARGET => return Err(TreeError::Depth),
+            Kind::CharDevice(major, minor) | Kind::BlockDevice(major, minor)
+                if *major > MAJOR || *minor > MINOR =>
+            {
+                return Err(TreeError::Device(*major, *minor));
+            }
+            _ => {}
+        }
+        let mut all = self.xattrs.iter();
+        match all.find(|(name, value)| !xattrs::can_be(name, value)) {
+            Some((name, _)) => Err(TreeError::Attribute(name.clone())),
+            None => Ok(()),
+        }
+    }
 }
 
 /// The tree. The root is its first node.
 #[derive(Debug, Clone)]
 pub struct Tree {
     pub(super) nodes: Vec<Node>,
-    layer: usize,
+    pub(super) layer: usize,
+    /// What is left.
+    left: Limits,
+    limits: Limits,
+    /// The folder that was found last, by its path, as long as nothing changed on the way.
+    pub(super) last: Option<(Vec<u8>, NodeId)>,
 }
 
 impl Default for Tree {
     fn default() -> Self {
-        Self {
-            nodes: vec![Node::new(Kind::folder(), 0o755)],
-            layer: 0,
-        }
+        Self::within(Limits::default())
     }
 }
 
 impl Tree {
+    /// An empty tree that may take so much.
+    pub fn within(limits: Limits) -> Self {
+        Self {
+            nodes: vec![Node::new(Kind::folder(), 0o755)],
+            layer: 0,
+            left: limits,
+            limits,
+            last: None,
+        }
+    }
+
     /// What comes from now on is a layer over what is there.
     pub fn begin_layer(&mut self) {
         self.layer += 1;
+        self.last = None;
     }
 
     /// Puts a node at a path; a folder over a folder keeps what is in it.
     ///
     /// # Errors
-    /// A path that can't be.
-    pub fn put(&mut self, path: &[u8], mut node: Node) -> Result<(), TreeError> {
-        if let Kind::Symlink(target) = &node.kind
-            && target.len() > LONGEST_PATH
-        {
-            return Err(TreeError::Depth);
-        }
-        node.layer = self.layer;
+    /// A path or a node that can't be, or is one too many.
+    pub fn put(&mut self, path: &[u8], node: Node) -> Result<(), TreeError> {
+        node.check()?;
         if path.is_empty() {
-            self.restate(0, node);
-            return Ok(());
+            return self.restate(0, node);
         }
         let (folder, name) = self.place(path)?;
-        if let (Some(there), Kind::Folder(_)) = (self.child(folder, name), &node.kind)
-            && matches!(self.nodes[there].kind, Kind::Folder(_))
-        {
-            self.restate(there, node);
-            return Ok(());
-        }
-        let id = self.add(node)?;
-        self.enter(folder, name, id);
-        Ok(())
+        let there = self.child(folder, name);
+        let merged = there.filter(|there| {
+            let kinds = (&self.nodes[*there].kind, &node.kind);
+            matches!(kinds, (Kind::Folder(_), Kind::Folder(_)))
+        });
+        let id = match merged {
+            Some(there) => {
+                self.restate(there, node)?;
+                there
+            }
+            None => self.add(node)?,
+        };
+        self.enter(folder, name, id)
     }
 
     /// Another name for the file at `target`.
@@ -149,54 +201,65 @@ impl Tree {
     /// A path that can't be, or a target that isn't there or is a folder.
     pub fn link(&mut self, path: &[u8], target: &[u8]) -> Result<(), TreeError> {
         let missing = || TreeError::NoTarget(target.to_vec());
-        let there = self.find(target).ok_or_else(missing)?;
+        let there = self.find(target)?.ok_or_else(missing)?;
         if matches!(self.nodes[there].kind, Kind::Folder(_)) {
             return Err(missing());
         }
         let (folder, name) = self.place(path)?;
-        self.nodes[there].layer = self.layer;
-        self.enter(folder, name, there);
-        Ok(())
+        self.enter(folder, name, there)
     }
 
     /// Hides what the layers below have at a path.
-    pub fn hide(&mut self, path: &[u8]) {
+    ///
+    /// # Errors
+    /// Where the image takes too long.
+    pub fn hide(&mut self, path: &[u8]) -> Result<(), TreeError> {
         let (folder, name) = split(path);
-        let Some(folder) = self.folder(folder) else {
-            return;
+        let Some(folder) = self.folder(folder)? else {
+            return Ok(());
         };
-        let Some(there) = self.child(folder, name) else {
-            return;
+        let Some(there) = self
+            .names(folder)
+            .and_then(|names| names.get(name))
+            .copied()
+        else {
+            return Ok(());
         };
-        if self.nodes[there].layer < self.layer {
-            if let Kind::Folder(names) = &mut self.nodes[folder].kind {
-                names.remove(name);
-            }
-        } else {
-            self.clear(there);
+        if there.layer == self.layer {
+            return self.clear(there.node);
         }
+        self.forget(folder, name);
+        Ok(())
     }
 
     /// Hides what the layers below have in a folder.
-    pub fn hide_contents(&mut self, path: &[u8]) {
-        if let Some(folder) = self.folder(path) {
-            self.clear(folder);
+    ///
+    /// # Errors
+    /// Where the image takes too long.
+    pub fn hide_contents(&mut self, path: &[u8]) -> Result<(), TreeError> {
+        match self.folder(path)? {
+            Some(folder) => self.clear(folder),
+            None => Ok(()),
         }
     }
 
-    /// Takes what is at a path away, whichever layer it is of.
-    pub fn remove(&mut self, path: &[u8]) {
+    /// Takes what is at a path away, whichever layer it is of; true where something was there.
+    ///
+    /// # Errors
+    /// Where the image takes too long.
+    pub fn remove(&mut self, path: &[u8]) -> Result<bool, TreeError> {
         let (folder, name) = split(path);
-        if let Some(folder) = self.folder(folder)
-            && let Kind::Folder(names) = &mut self.nodes[folder].kind
-        {
-            names.remove(name);
-        }
+        let folder = self.folder(folder)?;
+        Ok(folder.is_some_and(|folder| self.forget(folder, name)))
     }
 
-    /// Whether there is something at a path.
-    pub fn has(&self, path: &[u8]) -> bool {
-        self.find(path).is_some()
+    /// What there is at a path, links at its end not followed.
+    ///
+    /// # Errors
+    /// Where the image takes too long.
+    pub fn at(&mut self, path: &[u8]) -> Result<Option<&Kind>, TreeError> {
+        let found = self.find(path)?;
+        Ok(found.map(|id| &self.nodes[id].kind))
     }
 
     /// The contents that the tree has, each once.
@@ -205,7 +268,7 @@ impl Tree {
         let mut waiting = vec![0];
         while let Some(id) = waiting.pop() {
             match &self.nodes[id].kind {
-                Kind::Folder(names) => waiting.extend(names.values()),
+                Kind::Folder(names) => waiting.extend(names.values().map(|name| name.node)),
                 Kind::File(file) => drop(found.insert(*file)),
                 _ => {}
             }
@@ -213,167 +276,93 @@ impl Tree {
         found
     }
 
-    /// What lies at a path, links at its end not followed.
-    pub(super) fn find(&self, path: &[u8]) -> Option<NodeId> {
+    fn find(&mut self, path: &[u8]) -> Result<Option<NodeId>, TreeError> {
         let (folder, name) = split(path);
-        self.child(self.folder(folder)?, name)
+        let folder = self.folder(folder)?;
+        Ok(folder.and_then(|folder| self.child(folder, name)))
     }
 
-    fn child(&self, folder: NodeId, name: &[u8]) -> Option<NodeId> {
+    fn names(&self, folder: NodeId) -> Option<&BTreeMap<Vec<u8>, Name>> {
         match &self.nodes[folder].kind {
-            Kind::Folder(names) => names.get(name).copied(),
+            Kind::Folder(names) => Some(names),
             _ => None,
         }
     }
 
-    fn add(&mut self, node: Node) -> Result<NodeId, TreeError> {
-        if self.nodes.len() >= MOST {
-            return Err(TreeError::TooMany);
+    pub(super) fn names_mut(&mut self, folder: NodeId) -> Option<&mut BTreeMap<Vec<u8>, Name>> {
+        match &mut self.nodes[folder].kind {
+            Kind::Folder(names) => Some(names),
+            _ => None,
         }
+    }
+
+    pub(super) fn child(&self, folder: NodeId, name: &[u8]) -> Option<NodeId> {
+        Some(self.names(folder)?.get(name)?.node)
+    }
+
+    pub(super) fn add(&mut self, node: Node) -> Result<NodeId, TreeError> {
+        self.take(node.bytes())?;
         self.nodes.push(node);
         Ok(self.nodes.len() - 1)
     }
 
-    fn enter(&mut self, folder: NodeId, name: &[u8], id: NodeId) {
-        if let Kind::Folder(names) = &mut self.nodes[folder].kind {
-            names.insert(name.to_vec(), id);
+    pub(super) fn enter(
+        &mut self,
+        folder: NodeId,
+        name: &[u8],
+        node: NodeId,
+    ) -> Result<(), TreeError> {
+        self.take(NODE / 4 + name.len())?;
+        let layer = self.layer;
+        let Some(names) = self.names_mut(folder) else {
+            return Ok(());
+        };
+        let old = names.insert(name.to_vec(), Name { node, layer });
+        if old.is_some_and(|old| old.node != node) {
+            self.last = None;
         }
+        Ok(())
     }
 
-    fn restate(&mut self, id: NodeId, new: Node) {
+    fn forget(&mut self, folder: NodeId, name: &[u8]) -> bool {
+        self.last = None;
+        let names = self.names_mut(folder);
+        names.is_some_and(|names| names.remove(name).is_some())
+    }
+
+    fn restate(&mut self, id: NodeId, new: Node) -> Result<(), TreeError> {
+        self.take(new.bytes_of_xattrs())?;
         let node = &mut self.nodes[id];
         node.mode = new.mode;
         node.mtime = new.mtime;
         node.xattrs = new.xattrs;
-        node.layer = new.layer;
+        Ok(())
     }
 
     /// Takes away what lower layers have in a folder.
-    fn clear(&mut self, folder: NodeId) {
+    fn clear(&mut self, folder: NodeId) -> Result<(), TreeError> {
+        self.last = None;
+        let layer = self.layer;
         let mut waiting = vec![folder];
         while let Some(id) = waiting.pop() {
-            let Kind::Folder(names) = &self.nodes[id].kind else {
-                continue;
-            };
-            let is_new = |id: &NodeId| self.nodes[*id].layer >= self.layer;
-            let kept: BTreeMap<_, _> = names
-                .iter()
-                .filter(|(_, id)| is_new(id))
-                .map(|(name, id)| (name.clone(), *id))
-                .collect();
-            waiting.extend(kept.values());
-            self.nodes[id].kind = Kind::Folder(kept);
-        }
-    }
-
-    /// The folder that a path is in, which is made, and the last name.
-    fn place<'a>(&mut self, path: &'a [u8]) -> Result<(NodeId, &'a [u8]), TreeError> {
-        let (folder, name) = split(path);
-        if name.len() > LONGEST_NAME {
-            return Err(TreeError::Name);
-        }
-        let mut walk = Walk::new(folder);
-        while let Some(name) = walk.names.pop_front() {
-            let here = walk.here();
-            match self.child(here, &name) {
-                Some(next) if !walk.step(self, next)? => {}
-                // Nothing, or something that is no folder and gives way to one.
-                _ => {
-                    if name.len() > LONGEST_NAME {
-                        return Err(TreeError::Name);
-                    }
-                    let new = self.add(Node::new(Kind::folder(), 0o755))?;
-                    self.enter(here, &name, new);
-                    walk.trail.push(new);
-                    walk.back();
-                }
-            }
-            if walk.trail.len() > DEEPEST {
-                return Err(TreeError::Depth);
+            self.step(1 + self.names(id).map_or(0, BTreeMap::len))?;
+            if let Some(names) = self.names_mut(id) {
+                names.retain(|_, name| name.layer == layer);
+                waiting.extend(names.values().map(|name| name.node));
             }
         }
-        for id in &walk.trail {
-            self.nodes[*id].layer = self.layer;
-        }
-        Ok((walk.here(), name))
+        Ok(())
     }
 
-    /// The folder at a path, links followed.
-    fn folder(&self, path: &[u8]) -> Option<NodeId> {
-        let mut walk = Walk::new(path);
-        while let Some(name) = walk.names.pop_front() {
-            let next = self.child(walk.here(), &name)?;
-            if walk.step(self, next).ok()? {
-                return None;
-            }
-        }
-        Some(walk.here())
-    }
-}
-
-/// A way through folders and links.
-struct Walk {
-    names: VecDeque<Vec<u8>>,
-    trail: Vec<NodeId>,
-    hops: usize,
-}
-
-impl Walk {
-    fn new(path: &[u8]) -> Self {
-        Self {
-            names: names(path).collect(),
-            trail: vec![0],
-            hops: 0,
-        }
+    fn take(&mut self, bytes: usize) -> Result<(), TreeError> {
+        let left = self.left.bytes.checked_sub(bytes);
+        self.left.bytes = left.ok_or(TreeError::TooMuch(self.limits.bytes))?;
+        Ok(())
     }
 
-    fn here(&self) -> NodeId {
-        self.trail.last().copied().unwrap_or_default()
-    }
-
-    /// Goes into a folder, or after a link; true where there is no way on.
-    fn step(&mut self, tree: &Tree, next: NodeId) -> Result<bool, TreeError> {
-        match &tree.nodes[next].kind {
-            Kind::Folder(_) => self.trail.push(next),
-            Kind::Symlink(target) => {
-                self.hops += 1;
-                if self.hops > HOPS {
-                    return Err(TreeError::Loop);
-                }
-                if target.first() == Some(&b'/') {
-                    self.trail.truncate(1);
-                }
-                for name in names(target).collect::<Vec<_>>().into_iter().rev() {
-                    self.names.push_front(name);
-                }
-            }
-            _ => return Ok(true),
-        }
-        self.back();
-        Ok(false)
-    }
-
-    /// Goes up, where that comes next; never out.
-    fn back(&mut self) {
-        while self.names.front().is_some_and(|name| name == b"..") {
-            self.names.pop_front();
-            if self.trail.len() > 1 {
-                self.trail.pop();
-            }
-        }
-    }
-}
-
-fn names(path: &[u8]) -> impl Iterator<Item = Vec<u8>> {
-    let names = path.split(|byte| *byte == b'/');
-    names
-        .filter(|name| !matches!(*name, b"" | b"."))
-        .map(<[u8]>::to_vec)
-}
-
-fn split(path: &[u8]) -> (&[u8], &[u8]) {
-    match path.iter().rposition(|byte| *byte == b'/') {
-        Some(at) => (&path[..at], &path[at + 1..]),
-        None => (&[], path),
+    pub(super) fn step(&mut self, count: usize) -> Result<(), TreeError> {
+        let left = self.left.steps.checked_sub(count);
+        self.left.steps = left.ok_or(TreeError::TooFar(self.limits.steps))?;
+        Ok(())
     }
 }

@@ -3,14 +3,28 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 
-use super::metadata::{self, Metadata, Place};
+use super::metadata::{self, Metadata, Place, narrow};
 
 /// A file without any.
 pub(super) const NONE: u32 = u32::MAX;
 /// Beginnings of names, by the format's number for them.
 const PREFIXES: [&[u8]; 3] = [b"user.", b"trusted.", b"security."];
-/// Longest value.
-const LONGEST: usize = 65535;
+/// Longest name after that, and longest value.
+const LONGEST_NAME: usize = 255;
+const LONGEST_VALUE: usize = 65536;
+
+/// The format's number for a name's beginning, and the rest; `None` for names of other kinds.
+fn kind(name: &[u8]) -> Option<(u16, &[u8])> {
+    let mut kinds = (0..).zip(PREFIXES);
+    kinds.find_map(|(kind, prefix)| Some((kind, name.strip_prefix(prefix)?)))
+}
+
+/// Whether a file can have an attribute. One of another kind is left out, whatever it is.
+pub(super) fn can_be(name: &[u8], value: &[u8]) -> bool {
+    kind(name).is_none_or(|(_, rest)| {
+        (1..=LONGEST_NAME).contains(&rest.len()) && value.len() <= LONGEST_VALUE
+    })
+}
 
 /// Sets of attributes under way.
 #[derive(Default)]
@@ -24,16 +38,13 @@ pub(super) struct Xattrs {
 
 impl Xattrs {
     /// Takes a set; gives its number. Names of other kinds are left out.
-    pub(super) fn add(&mut self, xattrs: &BTreeMap<Vec<u8>, Vec<u8>>) -> u32 {
+    pub(super) fn add(&mut self, xattrs: &BTreeMap<Vec<u8>, Vec<u8>>) -> io::Result<u32> {
         let (mut bytes, mut count) = (Vec::new(), 0);
         for (name, value) in xattrs {
-            let mut kinds = PREFIXES.iter().enumerate();
-            let found = kinds.find_map(|(kind, prefix)| Some((kind, name.strip_prefix(*prefix)?)));
-            let Some((kind, rest)) = found else { continue };
-            if rest.is_empty() || rest.len() > 255 || value.len() > LONGEST {
+            let Some((kind, rest)) = kind(name) else {
                 continue;
-            }
-            for number in [kind as u16, rest.len() as u16] {
+            };
+            for number in [kind, rest.len() as u16] {
                 bytes.extend_from_slice(&number.to_le_bytes());
             }
             bytes.extend_from_slice(rest);
@@ -42,18 +53,18 @@ impl Xattrs {
             count += 1;
         }
         if count == 0 {
-            return NONE;
+            return Ok(NONE);
         }
         if let Some(known) = self.known.get(&bytes) {
-            return *known;
+            return Ok(*known);
         }
-        let place = self.under_way.place();
+        let place = self.under_way.place()?;
         self.under_way.write(&bytes);
         let number = self.sets.len() as u32;
         // The format counts the bytes of names and values, and of the numbers before them.
-        self.sets.push((place, count, bytes.len() as u32));
+        self.sets.push((place, count, narrow(bytes.len())?));
         self.known.insert(bytes, number);
-        number
+        Ok(number)
     }
 
     /// `None` where there are none.
