@@ -768,7 +768,23 @@ fn an_image_is_proved_by_nothing_but_its_reference() {
     }
     let again = verify(&tag, &["--format", "json"]).json();
     assert_eq!(again["identical"], true);
-    assert_eq!(again["taken"].as_array().unwrap().len(), 2, "{again}");
+    let taken = again["taken"].as_array().unwrap();
+    let taken: Vec<&str> = taken.iter().map(|one| one.as_str().unwrap()).collect();
+    let base = format!("({}@sha256:", engines.python_base);
+    for (one, said) in taken.iter().zip([
+        "bytes packed, in /app /opt/mlbuild)",
+        "labels org.example.team, ports 8080/tcp, settings Cmd User WorkingDir, variables MODE ",
+        "which packages there are, by their hashes in the lock beside it",
+        &base,
+        "who its user is (",
+    ]) {
+        assert!(one.contains(said), "{said}: {again}");
+    }
+    assert_eq!(taken.len(), 5, "{again}");
+    // A lock that can't be read is of another image.
+    nobody.write("mlbuild.lock", "not a lock");
+    let again = verify(&tag, &[]);
+    assert_eq!(again.answer(), proved.answer(), "{again:?}");
     // With its project nothing is taken.
     let whole = run(
         project,
@@ -776,6 +792,16 @@ fn an_image_is_proved_by_nothing_but_its_reference() {
     )
     .json();
     assert_eq!(whole["taken"], serde_json::json!([]));
+
+    // In its folder, where the lock names a newer image by now, an older one is proved alone.
+    project.write("train.py", "print('newer')\n");
+    run(project, &setting.with_builder("image", &tag, &["--push"])).answer();
+    let older = format!("{}@{digest}", tag.rsplit_once(':').unwrap().0);
+    let mut words = vec!["verify".to_owned(), older];
+    words.extend(flags.clone());
+    let older = run(project, &words);
+    assert_eq!(older.answer(), proved.answer(), "{older:?}");
+    assert!(older.stderr.contains("not proved"), "{older:?}");
 
     // An image that isn't made of what the lock beside it pins.
     let entry = project.lock().images().next().unwrap().clone();

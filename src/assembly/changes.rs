@@ -1,5 +1,7 @@
 //! What a Dockerfile sets of its base's settings, said without the base: so that it can be set over another one.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -60,6 +62,22 @@ impl SettingsChanges {
         let rest = json!([changes.labels, changes.ports, changes.others]).to_string();
         // As JSON writes it.
         (!rest.contains("\\u0001")).then_some(changes)
+    }
+
+    /// Names of what is set, by its kind: `variables`, `labels`, `ports`, `settings`.
+    pub fn names(&self) -> BTreeMap<&'static str, BTreeSet<String>> {
+        let mut all: BTreeMap<_, BTreeSet<String>> = BTreeMap::new();
+        let env: BTreeSet<String> = self.env.iter().map(|(name, _)| name.clone()).collect();
+        all.insert("variables", env);
+        for (kind, of) in [
+            ("labels", &self.labels),
+            ("ports", &self.ports),
+            ("settings", &self.others),
+        ] {
+            all.insert(kind, of.keys().cloned().collect());
+        }
+        all.retain(|_, names| !names.is_empty());
+        all
     }
 
     /// The settings over a base's configuration, as a builder would set them.

@@ -23,7 +23,7 @@ pub use self::note::{
     AssembledNote, BASE_DIGEST, BASE_NAME, NOTE, base_name, oldest_libc, takes_libc,
 };
 pub use self::recipe::{CopyStep, Recipe};
-use crate::assemble::{AssembleError, BaseFacts, FilesLayer, USER_LAYER};
+use crate::assemble::{Account, AssembleError, BaseFacts, FilesLayer, USER_LAYER};
 use crate::error::from_boxed;
 use crate::known_base::{self, Base, KnownBaseError};
 use crate::plan::{BuildPlan, Compression, Repack};
@@ -84,6 +84,18 @@ pub struct Assembly {
     pub compiler: String,
 }
 
+impl Assembly {
+    /// Takes the compiler of one of these with the same Python: the same version makes the same bytecode, so that a
+    /// package without machine code has one layer for all platforms.
+    pub fn share_compiler(&mut self, found: &[Assembly]) {
+        let version = &self.facts.venv.version;
+        let mut same = found.iter().filter(|f| f.facts.venv.version == *version);
+        if let Some(first) = same.next() {
+            self.compiler.clone_from(&first.compiler);
+        }
+    }
+}
+
 impl Looking<'_> {
     /// Looks up the base; or says why a builder has to make the image.
     ///
@@ -116,16 +128,10 @@ impl Looking<'_> {
         let looked = tokio::task::block_in_place(|| {
             self.check_wheels(&facts)?;
             let recipe = self.recipe(&base.pack.config);
-            let user = recipe.as_ref().ok().and_then(|recipe| {
-                let account = recipe.account.as_ref()?;
-                let about = format!("{}{}", USER_LAYER, account.name);
-                Some(
-                    account
-                        .layer(&facts, repack.0.epoch)
-                        .map(|all| (about, all)),
-                )
-            });
-            Ok((recipe, user.transpose()?))
+            let account = recipe.as_ref().ok();
+            let account = account.and_then(|recipe| recipe.account.as_ref());
+            let user = user_layer(account, &facts, repack.0.epoch)?;
+            Ok((recipe, user))
         });
         Ok(match looked {
             Ok((Ok(recipe), user)) => Ok(Assembly {
@@ -140,6 +146,17 @@ impl Looking<'_> {
             Ok((Err(reason), _)) => Err(reason),
             Err(error) => return or_unfit(Err(error)),
         })
+    }
+
+    /// Refuses what an assembled image can't have been made of on this base: pins that something has to be run for,
+    /// and wheels that its Python doesn't take.
+    ///
+    /// # Errors
+    /// The first of them.
+    pub fn check(&self, facts: &BaseFacts) -> Result<(), String> {
+        self.check_pins()?;
+        check_plan(&self.locked.plan)?;
+        self.check_wheels(facts).map_err(|error| error.to_string())
     }
 
     /// What is known of a base; its layers are read once on a machine. Or says why it doesn't do.
@@ -195,6 +212,22 @@ impl Looking<'_> {
         check_spec(self.settings)?;
         recipe::read(typed, base, &self.locked.plan)
     }
+}
+
+/// The layer of a user, with what the history says of it; `None` without one.
+///
+/// # Errors
+/// Account files of the base that make no sense.
+pub fn user_layer(
+    account: Option<&Account>,
+    facts: &BaseFacts,
+    epoch: i64,
+) -> Result<Option<FilesLayer>, AssembleError> {
+    let made = account.map(|account| {
+        let about = format!("{USER_LAYER}{}", account.name);
+        Ok((about, account.layer(facts, epoch)?))
+    });
+    made.transpose()
 }
 
 /// Sorts out why an image can't be assembled: for reasons of the base or of a wheel a builder has to make it.

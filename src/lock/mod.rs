@@ -25,7 +25,7 @@ use oci_spec::image::Digest;
 use serde::Serialize;
 
 pub use as_of::parse as parse_as_of;
-pub use beside::{Fit, LockBeside, LockBesideError, entries_beside, lock_beside_image};
+pub use beside::{Fit, LockBeside, LockBesideError, entries_beside, fit, lock_beside_image};
 pub use error::LockingError;
 
 use self::locker::Locker;

@@ -133,7 +133,7 @@ pub async fn from_beside(
 }
 
 /// Takes wheels that this machine lacks from its package indexes, without a builder; those that no index has
-/// stay away. `files`: their hashes (hex) and sizes.
+/// stay away. `files`: their hashes (hex) and sizes. Says why one couldn't be asked for.
 ///
 /// # Errors
 /// A file of the right name that isn't the pinned one, and a disk that is full.
@@ -143,7 +143,7 @@ pub async fn from_indexes(
     pins: &Pins,
     files: &[(String, u64)],
     reporter: &dyn Reporter,
-) -> Result<(), LockingError> {
+) -> Result<Option<String>, LockingError> {
     let store = locked.view.store();
     let is_asked = |sha256: &str| files.iter().any(|(wanted, _)| wanted == sha256);
     let missing: Vec<&PinnedFile> = pins
@@ -154,14 +154,11 @@ pub async fn from_indexes(
         })
         .collect();
     if missing.is_empty() {
-        return Ok(());
+        return Ok(None);
     }
     let index = match PackageIndex::of(host) {
         Ok(index) => index,
-        Err(error) => {
-            reporter.note(format!("a builder fetches the packages: {error}"));
-            return Ok(());
-        }
+        Err(error) => return Ok(Some(error.to_string())),
     };
     reporter.note(format!("fetching {} pinned packages", missing.len()));
     let one = |file: &PinnedFile| {
@@ -185,23 +182,17 @@ pub async fn from_indexes(
         () = cancel.cancelled() => return Err(BuilderError::Cancelled.into()),
         all = stream::iter(all).buffered(AT_ONCE).collect() => all,
     };
-    let mut told = false;
+    let mut failed = None;
     for result in all {
         match result {
             Ok(()) => {}
             Err(IndexError::Store(error)) => return Err(error.into()),
             // A builder's packages would find no room either.
             Err(IndexError::Folder(error)) => return Err(LockingError::TemporaryFolder(error)),
-            Err(error) if !told => {
-                told = true;
-                reporter.note(format!(
-                    "a builder fetches the rest of the packages: {error}"
-                ));
-            }
-            Err(_) => {}
+            Err(error) => failed = failed.or(Some(error.to_string())),
         }
     }
-    Ok(())
+    Ok(failed)
 }
 
 /// Asks the sources of the base image, with this machine's settings.

@@ -19,6 +19,9 @@ use crate::image::{PlatformImage, is_attestation, is_index, is_manifest};
 /// Largest manifest or document that is taken, in bytes.
 pub(super) const MAX_DOCUMENT: usize = 4 << 20;
 
+/// Most manifests of an index; images for all platforms have some thirty, attestations included.
+const MOST_OF_INDEX: usize = 512;
+
 /// Every kind of manifest that is understood.
 const MANIFESTS: &str = "application/vnd.oci.image.index.v1+json, \
      application/vnd.oci.image.manifest.v1+json, \
@@ -355,6 +358,10 @@ impl Registry {
         bytes: &[u8],
     ) -> Result<Vec<(Platform, Descriptor)>, RegistryError> {
         let index: ImageIndex = self.parsed(reference, bytes)?;
+        if index.manifests().len() > MOST_OF_INDEX {
+            let why = format!("it lists more than {MOST_OF_INDEX} manifests");
+            return Err(self.malformed(reference, why));
+        }
         let mut found = Vec::new();
         for manifest in index.manifests().iter().filter(|d| !is_attestation(d)) {
             // An index need not say: then the image's configuration does.

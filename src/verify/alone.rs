@@ -1,51 +1,57 @@
 //! An assembled image once more without its project: its packages are made of what the lock beside it pins, the
 //! environment and the user of its base. The code and what was set over the base are taken as the image has
-//! them, which is said.
+//! them, which is said. Nothing that only the image or the lock names is asked for anything, and nothing that
+//! is made here is kept for other images.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use mlbuild_manifests::LockedImage;
 use mlbuild_manifests::lock::LockedBuild;
 use oci_spec::distribution::Reference;
-use serde_json::Value;
 
 use super::error::VerifyError;
 use super::rebuild::{self, Rebuilt};
 use super::target::Target;
-use crate::assemble::{AssembleError, USER_LAYER};
-use crate::assembly::{Assembly, PREFIX, Recipe};
+use super::{claims, code};
+use crate::assemble::AssembleError;
+use crate::assembly::{
+    Assembly, BASE_DIGEST, BASE_NAME, CopyStep, Looking, NOTE, Recipe, user_layer,
+};
 use crate::build::BuildError;
 use crate::build::assembled::{Assembling, Taken};
 use crate::host;
-use crate::lock::file;
+use crate::lock::{Fit, file, fit};
 use crate::plan::Repack;
 use crate::planning::locked;
 use crate::rebase::source::{self, KnownPlaces, OldImage};
 use crate::registry::{Registry, RegistryError};
 use crate::reporter::Reporter;
-use crate::runs::attached;
 use crate::settings::{self, BuildRequest, ImageSettings};
 
 /// Where bases are that need no registry of their own.
 const USUAL_REGISTRY: &str = "docker.io";
 
 /// Whether an image is to be proved without its project: mlbuild assembled it of pinned packages, and no lock here is
-/// of it.
-///
-/// # Errors
-/// A lock that can't be read.
-pub fn is_meant(settings: &ImageSettings, entry: &LockedImage) -> Result<bool, VerifyError> {
-    let is_assembled = entry.build.as_ref().is_some_and(LockedBuild::is_assembled);
-    let lock = settings.lock.file.as_deref().filter(|path| path.exists());
-    let is_here = match lock {
-        Some(path) => file::load(path)?.get(&entry.key()).is_some(),
-        None => false,
+/// of it. A lock that can't be read is of none.
+pub fn is_meant(settings: &ImageSettings, target: &Target) -> bool {
+    let entry = &target.entry;
+    let digests = target.digests();
+    let is_its = |here: &LockedImage| match fit(here, &digests) {
+        Fit::Named => true,
+        // Made before anything was pushed.
+        Fit::Unnamed => here.inputs == entry.inputs && here.build == entry.build,
+        Fit::Other => false,
     };
-    Ok(is_assembled && !is_here)
+    let lock = settings.lock.file.as_deref().filter(|path| path.exists());
+    let lock = lock.and_then(|path| file::load(path).ok());
+    let is_here = lock.is_some_and(|lock| lock.get(&entry.key()).is_some_and(is_its));
+    entry.build.as_ref().is_some_and(LockedBuild::is_assembled) && !is_here
 }
 
 /// Puts it together once more; says what was taken as it is.
 ///
 /// # Errors
-/// An image that isn't what it says; a base or a package that nobody has; those of a build.
+/// An image or a lock that isn't what it says; a base or a package that nobody has; those of a build.
 pub async fn rebuild(
     request: &BuildRequest,
     target: &Target,
@@ -54,24 +60,17 @@ pub async fn rebuild(
     reporter: &dyn Reporter,
 ) -> Result<(Rebuilt, Vec<String>), VerifyError> {
     let entry = &target.entry;
-    let not_pinned = || VerifyError::NotPinned {
+    let unproved = |why: String| VerifyError::Unproved {
+        image: Box::new(target.image.clone()),
+        why,
+    };
+    let build = entry.build.as_ref().ok_or_else(|| VerifyError::NotPinned {
         key: entry.key(),
         image: Box::new(target.image.clone()),
-    };
-    let build = entry.build.as_ref().ok_or_else(not_pinned)?;
-    let folder = tempfile::tempdir().map_err(BuildError::WorkFolder)?;
-    let settings = settings::resolve(&BuildRequest {
-        project: folder.path().display().to_string(),
-        base: entry.bases.first().map(|base| base.reference.clone()),
-        tags: vec![entry.key().to_string()],
-        platforms: target.manifests.keys().cloned().collect(),
-        builder: request.builder.clone(),
-        tls: request.tls.clone(),
-        start_builder: request.start_builder,
-        insecure_registries: request.insecure_registries.clone(),
-        no_lock: true,
-        ..BuildRequest::default()
     })?;
+    let checked = claims::check_index(registry, &target.image).await?;
+    checked.map_err(unproved)?;
+    claims::check_pins(build).map_err(unproved)?;
     let named = request.base.as_deref().map(RegistryError::reference);
     let named = named.transpose()?;
     let known = KnownPlaces {
@@ -82,31 +81,34 @@ pub async fn rebuild(
         ],
     };
     let source = source::read(registry, &target.image, &known).await?;
+    let base = claims::one_base(entry, &source.images).map_err(unproved)?;
+    let folder = tempfile::tempdir().map_err(BuildError::WorkFolder)?;
+    let settings = settings(request, target, folder.path(), &base)?;
     let plans = locked::from_entry(&settings, entry, reporter)?;
     let host = host::of_this_machine(settings.build.host_network_settings);
     let (mut assemblies, mut taken) = (Vec::<Assembly>::new(), Vec::new());
     for plan in &plans {
-        let old = source
-            .images
-            .iter()
-            .find(|old| old.platform == plan.platform);
-        let old = old.ok_or_else(|| VerifyError::OtherProject {
-            changed: vec![format!("the lock has packages for {}", plan.platform)],
-        })?;
-        let repack = plan.plan.repack.ok_or_else(not_pinned)?;
+        let mut images = source.images.iter();
+        let old = images.find(|old| old.platform == plan.platform);
+        let old = old.ok_or_else(|| unproved(format!("it has nothing for {}", plan.platform)))?;
+        let repack = plan.plan.repack;
+        let repack = repack.ok_or_else(|| unproved("its bytes aren't mlbuild's".to_owned()))?;
         let mut assembly = assembly(old, repack, registry).await?;
-        let version = &assembly.facts.venv.version;
-        let mut same = assemblies
-            .iter()
-            .filter(|one| one.facts.venv.version == *version);
-        if let Some(first) = same.next() {
-            assembly.compiler.clone_from(&first.compiler);
-        }
+        assembly.share_compiler(&assemblies);
+        let looking = Looking {
+            settings: &settings,
+            registry,
+            locked: plan,
+            build,
+            is_fixed: true,
+        };
+        looking.check(&assembly.facts).map_err(unproved)?;
+        let code = tokio::task::block_in_place(|| code::again(old, &assembly, registry))?;
         assemblies.push(assembly);
         taken.push(Taken {
-            code: old.code().clone(),
+            code: code.map_err(unproved)?,
             place: old.reference.clone(),
-            annotations: old.annotations.clone(),
+            annotations: others(old),
         });
     }
     let all = plans.iter().zip(&taken).map(|(locked, taken)| Assembling {
@@ -122,10 +124,33 @@ pub async fn rebuild(
     });
     let all: Vec<_> = all.collect();
     let made = rebuild::put_together(all, assemblies, asked, reporter).await?;
-    Ok((
-        made,
-        told(&source.images, &target.image, registry, reporter).await,
-    ))
+    let is_asked = |old: &&OldImage| asked.is_empty() || asked.contains(&old.platform);
+    let proved: Vec<&OldImage> = source.images.iter().filter(is_asked).collect();
+    Ok((made, told(&proved, &base)))
+}
+
+/// Settings of a build of nothing: no project, no lock, and nothing that the lock beside the image names but what was
+/// compared with the image itself.
+fn settings(
+    request: &BuildRequest,
+    target: &Target,
+    nothing: &std::path::Path,
+    base: &str,
+) -> Result<ImageSettings, VerifyError> {
+    let (host, name) = (target.image.registry(), target.image.repository());
+    Ok(settings::resolve(&BuildRequest {
+        project: nothing.display().to_string(),
+        base: Some(base.to_owned()),
+        // Where its packages may lie: beside it, whatever name the lock has.
+        tags: vec![format!("{host}/{name}")],
+        platforms: target.manifests.keys().cloned().collect(),
+        builder: request.builder.clone(),
+        tls: request.tls.clone(),
+        start_builder: request.start_builder,
+        insecure_registries: request.insecure_registries.clone(),
+        no_lock: true,
+        ..BuildRequest::default()
+    })?)
 }
 
 /// What an image is put together from, by what it says of itself and what its base holds.
@@ -145,21 +170,21 @@ async fn assembly(
         })
     };
     let compression = crate::assembly::layers_of(repack.compression).map_err(unfit)?;
-    let user = old.account.as_ref().map(|account| {
-        let about = format!("{USER_LAYER}{}", account.name);
-        let entries = account.layer(&facts, old.epoch)?;
-        Ok((about, entries))
+    let user = user_layer(old.account.as_ref(), &facts, repack.epoch).map_err(of_build)?;
+    let copies = old.note.folders.iter().map(|folder| CopyStep {
+        sources: Vec::new(),
+        destination: folder.clone(),
     });
     Ok(Assembly {
         compiler: base.pack.image.config.digest().to_string(),
         recipe: Recipe {
             settings: old.note.settings.over(&base.pack.config),
-            changes: None,
-            workdir: PREFIX.to_owned(),
-            copies: Vec::new(),
+            changes: Some(old.note.settings.clone()),
+            workdir: String::new(),
+            copies: copies.collect(),
             account: old.account.clone(),
         },
-        user: user.transpose().map_err(of_build)?,
+        user,
         repack,
         compression,
         facts,
@@ -167,37 +192,51 @@ async fn assembly(
     })
 }
 
-/// What wasn't made again, and where it is known to be from.
-async fn told(
-    images: &[OldImage],
-    image: &Reference,
-    registry: &Registry,
-    reporter: &dyn Reporter,
-) -> Vec<String> {
+/// Annotations that say nothing of the base.
+fn others(old: &OldImage) -> BTreeMap<String, String> {
+    let all = old.annotations.clone().into_iter();
+    let is_other = |name: &str| ![NOTE, BASE_NAME, BASE_DIGEST].contains(&name);
+    all.filter(|(name, _)| is_other(name)).collect()
+}
+
+/// What wasn't made again.
+fn told(images: &[&OldImage], base: &str) -> Vec<String> {
     let bytes: u64 = images.iter().map(|old| old.code().layer.blob.size()).sum();
-    let code = format!("the code ({bytes} bytes packed)");
-    let set = images.iter().map(|old| {
-        let settings = serde_json::to_value(&old.note.settings).unwrap_or_default();
-        let names = settings.as_object().into_iter().flatten();
-        let names = names.filter(|(_, value)| **value != Value::Null);
-        names
-            .map(|(name, _)| name.clone())
-            .collect::<Vec<_>>()
-            .join(", ")
-    });
-    let set = set.max().unwrap_or_default();
-    let mut taken = vec![code, format!("what is set over the base ({set})")];
-    let runs = attached::find(registry, image, "", reporter).await;
-    let mut commits = runs.iter().flatten().filter_map(|run| {
-        let git = run.record.git.as_ref()?;
-        let place = git
-            .remote
-            .as_deref()
-            .unwrap_or("a repository without a remote");
-        Some(format!("{} of {place}", git.commit.as_deref()?))
-    });
-    if let Some(commit) = commits.next_back() {
-        taken[0] = format!("{}, of a run at the commit {commit}", taken[0]);
+    let folders: BTreeSet<&String> = images.iter().flat_map(|old| &old.note.folders).collect();
+    let mut set: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for (kind, names) in images.iter().flat_map(|old| old.note.settings.names()) {
+        set.entry(kind).or_default().extend(names);
+    }
+    let set = set
+        .iter()
+        .map(|(kind, names)| format!("{kind} {}", words(names)));
+    let set: Vec<String> = set.collect();
+    let mut taken = vec![
+        format!("the code ({bytes} bytes packed, in {})", words(folders)),
+        format!("what is set over the base ({})", set.join(", ")),
+        "which packages there are, by their hashes in the lock beside it".to_owned(),
+        format!("which base it has ({base})"),
+    ];
+    let users = images.iter().filter_map(|old| old.account.as_ref());
+    let users: BTreeSet<String> = users
+        .map(|user| format!("{} {}:{}", user.name, user.uid, user.gid))
+        .collect();
+    if !users.is_empty() {
+        taken.push(format!("who its user is ({})", words(&users)));
+    }
+    let names: BTreeSet<String> = images
+        .iter()
+        .flat_map(|old| others(old).into_keys())
+        .collect();
+    if !names.is_empty() {
+        taken.push(format!("annotations ({})", words(&names)));
     }
     taken
+}
+
+/// Names of a stranger's, which may hold anything.
+fn words<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
+    let names = names.into_iter();
+    let names: Vec<String> = names.map(|name| name.escape_debug().to_string()).collect();
+    names.join(" ")
 }

@@ -89,6 +89,14 @@ pub enum VerifyError {
         /// The image, by digest.
         image: Box<Reference>,
     },
+    /// The image, or the lock beside it, isn't what can be proved without a project.
+    #[error("{image} isn't proved by its reference alone: {why}")]
+    Unproved {
+        /// The image, by digest.
+        image: Box<Reference>,
+        /// Why not.
+        why: String,
+    },
     /// There is no image to compare with.
     #[error("{name} was never pushed: there is nothing to compare with")]
     NeverPushed {
@@ -113,7 +121,7 @@ impl VerifyError {
             Self::LockBeside(error) => error.kind(),
             Self::Diff(error) => error.kind(),
             Self::Apart(error) => error.kind(),
-            Self::OtherProject { .. } => ErrorKind::Difference,
+            Self::OtherProject { .. } | Self::Unproved { .. } => ErrorKind::Difference,
             Self::Run(_)
             | Self::RunNotPushed { .. }
             | Self::NoLockBeside { .. }

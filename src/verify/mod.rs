@@ -5,9 +5,13 @@
 //! | what is to be proved | `target` |
 //! | the image once more, with nothing from any cache | `rebuild` |
 //! | the same of an assembled image alone, without its project | `alone` |
+//! | what such an image and the lock beside it say, held against each other | `claims` |
+//! | the layer of its code, which holds nothing else | `code` |
 //! | what differs | [`crate::diff`] |
 
 mod alone;
+mod claims;
+mod code;
 mod error;
 mod rebuild;
 mod target;
@@ -114,7 +118,7 @@ pub async fn verify(
     let asked = target.take_platforms(&mut settings.build.platforms);
 
     let began = Instant::now();
-    let is_alone = target.is_by_reference && alone::is_meant(&settings, &target.entry)?;
+    let is_alone = target.is_by_reference && alone::is_meant(&settings, &target);
     let (rebuilt, taken) = match is_alone {
         true => alone::rebuild(image, &target, &asked, &registry, reporter).await?,
         false => {

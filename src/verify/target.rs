@@ -28,6 +28,15 @@ pub struct Target {
 }
 
 impl Target {
+    /// The image's digests: of what its reference names, and of each platform's manifest.
+    pub fn digests(&self) -> Vec<Digest> {
+        let named = self.image.digest().and_then(|digest| digest.parse().ok());
+        named
+            .into_iter()
+            .chain(self.manifests.values().cloned())
+            .collect()
+    }
+
     /// Where the lock has packages for several platforms, the image itself says which of those it was made
     /// for: they take the place of the settings' platforms. Gives those of the settings that it is for, which
     /// are to be proved; none: all.

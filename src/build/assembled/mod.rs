@@ -79,7 +79,7 @@ pub struct Taken {
     pub code: OwnLayer,
     /// Where it is.
     pub place: Reference,
-    /// Annotations of the manifest.
+    /// Annotations of the manifest beside those that say what the base is, which are written anew.
     pub annotations: BTreeMap<String, String>,
 }
 
@@ -140,7 +140,11 @@ impl Assembling<'_> {
         let plan = &self.locked.plan;
         let wheels = PinnedWheel::of_pins(self.pins(), self.locked.view.store())?;
         let (code, annotations) = match self.taken {
-            Some(taken) => (taken.code.clone(), taken.annotations.clone()),
+            Some(taken) => {
+                let mut all = self.of_base(assembly, prepared)?;
+                all.extend(taken.annotations.clone());
+                (taken.code.clone(), all)
+            }
             None => (
                 code::write(assembly, plan, into)?,
                 self.annotations(assembly, prepared)?,
@@ -187,6 +191,17 @@ impl Assembling<'_> {
         assembly: &Assembly,
         prepared: &Prepared,
     ) -> Result<BTreeMap<String, String>, AssembleError> {
+        let mut all = self.of_base(assembly, prepared)?;
+        all.extend(self.locked.plan.annotations.clone());
+        Ok(all)
+    }
+
+    /// Those of them that say what the base is, and what is set over it.
+    fn of_base(
+        &self,
+        assembly: &Assembly,
+        prepared: &Prepared,
+    ) -> Result<BTreeMap<String, String>, AssembleError> {
         let mut all = BTreeMap::new();
         if let Some(base) = &self.locked.pinned_base
             && let (Some(name), Some((_, digest))) = (base_name(base), base.split_once('@'))
@@ -198,7 +213,6 @@ impl Assembling<'_> {
             all.insert(BASE_NAME.to_owned(), name);
             all.insert(BASE_DIGEST.to_owned(), digest.to_owned());
         }
-        all.extend(self.locked.plan.annotations.clone());
         Ok(all)
     }
 

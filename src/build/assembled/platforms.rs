@@ -25,12 +25,7 @@ pub async fn look(all: &[Assembling<'_>]) -> Result<Result<Vec<Assembly>, String
             }
             Err(reason) => return Ok(Err(reason)),
         };
-        // The same version makes the same bytecode: a package without machine code has one layer for all.
-        let version = &assembly.facts.venv.version;
-        let mut same = found.iter().filter(|f| f.facts.venv.version == *version);
-        if let Some(first) = same.next() {
-            assembly.compiler.clone_from(&first.compiler);
-        }
+        assembly.share_compiler(&found);
         found.push(assembly);
     }
     Ok(Ok(found))

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use mlbuild_manifests::atomic;
+use mlbuild_manifests::lock::PinnedFile;
 use mlbuild_wheels::{Layer, LayerStore};
 use oci_spec::distribution::Reference;
 use oci_spec::image::{Descriptor, Digest};
@@ -15,6 +16,7 @@ use crate::assembly::Assembly;
 use crate::build::{BuildError, repack};
 use crate::builder::{self, BuilderError, Connection};
 use crate::env_vars;
+use crate::lock::LockingError;
 use crate::lock::provide::{self, Fetch};
 
 /// Bytes of layers and bytecode that are kept on this machine.
@@ -55,7 +57,9 @@ impl Assembling<'_> {
         destination: Destination<'_>,
         wants_bytecode: bool,
     ) -> Result<Prepared, BuildError> {
-        let (root, folder) = match env_vars::state_dir() {
+        // What a stranger's base compiles is for one proof, and nothing that other images of this machine take.
+        let kept = env_vars::state_dir().filter(|_| self.taken.is_none());
+        let (root, folder) = match kept {
             Some(state) => (state.join("layers"), None),
             None => {
                 let folder = repack::work_folder()?;
@@ -240,7 +244,24 @@ impl Assembling<'_> {
             provide::from_beside(settings, registry, locked, build, reporter).await?;
         }
         if lacks() {
-            provide::from_indexes(host, locked, self.pins(), files, reporter).await?;
+            let failed = provide::from_indexes(host, locked, self.pins(), files, reporter).await?;
+            if let Some(why) = &failed {
+                reporter.note(match self.taken {
+                    Some(_) => format!("not all packages could be asked for: {why}"),
+                    None => format!("a builder fetches the rest of the packages: {why}"),
+                });
+            }
+        }
+        // A builder would look for them in the base, with this machine's log-ins: not in one that a stranger names.
+        if lacks() && self.taken.is_some() {
+            let is_lacking = |file: &&PinnedFile| {
+                let is_wanted = files.iter().any(|(sha256, _)| *sha256 == file.sha256);
+                is_wanted && !store.has(&file.sha256, file.size)
+            };
+            let packages = self.pins().python_packages.iter().filter(is_lacking);
+            let named = packages.map(|file| file.file.escape_debug().to_string());
+            let files = named.collect();
+            return Err(LockingError::Gone { files }.into());
         }
         if lacks() {
             let Connection { builder, .. } =

@@ -52,6 +52,11 @@ impl From<VerifyError> for CommandError {
                 made.hint(format!("what is in it can be seen, and held against another image: mlbuild inspect {image}, mlbuild diff {image} OTHER"))
                     .hint("from its next push on it can be proved: pin its packages with the image's flags (mlbuild lock --method=assemble), then push it again")
             }
+            VerifyError::Unproved { image, .. } => {
+                let image = mlbuild::shell::word(image.to_string());
+                made.hint("its code and settings are proved, too, in a clone of its project with the lock that names it: mlbuild verify -t NAME:TAG")
+                    .hint(format!("what is in it can be seen: mlbuild inspect {image}"))
+            }
             VerifyError::NeverPushed { is_local: true, .. } => {
                 made.hint("lock and push it under a registry's name: -t REGISTRY/NAME:TAG")
             }
