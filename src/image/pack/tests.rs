@@ -272,7 +272,7 @@ fn the_bytes_are_those_of_earlier_versions() {
     gzip:6 sha256:059a1a0cd917eba2c64e8651886cb5f408ddd965e71ee754b9da91ee6558a85e
     none sha256:030ddaa676dfbf9966ea518f733d2bd47b0584593f075b96153bfd1d770f5216
     estargz sha256:d4b0aa5bdd8e549518dc6226762c51495eff80808d6ba5017dfe1061928367f1
-    zstd:chunked sha256:f7ab4d57fdf7667bd807e0bc399caaedacd3fd8f576bd39b298039d21b835ef4
+    zstd:chunked sha256:899f4296aacabbe91b1031b70cf5dc2f0d83493a8884f0126f977f58bb75ae10
     ");
 }
 
