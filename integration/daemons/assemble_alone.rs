@@ -453,3 +453,37 @@ fn an_index_from_which_somebody_gets_another_image_is_not_proved() {
     let identical = format!("identical: linux/amd64 {}", setting.digest);
     assert_eq!(proved.answer(), identical, "{proved:?}");
 }
+
+#[test]
+fn layers_of_every_form_are_proved() {
+    let engines = Engines::from_env();
+    let nobody = Project::new(&[]);
+    for form in ["zstd", "gzip", "estargz", "zstd:chunked"] {
+        let project = Project::new(&[
+            ("requirements.txt", "six==1.17.0\n"),
+            ("train.py", "print('lazy')\n"),
+            ("a b/é.txt", "another name\n"),
+        ]);
+        let long = format!("a b/{}", "long".repeat(40));
+        project.write(&long, "a long name\n");
+        std::os::unix::fs::symlink("../train.py", project.path("a b/link")).unwrap();
+        let tag = unique(&engines.registry, "alone-form");
+        let words = |verb: &str, more: &[&str]| -> Vec<String> {
+            let image = ["--base", &engines.python_base, "-t", &tag];
+            let all = [verb].into_iter().chain(image).chain(more.iter().copied());
+            let mut all: Vec<String> = all.map(str::to_owned).collect();
+            all.extend(builder(&engines, "buildkitd").flags);
+            all
+        };
+        let form_flag = format!("--repack={form}");
+        let flags = ["--method=assemble", &form_flag];
+        run(&project, &words("lock", &flags)).answer();
+        let made = run(&project, &words("image", &["--push", "--locked"]));
+        let (_, digest) = made.answer().rsplit_once('@').unwrap();
+        let mut verify = vec!["verify".to_owned(), tag.clone()];
+        verify.extend(builder(&engines, "buildkitd").flags);
+        let proved = run(&nobody, &verify);
+        let identical = format!("identical: linux/amd64 {digest}");
+        assert_eq!(proved.answer(), identical, "{form}: {proved:?}");
+    }
+}

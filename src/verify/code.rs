@@ -12,6 +12,7 @@ use crate::assembly::{Assembly, PREFIX};
 use crate::build::repack;
 use crate::image::layer::{EntryKind, LayerEntry, LayerLimits, read_layer};
 use crate::image::pack::{OwnLayer, PackedFolder, write_layer};
+use crate::plan::Compression;
 use crate::rebase::RebaseError;
 use crate::rebase::source::OldImage;
 use crate::registry::Registry;
@@ -20,6 +21,9 @@ use crate::registry::Registry;
 const SYSTEM: [&str; 12] = [
     "bin", "boot", "dev", "etc", "lib", "lib32", "lib64", "libx32", "proc", "run", "sbin", "sys",
 ];
+
+/// Files that the format for lazy pulls adds: who writes a layer drops those that come in, and writes its own.
+const OF_ESTARGZ: [&[u8]; 2] = [b"stargz.index.json", b".no.prefetch.landmark"];
 
 /// The layer as it is written once more; or why it isn't one of code alone.
 ///
@@ -37,12 +41,18 @@ pub fn again(
         Ok(code) => code,
         Err(why) => return Ok(Err(why)),
     };
+    let compression = assembly.repack.compression;
+    let is_formats = |entry: &LayerEntry| {
+        compression == Compression::Estargz && OF_ESTARGZ.contains(&entry.path.as_bytes())
+    };
     let mut refused = None;
-    let written = write_layer(assembly.repack.compression, &into, |append| {
+    let written = write_layer(compression, &into, |append| {
         let stream = registry.open_blob(&old.reference, &layer.blob, &Handle::current())?;
         let limits = LayerLimits::for_blob(layer.blob.size());
         read_layer(stream, layer, &limits, &mut |entry, content| {
-            if let Err(why) = code.take(entry) {
+            if !is_formats(entry)
+                && let Err(why) = code.take(entry)
+            {
                 refused = Some(why);
                 return Ok(ControlFlow::Break(()));
             }
