@@ -402,5 +402,9 @@ fn nothing_is_known_that_python_finds_otherwise() {
             Some(Argument::Absent) => panic!("{name}: no list"),
         }
     }
-    assert!(known * 5 > scripts.len() * 2, "{known} of {}", scripts.len());
+    assert!(
+        known * 5 > scripts.len() * 2,
+        "{known} of {}",
+        scripts.len()
+    );
 }
