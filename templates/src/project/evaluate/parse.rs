@@ -17,7 +17,7 @@ pub(super) struct Statement {
     pub fails: bool,
     /// Whether it may call `setup`.
     pub sets_up: bool,
-    /// Whether it may change a list or a dictionary by a method.
+    /// Whether it may change a list or a dictionary.
     pub changes: bool,
 }
 
@@ -63,6 +63,8 @@ pub(super) struct Function {
     pub is_open: bool,
     pub body: Block,
     pub names: Vec<Rc<str>>,
+    /// Whether it may change a list or a dictionary that it finds.
+    pub changes: bool,
 }
 
 /// Most statements that stand in one another.
@@ -112,19 +114,7 @@ impl Parser<'_> {
             sets_up: tokens.windows(2).any(
                 |two| matches!(two, [Token::Name(name), Token::Op("(")] if &**name == "setup"),
             ),
-            changes: has(&[
-                "append",
-                "extend",
-                "add",
-                "update",
-                "insert",
-                "remove",
-                "pop",
-                "setdefault",
-                "clear",
-                "discard",
-                "sort",
-            ]),
+            changes: changes(tokens),
         });
     }
 
@@ -375,7 +365,8 @@ impl Parser<'_> {
             self.reader.expression()?;
         }
         let body = self.block()?;
-        let names = names(&self.reader.tokens[start..self.reader.at]);
+        let tokens = &self.reader.tokens[start..self.reader.at];
+        let (names, changes) = (names(tokens), changes(tokens));
         Some(Do::Def(Rc::new(Function {
             name,
             parameters,
@@ -383,6 +374,7 @@ impl Parser<'_> {
             is_open,
             body,
             names,
+            changes,
         })))
     }
 
@@ -465,6 +457,31 @@ impl Parser<'_> {
             _ => None,
         }
     }
+}
+
+/// Methods that change a list, a dictionary or a set.
+const CHANGING: [&str; 11] = [
+    "append",
+    "extend",
+    "add",
+    "update",
+    "insert",
+    "remove",
+    "pop",
+    "setdefault",
+    "clear",
+    "discard",
+    "sort",
+];
+
+/// Whether a list or a dictionary may be changed in them.
+fn changes(tokens: &[Token]) -> bool {
+    let is_method = |token: &Token| matches!(token, Token::Name(name) if CHANGING.contains(&&**name) || &**name == "del");
+    let is_put = |two: &[Token]| matches!(two, [Token::Op("]"), Token::Op("=")]);
+    tokens
+        .iter()
+        .any(|token| is_method(token) || *token == Token::Op("+="))
+        || tokens.windows(2).any(is_put)
 }
 
 /// The names in them, each once.

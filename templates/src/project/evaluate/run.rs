@@ -157,7 +157,11 @@ impl<'a> Run<'a> {
         let mut all = Vec::new();
         while let Some(name) = left.pop() {
             if let Some(Value::Function(function)) = self.lookup(&name) {
+                // What only reads leads on to functions alone.
+                let is_function =
+                    |name: &Rc<str>| matches!(self.lookup(name), Some(Value::Function(_)));
                 let further = function.names.iter();
+                let further = further.filter(|name| function.changes || is_function(name));
                 left.extend(further.filter(|name| seen.insert((*name).clone())).cloned());
             }
             all.push(name);
