@@ -278,6 +278,27 @@ fn nothing_grows_without_bounds() {
         "d = {}\nd['a'] = d\nd['b'] = [d]\nsetup(install_requires=d)".to_owned(),
         "import re\nsetup(install_requires=re.findall('(a{1000}){1000}{1000}', 'a'))".to_owned(),
     ];
+    // What is short, and long where it is used: 8,192 times a text of 1 MiB, or as many turns.
+    let long = format!(
+        "L = ['a']\n{}t = 'xxxxxxxx'\n{}R = [t]\n{}",
+        "L = L + L\n".repeat(13),
+        "t = t + t\n".repeat(17),
+        "R = R + R\n".repeat(13),
+    );
+    for line in [
+        "setup(install_requires=R)".to_owned(),
+        "setup(install_requires=[''.join(R)])".to_owned(),
+        "setup(install_requires=['a'.startswith(R)])".to_owned(),
+        format!("setup(install_requires=[{}])", "*L,".repeat(19_000)),
+        format!("setup(install_requires=f({}))", "*L,".repeat(14_000)),
+        format!("x = []\nfor i in L: x = x{}", ".a".repeat(200)),
+        "for i in L: x = 'y' in t".to_owned(),
+        "for i in L: x = t == t + 'a'".to_owned(),
+        format!("x = t{}", ".parent".repeat(20_000)),
+        "import re\nfor i in L: re.findall('.*[^x]|[x]', t)".to_owned(),
+    ] {
+        texts.push(format!("{long}{line}"));
+    }
     for open in [
         "(",
         "[",
