@@ -5,6 +5,7 @@
 //! a few seconds, so that parallel steps can be read.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, HashMap},
     io::{self, Write},
     time::Duration,
@@ -15,7 +16,7 @@ use mlbuild_proto::moby::buildkit::v1::StatusResponse;
 use super::{
     renderer::Renderer,
     state::{Event, Nanos, State, StepStatus, Task},
-    text::human_bytes,
+    text::{fit, human_bytes},
 };
 
 /// How long another running step's lines are held back while the current one is running.
@@ -24,6 +25,8 @@ const HOLD_BACK: Nanos = 5_000_000_000;
 const TASK_SHARE: f64 = 0.05;
 /// … or after this time.
 const TASK_PAUSE: Nanos = 5_000_000_000;
+/// Columns that are shown of the script of a process that failed.
+const SCRIPT_WIDTH: usize = 72;
 
 /// See the [module](self).
 pub(crate) struct Plain<W> {
@@ -214,8 +217,25 @@ fn ending(status: &StepStatus, elapsed: Duration) -> String {
     match status {
         StepStatus::Cached => "CACHED".to_owned(),
         StepStatus::Canceled => "CANCELED".to_owned(),
-        StepStatus::Failed(message) => format!("ERROR: {}", super::log::printable_str(message)),
+        StepStatus::Failed(message) => {
+            let message = super::log::printable_str(message);
+            format!("ERROR: {}", without_script(&message))
+        }
         _ => format!("DONE {:.1}s", elapsed.as_secs_f64()),
+    }
+}
+
+/// A builder's words about a failed process, with no more of a long script than tells which it is.
+fn without_script(message: &str) -> Cow<'_, str> {
+    let Some((start, rest)) = message.split_once("process \"") else {
+        return Cow::Borrowed(message);
+    };
+    match rest.rsplit_once("\" did not complete") {
+        Some((script, end)) if start.is_empty() => {
+            let script = fit(script, SCRIPT_WIDTH, "…");
+            Cow::Owned(format!("process \"{script}\" did not complete{end}"))
+        }
+        _ => Cow::Borrowed(message),
     }
 }
 
@@ -291,6 +311,29 @@ mod tests {
         #3 [2/3] RUN apt-get install -y git
         #3 CANCELED
         "#);
+    }
+
+    #[test]
+    fn of_a_long_script_only_the_beginning_is_shown() {
+        let script = "set -eu; ".repeat(100);
+        let said =
+            format!("process \"/bin/sh -c {script}\" did not complete successfully: exit code: 1");
+        let shown = without_script(&said);
+        assert!(
+            shown.starts_with("process \"/bin/sh -c set -eu; "),
+            "{shown}"
+        );
+        assert!(
+            shown.ends_with("…\" did not complete successfully: exit code: 1"),
+            "{shown}"
+        );
+        assert!(shown.len() < 140, "{shown}");
+        for kept in [
+            "failed to compute cache key: \"/x\": not found",
+            "process \"a\" did not complete successfully: exit code: 2",
+        ] {
+            assert_eq!(without_script(kept), kept);
+        }
     }
 
     #[test]
