@@ -49,6 +49,8 @@ pub struct Failure {
 pub struct Evidence {
     /// The last lines that the failed step wrote.
     pub log: Vec<String>,
+    /// All of them: who can't be installed may be named long before the end.
+    pub whole: Vec<String>,
     /// The builder's words, with all their wrapping.
     pub message: String,
 }
@@ -86,6 +88,7 @@ pub fn explain(failure: &BuildFailure, trace: &BuildTrace) -> Failure {
         message: shorten(&message),
         evidence: Evidence {
             log: tail(KEPT_LINES),
+            whole: tail(usize::MAX),
             message,
         },
     }

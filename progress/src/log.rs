@@ -10,9 +10,9 @@ use crate::printable::{self, is_unseen};
 /// Longest line kept in one piece, in bytes; a longer one is split.
 const MAX_LINE: usize = 8 * 1024;
 /// How many bytes of text one step's tail may hold.
-const TAIL_BYTES: usize = 64 * 1024;
+const TAIL_BYTES: usize = 512 * 1024;
 /// How many lines one step's tail may hold.
-const TAIL_LINES: usize = 200;
+const TAIL_LINES: usize = 4000;
 
 /// The stream a log line was written to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

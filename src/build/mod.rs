@@ -51,10 +51,35 @@ pub async fn run(
     request: &BuildRequest,
     reporter: &dyn Reporter,
 ) -> Result<BuildOutcome, BuildError> {
-    let settings = settings::resolve(request)?;
+    let mut settings = settings::resolve(request)?;
     settings.check_trust(reporter)?;
-    let start = Start::read(&settings, reporter)?;
-    let registry = Registry::new(registry_options(&settings));
+    loop {
+        let error = match run_once(&settings, reporter).await {
+            Err(error) => error,
+            made => return made,
+        };
+        let BuildError::Builder(cause) = &error else {
+            return Err(error);
+        };
+        let new = settings.compile(&cause.uncompiled());
+        if new.is_empty() {
+            return Err(error);
+        }
+        let names = new.join(", ");
+        let names_quoted = new.join("\", \"");
+        reporter.note(format!(
+            "{names}: no wheel fits this Python, and the image has no compiler: built once more with it in a builder \
+             stage. Written into mlbuild.toml, the next build begins so: [image] compile = [\"{names_quoted}\"]"
+        ));
+    }
+}
+
+async fn run_once(
+    settings: &ImageSettings,
+    reporter: &dyn Reporter,
+) -> Result<BuildOutcome, BuildError> {
+    let start = Start::read(settings, reporter)?;
+    let registry = Registry::new(registry_options(settings));
     let mut bases = start.bases(&registry).await?;
     let made_by = start.made_by(&bases)?;
     let chosen = start.choose(&mut bases, &registry, made_by.method).await?;

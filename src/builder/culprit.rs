@@ -16,6 +16,8 @@ pub struct Culprit {
     pub place: String,
     /// What stands there.
     pub text: String,
+    /// The package of Python's that it asks for.
+    pub package: Option<String>,
 }
 
 /// How pip and uv name packages that can't be installed, by kind: the first kind that names one that
@@ -54,10 +56,31 @@ fn compiled(patterns: &[&str]) -> Vec<Regex> {
 static PYTHON_RULES: LazyLock<Vec<Regex>> = LazyLock::new(|| compiled(&PYTHON));
 static APT_RULES: LazyLock<Vec<Regex>> = LazyLock::new(|| compiled(&APT));
 
+/// Whether something was to be compiled where there is no compiler, or nothing to compile for Python with.
+pub(super) fn lacks_compiler(evidence: &Evidence) -> bool {
+    static LACKS: LazyLock<Regex> = LazyLock::new(|| {
+        let compiler =
+            r"(?:\S*/)?(?:[\w.]+-linux-gnu\w*-)?(?:gcc|g\+\+|cc|c\+\+|clang|gfortran)(?:-\d+)?";
+        let lacks = format!(
+            r"command '{compiler}' failed: No such file|No such file or directory: '{compiler}'|unable to execute '{compiler}': No such file|Unknown compiler\(s\): |no acceptable C compiler found|No CMAKE_CX*_COMPILER could be found|linker `cc` not found|fatal error: Python\.h"
+        );
+        Regex::new(&lacks).expect("it is tested")
+    });
+    evidence.log.iter().any(|line| LACKS.is_match(line))
+}
+
 /// The lines that a failed step's words are about, in the order in which they are named.
 pub(super) fn find(evidence: &Evidence, asked: &AskedFor) -> Vec<Culprit> {
+    let found = find_in(&evidence.log, asked);
+    if found.is_empty() {
+        return find_in(&evidence.whole, asked);
+    }
+    found
+}
+
+fn find_in(log: &[String], asked: &AskedFor) -> Vec<Culprit> {
     // uv wraps its lines.
-    let words = evidence.log.iter().flat_map(|line| line.split_whitespace());
+    let words = log.iter().flat_map(|line| line.split_whitespace());
     let said = words.collect::<Vec<_>>().join(" ");
     let mut python = conflicting(&said, &asked.python);
     if python.is_empty() {
@@ -132,14 +155,17 @@ fn culprits(packages: &[&AskedPackage], asked: &AskedFor, setting: &str) -> Vec<
         let culprit = line_of(package, &asked.project).unwrap_or_else(|| Culprit {
             place: package.origin.clone(),
             text: package.name.clone(),
+            package: None,
         });
         // A setting's name is no place: its line in mlbuild.toml is, where it stands there.
-        let culprit = if culprit.place == setting {
+        let mut culprit = if culprit.place == setting {
             in_config(package, &asked.project).unwrap_or(culprit)
         } else {
             culprit
         };
-        if !found.contains(&culprit) {
+        let is_known = |c: &Culprit| (&c.place, &c.text) == (&culprit.place, &culprit.text);
+        if !found.iter().any(is_known) {
+            culprit.package = (setting == "packages").then(|| package.name.clone());
             found.push(culprit);
         }
     }
@@ -155,6 +181,7 @@ fn line_of(package: &AskedPackage, project: &Path) -> Option<Culprit> {
     Some(Culprit {
         place: package.origin.clone(),
         text: shown(line),
+        package: None,
     })
 }
 
@@ -171,6 +198,7 @@ fn in_config(package: &AskedPackage, project: &Path) -> Option<Culprit> {
     Some(Culprit {
         place: format!("mlbuild.toml:{}", at + 1),
         text: shown(text.lines().nth(at)?),
+        package: None,
     })
 }
 

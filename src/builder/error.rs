@@ -284,6 +284,20 @@ impl BuilderError {
         Self::Install { culprits, failure }
     }
 
+    /// Packages that the project asks for and that were to be compiled where the image is made, without a compiler.
+    pub fn uncompiled(&self) -> Vec<&str> {
+        let Self::Install { culprits, failure } = self else {
+            return Vec::new();
+        };
+        if !culprit::lacks_compiler(&failure.evidence) {
+            return Vec::new();
+        }
+        let packages = culprits
+            .iter()
+            .filter_map(|culprit| culprit.package.as_deref());
+        packages.collect()
+    }
+
     /// Whether a containerd image store lost a layer's parent while it unpacked the image, as happens
     /// to builds that end together: <https://github.com/moby/buildkit/issues/6521>.
     pub(super) fn is_of_unpacking(&self) -> bool {

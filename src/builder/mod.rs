@@ -33,6 +33,7 @@ use tokio_util::io::ReaderStream;
 use tokio_util::sync::CancellationToken;
 
 pub use connect::{Connection, connect_or_start, connect_quietly, is_at_hand, local_docker};
+pub use culprit::Culprit;
 pub use error::{BuilderError, ExplainFailure, PlanFeature, TlsFile};
 pub use exports::{Delivery, Route};
 pub use log_ins::images_read;

@@ -63,6 +63,26 @@ pub struct ImageSettings {
 }
 
 impl ImageSettings {
+    /// Has packages compiled in a stage of its own, as `[image] compile` does; returns those that weren't already. An
+    /// image of the user's own Dockerfile has no such stage.
+    pub(crate) fn compile(&mut self, packages: &[&str]) -> Vec<String> {
+        let Source::Composed {
+            spec,
+            template: None,
+            ..
+        } = &mut self.source
+        else {
+            return Vec::new();
+        };
+        let known = &mut spec.python.compile;
+        let new = packages
+            .iter()
+            .filter(|name| !known.iter().any(|k| k == *name));
+        let new: Vec<String> = new.map(|name| (*name).to_owned()).collect();
+        known.extend(new.iter().cloned());
+        new
+    }
+
     /// Lets pass what of the project reaches out of its folder, or asks.
     ///
     /// # Errors

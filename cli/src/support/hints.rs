@@ -8,6 +8,8 @@ use regex::{Captures, Regex};
 
 use mlbuild::shell::word;
 
+mod debian;
+
 /// A usual cause, recognised.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hint {
@@ -286,10 +288,37 @@ const RULES: &[Rule] = &[
     },
     Rule {
         id: "compiler-missing",
-        pattern: r"command '(?P<pip>\S*(?:gcc|g\+\+|cc|clang))' failed: No such file or directory|unable to execute '(?P<old>\S+)': No such file|(?:No such file or directory: |Unknown compiler\(s\): \[\[?)'(?P<meson>cc|gcc|c\+\+|g\+\+)'|linker `(?P<rust>cc)` not found",
-        cause: "a package has no wheel here and is compiled, but there is no compiler (${pip}${old}${meson}${rust})",
+        pattern: r"command '(?P<pip>\S*(?:gcc|g\+\+|cc|c\+\+|clang|gfortran)(?:-\d+)?)' failed: No such file or directory|unable to execute '(?P<old>\S*(?:gcc|g\+\+|cc|c\+\+|clang))': No such file|(?:No such file or directory: |Unknown compiler\(s\): \[\[?)'(?P<meson>(?:[\w.]+-linux-gnu\w*-)?(?:cc|gcc|c\+\+|g\+\+)(?:-\d+)?)'|linker `(?P<rust>cc)` not found|No (?P<cmake>CMAKE_CXX?_COMPILER) could be found|(?P<libtool>no acceptable C compiler found)",
+        cause: "a package has no wheel here and is compiled, but there is no compiler (${pip}${old}${meson}${rust}${cmake}${libtool})",
         next: &[
             "name it under [image] of mlbuild.toml: compile = [\"NAME\"] builds it in a stage of its own",
+            "or choose a version of the package that has a wheel",
+        ],
+    },
+    Rule {
+        id: "header-missing",
+        pattern: r"fatal error: '?(?P<header>[\w./+-]+\.h(?:h|pp)?)'?(?:: No such file or directory| file not found)|fatal error: (?P<eigen>Eigen/\w+): No such file|[Cc]ould not find (?:include file|header) '?(?P<said>[\w./+-]+\.h)",
+        cause: "a package is compiled, and the header ${header}${eigen}${said} isn't there",
+        next: &[
+            "mlbuild image --apt ${debian} …    # the stage that compiles gets it, too",
+            "or choose a version of the package that has a wheel",
+        ],
+    },
+    Rule {
+        id: "development-files-missing",
+        pattern: r"(?P<lxml>libxml2 and libxslt) development packages|(?P<hdf5>[Uu]nable to (?:locate|load dependency) HDF5|[Cc]ould not find (?:a local |the )?HDF5|error: libhdf5\.so)|(?P<pg>pg_config executable not found)|(?P<mysql>Can not find valid pkg-config name|mysql_config not found|Trying pkg-config --exists mysqlclient)|No package '(?P<pc>[\w.+-]+)' found|Package (?P<package>[\w.+-]+) was not found in the pkg-config search path|Dependency \x22(?P<meson>[\w.+-]+)\x22 not found, tried pkgconfig|(?P<rust>can't find Rust compiler|(?:cargo|Rust), the Rust package manager, is not installed|Rust toolchain (?:is )?not (?:found|installed))|(?P<cmakeneeded>CMake must be installed|Problem with the CMake installation|Could not find CMAKE_ROOT)|(?P<portaudio>portaudio\.h)|(?P<gdal>gdal-config: not found|A GDAL API version must be specified)|(?P<geos>geos-config)|(?P<fortran>Unknown compiler\(s\): \[\['gfortran'|no Fortran compiler|gfortran: (?:command )?not found)|(?P<lapack>No (?:lapack/)?blas/?lapack|[Nn]o lapack/blas resources found|Dependency lookup for OpenBLAS)",
+        cause: "a package is compiled, and what its build takes from the distribution isn't there",
+        next: &[
+            "mlbuild image --apt ${debian} …    # the stage that compiles gets it, too",
+            "or choose a version of the package that has a wheel",
+        ],
+    },
+    Rule {
+        id: "build-program-missing",
+        pattern: r"No such file or directory: '(?P<program>[\w./+-]+)'\s*$",
+        cause: "the build of a package calls ${program}, which isn't there",
+        next: &[
+            "mlbuild image --apt ${debian} …    # the stage that compiles gets it, too",
             "or choose a version of the package that has a wheel",
         ],
     },
@@ -323,7 +352,7 @@ const RULES: &[Rule] = &[
         pattern: r"likely indicates that `(?P<uv>[^@`\s]+)(?:@[^`]*)?` depends on `pkg_resources`|No module named 'pkg_resources'[\s\S]*?(?:Failed to build '(?P<pip>[^'\s]+)' when getting|(?:Getting requirements to build wheel|python setup\.py egg_info) did not run successfully)",
         cause: "the build of a package imports pkg_resources, which setuptools has no more",
         next: &[
-            "in mlbuild.toml, under [image.extra_build_dependencies]: ${uv}${pip} = [\"setuptools<81\"]",
+            "in mlbuild.toml, under [image.extra_build_dependencies]: ${who} = [\"setuptools<81\"]",
             "or choose a version of the package that has a wheel",
         ],
     },
@@ -332,7 +361,7 @@ const RULES: &[Rule] = &[
         pattern: r"likely indicates that `(?P<uv>[^@`\s]+)(?:@[^`]*)?` depends on `distutils\.[^`\s]+`|No module named 'distutils\.\w+'[\s\S]*?(?:Failed to build '(?P<pip>[^'\s]+)' when getting|(?:Getting requirements to build wheel|python setup\.py egg_info) did not run successfully)",
         cause: "the build of a package uses numpy.distutils, which newer releases of setuptools break",
         next: &[
-            "in mlbuild.toml, under [image.extra_build_dependencies]: ${uv}${pip} = [\"setuptools<65\", \"numpy<1.26\"]",
+            "in mlbuild.toml, under [image.extra_build_dependencies]: ${who} = [\"setuptools<65\", \"numpy<1.26\"]",
             "or choose a version of the package that has a wheel",
         ],
     },
@@ -341,7 +370,7 @@ const RULES: &[Rule] = &[
         pattern: r"likely indicates that `(?P<uv>[^@`\s]+)(?:@[^`]*)?` depends on `(?P<module>[^`\s]+)`|No module named '(?P<old>[^'\s]+)'[\s\S]*?(?:Failed to build '(?P<pip>[^'\s]+)' when getting|(?:Getting requirements to build wheel|python setup\.py egg_info) did not run successfully)",
         cause: "the build of a package imports ${module}${old}, which it doesn't declare",
         next: &[
-            "in mlbuild.toml, under [image.extra_build_dependencies]: ${uv}${pip} = [\"${module}${old}\"]",
+            "in mlbuild.toml, under [image.extra_build_dependencies]: ${who} = [\"${module}${old}\"]",
             "or choose a version of the package that has a wheel",
         ],
     },
@@ -484,6 +513,9 @@ static COMPILED: LazyLock<Vec<Regex>> = LazyLock::new(|| {
         .collect()
 });
 
+/// Stands in a hint for a package that the log doesn't name.
+pub const NOBODY: &str = "NAME";
+
 /// A group of a pattern, in a text.
 static GROUP: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\$\{(\w+)\}").expect("it is tested"));
 
@@ -504,6 +536,11 @@ fn hint(log: &str, message: &str) -> Option<Hint> {
         .zip(COMPILED.iter())
         .find_map(|(rule, pattern)| {
             let found = pattern.captures(&text)?;
+            let debian = debian::of(&found);
+            // Of the many files that a build may miss, these are programs.
+            if rule.id == "build-program-missing" && debian.is_none() {
+                return None;
+            }
             let fill = |template: &str| {
                 let mut filled = String::new();
                 found.expand(template, &mut filled);
@@ -511,7 +548,11 @@ fn hint(log: &str, message: &str) -> Option<Hint> {
             };
             // The log is what a step wrote: its words go into a command as words.
             let fill_command = |template: &str| {
-                let filled = GROUP.replace_all(template, |group: &Captures| {
+                let who = ["uv", "pip"].into_iter().find_map(|name| found.name(name));
+                let who = who.map_or(NOBODY.to_owned(), |who| word(who.as_str()));
+                let template = template.replace("${debian}", debian.unwrap_or_default());
+                let template = template.replace("${who}", &who);
+                let filled = GROUP.replace_all(&template, |group: &Captures| {
                     let caught = found.name(&group[1]).map_or("", |caught| caught.as_str());
                     if caught.is_empty() {
                         String::new()
@@ -523,6 +564,9 @@ fn hint(log: &str, message: &str) -> Option<Hint> {
             };
             // A line that names what wasn't caught would tell the user nothing.
             let complete = |template: &&&str| {
+                if template.contains("${debian}") {
+                    return debian.is_some();
+                }
                 let groups = pattern
                     .capture_names()
                     .flatten()

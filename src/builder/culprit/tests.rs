@@ -48,7 +48,7 @@ fn lines(log: &str) -> Vec<String> {
     let project = project();
     let evidence = Evidence {
         log: log.lines().map(str::to_owned).collect(),
-        message: String::new(),
+        ..Evidence::default()
     };
     let found = find(&evidence, &asked(project.path()));
     let line = |culprit: &Culprit| format!("{}: {}", culprit.place, culprit.text);
@@ -122,5 +122,53 @@ fn what_pip_and_uv_say_leads_to_the_projects_lines() {
         ("make: *** [all] Error 2", vec![]),
     ] {
         assert_eq!(lines(log), expected, "{log}");
+    }
+}
+
+#[test]
+fn who_was_named_long_before_the_end_is_found() {
+    let project = project();
+    let whole =
+        "error: Failed to build `pycairo==1.20.0`\n  cause: The build backend returned an error";
+    let end = "error: [Errno 2] No such file or directory: 'x86_64-linux-gnu-gcc'";
+    let evidence = Evidence {
+        log: vec![end.to_owned()],
+        whole: whole.lines().chain([end]).map(str::to_owned).collect(),
+        ..Evidence::default()
+    };
+    let found = find(&evidence, &asked(project.path()));
+    assert_eq!(found[0].package.as_deref(), Some("pycairo"));
+    assert!(lacks_compiler(&evidence));
+}
+
+#[test]
+fn that_a_compiler_is_missing_shows_itself_in_many_ways() {
+    let lacks = |line: &str| {
+        lacks_compiler(&Evidence {
+            log: vec![line.to_owned()],
+            ..Evidence::default()
+        })
+    };
+    for line in [
+        "error: command 'gcc' failed: No such file or directory",
+        "error: command 'x86_64-linux-gnu-gcc' failed: No such file or directory",
+        "error: command '/usr/bin/g++-12' failed: No such file or directory",
+        "error: [Errno 2] No such file or directory: 'x86_64-linux-gnu-g++'",
+        "../meson.build:1:0: ERROR: Unknown compiler(s): [['cc'], ['gcc'], ['clang']]",
+        "unable to execute 'gcc': No such file or directory",
+        "configure: error: no acceptable C compiler found in $PATH",
+        "  No CMAKE_CXX_COMPILER could be found.",
+        "error: linker `cc` not found",
+        "fatal error: Python.h: No such file or directory",
+    ] {
+        assert!(lacks(line), "{line}");
+    }
+    for line in [
+        "error: command 'gcc' failed with exit code 1",
+        "error: [Errno 2] No such file or directory: 'README.md'",
+        "error: [Errno 2] No such file or directory: 'ccache.txt'",
+        "fatal error: zlib.h: No such file or directory",
+    ] {
+        assert!(!lacks(line), "{line}");
     }
 }

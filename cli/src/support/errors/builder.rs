@@ -6,8 +6,8 @@ use mlbuild_buildkit::{DiscoverError, SolveError};
 use mlbuild_progress::explain::Failure;
 
 use crate::error::CommandError;
-use crate::support::hints;
-use mlbuild::builder::{BuilderError, PlanFeature, TlsFile};
+use crate::support::hints::{self, NOBODY};
+use mlbuild::builder::{BuilderError, Culprit, PlanFeature, TlsFile};
 use mlbuild::error::chain;
 use mlbuild::private_engine;
 use mlbuild::shell::word;
@@ -45,10 +45,11 @@ impl From<BuilderError> for CommandError {
                 .hint("a key with a passphrase: ssh-add it to your agent, and give --ssh default"),
             BuilderError::Solve(error) => with_next_step(said, error),
             BuilderError::Failed(failure) => {
-                with_evidence(with_usual_cause(said, failure), failure, false)
+                with_evidence(with_usual_cause(said, failure, &[]), failure, false)
             }
-            BuilderError::Install { failure, .. } => {
-                with_evidence(with_usual_cause(said, failure), failure, true)
+            BuilderError::Install { failure, culprits } => {
+                let said = with_usual_cause(said, failure, culprits);
+                with_evidence(said, failure, true)
             }
             _ => said,
         }
@@ -177,11 +178,24 @@ fn with_next_step(said: CommandError, error: &SolveError) -> CommandError {
 }
 
 /// Names the cause of a failed step where it is a usual one.
-fn with_usual_cause(said: CommandError, failure: &Failure) -> CommandError {
+fn with_usual_cause(said: CommandError, failure: &Failure, culprits: &[Culprit]) -> CommandError {
     let Some(hint) = hints::of(failure) else {
         return said;
     };
-    let next = hint.next.iter().map(|next| format!("\n    {next}"));
+    let package = match culprits {
+        [one] => one.package.as_deref(),
+        _ => None,
+    };
+    let named = |next: &String| match package {
+        Some(package) => next
+            .replace(&format!("[{NOBODY:?}]"), &format!("[{package:?}]"))
+            .replace(&format!(": {NOBODY} = "), &format!(": {package} = ")),
+        None => next.clone(),
+    };
+    let next = hint
+        .next
+        .iter()
+        .map(|next| format!("\n    {}", named(next)));
     said.hint(format!("{}{}", hint.cause, next.collect::<String>()))
 }
 

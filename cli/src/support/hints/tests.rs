@@ -221,6 +221,26 @@ const REAL: &[(&str, &str, &str)] = &[
         "exit code: 1",
     ),
     (
+        "header-missing",
+        "  src/_portaudio.c:29:10: fatal error: portaudio.h: No such file or directory\n     29 | #include \"portaudio.h\"\n  compilation terminated.\n  error: command '/usr/bin/x86_64-linux-gnu-gcc' failed with exit code 1",
+        "process \"/bin/sh -c pip wheel PyAudio\" did not complete successfully: exit code: 1",
+    ),
+    (
+        "development-files-missing",
+        "           Building lxml version 4.6.3.\n           Building without Cython.\n           Error: Please make sure the libxml2 and libxslt development packages are installed.",
+        "process \"/bin/sh -c uv pip install lxml==4.6.3\" did not complete successfully: exit code: 1",
+    ),
+    (
+        "build-program-missing",
+        "  FileNotFoundError: [Errno 2] No such file or directory: 'git'\n  [end of output]\n\nerror: metadata-generation-failed",
+        "process \"/bin/sh -c pip wheel flash-attn==2.5.6\" did not complete successfully: exit code: 1",
+    ),
+    (
+        "compiler-missing",
+        "     error: [Errno 2] No such file or directory: 'x86_64-linux-gnu-g++'\n\nhint: Build failures usually indicate a problem with the package or the build environment",
+        "process \"/bin/sh -c uv pip install fairseq==0.12.2\" did not complete successfully: exit code: 1",
+    ),
+    (
         "git-missing",
         "  ERROR: Error [Errno 2] No such file or directory: 'git' while executing command git version\nERROR: Cannot find command 'git' - do you have 'git' installed and in your PATH?",
         "exit code: 1",
@@ -574,6 +594,22 @@ fn hints_name_what_the_user_named() {
       or choose a version of the package that has a wheel
 
     a package has no wheel here and is compiled, but there is no compiler (x86_64-linux-gnu-gcc)
+      name it under [image] of mlbuild.toml: compile = ["NAME"] builds it in a stage of its own
+      or choose a version of the package that has a wheel
+
+    a package is compiled, and the header portaudio.h isn't there
+      mlbuild image --apt portaudio19-dev …    # the stage that compiles gets it, too
+      or choose a version of the package that has a wheel
+
+    a package is compiled, and what its build takes from the distribution isn't there
+      mlbuild image --apt libxml2-dev --apt libxslt1-dev …    # the stage that compiles gets it, too
+      or choose a version of the package that has a wheel
+
+    the build of a package calls git, which isn't there
+      mlbuild image --apt git …    # the stage that compiles gets it, too
+      or choose a version of the package that has a wheel
+
+    a package has no wheel here and is compiled, but there is no compiler (x86_64-linux-gnu-g++)
       name it under [image] of mlbuild.toml: compile = ["NAME"] builds it in a stage of its own
       or choose a version of the package that has a wheel
 
