@@ -23,6 +23,7 @@ mod verbs;
 mod adopt;
 mod assemble;
 mod assemble_alone;
+mod assemble_code;
 mod assemble_command;
 mod assemble_lazy;
 mod assemble_limits;

@@ -108,7 +108,9 @@ pub fn assemble(
     let target = request.target()?;
     request.facts.check_target(&target)?;
     let others = 1 + request.written.len() + request.files.len();
-    let environment = environment::layers(request, &target, others, store)?;
+    // However many layers the code has, the packages are grouped alike.
+    let counted = 1 + request.written.len().min(1) + request.files.len();
+    let environment = environment::layers(request, &target, counted, store)?;
     let found = request.base.image.layers.len() + others + environment.len();
     if found > MOST_LAYERS {
         let most = MOST_LAYERS;

@@ -55,7 +55,7 @@ impl Before {
                         selection.ignore = Some((ignore.name.clone(), ignore.text.clone()));
                     }
                     folders.push(Folder {
-                        cache: cache_file(&name, path),
+                        cache: context_cache(&name, path),
                         name,
                         selection,
                     });
@@ -122,7 +122,8 @@ impl Before {
     }
 }
 
-fn cache_file(name: &str, path: &std::path::Path) -> Option<PathBuf> {
+/// The file that remembers what was read of a context; `None` where nothing is kept.
+pub fn context_cache(name: &str, path: &std::path::Path) -> Option<PathBuf> {
     let mut hash = Sha256::new();
     hash.update(path.as_os_str().as_encoded_bytes());
     hash.update([0]);

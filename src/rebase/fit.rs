@@ -11,7 +11,8 @@ use super::error::RebaseError;
 use super::source::OldImage;
 use crate::assemble::BaseFacts;
 use crate::assembly::takes_libc;
-use crate::image::layer::{EntryKind, LayerLimits, read_layer};
+use crate::image::layer::{EntryKind, LayerEntry, LayerLimits, read_layer};
+use crate::image::pack::OwnLayer;
 use crate::registry::Registry;
 
 /// What would be otherwise in an image that is assembled on the base, each for people.
@@ -81,7 +82,7 @@ fn installed(old: &OldImage) -> BTreeSet<String> {
         .collect()
 }
 
-/// Whether the layer of the code is the one that would be made on the base: it has the folders above the files as
+/// Whether the layers of the code are those that would be made on the base: they have the folders above the files as
 /// the base has them. The inner error says why not, as what the base does or has.
 ///
 /// # Errors
@@ -92,35 +93,41 @@ pub fn check_code(
     registry: &Registry,
 ) -> Result<Result<(), String>, RebaseError> {
     let above: BTreeSet<&str> = old.note.folders.iter().flat_map(|f| folders(f)).collect();
-    let layer = &old.code().layer;
-    let stream = registry.open_blob(&old.reference, &layer.blob, &Handle::current())?;
-    let limits = LayerLimits::for_blob(layer.blob.size());
     let mut unfit = None;
-    read_layer(stream, layer, &limits, &mut |entry, _| {
-        if entry.kind != EntryKind::Folder || unfit.is_some() {
-            return Ok(ControlFlow::Continue(()));
-        }
-        let path = String::from_utf8_lossy(entry.path.as_bytes()).into_owned();
-        match facts.folder(&path, old.epoch) {
-            Err(error) => unfit = Some(error.to_string()),
-            Ok(made) if above.contains(path.as_str()) => {
-                let of = |mode: u32, uid: u64, gid: u64| format!("{mode:o} of {uid}:{gid}");
-                let (has, was) = (
-                    of(made.mode, made.uid, made.gid),
-                    of(entry.mode, entry.uid, entry.gid),
-                );
-                if has != was {
-                    unfit = Some(format!(
-                        "has /{path} as {has}, and the image's code was put there as {was}"
-                    ));
-                }
+    for OwnLayer { layer, .. } in old.codes() {
+        let stream = registry.open_blob(&old.reference, &layer.blob, &Handle::current())?;
+        let limits = LayerLimits::for_blob(layer.blob.size());
+        read_layer(stream, layer, &limits, &mut |entry, _| {
+            if entry.kind == EntryKind::Folder && unfit.is_none() {
+                unfit = unfit_folder(entry, facts, &above, old.epoch);
             }
-            Ok(_) => {}
-        }
-        Ok(ControlFlow::Continue(()))
-    })?;
+            Ok(ControlFlow::Continue(()))
+        })?;
+    }
     let unfit = unfit.map(|why| why.strip_prefix("the base ").unwrap_or(&why).to_owned());
     Ok(unfit.map_or(Ok(()), Err))
+}
+
+/// Why the base doesn't take a folder of the code as it is; `above` are folders that the base may have.
+fn unfit_folder(
+    entry: &LayerEntry,
+    facts: &BaseFacts,
+    above: &BTreeSet<&str>,
+    epoch: i64,
+) -> Option<String> {
+    let path = String::from_utf8_lossy(entry.path.as_bytes()).into_owned();
+    let made = match facts.folder(&path, epoch) {
+        Err(error) => return Some(error.to_string()),
+        Ok(made) => made,
+    };
+    if !above.contains(path.as_str()) {
+        return None;
+    }
+    let of = |mode: u32, uid: u64, gid: u64| format!("{mode:o} of {uid}:{gid}");
+    let has = of(made.mode, made.uid, made.gid);
+    let was = of(entry.mode, entry.uid, entry.gid);
+    (has != was)
+        .then(|| format!("has /{path} as {has}, and the image's code was put there as {was}"))
 }
 
 /// A folder with all above it, without the slash before: `/srv/app` is `srv` and `srv/app`.

@@ -86,9 +86,11 @@ impl OldImage {
             .collect()
     }
 
-    /// The layer of the code.
-    pub fn code(&self) -> &OwnLayer {
-        self.kept().last().expect("there is one, as was looked at")
+    /// The layers of the code, from the bottom; at least one.
+    pub fn codes(&self) -> &[OwnLayer] {
+        let kept = self.kept();
+        let others = kept.iter().rposition(|layer| !is_code(layer));
+        &kept[others.map_or(0, |at| at + 1)..]
     }
 }
 
@@ -195,8 +197,8 @@ impl Reading<'_> {
         self.prove(&old)?;
         old.account = self.account(&old, &config).await?;
         let codes = old.kept().iter().filter(|layer| is_code(layer)).count();
-        if codes != 1 || !old.kept().last().is_some_and(is_code) {
-            return Err(self.layers("it has no layer of code right below its user"));
+        if codes == 0 || old.codes().len() != codes {
+            return Err(self.layers("it has no layers of code right below its user"));
         }
         Ok(old)
     }

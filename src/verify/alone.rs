@@ -201,7 +201,8 @@ fn others(old: &OldImage) -> BTreeMap<String, String> {
 
 /// What wasn't made again.
 fn told(images: &[&OldImage], base: &str) -> Vec<String> {
-    let bytes: u64 = images.iter().map(|old| old.code().layer.blob.size()).sum();
+    let codes = images.iter().flat_map(|old| old.codes());
+    let bytes: u64 = codes.map(|code| code.layer.blob.size()).sum();
     let folders: BTreeSet<&String> = images.iter().flat_map(|old| &old.note.folders).collect();
     let mut set: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     for (kind, names) in images.iter().flat_map(|old| old.note.settings.names()) {

@@ -1,4 +1,4 @@
-//! The layer of an image's code, which is in no index: what it holds is taken as it is, where it holds nothing but
+//! The layers of an image's code, which is in no index: what they hold is taken as it is, where it is nothing but
 //! what a project's files may be, and is written as mlbuild writes it.
 
 use std::collections::BTreeSet;
@@ -10,6 +10,7 @@ use super::error::VerifyError;
 use crate::assemble::BaseFacts;
 use crate::assembly::{Assembly, PREFIX};
 use crate::build::repack;
+use crate::image::ImageLayer;
 use crate::image::layer::{EntryKind, LayerEntry, LayerLimits, read_layer};
 use crate::image::pack::{OwnLayer, PackedFolder, write_layer};
 use crate::plan::Compression;
@@ -25,7 +26,7 @@ const SYSTEM: [&str; 12] = [
 /// Files that the format for lazy pulls adds: who writes a layer drops those that come in, and writes its own.
 const OF_ESTARGZ: [&[u8]; 2] = [b"stargz.index.json", b".no.prefetch.landmark"];
 
-/// The layer as it is written once more; or why it isn't one of code alone.
+/// The layers as they are written once more; or why one isn't of code alone.
 ///
 /// # Errors
 /// A layer that can't be read, and a full disk.
@@ -33,20 +34,60 @@ pub fn again(
     old: &OldImage,
     assembly: &Assembly,
     registry: &Registry,
-) -> Result<Result<OwnLayer, String>, VerifyError> {
-    let layer = &old.code().layer;
+) -> Result<Result<Vec<OwnLayer>, String>, VerifyError> {
     let folder = repack::work_folder()?;
     let into = PackedFolder::create(&folder.path().join("code")).map_err(RebaseError::from)?;
     let mut code = match Code::of(&old.note.folders, &assembly.facts, old.epoch) {
         Ok(code) => code,
         Err(why) => return Ok(Err(why)),
     };
-    let compression = assembly.repack.compression;
+    let workdir = &assembly.recipe.settings["WorkingDir"];
+    let workdir = workdir.as_str().unwrap_or_default();
+    let mut about = format!("mlbuild: COPY . {}/", workdir.trim_end_matches('/'));
+    let mut layers = Vec::new();
+    for OwnLayer { layer, about: said } in old.codes() {
+        if !layers.is_empty() {
+            match of_folder(said, &old.note.folders) {
+                Some(folder) => code.only = Some(folder.trim_start_matches('/').to_owned()),
+                None => {
+                    return Ok(Err(format!(
+                        "the layer of its code of which its history says {said:?} is of no folder of the code"
+                    )));
+                }
+            }
+            about.clone_from(said);
+        }
+        match write_again(
+            old,
+            layer,
+            assembly.repack.compression,
+            &mut code,
+            registry,
+            &into,
+        )? {
+            Ok(layer) => layers.push(OwnLayer {
+                layer,
+                about: about.clone(),
+            }),
+            Err(why) => return Ok(Err(why)),
+        }
+    }
+    Ok(Ok(layers))
+}
+
+fn write_again(
+    old: &OldImage,
+    layer: &ImageLayer,
+    compression: Compression,
+    code: &mut Code<'_>,
+    registry: &Registry,
+    into: &PackedFolder,
+) -> Result<Result<ImageLayer, String>, VerifyError> {
     let is_formats = |entry: &LayerEntry| {
         compression == Compression::Estargz && OF_ESTARGZ.contains(&entry.path.as_bytes())
     };
     let mut refused = None;
-    let written = write_layer(compression, &into, |append| {
+    let written = write_layer(compression, into, |append| {
         let stream = registry.open_blob(&old.reference, &layer.blob, &Handle::current())?;
         let limits = LayerLimits::for_blob(layer.blob.size());
         read_layer(stream, layer, &limits, &mut |entry, content| {
@@ -68,12 +109,20 @@ pub fn again(
         let why = "the layer of its code isn't written as mlbuild writes one: what it holds and what is said of it may differ";
         return Ok(Err(why.to_owned()));
     }
-    let workdir = &assembly.recipe.settings["WorkingDir"];
-    let workdir = workdir.as_str().unwrap_or_default();
-    Ok(Ok(OwnLayer {
-        layer: written,
-        about: format!("mlbuild: COPY . {}/", workdir.trim_end_matches('/')),
-    }))
+    Ok(Ok(written))
+}
+
+/// The folder in the image of which a line of the history says that it has a layer of its own:
+/// `mlbuild: COPY data /app/data/`.
+fn of_folder(about: &str, folders: &[String]) -> Option<String> {
+    let said = about.strip_prefix("mlbuild: COPY ")?;
+    folders.iter().find_map(|folder| {
+        let names = said.len().checked_sub(folder.len() + 3)?;
+        let name = said.get(..names / 2).filter(|name| !name.is_empty())?;
+        let is_plain = name.split('/').all(|part| !matches!(part, "" | "." | ".."));
+        let path = format!("{folder}/{name}");
+        (is_plain && said == format!("{name} {path}/")).then_some(path)
+    })
 }
 
 /// What was seen of the layer so far.
@@ -85,6 +134,8 @@ struct Code<'a> {
     /// Where the base's Python is.
     python: Vec<String>,
     links: BTreeSet<Vec<u8>>,
+    /// The folder that the layer is of, without the slash before; `None` for all of them.
+    only: Option<String>,
 }
 
 impl<'a> Code<'a> {
@@ -114,6 +165,7 @@ impl<'a> Code<'a> {
             folders,
             python: homes.collect(),
             links: BTreeSet::new(),
+            only: None,
         })
     }
 
@@ -142,6 +194,10 @@ impl<'a> Code<'a> {
         let refuse = |what: &str| Err(format!("the layer of its code {what} {shown}"));
         if !self.folders.iter().any(|folder| is_below(path, folder)) {
             return refuse("has something outside the folders of the code:");
+        }
+        let is_above = |only: &String| entry.kind == EntryKind::Folder && is_below(only, path);
+        if (self.only.as_ref()).is_some_and(|only| !is_below(path, only) && !is_above(only)) {
+            return refuse("has something outside its folder:");
         }
         let is_systems = SYSTEM.iter().any(|system| is_below(path, system))
             || (is_below(path, "usr") && !is_below(path, "usr/src"));
@@ -209,7 +265,25 @@ fn is_below(path: &str, folder: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is_below;
+    use super::{is_below, of_folder};
+
+    #[test]
+    fn a_layers_folder_is_below_one_of_the_codes() {
+        let folders = ["/app".to_owned(), "/srv/x".to_owned()];
+        for (about, expected) in [
+            ("mlbuild: COPY data /app/data/", Some("/app/data")),
+            ("mlbuild: COPY a/b /srv/x/a/b/", Some("/srv/x/a/b")),
+            ("mlbuild: COPY . /app/", None),
+            ("mlbuild: COPY data /app/date/", None),
+            ("mlbuild: COPY ../etc /app/../etc/", None),
+            ("mlbuild: COPY a /etc/a/", None),
+            ("mlbuild: COPY  /app//", None),
+            ("mlbuild: COPY ", None),
+            ("click 8.1", None),
+        ] {
+            assert_eq!(of_folder(about, &folders).as_deref(), expected, "{about}");
+        }
+    }
 
     #[test]
     fn a_path_is_below_whole_names_alone() {

@@ -25,6 +25,18 @@ pub type VisitFile<'a> = dyn FnMut(&EntryStat, &mut dyn Read) -> io::Result<()> 
 /// # Errors
 /// A file that can't be read or is written to meanwhile, and the visitor's own.
 pub fn read_files(context: &ContextSelection, visit: &mut VisitFile<'_>) -> Result<(), FsError> {
+    read_some_files(context, &mut |_| true, visit)
+}
+
+/// The same, of the entries that `takes` says; no other file is opened.
+///
+/// # Errors
+/// As [`read_files`].
+pub fn read_some_files(
+    context: &ContextSelection,
+    takes: &mut dyn FnMut(&EntryStat) -> bool,
+    visit: &mut VisitFile<'_>,
+) -> Result<(), FsError> {
     let tree = Tree::open(&context.root)?;
     let exclude = match &context.ignore {
         Some((file, content)) => dockerignore::of_text(file, content.as_bytes())?,
@@ -40,6 +52,9 @@ pub fn read_files(context: &ContextSelection, visit: &mut VisitFile<'_>) -> Resu
         let Some(stat) = found.to_stat()? else {
             return Ok(());
         };
+        if !takes(&stat) {
+            return Ok(());
+        }
         let failed = |source| {
             let path = tree
                 .absolute(found.path)

@@ -58,17 +58,58 @@ pub struct Fingerprint {
     pub read: u64,
 }
 
+/// An entry of a context, and what it amounts to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EntryDigest {
+    /// From the root, without a leading slash.
+    pub path: Vec<u8>,
+    /// Go's mode bits, see [`go_mode`].
+    pub mode: u32,
+    /// Bytes of content.
+    pub size: u64,
+    /// The same for two entries exactly if the daemon would receive the same.
+    pub digest: [u8; 32],
+}
+
+/// The entries of a context, in the order of a transfer; as [`fingerprint`] otherwise.
+///
+/// # Errors
+/// A file that can't be read, or doesn't come to rest.
+pub fn entry_digests(
+    context: &ContextSelection,
+    cache: Option<&Path>,
+) -> Result<Vec<EntryDigest>, FsError> {
+    at_rest(|| {
+        let (survey, _) = look(context, cache)?;
+        let of = |item: &Item| {
+            let mut digest = Sha256::new();
+            item.digest_into(&mut digest, survey.path(item));
+            EntryDigest {
+                path: survey.path(item).to_vec(),
+                mode: item.mode,
+                size: item.size(),
+                digest: digest.finalize().into(),
+            }
+        };
+        Ok(survey.items.iter().map(of).collect())
+    })
+}
+
 /// Digests a context. `cache`: a file of this context's own that remembers
 /// content digests; it is made where missing, with its folder.
 pub fn fingerprint(
     context: &ContextSelection,
     cache: Option<&Path>,
 ) -> Result<Fingerprint, FsError> {
-    // A file that changes meanwhile gets two more chances to come to rest.
+    at_rest(|| attempt(context, cache))
+}
+
+/// A file that changes meanwhile gets two more chances to come to rest.
+fn at_rest<T>(attempt: impl Fn() -> Result<T, FsError>) -> Result<T, FsError> {
     let mut attempts = 0..3;
     loop {
         attempts.next();
-        match attempt(context, cache) {
+        match attempt() {
             Err(FsError::Changed { .. }) if !attempts.is_empty() => {}
             result => return result,
         }
@@ -76,6 +117,42 @@ pub fn fingerprint(
 }
 
 fn attempt(context: &ContextSelection, cache: Option<&Path>) -> Result<Fingerprint, FsError> {
+    let (survey, kept) = look(context, cache)?;
+    let mut digest = Sha256::new();
+    digest.update(b"mlbuild context 1\n");
+    let mut bytes = 0;
+    for item in &survey.items {
+        item.digest_into(&mut digest, survey.path(item));
+        if item.extra.as_deref().is_none_or(|e| e.link.is_empty()) {
+            bytes += item.size();
+        }
+    }
+    let digest = format!("sha256:{}", hex::encode(digest.finalize()));
+    // Where nothing tells one file from another of its size, only the digest
+    // does.
+    let transfer_key = match kept.generation {
+        Some(generation) if context.normalise.mtime.is_none() => format!("{generation:x}"),
+        _ => digest.clone(),
+    };
+    Ok(Fingerprint {
+        digest,
+        transfer_key,
+        entries: survey.items.len() as u64,
+        bytes,
+        read: kept.read,
+    })
+}
+
+/// What a survey left for the next one.
+struct Kept {
+    /// Changes where a file's content did behind its size and time; `None` where nothing could be kept.
+    generation: Option<u64>,
+    /// Files that had to be read.
+    read: u64,
+}
+
+/// Looks at a context, and reads what the cache doesn't know.
+fn look(context: &ContextSelection, cache: Option<&Path>) -> Result<(Survey, Kept), FsError> {
     let looked = SystemTime::now();
     let tree = Tree::open(&context.root)?;
     let selection = Selection {
@@ -115,35 +192,13 @@ fn attempt(context: &ContextSelection, cache: Option<&Path>) -> Result<Fingerpri
     let generation = generation.unwrap_or_else(|| now().as_nanos() as u64);
     let generation = generation + u64::from(survey.disguised());
 
-    let mut digest = Sha256::new();
-    digest.update(b"mlbuild context 1\n");
-    let mut bytes = 0;
-    for item in &survey.items {
-        item.digest_into(&mut digest, survey.path(item));
-        if item.extra.as_deref().is_none_or(|e| e.link.is_empty()) {
-            bytes += item.size();
-        }
-    }
     // It only saves time: without it, all is read again.
     let is_kept = cache.is_some_and(|path| {
         let entries = survey.items.iter().map(|item| survey.entry(item));
         hash_cache::write(path, old_digest, generation, entries).is_ok()
     });
-    let digest = format!("sha256:{}", hex::encode(digest.finalize()));
-    // Where nothing tells one file from another of its size, only the digest
-    // does.
-    let transfer_key = if is_kept && context.normalise.mtime.is_none() {
-        format!("{generation:x}")
-    } else {
-        digest.clone()
-    };
-    Ok(Fingerprint {
-        digest,
-        transfer_key,
-        entries: survey.items.len() as u64,
-        bytes,
-        read,
-    })
+    let generation = is_kept.then_some(generation);
+    Ok((survey, Kept { generation, read }))
 }
 
 /// The entries of a context, in walk order.

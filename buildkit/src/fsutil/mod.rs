@@ -25,9 +25,9 @@ pub mod walk;
 
 pub use beneath::{ReceivedFolder, open as open_beneath};
 pub use error::FsError;
-pub use files::{EntryStat, VisitFile, read_files};
+pub use files::{EntryStat, VisitFile, read_files, read_some_files};
 pub use filter::{Filter, Selection};
-pub use fingerprint::{ContextSelection, Fingerprint, fingerprint};
+pub use fingerprint::{ContextSelection, EntryDigest, Fingerprint, entry_digests, fingerprint};
 pub use follow::follow_links_in as follow_links;
 pub use receiver::receive;
 pub use sender::{Counters, SendOptions, Source, send};

@@ -7,7 +7,7 @@
 //! | which layers have to be made, and what for that | `prepare` |
 //! | layers of packages that the lock's image has | `vouched` |
 //! | bytecode of packages, by the base's Python on a builder | `bytecode` |
-//! | the layer of the project's files | `code` |
+//! | the layers of the project's files | `code` |
 //! | which repositories have which layers | `places` |
 //! | one image for several platforms | `platforms` |
 //! | the Docker that takes it | `taker` |
@@ -73,11 +73,11 @@ pub struct Assembling<'a> {
     pub reporter: &'a dyn Reporter,
 }
 
-/// What of an image isn't made: the layer of its code, and what its manifest says.
+/// What of an image isn't made: the layers of its code, and what its manifest says.
 pub struct Taken {
-    /// The layer.
-    pub code: OwnLayer,
-    /// Where it is.
+    /// The layers, from the bottom.
+    pub code: Vec<OwnLayer>,
+    /// Where they are.
     pub place: Reference,
     /// Annotations of the manifest beside those that say what the base is, which are written anew.
     pub annotations: BTreeMap<String, String>,
@@ -146,12 +146,12 @@ impl Assembling<'_> {
                 (taken.code.clone(), all)
             }
             None => (
-                code::write(assembly, plan, into)?,
+                code::write(assembly, plan, &prepared.store, into)?,
                 self.annotations(assembly, prepared)?,
             ),
         };
         let request = AssembleRequest {
-            written: &[code],
+            written: &code,
             annotations: &annotations,
             ..self.request(assembly, prepared, &wheels)
         };

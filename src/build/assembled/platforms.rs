@@ -100,8 +100,9 @@ pub fn make(
         lenders.splice(0..0, prepared.lent.iter().cloned());
     }
     let taken = all.iter().filter_map(|one| one.taken);
+    let taken = taken.flat_map(|taken| taken.code.iter().map(|code| (code, &taken.place)));
     let taken: Vec<_> = taken
-        .map(|taken| (taken.code.layer.clone(), taken.place.clone()))
+        .map(|(code, place)| (code.layer.clone(), place.clone()))
         .collect();
     let packed = match taken.is_empty() {
         true => Repacked::assembled(images, lenders, into, folder)?,

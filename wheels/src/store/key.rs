@@ -34,6 +34,13 @@ impl LayerKey {
         Self(hex::encode(Sha256::digest(text)))
     }
 
+    /// The key of a layer of something else than wheels, by a text that says all that its bytes depend on.
+    pub fn of_text(text: &str) -> Self {
+        Self(hex::encode(Sha256::digest(format!(
+            "{LAYER_FORMAT}\nnot of wheels\n{text}"
+        ))))
+    }
+
     /// Hexadecimal digits.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -232,6 +232,31 @@ impl LayerStore {
         Ok((layer, blob))
     }
 
+    /// Keeps a layer of something else than wheels, whose blob is in a file: readable for this user alone, whoever
+    /// shares the store. It only saves time, so nothing is said where that can't be.
+    pub fn keep_private(&self, key: &LayerKey, layer: &Layer, blob: &Path) {
+        if self.is_writable {
+            let _ = self.try_keep_private(key, layer, blob);
+        }
+    }
+
+    fn try_keep_private(&self, key: &LayerKey, layer: &Layer, blob: &Path) -> io::Result<()> {
+        let folder = self.root.join(blobs::BLOBS);
+        let path = folder.join(blobs::name(&layer.digest));
+        if !path.exists() {
+            let mut new = blobs::new_in(&(self.workshop)(&folder))?;
+            io::copy(&mut File::open(blob)?, new.as_file_mut())?;
+            new.persist(&path).map_err(|error| error.error)?;
+        }
+        let kept = StoredLayer {
+            layer: layer.clone(),
+            wheels: Vec::new(),
+            files: FileList::default(),
+            blob: None,
+        };
+        index::write(&self.root, self.workshop, key, &kept)
+    }
+
     /// Writes a blob under its digest. Where the disk is full, blobs that nobody uses are removed,
     /// and it is tried once more.
     fn write_blob<T>(
