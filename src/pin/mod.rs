@@ -71,14 +71,14 @@ pub fn images(text: &str, context: &PinContext) -> Result<Vec<ImageUse>, ExpandE
             "FROM" => finder.stage(statement, &variables)?,
             "COPY" => {
                 for word in flag_values(statement, "--from=") {
-                    finder.plain(&word, statement.line);
+                    finder.plain(&word, (statement.line, "copy"));
                 }
             }
             "RUN" => finder.mounts(statement),
             _ => {}
         }
     }
-    Ok(finder.needed())
+    finder.needed()
 }
 
 /// A stage while it is read.
@@ -87,6 +87,8 @@ struct Stage {
     name: String,
     /// Stages that it stands on or copies from.
     from: Vec<usize>,
+    /// What it takes files of, as it is written, with the line and the verb.
+    takes: Vec<(String, usize, &'static str)>,
 }
 
 struct Finder<'a> {
@@ -116,6 +118,7 @@ impl Finder<'_> {
         self.stages.push(Stage {
             name,
             from: on_stage.into_iter().collect(),
+            takes: Vec::new(),
         });
         if let (Some(reference), None) = (reference, on_stage) {
             let at = self.found.len();
@@ -145,16 +148,19 @@ impl Finder<'_> {
                         start: field.start + "from=".len(),
                         end: field.end,
                     };
-                    self.plain(&word, statement.line);
+                    self.plain(&word, (statement.line, "mount"));
                 }
             }
         }
     }
 
     /// Neither `COPY --from` nor a mount's `from` expands variables.
-    fn plain(&mut self, word: &Word, line: usize) {
+    fn plain(&mut self, word: &Word, (line, verb): (usize, &'static str)) {
         if word.text.is_empty() || word.text.contains('$') {
             return;
+        }
+        if let Some(stage) = self.stages.last_mut() {
+            stage.takes.push((word.text.clone(), line, verb));
         }
         let index = word
             .text
@@ -186,7 +192,7 @@ impl Finder<'_> {
     }
 
     /// Those of the stages that the target needs; all where it isn't among them.
-    fn needed(self) -> Vec<ImageUse> {
+    fn needed(self) -> Result<Vec<ImageUse>, ExpandError> {
         let target = match self.context.target {
             None => self.stages.len().checked_sub(1),
             Some(target) => self.by_name(target).or_else(|| {
@@ -203,14 +209,44 @@ impl Finder<'_> {
                 open.extend(&self.stages[stage].from);
             }
         }
+        needed.iter().try_for_each(|stage| self.in_order(*stage))?;
         let is_needed = |stage: &Option<usize>| {
             target.is_none() || stage.is_none_or(|stage| needed.contains(&stage))
         };
         let found = self.found.into_iter();
-        found
-            .filter(|(stage, _)| is_needed(stage))
-            .map(|(_, image)| image)
-            .collect()
+        let found = found.filter(|(stage, _)| is_needed(stage));
+        Ok(found.map(|(_, image)| image).collect())
+    }
+
+    /// Refuses files of a stage that isn't there yet, as BuildKit does: of several stages of a name it means the last.
+    fn in_order(&self, at: usize) -> Result<(), ExpandError> {
+        let number = |name: &str| name.parse().ok().filter(|of| *of < self.stages.len());
+        let stage = &self.stages[at];
+        for (name, line, verb) in &stage.takes {
+            let is_context = self.context.named_contexts.contains(name.as_str());
+            let of = self.by_name(name).or_else(|| number(name));
+            let is_lost = *verb == "copy" && name.bytes().all(|byte| byte.is_ascii_digit());
+            if is_context || of.is_some_and(|of| of < at) || of.is_none() && !is_lost {
+                continue;
+            }
+            let current = match stage.name.as_str() {
+                "" => at.to_string(),
+                name => name.to_owned(),
+            };
+            let reason = match of {
+                None => format!("invalid stage index {name}"),
+                Some(of) if of == at => format!("circular dependency detected on stage: {current}"),
+                Some(_) => format!(
+                    "cannot {verb} from stage {name:?}, it needs to be defined before current stage {current:?}"
+                ),
+            };
+            return Err(Refusal {
+                line: *line,
+                reason,
+            }
+            .into());
+        }
+        Ok(())
     }
 }
 

@@ -199,3 +199,58 @@ fn how_deep_variables_are_nested_is_bounded() {
     let error = nested(100_000).unwrap_err().to_string();
     assert!(error.ends_with("nested more than 200 deep"), "{error}");
 }
+
+/// As BuildKit builds the same files: of two stages of a name files are of the last, a base is the last so far.
+#[test]
+fn stages_of_one_name_are_those_that_buildkit_means() {
+    const TWO: &str = "FROM a AS x\nFROM b AS y\nCOPY --from=x /f /f\nFROM c AS x\n";
+    for (text, target, found) in [
+        (format!("{TWO}FROM x\n"), None, "c"),
+        (TWO.to_owned(), Some("x"), "c"),
+        (
+            TWO.to_owned(),
+            Some("y"),
+            "Dockerfile:3: cannot copy from stage \"x\", it needs to be defined before current stage \"y\"",
+        ),
+        (
+            "FROM a AS x\nFROM x AS y\nFROM c AS x\nFROM y\n".into(),
+            None,
+            "a",
+        ),
+        ("FROM a AS x\nFROM x AS x\n".into(), Some("x"), "a"),
+        (
+            "FROM a AS y\nRUN --mount=from=x,target=/x true\nFROM c AS x\n".into(),
+            Some("y"),
+            "Dockerfile:2: cannot mount from stage \"x\", it needs to be defined before current stage \"y\"",
+        ),
+        // A stage that isn't built may be wrong.
+        (
+            "FROM a AS y\nCOPY --from=x /f /f\nFROM c AS x\n".into(),
+            None,
+            "c",
+        ),
+        (
+            "FROM a AS y\nCOPY --from=y /f /f\n".into(),
+            None,
+            "Dockerfile:2: circular dependency detected on stage: y",
+        ),
+        (
+            "FROM a\nCOPY --from=7 /f /f\n".into(),
+            None,
+            "Dockerfile:2: invalid stage index 7",
+        ),
+    ] {
+        let context = PinContext {
+            target,
+            ..PinContext::default()
+        };
+        let shown = match images(&text, &context) {
+            Ok(images) => {
+                let names = images.into_iter().map(|image| image.reference);
+                names.collect::<Vec<_>>().join(" ")
+            }
+            Err(error) => error.to_string(),
+        };
+        assert!(shown.contains(found), "{text}: {shown}");
+    }
+}

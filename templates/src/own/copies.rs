@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use parse_dockerfile::{Dockerfile, Flag, Instruction, Source};
 
-use super::parse::{line_of, parse};
+use super::parse::{distinct, line_of, parse};
+use super::stages::name;
 
 /// A file or folder that a Dockerfile takes from the context of its build.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,10 +21,11 @@ pub struct FromContext {
 /// to the builder alone. The build makes the stage that `target` names, or the last one. Empty for a text that
 /// isn't a Dockerfile.
 pub fn taken_from_context(text: &str, target: Option<&str>) -> Vec<FromContext> {
-    let Ok(parsed) = parse(text) else {
+    let distinct = distinct(text);
+    let Ok(parsed) = parse(&distinct) else {
         return Vec::new();
     };
-    let needed = needed_stages(&parsed, target);
+    let needed = needed_stages(text, &parsed, target);
     let mut stage = None;
     let mut found = Vec::new();
     for instruction in &parsed.instructions {
@@ -107,16 +109,17 @@ fn inside(path: &str) -> Option<String> {
 }
 
 /// The stages, by their numbers, that the build of one needs.
-fn needed_stages(parsed: &Dockerfile<'_>, target: Option<&str>) -> BTreeSet<usize> {
-    // Names of the stages, and what each takes from others.
+fn needed_stages(text: &str, parsed: &Dockerfile<'_>, target: Option<&str>) -> BTreeSet<usize> {
+    // Names of the stages, what each stands on, and what it takes files from.
     let mut names: Vec<String> = Vec::new();
+    let mut bases: Vec<String> = Vec::new();
     let mut uses: Vec<Vec<String>> = Vec::new();
     for instruction in &parsed.instructions {
         match instruction {
             Instruction::From(from) => {
-                let name = from.as_.as_ref().map(|(_, name)| name.value.to_lowercase());
-                names.push(name.unwrap_or_default());
-                uses.push(vec![from.image.value.to_lowercase()]);
+                names.push(name(text, from));
+                bases.push(from.image.value.to_lowercase());
+                uses.push(Vec::new());
             }
             Instruction::Copy(copy) => {
                 let from = flag(&copy.options, "from").map(str::to_lowercase);
@@ -153,7 +156,11 @@ fn needed_stages(parsed: &Dockerfile<'_>, target: Option<&str>) -> BTreeSet<usiz
     let mut needed = BTreeSet::new();
     while let Some(stage) = open.pop() {
         if needed.insert(stage) {
-            open.extend(uses[stage].iter().filter_map(|name| find(name, stage)));
+            open.extend(find(&bases[stage], stage));
+            // Files come of the last stage of a name, which has to come before: no builder takes a later one.
+            let taken = uses[stage].iter();
+            let taken = taken.filter_map(|name| find(name, names.len()));
+            open.extend(taken.filter(|of| *of < stage));
         }
     }
     needed
@@ -190,6 +197,15 @@ mod tests {
                 &[(2, "x")],
             ),
             ("FROM a:1 AS b\nCOPY x /\nFROM b\n", &[(2, "x")]),
+            // Of two stages of a name files come of the last, and a base is the last one so far.
+            (
+                "FROM a:1 AS b\nCOPY x /\nFROM a:1 AS b\nCOPY y /\nFROM a:1\nCOPY --from=b /y /y\n",
+                &[(4, "y")],
+            ),
+            (
+                "FROM a:1 AS b\nCOPY x /\nFROM b AS c\nFROM a:1 AS b\nCOPY y /\nFROM c\n",
+                &[(2, "x")],
+            ),
             // No part of the context, or of a stage that isn't built, or not known here.
             ("FROM a:1 AS b\nCOPY x /\nFROM a:1\n", &[]),
             (

@@ -5,7 +5,7 @@ use mlbuild_secrets::must_hide;
 use parse_dockerfile::{Command, Instruction, RunInstruction, Source};
 
 use super::OwnTemplate;
-use super::parse::{TemplateError, line_of, parse};
+use super::parse::{TemplateError, distinct, line_of, parse};
 use super::stages;
 
 /// One finding.
@@ -27,7 +27,8 @@ pub struct Finding {
 /// Where it isn't a Dockerfile.
 pub fn lint_template(text: &str) -> Result<Vec<Finding>, TemplateError> {
     let template = OwnTemplate::parse(text)?;
-    let parsed = parse(text)?;
+    let distinct = distinct(text);
+    let parsed = parse(&distinct)?;
     let mut all = parsed.instructions.iter();
     let first_from = all.find_map(|instruction| match instruction {
         Instruction::From(from) => Some(line_of(text, from.image.span.start)),
@@ -40,7 +41,7 @@ pub fn lint_template(text: &str) -> Result<Vec<Finding>, TemplateError> {
         has_lists: false,
         with_lists: Vec::new(),
         stages: Vec::new(),
-        all_stages: stages::names(&parsed.instructions),
+        all_stages: stages::names(text, &parsed.instructions),
         template: &template,
         first_from: first_from.unwrap_or(usize::MAX),
     };
@@ -48,6 +49,7 @@ pub fn lint_template(text: &str) -> Result<Vec<Finding>, TemplateError> {
         linter.instruction(instruction);
     }
     linter.args(&template, &parsed.instructions);
+    linter.names(&parsed.instructions);
     linter.cycles(&parsed.instructions);
     linter.findings.sort_by_key(|finding| finding.line);
     Ok(linter.findings)
@@ -123,6 +125,9 @@ const SET_BY_BASES: [(&str, &str); 9] = [
     ("ruby", "RUBY_VERSION"),
 ];
 
+/// Findings about the names of stages that are shown at most.
+const MOST_OF_A_KIND: usize = 20;
+
 /// Ids of users from which on a lastlog is large: `useradd` writes 292 bytes for each id below.
 const LARGE_ID: u32 = 100_000;
 
@@ -153,8 +158,7 @@ impl Linter<'_> {
                         "name a version: debian:12, python:3.12-slim-bookworm",
                     );
                 }
-                let name = from.as_.as_ref().map(|(_, name)| name.value.to_lowercase());
-                self.stages.push(name.unwrap_or_default());
+                self.stages.push(stages::name(self.text, from));
             }
             Instruction::Copy(copy)
                 if copy.options.iter().any(|flag| flag.name.value == "from") =>
@@ -205,9 +209,41 @@ impl Linter<'_> {
         }
     }
 
+    /// Names that two stages have, and stages that are used before they are there.
+    fn names(&mut self, instructions: &[Instruction]) {
+        let twice = stages::duplicates(self.text, instructions).into_iter();
+        for found in twice.take(MOST_OF_A_KIND) {
+            let line = line_of(self.text, found.other);
+            self.find(
+                found.offset,
+                "duplicate-stage",
+                format!(
+                    "the stage is called {} as the one of line {line}: files and targets of that name are of the last one",
+                    found.name
+                ),
+                "give each stage a name of its own",
+            );
+        }
+        let waits = stages::cycle(self.text, instructions).map(|(offset, _)| offset);
+        let early = stages::too_early(self.text, instructions).into_iter();
+        let early = early.filter(|found| Some(found.offset) != waits);
+        for found in early.take(MOST_OF_A_KIND) {
+            let line = line_of(self.text, found.other);
+            self.find(
+                found.offset,
+                "stage-order",
+                format!(
+                    "files are taken of the stage {}, which line {line} only begins: no builder builds that",
+                    found.name
+                ),
+                "move that stage above this one, and give each a name of its own",
+            );
+        }
+    }
+
     /// Stages that wait for one another.
     fn cycles(&mut self, instructions: &[Instruction]) {
-        if let Some((offset, name)) = stages::cycle(instructions) {
+        if let Some((offset, name)) = stages::cycle(self.text, instructions) {
             let message =
                 format!("the stage waits for {name}, which waits for it: no builder builds that");
             self.find(
@@ -569,7 +605,7 @@ mod tests {
             ),
             (
                 "FROM a:1\nCOPY --from=busybox /x /x\nFROM a:1 AS busybox\n",
-                &[],
+                &[(2, "stage-order")],
             ),
             (
                 "FROM a:1\nFROM a:1\nCOPY --from=assets /x /x\nCOPY --from=0 /x /x\n",
@@ -583,6 +619,29 @@ mod tests {
             ("ARG V=3.12\nFROM python:${V}-slim\n", &[]),
             ("ARG B\nFROM ${B}\n", &[]),
             ("ARG BASE=a:1\nFROM ${BASE} AS x\nFROM x\n", &[]),
+        ] {
+            assert_eq!(rules(text), found, "{text}");
+        }
+    }
+
+    #[test]
+    fn names_of_stages_that_builders_take_otherwise_are_found() {
+        const TWICE: &str = "duplicate-stage";
+        const ORDER: &str = "stage-order";
+        for (text, found) in [
+            ("FROM a:1 AS x\nFROM b:1 AS X\n", &[(2, TWICE)][..]),
+            ("FROM a:1 AS x\nFROM x AS x\n", &[(2, TWICE)]),
+            (
+                "FROM a:1 AS x\nFROM b:1 AS y\nCOPY --from=x /f /f\nFROM c:1 AS x\n",
+                &[(3, ORDER), (4, TWICE)],
+            ),
+            (
+                "FROM a:1 AS y\nRUN --mount=from=x,target=/x true\nFROM c:1 AS x\n",
+                &[(2, ORDER)],
+            ),
+            ("FROM a:1\nCOPY --from=1 /f /f\nFROM b:1\n", &[(2, ORDER)]),
+            ("FROM a:1 AS x\nFROM b:1 AS y\nCOPY --from=x /f /f\n", &[]),
+            ("FROM a:1\nFROM b:1\nCOPY --from=0 /f /f\n", &[]),
         ] {
             assert_eq!(rules(text), found, "{text}");
         }
@@ -614,7 +673,6 @@ mod tests {
                 "FROM a:1 AS x\nFROM a:1 AS y\nCOPY --from=x /f /f\nFROM y\nCOPY --from=x /f /f\nCOPY --from=y /f /f\n",
                 &[],
             ),
-            ("FROM a:1 AS x\nCOPY --from=y /f /f\nFROM a:1 AS y\n", &[]),
             ("FROM python:3 AS python\nFROM python AS two\n", &[]),
         ] {
             assert_eq!(rules(text), found, "{text}");
@@ -622,7 +680,7 @@ mod tests {
         let many: String = (0..20_000)
             .map(|n| format!("FROM a:1 AS s{n}\nCOPY --from=s{} /f /f\n", n + 1))
             .collect();
-        assert_eq!(rules(&many), []);
+        assert_eq!(rules(&many).len(), MOST_OF_A_KIND);
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! Reading a user's template: its ARGs, with the line of each.
 
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
 use parse_dockerfile::{Dockerfile, Instruction};
 
 /// A template of the user's own.
@@ -38,7 +41,8 @@ impl OwnTemplate {
     /// # Errors
     /// Where it isn't a Dockerfile.
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
-        let parsed = parse(text)?;
+        let distinct = distinct(text);
+        let parsed = parse(&distinct)?;
         let args = parsed
             .instructions
             .iter()
@@ -70,6 +74,61 @@ impl OwnTemplate {
     pub fn takes(&self, name: &str) -> bool {
         self.args.iter().any(|arg| arg.name == name)
     }
+}
+
+/// Most stages that are called as others, as far as a file is read all the same: each takes reading it once more.
+const MOST_DUPLICATES: usize = 50;
+
+/// The text with other names for stages that are called as earlier ones, which the parser refuses and builders take.
+/// Each is as long as the one it stands for, so that places are the same; the names themselves are in the text as it
+/// was.
+pub(super) fn distinct(text: &str) -> Cow<'_, str> {
+    let mut text = Cow::Borrowed(text);
+    for _ in 0..MOST_DUPLICATES {
+        let Err(error) = parse_dockerfile::parse(&text) else {
+            break;
+        };
+        let Some((start, end)) = duplicate(&text, &error.to_string()) else {
+            break;
+        };
+        let Some(name) = unused_name(&text, end - start) else {
+            break;
+        };
+        text = Cow::Owned(format!("{}{name}{}", &text[..start], &text[end..]));
+    }
+    text
+}
+
+/// Where the name stands of which the parser says that another stage has it.
+fn duplicate(text: &str, error: &str) -> Option<(usize, usize)> {
+    let (name, place) = error
+        .strip_prefix("duplicate stage name '")?
+        .split_once("' at line ")?;
+    let (line, column) = place.split_once(" column ")?;
+    let (line, column): (usize, usize) = (line.parse().ok()?, column.parse().ok()?);
+    let before = text.split_inclusive('\n').take(line.checked_sub(1)?);
+    let start = before.map(str::len).sum::<usize>() + column.checked_sub(1)?;
+    let end = start + name.len();
+    (text.get(start..end)? == name).then_some((start, end))
+}
+
+/// A word of that many letters that the text hasn't.
+fn unused_name(text: &str, length: usize) -> Option<String> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let words: BTreeSet<&str> = text.split(|c: char| !is_part(c)).collect();
+    let mut names = (b'a'..=b'z').flat_map(|first| {
+        let rest = if length > 1 { b'a'..=b'z' } else { b'a'..=b'a' };
+        rest.map(move |last| {
+            let middle = "q".repeat(length.saturating_sub(2));
+            let end = if length > 1 {
+                (last as char).to_string()
+            } else {
+                String::new()
+            };
+            format!("{}{middle}{end}", first as char)
+        })
+    });
+    names.find(|name| !words.contains(name.as_str()))
 }
 
 pub(super) fn parse(text: &str) -> Result<Dockerfile<'_>, TemplateError> {
