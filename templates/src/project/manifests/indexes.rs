@@ -46,6 +46,14 @@ impl<'a> Indexes<'a> {
         self
     }
 
+    /// One more, which is called after its address.
+    pub fn with(mut self, url: &'a str) -> Self {
+        if !self.list.iter().any(|(name, _)| *name == url) {
+            self.list.push((url, url));
+        }
+        self
+    }
+
     /// Takes in that a package comes from an index.
     pub fn serves(&mut self, package: &str, index: &str, manifest: &mut Manifest) {
         let known = self.list.iter().find(|(name, _)| *name == index).copied();

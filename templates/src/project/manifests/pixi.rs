@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use super::channels::{self, Conda};
+use super::indexes::Indexes;
 use super::{
     Asked, Choice, Manifest, Unused, UnusedKind, conda, path_line, place, poetry, strings, text_of,
     toml_of,
@@ -14,7 +15,10 @@ use crate::project::ProjectError;
 const UNUSED: [(&str, &str); 5] = [
     ("feature", "only the default environment is read"),
     ("target", "what is for one platform alone isn't read"),
-    ("activation", "scripts of Pixi's activation aren't run"),
+    (
+        "activation",
+        "scripts of Pixi's activation aren't run, nor are its variables set",
+    ),
     ("host-dependencies", "nothing is built by Pixi"),
     ("build-dependencies", "nothing is built by Pixi"),
 ];
@@ -35,6 +39,8 @@ pub(super) fn add(
     manifest: &mut Manifest,
 ) -> Result<(), ProjectError> {
     let members = |key: &str| pixi.get(key).and_then(toml::Value::as_table);
+    // Before CUDA of the channels, which decides the build of what these name.
+    of_index((file, text), pixi, manifest);
     let of_conda: Vec<(String, String)> = members("dependencies")
         .into_iter()
         .flatten()
@@ -63,7 +69,35 @@ pub(super) fn add(
         }
         (_, None) => *manifest = mapped,
     }
-    for (name, wish) in members("pypi-dependencies").into_iter().flatten() {
+    for (key, why) in UNUSED.iter().filter(|(key, _)| pixi.get(*key).is_some()) {
+        manifest.unused.push(Unused {
+            kind: UnusedKind::default(),
+            what: format!("{file}: {key}"),
+            why: (*why).to_owned(),
+            next: "export one environment (pixi workspace export conda-environment) and name that file under requirements of [image]".into(),
+        });
+    }
+    Ok(())
+}
+
+/// The packages of the package index, and the indexes that they come from.
+fn of_index((file, text): (&str, &str), pixi: &toml::Value, manifest: &mut Manifest) {
+    let members = |key: &str| pixi.get(key).and_then(toml::Value::as_table);
+    let wishes = members("pypi-dependencies");
+    let wishes = || wishes.into_iter().flatten();
+    let mut indexes = Indexes::of(file, None);
+    let options = members("pypi-options");
+    for url in strings(options.and_then(|options| options.get("extra-index-urls"))) {
+        indexes = indexes.with(url);
+    }
+    let main = options.and_then(|options| options.get("index-url")?.as_str());
+    for url in main
+        .into_iter()
+        .chain(wishes().filter_map(|(_, wish)| index_of(wish)))
+    {
+        indexes = indexes.with(url);
+    }
+    for (name, wish) in wishes() {
         let origin = place(file, text, &format!("{name} ="));
         let is_editable = wish.get("editable").and_then(toml::Value::as_bool) == Some(true);
         let editable = if is_editable { "-e " } else { "" };
@@ -71,6 +105,13 @@ pub(super) fn add(
             Some(path) => Some(format!("{editable}{}", path_line(file, path))),
             None => poetry::line_of(name, wish),
         };
+        for url in index_of(wish).into_iter().chain(main) {
+            indexes.serves(name, url, manifest);
+        }
+        if index_of(wish).is_none() {
+            let more = strings(options.and_then(|options| options.get("extra-index-urls")));
+            more.for_each(|url| indexes.serves(name, url, manifest));
+        }
         match line {
             Some(text) => manifest.requirements.push(Asked { text, origin }),
             None => manifest.unused.push(Unused {
@@ -81,15 +122,33 @@ pub(super) fn add(
             }),
         }
     }
-    for (key, why) in UNUSED.iter().filter(|(key, _)| pixi.get(*key).is_some()) {
+    indexes.name_the_rest(manifest);
+    let read = ["index-url", "extra-index-urls", "index-strategy"];
+    let others = options.into_iter().flatten();
+    let others: Vec<&str> = others
+        .map(|(key, _)| key.as_str())
+        .filter(|key| !read.contains(key))
+        .collect();
+    if !others.is_empty() {
         manifest.unused.push(Unused {
             kind: UnusedKind::default(),
-            what: format!("{file}: {key}"),
-            why: (*why).to_owned(),
-            next: "export one environment (pixi workspace export conda-environment) and name that file under requirements of [image]".into(),
+            what: format!("{}: {}", place(file, text, "pypi-options"), others.join(", ")),
+            why: "only the indexes of Pixi's pypi-options are read".into(),
+            next: "set what the image needs of it under [image]: no_build_isolation, compile; or in a requirements file: --find-links".into(),
         });
     }
-    Ok(())
+    let cuda = members("system-requirements").filter(|table| table.contains_key("cuda"));
+    if cuda.is_some() {
+        manifest.for_cuda.get_or_insert(Asked {
+            text: "system-requirements.cuda".into(),
+            origin: place(file, text, "system-requirements"),
+        });
+    }
+}
+
+/// The index that a package of it names.
+fn index_of(wish: &toml::Value) -> Option<&str> {
+    wish.get("index")?.as_str()
 }
 
 /// The packages of the default environment from the workspace's channels: solved, or as `pixi.lock` has them.
