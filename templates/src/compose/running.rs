@@ -86,6 +86,7 @@ pub(super) fn said(
     let code = code_of(project);
     let mut warnings = Vec::new();
     warnings.extend(python2(stand, &code));
+    warnings.extend(tensorflow1(inputs, &code));
     if is_slim {
         notes.extend(programs(spec, inputs, &code));
         warnings.extend(extension(spec, accelerator, inputs, &code));
@@ -192,6 +193,28 @@ fn operators(accelerator: Accelerator, inputs: &Inputs) -> Option<String> {
             "deepspeed ({}) compiles operators when they are first used, such as its Adam, and the image has no nvcc: those that are needed take a base with it (base = \"nvidia/cuda:…-devel-…\", apt = [\"python3-dev\"] under [image])",
             wanted.origin
         )
+    })
+}
+
+/// Code of TensorFlow 1 beside a list that takes TensorFlow 2.
+fn tensorflow1(inputs: &Inputs, code: &Code) -> Option<Warning> {
+    let (place, name) = code.tensorflow1.as_ref()?;
+    let names = ["tensorflow", "tensorflow-gpu", "tensorflow-cpu"];
+    let mut wanted = names.iter().filter_map(|name| inputs.installed(name));
+    let wanted = wanted.next()?;
+    let two = pep440_rs::Version::new([2]);
+    let is_one = wanted
+        .versions
+        .as_ref()
+        .is_some_and(|versions| super::programs::is_before(versions, &two));
+    (!is_one).then(|| Warning {
+        message: format!(
+            "{place} is code for TensorFlow 1 ({name}), and what {} ({}) takes is TensorFlow 2",
+            wanted.name, wanted.origin
+        ),
+        hint: Some(
+            "write import tensorflow.compat.v1 as tf, or hold it back: tensorflow<2, whose last release has wheels up to Python 3.7".into(),
+        ),
     })
 }
 

@@ -16,6 +16,8 @@ pub(crate) struct Code {
     pub kernels: Option<String>,
     /// A statement that Python 3 can't read.
     pub python2: Option<String>,
+    /// What only TensorFlow 1 has: the place, and the name.
+    pub tensorflow1: Option<(String, &'static str)>,
 }
 
 /// Calls whose first argument names a program: itself, as the first one of a list, or as the first word.
@@ -57,6 +59,14 @@ fn of_module(file: &str, text: &str, found: &mut Code) {
     let has_shell = ["subprocess", "os.system", "os.popen"]
         .iter()
         .any(|call| text.contains(call));
+    let imports = [
+        "import tensorflow as tf",
+        "import tensorflow.contrib",
+        "from tensorflow.contrib",
+    ];
+    let is_of_tensorflow1 = imports.iter().any(|import| text.contains(import))
+        && !text.contains("tensorflow.compat.v1")
+        && !text.contains("tf.compat.v1");
     let lines: Vec<&str> = text.lines().collect();
     let mut quote: Option<&str> = None;
     for (number, line) in lines.iter().enumerate() {
@@ -83,7 +93,40 @@ fn of_module(file: &str, text: &str, found: &mut Code) {
         if is_python2(line) {
             found.python2.get_or_insert_with(place);
         }
+        let of_tensorflow1 = OF_TENSORFLOW1.iter().find(|name| has_name(line, name));
+        if let Some(name) = of_tensorflow1.filter(|_| is_of_tensorflow1) {
+            found.tensorflow1.get_or_insert_with(|| (place(), name));
+        }
     }
+}
+
+/// What TensorFlow 2 has no more under these names.
+const OF_TENSORFLOW1: [&str; 15] = [
+    "tensorflow.contrib",
+    "tf.contrib",
+    "tf.app.run",
+    "tf.app.flags",
+    "tf.flags",
+    "tf.placeholder",
+    "tf.Session",
+    "tf.InteractiveSession",
+    "tf.ConfigProto",
+    "tf.get_variable",
+    "tf.variable_scope",
+    "tf.global_variables_initializer",
+    "tf.logging",
+    "tf.layers",
+    "tf.truncated_normal",
+];
+
+/// Whether a line of code has a name by itself.
+fn has_name(line: &str, name: &str) -> bool {
+    let is_part = |c: char| c.is_alphanumeric() || c == '_' || c == '.';
+    let code = line.split(" #").next().unwrap_or(line);
+    code.match_indices(name).any(|(at, _)| {
+        let (before, after) = (&code[..at], &code[at + name.len()..]);
+        !before.ends_with(is_part) && !after.starts_with(|c: char| c.is_alphanumeric() || c == '_')
+    })
 }
 
 /// The quotes of a text of several lines that are open after a line.
