@@ -330,6 +330,20 @@ impl Reader<'_> {
                 self.found.has_index = true;
                 self.find_links(at, value)
             }
+            "no-binary" if !value.is_empty() && value != ":none:" => {
+                let what = match value {
+                    ":all:" => "every package is",
+                    names if names.contains(',') => "these packages are",
+                    _ => "that package is",
+                };
+                self.found.notes.push(Unused {
+                    kind: UnusedKind::Undecided,
+                    what: format!("{}: --no-binary {value}", at.origin()),
+                    why: format!("{what} built where it is installed, which takes a compiler where it holds code of C"),
+                    next: "leave the line out where wheels will do, or name what the build takes: apt = [\"build-essential\", \"python3-dev\"] under [image]".into(),
+                });
+                Ok(())
+            }
             "index-url" | "extra-index-url" | "no-index" => {
                 self.found.has_index = true;
                 let of_torch = torch_index(value);
