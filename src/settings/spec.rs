@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use mlbuild_templates::compose::fitting;
 use mlbuild_templates::project::manifests::Choice;
 use mlbuild_templates::project::{
-    BESIDES_PACKAGES, Finding, NextStep, ProjectFacts, detect_chosen,
+    BESIDES_PACKAGES, Finding, NextStep, ProjectFacts, condarc_of_machine, detect_chosen,
 };
 use mlbuild_templates::value::{
     BaseImage, EnvName, EnvValue, Gid, RunStep, RunWhen, Uid, UserName,
@@ -63,9 +63,14 @@ pub(super) fn resolve(
             let choice = Choice {
                 extras: &extras,
                 groups: &groups,
+                env: Some(&image.env),
                 conda: request.conda.or(image.conda),
             };
-            detect_chosen(path, choice)
+            let mut facts = detect_chosen(path, choice);
+            let home = std::env::var_os("HOME").filter(|_| facts.conda);
+            let of_machine = home.and_then(|home| condarc_of_machine(Path::new(&home)));
+            facts.findings.extend(of_machine);
+            facts
         }
         _ => ProjectFacts::default(),
     };

@@ -97,11 +97,7 @@ fn lists_of_packages_are_known_by_what_is_in_them() {
             "index-url = \"https://i.example/simple\"\n",
             "read from pyproject.toml alone",
         ),
-        (
-            ".condarc",
-            "channels: [defaults]\n",
-            "environment.yml names",
-        ),
+        (".condarc", "channels: [defaults]\n", "settings of conda"),
         (".env.example", "API_KEY=\n", "aren't set in the image"),
         (".env", "API_KEY=x\n", "stays out of it"),
     ] {

@@ -448,7 +448,7 @@ fn what_tools_do_besides_installing_is_said() {
         )
     };
     let lock = "version = 1\n[[package]]\nname = 'p'\nversion = '0'\nsource = { virtual = '.' }\n[[package]]\nname = 'numpy'\nversion = '2.0.0'\nsource = { registry = 'https://x.example/simple' }\n";
-    let groups = project("[tool.uv]\ndefault-groups = ['train']\n");
+    let groups = project("");
     let files = [("pyproject.toml", groups.as_str()), ("uv.lock", lock)];
     for (chosen, is_noted) in [("", true), ("python.groups = ['train']", false)] {
         let done = composed(&files, &format!("python.project = '.'\n{chosen}")).unwrap();

@@ -22,6 +22,8 @@ pub struct Fitting {
 /// # Errors
 /// As [`super::compose`], where a file can't be read or the files contradict each other.
 pub fn fitting(spec: &ImageSpec, project: &Path) -> Result<Fitting, ComposeError> {
+    let (spec, _) = super::default_groups::added(spec, Some(project));
+    let spec = spec.as_ref();
     let context = ComposeContext {
         project: Some(project),
         ..ComposeContext::default()

@@ -11,7 +11,7 @@ use crate::project::{
     names_proxy, one_line, parse_one, read_lines, read_requirements,
 };
 use crate::spec::{Accelerator, ImageSpec, PythonSpec, RunStep};
-use crate::value::{AptPackage, ContextPattern};
+use crate::value::{AptPackage, ContextPattern, EnvName, EnvValue};
 
 /// The packages that are asked for, and the files that say so.
 #[derive(Debug, Default)]
@@ -247,6 +247,7 @@ fn read_files(
                     let choice = Choice {
                         extras: &python.extras,
                         groups: &python.groups,
+                        env: Some(&spec.env),
                         conda: spec.conda,
                     };
                     let manifest = manifests::read(project, &file, kind, choice)?;
@@ -258,7 +259,7 @@ fn read_files(
         }
     }
     reader.requirements()?;
-    reader.local_needs()?;
+    reader.local_needs(&spec.env)?;
     reader.python_beside(spec);
     let Reader {
         unused,
@@ -409,6 +410,7 @@ fn say(unused: Unused, inputs: &mut Inputs, warnings: &mut Vec<Warning>) {
             return;
         }
         UnusedKind::Undecided => (format!("{what}: {why}"), false),
+        UnusedKind::Guessed | UnusedKind::Broken => (format!("{what}: {why}"), true),
         UnusedKind::OfItsBuild if !inputs.local.is_empty() => {
             let when = "they are installed with it, anew after each edit of the code";
             let decided = match inputs.by_code.as_deref() {
@@ -465,6 +467,7 @@ impl Reader<'_> {
             let choice = Choice {
                 extras: &spec.python.extras,
                 groups: &spec.python.groups,
+                env: Some(&spec.env),
                 conda: spec.conda,
             };
             let manifest = manifests::read(self.project, &file, Kind::Pyproject, choice)?;
@@ -488,6 +491,7 @@ impl Reader<'_> {
         let choice = Choice {
             extras: &spec.python.extras,
             groups: &spec.python.groups,
+            env: Some(&spec.env),
             conda: Some(false),
         };
         // The lock has the packages of every extra. What can't be read decides nothing.
@@ -741,7 +745,7 @@ impl Reader<'_> {
 
     /// What the projects that are installed with the code need: those packages are installed
     /// before it, so that an edit of the code installs nothing again.
-    fn local_needs(&mut self) -> Result<(), ComposeError> {
+    fn local_needs(&mut self, env: &BTreeMap<EnvName, EnvValue>) -> Result<(), ComposeError> {
         if self.inputs.synced.is_some() {
             return Ok(());
         }
@@ -761,10 +765,11 @@ impl Reader<'_> {
             let choice = Choice {
                 extras: &local.extras,
                 groups: &[],
+                env: Some(env),
                 conda: None,
             };
             let mut manifest = manifests::read(self.project, &file, kind, choice)?;
-            manifest.unused.retain(Unused::is_of_its_build);
+            manifest.unused.retain(Unused::is_of_installation);
             self.take(manifest)?;
             self.requirements()?;
         }

@@ -8,12 +8,15 @@
 
 mod apt;
 mod apt_names;
+mod arm;
 mod breaks;
+mod brought;
 mod builder_stage;
 mod bytecode;
 mod compiled;
 mod conda;
 mod decide;
+mod default_groups;
 mod devices;
 mod fitting;
 mod frameworks;
@@ -23,6 +26,7 @@ mod libraries;
 mod local;
 mod locked;
 mod misfits;
+mod misnamed;
 mod nvcc;
 mod origins;
 mod pins;
@@ -193,6 +197,13 @@ impl ComposeError {
 /// [`ComposeError`] where the spec contradicts itself, asks for what can't work, or names project
 /// files that can't be read.
 pub fn compose(spec: &ImageSpec, context: &ComposeContext) -> Result<Composition, ComposeError> {
+    let (spec, of_groups) = default_groups::added(spec, context.project);
+    let mut done = compose_all(&spec, context)?;
+    done.notes.extend(of_groups);
+    Ok(done)
+}
+
+fn compose_all(spec: &ImageSpec, context: &ComposeContext) -> Result<Composition, ComposeError> {
     let mut warnings = Vec::new();
     let mut image = ImagePython {
         machine: context.machine,
@@ -227,6 +238,9 @@ pub fn compose(spec: &ImageSpec, context: &ComposeContext) -> Result<Composition
         inputs = inputs::gather(spec, context, &image, &mut warnings)?;
         decision = decide::decide(spec, context, &inputs, &mut warnings)?;
     }
+    warnings.extend(misnamed::warnings(&inputs, context.project));
+    warnings.extend(arm::warnings(context, &inputs, decision.accelerator));
+    let brought = brought::notes(&decision, &inputs);
     let compiling = std::mem::take(&mut decision.notes);
     let mut composer = Composer::new(spec, context);
     let workdir = composer.workdir();
@@ -263,6 +277,7 @@ pub fn compose(spec: &ImageSpec, context: &ComposeContext) -> Result<Composition
     done.unused_part = inputs.unused_part;
     done.notes.extend(compiling);
     done.notes.extend(version);
+    done.notes.extend(brought);
     Ok(done)
 }
 

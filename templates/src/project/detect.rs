@@ -38,6 +38,8 @@ pub struct ProjectFacts {
     pub post_build: Option<String>,
     /// The template that fits the packages.
     pub template: TemplateName,
+    /// Whether packages come from conda's channels.
+    pub conda: bool,
     /// Whether windows are likely to be shown (opencv-python, PyQt, pygame and their like).
     pub gui: bool,
     /// Scripts at its root that look like what a container should run, best first.
@@ -146,6 +148,12 @@ pub fn detect(folder: &Path) -> ProjectFacts {
 
 /// As [`detect`], where extras and groups of the project were chosen.
 pub fn detect_chosen(folder: &Path, choice: Choice) -> ProjectFacts {
+    let mut groups = choice.groups.to_vec();
+    groups.extend(manifests::default_groups(folder, "pyproject.toml"));
+    let choice = Choice {
+        groups: &groups,
+        ..choice
+    };
     let mut look = Look {
         folder,
         choice,
@@ -847,6 +855,7 @@ impl Look<'_> {
         self.take(asked.map(|(_, found)| found.wanted));
         let of_its_build = unused.iter().any(Unused::is_of_its_build) && !local.is_empty();
         if let Some(conda) = conda {
+            self.facts.conda = true;
             self.used(file, &of_channels(&conda, count))
         } else if of_its_build && count == 0 {
             self.used(file, "the project itself, with what its build asks for")
@@ -892,7 +901,7 @@ impl Look<'_> {
     /// A part of a file: one that is installed is used, whatever isn't known of it.
     fn part(&mut self, part: Unused) {
         match part.kind {
-            UnusedKind::Undecided => self.used(&part.what, &part.why),
+            UnusedKind::Undecided | UnusedKind::Guessed => self.used(&part.what, &part.why),
             _ => self.unused(&part.what, &part.why, part.next),
         }
     }

@@ -20,6 +20,7 @@ mod reached;
 mod requirements;
 mod source_only;
 
+pub use aside::condarc_of_machine;
 pub(crate) use aside::{to_fetch, unfetched_around};
 pub(crate) use code::{Code, code_of};
 pub(crate) use compiles::compiles;

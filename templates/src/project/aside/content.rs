@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::project::NextStep;
 use crate::project::lists::is_compiled;
+use crate::project::manifests::is_python_package;
 use crate::project::requirements::logical_lines;
 use crate::project::requirements::pep508::requirement;
 
@@ -47,7 +48,9 @@ pub(in crate::project) fn of_an_environment(
             next.into(),
         ));
     }
-    let is_called_so = CALLED.iter().any(|part| lower.contains(part));
+    let mut words = lower.split(|c: char| !c.is_ascii_alphanumeric());
+    let is_called_so = CALLED.iter().any(|part| lower.contains(part))
+        || words.any(|word| ["req", "dep", "pkg", "pkgs", "libs", "wheels"].contains(&word));
     match packages(&text, is_called_so)? {
         Form::Conda => Some((
             "it is a list that conda writes of what is installed, for one kind of machine alone",
@@ -100,10 +103,11 @@ enum Form {
     Conda,
 }
 
-/// The form of a list of packages. What holds words alone is one by its name only, since lists of words are
-/// data, too.
+/// The form of a list of packages. What holds words alone is one by its name, or where each is a package that is
+/// known: lists of words are data, too.
 fn packages(text: &str, is_called_so: bool) -> Option<Form> {
     let (mut pinned, mut named, mut of_conda) = (0, 0, 0);
+    let mut are_known = true;
     for line in logical_lines(text) {
         let line = line.text.as_str();
         if line.starts_with('-') {
@@ -115,11 +119,12 @@ fn packages(text: &str, is_called_so: bool) -> Option<Form> {
         }
         let read = requirement(line.split(" --hash").next().unwrap_or(line)).ok()?;
         named += 1;
+        are_known &= is_python_package(read.name.as_ref());
         pinned += usize::from(read.version_or_url.is_some());
     }
     match (named, of_conda) {
         (0, 0) => None,
         (0, _) => Some(Form::Conda),
-        _ => (pinned * 2 > named || is_called_so).then_some(Form::Pip),
+        _ => (pinned * 2 > named || is_called_so || are_known).then_some(Form::Pip),
     }
 }

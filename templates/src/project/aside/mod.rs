@@ -1,6 +1,7 @@
 //! Files that bear on an environment and that mlbuild doesn't read: why, and what to do instead.
 
 mod below;
+mod condarc;
 mod content;
 mod context;
 mod pointers;
@@ -11,6 +12,7 @@ use super::NextStep;
 use std::path::Path;
 
 pub(super) use below::{Below, further_below};
+pub use condarc::of_machine as condarc_of_machine;
 pub(super) use content::of_an_environment;
 pub(super) use pointers::of_lfs;
 pub(super) use scripts::{calls_nvcc, notebooks, workflows};
@@ -27,7 +29,7 @@ const VARIABLES: &str = "set those that are no secret under env of [image], and 
 const BY_CHANNELS: &str = "to install what it pins: conda = true under [image]";
 
 /// Name, why it isn't used, what to do.
-const KNOWN: [(&str, &str, &str); 65] = [
+const KNOWN: [(&str, &str, &str); 64] = [
     (
         "install.R",
         "packages of R aren't installed",
@@ -209,11 +211,6 @@ const KNOWN: [(&str, &str, &str); 65] = [
         "name its indexes in a requirements file: --index-url and --extra-index-url",
     ),
     (
-        ".condarc",
-        "conda's channels are those that environment.yml names",
-        "name them there, under channels",
-    ),
-    (
         "requirements.yml",
         "roles of Ansible aren't installed",
         OWN_TABLE,
@@ -260,6 +257,9 @@ pub(super) fn of_other_tools(folder: &Path, path: &str) -> Option<(String, NextS
     let name = path.rsplit('/').next().unwrap_or(path);
     if let Some((_, why, next)) = KNOWN.iter().find(|(known, ..)| *known == name) {
         return Some(((*why).to_owned(), (*next).into()));
+    }
+    if name == ".condarc" {
+        return condarc::said(&folder.join(path));
     }
     if is_compose(name) {
         let why = "services of Compose aren't started".to_owned();

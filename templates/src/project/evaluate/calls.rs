@@ -23,6 +23,22 @@ fn is_of_base(name: &str) -> bool {
 }
 
 impl Run<'_> {
+    /// What a variable is in the build of a project, which nothing but the image and its base set: `Value::None`
+    /// for one that isn't there, `None` for one that can't be told.
+    pub fn variable(&self, name: &str) -> Option<Value> {
+        if self.sets_variables {
+            return None;
+        }
+        let mut set = self.environment.into_iter().flatten();
+        match set.find(|(known, _)| known.as_str() == name) {
+            // It may name others.
+            Some((_, value)) => {
+                (!value.as_str().contains('$')).then(|| Value::text(value.as_str()))
+            }
+            None => (!is_of_base(name)).then_some(Value::None),
+        }
+    }
+
     /// A function of Python's own, or of a module.
     pub fn builtin(
         &mut self,
@@ -112,9 +128,26 @@ impl Run<'_> {
             }
             ("re.findall", _) if plain.len() == 2 && named.is_empty() => self.find_all(&plain),
             ("platform.system", _) => Ok(Value::text("Linux")),
-            // Nothing but the base sets a variable for the build of a project.
-            ("os.getenv" | "os.environ.get", Some(Value::Text(name))) if !is_of_base(name) => {
-                Ok(plain.get(1).cloned().unwrap_or(Value::None))
+            ("os.getenv" | "os.environ.get", Some(Value::Text(name))) => {
+                let is_set = self.variable(name);
+                match is_set {
+                    Some(Value::None) => Ok(plain.get(1).cloned().unwrap_or(Value::None)),
+                    Some(value) => Ok(value),
+                    None => {
+                        self.unknowns += 1;
+                        Ok(Value::Unknown)
+                    }
+                }
+            }
+            ("os.putenv" | "os.unsetenv", _) => {
+                self.sets_variables = true;
+                Ok(Value::None)
+            }
+            (name, _) if name.starts_with("os.environ.") => {
+                self.sets_variables |=
+                    !["os.environ.copy", "os.environ.keys", "os.environ.items"].contains(&name);
+                self.unknowns += 1;
+                Ok(Value::Unknown)
             }
             _ if last == "parse_requirements"
                 && (name == last

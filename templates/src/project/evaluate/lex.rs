@@ -2,6 +2,8 @@
 
 use std::rc::Rc;
 
+use super::grammar;
+
 /// A token.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Token {
@@ -31,34 +33,86 @@ const OPS: [&str; 47] = [
 
 /// The tokens; `None` where a string has no end, or where there are too many.
 pub(super) fn tokens(text: &str) -> Option<Vec<Token>> {
-    let mut lexer = Lexer {
-        rest: text,
-        found: Vec::new(),
-        brackets: 0,
-        indents: vec![0],
-    };
-    lexer.begin_line();
-    while !lexer.rest.is_empty() {
-        lexer.step()?;
-        if lexer.found.len() > MOST_TOKENS {
-            return None;
-        }
-    }
-    lexer.newline();
-    for _ in 1..lexer.indents.len() {
-        lexer.found.push(Token::Dedent);
-    }
+    let mut lexer = Lexer::new(text);
+    lexer.all()?;
     Some(lexer.found)
 }
 
-struct Lexer<'a> {
-    rest: &'a str,
-    found: Vec<Token>,
-    brackets: usize,
-    indents: Vec<usize>,
+/// The first place at which Python can't read a script, as far as its tokens tell: bytes from its beginning, and
+/// what is wrong there.
+pub(super) fn fault(text: &str) -> Option<(usize, &'static str)> {
+    let mut lexer = Lexer::new(text);
+    let is_whole = lexer.all().is_some();
+    if let Some(fault) = lexer.fault {
+        return Some(fault);
+    }
+    // Too much of it to be looked at says nothing.
+    let found = is_whole.then(|| grammar::fault(&lexer.found))??;
+    Some((*lexer.starts.get(found.0)?, found.1))
 }
 
-impl Lexer<'_> {
+struct Lexer<'a> {
+    text: &'a str,
+    rest: &'a str,
+    found: Vec<Token>,
+    /// Where each of them begins, in bytes.
+    starts: Vec<usize>,
+    brackets: usize,
+    indents: Vec<usize>,
+    /// What no Python reads, and where.
+    fault: Option<(usize, &'static str)>,
+}
+
+impl<'a> Lexer<'a> {
+    fn new(text: &'a str) -> Self {
+        Self {
+            text,
+            rest: text,
+            found: Vec::new(),
+            starts: Vec::new(),
+            brackets: 0,
+            indents: vec![0],
+            fault: None,
+        }
+    }
+
+    fn all(&mut self) -> Option<()> {
+        self.begin_line();
+        self.starts.resize(self.found.len(), self.at());
+        while !self.rest.is_empty() {
+            let at = self.at();
+            let step = self.step();
+            // What begins the next line is where that one's first token is.
+            let new = self.found[self.starts.len()..].iter();
+            let next = self.at();
+            let starts = new.map(|token| match token {
+                Token::Indent | Token::Dedent => next,
+                _ => at,
+            });
+            self.starts.extend(starts.collect::<Vec<_>>());
+            step?;
+            if self.found.len() > MOST_TOKENS {
+                return None;
+            }
+        }
+        self.newline();
+        for _ in 1..self.indents.len() {
+            self.found.push(Token::Dedent);
+        }
+        self.starts.resize(self.found.len(), self.text.len());
+        Some(())
+    }
+
+    /// Bytes before the rest.
+    fn at(&self) -> usize {
+        self.text.len() - self.rest.len()
+    }
+
+    /// Takes in what no Python reads.
+    fn wrong(&mut self, at: usize, why: &'static str) {
+        self.fault.get_or_insert((at, why));
+    }
+
     fn skip(&mut self, bytes: usize) {
         self.rest = self.rest.get(bytes..).unwrap_or_default();
     }
@@ -100,6 +154,10 @@ impl Lexer<'_> {
             self.indents.pop();
             self.found.push(Token::Dedent);
         }
+        let is_plain = !self.text[..self.at()].ends_with('\t');
+        if is_plain && self.indents.last() != Some(&width) {
+            self.wrong(self.at(), "an indentation that fits no block around it");
+        }
     }
 
     fn step(&mut self) -> Option<()> {
@@ -133,9 +191,11 @@ impl Lexer<'_> {
                 self.found.push(Token::Name(word.into()));
             }
             _ => {
-                let op = OPS.iter().find(|op| self.rest.starts_with(**op));
-                // `!`, `$` and the like: nothing of Python.
-                let op = *op?;
+                let Some(op) = OPS.into_iter().find(|op| self.rest.starts_with(*op)) else {
+                    // `!`, `$` and the like.
+                    self.wrong(self.at(), "a character that Python has no use for");
+                    return None;
+                };
                 match op {
                     "(" | "[" | "{" => self.brackets += 1,
                     ")" | "]" | "}" => self.brackets = self.brackets.saturating_sub(1),
@@ -158,6 +218,15 @@ impl Lexer<'_> {
 
     /// A string literal, its prefix already read.
     fn string(&mut self, prefix: &str) -> Option<()> {
+        let start = self.at();
+        let end = self.string_from(prefix);
+        if end.is_none() {
+            self.wrong(start, "the string that begins there has no end");
+        }
+        end
+    }
+
+    fn string_from(&mut self, prefix: &str) -> Option<()> {
         let quote = &self.rest[..1];
         let triple = quote.repeat(3);
         let close = if self.rest.starts_with(&triple) {

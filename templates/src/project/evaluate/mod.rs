@@ -4,15 +4,19 @@
 
 mod calls;
 mod expression;
+mod grammar;
 mod lex;
 mod parse;
 mod reckon;
 mod run;
 mod value;
 
+use std::collections::BTreeMap;
+
 use self::lex::Token;
 use self::run::Run;
 use self::value::Value;
+use crate::value::{EnvName, EnvValue};
 
 /// Most bytes of a script.
 const MOST_BYTES: usize = 256 << 10;
@@ -41,17 +45,29 @@ pub(super) struct Setup {
 /// Gives the text of a file beside a script.
 pub(super) type Open<'a> = &'a (dyn Fn(&str) -> Option<String> + Sync);
 
+/// The variables that the image sets, which a script sees as it is built.
+pub(super) type Environment<'a> = Option<&'a BTreeMap<EnvName, EnvValue>>;
+
+/// The line at which Python can't read a script, from 1, and why, as far as its tokens tell.
+pub(super) fn fault(text: &str) -> Option<(usize, &'static str)> {
+    let looked_at = if text.len() > MOST_BYTES { "" } else { text };
+    let (at, why) = lex::fault(looked_at)?;
+    Some((text.get(..at)?.matches('\n').count() + 1, why))
+}
+
 /// Bytes of the stack for the levels that are followed: a thread may have little of it left.
 const STACK: usize = 16 << 20;
 
 /// Follows a script. `None` where no call of `setup` is found.
-pub(super) fn setup(text: &str, open: Open) -> Option<Setup> {
+pub(super) fn setup(text: &str, open: Open, environment: Environment) -> Option<Setup> {
     if text.len() > MOST_BYTES {
         return None;
     }
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().stack_size(STACK);
-        let thread = thread.spawn_scoped(scope, || followed(text, open)).ok()?;
+        let thread = thread
+            .spawn_scoped(scope, || followed(text, open, environment))
+            .ok()?;
         thread.join().ok()?
     })
 }
@@ -66,7 +82,7 @@ const NOT_FOLLOWED: [&str; 6] = [
     "chdir",
 ];
 
-fn followed(text: &str, open: Open) -> Option<Setup> {
+fn followed(text: &str, open: Open, environment: Environment) -> Option<Setup> {
     let tokens = lex::tokens(text)?;
     let is_left =
         |token: &Token| matches!(token, Token::Name(name) if NOT_FOLLOWED.contains(&&**name));
@@ -74,7 +90,7 @@ fn followed(text: &str, open: Open) -> Option<Setup> {
         return None;
     }
     let block = parse::statements(&tokens);
-    let mut run = Run::new(open);
+    let mut run = Run::new(open, environment);
     run.module(&block).ok()?;
     // Several calls are for several ways to build it.
     let [arguments] = &run.setups[..] else {

@@ -174,7 +174,15 @@ impl Run<'_> {
                 if let Value::Text(text) = &value {
                     self.spend(text.len())?;
                 }
-                let found = index(&value, &key);
+                let found = match (&value, &key) {
+                    (Value::Named(holder), Value::Text(name)) if &**holder == "os.environ" => {
+                        let found = self.variable(name);
+                        found
+                            .filter(|value| !matches!(value, Value::None))
+                            .unwrap_or(Value::Unknown)
+                    }
+                    _ => index(&value, &key),
+                };
                 if matches!(found, Value::Unknown) {
                     self.unknowns += 1;
                 }
@@ -375,8 +383,13 @@ impl Run<'_> {
     }
 
     fn holds(&mut self, holder: &Value, item: &Value) -> Done<Option<bool>> {
-        if let (Value::Text(text), Value::Text(part)) = (holder, item) {
-            return Ok(Some(text.contains(&**part)));
+        match (holder, item) {
+            (Value::Text(text), Value::Text(part)) => return Ok(Some(text.contains(&**part))),
+            (Value::Named(holder), Value::Text(name)) if &**holder == "os.environ" => {
+                let found = self.variable(name);
+                return Ok(found.map(|value| !matches!(value, Value::None)));
+            }
+            _ => {}
         }
         let Some(items) = holder.items() else {
             return Ok(None);

@@ -3,10 +3,10 @@
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
-use super::Open;
 use super::expression::Expr;
 use super::parse::{Block, Do, Function, Statement};
 use super::value::{MOST_ITEMS, Value};
+use super::{Environment, Open};
 
 /// Why a script isn't followed any further.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +37,8 @@ const MOST_LEVELS: usize = 120;
 pub(super) struct Run<'a> {
     /// The text of a file beside the script.
     pub open: Open<'a>,
+    /// The variables that the image sets.
+    pub environment: Environment<'a>,
     pub globals: HashMap<Rc<str>, Value>,
     pub locals: Vec<HashMap<Rc<str>, Value>>,
     /// The files that were read.
@@ -48,6 +50,8 @@ pub(super) struct Run<'a> {
     level: usize,
     /// How many `try` are around the statement.
     tries: usize,
+    /// Whether the script sets variables of its own.
+    pub sets_variables: bool,
     /// What was called or looked up without being understood, which may have failed.
     pub unknowns: usize,
     /// Conditions inside expressions that couldn't be told.
@@ -55,12 +59,13 @@ pub(super) struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    pub fn new(open: Open<'a>) -> Self {
+    pub fn new(open: Open<'a>, environment: Environment<'a>) -> Self {
         let mut globals = HashMap::new();
         globals.insert("__name__".into(), Value::text("__main__"));
         globals.insert("__file__".into(), Value::text("setup.py"));
         Self {
             open,
+            environment,
             globals,
             locals: Vec::new(),
             files: Vec::new(),
@@ -69,6 +74,7 @@ impl<'a> Run<'a> {
             bytes: 0,
             level: 0,
             tries: 0,
+            sets_variables: false,
             unknowns: 0,
             forks: 0,
         }
@@ -397,6 +403,9 @@ impl<'a> Run<'a> {
 
     /// `holder[key] = value`.
     pub fn put(&mut self, holder: &Value, key: &Value, value: Value) -> Done<()> {
+        if matches!(holder, Value::Named(name) if &**name == "os.environ") {
+            self.sets_variables = true;
+        }
         let (Value::Dict(dict), Value::Text(key)) = (holder, key) else {
             holder.lose();
             return Ok(());

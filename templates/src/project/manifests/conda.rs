@@ -33,6 +33,12 @@ static NAMES: LazyLock<Names> = LazyLock::new(|| {
     toml::from_str(include_str!("../../../data/conda.toml")).expect("the table is checked")
 });
 
+/// Whether the tables know a name as one of the package index.
+pub(crate) fn is_python_package(name: &str) -> bool {
+    let is_index_s = NAMES.same.iter().any(|known| known == name);
+    is_index_s || NAMES.index.values().any(|known| known == name)
+}
+
 /// Packages that ask for builds for CPUs.
 pub(crate) const OF_CPUS: [&str; 3] = ["cpuonly", "pytorch-cpu", "tensorflow-cpu"];
 

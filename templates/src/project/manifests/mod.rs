@@ -24,13 +24,14 @@ use std::path::Path;
 
 pub use self::binder::{apt_list, python_of_runtime};
 pub use self::channels::{Conda, CondaPin};
-pub(crate) use self::conda::OF_CPUS;
+pub(crate) use self::conda::{OF_CPUS, is_python_package};
 pub(crate) use self::pyproject::build_requirements;
 pub(crate) use self::pyproject::name_of;
 pub(crate) use self::uv_sources::open_builds;
 pub(crate) use self::version::from_poetry as python_of_poetry;
 
 use super::{LocalProject, ProjectError};
+use crate::value::{EnvName, EnvValue};
 
 /// What a manifest asks for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -101,11 +102,26 @@ pub enum UnusedKind {
     Undecided,
     /// Dependencies that only the project's own build finds out.
     OfItsBuild,
+    /// It is installed, and the project may mean something else.
+    Guessed,
+    /// Nothing reads it, so that its build fails.
+    Broken,
 }
 
 impl Unused {
     pub(crate) fn is_of_its_build(&self) -> bool {
         self.kind == UnusedKind::OfItsBuild
+    }
+
+    /// Whether it bears on a project that is installed because others name it.
+    pub(crate) fn is_of_installation(&self) -> bool {
+        let kinds = [
+            UnusedKind::OfItsBuild,
+            UnusedKind::Undecided,
+            UnusedKind::Guessed,
+            UnusedKind::Broken,
+        ];
+        kinds.contains(&self.kind)
     }
 }
 
@@ -165,6 +181,8 @@ pub struct Choice<'a> {
     pub extras: &'a [String],
     /// Dependency groups.
     pub groups: &'a [String],
+    /// The variables that the image sets, which the build of a project sees.
+    pub env: Option<&'a BTreeMap<EnvName, EnvValue>>,
     /// Whether conda's packages come from its channels; unset: where nothing else has one of them.
     pub conda: Option<bool>,
 }
@@ -238,6 +256,33 @@ fn toml_of(file: &str, text: &str) -> Result<toml::Table, ProjectError> {
             "correct the TOML",
         )
     })
+}
+
+/// The groups under `default-groups` of uv's table: those of a project that says so, and no others. What can't be
+/// read has none; whoever reads the manifest says why.
+pub(crate) fn default_groups(project: &Path, file: &str) -> Vec<String> {
+    let text = text_of(project, file).unwrap_or_default();
+    let table: toml::Table = text.parse().unwrap_or_default();
+    let of_uv = |key: &str| table.get("tool")?.get("uv")?.get(key);
+    let defined = table
+        .get("dependency-groups")
+        .and_then(toml::Value::as_table);
+    let has = |name: &str| {
+        let mut names = defined.into_iter().flat_map(toml::Table::keys);
+        names.any(|known| chosen::same(known, name))
+    };
+    match of_uv("default-groups") {
+        Some(toml::Value::String(all)) if all == "all" => defined
+            .into_iter()
+            .flat_map(toml::Table::keys)
+            .cloned()
+            .collect(),
+        // uv takes this one for a default whether it is there or not.
+        list => strings(list)
+            .filter(|name| *name != "dev" || has(name) || of_uv("dev-dependencies").is_some())
+            .map(str::to_owned)
+            .collect(),
+    }
 }
 
 /// Whether a marker (PEP 508) without extras holds in an image of the usual Python; true where there

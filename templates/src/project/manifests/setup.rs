@@ -7,6 +7,7 @@ use super::{
     Asked, Choice, Manifest, Unused, UnusedKind, beside, folder_of, place, refuse_many, text_of,
     unreadable,
 };
+use crate::dockerfile::shell_quote;
 use crate::project::evaluate::{self, Argument, Setup};
 use crate::project::{LocalProject, ProjectError, is_outside};
 
@@ -17,6 +18,16 @@ pub(super) fn read(project: &Path, file: &str, choice: Choice) -> Result<Manifes
     } else {
         script(project, file, &text, choice)?
     };
+    if file.ends_with(".py")
+        && let Some((line, why)) = evaluate::fault(&text)
+    {
+        manifest.unused.push(Unused {
+            kind: UnusedKind::Broken,
+            what: format!("{file}:{line}"),
+            why: format!("Python can't read the script: {why}"),
+            next: format!("correct it: python -m py_compile {}", shell_quote(file)).into(),
+        });
+    }
     // A setup.py that only calls setup() leaves its lists to setup.cfg.
     let beside_it = beside(file, "setup.cfg");
     if file.ends_with(".py")
@@ -26,7 +37,8 @@ pub(super) fn read(project: &Path, file: &str, choice: Choice) -> Result<Manifes
         let more = cfg(&beside_it, &text_of(project, &beside_it)?, choice)?;
         // Every source archive has a setup.cfg, which may say nothing of them.
         if !more.requirements.is_empty() || !more.files.is_empty() {
-            manifest = more;
+            let unused = std::mem::replace(&mut manifest, more).unused;
+            manifest.unused.extend(unused);
         }
     }
     let has = |name: &str| project.join(beside(file, name)).is_file();
@@ -112,7 +124,7 @@ fn script(
 ) -> Result<Manifest, ProjectError> {
     let mut manifest = Manifest::default();
     let open = |path: &str| text_beside(project, file, path);
-    let followed = evaluate::setup(text, &open);
+    let followed = evaluate::setup(text, &open, choice.env);
     match followed.as_ref().map(|setup| &setup.extras) {
         Some(Argument::Known(extras)) => {
             extras_followed(file, text, choice, extras, &mut manifest)?
@@ -447,7 +459,17 @@ fn dependencies_of_script(
         .find(|name| text.contains(name) && is_there(name));
     let argument = argument_of(value).filter(|name| name.ends_with(".txt") && is_there(name));
     if let Some(name) = argument.or(usual.map(str::to_owned)) {
-        manifest.files.push(beside(file, &name));
+        let list = beside(file, &name);
+        manifest.unused.push(Unused {
+            kind: UnusedKind::Guessed,
+            what: place(file, text, "install_requires"),
+            why: format!(
+                "what it makes of {list} ({}) is worked out by code that can't be followed, so all of that file is installed",
+                place(file, text, &name)
+            ),
+            next: "where the script leaves some of it out or adds to it, name a list of what is meant: requirements = [\"…\"] under [image]".into(),
+        });
+        manifest.files.push(list);
         return;
     }
     worked_out(file, text, manifest);

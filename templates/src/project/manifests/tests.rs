@@ -31,6 +31,7 @@ fn a_project_of_pep_621_with_extras_and_groups() {
         extras: &extras,
         groups: &groups,
         conda: None,
+        env: None,
     };
     let found = manifest(&[("pyproject.toml", text)], choice);
     assert_eq!(
@@ -56,6 +57,7 @@ fn a_project_of_pep_621_with_extras_and_groups() {
         extras: &wrong,
         groups: &[],
         conda: None,
+        env: None,
     };
     let error = read(dir.path(), "pyproject.toml", Kind::Pyproject, choice).unwrap_err();
     assert!(
@@ -72,6 +74,7 @@ fn extras_take_in_those_of_their_own_project() {
         extras: &chosen,
         groups: &[],
         conda: None,
+        env: None,
     };
     let found = manifest(&[("pyproject.toml", text)], choice);
     let asked: Vec<&str> = found.requirements.iter().map(|a| a.text.as_str()).collect();
@@ -114,6 +117,7 @@ fn what_is_chosen_and_not_there_is_refused_by_every_kind() {
                     extras,
                     groups,
                     conda: None,
+                    env: None,
                 },
             );
             let error = found.unwrap_err().to_string();
@@ -126,6 +130,7 @@ fn what_is_chosen_and_not_there_is_refused_by_every_kind() {
         extras: &names,
         groups: &[],
         conda: None,
+        env: None,
     };
     let error = read(dir.path(), "setup.py", Kind::Setup, choice).unwrap_err();
     assert!(error.to_string().contains("worked out by code"), "{error}");
@@ -139,6 +144,7 @@ fn extras_of_a_setup_script_are_chosen() {
         extras: &chosen,
         groups: &[],
         conda: None,
+        env: None,
     };
     let found = manifest(&[("setup.py", text)], choice);
     let asked: Vec<&str> = found.requirements.iter().map(|a| a.text.as_str()).collect();
@@ -176,6 +182,7 @@ fn groups_of_tools_are_chosen_beside_pep_621() {
             extras: &[],
             groups: &groups,
             conda: None,
+            env: None,
         };
         let found = manifest(&[("pyproject.toml", &text)], choice);
         assert_eq!(found.requirements[0].text, "pytest", "{table}");
@@ -399,6 +406,7 @@ fn of_torch(text: &str, extras: &[String]) -> (Vec<String>, Option<String>, Vec<
         extras,
         groups: &[],
         conda: None,
+        env: None,
     };
     let found = manifest(&[("pyproject.toml", text)], choice);
     let lines = found.requirements.into_iter().map(|a| a.text).collect();
@@ -878,6 +886,7 @@ fn extras_that_can_be_told_are_chosen_beside_others() {
             extras: &extras,
             groups: &[],
             conda: None,
+            env: None,
         };
         let found = manifest(&[("setup.py", script)], choice);
         let found: Vec<&str> = found.requirements.iter().map(|a| a.text.as_str()).collect();
@@ -888,6 +897,7 @@ fn extras_that_can_be_told_are_chosen_beside_others() {
         extras: &extras,
         groups: &[],
         conda: None,
+        env: None,
     };
     let dir = folder(&[("setup.py", script)]);
     let error = read(dir.path(), "setup.py", Kind::Setup, choice)

@@ -8,7 +8,7 @@ fn followed(text: &str) -> Option<Setup> {
         "reqs/extra.txt" => Some("c\n".to_owned()),
         _ => None,
     };
-    setup(text, &open)
+    setup(text, &open, None)
 }
 
 /// The requirements, joined; `?` where they can't be told, `-` where there are none.
@@ -414,7 +414,7 @@ fn nothing_is_known_that_python_finds_otherwise() {
             lines.dedup();
             lines
         };
-        match setup(script, &open).map(|setup| setup.requires) {
+        match setup(script, &open, None).map(|setup| setup.requires) {
             Some(Argument::Known(lines)) => {
                 assert_eq!(sorted(&lines), sorted(found), "{name}");
                 known += 1;
