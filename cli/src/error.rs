@@ -77,6 +77,13 @@ impl CommandError {
         self
     }
 
+    /// Says first what it is about.
+    #[must_use]
+    pub fn of(mut self, what: impl fmt::Display) -> Self {
+        self.message = format!("{what}: {}", self.message);
+        self
+    }
+
     /// Adds what a program said, which stands below the hints.
     pub fn evidence(mut self, text: impl fmt::Display) -> Self {
         self.evidence.push(text.to_string());

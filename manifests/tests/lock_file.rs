@@ -70,6 +70,22 @@ fn the_sample_of_version_3_reads_and_writes_back_the_same() {
 }
 
 #[test]
+fn the_sample_of_version_5_has_variants_and_reads_and_writes_back_the_same() {
+    let mut with_variants = both();
+    for name in ["cpu", "cuda"] {
+        let mut image = pinned("ghcr.io/acme/cracks");
+        image.tag = Some(format!("v1-{name}"));
+        image.variant = Some(name.to_owned());
+        with_variants.insert(image);
+    }
+    let (path, text) = sample("v5.lock", &with_variants);
+    assert!(text.contains("\nversion = 5\n"), "{text}");
+    let lock = LockFile::load(&path).unwrap();
+    assert_eq!(lock, with_variants);
+    assert_eq!(lock.to_toml(), text);
+}
+
+#[test]
 fn a_pinned_compiler_is_read_back() {
     let mut image = pinned("app");
     let build = image.build.as_mut().unwrap();
@@ -248,7 +264,7 @@ fn every_cut_is_noticed() {
 
 #[test]
 fn a_newer_format_is_told_even_if_nothing_else_of_it_is_known() {
-    insta::assert_snapshot!(error("# hello\nversion = 5 # new\n{{{\n"), @"mlbuild.lock:2: made by a newer mlbuild: format 5, and this version reads up to 4; update mlbuild");
+    insta::assert_snapshot!(error("# hello\nversion = 6 # new\n{{{\n"), @"mlbuild.lock:2: made by a newer mlbuild: format 6, and this version reads up to 5; update mlbuild");
     insta::assert_snapshot!(error("version = 0\n# end of lock\n"), @"mlbuild.lock:1: `version` is 0; expected 1 to 4");
     assert!(error("version = \"x\"\n# end of lock\n").starts_with("mlbuild.lock:1: invalid type"));
 }

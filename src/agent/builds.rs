@@ -45,6 +45,8 @@ pub struct ImageBuild {
     pub folder: PathBuf,
     /// The image's name.
     pub name: String,
+    /// The variant of the project's image; [`ImageBuild::name`] ends in it.
+    pub variant: Option<String>,
     /// Whether it is pushed; else it is loaded into the engine's store.
     pub push: bool,
     /// Whether Docker's own builder has to be used.

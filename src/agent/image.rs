@@ -73,7 +73,7 @@ pub(super) fn of_code(
     }
     let told = |what: &str| agent.reporter.note(format!("job {}: {what}", claim.id));
     told(&format!("builds {}", source.shown()));
-    let image = build(agent, &key, &code, base, handle)?;
+    let image = build(agent, (&key, source.variant()), &code, base, handle)?;
     told(&format!("built {image}"));
     agent.retry(|store| store.remember_build(&key, &image));
     Ok((image, state))
@@ -100,7 +100,9 @@ fn key(agent: &Agent, source: &Source, base: Option<&String>) -> String {
     ];
     // What an agent without that rule has built is another image.
     let places = base_registries(agent).unwrap_or_default();
-    for part in parts.into_iter().chain(places.iter().map(String::as_str)) {
+    let variant = source.variant().map(|name| format!("variant {name}"));
+    let more = variant.iter().chain(&places).map(String::as_str);
+    for part in parts.into_iter().chain(more) {
         hash.update(part.as_bytes());
         hash.update([0]);
     }
@@ -119,17 +121,22 @@ fn base_registries(agent: &Agent) -> Option<Vec<String>> {
 
 fn build(
     agent: &Agent,
-    key: &str,
+    (key, variant): (&str, Option<&str>),
     code: &Path,
     base: Option<&String>,
     handle: &JobHandle,
 ) -> Result<String, JobError> {
+    let tag = match variant {
+        Some(variant) => format!("{key}-{variant}"),
+        None => key.to_owned(),
+    };
     let request = ImageBuild {
         folder: code.to_owned(),
         name: match &agent.registry {
-            Some(to) => to.image(key),
-            None => format!("mlbuild-job:{key}"),
+            Some(to) => to.image(&tag),
+            None => format!("mlbuild-job:{tag}"),
         },
+        variant: variant.map(str::to_owned),
         push: agent.registry.is_some(),
         // A cluster has nothing of this machine's Docker.
         with_docker: agent.builder.kind == BuilderKind::Docker

@@ -17,6 +17,7 @@ pub mod repack;
 mod skip;
 mod unlocked;
 
+use mlbuild_manifests::LockFile;
 use mlbuild_manifests::lock::{ImageKey, LockedBuild, LockedImage};
 use mlbuild_secrets::is_secret;
 
@@ -28,6 +29,7 @@ use crate::assembly;
 use crate::host::{self, HostSettings};
 use crate::lock::file;
 use crate::lock::locker::Locker;
+use crate::lock::together::pins_of_others;
 use crate::pin::ImageUse;
 use crate::plan::BuildPlan;
 use crate::planning::bases::{self, Bases};
@@ -242,6 +244,8 @@ struct Start<'a> {
     key: ImageKey,
     /// The lock's entry for the image.
     locked: Option<LockedImage>,
+    /// What it pins for the project's other images.
+    others: Vec<LockedBuild>,
 }
 
 /// What is built.
@@ -258,10 +262,12 @@ impl<'a> Start<'a> {
         let composed = compose::dockerfile(settings, &host, reporter)?;
         warn_of_secret_args(settings, reporter);
         let key = lock_key(settings);
-        let locked = match &settings.lock.file {
-            Some(path) => file::load(path)?.get(&key).cloned(),
-            None => None,
+        let lock = match &settings.lock.file {
+            Some(path) => file::load(path)?,
+            None => LockFile::default(),
         };
+        let locked = lock.get(&key).cloned();
+        let others = pins_of_others(settings, &lock);
         let uses = build_plan::images(settings, &composed)?;
         origins::check_uses(&uses, settings.build.base_registries.as_deref())?;
         Ok(Start {
@@ -272,6 +278,7 @@ impl<'a> Start<'a> {
             uses,
             key,
             locked,
+            others,
         })
     }
 
@@ -317,6 +324,7 @@ impl<'a> Start<'a> {
             composed: &self.composed,
             bases,
             as_of: None,
+            like: &self.others,
             registry,
             reads_base: true,
             method,

@@ -124,6 +124,7 @@ impl Entry<'_> {
             name: self.key.name.clone(),
             tag: self.key.tag.clone(),
             target: self.key.target.clone(),
+            variant: self.settings.variant.clone(),
             created: Timestamp::now(),
             derived: None,
             inputs: self.inputs.clone(),

@@ -7,6 +7,7 @@
 pub mod launch;
 mod read;
 mod run;
+mod variant;
 
 use std::collections::BTreeMap;
 
@@ -17,19 +18,27 @@ use mlbuild_templates::value::{
 use mlbuild_templates::{Accelerator, Installer, PythonEnvironment, ServingSpec, TargetSpec};
 use schemars::JsonSchema;
 use serde::Deserialize;
+use toml::Spanned;
 
-pub use read::{ConfigError, FILE_NAME, find, parse, read};
+pub use read::{ConfigError, FILE_NAME, find, nearest_variant, parse, read};
 pub use run::RunConfig;
 pub(crate) use run::Values;
+pub use variant::VariantName;
 
 /// The whole of `mlbuild.toml`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "mlbuild.toml")]
 pub struct Config {
+    /// The variant that is meant where none is named; unset: `[image]` alone.
+    #[schemars(with = "Option<VariantName>")]
+    pub default_variant: Option<Spanned<VariantName>>,
     /// What the image is.
     #[serde(default)]
     pub image: ImageConfig,
+    /// Images of the same project that differ in some of these settings, by name: each is laid over `[image]`.
+    #[serde(default, rename = "variant")]
+    pub variants: BTreeMap<VariantName, ImageConfig>,
     /// Base images per accelerator: `cuda`, `rocm`, `cpu`.
     #[serde(default)]
     pub accelerator: BTreeMap<AcceleratorKey, AcceleratorConfig>,

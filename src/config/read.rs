@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer, de};
 
-use super::Config;
+use super::{Config, VariantName};
 
 /// The file's name.
 pub const FILE_NAME: &str = "mlbuild.toml";
@@ -71,9 +71,8 @@ pub fn read(path: &Path) -> Result<Config, ConfigError> {
 /// # Errors
 /// [`ConfigError::Invalid`].
 pub fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
-    toml::from_str(text).map_err(|error| {
-        let (line, column) = place(text, error.span().map_or(0, |span| span.start));
-        let (message, hint) = explain(error.message().trim());
+    let invalid = |at: usize, (message, hint): (String, String)| {
+        let (line, column) = place(text, at);
         ConfigError::Invalid {
             path: path.to_owned(),
             line,
@@ -81,7 +80,35 @@ pub fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
             message,
             hint: Some(hint).filter(|hint| !hint.is_empty()),
         }
-    })
+    };
+    let config: Config = toml::from_str(text).map_err(|error| {
+        let at = error.span().map_or(0, |span| span.start);
+        invalid(at, explain(error.message().trim()))
+    })?;
+    if let Some(name) = &config.default_variant
+        && !config.variants.contains_key(name.get_ref())
+    {
+        let known = config.variants.keys().map(VariantName::as_str);
+        return Err(invalid(
+            name.span().start,
+            (
+                format!("there is no variant `{}`", name.get_ref()),
+                nearest_variant(name.get_ref().as_str(), known),
+            ),
+        ));
+    }
+    Ok(config)
+}
+
+/// What to write in place of a variant that isn't declared.
+pub fn nearest_variant<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
+    let known: Vec<&str> = known.collect();
+    let all = known.join(", ");
+    match crate::nearest::nearest(name, known.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`? There are {all}"),
+        None if known.is_empty() => "declare it with a table [variant.NAME]".to_owned(),
+        None => format!("there are {all}"),
+    }
 }
 
 /// Line and column, both from 1, of a byte offset.

@@ -153,6 +153,7 @@ mod tests {
             name: "registry.example/a".into(),
             tag: None,
             target: None,
+            variant: None,
             created: jiff::Timestamp::UNIX_EPOCH,
             derived: None,
             inputs: Inputs {

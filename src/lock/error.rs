@@ -51,6 +51,14 @@ pub enum LockingError {
     /// There is no place for the artifact that is kept beside the image.
     #[error(transparent)]
     Artifact(#[from] LayoutWriteError),
+    /// One of several images of the project.
+    #[error("{image}: {source}")]
+    OfImage {
+        /// Which one.
+        image: String,
+        /// What is wrong with it.
+        source: Box<LockingError>,
+    },
     /// No lock is kept.
     #[error("without a lock there is nothing to pin packages in")]
     NoLock,
@@ -163,6 +171,7 @@ impl LockingError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Settings(error) => error.kind(),
+            Self::OfImage { source, .. } => source.kind(),
             Self::Trust(error) => error.kind(),
             Self::Planning(error) => error.kind(),
             Self::Builder(error) => error.kind(),

@@ -2,7 +2,7 @@
 //! builder.
 
 use jiff::Timestamp;
-use mlbuild_manifests::lock::Pins;
+use mlbuild_manifests::lock::PinnedFile;
 use mlbuild_progress::printable;
 use mlbuild_templates::PackageRequest;
 
@@ -39,8 +39,8 @@ pub(super) struct Asked<'a> {
     pub(super) platform: &'a str,
     /// The time as of which they are looked for.
     pub(super) as_of: Option<Timestamp>,
-    /// Those of another platform, whose versions are taken where they can be.
-    pub(super) like: Option<&'a Pins>,
+    /// Those of another platform, or of another image, whose versions are taken where they can be.
+    pub(super) like: &'a [PinnedFile],
 }
 
 /// Where packages are found.
@@ -103,10 +103,7 @@ impl Locker<'_> {
                     why: printable::line(&why).into_owned(),
                 })
             }
-            _ => {
-                self.search_in_base(found?, asked.platform, asked.as_of)
-                    .await
-            }
+            _ => self.search_in_base(found?, asked).await,
         }
     }
 
@@ -140,7 +137,7 @@ impl Locker<'_> {
             request,
             files: files(self.settings, request)?,
             as_of: asked.as_of.map(|time| time.to_string()),
-            like: asked.like.map_or(&[], |pins| &pins.python_packages),
+            like: asked.like,
             host: self.host,
             facts: &facts,
             complete: known.complete(),

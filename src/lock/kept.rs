@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use mlbuild_manifests::lock::{ASSEMBLE, LockedBuild};
+use mlbuild_manifests::lock::{ASSEMBLE, LockedBuild, PinnedFile};
 use mlbuild_progress::printable;
 use sha2::{Digest as _, Sha256};
 
@@ -12,6 +12,7 @@ use super::LockingError;
 use super::here::{Asked, Here, SearchBuilder};
 use super::locker::Locker;
 use super::searches::{KeptSearch, keep, read};
+use super::together;
 use crate::env_vars;
 use crate::plan::{Compression, NoCache};
 use crate::settings::Method;
@@ -41,7 +42,8 @@ impl Locker<'_> {
         let mut found: Vec<KeptSearch> = Vec::new();
         let mut is_kept = true;
         for platform in self.platforms(&names)? {
-            let asked = self.asked_like(platform, &found);
+            let like = self.preferred(platform, &found);
+            let asked = self.asked_like(platform, &like);
             let file = self.file_of(asked)?;
             let one = match self.kept_in(file.as_deref()) {
                 Some(kept) => kept,
@@ -75,7 +77,8 @@ impl Locker<'_> {
         let names = self.platforms_of_build().await?;
         let mut found: Vec<KeptSearch> = Vec::new();
         for platform in self.platforms(&names)? {
-            let file = self.file_of(self.asked_like(platform, &found))?;
+            let like = self.preferred(platform, &found);
+            let file = self.file_of(self.asked_like(platform, &like))?;
             match self.kept_in(file.as_deref()) {
                 Some(kept) => found.push(kept),
                 None => return Ok(None),
@@ -84,12 +87,17 @@ impl Locker<'_> {
         self.build_of(found).map(Some)
     }
 
-    /// What is looked for after what was found for other platforms.
-    fn asked_like<'b>(&self, platform: &'b str, found: &'b [KeptSearch]) -> Asked<'b> {
+    /// The versions of what was found for other platforms, and of the project's other images.
+    fn preferred(&self, platform: &str, found: &[KeptSearch]) -> Vec<PinnedFile> {
+        let first = found.first().map(|first| &first.pins);
+        together::preferred(first, self.like, platform)
+    }
+
+    fn asked_like<'b>(&self, platform: &'b str, like: &'b [PinnedFile]) -> Asked<'b> {
         Asked {
             platform,
             as_of: self.as_of,
-            like: found.first().map(|first| &first.pins),
+            like,
         }
     }
 
@@ -131,8 +139,8 @@ impl Locker<'_> {
     /// be taken where they can be.
     fn file_of(&self, asked: Asked<'_>) -> Result<Option<PathBuf>, LockingError> {
         let mut name = self.question_digest(asked.platform)?;
-        if let Some(like) = asked.like {
-            let versions = like.python_packages.iter().map(|p| (&p.name, &p.version));
+        if !asked.like.is_empty() {
+            let versions = asked.like.iter().map(|p| (&p.name, &p.version));
             let versions: Vec<_> = versions.collect();
             name = hex::encode(Sha256::digest(format!("{name} {versions:?}")));
         }

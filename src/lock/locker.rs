@@ -10,7 +10,7 @@ use mlbuild_templates::PackageRequest;
 use super::ask::Question;
 use super::here::{Asked, SearchBuilder};
 use super::provide::Fetch;
-use super::{LockingError, as_of, epoch, searches, vendor};
+use super::{LockingError, as_of, epoch, searches, together, vendor};
 use crate::assembly::Looking;
 use crate::builder::{self, Builder};
 use crate::host::HostSettings;
@@ -22,6 +22,7 @@ use crate::planning::compose::Composed;
 use crate::planning::locked;
 use crate::registry::Registry;
 use crate::reporter::Reporter;
+use crate::resolve::preferred_versions;
 use crate::settings::{ImageSettings, LockMode, Method, Upgrade};
 
 /// What decides which packages an image gets.
@@ -37,6 +38,8 @@ pub struct Locker<'a> {
     /// The time as of which packages are looked for; where it is `None`, that of the lock, until
     /// they are to move on.
     pub as_of: Option<Timestamp>,
+    /// Pins of the project's other images, whose versions are taken where they can be.
+    pub like: &'a [LockedBuild],
     /// Registries.
     pub registry: &'a Registry,
     /// Whether layers of a base that nobody here has read yet are read for a search. Otherwise the base is
@@ -242,10 +245,11 @@ impl Locker<'_> {
             if platforms.contains_key(name) {
                 continue;
             }
+            let like = together::preferred(platforms.values().next(), self.like, name);
             let asked = Asked {
                 platform: name,
                 as_of,
-                like: platforms.values().next(),
+                like: &like,
             };
             let answer = self.search(&mut builder, asked).await?;
             self.warn_of_source_archives(&answer.pins, name);
@@ -396,9 +400,11 @@ impl Locker<'_> {
     pub(super) async fn search_in_base(
         &self,
         builder: &Builder,
-        platform: &str,
-        as_of: Option<Timestamp>,
+        asked: Asked<'_>,
     ) -> Result<Answer, LockingError> {
+        let Asked {
+            platform, as_of, ..
+        } = asked;
         let mut answer = Answer::default();
         if let Some(request) = self.composed.request.as_ref().filter(|r| !r.is_empty()) {
             let base = self.base()?;
@@ -406,6 +412,9 @@ impl Locker<'_> {
             let store = Store::open()?;
             let known = searches::known_wheels(question.base, platform, &store);
             let mut more = vec![("known", known.as_text().into_bytes())];
+            if !asked.like.is_empty() {
+                more.push(("like", preferred_versions(asked.like).into_bytes()));
+            }
             let uv = known.uv(&store);
             more.extend(
                 uv.iter()

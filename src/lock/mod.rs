@@ -12,8 +12,10 @@ pub mod file;
 mod here;
 pub mod kept;
 pub mod locker;
+mod project;
 pub mod provide;
 pub mod searches;
+pub mod together;
 mod vendor;
 mod write;
 
@@ -28,14 +30,9 @@ pub use as_of::parse as parse_as_of;
 pub use beside::{Fit, LockBeside, LockBesideError, entries_beside, fit, lock_beside_image};
 pub use error::LockingError;
 
-use self::locker::Locker;
-use crate::assembly;
-use crate::host;
-use crate::planning::bases::{self, Bases};
-use crate::planning::{build_plan, compose, lock_key, registry_options};
-use crate::registry::{Registry, mirror};
+use self::project::{Image, of_image};
 use crate::reporter::Reporter;
-use crate::settings::{self, BuildRequest, ImageSettings, LockMode, Method};
+use crate::settings::{self, BuildRequest, ImageSettings, LockMode, SettingsError};
 
 /// What is to be pinned.
 #[derive(Debug, Clone, Default)]
@@ -55,6 +52,9 @@ pub struct LockOutcome {
     pub lock: String,
     /// Name of the image.
     pub image: String,
+    /// The variant of the project's image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
     /// Names what was asked for: base, packages, and the files that say which.
     pub request: Digest,
     /// Seconds since 1970-01-01 that no time in the image is past.
@@ -65,6 +65,9 @@ pub struct LockOutcome {
     pub vendored: Option<Digest>,
     /// By platform.
     pub platforms: BTreeMap<String, PinnedPackages>,
+    /// The same of the project's further images, where all its variants were pinned.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<LockOutcome>,
 }
 
 /// How much is pinned for one platform.
@@ -85,8 +88,9 @@ fn is_none(count: &usize) -> bool {
     *count == 0
 }
 
-/// Pins the packages of an image. With a lock that must not change nothing is resolved: it says
-/// whether the lock still fits.
+/// Pins the packages of an image, or of all variants of a project where none is named: all of them are written in
+/// one step, or nothing is. With a lock that must not change nothing is resolved: it says whether the lock still
+/// fits.
 ///
 /// # Errors
 /// Where a base, a builder or a package can't be had, or the lock would have to change and must not.
@@ -94,82 +98,39 @@ pub async fn run(
     request: &LockRequest,
     reporter: &dyn Reporter,
 ) -> Result<LockOutcome, LockingError> {
-    let settings = &settings::resolve(&request.image)?;
-    settings.check_trust(reporter)?;
-    let path = settings.lock.file.as_deref().ok_or(LockingError::NoLock)?;
-    let host = host::of_this_machine(settings.build.host_network_settings);
-    let registry = Registry::new(registry_options(settings));
-    let key = lock_key(settings);
-    let old = file::load(path)?.get(&key).cloned();
-    let composed = compose::dockerfile(settings, &host, reporter)?;
-    if request.as_of.is_some() && composed.request.is_none() {
-        return Err(LockingError::AsOfOwnDockerfile);
+    let requests = settings::each_variant(&request.image)?;
+    let settings = requests.iter().map(settings::resolve);
+    let settings: Vec<ImageSettings> = settings.collect::<Result<_, SettingsError>>()?;
+    let first = settings.first().expect("a project has an image");
+    for settings in &settings {
+        settings.check_trust(reporter)?;
     }
-    let uses = build_plan::images(settings, &composed)?;
-    let pull = settings.build.pull;
-    let bases = bases::resolve(&uses, old.as_ref(), &settings.lock, pull, &registry);
-    let mut bases = bases.await?;
-    bases.refuse_unpinned()?;
-    bases.tell_moved(reporter);
-    let earlier = old.as_ref().and_then(|old| old.build.clone());
-    let open = || build_plan::plan(settings, &composed, &uses, &bases);
-    let chosen = assembly::choose(settings, &composed, open, earlier.as_ref())?;
-    let locker = Locker {
-        settings,
-        host: &host,
-        composed: &composed,
-        bases: &bases,
-        as_of: request.as_of,
-        registry: &registry,
-        // Which may be large, and is of no more use where a builder makes the image.
-        reads_base: chosen.method != Method::Buildkit,
-        method: chosen.method,
-        reporter,
-    };
-    let fits = request.as_of.is_none() && locker.fits(old.as_ref())?;
-    if !fits {
-        locker.refuse_locked(old.as_ref())?;
+    let path = first.lock.file.as_deref().ok_or(LockingError::NoLock)?;
+    let lock = file::load(path)?;
+    let is_several = settings.len() > 1;
+    let mut images = Vec::new();
+    for settings in &settings {
+        let image = Image::read(request, settings, &lock, reporter).await;
+        images.push(image.map_err(|error| of_image(settings, is_several, error))?);
     }
-    if request.vendor && !settings.named {
-        return Err(LockingError::VendorWithoutName);
+    let mut builds = project::pin_all(&images, &lock).await?;
+    for (image, build) in images.iter().zip(&mut builds) {
+        let kept = image.keep_elsewhere(build).await;
+        kept.map_err(|error| image.named(is_several, error))?;
     }
-    if let Some(reason) = chosen.reason.filter(|_| !fits) {
-        reporter.note(format!("to be built by BuildKit: {reason}"));
+    if first.lock.mode == LockMode::Free {
+        write::write(path, &images, &builds, reporter)?;
     }
-    let mut build = match earlier.clone().filter(|_| fits) {
-        Some(build) => locker.repacked(&build)?,
-        None => Box::pin(locker.resolve(old.as_ref())).await?,
-    };
-    let was_vendored = earlier.is_some_and(|build| build.vendored.is_some());
-    if settings.lock.mode == LockMode::Free {
-        if request.vendor || (was_vendored && build.vendored.is_none()) {
-            locker.vendor(&mut build, &registry).await?;
-        }
-        mirror_bases(settings, &registry, &bases, &build, reporter).await?;
-        write::write(settings, &key, &bases, &build, reporter)?;
-    }
-    let outcome = outcome(settings, path.display().to_string(), build);
-    tell(&outcome, &key, reporter);
-    Ok(outcome)
-}
-
-/// Copies the bases, where the settings name a place for that.
-async fn mirror_bases(
-    settings: &ImageSettings,
-    registry: &Registry,
-    bases: &Bases,
-    build: &LockedBuild,
-    reporter: &dyn Reporter,
-) -> Result<(), LockingError> {
-    let Some(to) = &settings.mirror else {
-        return Ok(());
-    };
-    for base in bases.pins.values() {
-        for platform in build.platforms.keys() {
-            mirror::copy(registry, to, base, platform, reporter).await?;
-        }
-    }
-    Ok(())
+    let lock = path.display().to_string();
+    let outcomes = images.iter().zip(builds).map(|(image, build)| {
+        let outcome = outcome(image.settings, lock.clone(), build);
+        tell(&outcome, &image.key, reporter);
+        outcome
+    });
+    let mut outcomes: Vec<LockOutcome> = outcomes.collect();
+    let others = outcomes.split_off(1);
+    let first = outcomes.pop().expect("a project has an image");
+    Ok(LockOutcome { others, ..first })
 }
 
 fn outcome(settings: &ImageSettings, lock: String, build: LockedBuild) -> LockOutcome {
@@ -185,6 +146,8 @@ fn outcome(settings: &ImageSettings, lock: String, build: LockedBuild) -> LockOu
     LockOutcome {
         lock,
         image: settings.tags[0].to_string(),
+        variant: settings.variant.clone(),
+        others: Vec::new(),
         platforms: platforms.collect(),
         request: build.request,
         epoch: build.epoch,

@@ -88,8 +88,10 @@ impl Explained<'_> {
             request: self.request,
             project: &self.settings.project,
             config,
+            variant: self.settings.variant.as_deref(),
             choices: Vec::new(),
         };
+        list.variant(self.settings.variant.as_deref());
         match (&self.settings.source, &self.composed.decided) {
             (Source::Composed { spec, .. }, Some(decided)) => list.composed(spec, decided),
             (Source::Composed { .. }, None) => {
@@ -117,6 +119,7 @@ impl Explained<'_> {
             request: self.request,
             project: &self.settings.project,
             config: Lines::of_project(&self.settings.project),
+            variant: self.settings.variant.as_deref(),
             choices: Vec::new(),
         };
         Choice {
@@ -131,6 +134,7 @@ struct List<'a> {
     request: &'a BuildRequest,
     project: &'a Path,
     config: Lines,
+    variant: Option<&'a str>,
     choices: Vec<Choice>,
 }
 
@@ -148,9 +152,28 @@ impl List<'_> {
         if is_given {
             return Origin::asked(field);
         }
-        let path: Vec<&str> = [&["image"], key].concat();
-        let line = self.config.line_of(&path, None);
+        let line = self.line_of(key, None);
         line.unwrap_or(other.to_owned()).into()
+    }
+
+    /// The line of a key of the variant, else of `[image]`.
+    fn line_of(&self, key: &[&str], item: Option<&str>) -> Option<String> {
+        let of_variant = self.variant.and_then(|name| {
+            let path: Vec<&str> = [&["variant", name], key].concat();
+            self.config.line_of(&path, item)
+        });
+        let path: Vec<&str> = [&["image"], key].concat();
+        of_variant.or_else(|| self.config.line_of(&path, item))
+    }
+
+    /// Which of the project's images it is.
+    fn variant(&mut self, name: Option<&str>) {
+        let Some(name) = name else { return };
+        let from: Origin = match self.config.line_of(&["default_variant"], None) {
+            Some(line) if self.request.variant.is_none() => line.into(),
+            _ => Origin::asked("variant"),
+        };
+        self.add("variant", name, from);
     }
 
     fn composed(&mut self, spec: &ImageSpec, decided: &Decided) {
@@ -332,7 +355,7 @@ impl List<'_> {
             let name = package.to_string();
             let from = if self.request.apt.contains(&name) {
                 Origin::asked("apt")
-            } else if let Some(line) = self.config.line_of(&["image", "apt"], Some(&name)) {
+            } else if let Some(line) = self.line_of(&["apt"], Some(&name)) {
                 line.into()
             } else {
                 let mut files = APT_LISTS.iter();
@@ -427,7 +450,7 @@ impl List<'_> {
 
     /// Where a list of `[image]` has an item.
     fn item(&self, key: &str, item: &str) -> String {
-        let found = self.config.line_of(&["image", key], Some(item));
+        let found = self.line_of(&[key], Some(item));
         found.unwrap_or_else(|| config::FILE_NAME.to_owned())
     }
 

@@ -22,6 +22,7 @@ pub mod sent;
 pub mod titles;
 
 use mlbuild_manifests::lock::ImageKey;
+use oci_spec::distribution::Reference;
 
 pub use error::PlanningError;
 
@@ -39,7 +40,11 @@ pub fn registry_options(settings: &ImageSettings) -> RegistryOptions {
 
 /// Name, tag and stage: what tells entries of one lock apart.
 pub fn lock_key(settings: &ImageSettings) -> ImageKey {
-    let reference = &settings.tags[0];
+    lock_key_of(&settings.tags[0], settings)
+}
+
+/// The same for an image of another name, with the same stage.
+pub fn lock_key_of(reference: &Reference, settings: &ImageSettings) -> ImageKey {
     ImageKey {
         name: format!("{}/{}", reference.registry(), reference.repository()),
         tag: reference.tag().map(str::to_owned),

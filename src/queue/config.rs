@@ -512,6 +512,7 @@ mod tests {
         let source = Source::Folder {
             name: "cracks".into(),
             digest: String::new(),
+            variant: None,
         };
         let facts = JobFacts::of(&source, "r.example/a@sha256:0", "01A", &[]);
         let overrides = vec![override_of("label=of=${image_uri}").unwrap()];

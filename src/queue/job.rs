@@ -20,6 +20,9 @@ pub enum Source {
         name: String,
         /// The digest of its archive.
         digest: String,
+        /// The variant of its image.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        variant: Option<String>,
     },
     /// A commit of a repository.
     Git {
@@ -30,10 +33,21 @@ pub enum Source {
         /// The commit that it was then.
         #[serde(deserialize_with = "mlbuild_manifests::run_record::commit::required")]
         commit: String,
+        /// The variant of its image.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        variant: Option<String>,
     },
 }
 
 impl Source {
+    /// The variant of the image that is built of it.
+    pub fn variant(&self) -> Option<&str> {
+        match self {
+            Self::Image { .. } => None,
+            Self::Folder { variant, .. } | Self::Git { variant, .. } => variant.as_deref(),
+        }
+    }
+
     /// One word or two, for people.
     pub fn shown(&self) -> String {
         match self {

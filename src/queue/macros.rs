@@ -199,6 +199,7 @@ mod tests {
             url: "git@git.example:me/Cracks.git".into(),
             revision: "main".into(),
             commit: "0".repeat(40),
+            variant: None,
         };
         let command = ["python", "a b.py"].map(str::to_owned);
         JobFacts::of(&source, "r.example/me/a@sha256:0", "01ABC", &command)

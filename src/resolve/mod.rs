@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 pub use self::kept::{PrunedTools, prune_tools};
+pub use self::question::preferred_versions;
 use crate::assemble::BaseFacts;
 use crate::host::HostSettings;
 use crate::package_index::{IndexError, PackageIndex, WantedFile};

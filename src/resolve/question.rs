@@ -56,7 +56,7 @@ pub(super) async fn ask(question: &ResolveQuestion<'_>, uv: &Path) -> Result<Str
         command.arg(asked.folder.path().join("requirements.in"));
         // uv keeps to the versions of an answer that is there already, where it can.
         if !question.like.is_empty() {
-            let written = std::fs::write(&answer, preferred(question.like));
+            let written = std::fs::write(&answer, preferred_versions(question.like));
             written.map_err(|why| NotResolved::Elsewhere(why.to_string()))?;
         }
     }
@@ -228,8 +228,8 @@ impl Asked {
     }
 }
 
-/// An answer with the versions of these packages alone.
-fn preferred(packages: &[PinnedFile]) -> String {
+/// An answer with the versions of these packages alone: uv keeps to them where it can.
+pub fn preferred_versions(packages: &[PinnedFile]) -> String {
     let mut text = "lock-version = \"1.0\"\ncreated-by = \"mlbuild\"\n".to_owned();
     for package in packages {
         let (name, version) = (&package.name, &package.version);

@@ -50,6 +50,30 @@ pub enum SettingsError {
         /// The tag.
         tag: String,
     },
+    /// A variant is asked for that `mlbuild.toml` doesn't declare.
+    #[error("{file} declares no variant `{}`", name.escape_debug())]
+    UnknownVariant {
+        /// The file.
+        file: &'static str,
+        /// What was asked for.
+        name: String,
+        /// What it declares.
+        known: Vec<String>,
+    },
+    /// Two images of the project would have one name, and one would take the other's place.
+    #[error("{tag} would be the image of {} and of {}", of_variant(&variants[0]), of_variant(&variants[1]))]
+    SameTag {
+        /// The name.
+        tag: Box<Reference>,
+        /// The variants; `None`: what `[image]` says.
+        variants: [Option<String>; 2],
+    },
+    /// A tag with the variant's name at its end is too long.
+    #[error("tag {tag}: a tag has 128 characters at most, and this ends in the variant's name")]
+    LongTag {
+        /// The tag.
+        tag: String,
+    },
     /// The folder's name makes no name of an image.
     #[error(transparent)]
     FolderName(Box<RegistryError>),
@@ -173,5 +197,12 @@ impl SettingsError {
             Self::FolderName(error) => error.kind(),
             _ => ErrorKind::User,
         }
+    }
+}
+
+fn of_variant(variant: &Option<String>) -> String {
+    match variant {
+        Some(name) => format!("the variant {name}"),
+        None => "[image]".to_owned(),
     }
 }

@@ -9,6 +9,7 @@ mod error;
 mod outputs;
 mod request;
 mod spec;
+mod variant;
 
 use std::path::{Path, PathBuf};
 
@@ -23,7 +24,7 @@ pub use error::SettingsError;
 pub use request::BuildRequest;
 pub use spec::Source;
 
-use crate::config::{self, Config};
+use crate::config::{self, Config, VariantName};
 use crate::env_vars;
 use crate::plan::spec::Spec;
 use crate::plan::{Context, Place, SpecError};
@@ -44,6 +45,10 @@ pub struct ImageSettings {
     pub tags: Vec<Reference>,
     /// True if the user named the image.
     pub named: bool,
+    /// The variant of the project's image; `None`: what `[image]` says.
+    pub variant: Option<String>,
+    /// The first names of the project's other images: of its other variants, under the same request.
+    pub others: Vec<Reference>,
     /// How it is built.
     pub build: BuildSettings,
     /// What is pinned, and where that is written.
@@ -81,6 +86,14 @@ impl ImageSettings {
         let new: Vec<String> = new.map(|name| (*name).to_owned()).collect();
         known.extend(new.iter().cloned());
         new
+    }
+
+    /// Which of the project's images it is.
+    pub fn image_in_words(&self) -> String {
+        match &self.variant {
+            Some(name) => format!("variant {name}"),
+            None => "the image without a variant".to_owned(),
+        }
     }
 
     /// Lets pass what of the project reaches out of its folder, or asks.
@@ -149,9 +162,16 @@ pub fn resolve(request: &BuildRequest) -> Result<ImageSettings, SettingsError> {
         _ => current_folder()?,
     };
     let mut config = read_config(&project)?;
+    let variant::Chosen {
+        variant,
+        tags,
+        others,
+    } = variant::choose(&mut config, request, &project)?;
+    if variant.is_some() {
+        config.wishes = trust::wishes(&config, &project);
+    }
     let source = spec::resolve(request, &config, &project, &context)?;
     let named = !request.tags.is_empty() || !config.image.tags.is_empty();
-    let tags = tags(&request.tags, &config, &project)?;
     let build = build::resolve(request, &config, &tags, named)?;
     let lock = lock(request, &project)?;
     if let Some(file) = &lock.file {
@@ -171,6 +191,8 @@ pub fn resolve(request: &BuildRequest) -> Result<ImageSettings, SettingsError> {
         source,
         tags,
         named,
+        variant: variant.map(|name| name.to_string()),
+        others,
         build,
         lock,
         wishes: config.wishes,
@@ -180,6 +202,47 @@ pub fn resolve(request: &BuildRequest) -> Result<ImageSettings, SettingsError> {
         mirror: config.registry.mirror,
         mirrors: config.registry.mirrors,
     })
+}
+
+/// The requests for each of a project's images: for one of them where it is named, or where no variants are declared;
+/// else for each variant, and first for what `[image]` says where none is meant by default.
+///
+/// # Errors
+/// Where `mlbuild.toml` can't be used.
+pub fn each_variant(request: &BuildRequest) -> Result<Vec<BuildRequest>, SettingsError> {
+    let context = Spec::new(Place::Request("project"), request.context()).context();
+    let project = match context.map_err(SettingsError::Project)? {
+        Context::Folder { path } => path,
+        _ => current_folder()?,
+    };
+    if request.variant.is_some() {
+        return Ok(vec![request.clone()]);
+    }
+    let config = read_config(&project)?;
+    let one = |variant: Option<VariantName>| BuildRequest {
+        variant: variant.map(|name| name.to_string()),
+        ..request.clone()
+    };
+    Ok(variant::all(&config).into_iter().map(one).collect())
+}
+
+/// The folder's `mlbuild.toml` with a variant laid over its image, and the variant's tags: the named one, else the
+/// default one.
+///
+/// # Errors
+/// As [`read_config`], and where the variant isn't declared.
+pub fn read_config_of(project: &Path, variant: Option<&str>) -> Result<Config, SettingsError> {
+    let mut config = read_config(project)?;
+    if variant::named(&config, variant)?.is_none() {
+        return Ok(config);
+    }
+    let request = BuildRequest {
+        variant: variant.map(str::to_owned),
+        ..BuildRequest::default()
+    };
+    let chosen = variant::choose(&mut config, &request, project)?;
+    config.image.tags = chosen.tags.iter().map(ToString::to_string).collect();
+    Ok(config)
 }
 
 /// The folder's `mlbuild.toml`, or an empty one; with what the person's own configuration has.
@@ -216,11 +279,11 @@ pub fn current_folder() -> Result<PathBuf, SettingsError> {
 
 fn tags(
     request: &[String],
-    config: &Config,
+    (of_file, key): (&[String], &'static str),
     project: &Path,
 ) -> Result<Vec<Reference>, SettingsError> {
     let (given, place) = if request.is_empty() {
-        (config.image.tags.as_slice(), Place::File("[image] tag"))
+        (of_file, Place::File(key))
     } else {
         (request, Place::Request("tags"))
     };

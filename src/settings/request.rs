@@ -30,6 +30,8 @@ pub struct BuildRequest {
     /// current folder.
     pub project: String,
 
+    /// Variant of the project's image, `[variant.NAME]`; unset: `default_variant`, else `[image]` alone.
+    pub variant: Option<String>,
     /// Built-in template, or a Dockerfile or folder of one's own whose ARGs are filled.
     pub template: Option<String>,
     /// Dockerfile that is built as it is.

@@ -31,7 +31,10 @@ fn choose(tags: &[String], lock: &LockFile) -> Result<String, StartError> {
         return Ok(entry.map_or_else(|| tag.clone(), exact));
     }
     let all: Vec<&LockedImage> = lock.images().collect();
-    match all[..] {
+    // A variant is asked for by its name.
+    let plain = all.iter().copied().filter(|entry| entry.variant.is_none());
+    let plain: Vec<&LockedImage> = plain.collect();
+    match if plain.is_empty() { &all } else { &plain }[..] {
         [only] => Ok(exact(only)),
         [] => Err(StartError::NoImage),
         _ => Err(StartError::SeveralImages {

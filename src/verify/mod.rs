@@ -114,11 +114,18 @@ pub async fn verify(
             image: Box::new(target.image),
         });
     }
+    let is_alone = target.is_by_reference && alone::is_meant(&settings, &target);
+    if let (None, Some(variant), false) = (&image.variant, &target.entry.variant, is_alone) {
+        settings = settings::resolve(&BuildRequest {
+            variant: Some(variant.clone()),
+            ..image.clone()
+        })?;
+        settings.check_trust(reporter)?;
+    }
     settings.build.target.clone_from(&target.entry.target);
     let asked = target.take_platforms(&mut settings.build.platforms);
 
     let began = Instant::now();
-    let is_alone = target.is_by_reference && alone::is_meant(&settings, &target);
     let (rebuilt, taken) = match is_alone {
         true => alone::rebuild(image, &target, &asked, &registry, reporter).await?,
         false => {

@@ -16,6 +16,7 @@ use mlbuild::start::devcontainer::{self, DevcontainerRequest};
 
 static FLAGS: &[Flag] = &[
     dev::DIR_FLAG,
+    dev::VARIANT_FLAG,
     Flag::switch("force", "Replace a file that mlbuild didn't write.")
         .own()
         .not_in_config(),
@@ -60,7 +61,8 @@ pub fn run(args: &DevcontainerArgs) -> CommandResult {
         .hint("write flags before the image: mlbuild devcontainer [FLAGS] [IMAGE]"));
     }
     let folder = settings::current_folder()?;
-    let config = settings::read_config(&folder)?;
+    dev::refuse_variant_of_image(&parsed.own, &parsed.spec)?;
+    let config = settings::read_config_of(&folder, parsed.own.text("variant"))?;
     let image_tags = config.image.tags.clone();
     let project = project_folder(&folder);
     let wishes = config.wishes.clone();

@@ -21,6 +21,7 @@ use mlbuild::queue::{
 };
 use mlbuild::records::{Git, GitError};
 use mlbuild::runtime::{Options, shell_line};
+use mlbuild::settings;
 
 /// Put a job into a queue: an image, or code that an agent builds one from.
 ///
@@ -42,6 +43,9 @@ pub struct LaunchArgs {
     /// Run this commit's code: a repository, `@`, and a branch, tag or commit.
     #[arg(long, value_name = "URL@REV")]
     pub git: Option<String>,
+    /// Variant of that image, [variant.NAME] of the code's mlbuild.toml.
+    #[arg(long, value_name = "NAME", conflicts_with = "image")]
+    pub variant: Option<String>,
     /// An option of docker run for this job: `shm-size=8g`, `env=A=1`, `init`. In a queue of Kubernetes, a place of its manifest: `spec.template.spec.nodeSelector.pool=a100`.
     #[arg(long = "set", value_name = "OPTION=VALUE")]
     pub overrides: Vec<String>,
@@ -217,6 +221,7 @@ fn source(args: &LaunchArgs) -> CommandResult<(Source, Option<archive::Archive>)
         let folder = folder
             .canonicalize()
             .map_err(|error| CommandError::user(format!("--job {shown}: {error}")))?;
+        settings::read_config_of(&folder, args.variant.as_deref())?;
         let packed = archive::pack(&folder).map_err(|error| {
             let made = CommandError::user(format!("--job {shown}: {error}"));
             match error {
@@ -236,6 +241,7 @@ fn source(args: &LaunchArgs) -> CommandResult<(Source, Option<archive::Archive>)
         let source = Source::Folder {
             name: name.to_string_lossy().into_owned(),
             digest: packed.digest.clone(),
+            variant: args.variant.clone(),
         };
         return Ok((source, Some(packed)));
     }
@@ -267,6 +273,7 @@ fn source(args: &LaunchArgs) -> CommandResult<(Source, Option<archive::Archive>)
         commit: commit_of(&url, revision)?,
         url,
         revision: revision.to_owned(),
+        variant: args.variant.clone(),
     };
     Ok((source, None))
 }

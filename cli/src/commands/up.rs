@@ -54,13 +54,15 @@ pub fn run(args: &UpArgs) -> CommandResult<u8> {
     let (flags, mut command) = split(&args.words, &parsed);
     // Refused before anything is built.
     let spec = RunSpec {
+        image: String::new(),
         command: command.clone(),
         ..parsed.spec.clone()
     };
     dev::check_flags(&parsed.own, &spec)?;
     MlbuildFlags::read(&parsed.own)?;
     let project = project_folder(&settings::current_folder()?);
-    let config = settings::read_config(&project)?;
+    let variant = parsed.own.text("variant").map(str::to_owned);
+    let config = settings::read_config_of(&project, variant.as_deref())?;
     let says_what = ["cmd", "shell", "jupyter"]
         .iter()
         .any(|name| parsed.own.has(name));
@@ -78,6 +80,7 @@ pub fn run(args: &UpArgs) -> CommandResult<u8> {
         .is_some_and(|gpu| gpu != "off" && gpu != "none");
     let request = BuildRequest {
         project: project.display().to_string(),
+        variant,
         load: true,
         gpu: (wants_gpu && config.image.gpu.is_none()).then_some(Accelerator::Cuda),
         trust: parsed.own.is_on("trust"),
@@ -96,7 +99,7 @@ pub fn run(args: &UpArgs) -> CommandResult<u8> {
     let program = std::env::current_exe().map_err(|error| dev::not_started("mlbuild", &error))?;
     let mut argv = vec![program.to_string_lossy().into_owned(), "dev".to_owned()];
     argv.extend((!parsed.own.is_on("new")).then(|| "--new".to_owned()));
-    argv.extend(flags);
+    argv.extend(without_variant(flags));
     argv.push(outcome.name().to_owned());
     argv.extend(command);
     scratch::end();
@@ -110,6 +113,20 @@ fn split(words: &[String], parsed: &Parsed) -> (Vec<String>, Vec<String>) {
     let (flags, command) = words.split_at(words.len() - count);
     let flags = flags.strip_suffix(&["--".to_owned()]).unwrap_or(flags);
     (flags.to_vec(), command.to_vec())
+}
+
+/// Flags for the image that was made, which is named there.
+fn without_variant(flags: Vec<String>) -> Vec<String> {
+    let mut flags = flags.into_iter();
+    let mut others = Vec::new();
+    while let Some(flag) = flags.next() {
+        match flag.strip_prefix("--variant") {
+            Some("") => drop(flags.next()),
+            Some(value) if value.starts_with('=') => {}
+            _ => others.push(flag),
+        }
+    }
+    others
 }
 
 #[cfg(test)]

@@ -38,6 +38,9 @@ pub struct ImageArgs {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "What the image is")]
 pub struct ComposeArgs {
+    /// Variant of the image, a table `[variant.NAME]` of mlbuild.toml: it is laid over `[image]`.
+    #[arg(long, value_name = "NAME")]
+    pub variant: Option<String>,
     /// Built-in template (python, tensorflow, pytorch, cuda), or a Dockerfile or folder of your own.
     #[arg(long, value_name = "NAME|FILE|DIR")]
     pub template: Option<String>,

@@ -34,6 +34,7 @@ impl ImageArgs {
         let (what, how, place, pins) = (&self.compose, &self.build, &self.output, &self.lock);
         BuildRequest {
             project: self.context.clone(),
+            variant: what.variant.clone(),
             template: what.template.clone(),
             file: what.file.clone(),
             base: what.base.clone(),

@@ -20,6 +20,7 @@ fn of_code(code: &archive::Archive) -> NewJob {
         source: Source::Folder {
             name: "cracks".into(),
             digest: code.digest.clone(),
+            variant: None,
         },
         ..job(0, GpuNeed::None)
     }

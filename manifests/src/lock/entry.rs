@@ -45,6 +45,9 @@ pub struct LockedImage {
     /// Dockerfile stage that was built, if not the last one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
+    /// The variant of the project's image that it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
     /// When the entry was made; written in whole seconds, UTC.
     pub created: Timestamp,
     /// What it was derived from without a build; then everything but `platforms` and

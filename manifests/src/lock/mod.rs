@@ -17,8 +17,8 @@
 //!
 //! The format is numbered (`version`); samples of each number stay in `tests/samples`.
 //! A new optional key needs a new number too, because older readers refuse it. A file has
-//! the lowest number that holds what is in it: 3 where an entry has a `build`, 2 where one is
-//! `derived`, else 1.
+//! the lowest number that holds what is in it: 5 where an entry is of a `variant`, 4 where one has packages of
+//! conda's, 3 where one has a `build`, 2 where one is `derived`, else 1.
 //!
 //! When to look things up, and what to do with what changed, is left to the caller.
 
@@ -44,7 +44,7 @@ pub use error::LockError;
 /// The lock file's usual name.
 pub const FILE_NAME: &str = "mlbuild.lock";
 /// The newest format that this version reads and writes.
-pub const FORMAT_VERSION: u32 = 4;
+pub const FORMAT_VERSION: u32 = 5;
 
 /// The lock file in memory.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -38,7 +38,9 @@ fn version(lock: &LockFile) -> u32 {
         .images
         .values()
         .filter_map(|image| image.build.as_ref());
-    if builds.any(has_conda) {
+    if any(|image| image.variant.is_some()) {
+        5
+    } else if builds.any(has_conda) {
         4
     } else if any(|image| image.build.is_some()) {
         3
@@ -87,6 +89,7 @@ fn entry(image: &LockedImage) -> String {
     out.string("name", &image.name);
     out.optional("tag", image.tag.as_ref());
     out.optional("target", image.target.as_ref());
+    out.optional("variant", image.variant.as_ref());
     out.string("created", image.created);
     if let Some(derived) = &image.derived {
         let fields = [

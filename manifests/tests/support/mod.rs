@@ -23,6 +23,7 @@ pub fn full(name: &str) -> LockedImage {
         name: name.to_owned(),
         tag: Some("v1".to_owned()),
         target: Some("serve".to_owned()),
+        variant: None,
         created: "2026-03-01T12:00:00Z".parse().unwrap(),
         derived: None,
         inputs: Inputs {
@@ -85,6 +86,7 @@ pub fn small(name: &str) -> LockedImage {
         name: name.to_owned(),
         tag: None,
         target: None,
+        variant: None,
         created: "2026-03-01T12:00:00Z".parse().unwrap(),
         derived: None,
         inputs: Inputs {

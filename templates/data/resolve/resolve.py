@@ -324,6 +324,11 @@ def resolve(uv):
         flags = ["--torch-backend", backend] if backend else []
         for name in lines("open"):
             flags += ["--no-build-isolation-package", name]
+        # uv keeps to the versions of an answer that is there already, where it can.
+        if os.path.exists("/mlbuild/like"):
+            import shutil
+
+            shutil.copy("/mlbuild/like", "/tmp/pylock.toml")
         return compiled(uv, files + packages, flags, NEEDS + "/bin/python" if lines("open") else sys.executable)
     with open("/tmp/requirements.in", "w") as file:
         file.write("\n".join(files + packages) + "\n")

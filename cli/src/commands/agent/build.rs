@@ -20,6 +20,9 @@ impl ImageBuilds for ChildBuilds {
         command.args(["image", "--progress=plain", "--format=json"]);
         // Names and bases are a job's: none of them is taken for a flag.
         command.arg(format!("--tag={}", build.name));
+        if let Some(variant) = &build.variant {
+            command.arg(format!("--variant={variant}"));
+        }
         command.arg(if build.push { "--push" } else { "--load" });
         if build.with_docker {
             command.arg("--builder=docker://");
@@ -90,7 +93,10 @@ impl RunningBuild for ChildBuild {
         }
         let answer: serde_json::Value =
             serde_json::from_str(&answer).map_err(BuildFailure::Answer)?;
-        let pinned = answer["pinned"].as_str();
+        // Another name than was asked for ends in the variant that the project means by default.
+        let named = answer["image"].as_str();
+        let named = named.filter(|name| !name.ends_with(&self.name));
+        let pinned = answer["pinned"].as_str().or(named);
         Ok(pinned.unwrap_or(&self.name).to_owned())
     }
 }

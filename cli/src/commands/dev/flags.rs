@@ -13,9 +13,20 @@ pub(crate) const DIR_FLAG: Flag = Flag::one(
 .own()
 .not_in_config();
 
+/// Which of the project's images is meant, for all verbs that need none to be named.
+pub(crate) const VARIANT_FLAG: Flag = Flag::one(
+    "variant",
+    Kind::Text,
+    "NAME",
+    "The image of this variant, [variant.NAME] of mlbuild.toml.",
+)
+.own()
+.not_in_config();
+
 /// They come first in the help.
 pub(crate) static FLAGS: &[Flag] = &[
     DIR_FLAG,
+    VARIANT_FLAG,
     Flag::switch("no-dir", "Don't mount the project.")
         .own()
         .not_in_config(),
@@ -80,6 +91,7 @@ impl DevFlags {
     pub(super) fn read(own: &Options, spec: &RunSpec) -> CommandResult<Self> {
         let text = |name: &str| own.text(name).map(str::to_owned);
         let wrong = |what: String, hint: &str| Err(CommandError::user(what).hint(hint));
+        refuse_variant_of_image(own, spec)?;
         let given = text("dir");
         if let Some(dir) = given
             .as_deref()
@@ -144,6 +156,21 @@ impl DevFlags {
     }
 }
 
+/// An image that is named is no variant of the project's.
+///
+/// # Errors
+/// Where both are named.
+pub(crate) fn refuse_variant_of_image(own: &Options, spec: &RunSpec) -> CommandResult {
+    match own.text("variant") {
+        Some(name) if !spec.image.is_empty() => Err(CommandError::user(format!(
+            "--variant {name}: the image is named, {}",
+            spec.image
+        ))
+        .hint("leave one of them out")),
+        _ => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::GRAMMAR;
@@ -163,6 +190,7 @@ mod tests {
             "--jupyter --port 70000",
             "--jupyter --cmd ls",
             "--cmd ls img ls",
+            "--variant cuda img",
             "--jupiter",
         ]
         .iter()
@@ -186,6 +214,9 @@ mod tests {
           hint: leave one of them out
         $ --cmd ls img ls
         --cmd and a command after the image say both what is started
+          hint: leave one of them out
+        $ --variant cuda img
+        --variant cuda: the image is named, img
           hint: leave one of them out
         $ --jupiter
         unknown flag --jupiter

@@ -9,7 +9,7 @@ use std::process::Command;
 use clap::Args;
 
 use self::flags::DevFlags;
-pub(super) use self::flags::{DIR, DIR_FLAG, FLAGS};
+pub(super) use self::flags::{DIR, DIR_FLAG, FLAGS, VARIANT_FLAG, refuse_variant_of_image};
 use super::run::finish;
 use crate::error::{CommandError, CommandResult};
 use crate::support::mlbuild_flags::MlbuildFlags;
@@ -57,9 +57,11 @@ pub fn run(args: &DevArgs) -> CommandResult<u8> {
         return output::answer(&docker_help::text(GRAMMAR)).map(|()| 0);
     }
     let flags = DevFlags::read(&parsed.own, &parsed.spec)?;
-    let only_new = only_new(&parsed.spec, flags.jupyter);
+    let mut only_new = only_new(&parsed.spec, flags.jupyter);
+    let variant = parsed.own.text("variant").map(str::to_owned);
+    only_new.extend(variant.iter().map(|name| format!("--variant={name}")));
     let folder = settings::current_folder()?;
-    let config = settings::read_config(&folder)?;
+    let config = settings::read_config_of(&folder, variant.as_deref())?;
     let image_tags = config.image.tags.clone();
     let wishes = config.wishes.clone();
     let Parsed { spec, own } = with_config(parsed, config, &folder)?;

@@ -18,6 +18,7 @@ impl From<LockingError> for CommandError {
         let made = CommandError::new(error.kind(), text(&error));
         match error {
             LockingError::Settings(error) => (*error).into(),
+            LockingError::OfImage { image, source } => CommandError::from(*source).of(image),
             LockingError::Trust(error) => error.into(),
             LockingError::Planning(error) => (*error).into(),
             LockingError::Builder(error) => error.into(),

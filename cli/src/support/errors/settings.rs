@@ -2,6 +2,7 @@
 
 use crate::error::CommandError;
 use mlbuild::config::launch::LaunchFileError;
+use mlbuild::config::nearest_variant;
 use mlbuild::plan::{Place, SpecError};
 use mlbuild::settings::SettingsError;
 
@@ -65,6 +66,16 @@ impl From<SettingsError> for CommandError {
             SettingsError::TagWithDigest { .. } => {
                 made.hint("write NAME:TAG; the digest is what comes out")
             }
+            SettingsError::UnknownVariant { name, known, .. } => {
+                let known = known.iter().map(String::as_str);
+                made.hint(nearest_variant(&name, known))
+            }
+            SettingsError::SameTag { .. } => {
+                made.hint("give them names of their own: tag = \"…\" in [variant.NAME]")
+            }
+            SettingsError::LongTag { .. } => {
+                made.hint("give the variant a name of its own: tag = \"…\" in [variant.NAME]")
+            }
             SettingsError::RunId(_) => {
                 made.hint("give --run-id with letters, digits, `-`, `_` and `.`")
             }
@@ -112,6 +123,9 @@ fn text(error: &SettingsError) -> String {
         SettingsError::Tag { place, source } => format!("{}: {source}", typed(*place)),
         SettingsError::TagWithDigest { place, tag } => {
             format!("{} {tag}: a tag can't name a digest", typed(*place))
+        }
+        SettingsError::UnknownVariant { name, .. } => {
+            format!("--variant {}: {error}", name.escape_debug())
         }
         SettingsError::PushWithoutName { .. } => "--push needs a name for the image".into(),
         SettingsError::Entitlement { .. } => format!("--allow {error}"),
@@ -164,6 +178,7 @@ mod tests {
         let image = Cli::command();
         let image = image.find_subcommand("image").expect("there is one");
         let fields = [
+            "variant",
             "template",
             "file",
             "base",
