@@ -43,6 +43,44 @@ env = [\"HF_TOKEN\"]
 rm = true
 shm-size = \"8g\"
 ```
+
+## `[variant.NAME]`
+
+Images of one project that differ in some settings, as for CPUs and for GPUs: each is a table like `[image]`, laid
+over it.
+
+```toml
+default_variant = \"cpu\"            # before the first table; may be left out
+
+[image]
+tag = \"ghcr.io/me/cracks:v1\"
+requirements = [\"requirements.txt\"]
+
+[variant.cpu]
+torch_backend = \"cpu\"
+
+[variant.cuda]
+gpu = \"cuda\"
+packages = [\"flash-attn\"]
+```
+
+```sh
+mlbuild image --variant cuda --push     # ghcr.io/me/cracks:v1-cuda
+mlbuild image --push                    # ghcr.io/me/cracks:v1-cpu
+mlbuild lock                            # pins both, with the same versions
+```
+
+- What the variant's table has wins over `[image]`, and flags win over both. Lists (`packages`, `apt`, `extras`,
+  `groups`, `run`, `ports` …) and tables (`env`, `labels`, `user` …) add up; `requirements` and `tag` take the place of
+  those of `[image]`. `template` takes the place of a `dockerfile`, and the other way round. `[build]`, `[run]` and the
+  other tables are for all variants.
+- `--variant NAME` is known to `image`, `lock`, `verify`, `up`, `dev`, `devcontainer` and `launch`. Without it the image
+  is that of `default_variant`; where that isn't set, what `[image]` says by itself, which is then an image of its own
+  beside the variants. A variant that isn't declared is an error.
+- The name stands at the end of the image's tag, whether that comes from `-t`, from `tag` or from the folder's
+  name: `v1` becomes `v1-cuda`, and `v1-cuda` stays. A variant with a `tag` of its own is called just so. Two variants
+  that would have one name are refused. `NAME` is therefore of letters, digits, `_`, `.` and `-`.
+- How variants are pinned together stands in [lock.md](lock.md#variants).
 ";
 
 /// Each table of the file: its heading, and the definition it has in the schema.
@@ -102,13 +140,16 @@ fn every_table_of_the_schema_is_on_the_page() {
 }
 
 #[test]
-fn the_example_is_valid() {
-    let example = HEAD
-        .split("```toml\n")
-        .nth(1)
-        .and_then(|rest| rest.split("```").next());
+fn the_examples_are_valid() {
+    let examples = HEAD.split("```toml\n").skip(1);
+    let examples: Vec<&str> = examples
+        .filter_map(|rest| rest.split("```").next())
+        .collect();
+    assert_eq!(examples.len(), 2);
     let path = std::path::Path::new("mlbuild.toml");
-    mlbuild::config::parse(example.expect("the example"), path).expect("valid");
+    for example in examples {
+        mlbuild::config::parse(example, path).expect("valid");
+    }
 }
 
 fn flat(text: &str) -> String {

@@ -34,6 +34,95 @@ fn shown(args: &[&str]) -> String {
 }
 
 #[test]
+fn variants_that_no_image_can_be_made_of() {
+    let with = |text: &str| Project::new(&[FILES[0], ("mlbuild.toml", text)]);
+    let declared = "[image]\ntag = \"r.example/a:v1\"\n[variant.cuda]\n[variant.cpu]\n";
+    let commands: [&[&str]; 3] = [
+        &["--variant", "cdua"],
+        &["--variant", "quantum", "--push"],
+        &["--variant", "", "--explain"],
+    ];
+    let mut said = refusals(&with(declared), &commands);
+    said += &refusals(&with(""), &[&["--variant", "cuda"]]);
+    let long = "x".repeat(121);
+    let rest: &[&[&str]] = &[&["--print", "plan"]];
+    for text in [
+        "[image]\ntag = \"r.example/a:v1\"\n[variant.cpu]\ntag = \"r.example/a:v1\"\n",
+        "default_variant = \"a\"\n[variant.a]\ntag = \"r.example/a:v1\"\n[variant.b]\ntag = [\"r.example/a:v2\", \"r.example/a:v1\"]\n",
+        &format!(
+            "default_variant = \"cpu\"\n[image]\ntag = \"r.example/a:v123456\"\n[variant.{long}]\n[variant.cpu]\n"
+        ),
+        "default_variant = \"cup\"\n[variant.cpu]\n",
+        "[image]\n[variant.cpu]\npackage = [\"numpy\"]\n",
+        "[variant.\"c pu\"]\n",
+    ] {
+        said += &refusals(&with(text), rest);
+    }
+    insta::assert_snapshot!(said, @r#"
+    $ image --variant cdua
+    error: --variant cdua: mlbuild.toml declares no variant `cdua`
+      hint: did you mean `cuda`? There are cpu, cuda
+    $ image --variant quantum --push
+    error: --variant quantum: mlbuild.toml declares no variant `quantum`
+      hint: there are cpu, cuda
+    $ image --variant "" --explain
+    error: --variant : mlbuild.toml declares no variant ``
+      hint: there are cpu, cuda
+    $ image --variant cuda
+    error: --variant cuda: mlbuild.toml declares no variant `cuda`
+      hint: declare it with a table [variant.NAME]
+    $ image --print plan
+    error: r.example/a:v1 would be the image of [image] and of the variant cpu
+      hint: give them names of their own: tag = "…" in [variant.NAME]
+    $ image --print plan
+    error: r.example/a:v1 would be the image of the variant a and of the variant b
+      hint: give them names of their own: tag = "…" in [variant.NAME]
+    $ image --print plan
+    error: tag v123456-xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx: a tag has 128 characters at most, and this ends in the variant's name
+      hint: give the variant a name of its own: tag = "…" in [variant.NAME]
+    $ image --print plan
+    error: /project/mlbuild.toml:1:19: there is no variant `cup`
+      hint: did you mean `cpu`? There are cpu
+    $ image --print plan
+    error: /project/mlbuild.toml:3:1: unknown key `package`
+      hint: did you mean `packages`?
+    $ image --print plan
+    error: /project/mlbuild.toml:1:10: `c pu` can't name a variant: its name is a part of the image's tag, of letters, digits, `_`, `.` and `-`, and begins with none of the last two
+    "#);
+}
+
+#[test]
+fn a_variants_image_has_its_name_in_the_tag() {
+    let text = "[image]\ntag = [\"r.example/a:v1\", \"r.example/a\"]\n[variant.cuda]\n[variant.cpu]\ntag = \"r.example/cpu:v1\"\n";
+    let project = Project::new(&[FILES[0], ("mlbuild.toml", text)]);
+    for (words, named) in [
+        (&[][..], "r.example/a:v1"),
+        (&["--variant", "cuda"], "r.example/a:v1-cuda"),
+        (&["--variant", "cpu"], "r.example/cpu:v1"),
+        (
+            &["--variant", "cuda", "-t", "b:2"],
+            "docker.io/library/b:2-cuda",
+        ),
+        (
+            &["--variant", "cuda", "-t", "b:2-cuda"],
+            "docker.io/library/b:2-cuda",
+        ),
+        (
+            &["--variant", "cpu", "-t", "b"],
+            "docker.io/library/b:latest-cpu",
+        ),
+    ] {
+        let all = [&["image"], words, &["--print", "lock"]].concat();
+        // There is none yet: its name is said.
+        let ran = project.run(&all);
+        assert!(
+            ran.stderr.contains(&format!("no entry for {named}\n")),
+            "{words:?}: {ran:?}"
+        );
+    }
+}
+
+#[test]
 fn names_that_arent_known() {
     let project = Project::new(&FILES);
     insta::assert_snapshot!(refusals(&project, &[

@@ -66,3 +66,4 @@ mod slurm;
 mod strangers;
 mod templates;
 mod trackers;
+mod variants;

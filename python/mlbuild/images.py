@@ -55,6 +55,10 @@ class Image:
             raise ValueError(f"not a long flag: {name}")
         return self._and(name if value is None else f"{name}={value}")
 
+    def variant(self, name: str) -> "Image":
+        """A variant of it, ``[variant.NAME]`` of ``mlbuild.toml``."""
+        return self._and(f"--variant={name}")
+
     def base(self, reference: str) -> "Image":
         """The image to start from, such as ``ubuntu:24.04``."""
         return self._and(f"--base={reference}")

@@ -302,7 +302,28 @@ mod tests {
             error => error.to_string(),
         })
         .collect();
-        insta::assert_snapshot!(said.join("\n"), @"");
+        insta::assert_snapshot!(said.join("\n"), @r"
+        mlbuild.toml:2:1: unknown key `gpus`
+          did you mean `gpu`?
+        mlbuild.toml:2:1: unknown key `uids`
+          did you mean `uid`?
+        mlbuild.toml:3:10: `cu da` can't name a variant: its name is a part of the image's tag, of letters, digits, `_`, `.` and `-`, and begins with none of the last two
+          -
+        mlbuild.toml:1:10: `` can't name a variant: its name is a part of the image's tag, of letters, digits, `_`, `.` and `-`, and begins with none of the last two
+          -
+        mlbuild.toml:1:10: `-cuda` can't name a variant: its name is a part of the image's tag, of letters, digits, `_`, `.` and `-`, and begins with none of the last two
+          -
+        mlbuild.toml:1:10: `\u{1b}[2J` can't name a variant: its name is a part of the image's tag, of letters, digits, `_`, `.` and `-`, and begins with none of the last two
+          -
+        mlbuild.toml:1:19: there is no variant `cdua`
+          did you mean `cuda`? There are cpu, cuda
+        mlbuild.toml:1:19: there is no variant `cpu`
+          declare it with a table [variant.NAME]
+        mlbuild.toml:2:8: invalid type: boolean `true`, expected struct ImageConfig
+          -
+        mlbuild.toml:1:2: unknown key `variants`
+          did you mean `variant`?
+        ");
         assert!(read(&format!("[variant.{long}]\n")).is_err());
         assert!(read(&format!("[variant.{}]\n", &long[1..])).is_ok());
     }

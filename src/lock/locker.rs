@@ -258,9 +258,13 @@ impl Locker<'_> {
         }
         self.tell_versions(&platforms);
         let given = self.settings.build.source_date_epoch;
+        // The same time makes the same layers of what the project's images have in common.
+        let theirs = self.like.iter().map(|build| build.epoch).max();
+        let theirs = theirs.filter(|time| given.is_none() && *time >= newest);
+        let choose = || epoch::choose(given, &self.settings.project, newest);
         let mut build = LockedBuild {
             request: digest,
-            epoch: epoch::choose(given, &self.settings.project, newest),
+            epoch: theirs.unwrap_or_else(choose),
             media_types: "oci".into(),
             compression: "zstd".into(),
             level: 3,
@@ -413,7 +417,8 @@ impl Locker<'_> {
             let known = searches::known_wheels(question.base, platform, &store);
             let mut more = vec![("known", known.as_text().into_bytes())];
             if !asked.like.is_empty() {
-                more.push(("like", preferred_versions(asked.like).into_bytes()));
+                let backend = request.torch_backend_here.as_deref();
+                more.push(("like", preferred_versions(asked.like, backend).into_bytes()));
             }
             let uv = known.uv(&store);
             more.extend(

@@ -1,12 +1,10 @@
 //! All images of a project, or one of them, from what is asked for to its pins.
 
-use std::collections::BTreeSet;
-
 use mlbuild_manifests::LockFile;
 use mlbuild_manifests::lock::{ImageKey, LockedBuild, LockedImage};
 
 use super::locker::Locker;
-use super::together::{Differing, differing, pins_of_others};
+use super::together::{count_differing as differ, pins_of_others, told};
 use super::{LockRequest, LockingError};
 use crate::assembly::{self, Chosen};
 use crate::host::{self, HostSettings};
@@ -108,8 +106,23 @@ impl<'a> Image<'a> {
         Box::pin(self.locker(like).resolve(self.old.as_ref())).await
     }
 
-    /// Why a builder has to make it, said before its packages are looked for.
-    fn tell_builder(&self) {
+    /// Whether versions that are preferred have a part in what is found: a lock settles them, and pip and conda don't
+    /// know of any.
+    fn takes_versions(&self) -> bool {
+        let request = self.composed.request.as_ref();
+        request.is_some_and(|request| {
+            let is_settled = request.project.is_some() || request.pylock.is_some();
+            !is_settled && !request.by_pip
+        })
+    }
+
+    /// Whose packages are looked for, where there are several images, and why a builder has to make it.
+    fn tell_search(&self, is_one_of_several: bool) {
+        if is_one_of_several {
+            let words = self.settings.image_in_words();
+            self.reporter
+                .note(format!("looking for the packages of {words}"));
+        }
         if let Some(reason) = &self.chosen.reason {
             self.reporter
                 .note(format!("to be built by BuildKit: {reason}"));
@@ -178,55 +191,65 @@ pub(super) async fn pin_all(
     let missing: Vec<usize> = missing.map(|(at, _)| at).collect();
     for &at in &missing {
         let image = &images[at];
-        image.tell_builder();
+        image.tell_search(is_several);
         let like: Vec<LockedBuild> = match is_several {
             true => builds.iter().flatten().cloned().collect(),
             false => pins_of_others(image.settings, lock),
         };
         builds[at] = Some(image.found(&like).await.map_err(of(at))?);
     }
-    // One that was looked for early didn't know what a later one is held to.
-    for &at in missing.iter().filter(|_| is_several) {
-        let others = builds.iter().enumerate().filter(|(other, _)| *other != at);
-        let others: Vec<LockedBuild> = others.filter_map(|(_, build)| build.clone()).collect();
-        let Some(build) = &builds[at] else { continue };
-        let differ = |build: &LockedBuild| -> usize {
-            others
-                .iter()
-                .map(|other| differing(build, other).len())
-                .sum()
-        };
-        let before = differ(build);
-        if before == 0 {
-            continue;
-        }
-        let again = images[at].found(&others).await.map_err(of(at))?;
-        if differ(&again) < before {
-            builds[at] = Some(again);
+    let builds: Vec<LockedBuild> = builds.into_iter().flatten().collect();
+    let mut builds = drawn_together(images, builds, &missing).await?;
+    // The same time makes the same layers of what they have in common.
+    let latest = builds.iter().map(|build| build.epoch).max();
+    for at in missing {
+        if images[at].settings.build.source_date_epoch.is_none() {
+            builds[at].epoch = latest.unwrap_or_default();
         }
     }
-    let builds: Vec<LockedBuild> = builds.into_iter().flatten().collect();
     tell_differing(images, &builds);
     Ok(builds)
 }
 
+/// The same pins, where one that was looked for early takes versions that a later one is held to, as far as fewer
+/// packages differ then.
+async fn drawn_together(
+    images: &[Image<'_>],
+    mut builds: Vec<LockedBuild>,
+    found: &[usize],
+) -> Result<Vec<LockedBuild>, LockingError> {
+    for (late, &like) in found.iter().enumerate() {
+        let mut tried = builds.clone();
+        for &at in &found[..late] {
+            if !images[at].takes_versions() || differ(&tried[at], &builds[like]) == 0 {
+                continue;
+            }
+            images[at].tell_search(true);
+            let order = std::iter::once(&builds[like]).chain(&builds);
+            let order: Vec<LockedBuild> = order.cloned().collect();
+            let again = images[at].found(&order).await;
+            tried[at] = again.map_err(|error| images[at].named(true, error))?;
+        }
+        if all_differing(&tried) < all_differing(&builds) {
+            builds = tried;
+        }
+    }
+    Ok(builds)
+}
+
+/// How many packages differ, of each two images.
+fn all_differing(builds: &[LockedBuild]) -> usize {
+    let rest = |at: usize| builds.iter().skip(at + 1);
+    let all = builds.iter().enumerate();
+    let of_one = |(at, one)| -> usize { rest(at).map(|other| differ(one, other)).sum() };
+    all.map(of_one).sum()
+}
+
 /// Says which packages have another version in another image: something asks for that.
 fn tell_differing(images: &[Image<'_>], builds: &[LockedBuild]) {
-    let all: Vec<_> = images.iter().zip(builds).collect();
-    let Some(((first, build), others)) = all.split_first() else {
-        return;
-    };
-    for (image, other) in others {
-        let differing: BTreeSet<Differing> = differing(build, other);
-        for Differing { name, versions } in differing {
-            let [one, two] = versions;
-            let (of_one, of_two) = (
-                first.settings.image_in_words(),
-                image.settings.image_in_words(),
-            );
-            first.reporter.note(format!(
-                "{name} is {one} in {of_one}, and {two} in {of_two}"
-            ));
-        }
+    let names = images.iter().map(|image| image.settings.image_in_words());
+    let all: Vec<(String, &LockedBuild)> = names.zip(builds).collect();
+    for line in told(&all) {
+        images[0].reporter.note(line);
     }
 }

@@ -38,39 +38,55 @@ pub(super) fn preferred(
     first.cloned().collect()
 }
 
-/// A package that two images have in different versions.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Differing {
-    /// Its name.
-    pub(super) name: String,
-    /// The versions, of the first image and of the second.
-    pub(super) versions: [String; 2],
-}
-
-/// The packages that two images have in different versions, on a platform that both are for. Builds of one release,
-/// as `2.7.1+cpu` and `2.7.1+cu126`, aren't different ones.
-pub(super) fn differing(one: &LockedBuild, other: &LockedBuild) -> BTreeSet<Differing> {
+/// How many packages two images have in different versions, on platforms that both are for. Builds of one release, as
+/// `2.7.1+cpu` and `2.7.1+cu126`, aren't different ones.
+pub(super) fn count_differing(one: &LockedBuild, other: &LockedBuild) -> usize {
     let both = one.platforms.iter().filter_map(|(platform, pins)| {
         let theirs = other.platforms.get(platform)?;
         Some((versions(pins), versions(theirs)))
     });
-    let of_platform = |(one, other): (BTreeMap<String, String>, BTreeMap<String, String>)| {
-        one.into_iter().filter_map(move |(name, version)| {
-            let theirs = other.get(&name)?.clone();
-            (release(&version) != release(&theirs)).then_some(Differing {
-                name,
-                versions: [version, theirs],
-            })
+    let differ = both.flat_map(|(one, other)| {
+        one.into_iter().filter(move |(name, version)| {
+            let theirs = other.get(name);
+            theirs.is_some_and(|theirs| release(theirs) != release(version))
         })
-    };
-    both.flat_map(of_platform).collect()
+    });
+    differ.count()
 }
 
-fn versions(pins: &Pins) -> BTreeMap<String, String> {
+/// Which packages the images have in several versions, and which image has which, in words.
+pub(super) fn told(images: &[(String, &LockedBuild)]) -> Vec<String> {
+    let builds = images.iter().map(|(_, build)| build);
+    let platforms: BTreeSet<&String> = builds.flat_map(|build| build.platforms.keys()).collect();
+    let mut lines = BTreeSet::new();
+    for platform in platforms {
+        let mut packages: BTreeMap<&str, Vec<(&str, Vec<&str>)>> = BTreeMap::new();
+        for (image, build) in images {
+            let pins = build.platforms.get(platform);
+            for (name, version) in pins.map(versions).unwrap_or_default() {
+                let known = packages.entry(name).or_default();
+                let same = |(other, _): &&mut (&str, _)| release(other) == release(version);
+                match known.iter_mut().find(same) {
+                    Some((_, images)) => images.push(image),
+                    None => known.push((version, vec![image])),
+                }
+            }
+        }
+        for (name, known) in packages.iter().filter(|(_, known)| known.len() > 1) {
+            let each = known.iter();
+            let each = each.map(|(version, of)| format!("{version} in {}", of.join(" and ")));
+            let each: Vec<String> = each.collect();
+            lines.insert(format!("{name} is {}", each.join(", and ")));
+        }
+    }
+    lines.into_iter().collect()
+}
+
+fn versions(pins: &Pins) -> BTreeMap<&str, &str> {
     let files = pins.python_packages.iter();
     let installed = files.filter(|file| !file.build_only);
     installed
-        .map(|file| (file.name.clone(), file.version.clone()))
+        .map(|file| (file.name.as_str(), file.version.as_str()))
         .collect()
 }
 
@@ -90,7 +106,7 @@ mod tests {
             name: (*name).to_owned(),
             version: (*version).to_owned(),
             file: format!("{name}-{version}-py3-none-any.whl"),
-            sha256: sha256(b""),
+            sha256: "0".repeat(64),
             size: 1,
             source: false,
             build_only: false,
@@ -141,12 +157,18 @@ mod tests {
             &[("torch", "2.7.1+cu126"), ("numpy", "2.1.0"), ("cupy", "1")],
         )]);
         let elsewhere = build(&[("linux/arm64", &[("numpy", "2.1.0")])]);
-        let names: Vec<_> = differing(&cpu, &cuda).into_iter().collect();
-        let numpy = Differing {
-            name: "numpy".into(),
-            versions: ["1.26.4".into(), "2.1.0".into()],
-        };
-        assert_eq!(names, [numpy]);
-        assert!(differing(&cpu, &elsewhere).is_empty());
+        assert_eq!(count_differing(&cpu, &cuda), 1);
+        assert_eq!(count_differing(&cpu, &elsewhere), 0);
+        let images = [
+            ("cpu", &cpu),
+            ("cuda", &cuda),
+            ("tpu", &cpu),
+            ("arm", &elsewhere),
+        ];
+        let images = images.map(|(name, build)| (name.to_owned(), build));
+        assert_eq!(
+            told(&images),
+            ["numpy is 1.26.4 in cpu and tpu, and 2.1.0 in cuda"]
+        );
     }
 }

@@ -56,7 +56,8 @@ pub(super) async fn ask(question: &ResolveQuestion<'_>, uv: &Path) -> Result<Str
         command.arg(asked.folder.path().join("requirements.in"));
         // uv keeps to the versions of an answer that is there already, where it can.
         if !question.like.is_empty() {
-            let written = std::fs::write(&answer, preferred_versions(question.like));
+            let backend = request.torch_backend_here.as_deref();
+            let written = std::fs::write(&answer, preferred_versions(question.like, backend));
             written.map_err(|why| NotResolved::Elsewhere(why.to_string()))?;
         }
     }
@@ -228,14 +229,24 @@ impl Asked {
     }
 }
 
-/// An answer with the versions of these packages alone: uv keeps to them where it can.
-pub fn preferred_versions(packages: &[PinnedFile]) -> String {
+/// An answer with the versions of these packages alone: uv keeps to them where it can. An index of PyTorch's own builds
+/// (`backend`) has the same release under another name, `2.7.1+cu126` for `2.7.1+cpu` or `2.7.1`: of several versions
+/// uv takes one that is there.
+pub fn preferred_versions(packages: &[PinnedFile], backend: Option<&str>) -> String {
     let mut text = "lock-version = \"1.0\"\ncreated-by = \"mlbuild\"\n".to_owned();
     for package in packages {
         let (name, version) = (&package.name, &package.version);
-        text.push_str(&format!(
-            "\n[[packages]]\nname = \"{name}\"\nversion = \"{version}\"\n"
-        ));
+        let release = version.split('+').next().unwrap_or(version);
+        let here = backend.map(|backend| format!("{release}+{backend}"));
+        let mut versions = vec![version.as_str(), release];
+        versions.extend(here.as_deref());
+        versions.sort_unstable();
+        versions.dedup();
+        for version in versions {
+            text.push_str(&format!(
+                "\n[[packages]]\nname = \"{name}\"\nversion = \"{version}\"\n"
+            ));
+        }
     }
     text
 }
@@ -266,6 +277,35 @@ fn without_lines(content: &[u8], omitted: &[(usize, usize)]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_release_is_preferred_by_all_its_names() {
+        let file = |version: &str| PinnedFile {
+            name: "torch".into(),
+            version: version.into(),
+            file: String::new(),
+            sha256: String::new(),
+            size: 0,
+            source: false,
+            build_only: false,
+        };
+        for (version, backend, preferred) in [
+            ("2.7.1", None, &["2.7.1"][..]),
+            ("2.7.1", Some("cpu"), &["2.7.1", "2.7.1+cpu"]),
+            ("2.7.1+cpu", None, &["2.7.1", "2.7.1+cpu"]),
+            ("2.7.1+cpu", Some("cpu"), &["2.7.1", "2.7.1+cpu"]),
+            (
+                "2.7.1+cpu",
+                Some("cu126"),
+                &["2.7.1", "2.7.1+cpu", "2.7.1+cu126"],
+            ),
+        ] {
+            let text = preferred_versions(&[file(version)], backend);
+            let written = text.lines().filter_map(|l| l.strip_prefix("version = "));
+            let written: Vec<&str> = written.map(|v| v.trim_matches('"')).collect();
+            assert_eq!(written, preferred, "{version} {backend:?}");
+        }
+    }
 
     #[test]
     fn lines_that_the_builder_leaves_out_are_left_out() {

@@ -167,9 +167,6 @@ pub fn resolve(request: &BuildRequest) -> Result<ImageSettings, SettingsError> {
         tags,
         others,
     } = variant::choose(&mut config, request, &project)?;
-    if variant.is_some() {
-        config.wishes = trust::wishes(&config, &project);
-    }
     let source = spec::resolve(request, &config, &project, &context)?;
     let named = !request.tags.is_empty() || !config.image.tags.is_empty();
     let build = build::resolve(request, &config, &tags, named)?;

@@ -6,6 +6,7 @@ use oci_spec::distribution::Reference;
 
 use super::{BuildRequest, SettingsError, tags};
 use crate::config::{Config, FILE_NAME, ImageConfig, VariantName};
+use crate::trust;
 
 /// Most characters of a tag.
 const LONGEST_TAG: usize = 128;
@@ -35,7 +36,9 @@ pub(super) fn choose(
     let tags = tags_of(config, variant.as_ref(), given, project)?;
     let mut others = Vec::new();
     for other in all(config) {
-        if other == variant {
+        // Whoever names the image doesn't say what the one without a variant is called.
+        let is_unnamed = other.is_none() && !given.is_empty();
+        if other == variant || is_unnamed {
             continue;
         }
         let theirs = tags_of(config, other.as_ref(), given, project)?;
@@ -48,7 +51,10 @@ pub(super) fn choose(
         }
         others.extend(theirs.into_iter().next());
     }
-    config.image = laid_over(config, variant.as_ref());
+    if variant.is_some() {
+        config.image = laid_over(config, variant.as_ref());
+        config.wishes = trust::wishes(config, project);
+    }
     Ok(Chosen {
         variant,
         tags,

@@ -221,7 +221,9 @@ fn source(args: &LaunchArgs) -> CommandResult<(Source, Option<archive::Archive>)
         let folder = folder
             .canonicalize()
             .map_err(|error| CommandError::user(format!("--job {shown}: {error}")))?;
-        settings::read_config_of(&folder, args.variant.as_deref())?;
+        if let Some(variant) = &args.variant {
+            settings::read_config_of(&folder, Some(variant))?;
+        }
         let packed = archive::pack(&folder).map_err(|error| {
             let made = CommandError::user(format!("--job {shown}: {error}"));
             match error {
