@@ -76,7 +76,8 @@ mlbuild lock                            # pins both, with the same versions
   other tables are for all variants.
 - `--variant NAME` is known to `image`, `lock`, `verify`, `up`, `dev`, `devcontainer` and `launch`. Without it the image
   is that of `default_variant`; where that isn't set, what `[image]` says by itself, which is then an image of its own
-  beside the variants. A variant that isn't declared is an error.
+  beside the variants. A variant that isn't declared is an error. `mlbuild run`, `gui-run` and `submit` start images
+  by their names.
 - The name stands at the end of the image's tag, whether that comes from `-t`, from `tag` or from the folder's
   name: `v1` becomes `v1-cuda`, and `v1-cuda` stays. A variant with a `tag` of its own is called just so. Two variants
   that would have one name are refused. `NAME` is therefore of letters, digits, `_`, `.` and `-`.

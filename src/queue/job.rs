@@ -50,10 +50,14 @@ impl Source {
 
     /// One word or two, for people.
     pub fn shown(&self) -> String {
-        match self {
+        let shown = match self {
             Self::Image { image } => image.clone(),
             Self::Folder { name, .. } => format!("{name}/"),
             Self::Git { url, revision, .. } => format!("{url}@{revision}"),
+        };
+        match self.variant() {
+            Some(variant) => format!("{shown} ({variant})"),
+            None => shown,
         }
     }
 }
