@@ -13,7 +13,8 @@ use kube::{Api, ResourceExt as _};
 use mlbuild_manifests::run_record::RunCluster;
 use serde_json::{Value, json};
 
-use super::{Beside, Cluster, KubernetesError, Rank, State, look, ranks, seen};
+use super::{Beside, Cluster, KubernetesError, Rank, State, look, points, ranks, seen};
+use crate::runtime::array::{Array, point_of_record};
 use crate::runtime::kubernetes::JobKind;
 
 /// Where the watch isn't allowed or says nothing, it is asked again after this.
@@ -28,24 +29,38 @@ pub struct JobRef {
     pub kind: JobKind,
     /// The name.
     pub name: String,
+    /// Which point of it, where it is an array and one is meant.
+    pub point: Option<u32>,
 }
 
 impl JobRef {
-    /// The Job of a recorded run, whose flags say of which kind it is.
-    pub fn of_run(place: &RunCluster) -> Self {
+    /// The Job of a recorded run, whose flags say of which kind it is, and whether the run is a point of it.
+    pub fn of_run(run: &str, place: &RunCluster) -> Self {
         let options = place.options.iter();
         let mut words = options.filter_map(|option| option.strip_prefix("--kind="));
         let kind = words.next_back().and_then(JobKind::of_word);
         Self {
             kind: kind.unwrap_or_default(),
             name: place.job.clone(),
+            point: point_of_record(run, &place.options),
+        }
+    }
+
+    /// The Job, with all its points.
+    pub fn whole(&self) -> Self {
+        Self {
+            point: None,
+            ..self.clone()
         }
     }
 }
 
-/// `PyTorchJob train`.
+/// `PyTorchJob train`, or `point 3 of the Job train`.
 impl fmt::Display for JobRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(point) = self.point {
+            write!(f, "point {point} of the ")?;
+        }
         write!(f, "{} {}", self.kind, self.name)
     }
 }
@@ -57,8 +72,10 @@ pub struct FoundJob {
     pub kind: JobKind,
     /// The Job; an object of another kind in a Job's words.
     pub job: Job,
-    /// Its pods: of an MPIJob the launcher's.
+    /// Its pods: of an MPIJob the launcher's, of one point those of this point.
     pub pods: Vec<Pod>,
+    /// Which point of an array it is, where one is meant.
+    pub point: Option<u32>,
     /// The pods on which an MPIJob's launcher starts processes, and how many there are to be.
     workers: (Vec<Pod>, u32),
     version: String,
@@ -72,6 +89,7 @@ impl FoundJob {
             kind,
             job: seen::as_job(kind, object),
             pods,
+            point: None,
             workers: (workers, count),
             version,
         }
@@ -82,7 +100,38 @@ impl FoundJob {
         JobRef {
             kind: self.kind,
             name: self.job.name_any(),
+            point: self.point,
         }
+    }
+
+    /// The grid, where it is an array.
+    pub fn array(&self) -> Option<Array> {
+        points::array(&self.job)
+    }
+
+    /// One point of an array; `None` where it is none, or has no such point.
+    pub fn into_point(mut self, point: u32) -> Option<Self> {
+        let array = self.array()?;
+        if point as usize >= array.len() {
+            return None;
+        }
+        self.pods = points::of_point(self.pods, point);
+        self.point = Some(point);
+        Some(self)
+    }
+
+    /// The points of an array, by their numbers; `None` for one of them, and for every other Job.
+    pub fn points(&self) -> Option<Vec<Rank>> {
+        match self.point {
+            Some(_) => None,
+            None => self.all_points(),
+        }
+    }
+
+    fn all_points(&self) -> Option<Vec<Rank>> {
+        let count = u32::try_from(self.array()?.len()).ok()?;
+        let container = self.container();
+        Some(points::points(&self.job, count, &self.pods, container))
     }
 
     /// The container that runs its image.
@@ -92,6 +141,12 @@ impl FoundJob {
 
     /// How far it got.
     pub fn state(&self) -> State {
+        if let Some(point) = self.point
+            && let Some(all) = self.all_points()
+            && let Some(point) = all.into_iter().find(|known| known.number == point)
+        {
+            return point.state;
+        }
         let state = look(&self.job, &self.pods, self.container());
         let (workers, _) = &self.workers;
         match state {
@@ -112,7 +167,7 @@ impl FoundJob {
     pub fn ranks(&self) -> Option<Vec<Rank>> {
         let count = ranks::count(&self.job)?;
         let container = self.container();
-        Some(ranks::ranks(&self.job, count, &self.pods, container))
+        Some(ranks::nodes(&self.job, count, &self.pods, container))
     }
 
     /// The pods that have a number each: those of [`Self::ranks`], or a launcher's workers.
@@ -122,7 +177,7 @@ impl FoundJob {
         }
         let (pods, count) = &self.workers;
         let container = self.container();
-        Some(ranks::ranks(&Job::default(), *count, pods, container))
+        Some(ranks::nodes(&Job::default(), *count, pods, container))
     }
 
     /// Whether the cluster has said that it is over.
@@ -137,6 +192,10 @@ impl FoundJob {
 
     /// When the cluster saw its end.
     pub fn ended(&self) -> Option<Timestamp> {
+        let pod = self.point.and_then(|_| points::newest(&self.pods));
+        if let Some(at) = pod.and_then(|pod| ranks::ended_at(pod, self.container())) {
+            return Some(at);
+        }
         let status = self.job.status.as_ref()?;
         let mut failed = status.conditions.iter().flatten().filter_map(|condition| {
             let is_end = condition.type_ == "Failed" && condition.status == "True";
@@ -240,7 +299,12 @@ impl Cluster {
         };
         // They would stay for ever.
         let name = made.name_any();
-        match self.remove(&JobRef { kind, name }).await {
+        let made = JobRef {
+            kind,
+            name,
+            point: None,
+        };
+        match self.remove(&made).await {
             Ok(()) => Err(self.without(beside, error).await),
             Err(_) => Err(unknown(&object, error)),
         }
@@ -270,7 +334,24 @@ impl Cluster {
         }
     }
 
-    /// Removes a Job with its pods.
+    /// Ends one point of an array: the cluster doesn't try one again whose pod was removed, where it wasn't to be
+    /// tried again at all.
+    ///
+    /// # Errors
+    /// Where the cluster refuses.
+    pub async fn remove_pod(&self, pod: &str) -> Result<(), KubernetesError> {
+        match self
+            .api::<Pod>()
+            .delete(pod, &DeleteParams::default())
+            .await
+        {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+            Err(error) => Err(self.error(&format!("delete the Pod {pod}"), error)),
+        }
+    }
+
+    /// Removes a Job with its pods, of an array with all its points.
     ///
     /// # Errors
     /// Where the cluster refuses. One that is gone is no error.
@@ -334,20 +415,25 @@ impl Cluster {
     /// # Errors
     /// Where there is none, or the cluster refuses.
     pub async fn find(&self, at: &JobRef) -> Result<FoundJob, KubernetesError> {
-        let JobRef { kind, name } = at;
+        let JobRef { kind, name, point } = at;
+        let not_found = || KubernetesError::NotFound {
+            what: at.to_string(),
+            namespace: self.namespace.clone(),
+        };
         let job = self.runs(*kind).get(name).await;
         let job = job.map_err(|error| match error {
-            kube::Error::Api(status) if status.code == 404 => KubernetesError::NotFound {
-                what: at.to_string(),
-                namespace: self.namespace.clone(),
-            },
+            kube::Error::Api(status) if status.code == 404 => not_found(),
             error => self.error(&format!("get the {at}"), error),
         })?;
         let wanted = ListParams::default().labels(&format!("{}={name}", kind.pod_label()));
         let pods = self.api::<Pod>().list(&wanted).await;
         let pods = pods.map_err(|error| self.error("list the Pods", error))?;
         let version = pods.metadata.resource_version.unwrap_or_default();
-        Ok(FoundJob::of(*kind, job, pods.items, version))
+        let found = FoundJob::of(*kind, job, pods.items, version);
+        match point {
+            Some(point) => found.into_point(*point).ok_or_else(not_found),
+            None => Ok(found),
+        }
     }
 
     /// A Job of any kind by its name, with its pods: Kubernetes' own goes before those of operators.
@@ -358,6 +444,7 @@ impl Cluster {
         let of = |kind| JobRef {
             kind,
             name: name.to_owned(),
+            point: None,
         };
         let missing = match self.find(&of(JobKind::Job)).await {
             Err(error @ KubernetesError::NotFound { .. }) => error,
@@ -374,7 +461,7 @@ impl Cluster {
 
     /// Waits until something may have changed since the Job was found.
     pub async fn changed(&self, found: &FoundJob) {
-        let JobRef { kind, name } = found.at();
+        let JobRef { kind, name, .. } = found.at();
         let wanted = WatchParams::default()
             .labels(&format!("{}={name}", kind.pod_label()))
             .timeout(60);
@@ -395,7 +482,7 @@ impl Cluster {
 
     /// Why the cluster couldn't make a pod for a Job, in its newest words.
     pub async fn why_no_pod(&self, job: &JobRef) -> Option<String> {
-        let JobRef { kind, name } = job;
+        let JobRef { kind, name, .. } = job;
         // Pods of a set are made by its Job.
         let (kind, name) = match kind {
             JobKind::JobSet => (JobKind::Job, kind.first_job(name)),

@@ -14,6 +14,7 @@ mod limited;
 mod logs;
 mod objects;
 mod own_pod;
+mod points;
 mod progress;
 mod ranks;
 pub mod rbac;

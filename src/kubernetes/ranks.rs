@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 
+use super::points;
 use super::state::{End, State, name, ours, over, retries, state_of, suspended};
 use crate::runtime::kubernetes::INDEX_ANNOTATION as INDEX;
 
@@ -27,9 +28,12 @@ impl Rank {
     }
 }
 
-/// How many pods with numbers a Job has, where it is one of several.
+/// How many pods with numbers a Job has, where it is one of several that are one run.
 pub(super) fn count(job: &Job) -> Option<u32> {
     let spec = job.spec.as_ref()?;
+    if points::array(job).is_some() {
+        return None;
+    }
     if spec.completion_mode.as_deref() != Some("Indexed") {
         return None;
     }
@@ -38,8 +42,13 @@ pub(super) fn count(job: &Job) -> Option<u32> {
 }
 
 /// How far each of `count` pods got. `container` is the one that counts.
-pub(super) fn ranks(job: &Job, count: u32, pods: &[Pod], container: &str) -> Vec<Rank> {
-    let retries = retries(job) > 0 && over(job).is_none();
+/// A pod that failed is followed by another one where `may_retry` says so.
+pub(super) fn ranks(
+    count: u32,
+    pods: &[Pod],
+    container: &str,
+    may_retry: impl Fn(u32) -> bool,
+) -> Vec<Rank> {
     let of_number = |number: u32| {
         let all = pods.iter().filter(|pod| index(pod) == Some(number));
         let newest = all.max_by_key(|pod| {
@@ -51,7 +60,7 @@ pub(super) fn ranks(job: &Job, count: u32, pods: &[Pod], container: &str) -> Vec
                 why: "no pod is made yet".to_owned(),
             },
             Some(pod) => match state_of(pod, container) {
-                State::Ended(end) if retries && end.code != Some(0) => {
+                State::Ended(end) if end.code != Some(0) && may_retry(number) => {
                     State::Again { pod: name(pod) }
                 }
                 state => state,
@@ -66,9 +75,15 @@ pub(super) fn ranks(job: &Job, count: u32, pods: &[Pod], container: &str) -> Vec
     (0..count).map(of_number).collect()
 }
 
+/// The same of a Job whose pods are nodes of one run.
+pub(super) fn nodes(job: &Job, count: u32, pods: &[Pod], container: &str) -> Vec<Rank> {
+    let may_retry = retries(job) > 0 && over(job).is_none();
+    ranks(count, pods, container, |_| may_retry)
+}
+
 /// The state of a Job of `count` pods.
 pub(super) fn whole(job: &Job, count: u32, pods: &[Pod], container: &str) -> State {
-    let all = ranks(job, count, pods, container);
+    let all = nodes(job, count, pods, container);
     let over = over(job);
     let is_done = matches!(over, Some((true, _)));
     // What still runs when the cluster says that all is well, an operator may end.
@@ -162,13 +177,13 @@ impl<'a> Named<'a> {
     }
 }
 
-fn index(pod: &Pod) -> Option<u32> {
+pub(super) fn index(pod: &Pod) -> Option<u32> {
     let annotations = pod.metadata.annotations.as_ref()?;
     annotations.get(INDEX)?.parse().ok()
 }
 
 /// When a pod's container ended, or the pod was thrown out.
-fn ended_at(pod: &Pod, container: &str) -> Option<Timestamp> {
+pub(super) fn ended_at(pod: &Pod, container: &str) -> Option<Timestamp> {
     let status = pod.status.as_ref()?;
     let ended =
         ours(status, container).and_then(|status| status.state.as_ref()?.terminated.as_ref());

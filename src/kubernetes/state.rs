@@ -3,7 +3,7 @@
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod, PodStatus};
 
-use super::ranks;
+use super::{points, ranks};
 
 /// Why a container that can't start won't start later either.
 const FATAL_REASONS: [&str; 7] = [
@@ -58,6 +58,10 @@ pub struct End {
 
 /// The state. `container` is the one that counts.
 pub fn look(job: &Job, pods: &[Pod], container: &str) -> State {
+    if let Some(array) = points::array(job) {
+        let count = u32::try_from(array.len()).unwrap_or(u32::MAX);
+        return points::whole(job, count, pods, container);
+    }
     if let Some(count) = ranks::count(job) {
         return ranks::whole(job, count, pods, container);
     }

@@ -71,7 +71,10 @@ pub async fn complete_in_cluster(
     };
     let looked = async {
         let cluster = connect(&ClusterTarget::of_run(place)).await.ok()?;
-        cluster.find(&JobRef::of_run(place)).await.ok()
+        cluster
+            .find(&JobRef::of_run(record.id.as_str(), place))
+            .await
+            .ok()
     };
     let found = tokio::time::timeout(ANSWER_TIMEOUT, looked)
         .await

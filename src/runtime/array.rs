@@ -9,6 +9,8 @@ use super::render::LeftOut;
 
 /// The flag's name.
 pub const FLAG: &str = "array";
+/// The flag's name that says how many points run at once.
+pub const AT_ONCE_FLAG: &str = "parallelism";
 /// So many points an array may have.
 pub const MOST_POINTS: usize = 10_000;
 
@@ -35,6 +37,8 @@ pub enum Piece<'a> {
 pub struct Array {
     /// Its axes.
     pub axes: Vec<Axis>,
+    /// How many of its points may run at once; none: as many as there is room for.
+    pub at_once: Option<u32>,
 }
 
 impl Array {
@@ -43,7 +47,25 @@ impl Array {
     /// # Errors
     /// Where one isn't as it has to be: which, and what to write.
     pub fn read(own: &Options) -> Result<Option<Self>, LeftOut> {
-        Self::of(own.all(FLAG).map(ToString::to_string))
+        let array = Self::of(own.all(FLAG).map(ToString::to_string))?;
+        let Some(text) = own.text(AT_ONCE_FLAG) else {
+            return Ok(array);
+        };
+        let refused = |why: &str| LeftOut {
+            what: format!("--{AT_ONCE_FLAG}={text}"),
+            why: why.to_owned(),
+        };
+        let at_once = match text.parse::<u32>() {
+            Ok(number) if number > 0 => number,
+            _ => return Err(refused("write a whole number from 1")),
+        };
+        let Some(mut array) = array else {
+            return Err(refused(
+                "it is for the points of --array, and there are none",
+            ));
+        };
+        array.at_once = Some(at_once);
+        Ok(Some(array))
     }
 
     /// Reads the flags' values.
@@ -71,7 +93,14 @@ impl Array {
             }
             axes.push(axis);
         }
-        Ok(Some(Self { axes }).filter(|array| !array.axes.is_empty()))
+        let at_once = None;
+        Ok(Some(Self { axes, at_once }).filter(|array| !array.axes.is_empty()))
+    }
+
+    /// The flag's values that make the same points.
+    pub fn texts(&self) -> Vec<String> {
+        let text = |axis: &Axis| format!("{}={}", axis.name, axis.values.join(","));
+        self.axes.iter().map(text).collect()
     }
 
     /// How many points it has.
@@ -154,6 +183,23 @@ impl Array {
 /// The id of a point's run.
 pub fn run_of_point(run: &str, index: usize) -> String {
     format!("{run}-{index}")
+}
+
+/// The array's run and the point's number, of a point's run.
+pub fn point_of_run(run: &str) -> Option<(&str, u32)> {
+    let (array, number) = run.rsplit_once('-')?;
+    let number: u32 = number.parse().ok().filter(|_| !array.is_empty())?;
+    // `x-07` and `x-+7` are other runs.
+    (run_of_point(array, number as usize) == run).then_some((array, number))
+}
+
+/// The number of a recorded run among an array's points, where its flags say that it is one.
+pub fn point_of_record(run: &str, options: &[String]) -> Option<u32> {
+    let prefix = format!("--{FLAG}=");
+    let is_point = options.iter().any(|option| option.starts_with(&prefix));
+    point_of_run(run)
+        .filter(|_| is_point)
+        .map(|(_, number)| number)
 }
 
 fn axis(text: &str) -> Result<Axis, String> {
@@ -298,6 +344,44 @@ mod tests {
         let array = read(&["seed=0..2,10,20..21"]).unwrap().unwrap();
         assert_eq!(array.axes[0].values, ["0", "1", "2", "10", "20", "21"]);
         assert_eq!(read(&["n=1..10000"]).unwrap().unwrap().len(), 10_000);
+        let array = read(&["lr=1e-3,1e-4", "seed=-1..1"]).unwrap().unwrap();
+        assert_eq!(Array::of(array.texts()), Ok(Some(array)));
+    }
+
+    #[test]
+    fn so_many_points_run_at_once() {
+        let read = |line: &str| {
+            let words: Vec<&str> = line.split(' ').chain(["image"]).collect();
+            let own = SUBMIT.parse_with_image(&words).unwrap().own;
+            let array = Array::read(&own).map_err(|part| format!("{}: {}", part.what, part.why));
+            array.map(|array| array.and_then(|array| array.at_once))
+        };
+        assert_eq!(read("--array n=1,2"), Ok(None));
+        assert_eq!(read("--array n=1,2 --parallelism 4"), Ok(Some(4)));
+        for (line, said) in [
+            ("--array n=1,2 --parallelism 0", "--parallelism=0: write"),
+            ("--array n=1,2 --parallelism=-1", "--parallelism=-1: write"),
+            ("--parallelism 2", "points of --array"),
+        ] {
+            let error = read(line).unwrap_err();
+            assert!(error.contains(said), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_points_run_is_told_from_others() {
+        for (run, wanted) in [
+            ("grid-0", Some(("grid", 0))),
+            ("a-b-12", Some(("a-b", 12))),
+            ("grid", None),
+            ("grid-", None),
+            ("grid-07", None),
+            ("grid-+7", None),
+            ("-7", None),
+            ("grid-99999999999", None),
+        ] {
+            assert_eq!(point_of_run(run), wanted, "{run}");
+        }
     }
 
     #[test]

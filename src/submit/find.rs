@@ -11,6 +11,7 @@ use crate::kubernetes::{
     Cluster, ClusterTarget, FoundJob, JobRef, KubernetesError, State, connect,
 };
 use crate::records::{Store, project_folder};
+use crate::runtime::array::{point_of_run, run_of_point};
 use crate::runtime::kubernetes::{RUN_LABEL, label_value};
 
 /// Where a Job is looked for.
@@ -30,11 +31,15 @@ impl JobQuery {
     /// # Errors
     /// Where there is no such Job, or the cluster can't be asked.
     pub async fn find(&self, name: &str) -> Result<(Cluster, FoundJob), SubmitError> {
-        let Some((record, place)) = self.recorded(name) else {
+        let Some((record, place)) = self.recorded_any(name) else {
             let cluster = connect(&self.cluster).await?;
             let found = find_job(&cluster, name).await?;
             return Ok((cluster, found));
         };
+        // The name of all points is that of none.
+        let is_whole = record.id.as_str() == run_of_point(name, 0);
+        let at = JobRef::of_run(record.id.as_str(), &place);
+        let at = if is_whole { at.whole() } else { at };
         let target = ClusterTarget::of_run(&place);
         let cluster = connect(&target).await.map_err(|error| match error {
             KubernetesError::NoContext { .. } | KubernetesError::OtherServer { .. } => {
@@ -47,7 +52,7 @@ impl JobQuery {
             }
             error => error.into(),
         })?;
-        match cluster.find(&JobRef::of_run(&place)).await {
+        match cluster.find(&at).await {
             Ok(found) => Ok((cluster, found)),
             Err(source @ KubernetesError::NotFound { .. }) => Err(SubmitError::RunGone {
                 run: record.id.to_string(),
@@ -56,6 +61,16 @@ impl JobQuery {
             }),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Whether this project has the record of a run of this id, or of the points of an array.
+    pub fn is_recorded(&self, name: &str) -> bool {
+        self.recorded_any(name).is_some()
+    }
+
+    fn recorded_any(&self, name: &str) -> Option<(RunRecord, RunCluster)> {
+        let of_array = || self.recorded(&run_of_point(name, 0));
+        self.recorded(name).or_else(of_array)
     }
 
     /// The run of this id and where it is, if no cluster was chosen and this project has its record.
@@ -81,14 +96,39 @@ async fn find_job(cluster: &Cluster, name: &str) -> Result<FoundJob, SubmitError
         Err(error) => return Err(error.into()),
     };
     let mut jobs = cluster.find_all((RUN_LABEL, &label_value(name))).await?;
-    jobs.pop().ok_or(SubmitError::NoJob(missing))
+    if let Some(job) = jobs.pop() {
+        return Ok(job);
+    }
+    if let Some((array, point)) = point_of_run(name) {
+        let of_run = cluster.find_all((RUN_LABEL, &label_value(array))).await?;
+        let mut jobs = of_run;
+        if let Ok(of_name) = cluster.find_any(&array.to_lowercase()).await {
+            jobs.push(of_name);
+        }
+        if let Some(found) = jobs.pop().and_then(|job| job.into_point(point)) {
+            return Ok(found);
+        }
+    }
+    Err(SubmitError::NoJob(missing))
 }
 
 /// How far a Job got, or its pod with a number. A Job of one pod has number 0.
 ///
 /// # Errors
-/// Where it has no such pod.
+/// Where it has no such pod, or is an array of which no point is named.
 pub(super) fn rank(found: &FoundJob, number: Option<u32>) -> Result<State, SubmitError> {
+    if let Some(points) = found.points() {
+        return Err(SubmitError::IsArray {
+            name: found.job.name_any(),
+            run: found
+                .job
+                .labels()
+                .get(RUN_LABEL)
+                .cloned()
+                .unwrap_or_default(),
+            points: points.len(),
+        });
+    }
     let Some(number) = number else {
         return Ok(found.state());
     };

@@ -95,13 +95,7 @@ pub async fn follow(
     sink: LogSink<'_>,
     reporter: &dyn Reporter,
 ) -> Result<FollowEnd, SubmitError> {
-    let watched = Watched {
-        cluster,
-        job,
-        reporter,
-        told: String::new(),
-        lost: None,
-    };
+    let watched = Watched::new(cluster, job, reporter);
     tokio::select! {
         () = cancelled.cancelled() => Ok(FollowEnd::Cancelled),
         end = see_the_end(watched, only, sink) => end.map(FollowEnd::Ended),
@@ -137,7 +131,17 @@ pub(super) struct Watched<'a> {
     lost: Option<Instant>,
 }
 
-impl Watched<'_> {
+impl<'a> Watched<'a> {
+    pub(super) fn new(cluster: &'a Cluster, job: &'a JobRef, reporter: &'a dyn Reporter) -> Self {
+        Self {
+            cluster,
+            job,
+            reporter,
+            told: String::new(),
+            lost: None,
+        }
+    }
+
     /// The Job as it is now. A cluster that doesn't answer for a moment loses no Job.
     pub(super) async fn find(&mut self) -> Result<FoundJob, SubmitError> {
         loop {

@@ -10,10 +10,12 @@
 //! | the run's record | `record` |
 //! | ports of its pod, here | `forward` |
 //! | the Job, to its end | `follow`; `ranks`, where it has several pods |
+//! | an array, to the ends of its points | `array`; their records: `points` |
 //!
 //! Beside it stands what is done with a Job later: `find` and `logs`; and `pod_image`, the image
 //! that this very pod runs.
 
+mod array;
 mod code;
 mod error;
 mod find;
@@ -22,6 +24,7 @@ mod forward;
 mod image;
 mod logs;
 pub mod pod_image;
+mod points;
 mod ranks;
 mod record;
 mod runai;
@@ -47,7 +50,10 @@ use crate::records::Snapshot;
 use crate::records::data::DataWish;
 use crate::registry::RegistryOptions;
 use crate::reporter::Reporter;
-use crate::runtime::kubernetes::{self, JobKind, RenderedJob, RunContext, SubmitFlags};
+use crate::runtime::array::Array;
+use crate::runtime::kubernetes::{
+    self, Grid, ImageWords, JobKind, RenderedJob, RunContext, SubmitFlags,
+};
 use crate::runtime::{Options, RunSpec};
 use crate::start::record::PendingRecord;
 use crate::start::unsupported;
@@ -87,6 +93,8 @@ pub struct Submission {
     named: String,
     /// The names of its variables.
     names: Vec<String>,
+    /// The grid, where the Job is an array.
+    array: Option<Array>,
     /// The Job, and the Secret that goes with it.
     pub rendered: RenderedJob,
 }
@@ -137,6 +145,7 @@ impl Submission {
         JobRef {
             kind: self.rendered.kind,
             name: self.rendered.name.clone(),
+            point: None,
         }
     }
 
@@ -144,9 +153,28 @@ impl Submission {
     ///
     /// # Errors
     /// Where the cluster can't be asked, or wouldn't take it.
-    pub async fn check(&self) -> Result<Value, SubmitError> {
+    pub async fn check(&mut self, reporter: &dyn Reporter) -> Result<Value, SubmitError> {
         let cluster = connect(&self.request.cluster).await?;
-        self.check_in(&cluster).await
+        self.settle_in(&cluster, reporter).await
+    }
+
+    /// Has the cluster look at the Job, and makes it one that the cluster knows all of.
+    async fn settle_in(
+        &mut self,
+        cluster: &Cluster,
+        reporter: &dyn Reporter,
+    ) -> Result<Value, SubmitError> {
+        let taken = self.check_in(cluster).await?;
+        let knows_points = !taken["spec"]["backoffLimitPerIndex"].is_null();
+        if self.array.is_none() || knows_points {
+            return Ok(taken);
+        }
+        self.rendered.retry_all_together();
+        reporter.warning(
+            "this cluster can't tell the points of an array apart (Kubernetes before 1.29): \
+             a point that fails ends the others",
+        );
+        self.check_in(cluster).await
     }
 
     async fn check_in(&self, cluster: &Cluster) -> Result<Value, SubmitError> {
@@ -198,8 +226,20 @@ async fn prepare_with(
     }
     let named = request.spec.image.clone();
     read_labels(&mut request.spec)?;
+    let array = Array::read(request.flags.options())
+        .map_err(|part| SubmitError::Unsupported { parts: vec![part] })?;
     let pinned = image::pin(&request).await?;
-    let variables = variables::gather(&request, pinned.as_deref())?;
+    let mut variables = variables::gather(&request, pinned.as_deref())?;
+    let grid = match &array {
+        None => None,
+        Some(array) => {
+            variables::of_each_point(&mut variables, &request.run_id);
+            Some(Grid {
+                array: array.clone(),
+                image: image_words(&request, pinned.as_deref()).await?,
+            })
+        }
+    };
     let code = code::archive(&request, known, reporter)?;
     if let Some(pinned) = pinned {
         request.spec.image = pinned;
@@ -210,13 +250,19 @@ async fn prepare_with(
     let context = RunContext {
         name: match request.spec.options.text("name") {
             Some(name) => name.to_owned(),
-            None => kubernetes::name_for(&run, request.flags.kind(), request.flags.nodes()),
+            None => {
+                let points = array.as_ref().map(|array| array.len());
+                let points = points.and_then(|number| u32::try_from(number).ok());
+                let pods = points.unwrap_or(request.flags.nodes());
+                kubernetes::name_for(&run, request.flags.kind(), pods)
+            }
         },
         run,
         asked: named.clone(),
         env: variables.plain,
         secret: variables.secret,
         code,
+        grid,
     };
     let rendered = kubernetes::job(&request.spec, &request.flags, &context);
     unsupported::warn(&rendered.warnings, reporter);
@@ -229,8 +275,25 @@ async fn prepare_with(
         request,
         named,
         names,
+        array,
         rendered,
     })
+}
+
+/// What the image starts, for a shell that takes its place; `None` where only a node has the image, and nothing is
+/// asked where it doesn't matter.
+async fn image_words(
+    request: &SubmitRequest,
+    pinned: Option<&str>,
+) -> Result<Option<ImageWords>, SubmitError> {
+    let Some(pinned) = pinned.filter(|_| !request.spec.options.has("entrypoint")) else {
+        return Ok(None);
+    };
+    let config = image::config(pinned, request).await?;
+    Ok(Some(ImageWords {
+        entrypoint: config.entrypoint().clone().unwrap_or_default(),
+        command: config.cmd().clone().unwrap_or_default(),
+    }))
 }
 
 /// Has the cluster make the Job, and waits for its end unless the run is a detached one.
@@ -254,11 +317,15 @@ pub async fn run(
         known = settled.code().cloned();
         pending = Some(settled);
     }
-    let submission = prepare_with(request, known, reporter).await?;
+    let mut submission = prepare_with(request, known, reporter).await?;
     let cluster = connect(&submission.request.cluster).await?;
     // What the cluster would refuse is known before the run is written down.
-    submission.check_in(&cluster).await?;
+    submission.settle_in(&cluster, reporter).await?;
     let version = cluster.version().await?;
+    if let Some(array) = &submission.array {
+        let to = (&submission, &cluster, version.as_str());
+        return array::run(array, to, pending, waiter, reporter).await;
+    }
     let forwards = Forwards::listen(&submission.request.forwards).await?;
     let run = pending
         .map(|pending| record::write(pending, &submission, &cluster, &version, reporter))
@@ -290,10 +357,15 @@ pub async fn run(
         let end = forwards
             .beside(following, (&cluster, &at), None, reporter)
             .await;
-        if let Some(run) = run {
+        let is_cancelled = matches!(end, Ok(FollowEnd::Cancelled));
+        // One that couldn't be removed runs on.
+        let is_over = !is_cancelled || clean_up(&submission, &cluster, &end, reporter).await;
+        if let Some(run) = run.filter(|_| is_over) {
             record::finish(run, &end, reporter);
         }
-        clean_up(&submission, &cluster, &end, reporter).await;
+        if !is_cancelled {
+            clean_up(&submission, &cluster, &end, reporter).await;
+        }
         SubmitEnd::Followed(end?)
     };
     Ok(SubmitOutcome {
@@ -318,13 +390,13 @@ fn read_labels(spec: &mut RunSpec) -> Result<(), SubmitError> {
     Ok(())
 }
 
-/// Leaves nothing in the cluster that nobody waits for.
+/// Leaves nothing in the cluster that nobody waits for; false where that is still there.
 async fn clean_up(
     submission: &Submission,
     cluster: &Cluster,
     end: &Result<FollowEnd, SubmitError>,
     reporter: &dyn Reporter,
-) {
+) -> bool {
     let at = submission.at();
     let removes = match end {
         Ok(FollowEnd::Ended(_)) => submission.request.spec.options.is_on("rm"),
@@ -333,13 +405,16 @@ async fn clean_up(
         Err(error) => matches!(error, SubmitError::Stuck { .. }),
     };
     if !removes {
-        return;
+        return true;
     }
     if let Err(error) = cluster.remove(&at).await {
         reporter.warning(format!("the {at} is still there: {error}"));
-    } else if !matches!(end, Ok(FollowEnd::Ended(_))) {
+        return false;
+    }
+    if !matches!(end, Ok(FollowEnd::Ended(_))) {
         reporter.note(format!("the {at} is removed"));
     }
+    true
 }
 
 /// What machine learning usually needs: docker's 64 MiB of shared memory are too little for the

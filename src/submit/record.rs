@@ -27,18 +27,30 @@ pub(super) fn write(
     version: &str,
     reporter: &dyn Reporter,
 ) -> Result<StartedRun, SubmitError> {
-    let OfFiles { place, code, data } = pending.of_files(reporter)?;
+    let files = pending.of_files(reporter)?;
+    let run = start(&files, submission, cluster, version);
+    Ok(begin(run, &files.place)?)
+}
+
+/// What is known of the run.
+pub(super) fn start(
+    files: &OfFiles,
+    submission: &Submission,
+    cluster: &Cluster,
+    version: &str,
+) -> RunStart {
+    let OfFiles { place, code, data } = files;
     let project = place.project();
     let lock = LockFile::load(&project.join(FILE_NAME)).unwrap_or_default();
     let spec = &submission.request.spec;
     let (image, entry) = image(&submission.named, &spec.image, &lock);
     let mut host = this_host();
     host.runtime = Some(format!("kubernetes {version}"));
-    let run = RunStart {
+    RunStart {
         id: submission.request.run_id.clone(),
         lock: entry.and_then(|entry| lock.checksum(&entry.key())),
         image,
-        code,
+        code: code.clone(),
         command: RunCommand {
             program: Some(PROGRAM.to_owned()),
             // Those of docker alone: with them the run can be started again without a cluster.
@@ -52,9 +64,8 @@ pub(super) fn write(
         host,
         cluster: Some(place_of(submission, cluster)),
         slurm: None,
-        data,
-    };
-    Ok(begin(run, &place)?)
+        data: data.clone(),
+    }
 }
 
 /// What is of one submission, or says where: the rest makes the same Job again.

@@ -1,11 +1,13 @@
 //! Variables: read here, because a pod knows nothing of this machine. What looks like a secret goes
 //! into a Secret of the cluster, since everybody who may look at a Job sees its variables.
 
+use mlbuild_manifests::RunId;
 use mlbuild_secrets::must_hide;
 
 use super::SubmitRequest;
 use super::error::SubmitError;
 use crate::env_vars::{MLBUILD_IMAGE, MLBUILD_RUN_ID, WANDB_API_KEY, WANDB_DOCKER, WANDB_RUN_ID};
+use crate::runtime::kubernetes::run_of_each_point;
 use crate::runtime::{Assignment, Value};
 use crate::start::credentials;
 
@@ -58,6 +60,16 @@ pub(super) fn gather(
     }
     let (secret, plain) = all.into_iter().partition(is_secret_variable);
     Ok(Variables { plain, secret })
+}
+
+/// Gives each point of an array the id of its own run.
+pub(super) fn of_each_point(variables: &mut Variables, run: &RunId) {
+    for variable in &mut variables.plain {
+        let is_run = variable.value.as_deref() == Some(run.as_str());
+        if is_run && [MLBUILD_RUN_ID, WANDB_RUN_ID].contains(&variable.name.as_str()) {
+            variable.value = Some(run_of_each_point(run.as_str()));
+        }
+    }
 }
 
 fn is_secret_variable(variable: &Assignment) -> bool {

@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::error::{CommandError, CommandResult};
 use crate::support::cluster_args::ClusterArgs;
 use crate::support::slurm_args::SlurmArgs;
-use mlbuild::kubernetes::Program;
+use mlbuild::kubernetes::{FoundJob, Program};
 use mlbuild::runtime::slurm::{BESIDE, SCRIPT_FILE};
 use mlbuild::slurm::JobPhase;
 use mlbuild::submit::running_pod;
@@ -57,6 +57,7 @@ pub async fn run(args: BashArgs) -> CommandResult<u8> {
     }
     let (cluster, found) = args.cluster.find(&args.job).await?;
     let pod = running_pod(&found, args.rank)?;
+    let words = with_values(&found, words);
     let mut program = cluster
         .start_in(&pod, found.container(), &words, terminal)
         .await?;
@@ -65,6 +66,20 @@ pub async fn run(args: BashArgs) -> CommandResult<u8> {
     drop(raw);
     let code = end.map_err(|why| CommandError::runtime(format!("{} in {pod}: {why}", words[0])))?;
     Ok(u8::try_from(code).unwrap_or(1))
+}
+
+/// Of an array's point its values are variables here, too.
+fn with_values(found: &FoundJob, words: Vec<String>) -> Vec<String> {
+    let (Some(array), Some(point)) = (found.array(), found.point) else {
+        return words;
+    };
+    let values = array.point(point as usize).into_iter();
+    let values = values.map(|(name, value)| format!("{name}={value}"));
+    ["env".to_owned()]
+        .into_iter()
+        .chain(values)
+        .chain(words)
+        .collect()
 }
 
 /// A shell beside a job of Slurm's is beside its first task.

@@ -11,6 +11,7 @@ use crate::support::output;
 use crate::support::slurm_args::SlurmArgs;
 use crate::support::terminal::Terminal;
 use mlbuild::kubernetes::{Cluster, FoundJob};
+use mlbuild::runtime::array::run_of_point;
 use mlbuild::submit::{self, FollowEnd, Forwards, PortPair};
 
 /// Print what a Job of Kubernetes, or a job of Slurm, printed.
@@ -31,6 +32,9 @@ pub struct LogsArgs {
     /// Only what this node printed, of a Job of several; under Slurm, this task.
     #[arg(long, value_name = "N")]
     pub rank: Option<u32>,
+    /// Only what this point printed, of an array: as JOB-N.
+    #[arg(long, value_name = "N")]
+    pub point: Option<u32>,
     /// Port of this machine, on 127.0.0.1 alone, that leads to a port of the Job's pod, of several that of rank 0 or --rank, while it is followed.
     #[arg(long, value_name = "[LOCAL:]REMOTE", requires = "follow")]
     pub port_forward: Vec<String>,
@@ -46,7 +50,10 @@ pub struct LogsArgs {
 ///
 /// # Errors
 /// Where there is no such Job, or it has printed nothing that could be read.
-pub async fn run(args: LogsArgs) -> CommandResult<u8> {
+pub async fn run(mut args: LogsArgs) -> CommandResult<u8> {
+    if let Some(point) = args.point {
+        args.job = run_of_point(&args.job, point as usize);
+    }
     if !args.cluster.is_typed() && args.slurm.query().is_meant(&args.job) {
         if !args.port_forward.is_empty() {
             return Err(CommandError::user(

@@ -1,6 +1,7 @@
 //! `mlbuild submit`, `logs`, `bash` and `env` with a real Kubernetes API server, its Job and quota
 //! controllers and its garbage collector. There is no kubelet: see `cluster`.
 
+mod arrays;
 mod builder;
 pub(crate) mod cluster;
 mod code;

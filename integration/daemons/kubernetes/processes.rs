@@ -170,9 +170,25 @@ impl Process {
 
 /// Starts the pods' processes, with `PATH` first among the folders of programs.
 pub fn start(cluster: &Cluster, pods: &[Value], path: &str) -> Vec<Process> {
-    let hosts = hosts(cluster, pods);
+    start_with(cluster, pods, path, &hosts(cluster, pods))
+}
+
+/// /etc/hosts of pods that have no names.
+pub fn hosts_of_none(cluster: &Cluster) -> PathBuf {
+    let file = cluster.project.outside().join("hosts");
+    std::fs::write(&file, "127.0.0.1 localhost\n").unwrap();
+    file
+}
+
+/// The same, with this /etc/hosts.
+pub fn start_with(
+    cluster: &Cluster,
+    pods: &[Value],
+    path: &str,
+    hosts: &std::path::Path,
+) -> Vec<Process> {
     let start = |pod: &Value| {
-        let (name, words, pod, hosts) = (name(pod), words(pod), pod.clone(), hosts.clone());
+        let (name, words, pod, hosts) = (name(pod), words(pod), pod.clone(), hosts.to_owned());
         let path = path.to_owned();
         let kubelet = cluster.api();
         Process(std::thread::spawn(move || {

@@ -5,6 +5,7 @@
 
 mod code;
 mod flags;
+mod grid;
 mod idle;
 mod job_builder;
 mod job_kind;
@@ -25,10 +26,11 @@ use k8s_openapi::api::core::v1::{
     EnvVar, EnvVarSource, PodTemplateSpec, Secret, SecretKeySelector, Service,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use self::job_builder::JobBuilder;
-use self::operators::Parts;
+use self::operators::{Parts, Points};
+use super::array::Array;
 use super::distributed::{Distributed, names as variables};
 use super::render::LeftOut;
 use super::spec::RunSpec;
@@ -37,6 +39,7 @@ use super::value::Assignment;
 pub(in crate::runtime) use quantity::bytes;
 
 pub use code::{CODE_FOLDER, CodeArchive, MOST_CODE};
+pub use grid::{ARRAY_ANNOTATION, Grid, ImageWords, run_of_all_points, run_of_each_point};
 pub use job_kind::JobKind;
 pub use names::{label_value, name_for, why_no_name};
 pub use nodes::{INDEX_ANNOTATION, JOB_LABEL};
@@ -71,6 +74,8 @@ pub struct RunContext {
     pub secret: Vec<Assignment>,
     /// The code that goes with it.
     pub code: Option<CodeArchive>,
+    /// The grid, where the Job is an array.
+    pub grid: Option<Grid>,
 }
 
 /// A Job, what goes with it, and what isn't in it.
@@ -92,6 +97,18 @@ pub struct RenderedJob {
     pub warnings: Vec<LeftOut>,
     /// What Kubernetes doesn't have, or has under conditions that aren't met.
     pub refused: Vec<LeftOut>,
+}
+
+impl RenderedJob {
+    /// Of an array: the retries of each point become those of all of them together, for a cluster that doesn't know
+    /// them apart.
+    pub fn retry_all_together(&mut self) {
+        if let Some(spec) = self.job["spec"].as_object_mut()
+            && let Some(retries) = spec.remove("backoffLimitPerIndex")
+        {
+            spec.insert("backoffLimit".to_owned(), retries);
+        }
+    }
 }
 
 /// The Job that does what `docker run` would.
@@ -120,17 +137,29 @@ pub fn job(spec: &RunSpec, own: &SubmitFlags, context: &RunContext) -> RenderedJ
     let kind = own.kind();
     let spread = nodes::spread(&mut builder, spec, own.options(), (kind, &context.name));
     let nodes = spread.map_or(1, |spread| spread.nodes);
+    if let Some(grid) = &context.grid {
+        grid::add(
+            &mut builder,
+            own.options(),
+            (kind, &context.name, nodes),
+            grid,
+        );
+    }
     placement::relate(&mut builder, (kind, &context.name), nodes);
     resources::check_slices(&mut builder);
     builder.container.image = Some(spec.image.clone());
     let labels = labels(context);
     builder.labels.extend(labels.clone());
     let annotations = BTreeMap::from([(ASKED_ANNOTATION.to_owned(), context.asked.clone())]);
+    let axes = context.grid.iter().map(|grid| {
+        let axes = json!(grid.array.texts()).to_string();
+        (ARRAY_ANNOTATION.to_owned(), axes)
+    });
     let meta = ObjectMeta {
         name: Some(context.name.clone()),
         namespace: own.namespace.clone(),
         labels: Some(labels),
-        annotations: Some(annotations.clone()),
+        annotations: Some(annotations.clone().into_iter().chain(axes).collect()),
         ..ObjectMeta::default()
     };
     let secret = (!context.secret.is_empty()).then(|| Secret {
@@ -155,7 +184,8 @@ pub fn job(spec: &RunSpec, own: &SubmitFlags, context: &RunContext) -> RenderedJ
         (Some(archive), Some(folder)) => code::add(&mut builder, archive, folder, &meta),
         _ => Vec::new(),
     };
-    let mut rendered = finish(builder, meta, secret, (kind, spread));
+    let array = context.grid.as_ref().map(|grid| &grid.array);
+    let mut rendered = finish(builder, meta, secret, (kind, spread, array));
     rendered.code = code;
     rendered
 }
@@ -164,7 +194,7 @@ fn finish(
     mut builder: JobBuilder,
     mut meta: ObjectMeta,
     secret: Option<Secret>,
-    (kind, spread): (JobKind, Option<Distributed>),
+    (kind, spread, array): (JobKind, Option<Distributed>, Option<&Array>),
 ) -> RenderedJob {
     let nodes = spread.map_or(1, |spread| spread.nodes);
     let name = meta.name.clone().unwrap_or_default();
@@ -201,6 +231,7 @@ fn finish(
         meta,
         template,
         nodes,
+        points: array.map(Points::of),
         processes: spread.map(|spread| spread.processes),
         retries,
         time_limit,

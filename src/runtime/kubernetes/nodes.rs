@@ -234,7 +234,7 @@ fn plain(name: &str, value: String) -> EnvVar {
 }
 
 /// A variable that has the pod's number.
-fn number(name: &str) -> EnvVar {
+pub(super) fn number(name: &str) -> EnvVar {
     EnvVar {
         name: name.to_owned(),
         value: None,

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::job_kind::{JOBSET_JOB, JobKind};
 use super::nodes;
+use crate::runtime::array::Array;
 use crate::runtime::distributed::MASTER_PORT;
 use crate::runtime::distributed::names::MASTER_PORT as MASTER_PORT_NAME;
 
@@ -19,6 +20,8 @@ pub(super) struct Parts {
     pub(super) template: PodTemplateSpec,
     /// How many pods.
     pub(super) nodes: u32,
+    /// The points of an array, each a pod of its own.
+    pub(super) points: Option<Points>,
     /// How many processes on each of them, where that was said.
     pub(super) processes: Option<u32>,
     /// How many times it is started again.
@@ -35,8 +38,46 @@ pub(super) struct Parts {
     pub(super) is_user: bool,
 }
 
+/// How many points an array has.
+#[derive(Clone, Copy)]
+pub(super) struct Points {
+    number: i32,
+    /// How many of them may run at once.
+    at_once: i32,
+}
+
+impl Points {
+    pub(super) fn of(array: &Array) -> Self {
+        let number = i32::try_from(array.len()).unwrap_or(i32::MAX);
+        let at_once = array.at_once.and_then(|limit| i32::try_from(limit).ok());
+        Self {
+            number,
+            at_once: at_once.unwrap_or(number).min(number),
+        }
+    }
+}
+
+/// The spec of a Job whose pods are the points of an array: none ends another one.
+fn array_spec(parts: &Parts, points: Points) -> JobSpec {
+    JobSpec {
+        // Not a limit for all of them together: it has none beside one for each.
+        backoff_limit: None,
+        backoff_limit_per_index: Some(parts.retries),
+        completion_mode: Some("Indexed".to_owned()),
+        completions: Some(points.number),
+        parallelism: Some(points.at_once),
+        active_deadline_seconds: parts.time_limit,
+        ttl_seconds_after_finished: parts.kept,
+        template: parts.template.clone(),
+        ..JobSpec::default()
+    }
+}
+
 /// The spec of a Job that runs the template on so many pods, each with a number where there are several.
 pub(super) fn job_spec(parts: &Parts) -> JobSpec {
+    if let Some(points) = parts.points {
+        return array_spec(parts, points);
+    }
     let number = (parts.nodes > 1).then(|| i32::try_from(parts.nodes).unwrap_or(i32::MAX));
     JobSpec {
         backoff_limit: Some(parts.retries),

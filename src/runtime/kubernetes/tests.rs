@@ -28,6 +28,13 @@ fn form(line: &str) -> RenderedJob {
             bytes: vec![7; 2_500_000],
             here: "train".to_owned(),
         }),
+        grid: Array::read(&parsed.own).unwrap().map(|array| Grid {
+            array,
+            image: (!parsed.own.is_on("local-image")).then(|| ImageWords {
+                entrypoint: vec!["/entry".to_owned(), "$(X)".to_owned()],
+                command: vec!["serve".to_owned()],
+            }),
+        }),
     };
     job(&parsed.spec, &SubmitFlags::new(parsed.own), &context)
 }
@@ -195,6 +202,7 @@ fn a_secret_holds_what_a_job_would_show() {
         env: Vec::new(),
         secret: vec!["WANDB_API_KEY=0123".parse().unwrap()],
         code: None,
+        grid: None,
     };
     let form = job(&RunSpec::default(), &SubmitFlags::default(), &context);
     let job = serde_json::to_string(&form.job).unwrap();
@@ -467,6 +475,11 @@ fn each_of_mlbuilds_own_flags_has_its_place_in_the_job() {
             "--time-limit=1h30m",
             "/spec/activeDeadlineSeconds".to_owned(),
             json!(5400),
+        ),
+        (
+            "--array=n=1..3 --parallelism=2",
+            "/spec/parallelism".to_owned(),
+            json!(2),
         ),
         (
             "--ttl=24h",
@@ -755,6 +768,49 @@ fn each_kind_is_written_in_its_operators_words() {
     --launcher=torchrun: mpirun starts an MPIJob's processes; write --launcher mpirun, or mpirun in the command
     --launcher=mpirun: it is for --kind mpijob, on whose workers it starts processes
     ");
+}
+
+#[test]
+fn an_array_is_an_indexed_job() {
+    let line = "--name grid --array lr=1e-3,1e-4 --array seed=0..2 --parallelism 2 --restart on-failure:3 -e V=v \
+                IMG python train.py --lr={lr} '{seed}' '$(V) it is'";
+    let job = part(line, "");
+    let job = job.replace(DIGEST, "sha256:…");
+    insta::assert_snapshot!(job);
+    let args = |line: &str| container(line, "args");
+    // The image's command is for its entry point, and what is said takes the place of both.
+    for (flags, wanted) in [
+        ("--array n=1 IMG", ["/entry", "$$(X)", "serve"].as_slice()),
+        ("--array n=1 IMG a", &["/entry", "$$(X)", "a"]),
+        ("--array n=1 --entrypoint b IMG", &["b"]),
+        ("--array n=1 --entrypoint b IMG a", &["b", "a"]),
+    ] {
+        let wanted: String = wanted.iter().map(|word| format!("- {word}\n")).collect();
+        let said = args(flags).replace('"', "");
+        assert_eq!(said, wanted, "{flags}");
+    }
+    let all = [
+        "--array n=1,2 --nodes 2 IMG",
+        "--array n=1,2 --kind jobset IMG",
+        "--array n=1,2 --hostname box IMG",
+        "--array n=1,2 --port-forward 8080 IMG",
+        "--array n=1,2 --local-image IMG a",
+        "--array n=1,2 -e n=3 IMG",
+        "--array n=1,2 --secret-env n=s IMG",
+    ];
+    insta::assert_snapshot!(all.map(refused).concat(), @r"
+    --nodes: each point of --array is one pod: submit the points one by one, without --array
+    --kind=jobset: an array is a Job of Kubernetes itself: leave --kind out
+    --hostname: each point has a name of its own: NAME-0, NAME-1, …
+    --port-forward=8080: of an array the point has to be named: mlbuild logs -f --port-forward LOCAL:REMOTE RUN-0
+    --local-image: no registry says what the image starts, which an array has to know: write --entrypoint PROGRAM
+    --env=n: the array has a variable of this name: leave one of them out
+    --env=n: the array has a variable of this name: leave one of them out
+    ");
+    let name = "a".repeat(62);
+    assert!(refused(&format!("--name {name} --array n=1,2 IMG")).contains("61 characters"));
+    let values: Vec<String> = (0..2000).map(|at| format!("{at}-{name}")).collect();
+    assert!(refused(&format!("--array n={} IMG", values.join(","))).contains("in parts"));
 }
 
 #[test]

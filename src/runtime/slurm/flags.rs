@@ -1,6 +1,7 @@
 //! Slurm's own flags of `mlbuild submit --slurm`, and how they become directives of sbatch.
 
 use super::{Carried, ContainerRuntime};
+use crate::runtime::array;
 use crate::runtime::flag::{Flag, Kind};
 use crate::runtime::options::{Options, Setting};
 use crate::runtime::render::LeftOut;
@@ -16,7 +17,6 @@ pub(in crate::runtime) static FLAGS: &[Flag] = &[
     Flag::one("ssh", WORDS, "LOGIN", "Slurm: the login node that has sbatch, as ssh knows it; otherwise sbatch is on PATH.").own().not_in_config(),
     Flag::one("container-runtime", Kind::OneOf(&["auto", "podman", "apptainer", "pyxis"]), "auto|podman|apptainer|pyxis", "Slurm: what starts containers on the nodes (auto: the first that the login node has: pyxis, apptainer, podman).").own().not_in_config(),
     Flag::one("job-folder", WORDS, "DIR", "Slurm: folder that login node and nodes share, for jobs' scripts, variables, output, exit codes, and images (default: ~/.mlbuild/slurm).").own().not_in_config(),
-    Flag::list("array", WORDS, "NAME=VALUES", "Slurm: one run for each value, such as lr=1e-3,1e-4 or seed=0..4, several for each combination; the container has the variable, and {NAME} in the command is its value.").own().not_in_config(),
     Flag::one("partition", WORDS, "NAME", "Slurm: partition.").own().not_in_config(),
     Flag::one("account", WORDS, "NAME", "Slurm: account that is charged.").own().not_in_config(),
     Flag::one("qos", WORDS, "NAME", "Slurm: quality of service.").own().not_in_config(),
@@ -33,7 +33,9 @@ pub(in crate::runtime) static FLAGS: &[Flag] = &[
 
 /// Those flags of `mlbuild submit` that runs under Slurm have too. All others are of Kubernetes, also those that
 /// are added to the table later.
-const OF_BOTH: [&str; 11] = [
+const OF_BOTH: [&str; 13] = [
+    array::FLAG,
+    array::AT_ONCE_FLAG,
     "gpu-resource",
     "dry-run",
     "output",

@@ -9,7 +9,9 @@ use crate::shell::word_on_one_line as quoted;
 
 /// What asks for a task of each point.
 pub(super) fn directive(array: &Array) -> String {
-    format!("--array=0-{}", array.len() - 1)
+    let at_once = array.at_once.map(|number| format!("%{number}"));
+    let at_once = at_once.unwrap_or_default();
+    format!("--array=0-{}{at_once}", array.len() - 1)
 }
 
 /// The axes that no variable of the container can be.

@@ -271,6 +271,8 @@ fn flags_of_another_kind_of_cluster_are_named() {
     );
     assert!(misplaced("--slurm --nodes 2").contains("has one node so far"));
     assert_eq!(misplaced("--slurm --partition x --dry-run"), "");
+    assert_eq!(misplaced("--slurm --array n=1 --parallelism 2"), "");
+    assert_eq!(misplaced("--array n=1 --parallelism 2"), "");
     assert_eq!(misplaced("--queue x"), "");
 }
 

@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use mlbuild_manifests::RunId;
 use tokio_util::sync::CancellationToken;
 
 use super::super::error::SubmitError;
-use super::record::{self, Points};
+use super::super::points::{PointEnd, Points, check_names, end_of_all};
+use super::record;
 use super::{SlurmEnd, SlurmFollowEnd, SlurmOutcome, SlurmSubmission, Waiter, end_job, hand_in};
 use crate::reporter::Reporter;
 use crate::runtime::array::{Array, run_of_point};
@@ -18,8 +18,6 @@ use crate::start::record::PendingRecord;
 const ASK: Duration = Duration::from_secs(2);
 /// How long a cluster that doesn't answer is asked again.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(600);
-/// So many points that failed are named.
-const MOST_NAMED: usize = 5;
 
 /// Hands an array in, and waits for the end of all its points unless the run is a detached one.
 ///
@@ -34,17 +32,18 @@ pub(super) async fn run(
 ) -> Result<SlurmOutcome, SubmitError> {
     let request = &submission.request.run;
     let (folder, points) = (&submission.rendered.folder, array.len());
-    // The longest is one that can be a record's name.
-    let last = run_of_point(request.run_id.as_str(), points - 1);
-    last.parse::<RunId>().map_err(SubmitError::PointName)?;
+    let run = request.run_id.as_str();
+    check_names(&request.run_id, array)?;
+    let cancelled = (waiter.cancellation)().map_err(SubmitError::Cancellation)?;
     slurm.make_folder(folder).await?;
     if let Err(error) = slurm.make_point_folders(folder, points, OUTPUT_FILE).await {
         slurm.remove_folder(folder).await;
         return Err(error.into());
     }
-    let written = pending
-        .map(|pending| record::write_points(pending, array, submission, slurm, reporter))
-        .transpose();
+    let written = match pending {
+        None => Ok(None),
+        Some(pending) => write((submission, slurm, array), pending, &cancelled, reporter).await,
+    };
     let records = match written {
         Ok(records) => records,
         Err(error) => {
@@ -52,7 +51,21 @@ pub(super) async fn run(
             return Err(error);
         }
     };
-    let cancelled = (waiter.cancellation)().map_err(SubmitError::Cancellation)?;
+    let cluster = slurm.name.clone().unwrap_or_default();
+    let outcome = |job, end| SlurmOutcome {
+        job,
+        cluster: cluster.clone(),
+        folder: folder.clone(),
+        image: request.spec.image.clone(),
+        run_id: request.run_id.clone(),
+        end,
+    };
+    if cancelled.is_cancelled() {
+        records.iter().for_each(Points::discard);
+        slurm.remove_point_folders(folder, points).await;
+        reporter.note("cancelled before the array was handed in: nothing of it is left");
+        return Ok(outcome(0, Some(SlurmFollowEnd::Cancelled)));
+    }
     let job = match hand_in(slurm, &submission.rendered, &request.run_id).await {
         Ok(job) => job,
         Err(error @ SlurmError::Unknown { .. }) => return Err(error.into()),
@@ -60,15 +73,17 @@ pub(super) async fn run(
             slurm.remove_point_folders(folder, points).await;
             records
                 .iter()
-                .for_each(|records| records.end(&[], reporter));
+                .for_each(|records| records.end_all(None, reporter));
             return Err(error.into());
         }
     };
-    records.iter().for_each(|records| records.have_job(job));
-    let cluster = slurm.name.clone().unwrap_or_default();
+    if let Some(records) = &records {
+        records.each(|run| run.has_job(job));
+    }
     reporter.note(format!(
-        "runs {}-0 to {last}: array {job} of {cluster}, {points} points: {}",
-        request.run_id, request.spec.image
+        "runs {run}-0 to {}: array {job} of {cluster}, {points} points: {}",
+        run_of_point(run, points - 1),
+        request.spec.image
     ));
     let end = match request.spec.options.is_on("detach") {
         true => None,
@@ -77,21 +92,26 @@ pub(super) async fn run(
                 slurm,
                 job,
                 folder,
-                run: request.run_id.as_str(),
+                run,
                 points,
                 reporter,
             };
             Some(follower.wait(&cancelled, records.as_ref()).await?)
         }
     };
-    Ok(SlurmOutcome {
-        job,
-        cluster,
-        folder: folder.clone(),
-        image: request.spec.image.clone(),
-        run_id: request.run_id.clone(),
-        end,
-    })
+    Ok(outcome(job, end))
+}
+
+/// Writes down that each point starts.
+async fn write(
+    (submission, slurm, array): (&SlurmSubmission, &Slurm, &Array),
+    pending: PendingRecord,
+    cancelled: &CancellationToken,
+    reporter: &dyn Reporter,
+) -> Result<Option<Points>, SubmitError> {
+    let files = pending.of_files(reporter)?;
+    let whole = record::start(&files, submission, slurm);
+    Points::write(&whole, array, &files.place, cancelled).await
 }
 
 struct Follower<'a> {
@@ -120,20 +140,19 @@ impl Follower<'_> {
             .slurm
             .point_codes(self.folder, self.points, EXIT_CODE_FILE)
             .await?;
-        if !is_over {
-            let codes: Vec<Option<i32>> = codes
-                .into_iter()
-                .map(|code| code.or(Some(super::INTERRUPTED)))
-                .collect();
+        for (at, code) in codes.iter().enumerate() {
+            let code = code.or((!is_over).then_some(super::INTERRUPTED));
             if let Some(records) = records {
-                records.end(&codes, self.reporter);
+                records.end(at, code, self.reporter);
             }
+        }
+        if !is_over {
             return Ok(SlurmFollowEnd::Cancelled);
         }
-        if let Some(records) = records {
-            records.end(&codes, self.reporter);
-        }
-        Ok(SlurmFollowEnd::Ended(self.told(&codes)))
+        let ends = codes.into_iter().map(|code| PointEnd { code, why: None });
+        let ends: Vec<PointEnd> = ends.collect();
+        let PointEnd { code, why } = end_of_all(self.run, &ends, self.reporter);
+        Ok(SlurmFollowEnd::Ended(SlurmEnd { code, why }))
     }
 
     /// Waits until Slurm says that no point waits or runs, or has forgotten them all.
@@ -172,33 +191,6 @@ impl Follower<'_> {
                 told = text;
             }
             tokio::time::sleep(ASK).await;
-        }
-    }
-
-    /// The array's end: that of the first point which failed. Those that failed are named.
-    fn told(&self, codes: &[Option<i32>]) -> SlurmEnd {
-        let failed: Vec<(usize, Option<i32>)> = codes
-            .iter()
-            .enumerate()
-            .filter(|(_, code)| **code != Some(0))
-            .map(|(at, code)| (at, *code))
-            .collect();
-        for (at, code) in failed.iter().take(MOST_NAMED) {
-            let run = run_of_point(self.run, *at);
-            let how = code.map_or_else(
-                || "ended without an exit code".to_owned(),
-                |code| format!("ended with {code}"),
-            );
-            self.reporter
-                .warning(format!("{run} {how}; what it printed: mlbuild logs {run}"));
-        }
-        let why = match failed.len() {
-            0 => None,
-            failed => Some(format!("{failed} of {} points failed", self.points)),
-        };
-        SlurmEnd {
-            code: failed.first().map_or(Some(0), |(_, code)| *code),
-            why,
         }
     }
 }

@@ -1,17 +1,14 @@
 //! The run's record.
 
-use std::path::PathBuf;
-
+use mlbuild_manifests::LockFile;
 use mlbuild_manifests::lock::FILE_NAME;
 use mlbuild_manifests::run_record::{RunCommand, RunSlurm};
-use mlbuild_manifests::{LockFile, RunId};
 
 use super::super::error::SubmitError;
 use super::{INTERRUPTED, SlurmFollowEnd, SlurmSubmission};
 use crate::error::ErrorKind;
 use crate::records::{RunExit, RunStart, StartedRun, this_host};
 use crate::reporter::Reporter;
-use crate::runtime::array::{Array, FLAG, run_of_point};
 use crate::slurm::Slurm;
 use crate::start::record::{OfFiles, PendingRecord, begin, image, record_end};
 
@@ -46,7 +43,7 @@ pub(super) fn write(
 }
 
 /// What is known of the run.
-fn start(files: &OfFiles, submission: &SlurmSubmission, slurm: &Slurm) -> RunStart {
+pub(super) fn start(files: &OfFiles, submission: &SlurmSubmission, slurm: &Slurm) -> RunStart {
     let OfFiles { place, code, data } = files;
     let project = place.project();
     let lock = LockFile::load(&project.join(FILE_NAME)).unwrap_or_default();
@@ -80,74 +77,6 @@ fn start(files: &OfFiles, submission: &SlurmSubmission, slurm: &Slurm) -> RunSta
             options: request.flags.options().clone().without(&OF_ONE).words(),
         }),
         data: data.clone(),
-    }
-}
-
-/// The records of an array's points. None is held open: there may be thousands.
-pub(super) struct Points {
-    project: PathBuf,
-    runs: Vec<RunId>,
-}
-
-/// Writes down that each point starts: the values are those of an array that has this point alone.
-///
-/// # Errors
-/// Where an id is taken, or a record can't be written; then those that were are ended.
-pub(super) fn write_points(
-    pending: PendingRecord,
-    array: &Array,
-    submission: &SlurmSubmission,
-    slurm: &Slurm,
-    reporter: &dyn Reporter,
-) -> Result<Points, SubmitError> {
-    let files = pending.of_files(reporter)?;
-    let whole = start(&files, submission, slurm);
-    let mut points = Points {
-        project: files.place.project().to_owned(),
-        runs: Vec::new(),
-    };
-    for at in 0..array.len() {
-        let id: RunId = run_of_point(whole.id.as_str(), at)
-            .parse()
-            .map_err(SubmitError::PointName)?;
-        let mut run = whole.clone();
-        run.id = id.clone();
-        if let Some(slurm) = &mut run.slurm {
-            let prefix = format!("--{FLAG}=");
-            slurm.options.retain(|option| !option.starts_with(&prefix));
-            let values = array.point(at).into_iter();
-            let values = values.map(|(name, value)| format!("{prefix}{name}={value}"));
-            slurm.options.extend(values);
-        }
-        match begin(run, &files.place) {
-            Ok(_started) => points.runs.push(id),
-            Err(error) => {
-                points.end(&[], reporter);
-                return Err(error.into());
-            }
-        }
-    }
-    Ok(points)
-}
-
-impl Points {
-    /// Writes down the array's number.
-    pub(super) fn have_job(&self, job: u64) {
-        for run in &self.runs {
-            if let Ok(Some(mut run)) = StartedRun::resume(&self.project, run) {
-                run.has_job(job);
-            }
-        }
-    }
-
-    /// Writes down how each point ended.
-    pub(super) fn end(&self, codes: &[Option<i32>], reporter: &dyn Reporter) {
-        for (at, run) in self.runs.iter().enumerate() {
-            if let Ok(Some(run)) = StartedRun::resume(&self.project, run) {
-                let code = codes.get(at).copied().flatten();
-                record_end(run, RunExit { code, signal: None }, reporter);
-            }
-        }
     }
 }
 

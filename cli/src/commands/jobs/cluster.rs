@@ -1,5 +1,6 @@
 //! Jobs of a Kubernetes cluster, beside those of queues: whatever `mlbuild submit` made there.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
@@ -20,7 +21,10 @@ use mlbuild::kubernetes::{
     self, Cluster, ClusterTarget, FoundJob, KubernetesError, LogLines, ObjectRef, Rank, connect,
 };
 use mlbuild::queue::{Job, State, Store};
-use mlbuild::runtime::kubernetes::{ASKED_ANNOTATION, JobKind, KUEUE_QUEUE, MANAGED_BY};
+use mlbuild::runtime::array::run_of_point;
+use mlbuild::runtime::kubernetes::{
+    ASKED_ANNOTATION, JobKind, KUEUE_QUEUE, MANAGED_BY, run_of_all_points,
+};
 use mlbuild::runtime::shell_line;
 use mlbuild::shell::word;
 
@@ -48,6 +52,9 @@ pub(super) struct ClusterJob {
     /// How far each pod got, where it has several.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     nodes: Vec<ClusterNode>,
+    /// How far each point got, where it is an array.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    points: Vec<ClusterPoint>,
     run_id: Option<String>,
     pub(super) image: String,
     /// The image as it was asked for.
@@ -98,6 +105,63 @@ impl ClusterNode {
     }
 }
 
+/// A point of an array.
+#[derive(Debug, Clone, Serialize)]
+struct ClusterPoint {
+    /// Its number, from 0.
+    point: u32,
+    /// The id of its run.
+    run_id: Option<String>,
+    /// Its values.
+    values: BTreeMap<String, String>,
+    pod: Option<String>,
+    /// How far it got, in the words of queues.
+    state: State,
+    /// What it waits for, or why it failed.
+    error: Option<String>,
+    exit_code: Option<i32>,
+}
+
+impl ClusterPoint {
+    fn of(found: &FoundJob, run: Option<&str>) -> Vec<Self> {
+        let (Some(array), Some(points)) = (found.array(), found.points()) else {
+            return Vec::new();
+        };
+        let of = |point: Rank| {
+            let seen = Seen::of(point.state);
+            let number = point.number as usize;
+            let values = array.point(number).into_iter();
+            Self {
+                point: point.number,
+                run_id: run.map(|run| run_of_point(run, number)),
+                values: values.map(|(k, v)| (k.to_owned(), v.to_owned())).collect(),
+                pod: point.pod,
+                state: seen.state,
+                error: seen.why,
+                exit_code: seen.code,
+            }
+        };
+        points.into_iter().map(of).collect()
+    }
+
+    fn told(&self) -> String {
+        let mut text = format!("{} {}", self.point, self.state.as_str());
+        if let (State::Failed, Some(code)) = (self.state, self.exit_code) {
+            let _ = write!(text, " ({code})");
+        }
+        for (name, value) in &self.values {
+            let _ = write!(text, " {}", word(format!("{name}={value}")));
+        }
+        if let Some(pod) = &self.pod {
+            let _ = write!(text, " in {pod}");
+        }
+        if let Some(why) = &self.error {
+            let _ = write!(text, ": {why}");
+        }
+        text
+    }
+}
+
 impl ClusterJob {
     fn of(cluster: &Cluster, found: &FoundJob) -> Self {
         let job = &found.job;
@@ -111,6 +175,14 @@ impl ClusterJob {
         let container = container.unwrap_or_default();
         let seen = Seen::of(found.state());
         let nodes = found.nodes().unwrap_or_default();
+        let array_run = run_id(&container);
+        let points = ClusterPoint::of(found, array_run.as_deref());
+        let of_point = |run: String| match found.point {
+            Some(point) => run_of_point(&run, point as usize),
+            None => run,
+        };
+        // The shell of an array looks its values up; the command follows it.
+        let shell = container.command.filter(|_| found.array().is_none());
         Self {
             id: job.name_any(),
             kind: found.kind.name(),
@@ -122,7 +194,8 @@ impl ClusterJob {
             exit_code: seen.code,
             pod: seen.pod,
             nodes: nodes.into_iter().map(ClusterNode::of).collect(),
-            run_id: run_id(&container),
+            points,
+            run_id: array_run.map(of_point),
             asked: job.annotations().get(ASKED_ANNOTATION).cloned(),
             created: job
                 .creation_timestamp()
@@ -130,7 +203,7 @@ impl ClusterJob {
             started: status.start_time.as_ref().map(|time| time.0),
             ended: found.ended(),
             image: container.image.unwrap_or_default(),
-            command: [container.command, container.args]
+            command: [shell, container.args]
                 .into_iter()
                 .flatten()
                 .flatten()
@@ -173,14 +246,22 @@ impl ClusterJob {
             .nodes
             .iter()
             .map(|node| vec!["rank".to_owned(), node.told()]);
-        rows(all).chain(nodes).collect()
+        let points = self
+            .points
+            .iter()
+            .map(|point| vec!["point".to_owned(), point.told()]);
+        rows(all).chain(nodes).chain(points).collect()
     }
 }
 
-/// The id of its run; in the label it may be cut.
+/// The id of its run, of an array that of all its points; in the label it may be cut.
 fn run_id(container: &Container) -> Option<String> {
     let mut variables = container.env.iter().flatten();
-    variables.find(|v| v.name == MLBUILD_RUN_ID)?.value.clone()
+    let value = variables
+        .find(|v| v.name == MLBUILD_RUN_ID)?
+        .value
+        .as_ref()?;
+    Some(run_of_all_points(value).to_owned())
 }
 
 /// How far a Job got.
@@ -220,7 +301,7 @@ impl Seen {
 
 /// Whether a cluster is known that could have this Job, without asking it.
 pub(super) fn may_have(typed: &str, args: &ClusterArgs) -> bool {
-    is_known(args) || args.query().recorded(typed).is_some()
+    is_known(args) || args.query().is_recorded(typed)
 }
 
 fn is_known(args: &ClusterArgs) -> bool {
@@ -276,7 +357,7 @@ pub(super) async fn job(typed: &str, at: &ClusterArgs) -> CommandResult<ClusterJ
 async fn find(typed: &str, at: &ClusterArgs) -> CommandResult<(Cluster, FoundJob)> {
     match at.find(typed).await {
         // Nobody spoke of a cluster: it was the last place to look.
-        Err(error) if !at.is_typed() && at.query().recorded(typed).is_none() => {
+        Err(error) if !at.is_typed() && !at.query().is_recorded(typed) => {
             if error.kind != ErrorKind::User {
                 output::warning(&format!("the cluster can't be asked: {}", error.message()));
             }
@@ -402,6 +483,9 @@ pub(super) async fn cancel(typed: &str, at: &ClusterArgs) -> CommandResult {
     let (cluster, found) = find(typed, at).await?;
     let at = found.at();
     let name = word(&at.name);
+    if at.point.is_some() {
+        return cancel_point(&cluster, &found).await;
+    }
     let kubectl = format!("kubectl delete {} {name}", at.kind.word());
     let (label, by) = MANAGED_BY;
     if found.job.labels().get(label).map(String::as_str) != Some(by) {
@@ -415,5 +499,28 @@ pub(super) async fn cancel(typed: &str, at: &ClusterArgs) -> CommandResult {
     }
     cluster.remove(&at).await?;
     output::note(&format!("the {at} is removed"));
+    Ok(())
+}
+
+/// Ends one point of an array, and none of the others. One that the Job would try again can't be ended alone, and
+/// one that has no pod has nothing to be ended.
+async fn cancel_point(cluster: &Cluster, found: &FoundJob) -> CommandResult {
+    let at = found.at();
+    let whole = format!("mlbuild jobs cancel {}", word(&at.name));
+    let seen = Seen::of(found.state());
+    if seen.state.is_final() {
+        return Err(CommandError::user(format!("the {at} is over")));
+    }
+    let spec = found.job.spec.as_ref();
+    if spec.and_then(|spec| spec.backoff_limit_per_index) != Some(0) {
+        let message = format!("the {at} would be tried again: the array has --restart");
+        return Err(CommandError::user(message).hint(format!("all of them: {whole}")));
+    }
+    let Some(pod) = found.pods.first().map(|pod| pod.name_any()) else {
+        let message = format!("the {at} has no pod yet that could be ended");
+        return Err(CommandError::user(message).hint(format!("all of them: {whole}")));
+    };
+    cluster.remove_pod(&pod).await?;
+    output::note(&format!("the {at} is ended: its pod {pod} is removed"));
     Ok(())
 }

@@ -104,8 +104,8 @@ pub fn run(args: &SubmitArgs) -> CommandResult<u8> {
         match own.text("dry-run") {
             None => submit(request, &own).await,
             Some("server") => {
-                let submission = submit::prepare(request, &Terminal::default()).await?;
-                let job = submission.check().await?;
+                let mut submission = submit::prepare(request, &Terminal::default()).await?;
+                let job = submission.check(&Terminal::default()).await?;
                 printed::print_job(&job, Form::of(&own)).map(|()| 0)
             }
             Some(_) => {

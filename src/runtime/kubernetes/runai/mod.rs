@@ -309,6 +309,10 @@ fn said(line: &mut Line, setting: &Setting, text: &str) {
             setting,
             "Run:ai's administrators set how long a project's workloads may be idle",
         ),
+        "array" | "parallelism" => line.leave_out(
+            setting,
+            "a line of Run:ai's is one workload: write one for each point, with its values",
+        ),
         "nproc-per-node" if line.workload == Workload::Mpi && text.parse::<u32>().is_ok() => {
             line.add("--slots-per-worker", text);
         }
