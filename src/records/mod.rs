@@ -50,7 +50,7 @@ pub use git::{Git, GitError};
 pub use image::exact_image;
 pub use locks::{entry_of, has_checksum};
 pub use packed::{MOST_FILES, PackError, PackedCode};
-pub use run::{RunExit, RunStart, StartedRun, finish_later};
+pub use run::{RunExit, RunStart, StartedRun, finish_later, start_again};
 pub use snapshot::Snapshot;
 pub use store::{Listing, Store, StoreError};
 

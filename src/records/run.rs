@@ -211,6 +211,31 @@ pub fn finish_later(
     record.replace(folder)
 }
 
+/// Writes down that a run under Slurm is done once more, as this job. A run that isn't recorded here stays so.
+///
+/// # Errors
+/// Where its record can't be read or written.
+pub fn start_again(project: &Path, id: &RunId, job: u64) -> Result<(), RunRecordError> {
+    let folder = project.join(FOLDER_NAME);
+    let path = RunRecord::path(&folder, id);
+    if !path.exists() {
+        return Ok(());
+    }
+    let mut record = RunRecord::load(&path)?;
+    let Some(slurm) = &mut record.slurm else {
+        return Ok(());
+    };
+    slurm.job = Some(job);
+    record.outcome = Some(RunOutcome {
+        status: RunStatus::Started,
+        started: whole_seconds(Timestamp::now()),
+        ended: None,
+        exit_code: None,
+        signal: None,
+    });
+    record.replace(&folder)
+}
+
 /// Docker's options with `-e NAME=value` cut to `-e NAME`: values may be secrets.
 fn without_values(options: &[String]) -> Vec<String> {
     let mut is_variable = false;

@@ -138,7 +138,7 @@ impl Slurm {
     }
 
     /// Hands a script in; its job's number. `comment` is its own, by which it is found where sbatch's answer
-    /// is lost.
+    /// is lost: the number is larger than `after`.
     ///
     /// # Errors
     /// Where Slurm refuses, or it can't be known whether the job is there.
@@ -147,6 +147,7 @@ impl Slurm {
         script: &str,
         directives: &[String],
         comment: &str,
+        after: u64,
     ) -> Result<u64, SlurmError> {
         // Said once more than in the script: the environment's SBATCH_… would win over that.
         let call = format!(
@@ -172,7 +173,8 @@ impl Slurm {
             }
             match self.jobs().await {
                 Ok(jobs) => {
-                    if let Some(job) = jobs.iter().find(|job| job.comment == comment) {
+                    let is_it = |job: &&SlurmJob| job.comment == comment && job.number.id > after;
+                    if let Some(job) = jobs.iter().find(is_it) {
                         return Ok(job.number.id);
                     }
                 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use jiff::Timestamp;
+use mlbuild_manifests::run_record::RunOutcome;
 
 /// Between two fields of squeue; no name of a job has it that mlbuild made.
 pub(super) const BETWEEN: char = '\u{1f}';
@@ -12,6 +13,9 @@ pub(super) const BETWEEN: char = '\u{1f}';
 pub(super) const FIELDS: [&str; 13] = [
     "%A", "%F", "%K", "%T", "%r", "%N", "%V", "%S", "%e", "%P", "%D", "%k", "%j",
 ];
+
+/// The state of a job that Slurm has forgotten, which isn't Slurm's own word.
+pub const FORGOTTEN: &str = "FORGOTTEN";
 
 /// A job's number, as Slurm's commands take it: `12`, or `12_3` for one task of an array.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,9 +126,32 @@ impl SlurmJob {
         })
     }
 
+    /// A task that Slurm has forgotten, as far as a record knows it.
+    pub fn forgotten(number: JobNumber, comment: String, outcome: Option<&RunOutcome>) -> Self {
+        Self {
+            id: number.id,
+            number,
+            state: FORGOTTEN.to_owned(),
+            reason: None,
+            nodes: None,
+            submitted: outcome.map(|outcome| outcome.started),
+            started: None,
+            ended: outcome.and_then(|outcome| outcome.ended),
+            partition: String::new(),
+            node_count: String::new(),
+            comment,
+            name: String::new(),
+        }
+    }
+
     /// How far it got.
     pub fn phase(&self) -> JobPhase {
-        match self.state.as_str() {
+        Self::phase_of(&self.state)
+    }
+
+    /// How far one got that is in this state.
+    pub(super) fn phase_of(state: &str) -> JobPhase {
+        match state {
             "PENDING" | "CONFIGURING" | "REQUEUED" | "REQUEUE_FED" | "REQUEUE_HOLD"
             | "SPECIAL_EXIT" | "RESV_DEL_HOLD" => JobPhase::Waiting,
             "RUNNING" | "COMPLETING" | "SUSPENDED" | "STOPPED" | "SIGNALING" | "STAGE_OUT"

@@ -18,4 +18,5 @@ mod points;
 
 pub use cluster::{Printed, Slurm, connect, is_here};
 pub use error::SlurmError;
-pub use job::{JobNumber, JobPhase, SlurmJob};
+pub use job::{FORGOTTEN, JobNumber, JobPhase, SlurmJob};
+pub use points::TaskEnd;

@@ -201,6 +201,20 @@ pub enum SubmitError {
         /// How many points it has.
         points: usize,
     },
+    /// There is nothing to be tried again.
+    #[error("nothing of {run} has failed")]
+    NothingFailed {
+        /// The run.
+        run: String,
+    },
+    /// The script of a job is gone, which would be run once more.
+    #[error("the script of {run} isn't at {path} any more")]
+    ScriptGone {
+        /// The run.
+        run: String,
+        /// Where it was.
+        path: String,
+    },
     /// The job of a run isn't known to Slurm.
     #[error("Slurm knows no job of run {run} any more")]
     SlurmJobGone {
@@ -347,6 +361,8 @@ impl SubmitError {
             | Self::NoSlurmJob { .. }
             | Self::PointName(_)
             | Self::NoTask { .. }
+            | Self::NothingFailed { .. }
+            | Self::ScriptGone { .. }
             | Self::IsArray { .. } => ErrorKind::User,
             Self::Registry(error) | Self::NotPushed(error) => error.kind(),
             Self::Platform { .. }

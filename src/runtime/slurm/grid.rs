@@ -1,10 +1,11 @@
 //! The points of an array: which directive asks for them, and how a task learns its own values.
 
-use super::ContainerRuntime;
 use super::variables::why_not;
+use super::{ContainerRuntime, JobContext};
 use crate::runtime::array::{Array, Piece};
 use crate::runtime::render::LeftOut;
 use crate::runtime::spec::RunSpec;
+use crate::runtime::value::Assignment;
 use crate::shell::word_on_one_line as quoted;
 
 /// What asks for a task of each point.
@@ -38,9 +39,12 @@ pub(super) fn refused(array: &Array, spec: &RunSpec, runtime: ContainerRuntime) 
     refused
 }
 
-/// The lines by which a task finds its values, and writes them into its own file of variables.
-pub(super) fn point(array: &Array, runtime: ContainerRuntime) -> String {
-    let end = match runtime {
+/// What has a run's id for a tracker.
+const TRACKERS_RUN: &str = "WANDB_RUN_ID";
+
+/// The lines by which a task finds its values, and writes them into its own file of variables, with its run's id.
+pub(super) fn point(array: &Array, context: &JobContext) -> String {
+    let end = match context.runtime {
         ContainerRuntime::Podman => "\\n",
         ContainerRuntime::Apptainer | ContainerRuntime::Pyxis => "\\0",
     };
@@ -58,6 +62,13 @@ pub(super) fn point(array: &Array, runtime: ContainerRuntime) -> String {
         pairs.push(format!("\"{name}=$point_{name}\""));
     }
     pairs.push("\"MLBUILD_RUN_ID=${folder##*/}\"".to_owned());
+    // What the tracker was told to log is the point, and not one run of all of them.
+    let is_run = |variable: &Assignment| {
+        variable.name == TRACKERS_RUN && variable.value.as_deref() == Some(&context.run)
+    };
+    if context.variables.iter().any(is_run) {
+        pairs.push(format!("\"{TRACKERS_RUN}=${{folder##*/}}\""));
+    }
     lines.push(format!(
         "printf '%s{end}' {} >> \"$folder/variables\"",
         pairs.join(" ")

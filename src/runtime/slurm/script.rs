@@ -255,7 +255,7 @@ impl<'a> Builder<'a> {
                 (
                     "POINT",
                     &context.array.as_ref().map_or_else(String::new, |array| {
-                        let point = grid::point(array, context.runtime);
+                        let point = grid::point(array, context);
                         fill(include_str!("bash/point.sh"), &[("POINT", &point)])
                     }),
                 ),

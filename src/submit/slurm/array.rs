@@ -1,11 +1,13 @@
 //! A grid of runs as one array of Slurm's: each point has a record, a folder and an output of its own.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
 use super::super::error::SubmitError;
 use super::super::points::{PointEnd, Points, check_names, end_of_all};
+use super::follow::end_by;
 use super::record;
 use super::{SlurmEnd, SlurmFollowEnd, SlurmOutcome, SlurmSubmission, Waiter, end_job, hand_in};
 use crate::reporter::Reporter;
@@ -88,12 +90,13 @@ pub(super) async fn run(
     let end = match request.spec.options.is_on("detach") {
         true => None,
         false => {
-            let follower = Follower {
+            let mut follower = Follower {
                 slurm,
                 job,
                 folder,
                 run,
                 points,
+                states: BTreeMap::new(),
                 reporter,
             };
             Some(follower.wait(&cancelled, records.as_ref()).await?)
@@ -120,12 +123,14 @@ struct Follower<'a> {
     folder: &'a str,
     run: &'a str,
     points: usize,
+    /// The states of those that have ended, which Slurm forgets.
+    states: BTreeMap<u32, String>,
     reporter: &'a dyn Reporter,
 }
 
 impl Follower<'_> {
     async fn wait(
-        &self,
+        &mut self,
         cancelled: &CancellationToken,
         records: Option<&Points>,
     ) -> Result<SlurmFollowEnd, SubmitError> {
@@ -133,35 +138,39 @@ impl Follower<'_> {
             () = cancelled.cancelled() => false,
             seen = self.see_the_end() => { seen?; true }
         };
-        if !is_over {
-            end_job(self.slurm, self.job, self.reporter).await;
-        }
-        let codes = self
-            .slurm
-            .point_codes(self.folder, self.points, EXIT_CODE_FILE)
-            .await?;
-        for (at, code) in codes.iter().enumerate() {
-            let code = code.or((!is_over).then_some(super::INTERRUPTED));
-            if let Some(records) = records {
+        // Those that couldn't be ended run on.
+        let is_cancelled = !is_over && end_job(self.slurm, self.job, self.reporter).await;
+        let ends = ends_of(
+            self.slurm,
+            (self.job, self.folder),
+            self.points,
+            &self.states,
+        )
+        .await?;
+        for (at, end) in ends.iter().enumerate() {
+            let code = end.code.or(is_cancelled.then_some(super::INTERRUPTED));
+            if let Some(records) = records.filter(|_| is_over || code.is_some()) {
                 records.end(at, code, self.reporter);
             }
         }
         if !is_over {
             return Ok(SlurmFollowEnd::Cancelled);
         }
-        let ends = codes.into_iter().map(|code| PointEnd { code, why: None });
-        let ends: Vec<PointEnd> = ends.collect();
         let PointEnd { code, why } = end_of_all(self.run, &ends, self.reporter);
         Ok(SlurmFollowEnd::Ended(SlurmEnd { code, why }))
     }
 
     /// Waits until Slurm says that no point waits or runs, or has forgotten them all.
-    async fn see_the_end(&self) -> Result<(), SubmitError> {
+    async fn see_the_end(&mut self) -> Result<(), SubmitError> {
         let (mut told, mut lost) = (String::new(), None::<Instant>);
         loop {
             let text = match self.slurm.tasks(JobNumber::from(self.job)).await {
                 Ok(tasks) => {
                     lost = None;
+                    let ended = tasks.iter().filter(|task| task.phase() == JobPhase::Ended);
+                    let ended =
+                        ended.filter_map(|task| Some((task.number.task?, task.state.clone())));
+                    self.states.extend(ended);
                     let count = |phase| tasks.iter().filter(|task| task.phase() == phase).count();
                     let (waiting, running) = (count(JobPhase::Waiting), count(JobPhase::Running));
                     if waiting + running == 0 {
@@ -193,6 +202,32 @@ impl Follower<'_> {
             tokio::time::sleep(ASK).await;
         }
     }
+}
+
+/// How the points of an array ended: by what their folders have, else by Slurm's word, which for those that it
+/// has forgotten is the one in `states`.
+pub(super) async fn ends_of(
+    slurm: &Slurm,
+    (job, folder): (u64, &str),
+    points: usize,
+    states: &BTreeMap<u32, String>,
+) -> Result<Vec<PointEnd>, SubmitError> {
+    let codes = slurm.point_codes(folder, points, EXIT_CODE_FILE).await?;
+    let said = match codes.iter().all(Option::is_some) {
+        true => BTreeMap::new(),
+        false => slurm.task_ends(job).await,
+    };
+    let end = |(own, task): (Option<i32>, u32)| {
+        let said = said.get(&task);
+        let state = states.get(&task).or(said.map(|end| &end.state));
+        let code = said.and_then(|end| end.code);
+        let end = end_by(own, state.map(String::as_str), code);
+        end.map_or_else(PointEnd::default, |SlurmEnd { code, why }| PointEnd {
+            code,
+            why,
+        })
+    };
+    Ok(codes.into_iter().zip(0..).map(end).collect())
 }
 
 fn waits_for(task: &SlurmJob) -> Option<String> {

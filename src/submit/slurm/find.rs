@@ -2,17 +2,19 @@
 //! stranger's file: no login node is reached and no folder is read by its word, and a job is only the run's
 //! where Slurm says so too.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use mlbuild_manifests::RunRecord;
-use mlbuild_manifests::run_record::RunSlurm;
+use mlbuild_manifests::run_record::{FOLDER_NAME, RunSlurm};
+use mlbuild_manifests::{RunId, RunRecord};
 
 use super::super::error::SubmitError;
+use super::array::ends_of;
 use super::{SlurmEnd, follow, root_folder};
 use crate::records::{Store, project_folder};
-use crate::runtime::array::{FLAG, run_of_point};
+use crate::runtime::array::{MOST_POINTS, point_of_record, run_of_point};
 use crate::runtime::slurm::{COMMENT, folder};
-use crate::slurm::{JobNumber, Slurm, SlurmError, SlurmJob, connect, is_here};
+use crate::slurm::{FORGOTTEN, JobNumber, JobPhase, Slurm, SlurmError, SlurmJob, connect, is_here};
 
 /// Where a job of Slurm's is looked for.
 #[derive(Debug, Clone, Default)]
@@ -47,12 +49,17 @@ pub struct FoundSlurmJob {
 pub struct FoundSlurmArray {
     /// The cluster.
     pub slurm: Slurm,
-    /// Its number.
+    /// Its number; of one that was tried again, the last one.
     pub id: u64,
     /// The run's id that those of its points begin with.
     pub run: String,
-    /// The points that Slurm knows; at least one.
-    pub jobs: Vec<SlurmJob>,
+    /// Its folder, on the cluster.
+    pub folder: String,
+    /// The points by their numbers, at least one: those that Slurm knows, and those that only this project's records
+    /// do.
+    pub jobs: BTreeMap<u32, SlurmJob>,
+    /// The exit codes that records have.
+    pub(super) recorded: BTreeMap<u32, i32>,
 }
 
 /// What a name may be of.
@@ -61,7 +68,7 @@ pub enum FoundSlurm {
     /// One job, or one point of an array.
     Job(Box<FoundSlurmJob>),
     /// All points of an array.
-    Array(FoundSlurmArray),
+    Array(Box<FoundSlurmArray>),
 }
 
 impl SlurmQuery {
@@ -115,7 +122,9 @@ impl SlurmQuery {
     /// Where there is none, it is in another cluster, or the cluster can't be asked.
     pub async fn find_any(&self, name: &str) -> Result<FoundSlurm, SubmitError> {
         let recorded = self.recorded(name);
-        let login = recorded.as_ref().and_then(|(_, place)| place.login.clone());
+        let of_array = || self.recorded(&run_of_point(name, 0));
+        let known = recorded.clone().or_else(of_array);
+        let login = known.as_ref().and_then(|(_, place)| place.login.clone());
         let slurm = match self.connect().await {
             Ok(slurm) => slurm,
             Err(SubmitError::Slurm(source @ SlurmError::NoCommands { .. })) => {
@@ -123,7 +132,7 @@ impl SlurmQuery {
             }
             Err(error) => return Err(error),
         };
-        if let (Some((record, place)), Some(here)) = (&recorded, &slurm.name)
+        if let (Some((record, place)), Some(here)) = (&known, &slurm.name)
             && place.cluster != *here
         {
             return Err(SubmitError::OtherCluster {
@@ -151,27 +160,36 @@ impl SlurmQuery {
         let jobs = match slurm.jobs().await {
             Ok(jobs) => jobs,
             // The run's own files say how it ended.
-            Err(_) if run.is_some() => Vec::new(),
+            Err(_) if run.is_some() || self.recorded(&run_of_point(name, 0)).is_some() => {
+                Vec::new()
+            }
             Err(error) => return Err(error.into()),
         };
         let is_it = |job: &&SlurmJob| {
             let run = job.run();
             run.as_deref() == Some(wanted) || number == Some(job.number) && run.is_some()
         };
-        let job = jobs.iter().rev().find(is_it).cloned();
+        // Of one that was tried again, the last one.
+        let job = jobs.iter().filter(is_it).max_by_key(|job| job.number.id);
+        let job = job.cloned();
         if run.is_none() && job.is_none() {
-            let is_point = |job: &SlurmJob| {
-                let is_named = number == Some(job.number.id.into()) || job.array() == Some(name);
-                job.number.task.is_some() && job.array().is_some() && is_named
-            };
-            let points: Vec<SlurmJob> = jobs.into_iter().filter(is_point).collect();
-            if let Some(first) = points.last().cloned() {
-                return Ok(FoundSlurm::Array(FoundSlurmArray {
+            let points = self.points(jobs, name, number);
+            let last = points.values().max_by_key(|(job, _)| job.number.id);
+            if let Some((last, _)) = last {
+                let (id, run) = (last.number.id, last.array().unwrap_or_default().to_owned());
+                let codes = points.iter();
+                let codes = codes.filter_map(|(task, (_, code))| Some((*task, (*code)?)));
+                return Ok(FoundSlurm::Array(Box::new(FoundSlurmArray {
                     slurm,
-                    id: first.number.id,
-                    run: first.array().unwrap_or_default().to_owned(),
-                    jobs: points,
-                }));
+                    id,
+                    folder: folder(&root, &run),
+                    run,
+                    recorded: codes.collect(),
+                    jobs: points
+                        .into_iter()
+                        .map(|(task, (job, _))| (task, job))
+                        .collect(),
+                })));
             }
         }
         let run = match (run, &job) {
@@ -193,16 +211,74 @@ impl SlurmQuery {
     }
 }
 
+impl SlurmQuery {
+    /// The points of an array that a name or a number means, each with the exit code that its record has.
+    fn points(
+        &self,
+        jobs: Vec<SlurmJob>,
+        name: &str,
+        number: Option<JobNumber>,
+    ) -> BTreeMap<u32, (SlurmJob, Option<i32>)> {
+        let mut points = BTreeMap::<u32, (SlurmJob, Option<i32>)>::new();
+        for job in jobs {
+            let is_named = number == Some(job.number.id.into()) || job.array() == Some(name);
+            let Some(task) = job
+                .number
+                .task
+                .filter(|_| job.array().is_some() && is_named)
+            else {
+                continue;
+            };
+            let is_older = |known: &(SlurmJob, _)| known.0.number.id > job.number.id;
+            if !points.get(&task).is_some_and(is_older) {
+                points.insert(task, (job, None));
+            }
+        }
+        let of_slurm = points
+            .values()
+            .find_map(|(job, _)| job.array().map(str::to_owned));
+        let run = of_slurm.unwrap_or_else(|| name.to_owned());
+        for (task, record) in (0..).zip(self.recorded_points(&run)) {
+            let code = record
+                .outcome
+                .as_ref()
+                .and_then(|outcome| outcome.exit_code);
+            let id = record.slurm.as_ref().and_then(|place| place.job);
+            if let Some((_, known)) = points.get_mut(&task) {
+                *known = code;
+            } else if let Some(id) = id
+                && number.is_none_or(|number| number.id == id)
+            {
+                let number = JobNumber {
+                    id,
+                    task: Some(task),
+                };
+                let comment = format!("{COMMENT}{run}");
+                let job = SlurmJob::forgotten(number, comment, record.outcome.as_ref());
+                points.insert(task, (job, code));
+            }
+        }
+        points
+    }
+
+    /// The records of an array's points, up to the first that isn't here.
+    fn recorded_points(&self, run: &str) -> impl Iterator<Item = RunRecord> {
+        let folder = self.folder.as_deref().map(project_folder);
+        let folder = folder.map(|project| project.join(FOLDER_NAME));
+        let record = move |at| {
+            let id: RunId = run_of_point(run, at).parse().ok()?;
+            let record = RunRecord::load(&RunRecord::path(folder.as_deref()?, &id)).ok()?;
+            record.slurm.is_some().then_some(record)
+        };
+        (0..MOST_POINTS).map_while(record)
+    }
+}
+
 /// The number that a record has; of a point its task's, which its run's id ends with.
 fn number_of(record: &RunRecord, place: &RunSlurm) -> Option<JobNumber> {
-    let is_point = place
-        .options
-        .iter()
-        .any(|option| option.starts_with(&format!("--{FLAG}=")));
-    let task = record.id.as_str().rsplit('-').next();
     Some(JobNumber {
         id: place.job?,
-        task: task.filter(|_| is_point).and_then(|task| task.parse().ok()),
+        task: point_of_record(record.id.as_str(), &place.options),
     })
 }
 
@@ -228,6 +304,51 @@ impl FoundSlurmJob {
         let id = self.id.unwrap_or(JobNumber::from(0));
         let state = self.job.as_ref().map(|job| job.state.as_str());
         follow::end_of(&self.slurm, id, &self.folder, state).await
+    }
+}
+
+impl FoundSlurmArray {
+    /// The points, those that are over with how they ended: by their folders, by Slurm, by its accounts, or else by
+    /// their records.
+    ///
+    /// # Errors
+    /// Where the login node can't be reached.
+    pub async fn points(&self) -> Result<Vec<(SlurmJob, Option<SlurmEnd>)>, SubmitError> {
+        let count = self
+            .jobs
+            .keys()
+            .next_back()
+            .map_or(0, |last| *last as usize + 1);
+        let over = self
+            .jobs
+            .iter()
+            .filter(|(_, job)| job.phase() == JobPhase::Ended);
+        let known = over.filter(|(_, job)| job.state != FORGOTTEN);
+        let states = known
+            .map(|(task, job)| (*task, job.state.clone()))
+            .collect();
+        let at = (self.id, self.folder.as_str());
+        let mut ends = ends_of(&self.slurm, at, count, &states).await?;
+        let mut points = Vec::new();
+        for (task, job) in &self.jobs {
+            let (mut job, end) = (job.clone(), &mut ends[*task as usize]);
+            if job.phase() != JobPhase::Ended {
+                points.push((job, None));
+                continue;
+            }
+            end.code = end.code.or_else(|| self.recorded.get(task).copied());
+            if job.state == FORGOTTEN {
+                job.state = match (end.code, &end.why) {
+                    (_, Some(state)) => state.clone(),
+                    (Some(0), None) => "COMPLETED".to_owned(),
+                    (Some(_), None) => "FAILED".to_owned(),
+                    (None, None) => job.state,
+                };
+            }
+            let (code, why) = (end.code, end.why.clone());
+            points.push((job, Some(SlurmEnd { code, why })));
+        }
+        Ok(points)
     }
 }
 

@@ -203,30 +203,74 @@ pub(super) async fn end_of(
 ) -> Result<SlurmEnd, SubmitError> {
     let own = slurm.read(&format!("{folder}/{EXIT_CODE_FILE}")).await?;
     let own = own.and_then(|text| text.trim().parse().ok());
-    let why = |state: &str| {
-        let is_plain = matches!(state, "COMPLETED" | "FAILED");
-        (!is_plain).then(|| state.to_owned())
+    let said = match own {
+        Some(_) => None,
+        None => slurm.exit_code(job).await,
     };
-    if let Some(code) = own {
-        return Ok(SlurmEnd {
-            code: Some(code),
-            why: state.and_then(why),
-        });
-    }
-    match (slurm.exit_code(job).await, state) {
-        (Some((code, by_accounts)), _) => {
-            let state = by_accounts.as_deref().or(state).unwrap_or_default();
-            // Slurm has no code for what it ended itself.
-            let is_known = code != 0 || state == "COMPLETED";
-            Ok(SlurmEnd {
-                code: is_known.then_some(code),
-                why: why(state),
-            })
+    let (code, by_accounts) = said.map_or((None, None), |(code, state)| (Some(code), state));
+    let state = by_accounts.as_deref().or(state);
+    end_by(own, state, code).ok_or(SubmitError::Forgotten { job })
+}
+
+/// How a job ended by what its folder has, and by its state and its code in Slurm's words; `None` where nobody
+/// knows.
+pub(super) fn end_by(
+    own: Option<i32>,
+    state: Option<&str>,
+    by_slurm: Option<i32>,
+) -> Option<SlurmEnd> {
+    let state = state.unwrap_or_default();
+    let is_plain = matches!(state, "" | "COMPLETED" | "FAILED");
+    // Slurm has no code for what it ended itself.
+    let by_slurm = by_slurm.filter(|code| *code != 0 || state == "COMPLETED");
+    let end = SlurmEnd {
+        code: own.or(by_slurm),
+        why: (!is_plain).then(|| state.to_owned()),
+    };
+    (end.code.is_some() || !state.is_empty()).then_some(end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_is_the_programs_own_word_else_slurms() {
+        for (own, state, code, wanted) in [
+            (
+                Some(3),
+                Some("TIMEOUT"),
+                None,
+                Some((Some(3), Some("TIMEOUT"))),
+            ),
+            (Some(0), None, None, Some((Some(0), None))),
+            (
+                None,
+                Some("TIMEOUT"),
+                Some(0),
+                Some((None, Some("TIMEOUT"))),
+            ),
+            (
+                None,
+                Some("OUT_OF_MEMORY"),
+                Some(137),
+                Some((Some(137), Some("OUT_OF_MEMORY"))),
+            ),
+            (None, Some("COMPLETED"), Some(0), Some((Some(0), None))),
+            (None, Some("FAILED"), Some(7), Some((Some(7), None))),
+            (
+                None,
+                Some("NODE_FAIL"),
+                None,
+                Some((None, Some("NODE_FAIL"))),
+            ),
+            (None, None, Some(7), Some((Some(7), None))),
+            (None, None, Some(0), None),
+            (None, None, None, None),
+        ] {
+            let end = end_by(own, state, code);
+            let end = end.as_ref().map(|end| (end.code, end.why.as_deref()));
+            assert_eq!(end, wanted, "{own:?} {state:?} {code:?}");
         }
-        (None, Some(state)) => Ok(SlurmEnd {
-            code: None,
-            why: why(state),
-        }),
-        (None, None) => Err(SubmitError::Forgotten { job }),
     }
 }

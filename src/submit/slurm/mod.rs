@@ -11,6 +11,7 @@
 //! | a job of several points, to their ends | `array` |
 //! | a job by its run or its number | `find` |
 //! | the lines of one task | `rank` |
+//! | what failed, once more | `retry` |
 
 mod array;
 mod find;
@@ -18,10 +19,12 @@ mod follow;
 mod image;
 mod rank;
 mod record;
+mod retry;
 
 pub use self::find::{FoundSlurm, FoundSlurmArray, FoundSlurmJob, SlurmQuery};
 pub use self::follow::{SlurmEnd, SlurmFollowEnd, follow};
 pub use self::rank::LinesOfRank;
+pub use self::retry::{Retried, retry};
 
 use mlbuild_manifests::RunId;
 
@@ -265,10 +268,10 @@ pub async fn run(
             reporter,
         )
         .await;
-        if matches!(end, Ok(SlurmFollowEnd::Cancelled)) {
-            end_job(&slurm, job, reporter).await;
-        }
-        if let Some(run) = run {
+        let is_cancelled = matches!(end, Ok(SlurmFollowEnd::Cancelled));
+        // One that couldn't be ended runs on.
+        let is_over = !is_cancelled || end_job(&slurm, job, reporter).await;
+        if let Some(run) = run.filter(|_| is_over) {
             record::finish(run, &end, reporter);
         }
         Some(end?)
@@ -294,13 +297,16 @@ async fn hand_in(slurm: &Slurm, rendered: &RenderedScript, run: &RunId) -> Resul
     // There is something to follow before it starts.
     slurm.write(&format!("{folder}/{OUTPUT_FILE}"), &[]).await?;
     slurm
-        .submit(&script, &rendered.directives, &format!("{COMMENT}{run}"))
+        .submit(&script, &rendered.directives, &format!("{COMMENT}{run}"), 0)
         .await
 }
 
-async fn end_job(slurm: &Slurm, job: u64, reporter: &dyn Reporter) {
-    match slurm.cancel(job.into()).await {
+/// Ends a job; false where it may run on.
+async fn end_job(slurm: &Slurm, job: u64, reporter: &dyn Reporter) -> bool {
+    let ended = slurm.cancel(job.into()).await;
+    match &ended {
         Ok(()) => reporter.note(format!("job {job} is cancelled")),
         Err(error) => reporter.warning(format!("job {job} may run on: {error}")),
     }
+    ended.is_ok()
 }

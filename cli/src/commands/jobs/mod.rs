@@ -26,6 +26,7 @@ use crate::support::slurm_args::SlurmArgs;
 use mlbuild::kubernetes::ObjectRef;
 use mlbuild::queue::{Filter, Job, State, Store, StoreError};
 use mlbuild::runtime::{RuntimeCli, shell_line};
+use mlbuild::shell::word;
 use mlbuild::start::job::Engine;
 
 /// A cluster that nobody asked for may take so long to say what it has.
@@ -56,7 +57,7 @@ pub enum JobsCommand {
     Logs(LogsArgs),
     /// End jobs: one that waits won't start, the container of one that runs is stopped; a Job of the cluster is removed.
     Cancel(IdsArgs),
-    /// Try jobs of queues once more that have ended.
+    /// Try jobs of queues once more that have ended, and jobs of Slurm's that failed: of an array the points that did.
     Retry(RetryArgs),
     /// Remove jobs of queues that are over, and the code that no job needs any more.
     Prune(prune::PruneArgs),
@@ -174,9 +175,9 @@ pub struct RetryArgs {
     /// Give up what ran on a machine that is gone for good. If it isn't gone, the job runs twice.
     #[arg(long)]
     pub force: bool,
-    /// Where queues and jobs are kept.
+    /// Where it is looked for.
     #[command(flatten)]
-    pub store: StoreArgs,
+    pub places: Places,
 }
 
 /// Runs the verb.
@@ -190,14 +191,27 @@ pub fn run(args: &JobsArgs) -> CommandResult {
         JobsCommand::Logs(args) => logs(args),
         JobsCommand::Cancel(args) => cancel(args),
         JobsCommand::Prune(args) => prune::run(args),
-        JobsCommand::Retry(args) => {
-            let store = args.store.open()?;
-            for typed in &args.jobs {
-                store.retry(&store.job(typed)?.id, args.force)?;
-            }
-            Ok(())
-        }
+        JobsCommand::Retry(args) => retry(args),
     }
+}
+
+fn retry(args: &RetryArgs) -> CommandResult {
+    for typed in &args.jobs {
+        if args.places.are_slurms(typed) {
+            wait_for(slurm::retry(typed, &args.places.slurm))?;
+            continue;
+        }
+        let Some((store, job)) = of_queue(typed, &args.places.store, &args.places.cluster)? else {
+            let message = format!("{typed}: a Job of Kubernetes has no second try");
+            let hint = format!(
+                "the line that makes it again: mlbuild restore {}",
+                word(typed)
+            );
+            return Err(CommandError::user(message).hint(hint));
+        };
+        store.retry(&job.id, args.force)?;
+    }
+    Ok(())
 }
 
 /// A job of either kind.

@@ -1,7 +1,7 @@
 //! Jobs of Slurm's that `mlbuild submit --slurm` made.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -17,8 +17,8 @@ use crate::support::terminal::Terminal;
 use mlbuild::queue::State;
 use mlbuild::runtime::slurm::OUTPUT_FILE;
 use mlbuild::slurm::{JobNumber, JobPhase, SlurmJob};
-use mlbuild::submit::LogSink;
 use mlbuild::submit::slurm::{FoundSlurm, FoundSlurmJob, LinesOfRank, SlurmFollowEnd, follow};
+use mlbuild::submit::{self, LogSink};
 
 /// A job of Slurm's.
 #[derive(Debug, Clone, Serialize)]
@@ -81,7 +81,8 @@ impl ListedSlurmJob {
     pub(super) fn told(&self) -> String {
         let word = self.state.as_str();
         match (self.state, self.exit_code, self.slurm_state.as_str()) {
-            (State::Failed, Some(code), _) => format!("{word} ({code})"),
+            (State::Failed, Some(code), "FAILED") => format!("{word} ({code})"),
+            (State::Failed, Some(code), slurm) => format!("{word} ({code}, {slurm})"),
             (State::Failed, None, slurm) if slurm != "FAILED" => format!("{word} ({slurm})"),
             _ => word.to_owned(),
         }
@@ -154,11 +155,13 @@ pub(super) async fn job(typed: &str, args: &SlurmArgs) -> CommandResult<Shown> {
         FoundSlurm::Job(found) => found,
         FoundSlurm::Array(array) => {
             let cluster = array.slurm.name.clone().unwrap_or_default();
-            let mut jobs = array.jobs;
-            jobs.sort_by_key(|job| job.number.task);
-            let points = jobs.into_iter();
-            let points = points.filter_map(|job| ListedSlurmJob::of(&cluster, job));
-            return Ok(Shown::Array(points.collect()));
+            let points = array.points().await?.into_iter();
+            let listed = points.filter_map(|(job, end)| {
+                let mut listed = ListedSlurmJob::of(&cluster, job)?;
+                listed.exit_code = end.and_then(|end| end.code);
+                Some(listed)
+            });
+            return Ok(Shown::Array(listed.collect()));
         }
     };
     found.live()?;
@@ -180,12 +183,17 @@ pub(super) async fn cancel(typed: &str, args: &SlurmArgs) -> CommandResult {
     let found = match args.query().find_any(typed).await? {
         FoundSlurm::Job(found) => found,
         FoundSlurm::Array(array) => {
-            let id = array.id;
-            if array.jobs.iter().all(|job| job.phase() == JobPhase::Ended) {
-                return Err(CommandError::user(format!("array {id} is over")));
+            let is_live = |job: &&SlurmJob| job.phase() != JobPhase::Ended;
+            let live = array.jobs.values().filter(is_live);
+            let live: BTreeSet<u64> = live.map(|job| job.number.id).collect();
+            if live.is_empty() {
+                return Err(CommandError::user(format!("array {} is over", array.id)));
             }
-            array.slurm.cancel(id.into()).await?;
-            output::note(&format!("array {id} is cancelled, with all its points"));
+            // Points that were tried again are another one.
+            for id in live {
+                array.slurm.cancel(id.into()).await?;
+                output::note(&format!("array {id} is cancelled, with all its points"));
+            }
             return Ok(());
         }
     };
@@ -200,6 +208,20 @@ pub(super) async fn cancel(typed: &str, args: &SlurmArgs) -> CommandResult {
     found.slurm.cancel(id).await?;
     output::note(&format!("job {id} is cancelled"));
     Ok(())
+}
+
+/// Has Slurm run it once more; of an array the points that failed.
+pub(super) async fn retry(typed: &str, args: &SlurmArgs) -> CommandResult {
+    let query = args.query();
+    let found = query.find_any(typed).await?;
+    let folder = query.folder.unwrap_or_default();
+    let again = submit::slurm::retry(found, &folder, &Terminal::default()).await?;
+    output::note(&format!(
+        "job {} tries again: {}",
+        again.job,
+        again.runs.join(", ")
+    ));
+    output::answer(&again.job.to_string())
 }
 
 /// What it printed: to its end, or so many of the last lines; returns the exit code.

@@ -149,6 +149,10 @@ fn of_slurm(error: SubmitError, made: CommandError) -> CommandError {
         SubmitError::IsArray { run, .. } => {
             made.hint(format!("its points: mlbuild jobs show {}", word(&run)))
         }
+        SubmitError::ScriptGone { run, .. } => made.hint(format!(
+            "was it submitted with another --job-folder? To run it anew: mlbuild restore {}",
+            word(&run)
+        )),
         SubmitError::PointName(_) => made.hint("give a shorter one: --run-id"),
         SubmitError::NoSlurmJob { .. } => {
             made.hint("write a run's id or a job's number; mlbuild jobs list --kind slurm")
