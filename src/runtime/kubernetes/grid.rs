@@ -263,16 +263,16 @@ mod tests {
 
     #[test]
     fn each_number_has_its_values_and_words() {
-        let texts = ["UID=1,b c,$HOME'x,*", "IFS=-1..1", "n=1"];
+        let texts = ["UID=1,b c,$HOME'x,*", "EUID=-1..1", "n=1"];
         let array = Array::of(texts.map(str::to_owned)).unwrap().unwrap();
         let words = [
             "sh",
             "-c",
-            "printf '%s|' \"$(printenv UID)\" \"$(printenv IFS)\" \"$n\" \"$@\"",
+            "printf '%s|' \"$(printenv UID)\" \"$(printenv EUID)\" \"$n\" \"$@\"",
             "sh",
             "",
             "{UID}",
-            "a{n}b{IFS}",
+            "a{n}b{EUID}",
             "{other} ${n} $(HOME) 'q'",
         ];
         let words = words.map(str::to_owned);
