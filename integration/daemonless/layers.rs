@@ -124,6 +124,18 @@ const MODULES: &[Layer] = &[
     ),
     ("records", &["env_vars", "nearest", "config"]),
     (
+        "pull",
+        &[
+            "env_vars",
+            "error",
+            "reporter",
+            "image",
+            "registry",
+            "records",
+            "image_source",
+        ],
+    ),
+    (
         "queue",
         &[
             "env_vars", "error", "loopback", "nearest", "runtime", "config", "trust",
@@ -237,6 +249,7 @@ const MODULES: &[Layer] = &[
             "known_base",
             "registry",
             "trust",
+            "pull",
             "image_source",
             "settings",
             "builder",
@@ -259,6 +272,7 @@ const MODULES: &[Layer] = &[
             "private_engine",
             "registry",
             "records",
+            "pull",
             "trackers",
         ],
     ),
@@ -308,7 +322,7 @@ const MODULES: &[Layer] = &[
     (
         "restore",
         &[
-            "env_vars", "error", "on_path", "reporter", "runtime", "registry", "records",
+            "env_vars", "error", "on_path", "reporter", "runtime", "registry", "records", "pull",
             "trackers", "runs",
         ],
     ),
@@ -317,8 +331,10 @@ const MODULES: &[Layer] = &[
         &[
             "env_vars",
             "shell",
+            "on_path",
             "accelerator",
             "display",
+            "runtime",
             "plan",
             "host",
             "private_engine",
@@ -337,6 +353,7 @@ const MODULES: &[Layer] = &[
             "registry",
             "image_source",
             "records",
+            "pull",
             "lock",
             "start",
         ],
@@ -363,10 +380,6 @@ const MODULES: &[Layer] = &[
         ],
     ),
     ("adopt", &["error", "reporter", "image", "registry", "lock"]),
-    (
-        "pull",
-        &["error", "image", "registry", "records", "image_source"],
-    ),
     (
         "rebase",
         &[
@@ -397,6 +410,7 @@ const MODULES: &[Layer] = &[
             "image_source",
             "trust",
             "records",
+            "pull",
             "settings",
             "builder",
             "planning",

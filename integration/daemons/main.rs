@@ -21,6 +21,7 @@ mod proxy;
 mod verbs;
 
 mod adopt;
+mod apptainer;
 mod assemble;
 mod assemble_alone;
 mod assemble_code;

@@ -224,8 +224,11 @@ fn how(
             device: ALL.to_owned(),
         });
     }
-    if matches!(runtime, Runtime::Podman(_)) {
-        return None;
+    match runtime {
+        Runtime::Podman(_) => return None,
+        // `--nv` needs nothing but the driver.
+        Runtime::Apptainer => return Some(GpuRequest::Gpus),
+        _ => {}
     }
     let configured = runtime.has_oci_runtime("nvidia");
     if platform == NvidiaPlatform::Jetson {

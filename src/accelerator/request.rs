@@ -14,6 +14,8 @@ pub enum Runtime {
     Podman(Option<String>),
     /// nerdctl over containerd.
     Nerdctl,
+    /// Apptainer, which looks for the driver's files itself.
+    Apptainer,
 }
 
 impl Runtime {
@@ -72,6 +74,7 @@ impl Runtime {
             Self::Docker(_) => self.cdi_folders().is_some_and(|f| !f.is_empty()),
             Self::Podman(version) => version.as_deref().is_none_or(|v| at_least(v, (4, 1))),
             Self::Nerdctl => true,
+            Self::Apptainer => false,
         }
     }
 }

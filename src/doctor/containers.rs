@@ -1,6 +1,8 @@
 //! What starts containers: the program that `run`, `dev` and `gui-run` call.
 
 use super::Finding;
+use crate::on_path;
+use crate::runtime::RuntimeCli;
 use crate::start::runtime_cli;
 
 const AREA: &str = "containers";
@@ -18,9 +20,10 @@ pub(super) async fn check() -> Finding {
         Ok(found) => Finding::ok(
             AREA,
             format!(
-                "run, dev and gui-run use {} ({})",
+                "run, dev and gui-run use {} ({}){}",
                 found.name_and_version(),
-                found.program.display()
+                found.program.display(),
+                beside(&found),
             ),
         ),
         Err(error) => Finding::warn(
@@ -29,5 +32,14 @@ pub(super) async fn check() -> Finding {
             "sudo systemctl start docker    # or install Docker or Podman\n\
              mlbuild engine up --source packages    # or: a private Docker",
         ),
+    }
+}
+
+/// Apptainer, where it isn't what is used anyhow.
+fn beside(found: &runtime_cli::ContainerRuntime) -> String {
+    let program = on_path::find("apptainer").or_else(|| on_path::find("singularity"));
+    match program.filter(|_| found.cli != RuntimeCli::Apptainer) {
+        Some(program) => format!("; --runtime-cli apptainer uses {}", program.display()),
+        None => String::new(),
     }
 }

@@ -9,7 +9,10 @@ use crate::env_vars::{MLBUILD_IMAGE, MLBUILD_RUN_ID, WANDB_DOCKER};
 use crate::runtime;
 
 /// Programs that start containers the way that records have it.
-pub const PROGRAMS: [&str; 3] = ["docker", "podman", "nerdctl"];
+pub const PROGRAMS: [&str; 4] = ["docker", "podman", "nerdctl", APPTAINER];
+
+/// It knows no image by its digest, and its line has no word for most flags: mlbuild starts it.
+const APPTAINER: &str = "apptainer";
 
 /// This program, where it starts the run.
 pub const OWN: &str = "mlbuild";
@@ -50,6 +53,12 @@ fn is_persons(option: &str) -> bool {
     .any(|flag| option.starts_with(flag))
 }
 
+/// A variable that a run is told of itself, by which another would be taken for it.
+fn is_told_to_the_run(option: &&String) -> bool {
+    let name = option.strip_prefix("--env=");
+    name.is_some_and(|name| TOLD.contains(&name))
+}
+
 impl Again<'_> {
     /// The whole command.
     pub fn command(&self) -> Vec<String> {
@@ -70,10 +79,13 @@ impl Again<'_> {
                     format!("--display-access={access}"),
                     format!("--runtime-cli={}", self.program),
                 ],
-                |option| {
-                    TOLD.iter()
-                        .any(|name| option.strip_prefix("--env=") == Some(name))
-                },
+                is_told_to_the_run,
+            ),
+            None if self.program == APPTAINER => (
+                [OWN, "run", "--runtime-cli=apptainer"]
+                    .map(str::to_owned)
+                    .into(),
+                is_told_to_the_run,
             ),
             None => (vec![self.program.to_owned(), "run".to_owned()], |_| false),
         };
@@ -93,12 +105,8 @@ impl Again<'_> {
     pub fn recorded_options(&self) -> Vec<String> {
         let recorded = self.record.command.as_ref();
         let recorded = recorded.map_or(&[][..], |command| &command.options);
-        let is_told = |option: &String| {
-            let name = option.strip_prefix("--env=");
-            name.is_some_and(|name| TOLD.contains(&name))
-        };
         let mut options = self.options(recorded);
-        options.retain(|option| !is_told(option));
+        options.retain(|option| !is_told_to_the_run(&option));
         options
     }
 

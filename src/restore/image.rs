@@ -6,6 +6,7 @@ use mlbuild_manifests::RunRecord;
 
 use super::command::PROGRAMS;
 use super::error::RestoreError;
+use crate::pull::cache;
 use crate::records::exact_image;
 use crate::registry::{Registry, RegistryError};
 use crate::reporter::Reporter;
@@ -55,6 +56,10 @@ pub async fn check(
 }
 
 fn is_here(program: &str, image: &str) -> bool {
+    // It has a file of each image that it has started.
+    if program == "apptainer" {
+        return cache::has(image);
+    }
     let status = Command::new(program)
         .args(["image", "inspect", "--", image])
         .stdin(Stdio::null())

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::value::Rule;
 
-/// A program that starts containers as `docker run` does.
+/// A program that starts containers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RuntimeCli {
     /// Docker.
@@ -13,11 +13,13 @@ pub enum RuntimeCli {
     Podman,
     /// nerdctl, over containerd.
     Nerdctl,
+    /// Apptainer, or Singularity: without a daemon, as the user.
+    Apptainer,
 }
 
 impl RuntimeCli {
     /// All of them, in the order in which they are looked for.
-    pub const ALL: [Self; 3] = [Self::Docker, Self::Podman, Self::Nerdctl];
+    pub const ALL: [Self; 4] = [Self::Docker, Self::Podman, Self::Nerdctl, Self::Apptainer];
 
     /// The program's name.
     pub fn program(self) -> &'static str {
@@ -25,6 +27,7 @@ impl RuntimeCli {
             Self::Docker => "docker",
             Self::Podman => "podman",
             Self::Nerdctl => "nerdctl",
+            Self::Apptainer => "apptainer",
         }
     }
 }

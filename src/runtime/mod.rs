@@ -5,9 +5,12 @@
 //! elsewhere; nothing here talks to a daemon.
 
 mod agree;
+pub mod apptainer;
 pub mod array;
+mod carried;
 mod devcontainer;
 pub mod distributed;
+mod env_file;
 mod error;
 mod flag;
 pub mod kubernetes;
@@ -21,6 +24,7 @@ mod value;
 
 pub use agree::Disagreement;
 pub use devcontainer::devcontainer;
+pub use env_file::assignments;
 pub use error::RunSpecError;
 pub use flag::{Flag, Kind, Owner, RuntimeCli};
 pub use options::{Options, Setting};

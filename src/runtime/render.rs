@@ -1,5 +1,6 @@
-//! A [`RunSpec`] as the command line of docker, podman or nerdctl.
+//! A [`RunSpec`] as a command line.
 
+use super::apptainer;
 use super::flag::RuntimeCli;
 use super::options::Setting;
 use super::spec::RunSpec;
@@ -24,8 +25,12 @@ pub struct Rendered<T> {
 }
 
 impl RunSpec {
-    /// The words of the command, the program first: `docker run --flag=value … IMAGE COMMAND`.
+    /// The words of the command, the program first: `docker run --flag=value … IMAGE COMMAND`. Apptainer's
+    /// is a line that works without mlbuild: the program fetches the image, and variables stand before it.
     pub fn argv(&self, cli: RuntimeCli) -> Rendered<Vec<String>> {
+        if cli == RuntimeCli::Apptainer {
+            return apptainer::line(self);
+        }
         let mut form = vec![cli.program().to_owned(), "run".to_owned()];
         let mut left_out = Vec::new();
         for setting in self.options.iter() {

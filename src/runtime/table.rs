@@ -115,7 +115,7 @@ pub static FLAGS: &[Flag] = &[
     Flag::one("gpu", WORDS, "auto|required|off|IDS", "GPUs: auto (default) takes all if there are any; required fails without; off; or numbers and UUIDs. --gpu alone is required.")
         .bare("required")
         .own(),
-    Flag::one("runtime-cli", Kind::OneOf(&["docker", "podman", "nerdctl"]), "docker|podman|nerdctl", "What starts the container; by default the first that answers.").own(),
+    Flag::one("runtime-cli", Kind::OneOf(&["docker", "podman", "nerdctl", "apptainer"]), "docker|podman|nerdctl|apptainer", "What starts the container; by default the first that answers, and Apptainer where none of the others is installed.").own(),
     Flag::switch("no-defaults", "Leave out what mlbuild adds for machine learning: /dev/shm of 1g, memlock and stack limits, TensorFlow's and XLA's variables, the tracker's key.").own(),
     Flag::switch("no-record", "Write no record of the run into mlbuild.runs.").own(),
     Flag::list("data", WORDS, "PATH|URI", "File or folder whose fingerprint the run's record gets, or an address that it names. It isn't mounted.").own().not_in_config(),

@@ -1,9 +1,12 @@
 //! The container's start and end: the runtime runs as a child with this process's terminal, and
 //! signals reach it as if it had been started by hand.
 
+use std::ffi::OsString;
+use std::fs::Permissions;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 
@@ -13,6 +16,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::SignalsInfo;
 use signal_hook::iterator::exfiltrator::WithOrigin;
 use signal_hook::low_level::siginfo::{Cause, Origin};
+use tempfile::TempDir;
 
 use super::error::StartError;
 use crate::tee::tee_stderr;
@@ -64,12 +68,19 @@ impl Signals {
 }
 
 /// The runtime's program, and what it is started with.
+#[derive(Default)]
 pub(super) struct Launch {
     pub(super) program: PathBuf,
     /// Its arguments, without its name.
     pub(super) args: Vec<String>,
     /// Variables that stand in its environment alone.
-    pub(super) secrets: Vec<(&'static str, String)>,
+    pub(super) environment: Vec<(String, String)>,
+    /// Variables of this process's that it doesn't get.
+    pub(super) without: Vec<OsString>,
+    /// Whether it has nothing to read.
+    pub(super) closes_stdin: bool,
+    /// What it keeps its files in; gone when it has ended.
+    pub(super) folder: Option<TempDir>,
     /// Whether the container runs on in the background.
     pub(super) detached: bool,
 }
@@ -85,9 +96,33 @@ pub(super) async fn run(
     watch: Option<Box<dyn Write + Send>>,
 ) -> Result<RunEnd, StartError> {
     let program = launch.program.clone();
-    let end = tokio::task::spawn_blocking(move || run_here(&launch, signals, watch)).await;
+    let end = tokio::task::spawn_blocking(move || {
+        let end = run_here(&launch, signals, watch);
+        launch.folder.map(clear);
+        end
+    })
+    .await;
     let end = end.map_err(std::io::Error::other).flatten();
     end.map_err(|source| StartError::Program { program, source })
+}
+
+/// Removes what a container left, also in folders that it closed to everybody.
+fn clear(folder: TempDir) {
+    let path = folder.keep();
+    if std::fs::remove_dir_all(&path).is_err() {
+        open_folders(&path);
+        let _ = std::fs::remove_dir_all(&path);
+    }
+}
+
+/// Lets this user write to all folders of a tree.
+fn open_folders(folder: &Path) {
+    let _ = std::fs::set_permissions(folder, Permissions::from_mode(0o700));
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            open_folders(&entry.path());
+        }
+    }
 }
 
 fn run_here(
@@ -96,8 +131,14 @@ fn run_here(
     watch: Option<Box<dyn Write + Send>>,
 ) -> std::io::Result<RunEnd> {
     let mut command = Command::new(&launch.program);
-    let secrets = launch.secrets.iter().map(|(name, value)| (name, value));
-    command.args(&launch.args).envs(secrets);
+    for name in &launch.without {
+        command.env_remove(name);
+    }
+    let environment = launch.environment.iter().map(|(name, value)| (name, value));
+    command.args(&launch.args).envs(environment);
+    if launch.closes_stdin {
+        command.stdin(Stdio::null());
+    }
     if launch.detached {
         command.stdout(Stdio::piped());
     }

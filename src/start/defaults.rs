@@ -46,6 +46,10 @@ pub(super) fn of(
 /// are left out; all of them with Podman there, which raises others as soon as one is given.
 pub fn limits(spec: &RunSpec, cli: RuntimeCli, may_raise: bool) -> Options {
     let mut options = Options::default();
+    // It sets none of them: /dev/shm is large there, and limits are the user's.
+    if cli == RuntimeCli::Apptainer {
+        return options;
+    }
     // A /dev/shm that is shared has its size already.
     if matches!(
         spec.options.text("ipc"),

@@ -14,6 +14,7 @@ use crate::display::find::Trouble;
 use crate::display::sound::NoSound;
 use crate::display::wayland::NoWayland;
 use crate::error::ErrorKind;
+use crate::pull::PullError;
 use crate::registry::RegistryError;
 use crate::runtime::{LeftOut, RuntimeCli};
 
@@ -157,6 +158,27 @@ pub enum StartError {
         /// What it can't do.
         parts: Vec<LeftOut>,
     },
+    /// What is to be mounted isn't there.
+    #[error("--{flag} {source_path}: there is no such file or folder, and apptainer makes none")]
+    NoSource {
+        /// The flag.
+        flag: &'static str,
+        /// What isn't there.
+        source_path: String,
+    },
+    /// A file of variables holds a line that is none.
+    #[error("--env-file {path}: line {line}: {why}")]
+    EnvFileLine {
+        /// The file.
+        path: String,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The image can't become a file.
+    #[error(transparent)]
+    Sif(#[from] PullError),
     /// Signals can't be held back.
     #[error("signals: {0}")]
     Signals(io::Error),
@@ -301,6 +323,7 @@ impl StartError {
         match self {
             Self::Registry(error) => error.kind(),
             Self::OwnImage(error) => error.kind(),
+            Self::Sif(error) => error.kind(),
             Self::NeverPulled { .. }
             | Self::NotPulled { .. }
             | Self::PulledAndGone { .. }
@@ -317,6 +340,8 @@ impl StartError {
             | Self::RunsAlready { .. }
             | Self::PortTaken { .. }
             | Self::PrivatePorts { .. }
+            | Self::NoSource { .. }
+            | Self::EnvFileLine { .. }
             | Self::NotOurs { .. }
             | Self::XhostOverSsh
             | Self::SocketOfAnother { .. } => ErrorKind::User,

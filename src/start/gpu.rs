@@ -86,7 +86,10 @@ pub(super) fn request(
     let by_flags = asks_itself(&spec.options);
     match wanted {
         GpuSelection::Off => return Ok(GpuUse::Off),
-        GpuSelection::Auto if by_flags => return Ok(GpuUse::ByFlags),
+        GpuSelection::Auto if by_flags => {
+            refuse_silence(runtime)?;
+            return Ok(GpuUse::ByFlags);
+        }
         _ if by_flags => {
             return Err(StartError::GpusTwice);
         }
@@ -122,6 +125,18 @@ pub(super) fn request(
         options,
         accelerators: Box::new(accelerators),
     })
+}
+
+/// Apptainer starts a container without GPUs, and says nothing, where there are none.
+fn refuse_silence(runtime: &ContainerRuntime) -> Result<(), StartError> {
+    if runtime.cli != RuntimeCli::Apptainer {
+        return Ok(());
+    }
+    let found = accelerator::detect(&Host::this(runtime.accelerator()));
+    match found.usable() {
+        Some(_) => Ok(()),
+        None => Err(none(&found)),
+    }
 }
 
 fn runtime_options(words: &[String]) -> Options {

@@ -6,6 +6,7 @@
 use std::io;
 use std::os::fd::AsFd as _;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 use mlbuild_docker::api::ImageInspect;
 use mlbuild_templates::reference;
@@ -14,7 +15,8 @@ use oci_spec::image::Platform;
 
 use super::error::StartError;
 use super::runtime_cli::{self, ContainerRuntime};
-use crate::registry::{RegistryError, parse_platform};
+use crate::pull::cache::KeptSif;
+use crate::registry::{RegistryError, RegistryOptions, parse_platform};
 use crate::reporter::Reporter;
 use crate::runtime::{RunSpec, RuntimeCli};
 
@@ -31,7 +33,9 @@ pub(crate) struct PinnedImage {
     pub(crate) platform: Option<Platform>,
     /// Whether its registry may be asked more: `--pull=never` is for who wants none asked.
     pub(crate) registry_may_tell: bool,
-    env: Vec<String>,
+    pub(super) env: Vec<String>,
+    /// The image's file, where Apptainer starts it.
+    pub(crate) sif: Option<Arc<KeptSif>>,
 }
 
 impl PinnedImage {
@@ -71,6 +75,7 @@ impl PinnedImage {
 pub(crate) async fn find_and_pin(
     cli: Option<RuntimeCli>,
     spec: &RunSpec,
+    registry: Option<&RegistryOptions>,
     reporter: &dyn Reporter,
 ) -> Result<(ContainerRuntime, PinnedImage), StartError> {
     let may_be_docker = cli.is_none_or(|cli| cli == RuntimeCli::Docker);
@@ -84,7 +89,7 @@ pub(crate) async fn find_and_pin(
     let (runtime, held) = tokio::join!(runtime_cli::find_or_wake(cli, reporter), held);
     let runtime = runtime?;
     let held = held.filter(|_| runtime.cli == RuntimeCli::Docker && !runtime.is_private);
-    let image = pin_held(&runtime, spec, held, reporter).await?;
+    let image = pin_held(&runtime, spec, held, registry, reporter).await?;
     Ok((runtime, image))
 }
 
@@ -101,9 +106,10 @@ async fn held_by_docker(name: &str) -> Option<ImageInspect> {
 pub(crate) async fn pin(
     runtime: &ContainerRuntime,
     spec: &RunSpec,
+    registry: Option<&RegistryOptions>,
     reporter: &dyn Reporter,
 ) -> Result<PinnedImage, StartError> {
-    pin_held(runtime, spec, None, reporter).await
+    pin_held(runtime, spec, None, registry, reporter).await
 }
 
 /// As [`pin`], where it may be known already that the runtime has the image.
@@ -111,8 +117,12 @@ async fn pin_held(
     runtime: &ContainerRuntime,
     spec: &RunSpec,
     held: Option<ImageInspect>,
+    registry: Option<&RegistryOptions>,
     reporter: &dyn Reporter,
 ) -> Result<PinnedImage, StartError> {
+    if runtime.cli == RuntimeCli::Apptainer {
+        return super::apptainer::pin(spec, registry, reporter).await;
+    }
     let asked = &spec.image;
     reference::parse(asked).map_err(|why| RegistryError::InvalidReference {
         text: asked.clone(),
@@ -269,6 +279,7 @@ fn pinned(asked: &str, held: &ImageInspect) -> PinnedImage {
             .as_ref()
             .and_then(|config| config.env.clone())
             .unwrap_or_default(),
+        sif: None,
     }
 }
 

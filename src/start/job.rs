@@ -105,7 +105,7 @@ impl Engine {
         reporter: &dyn Reporter,
     ) -> Result<Prepared<'_>, StartError> {
         let (spec, own) = (job.spec, job.own);
-        let image = image::pin(&self.0, &spec, reporter).await?;
+        let image = image::pin(&self.0, &spec, None, reporter).await?;
         let request = StartRequest {
             spec,
             runtime: Some(self.0.cli),

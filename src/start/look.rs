@@ -6,11 +6,12 @@ use std::process::{Command, Stdio};
 use mlbuild_manifests::atomic;
 use sha2::{Digest as _, Sha256};
 
+use super::apptainer;
 use super::image::PinnedImage;
 use super::runtime_cli::ContainerRuntime;
 use crate::display::image::{Inside, SCRIPT};
 use crate::env_vars;
-use crate::runtime::RunSpec;
+use crate::runtime::{RunSpec, RuntimeCli};
 
 /// Looks as `user` with the image's own shell, with no network and no rights. `None` where it has none.
 pub(crate) fn inside(
@@ -24,22 +25,10 @@ pub(crate) fn inside(
     if let Some(inside) = seen.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
         return Some(inside);
     }
-    let mut command = Command::new(&runtime.program);
-    command.args([
-        "run",
-        "--rm",
-        "--network=none",
-        "--cap-drop=ALL",
-        "--security-opt=no-new-privileges",
-    ]);
-    command.args(["--read-only", "--entrypoint=/bin/sh"]);
-    command.args(user.map(|user| format!("--user={user}")));
-    command.args(
-        spec.options
-            .text("platform")
-            .map(|platform| format!("--platform={platform}")),
-    );
-    command.arg(&image.start).args(["-c", SCRIPT]);
+    let mut command = match runtime.cli {
+        RuntimeCli::Apptainer => of_apptainer(runtime, image)?,
+        _ => of_docker(runtime, image, spec, user),
+    };
     let output = command
         .stdin(Stdio::null())
         .stderr(Stdio::null())
@@ -56,6 +45,40 @@ pub(crate) fn inside(
         let _ = atomic::replace(&file, &bytes);
     }
     Some(inside)
+}
+
+fn of_apptainer(runtime: &ContainerRuntime, image: &PinnedImage) -> Option<Command> {
+    let mut command = Command::new(&runtime.program);
+    command.args(apptainer::look(image, &["/bin/sh", "-c", SCRIPT])?);
+    apptainer::habits().iter().for_each(|name| {
+        command.env_remove(name);
+    });
+    Some(command)
+}
+
+fn of_docker(
+    runtime: &ContainerRuntime,
+    image: &PinnedImage,
+    spec: &RunSpec,
+    user: Option<&str>,
+) -> Command {
+    let mut command = Command::new(&runtime.program);
+    command.args([
+        "run",
+        "--rm",
+        "--network=none",
+        "--cap-drop=ALL",
+        "--security-opt=no-new-privileges",
+    ]);
+    command.args(["--read-only", "--entrypoint=/bin/sh"]);
+    command.args(user.map(|user| format!("--user={user}")));
+    command.args(
+        spec.options
+            .text("platform")
+            .map(|platform| format!("--platform={platform}")),
+    );
+    command.arg(&image.start).args(["-c", SCRIPT]);
+    command
 }
 
 /// Where it is kept.

@@ -5,12 +5,13 @@
 //!
 //! | step | file |
 //! | --- | --- |
-//! | which of docker, podman and nerdctl, or the private Docker | `runtime_cli` |
+//! | which of docker, podman, nerdctl and apptainer, or the private Docker | `runtime_cli` |
 //! | whose network a container of the private Docker has | `shared_network` |
 //! | the image, by digest | `image` |
 //! | GPUs | `gpu` |
 //! | what machine learning usually needs, and the tracker's variables | `defaults`, `container_env`, `credentials` |
 //! | the run's record | `record` |
+//! | what Apptainer is started with | `apptainer` |
 //! | the container, to its end | `child` |
 //! | what its digest is of | `resolve_digest` |
 //!
@@ -18,6 +19,7 @@
 //! for agents, which make and start containers in two steps. `devcontainer` writes the file from
 //! which editors start one.
 
+mod apptainer;
 pub(crate) mod child;
 mod container_env;
 pub(crate) mod containers;
@@ -67,7 +69,8 @@ use crate::runtime::{LeftOut, Options, RunSpec, RuntimeCli};
 pub struct StartRequest {
     /// The image, the command and the flags of `docker run`, with absolute paths.
     pub spec: RunSpec,
-    /// The program that starts it; `None`: the first of docker, podman and nerdctl that answers.
+    /// The program that starts it; `None`: the first of docker, podman and nerdctl that answers, else apptainer
+    /// where none of them is installed.
     pub runtime: Option<RuntimeCli>,
     /// The GPUs it gets.
     pub gpu: GpuSelection,
@@ -103,7 +106,7 @@ pub(crate) struct Start<'a> {
     run_id: RunId,
     /// What is started, with the pinned image and everything that was added.
     pub(crate) spec: RunSpec,
-    /// The words of the command, the program's name first.
+    /// The words of the command, the program's name first; none where Apptainer starts it.
     argv: Vec<String>,
     pub(crate) image: PinnedImage,
     pub(crate) gpu: GpuUse,
@@ -134,7 +137,13 @@ pub async fn run(
     reporter: &dyn Reporter,
 ) -> Result<StartOutcome, StartError> {
     let pending = PendingRecord::of_request(&request);
-    let (runtime, image) = image::find_and_pin(request.runtime, &request.spec, reporter).await?;
+    let (runtime, image) = image::find_and_pin(
+        request.runtime,
+        &request.spec,
+        request.registry.as_ref(),
+        reporter,
+    )
+    .await?;
     let start = Start::prepare(request, &runtime, image, reporter)?;
     let pending = pending
         .map(|pending| pending.settled(reporter))
@@ -176,13 +185,19 @@ impl<'a> Start<'a> {
         // The image is there by now, and named by digest.
         spec.options = options.without(&["pull", "quiet"]);
         spec.image.clone_from(&image.start);
-        let rendered = spec.argv(runtime.cli);
-        refuse_left_out(&rendered.left_out)?;
-        warn_of_missing_sources(&spec, runtime, reporter);
+        let argv = if runtime.cli == RuntimeCli::Apptainer {
+            apptainer::check(&spec, &image, reporter)?;
+            Vec::new()
+        } else {
+            let rendered = spec.argv(runtime.cli);
+            refuse_left_out(&rendered.left_out)?;
+            warn_of_missing_sources(&spec, runtime, reporter);
+            rendered.form
+        };
         Ok(Start {
             run_id: request.run_id,
             spec,
-            argv: rendered.form,
+            argv,
             image,
             gpu,
             runtime,
@@ -212,19 +227,12 @@ impl<'a> Start<'a> {
             options: self.spec.options.clone().over(options),
             ..self.spec.clone()
         };
-        let rendered = whole.argv(self.runtime.cli);
-        refuse_left_out(&rendered.left_out)?;
+        let launch = self.launch(&whole)?;
         let written = |pending: PendingRecord| {
             let run = pending.write(&self, extras.display, reporter)?;
             Ok::<_, StartError>(OpenRun::of(run, &self.image, self.registry.clone()))
         };
         let run = pending.map(written).transpose()?;
-        let launch = Launch {
-            program: self.runtime.program.clone(),
-            args: rendered.form[1..].to_vec(),
-            secrets: self.secrets,
-            detached: self.spec.options.is_on("detach"),
-        };
         let end = child::run(launch, signals, extras.stderr_watch).await;
         if let Some(run) = run {
             record::finish(run.close(), &end, reporter);
@@ -236,9 +244,31 @@ impl<'a> Start<'a> {
         })
     }
 
+    /// The program that starts it, and with what.
+    fn launch(&self, whole: &RunSpec) -> Result<Launch, StartError> {
+        if self.runtime.cli == RuntimeCli::Apptainer {
+            return apptainer::launch(self, whole);
+        }
+        let rendered = whole.argv(self.runtime.cli);
+        refuse_left_out(&rendered.left_out)?;
+        let environment = self.secrets.iter();
+        let environment = environment.map(|(name, value)| ((*name).to_owned(), value.clone()));
+        Ok(Launch {
+            program: self.runtime.program.clone(),
+            args: rendered.form[1..].to_vec(),
+            environment: environment.collect(),
+            detached: self.spec.options.is_on("detach"),
+            ..Launch::default()
+        })
+    }
+
     /// Says which run this is, of which image, on which GPU.
     fn announce(&self, reporter: &dyn Reporter) {
-        reporter.note(format!("run {}: {}", self.run_id, self.image.pinned));
+        let by = match self.runtime.cli {
+            RuntimeCli::Apptainer => format!(", by {}", self.runtime.name_and_version()),
+            _ => String::new(),
+        };
+        reporter.note(format!("run {}: {}{by}", self.run_id, self.image.pinned));
         if let Some(line) = self.gpu.describe() {
             reporter.note(line);
         }

@@ -265,11 +265,15 @@ fn reference(asked: &str, name: &str) -> String {
 
 fn command(start: &Start, project: &Path) -> RunCommand {
     let spec = &start.spec;
-    // `docker run …options… image …command…`
-    let end = start.argv.len() - spec.command.len() - 1;
+    let options = match start.argv.as_slice() {
+        // What Apptainer is started with says nothing to another program.
+        [] => spec.options.words(),
+        // `docker run …options… image …command…`
+        argv => argv[2..argv.len() - spec.command.len() - 1].to_vec(),
+    };
     RunCommand {
         program: Some(start.runtime.cli.program().to_owned()),
-        options: start.argv[2..end].to_vec(),
+        options,
         argv: spec.command.clone(),
         environment: spec.env().map(|variable| variable.name.clone()).collect(),
         mounts: spec.mounts(),

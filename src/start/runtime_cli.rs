@@ -1,6 +1,7 @@
-//! Which of docker, podman and nerdctl starts the container.
+//! Which of docker, podman, nerdctl and apptainer starts the container.
 
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use mlbuild_buildkit::{DockerTarget, Env};
@@ -17,6 +18,8 @@ use crate::runtime::RuntimeCli;
 
 /// A daemon that says nothing for so long doesn't answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
+/// Why a program can't be used that isn't installed.
+const NOT_THERE: &str = "no such program on PATH";
 
 /// A runtime that can be used.
 #[derive(Debug)]
@@ -28,6 +31,8 @@ pub(crate) struct ContainerRuntime {
     /// True where it is mlbuild's private Docker, whose containers have this machine's network, since
     /// it makes none of its own.
     pub(crate) is_private: bool,
+    /// Its version, where the program was asked for it.
+    version: Option<String>,
 }
 
 /// Docker's daemon, and what it says of itself.
@@ -67,7 +72,8 @@ impl ContainerRuntime {
 
     /// Whether a uid of a container is the same uid outside.
     pub(crate) fn keeps_uids(&self) -> bool {
-        !self.is_rootless() && !self.has_security_option("name=userns")
+        self.cli == RuntimeCli::Apptainer
+            || !self.is_rootless() && !self.has_security_option("name=userns")
     }
 
     fn has_security_option(&self, wanted: &str) -> bool {
@@ -90,6 +96,8 @@ impl ContainerRuntime {
         match (&self.docker, self.cli) {
             // What Docker says where it found no docker-init.
             (Some(daemon), _) => daemon.info["InitCommit"]["ID"] != "N/A",
+            // A small one is there already.
+            (None, RuntimeCli::Apptainer) => false,
             (None, RuntimeCli::Podman) => CATATONIT.iter().any(|file| Path::new(file).exists()),
             (None, _) => on_path::find("tini").is_some(),
         }
@@ -104,7 +112,8 @@ impl ContainerRuntime {
     /// The runtime, with its version where the daemon says it.
     pub(crate) fn name_and_version(&self) -> String {
         let info = self.docker.as_ref().map(|daemon| &daemon.info);
-        match info.and_then(|info| info["ServerVersion"].as_str()) {
+        let of_daemon = info.and_then(|info| info["ServerVersion"].as_str());
+        match of_daemon.or(self.version.as_deref()) {
             Some(version) => format!("{} {version}", self.cli),
             None => self.cli.to_string(),
         }
@@ -132,6 +141,7 @@ impl ContainerRuntime {
             }
             RuntimeCli::Podman => accelerator::Runtime::Podman(None),
             RuntimeCli::Nerdctl => accelerator::Runtime::Nerdctl,
+            RuntimeCli::Apptainer => accelerator::Runtime::Apptainer,
         }
     }
 }
@@ -162,7 +172,12 @@ async fn found(
 ) -> Result<ContainerRuntime, StartError> {
     let mut tried = Vec::new();
     for cli in RuntimeCli::ALL {
-        if asked.is_some_and(|asked| asked != cli) {
+        // Apptainer isn't what somebody means who has another and can't reach its daemon.
+        let is_asked = match asked {
+            Some(asked) => asked == cli,
+            None => cli != RuntimeCli::Apptainer,
+        };
+        if !is_asked {
             continue;
         }
         match look(cli).await {
@@ -181,6 +196,12 @@ async fn found(
         Ok(None) => None,
         Err(why) => Some(why),
     };
+    if asked.is_none() && tried.iter().all(|(_, why)| why == NOT_THERE) && private.is_none() {
+        match look(RuntimeCli::Apptainer).await {
+            Ok(found) => return Ok(found),
+            Err(why) => tried.push((RuntimeCli::Apptainer, why)),
+        }
+    }
     Err(StartError::NoRuntime { tried, private })
 }
 
@@ -210,11 +231,15 @@ async fn private_docker(
         program,
         docker,
         is_private: true,
+        version: None,
     }))
 }
 
 async fn look(cli: RuntimeCli) -> Result<ContainerRuntime, String> {
-    let program = on_path::find(cli.program()).ok_or("no such program on PATH")?;
+    if cli == RuntimeCli::Apptainer {
+        return apptainer();
+    }
+    let program = on_path::find(cli.program()).ok_or(NOT_THERE)?;
     // Podman has no daemon, and nerdctl says itself what it lacks.
     let docker = match cli {
         RuntimeCli::Docker => Some(daemon(&DockerTarget::Current).await?),
@@ -225,6 +250,32 @@ async fn look(cli: RuntimeCli) -> Result<ContainerRuntime, String> {
         program,
         docker,
         is_private: false,
+        version: None,
+    })
+}
+
+/// Apptainer, or the Singularity that it came from.
+fn apptainer() -> Result<ContainerRuntime, String> {
+    let program = on_path::find("apptainer").or_else(|| on_path::find("singularity"));
+    let program = program.ok_or(NOT_THERE)?;
+    let failed = |why: String| format!("{} --version: {why}", program.display());
+    let said = Command::new(&program)
+        .arg("--version")
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| failed(error.to_string()))?;
+    if !said.status.success() {
+        return Err(failed(said.status.to_string()));
+    }
+    // `apptainer version 1.4.5`
+    let said = String::from_utf8_lossy(&said.stdout).trim().to_owned();
+    let version = said.split_whitespace().next_back().map(str::to_owned);
+    Ok(ContainerRuntime {
+        cli: RuntimeCli::Apptainer,
+        program,
+        docker: None,
+        is_private: false,
+        version,
     })
 }
 

@@ -1,12 +1,14 @@
-//! The network of containers of the private Docker: it makes none, so they share this machine's.
+//! The network of containers of the private Docker and of Apptainer: neither makes one, so they share this
+//! machine's.
 
 use super::error::StartError;
 use super::runtime_cli::ContainerRuntime;
-use crate::runtime::{Options, Value};
+use crate::runtime::{Options, RuntimeCli, Value};
 
 /// Whether a container with these options gets this machine's network for want of another.
 pub(super) fn is_used(runtime: &ContainerRuntime, options: &Options) -> bool {
-    runtime.is_private && options.all("network").next().is_none()
+    let has_none = runtime.is_private || runtime.cli == RuntimeCli::Apptainer;
+    has_none && options.all("network").next().is_none()
 }
 
 /// A port of such a container is this machine's, with its number and on the addresses that the
@@ -15,7 +17,8 @@ pub(super) fn is_used(runtime: &ContainerRuntime, options: &Options) -> bool {
 /// # Errors
 /// [`StartError::PrivatePorts`].
 pub(super) fn check(runtime: &ContainerRuntime, options: &Options) -> Result<(), StartError> {
-    if !is_used(runtime, options) {
+    // Apptainer's flags say it themselves.
+    if !runtime.is_private || !is_used(runtime, options) {
         return Ok(());
     }
     for value in options.all("publish") {

@@ -8,7 +8,7 @@ use super::SubmitRequest;
 use super::error::SubmitError;
 use crate::env_vars::{MLBUILD_IMAGE, MLBUILD_RUN_ID, WANDB_API_KEY, WANDB_DOCKER, WANDB_RUN_ID};
 use crate::runtime::kubernetes::run_of_each_point;
-use crate::runtime::{Assignment, Value};
+use crate::runtime::{Assignment, Value, assignments};
 use crate::start::credentials;
 
 /// The variables of the container, with their values.
@@ -86,29 +86,19 @@ fn has_key(request: &SubmitRequest, given: &[Assignment]) -> bool {
     given.iter().any(is_key) || request.flags.options().all("secret-env").any(of_secret)
 }
 
-/// A file of variables or labels as docker reads it: `NAME=VALUE` or `NAME` in a line, `#` before a
-/// comment.
+/// A file of variables or labels.
 pub(super) fn from_file(flag: &'static str, path: &str) -> Result<Vec<Assignment>, SubmitError> {
     let text = std::fs::read_to_string(path).map_err(|source| SubmitError::File {
         flag,
         path: path.to_owned(),
         source,
     })?;
-    let mut found = Vec::new();
-    for (number, line) in text.lines().enumerate() {
-        let line = line.trim_start();
-        if line.is_empty() || line.starts_with('#') {
-            continue;
-        }
-        let assignment = line.parse().map_err(|why| SubmitError::Line {
-            flag,
-            path: path.to_owned(),
-            line: number + 1,
-            why,
-        })?;
-        found.push(assignment);
-    }
-    Ok(found)
+    assignments(&text).map_err(|(line, why)| SubmitError::Line {
+        flag,
+        path: path.to_owned(),
+        line,
+        why,
+    })
 }
 
 /// What a variable may be called in a pod, and in a Secret.

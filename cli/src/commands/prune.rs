@@ -19,6 +19,7 @@ use crate::support::time;
 use mlbuild::env_vars;
 use mlbuild::lock::searches::{PrunedSearches, prune_searches};
 use mlbuild::package_store::{Choice, Kept, Prune, Store, StoreError};
+use mlbuild::pull::cache::{self, PrunedSifs};
 use mlbuild::resolve::{PrunedTools, prune_tools};
 use mlbuild::scratch::{self, Leftover};
 
@@ -29,6 +30,8 @@ use mlbuild::scratch::{self, Leftover};
 ///
 /// Layers and bytecode that were made of wheels for assembled images go by the same rules, after the
 /// packages: they can be made again.
+///
+/// So do files of images that Apptainer starts (`mlbuild run --runtime-cli apptainer`): they are made again.
 ///
 /// So do answers to which packages an image without pins gets: they go with their packages, and those
 /// that were found before the time.
@@ -99,12 +102,14 @@ pub fn run(args: &PruneArgs) -> CommandResult {
     let layers = layers(args, &choice)?;
     let searches = searches(args, &choice, &store)?;
     let tools = tools(args, &choice, &store)?;
+    let sifs = sifs(args, &choice, &layers)?;
     let pruned = Pruned {
         dry_run: args.dry_run,
         choice,
         layers,
         searches,
         tools,
+        sifs,
         left,
     };
     match args.format {
@@ -120,6 +125,7 @@ struct Pruned {
     layers: PrunedLayers,
     searches: PrunedSearches,
     tools: PrunedTools,
+    sifs: PrunedSifs,
     /// What killed commands left.
     left: Vec<Leftover>,
 }
@@ -152,6 +158,12 @@ impl Pruned {
                 "kept": self.tools.kept,
                 "kept_bytes": self.tools.kept_bytes,
             },
+            "images": {
+                "removed": self.sifs.removed,
+                "removed_bytes": self.sifs.removed_bytes,
+                "kept": self.sifs.kept,
+                "kept_bytes": self.sifs.kept_bytes,
+            },
             "left_by_killed": self.left.iter().map(|left| &left.path).collect::<Vec<_>>(),
             "left_by_killed_bytes": self.left_bytes(),
             "dry_run": self.dry_run,
@@ -179,6 +191,15 @@ impl Pruned {
                 size(self.layers.removed_bytes),
                 self.layers.kept,
                 size(self.layers.kept_bytes),
+            ));
+        }
+        if self.sifs != PrunedSifs::default() {
+            output::note(&format!(
+                "{verb} {} images that Apptainer starts, {}; {} kept, {}",
+                self.sifs.removed,
+                size(self.sifs.removed_bytes),
+                self.sifs.kept,
+                size(self.sifs.kept_bytes),
             ));
         }
         if self.searches != PrunedSearches::default() {
@@ -247,6 +268,22 @@ fn layers(args: &PruneArgs, packages: &Choice) -> Result<PrunedLayers, CommandEr
             made
         }
     })
+}
+
+/// Images that Apptainer starts have the room that packages and layers leave.
+fn sifs(
+    args: &PruneArgs,
+    packages: &Choice,
+    layers: &PrunedLayers,
+) -> Result<PrunedSifs, CommandError> {
+    let kept = bytes(&packages.kept) + layers.kept_bytes;
+    let pruned = cache::prune(
+        args.older_than.map(SystemTime::from),
+        args.keep_size.map(|size| size.saturating_sub(kept)),
+        args.dry_run,
+    );
+    pruned
+        .map_err(|(path, error)| CommandError::environment(format!("{}: {error}", path.display())))
 }
 
 /// What was found for images without pins goes with its packages.

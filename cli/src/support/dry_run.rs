@@ -28,6 +28,9 @@ pub(crate) fn print(mut spec: RunSpec, flags: &MlbuildFlags, folder: &Path) -> C
         unsupported::warn(&rendered.left_out, &Terminal::default());
         return output::answer(&format!("{:#}", rendered.form));
     }
+    if cli == RuntimeCli::Apptainer {
+        unsupported::warn(&runtime::apptainer::warnings(&spec), &Terminal::default());
+    }
     let rendered = spec.argv(cli);
     refuse_left_out(&rendered.left_out)?;
     output::answer(&match flags.format {

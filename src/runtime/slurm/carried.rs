@@ -1,7 +1,8 @@
 //! What becomes of each flag of `docker run`, with each container runtime.
 
+use super::ContainerRuntime;
 use super::flags::is_plain;
-use super::{Carried, ContainerRuntime};
+use crate::runtime::carried::{Carried, of_apptainer, of_own_process, only_folders};
 use crate::runtime::flag::RuntimeCli;
 use crate::runtime::kubernetes::bytes;
 use crate::runtime::options::Setting;
@@ -72,7 +73,7 @@ pub(super) fn carried(setting: &Setting, runtime: ContainerRuntime) -> Carried {
     }
     match runtime {
         ContainerRuntime::Podman if PODMANS.contains(&name) => podman(setting),
-        ContainerRuntime::Apptainer => apptainer(setting),
+        ContainerRuntime::Apptainer => of_job(setting).unwrap_or_else(|| of_apptainer(setting)),
         ContainerRuntime::Pyxis => pyxis(setting),
         ContainerRuntime::Podman => nothing_like_it(),
     }
@@ -146,6 +147,15 @@ fn of_slurm(setting: &Setting) -> Option<Carried> {
     })
 }
 
+/// What Slurm decides for a container that is a process of the user's.
+fn of_job(setting: &Setting) -> Option<Carried> {
+    Some(Carried::Noted(match setting.flag.name {
+        "ulimit" => "the limits are those of the submitting shell: --sbatch=--propagate",
+        "stop-signal" => "Slurm sends SIGTERM, and before the time limit what --signal says",
+        _ => return None,
+    }))
+}
+
 /// The node's own network is what every job has.
 fn network(mode: &str) -> Option<Carried> {
     match mode {
@@ -189,83 +199,6 @@ fn podman(setting: &Setting) -> Carried {
     }
 }
 
-fn apptainer(setting: &Setting) -> Carried {
-    use Carried::{Noted, Nothing};
-    let refused = |why: &str| Carried::Refused(why.to_owned());
-    let word = |flag: &str, value: &str| Carried::Words(vec![format!("{flag}={value}")]);
-    let name = setting.flag.name;
-    match (name, &setting.value) {
-        (_, Value::Volume(volume)) => match volume.as_mount() {
-            Some(mount) => apptainer_mount(&mount),
-            None => refused("apptainer mounts with `ro` or nothing after the folder"),
-        },
-        (_, Value::Mount(mount)) => apptainer_mount(mount),
-        (_, Value::Device(Device::Path { .. })) => {
-            Noted("apptainer gives a container the node's own /dev")
-        }
-        ("workdir", Value::Text(folder)) => word("--cwd", folder),
-        ("hostname", Value::Text(host)) => word("--hostname", host),
-        ("user", Value::Text(user)) => match user.as_str() {
-            "root" | "0" | "0:0" | "root:root" => Carried::Words(vec!["--fakeroot".to_owned()]),
-            _ => refused("apptainer runs a container as you; -u 0 makes you root in there"),
-        },
-        // It is so where nobody asks to write.
-        ("read-only", _) => Nothing,
-        ("network", _) => Carried::Words(vec!["--net".to_owned(), "--network=none".to_owned()]),
-        ("ipc", Value::Text(mode)) if mode == "private" => Carried::Words(vec!["--ipc".to_owned()]),
-        ("ipc" | "pid" | "uts" | "userns", Value::Text(mode)) if mode == "host" => Nothing,
-        _ => of_neither(setting),
-    }
-}
-
-/// What neither apptainer nor pyxis has.
-fn of_neither(setting: &Setting) -> Carried {
-    use Carried::{Noted, Nothing};
-    match (setting.flag.name, &setting.value) {
-        ("security-opt", Value::Text(option)) if option.starts_with("no-new-privileges") => Nothing,
-        ("shm-size", _) => Noted("the container has its node's /dev/shm"),
-        ("ulimit", _) => {
-            Noted("the limits are those of the submitting shell: --sbatch=--propagate")
-        }
-        ("pids-limit", _) => Noted("the limits are those of the node"),
-        ("label" | "annotation", _) => Noted("its containers have no labels"),
-        ("init", _) => Noted("the image may hold an init"),
-        ("stop-signal", _) => {
-            Noted("Slurm sends SIGTERM, and before the time limit what --signal says")
-        }
-        ("cgroupns", _) => Noted("the container has its node's cgroups"),
-        ("tmpfs", _) => Carried::Refused("mount a folder of the node: -v /tmp:DIR".to_owned()),
-        ("cap-add" | "cap-drop" | "privileged", _) => {
-            Carried::Refused("it has your rights and no others".to_owned())
-        }
-        _ => nothing_like_it(),
-    }
-}
-
-fn apptainer_mount(mount: &Mount) -> Carried {
-    let Some(source) = mount.source.as_deref().filter(|_| mount.kind == "bind") else {
-        return only_folders();
-    };
-    if !mount.options.is_empty() {
-        return Carried::Refused("apptainer mounts with `readonly` and no other option".to_owned());
-    }
-    // A value of comma-separated ones.
-    let quoted = |key: &str, value: &str| format!("\"{key}={}\"", value.replace('"', "\"\""));
-    let read_only = if mount.readonly { ",ro" } else { "" };
-    Carried::Words(vec![
-        "--mount".to_owned(),
-        format!(
-            "type=bind,{},{}{read_only}",
-            quoted("source", source),
-            quoted("destination", &mount.target)
-        ),
-    ])
-}
-
-fn only_folders() -> Carried {
-    Carried::Refused("only folders of the nodes can be mounted: -v /FOLDER:DIR".to_owned())
-}
-
 fn pyxis(setting: &Setting) -> Carried {
     let word = |flag: &str, value: &str| Carried::Words(vec![format!("{flag}={value}")]);
     match (setting.flag.name, &setting.value) {
@@ -290,7 +223,7 @@ fn pyxis(setting: &Setting) -> Carried {
         },
         ("read-only", _) => Carried::Words(vec!["--container-readonly".to_owned()]),
         ("ipc" | "pid" | "uts" | "userns", Value::Text(mode)) if mode == "host" => Carried::Nothing,
-        _ => of_neither(setting),
+        _ => of_job(setting).unwrap_or_else(|| of_own_process(setting)),
     }
 }
 

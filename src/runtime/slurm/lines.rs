@@ -32,7 +32,7 @@ pub(super) fn bash(words: &[Word]) -> String {
 }
 
 /// What is started in the container. Podman knows the image's own; to the others it is said.
-pub(super) fn program(
+pub(in crate::runtime) fn program(
     runtime: ContainerRuntime,
     entrypoint: Option<&str>,
     command: &[String],

@@ -26,8 +26,11 @@ use std::fmt;
 
 pub(in crate::runtime) use flags::FLAGS;
 pub use flags::{misplaced, runtime};
+pub(in crate::runtime) use lines::program;
+pub(in crate::runtime) use variables::why_not;
 
 use super::array::Array;
+use super::carried::Carried;
 use super::options::Options;
 use super::render::LeftOut;
 use super::spec::RunSpec;
@@ -122,21 +125,6 @@ pub struct RenderedScript {
     pub warnings: Vec<LeftOut>,
     /// What it doesn't have, or has under conditions that aren't met.
     pub refused: Vec<LeftOut>,
-}
-
-/// What becomes of a flag.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Carried {
-    /// Words of the line that starts the container.
-    Words(Vec<String>),
-    /// A flag of sbatch.
-    Directive(String),
-    /// It is read elsewhere, or is how things are anyway.
-    Nothing,
-    /// It is left out, and why that does no harm.
-    Noted(&'static str),
-    /// It can't be done: why, and what can.
-    Refused(String),
 }
 
 /// The script that does what `docker run` would.

@@ -75,7 +75,10 @@ pub(super) fn files(variables: &[Assignment], runtime: ContainerRuntime) -> Vari
 }
 
 /// Why a variable can't be handed on by name.
-pub(super) fn why_not(variable: &str, runtime: ContainerRuntime) -> Option<&'static str> {
+pub(in crate::runtime) fn why_not(
+    variable: &str,
+    runtime: ContainerRuntime,
+) -> Option<&'static str> {
     let name = variable;
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     if !name.chars().all(is_word) || name.starts_with(|c: char| c.is_ascii_digit()) {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::LABEL;
-use crate::runtime::RunSpec;
+use crate::runtime::{RunSpec, RuntimeCli};
 use crate::start::StartError;
 use crate::start::runtime_cli::ContainerRuntime;
 
@@ -16,6 +16,10 @@ pub(super) fn running(
     runtime: &ContainerRuntime,
     project: &Path,
 ) -> Result<Option<String>, StartError> {
+    // Its containers have neither names nor labels.
+    if runtime.cli == RuntimeCli::Apptainer {
+        return Ok(None);
+    }
     let filter = format!("label={LABEL}={}", project.display());
     let output = Command::new(&runtime.program)
         .args([

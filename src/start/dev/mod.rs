@@ -94,7 +94,8 @@ async fn start(
     reporter: &dyn Reporter,
 ) -> Result<StartOutcome, StartError> {
     let pending = PendingRecord::of_request(&request.start);
-    let image = image::pin(runtime, &spec, reporter)
+    let registry = request.start.registry.as_ref();
+    let image = image::pin(runtime, &spec, registry, reporter)
         .await
         .map_err(own_image)?;
     let mut options = owner::options(runtime, &image, &spec, project, reporter)?;

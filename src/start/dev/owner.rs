@@ -51,7 +51,8 @@ pub(super) fn options(
     reporter: &dyn Reporter,
 ) -> Result<Options, StartError> {
     let mut options = Options::default();
-    if spec.options.has("user") {
+    // Apptainer's programs are this user.
+    if spec.options.has("user") || runtime.cli == RuntimeCli::Apptainer {
         return Ok(options);
     }
     let owner = owner(project);

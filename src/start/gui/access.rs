@@ -147,7 +147,8 @@ impl<'a> Plan<'a> {
                 options.add("init", "true");
             }
         }
-        if !self.access.is_host_user() {
+        // It is this user anyhow, whom Apptainer makes known itself.
+        if !self.access.is_host_user() || cli == RuntimeCli::Apptainer {
             return;
         }
         options.add("user", &self.user);

@@ -76,7 +76,7 @@ pub async fn run<'r>(
     let pending = PendingRecord::of_request(&start);
     let runtime = runtime_cli::find_or_wake(start.runtime, reporter).await?;
     refuse_far_away(&runtime)?;
-    let image = image::pin(&runtime, &start.spec, reporter).await?;
+    let image = image::pin(&runtime, &start.spec, start.registry.as_ref(), reporter).await?;
     let as_given = |_: &&str| !display.access.is_host_user();
     let user = start.spec.options.text("user").filter(as_given);
     let inside = look::inside(&runtime, &image, &start.spec, user);
@@ -176,10 +176,14 @@ fn warn_of_weaker(
         .all("network")
         .any(|value| matches!(value, Value::Text(text) if text == "host"));
     let shared = shared_network::is_used(runtime, &spec.options);
+    let by_runtime = format!(
+        "{}'s network, which is this machine's,",
+        runtime.name_and_version()
+    );
     for (given, flag, what) in [
         (
             shared,
-            "the private Docker's network, which is this machine's,",
+            by_runtime.as_str(),
             "the program reaches the displays and services of this machine",
         ),
         (

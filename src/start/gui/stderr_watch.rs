@@ -18,7 +18,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use super::setup::SetUp;
 use crate::display::diagnostics::{Explanation, Listener};
 use crate::reporter::{Event, Reporter};
-use crate::runtime::Options;
+use crate::runtime::{Options, RuntimeCli};
 use crate::start::Start;
 
 /// How often it is looked whether the container is there.
@@ -29,7 +29,9 @@ const LOG_END_TIMEOUT: Duration = Duration::from_secs(1);
 /// The file that the container's id is written to, where it is needed: adds `--cidfile`.
 pub(super) fn id_file(start: &Start, set_up: &SetUp, options: &mut Options) -> Option<PathBuf> {
     let given = &start.spec.options;
-    if !given.is_on("tty") && !given.is_on("detach") {
+    // Apptainer's containers have no ids.
+    let has_none = start.runtime.cli == RuntimeCli::Apptainer;
+    if has_none || !given.is_on("tty") && !given.is_on("detach") {
         return None;
     }
     Some(match given.text("cidfile") {
@@ -60,7 +62,8 @@ impl StderrWatch {
             explanations,
             follower: None,
         };
-        if start.spec.options.is_on("detach") {
+        let has_terminal = start.spec.options.is_on("tty") && id_file.is_none();
+        if start.spec.options.is_on("detach") || has_terminal {
             return (None, watch);
         }
         let Some(file) = id_file else {

@@ -20,6 +20,7 @@ impl From<StartError> for CommandError {
         };
         match error {
             StartError::Registry(error) => error.into(),
+            StartError::Sif(error) => error.into(),
             StartError::Data(_) => CommandError::new(kind, format!("--data {}", made.message())),
             StartError::OwnImage(error) => CommandError::from(*error)
                 .hint("the project's own image is made by mlbuild image --load"),
@@ -106,12 +107,19 @@ fn hints(error: &StartError) -> Vec<String> {
                 return hints;
             }
         }
+        StartError::NeverPulled {
+            runtime: RuntimeCli::Apptainer,
+            ..
+        } => "leave --pull=never out; or name the image by the digest of one that was started here",
         StartError::NeverPulled { .. } => "leave --pull=never out",
         StartError::NotPulled {
             image,
             runtime,
             why,
         } => return not_pulled(image, *runtime, why).into_iter().collect(),
+        StartError::NoSource { source_path, .. } => {
+            return vec![format!("make it: mkdir -p {}", word(source_path))];
+        }
         StartError::GpusTwice => "leave one of them out",
         StartError::GpuProblem { fix, .. } => fix,
         StartError::NoGpu { .. } => "mlbuild doctor says more; --gpu=auto goes on without",
