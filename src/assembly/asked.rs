@@ -174,6 +174,7 @@ pub(super) fn check_plan(plan: &BuildPlan) -> Result<(), String> {
         .any(|name| name != INPUTS_CONTEXT);
     let kinds = |out: &Output| match out.kind.as_str() {
         "image" => true,
+        "sif" => out.attrs.is_empty(),
         "oci" => out.attrs.keys().all(|name| name == "tar"),
         kind => kind == "docker" && out.dest.is_none() && out.attrs.is_empty(),
     };

@@ -23,6 +23,7 @@ use crate::lock::LockingError;
 use crate::pin::ExpandError;
 use crate::plan::BuildPlan;
 use crate::planning::PlanningError;
+use crate::pull::PullError;
 use crate::registry::RegistryError;
 use crate::settings::SettingsError;
 use crate::trust::TrustError;
@@ -57,6 +58,9 @@ pub enum BuildError {
     /// The run is bound to another image, or its record can't be written.
     #[error(transparent)]
     Run(#[from] RunRecordError),
+    /// The image can't become a file for Apptainer.
+    #[error(transparent)]
+    Sif(Box<PullError>),
     /// What has to be written down after the build can't be.
     #[error("{}: can't be written: {source}", path.display())]
     Unwritable {
@@ -182,6 +186,7 @@ impl BuildError {
             Self::Assemble(error) => error.kind(),
             Self::Registry(error) => error.kind(),
             Self::Made(error) => error.kind(),
+            Self::Sif(error) => error.kind(),
             Self::Pack(PackError::Layer(error)) => image_source::layer_error_kind(error),
             Self::PackagesMoved { .. } => ErrorKind::Difference,
             Self::PushedOver { .. }
@@ -216,6 +221,12 @@ from_boxed!(BuildError {
     Registry(RegistryError),
     Made(ImageSourceError),
 });
+
+impl From<PullError> for BuildError {
+    fn from(error: PullError) -> Self {
+        Self::Sif(Box::new(error))
+    }
+}
 
 impl From<AssemblyError> for BuildError {
     fn from(error: AssemblyError) -> Self {

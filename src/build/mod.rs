@@ -14,6 +14,7 @@ mod packages;
 mod packing;
 mod publish;
 pub mod repack;
+mod sif;
 mod skip;
 mod unlocked;
 
@@ -25,6 +26,7 @@ pub use error::BuildError;
 pub use outcome::{Action, BuildOutcome, DryRun};
 
 use self::job::Job;
+use self::sif::SifOutputs;
 use crate::assembly;
 use crate::host::{self, HostSettings};
 use crate::lock::file;
@@ -55,8 +57,21 @@ pub async fn run(
 ) -> Result<BuildOutcome, BuildError> {
     let mut settings = settings::resolve(request)?;
     settings.check_trust(reporter)?;
+    let sifs = SifOutputs::take(&mut settings)?;
+    let outcome = make(&mut settings, reporter).await?;
+    if let Some(sifs) = sifs {
+        sifs.write(&settings, reporter)?;
+    }
+    Ok(outcome)
+}
+
+/// Makes it; where packages turned out to need a compiler, once more with them in the stage that has one.
+async fn make(
+    settings: &mut ImageSettings,
+    reporter: &dyn Reporter,
+) -> Result<BuildOutcome, BuildError> {
     loop {
-        let error = match run_once(&settings, reporter).await {
+        let error = match make_once(settings, reporter).await {
             Err(error) => error,
             made => return made,
         };
@@ -76,7 +91,7 @@ pub async fn run(
     }
 }
 
-async fn run_once(
+async fn make_once(
     settings: &ImageSettings,
     reporter: &dyn Reporter,
 ) -> Result<BuildOutcome, BuildError> {

@@ -149,12 +149,16 @@ impl<'a> Spec<'a> {
         }
         match kind.as_str() {
             "image" if dest.is_some() => Err(self.error("an image has no dest=")),
-            "local" | "tar" | "oci" if dest.is_none() => {
+            "local" | "tar" | "oci" | "sif" if dest.is_none() => {
                 Err(self.error(format!("dest= is missing for type={kind}")))
             }
-            "image" | "local" | "tar" | "oci" | "docker" => Ok(Output { kind, attrs, dest }),
+            "sif" if !attrs.is_empty() => Err(self.error("a sif has dest= and nothing else")),
+            "sif" if dest.as_deref() == Some("-".as_ref()) => {
+                Err(self.error("a sif is written to a file: dest=image.sif"))
+            }
+            "image" | "local" | "tar" | "oci" | "docker" | "sif" => Ok(Output { kind, attrs, dest }),
             _ => Err(self.error(format!(
-                "unknown output type `{kind}`; there are image, registry, docker, oci, local, tar"
+                "unknown output type `{kind}`; there are image, registry, docker, oci, sif, local, tar"
             ))),
         }
     }

@@ -1,4 +1,5 @@
-//! An image of a registry as one file of Apptainer's, without Docker and without root.
+//! An image of a registry, or of a layout that was just made, as one file of Apptainer's, without Docker and
+//! without root.
 //!
 //! Every layer is fetched to a temporary file and read twice: for what is in it, and then for the contents
 //! that no layer above hides. The file depends on the image's digest, its repository's name and the platform alone.
@@ -16,6 +17,7 @@ use mlbuild_manifests::atomic::{self, Unfinished};
 use mlbuild_sif::squashfs::{FileId, Squashfs};
 use mlbuild_sif::{Documents, OciConfig, architecture, scripts};
 use oci_spec::distribution::Reference;
+use oci_spec::image::{Digest, ImageIndex};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -76,14 +78,7 @@ pub async fn pull(
         .platform
         .clone()
         .unwrap_or_else(|| this_host().platform);
-    if !opened.images.contains_key(&platform) {
-        let has = opened.images.keys().cloned().collect();
-        return Err(PullError::NoPlatform {
-            pinned,
-            platform,
-            has,
-        });
-    }
+    has_platform(&opened, &pinned, &platform)?;
     let token = cancelled.clone();
     let work = tokio::task::spawn_blocking(move || {
         let left_out = write(&opened, &platform, &pinned, &file, out, &token)?;
@@ -97,6 +92,82 @@ pub async fn pull(
     match work.await.map_err(PullError::Ended)? {
         Err(_) if cancelled.is_cancelled() => Err(PullError::Cancelled),
         done => done,
+    }
+}
+
+/// Writes the image of a layout, the bytes that [`pull`] gives of the same image under the same name: `name`
+/// is `REGISTRY/REPOSITORY`. The image is that of this machine, or the only one.
+///
+/// # Errors
+/// An image that can't be read or has no such platform; a file that can't be written.
+pub fn write_layout(
+    layout: &Path,
+    name: &str,
+    file: BegunFile,
+    cancelled: &CancellationToken,
+) -> Result<Pulled, PullError> {
+    let opened = image_source::on_disk(name, layout)?;
+    let digest = top_of(layout)?;
+    let pinned = format!("{name}@{digest}");
+    let here = this_host().platform;
+    let mut platforms = opened.images.keys();
+    let platform = match (platforms.next(), platforms.next()) {
+        (Some(only), None) => only.clone(),
+        _ => here,
+    };
+    has_platform(&opened, &pinned, &platform)?;
+    let BegunFile { path, unfinished } = file;
+    let left_out = write(&opened, &platform, &pinned, &path, unfinished, cancelled)?;
+    Ok(Pulled {
+        file: path,
+        pinned,
+        platform,
+        left_out,
+    })
+}
+
+/// The digest that the layout's image has as a whole: an index's, where it is one.
+fn top_of(layout: &Path) -> Result<Digest, PullError> {
+    let path = layout.join("index.json");
+    let fail = |source| PullError::Write {
+        path: path.clone(),
+        source,
+    };
+    let text = mlbuild_files::read_to_string(&path).map_err(fail)?;
+    let index: ImageIndex =
+        serde_json::from_str(&text).map_err(|error| fail(std::io::Error::other(error)))?;
+    let first = index.manifests().first();
+    let none = || fail(std::io::Error::other("it names no image"));
+    Ok(first.ok_or_else(none)?.digest().clone())
+}
+
+fn has_platform(opened: &Opened, pinned: &str, platform: &str) -> Result<(), PullError> {
+    if opened.images.contains_key(platform) {
+        return Ok(());
+    }
+    Err(PullError::NoPlatform {
+        pinned: pinned.to_owned(),
+        platform: platform.to_owned(),
+        has: opened.images.keys().cloned().collect(),
+    })
+}
+
+/// A file that can be written, and isn't yet. Dropped, it leaves nothing.
+pub struct BegunFile {
+    path: PathBuf,
+    unfinished: Unfinished,
+}
+
+impl BegunFile {
+    /// Begins it.
+    ///
+    /// # Errors
+    /// Where no file can be written there.
+    pub fn at(path: &Path) -> Result<Self, PullError> {
+        Ok(Self {
+            unfinished: begin(path)?,
+            path: path.to_owned(),
+        })
     }
 }
 

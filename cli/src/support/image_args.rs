@@ -365,7 +365,7 @@ pub struct OutputArgs {
     /// Load it into Docker.
     #[arg(long)]
     pub load: bool,
-    /// Other output, such as type=oci,dest=image.tar or a folder for the files (repeatable).
+    /// Other output, such as type=oci,dest=image.tar, type=sif,dest=image.sif for Apptainer, or a folder for the files (repeatable).
     #[arg(short, long = "output", value_name = "SPEC")]
     pub outputs: Vec<String>,
     /// Write the image's final bytes here, so that its digest depends on what it holds and not on the builder: zstd (the default) or gzip, each with :LEVEL, none, or for lazy pulls estargz or zstd:chunked.

@@ -21,6 +21,7 @@ impl From<BuildError> for CommandError {
             BuildError::Builder(error) => error.into(),
             BuildError::Registry(error) => (*error).into(),
             BuildError::Made(error) => (*error).into(),
+            BuildError::Sif(error) => (*error).into(),
             BuildError::Lock(error) => error.into(),
             BuildError::Run(
                 RunRecordError::BoundElsewhere { .. } | RunRecordError::Taken { .. },
