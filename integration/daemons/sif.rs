@@ -242,3 +242,118 @@ fn who_is_interrupted_leaves_no_file() {
     assert_eq!(ended.status.code(), Some(130));
     assert_eq!(project.names(), Vec::<String>::new());
 }
+
+#[test]
+fn an_output_is_the_file_that_a_pull_of_the_image_gives() {
+    let engines = Engines::from_env();
+    let project = Project::new(&[("Dockerfile", "")]);
+    let dockerfile = format!("FROM {}\n{DOCKERFILE}", engines.base);
+    project.write("Dockerfile", &dockerfile);
+    let tag = unique(&engines.registry, "sif-output");
+    let words = [
+        "image",
+        "-f",
+        "Dockerfile",
+        "-t",
+        &tag,
+        "--push",
+        "-o",
+        "type=sif,dest=out.sif",
+    ];
+    let words = words.map(str::to_owned);
+    let flags = builder(&engines, "buildkitd").flags;
+    let built = run(&project, &[words.to_vec(), flags].concat());
+    built.answer();
+    assert!(built.stderr.contains("out.sif is "), "{}", built.stderr);
+    assert!(built.stderr.contains("EXPOSE isn't"), "{}", built.stderr);
+    let (pulled, file) = pull(&project, &tag, "pulled.sif");
+    pulled.answer();
+    let bytes = |path: &Path| std::fs::read(path).unwrap();
+    assert!(
+        bytes(&project.path("out.sif")) == bytes(&file),
+        "they differ"
+    );
+    let ran = apptainer(&[
+        "run",
+        "--cleanenv",
+        project.path("out.sif").to_str().unwrap(),
+    ]);
+    assert_eq!(ran.answer(), "first|second word|");
+    // Nothing is built for a file that can't be written.
+    let words = [
+        "image",
+        "-f",
+        "Dockerfile",
+        "-t",
+        &tag,
+        "-o",
+        "type=sif,dest=no/such/out.sif",
+    ];
+    let refused = run(&project, &words.map(str::to_owned));
+    assert!(
+        refused.refusal(3).contains("no/such/out.sif"),
+        "{}",
+        refused.stderr
+    );
+    for (output, says) in [
+        ("type=sif", "dest= is missing"),
+        ("type=sif,dest=-", "to a file"),
+        ("type=sif,dest=x.sif,tar=false", "nothing else"),
+    ] {
+        let words = ["image", "-f", "Dockerfile", "-t", &tag, "-o", output].map(str::to_owned);
+        let refused = run(&project, &words);
+        assert!(
+            refused.refusal(2).contains(says),
+            "{output}: {}",
+            refused.stderr
+        );
+    }
+}
+
+#[test]
+fn a_file_is_proved_by_its_bytes_and_a_strangers_is_refused() {
+    let engines = Engines::from_env();
+    let project = Project::new(&[]);
+    let (pulled, file) = pull(&project, &engines.base, "base.sif");
+    pulled.answer();
+    let verify = |name: &str| run(&project, &["verify", name].map(str::to_owned));
+    // The base has no lock; its file is what it says.
+    let proved = verify("base.sif");
+    let said = proved.refusal(2);
+    assert!(
+        said.contains("identical: base.sif is what ") && said.contains("has no lock"),
+        "{said}"
+    );
+
+    let whole = std::fs::read(&file).unwrap();
+    let middle = whole.len() / 2;
+    let mut changed = whole.clone();
+    changed[middle] ^= 1;
+    std::fs::write(&file, &changed).unwrap();
+    let other = verify("base.sif");
+    let said = other.refusal(4);
+    assert!(
+        said.contains(&format!("byte {middle} is the first")),
+        "{said}"
+    );
+    // One that is cut off still says what it is, if its documents are whole; it isn't that.
+    for (bytes, code) in [(&whole[..40], 2), (&whole[..4096], 2), (&whole[..100], 2)] {
+        std::fs::write(&file, bytes).unwrap();
+        let refused = verify("base.sif");
+        assert_eq!(refused.code, Some(code), "{}", refused.stderr);
+        let inspected = run(&project, &["inspect", "./base.sif"].map(str::to_owned));
+        inspected.refusal(2);
+    }
+    // Its claim is a stranger's: other words there ask no registry.
+    let mut lying = whole.clone();
+    for at in 0..64 << 10 {
+        if lying[at..].starts_with(b"@sha256:") {
+            lying[at + 6] = b'7';
+        }
+    }
+    std::fs::write(&file, &lying).unwrap();
+    let inspected = run(&project, &["inspect", "base.sif"].map(str::to_owned));
+    let said = inspected.refusal(2);
+    assert!(said.contains("of which image"), "{said}");
+    assert_eq!(project.names(), ["base.sif"]);
+}

@@ -9,6 +9,7 @@ use tokio::task::JoinError;
 use crate::error::ErrorKind;
 use crate::image::layer::LayerError;
 use crate::image_source::{ImageSourceError, layer_error_kind};
+use crate::pull::PullError;
 use crate::registry::RegistryError;
 use crate::start::StartError;
 
@@ -21,6 +22,9 @@ pub enum InspectError {
     /// The image can't be read.
     #[error(transparent)]
     Image(#[from] ImageSourceError),
+    /// It is a file for Apptainer, and makes no sense.
+    #[error(transparent)]
+    Sif(#[from] PullError),
     /// A layer of it can't be read.
     #[error(transparent)]
     Layer(#[from] LayerError),
@@ -85,6 +89,7 @@ impl InspectError {
         match self {
             Self::Registry(error) => error.kind(),
             Self::Image(error) => error.kind(),
+            Self::Sif(error) => error.kind(),
             Self::Layer(error) => layer_error_kind(error),
             Self::Runtime(error) => error.kind(),
             Self::Docker(_) | Self::Program { .. } | Self::NoRoom { .. } => ErrorKind::Environment,

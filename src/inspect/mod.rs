@@ -13,7 +13,7 @@ mod local;
 mod remote;
 mod report;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use self::error::InspectError;
 use self::local::Local;
@@ -23,6 +23,7 @@ pub use self::report::{
 };
 use crate::image::Contents;
 use crate::image_source::{self, Opened};
+use crate::pull::origin::{SifOrigin, is_sif};
 use crate::records::this_host;
 use crate::registry::{Registry, RegistryError};
 use crate::reporter::Reporter;
@@ -30,7 +31,7 @@ use crate::reporter::Reporter;
 /// Which image is looked at, and how closely.
 #[derive(Debug, Clone)]
 pub struct InspectRequest {
-    /// A reference, an image ID, or a path as for [`crate::diff`].
+    /// A reference, an image ID, a path as for [`crate::diff`], or a file for Apptainer.
     pub image: String,
     /// This platform only, as `linux/amd64`.
     pub platform: Option<String>,
@@ -52,7 +53,18 @@ pub async fn inspect(
     reporter: &dyn Reporter,
 ) -> Result<InspectReport, InspectError> {
     let mut report = InspectReport::new(&request.image);
+    let file = Path::new(&request.image);
     let opened = match image_source::path(&request.image) {
+        _ if is_sif(file) => {
+            report.add_sif(&SifOrigin::read(file)?);
+            report.keep(request.platform.as_deref())?;
+            if request.reads_layers {
+                reporter.warning(
+                    "a file for Apptainer holds no layers: those of the image that it names can be read",
+                );
+            }
+            None
+        }
         Some(_) => {
             let found = image_source::open(&request.image, registry).await?;
             report.read_from = "path".to_owned();

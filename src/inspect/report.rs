@@ -10,13 +10,14 @@ use serde_json::{Value, json};
 use super::error::InspectError;
 use crate::image::{Account, Contents};
 use crate::image_source::Opened;
+use crate::pull::origin::SifOrigin;
 
 /// All that is known of an image.
 #[derive(Debug, Default, Serialize)]
 pub struct InspectReport {
     /// As it was asked for.
     pub image: String,
-    /// Who told the documents: `registry`, `path`, or the runtime.
+    /// Who told the documents: `registry`, `path`, `sif` for a file of Apptainer's, or the runtime.
     pub read_from: String,
     /// `NAME@DIGEST`: what a tracker's pointer needs.
     pub pinned: Option<String>,
@@ -182,6 +183,19 @@ impl InspectReport {
             facts.layers = layers.len();
             self.platforms.insert(name.clone(), facts);
         }
+    }
+
+    /// Adds what a file for Apptainer says of itself.
+    pub(super) fn add_sif(&mut self, origin: &SifOrigin) {
+        self.read_from = "sif".to_owned();
+        self.pinned = Some(origin.pinned());
+        let named = origin.image.digest().and_then(|digest| digest.parse().ok());
+        self.index = named.filter(|named| origin.manifest.as_ref() != Some(named));
+        let mut facts = PlatformFacts::of(&origin.config);
+        facts.manifest.clone_from(&origin.manifest);
+        facts.config.clone_from(&origin.config_digest);
+        facts.size = Some(origin.size);
+        self.platforms.insert(origin.platform.clone(), facts);
     }
 
     /// Adds what the layers hold.

@@ -47,6 +47,24 @@ pub enum PullError {
         /// Why.
         source: io::Error,
     },
+    /// A file makes no sense.
+    #[error("{}: {why}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A file isn't what it says that it is.
+    #[error("{} isn't what {pinned} gives: byte {at} is the first that differs", path.display())]
+    Differs {
+        /// The file.
+        path: PathBuf,
+        /// The image that it names.
+        pinned: String,
+        /// Where it differs, in bytes from its beginning.
+        at: u64,
+    },
     /// The user wanted no more.
     #[error("no file was written: it was broken off")]
     Cancelled,
@@ -63,7 +81,8 @@ impl PullError {
             Self::Source(error) => error.kind(),
             Self::Layer(error) => layer_error_kind(error),
             Self::Fetch(_) | Self::Write { .. } => ErrorKind::Environment,
-            Self::NoPlatform { .. } => ErrorKind::User,
+            Self::NoPlatform { .. } | Self::File { .. } => ErrorKind::User,
+            Self::Differs { .. } => ErrorKind::Difference,
             Self::Architecture(_) | Self::Config(_) | Self::Cancelled | Self::Ended(_) => {
                 ErrorKind::Work
             }

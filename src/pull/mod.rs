@@ -3,12 +3,14 @@
 //!
 //! Every layer is fetched to a temporary file and read twice: for what is in it, and then for the contents
 //! that no layer above hides. The file depends on the image's digest, its repository's name and the platform alone.
-//! [`cache`] keeps files for the images that Apptainer starts here.
+//! [`cache`] keeps files for the images that Apptainer starts here, and [`origin`] reads what a file says of its
+//! own image.
 
 pub mod cache;
 mod error;
 mod layers;
 mod merge;
+pub mod origin;
 
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};

@@ -7,6 +7,7 @@ use mlbuild_manifests::lock::LockError;
 use mlbuild_manifests::run_record::RunRecordError;
 
 use crate::error::ErrorKind;
+use crate::pull::PullError;
 use crate::records::StoreError;
 use crate::records::checkout::CheckoutError;
 use crate::registry::RegistryError;
@@ -46,6 +47,9 @@ pub enum RestoreError {
     /// The project's lock can't be read.
     #[error(transparent)]
     Lock(#[from] LockError),
+    /// The file for Apptainer makes no sense.
+    #[error(transparent)]
+    Sif(#[from] PullError),
     /// A reference is none, or its registry can't be asked.
     #[error(transparent)]
     Registry(#[from] RegistryError),
@@ -164,6 +168,7 @@ impl RestoreError {
             Self::Registry(error) | Self::NotInRegistry(error) => error.kind(),
             Self::NotAnywhere { source, .. } => source.kind(),
             Self::Attached(error) => error.kind(),
+            Self::Sif(error) => error.kind(),
             Self::Tracker(error) => error.kind(),
             Self::CheckOut(CheckoutError::Git(error))
             | Self::Code {

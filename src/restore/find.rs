@@ -8,7 +8,8 @@ use oci_spec::distribution::Reference;
 
 use super::error::RestoreError;
 use super::{RecordSource, mlflow, wandb};
-use crate::records::{Store, StoreError};
+use crate::pull::origin::SifOrigin;
+use crate::records::{Store, StoreError, exact_image};
 use crate::registry::{Registry, RegistryError};
 use crate::reporter::Reporter;
 use crate::runs::attached::{self, Attached};
@@ -32,6 +33,7 @@ pub async fn find(
             let found = attached::find(registry, &image, run, reporter).await?;
             return only(run, found, &[image]);
         }
+        RecordSource::Sif(file) => return of_sif(file, run, &store, registry, reporter).await,
         RecordSource::WandbFile(file) => return wandb::read(file, run),
         RecordSource::Mlflow(name) => return mlflow::ask(name, project, registry, reporter).await,
         RecordSource::Wandb(name) => {
@@ -70,6 +72,47 @@ pub async fn find(
         }
     }
     only(run, found, &images)
+}
+
+/// A run of the image that a file for Apptainer says it is of: the only one, where no id is named.
+async fn of_sif(
+    file: &Path,
+    run: &str,
+    store: &Store,
+    registry: &Registry,
+    reporter: &dyn Reporter,
+) -> Result<Attached, RestoreError> {
+    let origin = SifOrigin::read(file)?;
+    reporter.note(format!(
+        "{} says that it is {}",
+        file.display(),
+        origin.pinned()
+    ));
+    let mut found = Vec::new();
+    for record in store.all()?.records {
+        let named =
+            exact_image(&record).and_then(|image| image.split_once('@').map(|(_, d)| d.to_owned()));
+        let is_of = |digest: &str| {
+            origin.image.digest() == Some(digest)
+                || origin
+                    .manifest
+                    .as_ref()
+                    .is_some_and(|manifest| manifest.as_ref() == digest)
+        };
+        if record.id.as_str().starts_with(run) && named.as_deref().is_some_and(is_of) {
+            let patch = record
+                .load_patch(store.folder())
+                .map_err(RestoreError::Record)?;
+            found.push(Attached { record, patch });
+        }
+    }
+    match attached::find(registry, &origin.image, run, reporter).await {
+        Ok(more) => found.extend(more),
+        Err(error) if found.is_empty() => return Err(error.into()),
+        Err(error) => reporter.warning(format!("{} wasn't asked: {error}", origin.pinned())),
+    }
+    found.sort_by(|a, b| a.record.id.as_str().cmp(b.record.id.as_str()));
+    only(run, found, &[origin.image])
 }
 
 /// The images that the project's lock says were pushed.

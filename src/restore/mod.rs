@@ -65,6 +65,8 @@ pub enum RecordSource {
     LockedImages,
     /// Beside this image.
     Image(String),
+    /// Beside the image that this file for Apptainer is of, or in the project's folder.
+    Sif(PathBuf),
     /// In this `wandb-metadata.json`.
     WandbFile(PathBuf),
     /// At the server of Weights & Biases.

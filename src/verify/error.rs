@@ -13,6 +13,7 @@ use crate::error::ErrorKind;
 use crate::image_source::ImageSourceError;
 use crate::lock::{LockBesideError, LockingError};
 use crate::planning::PlanningError;
+use crate::pull::PullError;
 use crate::rebase::RebaseError;
 use crate::records::StoreError;
 use crate::registry::RegistryError;
@@ -25,6 +26,9 @@ pub enum VerifyError {
     /// The image can't be built once more, or a registry can't be asked.
     #[error(transparent)]
     Build(Box<BuildError>),
+    /// The file for Apptainer can't be made once more, or is another one.
+    #[error(transparent)]
+    Sif(Box<PullError>),
     /// There is no such run.
     #[error(transparent)]
     Run(#[from] StoreError),
@@ -118,6 +122,7 @@ impl VerifyError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Build(error) => error.kind(),
+            Self::Sif(error) => error.kind(),
             Self::LockBeside(error) => error.kind(),
             Self::Diff(error) => error.kind(),
             Self::Apart(error) => error.kind(),
@@ -132,6 +137,12 @@ impl VerifyError {
             | Self::NotPinned { .. }
             | Self::NeverPushed { .. } => ErrorKind::User,
         }
+    }
+}
+
+impl From<PullError> for VerifyError {
+    fn from(error: PullError) -> Self {
+        Self::Sif(Box::new(error))
     }
 }
 

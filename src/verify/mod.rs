@@ -17,6 +17,7 @@ mod rebuild;
 mod target;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Instant;
 
 use mlbuild_manifests::lock::Builder;
@@ -30,6 +31,7 @@ use crate::build::assembled::OWN_NAME;
 use crate::diff::ImageDifference;
 use crate::image_source;
 use crate::planning::registry_options;
+use crate::pull::origin::{self, is_sif};
 use crate::registry::Registry;
 use crate::reporter::Reporter;
 use crate::settings::{self, BuildRequest};
@@ -37,7 +39,7 @@ use crate::settings::{self, BuildRequest};
 /// What is to be proved, and how it is built.
 #[derive(Debug, Clone, Default)]
 pub struct VerifyRequest {
-    /// A run's id or the beginning of it, or a reference in a registry; the project's lock without it.
+    /// A run's id or the beginning of it, a reference in a registry, or a file for Apptainer; the project's lock without it.
     pub what: Option<String>,
     /// The image, as it was asked for when it was built. What only a build has a use for (push, load,
     /// outputs) is left aside.
@@ -106,6 +108,7 @@ pub async fn verify(
     let mut settings = settings::resolve(image)?;
     settings.check_trust(reporter)?;
     let registry = Registry::new(registry_options(&settings));
+    let what = prove_file(what.as_deref(), &registry, reporter).await?;
     let target = target::find(what.as_deref(), &settings, &registry, reporter).await?;
     let by_mlbuild = |builder: &Builder| builder.name == OWN_NAME;
     if target.entry.build.is_none() && target.entry.builder.as_ref().is_some_and(by_mlbuild) {
@@ -161,6 +164,27 @@ pub async fn verify(
         taken,
         has_pinned_packages: target.entry.build.is_some(),
     })
+}
+
+/// Makes a file for Apptainer once more, where it is one that is to be proved; what is left to be proved is the
+/// image that it is of.
+async fn prove_file(
+    what: Option<&str>,
+    registry: &Registry,
+    reporter: &dyn Reporter,
+) -> Result<Option<String>, VerifyError> {
+    let Some(file) = what.map(Path::new).filter(|what| is_sif(what)) else {
+        return Ok(what.map(str::to_owned));
+    };
+    let origin = origin::prove(file, registry).await?;
+    reporter.note(format!(
+        "identical: {} is what {} gives for {}, all {} bytes",
+        file.display(),
+        origin.pinned(),
+        origin.platform,
+        origin.size
+    ));
+    Ok(Some(origin.pinned()))
 }
 
 /// Looks into both images.

@@ -17,6 +17,7 @@ use crate::support::output;
 use crate::support::terminal::Terminal;
 use mlbuild::diff::DifferenceDocument;
 use mlbuild::error::ErrorKind;
+use mlbuild::pull::origin::is_sif;
 use mlbuild::verify::{self, Verification, VerifiedDifference, VerifyRequest};
 
 /// Rebuild an image from its lock, and prove that it is the same.
@@ -28,9 +29,9 @@ use mlbuild::verify::{self, Verification, VerifiedDifference, VerifyRequest};
 /// packages needs neither flags nor its project: its code is then taken as it is, and that is said.
 #[derive(Debug, Clone, Args)]
 pub struct VerifyArgs {
-    /// What is to be proved: a lock file, a run, or an image in a registry (default: the project's
-    /// lock).
-    #[arg(value_name = "LOCK|RUN|REFERENCE")]
+    /// What is to be proved: a lock file, a run, an image in a registry, or a file for Apptainer, which is made
+    /// once more of the image that it names, before that is proved (default: the project's lock).
+    #[arg(value_name = "LOCK|RUN|REFERENCE|SIF")]
     pub what: Option<String>,
     /// What the image is.
     #[command(flatten)]
@@ -79,7 +80,7 @@ fn sorted(what: Option<String>, mut image: ImageArgs) -> (Option<String>, ImageA
         image.context = what;
         return (None, image);
     }
-    if path.is_file() {
+    if path.is_file() && !is_sif(path) {
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
         if let (".", Some(folder)) = (image.context.as_str(), folder) {
             image.context = folder.display().to_string();

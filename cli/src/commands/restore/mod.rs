@@ -16,6 +16,7 @@ use crate::support::output;
 use crate::support::project_args::ProjectArgs;
 use crate::support::registry_args::RegistryArgs;
 use crate::support::terminal::Terminal;
+use mlbuild::pull::origin::is_sif;
 use mlbuild::restore::{self, OWN, PROGRAMS, RecordSource, RestoreRequest};
 use mlbuild::runtime::shell_line;
 use mlbuild::shell::word;
@@ -34,10 +35,10 @@ const REGISTRY: &str = "registry";
 /// arguments. A run of Weights & Biases or MLflow is asked for at its server. On a terminal a shell follows, with that command as the newest in its history.
 #[derive(Debug, Clone, Args)]
 pub struct RestoreArgs {
-    /// Id of the run, or its beginning; ENTITY/PROJECT:RUN mlflow:RUN_ID; or the address of the page of such a run.
+    /// Id of the run, or its beginning; a file for Apptainer, for the one run of its image; ENTITY/PROJECT:RUN mlflow:RUN_ID; or the address of the page of such a run.
     #[arg(value_name = "RUN")]
     pub run: String,
-    /// Take the record from this image; or from the images of mlbuild.lock: `registry`. Without it: from the folder, else as `registry`.
+    /// Take the record from this image, or that of a file for Apptainer; or from the images of mlbuild.lock: `registry`. Without it: from the folder, else as `registry`.
     #[arg(long, value_name = "IMAGE|registry")]
     pub from: Option<String>,
     /// Take what Weights & Biases wrote of the run: its wandb-metadata.json, with a diff.patch beside it.
@@ -82,7 +83,12 @@ pub async fn run(args: RestoreArgs) -> CommandResult {
     let request = RestoreRequest {
         registry: args.registry.options(&project)?,
         source: source(&args)?,
-        run: args.run,
+        run: if is_sif(Path::new(&args.run)) {
+            // Whichever it is.
+            String::new()
+        } else {
+            args.run
+        },
         project,
         code: !args.no_code,
         worktree: args.worktree,
@@ -133,6 +139,10 @@ fn has_hole(command: &[String]) -> bool {
 /// Where the record is: a name that no run of mlbuild's can have is a tracker's. No name begins as a flag
 /// does.
 fn source(args: &RestoreArgs) -> CommandResult<RecordSource> {
+    let run_file = Path::new(&args.run);
+    if is_sif(run_file) && args.from.is_none() && args.wandb_metadata.is_none() {
+        return Ok(RecordSource::Sif(run_file.to_owned()));
+    }
     let is_trackers = args.run.contains(['/', ':']) && !args.run.starts_with('-');
     let is_mlflows = is_trackers && MlflowName::is_meant(&args.run);
     Ok(match (&args.wandb_metadata, args.from.as_deref()) {
@@ -159,6 +169,7 @@ fn source(args: &RestoreArgs) -> CommandResult<RecordSource> {
             .hint(format!("mlbuild restore {run}")));
         }
         (None, Some(REGISTRY)) => RecordSource::LockedImages,
+        (None, Some(file)) if is_sif(Path::new(file)) => RecordSource::Sif(file.into()),
         (None, Some(image)) => RecordSource::Image(image.to_owned()),
         (None, None) => RecordSource::Anywhere,
     })

@@ -9,6 +9,7 @@ impl From<InspectError> for CommandError {
         match error {
             InspectError::Registry(error) => error.into(),
             InspectError::Image(error) => error.into(),
+            InspectError::Sif(error) => error.into(),
             InspectError::Runtime(error) => error.into(),
             InspectError::NoSuchPlatform { .. } => made.hint("leave --platform out"),
             InspectError::NotHere { .. } => made

@@ -10,6 +10,7 @@ impl From<RestoreError> for CommandError {
     fn from(error: RestoreError) -> Self {
         let made = CommandError::new(error.kind(), &error);
         match error {
+            RestoreError::Sif(error) => error.into(),
             RestoreError::Store(error) => error.into(),
             RestoreError::NotRecorded(error) => {
                 CommandError::from(error).hint("or name its image: --from IMAGE")

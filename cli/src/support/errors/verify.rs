@@ -12,6 +12,7 @@ impl From<VerifyError> for CommandError {
         };
         match error {
             VerifyError::Build(error) => (*error).into(),
+            VerifyError::Sif(error) => (*error).into(),
             VerifyError::Run(error) => error.into(),
             VerifyError::LockBeside(error) => error.into(),
             VerifyError::Diff(error) => (*error).into(),
