@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
-use similar::{Algorithm, DiffOp, capture_diff_slices};
+use similar::DiffOp;
 
+use super::changes::changes;
 use crate::image::ImageLayer;
 
 /// Layers of both that stand in the same place.
@@ -22,10 +23,12 @@ pub(super) fn groups(first: &[ImageLayer], second: &[ImageLayer]) -> Vec<Group> 
     let ids = |layers: &[ImageLayer]| -> Vec<String> {
         layers.iter().map(|l| l.diff_id.to_string()).collect()
     };
-    let ops = capture_diff_slices(Algorithm::Myers, &ids(first), &ids(second));
+    let (old, new) = (ids(first), ids(second));
+    let old: Vec<&str> = old.iter().map(String::as_str).collect();
+    let new: Vec<&str> = new.iter().map(String::as_str).collect();
     let mut groups = Vec::new();
     let mut open: Option<(Range<usize>, Range<usize>)> = None;
-    for op in ops {
+    for op in changes(&old, &new) {
         let (a, b) = (op.old_range(), op.new_range());
         if let DiffOp::Equal { .. } = op {
             close(&mut groups, open.take());

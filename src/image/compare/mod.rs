@@ -7,6 +7,7 @@
 //! so that memory depends neither on the number of entries nor on that of layers.
 
 mod causes;
+mod changes;
 mod config;
 mod files;
 mod groups;

@@ -5,9 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use similar::TextDiff;
-
 use super::causes;
+use super::changes::unified;
 use super::report::{Comparison, FileChange, FileDifference, Pair};
 use super::side::Side;
 use crate::image::layer::{EntryPath, LayerError, LayerLimits, read_layer};
@@ -101,7 +100,7 @@ pub(super) fn add(
             file.cause = Some(causes::SHADOW.why);
             file.remedy = Some(causes::SHADOW.remedy);
         }
-        file.lines = Some(unified(&old, &new));
+        file.lines = Some(shown(&old, &new));
     }
     Ok(())
 }
@@ -142,9 +141,8 @@ fn contents(
     Ok(found)
 }
 
-fn unified(old: &str, new: &str) -> String {
-    let diff = TextDiff::from_lines(old, new);
-    let text = diff.unified_diff().context_radius(0).to_string();
+fn shown(old: &str, new: &str) -> String {
+    let text = unified(old, new);
     let all: Vec<&str> = text.lines().collect();
     let cut = |line: &&str| -> String { line.chars().take(LONGEST).collect() };
     let mut lines: Vec<String> = all.iter().take(LINES).map(cut).collect();
