@@ -44,6 +44,19 @@ install_build_tools() {
     }
 }
 
+# install_rust_target TARGET: the standard library of another target. Debian has none for musl.
+install_rust_target() {
+    [ -d "$(rustc --print sysroot)/lib/rustlib/$1/lib" ] && return
+    if ! command -v rustup > /dev/null; then
+        echo "error: $(rustc --version) has no standard library for $1; next: install Rust from https://rustup.rs" >&2
+        return 1
+    fi
+    rustup target add "$1" >> "${APT_LOG:-/dev/null}" 2>&1 || {
+        echo "error: rustup has no $1 for $(rustc --version); next: rustup target add $1" >&2
+        return 1
+    }
+}
+
 # rustfmt and clippy: rustup's components, else Debian's packages.
 install_rust_lints() {
     lints_are_there && return
