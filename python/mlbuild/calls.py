@@ -40,7 +40,7 @@ def program() -> str:
     if found is None:
         raise errors.ProgramNotFound(
             "no mlbuild program beside this Python, and none on PATH",
-            ["pip install --force-reinstall mlbuild, or set MLBUILD_PROGRAM to its path"],
+            ["pip install --force-reinstall WHEEL, of the file that it came in; or set MLBUILD_PROGRAM to its path"],
             3,
         )
     return found
