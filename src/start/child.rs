@@ -98,7 +98,9 @@ pub(super) async fn run(
     let program = launch.program.clone();
     let end = tokio::task::spawn_blocking(move || {
         let end = run_here(&launch, signals, watch);
-        launch.folder.map(clear);
+        if let Some(folder) = launch.folder {
+            clear(folder);
+        }
         end
     })
     .await;
