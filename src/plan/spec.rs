@@ -485,7 +485,7 @@ mod tests {
     #[test]
     fn wrong_outputs_say_what_is_right() {
         insta::assert_snapshot!(output("type=oci").unwrap_err(), @"outputs type=oci: dest= is missing for type=oci");
-        insta::assert_snapshot!(output("type=ocu,dest=x").unwrap_err(), @"outputs type=ocu,dest=x: unknown output type `ocu`; there are image, registry, docker, oci, local, tar");
+        insta::assert_snapshot!(output("type=ocu,dest=x").unwrap_err(), @"outputs type=ocu,dest=x: unknown output type `ocu`; there are image, registry, docker, oci, sif, local, tar");
         insta::assert_snapshot!(output("dest=x").unwrap_err(), @"outputs dest=x: type= is missing, such as type=oci");
         insta::assert_snapshot!(output("type=oci,\"dest=x").unwrap_err(), @r#"outputs type=oci,"dest=x: a quote is not closed"#);
     }

@@ -70,7 +70,8 @@ impl SifOrigin {
         let text = |key: &str| claim[key].as_str().map(str::to_owned);
         let image = text("image").ok_or_else(nothing)?;
         let image = RegistryError::reference(&image).map_err(|_| nothing())?;
-        let platform = text("platform").as_deref().and_then(parse_platform);
+        let platform = text("platform").filter(|platform| is_plain(platform));
+        let platform = platform.as_deref().and_then(parse_platform);
         let platform = platform.as_ref().map(platform_name).ok_or_else(nothing)?;
         if image
             .digest()
@@ -93,6 +94,15 @@ impl SifOrigin {
     pub fn pinned(&self) -> String {
         self.image.to_string()
     }
+}
+
+/// Whether a platform is of words alone.
+fn is_plain(platform: &str) -> bool {
+    let is_word = |part: &str| {
+        let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+        !part.starts_with('.') && part.bytes().all(is_letter)
+    };
+    platform.split('/').all(is_word)
 }
 
 /// Makes a file once more of the image that it says it is of, and compares all bytes. Gives what it says.

@@ -633,6 +633,7 @@ fn hints_name_what_the_user_named() {
       or choose a version of the package that has a wheel
 
     the build of a package imports pkg_resources, which setuptools has no more
+      in mlbuild.toml, under [image.extra_build_dependencies]: NAME = ["setuptools<81"]
       or choose a version of the package that has a wheel
 
     the build of a package uses numpy.distutils, which newer releases of setuptools break
