@@ -257,7 +257,7 @@ fn requirements(data: &[u8]) -> String {
     })
 }
 
-/// Pinning again changes nothing.
+/// What uses an image gets its digest. The text may become shorter: quotes and defaults of variables go.
 fn dockerfile(data: &[u8]) -> String {
     let text = String::from_utf8_lossy(data);
     let context = pin::PinContext::default();
@@ -272,7 +272,7 @@ fn dockerfile(data: &[u8]) -> String {
     };
     let digest = format!("@sha256:{}", "01".repeat(32));
     let pinned = pin::pin(&text, uses, |name| Some(format!("{name}{digest}")));
-    assert!(uses.is_empty() || pinned.len() >= text.len());
+    assert!(uses.is_empty() || pinned.contains(&digest));
     format!("{} images", uses.len().min(6))
 }
 
