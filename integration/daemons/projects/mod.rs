@@ -54,6 +54,7 @@ cases! {
     run
     setup_cfg
     setup_py
+    old_pins
     undeclared
     workspace
 }
