@@ -384,7 +384,7 @@ fn ports_and_variables_that_cant_be() {
     $ image --cache-to type=tape
     error: --cache-to type=tape: unknown cache type `tape`; there are registry, local, inline, gha, s3, azblob
     $ image -o type=floppy
-    error: --output type=floppy: unknown output type `floppy`; there are image, registry, docker, oci, local, tar
+    error: --output type=floppy: unknown output type `floppy`; there are image, registry, docker, oci, sif, local, tar
     $ image -o type=oci
     error: --output type=oci: dest= is missing for type=oci
     $ image -t host.example/a -o type=image -o type=registry

@@ -136,8 +136,8 @@ fn mistyped_flags_are_named_with_what_to_type() {
     error: --link: podman has no such flag
       hint: leave it out, or start it with --runtime-cli docker
     $ mlbuild run --dry-run --runtime-cli dockr img
-    error: --runtime-cli dockr: did you mean `docker`? There are docker, podman, nerdctl
-      hint: write --runtime-cli docker|podman|nerdctl
+    error: --runtime-cli dockr: did you mean `docker`? There are docker, podman, nerdctl, apptainer
+      hint: write --runtime-cli docker|podman|nerdctl|apptainer
     "#);
     assert!(project.names().is_empty());
 }
@@ -163,6 +163,7 @@ fn nothing_that_starts_containers_is_one_error_with_what_was_tried() {
       docker: no such program on PATH
       podman: no such program on PATH
       nerdctl: no such program on PATH
+      apptainer: no such program on PATH
       hint: install Docker or Podman, or start it: sudo systemctl start docker
       hint: or a private Docker, which changes nothing else here: mlbuild engine up --source packages
     ");

@@ -221,7 +221,7 @@ fn a_run_does_what_docker_run_does() {
             &[sh, &mount],
             &[
                 "-c",
-                "cat /new/data/file; echo w > /new/data/w && cat /new/data/w",
+                "cat /new/data/file; rm -f /new/data/w; echo w > /new/data/w && cat /new/data/w",
             ],
         ),
         (
@@ -344,7 +344,7 @@ fn a_run_is_recorded_and_restored_and_no_secret_is_seen() {
     assert!(
         lines
             .iter()
-            .any(|line| line.contains("--cleanenv") && line.contains("sif"))
+            .any(|line| line.contains("Apptainer runtime parent"))
     );
     assert_eq!(setting.left().len(), 1);
     let sent = Command::new("kill")
@@ -458,6 +458,8 @@ fn an_image_is_made_once_and_whole() {
         "{:?}",
         setting.files()
     );
+    // What it had asked for is written down a second later.
+    std::thread::sleep(Duration::from_secs(2));
     server.seen();
     // Two at once: each layer is fetched once.
     let two = [0, 1].map(|_| setting.command(&args).spawn().unwrap());
@@ -510,7 +512,7 @@ fn what_a_program_leaves_behind_goes_with_it() {
     let setting = Setting::new();
     let base = &setting.engines.base;
     let volume = format!("--volume={}:/here", setting.project.path("").display());
-    let script = "mkdir -p /tmp/closed/in && touch /tmp/closed/in/file && chmod 0 /tmp/closed/in /tmp/closed; touch /here/ready; sleep 300";
+    let script = "mkdir -p /tmp/closed/in && touch /tmp/closed/in/file && chmod 0 /tmp/closed/in /tmp/closed; touch /here/ready; exec sleep 300";
     let mut child = setting.started(&["run", "--no-record", &volume, base, "sh", "-c", script]);
     // Nobody may stay where mlbuild is killed alone.
     let sent = Command::new("kill")

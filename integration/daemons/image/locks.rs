@@ -183,7 +183,7 @@ fn a_lock_that_cant_be_used_stays_as_it_is() {
     }
     insta::assert_snapshot!(said, @"
     cut: error: /project/mlbuild.lock:9: the file is cut off: its last line isn't `# end of lock`; take it back from version control, or delete it and build again
-    newer: error: /project/mlbuild.lock:2: made by a newer mlbuild: format 7, and this version reads up to 4; update mlbuild
+    newer: error: /project/mlbuild.lock:2: made by a newer mlbuild: format 7, and this version reads up to 5; update mlbuild
     edited: error: /project/mlbuild.lock:5: the entry of docker.io/library/app:v2 was edited: its checksum says sha256:[DIGEST], its text gives sha256:[DIGEST]; take it back from version control, or delete the entry and build again
     conflict: error: /project/mlbuild.lock:5: merge conflict (markers in lines 5, 6, 7); take either side (`git checkout --ours -- /project/mlbuild.lock` or `--theirs`), then build again
     not toml: error: /project/mlbuild.lock:1: the file is cut off: its last line isn't `# end of lock`; take it back from version control, or delete it and build again
