@@ -11,9 +11,10 @@ use mlbuild_manifests::run_record::RunStatus;
 use crate::support::engines::Engines;
 use crate::support::mlbuild::{Project, Ran};
 use crate::support::sshd::Sshd;
-use crate::support::{repository, wait};
+use crate::support::wait;
 
 mod arrays;
+mod deaths;
 
 /// Held by those who need slurmctld; alone by who ends it.
 static CONTROLLER: RwLock<()> = RwLock::new(());
@@ -296,40 +297,6 @@ fn what_slurm_refuses_leaves_no_job_and_no_folder() {
         ran.stderr
     );
     assert!(!setting.folder("no-1").exists());
-}
-
-#[test]
-fn a_run_goes_on_and_is_seen_to_end_without_slurmctld() {
-    let _alone = CONTROLLER.write().unwrap();
-    let setting = Setting::new();
-    let words = setting.submit(&["--run-id=ctl-1"], "echo up; sleep 4; echo down; exit 6");
-    let child = setting.command(&words).spawn().unwrap();
-    setting.prints("ctl-1", "up");
-    let state = setting.slurm.parent().unwrap().parent().unwrap().to_owned();
-    let pid = std::fs::read_to_string(state.join("pids/slurmctld")).unwrap();
-    let pid = pid.split_whitespace().next().unwrap().to_owned();
-    // It keeps what it knows: one that is killed gives the number of this very job to another one later.
-    assert!(
-        Command::new("kill")
-            .args(["-TERM", &pid])
-            .status()
-            .unwrap()
-            .success()
-    );
-    let ran = Ran::from(child.wait_with_output().unwrap());
-    let mut up = Command::new(repository().join("integration/engines/up"));
-    let up = up
-        .arg("slurm")
-        .env("MLBUILD_ENGINES_DIR", &state)
-        .output()
-        .unwrap();
-    assert!(
-        up.status.success(),
-        "{}",
-        String::from_utf8_lossy(&up.stderr)
-    );
-    assert_eq!(ran.code, Some(6), "{}", ran.stderr);
-    assert!(ran.stdout.contains("up\ndown\n"), "{}", ran.stdout);
 }
 
 #[test]
