@@ -9,16 +9,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mlbuild_manifests::RunRecord;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::image::{name_and_tag, unique};
 use crate::lock::{builder, run};
 use crate::support::engines::Engines;
 use crate::support::mlbuild::{Project, Ran};
 use crate::support::server::{Act, Server};
+use crate::support::terminal::Terminal;
 use crate::support::wait;
 
 /// This user's number, here and inside.
-const ANN: u32 = 1000;
+pub const ANN: u32 = 1000;
 
 /// In the root of Apptainer: as that user, whom its passwd knows, with a device of FUSE that she may open.
 const AS_ANN: &str = r#"set -e
@@ -36,13 +38,14 @@ WORKDIR /opt/a\nUSER 0\n\
 ENTRYPOINT [\"/usr/bin/printf\", \"%s|\"]\n\
 CMD [\"first\", \"second word\"]\n";
 
-struct Setting {
-    engines: Engines,
-    project: Project,
+/// A project of ann's, who is nobody special, on a machine with Apptainer.
+pub struct Setting {
+    pub engines: Engines,
+    pub project: Project,
 }
 
 impl Setting {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let setting = Self {
             engines: Engines::from_env(),
             project: Project::new(&[]),
@@ -85,7 +88,7 @@ impl Setting {
         Self::bin().join("../root")
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    pub fn command(&self, args: &[&str]) -> Command {
         let known = self.project.command([""; 0]);
         let tools = self.project.outside().join("tools");
         let mut command = Command::new("unshare");
@@ -521,4 +524,41 @@ fn what_a_program_leaves_behind_goes_with_it() {
     assert!(sent.unwrap().success());
     assert_eq!(child.wait().unwrap().code(), Some(130));
     assert_eq!(setting.left(), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn a_terminal_is_the_containers_and_ctrl_c_arrives_once() {
+    let setting = Setting::new();
+    let base = setting.engines.base.clone();
+    let script = "n=0; trap 'n=$((n+1)); echo int $n' INT; trap 'echo term; exit 7' TERM; \
+                  test -t 0 && test -t 1 && stty size; echo ready; while :; do sleep 0.1; done";
+    let line = ["run", "--no-record", "-it", &base, "sh", "-c", script];
+    let mut terminal = Terminal::start(&setting.command(&line));
+    terminal.resize(91, 37);
+    terminal.until("ready");
+    for heard in ["int 1", "int 2"] {
+        terminal.type_in("\x03");
+        terminal.until(heard);
+    }
+    kill_process(Pid::from_child(&terminal.child), Signal::TERM).unwrap();
+    let (heard, status) = terminal.finish();
+    assert_eq!(heard.trim(), "term");
+    assert_eq!(status.code(), Some(7));
+    assert_eq!(setting.left(), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn dev_opens_a_shell_in_the_mounted_project() {
+    let setting = Setting::new();
+    setting.project.write("train.py", "");
+    let base = setting.engines.base.clone();
+    let mut command = setting.command(&["dev", "--runtime-cli=apptainer", &base]);
+    let mut terminal = Terminal::start(command.env("TERM", "dumb"));
+    terminal.type_in("id -u; ls; echo made > made; test -t 0 && echo interactive; exit 6\n");
+    let (said, status) = terminal.finish();
+    assert_eq!(status.code(), Some(6), "{said}");
+    for word in [ANN.to_string().as_str(), "train.py", "interactive\n"] {
+        assert!(said.contains(word), "{word}: {said}");
+    }
+    assert_eq!(setting.project.read("made"), "made\n");
 }

@@ -18,6 +18,8 @@ use super::error::StartError;
 use super::image::PinnedImage;
 use super::{Start, refuse_left_out, unsupported};
 
+mod signals;
+
 /// What the older program of that name reads.
 const OLDER_VARIABLE: &str = "SINGULARITYENV_";
 /// Variables by which Apptainer gives a container more than its line says.
@@ -153,6 +155,7 @@ pub(super) fn launch(start: &Start<'_>, whole: &RunSpec) -> Result<Launch, Start
         environment: values.into_iter().flat_map(named).collect(),
         without: habits(),
         closes_stdin: !line.reads_stdin,
+        heard_by: Some(signals::heard_by),
         folder: Some(folder),
         detached: false,
     })

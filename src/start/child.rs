@@ -83,6 +83,8 @@ pub(super) struct Launch {
     pub(super) folder: Option<TempDir>,
     /// Whether the container runs on in the background.
     pub(super) detached: bool,
+    /// Who gets a signal that is passed on, where it isn't always the runtime's own process.
+    pub(super) heard_by: Option<fn(Pid) -> Pid>,
 }
 
 /// Starts it and waits for its end on a thread of its own. What the program prints to stderr goes to
@@ -158,10 +160,10 @@ fn run_here(
         .take()
         .zip(watch)
         .map(|(stderr, watch)| thread::spawn(move || tee_stderr(stderr, watch)));
-    let pid = Pid::from_child(&child);
+    let (pid, heard_by) = (Pid::from_child(&child), launch.heard_by);
     let passing = thread::spawn(move || {
         for origin in &mut signals {
-            pass_on(pid, &origin);
+            pass_on(pid, heard_by, &origin);
         }
     });
     let ended = wait(child, launch.detached);
@@ -191,12 +193,13 @@ fn wait(mut child: Child, detached: bool) -> std::io::Result<(ExitStatus, String
 
 /// What the terminal sends, such as Ctrl-C, reaches the child by itself: they are one process
 /// group. What another process sends to this one is passed on.
-fn pass_on(child: Pid, origin: &Origin) {
+fn pass_on(child: Pid, heard_by: Option<fn(Pid) -> Pid>, origin: &Origin) {
     if matches!(origin.cause, Cause::Kernel) {
         return;
     }
     if let Some(signal) = Signal::from_named_raw(origin.signal) {
+        let heard_by = heard_by.map_or(child, |heard_by| heard_by(child));
         // It may have ended meanwhile.
-        let _ = kill_process(child, signal);
+        let _ = kill_process(heard_by, signal);
     }
 }

@@ -1,6 +1,7 @@
 //! `mlbuild gui-run` with real X servers that ask for a cookie: windows are compared pixel by pixel.
 
 mod access;
+mod apptainer;
 mod refusals;
 mod sockets;
 mod ssh;
