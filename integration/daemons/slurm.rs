@@ -15,6 +15,7 @@ use crate::support::wait;
 
 mod arrays;
 mod deaths;
+mod nodes;
 
 /// Held by those who need slurmctld; alone by who ends it.
 static CONTROLLER: RwLock<()> = RwLock::new(());

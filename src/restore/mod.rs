@@ -21,7 +21,6 @@ mod wandb;
 use std::path::{Path, PathBuf};
 
 use mlbuild_manifests::RunRecord;
-use mlbuild_manifests::run_record::RunCluster;
 use serde::Serialize;
 
 pub use self::command::{OWN, PROGRAMS};
@@ -144,7 +143,9 @@ pub async fn run(
             "the run had {mount} mounted, which isn't on this machine"
         ));
     }
-    tell_of_nodes(&record, cluster, reporter);
+    if here.is_some() {
+        tell_of_nodes(&record, reporter);
+    }
     if let Some(login) = slurm.and_then(|slurm| slurm.login.as_ref()) {
         reporter.note(format!(
             "the run was submitted through the login node {login}, which isn't in the command: name it there, if it is yours"
@@ -166,11 +167,10 @@ pub async fn run(
 }
 
 /// What a run had of its cluster, and this machine hasn't.
-fn tell_of_nodes(record: &RunRecord, cluster: Option<&RunCluster>, reporter: &dyn Reporter) {
-    if cluster.is_some() {
-        return;
-    }
-    let options = record.cluster.iter().flat_map(|cluster| &cluster.options);
+fn tell_of_nodes(record: &RunRecord, reporter: &dyn Reporter) {
+    let of_kubernetes = record.cluster.iter().flat_map(|cluster| &cluster.options);
+    let of_slurm = record.slurm.iter().flat_map(|slurm| &slurm.options);
+    let options = of_kubernetes.chain(of_slurm);
     let last = |flag: &str| {
         let mut values = options
             .clone()

@@ -123,7 +123,8 @@ impl Distributed {
         all
     }
 
-    /// The command as the launcher starts it, `program` before it where it isn't the image's own.
+    /// The command as the launcher starts it, `program` before it where it isn't the image's own. Without a
+    /// rendezvous torchrun takes the node's number, address and port from [the variables](Self::variables).
     ///
     /// # Errors
     /// Where there is nothing to be started.
@@ -131,7 +132,7 @@ impl Distributed {
         &self,
         program: Option<&str>,
         command: &[String],
-        at: &Rendezvous,
+        at: Option<&Rendezvous>,
     ) -> Result<Vec<String>, LeftOut> {
         let words = program.map(str::to_owned).into_iter();
         let words: Vec<String> = words.chain(command.iter().cloned()).collect();
@@ -159,10 +160,12 @@ impl Distributed {
             "torchrun".to_owned(),
             format!("--nnodes={}", self.nodes),
             format!("--nproc_per_node={}", self.processes),
-            format!("--node_rank={}", at.node),
-            format!("--master_addr={}", at.address),
-            format!("--master_port={}", at.port),
         ];
+        if let Some(at) = at {
+            line.push(format!("--node_rank={}", at.node));
+            line.push(format!("--master_addr={}", at.address));
+            line.push(format!("--master_port={}", at.port));
+        }
         // torchrun puts its own Python before a script or module. Any other program is started as it is.
         if !is_script(first) && first != "-m" {
             line.push("--no_python".to_owned());
@@ -264,10 +267,13 @@ mod tests {
             (Some("python"), "train.py", "--no_python python train.py"),
         ] {
             let command: Vec<String> = command.split(' ').map(str::to_owned).collect();
-            let line = spread.wrap(program, &command, &at()).unwrap();
+            let line = spread.wrap(program, &command, Some(&at())).unwrap();
             assert_eq!(line.join(" "), format!("{flags} {wanted}"));
         }
-        assert!(spread.wrap(None, &[], &at()).is_err());
+        assert!(spread.wrap(None, &[], Some(&at())).is_err());
+        let by_variables = spread.wrap(None, &["train.py".to_owned()], None).unwrap();
+        let wanted = "torchrun --nnodes=2 --nproc_per_node=4 train.py";
+        assert_eq!(by_variables.join(" "), wanted);
     }
 
     #[test]

@@ -308,20 +308,21 @@ impl Slurm {
         }
     }
 
-    /// The words that start a script's own program on the first node of a job that runs.
+    /// The words that start a script's own program on a node of a job that runs, by the node's number, with one
+    /// more variable.
     pub fn beside(
         &self,
-        id: u64,
+        (id, node): (u64, u32),
         script: &str,
-        word_of_script: &str,
+        variable: &str,
         program: &[String],
         terminal: bool,
     ) -> Vec<OsString> {
         let pty = if terminal { " --pty" } else { "" };
         let call = format!(
-            "exec srun --jobid={id} --overlap --nodes=1 --ntasks=1 --export=ALL{pty} bash {} {} {}",
+            "export {}; exec srun --jobid={id} --overlap --relative={node} --nodes=1 --ntasks=1 --export=ALL{pty} bash {} {}",
+            sh_word(variable),
             sh_word(script),
-            sh_word(word_of_script),
             program.iter().map(sh_word).collect::<Vec<_>>().join(" ")
         );
         self.login.interactive(&call, terminal)

@@ -11,7 +11,7 @@ use crate::error::{CommandError, CommandResult};
 use crate::support::cluster_args::ClusterArgs;
 use crate::support::slurm_args::SlurmArgs;
 use mlbuild::kubernetes::{FoundJob, Program};
-use mlbuild::runtime::slurm::{BESIDE, SCRIPT_FILE};
+use mlbuild::runtime::slurm::{BESIDE, BESIDE_RANK, SCRIPT_FILE};
 use mlbuild::slurm::JobPhase;
 use mlbuild::submit::running_pod;
 
@@ -26,7 +26,7 @@ pub struct BashArgs {
     /// Name of the Job, or id of its run.
     #[arg(value_name = "JOB|RUN")]
     pub job: String,
-    /// Which node, of a Job of several (default: the first one that runs).
+    /// Which node or task, of several (default: the first one that runs).
     #[arg(long, value_name = "N")]
     pub rank: Option<u32>,
     /// Which cluster.
@@ -52,8 +52,8 @@ pub async fn run(args: BashArgs) -> CommandResult<u8> {
     };
     let terminal = stdin().is_terminal() && stdout().is_terminal();
     if !args.cluster.is_typed() && args.slurm.query().is_meant(&args.job) {
-        refuse_rank(args.rank)?;
-        return under_slurm(&args.job, &args.slurm, &words, terminal).await;
+        let task = (args.job.as_str(), args.rank);
+        return under_slurm(task, &args.slurm, &words, terminal).await;
     }
     let (cluster, found) = args.cluster.find(&args.job).await?;
     let pod = running_pod(&found, args.rank)?;
@@ -82,23 +82,9 @@ fn with_values(found: &FoundJob, words: Vec<String>) -> Vec<String> {
         .collect()
 }
 
-/// A shell beside a job of Slurm's is beside its first task.
-///
-/// # Errors
-/// Where a node is named.
-fn refuse_rank(rank: Option<u32>) -> CommandResult {
-    match rank {
-        None => Ok(()),
-        Some(_) => Err(CommandError::user(
-            "--rank is for Jobs of Kubernetes: this is a job of Slurm",
-        )
-        .hint("leave --rank out")),
-    }
-}
-
 /// The same in a job of Slurm's: srun has the terminal.
 async fn under_slurm(
-    job: &str,
+    (job, rank): (&str, Option<u32>),
     args: &SlurmArgs,
     words: &[String],
     terminal: bool,
@@ -115,7 +101,15 @@ async fn under_slurm(
         )));
     }
     let script = format!("{}/{SCRIPT_FILE}", found.folder);
-    let call = found.slurm.beside(id, &script, BESIDE, words, terminal);
+    let task = match rank {
+        Some(rank) => (rank, found.node_of_rank(rank).await?),
+        None => (0, 0),
+    };
+    let program = [&[BESIDE.to_owned()], words].concat();
+    let variable = format!("{BESIDE_RANK}={}", task.0);
+    let call = found
+        .slurm
+        .beside((id, task.1), &script, &variable, &program, terminal);
     let status = tokio::process::Command::new(&call[0])
         .args(&call[1..])
         .status()

@@ -11,7 +11,7 @@ mod idle;
 mod jobs;
 mod kinds;
 mod lacks;
-mod nodes;
+pub mod nodes;
 mod processes;
 mod record;
 mod refused;

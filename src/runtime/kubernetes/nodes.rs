@@ -138,7 +138,7 @@ fn launch(builder: &mut JobBuilder, spec: &RunSpec, spread: &Distributed, at: &R
         .command
         .take()
         .and_then(|words| words.into_iter().next());
-    let mut words = match spread.wrap(program.as_deref(), &spec.command, at) {
+    let mut words = match spread.wrap(program.as_deref(), &spec.command, Some(at)) {
         Ok(words) => words.into_iter(),
         Err(part) => return builder.refused.push(part),
     };

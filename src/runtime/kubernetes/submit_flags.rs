@@ -36,7 +36,7 @@ static OWN_FLAGS: &[Flag] = &[
     Flag::one("gpu-resource", WORDS, "nvidia|amd|NAME", "What counts the GPUs of --gpus (default: nvidia, nvidia.com/gpu).").own().not_in_config(),
     Flag::one("gpu-fraction", Kind::Decimal, "PART", "Part of one GPU, such as 0.5; Run:ai alone has it (--format runai).").own().not_in_config(),
     Flag::one("gpu-memory", Kind::Bytes, "SIZE", "Memory of one GPU, such as 10g, in place of a whole one; Run:ai alone has it (--format runai).").own().not_in_config(),
-    Flag::one("nodes", Kind::Integer, "N", "So many pods, which find each other: MASTER_ADDR, NODE_RANK and what torchrun reads are set in each.").own().not_in_config(),
+    Flag::one("nodes", Kind::Integer, "N", "So many nodes, or pods of Kubernetes, with a container each, which find each other: MASTER_ADDR, NODE_RANK and what torchrun reads are set in each.").own().not_in_config(),
     Flag::list("array", WORDS, "NAME=VALUES", "One run for each value, such as lr=1e-3,1e-4 or seed=0..4, given several times for each combination; the container has the variable, and {NAME} in the command is its value.").own().not_in_config(),
     Flag::one("parallelism", Kind::Integer, "N", "So many points of --array at once (default: as many as the cluster has room for).").own().not_in_config(),
     Flag::one("kind", Kind::OneOf(&JobKind::WORDS), "job|jobset|pytorchjob|mpijob", "What the run is made as: a Job (default), or an object of JobSet's, of Kubeflow's training operator's or of its MPI operator's, which the cluster must have.").own().not_in_config(),

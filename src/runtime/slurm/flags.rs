@@ -33,7 +33,10 @@ pub(in crate::runtime) static FLAGS: &[Flag] = &[
 
 /// Those flags of `mlbuild submit` that runs under Slurm have too. All others are of Kubernetes, also those that
 /// are added to the table later.
-const OF_BOTH: [&str; 13] = [
+const OF_BOTH: [&str; 16] = [
+    "nodes",
+    "nproc-per-node",
+    "launcher",
     array::FLAG,
     array::AT_ONCE_FLAG,
     "gpu-resource",
@@ -95,9 +98,6 @@ pub fn misplaced(own: &Options) -> Vec<LeftOut> {
     let why = |setting: &Setting| match is_slurm {
         true => match setting.flag.name {
             "queue" => "it is of Kubernetes; Slurm has --partition",
-            "nodes" | "nproc-per-node" | "launcher" => {
-                "a run under Slurm has one node so far; --ntasks-per-node starts several containers on it"
-            }
             "secret-env" => {
                 "it is of Kubernetes; -e NAME hands a variable on, in a file that only you may read"
             }

@@ -78,7 +78,7 @@ pub(super) fn podman(task: &Task<'_>) -> Vec<Word> {
     let names = task
         .by_name
         .iter()
-        .chain(task.ranks.iter().map(|(name, _)| name));
+        .chain(task.spread.ranks.iter().map(|(name, _)| name));
     words.extend(names.map(|name| Word::Text(format!("--env={name}"))));
     match task.gpus {
         Some(Gpus::Nvidia) => {
@@ -107,7 +107,14 @@ pub(super) fn podman(task: &Task<'_>) -> Vec<Word> {
 
 /// `apptainer exec …` up to the program.
 pub(super) fn apptainer(task: &Task<'_>) -> Vec<Word> {
-    let all = ["apptainer", "exec", "--no-eval", "--cleanenv", "--no-home"];
+    let all = [
+        "apptainer",
+        "--quiet",
+        "exec",
+        "--no-eval",
+        "--cleanenv",
+        "--no-home",
+    ];
     let mut words: Vec<Word> = all.map(Word::text).into();
     if !task.is_read_only {
         words.push(Word::text("--writable-tmpfs"));

@@ -13,12 +13,14 @@
 //! | the line that starts a container | `lines` |
 //! | the variables' file | `variables` |
 //! | the points of an array | `grid` |
+//! | several nodes, and who is who on them | `nodes` |
 //! | the whole text | `script` |
 
 mod carried;
 mod flags;
 mod grid;
 mod lines;
+mod nodes;
 mod script;
 mod variables;
 
@@ -46,8 +48,11 @@ pub const EXIT_CODE_FILE: &str = "exit_code";
 pub const SCRIPT_FILE: &str = "script";
 /// The file with the variables.
 pub const VARIABLES_FILE: &str = "variables";
-/// What the script does instead of a job where it is called with this word: a program beside a task.
+/// What the script does instead of a job where it is called with this word: a program beside a task, whose number
+/// the variable [`BESIDE_RANK`] has.
 pub const BESIDE: &str = "beside";
+/// The task that a program is started beside; the first one where it isn't set.
+pub const BESIDE_RANK: &str = "MLBUILD_BESIDE_RANK";
 
 /// What starts containers on the nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,6 +6,7 @@ use super::carried::carried;
 use super::flags::directive;
 use super::grid;
 use super::lines::{self, Gpus};
+use super::nodes::Spread;
 use super::variables::{self, VariableFiles};
 use super::{
     COMMENT, Carried, ContainerRuntime, ImageDefaults, JobContext, OUTPUT_FILE, RenderedScript,
@@ -29,8 +30,8 @@ pub(super) struct Task<'a> {
     pub(super) image: &'a ImageDefaults,
     /// Names of variables that stand in the runtime's own environment.
     pub(super) by_name: Vec<String>,
-    /// Variables that tell a task where it is, each with its bash.
-    pub(super) ranks: Vec<(String, String)>,
+    /// How many there are, and what tells each where it is.
+    pub(super) spread: Spread,
     /// Whether the container's root can't be written to.
     pub(super) is_read_only: bool,
     /// GPUs, where some are asked for.
@@ -132,7 +133,23 @@ impl<'a> Builder<'a> {
         }
         self.directives.push("--open-mode=append".to_owned());
         let entrypoint = spec.options.text("entrypoint");
-        let command = lines::program(context.runtime, entrypoint, &spec.command, &context.image);
+        let spread = Spread::read(self.own, context, self.gpus_of_node()).unwrap_or_else(|part| {
+            self.refused.push(part);
+            Spread::default()
+        });
+        if spread.nodes > 1 {
+            self.directives.push(format!("--nodes={}", spread.nodes));
+        }
+        if spread.nodes > 1 && !self.own.has("ntasks-per-node") {
+            self.directives.push("--ntasks-per-node=1".to_owned());
+        }
+        let started = spread.started(entrypoint, &spec.command);
+        let (entrypoint, words) = started.unwrap_or_else(|part| {
+            self.refused.push(part);
+            (None, spec.command.clone())
+        });
+        let entrypoint = entrypoint.as_deref();
+        let command = lines::program(context.runtime, entrypoint, &words, &context.image);
         if command.is_empty() && context.runtime != ContainerRuntime::Podman {
             self.refused.push(LeftOut {
                 what: "the command".to_owned(),
@@ -144,7 +161,7 @@ impl<'a> Builder<'a> {
             entrypoint,
             image: &context.image,
             by_name,
-            ranks: self.ranks(),
+            spread,
             is_read_only: spec.options.is_on("read-only"),
             gpus: self.gpus(),
         };
@@ -159,38 +176,14 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// How many containers start on each node.
-    fn tasks(&self) -> u32 {
-        let tasks = self
-            .own
-            .text("ntasks-per-node")
-            .and_then(|text| text.parse().ok());
-        tasks.unwrap_or(1)
-    }
-
-    /// What tells a task where it is, where there is more than one.
-    fn ranks(&self) -> Vec<(String, String)> {
-        if !self.own.has("ntasks-per-node") {
-            return Vec::new();
-        }
-        let all = [
-            ("MASTER_ADDR", "$MASTER_ADDR"),
-            ("MASTER_PORT", "$MASTER_PORT"),
-            ("WORLD_SIZE", "$SLURM_NTASKS"),
-            ("RANK", "$SLURM_PROCID"),
-            ("LOCAL_RANK", "$SLURM_LOCALID"),
-            ("NODE_RANK", "$SLURM_NODEID"),
-        ];
-        let is_given = |name: &str| {
-            self.context
-                .variables
-                .iter()
-                .any(|variable| variable.name == name)
+    /// How many GPUs each node has, where a number is asked for.
+    fn gpus_of_node(&self) -> Option<u32> {
+        let number = |directive: &String| {
+            let of_node = directive.strip_prefix("--gpus-per-node=");
+            let of_node = of_node.or_else(|| directive.strip_prefix("--gres=gpu:"))?;
+            of_node.rsplit(':').next()?.parse().ok()
         };
-        let ranks = all.into_iter().filter(|(name, _)| !is_given(name));
-        ranks
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect()
+        self.directives.iter().find_map(number)
     }
 
     /// Whose GPUs are asked for, if any are.
@@ -261,7 +254,10 @@ impl<'a> Builder<'a> {
                 ),
                 (
                     "RENDEZVOUS",
-                    included(!task.ranks.is_empty(), include_str!("bash/rendezvous.sh")),
+                    included(
+                        !task.spread.ranks.is_empty(),
+                        include_str!("bash/rendezvous.sh"),
+                    ),
                 ),
                 ("FETCH", included(fetches, "fetch || finish 125")),
                 ("START", &self.start(task, &words)),
@@ -272,7 +268,7 @@ impl<'a> Builder<'a> {
 
     /// The functions by which the runtime starts a container.
     fn of_runtime(&self, task: &Task<'_>, words: &str) -> String {
-        let (ranks, gpus) = (exports(&task.ranks), check_gpus(task.gpus));
+        let (ranks, gpus) = (exports(&task.spread.ranks), check_gpus(task.gpus));
         let (name, digest) = self
             .spec
             .image
@@ -329,8 +325,9 @@ impl<'a> Builder<'a> {
 
     /// The one srun.
     fn start(&self, task: &Task<'_>, words: &str) -> String {
-        let tasks = self.tasks();
-        let mut srun = format!("srun --nodes=1 --ntasks={tasks} --export=ALL --input=none");
+        let Spread { nodes, .. } = task.spread;
+        let tasks = task.spread.all();
+        let mut srun = format!("srun --nodes={nodes} --ntasks={tasks} --export=ALL --input=none");
         if let Some(cpus) = self
             .directives
             .iter()
@@ -347,11 +344,11 @@ impl<'a> Builder<'a> {
         }
         let line = lines::bash(&lines::pyxis(task));
         // A task learns which one it is inside.
-        let inside = match task.ranks.is_empty() {
+        let inside = match task.spread.ranks.is_empty() {
             true => words.to_owned(),
             false => format!(
                 "sh -c '{}; exec \"$@\"' sh {words}",
-                exports(&task.ranks).replace('\n', ";")
+                exports(&task.spread.ranks).replace('\n', ";")
             ),
         };
         let variables = match task.by_name.is_empty() {
@@ -407,6 +404,13 @@ fn included(wanted: bool, text: &str) -> &str {
     if wanted { text } else { "" }
 }
 
+/// The value that somebody set of a variable.
+pub(super) fn given<'a>(context: &'a JobContext, name: &str) -> Option<&'a str> {
+    let mut all = context.variables.iter();
+    let variable = all.find(|variable| variable.name == name)?;
+    Some(variable.value.as_deref().unwrap_or_default())
+}
+
 fn exports(ranks: &[(String, String)]) -> String {
     let one = |(name, value): &(String, String)| format!("{name}={value}");
     match ranks {
@@ -430,7 +434,7 @@ fn check_gpus(gpus: Option<Gpus>) -> String {
 
 /// Variables of the job that the container has, beside Slurm's.
 fn names(task: &Task<'_>) -> String {
-    let ranks = task.ranks.iter().map(|(name, _)| name.as_str());
+    let ranks = task.spread.ranks.iter().map(|(name, _)| name.as_str());
     let all = ranks.chain(task.gpus.map(Gpus::variable));
     all.collect::<Vec<_>>().join(" ")
 }

@@ -49,19 +49,23 @@ impl LinesOfRank {
 }
 
 impl FoundSlurmJob {
-    /// Holds a task's number against those that the job has.
+    /// Holds a task's number against those that the job has, and gives the node that it is on, from 0: Slurm
+    /// starts as many on each.
     ///
     /// # Errors
     /// Where the job has no such task, or its folder can't be read.
-    pub async fn check_rank(&self, rank: u32) -> Result<(), SubmitError> {
+    pub async fn node_of_rank(&self, rank: u32) -> Result<u32, SubmitError> {
         let script = format!("{}/{SCRIPT_FILE}", self.folder);
         let end = self.slurm.last_lines(&script, LINES_OF_END).await?;
         let end = String::from_utf8_lossy(&end.unwrap_or_default()).into_owned();
-        let tasks = end
-            .split_once("--ntasks=")
-            .and_then(|(_, rest)| rest.split_whitespace().next()?.parse().ok());
+        let number = |flag: &str| -> Option<u32> {
+            let (_, rest) = end.split_once(flag)?;
+            rest.split_whitespace().next()?.parse().ok()
+        };
+        let tasks = number("--ntasks=");
+        let nodes = number("--nodes=").unwrap_or(1).max(1);
         match tasks {
-            Some(tasks) if tasks > 1 && rank < tasks => Ok(()),
+            Some(tasks) if tasks > 1 && rank < tasks => Ok(rank / (tasks / nodes).max(1)),
             tasks => Err(SubmitError::NoTask {
                 run: self.run.clone(),
                 rank,

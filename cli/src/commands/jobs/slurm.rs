@@ -232,7 +232,7 @@ pub(crate) async fn logs(typed: &str, args: &SlurmArgs, wanted: Wanted) -> Comma
     let found = args.query().find(typed).await?;
     let lines = match wanted.rank {
         Some(rank) => {
-            found.check_rank(rank).await?;
+            found.node_of_rank(rank).await?;
             Some(LinesOfRank::of(rank))
         }
         None => None,

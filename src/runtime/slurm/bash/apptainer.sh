@@ -28,7 +28,7 @@ task() {
     ended "$?"
 }
 
-# A program in a container of its own, on the first node and with the same folders.
+# A program in a container of its own, on the task's node and with the same folders.
 beside() {
     container "$@"
     exit "$?"

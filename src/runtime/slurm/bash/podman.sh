@@ -25,10 +25,10 @@ task() {
     ended "$status"
 }
 
-# A program in the container of the first task.
+# A program in the container of a task, of the first one where none is named.
 beside() {
     local tty=()
     [ ! -t 0 ] || tty=(--tty)
-    exec podman exec --interactive "${tty[@]}" "mlbuild-$SLURM_JOB_ID-0" "$@"
+    exec podman exec --interactive "${tty[@]}" "mlbuild-$SLURM_JOB_ID-${MLBUILD_BESIDE_RANK:-0}" "$@"
 }
 
