@@ -82,6 +82,8 @@ variables! {
         "Locale: the same, before `LC_CTYPE` and `LANG`.";
     LC_CTYPE =
         "Locale: the same, before `LANG`.";
+    MLBUILD_ATTEMPT =
+        "Set by `mlbuild submit --slurm` inside the container: how often the run was begun, from 1.";
     MLBUILD_CONTAINER =
         "Name of the container that `mlbuild env` runs in, where the kubelet's mounts don't tell it.";
     MLBUILD_GUI_KEEPER =

@@ -14,6 +14,10 @@ pub const MASTER_PORT: u16 = 29500;
 /// The flags that make a run one of several nodes or processes.
 pub const FLAGS_OF_NODES: [&str; 3] = ["nodes", "nproc-per-node", "launcher"];
 
+/// `accelerate launch` by the variables of a node.
+const ACCELERATE: &str = "exec accelerate launch --machine_rank=\"$NODE_RANK\" \
+    --main_process_ip=\"$MASTER_ADDR\" --main_process_port=\"$MASTER_PORT\" \"$@\"";
+
 /// The variables that a run of several nodes reads.
 pub mod names {
     /// Name of the first node.
@@ -31,6 +35,8 @@ pub enum Launcher {
     None,
     /// `torchrun`, of the image.
     Torchrun,
+    /// `accelerate launch`, of the image.
+    Accelerate,
     /// `mpirun`, of the image: it starts the processes of all nodes.
     Mpirun,
 }
@@ -75,6 +81,7 @@ impl Distributed {
             .map_or(Ok(1), |text| number("nodes", text))?;
         let launcher = match options.text("launcher") {
             Some("torchrun") => Launcher::Torchrun,
+            Some("accelerate") => Launcher::Accelerate,
             Some("mpirun") => Launcher::Mpirun,
             _ => Launcher::None,
         };
@@ -124,7 +131,7 @@ impl Distributed {
     }
 
     /// The command as the launcher starts it, `program` before it where it isn't the image's own. Without a
-    /// rendezvous torchrun takes the node's number, address and port from [the variables](Self::variables).
+    /// rendezvous the node's number, address and port are those of [the variables](Self::variables).
     ///
     /// # Errors
     /// Where there is nothing to be started.
@@ -142,6 +149,7 @@ impl Distributed {
         let Some(first) = words.first() else {
             let launcher = match self.launcher {
                 Launcher::Mpirun => "mpirun",
+                Launcher::Accelerate => "accelerate",
                 _ => "torchrun",
             };
             return Err(LeftOut {
@@ -149,9 +157,17 @@ impl Distributed {
                 why: "it starts a command, and none is given after the image".to_owned(),
             });
         };
+        // Both launchers put their own Python before a script or module. Any other program is started as it is.
+        let is_pythons = is_script(first) || first == "-m";
         if self.launcher == Launcher::Mpirun {
-            let all = (self.nodes.saturating_mul(self.processes)).to_string();
+            let all = self.all_processes().to_string();
             let mut line = vec!["mpirun".to_owned(), "-n".to_owned(), all];
+            line.extend(words);
+            return Ok(line);
+        }
+        if self.launcher == Launcher::Accelerate {
+            let mut line = self.accelerate(at);
+            line.extend((!is_pythons).then(|| "--no_python".to_owned()));
             line.extend(words);
             return Ok(line);
         }
@@ -166,12 +182,34 @@ impl Distributed {
             line.push(format!("--master_addr={}", at.address));
             line.push(format!("--master_port={}", at.port));
         }
-        // torchrun puts its own Python before a script or module. Any other program is started as it is.
-        if !is_script(first) && first != "-m" {
-            line.push("--no_python".to_owned());
-        }
+        line.extend((!is_pythons).then(|| "--no_python".to_owned()));
         line.extend(words);
         Ok(line)
+    }
+
+    fn all_processes(&self) -> u32 {
+        self.nodes.saturating_mul(self.processes)
+    }
+
+    /// `accelerate launch` with its flags, which it reads no variables for.
+    fn accelerate(&self, at: Option<&Rendezvous>) -> Vec<String> {
+        let mut line = match at {
+            Some(at) => vec![
+                "accelerate".to_owned(),
+                "launch".to_owned(),
+                format!("--machine_rank={}", at.node),
+                format!("--main_process_ip={}", at.address),
+                format!("--main_process_port={}", at.port),
+            ],
+            None => ["sh", "-c", ACCELERATE, "accelerate"]
+                .map(str::to_owned)
+                .to_vec(),
+        };
+        line.push(format!("--num_machines={}", self.nodes));
+        line.push(format!("--num_processes={}", self.all_processes()));
+        // It refuses that for one process, and starts one alone without it.
+        line.extend((self.all_processes() > 1).then(|| "--multi_gpu".to_owned()));
+        line
     }
 }
 
@@ -271,6 +309,16 @@ mod tests {
             assert_eq!(line.join(" "), format!("{flags} {wanted}"));
         }
         assert!(spread.wrap(None, &[], Some(&at())).is_err());
+        let accelerate = Distributed {
+            launcher: Launcher::Accelerate,
+            ..spread
+        };
+        let line = accelerate.wrap(None, &["train.py".to_owned()], Some(&at()));
+        assert_eq!(
+            line.unwrap().join(" "),
+            "accelerate launch --machine_rank=R --main_process_ip=A --main_process_port=P --num_machines=2 \
+             --num_processes=8 --multi_gpu train.py"
+        );
         let by_variables = spread.wrap(None, &["train.py".to_owned()], None).unwrap();
         let wanted = "torchrun --nnodes=2 --nproc_per_node=4 train.py";
         assert_eq!(by_variables.join(" "), wanted);

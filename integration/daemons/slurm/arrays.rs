@@ -186,7 +186,7 @@ fn points_that_failed_are_tried_again_and_no_other() {
     let look = setting.project.outside().join("look");
     std::fs::create_dir(&look).unwrap();
     let volume = format!("--volume={}:/look:ro", look.display());
-    let script = "if [ -e /look/well ]; then echo well; exit 0; fi; \
+    let script = "if [ -e /look/well ]; then echo well $MLBUILD_ATTEMPT; exit 0; fi; \
                   case $how in stays) echo up; exec sleep 100;; fails) exit 7;; esac";
     let flags = [
         "--run-id=whys",
@@ -228,7 +228,10 @@ fn points_that_failed_are_tried_again_and_no_other() {
     for run in ["whys-0", "whys-2"] {
         let logs = setting.run(&["logs", "-f", run]);
         assert_eq!(logs.code, Some(0), "{run}: {}", logs.stderr);
-        assert!(logs.stdout.ends_with("well\n"), "{run}: {}", logs.stdout);
+        let said = "mlbuild: attempt 2\nwell 2\n";
+        assert!(logs.stdout.ends_with(said), "{run}: {}", logs.stdout);
+        let shown = setting.run(&["jobs", "show", run, "--format=json"]).json();
+        assert_eq!(shown["attempt"], 2, "{shown:#}");
         let record = setting.record(run).slurm.unwrap();
         assert_eq!(record.job, second.parse().ok());
     }

@@ -185,8 +185,11 @@ fn check(
     }
     check_variables(builder, kind);
     match (spread.map(|spread| spread.launcher), kind) {
-        (Some(Launcher::Torchrun), JobKind::MpiJob) => builder.refuse(
-            "--launcher=torchrun",
+        (Some(launcher @ (Launcher::Torchrun | Launcher::Accelerate)), JobKind::MpiJob) => builder.refuse(
+            match launcher {
+                Launcher::Torchrun => "--launcher=torchrun",
+                _ => "--launcher=accelerate",
+            },
             "mpirun starts an MPIJob's processes; write --launcher mpirun, or mpirun in the command",
         ),
         (Some(Launcher::Mpirun), kind) if kind != JobKind::MpiJob => builder.refuse(

@@ -41,7 +41,7 @@ static OWN_FLAGS: &[Flag] = &[
     Flag::one("parallelism", Kind::Integer, "N", "So many points of --array at once (default: as many as the cluster has room for).").own().not_in_config(),
     Flag::one("kind", Kind::OneOf(&JobKind::WORDS), "job|jobset|pytorchjob|mpijob", "What the run is made as: a Job (default), or an object of JobSet's, of Kubeflow's training operator's or of its MPI operator's, which the cluster must have.").own().not_in_config(),
     Flag::one("nproc-per-node", WORDS, "N|gpu", "How many processes each node is to have (default: one for each GPU of --gpus, else 1).").own().not_in_config(),
-    Flag::one("launcher", Kind::OneOf(&["torchrun", "mpirun", "none"]), "torchrun|mpirun|none", "What starts the processes: torchrun or, with --kind mpijob, mpirun, put before the command; or the command itself (default).").own().not_in_config(),
+    Flag::one("launcher", Kind::OneOf(&["torchrun", "accelerate", "mpirun", "none"]), "torchrun|accelerate|mpirun|none", "What starts the processes: torchrun, `accelerate launch` or, with --kind mpijob, mpirun, put before the command; or the command itself (default).").own().not_in_config(),
     Flag::one("node-pool", WORDS, "NAME", "Pool of nodes, as Google, Amazon, Microsoft and Karpenter name it in a node's labels.").own().not_in_config(),
     Flag::one("spread", WORDS, "LABEL", "No two pods of --nodes where this label of nodes is the same: on one machine, where none is named.").bare("kubernetes.io/hostname").own().not_in_config(),
     Flag::one("together", WORDS, "LABEL", "All pods of --nodes where this label of nodes is the same: in one zone, where none is named.").bare("topology.kubernetes.io/zone").own().not_in_config(),

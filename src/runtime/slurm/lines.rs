@@ -2,6 +2,7 @@
 
 use super::script::Task;
 use super::{ContainerRuntime, ImageDefaults};
+use crate::env_vars::MLBUILD_ATTEMPT;
 use crate::shell::word_on_one_line as quoted;
 
 /// Where a word of a line comes from.
@@ -74,6 +75,7 @@ pub(super) fn podman(task: &Task<'_>) -> Vec<Word> {
         Word::text("--env-file"),
         Word::Bash("\"$folder/variables\""),
         Word::text("--env=SLURM_*"),
+        Word::Text(format!("--env={MLBUILD_ATTEMPT}")),
     ]);
     let names = task
         .by_name

@@ -44,6 +44,8 @@ pub const COMMENT: &str = "mlbuild:";
 pub const OUTPUT_FILE: &str = "output";
 /// The file with its exit code, written when it has ended by itself.
 pub const EXIT_CODE_FILE: &str = "exit_code";
+/// The file with how often its run was begun, from 1.
+pub const ATTEMPT_FILE: &str = "attempt";
 /// The file with the script itself.
 pub const SCRIPT_FILE: &str = "script";
 /// The file with the variables.

@@ -12,6 +12,7 @@ use super::{
     COMMENT, Carried, ContainerRuntime, ImageDefaults, JobContext, OUTPUT_FILE, RenderedScript,
     folder,
 };
+use crate::env_vars::MLBUILD_ATTEMPT;
 use crate::runtime::options::{Options, Setting};
 use crate::runtime::render::LeftOut;
 use crate::runtime::spec::RunSpec;
@@ -436,6 +437,7 @@ fn check_gpus(gpus: Option<Gpus>) -> String {
 fn names(task: &Task<'_>) -> String {
     let ranks = task.spread.ranks.iter().map(|(name, _)| name.as_str());
     let all = ranks.chain(task.gpus.map(Gpus::variable));
+    let all = [MLBUILD_ATTEMPT].into_iter().chain(all);
     all.collect::<Vec<_>>().join(" ")
 }
 

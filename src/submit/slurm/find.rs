@@ -13,7 +13,7 @@ use super::array::ends_of;
 use super::{SlurmEnd, follow, root_folder};
 use crate::records::{Store, project_folder};
 use crate::runtime::array::{MOST_POINTS, point_of_record, run_of_point};
-use crate::runtime::slurm::{COMMENT, folder};
+use crate::runtime::slurm::{ATTEMPT_FILE, COMMENT, folder};
 use crate::slurm::{FORGOTTEN, JobNumber, JobPhase, Slurm, SlurmError, SlurmJob, connect, is_here};
 
 /// Where a job of Slurm's is looked for.
@@ -304,6 +304,16 @@ impl FoundSlurmJob {
         let id = self.id.unwrap_or(JobNumber::from(0));
         let state = self.job.as_ref().map(|job| job.state.as_str());
         follow::end_of(&self.slurm, id, &self.folder, state).await
+    }
+
+    /// How often its run was begun; `None` where it waits to be begun for the first time.
+    ///
+    /// # Errors
+    /// Where the login node can't be reached.
+    pub async fn attempt(&self) -> Result<Option<u32>, SubmitError> {
+        let path = format!("{}/{ATTEMPT_FILE}", self.folder);
+        let text = self.slurm.read(&path).await?;
+        Ok(text.and_then(|text| text.trim().parse().ok()))
     }
 }
 

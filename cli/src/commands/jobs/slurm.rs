@@ -44,6 +44,8 @@ pub(super) struct ListedSlurmJob {
     started: Option<Timestamp>,
     ended: Option<Timestamp>,
     exit_code: Option<i32>,
+    /// How often its run was begun.
+    attempt: Option<u32>,
     folder: Option<String>,
 }
 
@@ -73,6 +75,7 @@ impl ListedSlurmJob {
             started: job.started.filter(|_| phase != JobPhase::Waiting),
             ended: job.ended.filter(|_| phase == JobPhase::Ended),
             exit_code: None,
+            attempt: None,
             folder: None,
         })
     }
@@ -104,6 +107,12 @@ impl ListedSlurmJob {
             ("why", self.reason.clone()),
             ("name", Some(self.name.clone())),
             ("run", Some(self.run_id.clone())),
+            (
+                "attempt",
+                self.attempt
+                    .filter(|attempt| *attempt > 1)
+                    .map(|attempt| attempt.to_string()),
+            ),
             ("nodes", self.nodes.clone()),
             ("folder", self.folder.clone()),
             ("launched", time(Some(self.created))),
@@ -174,6 +183,7 @@ pub(super) async fn job(typed: &str, args: &SlurmArgs) -> CommandResult<Shown> {
     if listed.ended.is_some() {
         listed.exit_code = found.end().await?.code;
     }
+    listed.attempt = found.attempt().await?;
     listed.folder = Some(found.folder);
     Ok(Shown::Job(Box::new(listed)))
 }

@@ -20,6 +20,11 @@ case ${1-} in
 esac
 rm -f "$folder/exit_code" "$folder/failed"
 mkdir -p "$images"
+# How often the run was begun: the job is queued again, or tried again.
+MLBUILD_ATTEMPT=$(($(cat "$folder/attempt" 2> /dev/null || echo 0) + 1))
+echo "$MLBUILD_ATTEMPT" > "$folder/attempt"
+export MLBUILD_ATTEMPT
+[ "$MLBUILD_ATTEMPT" = 1 ] || echo "mlbuild: attempt $MLBUILD_ATTEMPT"
 @POINT@
 @RENDEZVOUS@
 @FETCH@
