@@ -294,7 +294,7 @@ fn a_terminal_gets_a_shell_with_the_command_in_its_history() {
     let command = "-w /app";
     let listed = text
         .lines()
-        .filter(|l| l.contains("docker run") && l.contains(command));
+        .filter(|l| l.contains("mlbuild run") && l.contains(command));
     assert_eq!(
         listed.count(),
         2,
@@ -334,7 +334,8 @@ fn in_zsh_the_up_arrow_has_it_too() {
     assert_eq!(entries.len(), 2, "{text}");
     assert_eq!(entries[0], "echo of old", "{text}");
     assert!(
-        entries[1].starts_with("docker run ") && entries[1].contains("-w /app"),
+        entries[1].starts_with("mlbuild run --runtime-cli=docker ")
+            && entries[1].contains("-w /app"),
         "{text}"
     );
     assert!(text.contains(&format!("{}", elsewhere.display())), "{text}");
@@ -388,7 +389,9 @@ fn a_run_of_weights_and_biases() {
     let mount = format!("{}:/app", stage.second.folder.display());
     assert_eq!(
         ran.answer(),
-        format!("docker run --rm -it -v {mount} -w /app {exact} sh run.sh --lr '0.1 x'")
+        format!(
+            "mlbuild run --runtime-cli=docker --rm -it -v {mount} -w /app {exact} sh run.sh --lr '0.1 x'"
+        )
     );
     assert_eq!(stage.second.read("notes.txt"), "from W&B\n");
     let branch = stage.second.git(&["rev-parse", "--abbrev-ref", "HEAD"]);

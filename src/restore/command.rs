@@ -9,10 +9,7 @@ use crate::env_vars::{MLBUILD_IMAGE, MLBUILD_RUN_ID, WANDB_DOCKER};
 use crate::runtime;
 
 /// Programs that start containers the way that records have it.
-pub const PROGRAMS: [&str; 4] = ["docker", "podman", "nerdctl", APPTAINER];
-
-/// It knows no image by its digest, and its line has no word for most flags: mlbuild starts it.
-const APPTAINER: &str = "apptainer";
+pub const PROGRAMS: [&str; 4] = ["docker", "podman", "nerdctl", "apptainer"];
 
 /// This program, where it starts the run.
 pub const OWN: &str = "mlbuild";
@@ -71,31 +68,17 @@ impl Again<'_> {
             return self.submitted(recorded);
         }
         // What a window needs is of one session, and mlbuild gives it anew.
-        let (start, is_told): (Vec<String>, fn(&&String) -> bool) = match &recorded.display {
-            Some(access) => (
-                vec![
-                    OWN.to_owned(),
-                    "gui-run".to_owned(),
-                    format!("--display-access={access}"),
-                    format!("--runtime-cli={}", self.program),
-                ],
-                is_told_to_the_run,
-            ),
-            None if self.program == APPTAINER => (
-                [OWN, "run", "--runtime-cli=apptainer"]
-                    .map(str::to_owned)
-                    .into(),
-                is_told_to_the_run,
-            ),
-            None => (vec![self.program.to_owned(), "run".to_owned()], |_| false),
+        let verb = match &recorded.display {
+            Some(access) => vec!["gui-run".to_owned(), format!("--display-access={access}")],
+            None => vec!["run".to_owned()],
         };
-        start
+        let options = self.options(&recorded.options).into_iter();
+        // It is mlbuild that starts it, so that it is a run with a record, too.
+        [OWN.to_owned()]
             .into_iter()
-            .chain(
-                self.options(&recorded.options)
-                    .into_iter()
-                    .filter(|option| !is_told(&option)),
-            )
+            .chain(verb)
+            .chain([format!("--runtime-cli={}", self.program)])
+            .chain(options.filter(|option| !is_told_to_the_run(&option)))
             .chain([self.image.to_owned()])
             .chain(recorded.argv.iter().cloned())
             .collect()
@@ -326,7 +309,7 @@ mod tests {
         assert!(
             here.command()
                 .join(" ")
-                .starts_with("docker run --name=train")
+                .starts_with("mlbuild run --runtime-cli=docker --name=train")
         );
     }
 
@@ -385,7 +368,7 @@ mod tests {
                 project: "/new".as_ref(),
             };
             let words = again.command();
-            words[2..words.len() - 1].join(" ")
+            words[3..words.len() - 1].join(" ")
         };
         for (then, now) in [
             ("-v /home/ann/code:/app", "-v /new:/app"),

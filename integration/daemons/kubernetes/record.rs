@@ -189,7 +189,11 @@ fn a_run_is_submitted_again_from_its_record() {
         &cluster,
         &[&here[..], &["--runtime-cli", "docker"]].concat(),
     );
-    assert!(here.answer().starts_with("docker run ") && here.answer().contains(" --name=train "));
+    assert!(
+        here.answer()
+            .starts_with("mlbuild run --runtime-cli=docker ")
+            && here.answer().contains(" --name=train ")
+    );
 
     let diff = run(
         &cluster,
