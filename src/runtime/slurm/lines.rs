@@ -1,8 +1,8 @@
 //! The line that starts a container, as words of bash.
 
+use super::MLBUILD_ATTEMPT;
 use super::script::Task;
 use super::{ContainerRuntime, ImageDefaults};
-use crate::env_vars::MLBUILD_ATTEMPT;
 use crate::shell::word_on_one_line as quoted;
 
 /// Where a word of a line comes from.

@@ -46,6 +46,8 @@ pub const OUTPUT_FILE: &str = "output";
 pub const EXIT_CODE_FILE: &str = "exit_code";
 /// The file with how often its run was begun, from 1.
 pub const ATTEMPT_FILE: &str = "attempt";
+/// The variable that tells the container the same.
+const MLBUILD_ATTEMPT: &str = "MLBUILD_ATTEMPT";
 /// The file with the script itself.
 pub const SCRIPT_FILE: &str = "script";
 /// The file with the variables.

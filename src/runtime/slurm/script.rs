@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::MLBUILD_ATTEMPT;
 use super::carried::carried;
 use super::flags::directive;
 use super::grid;
@@ -12,7 +13,6 @@ use super::{
     COMMENT, Carried, ContainerRuntime, ImageDefaults, JobContext, OUTPUT_FILE, RenderedScript,
     folder,
 };
-use crate::env_vars::MLBUILD_ATTEMPT;
 use crate::runtime::options::{Options, Setting};
 use crate::runtime::render::LeftOut;
 use crate::runtime::spec::RunSpec;
