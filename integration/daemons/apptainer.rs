@@ -148,6 +148,25 @@ impl Setting {
         child
     }
 
+    /// An image that Docker has or can pull, under a name that no other test has.
+    pub fn of_its_own(&self, image: &str) -> String {
+        let tag = unique(&self.engines.registry, "apptainer");
+        let docker = |args: &[&str]| {
+            let mut docker = Command::new(self.engines.bin.join("docker"));
+            let host = ["--host", &self.engines.docker_containerd];
+            Ran::of(docker.args(host).args(args))
+        };
+        if docker(&["image", "inspect", image]).code != Some(0) {
+            let ran = docker(&["pull", "-q", image]);
+            assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        }
+        for words in [["tag", image, &tag].as_slice(), &["push", "-q", &tag]] {
+            let ran = docker(words);
+            assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        }
+        tag
+    }
+
     fn image(&self) -> String {
         let project = Project::new(&[]);
         project.write(
@@ -316,7 +335,8 @@ fn a_run_does_what_docker_run_does() {
 #[test]
 fn a_run_is_recorded_and_restored_and_no_secret_is_seen() {
     let setting = Setting::new();
-    let base = setting.engines.base.clone();
+    // Other tests' runs are kept beside the images that all have.
+    let base = setting.of_its_own(&setting.engines.base);
     let here = setting.project.path("");
     let volume = format!("--volume={}:/here", here.display());
     let script = "echo $MLBUILD_RUN_ID $MLBUILD_IMAGE $API_TOKEN > /here/said; touch /here/ready; trap 'exit 5' TERM; while :; do sleep 0.1; done";

@@ -183,7 +183,9 @@ fn a_run_of_weights_and_biases_is_asked_for_at_its_server() {
     let exact = stage.exact();
     assert_eq!(
         restored.answer(),
-        format!("docker run --rm -it -v {mount} -w /app {exact} sh run.sh --lr '0.1 x'")
+        format!(
+            "mlbuild run --runtime-cli=docker --rm -it -v {mount} -w /app {exact} sh run.sh --lr '0.1 x'"
+        )
     );
     assert_eq!(stage.second.read("notes.txt"), "from W&B\n");
     let branch = stage.second.git(&["rev-parse", "--abbrev-ref", "HEAD"]);

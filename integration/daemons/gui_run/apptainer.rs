@@ -4,7 +4,6 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use super::{Window, give, opencv, volume};
 use crate::apptainer::{ANN, Setting};
-use crate::image::unique;
 use crate::support::mlbuild::Ran;
 use crate::support::repository;
 use crate::support::xvfb::Xvfb;
@@ -12,16 +11,7 @@ use crate::support::xvfb::Xvfb;
 #[test]
 fn a_window_of_opencv_appears_and_its_cookie_goes_with_it() {
     let setting = Setting::new();
-    let image = unique(&setting.engines.registry, "gui-apptainer");
-    for words in [
-        ["tag", opencv(), &image].as_slice(),
-        &["push", "-q", &image],
-    ] {
-        let docker = setting.engines.bin.join("docker");
-        let host = ["--host", &setting.engines.docker_containerd];
-        let ran = Ran::of(std::process::Command::new(docker).args(host).args(words));
-        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
-    }
+    let image = setting.of_its_own(opencv());
     let xvfb = Xvfb::start();
     let files = xvfb.authority();
     give(files.parent().unwrap(), ANN, ANN);
