@@ -222,7 +222,6 @@ impl Job<'_> {
         }
         // A refusal is better known before a long build than after it.
         self.check_push().await?;
-        builder.check_load(self.plan).await?;
         self.reporter.detail(format!("building on {how}"));
         Ok(builder)
     }

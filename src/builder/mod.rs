@@ -280,20 +280,6 @@ impl Builder {
         })
     }
 
-    /// Refuses a plan whose image a Docker is to load where none is here.
-    ///
-    /// # Errors
-    /// Where the builder isn't Docker's, and no Docker of this machine answers.
-    pub async fn check_load(&self, plan: &BuildPlan) -> Result<(), BuilderError> {
-        let route = Route::choose(plan, &self.info)?;
-        let is_load = |delivery: &Delivery| matches!(delivery, Delivery::LoadElsewhere { .. });
-        if route.deliveries.iter().any(is_load) {
-            let client = connect::local_docker().await?;
-            client.docker().ok_or(BuilderError::NoDocker)?;
-        }
-        Ok(())
-    }
-
     /// `--load` from a builder that isn't Docker's: the image goes through a tar, unless
     /// Docker has it already.
     async fn load_elsewhere(

@@ -78,20 +78,6 @@ fn load_prints_the_id_that_docker_has() {
 }
 
 #[test]
-fn a_docker_that_cannot_load_is_told_before_anything_is_built() {
-    let (engines, project) = tiny("nowhere");
-    let dockerfile = format!("FROM {}\nRUN echo step-that-never-runs\n", engines.base);
-    project.write("Dockerfile", &dockerfile);
-    let args = ["-f", "Dockerfile", "-t", "x:1", "--load", "--no-cache"];
-    let mut command = project.command(image(&buildkitd(&engines), &args));
-    command.env("DOCKER_HOST", "unix:///nowhere/docker.sock");
-    let ran = crate::support::mlbuild::Ran::of(&mut command);
-    let said = ran.refusal(3);
-    assert!(said.contains("--load: no Docker daemon answers"), "{said}");
-    assert!(!ran.stderr.contains("step-that-never-runs"), "{said}");
-}
-
-#[test]
 fn a_pushed_image_takes_the_exporter_s_attributes() {
     let (engines, project) = tiny("zstd");
     let tag = unique(&engines.registry, "zstd");
