@@ -41,6 +41,18 @@ pub enum Launcher {
     Mpirun,
 }
 
+impl Launcher {
+    /// The flag that asks for it.
+    pub fn flag(self) -> &'static str {
+        match self {
+            Self::None => "--launcher=none",
+            Self::Torchrun => "--launcher=torchrun",
+            Self::Accelerate => "--launcher=accelerate",
+            Self::Mpirun => "--launcher=mpirun",
+        }
+    }
+}
+
 /// How a run is spread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Distributed {
@@ -147,13 +159,8 @@ impl Distributed {
             return Ok(words);
         }
         let Some(first) = words.first() else {
-            let launcher = match self.launcher {
-                Launcher::Mpirun => "mpirun",
-                Launcher::Accelerate => "accelerate",
-                _ => "torchrun",
-            };
             return Err(LeftOut {
-                what: format!("--launcher={launcher}"),
+                what: self.launcher.flag().to_owned(),
                 why: "it starts a command, and none is given after the image".to_owned(),
             });
         };

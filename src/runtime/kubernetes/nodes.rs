@@ -186,14 +186,11 @@ fn check(
     check_variables(builder, kind);
     match (spread.map(|spread| spread.launcher), kind) {
         (Some(launcher @ (Launcher::Torchrun | Launcher::Accelerate)), JobKind::MpiJob) => builder.refuse(
-            match launcher {
-                Launcher::Torchrun => "--launcher=torchrun",
-                _ => "--launcher=accelerate",
-            },
+            launcher.flag(),
             "mpirun starts an MPIJob's processes; write --launcher mpirun, or mpirun in the command",
         ),
         (Some(Launcher::Mpirun), kind) if kind != JobKind::MpiJob => builder.refuse(
-            "--launcher=mpirun",
+            Launcher::Mpirun.flag(),
             "it is for --kind mpijob, on whose workers it starts processes",
         ),
         _ => {}
