@@ -4,7 +4,7 @@ use super::script::given;
 use super::{JobContext, LeftOut};
 use crate::runtime::distributed::{Distributed, Launcher, Rendezvous};
 use crate::runtime::options::Options;
-use crate::shell::word_on_one_line as quoted;
+use crate::runtime::value::Assignment;
 
 /// How a job is spread.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub(super) struct Spread {
     pub(super) tasks: u32,
     /// What tells a container where it is, each with its bash.
     pub(super) ranks: Vec<(String, String)>,
+    /// Variables that have a value of somebody's own: it goes where all those go.
+    pub(super) own: Vec<Assignment>,
     of_nodes: Option<Distributed>,
 }
 
@@ -24,6 +26,7 @@ impl Default for Spread {
             nodes: 1,
             tasks: 1,
             ranks: Vec::new(),
+            own: Vec::new(),
             of_nodes: None,
         }
     }
@@ -47,16 +50,18 @@ impl Spread {
         };
         if of_nodes.is_some_and(|spread| spread.launcher == Launcher::Mpirun) {
             return Err(refused(
-                "--launcher=mpirun",
+                Launcher::Mpirun.flag(),
                 "mpirun in a container finds no nodes of Slurm's, which starts the processes itself: --ntasks-per-node N",
             ));
         }
         if !own.has("ntasks-per-node") {
-            let ranks = of_nodes.map_or_else(Vec::new, |spread| of_containers(spread, context));
+            let (ranks, own) =
+                of_nodes.map_or_else(Default::default, |spread| of_containers(spread, context));
             return Ok(Self {
                 nodes,
                 tasks: 1,
                 ranks,
+                own,
                 of_nodes,
             });
         }
@@ -78,6 +83,7 @@ impl Spread {
             nodes,
             tasks: tasks.unwrap_or(1),
             ranks: of_processes(context),
+            own: Vec::new(),
             of_nodes: None,
         })
     }
@@ -126,17 +132,29 @@ fn of_processes(context: &JobContext) -> Vec<(String, String)> {
 }
 
 /// Each container is a node, which may start several processes.
-fn of_containers(spread: Distributed, context: &JobContext) -> Vec<(String, String)> {
-    // What somebody set is meant of the others, too.
-    let own = |name: &str| given(context, name).map_or_else(|| format!("${name}"), quoted);
+fn of_containers(
+    spread: Distributed,
+    context: &JobContext,
+) -> (Vec<(String, String)>, Vec<Assignment>) {
     let at = Rendezvous {
-        address: own("MASTER_ADDR"),
-        port: own("MASTER_PORT"),
+        address: "$MASTER_ADDR".to_owned(),
+        port: "$MASTER_PORT".to_owned(),
         node: "$SLURM_NODEID".to_owned(),
     };
-    let all = spread.variables(&at).into_iter();
-    let ranks = all.filter(|(name, _)| given(context, name).is_none());
-    ranks
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect()
+    let (mut ranks, mut own) = (Vec::new(), Vec::new());
+    for (name, value) in spread.variables(&at) {
+        if given(context, name).is_some() {
+            continue;
+        }
+        // What somebody set for PyTorch is meant for torchrun, too.
+        let meant = name.strip_prefix("PET_").and_then(|it| given(context, it));
+        match meant {
+            Some(value) => own.push(Assignment {
+                name: name.to_owned(),
+                value: Some(value.to_owned()),
+            }),
+            None => ranks.push((name.to_owned(), value)),
+        }
+    }
+    (ranks, own)
 }

@@ -109,11 +109,16 @@ impl<'a> Builder<'a> {
 
     pub(super) fn finish(mut self) -> RenderedScript {
         let (context, spec) = (self.context, self.spec);
+        let spread = Spread::read(self.own, context, self.gpus_of_node()).unwrap_or_else(|part| {
+            self.refused.push(part);
+            Spread::default()
+        });
+        let variables = [context.variables.as_slice(), &spread.own].concat();
         let VariableFiles {
             files,
             mut by_name,
             refused,
-        } = variables::files(&context.variables, context.runtime);
+        } = variables::files(&variables, context.runtime);
         for (what, why) in refused {
             if let Carried::Refused(why) = why {
                 self.refused.push(LeftOut { what, why });
@@ -134,10 +139,6 @@ impl<'a> Builder<'a> {
         }
         self.directives.push("--open-mode=append".to_owned());
         let entrypoint = spec.options.text("entrypoint");
-        let spread = Spread::read(self.own, context, self.gpus_of_node()).unwrap_or_else(|part| {
-            self.refused.push(part);
-            Spread::default()
-        });
         if spread.nodes > 1 {
             self.directives.push(format!("--nodes={}", spread.nodes));
         }

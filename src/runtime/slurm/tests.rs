@@ -85,7 +85,6 @@ fn several_nodes_have_a_container_each_that_knows_the_others() {
             "srun --nodes=2 --ntasks=2 ",
             "#SBATCH --nodes=2\n#SBATCH --ntasks-per-node=1\n",
             "torchrun --nnodes=2 --nproc_per_node=4 train.py --lr 0.1",
-            "PET_MASTER_PORT=29777",
             "PET_NODE_RANK=$SLURM_NODEID",
         ] {
             assert!(
@@ -94,7 +93,13 @@ fn several_nodes_have_a_container_each_that_knows_the_others() {
                 form.text
             );
         }
-        for not_wanted in ["--env=MASTER_PORT", " RANK=", " WORLD_SIZE="] {
+        let files = form
+            .variables
+            .iter()
+            .map(|(_, content)| String::from_utf8_lossy(content));
+        let files: String = files.collect();
+        assert!(files.contains("PET_MASTER_PORT=29777"), "{runtime} {files}");
+        for not_wanted in ["29777", "--env=MASTER_PORT", " RANK=", " WORLD_SIZE="] {
             assert!(
                 !form.text.contains(not_wanted),
                 "{runtime} {not_wanted}\n{}",
@@ -167,6 +172,39 @@ fn several_nodes_have_a_container_each_that_knows_the_others() {
         let refused = named(&podman(&format!("--slurm {line}")).refused);
         assert!(refused.contains(why), "{line}: {refused}");
         assert_eq!(refused.lines().count(), 1, "{line}: {refused}");
+    }
+}
+
+#[test]
+fn no_value_of_the_first_node_becomes_a_command() {
+    for runtime in ContainerRuntime::ALL {
+        let image = format!("reg.example/cracks@{DIGEST}");
+        let with = |value: &str| {
+            let variable = format!("--env=MASTER_ADDR={value}");
+            words_of(
+                &["--slurm", "--nodes=2", &variable, &image, "train"],
+                runtime,
+            )
+        };
+        for value in HOSTILE {
+            let form = with(value);
+            assert_eq!(syntax(&form.text), "", "{runtime} {value:?}");
+            let files = form
+                .variables
+                .iter()
+                .map(|(_, content)| String::from_utf8_lossy(content));
+            let files: String = files.collect();
+            for name in ["MASTER_ADDR", "PET_MASTER_ADDR"] {
+                assert!(
+                    files.contains(&format!("{name}={value}")),
+                    "{runtime} {value:?}"
+                );
+            }
+            // The script is the same, but for how podman gets what has several lines.
+            if !value.contains('\n') {
+                assert_eq!(form.text, with("x").text, "{runtime} {value:?}");
+            }
+        }
     }
 }
 
